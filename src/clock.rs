@@ -1,0 +1,155 @@
+//! The clock: the only file that reads the time, and the one that tests can turn by hand.
+//!
+//! Deadlines need a clock that never jumps, cookies and "created at" need the calendar, so a [`Clock`] has both.
+//! The monotonic side is the kernel's coarse clock where there is one: sessions live for minutes, a step of
+//! 1 to 10 ms (one timer tick, 4 ms on most kernels) is nothing to them, and reading it costs a fifth of
+//! `Instant::now`. It does not run while the machine sleeps.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+
+/// Tells the time: monotonic for deadlines, wall clock for cookies and creation times.
+///
+/// Every store has one and hands it to the sessions that live in it. Resolution of [`now`](Self::now):
+/// the kernel's timer tick on Linux and Android (1 to 10 ms), that of `Instant` elsewhere.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lembro::Clock;
+///
+/// let time = Clock::manual();
+/// let clock = Clock::from(&time);
+/// let before = clock.now();
+/// time.advance(Duration::from_secs(60));
+/// assert_eq!(clock.now() - before, Duration::from_secs(60));
+/// ```
+#[derive(Clone, Default)]
+pub struct Clock {
+    manual: Option<Arc<Hands>>,
+}
+
+/// What a manual clock shows.
+struct Hands {
+    /// Nanoseconds since the clock was made.
+    monotonic: AtomicU64,
+    wall: Mutex<SystemTime>,
+}
+
+impl Clock {
+    /// The machine's own clock.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// A clock that stands still until it is told to move, for tests that never sleep.
+    pub fn manual() -> ManualClock {
+        ManualClock {
+            hands: Arc::new(Hands {
+                // Not zero: a test that subtracts a little from "now" must not leave the clock's range.
+                monotonic: AtomicU64::new(1_000_000_000),
+                // 2001-09-09T01:46:40Z: any date will do, as long as it is always the same one.
+                wall: Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
+            }),
+        }
+    }
+
+    /// Time since a fixed but arbitrary moment; never goes back. A deadline is `now() + ttl`.
+    pub fn now(&self) -> Duration {
+        match &self.manual {
+            None => monotonic(),
+            Some(hands) => Duration::from_nanos(hands.monotonic.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The calendar's time. Follows the machine's clock when it is set, so it is for display and for the absolute
+    /// lifetime of a session, never for its idle timeout.
+    pub fn wall(&self) -> SystemTime {
+        match &self.manual {
+            None => SystemTime::now(),
+            Some(hands) => *hands.wall.lock(),
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.manual.is_some() { "Clock::manual" } else { "Clock::system" })
+    }
+}
+
+/// The handle that turns a manual clock; give `&ManualClock` wherever a [`Clock`] is asked for.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use lembro::Clock;
+///
+/// let time = Clock::manual();
+/// let clock = Clock::from(&time);
+/// let (now, wall) = (clock.now(), clock.wall());
+///
+/// time.advance(Duration::from_secs(90));
+/// assert_eq!(clock.now() - now, Duration::from_secs(90));
+/// assert_eq!(clock.wall(), wall + Duration::from_secs(90));
+///
+/// // Somebody sets the machine's clock: deadlines do not move.
+/// time.set_wall(SystemTime::UNIX_EPOCH);
+/// assert_eq!(clock.now() - now, Duration::from_secs(90));
+/// ```
+#[derive(Clone)]
+pub struct ManualClock {
+    hands: Arc<Hands>,
+}
+
+impl ManualClock {
+    /// Moves both sides of the clock forward by `time`.
+    pub fn advance(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let mut wall = self.hands.wall.lock();
+        *wall = wall.checked_add(time).unwrap_or(*wall);
+        self.hands.monotonic.fetch_add(nanos, Ordering::SeqCst);
+    }
+
+    /// Sets the calendar alone, as an administrator or NTP would.
+    pub fn set_wall(&self, wall: SystemTime) {
+        *self.hands.wall.lock() = wall;
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ManualClock")
+    }
+}
+
+impl From<&ManualClock> for Clock {
+    fn from(manual: &ManualClock) -> Self {
+        Self { manual: Some(Arc::clone(&manual.hands)) }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn monotonic() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    // The kernel promises 0 <= nsec < 10^9 and a clock that starts at zero.
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn monotonic() -> Duration {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    ORIGIN.get_or_init(Instant::now).elapsed()
+}
+
+/// Starts measuring how long something takes; the result tells. For figures about ourselves, never for deadlines.
+pub(crate) fn stopwatch() -> impl Fn() -> Duration {
+    let start = std::time::Instant::now();
+    move || start.elapsed()
+}

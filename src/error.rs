@@ -1,0 +1,206 @@
+//! The error: one opaque type, asked by predicates, that names what was wrong and never an id's secret.
+
+use std::fmt;
+
+use crate::id::Handle;
+use crate::sync::Arc;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Arc<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong.
+///
+/// "Not found", "expired" and "malformed cookie" are values, not errors: an error means that the caller asked for
+/// something impossible (a wrong option, a key that is too long) or that the system failed (a store that cannot be
+/// reached). Ask with the predicates; the text is for people. It names the option, key, limit or handle, and never
+/// contains a session's data or the secret part of an id. (The [`source`](std::error::Error::source) of an
+/// [`is_value`](Self::is_value) error is serde's own and may quote the value.)
+///
+/// Cheap to clone, so that the same error can be returned and reported on a channel.
+///
+/// # Examples
+///
+/// ```
+/// use lembro::{LembroOptions, LembroStore};
+///
+/// let error = LembroStore::with_options(LembroOptions::new().max_size("plenty")).unwrap_err();
+/// assert!(error.is_option());
+/// assert_eq!(error.to_string(), "max_size: \"plenty\" is not a size such as 4194304 or \"4M\"");
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    kind: Arc<Kind>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Kind {
+    #[error("{option}: {problem}")]
+    Option { option: &'static str, problem: String },
+    #[error("session id: {0}")]
+    Id(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    Limit(String),
+    #[error("key {key:?}: {action}")]
+    Value { key: String, action: &'static str, source: Source },
+    #[error("stored record: {0}")]
+    Corrupt(&'static str),
+    #[error("the store failed")]
+    Store { source: Source },
+    #[error("this store does not support {0}")]
+    Unsupported(&'static str),
+    #[error("the operating system's random source failed")]
+    Random { source: Source },
+    #[error("{0}")]
+    Background(String),
+}
+
+impl Error {
+    /// Wraps the failure of a store's own backend: what a custom [`Store`](crate::Store) returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// use lembro::Error;
+    ///
+    /// let error = Error::store(std::io::Error::other("connection refused"));
+    /// assert!(error.is_store());
+    /// assert_eq!(error.source().unwrap().to_string(), "connection refused");
+    /// ```
+    pub fn store(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Kind::Store { source: Arc::from(source.into()) }.into()
+    }
+
+    /// Says that a store does not have an optional power. `what` completes "this store does not support …".
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::Error;
+    /// let error = Error::unsupported("counting its sessions");
+    /// assert!(error.is_unsupported());
+    /// assert_eq!(error.to_string(), "this store does not support counting its sessions");
+    /// ```
+    pub fn unsupported(what: &'static str) -> Self {
+        Kind::Unsupported(what).into()
+    }
+
+    /// Says that an id could not be used because another session has its handle.
+    pub fn conflict(handle: Handle) -> Self {
+        Kind::Conflict(format!("session {handle}: the id is taken already")).into()
+    }
+
+    /// An option, or a combination of options, has an impossible value.
+    pub fn is_option(&self) -> bool {
+        matches!(*self.kind, Kind::Option { .. })
+    }
+
+    /// Text that should have been a session id or a handle is not one.
+    pub fn is_id(&self) -> bool {
+        matches!(*self.kind, Kind::Id(_))
+    }
+
+    /// An id is taken already, or `modify` met so many others that it gave up.
+    pub fn is_conflict(&self) -> bool {
+        matches!(*self.kind, Kind::Conflict(_))
+    }
+
+    /// A key, a value, the number of keys or a whole session is larger than its limit.
+    pub fn is_limit(&self) -> bool {
+        matches!(*self.kind, Kind::Limit(_))
+    }
+
+    /// A value could not be written as JSON, or not be read as the type that was asked for.
+    pub fn is_value(&self) -> bool {
+        matches!(*self.kind, Kind::Value { .. })
+    }
+
+    /// Stored bytes are not a record.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(*self.kind, Kind::Corrupt(_))
+    }
+
+    /// The store, or the random source that ids come from, failed: nothing is known about the session.
+    pub fn is_store(&self) -> bool {
+        matches!(*self.kind, Kind::Store { .. } | Kind::Random { .. })
+    }
+
+    /// The store does not have this optional power.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(*self.kind, Kind::Unsupported(_))
+    }
+
+    /// Something failed in the background, where nobody was waiting for a result.
+    pub fn is_background(&self) -> bool {
+        matches!(*self.kind, Kind::Background(_))
+    }
+
+    pub(crate) fn option(option: &'static str, problem: impl Into<String>) -> Self {
+        Kind::Option { option, problem: problem.into() }.into()
+    }
+
+    pub(crate) fn id(problem: impl Into<String>) -> Self {
+        Kind::Id(problem.into()).into()
+    }
+
+    pub(crate) fn contention(handle: Handle, attempts: u32) -> Self {
+        Kind::Conflict(format!("session {handle}: changed by others {attempts} times in a row, gave up")).into()
+    }
+
+    pub(crate) fn limit(problem: impl Into<String>) -> Self {
+        Kind::Limit(problem.into()).into()
+    }
+
+    pub(crate) fn write_value(key: &str, source: serde_json::Error) -> Self {
+        Self::value(key, "the value cannot be written as JSON", source)
+    }
+
+    pub(crate) fn read_value(key: &str, source: serde_json::Error) -> Self {
+        Self::value(key, "the value is not of the type asked for", source)
+    }
+
+    fn value(key: &str, action: &'static str, source: serde_json::Error) -> Self {
+        Kind::Value { key: key.to_owned(), action, source: Arc::new(source) }.into()
+    }
+
+    pub(crate) fn corrupt(problem: &'static str) -> Self {
+        Kind::Corrupt(problem).into()
+    }
+
+    pub(crate) fn random(source: rand::rngs::SysError) -> Self {
+        Kind::Random { source: Arc::new(source) }.into()
+    }
+
+    pub(crate) fn background(problem: impl Into<String>) -> Self {
+        Kind::Background(problem.into()).into()
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self { kind: Arc::new(kind) }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the kind's own Debug: that would print the source, which may quote a value.
+        f.debug_tuple("Error").field(&format_args!("{}", self.kind)).finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&*self.kind, f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.kind.source()
+    }
+}
