@@ -1,0 +1,161 @@
+//! The policy: how long sessions live. Pure arithmetic; the time is always an argument.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::units::Setting;
+
+/// How long sessions live, and how often a visit is noted. Decided on the server; a cookie's expiry decides nothing.
+///
+/// | option | what it is | default |
+/// |---|---|---|
+/// | [`timeout`](Self::timeout) | idle: ends after so long without a visit | 1 hour |
+/// | [`lifetime`](Self::lifetime) | absolute: ends so long after its creation, however busy | 24 hours |
+/// | [`touch_after`](Self::touch_after) | visits closer together than this are noted once | 60 seconds |
+///
+/// Read by serde from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s"}`; a number is milliseconds, a
+/// `lifetime` of 0 or null is none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for both kinds of limit.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lembro::{LembroStore, Policy, Sessions};
+///
+/// let policy = Policy::new().timeout(Duration::from_secs(15 * 60)).lifetime(Duration::from_secs(12 * 3600));
+/// let sessions = Sessions::with_policy(LembroStore::new()?, policy)?;
+/// assert_eq!(sessions.policy(), &policy);
+///
+/// let same: Policy = serde_json::from_str(r#"{"timeout": "15m", "lifetime": "12h"}"#).unwrap();
+/// assert_eq!(same, policy);
+/// # Ok::<(), lembro::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawPolicy")]
+#[must_use]
+pub struct Policy {
+    timeout: Duration,
+    lifetime: Option<Duration>,
+    touch_after: Duration,
+}
+
+impl Policy {
+    /// The defaults: idle for an hour, 24 hours in all, a visit noted once a minute.
+    pub const fn new() -> Self {
+        Self {
+            timeout: Duration::from_secs(60 * 60),
+            lifetime: Some(Duration::from_secs(24 * 60 * 60)),
+            touch_after: Duration::from_secs(60),
+        }
+    }
+
+    /// The idle timeout: a session ends when nobody used it for so long. Default: 1 hour.
+    ///
+    /// Change it for what a forgotten open browser can do: minutes for a bank, days for a forum. A session can have
+    /// [one of its own](crate::Session::set_timeout).
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The absolute lifetime: a session ends so long after its creation, and no visit, save or new id prolongs it.
+    /// `None`: only the idle timeout counts. Default: 24 hours.
+    ///
+    /// It bounds what a stolen cookie is worth. Counted on the wall clock, so it follows when the machine's clock is set.
+    pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.lifetime = lifetime.into();
+        self
+    }
+
+    /// How much time must have passed since the last note of a visit before the next visit is noted.
+    /// Zero: every visit. Default: 60 seconds.
+    ///
+    /// It saves writes: a session may end up to this much earlier than its timeout says, and never later.
+    pub const fn touch_after(mut self, touch_after: Duration) -> Self {
+        self.touch_after = touch_after;
+        self
+    }
+
+    /// The idle timeout of a session that has none of its own.
+    pub(crate) fn idle(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Refuses what cannot work.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.timeout.is_zero() {
+            return Err(Error::option("timeout", "0 would end every session at once"));
+        }
+        if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
+            return Err(Error::option("lifetime", "0 would end every session at once; None means no limit"));
+        }
+        if self.touch_after >= self.timeout {
+            let (touch_after, timeout) = (self.touch_after, self.timeout);
+            let problem =
+                format!("{touch_after:?} is not shorter than the timeout of {timeout:?}: active sessions would end");
+            return Err(Error::option("touch_after", problem));
+        }
+        Ok(())
+    }
+
+    /// How long a session that is saved or touched at `now` lives on: its idle timeout, or what is left of its
+    /// lifetime if that is shorter. Zero: it is over.
+    pub(crate) fn ttl(
+        &self,
+        created_at: Option<SystemTime>,
+        own_timeout: Option<Duration>,
+        now: SystemTime,
+    ) -> Duration {
+        let idle = own_timeout.unwrap_or(self.timeout);
+        let (Some(lifetime), Some(created_at)) = (self.lifetime, created_at) else { return idle };
+        // A creation in the future (the clock was set back) has used up nothing of the lifetime.
+        let age = now.duration_since(created_at).unwrap_or_default();
+        idle.min(lifetime.saturating_sub(age))
+    }
+
+    /// Whether a visit is to be noted, given what a touch would give and what is left. A session whose own timeout is
+    /// short is touched at half of it, or it would end under its user's hands.
+    pub(crate) fn touch_due(&self, full: Duration, left: Duration) -> bool {
+        full.saturating_sub(left) >= self.touch_after.min(full / 2) && full > left
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The policy as a configuration file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPolicy {
+    timeout: Option<Setting>,
+    #[serde(default = "default_lifetime")]
+    lifetime: Option<Setting>,
+    touch_after: Option<Setting>,
+}
+
+fn default_lifetime() -> Option<Setting> {
+    Policy::new().lifetime.map(Setting::Span)
+}
+
+impl TryFrom<RawPolicy> for Policy {
+    type Error = Error;
+
+    fn try_from(raw: RawPolicy) -> Result<Self> {
+        let mut policy = Self::new();
+        if let Some(timeout) = raw.timeout {
+            policy.timeout = timeout.duration("timeout")?;
+        }
+        let lifetime = raw.lifetime.map(|lifetime| lifetime.duration("lifetime")).transpose()?;
+        policy.lifetime = lifetime.filter(|lifetime| !lifetime.is_zero());
+        if let Some(touch_after) = raw.touch_after {
+            policy.touch_after = touch_after.duration("touch_after")?;
+        }
+        policy.check()?;
+        Ok(policy)
+    }
+}

@@ -1,0 +1,287 @@
+//! The bytes of a record: how they are written, read, searched and checked.
+//!
+//! ```text
+//! body   = format and flags (1 byte) · created_at · [timeout] · [owner length · owner] · number of entries · entry*
+//! entry  = component length · key length · value length · component · key · value (JSON)
+//! ```
+//!
+//! Numbers are unsigned varints in their shortest form, times are milliseconds, `created_at` 0 means "not yet".
+//! Entries are sorted by the bytes of (component, key), each pair once, so that a merge is one walk over two sorted
+//! lists. There is no index of entries: sessions have a handful, and lengths are enough to skip from one to the next.
+//!
+//! Everything that reads is total: bytes that are not a record end the reading, they never panic.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::de::IgnoredAny;
+use unsigned_varint::{decode, encode};
+
+use super::{MAX_KEY_BYTES, MAX_KEYS};
+use crate::error::{Error, Result};
+
+/// The upper half of the first byte. Another format will have another number.
+const FORMAT: u8 = 0x10;
+const HAS_TIMEOUT: u8 = 0x01;
+const HAS_OWNER: u8 = 0x02;
+const FLAGS: u8 = HAS_TIMEOUT | HAS_OWNER;
+
+/// The longest owner name, in bytes.
+pub(crate) const MAX_OWNER_BYTES: usize = 255;
+
+/// What stands before the entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head<'a> {
+    pub(crate) created_at: Option<SystemTime>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) owner: Option<&'a str>,
+}
+
+/// One entry, still as bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) component: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    pub(crate) fn name(&self) -> (&'a str, &'a str) {
+        (self.component, self.key)
+    }
+}
+
+/// Reads forward through bytes; every step is `None` once they are not what was expected.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn number(&mut self) -> Option<u64> {
+        // Most lengths are below 128.
+        if let [first @ 0..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Some(u64::from(*first));
+        }
+        let (number, rest) = decode::u64(self.0).ok()?;
+        self.0 = rest;
+        Some(number)
+    }
+
+    fn length(&mut self) -> Option<usize> {
+        usize::try_from(self.number()?).ok()
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn text(&mut self, length: usize) -> Option<&'a str> {
+        std::str::from_utf8(self.take(length)?).ok()
+    }
+
+    fn head(&mut self) -> Option<(Head<'a>, usize)> {
+        let flags = self.take(1)?[0];
+        if flags & !FLAGS != FORMAT {
+            return None;
+        }
+        let created_at = match self.number()? {
+            0 => None,
+            millis => Some(UNIX_EPOCH.checked_add(Duration::from_millis(millis))?),
+        };
+        let timeout = if flags & HAS_TIMEOUT == 0 { None } else { Some(Duration::from_millis(self.number()?)) };
+        let owner = if flags & HAS_OWNER == 0 {
+            None
+        } else {
+            let length = self.length()?;
+            Some(self.text(length)?)
+        };
+        Some((Head { created_at, timeout, owner }, self.length()?))
+    }
+
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        let (component, key, value) = (self.length()?, self.length()?, self.length()?);
+        Some(Entry { component: self.text(component)?, key: self.text(key)?, value: self.take(value)? })
+    }
+}
+
+/// A view of a body's parts.
+#[derive(Clone, Copy)]
+pub(crate) struct Body<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    pub(crate) fn head(self) -> Head<'a> {
+        Reader(self.bytes).head().unwrap_or_default().0
+    }
+
+    pub(crate) fn count(self) -> usize {
+        Reader(self.bytes).head().unwrap_or_default().1
+    }
+
+    /// The entries as they are stored.
+    pub(crate) fn entry_bytes(self) -> &'a [u8] {
+        let mut reader = Reader(self.bytes);
+        reader.head().map_or(&[], |_| reader.0)
+    }
+
+    pub(crate) fn entries(self) -> Entries<'a> {
+        Entries(Reader(self.entry_bytes()))
+    }
+
+    /// The value of a key. Compares lengths before bytes and stops where the key would have stood.
+    pub(crate) fn find(self, component: &str, key: &str) -> Option<&'a [u8]> {
+        let mut reader = Reader(self.entry_bytes());
+        loop {
+            let (component_len, key_len, value_len) = (reader.length()?, reader.length()?, reader.length()?);
+            let (found_component, found_key) = (reader.take(component_len)?, reader.take(key_len)?);
+            let value = reader.take(value_len)?;
+            match (found_component, found_key).cmp(&(component.as_bytes(), key.as_bytes())) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => return Some(value),
+                std::cmp::Ordering::Greater => return None,
+            }
+        }
+    }
+}
+
+/// Iterates over a body's entries in their order.
+pub(crate) struct Entries<'a>(Reader<'a>);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Entry<'a>;
+
+    fn next(&mut self) -> Option<Entry<'a>> {
+        self.0.entry()
+    }
+}
+
+/// Writes a body. Entries are written in their order.
+pub(crate) struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity) }
+    }
+
+    pub(crate) fn head(&mut self, head: &Head<'_>, entries: usize) {
+        let timeout = head.timeout.map(millis);
+        let flags = if timeout.is_some() { HAS_TIMEOUT } else { 0 } | if head.owner.is_some() { HAS_OWNER } else { 0 };
+        self.bytes.push(FORMAT | flags);
+        // A session made in 1970 exactly, or before, counts as made a millisecond later: 0 means "not yet".
+        let created = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(1, |since| millis(since).max(1));
+        self.number(head.created_at.map_or(0, created));
+        if let Some(timeout) = timeout {
+            self.number(timeout);
+        }
+        if let Some(owner) = head.owner {
+            self.number(owner.len() as u64);
+            self.bytes.extend_from_slice(owner.as_bytes());
+        }
+        self.number(entries as u64);
+    }
+
+    pub(crate) fn entry(&mut self, component: &str, key: &str, value: &[u8]) {
+        for part in [component.as_bytes(), key.as_bytes(), value] {
+            self.number(part.len() as u64);
+        }
+        for part in [component.as_bytes(), key.as_bytes(), value] {
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    /// Copies entries that are written already.
+    pub(crate) fn copy(&mut self, entries: &[u8]) {
+        self.bytes.extend_from_slice(entries);
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn number(&mut self, number: u64) {
+        self.bytes.extend_from_slice(encode::u64(number, &mut encode::u64_buffer()));
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    // The largest number of milliseconds that `SystemTime` can still add to 1970 on every platform.
+    const MAX: u64 = i64::MAX as u64 / 1_000_000;
+    u64::try_from(span.as_millis()).unwrap_or(MAX).min(MAX)
+}
+
+/// Refuses what no record may hold.
+pub(crate) fn check_limits(body: Body<'_>) -> Result<()> {
+    check_count(body.count())?;
+    body.entries().try_for_each(|entry| check_name(entry.component, entry.key))?;
+    body.head().owner.map_or(Ok(()), check_owner)
+}
+
+pub(crate) fn check_count(entries: usize) -> Result<()> {
+    if entries > MAX_KEYS {
+        return Err(Error::limit(format!("{entries} keys in one session, at most {MAX_KEYS} are allowed")));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_name(component: &str, key: &str) -> Result<()> {
+    for (what, name) in [("component", component), ("key", key)] {
+        if name.len() > MAX_KEY_BYTES {
+            let start: String = name.chars().take(20).collect();
+            return Err(Error::limit(format!(
+                "{what} {start:?}... has {} bytes, at most {MAX_KEY_BYTES} are allowed",
+                name.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn check_owner(owner: &str) -> Result<()> {
+    if owner.is_empty() || owner.len() > MAX_OWNER_BYTES {
+        return Err(Error::limit(format!("owner has {} bytes, 1 to {MAX_OWNER_BYTES} are allowed", owner.len())));
+    }
+    Ok(())
+}
+
+/// Checks that bytes from outside are a body this crate could have written.
+pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
+    let mut reader = Reader(bytes);
+    let (head, count) = reader.head().ok_or(Error::corrupt("the head is not readable"))?;
+    if count > MAX_KEYS {
+        return Err(Error::corrupt("more keys than a record may have"));
+    }
+    if head.owner.is_some_and(|owner| check_owner(owner).is_err()) {
+        return Err(Error::corrupt("an owner that is empty or too long"));
+    }
+    let mut last = None;
+    for _ in 0..count {
+        let entry = reader.entry().ok_or(Error::corrupt("an entry is not readable"))?;
+        if last >= Some(entry.name()) {
+            return Err(Error::corrupt("entries are not in order"));
+        }
+        if check_name(entry.component, entry.key).is_err() {
+            return Err(Error::corrupt("a key is too long"));
+        }
+        if serde_json::from_slice::<IgnoredAny>(entry.value).is_err() {
+            return Err(Error::corrupt("a value is not JSON"));
+        }
+        last = Some(entry.name());
+    }
+    if !reader.0.is_empty() {
+        return Err(Error::corrupt("bytes after the last entry"));
+    }
+    // The one head that reads but is never written: a number so large that writing it again would give another.
+    let mut again = Writer::with_capacity(bytes.len());
+    again.head(&head, count);
+    if !bytes.starts_with(again.as_bytes()) {
+        return Err(Error::corrupt("a time that is out of range"));
+    }
+    Ok(())
+}

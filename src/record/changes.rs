@@ -1,0 +1,294 @@
+//! Changes: which keys a request set and removed, and how they merge into a record. Pure: no clock, no store.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::body::{self, Entry, Head, Writer};
+use super::{Block, Record, StoreState};
+use crate::error::{Error, Result};
+
+/// What a request did to a session: keys set and removed, cleared or not, a new timeout, a new owner.
+///
+/// Applying it to a record gives the next one. Keys it does not name stay as they are, which is why two requests that
+/// change different keys at once both keep their work. For each key the last thing done counts: "remove, then insert"
+/// inserts, "clear, then insert" leaves that one key.
+///
+/// # Examples
+///
+/// ```
+/// use lembro::{Changes, Record};
+///
+/// let record: Record = [("cart", 1), ("theme", 2)].into_iter().collect();
+/// let mut changes = Changes::new();
+/// changes.insert("", "cart", &3)?;
+/// changes.remove("", "theme")?;
+///
+/// let next = changes.apply(&record)?;
+/// assert_eq!(next.get::<i32>("cart")?, Some(3));
+/// assert_eq!(next.get::<i32>("theme")?, None);
+/// assert_eq!(record.get::<i32>("theme")?, Some(2)); // a record never changes
+/// # Ok::<(), lembro::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Sorted by (component, key), each pair once.
+    keys: Vec<KeyChange>,
+    cleared: Cleared,
+    timeout: Option<Option<Duration>>,
+    owner: Option<Option<Box<str>>>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct KeyChange {
+    component: Box<str>,
+    key: Box<str>,
+    /// JSON, or `None` for "removed".
+    value: Option<Box<[u8]>>,
+}
+
+impl KeyChange {
+    fn name(&self) -> (&str, &str) {
+        (&self.component, &self.key)
+    }
+}
+
+#[derive(Clone, Default, PartialEq, Eq)]
+enum Cleared {
+    #[default]
+    Nothing,
+    Components(Vec<Box<str>>),
+    Everything,
+}
+
+impl Cleared {
+    fn covers(&self, component: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Components(components) => components.iter().any(|cleared| **cleared == *component),
+            Self::Everything => true,
+        }
+    }
+}
+
+/// One changed key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// The component, `""` for the session's own keys.
+    pub component: &'a str,
+    /// The key.
+    pub key: &'a str,
+    /// The new value as JSON; `None`: the key is removed.
+    pub value: Option<&'a [u8]>,
+}
+
+impl Changes {
+    /// No changes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether applying this would change nothing but the version.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Sets a key. The value is written as JSON now, so nothing of the user's runs later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_value`] when the value cannot be written as JSON, [`Error::is_limit`] when the key is too long.
+    pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
+        let json = serde_json::to_vec(value).map_err(|source| Error::write_value(key, source))?;
+        self.put(component, key, Some(json.into_boxed_slice()))
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_limit`] when the key is longer than any key can be.
+    pub fn remove(&mut self, component: &str, key: &str) -> Result<()> {
+        self.put(component, key, None)
+    }
+
+    /// Removes every key of every component that is stored when the changes are applied.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.cleared = Cleared::Everything;
+    }
+
+    /// Removes every key of one component that is stored when the changes are applied.
+    pub fn clear_component(&mut self, component: &str) {
+        self.keys.retain(|change| *change.component != *component);
+        match &mut self.cleared {
+            Cleared::Everything => {}
+            Cleared::Components(components) if components.iter().any(|one| **one == *component) => {}
+            Cleared::Components(components) => components.push(component.into()),
+            Cleared::Nothing => self.cleared = Cleared::Components(vec![component.into()]),
+        }
+    }
+
+    /// Gives the session an idle timeout of its own, or takes it away. Kept to the millisecond.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = Some(timeout);
+    }
+
+    /// Notes whose session it is, or that it is nobody's any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_limit`] when the name is empty or longer than 255 bytes.
+    pub fn set_owner(&mut self, owner: Option<&str>) -> Result<()> {
+        owner.map_or(Ok(()), body::check_owner)?;
+        self.owner = Some(owner.map(Into::into));
+        Ok(())
+    }
+
+    /// The changed keys, in the order of their bytes. They come after whatever was cleared.
+    pub fn keys(&self) -> impl Iterator<Item = Change<'_>> {
+        self.keys.iter().map(|change| Change {
+            component: &change.component,
+            key: &change.key,
+            value: change.value.as_deref(),
+        })
+    }
+
+    /// Whether all stored keys of all components are removed first.
+    pub fn clears_everything(&self) -> bool {
+        self.cleared == Cleared::Everything
+    }
+
+    /// Whether all stored keys of this component are removed first.
+    pub fn clears(&self, component: &str) -> bool {
+        self.cleared.covers(component)
+    }
+
+    /// The components that are cleared one by one; none when [everything](Self::clears_everything) is.
+    pub fn cleared_components(&self) -> impl Iterator<Item = &str> {
+        let components: &[Box<str>] = match &self.cleared {
+            Cleared::Components(components) => components,
+            Cleared::Nothing | Cleared::Everything => &[],
+        };
+        components.iter().map(|component| &**component)
+    }
+
+    /// The new timeout of the session's own, if it changes; `Some(None)` takes it away.
+    pub fn timeout(&self) -> Option<Option<Duration>> {
+        self.timeout
+    }
+
+    /// The new owner, if it changes; `Some(None)` takes it away.
+    pub fn owner(&self) -> Option<Option<&str>> {
+        self.owner.as_ref().map(Option::as_deref)
+    }
+
+    /// The record that results: what `stored` holds, with these changes on top and the next version.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_limit`] when there would be more than [`MAX_KEYS`](crate::MAX_KEYS) keys.
+    pub fn apply(&self, stored: &Record) -> Result<Record> {
+        let old = stored.body();
+        let entries = || Merge { old: old.entries().peekable(), new: &self.keys, cleared: &self.cleared };
+        let count = entries().count();
+        body::check_count(count)?;
+        let head = old.head();
+        let head = Head {
+            created_at: head.created_at,
+            timeout: self.timeout.unwrap_or(head.timeout),
+            owner: self.owner.as_ref().map_or(head.owner, Option::as_deref),
+        };
+        let mut writer = Writer::with_capacity(stored.as_bytes().len() + self.growth());
+        writer.head(&head, count);
+        for (component, key, value) in entries() {
+            writer.entry(component, key, value);
+        }
+        let state = StoreState::versioned(stored.version().next());
+        Ok(Record { block: Block::new(state, writer.as_bytes()) })
+    }
+
+    /// What was last done to a key: `None` if nothing, else its new value or `Some(None)` for "removed".
+    pub(crate) fn find(&self, component: &str, key: &str) -> Option<Option<&[u8]>> {
+        let place = self.place(component, key).ok()?;
+        Some(self.keys[place].value.as_deref())
+    }
+
+    fn put(&mut self, component: &str, key: &str, value: Option<Box<[u8]>>) -> Result<()> {
+        body::check_name(component, key)?;
+        match self.place(component, key) {
+            Ok(place) => self.keys[place].value = value,
+            Err(place) => self.keys.insert(place, KeyChange { component: component.into(), key: key.into(), value }),
+        }
+        Ok(())
+    }
+
+    fn place(&self, component: &str, key: &str) -> Result<usize, usize> {
+        self.keys.binary_search_by(|change| change.name().cmp(&(component, key)))
+    }
+
+    /// An upper bound of the bytes that applying this adds.
+    fn growth(&self) -> usize {
+        const NUMBERS: usize = 3 * 5;
+        let keys = self.keys.iter().map(|change| {
+            NUMBERS + change.component.len() + change.key.len() + change.value.as_ref().map_or(0, |value| value.len())
+        });
+        keys.sum::<usize>() + self.owner().flatten().map_or(0, str::len) + 2 * NUMBERS
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Keys only: values are the user's.
+        let keys: Vec<_> = self.keys.iter().map(|change| (change.name(), change.value.is_some())).collect();
+        f.debug_struct("Changes")
+            .field("keys", &keys)
+            .field("clears_everything", &self.clears_everything())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Change<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.value.is_some() { "set" } else { "removed" };
+        write!(f, "{:?}.{:?} {verb}", self.component, self.key)
+    }
+}
+
+/// Walks two sorted lists at once: what is stored, less what was cleared, and what is new, which wins.
+struct Merge<'a> {
+    old: std::iter::Peekable<body::Entries<'a>>,
+    new: &'a [KeyChange],
+    cleared: &'a Cleared,
+}
+
+impl<'a> Iterator for Merge<'a> {
+    type Item = (&'a str, &'a str, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let order = match (self.old.peek(), self.new.first()) {
+                (None, None) => return None,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(old), Some(new)) => old.name().cmp(&new.name()),
+            };
+            if order.is_le() {
+                let Entry { component, key, value } = self.old.next()?;
+                if order.is_lt() && !self.cleared.covers(component) {
+                    return Some((component, key, value));
+                }
+            }
+            if order.is_ge() {
+                let (change, rest) = self.new.split_first()?;
+                self.new = rest;
+                if let Some(value) = &change.value {
+                    return Some((&change.component, &change.key, value));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Records as JSON for people and other tools: `{"created_at": .., "timeout": .., "owner": .., "entries": {component: {key: value}}}`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::body::{self, Body, Head, Writer};
+use super::{Block, Record, StoreState};
+
+/// The public shape. Values are parsed, so it can be written in any format, not in JSON alone.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shape {
+    /// Milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created_at: Option<u64>,
+    /// Milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeout: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    entries: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let mut entries: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+        for (component, key, value) in self.entries() {
+            let value = serde_json::from_str(value.get()).map_err(serde::ser::Error::custom)?;
+            entries.entry(component.to_owned()).or_default().insert(key.to_owned(), value);
+        }
+        let since = |at: SystemTime| millis(at.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let created_at = self.created_at().map(since);
+        let (timeout, owner) = (self.timeout().map(millis), self.owner().map(str::to_owned));
+        Shape { created_at, timeout, owner, entries }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let shape = Shape::deserialize(deserializer)?;
+        let mut writer = Writer::with_capacity(256);
+        let head = Head {
+            created_at: shape.created_at.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis))),
+            timeout: shape.timeout.map(Duration::from_millis),
+            owner: shape.owner.as_deref(),
+        };
+        writer.head(&head, shape.entries.values().map(BTreeMap::len).sum());
+        for (component, keys) in &shape.entries {
+            for (key, value) in keys {
+                writer.entry(component, key, value.to_string().as_bytes());
+            }
+        }
+        body::check_limits(Body::new(writer.as_bytes())).map_err(D::Error::custom)?;
+        Ok(Self { block: Block::new(StoreState::default(), writer.as_bytes()) })
+    }
+}

@@ -1,0 +1,282 @@
+//! One stored session: created when, its own timeout, its owner, and its entries as raw JSON in one flat block.
+
+mod block;
+mod body;
+mod changes;
+mod json;
+mod version;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use self::block::Block;
+pub(crate) use self::block::{Class, StoreState};
+use self::body::{Body, Head, Writer};
+pub use self::changes::{Change, Changes};
+pub use self::version::{Expected, Fit, Version};
+use crate::error::{Error, Result};
+
+/// The longest key and the longest component name, in bytes.
+pub const MAX_KEY_BYTES: usize = 255;
+
+/// The most keys a session may have, over all its components.
+pub const MAX_KEYS: usize = 1024;
+
+/// One stored session.
+///
+/// A record never changes: a save makes the next one out of it and some [`Changes`]. Inside is one block of bytes behind
+/// one pointer, with every value as the JSON it came as, so that its size is its size in memory, a clone is a
+/// counter, and a save copies what it did not change. Reading a value parses that value and nothing else.
+///
+/// `Clone`, `==` and serde see the session's data and never what a store noted beside it.
+///
+/// # Examples
+///
+/// ```
+/// use lembro::Record;
+/// use serde_json::json;
+///
+/// let record: Record = [("user", json!("ada")), ("visits", json!(3))].into_iter().collect();
+/// assert_eq!(record.get::<&str>("user")?, Some("ada"));
+/// assert_eq!(record.get::<u32>("visits")?, Some(3));
+/// assert_eq!(record.get::<u32>("absent")?, None);
+/// assert_eq!(record.len(), 2);
+/// # Ok::<(), lembro::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Record {
+    block: Block,
+}
+
+impl Record {
+    /// A record without entries.
+    pub fn new() -> Self {
+        Self::with_head(&Head::default())
+    }
+
+    /// A record without entries that was created at `now`.
+    pub(crate) fn created(now: SystemTime) -> Self {
+        Self::with_head(&Head { created_at: Some(now), ..Head::default() })
+    }
+
+    fn with_head(head: &Head<'_>) -> Self {
+        let mut writer = Writer::with_capacity(16);
+        writer.head(head, 0);
+        Self { block: Block::new(StoreState::default(), writer.as_bytes()) }
+    }
+
+    /// Reads the bytes that [`as_bytes`](Self::as_bytes) gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_corrupt`] when the bytes are anything else. No input panics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::Record;
+    /// let record: Record = [("user", "ada")].into_iter().collect();
+    /// assert_eq!(Record::from_bytes(record.as_bytes())?, record);
+    /// assert!(Record::from_bytes(b"what?").unwrap_err().is_corrupt());
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        body::validate(bytes)?;
+        Ok(Self { block: Block::new(StoreState::default(), bytes) })
+    }
+
+    /// The record as bytes, for a store that writes them somewhere. The version is not part of them.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.block.body()
+    }
+
+    /// The value of `key`, read as `T`. `&str` borrows from the record, if the text needs no unescaping.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_value`] when the value is not a `T`.
+    pub fn get<'a, T: Deserialize<'a>>(&'a self, key: &str) -> Result<Option<T>> {
+        self.get_in("", key)
+    }
+
+    /// The value of `key` in a component, read as `T`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_value`] when the value is not a `T`.
+    pub fn get_in<'a, T: Deserialize<'a>>(&'a self, component: &str, key: &str) -> Result<Option<T>> {
+        self.raw(component, key).map(|value| parse(key, value)).transpose()
+    }
+
+    /// Every entry: component (`""` for the session's own keys), key and value, in the order of their bytes.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str, &RawValue)> {
+        self.raw_entries().filter_map(|entry| {
+            let value = serde_json::from_slice(entry.value).ok()?;
+            Some((entry.component, entry.key, value))
+        })
+    }
+
+    /// How many entries there are, over all components.
+    pub fn len(&self) -> usize {
+        self.body().count()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When the session was created, to the millisecond; `None` for a record that no store has had yet.
+    pub fn created_at(&self) -> Option<SystemTime> {
+        self.body().head().created_at
+    }
+
+    /// The idle timeout this session has of its own, in place of the policy's.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.body().head().timeout
+    }
+
+    /// Whose session it is, if somebody is logged in.
+    pub fn owner(&self) -> Option<&str> {
+        self.body().head().owner
+    }
+
+    /// The version, for [`Expected`].
+    pub fn version(&self) -> Version {
+        self.block.state().version
+    }
+
+    /// The memory that the record takes, in bytes: its block, without what a store needs to find it.
+    pub fn size(&self) -> usize {
+        self.block.size()
+    }
+
+    /// What every store does to a record that it is given to `create`, before it keeps it: checks the limits, draws a
+    /// version if the record has none yet, and notes `now` as the time of creation if there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_limit`] for more than [`MAX_KEYS`] keys or a key longer than [`MAX_KEY_BYTES`];
+    /// [`Error::is_store`] when the system's random source fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::{Clock, Record};
+    ///
+    /// let now = Clock::system().wall();
+    /// let record = Record::new();
+    /// assert_eq!(record.created_at(), None);
+    /// let (one, two) = (record.clone().admit(now)?, record.admit(now)?);
+    /// assert!(one.created_at().is_some());
+    /// assert_ne!(one.version(), two.version());
+    /// assert_eq!(one.clone().admit(now)?.version(), one.version());
+    /// assert_ne!(one.clone().admit_anew(now)?.version(), one.version());
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn admit(self, now: SystemTime) -> Result<Self> {
+        let version = if self.version() == Version::default() { Version::first()? } else { self.version() };
+        self.admit_as(version, now)
+    }
+
+    /// What every store does to a record that it is given to `set`: as [`admit`](Self::admit), but the version is a new one
+    /// in any case, so that saves made for the session that is replaced do not land in this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`admit`](Self::admit).
+    pub fn admit_anew(self, now: SystemTime) -> Result<Self> {
+        self.admit_as(Version::first()?, now)
+    }
+
+    fn admit_as(self, version: Version, now: SystemTime) -> Result<Self> {
+        let body = self.body();
+        body::check_limits(body)?;
+        if body.head().created_at.is_some() {
+            return Ok(self.stamped(|state| state.version = version));
+        }
+        let mut writer = Writer::with_capacity(self.as_bytes().len() + 8);
+        writer.head(&Head { created_at: Some(now), ..body.head() }, body.count());
+        writer.copy(body.entry_bytes());
+        Ok(Self { block: Block::new(StoreState::versioned(version), writer.as_bytes()) })
+    }
+
+    pub(crate) fn raw(&self, component: &str, key: &str) -> Option<&[u8]> {
+        self.body().find(component, key)
+    }
+
+    pub(crate) fn raw_entries(&self) -> body::Entries<'_> {
+        self.body().entries()
+    }
+
+    pub(crate) fn state(&self) -> &StoreState {
+        self.block.state()
+    }
+
+    /// The same data with other store state: in place if nobody else has the block, else on a copy.
+    #[must_use]
+    pub(crate) fn stamped(mut self, stamp: impl FnOnce(&mut StoreState)) -> Self {
+        self.block.stamp(stamp);
+        self
+    }
+
+    pub(crate) fn same_block(&self, other: &Self) -> bool {
+        self.block.is(&other.block)
+    }
+
+    fn body(&self) -> Body<'_> {
+        Body::new(self.block.body())
+    }
+}
+
+/// Reads one value. The key is for the message.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(key: &str, value: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(value).map_err(|source| Error::read_value(key, source))
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Record {}
+
+impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
+    /// Collects entries; of two with the same key the later one stays. Too many or too long keys are refused by the
+    /// store that is given the record.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let entries = entries.into_iter().map(|(key, value)| (key.into(), value.into()));
+        let entries: std::collections::BTreeMap<String, Value> = entries.collect();
+        let mut writer = Writer::with_capacity(256);
+        writer.head(&Head::default(), entries.len());
+        for (key, value) in &entries {
+            writer.entry("", key, value.to_string().as_bytes());
+        }
+        Self { block: Block::new(StoreState::default(), writer.as_bytes()) }
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Keys only: values are the user's.
+        let keys: Vec<_> = self.raw_entries().map(|entry| (entry.component, entry.key)).collect();
+        f.debug_struct("Record")
+            .field("created_at", &self.created_at())
+            .field("timeout", &self.timeout())
+            .field("has_owner", &self.owner().is_some())
+            .field("version", &self.version())
+            .field("keys", &keys)
+            .finish_non_exhaustive()
+    }
+}
