@@ -1,0 +1,232 @@
+//! The life of a session: reload, save, touch, regenerate, destroy.
+
+use std::time::Duration;
+
+use super::{Live, Session, Stage};
+use crate::error::Result;
+use crate::id::SessionId;
+use crate::record::{Changes, Expected, Record};
+use crate::store::Outcome;
+
+/// What a [`save`](Session::save) or [`touch`](Session::touch) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// It was written to the store.
+    Written,
+    /// There was nothing to write.
+    Unchanged,
+    /// The session ended elsewhere, or here; nothing was written.
+    Gone,
+}
+
+impl Session {
+    /// Reads what is stored now; changes that were not saved are discarded.
+    ///
+    /// For a handle that lives long, such as a WebSocket's: `reload` before a message is handled, `save` after it.
+    /// `Gone` when the session ended in the meantime.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions, Outcome};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut session = sessions.generate()?;
+    /// # session.insert("theme", "light")?;
+    /// # session.save()?;
+    /// let mut elsewhere = sessions.load(&session.id()?)?.expect("saved");
+    /// elsewhere.insert("theme", "dark")?;
+    /// elsewhere.save()?;
+    ///
+    /// assert_eq!(session.get::<&str>("theme")?, Some("light"));
+    /// assert_eq!(session.reload()?, Outcome::Done);
+    /// assert_eq!(session.get::<&str>("theme")?, Some("dark"));
+    ///
+    /// elsewhere.destroy()?;
+    /// assert_eq!(session.reload()?, Outcome::Gone);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias = "load")]
+    pub fn reload(&mut self) -> Result<Outcome> {
+        let state = self.state()?;
+        let Stage::Live(live) = &state.stage else {
+            let gone = matches!(state.stage, Stage::Gone { .. });
+            self.changes = Changes::new();
+            return Ok(if gone { Outcome::Gone } else { Outcome::Done });
+        };
+        let (id, expected) = (state.id, Expected::Incarnation(live.record.version()));
+        // Another session under the same id is not the one we held.
+        let found = self.find(&id)?.filter(|found| expected.fits(&found.record) == crate::record::Fit::Yes);
+        self.changes = Changes::new();
+        Ok(match found {
+            Some(found) => {
+                self.enter(id, Stage::Live(found));
+                Outcome::Done
+            }
+            None => {
+                self.enter(id, Stage::Gone { asked: false });
+                Outcome::Gone
+            }
+        })
+    }
+
+    /// Merges the changed keys into what is stored, and prolongs the session. Done by the cookie layer at the end of a
+    /// request, and by hand wherever it is needed earlier.
+    ///
+    /// Nothing changed: nothing is written. A new session that holds nothing is not stored. A session that ended
+    /// elsewhere says [`Saved::Gone`] and stays ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_limit`](crate::Error::is_limit) when the session would be too large; when the store failed. The
+    /// changes stay, so it can be tried again.
+    pub fn save(&mut self) -> Result<Saved> {
+        if !self.is_loaded() && !self.changed() {
+            return Ok(Saved::Unchanged);
+        }
+        let state = self.state()?;
+        let id = state.id;
+        match &state.stage {
+            Stage::Gone { .. } => Ok(Saved::Gone),
+            Stage::New => {
+                let Some(record) = self.shared.begin(&self.changes)? else { return Ok(Saved::Unchanged) };
+                let id = self.shared.create(id, &record)?;
+                self.became(id, record);
+                Ok(Saved::Written)
+            }
+            Stage::Live(_) if !self.changed() => Ok(Saved::Unchanged),
+            Stage::Live(live) => {
+                // The next version is worked out here too: it is what this handle reads from now on.
+                let next = self.changes.apply(&live.record)?;
+                let (ttl, expected) = (self.shared.ttl(&next), Expected::Incarnation(live.record.version()));
+                let outcome = self.shared.seen(self.shared.store.save(&id, &self.changes, ttl, expected))?;
+                Ok(self.settle(outcome, id, next))
+            }
+        }
+    }
+
+    /// Prolongs the session now, whatever the policy's `touch_after` says, without writing its data.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    #[doc(alias("update", "resetMaxAge"))]
+    pub fn touch(&mut self) -> Result<Saved> {
+        let state = self.state()?;
+        let id = state.id;
+        match &state.stage {
+            Stage::New => Ok(Saved::Unchanged),
+            Stage::Gone { .. } => Ok(Saved::Gone),
+            Stage::Live(live) => {
+                let (record, ttl) = (live.record.clone(), self.shared.ttl(&live.record));
+                if self.shared.seen(self.shared.store.touch(&id, ttl))?.is_done() {
+                    self.enter(id, Stage::Live(Live { record, seen_at: self.shared.clock.now(), ttl }));
+                    return Ok(Saved::Written);
+                }
+                self.enter(id, Stage::Gone { asked: false });
+                Ok(Saved::Gone)
+            }
+        }
+    }
+
+    /// Gives the session a new id and kills the old one, in one step, keeping the data and the unsaved changes.
+    ///
+    /// Call it whenever somebody logs in or gains rights, so that an id planted or seen before is worth nothing
+    /// (OWASP ASVS 5.0, 7.2.4). It happens at once, not at the end of the request. The handle, the creation time and so
+    /// the absolute lifetime stay.
+    ///
+    /// On a session that is gone, or turns out to be, it begins a new one: log out, then log in, in one request.
+    ///
+    /// # Errors
+    ///
+    /// When the store or the random source failed: the old id is still the session's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut session = sessions.generate()?;
+    /// session.insert("cart", &["tea"])?;
+    /// session.save()?;
+    /// let before = session.id()?;
+    ///
+    /// session.regenerate()?;
+    /// session.insert("user", "ada")?;
+    /// session.save()?;
+    ///
+    /// assert!(sessions.load(&before)?.is_none());
+    /// assert_eq!(session.get::<Vec<&str>>("cart")?.unwrap(), ["tea"]);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias("generate", "cycle_id", "RenewToken"))]
+    pub fn regenerate(&mut self) -> Result<()> {
+        let state = self.state()?;
+        let (id, fresh) = (state.id, (self.shared.ids)()?);
+        if let Stage::Live(live) = &state.stage {
+            let (live, renewed) = (live.clone(), id.renewed(&fresh));
+            if self.shared.seen(self.shared.store.rotate(&id, &renewed, Duration::ZERO))?.is_done() {
+                self.enter(renewed, Stage::Live(live));
+                return Ok(());
+            }
+        }
+        self.enter(fresh, Stage::New);
+        Ok(())
+    }
+
+    /// Ends the session: log out. Its data is gone from the store when this returns, its unsaved changes are
+    /// discarded, and no request that is still under way can bring it back.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed: the session may still be there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Saved, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut session = sessions.generate()?;
+    /// # session.insert("user", "ada")?;
+    /// # session.save()?;
+    /// let mut slow_request = sessions.load(&session.id()?)?.expect("saved");
+    /// slow_request.insert("last_page", "/inbox")?;
+    ///
+    /// session.destroy()?;
+    /// assert_eq!(session.get::<&str>("user")?, None);
+    /// assert_eq!(slow_request.save()?, Saved::Gone);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias("logout", "flush"))]
+    pub fn destroy(&mut self) -> Result<()> {
+        let state = self.state()?;
+        let id = state.id;
+        if matches!(state.stage, Stage::Live(_)) {
+            let (Outcome::Done | Outcome::Gone | Outcome::Conflict) =
+                self.shared.seen(self.shared.store.destroy(&id))?;
+        }
+        self.changes = Changes::new();
+        self.enter(id, Stage::Gone { asked: true });
+        Ok(())
+    }
+
+    /// After a write that carried all the changes: what the session is now.
+    pub(super) fn settle(&mut self, outcome: Outcome, id: SessionId, record: Record) -> Saved {
+        if outcome.is_done() {
+            self.became(id, record);
+            return Saved::Written;
+        }
+        self.enter(id, Stage::Gone { asked: false });
+        Saved::Gone
+    }
+
+    /// The session is stored as `record`, and nothing is unsaved.
+    pub(super) fn became(&mut self, id: SessionId, record: Record) {
+        self.changes = Changes::new();
+        let live = Live { seen_at: self.shared.clock.now(), ttl: self.shared.ttl(&record), record };
+        self.enter(id, Stage::Live(live));
+    }
+}

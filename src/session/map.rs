@@ -1,0 +1,230 @@
+//! The session as a map: what is stored with the unsaved changes on top, for its own keys and for every component's.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Component, Session};
+use crate::error::Result;
+use crate::record::{Record, parse};
+
+/// The component that a session's own keys belong to.
+pub(super) const OWN: &str = "";
+
+impl Session {
+    /// The value of `key`, read as `T`. `&str` borrows from the session, if the text needs no unescaping.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_value`](crate::Error::is_value) when the value is not a `T`; when the store failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
+    /// session.insert("user", "ada")?;
+    /// assert_eq!(session.get::<&str>("user")?, Some("ada"));
+    /// assert_eq!(session.get::<String>("absent")?, None);
+    /// assert!(session.get::<u32>("user").unwrap_err().is_value());
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn get<'a, T: Deserialize<'a>>(&'a self, key: &str) -> Result<Option<T>> {
+        self.get_in(OWN, key)
+    }
+
+    /// Sets `key`. The value is written as JSON at once; a later change of it takes another `insert`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
+    /// [`Error::is_limit`](crate::Error::is_limit) for a key longer than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES); when
+    /// the store failed.
+    #[doc(alias = "set")]
+    pub fn insert<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<()> {
+        self.insert_in(OWN, key, value)
+    }
+
+    /// Removes `key`; whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    #[doc(alias("delete", "unset"))]
+    pub fn remove(&mut self, key: &str) -> Result<bool> {
+        self.remove_in(OWN, key)
+    }
+
+    /// Removes `key` and returns its value: for messages that are shown once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_value`](crate::Error::is_value) when the value is not a `T`: then it stays. When the store failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
+    /// session.insert("flash", "Saved.")?;
+    /// assert_eq!(session.take::<String>("flash")?.as_deref(), Some("Saved."));
+    /// assert_eq!(session.take::<String>("flash")?, None);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias("pop", "flash"))]
+    pub fn take<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
+        self.take_in(OWN, key)
+    }
+
+    /// Whether there is a value for `key`.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    #[doc(alias = "has")]
+    pub fn contains_key(&self, key: &str) -> Result<bool> {
+        Ok(self.raw(OWN, key)?.is_some())
+    }
+
+    /// The session's own keys, sorted.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn keys(&self) -> Result<impl Iterator<Item = &str>> {
+        self.keys_in(OWN)
+    }
+
+    /// The session's own keys and values, sorted by key.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
+    /// session.insert("b", &[1, 2])?;
+    /// session.insert("a", "x")?;
+    /// let entries: Vec<_> = session.iter()?.map(|(key, value)| (key, value.get())).collect();
+    /// assert_eq!(entries, [("a", "\"x\""), ("b", "[1,2]")]);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn iter(&self) -> Result<impl Iterator<Item = (&str, &RawValue)>> {
+        self.iter_in(OWN)
+    }
+
+    /// How many keys of its own the session has.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    #[doc(alias = "size")]
+    pub fn len(&self) -> Result<usize> {
+        Ok(self.entries(OWN)?.len())
+    }
+
+    /// Whether the session has no keys of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.entries(OWN)?.is_empty())
+    }
+
+    /// Removes everything, the components' keys too, whatever is stored when this is saved.
+    ///
+    /// The session itself stays, under its id. To log somebody out, [`destroy`](Self::destroy) it.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn clear(&mut self) -> Result<()> {
+        self.state()?;
+        self.changes.clear();
+        Ok(())
+    }
+
+    /// A part of the session with keys of its own, for one component of an application.
+    ///
+    /// It is stored, expires and ends with the session.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
+    /// session.component("cart").insert("items", &["tea"])?;
+    /// assert_eq!(session.component("cart").get::<Vec<String>>("items")?.unwrap(), ["tea"]);
+    /// assert!(!session.contains_key("items")?);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn component<'s>(&'s mut self, name: &'s str) -> Component<'s> {
+        Component::new(self, name)
+    }
+
+    pub(super) fn get_in<'a, T: Deserialize<'a>>(&'a self, component: &str, key: &str) -> Result<Option<T>> {
+        self.raw(component, key)?.map(|value| parse(key, value)).transpose()
+    }
+
+    pub(super) fn insert_in<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
+        // Look first: only then is it known whether this goes into a stored session or a new one.
+        self.state()?;
+        self.changes.insert(component, key, value)
+    }
+
+    pub(super) fn remove_in(&mut self, component: &str, key: &str) -> Result<bool> {
+        let there = self.raw(component, key)?.is_some();
+        if there {
+            self.changes.remove(component, key)?;
+        }
+        Ok(there)
+    }
+
+    pub(super) fn take_in<T: DeserializeOwned>(&mut self, component: &str, key: &str) -> Result<Option<T>> {
+        let value = self.get_in(component, key)?;
+        self.remove_in(component, key)?;
+        Ok(value)
+    }
+
+    pub(super) fn clear_in(&mut self, component: &str) -> Result<()> {
+        self.state()?;
+        self.changes.clear_component(component);
+        Ok(())
+    }
+
+    pub(super) fn keys_in(&self, component: &str) -> Result<impl Iterator<Item = &str> + use<'_>> {
+        Ok(self.entries(component)?.into_iter().map(|(key, _)| key))
+    }
+
+    pub(super) fn iter_in(&self, component: &str) -> Result<impl Iterator<Item = (&str, &RawValue)> + use<'_>> {
+        let entries = self.entries(component)?.into_iter();
+        Ok(entries.filter_map(|(key, value)| Some((key, serde_json::from_slice(value).ok()?))))
+    }
+
+    /// The value as it stands now: the unsaved change if there is one, else what is stored.
+    pub(super) fn raw(&self, component: &str, key: &str) -> Result<Option<&[u8]>> {
+        let stored = self.stored_record()?;
+        Ok(match self.changes.find(component, key) {
+            Some(changed) => changed,
+            None if self.changes.clears(component) => None,
+            None => stored.and_then(|record| record.raw(component, key)),
+        })
+    }
+
+    /// All of a component's entries as they stand now, sorted by key.
+    pub(super) fn entries(&self, component: &str) -> Result<Vec<(&str, &[u8])>> {
+        let cleared = self.changes.clears(component);
+        let stored = self.stored_record()?.filter(|_| !cleared).into_iter().flat_map(Record::raw_entries);
+        let stored = stored.filter(|entry| entry.component == component).map(|entry| (entry.key, entry.value));
+        let unchanged = stored.filter(|(key, _)| self.changes.find(component, key).is_none());
+        let changed = self.changes.keys().filter(|change| change.component == component);
+        let mut entries: Vec<_> =
+            unchanged.chain(changed.filter_map(|change| Some((change.key, change.value?)))).collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        Ok(entries)
+    }
+}

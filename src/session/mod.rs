@@ -1,0 +1,313 @@
+//! One user's session: a map of values that remembers what changed, and saves just that.
+//!
+//! ```text
+//!              first look                    save
+//!   unloaded ─────────────▶ new ───────────────────────▶ live ──┐ save, touch, reload, regenerate
+//!       │                    ▲                            │ ▲───┘
+//!       │ found              │ regenerate                 │ destroy, or the store no longer has it
+//!       └────────────────────┼──────────▶ live            ▼
+//!                            └─────────────────────────  gone
+//! ```
+//!
+//! The store is read when somebody first looks. A cookie that leads nowhere gives a *new* session, under a new id, and
+//! whatever is put into it is kept. *Gone* means only: it was there, and it ended while we held it.
+
+mod component;
+mod lifecycle;
+mod map;
+mod modify;
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+pub use self::component::Component;
+pub use self::lifecycle::Saved;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::id::{Handle, SessionId};
+use crate::record::{Changes, Record};
+use crate::shared::Shared;
+use crate::store::Store;
+use crate::sync::Arc;
+
+/// How many ids one request may present: cookies of the same name from several paths and domains.
+pub(crate) const MAX_CANDIDATES: usize = 4;
+
+/// The ids a request presented, in its order.
+pub(crate) type Candidates = [Option<SessionId>; MAX_CANDIDATES];
+
+/// One user's session: Map-like, with string keys and values of any type that serde knows.
+///
+/// It reads the store once, when it is first looked at, remembers which keys changed, and [`save`](Self::save) merges
+/// those into what is stored at that moment: requests of one user that run side by side lose nothing of each other's,
+/// unless they set the same key, and then the last one counts ([`modify`](Self::modify) is for counters and lists).
+/// A session that was destroyed elsewhere stays destroyed.
+///
+/// In a server the cookie layer loads and saves it. Dropping a session that was not saved discards its changes, so a
+/// handler that panics changes nothing. A session can move to another thread (a WebSocket's, say) but not be used by
+/// two at once: load a second one there.
+///
+/// # Examples
+///
+/// ```
+/// use lembro::{LembroStore, Saved, Sessions};
+///
+/// let sessions = Sessions::new(LembroStore::new()?);
+/// let mut session = sessions.generate()?;
+/// session.insert("user", "ada")?;
+/// session.insert("visits", &1)?;
+/// assert_eq!(session.save()?, Saved::Written);
+/// assert_eq!(session.save()?, Saved::Unchanged);
+///
+/// let again = sessions.load(&session.id()?)?.expect("it was saved");
+/// assert_eq!(again.get::<&str>("user")?, Some("ada"));
+/// # Ok::<(), lembro::Error>(())
+/// ```
+pub struct Session {
+    shared: Arc<Shared>,
+    presented: Candidates,
+    /// Empty until somebody looks.
+    state: OnceCell<State>,
+    changes: Changes,
+}
+
+/// What is known after the first look.
+#[derive(Clone)]
+struct State {
+    id: SessionId,
+    stage: Stage,
+}
+
+#[derive(Clone)]
+enum Stage {
+    /// Nothing is stored under this id yet.
+    New,
+    Live(Live),
+    /// It ended. `asked`: by `destroy` on this very session.
+    Gone {
+        asked: bool,
+    },
+}
+
+/// A stored session as it was last seen.
+#[derive(Clone)]
+struct Live {
+    record: Record,
+    /// When that was, on the store's clock, and how long it had left then.
+    seen_at: Duration,
+    ttl: Duration,
+}
+
+impl Session {
+    /// A session that will be looked for under these ids.
+    pub(crate) fn unloaded(shared: Arc<Shared>, presented: Candidates) -> Self {
+        Self { shared, presented, state: OnceCell::new(), changes: Changes::new() }
+    }
+
+    /// A session that nobody has stored yet.
+    pub(crate) fn generate(shared: Arc<Shared>) -> Result<Self> {
+        let id = (shared.ids)()?;
+        Ok(Self::entered(shared, State { id, stage: Stage::New }))
+    }
+
+    /// A session that was stored a moment ago.
+    pub(crate) fn stored(shared: Arc<Shared>, id: SessionId, record: Record) -> Self {
+        let live = Live { seen_at: shared.clock.now(), ttl: shared.ttl(&record), record };
+        Self::entered(shared, State { id, stage: Stage::Live(live) })
+    }
+
+    fn entered(shared: Arc<Shared>, state: State) -> Self {
+        Self { shared, presented: Candidates::default(), state: OnceCell::from(state), changes: Changes::new() }
+    }
+
+    /// The id. Of a [`new`](Self::is_new) session: the one it will be stored under, unless somebody takes it first.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn id(&self) -> Result<SessionId> {
+        Ok(self.state()?.id)
+    }
+
+    /// The part of the id that may be seen: for logs and lists. It survives [`regenerate`](Self::regenerate).
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn handle(&self) -> Result<Handle> {
+        Ok(self.state()?.id.handle())
+    }
+
+    /// Whether nothing is stored under this session's id yet.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn is_new(&self) -> Result<bool> {
+        Ok(matches!(self.state()?.stage, Stage::New))
+    }
+
+    /// Whether the session ended while we held it: destroyed here or elsewhere, expired, or evicted.
+    ///
+    /// Asks nobody: the store tells on [`save`](Self::save), [`touch`](Self::touch) and [`reload`](Self::reload).
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn is_gone(&self) -> Result<bool> {
+        Ok(matches!(self.state()?.stage, Stage::Gone { .. }))
+    }
+
+    /// Whether there is something to save.
+    pub fn changed(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// The idle timeout: the session's own, else the policy's.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn timeout(&self) -> Result<Duration> {
+        let own = match self.changes.timeout() {
+            Some(changed) => changed,
+            None => self.stored_record()?.and_then(Record::timeout),
+        };
+        Ok(own.unwrap_or(self.shared.policy.idle()))
+    }
+
+    /// Gives the session an idle timeout of its own ("remember me"), to the millisecond; `None` takes it away. Counts
+    /// from the next save. The policy's `lifetime` still ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_option`] for a timeout of zero: to end a session, [`destroy`](Self::destroy) it. When the store failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
+    /// assert_eq!(session.timeout()?, Duration::from_secs(60 * 60));
+    /// session.set_timeout(Duration::from_secs(8 * 60 * 60))?;
+    /// assert_eq!(session.timeout()?, Duration::from_secs(8 * 60 * 60));
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn set_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> Result<()> {
+        let timeout = timeout.into();
+        if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
+            return Err(Error::option("timeout", "a session's own timeout is at least a millisecond"));
+        }
+        self.state()?;
+        self.changes.set_timeout(timeout);
+        Ok(())
+    }
+
+    /// When the session ends if nobody uses it again; `None` while nothing is stored, and when it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    #[doc(alias = "expiration")]
+    pub fn expires_at(&self) -> Result<Option<SystemTime>> {
+        let Stage::Live(live) = &self.state()?.stage else { return Ok(None) };
+        Ok(self.shared.clock.wall().checked_add(self.left(live)))
+    }
+
+    /// The store that the session lives in.
+    pub fn store(&self) -> &dyn Store {
+        &*self.shared.store
+    }
+
+    /// Whether anybody has looked yet; until then the store was not asked.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.state.get().is_some()
+    }
+
+    /// Whether the request knew the id that the session has now.
+    pub(crate) fn was_presented(&self) -> bool {
+        self.state.get().is_some_and(|state| self.presented.contains(&Some(state.id)))
+    }
+
+    /// Whether the request came with any id.
+    pub(crate) fn had_candidates(&self) -> bool {
+        self.presented[0].is_some()
+    }
+
+    /// Whether `destroy` was called, and nothing was begun after it.
+    pub(crate) fn was_destroyed_here(&self) -> bool {
+        matches!(self.state.get(), Some(State { stage: Stage::Gone { asked: true }, .. }))
+    }
+
+    /// Whether a visit without changes is to be noted in the store.
+    pub(crate) fn touch_due(&self) -> bool {
+        match self.state.get() {
+            Some(State { stage: Stage::Live(live), .. }) => {
+                self.shared.policy.touch_due(self.shared.ttl(&live.record), self.left(live))
+            }
+            _ => false,
+        }
+    }
+
+    fn left(&self, live: &Live) -> Duration {
+        live.ttl.saturating_sub(self.shared.clock.now().saturating_sub(live.seen_at))
+    }
+
+    /// The state; looks for the session first if nobody has.
+    fn state(&self) -> Result<&State> {
+        if let Some(state) = self.state.get() {
+            return Ok(state);
+        }
+        let state = self.look()?;
+        Ok(self.state.get_or_init(|| state))
+    }
+
+    /// Tries the presented ids in their order; none of them leads anywhere: a new session, under an id of ours.
+    fn look(&self) -> Result<State> {
+        for id in self.presented.iter().flatten() {
+            if let Some(live) = self.find(id)? {
+                return Ok(State { id: *id, stage: Stage::Live(live) });
+            }
+            self.shared.events.publish(|| Event::UnknownId { handle: id.handle() });
+        }
+        Ok(State { id: (self.shared.ids)()?, stage: Stage::New })
+    }
+
+    fn find(&self, id: &SessionId) -> Result<Option<Live>> {
+        let Some(stored) = self.shared.seen(self.shared.store.get(id))? else { return Ok(None) };
+        // The store keeps a session for as long as it was told; a policy that became stricter since counts at once.
+        if self.shared.ttl(&stored.record).is_zero() {
+            return Ok(None);
+        }
+        Ok(Some(Live { record: stored.record, seen_at: self.shared.clock.now(), ttl: stored.ttl }))
+    }
+
+    fn enter(&mut self, id: SessionId, stage: Stage) {
+        self.state = OnceCell::from(State { id, stage });
+    }
+
+    fn stored_record(&self) -> Result<Option<&Record>> {
+        match &self.state()?.stage {
+            Stage::Live(live) => Ok(Some(&live.record)),
+            Stage::New | Stage::Gone { .. } => Ok(None),
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.state.get().map(|state| &state.stage) {
+            None => "unloaded",
+            Some(Stage::New) => "new",
+            Some(Stage::Live(_)) => "live",
+            Some(Stage::Gone { .. }) => "gone",
+        };
+        f.debug_struct("Session")
+            .field("handle", &self.state.get().map(|state| state.id.handle()))
+            .field("stage", &stage)
+            .field("changed", &self.changed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! The life of sessions on any store: generate a new one, load one, create one from data.
+
+use std::fmt;
+
+use crossbeam_channel::Receiver;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::event::{Event, Hub};
+use crate::id::SessionId;
+use crate::policy::Policy;
+use crate::record::Record;
+use crate::session::{Candidates, Session};
+use crate::shared::Shared;
+use crate::store::Store;
+use crate::sync::Arc;
+
+/// What every store gets, a custom one too: new sessions, loading, and creation from data, under one [`Policy`].
+///
+/// In a server, [`SessionLayer`](crate::http::SessionLayer) wraps one and adds the cookie. On its own it is for
+/// everything that has no cookie: jobs, tests, another protocol. Cheap to clone.
+///
+/// # Examples
+///
+/// ```
+/// use lembro::{LembroStore, Sessions};
+///
+/// let sessions = Sessions::new(LembroStore::new()?);
+/// let mut session = sessions.generate()?;
+/// session.insert("user", "ada")?;
+/// session.save()?;
+/// assert!(sessions.load(&session.id()?)?.is_some());
+/// # Ok::<(), lembro::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Sessions {
+    shared: Arc<Shared>,
+}
+
+impl Sessions {
+    /// Sessions in `store`, with the default [`Policy`].
+    pub fn new(store: impl Store) -> Self {
+        Self::build(store, Policy::new())
+    }
+
+    /// Sessions in `store`, with a policy of your own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_option`] when the policy cannot work: a timeout of zero, a `touch_after` as long as the timeout.
+    pub fn with_policy(store: impl Store, policy: Policy) -> Result<Self> {
+        policy.check()?;
+        Ok(Self::build(store, policy))
+    }
+
+    fn build(store: impl Store, policy: Policy) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                clock: store.clock(),
+                store: Arc::new(store),
+                policy,
+                ids: Arc::new(SessionId::random),
+                events: Hub::new(),
+                errors: Hub::new(),
+            }),
+        }
+    }
+
+    /// The same sessions with ids from a source of your own, such as [`SessionId::derive`] over another system's ids.
+    ///
+    /// Default: [`SessionId::random`], which should stay unless ids must be known elsewhere. Whoever can guess what it
+    /// returns can be anybody. An id that is taken is drawn again, up to 16 times.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::{LembroStore, SessionId, Sessions};
+    ///
+    /// let sessions = Sessions::new(LembroStore::new()?).id_source(|| Ok(SessionId::derive("from elsewhere")));
+    /// assert_eq!(sessions.generate()?.id()?, SessionId::derive("from elsewhere"));
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias = "genid")]
+    #[must_use]
+    pub fn id_source(self, source: impl Fn() -> Result<SessionId> + Send + Sync + 'static) -> Self {
+        let Shared { store, policy, clock, .. } = &*self.shared;
+        let (store, policy, clock) = (Arc::clone(store), *policy, clock.clone());
+        let (events, errors) = (Hub::new(), Hub::new());
+        Self { shared: Arc::new(Shared { store, policy, ids: Arc::new(source), clock, events, errors }) }
+    }
+
+    /// A new, empty session. It is stored when it is saved with something in it.
+    ///
+    /// # Errors
+    ///
+    /// When the random source failed.
+    pub fn generate(&self) -> Result<Session> {
+        Session::generate(Arc::clone(&self.shared))
+    }
+
+    /// The session with this id; `None` if there is none, or no more.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn load(&self, id: &SessionId) -> Result<Option<Session>> {
+        let mut candidates = Candidates::default();
+        candidates[0] = Some(*id);
+        let session = self.open(candidates);
+        Ok(if session.is_new()? { None } else { Some(session) })
+    }
+
+    /// Creates and stores a session under an id that is known elsewhere, with the data it is to begin with: none
+    /// (`Record::new()`) or what a record was collected from.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_conflict`] when the id is taken; [`Error::is_limit`] when the data is too large; when the store failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::{LembroStore, Record, SessionId, Sessions};
+    ///
+    /// let sessions = Sessions::new(LembroStore::new()?);
+    /// let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
+    /// let session = sessions.create_session(&id, [("user", "ada")].into_iter().collect())?;
+    /// assert_eq!(session.get::<&str>("user")?, Some("ada"));
+    /// assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_conflict());
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias("createNewSession", "createSession"))]
+    pub fn create_session(&self, id: &SessionId, data: Record) -> Result<Session> {
+        let shared = &self.shared;
+        // Admitted here, so that the session knows the version that the store will give it.
+        let record = data.admit(shared.clock.wall())?;
+        let ttl = shared.ttl(&record);
+        if ttl.is_zero() {
+            return Err(Error::limit(format!("session {}: its data is older than a session may get", id.handle())));
+        }
+        if shared.seen(shared.store.create(id, record.clone(), ttl))?.is_done() {
+            return Ok(Session::stored(Arc::clone(shared), *id, record));
+        }
+        Err(Error::conflict(id.handle()))
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.shared.store
+    }
+
+    /// The clock: the store's.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Subscribes to what these sessions notice: ids that lead nowhere, whatever the store is.
+    ///
+    /// Each subscriber has a queue of 1,024 events; what does not fit is dropped.
+    pub fn events(&self) -> Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// Subscribes to the store's failures, as the sessions meet them. Their callers get them too.
+    ///
+    /// Each subscriber has a queue of 1,024 errors; what does not fit is dropped.
+    pub fn errors(&self) -> Receiver<Error> {
+        self.shared.errors.subscribe()
+    }
+
+    /// The session that one of these ids leads to, or a new one; nothing is read before somebody looks.
+    pub(crate) fn open(&self, candidates: Candidates) -> Session {
+        Session::unloaded(Arc::clone(&self.shared), candidates)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("policy", self.policy()).finish_non_exhaustive()
+    }
+}
