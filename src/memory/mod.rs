@@ -1,0 +1,217 @@
+//! `LembroStore`: sessions in memory, in sharded maps behind reader-writer locks, with a reaper and a byte budget.
+//!
+//! ```text
+//! mod       the handle: what users see
+//!   reaper    the thread that purges at an interval
+//!   options   what can be set, checked in one place
+//!   shards    finds the shard for a handle, takes its lock; reports and frees afterwards
+//!     stats     counters and figures
+//!     shard     one table of records with its queue and index; knows no lock
+//!       queue     eviction order and bytes, as lists through a slab
+//!       expiry    who can have expired, as one number per slot
+//!       weight    what a session counts for
+//! ```
+//!
+//! What happens over `max_size`: expired sessions go first. Then there are three queues. A new session starts in
+//! *probation*, which is sure of a tenth of the memory; when it is its turn to go and somebody came back to it
+//! meanwhile, it moves to *main*; there, too, whoever was visited since the last time is passed over once. Reads only
+//! set a bit, so there is no list to lock for them. That is S3-FIFO (Yang et al., SOSP '23) without its ghost queue: a
+//! flood of sessions that nobody comes back to passes through a tenth of the memory and leaves the rest alone, where an
+//! LRU would be washed out. Sessions with an owner, somebody logged in, are the third queue and go last.
+
+mod expiry;
+mod options;
+mod queue;
+mod reaper;
+mod shard;
+mod shards;
+mod stats;
+mod weight;
+
+use std::fmt;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+pub use self::options::LembroOptions;
+use self::reaper::Reaper;
+use self::shards::Shards;
+pub use self::stats::{Purge, Stats};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::id::SessionId;
+use crate::record::{Changes, Expected, Record};
+use crate::store::{Listing, Outcome, Store, Stored};
+use crate::sync::Arc;
+
+/// Sessions in memory, for one process: bounded, purged, and safe to use from any number of threads.
+///
+/// A clone is another handle on the same store. When the last handle is dropped, the reaper thread is stopped and joined
+/// and the sessions are gone.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
+///
+/// let store = LembroStore::with_options(LembroOptions::new().interval("5m").max_size("4M"))?;
+/// let id = SessionId::random()?;
+/// store.set(&id, [("user", "ada")].into_iter().collect(), Duration::from_secs(3600))?;
+/// let stored = store.get(&id)?.expect("stored a moment ago");
+/// assert_eq!(stored.record.get::<&str>("user")?, Some("ada"));
+/// # Ok::<(), lembro::Error>(())
+/// ```
+#[derive(Clone)]
+#[doc(alias = "MemoryStore")]
+pub struct LembroStore {
+    shards: Arc<Shards>,
+    reaper: Arc<Reaper>,
+}
+
+impl LembroStore {
+    /// A store with the default options: purges every 60 seconds, holds a mebibyte.
+    ///
+    /// It is ready when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_background`] when the reaper's thread cannot be started.
+    pub fn new() -> Result<Self> {
+        Self::with_options(LembroOptions::new())
+    }
+
+    /// A store with options of your own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_option`] when one of them is wrong, with its name and value; [`Error::is_background`] when the reaper's
+    /// thread cannot be started.
+    pub fn with_options(options: LembroOptions) -> Result<Self> {
+        let config = options.resolve()?;
+        let shards = Arc::new(Shards::new(&config));
+        let reaper = match config.interval {
+            None => Reaper::none(),
+            Some(interval) => {
+                let (purged, reported) = (Arc::clone(&shards), Arc::clone(&shards));
+                let purge = move |stop: &reaper::Stop| {
+                    purged.purge(|| stop.is_requested());
+                };
+                Reaper::start(interval, purge, move |error| reported.errors.publish(|| error))?
+            }
+        };
+        Ok(Self { shards, reaper: Arc::new(reaper) })
+    }
+
+    /// Removes every expired session from memory now; how many there were. The reaper does the same at its interval.
+    ///
+    /// No reader waits for it longer than for one write of its own.
+    #[doc(alias = "reap")]
+    pub fn purge(&self) -> usize {
+        self.shards.purge(|| false)
+    }
+
+    /// Bytes that the sessions take, as they count for `max_size`: within 8 % of what the allocator gave out for them.
+    #[doc(alias = "size")]
+    pub fn bytes(&self) -> usize {
+        self.shards.bytes()
+    }
+
+    /// The figures at this moment.
+    pub fn stats(&self) -> Stats {
+        self.shards.stats()
+    }
+
+    /// Subscribes to what happens in the store from now on.
+    ///
+    /// Each subscriber has a queue of 1,024 events. What does not fit is dropped and counted
+    /// ([`Stats::events_missed`]); nobody ever waits for a slow subscriber.
+    #[doc(alias = "on")]
+    pub fn events(&self) -> Receiver<Event> {
+        self.shards.events.subscribe()
+    }
+
+    /// Subscribes to errors that happen in the background from now on, where no caller is waiting for a result.
+    ///
+    /// A queue of 1,024 errors, as for [`events`](Self::events).
+    #[doc(alias = "on_error")]
+    pub fn errors(&self) -> Receiver<Error> {
+        self.shards.errors.subscribe()
+    }
+
+    /// Stops the reaper and waits until its thread is gone. Every handle goes on working, without a purge at an interval.
+    ///
+    /// Dropping the last handle does the same; this is for those who want to know when.
+    pub fn close(&self) {
+        self.reaper.stop();
+    }
+
+    /// Recomputes every counter, every queue and every index, and compares them with what the store keeps. For tests.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about the first thing that does not add up: a bug in lembro.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn validate(&self) -> Result<(), String> {
+        self.shards.validate()
+    }
+}
+
+impl Store for LembroStore {
+    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
+        Ok(self.shards.get(id))
+    }
+
+    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
+        self.shards.create(id, record, ttl)
+    }
+
+    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
+        self.shards.set(id, record, ttl)
+    }
+
+    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
+        self.shards.save(id, changes, ttl, expected)
+    }
+
+    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
+        Ok(self.shards.touch(id, ttl))
+    }
+
+    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
+        self.shards.rotate(id, new, grace)
+    }
+
+    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
+        Ok(self.shards.destroy(id))
+    }
+
+    fn all(&self) -> Result<Listing<'_>> {
+        Ok(Box::new(self.shards.all().map(Ok)))
+    }
+
+    fn len(&self) -> Result<usize> {
+        Ok(self.shards.len())
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.shards.clear();
+        Ok(())
+    }
+
+    fn clock(&self) -> Clock {
+        self.shards.clock.clone()
+    }
+}
+
+impl fmt::Debug for LembroStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = self.stats();
+        f.debug_struct("LembroStore")
+            .field("sessions", &stats.sessions)
+            .field("bytes", &stats.bytes)
+            .field("max_size", &stats.max_size)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,185 @@
+//! The options of a `LembroStore`, from code or from a configuration file, checked in one place.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::weight::OVERHEAD;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::units::Setting;
+
+/// The size a shard should have at least, so that one large session does not empty it.
+const SHARD_BYTES: u64 = 256 * 1024;
+
+const MAX_SHARDS: u64 = 64;
+
+/// More than this could need more slots in a shard than a `u32` counts.
+const MAX_MAX_SIZE: u64 = 16 << 40;
+
+/// The options of a [`LembroStore`](crate::LembroStore). None of them is needed.
+///
+/// | option | what it is | default |
+/// |---|---|---|
+/// | [`interval`](Self::interval) | time between purges of expired sessions | 60 s |
+/// | [`max_size`](Self::max_size) | bound of the memory that sessions take | 1M |
+/// | [`max_session_size`](Self::max_session_size) | bound of one session | 64K |
+/// | [`shards`](Self::shards) | number of locks | from `max_size` |
+/// | [`clock`](Self::clock) | where the time comes from | the machine |
+///
+/// With serde the names are these, `maxSize` and `maxSessionSize` too, and anything unknown is refused.
+///
+/// # Examples
+///
+/// ```
+/// use lembro::{LembroOptions, LembroStore};
+///
+/// let options: LembroOptions = serde_json::from_str(r#"{"interval": 360000, "maxSize": "4M"}"#).unwrap();
+/// let store = LembroStore::with_options(options)?;
+/// assert_eq!(store.stats().max_size, 4 * 1024 * 1024);
+/// # Ok::<(), lembro::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "RawOptions")]
+#[must_use]
+pub struct LembroOptions {
+    raw: RawOptions,
+    clock: Clock,
+}
+
+/// The options as they were given.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOptions {
+    // A missing interval is the default, an interval of null is none.
+    #[serde(default, deserialize_with = "given")]
+    interval: Option<Option<Setting>>,
+    #[serde(alias = "maxSize")]
+    max_size: Option<Setting>,
+    #[serde(alias = "maxSessionSize")]
+    max_session_size: Option<Setting>,
+    shards: Option<Setting>,
+}
+
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Setting>>, D::Error> {
+    Option::<Setting>::deserialize(deserializer).map(Some)
+}
+
+impl LembroOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How often expired sessions are purged in the background: a [`Duration`], a number of milliseconds, or a text
+    /// such as `"5m"`. Zero: no thread at all; then sessions expire just as punctually, but their memory is freed only
+    /// when room is needed or by [`purge`](crate::LembroStore::purge). Default: 60 seconds.
+    ///
+    /// Shorter frees memory earlier, longer wakes the thread less often. A purge costs about a nanosecond a session, plus
+    /// what it frees.
+    pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
+        self.raw.interval = Some(Some(interval.into()));
+        self
+    }
+
+    /// The most memory that sessions may take: bytes, or a text such as `"4M"`. K, M and G alone are 1024-based, every
+    /// other unit is as written ("4MB", "4MiB"). Default: 1M, a mebibyte: 2,500 sessions of 300 bytes.
+    ///
+    /// Approximate in that it counts a fixed share of table and queues for each session; the sum is within 8 % of
+    /// what the allocator gives out. Set it to what the server can spare: beyond it the expired go first, then those
+    /// nobody came back to.
+    #[doc(alias = "maxSize")]
+    pub fn max_size(mut self, max_size: impl Into<Setting>) -> Self {
+        self.raw.max_size = Some(max_size.into());
+        self
+    }
+
+    /// The most memory that one session may take, as it counts for `max_size`: bytes or a text. A larger one is refused with
+    /// an error and what is stored stays. Default: 64K, or a shard's share of `max_size` if that is less.
+    pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
+        self.raw.max_session_size = Some(max_session_size.into());
+        self
+    }
+
+    /// How many parts the store is split into, each with a lock of its own: a power of two up to 64. Default: one for every
+    /// 256K of `max_size`, which is enough for many threads on a few cores and leaves each shard room.
+    pub fn shards(mut self, shards: u64) -> Self {
+        self.raw.shards = Some(shards.into());
+        self
+    }
+
+    /// The clock. Default: the machine's. Tests give it a [`manual`](Clock::manual) one.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    pub(super) fn resolve(self) -> Result<Config> {
+        let RawOptions { interval, max_size, max_session_size, shards } = &self.raw;
+        let interval = match interval {
+            None => Duration::from_secs(60),
+            Some(None) => Duration::ZERO,
+            Some(Some(setting)) => setting.duration("interval")?,
+        };
+        let max_size = max_size.as_ref().map_or(Ok(1 << 20), |setting| setting.bytes("max_size"))?;
+        if max_size > MAX_MAX_SIZE {
+            return Err(Error::option(
+                "max_size",
+                format!("{max_size} bytes is more than the 16 TiB a store can manage"),
+            ));
+        }
+        let shards = match shards {
+            None => (max_size / SHARD_BYTES).clamp(1, MAX_SHARDS).next_power_of_two(),
+            Some(Setting::Whole(shards)) if shards.is_power_of_two() && *shards <= MAX_SHARDS => *shards,
+            Some(Setting::Whole(shards)) => {
+                return Err(Error::option("shards", format!("{shards} is not a power of two from 1 to {MAX_SHARDS}")));
+            }
+            Some(_) => return Err(Error::option("shards", "not a whole number")),
+        };
+        let shard_size = max_size / shards;
+        let max_session_size = match max_session_size {
+            None => shard_size.min(64 * 1024),
+            Some(setting) => setting.bytes("max_session_size")?,
+        };
+        if max_session_size > shard_size {
+            let problem =
+                format!("{max_session_size} bytes do not fit into a shard of {shard_size} (max_size / shards)");
+            return Err(Error::option("max_session_size", problem));
+        }
+        let minimum = (crate::record::Record::new().size() + OVERHEAD) as u64;
+        if max_session_size < minimum {
+            let problem = format!("{max_session_size} bytes is less than an empty session takes ({minimum})");
+            return Err(Error::option("max_size", problem));
+        }
+        let bytes = |size: u64| {
+            usize::try_from(size).map_err(|_| Error::option("max_size", "more than this machine can address"))
+        };
+        Ok(Config {
+            interval: (!interval.is_zero()).then_some(interval),
+            max_size: bytes(max_size)?,
+            max_session_size: bytes(max_session_size)?,
+            shards: bytes(shards)?,
+            clock: self.clock,
+        })
+    }
+}
+
+impl TryFrom<RawOptions> for LembroOptions {
+    type Error = Error;
+
+    fn try_from(raw: RawOptions) -> Result<Self> {
+        let options = Self { raw, clock: Clock::system() };
+        // A wrong value is reported where the configuration is read, not when the store is made.
+        options.clone().resolve()?;
+        Ok(options)
+    }
+}
+
+/// The options, checked.
+pub(super) struct Config {
+    pub(super) interval: Option<Duration>,
+    pub(super) max_size: usize,
+    pub(super) max_session_size: usize,
+    pub(super) shards: usize,
+    pub(super) clock: Clock,
+}

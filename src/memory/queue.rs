@@ -1,0 +1,191 @@
+//! The eviction queues: three lists through one slab, linked by numbers, that know nothing of sessions but a handle.
+//!
+//! A session waits in *probation* until somebody comes back to it, then moves to *main*; sessions with an owner are a
+//! list of their own. Which one to give up is the shard's decision. Every list knows its bytes, and this is
+//! the only place where bytes are added up.
+
+use crate::id::Handle;
+use crate::record::Class;
+
+/// The number of no slot.
+const NONE: u32 = u32::MAX;
+
+/// 16 bytes a session. The handle leads back to it, through the shard's table: no second owner, no cycle.
+#[derive(Debug)]
+struct Node {
+    handle: Handle,
+    /// Towards the older end.
+    older: u32,
+    /// Towards the newer end; in a free node, the next free one.
+    newer: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    oldest: u32,
+    newest: u32,
+    len: usize,
+    bytes: usize,
+}
+
+const EMPTY: List = List { oldest: NONE, newest: NONE, len: 0, bytes: 0 };
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    nodes: Vec<Node>,
+    free: u32,
+    lists: [List; Class::ALL.len()],
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self { nodes: Vec::new(), free: NONE, lists: [EMPTY; Class::ALL.len()] }
+    }
+
+    /// Bytes of everything in the queue.
+    pub(super) fn bytes(&self) -> usize {
+        self.lists.iter().map(|list| list.bytes).sum()
+    }
+
+    pub(super) fn bytes_of(&self, class: Class) -> usize {
+        self.lists[class as usize].bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lists.iter().map(|list| list.len).sum()
+    }
+
+    /// How many slots there are, used and free: one more than the largest slot number ever given.
+    pub(super) fn slots(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The session in a slot; a free slot's answer means nothing.
+    pub(super) fn handle(&self, slot: u32) -> Option<Handle> {
+        self.nodes.get(slot as usize).map(|node| node.handle)
+    }
+
+    /// Puts a session at the newer end of its list; its slot.
+    pub(super) fn push(&mut self, class: Class, handle: Handle, bytes: usize) -> u32 {
+        let slot = self.free;
+        let slot = if slot == NONE {
+            // Grow by a quarter, not by half or double: half-empty slabs would be a tenth of a small session's cost.
+            if self.nodes.len() == self.nodes.capacity() {
+                self.nodes.reserve_exact((self.nodes.len() / 4).max(16));
+            }
+            self.nodes.push(Node { handle, older: NONE, newer: NONE });
+            // `LembroOptions` refuses a `max_size` that could hold more sessions than a `u32` counts.
+            u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
+        } else {
+            let node = &mut self.nodes[slot as usize];
+            self.free = node.newer;
+            node.handle = handle;
+            slot
+        };
+        self.link(slot, class, bytes);
+        slot
+    }
+
+    /// Takes a session out; its slot becomes free.
+    pub(super) fn remove(&mut self, slot: u32, class: Class, bytes: usize) {
+        self.unlink(slot, class, bytes);
+        self.nodes[slot as usize].newer = self.free;
+        self.free = slot;
+    }
+
+    /// Moves a session to the newer end of a list: its own or another.
+    pub(super) fn move_to(&mut self, slot: u32, from: Class, to: Class, bytes: usize) {
+        self.unlink(slot, from, bytes);
+        self.link(slot, to, bytes);
+    }
+
+    /// A session became larger or smaller.
+    pub(super) fn reweigh(&mut self, class: Class, old: usize, new: usize) {
+        let list = &mut self.lists[class as usize];
+        list.bytes = list.bytes - old + new;
+    }
+
+    /// The oldest session of a list, other than `except`.
+    pub(super) fn oldest(&self, class: Class, except: Option<u32>) -> Option<u32> {
+        let mut slot = self.lists[class as usize].oldest;
+        if Some(slot) == except {
+            slot = self.nodes[slot as usize].newer;
+        }
+        (slot != NONE).then_some(slot)
+    }
+
+    /// The slots of a list, oldest first.
+    pub(super) fn iter(&self, class: Class) -> impl Iterator<Item = u32> + '_ {
+        let first = self.lists[class as usize].oldest;
+        std::iter::successors(Some(first), |slot| Some(self.nodes[*slot as usize].newer))
+            .take_while(|slot| *slot != NONE)
+    }
+
+    fn link(&mut self, slot: u32, class: Class, bytes: usize) {
+        let list = &mut self.lists[class as usize];
+        let older = std::mem::replace(&mut list.newest, slot);
+        list.len += 1;
+        list.bytes += bytes;
+        if older == NONE {
+            list.oldest = slot;
+        } else {
+            self.nodes[older as usize].newer = slot;
+        }
+        let node = &mut self.nodes[slot as usize];
+        (node.older, node.newer) = (older, NONE);
+    }
+
+    fn unlink(&mut self, slot: u32, class: Class, bytes: usize) {
+        let Node { older, newer, .. } = self.nodes[slot as usize];
+        let list = &mut self.lists[class as usize];
+        list.len -= 1;
+        list.bytes -= bytes;
+        if older == NONE {
+            list.oldest = newer;
+        }
+        if newer == NONE {
+            list.newest = older;
+        }
+        if older != NONE {
+            self.nodes[older as usize].newer = newer;
+        }
+        if newer != NONE {
+            self.nodes[newer as usize].older = older;
+        }
+    }
+
+    /// Recomputes everything that is kept and compares.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn validate(&self, bytes_of: impl Fn(u32) -> usize) -> Result<(), String> {
+        let mut linked = 0;
+        for class in Class::ALL {
+            let list = &self.lists[class as usize];
+            let (mut older, mut len, mut bytes) = (NONE, 0, 0);
+            for slot in self.iter(class) {
+                if self.nodes[slot as usize].older != older {
+                    return Err(format!("{class:?}: slot {slot} does not point back at {older}"));
+                }
+                (older, len, bytes) = (slot, len + 1, bytes + bytes_of(slot));
+                if len > self.nodes.len() {
+                    return Err(format!("{class:?}: the list is a ring"));
+                }
+            }
+            if (older, len, bytes) != (list.newest, list.len, list.bytes) {
+                return Err(format!(
+                    "{class:?}: newest, length, bytes are {:?}, found {:?}",
+                    list,
+                    (older, len, bytes)
+                ));
+            }
+            linked += len;
+        }
+        let free = std::iter::successors(Some(self.free), |slot| Some(self.nodes[*slot as usize].newer))
+            .take_while(|slot| *slot != NONE)
+            .take(self.nodes.len() + 1)
+            .count();
+        if linked + free != self.nodes.len() {
+            return Err(format!("{linked} linked and {free} free slots of {}", self.nodes.len()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,406 @@
+//! One shard: a table of records, their queue, their expiry index and their bytes. It knows no lock and no channel.
+//!
+//! What leaves a shard is handed out alive, in a [`Freed`], so that it is dropped and reported after the lock is released.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::expiry::Expiry;
+use super::queue::Queue;
+use super::weight::{RETIRED, weight};
+use crate::id::{Handle, Secret, SessionId};
+use crate::record::{Class, Record};
+use crate::sync::Ordering;
+
+/// The share of a shard's budget that new sessions are sure of, in parts of the whole: a tenth, as in S3-FIFO.
+const PROBATION_SHARE: usize = 10;
+
+/// How many sessions that somebody came back to are passed over in one eviction. It bounds how long an insert can take
+/// when everybody came back; then the longest unvisited of them goes.
+const MAX_SECOND_CHANCES: usize = 256;
+
+/// How many due sessions an insert looks at in search of an expired one.
+const MAX_DUE: usize = 64;
+
+/// Sessions on their way out of memory, with the reason.
+pub(super) type Freed = Vec<(Record, Reason)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Expired,
+    Evicted,
+    Destroyed,
+    /// By the next version of itself.
+    Replaced,
+}
+
+/// What an id led to.
+pub(super) enum Found<'a> {
+    /// A live session. `current`: by its current id, not by one in its grace.
+    Live {
+        record: &'a Record,
+        current: bool,
+    },
+    /// A live session that has another secret.
+    DeadId,
+    Nothing,
+}
+
+struct Retired {
+    secret: Secret,
+    until: u64,
+}
+
+pub(super) struct Shard {
+    table: HashTable<Record>,
+    queue: Queue,
+    expiry: Expiry,
+    /// Ids that were rotated away and still have their grace. Few: most shards never have one.
+    retired: HashMap<Handle, Retired, RandomState>,
+    hasher: RandomState,
+    budget: usize,
+}
+
+impl Shard {
+    pub(super) fn new(budget: usize, hasher: RandomState) -> Self {
+        Self {
+            table: HashTable::new(),
+            queue: Queue::new(),
+            expiry: Expiry::new(),
+            retired: HashMap::with_hasher(hasher.clone()),
+            hasher,
+            budget,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.queue.bytes() + self.retired.len() * RETIRED
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Every session, expired ones too.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.table.iter()
+    }
+
+    /// How many sessions are live. Only those near their end are looked at one by one.
+    pub(super) fn count_live(&self, now: u64) -> usize {
+        let mut due = Vec::new();
+        self.expiry.due(0, usize::MAX, usize::MAX, now, &mut due);
+        let live = due.into_iter().filter(|slot| self.in_slot(*slot).is_some_and(|record| !is_expired(record, now)));
+        self.expiry.count_later(now) + live.count()
+    }
+
+    /// Finds a live session by its id.
+    pub(super) fn find(&self, hash: u64, id: &SessionId, now: u64) -> Found<'_> {
+        let Some(record) = self.by_handle(hash, id.handle()).filter(|record| !is_expired(record, now)) else {
+            return Found::Nothing;
+        };
+        if record.state().id() == *id {
+            return Found::Live { record, current: true };
+        }
+        match self.retired.get(&id.handle()) {
+            Some(old) if old.until > now && old.secret == id.secret() => Found::Live { record, current: false },
+            _ => Found::DeadId,
+        }
+    }
+
+    /// Adds a session. `false`: its handle belongs to a live one.
+    pub(super) fn create(&mut self, hash: u64, record: Record, now: u64, freed: &mut Freed) -> bool {
+        let handle = record.state().handle;
+        if let Some(taken) = self.by_handle(hash, handle) {
+            if !is_expired(taken, now) {
+                return false;
+            }
+            self.remove(hash, handle, Reason::Expired, freed);
+        }
+        let state = record.state();
+        let class = if record.owner().is_some() { Class::Owned } else { Class::Probation };
+        state.set_class(class);
+        state.visited.store(false, Ordering::Relaxed);
+        let slot = self.queue.push(class, handle, weight(&record));
+        state.slot.store(slot, Ordering::Relaxed);
+        self.expiry.file(slot, state.deadline.load(Ordering::Relaxed));
+        let hasher = &self.hasher;
+        self.table.insert_unique(hash, record, |record| hash_of(hasher, record.state().handle));
+        self.evict(slot, now, freed);
+        true
+    }
+
+    /// Puts the next version of a session in its place, if `current` is still what is stored. `deadline`: a new one, else it
+    /// keeps the one it has.
+    pub(super) fn replace(
+        &mut self,
+        hash: u64,
+        current: &Record,
+        next: Record,
+        deadline: Option<u64>,
+        now: u64,
+        freed: &mut Freed,
+    ) -> bool {
+        let Some(place) = self.table.find_mut(hash, |record| record.same_block(current)) else { return false };
+        let (old, new) = (place.state(), next.state());
+        let slot = old.slot.load(Ordering::Relaxed);
+        let before = old.deadline.load(Ordering::Relaxed);
+        let after = deadline.unwrap_or(before);
+        new.slot.store(slot, Ordering::Relaxed);
+        new.visited.store(old.visited.load(Ordering::Relaxed), Ordering::Relaxed);
+        new.deadline.store(after, Ordering::Relaxed);
+        let class = old.class();
+        let next_class = class_after(class, next.owner().is_some());
+        new.set_class(next_class);
+        let (old_weight, new_weight) = (weight(place), weight(&next));
+        freed.push((std::mem::replace(place, next), Reason::Replaced));
+        self.queue.reweigh(class, old_weight, new_weight);
+        if class != next_class {
+            self.queue.move_to(slot, class, next_class, new_weight);
+        }
+        if after < before {
+            self.expiry.lower(slot, after);
+        }
+        self.evict(slot, now, freed);
+        true
+    }
+
+    /// Keeps an id that was rotated away usable until then. Zero grace forgets an older one, too.
+    pub(super) fn retire(&mut self, id: &SessionId, until: Option<u64>, freed: &mut Freed, now: u64) {
+        match until {
+            None => drop(self.retired.remove(&id.handle())),
+            Some(until) => drop(self.retired.insert(id.handle(), Retired { secret: id.secret(), until })),
+        }
+        let kept = self.by_handle(hash_of(&self.hasher, id.handle()), id.handle());
+        if let Some(slot) = kept.map(|record| record.state().slot.load(Ordering::Relaxed)) {
+            self.evict(slot, now, freed);
+        }
+    }
+
+    /// Moves a session's end. Under the read lock: the deadline and what is filed are atomics.
+    pub(super) fn touch(&self, record: &Record, deadline: u64) {
+        let state = record.state();
+        let before = state.deadline.swap(deadline, Ordering::SeqCst);
+        if deadline < before {
+            self.expiry.lower(state.slot.load(Ordering::Relaxed), deadline);
+        }
+    }
+
+    pub(super) fn remove(&mut self, hash: u64, handle: Handle, reason: Reason, freed: &mut Freed) {
+        let hasher = &self.hasher;
+        let entry = self.table.entry(
+            hash,
+            |record| record.state().handle == handle,
+            |record| hash_of(hasher, record.state().handle),
+        );
+        let Entry::Occupied(entry) = entry else { return };
+        let (record, _) = entry.remove();
+        let slot = record.state().slot.load(Ordering::Relaxed);
+        self.queue.remove(slot, record.state().class(), weight(&record));
+        self.expiry.unfile(slot);
+        if !self.retired.is_empty() {
+            self.retired.remove(&handle);
+        }
+        freed.push((record, reason));
+    }
+
+    /// Looks at due sessions from slot `from` on, under the read lock: names the expired, files the others anew. At most
+    /// `window` slots and `most` sessions; where to go on, `None` at the end.
+    pub(super) fn scan(
+        &self,
+        from: usize,
+        window: usize,
+        most: usize,
+        now: u64,
+        expired: &mut Vec<Handle>,
+    ) -> Option<usize> {
+        let mut due = Vec::new();
+        let next = self.expiry.due(from, window, most, now, &mut due);
+        for slot in due {
+            let Some(record) = self.in_slot(slot) else { continue };
+            if is_expired(record, now) {
+                expired.push(record.state().handle);
+            } else {
+                self.expiry.refile(slot, || record.state().deadline.load(Ordering::SeqCst));
+            }
+        }
+        next
+    }
+
+    /// Removes a session if it is (still) expired.
+    pub(super) fn remove_expired(&mut self, handle: Handle, now: u64, freed: &mut Freed) {
+        let hash = hash_of(&self.hasher, handle);
+        if self.by_handle(hash, handle).is_some_and(|record| is_expired(record, now)) {
+            self.remove(hash, handle, Reason::Expired, freed);
+        }
+    }
+
+    /// After a purge: forgets ids whose grace is over, and gives back memory if most of it is empty.
+    pub(super) fn tidy(&mut self, now: u64) {
+        self.retired.retain(|_, old| old.until > now);
+        if self.wants_compaction() {
+            self.compact();
+        }
+        self.expiry.settle();
+    }
+
+    /// Whether [`tidy`](Self::tidy) has anything to do.
+    pub(super) fn wants_tidying(&self, now: u64) -> bool {
+        self.wants_compaction() || !self.retired.is_empty() || self.expiry.any_due(now)
+    }
+
+    fn wants_compaction(&self) -> bool {
+        // Eight times too large, and more than a page of pointers.
+        self.queue.slots() > 512 && self.table.len() < self.queue.slots() / 8
+    }
+
+    /// Gives the sessions new slots without gaps, in their order.
+    fn compact(&mut self) {
+        let mut queue = Queue::new();
+        let mut expiry = Expiry::new();
+        for class in Class::ALL {
+            for old in self.queue.iter(class) {
+                let Some(record) = self.in_slot(old) else { continue };
+                let state = record.state();
+                let slot = queue.push(class, state.handle, weight(record));
+                state.slot.store(slot, Ordering::Relaxed);
+                expiry.file(slot, state.deadline.load(Ordering::Relaxed));
+            }
+        }
+        (self.queue, self.expiry) = (queue, expiry);
+        let hasher = &self.hasher;
+        self.table.shrink_to(self.table.len() * 2, |record| hash_of(hasher, record.state().handle));
+        self.retired.shrink_to_fit();
+    }
+
+    /// Evicts until the shard is within its budget: expired sessions first, then by the queues; never `keep`.
+    fn evict(&mut self, keep: u32, now: u64, freed: &mut Freed) {
+        if self.bytes() <= self.budget {
+            return;
+        }
+        self.evict_expired(now, freed);
+        let mut chances = MAX_SECOND_CHANCES;
+        while self.bytes() > self.budget {
+            let Some(slot) = self.victim(keep, &mut chances) else { return };
+            self.remove_slot(slot, Reason::Evicted, freed);
+        }
+    }
+
+    fn evict_expired(&mut self, now: u64, freed: &mut Freed) {
+        let mut expired = Vec::new();
+        while self.bytes() > self.budget && self.expiry.any_due(now) {
+            expired.clear();
+            let end = self.scan(0, usize::MAX, MAX_DUE, now, &mut expired);
+            for handle in &expired {
+                if self.bytes() > self.budget {
+                    self.remove_expired(*handle, now, freed);
+                }
+            }
+            if end.is_none() {
+                self.expiry.settle();
+            }
+            if expired.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// The next session to give up. Those that somebody came back to are passed over once and move on: from probation
+    /// to main, in main and among the owned to the newer end.
+    fn victim(&mut self, keep: u32, chances: &mut usize) -> Option<u32> {
+        loop {
+            let crowded = self.queue.bytes_of(Class::Probation) > self.budget / PROBATION_SHARE;
+            let order = if crowded { [Class::Probation, Class::Main] } else { [Class::Main, Class::Probation] };
+            let next = order
+                .into_iter()
+                .chain([Class::Owned])
+                .find_map(|class| Some((class, self.queue.oldest(class, Some(keep))?)));
+            let (class, slot) = next?;
+            let record = self.in_slot(slot)?;
+            if *chances == 0 || !record.state().visited.swap(false, Ordering::Relaxed) {
+                return Some(slot);
+            }
+            *chances -= 1;
+            let (to, bytes) = (if class == Class::Owned { Class::Owned } else { Class::Main }, weight(record));
+            record.state().set_class(to);
+            self.queue.move_to(slot, class, to, bytes);
+        }
+    }
+
+    fn remove_slot(&mut self, slot: u32, reason: Reason, freed: &mut Freed) {
+        if let Some(handle) = self.queue.handle(slot) {
+            self.remove(hash_of(&self.hasher, handle), handle, reason, freed);
+        }
+    }
+
+    fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {
+        self.table.find(hash, |record| record.state().handle == handle)
+    }
+
+    fn in_slot(&self, slot: u32) -> Option<&Record> {
+        let handle = self.queue.handle(slot)?;
+        self.by_handle(hash_of(&self.hasher, handle), handle)
+    }
+
+    /// Recomputes every counter, every list and the index, and compares.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn validate(&self) -> Result<(), String> {
+        let records: HashMap<u32, &Record> =
+            self.table.iter().map(|record| (record.state().slot.load(Ordering::SeqCst), record)).collect();
+        if records.len() != self.table.len() || self.queue.len() != self.table.len() {
+            return Err(format!("{} sessions, {} slots, {} queued", self.table.len(), records.len(), self.queue.len()));
+        }
+        self.queue.validate(|slot| records.get(&slot).map_or(0, |record| weight(record)))?;
+        for slot in (0..self.queue.slots()).filter_map(|slot| u32::try_from(slot).ok()) {
+            let record = records.get(&slot);
+            self.expiry.validate(slot, record.map(|record| record.state().deadline.load(Ordering::SeqCst)))?;
+            if let Some(record) = record
+                && self.in_slot(slot).is_none_or(|found| !found.same_block(record))
+            {
+                return Err(format!("slot {slot} does not lead back to its session"));
+            }
+        }
+        for class in Class::ALL {
+            let is_wrong = |slot: &u32| {
+                records.get(slot).is_none_or(|record| {
+                    record.state().class() != class || (class == Class::Owned) != record.owner().is_some()
+                })
+            };
+            if let Some(slot) = self.queue.iter(class).find(is_wrong) {
+                return Err(format!("slot {slot} is in the list {class:?} and does not belong there"));
+            }
+        }
+        if let Some(handle) =
+            self.retired.keys().find(|handle| self.by_handle(hash_of(&self.hasher, **handle), **handle).is_none())
+        {
+            return Err(format!("a dead id of {handle} outlived its session"));
+        }
+        if self.bytes() > self.budget {
+            return Err(format!("{} bytes, {} allowed", self.bytes(), self.budget));
+        }
+        Ok(())
+    }
+}
+
+/// The list a session belongs to after a save that did or did not leave it with an owner.
+fn class_after(class: Class, owned: bool) -> Class {
+    match (class, owned) {
+        (_, true) => Class::Owned,
+        // Logged out but kept: it has been used, so it does not start over.
+        (Class::Owned, false) => Class::Main,
+        (class, false) => class,
+    }
+}
+
+fn is_expired(record: &Record, now: u64) -> bool {
+    record.state().deadline.load(Ordering::Relaxed) <= now
+}
+
+pub(super) fn hash_of(hasher: &RandomState, handle: Handle) -> u64 {
+    use std::hash::BuildHasher as _;
+    // As one word: hashing the same bytes as a slice costs three times as much.
+    hasher.hash_one(handle.to_u64())
+}

@@ -1,0 +1,403 @@
+//! The shards together: finds the one for a handle, takes its lock, and reports and frees what left it afterwards.
+//!
+//! Never two locks at once, and nothing but pointer swaps under a write lock: records are built before it is
+//! taken and dropped after it is released.
+
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+use foldhash::fast::RandomState;
+
+use super::options::Config;
+use super::shard::{Found, Freed, Reason, Shard, hash_of};
+use super::stats::{Counters, Purge, Stats, count};
+use super::weight::weight;
+use crate::clock::{Clock, stopwatch};
+use crate::error::{Error, Result};
+use crate::event::{Event, Hub};
+use crate::id::{Handle, SessionId};
+use crate::record::{Changes, Expected, Fit, Record};
+use crate::store::{Listed, Outcome, Stored};
+use crate::sync::{Mutex, Ordering, RwLock};
+
+/// How often a merge is tried outside the lock before it is done under it. Each defeat means that another save succeeded.
+const OPTIMISTIC_ATTEMPTS: usize = 8;
+
+/// How many slots a purge looks at, and how many sessions, before it lets go of a read lock; and how many it
+/// removes under one write lock. No reader ever waits for longer than one of these.
+const SCAN_SLOTS: usize = 4096;
+const SCAN_DUE: usize = 64;
+const REMOVE: usize = 64;
+
+pub(super) struct Shards {
+    cells: Box<[CachePadded<Cell>]>,
+    hasher: RandomState,
+    pub(super) max_size: usize,
+    max_session_size: usize,
+    pub(super) clock: Clock,
+    pub(super) events: Hub<Event>,
+    pub(super) errors: Hub<Error>,
+    last_purge: Mutex<Option<Purge>>,
+}
+
+struct Cell {
+    shard: RwLock<Shard>,
+    counters: Counters,
+}
+
+impl Shards {
+    pub(super) fn new(config: &Config) -> Self {
+        let hasher = RandomState::default();
+        let cell = |_| {
+            let shard = Shard::new(config.max_size / config.shards, hasher.clone());
+            CachePadded::new(Cell { shard: RwLock::new(shard), counters: Counters::default() })
+        };
+        Self {
+            cells: (0..config.shards).map(cell).collect(),
+            hasher,
+            max_size: config.max_size,
+            max_session_size: config.max_session_size,
+            clock: config.clock.clone(),
+            events: Hub::new(),
+            errors: Hub::new(),
+            last_purge: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn get(&self, id: &SessionId) -> Option<Stored> {
+        let (cell, hash) = self.cell(id.handle());
+        let now = self.now();
+        let shard = cell.shard.read();
+        let missed = match shard.find(hash, id, now) {
+            Found::Live { record, .. } => {
+                let state = record.state();
+                // Written only once: a second reader must not find the line dirty.
+                if !state.visited.load(Ordering::Relaxed) {
+                    state.visited.store(true, Ordering::Relaxed);
+                }
+                let ttl = left(record, now);
+                let record = record.clone();
+                drop(shard);
+                count(&cell.counters.hits);
+                return Some(Stored::new(record, ttl));
+            }
+            Found::DeadId => Event::DeadIdUsed { handle: id.handle() },
+            Found::Nothing => Event::UnknownId { handle: id.handle() },
+        };
+        drop(shard);
+        count(&cell.counters.misses);
+        self.events.publish(|| missed);
+        None
+    }
+
+    pub(super) fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
+        let record = self.stamped(id, record.admit(self.clock.wall())?)?;
+        let (cell, hash) = self.cell(id.handle());
+        let now = self.now();
+        record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
+        let mut freed = Freed::new();
+        let created = if ttl.is_zero() {
+            matches!(cell.shard.read().find(hash, id, now), Found::Nothing)
+        } else {
+            cell.shard.write().create(hash, record, now, &mut freed)
+        };
+        self.release(cell, freed);
+        if !created {
+            return Ok(Outcome::Conflict);
+        }
+        count(&cell.counters.created);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
+        let record = self.stamped(id, record.admit_anew(self.clock.wall())?)?;
+        let (cell, hash) = self.cell(id.handle());
+        let now = self.now();
+        record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
+        let mut freed = Freed::new();
+        let free = {
+            let mut shard = cell.shard.write();
+            let free = match shard.find(hash, id, now) {
+                Found::Live { current, .. } => current,
+                Found::DeadId => false,
+                Found::Nothing => true,
+            };
+            if free {
+                shard.remove(hash, id.handle(), Reason::Replaced, &mut freed);
+                if !ttl.is_zero() {
+                    shard.create(hash, record, now, &mut freed);
+                }
+            }
+            free
+        };
+        self.release(cell, freed);
+        if !free {
+            return Err(Error::conflict(id.handle()));
+        }
+        count(&cell.counters.created);
+        Ok(())
+    }
+
+    pub(super) fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
+        let outcome = self.rewrite(id, Some(ttl), None, |current| {
+            Ok(match expected.fits(current) {
+                Fit::Yes => Next::Record(self.stamped(&current.state().id(), changes.apply(current)?)?),
+                Fit::Changed => Next::Outcome(Outcome::Conflict),
+                Fit::Another => Next::Outcome(Outcome::Gone),
+            })
+        })?;
+        if outcome.is_done() {
+            count(&self.cell(id.handle()).0.counters.saved);
+        }
+        Ok(outcome)
+    }
+
+    pub(super) fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
+        if id.handle() != new.handle() {
+            return Err(Error::id(format!("the new id of session {} has another handle", id.handle())));
+        }
+        self.rewrite(id, None, Some(grace), |current| {
+            // An id in its grace may finish what it began, not begin anew.
+            if current.state().id() != *id {
+                return Ok(Next::Outcome(Outcome::Gone));
+            }
+            Ok(Next::Record(current.clone().stamped(|state| state.set_id(new))))
+        })
+    }
+
+    pub(super) fn touch(&self, id: &SessionId, ttl: Duration) -> Outcome {
+        let (cell, hash) = self.cell(id.handle());
+        let now = self.now();
+        let shard = cell.shard.read();
+        let Found::Live { record, .. } = shard.find(hash, id, now) else { return Outcome::Gone };
+        shard.touch(record, deadline(now, ttl));
+        drop(shard);
+        count(&cell.counters.touched);
+        Outcome::Done
+    }
+
+    pub(super) fn destroy(&self, id: &SessionId) -> Outcome {
+        let (cell, hash) = self.cell(id.handle());
+        let now = self.now();
+        let mut freed = Freed::new();
+        let mut shard = cell.shard.write();
+        let there = matches!(shard.find(hash, id, now), Found::Live { .. });
+        if there {
+            shard.remove(hash, id.handle(), Reason::Destroyed, &mut freed);
+        }
+        drop(shard);
+        self.release(cell, freed);
+        if there { Outcome::Done } else { Outcome::Gone }
+    }
+
+    /// The live sessions, one shard's at a time: each is copied (pointers only) under its read lock.
+    pub(super) fn all(&self) -> impl Iterator<Item = Listed> + '_ {
+        self.cells.iter().flat_map(|cell| {
+            let now = self.now();
+            let records: Vec<Record> = cell.shard.read().iter().cloned().collect();
+            records.into_iter().filter_map(move |record| {
+                let (id, ttl) = (record.state().id(), left(&record, now));
+                (!ttl.is_zero()).then(|| Listed::with_id(id, Stored::new(record, ttl)))
+            })
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let now = self.now();
+        self.cells.iter().map(|cell| cell.shard.read().count_live(now)).sum()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.cells.iter().map(|cell| cell.shard.read().bytes()).sum()
+    }
+
+    pub(super) fn clear(&self) {
+        let mut sessions = 0;
+        for cell in &self.cells {
+            let empty = Shard::new(self.max_size / self.cells.len(), self.hasher.clone());
+            let full = std::mem::replace(&mut *cell.shard.write(), empty);
+            sessions += full.len();
+            cell.counters.destroyed.fetch_add(full.len() as u64, Ordering::Relaxed);
+            drop(full);
+        }
+        self.events.publish(|| Event::Cleared { sessions });
+    }
+
+    /// Removes every session that is expired. `stop` is asked between batches. How many there were.
+    pub(super) fn purge(&self, stop: impl Fn() -> bool) -> usize {
+        let elapsed = stopwatch();
+        let mut sessions = 0;
+        for cell in &self.cells {
+            let mut from = Some(0);
+            while let Some(start) = from.filter(|_| !stop()) {
+                let mut expired = Vec::new();
+                from = cell.shard.read().scan(start, SCAN_SLOTS, SCAN_DUE, self.now(), &mut expired);
+                for batch in expired.chunks(REMOVE) {
+                    sessions += self.remove_expired(cell, batch);
+                }
+            }
+            let now = self.now();
+            if cell.shard.read().wants_tidying(now) {
+                cell.shard.write().tidy(now);
+            }
+            if stop() {
+                break;
+            }
+        }
+        let took = elapsed();
+        *self.last_purge.lock() = Some(Purge { at: self.clock.wall(), took, sessions });
+        self.events.publish(|| Event::Purged { sessions, took });
+        sessions
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            max_size: self.max_size,
+            events_missed: self.events.missed() + self.errors.missed(),
+            last_purge: *self.last_purge.lock(),
+            ..Stats::default()
+        };
+        for cell in &self.cells {
+            let shard = cell.shard.read();
+            stats.sessions += shard.len();
+            stats.bytes += shard.bytes();
+            drop(shard);
+            stats.add(&cell.counters);
+        }
+        stats
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn validate(&self) -> Result<(), String> {
+        for (number, cell) in self.cells.iter().enumerate() {
+            let shard = cell.shard.write();
+            shard.validate().map_err(|problem| format!("shard {number}: {problem}"))?;
+            if let Some(stray) =
+                shard.iter().find(|record| !std::ptr::eq(self.cell(record.state().handle).0, &raw const **cell))
+            {
+                return Err(format!("session {} is in the wrong shard", stray.state().handle));
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_expired(&self, cell: &Cell, handles: &[Handle]) -> usize {
+        let mut freed = Freed::new();
+        let now = self.now();
+        let mut shard = cell.shard.write();
+        for handle in handles {
+            shard.remove_expired(*handle, now, &mut freed);
+        }
+        drop(shard);
+        let removed = freed.len();
+        self.release(cell, freed);
+        removed
+    }
+
+    /// Puts the next version of a session in the place of the current one. It is made outside the lock, from what is
+    /// stored; if somebody else was first, it is made again. `retire`: for how long the old id stays usable.
+    fn rewrite(
+        &self,
+        id: &SessionId,
+        ttl: Option<Duration>,
+        retire: Option<Duration>,
+        make: impl Fn(&Record) -> Result<Next>,
+    ) -> Result<Outcome> {
+        let (cell, hash) = self.cell(id.handle());
+        for attempt in 0.. {
+            let now = self.now();
+            let deadline = ttl.map(|ttl| deadline(now, ttl));
+            let mut freed = Freed::new();
+            // The last resort keeps the lock from here on, so it cannot be overtaken again.
+            let mut held = (attempt >= OPTIMISTIC_ATTEMPTS).then(|| cell.shard.write());
+            let found = match &held {
+                Some(shard) => live(shard, hash, id, now),
+                None => live(&cell.shard.read(), hash, id, now),
+            };
+            let Some(current) = found else { return Ok(Outcome::Gone) };
+            let next = match make(&current)? {
+                Next::Record(next) => next,
+                Next::Outcome(outcome) => return Ok(outcome),
+            };
+            let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
+            let swapped = shard.replace(hash, &current, next, deadline, now, &mut freed);
+            if let (true, Some(grace)) = (swapped, retire) {
+                let until = (!grace.is_zero()).then(|| self::deadline(now, grace));
+                shard.retire(id, until, &mut freed, now);
+            }
+            drop(shard);
+            self.release(cell, freed);
+            if swapped {
+                return Ok(Outcome::Done);
+            }
+        }
+        Ok(Outcome::Gone)
+    }
+
+    /// The record with the id written into its block, unless it is too large to be kept.
+    fn stamped(&self, id: &SessionId, record: Record) -> Result<Record> {
+        let bytes = weight(&record);
+        if bytes > self.max_session_size {
+            let handle = id.handle();
+            count(&self.cell(handle).0.counters.refused);
+            self.events.publish(|| Event::Refused { handle, bytes });
+            let max = self.max_session_size;
+            return Err(Error::limit(format!("session {handle}: {bytes} bytes, max_session_size is {max}")));
+        }
+        Ok(record.stamped(|state| state.set_id(id)))
+    }
+
+    /// Counts, reports and drops what left a shard, now that its lock is released.
+    fn release(&self, cell: &Cell, freed: Freed) {
+        for (record, reason) in freed {
+            let (handle, bytes) = (record.state().handle, weight(&record));
+            let (counter, event) = match reason {
+                Reason::Replaced => continue,
+                Reason::Expired => (&cell.counters.expired, Event::Expired { handle, bytes }),
+                Reason::Destroyed => (&cell.counters.destroyed, Event::Destroyed { handle, bytes }),
+                Reason::Evicted => {
+                    let owned = record.owner().is_some();
+                    (&cell.counters.evicted, Event::Evicted { handle, bytes, owned })
+                }
+            };
+            count(counter);
+            self.events.publish(|| event);
+        }
+    }
+
+    fn cell(&self, handle: Handle) -> (&Cell, u64) {
+        let hash = hash_of(&self.hasher, handle);
+        // The table below uses the lowest and the highest bits; these are from between.
+        let index = (hash >> 32) as usize & (self.cells.len() - 1);
+        (&self.cells[index], hash)
+    }
+
+    fn now(&self) -> u64 {
+        nanos(self.clock.now())
+    }
+}
+
+enum Next {
+    Record(Record),
+    Outcome(Outcome),
+}
+
+fn live(shard: &Shard, hash: u64, id: &SessionId, now: u64) -> Option<Record> {
+    match shard.find(hash, id, now) {
+        Found::Live { record, .. } => Some(record.clone()),
+        Found::DeadId | Found::Nothing => None,
+    }
+}
+
+/// Further away than any clock goes: never.
+fn deadline(now: u64, ttl: Duration) -> u64 {
+    now.saturating_add(nanos(ttl))
+}
+
+fn left(record: &Record, now: u64) -> Duration {
+    Duration::from_nanos(record.state().deadline.load(Ordering::Relaxed).saturating_sub(now))
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,103 @@
+//! What a store counts, and the figures it gives out.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Counters of one shard, beside its lock, so that counting costs no further cache line.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) hits: AtomicU64,
+    pub(super) misses: AtomicU64,
+    pub(super) created: AtomicU64,
+    pub(super) saved: AtomicU64,
+    pub(super) touched: AtomicU64,
+    pub(super) destroyed: AtomicU64,
+    pub(super) expired: AtomicU64,
+    pub(super) evicted: AtomicU64,
+    pub(super) refused: AtomicU64,
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The figures of a [`LembroStore`](crate::LembroStore) at one moment, from [`stats`](crate::LembroStore::stats). serde writes them.
+///
+/// # Examples
+///
+/// ```
+/// use lembro::LembroStore;
+///
+/// let stats = LembroStore::new()?.stats();
+/// assert_eq!((stats.sessions, stats.bytes), (0, 0));
+/// println!("{}", serde_json::to_string(&stats).unwrap());
+/// # Ok::<(), lembro::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sessions in memory, expired ones that were not purged yet among them.
+    pub sessions: usize,
+    /// Bytes they take, as they count for `max_size`.
+    pub bytes: usize,
+    /// The bound.
+    pub max_size: usize,
+    /// How often `get` found a session.
+    pub hits: u64,
+    /// How often it did not.
+    pub misses: u64,
+    /// Sessions created, by `create` and `set`.
+    pub created: u64,
+    /// Saves that were merged into a session.
+    pub saved: u64,
+    /// Sessions prolonged.
+    pub touched: u64,
+    /// Sessions destroyed, by `destroy` and `clear`.
+    pub destroyed: u64,
+    /// Sessions removed because their time ran out.
+    pub expired: u64,
+    /// Sessions removed to free memory.
+    pub evicted: u64,
+    /// Sessions refused because they were too large.
+    pub refused: u64,
+    /// Events and errors that did not fit into a subscriber's queue.
+    pub events_missed: u64,
+    /// The last purge.
+    pub last_purge: Option<Purge>,
+}
+
+/// One purge of expired sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Purge {
+    /// When it ended. serde writes milliseconds since 1970.
+    #[serde(serialize_with = "unix_millis")]
+    pub at: SystemTime,
+    /// How long it took. serde writes seconds and nanoseconds.
+    pub took: Duration,
+    /// How many sessions it removed.
+    pub sessions: usize,
+}
+
+fn unix_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    serializer.serialize_u64(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Stats {
+    pub(super) fn add(&mut self, counters: &Counters) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.hits += read(&counters.hits);
+        self.misses += read(&counters.misses);
+        self.created += read(&counters.created);
+        self.saved += read(&counters.saved);
+        self.touched += read(&counters.touched);
+        self.destroyed += read(&counters.destroyed);
+        self.expired += read(&counters.expired);
+        self.evicted += read(&counters.evicted);
+        self.refused += read(&counters.refused);
+    }
+}
