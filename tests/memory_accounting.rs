@@ -1,0 +1,85 @@
+//! What the store says it takes is what the allocator gave out, and that is little more than the JSON.
+
+use std::time::Duration;
+
+use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
+use serde_json::{Value, json};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Six keys and about 300 bytes of JSON, as a shop would keep them.
+fn session(number: usize) -> Value {
+    json!({
+        "user_id": format!("user-{number:08}"),
+        "csrf": format!("{:032x}", number as u128 * 0x9E37_79B9_7F4A_7C15),
+        "cart": [{"sku": "TEA-0042", "quantity": 2}, {"sku": "CUP-0007", "quantity": 1 + number % 9}],
+        "flash": "Your changes have been saved. Thank you for your patience, we will write as soon as it is on its way.",
+        "signed_in_at": 1_790_000_000_u64 + number as u64,
+        "locale": "pt-BR",
+    })
+}
+
+fn record(session: &Value) -> Record {
+    session.as_object().unwrap().clone().into_iter().collect()
+}
+
+struct Measured {
+    json: usize,
+    heap: usize,
+    counted: usize,
+}
+
+fn fill(sessions: usize) -> Measured {
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("1G")).unwrap();
+    let mut json = 0;
+    let ids: Vec<_> = (0..sessions).map(|_| SessionId::random().unwrap()).collect();
+    let info = allocation_counter::measure(|| {
+        for (number, id) in ids.iter().enumerate() {
+            let session = session(number);
+            json += session.to_string().len();
+            assert!(store.create(id, record(&session), HOUR).unwrap().is_done());
+        }
+    });
+    assert_eq!(store.len().unwrap(), sessions);
+    store.validate().unwrap();
+    Measured { json, heap: usize::try_from(info.bytes_current).unwrap(), counted: store.bytes() }
+}
+
+#[test]
+fn bytes_are_within_8_percent_of_the_heap_and_that_is_at_most_1_5_times_the_json() {
+    // Around 1,792 sessions a shard's table doubles: just before that it is fullest, just after emptiest.
+    for sessions in [100_000, 58_500, 112_000] {
+        let Measured { json, heap, counted } = fill(sessions);
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of numbers far below 2^52")]
+        let ratio = |one: usize, other: usize| one as f64 / other as f64;
+        let (per_json, off) = (ratio(heap, json), ratio(counted, heap));
+        println!(
+            "{sessions} sessions of {} B JSON: {} B of heap each, {per_json:.3} x JSON, bytes() is {off:.3} of it",
+            json / sessions,
+            heap / sessions
+        );
+        assert!((270..330).contains(&(json / sessions)));
+        assert!(per_json <= 1.5, "{per_json:.3} x the JSON at {sessions} sessions");
+        assert!((0.92..=1.08).contains(&off), "bytes() is {off:.3} of the heap at {sessions} sessions");
+    }
+}
+
+#[test]
+fn a_store_gives_its_memory_back_after_a_mass_purge() {
+    let time = lembro::Clock::manual();
+    let store =
+        LembroStore::with_options(LembroOptions::new().interval(0).max_size("1G").clock(&time)).unwrap();
+    let peak = allocation_counter::measure(|| {
+        for number in 0..100_000 {
+            store.set(&SessionId::random().unwrap(), record(&session(number)), HOUR).unwrap();
+        }
+    });
+    let rest = allocation_counter::measure(|| {
+        time.advance(HOUR);
+        assert_eq!(store.purge(), 100_000);
+    });
+    store.validate().unwrap();
+    assert_eq!(store.bytes(), 0);
+    let left = peak.bytes_current + rest.bytes_current;
+    assert!(left < peak.bytes_current / 100, "{left} of {} bytes are left", peak.bytes_current);
+}
