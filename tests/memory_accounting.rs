@@ -67,8 +67,7 @@ fn bytes_are_within_8_percent_of_the_heap_and_that_is_at_most_1_5_times_the_json
 #[test]
 fn a_store_gives_its_memory_back_after_a_mass_purge() {
     let time = lembro::Clock::manual();
-    let store =
-        LembroStore::with_options(LembroOptions::new().interval(0).max_size("1G").clock(&time)).unwrap();
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("1G").clock(&time)).unwrap();
     let peak = allocation_counter::measure(|| {
         for number in 0..100_000 {
             store.set(&SessionId::random().unwrap(), record(&session(number)), HOUR).unwrap();

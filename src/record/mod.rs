@@ -179,7 +179,7 @@ impl Record {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn admit(self, now: SystemTime) -> Result<Self> {
-        let version = if self.version() == Version::default() { Version::first()? } else { self.version() };
+        let version = if self.version().is_drawn() { self.version() } else { Version::first()? };
         self.admit_as(version, now)
     }
 

@@ -17,7 +17,14 @@ pub struct Version {
 impl Version {
     /// The first version of a session made now.
     pub(crate) fn first() -> Result<Self> {
-        Ok(Self { incarnation: u32::from_ne_bytes(random_bytes()?), saves: 0 })
+        // Zero means "not drawn yet".
+        Ok(Self { incarnation: u32::from_ne_bytes(random_bytes()?).max(1), saves: 0 })
+    }
+
+    /// Whether the incarnation has been drawn: not so in a record that no store has had yet, even if changes were applied
+    /// to it.
+    pub(crate) fn is_drawn(self) -> bool {
+        self.incarnation != 0
     }
 
     /// The version after one more save.
