@@ -19,8 +19,8 @@ use crate::sync::Ordering;
 const PROBATION_SHARE: usize = 10;
 
 /// How many sessions that somebody came back to are passed over in one eviction. It bounds how long an insert can take
-/// when everybody came back; then the longest unvisited of them goes.
-const MAX_SECOND_CHANCES: usize = 256;
+/// when everybody came back, to well under a millisecond; then one of them goes all the same.
+const MAX_SECOND_CHANCES: usize = 4096;
 
 /// How many due sessions an insert looks at in search of an expired one.
 const MAX_DUE: usize = 64;

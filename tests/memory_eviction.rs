@@ -1,0 +1,216 @@
+//! Over `max_size`: the expired go first, then those nobody came back to, those with an owner last, and never the one just written.
+
+use std::time::Duration;
+
+use lembro::{Changes, Clock, Event, Expected, LembroOptions, LembroStore, Record, SessionId, Store};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What one of the sessions below counts for.
+const WEIGHT: usize = 512;
+
+fn record() -> Record {
+    sized(WEIGHT)
+}
+
+/// A record that counts for exactly so much, in a store.
+fn sized(bytes: usize) -> Record {
+    let empty: Record = [("data", "")].into_iter().collect();
+    let store = LembroStore::new().unwrap();
+    store.set(&SessionId::random().unwrap(), empty, HOUR).unwrap();
+    // The length of the value grows from one byte to two.
+    let room = bytes - store.bytes() - 1;
+    [("data", "x".repeat(room))].into_iter().collect()
+}
+
+fn owned() -> Record {
+    let mut changes = Changes::new();
+    changes.set_owner(Some("ada")).unwrap();
+    // The owner takes four bytes.
+    changes.apply(&sized(WEIGHT - 4)).unwrap()
+}
+
+/// One shard with room for so many sessions.
+fn store_for(sessions: usize, time: &lembro::ManualClock) -> LembroStore {
+    let options = LembroOptions::new().interval(0).shards(1).clock(time);
+    LembroStore::with_options(options.max_size((sessions * WEIGHT) as u64)).unwrap()
+}
+
+fn add(store: &LembroStore, record: Record, ttl: Duration) -> SessionId {
+    let id = SessionId::random().unwrap();
+    assert!(store.create(&id, record, ttl).unwrap().is_done());
+    store.validate().unwrap();
+    id
+}
+
+fn is_there(store: &LembroStore, id: &SessionId) -> bool {
+    store.get(id).unwrap().is_some()
+}
+
+/// Whether a session is there, without coming back to it.
+fn is_listed(store: &LembroStore, id: &SessionId) -> bool {
+    store.all().unwrap().any(|listed| listed.unwrap().handle == id.handle())
+}
+
+#[test]
+fn the_helper_makes_sessions_of_the_size_it_says() {
+    let store = store_for(4, &Clock::manual());
+    add(&store, record(), HOUR);
+    assert_eq!(store.bytes(), WEIGHT);
+}
+
+#[test]
+fn the_store_holds_exactly_as_many_sessions_as_fit() {
+    let store = store_for(10, &Clock::manual());
+    let ids: Vec<_> = (0..10).map(|_| add(&store, record(), HOUR)).collect();
+    assert!(ids.iter().all(|id| is_listed(&store, id)));
+    assert_eq!(store.bytes(), store.stats().max_size);
+    add(&store, record(), HOUR);
+    assert_eq!((store.len().unwrap(), store.stats().evicted), (10, 1));
+}
+
+#[test]
+fn expired_sessions_go_before_any_live_one() {
+    let time = Clock::manual();
+    let store = store_for(10, &time);
+    let events = store.events();
+    let live: Vec<_> = (0..5).map(|_| add(&store, record(), HOUR)).collect();
+    let expired: Vec<_> = (0..5).map(|_| add(&store, record(), HOUR / 4)).collect();
+    time.advance(HOUR / 2);
+    for _ in 0..5 {
+        add(&store, record(), HOUR);
+    }
+    assert!(live.iter().all(|id| is_listed(&store, id)));
+    assert!(!expired.iter().any(|id| is_listed(&store, id)));
+    assert_eq!((store.stats().expired, store.stats().evicted), (5, 0));
+    assert!(events.try_iter().all(|event| matches!(event, Event::Expired { bytes: WEIGHT, .. })));
+}
+
+#[test]
+fn a_session_somebody_came_back_to_outlives_older_and_newer_ones_nobody_did() {
+    let store = store_for(10, &Clock::manual());
+    let ids: Vec<_> = (0..10).map(|_| add(&store, record(), HOUR)).collect();
+    assert!(is_there(&store, &ids[0]) && is_there(&store, &ids[4]));
+    for _ in 0..100 {
+        add(&store, record(), HOUR);
+    }
+    let left: Vec<_> = (0..10).filter(|index| is_listed(&store, &ids[*index])).collect();
+    assert_eq!(left, [0, 4]);
+}
+
+#[test]
+fn a_flood_of_one_hit_sessions_leaves_the_visited_ones_alone() {
+    let store = store_for(1_000, &Clock::manual());
+    let users: Vec<_> = (0..800).map(|_| add(&store, record(), HOUR)).collect();
+    assert!(users.iter().all(|id| is_there(&store, id)));
+    for _ in 0..20_000 {
+        let id = SessionId::random().unwrap();
+        assert!(store.create(&id, record(), HOUR).unwrap().is_done());
+    }
+    store.validate().unwrap();
+    assert_eq!(users.iter().filter(|id| is_listed(&store, id)).count(), 800);
+}
+
+#[test]
+fn a_session_with_an_owner_goes_last_and_is_reported_as_such() {
+    let store = store_for(10, &Clock::manual());
+    let events = store.events();
+    let owners: Vec<_> = (0..5).map(|_| add(&store, owned(), HOUR)).collect();
+    // Everybody else was visited, the owners were not.
+    for _ in 0..200 {
+        let id = add(&store, record(), HOUR);
+        is_there(&store, &id);
+    }
+    assert!(owners.iter().all(|id| is_listed(&store, id)));
+    assert!(events.try_iter().all(|event| matches!(event, Event::Evicted { owned: false, .. })));
+    // Only when owners alone fill the store does one of them go.
+    for _ in 0..6 {
+        add(&store, owned(), HOUR);
+    }
+    assert_eq!(owners.iter().filter(|id| is_listed(&store, id)).count(), 4);
+    assert!(matches!(events.try_iter().last(), Some(Event::Evicted { owned: true, .. })));
+}
+
+#[test]
+fn logging_in_and_out_moves_a_session_between_the_classes() {
+    let store = store_for(10, &Clock::manual());
+    let id = add(&store, record(), HOUR);
+    let save = |owner: Option<&str>| {
+        let version = store.get(&id).unwrap().unwrap().record.version();
+        let mut changes = Changes::new();
+        changes.set_owner(owner).unwrap();
+        assert!(store.save(&id, &changes, HOUR, Expected::Incarnation(version)).unwrap().is_done());
+        store.validate().unwrap();
+    };
+    save(Some("ada"));
+    (0..50).for_each(|_| drop(add(&store, record(), HOUR)));
+    assert!(is_listed(&store, &id));
+    save(None);
+    // Others that are visited fill the memory: it is passed over once, because it was visited too, and then it goes.
+    (0..50).for_each(|_| assert!(is_there(&store, &add(&store, record(), HOUR))));
+    assert!(!is_listed(&store, &id));
+}
+
+#[test]
+fn the_session_just_written_is_never_the_one_to_go() {
+    let store = store_for(3, &Clock::manual());
+    for _ in 0..20 {
+        let id = add(&store, record(), HOUR);
+        assert!(is_listed(&store, &id));
+    }
+    // Nor when it grows by a save until nothing else fits beside it.
+    let id = add(&store, record(), HOUR);
+    let version = store.get(&id).unwrap().unwrap().record.version();
+    let mut changes = Changes::new();
+    changes.insert("", "more", &"y".repeat(900)).unwrap();
+    assert!(store.save(&id, &changes, HOUR, Expected::Incarnation(version)).unwrap().is_done());
+    store.validate().unwrap();
+    assert!(is_there(&store, &id));
+    assert_eq!(store.len().unwrap(), 1);
+}
+
+#[test]
+fn a_session_larger_than_the_limit_is_refused_and_what_is_stored_stays() {
+    let store = LembroStore::with_options(LembroOptions::new().max_session_size("4K")).unwrap();
+    let events = store.events();
+    let (id, large) = (SessionId::random().unwrap(), sized(4097));
+    let error = store.create(&id, large.clone(), HOUR).unwrap_err();
+    assert!(error.is_limit());
+    assert_eq!(error.to_string(), format!("session {}: 4097 bytes, max_session_size is 4096", id.handle()));
+    assert!(store.set(&id, large, HOUR).unwrap_err().is_limit());
+    assert!(store.create(&id, sized(4096), HOUR).unwrap().is_done());
+
+    let before = store.get(&id).unwrap().unwrap().record;
+    let mut changes = Changes::new();
+    changes.insert("", "one", "more").unwrap();
+    let expected = Expected::Incarnation(before.version());
+    assert!(store.save(&id, &changes, HOUR, expected).unwrap_err().is_limit());
+    assert_eq!(store.get(&id).unwrap().unwrap().record, before);
+    assert_eq!(store.stats().refused, 3);
+    assert_eq!(events.try_iter().filter(|event| matches!(event, Event::Refused { .. })).count(), 3);
+    store.validate().unwrap();
+}
+
+#[test]
+fn the_bound_holds_under_eight_threads() {
+    let store = LembroStore::with_options(LembroOptions::new().interval(1).max_size("512K")).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..2_000 {
+                    let id = SessionId::random().unwrap();
+                    let size = 150 + (thread * 977 + round * 131) % 3_000;
+                    assert!(store.create(&id, sized_fast(size), HOUR).unwrap().is_done());
+                    assert!(store.bytes() <= 512 * 1024);
+                }
+            });
+        }
+    });
+    store.validate().unwrap();
+    assert!(store.stats().evicted > 10_000);
+}
+
+fn sized_fast(bytes: usize) -> Record {
+    [("data", "x".repeat(bytes))].into_iter().collect()
+}
