@@ -66,8 +66,10 @@ use crate::sync::Arc;
 #[derive(Clone)]
 #[doc(alias = "MemoryStore")]
 pub struct LembroStore {
-    shards: Arc<Shards>,
+    // Dropped first: if the thread outlived this handle's hold on the shards, it would be the one to free them, and
+    // waiting for it would be waiting for that.
     reaper: Arc<Reaper>,
+    shards: Arc<Shards>,
 }
 
 impl LembroStore {

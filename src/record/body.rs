@@ -13,7 +13,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use unsigned_varint::{decode, encode};
 
 use super::{MAX_KEY_BYTES, MAX_KEYS};
@@ -269,7 +269,10 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
         if check_name(entry.component, entry.key).is_err() {
             return Err(Error::corrupt("a key is too long"));
         }
-        if serde_json::from_slice::<IgnoredAny>(entry.value).is_err() {
+        // As raw text, because ignoring a value would also ignore broken UTF-8 in it; of its full length, because JSON
+        // may have spaces around it and ours never has.
+        let value = serde_json::from_slice::<&RawValue>(entry.value);
+        if value.map_or(true, |value| value.get().len() != entry.value.len()) {
             return Err(Error::corrupt("a value is not JSON"));
         }
         last = Some(entry.name());

@@ -1,0 +1,121 @@
+//! Ids: one text for one id, strictly read; one bit changed anywhere is another id; random ones never repeat.
+
+use std::collections::HashSet;
+
+use lembro::{Handle, SecretDigest, SessionId};
+use proptest::prelude::*;
+
+proptest! {
+    #[test]
+    fn the_text_of_an_id_reads_back_and_is_the_only_one(text in "[A-Za-z0-9_-]{32}") {
+        let id: SessionId = text.parse().unwrap();
+        prop_assert_eq!(id.expose(), text);
+    }
+
+    #[test]
+    fn the_text_of_a_handle_reads_back_and_is_the_only_one(number in any::<u64>(), last in any::<char>()) {
+        let handle = Handle::from_u64(number);
+        let text = handle.to_string();
+        prop_assert_eq!(text.parse::<Handle>().unwrap(), handle);
+        prop_assert_eq!(handle.to_u64(), number);
+        let mut other: String = text[..10].to_owned();
+        other.push(last);
+        // Any other last character is another handle or none; the two spare bits of it make no second text.
+        if other != text && let Ok(read) = other.parse::<Handle>() {
+            prop_assert_ne!(read, handle);
+        }
+    }
+
+    #[test]
+    fn no_text_at_all_makes_reading_panic(text in any::<String>()) {
+        if let Ok(id) = text.parse::<SessionId>() {
+            prop_assert_eq!(id.expose(), text.clone());
+        }
+        if let Ok(handle) = text.parse::<Handle>() {
+            prop_assert_eq!(handle.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn one_bit_changed_anywhere_is_another_id(seed in any::<String>(), position in 0..32_usize, bit in 0..6_u8) {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let id = SessionId::derive(&seed);
+        let mut text = id.expose().into_bytes();
+        let digit = ALPHABET.iter().position(|digit| *digit == text[position]).unwrap();
+        text[position] = ALPHABET[digit ^ (1 << bit)];
+        let other: SessionId = String::from_utf8(text).unwrap().parse().unwrap();
+        prop_assert_ne!(other, id);
+        prop_assert!(!(other.handle() == id.handle() && id.digest().proves(&other)));
+    }
+}
+
+#[test]
+fn what_is_no_id_is_refused_with_a_reason_that_does_not_repeat_it() {
+    let message = |text: &str| {
+        let error = text.parse::<SessionId>().unwrap_err();
+        assert!(error.is_id());
+        error.to_string()
+    };
+    assert_eq!(message(""), "session id: id has 0 bytes, expected 32");
+    assert_eq!(message(&"a".repeat(31)), "session id: id has 31 bytes, expected 32");
+    assert_eq!(message(&"a".repeat(1_000_000)), "session id: id has 1000000 bytes, expected 32");
+    for character in ["=", "+", "/", " ", "\0", "%", "\"", "'"] {
+        assert_eq!(message(&(character.to_owned() + &"a".repeat(31))), "session id: id is not base64url text");
+    }
+    assert_eq!(message(&"ü".repeat(16)), "session id: id is not base64url text");
+    assert_eq!("a".parse::<Handle>().unwrap_err().to_string(), "session id: handle has 1 bytes, expected 11");
+}
+
+#[test]
+fn a_million_random_ids_are_all_different_in_both_halves() {
+    let ids: Vec<_> = (0..1_000_000).map(|_| SessionId::random().unwrap()).collect();
+    let handles: HashSet<_> = ids.iter().map(SessionId::handle).collect();
+    let texts: HashSet<_> = ids.iter().map(SessionId::expose).collect();
+    assert_eq!((handles.len(), texts.len()), (1_000_000, 1_000_000));
+}
+
+#[test]
+fn random_ids_of_two_threads_are_different() {
+    let draw = || std::thread::spawn(|| (0..5_000).map(|_| SessionId::random().unwrap().expose()).collect::<Vec<_>>());
+    let (one, two) = (draw(), draw());
+    let all: HashSet<_> = one.join().unwrap().into_iter().chain(two.join().unwrap()).collect();
+    assert_eq!(all.len(), 10_000);
+}
+
+#[test]
+fn every_bit_of_an_id_is_random() {
+    let mut ones = [0_u32; 192];
+    for _ in 0..4_000 {
+        for (index, byte) in SessionId::random().unwrap().expose().bytes().enumerate() {
+            const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+            let digit = ALPHABET.iter().position(|digit| *digit == byte).unwrap();
+            (0..6).for_each(|bit| ones[index * 6 + bit] += u32::from(digit >> bit & 1 == 1));
+        }
+    }
+    // 2,000 expected, standard deviation 32: a fair bit leaves this range once in 10^14.
+    assert!(ones.iter().all(|ones| (1_750..2_250).contains(ones)), "{ones:?}");
+}
+
+#[test]
+fn a_derived_id_is_the_first_24_bytes_of_the_sha_256_of_its_text() {
+    // NIST's example for "abc": ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61 f20015ad.
+    assert_eq!(SessionId::derive("abc").expose(), "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qc");
+    assert_ne!(SessionId::derive("abc"), SessionId::derive("abd"));
+}
+
+#[test]
+fn a_digest_proves_its_own_id_and_survives_being_stored() {
+    let id = SessionId::random().unwrap();
+    let kept = SecretDigest::from_bytes(*id.digest().as_bytes());
+    assert!(kept.proves(&id));
+    assert!(!kept.proves(&SessionId::random().unwrap()));
+}
+
+#[test]
+fn a_renewed_id_keeps_the_handle_and_changes_the_secret() {
+    let (id, fresh) = (SessionId::random().unwrap(), SessionId::random().unwrap());
+    let renewed = id.renewed(&fresh);
+    assert_eq!(renewed.handle(), id.handle());
+    assert_ne!(renewed, id);
+    assert!(fresh.digest().proves(&renewed));
+}

@@ -1,0 +1,237 @@
+//! A record is a sorted map: building one, looking a key up and merging changes into one, against a `BTreeMap`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lembro::{Changes, MAX_KEY_BYTES, MAX_KEYS, Record};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+type Model = BTreeMap<(String, String), Value>;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(String, String, Value),
+    Remove(String, String),
+    Clear,
+    ClearComponent(String),
+    Timeout(Option<u64>),
+    Owner(Option<String>),
+    /// Apply the changes so far, and begin with new ones.
+    Merge,
+}
+
+/// Names that meet each other, and any unicode.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![4 => "[a-c]{0,2}", 1 => any::<String>().prop_filter("short enough", |name| name.len() <= MAX_KEY_BYTES)]
+}
+
+fn component() -> impl Strategy<Value = String> {
+    prop_oneof![3 => Just(String::new()), 2 => name()]
+}
+
+/// Every kind of JSON, nested.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-1e15..1e15_f64).prop_map(|number| json!(number.round() / 8.0)),
+        any::<String>().prop_map(Value::from),
+        (0..3_usize).prop_map(|size| Value::from("v".repeat(size * 32 * 1024))),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (component(), name(), value()).prop_map(|(component, key, value)| Step::Insert(component, key, value)),
+        4 => (component(), name()).prop_map(|(component, key)| Step::Remove(component, key)),
+        1 => Just(Step::Clear),
+        2 => component().prop_map(Step::ClearComponent),
+        1 => prop::option::of(1..u64::from(u32::MAX)).prop_map(Step::Timeout),
+        1 => prop::option::of("[a-z]{1,8}").prop_map(Step::Owner),
+        4 => Just(Step::Merge),
+    ]
+}
+
+fn content(record: &Record) -> Model {
+    let entries = record.entries().map(|(component, key, value)| {
+        ((component.to_owned(), key.to_owned()), serde_json::from_str(value.get()).unwrap())
+    });
+    entries.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_record_after_any_history_of_changes_is_the_map_after_it(steps in prop::collection::vec(step(), 0..60)) {
+        let (mut record, mut changes) = (Record::new(), Changes::new());
+        let (mut model, mut timeout, mut owner) = (Model::new(), None, None);
+        for step in steps {
+            match step {
+                Step::Insert(component, key, value) => {
+                    changes.insert(&component, &key, &value).unwrap();
+                    model.insert((component, key), value);
+                }
+                Step::Remove(component, key) => {
+                    changes.remove(&component, &key).unwrap();
+                    model.remove(&(component, key));
+                }
+                Step::Clear => {
+                    changes.clear();
+                    model.clear();
+                }
+                Step::ClearComponent(component) => {
+                    changes.clear_component(&component);
+                    model.retain(|(other, _), _| *other != component);
+                }
+                Step::Timeout(millis) => {
+                    timeout = millis.map(Duration::from_millis);
+                    changes.set_timeout(timeout);
+                }
+                Step::Owner(name) => {
+                    changes.set_owner(name.as_deref()).unwrap();
+                    owner = name;
+                }
+                Step::Merge => {
+                    let before = record.version();
+                    record = changes.apply(&record).unwrap();
+                    prop_assert_ne!(record.version(), before);
+                    changes = Changes::new();
+                }
+            }
+        }
+        record = changes.apply(&record).unwrap();
+        prop_assert_eq!(content(&record), model.clone());
+        prop_assert_eq!(record.len(), model.len());
+        prop_assert_eq!(record.timeout(), timeout);
+        prop_assert_eq!(record.owner(), owner.as_deref());
+        for ((component, key), value) in &model {
+            prop_assert_eq!(record.get_in::<Value>(component, key).unwrap(), Some(value.clone()));
+        }
+        prop_assert_eq!(record.get::<Value>("no such key").unwrap(), None);
+        // Bytes and JSON lose nothing.
+        prop_assert_eq!(&Record::from_bytes(record.as_bytes()).unwrap(), &record);
+        let json = serde_json::to_string(&record).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Record>(&json).unwrap(), &record);
+    }
+
+    #[test]
+    fn collecting_gives_what_inserting_gives(entries in prop::collection::btree_map(name(), value(), 0..12)) {
+        let collected: Record = entries.clone().into_iter().collect();
+        let mut changes = Changes::new();
+        for (key, value) in &entries {
+            changes.insert("", key, value).unwrap();
+        }
+        prop_assert_eq!(changes.apply(&Record::new()).unwrap(), collected);
+    }
+}
+
+fn applied(record: &Record, change: impl FnOnce(&mut Changes)) -> Record {
+    let mut changes = Changes::new();
+    change(&mut changes);
+    changes.apply(record).unwrap()
+}
+
+#[test]
+fn remove_then_insert_of_a_key_inserts_it() {
+    let record: Record = [("a", 1)].into_iter().collect();
+    let next = applied(&record, |changes| {
+        changes.remove("", "a").unwrap();
+        changes.insert("", "a", &2).unwrap();
+    });
+    assert_eq!(next.get::<i32>("a").unwrap(), Some(2));
+}
+
+#[test]
+fn clear_then_insert_leaves_that_one_key() {
+    let record: Record = [("a", 1), ("b", 2)].into_iter().collect();
+    let next = applied(&record, |changes| {
+        changes.clear();
+        changes.insert("", "b", &3).unwrap();
+    });
+    assert_eq!(content(&next), Model::from([((String::new(), "b".to_owned()), json!(3))]));
+}
+
+#[test]
+fn a_value_of_64_kib_is_kept_to_the_byte() {
+    let value = "ü\"\\\n".repeat(16 * 1024);
+    let record: Record = [("large", value.clone()), ("small", "x".to_owned())].into_iter().collect();
+    assert_eq!(record.get::<String>("large").unwrap().unwrap(), value);
+    assert_eq!(record.get::<&str>("small").unwrap(), Some("x"));
+}
+
+#[test]
+fn of_two_entries_with_one_key_the_later_is_collected() {
+    let record: Record = [("a", 1), ("b", 2), ("a", 3)].into_iter().collect();
+    assert_eq!((record.len(), record.get::<i32>("a").unwrap()), (2, Some(3)));
+}
+
+#[test]
+fn a_borrowed_text_is_the_records_own_memory() {
+    let record: Record = [("user", "ada")].into_iter().collect();
+    let user = record.get::<&str>("user").unwrap().unwrap();
+    assert!(record.as_bytes().as_ptr_range().contains(&user.as_ptr()));
+    let escaped: Record = [("user", "a\nb")].into_iter().collect();
+    assert!(escaped.get::<&str>("user").unwrap_err().is_value());
+    assert_eq!(escaped.get::<String>("user").unwrap().as_deref(), Some("a\nb"));
+}
+
+#[test]
+fn limits_are_named_when_they_are_reached() {
+    let mut changes = Changes::new();
+    let long = "k".repeat(MAX_KEY_BYTES + 1);
+    let error = changes.insert("", &long, &1).unwrap_err();
+    assert!(error.is_limit());
+    assert_eq!(error.to_string(), "key \"kkkkkkkkkkkkkkkkkkkk\"... has 256 bytes, at most 255 are allowed");
+    let error = changes.insert(&long, "k", &1).unwrap_err();
+    assert_eq!(error.to_string(), "component \"kkkkkkkkkkkkkkkkkkkk\"... has 256 bytes, at most 255 are allowed");
+    assert!(changes.is_empty());
+    changes.insert(&long[1..], &long[1..], &1).unwrap();
+
+    for number in 0..=MAX_KEYS {
+        changes.insert("", &number.to_string(), &number).unwrap();
+    }
+    let error = changes.apply(&Record::new()).unwrap_err();
+    assert_eq!(error.to_string(), "1026 keys in one session, at most 1024 are allowed");
+    let error = changes.set_owner(Some("")).unwrap_err();
+    assert_eq!(error.to_string(), "owner has 0 bytes, 1 to 255 are allowed");
+}
+
+#[test]
+fn a_value_that_cannot_be_json_is_refused_and_nothing_is_noted() {
+    let mut changes = Changes::new();
+    let map = std::collections::HashMap::from([((1, 2), 3)]);
+    let error = changes.insert("", "map", &map).unwrap_err();
+    assert!(error.is_value());
+    assert_eq!(error.to_string(), "key \"map\": the value cannot be written as JSON");
+    assert!(changes.is_empty());
+}
+
+#[test]
+fn admission_draws_a_version_once_and_notes_the_first_time_only() {
+    let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+    let record: Record = [("a", 1)].into_iter().collect();
+    let admitted = record.clone().admit(at(100)).unwrap();
+    let again = admitted.clone().admit(at(200)).unwrap();
+    assert_eq!((again.version(), again.created_at()), (admitted.version(), Some(at(100))));
+    let anew = admitted.clone().admit_anew(at(300)).unwrap();
+    assert_ne!(anew.version(), admitted.version());
+    assert_eq!(anew.created_at(), Some(at(100)));
+    assert_eq!(record.created_at(), None);
+    // Changes applied before admission do not count as a version.
+    let changed = applied(&record, |changes| changes.insert("", "b", &2).unwrap());
+    assert_ne!(changed.clone().admit(at(1)).unwrap().version(), changed.admit(at(1)).unwrap().version());
+    assert_eq!(
+        Record::new().admit(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).unwrap().created_at(),
+        Some(at(0) + Duration::from_millis(1))
+    );
+}
