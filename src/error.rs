@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::id::Handle;
 use crate::sync::Arc;
 
 /// The result of everything in this crate that can fail.
@@ -89,8 +88,8 @@ impl Error {
         Kind::Unsupported(what).into()
     }
 
-    /// Says that an id could not be used because another session has its handle.
-    pub fn conflict(handle: Handle) -> Self {
+    /// Says that an id could not be used because another session has its [`Handle`](crate::Handle).
+    pub fn conflict(handle: impl fmt::Display) -> Self {
         Kind::Conflict(format!("session {handle}: the id is taken already")).into()
     }
 
@@ -147,7 +146,7 @@ impl Error {
         Kind::Id(problem.into()).into()
     }
 
-    pub(crate) fn contention(handle: Handle, attempts: u32) -> Self {
+    pub(crate) fn contention(handle: impl fmt::Display, attempts: u32) -> Self {
         Kind::Conflict(format!("session {handle}: changed by others {attempts} times in a row, gave up")).into()
     }
 

@@ -1,0 +1,166 @@
+//! The architecture: arrows between modules point down, only the clock reads the time, every file says what it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the request down. A module may use those of later rows, and its own parts.
+const LAYERS: [&[&str]; 9] = [
+    &["testing"],
+    &["http"],
+    &["sessions"],
+    &["session"],
+    &["shared"],
+    // Side by side: neither knows the other.
+    &["memory", "policy"],
+    &["store"],
+    &["record"],
+    // The ground: see below.
+    &["units", "event", "id", "error", "clock", "sync"],
+];
+
+/// What the ground may use of the ground.
+const GROUND: [(&str, &[&str]); 6] = [
+    ("units", &["error"]),
+    ("event", &["id", "sync"]),
+    ("error", &["sync"]),
+    ("id", &["error"]),
+    ("clock", &["sync"]),
+    ("sync", &[]),
+];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn collect(folder: &Path, files: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                files.push((path, text));
+            }
+        }
+    }
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    assert!(files.len() > 20);
+    files
+}
+
+/// The name of the top-level module that a file belongs to.
+fn module(path: &Path) -> String {
+    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file: no comments, and nothing from its tests on.
+fn code(text: &str) -> String {
+    let before_tests = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let lines = before_tests.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The modules that a file's code names after `crate::`.
+fn used(code: &str) -> Vec<String> {
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let names = code.split("crate::").skip(1).map(name);
+    names.filter(|name| name.chars().next().is_some_and(char::is_lowercase)).collect()
+}
+
+fn rank(module: &str) -> usize {
+    let rank = LAYERS.iter().position(|layer| layer.contains(&module));
+    rank.unwrap_or_else(|| panic!("module `{module}` has no place in the layers"))
+}
+
+#[test]
+fn arrows_point_down() {
+    for (path, text) in sources() {
+        let from = module(&path);
+        if from == "lib" {
+            continue;
+        }
+        for to in used(&code(&text)).into_iter().filter(|to| *to != from) {
+            let allowed = match GROUND.iter().find(|(name, _)| *name == from) {
+                Some((_, ground)) => ground.contains(&to.as_str()),
+                None => rank(&from) < rank(&to),
+            };
+            assert!(allowed, "{} uses `{to}`: an arrow that points up", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_clock_reads_the_time() {
+    for (path, text) in sources().into_iter().filter(|(path, _)| module(path) != "clock") {
+        for call in ["Instant::now", "SystemTime::now", "clock_gettime", "sleep("] {
+            assert!(!code(&text).contains(call), "{} calls {call}", path.display());
+        }
+    }
+}
+
+#[test]
+fn records_and_policies_are_pure() {
+    for (path, text) in sources() {
+        if ["record", "policy"].contains(&module(&path).as_str()) {
+            for name in ["clock", "store", "event"] {
+                assert!(!used(&code(&text)).contains(&name.to_owned()), "{} uses `{name}`", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shard_knows_no_lock() {
+    for (path, text) in sources() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if module(&path) == "memory" && ["shard.rs", "queue.rs", "expiry.rs", "weight.rs"].contains(&name) {
+            assert!(!code(&text).contains("Lock") && !code(&text).contains("Mutex"), "{name} names a lock");
+        }
+    }
+}
+
+#[test]
+fn the_http_layer_names_no_store_and_one_file_names_each_framework() {
+    for (path, text) in sources().into_iter().filter(|(path, _)| module(path) == "http") {
+        assert!(!code(&text).contains("LembroStore"), "{} names a store", path.display());
+        if !path.ends_with("http/tiny_http.rs") {
+            assert!(!code(&text).contains("tiny_http::"), "{} names a framework", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_opens_with_a_sentence_that_says_what_it_is() {
+    for (path, text) in sources() {
+        let first = text.lines().next().unwrap_or_default();
+        assert!(first.starts_with("//! ") && first.len() > 20, "{} opens with {first:?}", path.display());
+    }
+}
+
+#[test]
+fn files_and_functions_stay_short() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 450, "{} has {lines} lines: is there a second noun in it?", path.display());
+        let mut start = None;
+        for (number, line) in text.lines().enumerate() {
+            if line.trim_start().starts_with("//") {
+                continue;
+            }
+            if start.is_none() && (line.contains("fn ") && line.trim_end().ends_with('{')) {
+                start = Some((number, line.len() - line.trim_start().len()));
+            }
+            if let Some((first, indent)) = start
+                && line.trim_end() == format!("{}}}", " ".repeat(indent))
+            {
+                assert!(
+                    number - first < 70,
+                    "{}:{}: a function of {} lines",
+                    path.display(),
+                    first + 1,
+                    number - first
+                );
+                start = None;
+            }
+        }
+    }
+}

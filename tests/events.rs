@@ -1,0 +1,141 @@
+//! Events and errors: every subscriber gets them, nobody waits for a slow one, and what it missed is counted.
+
+use std::time::Duration;
+
+use lembro::{
+    Changes, Clock, Event, Expected, LembroOptions, LembroStore, Outcome, Record, SessionId, Sessions, Store,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn add(store: &LembroStore) -> SessionId {
+    let id = SessionId::random().unwrap();
+    assert!(store.create(&id, Record::new(), HOUR).unwrap().is_done());
+    id
+}
+
+#[test]
+fn every_subscriber_gets_every_event_from_its_subscription_on() {
+    let store = LembroStore::new().unwrap();
+    let (early, first) = (store.events(), add(&store));
+    assert!(store.destroy(&first).unwrap().is_done());
+    let (late, second) = (store.events(), add(&store));
+    assert!(store.destroy(&second).unwrap().is_done());
+
+    let handles = |events: crossbeam_channel::Receiver<Event>| {
+        let handle = |event| if let Event::Destroyed { handle, .. } = event { handle } else { panic!("{event:?}") };
+        events.try_iter().map(handle).collect::<Vec<_>>()
+    };
+    assert_eq!(handles(early), [first.handle(), second.handle()]);
+    assert_eq!(handles(late), [second.handle()]);
+}
+
+#[test]
+fn invariant_12_a_subscriber_that_is_gone_or_never_reads_holds_nobody_up_and_what_it_missed_is_counted() {
+    let store = LembroStore::new().unwrap();
+    drop(store.events());
+    let (sleeper, reader) = (store.events(), store.events());
+    for _ in 0..3_000 {
+        let id = add(&store);
+        assert!(store.destroy(&id).unwrap().is_done());
+        assert!(matches!(reader.try_recv(), Ok(Event::Destroyed { .. })));
+    }
+    assert_eq!(sleeper.try_iter().count(), 1_024);
+    assert_eq!(store.stats().events_missed, 3_000 - 1_024);
+    drop(sleeper);
+    let id = add(&store);
+    assert!(store.destroy(&id).unwrap().is_done());
+    assert_eq!(store.stats().events_missed, 3_000 - 1_024, "nobody misses what nobody is there for");
+}
+
+#[test]
+fn a_guess_and_a_dead_id_are_reported_and_counted() {
+    let store = LembroStore::new().unwrap();
+    let events = store.events();
+    let (id, guess) = (add(&store), SessionId::random().unwrap());
+    assert!(store.get(&guess).unwrap().is_none());
+    let renewed = id.renewed(&SessionId::random().unwrap());
+    assert!(store.rotate(&id, &renewed, Duration::ZERO).unwrap().is_done());
+    assert!(store.get(&id).unwrap().is_none());
+    assert!(store.get(&renewed).unwrap().is_some());
+    let seen: Vec<_> = events.try_iter().collect();
+    assert_eq!(seen, [Event::UnknownId { handle: guess.handle() }, Event::DeadIdUsed { handle: id.handle() }]);
+    assert_eq!((store.stats().hits, store.stats().misses), (1, 2));
+}
+
+#[test]
+fn sessions_report_ids_that_lead_nowhere_and_failures_of_any_store() {
+    /// Answers nothing but failures.
+    #[derive(Debug)]
+    struct Broken;
+    fn broken<T>() -> lembro::Result<T> {
+        Err(lembro::Error::store("the cable is out"))
+    }
+    impl Store for Broken {
+        fn get(&self, _: &SessionId) -> lembro::Result<Option<lembro::Stored>> {
+            broken()
+        }
+        fn create(&self, _: &SessionId, _: Record, _: Duration) -> lembro::Result<Outcome> {
+            broken()
+        }
+        fn set(&self, _: &SessionId, _: Record, _: Duration) -> lembro::Result<()> {
+            broken()
+        }
+        fn save(&self, _: &SessionId, _: &Changes, _: Duration, _: Expected) -> lembro::Result<Outcome> {
+            broken()
+        }
+        fn touch(&self, _: &SessionId, _: Duration) -> lembro::Result<Outcome> {
+            broken()
+        }
+        fn rotate(&self, _: &SessionId, _: &SessionId, _: Duration) -> lembro::Result<Outcome> {
+            broken()
+        }
+        fn destroy(&self, _: &SessionId) -> lembro::Result<Outcome> {
+            broken()
+        }
+    }
+    let sessions = Sessions::new(Broken);
+    let errors = sessions.errors();
+    assert!(sessions.load(&SessionId::random().unwrap()).unwrap_err().is_store());
+    assert_eq!(errors.try_recv().unwrap().to_string(), "the store failed");
+    for result in [Broken.len().map(drop), Broken.clear(), Broken.all().map(drop)] {
+        assert!(result.unwrap_err().is_unsupported());
+    }
+
+    let sessions = Sessions::new(LembroStore::new().unwrap());
+    let (events, id) = (sessions.events(), SessionId::random().unwrap());
+    assert!(sessions.load(&id).unwrap().is_none());
+    assert_eq!(events.try_recv(), Ok(Event::UnknownId { handle: id.handle() }));
+}
+
+#[test]
+fn every_figure_of_the_stats_counts_what_it_says() {
+    let time = Clock::manual();
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).max_session_size(300).clock(&time)).unwrap();
+    let (one, two, three) = (add(&store), add(&store), add(&store));
+    let record = store.get(&one).unwrap().unwrap().record;
+    let mut changes = Changes::new();
+    changes.insert("", "key", &1).unwrap();
+    assert!(store.save(&one, &changes, HOUR, Expected::Incarnation(record.version())).unwrap().is_done());
+    assert!(store.touch(&two, HOUR / 2).unwrap().is_done());
+    assert!(store.destroy(&three).unwrap().is_done());
+    assert!(store.get(&three).unwrap().is_none());
+    let large: Record = [("key", "x".repeat(300))].into_iter().collect();
+    assert!(store.set(&three, large, HOUR).unwrap_err().is_limit());
+    time.advance(HOUR / 2);
+    store.purge();
+
+    let stats = store.stats();
+    let counted = (stats.created, stats.saved, stats.touched, stats.destroyed, stats.expired, stats.refused);
+    assert_eq!(counted, (3, 1, 1, 1, 1, 1));
+    assert_eq!((stats.hits, stats.misses, stats.sessions, stats.evicted), (1, 1, 1, 0));
+    assert_eq!((stats.bytes, stats.max_size), (store.bytes(), 1024 * 1024));
+    store.clear().unwrap();
+    assert_eq!((store.stats().destroyed, store.stats().bytes), (2, 0));
+
+    let json = serde_json::to_value(store.stats()).unwrap();
+    assert_eq!(json["last_purge"]["sessions"], 1);
+    assert_eq!(json["last_purge"]["at"], 1_000_001_800_000_u64);
+    let event = serde_json::to_value(Event::UnknownId { handle: lembro::Handle::from_u64(1) }).unwrap();
+    assert_eq!(event, serde_json::json!({"event": "unknown_id", "handle": "AAAAAAAAAAE"}));
+}

@@ -1,0 +1,149 @@
+//! Invariant 10: the secret part of an id is in no text but the cookie's, whatever is printed.
+
+use std::error::Error as _;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use lembro::{
+    Changes, Clock, Expected, Handle, LembroOptions, LembroStore, Outcome, Policy, Record, SessionId, Sessions, Store,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Every way that 16 bytes of secret could be written: base64url of the id's tail, hex, decimal, as a list of bytes.
+struct Search {
+    needles: Vec<String>,
+    haystack: String,
+}
+
+impl Search {
+    fn new(ids: &[SessionId]) -> Self {
+        let mut needles = Vec::new();
+        for id in ids {
+            let text = id.expose();
+            // The first 11 characters are the handle, and the 11th has two bits of the secret's first byte.
+            needles.push(text[11..].to_owned());
+            needles.push(text[16..24].to_owned());
+            let bytes = decode(&text);
+            let secret = &bytes[8..];
+            needles.push(secret.iter().map(|byte| format!("{byte:02x}")).collect());
+            needles.push(secret[..4].iter().map(|byte| format!("{byte:02x}")).collect());
+            needles.push(secret[..4].iter().map(u8::to_string).collect::<Vec<_>>().join(", "));
+        }
+        Self { needles, haystack: String::new() }
+    }
+
+    fn look_at(&mut self, thing: &impl Debug) {
+        self.haystack += &format!("{thing:?}\n{thing:#?}\n");
+    }
+
+    fn finds(&self) -> Option<&String> {
+        self.needles.iter().find(|needle| self.haystack.to_lowercase().contains(&needle.to_lowercase()))
+    }
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let digits: Vec<u32> = text.chars().map(|c| u32::try_from(ALPHABET.find(c).unwrap()).unwrap()).collect();
+    let groups = digits.chunks(4).map(|group| group.iter().fold(0_u32, |sum, digit| sum << 6 | digit));
+    groups.flat_map(|group| group.to_be_bytes()[1..].to_vec()).collect()
+}
+
+#[test]
+fn the_search_finds_a_secret_when_there_is_one() {
+    let id = SessionId::random().unwrap();
+    for leak in [
+        id.expose(),
+        format!("{:?}", decode(&id.expose())),
+        format!("{:02x?}", &decode(&id.expose())[8..]).replace(", ", ""),
+    ] {
+        let mut search = Search::new(&[id]);
+        search.look_at(&leak);
+        assert!(search.finds().is_some(), "{leak}");
+    }
+}
+
+#[test]
+fn invariant_10_the_secret_of_an_id_is_in_no_debug_display_event_error_or_dump() {
+    let time = Clock::manual();
+    let options = LembroOptions::new().interval(0).max_size("8K").max_session_size("2K").shards(1).clock(&time);
+    let store = LembroStore::with_options(options.clone()).unwrap();
+    let events = store.events();
+    let sessions = Sessions::new(store.clone());
+    let session_events = sessions.events();
+
+    let mut session = sessions.generate().unwrap();
+    session.insert("user", "ada").unwrap();
+    session.save().unwrap();
+    let id = session.id().unwrap();
+    let renewed = id.renewed(&SessionId::random().unwrap());
+    let derived = SessionId::derive("from elsewhere");
+    let mut search = Search::new(&[id, renewed, derived]);
+
+    // The types.
+    search.look_at(&(id, id.handle(), id.digest(), session.component("cart")));
+    search.look_at(&(&sessions, &store, store.stats(), options, Policy::new(), &time, store.clock()));
+    let stored = store.get(&id).unwrap().unwrap();
+    let mut changes = Changes::new();
+    changes.insert("", "theme", "dark").unwrap();
+    search.look_at(&(
+        &stored,
+        &changes,
+        stored.record.version(),
+        Expected::Exactly(stored.record.version()),
+        Outcome::Gone,
+    ));
+    search.look_at(&changes.keys().collect::<Vec<_>>());
+    search.look_at(&store.all().unwrap().map(Result::unwrap).collect::<Vec<_>>());
+    search.look_at(&session);
+
+    // What a store would write down.
+    search.look_at(&serde_json::to_string(&stored.record).unwrap());
+    search.look_at(&stored.record.as_bytes());
+    search.look_at(&id.digest().as_bytes());
+
+    // Errors, with everything below them.
+    let large: Record = [("key", "x".repeat(4_000))].into_iter().collect();
+    let text = id.expose();
+    let errors = [
+        store.set(&id, large.clone(), HOUR).unwrap_err(),
+        store.rotate(&id, &derived, HOUR).unwrap_err(),
+        store.set(&renewed, Record::new(), HOUR).unwrap_err(),
+        sessions.create_session(&id, Record::new()).unwrap_err(),
+        sessions.create_session(&derived, large).unwrap_err(),
+        session.get::<u32>("user").unwrap_err(),
+        text[1..].parse::<SessionId>().unwrap_err(),
+        text.replace(char::is_alphanumeric, "=").parse::<SessionId>().unwrap_err(),
+        text.parse::<Handle>().unwrap_err(),
+        lembro::Error::conflict(id.handle()),
+        lembro::Error::store("down"),
+        lembro::Error::unsupported("that"),
+    ];
+    for error in &errors {
+        search.look_at(&(error, error.to_string(), error.source().map(ToString::to_string)));
+    }
+
+    // Events of every kind.
+    assert!(store.rotate(&id, &renewed, Duration::ZERO).unwrap().is_done());
+    assert!(store.get(&id).unwrap().is_none());
+    assert!(store.get(&derived).unwrap().is_none());
+    assert!(sessions.load(&derived).unwrap().is_none());
+    for number in 0..200 {
+        let id = SessionId::derive(&number.to_string());
+        assert!(store.create(&id, [("a", 1)].into_iter().collect(), HOUR).unwrap().is_done());
+    }
+    assert!(store.create(&derived, Record::new(), HOUR).unwrap().is_done());
+    assert!(store.destroy(&derived).unwrap().is_done());
+    time.advance(HOUR);
+    store.purge();
+    store.clear().unwrap();
+    let seen: Vec<_> = events.try_iter().chain(session_events.try_iter()).collect();
+    for kind in ["Expired", "Evicted", "Destroyed", "Cleared", "Purged", "Refused", "UnknownId", "DeadIdUsed"] {
+        assert!(seen.iter().any(|event| format!("{event:?}").starts_with(kind)), "no event {kind}");
+    }
+    search.look_at(&serde_json::to_string(&seen).unwrap());
+    search.look_at(&seen);
+
+    assert!(search.haystack.contains(&id.handle().to_string()), "the handle may be seen");
+    assert_eq!(search.finds(), None);
+}
