@@ -135,9 +135,10 @@ impl From<&ManualClock> for Clock {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn monotonic() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    // The kernel promises 0 <= nsec < 10^9 and a clock that starts at zero.
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    use coarsetime::Instant;
+    // Not `now`: that would also write to a place that all threads share.
+    let since_boot = Instant::now_without_cache_update().duration_since(Instant::default());
+    Duration::from_nanos(since_boot.as_nanos())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

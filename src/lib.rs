@@ -1,7 +1,123 @@
-//! Sessions.
+//! Production-ready sessions for blocking, thread-per-request servers: sharded `RwLock`'d hash maps with a reaper and a
+//! byte budget, sessions that merge what they changed, and channels to hear about it. No async, no callbacks.
+//!
+//! ```
+//! use lembro::{LembroStore, Sessions};
+//!
+//! let sessions = Sessions::new(LembroStore::new()?);
+//!
+//! let mut session = sessions.generate()?;
+//! session.insert("user", "ada")?;
+//! session.insert("cart", &["tea", "cups"])?;
+//! session.save()?;
+//!
+//! // In another request, with the id from the cookie:
+//! let mut session = sessions.load(&session.id()?)?.expect("saved above");
+//! assert_eq!(session.get::<&str>("user")?, Some("ada"));
+//! session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1)?;
+//! session.destroy()?;
+//! # Ok::<(), lembro::Error>(())
+//! ```
+//!
+//! In a server the cookie layer does the loading and saving; it takes two calls around the handler. See
+#![cfg_attr(feature = "http", doc = "[`http`] for the whole of it.")]
+#![cfg_attr(not(feature = "http"), doc = "the module `http` (feature `http`) for the whole of it.")]
+//!
+//! # What it does for you
+//!
+//! - **Bounded.** A [`LembroStore`] stays within [`max_size`](LembroOptions::max_size), counted by serialized size and
+//!   held against the allocator. Beyond it the expired go first, then the sessions nobody came back to: a flood
+//!   of bots does not wash your users out.
+//! - **Purged.** A reaper thread removes expired sessions at an [`interval`](LembroOptions::interval), without stopping a
+//!   reader. Without the reaper a session ends just as punctually.
+//! - **Nothing lost.** A save merges the changed keys into what is stored at that moment, so requests of one user that run
+//!   side by side keep all their work; [`Session::modify`] is an atomic read-modify-write.
+//! - **A logout is final.** A request that was under way when the session was destroyed cannot bring it back.
+//! - **Safe ids.** 128 random bits of secret, compared in constant time, never in a log; an id that a client made
+//!   up is never adopted; [`Session::regenerate`] gives a new one in one atomic step.
+//! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on
+//!   [a channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
+//! - **Any store.** [`Store`] is a trait of seven methods with its contract in prose, and a contract suite as code
+//!   (feature `testing`) to run against your own.
+//! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep.
+//!
+//! # A request on its way
+//!
+//! ```text
+//!  Cookie: id=…            ┌───────────────────────── SessionLayer::load ────────────────────────┐
+//!  ───────────────────────▶│ at most 4 cookies of our name → strict SessionId, or no session     │
+//!                          └──────────────────────────────┬──────────────────────────────────────┘
+//!                                                         ▼   nothing is read yet
+//!   handler ── get, insert, modify … ────────────────▶ Session ── first look ──▶ Store::get
+//!                                                         │      not there: a new session, a new id
+//!                          ┌──────────────────────────────▼──────────────────────────────────────┐
+//!                          │ SessionLayer::finish: one pure decision, at most one write          │
+//!                          │   unchanged  → a touch, if the last is touch_after ago              │
+//!                          │   changed    → one save of the changed keys                         │
+//!  Set-Cookie: id=…        │   new, empty → nothing stored, no cookie                            │
+//!  ◀───────────────────────│   gone       → nothing stored, no cookie                            │
+//!                          └─────────────────────────────────────────────────────────────────────┘
+//!  inside LembroStore:  handle → shard → read lock → record (expired? right secret?) → a clone of a pointer
+//! ```
+//!
+//! # The modules, from the request down
+//!
+//! | file | what it is | knows |
+//! |---|---|---|
+//! | `http/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters | sessions |
+//! | `sessions.rs` | [`Sessions`]: generate, load, create, on any store | session, policy |
+//! | `session/` | [`Session`]: one user's data, what changed, its life | shared |
+//! | `shared.rs` | store + policy + ids + clock, behind one `Arc` | store |
+//! | `policy.rs` | [`Policy`]: how long sessions live; pure | |
+//! | `store.rs` | [`Store`]: the trait and its contract | record |
+//! | `memory/` | [`LembroStore`]: shards, queues, index, reaper | store |
+//! | `testing/` | the contract as code (feature `testing`) | store |
+//! | `record/` | [`Record`], [`Changes`]: one flat block and how it is merged; pure | |
+//! | `id.rs` `clock.rs` `event.rs` `error.rs` `units.rs` `sync.rs` | the ground all of it stands on | |
+//!
+//! Arrows point down only; `tests/architecture.rs` reads the `use` lines and fails on one that points up.
+//!
+//! # Invariants
+//!
+//! Each is a sentence that holds at all times, and the tests that break if it does not.
+//!
+//! 
+//!
+//! # Features
+//!
+//! - **default**: nothing but the store, sessions, events and errors.
+//! - **`http`**: the cookie layer, for any server that can hand over header text.
+//! - **`tiny_http`**: its adapter for tiny_http.
+//! - **`testing`**: the contract suite for stores of your own, and `LembroStore::validate`. For `[dev-dependencies]`.
+//! - **`full`**: all of these.
+//!
+//! # What it is not
+//!
+//! Not a cache, not async, not generic over a type of session (a value may be of any type), and not a cluster: this store
+//! is for one process, and its sessions end with it.
+//!
+//! ## Why is there no `save_uninitialized`, `resave` or `rolling`?
+//!
+//! Because their right values are known. A session that holds nothing is never stored, an unchanged one never rewritten, and
+//! a visit prolongs it, noted at most once per [`touch_after`](Policy::touch_after).
+//!
+//! ## Why does a stale cookie not give an error?
+//!
+//! Because it is every visitor's first request after a restart. The session is new, under an id of ours, and keeps what the
+//! handler puts in. *Gone* is said only of a session that ended while we held it.
+//!
+//! ## Why can reading a key fail?
+//!
+//! Because the store is asked at the first look, and a store may be a machine elsewhere. With a [`LembroStore`] the only
+//! failure is a value of another type than the one asked for.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod clock;
 mod error;
 mod event;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 mod memory;
 mod policy;
@@ -11,7 +127,10 @@ mod sessions;
 mod shared;
 mod store;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod units;
+
 pub use self::clock::{Clock, ManualClock};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
@@ -23,3 +142,8 @@ pub use self::session::{Component, Saved, Session};
 pub use self::sessions::Sessions;
 pub use self::store::{Listed, Listing, Outcome, Store, Stored};
 pub use self::units::Setting;
+
+/// The README's code is compiled and run with the documentation's.
+#[cfg(all(doctest, feature = "tiny_http"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,16 +1,18 @@
 //! The bytes of a record: how they are written, read, searched and checked.
 //!
 //! ```text
-//! body   = format and flags (1 byte) · created_at · [timeout] · [owner length · owner] · number of entries · entry*
+//! body   = format and flags (1 byte) · number of entries (2 bytes) · created_at · [timeout] · [owner length · owner] · entry*
 //! entry  = component length · key length · value length · component · key · value (JSON)
 //! ```
 //!
-//! Numbers are unsigned varints in their shortest form, times are milliseconds, `created_at` 0 means "not yet".
+//! Numbers are unsigned varints in their shortest form, but for the number of entries, which is big-endian and in a fixed
+//! place because it is known last. Times are milliseconds, `created_at` 0 means "not yet".
 //! Entries are sorted by the bytes of (component, key), each pair once, so that a merge is one walk over two sorted
 //! lists. There is no index of entries: sessions have a handful, and lengths are enough to skip from one to the next.
 //!
 //! Everything that reads is total: bytes that are not a record end the reading, they never panic.
 
+use std::cmp::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
@@ -24,6 +26,11 @@ const FORMAT: u8 = 0x10;
 const HAS_TIMEOUT: u8 = 0x01;
 const HAS_OWNER: u8 = 0x02;
 const FLAGS: u8 = HAS_TIMEOUT | HAS_OWNER;
+
+/// The first byte and the number of entries.
+const START: usize = 3;
+
+const _: () = assert!(MAX_KEYS <= u16::MAX as usize);
 
 /// The longest owner name, in bytes.
 pub(crate) const MAX_OWNER_BYTES: usize = 255;
@@ -80,7 +87,7 @@ impl<'a> Reader<'a> {
     }
 
     fn head(&mut self) -> Option<(Head<'a>, usize)> {
-        let flags = self.take(1)?[0];
+        let &[flags, high, low] = self.take(START)? else { return None };
         if flags & !FLAGS != FORMAT {
             return None;
         }
@@ -95,12 +102,31 @@ impl<'a> Reader<'a> {
             let length = self.length()?;
             Some(self.text(length)?)
         };
-        Some((Head { created_at, timeout, owner }, self.length()?))
+        Some((Head { created_at, timeout, owner }, usize::from(u16::from_be_bytes([high, low]))))
     }
 
     fn entry(&mut self) -> Option<Entry<'a>> {
+        let RawEntry { component, key, value } = self.raw_entry()?;
+        Some(Entry { component: str::from_utf8(component).ok()?, key: str::from_utf8(key).ok()?, value })
+    }
+
+    /// An entry whose names are not looked at as text.
+    fn raw_entry(&mut self) -> Option<RawEntry<'a>> {
         let (component, key, value) = (self.length()?, self.length()?, self.length()?);
-        Some(Entry { component: self.text(component)?, key: self.text(key)?, value: self.take(value)? })
+        Some(RawEntry { component: self.take(component)?, key: self.take(key)?, value: self.take(value)? })
+    }
+}
+
+struct RawEntry<'a> {
+    component: &'a [u8],
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+impl RawEntry<'_> {
+    /// Where this entry stands, seen from a name.
+    fn cmp(&self, component: &str, key: &str) -> Ordering {
+        (self.component, self.key).cmp(&(component.as_bytes(), key.as_bytes()))
     }
 }
 
@@ -137,15 +163,68 @@ impl<'a> Body<'a> {
     pub(crate) fn find(self, component: &str, key: &str) -> Option<&'a [u8]> {
         let mut reader = Reader(self.entry_bytes());
         loop {
-            let (component_len, key_len, value_len) = (reader.length()?, reader.length()?, reader.length()?);
-            let (found_component, found_key) = (reader.take(component_len)?, reader.take(key_len)?);
-            let value = reader.take(value_len)?;
-            match (found_component, found_key).cmp(&(component.as_bytes(), key.as_bytes())) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => return Some(value),
-                std::cmp::Ordering::Greater => return None,
+            let entry = reader.raw_entry()?;
+            match entry.cmp(component, key) {
+                Ordering::Less => {}
+                Ordering::Equal => return Some(entry.value),
+                Ordering::Greater => return None,
             }
         }
+    }
+}
+
+/// Copies a body's entries to a writer, less some and with others in between, in one walk over two sorted lists.
+pub(crate) struct Merge<'a, 'w> {
+    rest: Reader<'a>,
+    /// Entries that were passed and not copied yet: a run of them is copied at once.
+    run: &'a [u8],
+    writer: &'w mut Writer,
+    entries: usize,
+}
+
+impl<'a, 'w> Merge<'a, 'w> {
+    pub(crate) fn new(old: Body<'a>, writer: &'w mut Writer) -> Self {
+        let bytes = old.entry_bytes();
+        Self { rest: Reader(bytes), run: bytes, writer, entries: old.count() }
+    }
+
+    /// Puts this in the place of the entry with its name, if there is one; `None` removes it. Names come in their order.
+    pub(crate) fn put(&mut self, component: &str, key: &str, value: Option<&[u8]>) {
+        loop {
+            let before = self.rest.0;
+            let order = self.rest.raw_entry().map(|entry| entry.cmp(component, key));
+            match order {
+                Some(Ordering::Less) => {}
+                Some(Ordering::Equal) => {
+                    self.copy_run(before);
+                    self.run = self.rest.0;
+                    self.entries -= 1;
+                    break;
+                }
+                Some(Ordering::Greater) | None => {
+                    self.copy_run(before);
+                    self.rest = Reader(before);
+                    break;
+                }
+            }
+        }
+        if let Some(value) = value {
+            self.writer.entry(component, key, value);
+            self.entries += 1;
+        }
+    }
+
+    /// Copies what is left: how many entries there are now.
+    pub(crate) fn finish(mut self) -> usize {
+        self.copy_run(&[]);
+        self.entries
+    }
+
+    /// Copies the run up to where `rest` begins.
+    fn copy_run(&mut self, rest: &'a [u8]) {
+        let (run, _) = self.run.split_at(self.run.len() - rest.len());
+        self.writer.copy(run);
+        self.run = rest;
     }
 }
 
@@ -170,10 +249,11 @@ impl Writer {
         Self { bytes: Vec::with_capacity(capacity) }
     }
 
-    pub(crate) fn head(&mut self, head: &Head<'_>, entries: usize) {
+    /// Begins the body. The number of entries is written by [`finish`](Self::finish).
+    pub(crate) fn head(&mut self, head: &Head<'_>) {
         let timeout = head.timeout.map(millis);
         let flags = if timeout.is_some() { HAS_TIMEOUT } else { 0 } | if head.owner.is_some() { HAS_OWNER } else { 0 };
-        self.bytes.push(FORMAT | flags);
+        self.bytes.extend([FORMAT | flags, 0, 0]);
         // A session made in 1970 exactly, or before, counts as made a millisecond later: 0 means "not yet".
         let created = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(1, |since| millis(since).max(1));
         self.number(head.created_at.map_or(0, created));
@@ -184,7 +264,14 @@ impl Writer {
             self.number(owner.len() as u64);
             self.bytes.extend_from_slice(owner.as_bytes());
         }
-        self.number(entries as u64);
+    }
+
+    /// Ends the body: the bytes. More entries than a body can count are as many as it can; [`check_limits`] and
+    /// [`check_count`] refuse both.
+    pub(crate) fn finish(&mut self, entries: usize) -> &[u8] {
+        let count = u16::try_from(entries).unwrap_or(u16::MAX);
+        self.bytes[START - 2..START].copy_from_slice(&count.to_be_bytes());
+        &self.bytes
     }
 
     pub(crate) fn entry(&mut self, component: &str, key: &str, value: &[u8]) {
@@ -201,11 +288,10 @@ impl Writer {
         self.bytes.extend_from_slice(entries);
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     fn number(&mut self, number: u64) {
+        if let Ok(small @ 0..0x80) = u8::try_from(number) {
+            return self.bytes.push(small);
+        }
         self.bytes.extend_from_slice(encode::u64(number, &mut encode::u64_buffer()));
     }
 }
@@ -282,8 +368,8 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
     }
     // The one head that reads but is never written: a number so large that writing it again would give another.
     let mut again = Writer::with_capacity(bytes.len());
-    again.head(&head, count);
-    if !bytes.starts_with(again.as_bytes()) {
+    again.head(&head);
+    if !bytes.starts_with(again.finish(count)) {
         return Err(Error::corrupt("a time that is out of range"));
     }
     Ok(())

@@ -1,12 +1,11 @@
 //! Changes: which keys a request set and removed, and how they merge into a record. Pure: no clock, no store.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::body::{self, Entry, Head, Writer};
+use super::body::{self, Head, Merge, Writer};
 use super::{Block, Record, StoreState};
 use crate::error::{Error, Result};
 
@@ -191,23 +190,33 @@ impl Changes {
     ///
     /// [`Error::is_limit`] when there would be more than [`MAX_KEYS`](crate::MAX_KEYS) keys.
     pub fn apply(&self, stored: &Record) -> Result<Record> {
-        let old = stored.body();
-        let entries = || Merge { old: old.entries().peekable(), new: &self.keys, cleared: &self.cleared };
-        let count = entries().count();
-        body::check_count(count)?;
+        // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
+        let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
+        let old = kept.as_ref().unwrap_or(stored).body();
         let head = old.head();
-        let head = Head {
+        let mut writer = Writer::with_capacity(stored.as_bytes().len() + self.growth());
+        writer.head(&Head {
             created_at: head.created_at,
             timeout: self.timeout.unwrap_or(head.timeout),
             owner: self.owner.as_ref().map_or(head.owner, Option::as_deref),
-        };
-        let mut writer = Writer::with_capacity(stored.as_bytes().len() + self.growth());
-        writer.head(&head, count);
-        for (component, key, value) in entries() {
-            writer.entry(component, key, value);
+        });
+        let mut merge = Merge::new(old, &mut writer);
+        for change in &self.keys {
+            merge.put(&change.component, &change.key, change.value.as_deref());
         }
+        let entries = merge.finish();
+        body::check_count(entries)?;
         let state = StoreState::versioned(stored.version().next());
-        Ok(Record { block: Block::new(state, writer.as_bytes()) })
+        Ok(Record { block: Block::new(state, writer.finish(entries)) })
+    }
+
+    /// What of a record was not cleared.
+    fn kept_of(&self, stored: &Record) -> Record {
+        let mut writer = Writer::with_capacity(stored.as_bytes().len());
+        writer.head(&stored.body().head());
+        let kept = stored.raw_entries().filter(|entry| !self.cleared.covers(entry.component));
+        let entries = kept.map(|entry| writer.entry(entry.component, entry.key, entry.value)).count();
+        Record { block: Block::new(StoreState::default(), writer.finish(entries)) }
     }
 
     /// What was last done to a key: `None` if nothing, else its new value or `Some(None)` for "removed".
@@ -255,40 +264,5 @@ impl fmt::Debug for Change<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.value.is_some() { "set" } else { "removed" };
         write!(f, "{:?}.{:?} {verb}", self.component, self.key)
-    }
-}
-
-/// Walks two sorted lists at once: what is stored, less what was cleared, and what is new, which wins.
-struct Merge<'a> {
-    old: std::iter::Peekable<body::Entries<'a>>,
-    new: &'a [KeyChange],
-    cleared: &'a Cleared,
-}
-
-impl<'a> Iterator for Merge<'a> {
-    type Item = (&'a str, &'a str, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let order = match (self.old.peek(), self.new.first()) {
-                (None, None) => return None,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(old), Some(new)) => old.name().cmp(&new.name()),
-            };
-            if order.is_le() {
-                let Entry { component, key, value } = self.old.next()?;
-                if order.is_lt() && !self.cleared.covers(component) {
-                    return Some((component, key, value));
-                }
-            }
-            if order.is_ge() {
-                let (change, rest) = self.new.split_first()?;
-                self.new = rest;
-                if let Some(value) = &change.value {
-                    return Some((&change.component, &change.key, value));
-                }
-            }
-        }
     }
 }

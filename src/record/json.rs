@@ -49,13 +49,14 @@ impl<'de> Deserialize<'de> for Record {
             timeout: shape.timeout.map(Duration::from_millis),
             owner: shape.owner.as_deref(),
         };
-        writer.head(&head, shape.entries.values().map(BTreeMap::len).sum());
+        writer.head(&head);
         for (component, keys) in &shape.entries {
             for (key, value) in keys {
                 writer.entry(component, key, value.to_string().as_bytes());
             }
         }
-        body::check_limits(Body::new(writer.as_bytes())).map_err(D::Error::custom)?;
-        Ok(Self { block: Block::new(StoreState::default(), writer.as_bytes()) })
+        let bytes = writer.finish(shape.entries.values().map(BTreeMap::len).sum());
+        body::check_limits(Body::new(bytes)).map_err(D::Error::custom)?;
+        Ok(Self { block: Block::new(StoreState::default(), bytes) })
     }
 }

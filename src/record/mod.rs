@@ -65,8 +65,8 @@ impl Record {
 
     fn with_head(head: &Head<'_>) -> Self {
         let mut writer = Writer::with_capacity(16);
-        writer.head(head, 0);
-        Self { block: Block::new(StoreState::default(), writer.as_bytes()) }
+        writer.head(head);
+        Self { block: Block::new(StoreState::default(), writer.finish(0)) }
     }
 
     /// Reads the bytes that [`as_bytes`](Self::as_bytes) gave.
@@ -200,9 +200,9 @@ impl Record {
             return Ok(self.stamped(|state| state.version = version));
         }
         let mut writer = Writer::with_capacity(self.as_bytes().len() + 8);
-        writer.head(&Head { created_at: Some(now), ..body.head() }, body.count());
+        writer.head(&Head { created_at: Some(now), ..body.head() });
         writer.copy(body.entry_bytes());
-        Ok(Self { block: Block::new(StoreState::versioned(version), writer.as_bytes()) })
+        Ok(Self { block: Block::new(StoreState::versioned(version), writer.finish(body.count())) })
     }
 
     pub(crate) fn raw(&self, component: &str, key: &str) -> Option<&[u8]> {
@@ -259,11 +259,11 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value.into()));
         let entries: std::collections::BTreeMap<String, Value> = entries.collect();
         let mut writer = Writer::with_capacity(256);
-        writer.head(&Head::default(), entries.len());
+        writer.head(&Head::default());
         for (key, value) in &entries {
             writer.entry("", key, value.to_string().as_bytes());
         }
-        Self { block: Block::new(StoreState::default(), writer.as_bytes()) }
+        Self { block: Block::new(StoreState::default(), writer.finish(entries.len())) }
     }
 }
 
