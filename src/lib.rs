@@ -2,6 +2,8 @@
 mod clock;
 mod error;
 mod event;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 mod memory;
 mod policy;
