@@ -114,8 +114,8 @@ impl CookieOptions {
     ///
     /// Change it when several subdomains share one login. Then each of them, and whoever takes one over, can read the
     /// cookie and be any of its users.
-    pub fn domain(mut self, domain: impl Into<Option<String>>) -> Self {
-        self.domain = domain.into();
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
         self
     }
 
