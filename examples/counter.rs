@@ -1,1 +1,100 @@
-fn main() {}
+//! A visit counter: visits, a theme that stays, and a button that logs out.
+//!
+//! `cargo run --example counter --features tiny_http`, or with a port of your own after `--`.
+
+use std::io::{Cursor, Read as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use lembro::http::{CookieOptions, SessionLayer};
+use lembro::{LembroStore, Session};
+use tiny_http::{Header, Method, Request, Response, Server};
+
+type Page = Response<Cursor<Vec<u8>>>;
+type Anything = Box<dyn std::error::Error + Send + Sync>;
+
+const THEMES: [&str; 3] = ["day", "dusk", "night"];
+
+fn main() -> Result<(), Anything> {
+    // Over plain http browsers would not send a secure cookie back. Behind https, delete this line's `.secure(false)`.
+    let cookie = CookieOptions::new().secure(false);
+    let layer = SessionLayer::new(LembroStore::new()?).cookie(cookie)?;
+
+    let server = match std::env::args().nth(1) {
+        Some(port) => Server::http(format!("127.0.0.1:{port}"))?,
+        None => Server::http("127.0.0.1:8080").or_else(|_| Server::http("127.0.0.1:0"))?,
+    };
+    println!("The counter is at http://{}/", server.server_addr());
+    thread::scope(|pool| {
+        for _ in 0..8 {
+            pool.spawn(|| server.incoming_requests().for_each(|request| serve(&layer, request)));
+        }
+    });
+    Ok(())
+}
+
+fn serve(layer: &SessionLayer, mut request: Request) {
+    let mut session = layer.load(&request);
+    // A panic ends this request, not the thread; the session is dropped and nothing of it is saved.
+    let answer = catch_unwind(AssertUnwindSafe(|| {
+        let response = answer(&mut request, &mut session)?;
+        Ok::<_, Anything>(layer.finish(session, &request)?.add_to(response))
+    }));
+    let response = match answer {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => Response::from_string(format!("Sorry: {error}")).with_status_code(500),
+        Err(_) => Response::from_string("Sorry.").with_status_code(500),
+    };
+    // If the client is gone by now, nobody misses the answer.
+    let _ = request.respond(response);
+}
+
+fn answer(request: &mut Request, session: &mut Session) -> Result<Page, Anything> {
+    match (request.method(), request.url()) {
+        (Method::Get, "/") => {
+            // Not `insert(get + 1)`: two tabs that load at once are two visits.
+            let visits = session.modify("visits", |visits: &mut Option<u64>| {
+                let visits = visits.get_or_insert(0);
+                *visits += 1;
+                *visits
+            })?;
+            Ok(page(visits.unwrap_or(1), session.get("theme")?.unwrap_or(THEMES[0])))
+        }
+        (Method::Post, "/theme") => {
+            let mut form = String::new();
+            request.as_reader().take(100).read_to_string(&mut form)?;
+            if let Some(theme) = THEMES.iter().find(|theme| form == format!("theme={theme}")) {
+                session.insert("theme", theme)?;
+            }
+            Ok(back())
+        }
+        (Method::Post, "/logout") => {
+            session.destroy()?;
+            Ok(back())
+        }
+        _ => Ok(Response::from_string("Nothing here.").with_status_code(404)),
+    }
+}
+
+/// After a form: look at the page again.
+fn back() -> Page {
+    Response::from_string("").with_status_code(303).with_header(header("Location", "/"))
+}
+
+fn page(visits: u64, theme: &str) -> Page {
+    let times = if visits == 1 { "visit" } else { "visits" };
+    let button = |name: &&str| {
+        let pressed = *name == theme;
+        format!("<button name=theme value={name} aria-pressed={pressed}>{name}</button>")
+    };
+    let html = include_str!("counter.html")
+        .replace("{theme}", theme)
+        .replace("{visits}", &visits.to_string())
+        .replace("{times}", times)
+        .replace("{themes}", &THEMES.iter().map(button).collect::<String>());
+    Response::from_string(html).with_header(header("Content-Type", "text/html; charset=utf-8"))
+}
+
+fn header(name: &str, value: &str) -> Header {
+    Header::from_bytes(name, value).expect("ASCII")
+}

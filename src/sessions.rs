@@ -11,7 +11,7 @@ use crate::id::SessionId;
 use crate::policy::Policy;
 use crate::record::Record;
 use crate::session::{Candidates, Session};
-use crate::shared::Shared;
+use crate::shared::{IdSource, Shared};
 use crate::store::Store;
 use crate::sync::Arc;
 
@@ -83,10 +83,20 @@ impl Sessions {
     #[doc(alias = "genid")]
     #[must_use]
     pub fn id_source(self, source: impl Fn() -> Result<SessionId> + Send + Sync + 'static) -> Self {
-        let Shared { store, policy, clock, .. } = &*self.shared;
-        let (store, policy, clock) = (Arc::clone(store), *policy, clock.clone());
+        self.rebuilt(self.shared.policy, Arc::new(source))
+    }
+
+    /// The same sessions under another policy.
+    #[cfg(feature = "http")]
+    pub(crate) fn under(self, policy: Policy) -> Result<Self> {
+        policy.check()?;
+        Ok(self.rebuilt(policy, Arc::clone(&self.shared.ids)))
+    }
+
+    fn rebuilt(&self, policy: Policy, ids: IdSource) -> Self {
+        let (store, clock) = (Arc::clone(&self.shared.store), self.shared.clock.clone());
         let (events, errors) = (Hub::new(), Hub::new());
-        Self { shared: Arc::new(Shared { store, policy, ids: Arc::new(source), clock, events, errors }) }
+        Self { shared: Arc::new(Shared { store, policy, ids, clock, events, errors }) }
     }
 
     /// A new, empty session. It is stored when it is saved with something in it.

@@ -123,6 +123,7 @@ impl Session {
             Stage::Live(live) => {
                 let (record, ttl) = (live.record.clone(), self.shared.ttl(&live.record));
                 if self.shared.seen(self.shared.store.touch(&id, ttl))?.is_done() {
+                    self.prolonged = true;
                     self.enter(id, Stage::Live(Live { record, seen_at: self.shared.clock.now(), ttl }));
                     return Ok(Saved::Written);
                 }
@@ -226,6 +227,7 @@ impl Session {
     /// The session is stored as `record`, and nothing is unsaved.
     pub(super) fn became(&mut self, id: SessionId, record: Record) {
         self.changes = Changes::new();
+        self.prolonged = true;
         let live = Live { seen_at: self.shared.clock.now(), ttl: self.shared.ttl(&record), record };
         self.enter(id, Stage::Live(live));
     }

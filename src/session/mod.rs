@@ -16,6 +16,8 @@ mod component;
 mod lifecycle;
 mod map;
 mod modify;
+#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that asks"))]
+mod standing;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -23,6 +25,8 @@ use std::time::{Duration, SystemTime};
 
 pub use self::component::Component;
 pub use self::lifecycle::Saved;
+#[cfg(feature = "http")]
+pub(crate) use self::standing::Standing;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::{Handle, SessionId};
@@ -70,6 +74,8 @@ pub struct Session {
     /// Empty until somebody looks.
     state: OnceCell<State>,
     changes: Changes,
+    /// Whether a write of this handle has set the session's time.
+    prolonged: bool,
 }
 
 /// What is known after the first look.
@@ -102,7 +108,7 @@ struct Live {
 impl Session {
     /// A session that will be looked for under these ids.
     pub(crate) fn unloaded(shared: Arc<Shared>, presented: Candidates) -> Self {
-        Self { shared, presented, state: OnceCell::new(), changes: Changes::new() }
+        Self { shared, presented, state: OnceCell::new(), changes: Changes::new(), prolonged: false }
     }
 
     /// A session that nobody has stored yet.
@@ -118,7 +124,8 @@ impl Session {
     }
 
     fn entered(shared: Arc<Shared>, state: State) -> Self {
-        Self { shared, presented: Candidates::default(), state: OnceCell::from(state), changes: Changes::new() }
+        let (presented, changes) = (Candidates::default(), Changes::new());
+        Self { shared, presented, state: OnceCell::from(state), changes, prolonged: false }
     }
 
     /// The id. Of a [`new`](Self::is_new) session: the one it will be stored under, unless somebody takes it first.
@@ -224,31 +231,6 @@ impl Session {
     /// Whether anybody has looked yet; until then the store was not asked.
     pub(crate) fn is_loaded(&self) -> bool {
         self.state.get().is_some()
-    }
-
-    /// Whether the request knew the id that the session has now.
-    pub(crate) fn was_presented(&self) -> bool {
-        self.state.get().is_some_and(|state| self.presented.contains(&Some(state.id)))
-    }
-
-    /// Whether the request came with any id.
-    pub(crate) fn had_candidates(&self) -> bool {
-        self.presented[0].is_some()
-    }
-
-    /// Whether `destroy` was called, and nothing was begun after it.
-    pub(crate) fn was_destroyed_here(&self) -> bool {
-        matches!(self.state.get(), Some(State { stage: Stage::Gone { asked: true }, .. }))
-    }
-
-    /// Whether a visit without changes is to be noted in the store.
-    pub(crate) fn touch_due(&self) -> bool {
-        match self.state.get() {
-            Some(State { stage: Stage::Live(live), .. }) => {
-                self.shared.policy.touch_due(self.shared.ttl(&live.record), self.left(live))
-            }
-            _ => false,
-        }
     }
 
     fn left(&self, live: &Live) -> Duration {

@@ -1,0 +1,426 @@
+//! Over real sockets: a tiny_http server, a client that keeps cookies, and one that sends what no browser would.
+#![cfg(feature = "tiny_http")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use lembro::http::{CookieLifetime, CookieOptions, SessionLayer};
+use lembro::{
+    Changes, Clock, Error, Expected, LembroOptions, LembroStore, ManualClock, Outcome, Record, Result, Session,
+    SessionId, Store, Stored,
+};
+use tiny_http::{Header, Request, Response};
+
+use common::{Browser, Site, send};
+
+fn store() -> LembroStore {
+    LembroStore::with_options(LembroOptions::new().interval(0)).unwrap()
+}
+
+fn store_with_clock() -> (LembroStore, ManualClock) {
+    let time = Clock::manual();
+    (LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap(), time)
+}
+
+/// The tests go over plain http.
+fn layer(store: impl Store) -> SessionLayer {
+    SessionLayer::new(store).cookie(CookieOptions::new().secure(false)).unwrap()
+}
+
+fn visit(session: &mut Session) -> Result<String> {
+    let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
+    session.insert("visits", &visits)?;
+    Ok(visits.to_string())
+}
+
+/// What most of the tests need of an application.
+fn application(request: &mut Request, session: &mut Session) -> Result<String> {
+    let path = request.url().to_owned();
+    match path.as_str() {
+        "/" => visit(session),
+        "/look" => Ok(session.get::<u32>("visits")?.unwrap_or(0).to_string()),
+        "/static" => Ok(String::new()),
+        "/login" => {
+            session.regenerate()?;
+            session.insert("user", "ada")?;
+            Ok("welcome".to_owned())
+        }
+        "/user" => Ok(session.get("user")?.unwrap_or("nobody").to_owned()),
+        "/logout" => session.destroy().map(|()| "bye".to_owned()),
+        "/panic" => {
+            session.insert("visits", &1_000)?;
+            panic!("a handler that panics: this message belongs to the test");
+        }
+        other => panic!("{other} is no path of this site"),
+    }
+}
+
+#[test]
+fn a_first_visit_gets_a_cookie_and_a_return_visit_is_recognised_without_another() {
+    let site = Site::start(&layer(store()), application);
+    let browser = Browser::new();
+    let first = browser.get(&site, "/");
+    assert_eq!(first.body, "1");
+    let (pair, attributes) = first.cookie().split_once("; ").unwrap();
+    assert_eq!(attributes, "HttpOnly; SameSite=Lax; Path=/");
+    assert!(pair.strip_prefix("id=").unwrap().parse::<SessionId>().is_ok());
+
+    for visits in 2..10 {
+        let again = browser.get(&site, "/");
+        assert_eq!(again.body, visits.to_string());
+        again.assert_silent();
+    }
+    browser.get(&site, "/look").assert_silent();
+}
+
+#[test]
+fn the_default_cookie_is_secure() {
+    let site = Site::start(&SessionLayer::new(store()), application);
+    assert!(Browser::new().get(&site, "/").cookie().ends_with("; HttpOnly; SameSite=Lax; Secure; Path=/"));
+}
+
+// Invariant 9.
+#[test]
+fn a_new_empty_session_is_neither_stored_nor_announced_to_the_client() {
+    let store = store();
+    let site = Site::start(&layer(store.clone()), application);
+    let browser = Browser::new();
+    for path in ["/static", "/look", "/user"] {
+        browser.get(&site, path).assert_silent();
+    }
+    assert_eq!(store.len().unwrap(), 0);
+}
+
+#[test]
+fn two_clients_are_kept_apart() {
+    let site = Site::start(&layer(store()), application);
+    let (ada, grace) = (Browser::new(), Browser::new());
+    assert_eq!(ada.get(&site, "/").body, "1");
+    assert_eq!(ada.get(&site, "/").body, "2");
+    assert_eq!(grace.get(&site, "/").body, "1");
+    assert_eq!(ada.get(&site, "/").body, "3");
+}
+
+// Invariant 4, over the wire.
+#[test]
+fn parallel_requests_of_one_client_that_set_different_keys_all_survive() {
+    const AT_ONCE: usize = 8;
+    let together = Barrier::new(AT_ONCE);
+    let site = Site::start(&layer(store()), move |request, session| {
+        let key = request.url().trim_start_matches('/').to_owned();
+        match key.as_str() {
+            "start" => session.insert("start", &0)?,
+            "count" => {}
+            _ => {
+                session.insert(&key, &1)?;
+                // Eight of them hold the same old state in their hands before the first one saves.
+                together.wait();
+            }
+        }
+        Ok(session.len()?.to_string())
+    });
+    let browser = Browser::new();
+    browser.get(&site, "/start");
+    thread::scope(|scope| {
+        for request in 0..4 * AT_ONCE {
+            let (browser, site) = (browser.clone(), &site);
+            scope.spawn(move || browser.get(site, &format!("/key-{request}")).assert_silent());
+        }
+    });
+    assert_eq!(browser.get(&site, "/count").body, "33");
+}
+
+// Invariant 3.
+#[test]
+fn a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie() {
+    let store = store();
+    let (entered, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let site = {
+        let (entered, leave) = (Arc::clone(&entered), Arc::clone(&leave));
+        Site::start(&layer(store.clone()), move |request, session| {
+            let slow = request.url().to_owned();
+            if !slow.starts_with("/slow") {
+                return application(request, session);
+            }
+            session.get::<u32>("visits")?;
+            entered.wait();
+            leave.wait();
+            if slow == "/slow-write" {
+                session.insert("last_page", "/inbox")?;
+            }
+            Ok("late".to_owned())
+        })
+    };
+    for path in ["/slow-read", "/slow-write"] {
+        let browser = Browser::new();
+        let cookie = browser.get(&site, "/").sent_back();
+        thread::scope(|scope| {
+            let slow = scope.spawn(|| send(&site, path, cookie.as_bytes()).unwrap());
+            entered.wait();
+            let logout = browser.get(&site, "/logout");
+            assert!(logout.cookie().starts_with("id=; ") && logout.cookie().contains("Max-Age=0"), "{logout:?}");
+            leave.wait();
+            let late = slow.join().unwrap();
+            assert_eq!(late.body, "late");
+            late.assert_silent();
+        });
+        assert_eq!(store.len().unwrap(), 0, "{path}");
+        assert_eq!(send(&site, "/look", cookie.as_bytes()).unwrap().body, "0", "{path}");
+        assert_eq!(browser.get(&site, "/").body, "1", "the browser has forgotten its cookie");
+        browser.get(&site, "/logout");
+    }
+}
+
+// Invariant 1.
+#[test]
+fn an_id_sent_by_a_client_is_never_adopted() {
+    let (store, time) = store_with_clock();
+    let site = Site::start(&layer(store.clone()), application);
+    let victim = Browser::new();
+    let known = victim.get(&site, "/").id();
+    let expired = Browser::new().get(&site, "/").id();
+    time.advance(Duration::from_secs(50 * 60));
+    assert_eq!(victim.get(&site, "/").body, "2");
+    time.advance(Duration::from_secs(10 * 60));
+
+    let unknown = SessionId::random().unwrap();
+    let forged = known.renewed(&unknown);
+    assert_eq!(forged.handle(), known.handle());
+    for (what, id) in [("unknown", unknown), ("expired", expired), ("forged", forged)] {
+        let answer = send(&site, "/", format!("id={}", id.expose()).as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "1"), "{what}");
+        assert_ne!(answer.id().handle(), id.handle(), "{what}");
+        assert!(store.get(&id).unwrap().is_none(), "{what}");
+    }
+    assert_eq!(victim.get(&site, "/").body, "3");
+}
+
+// Invariant 2.
+#[test]
+fn malformed_oversized_and_repeated_cookies_mean_no_session() {
+    let store = store();
+    let site = Site::start(&layer(store.clone()), application);
+    let browser = Browser::new();
+    let ours = browser.get(&site, "/").sent_back();
+
+    let huge = format!("id={}", "x".repeat(1 << 20));
+    let repeated = "id=abc; ".repeat(1_000);
+    for cookie in ["id=", "id=%", "%", ";;;", "id", &huge, &repeated, &format!("{ours}x")] {
+        let answer = send(&site, "/", cookie.as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "1"), "{cookie:.40}");
+        assert_ne!(answer.sent_back(), ours);
+    }
+    // tiny_http hangs up on a header that is not ASCII. Whatever it does, the server lives and nobody is let in.
+    if let Some(answer) = send(&site, "/", &[b"id=\xff\xfe; ", ours.as_bytes()].concat()) {
+        assert_eq!(answer.status, 200);
+    }
+    assert_eq!(browser.get(&site, "/").body, "2");
+}
+
+#[test]
+fn a_malformed_cookie_of_somebody_else_does_not_end_a_session() {
+    let site = Site::start(&layer(store()), application);
+    let ours = Browser::new().get(&site, "/").sent_back();
+    for (visits, foreign) in (2..).zip(["tracker=%", "tracker=%E0%A4%A", "=", "novalue", "a=\"b", "id=1; id=2"]) {
+        let answer = send(&site, "/", format!("{foreign}; {ours}").as_bytes()).unwrap();
+        assert_eq!(answer.body, visits.to_string(), "{foreign}");
+        answer.assert_silent();
+    }
+}
+
+#[test]
+fn after_a_restart_the_sessions_are_gone_and_new_ids_are_given() {
+    let browser = Browser::new();
+    let before = {
+        let site = Site::start(&layer(store()), application);
+        browser.get(&site, "/").id()
+    };
+    let site = Site::start(&layer(store()), application);
+    let after = browser.get(&site, "/");
+    assert_eq!(after.body, "1");
+    assert_ne!(after.id().handle(), before.handle());
+    assert_eq!(browser.get(&site, "/").body, "2");
+}
+
+// Invariant 12.
+#[test]
+fn a_panic_in_a_handler_or_a_subscriber_that_is_gone_the_server_keeps_serving() {
+    let store = store();
+    let layer = layer(store.clone());
+    drop((store.events(), store.errors(), layer.events(), layer.errors()));
+    let site = Site::start(&layer, application);
+    let browser = Browser::new();
+    browser.get(&site, "/");
+    // More often than there are threads.
+    for _ in 0..20 {
+        let answer = browser.get(&site, "/panic");
+        assert_eq!(answer.status, 500);
+        answer.assert_silent();
+        send(&site, "/panic", b"id=unknown").unwrap().assert_silent();
+    }
+    assert_eq!(browser.get(&site, "/look").body, "1", "nothing of it was saved");
+    assert_eq!(store.len().unwrap(), 1);
+    assert_eq!(browser.get(&site, "/").body, "2");
+}
+
+#[test]
+fn a_login_gives_a_new_id_and_the_old_cookie_is_dead() {
+    let store = store();
+    let site = Site::start(&layer(store.clone()), application);
+    let browser = Browser::new();
+    let before = browser.get(&site, "/").sent_back();
+    let login = browser.get(&site, "/login");
+    assert_ne!(login.sent_back(), before);
+    assert_eq!(browser.get(&site, "/user").body, "ada");
+    assert_eq!(browser.get(&site, "/").body, "2", "what was there before stays");
+
+    let old = send(&site, "/user", before.as_bytes()).unwrap();
+    assert_eq!(old.body, "nobody");
+    old.assert_silent();
+    assert_eq!(store.len().unwrap(), 1);
+}
+
+#[test]
+fn a_session_expires_on_the_server_whatever_the_cookie_says() {
+    let (store, time) = store_with_clock();
+    let cookie = CookieOptions::new().secure(false).lifetime(CookieLifetime::Persistent);
+    let site = Site::start(&SessionLayer::new(store).cookie(cookie).unwrap(), application);
+    let browser = Browser::new();
+    let first = browser.get(&site, "/");
+    assert!(first.cookie().contains("; Max-Age=3600"), "{first:?}");
+    time.advance(Duration::from_secs(60 * 60 - 1));
+    let kept = browser.get(&site, "/");
+    assert_eq!((kept.body.as_str(), kept.id()), ("2", first.id()));
+    // The browser still has the cookie; on the server its time is over.
+    time.advance(Duration::from_secs(60 * 60));
+    let anew = browser.get(&site, "/");
+    assert_eq!(anew.body, "1");
+    assert_ne!(anew.id().handle(), first.id().handle());
+}
+
+#[test]
+fn two_layers_with_two_cookies_and_two_stores_stand_side_by_side() {
+    let named = |name: &str, store: &LembroStore| {
+        SessionLayer::new(store.clone()).cookie(CookieOptions::new().secure(false).name(name)).unwrap()
+    };
+    let (shop_store, admin_store) = (store(), store());
+    let (shop, admin) = (named("shop", &shop_store), named("admin", &admin_store));
+    let site = Site::raw(move |request| {
+        let layers = [&shop, &admin];
+        let (mut bought, mut worked) = (shop.load(&*request), admin.load(&*request));
+        let mut text = String::new();
+        if request.url() != "/admin" {
+            text += &visit(&mut bought)?;
+        }
+        if request.url() != "/shop" {
+            text += &visit(&mut worked)?;
+        }
+        let mut response = Response::from_string(text);
+        for (layer, session) in layers.into_iter().zip([bought, worked]) {
+            response = layer.finish(session, &*request)?.add_to(response);
+        }
+        Ok(response)
+    });
+    let browser = Browser::new();
+    assert!(browser.get(&site, "/shop").cookie().starts_with("shop="));
+    assert_eq!(browser.get(&site, "/shop").body, "2");
+    assert!(browser.get(&site, "/admin").cookie().starts_with("admin="));
+    assert_eq!(browser.get(&site, "/both").body, "32");
+    assert_eq!((shop_store.len().unwrap(), admin_store.len().unwrap()), (1, 1));
+    assert_eq!(Browser::new().get(&site, "/both").cookies.len(), 2);
+}
+
+#[test]
+fn a_response_keeps_the_cookies_that_the_application_set() {
+    let layer = layer(store());
+    let site = Site::raw(move |request| {
+        let mut session = layer.load(&*request);
+        let text = visit(&mut session)?;
+        let own = Header::from_bytes("Set-Cookie", "theme=dark; Path=/").unwrap();
+        Ok(layer.finish(session, &*request)?.add_to(Response::from_string(text).with_header(own)))
+    });
+    let answer = Browser::new().get(&site, "/");
+    assert_eq!(answer.cookies.len(), 2, "{answer:?}");
+    assert_eq!(answer.cookies[0], "theme=dark; Path=/");
+    assert!(answer.cookies[1].starts_with("id="));
+}
+
+#[test]
+fn a_store_that_fails_gives_the_application_its_error_and_the_client_no_cookie() {
+    for (reads, writes) in [(true, true), (false, true)] {
+        let store = Arc::new(Unreliable {
+            store: store(),
+            reads_fail: AtomicBool::new(false),
+            writes_fail: AtomicBool::new(false),
+        });
+        let layer = layer(Arc::clone(&store));
+        let errors = layer.errors();
+        let site = Site::start(&layer, application);
+        let browser = Browser::new();
+        assert_eq!(browser.get(&site, "/").body, "1");
+
+        store.reads_fail.store(reads, Ordering::SeqCst);
+        store.writes_fail.store(writes, Ordering::SeqCst);
+        for path in ["/", "/login", "/logout"] {
+            let answer = browser.get(&site, path);
+            assert_eq!((answer.status, answer.body.as_str()), (500, "the store failed"), "{path}");
+            answer.assert_silent();
+            assert!(errors.try_recv().unwrap().is_store());
+        }
+        let answer = Browser::new().get(&site, "/");
+        assert_eq!((answer.status, answer.body.as_str()), (500, "the store failed"));
+        answer.assert_silent();
+
+        // Who looks at nothing needs no store.
+        assert_eq!(browser.get(&site, "/static").status, 200);
+        store.reads_fail.store(false, Ordering::SeqCst);
+        store.writes_fail.store(false, Ordering::SeqCst);
+        assert_eq!(browser.get(&site, "/").body, "2", "the client kept its cookie, the store its session");
+    }
+}
+
+/// A store whose backend can be unplugged.
+struct Unreliable {
+    store: LembroStore,
+    reads_fail: AtomicBool,
+    writes_fail: AtomicBool,
+}
+
+impl Unreliable {
+    fn reading(&self) -> Result<&LembroStore> {
+        if self.reads_fail.load(Ordering::SeqCst) { Err(Error::store("unplugged")) } else { Ok(&self.store) }
+    }
+
+    fn writing(&self) -> Result<&LembroStore> {
+        if self.writes_fail.load(Ordering::SeqCst) { Err(Error::store("unplugged")) } else { Ok(&self.store) }
+    }
+}
+
+impl Store for Unreliable {
+    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
+        self.reading()?.get(id)
+    }
+    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
+        self.writing()?.create(id, record, ttl)
+    }
+    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
+        self.writing()?.set(id, record, ttl)
+    }
+    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
+        self.writing()?.save(id, changes, ttl, expected)
+    }
+    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
+        self.writing()?.touch(id, ttl)
+    }
+    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
+        self.writing()?.rotate(id, new, grace)
+    }
+    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
+        self.writing()?.destroy(id)
+    }
+}
