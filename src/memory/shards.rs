@@ -153,9 +153,7 @@ impl Shards {
     }
 
     pub(super) fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        if id.handle() != new.handle() {
-            return Err(Error::id(format!("the new id of session {} has another handle", id.handle())));
-        }
+        new.check_renews(id)?;
         self.rewrite(id, None, Some(grace), |current| {
             // An id in its grace may finish what it began, not begin anew.
             if current.state().id() != *id {
