@@ -133,7 +133,7 @@ impl Shard {
         true
     }
 
-    /// Puts the next version of a session in its place, if `current` is still what is stored. `deadline`: a new one, else it
+    /// Puts the next version of a session in its place, if `current` is still what is stored and live. `deadline`: a new one, else it
     /// keeps the one it has.
     pub(super) fn replace(
         &mut self,
@@ -145,6 +145,9 @@ impl Shard {
         freed: &mut Freed,
     ) -> bool {
         let Some(place) = self.table.find_mut(hash, |record| record.same_block(current)) else { return false };
+        if is_expired(place, now) {
+            return false;
+        }
         let (old, new) = (place.state(), next.state());
         let slot = old.slot.load(Ordering::Relaxed);
         let before = old.deadline.load(Ordering::Relaxed);

@@ -304,7 +304,6 @@ impl Shards {
         let (cell, hash) = self.cell(id.handle());
         for attempt in 0.. {
             let now = self.now();
-            let deadline = ttl.map(|ttl| deadline(now, ttl));
             let mut freed = Freed::new();
             // The last resort keeps the lock from here on, so it cannot be overtaken again.
             let mut held = (attempt >= OPTIMISTIC_ATTEMPTS).then(|| cell.shard.write());
@@ -318,6 +317,9 @@ impl Shards {
                 Next::Outcome(outcome) => return Ok(outcome),
             };
             let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
+            // Read again: this is the instant at which it happens, and a touch may have ended the session by now.
+            let now = self.now();
+            let deadline = ttl.map(|ttl| deadline(now, ttl));
             let swapped = shard.replace(hash, &current, next, deadline, now, &mut freed);
             if let (true, Some(grace)) = (swapped, retire) {
                 let until = (!grace.is_zero()).then(|| self::deadline(now, grace));
