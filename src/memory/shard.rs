@@ -183,13 +183,16 @@ impl Shard {
         }
     }
 
-    /// Moves a session's end. Under the read lock: the deadline and what is filed are atomics.
-    pub(super) fn touch(&self, record: &Record, deadline: u64) {
+    /// Moves a session's end. Under the read lock: the deadline and what is filed are atomics. `false`: another touch has
+    /// ended it meanwhile, and this one must not undo that.
+    pub(super) fn touch(&self, record: &Record, deadline: u64, now: u64) -> bool {
         let state = record.state();
-        let before = state.deadline.swap(deadline, Ordering::SeqCst);
+        let live = |before: u64| (before > now).then_some(deadline);
+        let Ok(before) = state.deadline.fetch_update(Ordering::SeqCst, Ordering::SeqCst, live) else { return false };
         if deadline < before {
             self.expiry.lower(state.slot.load(Ordering::Relaxed), deadline);
         }
+        true
     }
 
     pub(super) fn remove(&mut self, hash: u64, handle: Handle, reason: Reason, freed: &mut Freed) {

@@ -168,8 +168,11 @@ impl Shards {
         let now = self.now();
         let shard = cell.shard.read();
         let Found::Live { record, .. } = shard.find(hash, id, now) else { return Outcome::Gone };
-        shard.touch(record, deadline(now, ttl));
+        let touched = shard.touch(record, deadline(now, ttl), now);
         drop(shard);
+        if !touched {
+            return Outcome::Gone;
+        }
         count(&cell.counters.touched);
         Outcome::Done
     }
@@ -389,9 +392,9 @@ fn live(shard: &Shard, hash: u64, id: &SessionId, now: u64) -> Option<Record> {
     }
 }
 
-/// Further away than any clock goes: never.
+/// Further away than any clock goes: never. No time at all: over for whoever looks, even if they read the clock earlier.
 fn deadline(now: u64, ttl: Duration) -> u64 {
-    now.saturating_add(nanos(ttl))
+    if ttl.is_zero() { 0 } else { now.saturating_add(nanos(ttl)) }
 }
 
 fn left(record: &Record, now: u64) -> Duration {
