@@ -11,6 +11,8 @@ mod sessions;
 mod shared;
 mod store;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod units;
 pub use self::clock::{Clock, ManualClock};
 pub use self::error::{Error, Result};
