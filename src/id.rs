@@ -183,6 +183,28 @@ impl SessionId {
         Self { handle: self.handle, secret: fresh.secret }
     }
 
+    /// Checks that this can be the next id of the session that `old` opens: what every store's `rotate` does first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_id`] when the handles differ.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::SessionId;
+    /// let (id, fresh) = (SessionId::random()?, SessionId::random()?);
+    /// assert!(id.renewed(&fresh).check_renews(&id).is_ok());
+    /// assert!(fresh.check_renews(&id).unwrap_err().is_id());
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn check_renews(&self, old: &Self) -> Result<()> {
+        if self.handle == old.handle {
+            return Ok(());
+        }
+        Err(Error::id(format!("the new id of session {} has another handle", old.handle)))
+    }
+
     pub(crate) fn new(handle: Handle, secret: Secret) -> Self {
         Self { handle, secret }
     }

@@ -29,8 +29,9 @@ use crate::record::{Changes, Expected, Record};
 /// # Writing one
 ///
 /// `examples/custom_store.rs` is a whole store on one screen. The rules that are easy to get wrong are methods:
-/// [`Record::admit`] for `create` and `set`, [`Expected::fits`] and [`Changes::apply`] for `save`. Then
-/// run the contract suite of [`lembro::testing`](crate::testing) against it: one line.
+/// [`Record::admit`] for `create`, [`Record::admit_anew`] for `set`, [`Expected::fits`] and [`Changes::apply`] for
+/// `save`, [`SessionId::check_renews`] for `rotate`. Then run the contract suite of [`lembro::testing`](crate::testing)
+/// against it: one line.
 pub trait Store: Send + Sync + 'static {
     /// The session and the time it has left; `None` if it is not there. Does not prolong it.
     ///

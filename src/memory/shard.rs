@@ -133,7 +133,7 @@ impl Shard {
         true
     }
 
-    /// Puts the next version of a session in its place, if `current` is still what is stored. `deadline`: a new one, else it
+    /// Puts the next version of a session in its place, if `current` is still what is stored and live. `deadline`: a new one, else it
     /// keeps the one it has.
     pub(super) fn replace(
         &mut self,
@@ -145,6 +145,9 @@ impl Shard {
         freed: &mut Freed,
     ) -> bool {
         let Some(place) = self.table.find_mut(hash, |record| record.same_block(current)) else { return false };
+        if is_expired(place, now) {
+            return false;
+        }
         let (old, new) = (place.state(), next.state());
         let slot = old.slot.load(Ordering::Relaxed);
         let before = old.deadline.load(Ordering::Relaxed);
@@ -180,13 +183,16 @@ impl Shard {
         }
     }
 
-    /// Moves a session's end. Under the read lock: the deadline and what is filed are atomics.
-    pub(super) fn touch(&self, record: &Record, deadline: u64) {
+    /// Moves a session's end. Under the read lock: the deadline and what is filed are atomics. `false`: another touch has
+    /// ended it meanwhile, and this one must not undo that.
+    pub(super) fn touch(&self, record: &Record, deadline: u64, now: u64) -> bool {
         let state = record.state();
-        let before = state.deadline.swap(deadline, Ordering::SeqCst);
+        let live = |before: u64| (before > now).then_some(deadline);
+        let Ok(before) = state.deadline.fetch_update(Ordering::SeqCst, Ordering::SeqCst, live) else { return false };
         if deadline < before {
             self.expiry.lower(state.slot.load(Ordering::Relaxed), deadline);
         }
+        true
     }
 
     pub(super) fn remove(&mut self, hash: u64, handle: Handle, reason: Reason, freed: &mut Freed) {

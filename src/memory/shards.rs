@@ -153,9 +153,7 @@ impl Shards {
     }
 
     pub(super) fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        if id.handle() != new.handle() {
-            return Err(Error::id(format!("the new id of session {} has another handle", id.handle())));
-        }
+        new.check_renews(id)?;
         self.rewrite(id, None, Some(grace), |current| {
             // An id in its grace may finish what it began, not begin anew.
             if current.state().id() != *id {
@@ -170,8 +168,11 @@ impl Shards {
         let now = self.now();
         let shard = cell.shard.read();
         let Found::Live { record, .. } = shard.find(hash, id, now) else { return Outcome::Gone };
-        shard.touch(record, deadline(now, ttl));
+        let touched = shard.touch(record, deadline(now, ttl), now);
         drop(shard);
+        if !touched {
+            return Outcome::Gone;
+        }
         count(&cell.counters.touched);
         Outcome::Done
     }
@@ -306,7 +307,6 @@ impl Shards {
         let (cell, hash) = self.cell(id.handle());
         for attempt in 0.. {
             let now = self.now();
-            let deadline = ttl.map(|ttl| deadline(now, ttl));
             let mut freed = Freed::new();
             // The last resort keeps the lock from here on, so it cannot be overtaken again.
             let mut held = (attempt >= OPTIMISTIC_ATTEMPTS).then(|| cell.shard.write());
@@ -320,6 +320,9 @@ impl Shards {
                 Next::Outcome(outcome) => return Ok(outcome),
             };
             let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
+            // Read again: this is the instant at which it happens, and a touch may have ended the session by now.
+            let now = self.now();
+            let deadline = ttl.map(|ttl| deadline(now, ttl));
             let swapped = shard.replace(hash, &current, next, deadline, now, &mut freed);
             if let (true, Some(grace)) = (swapped, retire) {
                 let until = (!grace.is_zero()).then(|| self::deadline(now, grace));
@@ -389,9 +392,9 @@ fn live(shard: &Shard, hash: u64, id: &SessionId, now: u64) -> Option<Record> {
     }
 }
 
-/// Further away than any clock goes: never.
+/// Further away than any clock goes: never. No time at all: over for whoever looks, even if they read the clock earlier.
 fn deadline(now: u64, ttl: Duration) -> u64 {
-    now.saturating_add(nanos(ttl))
+    if ttl.is_zero() { 0 } else { now.saturating_add(nanos(ttl)) }
 }
 
 fn left(record: &Record, now: u64) -> Duration {

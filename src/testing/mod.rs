@@ -1,0 +1,245 @@
+//! The contract of [`Store`] as code: one line runs every rule of it against a store of your own.
+//!
+//! ```text
+//! mod        what users call, and what they get back
+//!   probe      one store under test, its time, and the words that rules are written in
+//!   finding    create, set and get
+//!   lifetime   time: expiry and touch
+//!   saving     merging, comparing and swapping, limits
+//!   rotating   new ids, dead ids and grace
+//!   ending     destroy, and the optional methods that see all sessions
+//!   racing     threads
+//! ```
+//!
+//! Feature `testing`. Put it under `[dev-dependencies]`: it is no use in a server.
+//!
+//! # Examples
+//!
+//! A store with a clock that is turned by hand is tested in milliseconds, and to the nanosecond:
+//!
+//! ```
+//! use lembro::{Clock, LembroOptions, LembroStore, testing};
+//!
+//! let time = Clock::manual();
+//! testing::contract(&time, || LembroStore::with_options(LembroOptions::new().clock(&time)).unwrap());
+//! ```
+//!
+//! A store whose time passes by itself (a database) is given a unit to wait in. Rules about the very instant of a
+//! deadline are skipped, the others wait a few units each:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use lembro::{LembroStore, testing};
+//!
+//! testing::contract(Duration::from_millis(50), || LembroStore::new().unwrap());
+//! ```
+
+mod ending;
+mod finding;
+mod lifetime;
+mod probe;
+mod racing;
+mod rotating;
+mod saving;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use self::probe::{Checked, Probe, Stop};
+use crate::clock::ManualClock;
+use crate::store::Store;
+
+/// Runs the whole contract against a store, and panics with the list of all broken rules if there are any.
+///
+/// `store` is called once for each rule, so every rule meets a fresh store; it should be empty. `time` says how time passes
+/// for it: `&ManualClock` if the store was given that clock, or a [`Duration`], the unit to wait in, if its time is real.
+/// Optional methods that answer [`is_unsupported`](crate::Error::is_unsupported) are skipped.
+///
+/// # Panics
+///
+/// When the store breaks a rule. [`check`] returns the same as a [`Report`].
+#[track_caller]
+#[expect(clippy::panic, reason = "a test that fails")]
+pub fn contract<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) {
+    let report = check(time, store);
+    if !report.is_kept() {
+        let broken: Vec<String> = report.broken().map(|(rule, problem)| format!("- {rule}: {problem}")).collect();
+        panic!("the store breaks {} of {} rules\n{}", broken.len(), report.results.len(), broken.join("\n"));
+    }
+}
+
+/// Runs the whole contract against a store and reports on every rule. See [`contract`] for the arguments.
+///
+/// # Examples
+///
+/// ```
+/// use lembro::{Clock, LembroOptions, LembroStore, testing};
+///
+/// let time = Clock::manual();
+/// let report = testing::check(&time, || LembroStore::with_options(LembroOptions::new().clock(&time)).unwrap());
+/// assert!(report.is_kept(), "{report}");
+/// assert_eq!(report.skipped().count(), 0);
+/// ```
+pub fn check<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) -> Report {
+    let time = time.into();
+    Report { results: rules().map(|rule| (rule, rule.check(time.clone(), &store))).collect() }
+}
+
+/// The rules of the contract, in the order in which [`check`] runs them.
+///
+/// # Examples
+///
+/// ```
+/// for rule in lembro::testing::rules() {
+///     println!("{rule}");
+/// }
+/// ```
+pub fn rules() -> impl Iterator<Item = Rule> {
+    [finding::RULES, lifetime::RULES, saving::RULES, rotating::RULES, ending::RULES, racing::RULES]
+        .into_iter()
+        .flatten()
+        .copied()
+}
+
+/// How time passes for the store under test: made from `&ManualClock`, or from the [`Duration`] to wait in.
+///
+/// A unit must be longer than the store's clock is coarse, and long enough that a call does not take twice as long:
+/// 50 ms for a database on the same machine. With a manual clock a unit is a minute.
+#[derive(Clone, Debug)]
+pub struct Time(Passing);
+
+#[derive(Clone, Debug)]
+enum Passing {
+    /// By hand.
+    Manual(ManualClock),
+    /// By itself; rules wait in this unit.
+    Real(Duration),
+}
+
+impl From<&ManualClock> for Time {
+    fn from(clock: &ManualClock) -> Self {
+        Self(Passing::Manual(clock.clone()))
+    }
+}
+
+impl From<Duration> for Time {
+    fn from(unit: Duration) -> Self {
+        Self(Passing::Real(unit))
+    }
+}
+
+/// One rule of the contract. Shown as a sentence.
+#[derive(Clone, Copy)]
+pub struct Rule {
+    name: &'static str,
+    run: fn(&Probe<'_>) -> Checked,
+}
+
+impl Rule {
+    /// The rule's name: its sentence with underscores, as in this crate's source.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Runs this one rule against a store. See [`contract`] for the arguments.
+    pub fn check<S: Store>(&self, time: impl Into<Time>, store: impl FnOnce() -> S) -> Verdict {
+        let time = time.into();
+        // A store that panics (a `todo!()`, say) breaks this rule; the others are still worth running.
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            let store = store();
+            (self.run)(&Probe::new(&store, &time))
+        }));
+        match run {
+            Ok(Ok(())) => Verdict::Kept,
+            Ok(Err(Stop::Broken(problem))) => Verdict::Broken(problem),
+            Ok(Err(Stop::Skipped(reason))) => Verdict::Skipped(reason),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+                Verdict::Broken(format!("the store panicked: {text}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name.replace('_', " "))
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rule({})", self.name)
+    }
+}
+
+/// What running a rule showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The store keeps the rule.
+    Kept,
+    /// It could not be tried, and why: an optional method is missing, or the store's time is not turned by hand.
+    Skipped(String),
+    /// The store breaks the rule: a sentence about what was expected and what was found.
+    Broken(String),
+}
+
+/// What [`check`] found, rule by rule. Shown as one line for each rule and a sum.
+#[derive(Clone, Debug)]
+pub struct Report {
+    results: Vec<(Rule, Verdict)>,
+}
+
+impl Report {
+    /// Whether no rule is broken.
+    pub fn is_kept(&self) -> bool {
+        self.broken().next().is_none()
+    }
+
+    /// Every rule with its verdict.
+    pub fn results(&self) -> &[(Rule, Verdict)] {
+        &self.results
+    }
+
+    /// The broken rules, each with a sentence about what was expected and what was found.
+    pub fn broken(&self) -> impl Iterator<Item = (Rule, &str)> {
+        self.results.iter().filter_map(|(rule, verdict)| match verdict {
+            Verdict::Broken(problem) => Some((*rule, problem.as_str())),
+            Verdict::Kept | Verdict::Skipped(_) => None,
+        })
+    }
+
+    /// The rules that could not be tried, each with the reason.
+    pub fn skipped(&self) -> impl Iterator<Item = (Rule, &str)> {
+        self.results.iter().filter_map(|(rule, verdict)| match verdict {
+            Verdict::Skipped(reason) => Some((*rule, reason.as_str())),
+            Verdict::Kept | Verdict::Broken(_) => None,
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (rule, verdict) in &self.results {
+            match verdict {
+                Verdict::Kept => writeln!(f, "kept     {rule}")?,
+                Verdict::Skipped(reason) => writeln!(f, "skipped  {rule} ({reason})")?,
+                Verdict::Broken(problem) => writeln!(f, "BROKEN   {rule}: {problem}")?,
+            }
+        }
+        let (broken, skipped) = (self.broken().count(), self.skipped().count());
+        let kept = self.results.len() - broken - skipped;
+        write!(f, "{} rules: {kept} kept, {skipped} skipped, {broken} broken", self.results.len())
+    }
+}
+
+/// A table of rules, each a function whose name is its sentence.
+macro_rules! table {
+    ($($name:ident),+ $(,)?) => {
+        pub(super) const RULES: &[$crate::testing::Rule] =
+            &[$($crate::testing::Rule { name: stringify!($name), run: $name }),+];
+    };
+}
+use table;

@@ -1,0 +1,74 @@
+//! Promise: every store here keeps the whole contract of `Store`.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store, testing};
+
+#[path = "../examples/custom_store.rs"]
+#[allow(dead_code, reason = "its `main` is not called here")]
+mod custom_store;
+
+fn store(time: &ManualClock, options: LembroOptions) -> LembroStore {
+    LembroStore::with_options(options.clock(time)).unwrap()
+}
+
+/// Runs the whole contract, of which nothing may be skipped, and afterwards has the store recompute its books.
+#[track_caller]
+fn keeps_all(options: &LembroOptions) {
+    let time = Clock::manual();
+    for rule in testing::rules() {
+        let store = store(&time, options.clone());
+        assert_eq!(rule.check(&time, || store.clone()), testing::Verdict::Kept, "{rule}");
+        assert_eq!(store.validate(), Ok(()), "after: {rule}");
+    }
+}
+
+#[test]
+fn lembro_store_keeps_the_contract_with_its_defaults() {
+    keeps_all(&LembroOptions::new());
+}
+
+#[test]
+fn lembro_store_keeps_the_contract_with_one_shard() {
+    keeps_all(&LembroOptions::new().shards(1).interval(0));
+}
+
+#[test]
+fn lembro_store_keeps_the_contract_with_many_shards() {
+    keeps_all(&LembroOptions::new().shards(64).max_size("16M"));
+}
+
+#[test]
+fn lembro_store_keeps_the_contract_while_its_reaper_never_rests() {
+    keeps_all(&LembroOptions::new().interval(1));
+}
+
+#[test]
+fn lembro_store_keeps_the_contract_in_real_time() {
+    let report = testing::check(Duration::from_millis(50), || LembroStore::new().unwrap());
+    assert!(report.is_kept(), "{report}");
+    // Nothing but the rules that stop time.
+    assert!(report.skipped().all(|(_, reason)| reason == "needs a clock that is turned by hand"), "{report}");
+}
+
+#[test]
+fn a_store_behind_arc_or_box_keeps_the_contract_and_loses_no_optional_method() {
+    let time = Clock::manual();
+    let options = || LembroOptions::new().interval(0);
+    let shared = testing::check(&time, || Arc::new(store(&time, options())) as Arc<dyn Store>);
+    let boxed = testing::check(&time, || Box::new(store(&time, options())) as Box<dyn Store>);
+    for report in [shared, boxed] {
+        assert!(report.is_kept(), "{report}");
+        assert_eq!(report.skipped().count(), 0, "{report}");
+    }
+}
+
+#[test]
+fn the_store_of_the_example_keeps_the_contract() {
+    let time = Clock::manual();
+    let report = testing::check(&time, || custom_store::MyStore::new(&time));
+    assert!(report.is_kept(), "{report}");
+}
