@@ -7,6 +7,10 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::units::Setting;
 
+/// A timeout of more than a century is one of a century, so that every store can count it and a visit to such a session
+/// is not forever due to be noted.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// How long sessions live, and how often a visit is noted. Decided on the server; a cookie's expiry decides nothing.
 ///
 /// | option | what it is | default |
@@ -108,7 +112,7 @@ impl Policy {
         own_timeout: Option<Duration>,
         now: SystemTime,
     ) -> Duration {
-        let idle = own_timeout.unwrap_or(self.timeout);
+        let idle = own_timeout.unwrap_or(self.timeout).min(FOREVER);
         let (Some(lifetime), Some(created_at)) = (self.lifetime, created_at) else { return idle };
         // A creation in the future (the clock was set back) has used up nothing of the lifetime.
         let age = now.duration_since(created_at).unwrap_or_default();
@@ -116,9 +120,10 @@ impl Policy {
     }
 
     /// Whether a visit is to be noted, given what a touch would give and what is left. A session whose own timeout is
-    /// short is touched at half of it, or it would end under its user's hands.
+    /// short is touched at half of it, or it would end under its user's hands. One that has more left than it should,
+    /// because the policy became stricter or the calendar was set, is brought back to what it should have.
     pub(crate) fn touch_due(&self, full: Duration, left: Duration) -> bool {
-        full.saturating_sub(left) >= self.touch_after.min(full / 2) && full > left
+        full != left && full.abs_diff(left) >= self.touch_after.min(full / 2)
     }
 }
 
