@@ -116,8 +116,8 @@ impl Session {
         let mut presented = Candidates::default();
         presented[0] = Some(*id);
         let session = Self::unloaded(shared, presented);
-        let found = session.find_presented()?;
-        Ok(found.map(|state| Self { state: OnceCell::from(state), ..session }))
+        let Some(state) = session.find_presented()? else { return Ok(None) };
+        Ok(Some(Self { state: OnceCell::from(state), ..session }))
     }
 
     /// A session that was stored a moment ago.
