@@ -116,9 +116,13 @@ impl Queue {
 
     /// The slots of a list, oldest first.
     pub(super) fn iter(&self, class: Class) -> impl Iterator<Item = u32> + '_ {
-        let first = self.lists[class as usize].oldest;
-        std::iter::successors(Some(first), |slot| Some(self.nodes[*slot as usize].newer))
-            .take_while(|slot| *slot != NONE)
+        self.chain(self.lists[class as usize].oldest)
+    }
+
+    /// The slots from one on, along `newer`.
+    fn chain(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
+        let valid = |slot: u32| (slot != NONE).then_some(slot);
+        std::iter::successors(valid(first), move |slot| valid(self.nodes[*slot as usize].newer))
     }
 
     fn link(&mut self, slot: u32, class: Class, bytes: usize) {
@@ -179,10 +183,7 @@ impl Queue {
             }
             linked += len;
         }
-        let free = std::iter::successors(Some(self.free), |slot| Some(self.nodes[*slot as usize].newer))
-            .take_while(|slot| *slot != NONE)
-            .take(self.nodes.len() + 1)
-            .count();
+        let free = self.chain(self.free).take(self.nodes.len() + 1).count();
         if linked + free != self.nodes.len() {
             return Err(format!("{linked} linked and {free} free slots of {}", self.nodes.len()));
         }

@@ -166,7 +166,7 @@ impl Record {
     /// # Examples
     ///
     /// ```
-    /// use lembro::{Clock, Record};
+    /// use lembro::{Changes, Clock, Record};
     ///
     /// let now = Clock::system().wall();
     /// let record = Record::new();
@@ -176,10 +176,14 @@ impl Record {
     /// assert_ne!(one.version(), two.version());
     /// assert_eq!(one.clone().admit(now)?.version(), one.version());
     /// assert_ne!(one.clone().admit_anew(now)?.version(), one.version());
+    ///
+    /// // A record that was changed before any store had it is no exception.
+    /// let changed = Changes::new().apply(&Record::new())?;
+    /// assert_ne!(changed.clone().admit(now)?.version(), changed.admit(now)?.version());
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn admit(self, now: SystemTime) -> Result<Self> {
-        let version = if self.version() == Version::default() { Version::first()? } else { self.version() };
+        let version = if self.version().is_unset() { Version::first()? } else { self.version() };
         self.admit_as(version, now)
     }
 

@@ -17,12 +17,20 @@ pub struct Version {
 impl Version {
     /// The first version of a session made now.
     pub(crate) fn first() -> Result<Self> {
-        Ok(Self { incarnation: u32::from_ne_bytes(random_bytes()?), saves: 0 })
+        // Zero means "no store has had it yet".
+        let incarnation = u32::from_ne_bytes(random_bytes()?).max(1);
+        Ok(Self { incarnation, saves: 0 })
     }
 
-    /// The version after one more save.
+    /// Whether this is the version of a record that no store has had yet.
+    pub(crate) fn is_unset(self) -> bool {
+        self.incarnation == 0
+    }
+
+    /// The version after one more save. A record that no store has had yet still has none after a change: if it had,
+    /// all sessions that begin with changes would be one incarnation.
     pub(crate) fn next(self) -> Self {
-        Self { saves: self.saves.wrapping_add(1), ..self }
+        if self.is_unset() { self } else { Self { saves: self.saves.wrapping_add(1), ..self } }
     }
 
     /// The version as a number, for a store that keeps records elsewhere.
