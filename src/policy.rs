@@ -164,3 +164,32 @@ impl TryFrom<RawPolicy> for Policy {
         Ok(policy)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Which visits are noted is decided here and carried out by the cookie layer, which is a feature: so the table is here.
+    #[test]
+    fn a_visit_is_noted_once_per_touch_after_and_when_there_is_too_much_left() {
+        let policy = Policy::new();
+        let cases = [
+            ("just touched", 3_600, 3_600, false),
+            ("59 s ago", 3_600, 3_541, false),
+            ("60 s ago", 3_600, 3_540, true),
+            ("long ago", 3_600, 1, true),
+            ("short timeout of its own, touched", 20, 20, false),
+            ("short timeout of its own, not yet half over", 20, 11, false),
+            ("short timeout of its own, half over", 20, 10, true),
+            ("the policy became stricter", 600, 3_600, true),
+            ("a rounding error more than it should have", 600, 601, false),
+            ("its lifetime is over", 0, 600, true),
+        ];
+        for (what, full, left, due) in cases {
+            assert_eq!(policy.touch_due(Duration::from_secs(full), Duration::from_secs(left)), due, "{what}");
+        }
+        let every = policy.touch_after(Duration::ZERO);
+        assert!(every.touch_due(Duration::from_secs(10), Duration::from_nanos(9_999_999_999)));
+        assert!(!every.touch_due(Duration::from_secs(10), Duration::from_secs(10)), "nothing to note");
+    }
+}
