@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::weight::OVERHEAD;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::record::Record;
 use crate::units::Setting;
 
 /// The size a shard should have at least, so that one large session does not empty it.
@@ -145,7 +146,7 @@ impl LembroOptions {
                 format!("{max_session_size} bytes do not fit into a shard of {shard_size} (max_size / shards)");
             return Err(Error::option("max_session_size", problem));
         }
-        let minimum = (crate::record::Record::new().size() + OVERHEAD) as u64;
+        let minimum = (Record::created(self.clock.wall()).size() + OVERHEAD) as u64;
         if max_session_size < minimum {
             let problem = format!("{max_session_size} bytes is less than an empty session takes ({minimum})");
             return Err(Error::option(option, problem));
