@@ -81,7 +81,7 @@
 //!
 //! Each is a sentence that holds at all times, and the tests that break if it does not.
 //!
-//! 
+//!
 //!
 //! # Features
 //!

@@ -7,6 +7,10 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::units::Setting;
 
+/// A timeout of more than a century is one of a century, so that every store can count it and a visit to such a session
+/// is not forever due to be noted.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// How long sessions live, and how often a visit is noted. Decided on the server; a cookie's expiry decides nothing.
 ///
 /// | option | what it is | default |
@@ -108,7 +112,7 @@ impl Policy {
         own_timeout: Option<Duration>,
         now: SystemTime,
     ) -> Duration {
-        let idle = own_timeout.unwrap_or(self.timeout);
+        let idle = own_timeout.unwrap_or(self.timeout).min(FOREVER);
         let (Some(lifetime), Some(created_at)) = (self.lifetime, created_at) else { return idle };
         // A creation in the future (the clock was set back) has used up nothing of the lifetime.
         let age = now.duration_since(created_at).unwrap_or_default();
@@ -116,9 +120,10 @@ impl Policy {
     }
 
     /// Whether a visit is to be noted, given what a touch would give and what is left. A session whose own timeout is
-    /// short is touched at half of it, or it would end under its user's hands.
+    /// short is touched at half of it, or it would end under its user's hands. One that has more left than it should,
+    /// because the policy became stricter or the calendar was set, is brought back to what it should have.
     pub(crate) fn touch_due(&self, full: Duration, left: Duration) -> bool {
-        full.saturating_sub(left) >= self.touch_after.min(full / 2) && full > left
+        full != left && full.abs_diff(left) >= self.touch_after.min(full / 2)
     }
 }
 
@@ -157,5 +162,34 @@ impl TryFrom<RawPolicy> for Policy {
         }
         policy.check()?;
         Ok(policy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Which visits are noted is decided here and carried out by the cookie layer, which is a feature: so the table is here.
+    #[test]
+    fn a_visit_is_noted_once_per_touch_after_and_when_there_is_too_much_left() {
+        let policy = Policy::new();
+        let cases = [
+            ("just touched", 3_600, 3_600, false),
+            ("59 s ago", 3_600, 3_541, false),
+            ("60 s ago", 3_600, 3_540, true),
+            ("long ago", 3_600, 1, true),
+            ("short timeout of its own, touched", 20, 20, false),
+            ("short timeout of its own, not yet half over", 20, 11, false),
+            ("short timeout of its own, half over", 20, 10, true),
+            ("the policy became stricter", 600, 3_600, true),
+            ("a rounding error more than it should have", 600, 601, false),
+            ("its lifetime is over", 0, 600, true),
+        ];
+        for (what, full, left, due) in cases {
+            assert_eq!(policy.touch_due(Duration::from_secs(full), Duration::from_secs(left)), due, "{what}");
+        }
+        let every = policy.touch_after(Duration::ZERO);
+        assert!(every.touch_due(Duration::from_secs(10), Duration::from_nanos(9_999_999_999)));
+        assert!(!every.touch_due(Duration::from_secs(10), Duration::from_secs(10)), "nothing to note");
     }
 }

@@ -114,10 +114,7 @@ impl Sessions {
     ///
     /// When the store failed.
     pub fn load(&self, id: &SessionId) -> Result<Option<Session>> {
-        let mut candidates = Candidates::default();
-        candidates[0] = Some(*id);
-        let session = self.open(candidates);
-        Ok(if session.is_new()? { None } else { Some(session) })
+        Session::load(Arc::clone(&self.shared), id)
     }
 
     /// Creates and stores a session under an id that is known elsewhere, with the data it is to begin with: none
@@ -142,8 +139,9 @@ impl Sessions {
     #[doc(alias("createNewSession", "createSession"))]
     pub fn create_session(&self, id: &SessionId, data: Record) -> Result<Session> {
         let shared = &self.shared;
-        // Admitted here, so that the session knows the version that the store will give it.
-        let record = data.admit(shared.clock.wall())?;
+        // Admitted here, so that the session knows the version that the store will give it; anew, because data that was
+        // read from a store must not bring back the saves that were under way for the session it was read from.
+        let record = data.admit_anew(shared.clock.wall())?;
         let ttl = shared.ttl(&record);
         if ttl.is_zero() {
             return Err(Error::limit(format!("session {}: its data is older than a session may get", id.handle())));

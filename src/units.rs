@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytesize::{ByteSize, Unit};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::error::{Error, Result};
 
@@ -27,14 +28,20 @@ use crate::error::{Error, Result};
 pub enum Setting {
     /// A whole number: milliseconds or bytes.
     Whole(u64),
-    /// Any other number. Always refused, but with a message that repeats it.
+    /// A number that came as a float. Some formats write every number so; refused, with a message that repeats it,
+    /// unless it is whole and not negative.
     Number(f64),
     /// A text such as `"5m"` or `"4M"`.
     Text(String),
     /// A span of time. Not read by serde.
     #[serde(skip)]
     Span(Duration),
+    /// Whatever else a configuration file has in the place. Always refused, with a message that names the option.
+    Other(IgnoredAny),
 }
+
+/// 2^53: from there on a float cannot tell one number from the next.
+const FLOAT_LIMIT: f64 = 9_007_199_254_740_992.0;
 
 impl From<u64> for Setting {
     fn from(number: u64) -> Self {
@@ -69,39 +76,67 @@ impl From<ByteSize> for Setting {
 impl Setting {
     /// The setting as a span of time: a number is milliseconds, a text is what `humantime` reads.
     pub(crate) fn duration(&self, option: &'static str) -> Result<Duration> {
-        match self {
-            Self::Span(span) => Ok(*span),
-            Self::Whole(millis) => Ok(Duration::from_millis(*millis)),
-            Self::Number(number) => {
-                Err(Error::option(option, format!("{number} is not a whole number of milliseconds from 0 up")))
-            }
-            Self::Text(text) => humantime::parse_duration(text)
-                .map_err(|_| Error::option(option, format!("{text:?} is not a duration such as \"5m\" or \"1h 30m\""))),
-        }
+        let problem = match self {
+            Self::Span(span) => return Ok(*span),
+            Self::Whole(millis) => return Ok(Duration::from_millis(*millis)),
+            Self::Number(number) => match whole(*number) {
+                Some(millis) => return Ok(Duration::from_millis(millis)),
+                None => format!("{number} is not a whole number of milliseconds from 0 to {FLOAT_LIMIT}"),
+            },
+            Self::Text(text) => match humantime::parse_duration(text) {
+                Ok(span) => return Ok(span),
+                Err(_) => format!("{text:?} is not a duration such as \"5m\" or \"1h 30m\""),
+            },
+            Self::Other(_) => "neither a number of milliseconds nor a text such as \"5m\"".to_owned(),
+        };
+        Err(Error::option(option, problem))
     }
 
     /// The setting as a number of bytes, at least one.
     pub(crate) fn bytes(&self, option: &'static str) -> Result<u64> {
         let bytes = match self {
-            Self::Whole(bytes) => *bytes,
+            Self::Whole(bytes) => Ok(*bytes),
             Self::Number(number) => {
-                return Err(Error::option(option, format!("{number} is not a whole number of bytes")));
+                whole(*number).ok_or_else(|| format!("{number} is not a whole number of bytes from 1 to {FLOAT_LIMIT}"))
             }
-            Self::Text(text) => parse_size(text)
-                .ok_or_else(|| Error::option(option, format!("{text:?} is not a size such as 4194304 or \"4M\"")))?,
-            Self::Span(span) => return Err(Error::option(option, format!("{span:?} is not a size"))),
+            Self::Text(text) => parse_size(text).map_err(|problem| format!("{text:?} is {problem}")),
+            Self::Span(span) => Err(format!("{span:?} is not a size")),
+            Self::Other(_) => Err("neither a number of bytes nor a text such as \"4M\"".to_owned()),
         };
-        if bytes == 0 {
-            return Err(Error::option(option, "0 bytes is no size to work with"));
+        match bytes {
+            Ok(0) => Err(Error::option(option, "0 bytes is no size to work with")),
+            other => other.map_err(|problem| Error::option(option, problem)),
         }
-        Ok(bytes)
     }
+
+    /// The setting as a plain number.
+    pub(crate) fn count(&self, option: &'static str) -> Result<u64> {
+        let problem = match self {
+            Self::Whole(count) => return Ok(*count),
+            Self::Number(number) => match whole(*number) {
+                Some(count) => return Ok(count),
+                None => format!("{number} is not a whole number"),
+            },
+            Self::Text(text) => format!("{text:?} is not a whole number"),
+            Self::Span(span) => format!("{span:?} is not a whole number"),
+            Self::Other(_) => "not a whole number".to_owned(),
+        };
+        Err(Error::option(option, problem))
+    }
+}
+
+/// A float that stands for a whole number, as some formats write them.
+fn whole(number: f64) -> Option<u64> {
+    let exact = number.fract() == 0.0 && (0.0..FLOAT_LIMIT).contains(&number);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range, checked above")]
+    exact.then_some(number as u64)
 }
 
 /// Reads a size. A bare K, M or G is 1024-based, as in the document lembro's options come from; every other unit is
 /// read by `bytesize` ("4MB" is 4,000,000, "4MiB" is 4,194,304). `bytesize` alone would round "0.5" down to nothing
 /// and cap what does not fit, so the number is read here.
-fn parse_size(text: &str) -> Option<u64> {
+fn parse_size(text: &str) -> Result<u64, &'static str> {
+    const NO_SIZE: &str = "not a size such as 4194304 or \"4M\"";
     let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = (&text[..split], text[split..].trim());
@@ -110,14 +145,15 @@ fn parse_size(text: &str) -> Option<u64> {
         "K" | "k" => Unit::KibiByte,
         "M" | "m" => Unit::MebiByte,
         "G" | "g" => Unit::GibiByte,
-        other => other.parse().ok()?,
+        other => other.parse().map_err(|_| NO_SIZE)?,
     };
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(1_u64 * unit);
+    if !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()) {
+        return number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(1_u64 * unit))
+            .ok_or("too large a size");
     }
-    let bytes = number.parse::<f64>().ok()? * unit;
-    // 2^53: from there on a float cannot tell one byte from the next.
-    let exact = bytes.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&bytes);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range, checked above")]
-    exact.then_some(bytes as u64)
+    let bytes = number.parse::<f64>().map_err(|_| NO_SIZE)? * unit;
+    whole(bytes).ok_or("not a whole number of bytes")
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::weight::OVERHEAD;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::record::Record;
 use crate::units::Setting;
 
 /// The size a shard should have at least, so that one large session does not empty it.
@@ -128,28 +129,27 @@ impl LembroOptions {
                 format!("{max_size} bytes is more than the 16 TiB a store can manage"),
             ));
         }
-        let shards = match shards {
+        let shards = match shards.as_ref().map(|setting| setting.count("shards")).transpose()? {
             None => (max_size / SHARD_BYTES).clamp(1, MAX_SHARDS).next_power_of_two(),
-            Some(Setting::Whole(shards)) if shards.is_power_of_two() && *shards <= MAX_SHARDS => *shards,
-            Some(Setting::Whole(shards)) => {
+            Some(shards) if shards.is_power_of_two() && shards <= MAX_SHARDS => shards,
+            Some(shards) => {
                 return Err(Error::option("shards", format!("{shards} is not a power of two from 1 to {MAX_SHARDS}")));
             }
-            Some(_) => return Err(Error::option("shards", "not a whole number")),
         };
         let shard_size = max_size / shards;
-        let max_session_size = match max_session_size {
-            None => shard_size.min(64 * 1024),
-            Some(setting) => setting.bytes("max_session_size")?,
+        let (option, max_session_size) = match max_session_size {
+            None => ("max_size", shard_size.min(64 * 1024)),
+            Some(setting) => ("max_session_size", setting.bytes("max_session_size")?),
         };
         if max_session_size > shard_size {
             let problem =
                 format!("{max_session_size} bytes do not fit into a shard of {shard_size} (max_size / shards)");
             return Err(Error::option("max_session_size", problem));
         }
-        let minimum = (crate::record::Record::new().size() + OVERHEAD) as u64;
+        let minimum = (Record::created(self.clock.wall()).size() + OVERHEAD) as u64;
         if max_session_size < minimum {
             let problem = format!("{max_session_size} bytes is less than an empty session takes ({minimum})");
-            return Err(Error::option("max_size", problem));
+            return Err(Error::option(option, problem));
         }
         let bytes = |size: u64| {
             usize::try_from(size).map_err(|_| Error::option("max_size", "more than this machine can address"))

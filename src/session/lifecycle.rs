@@ -8,6 +8,9 @@ use crate::id::SessionId;
 use crate::record::{Changes, Expected, Record};
 use crate::store::Outcome;
 
+/// How often a save insists on what it was worked out on, before it leaves the merge to the store.
+const EXACT_SAVES: u32 = 8;
+
 /// What a [`save`](Session::save) or [`touch`](Session::touch) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
@@ -67,7 +70,7 @@ impl Session {
                 Outcome::Done
             }
             None => {
-                self.enter(id, Stage::Gone { asked: false });
+                self.ended(id);
                 Outcome::Gone
             }
         })
@@ -99,13 +102,40 @@ impl Session {
             }
             Stage::Live(_) if !self.changed() => Ok(Saved::Unchanged),
             Stage::Live(live) => {
-                // The next version is worked out here too: it is what this handle reads from now on.
-                let next = self.changes.apply(&live.record)?;
-                let (ttl, expected) = (self.shared.ttl(&next), Expected::Incarnation(live.record.version()));
-                let outcome = self.shared.seen(self.shared.store.save(&id, &self.changes, ttl, expected))?;
-                Ok(self.settle(outcome, id, next))
+                let record = live.record.clone();
+                self.merge(id, record)
             }
         }
+    }
+
+    /// Saves the changes to a stored session that was last seen as `stored`.
+    ///
+    /// The time that the session has depends on what is stored: another request may have given it a timeout of its own.
+    /// So the save is worked out on what we know and must find just that; if it does not, it is worked out anew. After
+    /// some defeats the store merges it into whatever it finds, so nobody starves.
+    fn merge(&mut self, id: SessionId, mut stored: Record) -> Result<Saved> {
+        for attempt in 0.. {
+            let next = self.changes.apply(&stored)?;
+            let ttl = self.shared.ttl(&next);
+            if ttl.is_zero() {
+                break;
+            }
+            let version = stored.version();
+            let exactly = attempt < EXACT_SAVES;
+            let expected = if exactly { Expected::Exactly(version) } else { Expected::Incarnation(version) };
+            match self.shared.seen(self.shared.store.save(&id, &self.changes, ttl, expected))? {
+                Outcome::Done => {
+                    self.became(id, next);
+                    return Ok(Saved::Written);
+                }
+                Outcome::Gone => break,
+                Outcome::Conflict => match self.newest()? {
+                    Some((_, Some(newer))) => stored = newer,
+                    Some((_, None)) | None => break,
+                },
+            }
+        }
+        Ok(self.ended(id))
     }
 
     /// Prolongs the session now, whatever the policy's `touch_after` says, without writing its data.
@@ -122,13 +152,13 @@ impl Session {
             Stage::Gone { .. } => Ok(Saved::Gone),
             Stage::Live(live) => {
                 let (record, ttl) = (live.record.clone(), self.shared.ttl(&live.record));
-                if self.shared.seen(self.shared.store.touch(&id, ttl))?.is_done() {
+                // Over: its lifetime ended while we held it.
+                if !ttl.is_zero() && self.shared.seen(self.shared.store.touch(&id, ttl))?.is_done() {
                     self.prolonged = true;
                     self.enter(id, Stage::Live(Live { record, seen_at: self.shared.clock.now(), ttl }));
                     return Ok(Saved::Written);
                 }
-                self.enter(id, Stage::Gone { asked: false });
-                Ok(Saved::Gone)
+                Ok(self.ended(id))
             }
         }
     }
@@ -169,7 +199,8 @@ impl Session {
         let (id, fresh) = (state.id, (self.shared.ids)()?);
         if let Stage::Live(live) = &state.stage {
             let (live, renewed) = (live.clone(), id.renewed(&fresh));
-            if self.shared.seen(self.shared.store.rotate(&id, &renewed, Duration::ZERO))?.is_done() {
+            let is_over = self.shared.ttl(&live.record).is_zero();
+            if !is_over && self.shared.seen(self.shared.store.rotate(&id, &renewed, Duration::ZERO))?.is_done() {
                 self.enter(renewed, Stage::Live(live));
                 return Ok(());
             }
@@ -214,12 +245,10 @@ impl Session {
         Ok(())
     }
 
-    /// After a write that carried all the changes: what the session is now.
-    pub(super) fn settle(&mut self, outcome: Outcome, id: SessionId, record: Record) -> Saved {
-        if outcome.is_done() {
-            self.became(id, record);
-            return Saved::Written;
-        }
+    /// The session ended elsewhere. What was unsaved belonged to it: nothing of it is to be read, or to turn up in the
+    /// session that is begun next.
+    pub(super) fn ended(&mut self, id: SessionId) -> Saved {
+        self.changes = Changes::new();
         self.enter(id, Stage::Gone { asked: false });
         Saved::Gone
     }

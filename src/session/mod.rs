@@ -117,6 +117,15 @@ impl Session {
         Ok(Self::entered(shared, State { id, stage: Stage::New }))
     }
 
+    /// The stored session with this id. None is begun in its place, so no id is drawn.
+    pub(crate) fn load(shared: Arc<Shared>, id: &SessionId) -> Result<Option<Self>> {
+        let mut presented = Candidates::default();
+        presented[0] = Some(*id);
+        let session = Self::unloaded(shared, presented);
+        let Some(state) = session.find_presented()? else { return Ok(None) };
+        Ok(Some(Self { state: OnceCell::from(state), ..session }))
+    }
+
     /// A session that was stored a moment ago.
     pub(crate) fn stored(shared: Arc<Shared>, id: SessionId, record: Record) -> Self {
         let live = Live { seen_at: shared.clock.now(), ttl: shared.ttl(&record), record };
@@ -220,7 +229,9 @@ impl Session {
     #[doc(alias = "expiration")]
     pub fn expires_at(&self) -> Result<Option<SystemTime>> {
         let Stage::Live(live) = &self.state()?.stage else { return Ok(None) };
-        Ok(self.shared.clock.wall().checked_add(self.left(live)))
+        // A policy that became stricter since it was stored counts at once.
+        let left = self.left(live).min(self.shared.ttl(&live.record));
+        Ok(self.shared.clock.wall().checked_add(left))
     }
 
     /// The store that the session lives in.
@@ -248,13 +259,20 @@ impl Session {
 
     /// Tries the presented ids in their order; none of them leads anywhere: a new session, under an id of ours.
     fn look(&self) -> Result<State> {
+        match self.find_presented()? {
+            Some(state) => Ok(state),
+            None => Ok(State { id: (self.shared.ids)()?, stage: Stage::New }),
+        }
+    }
+
+    fn find_presented(&self) -> Result<Option<State>> {
         for id in self.presented.iter().flatten() {
             if let Some(live) = self.find(id)? {
-                return Ok(State { id: *id, stage: Stage::Live(live) });
+                return Ok(Some(State { id: *id, stage: Stage::Live(live) }));
             }
             self.shared.events.publish(|| Event::UnknownId { handle: id.handle() });
         }
-        Ok(State { id: (self.shared.ids)()?, stage: Stage::New })
+        Ok(None)
     }
 
     fn find(&self, id: &SessionId) -> Result<Option<Live>> {

@@ -72,10 +72,14 @@ impl Session {
                     let (ttl, expected) = (self.shared.ttl(&next), Expected::Exactly(stored.version()));
                     (self.shared.seen(self.shared.store.save(&id, &changes, ttl, expected))?, next)
                 }
-                None => match self.shared.begin(&changes)? {
-                    Some(first) => (self.create_once(&id, &first)?, first),
-                    None => return Ok(Some(result)),
-                },
+                None => {
+                    match self.shared.begin(&changes)? {
+                        Some(first) => self.became(self.shared.create(id, &first)?, first),
+                        // Nothing to store; what the change removed must not come back with the next save.
+                        None => self.changes = changes,
+                    }
+                    return Ok(Some(result));
+                }
             };
             match outcome {
                 Outcome::Done => {
@@ -83,7 +87,7 @@ impl Session {
                     return Ok(Some(result));
                 }
                 Outcome::Gone => {
-                    self.enter(id, Stage::Gone { asked: false });
+                    self.ended(id);
                     return Ok(None);
                 }
                 Outcome::Conflict => backoff.snooze(),
@@ -93,7 +97,7 @@ impl Session {
     }
 
     /// The session's id and what is stored of it at this moment: `Some((id, None))` if it is new, `None` if it is gone.
-    fn newest(&mut self) -> Result<Option<(SessionId, Option<Record>)>> {
+    pub(super) fn newest(&mut self) -> Result<Option<(SessionId, Option<Record>)>> {
         let state = self.state()?;
         let id = state.id;
         let expected = match &state.stage {
@@ -104,7 +108,7 @@ impl Session {
         match self.find(&id)?.filter(|found| expected.fits(&found.record) == Fit::Yes) {
             Some(found) => Ok(Some((id, Some(found.record)))),
             None => {
-                self.enter(id, Stage::Gone { asked: false });
+                self.ended(id);
                 Ok(None)
             }
         }
@@ -134,16 +138,5 @@ impl Session {
             None => changes.remove(component, key)?,
         }
         Ok((changes, result))
-    }
-
-    /// Stores a new session; if its id is taken, another one is drawn for the next attempt.
-    fn create_once(&mut self, id: &SessionId, first: &Record) -> Result<Outcome> {
-        let ttl = self.shared.ttl(first);
-        let outcome = self.shared.seen(self.shared.store.create(id, first.clone(), ttl))?;
-        if outcome == Outcome::Conflict {
-            let another = (self.shared.ids)()?;
-            self.enter(another, Stage::New);
-        }
-        Ok(outcome)
     }
 }

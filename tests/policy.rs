@@ -1,0 +1,316 @@
+//! The policy: how long a session lives, whatever is done to it, and what a configuration may say.
+
+mod session_support;
+
+use std::time::Duration;
+
+use lembro::{Clock, LembroStore, ManualClock, Policy, Record, Saved, SessionId, Sessions, Store};
+use session_support::{HOUR, MINUTE, SECOND, load_again, manual_store, stored_session, validate};
+
+fn sessions_with(policy: Policy) -> (Sessions, LembroStore, ManualClock) {
+    let (store, time) = manual_store();
+    (Sessions::with_policy(store.clone(), policy).unwrap(), store, time)
+}
+
+#[test]
+fn the_idle_timeout_slides_with_every_save_and_touch() {
+    // FEATURES 20: expiration moves on; 23: update.
+    let (sessions, store, time) = sessions_with(Policy::new().timeout(10 * MINUTE));
+    let mut session = stored_session(&sessions);
+    let clock = Clock::from(&time);
+    for round in 0..6 {
+        time.advance(9 * MINUTE);
+        if round % 2 == 0 {
+            // By hand it counts at once, whatever `touch_after` says.
+            assert_eq!(session.touch().unwrap(), Saved::Written);
+        } else {
+            session.insert("round", &round).unwrap();
+            assert_eq!(session.save().unwrap(), Saved::Written);
+        }
+        assert_eq!(session.expires_at().unwrap(), Some(clock.wall() + 10 * MINUTE));
+        assert_eq!(store.get(&session.id().unwrap()).unwrap().unwrap().ttl, 10 * MINUTE);
+    }
+    time.advance(10 * MINUTE);
+    assert_eq!(session.touch().unwrap(), Saved::Gone);
+    assert_eq!(store.len().unwrap(), 0);
+}
+
+#[test]
+fn looking_at_a_session_by_hand_does_not_prolong_it() {
+    let (sessions, _, time) = sessions_with(Policy::new());
+    let session = stored_session(&sessions);
+    time.advance(59 * MINUTE);
+    assert!(load_again(&sessions, &session).contains_key("user").unwrap());
+    time.advance(MINUTE);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
+}
+
+#[test]
+fn a_touch_right_after_a_touch_is_written_when_it_is_done_by_hand() {
+    let (sessions, probe, time) = session_support::probed_sessions();
+    let mut session = stored_session(&sessions);
+    probe.calls.take();
+    for _ in 0..3 {
+        time.advance(Duration::from_millis(1));
+        assert_eq!(session.touch().unwrap(), Saved::Written);
+    }
+    assert_eq!(probe.calls.happened(), [("touch", 3)]);
+}
+
+#[test]
+fn nothing_prolongs_a_session_beyond_its_lifetime() {
+    let (sessions, store, time) = sessions_with(Policy::new().timeout(HOUR).lifetime(3 * HOUR));
+    let mut session = stored_session(&sessions);
+    let end = Clock::from(&time).wall() + 3 * HOUR;
+    session.set_timeout(48 * HOUR).unwrap();
+    session.save().unwrap();
+    for round in 0..5 {
+        time.advance(30 * MINUTE);
+        session.regenerate().unwrap();
+        assert_eq!(session.touch().unwrap(), Saved::Written);
+        session.insert("round", &round).unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Written);
+        session.modify("count", |count: &mut Option<u32>| *count = Some(round)).unwrap().unwrap();
+        assert_eq!(session.expires_at().unwrap(), Some(end));
+    }
+    time.advance(30 * MINUTE - SECOND);
+    assert_eq!(session.touch().unwrap(), Saved::Written);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
+    time.advance(SECOND);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
+    assert_eq!(session.touch().unwrap(), Saved::Gone);
+    assert_eq!(store.len().unwrap(), 0);
+}
+
+#[test]
+fn a_lifetime_counts_from_the_creation_of_the_data() {
+    let (sessions, store, time) = sessions_with(Policy::new().lifetime(3 * HOUR));
+    let old = stored_session(&sessions);
+    let data = store.get(&old.id().unwrap()).unwrap().unwrap().record;
+    time.advance(2 * HOUR + 30 * MINUTE);
+    // Moved to another store: what it has lived counts.
+    let moved = sessions.create_session(&SessionId::derive("moved"), data.clone()).unwrap();
+    assert_eq!(moved.expires_at().unwrap(), Some(Clock::from(&time).wall() + 30 * MINUTE));
+    time.advance(HOUR);
+    let id = SessionId::derive("too late");
+    let error = sessions.create_session(&id, data).unwrap_err();
+    assert_eq!(error.to_string(), format!("session {}: its data is older than a session may get", id.handle()));
+    assert!(sessions.load(&id).unwrap().is_none());
+}
+
+#[test]
+fn no_lifetime_means_that_only_idleness_ends_it() {
+    let (sessions, _, time) = sessions_with(Policy::new().lifetime(None));
+    let mut session = stored_session(&sessions);
+    for _ in 0..24 * 30 {
+        time.advance(59 * MINUTE);
+        assert_eq!(session.touch().unwrap(), Saved::Written);
+    }
+}
+
+#[test]
+fn a_stricter_policy_counts_at_once_for_what_is_stored() {
+    let (sessions, store, time) = sessions_with(Policy::new());
+    let session = stored_session(&sessions);
+    let clock = Clock::from(&time);
+    time.advance(30 * MINUTE);
+    let id = session.id().unwrap();
+
+    let policy = Policy::new().timeout(10 * MINUTE).lifetime(35 * MINUTE);
+    let strict = Sessions::with_policy(store.clone(), policy).unwrap();
+    let mut held = strict.load(&id).unwrap().unwrap();
+    assert_eq!(held.timeout().unwrap(), 10 * MINUTE);
+    assert_eq!(held.expires_at().unwrap(), Some(clock.wall() + 5 * MINUTE));
+    assert_eq!(held.touch().unwrap(), Saved::Written);
+    assert_eq!(store.get(&id).unwrap().unwrap().ttl, 5 * MINUTE);
+
+    let stricter = Sessions::with_policy(store, Policy::new().lifetime(30 * MINUTE)).unwrap();
+    assert!(stricter.load(&id).unwrap().is_none());
+}
+
+#[test]
+fn the_calendar_set_back_prolongs_nothing_beyond_the_idle_timeout() {
+    let (sessions, _, time) = sessions_with(Policy::new().timeout(HOUR).lifetime(3 * HOUR));
+    let session = stored_session(&sessions);
+    time.set_wall(Clock::from(&time).wall() - 1000 * HOUR);
+    let mut again = load_again(&sessions, &session);
+    assert_eq!(again.touch().unwrap(), Saved::Written);
+    time.advance(HOUR - SECOND);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
+    time.advance(SECOND);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
+}
+
+#[test]
+fn the_calendar_set_forward_ends_a_lifetime_and_not_an_idle_timeout() {
+    let (sessions, _, time) = sessions_with(Policy::new().timeout(HOUR).lifetime(3 * HOUR));
+    let session = stored_session(&sessions);
+    time.set_wall(Clock::from(&time).wall() + 2 * HOUR);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
+    time.set_wall(Clock::from(&time).wall() + HOUR);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
+
+    let (sessions, _, time) = sessions_with(Policy::new().lifetime(None));
+    let session = stored_session(&sessions);
+    time.set_wall(Clock::from(&time).wall() + 1000 * HOUR);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
+}
+
+#[test]
+fn a_handle_that_outlived_the_lifetime_is_gone_whatever_it_does() {
+    // Only the calendar tells: the store's own deadline has not come yet.
+    type Use = fn(&mut lembro::Session) -> bool;
+    let uses: [(&str, Use); 4] = [
+        ("save", |session| session.insert("a", &1).and_then(|()| session.save()).unwrap() == Saved::Gone),
+        ("touch", |session| session.touch().unwrap() == Saved::Gone),
+        ("modify", |session| session.modify("a", |a: &mut Option<u8>| *a = Some(1)).unwrap().is_none()),
+        ("reload", |session| session.reload().unwrap().is_gone()),
+    ];
+    for (name, is_told) in uses {
+        let (sessions, store, time) = sessions_with(Policy::new().lifetime(3 * HOUR));
+        let mut session = stored_session(&sessions);
+        time.set_wall(Clock::from(&time).wall() + 3 * HOUR);
+        assert!(is_told(&mut session), "{name}");
+        assert!(session.is_gone().unwrap(), "{name}");
+        assert!(sessions.load(&session.id().unwrap()).unwrap().is_none(), "{name}");
+        validate(&store);
+    }
+    let (sessions, _, time) = sessions_with(Policy::new().lifetime(3 * HOUR));
+    let mut session = stored_session(&sessions);
+    time.set_wall(Clock::from(&time).wall() + 3 * HOUR);
+    session.regenerate().unwrap();
+    assert!(session.is_new().unwrap(), "regenerate");
+}
+
+#[test]
+fn a_session_may_have_a_timeout_of_its_own() {
+    let (sessions, _, time) = sessions_with(Policy::new());
+    let mut session = sessions.generate().unwrap();
+    session.insert("user", "ada").unwrap();
+    session.set_timeout(8 * HOUR).unwrap();
+    assert_eq!(session.timeout().unwrap(), 8 * HOUR);
+    session.save().unwrap();
+    time.advance(7 * HOUR);
+    let mut again = load_again(&sessions, &session);
+    assert_eq!(again.timeout().unwrap(), 8 * HOUR);
+    assert_eq!(again.touch().unwrap(), Saved::Written);
+    time.advance(7 * HOUR);
+
+    let mut again = load_again(&sessions, &session);
+    again.set_timeout(None).unwrap();
+    assert_eq!(again.timeout().unwrap(), HOUR);
+    again.save().unwrap();
+    time.advance(HOUR);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
+}
+
+#[test]
+fn a_shorter_timeout_of_its_own_counts_from_the_save() {
+    let (sessions, store, time) = sessions_with(Policy::new());
+    let mut session = stored_session(&sessions);
+    session.set_timeout(Duration::from_millis(1_500)).unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    assert_eq!(store.get(&session.id().unwrap()).unwrap().unwrap().ttl, Duration::from_millis(1_500));
+    time.advance(Duration::from_millis(1_500));
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
+}
+
+#[test]
+fn a_timeout_of_zero_is_refused_for_a_session() {
+    let (sessions, _, _) = sessions_with(Policy::new());
+    let mut session = stored_session(&sessions);
+    for zero in [Duration::ZERO, Duration::from_nanos(999_999)] {
+        let error = session.set_timeout(zero).unwrap_err();
+        assert_eq!(error.to_string(), "timeout: a session's own timeout is at least a millisecond");
+    }
+    assert!(!session.changed());
+    session.set_timeout(Duration::from_millis(1)).unwrap();
+}
+
+#[test]
+fn the_longest_timeouts_there_are_end_in_a_century() {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    let (sessions, store, time) = sessions_with(Policy::new().timeout(Duration::MAX).lifetime(Duration::MAX));
+    let mut session = stored_session(&sessions);
+    assert_eq!(store.get(&session.id().unwrap()).unwrap().unwrap().ttl, CENTURY);
+    assert_eq!(session.expires_at().unwrap(), Some(Clock::from(&time).wall() + CENTURY));
+    session.set_timeout(Duration::MAX).unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    time.advance(CENTURY - SECOND);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
+    time.advance(SECOND);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
+}
+
+#[test]
+fn an_empty_session_made_on_purpose_lives_as_long_as_any() {
+    let (sessions, _, time) = sessions_with(Policy::new());
+    let session = sessions.create_session(&SessionId::derive("a"), Record::new()).unwrap();
+    time.advance(HOUR - SECOND);
+    assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
+}
+
+#[test]
+fn a_configuration_file_says_the_same_as_code() {
+    let cases = [
+        ("{}", Policy::new()),
+        (r#"{"timeout": "15m"}"#, Policy::new().timeout(15 * MINUTE)),
+        (r#"{"timeout": 900000}"#, Policy::new().timeout(15 * MINUTE)),
+        (r#"{"timeout": 9e5}"#, Policy::new().timeout(15 * MINUTE)),
+        (r#"{"timeout": "1h 30m", "touch_after": "90s"}"#, Policy::new().timeout(90 * MINUTE).touch_after(90 * SECOND)),
+        (r#"{"lifetime": "12h", "touch_after": 0}"#, Policy::new().lifetime(12 * HOUR).touch_after(Duration::ZERO)),
+        (r#"{"lifetime": null}"#, Policy::new().lifetime(None)),
+        (r#"{"lifetime": 0}"#, Policy::new().lifetime(None)),
+        (r#"{"lifetime": "0s"}"#, Policy::new().lifetime(None)),
+        (r#"{"timeout": null, "touch_after": null}"#, Policy::default()),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(serde_json::from_str::<Policy>(text).unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
+fn every_wrong_value_is_one_clear_sentence() {
+    let cases = [
+        (r#"{"timeout": 0}"#, "timeout: 0 would end every session at once"),
+        (r#"{"timeout": "0s"}"#, "timeout: 0 would end every session at once"),
+        (r#"{"timeout": "soon"}"#, r#"timeout: "soon" is not a duration such as "5m" or "1h 30m""#),
+        (r#"{"timeout": "900"}"#, r#"timeout: "900" is not a duration such as "5m" or "1h 30m""#),
+        (r#"{"timeout": ""}"#, r#"timeout: "" is not a duration such as "5m" or "1h 30m""#),
+        (r#"{"lifetime": -5}"#, "lifetime: -5 is not a whole number of milliseconds from 0 to 9007199254740992"),
+        (
+            r#"{"touch_after": 0.5}"#,
+            "touch_after: 0.5 is not a whole number of milliseconds from 0 to 9007199254740992",
+        ),
+        (
+            r#"{"timeout": 1e30}"#,
+            "timeout: 1000000000000000000000000000000 is not a whole number of milliseconds from 0 to 9007199254740992",
+        ),
+        (r#"{"timeout": true}"#, r#"timeout: neither a number of milliseconds nor a text such as "5m""#),
+        (r#"{"lifetime": ["1h"]}"#, r#"lifetime: neither a number of milliseconds nor a text such as "5m""#),
+        (r#"{"timeout": "30s"}"#, "touch_after: 60s is not shorter than the timeout of 30s: active sessions would end"),
+        (r#"{"idle": 5}"#, "unknown field `idle`, expected one of `timeout`, `lifetime`, `touch_after`"),
+    ];
+    for (text, expected) in cases {
+        let error = serde_json::from_str::<Policy>(text).unwrap_err().to_string();
+        // serde_json may add where it was.
+        assert_eq!(error.split(" at line ").next(), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn from_code_the_same_values_are_refused() {
+    let cases = [
+        (Policy::new().timeout(Duration::ZERO), "timeout: 0 would end every session at once"),
+        (Policy::new().lifetime(Duration::ZERO), "lifetime: 0 would end every session at once; None means no limit"),
+        (
+            Policy::new().timeout(MINUTE),
+            "touch_after: 60s is not shorter than the timeout of 60s: active sessions would end",
+        ),
+    ];
+    for (policy, expected) in cases {
+        let error = Sessions::with_policy(LembroStore::new().unwrap(), policy).unwrap_err();
+        assert!(error.is_option());
+        assert_eq!(error.to_string(), expected);
+    }
+}
