@@ -87,7 +87,7 @@
 //!
 //! - **default**: nothing but the store, sessions, events and errors.
 //! - **`http`**: the cookie layer, for any server that can hand over header text.
-//! - **`tiny_http`**: its adapter for tiny_http.
+//! - **`tiny_http`**: its adapter for `tiny_http`.
 //! - **`testing`**: the contract suite for stores of your own, and `LembroStore::validate`. For `[dev-dependencies]`.
 //! - **`full`**: all of these.
 //!
@@ -112,6 +112,9 @@
 //! failure is a value of another type than the one asked for.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// No panic may be reachable from a request, and a library does not print. Tests and examples may do both.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo, clippy::dbg_macro))]
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod clock;
 mod error;
