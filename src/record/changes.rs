@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::body::{self, Head, Merge, Writer};
+use super::body::{self, Merge, Writer};
 use super::{Block, Record, StoreState};
 use crate::error::{Error, Result};
 
@@ -193,13 +193,15 @@ impl Changes {
         // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
         let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
         let old = kept.as_ref().unwrap_or(stored).body();
-        let head = old.head();
+        let mut head = old.head();
+        if let Some(timeout) = self.timeout {
+            head = head.with_timeout(timeout);
+        }
+        if let Some(owner) = &self.owner {
+            head = head.with_owner(owner.as_deref());
+        }
         let mut writer = Writer::with_capacity(stored.as_bytes().len() + self.growth());
-        writer.head(&Head {
-            created_at: head.created_at,
-            timeout: self.timeout.unwrap_or(head.timeout),
-            owner: self.owner.as_ref().map_or(head.owner, Option::as_deref),
-        });
+        writer.head(&head);
         let mut merge = Merge::new(old, &mut writer);
         for change in &self.keys {
             merge.put(&change.component, &change.key, change.value.as_deref());

@@ -60,7 +60,7 @@ impl Record {
 
     /// A record without entries that was created at `now`.
     pub(crate) fn created(now: SystemTime) -> Self {
-        Self::with_head(&Head { created_at: Some(now), ..Head::default() })
+        Self::with_head(&Head::default().with_created_at(Some(now)))
     }
 
     fn with_head(head: &Head<'_>) -> Self {
@@ -132,12 +132,12 @@ impl Record {
 
     /// When the session was created, to the millisecond; `None` for a record that no store has had yet.
     pub fn created_at(&self) -> Option<SystemTime> {
-        self.body().head().created_at
+        self.body().head().created_at()
     }
 
     /// The idle timeout this session has of its own, in place of the policy's.
     pub fn timeout(&self) -> Option<Duration> {
-        self.body().head().timeout
+        self.body().head().timeout()
     }
 
     /// Whose session it is, if somebody is logged in.
@@ -200,11 +200,11 @@ impl Record {
     fn admit_as(self, version: Version, now: SystemTime) -> Result<Self> {
         let body = self.body();
         body::check_limits(body)?;
-        if body.head().created_at.is_some() {
+        if body.head().created_at().is_some() {
             return Ok(self.stamped(|state| state.version = version));
         }
         let mut writer = Writer::with_capacity(self.as_bytes().len() + 8);
-        writer.head(&Head { created_at: Some(now), ..body.head() });
+        writer.head(&body.head().with_created_at(Some(now)));
         writer.copy(body.entry_bytes());
         Ok(Self { block: Block::new(StoreState::versioned(version), writer.finish(body.count())) })
     }
