@@ -1,4 +1,5 @@
 //! Regenerate, save and log out at once, a thousand times: nothing acknowledged is lost, nothing ended comes back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 
