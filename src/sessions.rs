@@ -192,3 +192,60 @@ impl fmt::Debug for Sessions {
         f.debug_struct("Sessions").field("policy", self.policy()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{LembroOptions, LembroStore};
+    use crate::session::Saved;
+
+    // Only the cookie layer, a feature, opens sessions unseen: so what they promise is shown here.
+    fn opened(ids: &[SessionId]) -> (LembroStore, Session, Sessions) {
+        let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
+        let sessions = Sessions::new(store.clone());
+        let mut candidates = Candidates::default();
+        for (place, id) in candidates.iter_mut().zip(ids) {
+            *place = Some(*id);
+        }
+        (store, sessions.open(candidates), sessions)
+    }
+
+    fn reads(store: &LembroStore) -> u64 {
+        let stats = store.stats();
+        stats.hits + stats.misses
+    }
+
+    #[test]
+    fn a_session_nobody_looks_at_never_reads_the_store() {
+        let (store, mut session, _) = opened(&[SessionId::derive("stale")]);
+        assert!(!session.changed() && format!("{session:?}").contains("unloaded"));
+        assert_eq!(session.save().unwrap(), Saved::Unchanged);
+        drop(session);
+        assert_eq!(reads(&store), 0);
+    }
+
+    #[test]
+    fn a_stale_id_and_a_blind_insert_are_a_new_session_with_its_data_kept_under_a_new_id() {
+        let stale = SessionId::derive("stale");
+        let (store, mut session, sessions) = opened(&[stale]);
+        session.insert("cart", &["tea"]).unwrap();
+        assert!(session.is_new().unwrap() && !session.is_gone().unwrap());
+        assert_eq!(session.save().unwrap(), Saved::Written);
+        assert_ne!(session.id().unwrap().handle(), stale.handle());
+        assert!(sessions.load(&stale).unwrap().is_none());
+        let again = sessions.load(&session.id().unwrap()).unwrap().unwrap();
+        assert_eq!(again.get::<Vec<&str>>("cart").unwrap().unwrap(), ["tea"]);
+        assert_eq!(store.len().unwrap(), 1);
+    }
+
+    #[test]
+    fn of_several_ids_the_first_that_leads_somewhere_counts() {
+        let ids = ["stale", "first", "second"].map(SessionId::derive);
+        let (store, session, sessions) = opened(&ids);
+        for id in &ids[1..] {
+            sessions.create_session(id, Record::new()).unwrap();
+        }
+        assert_eq!(session.id().unwrap(), ids[1]);
+        assert_eq!(reads(&store), 2);
+    }
+}

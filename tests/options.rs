@@ -1,4 +1,5 @@
 //! The options of `LembroStore`: what is understood, and what is said about the rest.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! What was wrong with express-lembro 1.1.0 and its peers in memory (L1 to L15, E1 to E7), and is right here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 

@@ -1,5 +1,6 @@
 //! What was wrong with the sessions of simpleS (S1 to S14), express-ts-session (T1 to T12) and RAIN (R1 to R9), and is
 //! right here. What concerns cookies and responses is tested with the HTTP layer.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 

@@ -1,4 +1,5 @@
 //! A component of a session has its own keys, and lives and ends with the session.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 

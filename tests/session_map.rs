@@ -1,4 +1,5 @@
 //! A session is a map: typed values, sorted keys, and whatever changed noticed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 

@@ -80,7 +80,7 @@ impl Session {
     /// request, and by hand wherever it is needed earlier.
     ///
     /// Nothing changed: nothing is written. A new session that holds nothing is not stored. A session that ended
-    /// elsewhere says [`Saved::Gone`] and stays ended.
+    /// elsewhere says [`Saved::Gone`] and stays ended; what was unsaved is discarded with it.
     ///
     /// # Errors
     ///

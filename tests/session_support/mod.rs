@@ -1,5 +1,6 @@
 //! What the tests of sessions share: a store under a manual clock, and a store that counts, fails and overtakes.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
@@ -12,33 +13,33 @@ use lembro::{
     Session, SessionId, Sessions, Store, Stored,
 };
 
-pub const SECOND: Duration = Duration::from_secs(1);
-pub const MINUTE: Duration = Duration::from_secs(60);
-pub const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A store that holds four mebibytes, has no thread, and stands still in time.
-pub fn manual_store() -> (LembroStore, ManualClock) {
+pub(crate) fn manual_store() -> (LembroStore, ManualClock) {
     let time = Clock::manual();
     let options = LembroOptions::new().interval(0).max_size("4M").clock(&time);
     (LembroStore::with_options(options).unwrap(), time)
 }
 
 /// Sessions in such a store.
-pub fn manual_sessions() -> (Sessions, LembroStore, ManualClock) {
+pub(crate) fn manual_sessions() -> (Sessions, LembroStore, ManualClock) {
     let (store, time) = manual_store();
     (Sessions::new(store.clone()), store, time)
 }
 
 /// Every counter, queue and index of the store adds up.
 #[track_caller]
-pub fn validate(store: &LembroStore) {
+pub(crate) fn validate(store: &LembroStore) {
     #[cfg(feature = "testing")]
     store.validate().unwrap();
     let _ = store;
 }
 
 /// A stored session with `user` in it.
-pub fn stored_session(sessions: &Sessions) -> Session {
+pub(crate) fn stored_session(sessions: &Sessions) -> Session {
     let mut session = sessions.generate().unwrap();
     session.insert("user", "ada").unwrap();
     assert_eq!(session.save().unwrap(), lembro::Saved::Written);
@@ -47,13 +48,13 @@ pub fn stored_session(sessions: &Sessions) -> Session {
 
 /// A second handle on the same session.
 #[track_caller]
-pub fn load_again(sessions: &Sessions, session: &Session) -> Session {
+pub(crate) fn load_again(sessions: &Sessions, session: &Session) -> Session {
     sessions.load(&session.id().unwrap()).unwrap().expect("the session is stored")
 }
 
 /// Ends the test if `work` does not end: a deadlock must be a failure, not a build that hangs.
 #[track_caller]
-pub fn ends_soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn ends_soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, waiting) = mpsc::channel();
     let thread = thread::spawn(move || drop(done.send(work())));
     match waiting.recv_timeout(Duration::from_secs(60)) {
@@ -70,18 +71,18 @@ type Hook = Box<dyn FnOnce() + Send>;
 
 /// How often a [`Probe`] was asked for what.
 #[derive(Debug, Default)]
-pub struct Calls {
-    pub get: AtomicUsize,
-    pub create: AtomicUsize,
-    pub save: AtomicUsize,
-    pub touch: AtomicUsize,
-    pub rotate: AtomicUsize,
-    pub destroy: AtomicUsize,
+pub(crate) struct Calls {
+    pub(crate) get: AtomicUsize,
+    pub(crate) create: AtomicUsize,
+    pub(crate) save: AtomicUsize,
+    pub(crate) touch: AtomicUsize,
+    pub(crate) rotate: AtomicUsize,
+    pub(crate) destroy: AtomicUsize,
 }
 
 impl Calls {
     /// All of them, and from zero again.
-    pub fn take(&self) -> [(&'static str, usize); 6] {
+    pub(crate) fn take(&self) -> [(&'static str, usize); 6] {
         [
             ("get", &self.get),
             ("create", &self.create),
@@ -94,32 +95,32 @@ impl Calls {
     }
 
     /// Only those that happened.
-    pub fn happened(&self) -> Vec<(&'static str, usize)> {
+    pub(crate) fn happened(&self) -> Vec<(&'static str, usize)> {
         self.take().into_iter().filter(|(_, count)| *count > 0).collect()
     }
 }
 
 /// A store around another that counts calls, fails on demand, and lets something happen just before a save.
 #[derive(Clone)]
-pub struct Probe {
+pub(crate) struct Probe {
     inner: LembroStore,
-    pub calls: Arc<Calls>,
+    pub(crate) calls: Arc<Calls>,
     broken: Arc<AtomicBool>,
     before_save: Arc<Mutex<Option<Hook>>>,
 }
 
 impl Probe {
-    pub fn new(inner: LembroStore) -> Self {
+    pub(crate) fn new(inner: LembroStore) -> Self {
         Self { inner, calls: Arc::default(), broken: Arc::default(), before_save: Arc::default() }
     }
 
     /// Fails every call until told otherwise.
-    pub fn break_down(&self, broken: bool) {
+    pub(crate) fn break_down(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
     }
 
     /// Runs `hook` once, right before the next save reaches the store.
-    pub fn before_next_save(&self, hook: impl FnOnce() + Send + 'static) {
+    pub(crate) fn before_next_save(&self, hook: impl FnOnce() + Send + 'static) {
         *self.before_save.lock().unwrap() = Some(Box::new(hook));
     }
 
@@ -182,7 +183,7 @@ impl Store for Probe {
 }
 
 /// Sessions over a [`Probe`].
-pub fn probed_sessions() -> (Sessions, Probe, ManualClock) {
+pub(crate) fn probed_sessions() -> (Sessions, Probe, ManualClock) {
     let (store, time) = manual_store();
     let probe = Probe::new(store);
     (Sessions::new(probe.clone()), probe, time)
