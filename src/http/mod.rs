@@ -31,7 +31,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! tiny_http itself drops a connection whose headers are not ASCII; such a request never gets here.
+//! `tiny_http` itself drops a connection whose headers are not ASCII; such a request never gets here.
 //!
 //! # With another server
 //!

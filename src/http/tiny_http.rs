@@ -1,4 +1,4 @@
-//! The adapter for tiny_http: what of a request the layer reads, and how its headers get into a response.
+//! The adapter for `tiny_http`: what of a request the layer reads, and how its headers get into a response.
 
 use std::io::Read;
 
