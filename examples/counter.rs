@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example counter --features tiny_http`, or with a port of your own after `--`.
 
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "an example may")]
+
 use std::io::{Cursor, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;

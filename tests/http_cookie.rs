@@ -1,6 +1,7 @@
 //! The cookie, read and written: our id is found in any header, nothing a client sends does harm, and options that
 //! browsers would not honour are refused.
 #![cfg(feature = "http")]
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use allocation_counter::measure;
 use cookie::time::Duration as Span;
@@ -49,6 +50,14 @@ fn our_cookie_is_found_alone_and_among_others() {
         format!("ID=x; Id=x; idx=1; xid=2; id={id}"),
     ] {
         assert_found(&layer, &[header.as_str()]);
+    }
+}
+
+#[test]
+fn a_cookie_of_another_name_is_not_ours() {
+    let (layer, id) = layer();
+    for name in ["ID", "Id", "i", "idx", "xid", "\"id\"", "%69d", "__Host-id", ""] {
+        assert_eq!(user(&layer, &[format!("{name}={id}").as_str()]), None, "{name}");
     }
 }
 
@@ -260,7 +269,7 @@ fn written(layer: &SessionLayer, handler: impl FnOnce(&mut lembro::Session), coo
     handler(&mut session);
     let finished = layer.finish(session, head).unwrap();
     let mut headers = finished.headers().map(|(_, value)| value.to_owned());
-    headers.next().expect("a cookie")
+    headers.next().unwrap()
 }
 
 #[test]

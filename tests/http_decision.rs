@@ -1,5 +1,6 @@
 //! The end of a request, by the rules: what is stored, what the client is told, and what costs nothing.
 #![cfg(feature = "http")]
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use std::time::Duration;
 

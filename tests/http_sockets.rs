@@ -1,5 +1,6 @@
-//! Over real sockets: a tiny_http server, a client that keeps cookies, and one that sends what no browser would.
+//! Over real sockets: a `tiny_http` server, a client that keeps cookies, and one that sends what no browser would.
 #![cfg(feature = "tiny_http")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod common;
 
@@ -126,10 +127,11 @@ fn parallel_requests_of_one_client_that_set_different_keys_all_survive() {
     });
     let browser = Browser::new();
     browser.get(&site, "/start");
+    let connections: Vec<_> = (0..4 * AT_ONCE).map(|_| browser.connection(&site, "/count")).collect();
     thread::scope(|scope| {
-        for request in 0..4 * AT_ONCE {
-            let (browser, site) = (browser.clone(), &site);
-            scope.spawn(move || browser.get(site, &format!("/key-{request}")).assert_silent());
+        for (key, connection) in connections.iter().enumerate() {
+            let site = &site;
+            scope.spawn(move || connection.get(site, &format!("/key-{key}")).assert_silent());
         }
     });
     assert_eq!(browser.get(&site, "/count").body, "33");

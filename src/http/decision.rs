@@ -56,7 +56,7 @@ pub(super) enum CookieStep {
     Remove,
 }
 
-pub(super) fn decide(facts: &Facts) -> Plan {
+pub(super) fn decide(facts: Facts) -> Plan {
     let store = match facts.standing {
         Standing::New | Standing::Live if facts.changed => StoreStep::Save,
         Standing::Live if facts.touch_due => StoreStep::Touch,
@@ -92,7 +92,7 @@ mod tests {
     }
 
     impl Row {
-        fn covers(&self, facts: &Facts) -> bool {
+        fn covers(&self, facts: Facts) -> bool {
             let fits = |asked: Option<bool>, fact: bool| asked.is_none_or(|asked| asked == fact);
             self.standing == facts.standing
                 && fits(self.changed, facts.changed)
@@ -179,9 +179,9 @@ mod tests {
         let table = table();
         let mut combinations = 0;
         for facts in all_facts() {
-            let rows: Vec<_> = table.iter().filter(|row| row.covers(&facts)).collect();
+            let rows: Vec<_> = table.iter().filter(|row| row.covers(facts)).collect();
             assert_eq!(rows.len(), 1, "the table must have one row, and no more, for {facts:?}");
-            assert_eq!(decide(&facts), rows[0].plan, "{facts:?}");
+            assert_eq!(decide(facts), rows[0].plan, "{facts:?}");
             combinations += 1;
         }
         assert_eq!(combinations, 320);

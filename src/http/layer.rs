@@ -130,7 +130,7 @@ impl SessionLayer {
         if session.standing() == Standing::Unloaded {
             return Ok(Finished::new(Saved::Unchanged));
         }
-        let plan = decide(&self.facts(&session, &request.into())?);
+        let plan = decide(self.facts(&session, &request.into())?);
         let saved = match plan.store {
             StoreStep::Save => session.save()?,
             StoreStep::Touch => session.touch()?,

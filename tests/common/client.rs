@@ -46,14 +46,28 @@ impl Answer {
     }
 }
 
-/// Keeps cookies. A clone shares them.
-#[derive(Clone)]
+/// Keeps its cookies and its connection.
 pub(crate) struct Browser(Agent);
 
 impl Browser {
     pub(crate) fn new() -> Self {
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
         Self(config.build().into())
+    }
+
+    /// One more connection of this browser: its own socket, open already, and the same cookies.
+    ///
+    /// Made one after the other, because `tiny_http` can leave one of several connections that arrive at the same moment
+    /// waiting until another is closed. A test in which requests wait for each other would wait for ever.
+    pub(crate) fn connection(&self, site: &Site, path: &str) -> Self {
+        let another = Self::new();
+        another.get(site, path);
+        let uri = site.url("/").parse().unwrap();
+        for cookie in self.0.cookie_jar_lock().iter() {
+            let cookie = ureq::Cookie::parse(format!("{}={}", cookie.name(), cookie.value()), &uri).unwrap();
+            another.0.cookie_jar_lock().insert(cookie, &uri).unwrap();
+        }
+        another
     }
 
     #[track_caller]

@@ -1,4 +1,4 @@
-//! A real tiny_http server on a port of its own, with a pool of threads, for the tests that go over sockets.
+//! A real `tiny_http` server on a port of its own, with a pool of threads, for the tests that go over sockets.
 
 mod client;
 
