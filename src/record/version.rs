@@ -34,6 +34,9 @@ impl Version {
     }
 
     /// The version as a number, for a store that keeps records elsewhere.
+    ///
+    /// The upper 32 bits are the incarnation, the lower 32 count the saves and start over after the last, so that a
+    /// script within a database can compare and advance it.
     pub fn to_u64(self) -> u64 {
         u64::from(self.incarnation) << 32 | u64::from(self.saves)
     }
