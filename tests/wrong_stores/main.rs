@@ -1,5 +1,6 @@
 //! Promise: a store that breaks the contract of `Store` is caught, by the rule it breaks, and no rule is there for nothing.
 
+#![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod finding;
