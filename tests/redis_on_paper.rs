@@ -316,16 +316,12 @@ impl Server {
         let process = command.arg("--unixsocket").arg(folder.join("socket")).stdout(Stdio::null()).spawn().unwrap();
         let server = Self { process, folder };
         for _ in 0..200 {
-            if UnixStream::connect(server.socket()).is_ok() {
+            if UnixStream::connect(server.folder.join("socket")).is_ok() {
                 return server;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("redis-server does not answer");
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.join("socket")
     }
 }
 
@@ -342,7 +338,7 @@ impl Drop for Server {
 fn the_scripts_of_a_redis_store_keep_the_contract() {
     let server = Server::start();
     let report = testing::check(Duration::from_millis(100), || {
-        let store = PaperStore { socket: server.socket(), idle: Mutex::default() };
+        let store = PaperStore { socket: server.folder.join("socket"), idle: Mutex::default() };
         store.call(&[b"FLUSHALL".to_vec()]).unwrap();
         store
     });
