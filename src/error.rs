@@ -93,6 +93,18 @@ impl Error {
         Kind::Conflict(format!("session {handle}: the id is taken already")).into()
     }
 
+    /// Says that something is larger than it may be: what a store returns that checks a limit by itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::Error;
+    /// assert!(Error::limit("1025 keys in one session, at most 1024 are allowed").is_limit());
+    /// ```
+    pub fn limit(problem: impl Into<String>) -> Self {
+        Kind::Limit(problem.into()).into()
+    }
+
     /// An option, or a combination of options, has an impossible value.
     pub fn is_option(&self) -> bool {
         matches!(*self.kind, Kind::Option { .. })
@@ -148,10 +160,6 @@ impl Error {
 
     pub(crate) fn contention(handle: impl fmt::Display, attempts: u32) -> Self {
         Kind::Conflict(format!("session {handle}: changed by others {attempts} times in a row, gave up")).into()
-    }
-
-    pub(crate) fn limit(problem: impl Into<String>) -> Self {
-        Kind::Limit(problem.into()).into()
     }
 
     pub(crate) fn write_value(key: &str, source: serde_json::Error) -> Self {

@@ -32,6 +32,10 @@ use crate::record::{Changes, Expected, Record};
 /// [`Record::admit`] for `create`, [`Record::admit_anew`] for `set`, [`Expected::fits`] and [`Changes::apply`] for
 /// `save`, [`SessionId::check_renews`] for `rotate`. Then run the contract suite of [`lembro::testing`](crate::testing)
 /// against it: one line.
+///
+/// A store outside this process keeps a record's parts or its bytes, its version beside them
+/// ([`Record::with_version`]), and a digest in place of the secret ([`SessionId::digest`]).
+/// `tests/redis_on_paper.rs` is one: a hash per session and a script per method.
 pub trait Store: Send + Sync + 'static {
     /// The session and the time it has left; `None` if it is not there. Does not prolong it.
     ///

@@ -1,5 +1,6 @@
 //! Promise: every store here keeps the whole contract of `Store`.
 
+#![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::sync::Arc;

@@ -89,7 +89,8 @@ impl Record {
         Ok(Self { block: Block::new(StoreState::default(), bytes) })
     }
 
-    /// The record as bytes, for a store that writes them somewhere. The version is not part of them.
+    /// The record as bytes, for a store that writes them somewhere. The version is not part of them: it is kept
+    /// beside them, and [`with_version`](Self::with_version) puts it back.
     pub fn as_bytes(&self) -> &[u8] {
         self.block.body()
     }
@@ -207,6 +208,31 @@ impl Record {
         writer.head(&body.head().with_created_at(Some(now)));
         writer.copy(body.entry_bytes());
         Ok(Self { block: Block::new(StoreState::versioned(version), writer.finish(body.count())) })
+    }
+
+    /// The record under the version that a store kept for it beside its bytes or its keys.
+    ///
+    /// # Examples
+    ///
+    /// A store that keeps each part in a field of its own puts a record together from them:
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use lembro::{Changes, Record, Version};
+    ///
+    /// let mut parts = Changes::new();
+    /// parts.insert("", "user", "ada")?;
+    /// parts.set_owner(Some("ada"))?;
+    /// let (version, created_at) = (Version::from_u64(0x1234_5678_0000_0002), UNIX_EPOCH + Duration::from_secs(1));
+    ///
+    /// let record = parts.apply(&Record::new())?.with_version(version).admit(created_at)?;
+    /// assert_eq!(record.version(), version);
+    /// assert_eq!(record.created_at(), Some(created_at));
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_version(self, version: Version) -> Self {
+        self.stamped(|state| state.version = version)
     }
 
     pub(crate) fn raw(&self, component: &str, key: &str) -> Option<&[u8]> {

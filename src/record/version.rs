@@ -22,18 +22,21 @@ impl Version {
         Ok(Self { incarnation, saves: 0 })
     }
 
-    /// Whether this is the version of a record that no store has had yet.
+    /// Whether this is the version of a record that no store has had yet. The counter does not matter: a record may be
+    /// changed before that, and sessions that begin with changes must not all be one incarnation.
     pub(crate) fn is_unset(self) -> bool {
         self.incarnation == 0
     }
 
-    /// The version after one more save. A record that no store has had yet still has none after a change: if it had,
-    /// all sessions that begin with changes would be one incarnation.
+    /// The version after one more save.
     pub(crate) fn next(self) -> Self {
-        if self.is_unset() { self } else { Self { saves: self.saves.wrapping_add(1), ..self } }
+        Self { saves: self.saves.wrapping_add(1), ..self }
     }
 
     /// The version as a number, for a store that keeps records elsewhere.
+    ///
+    /// The upper 32 bits are the incarnation, the lower 32 count the saves and start over after the last, so that a
+    /// script within a database can compare and advance it.
     pub fn to_u64(self) -> u64 {
         u64::from(self.incarnation) << 32 | u64::from(self.saves)
     }

@@ -273,10 +273,11 @@ fn a_record_given_to_two_ids_makes_two_sessions(p: &Probe<'_>) -> Checked {
         done("create", p.store.create(id, shared.clone(), p.long()))?;
     }
     let seen = p.found("the second id", &two)?;
-    done("save to the first", p.store.save(&one, &put("user", "bob")?, p.long(), to(&shared)))?;
     done("touch of the first", p.store.touch(&one, p.long() * 2))?;
-    p.unchanged("the second session", &two, &seen)?;
+    p.unchanged("the second session, after the first was touched", &two, &seen)?;
+    done("save to the first", p.store.save(&one, &put("user", "bob")?, p.long(), to(&shared)))?;
+    p.unchanged("the second session, after the first was saved", &two, &seen)?;
     done("destroy of the first", p.store.destroy(&one))?;
-    p.unchanged("the second session", &two, &seen)?;
+    p.unchanged("the second session, after the first was destroyed", &two, &seen)?;
     holds("the record that was given", &shared, json!({"user": "ada"}))
 }

@@ -79,6 +79,8 @@ fn saves_exactly_at_once_add_up(p: &Probe<'_>) -> Checked {
                 let seen = p.found("the id", &id)?.record;
                 let n: usize = seen.get("n")?.unwrap_or_default();
                 let exactly = Expected::Exactly(seen.version());
+                // Somebody else's turn: the more often the version changes here, the more this shows.
+                thread::yield_now();
                 match p.store.save(&id, &put("n", &(n + 1))?, p.long(), exactly)? {
                     Outcome::Done => break,
                     Outcome::Conflict => thread::yield_now(),

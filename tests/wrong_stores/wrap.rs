@@ -1,0 +1,148 @@
+//! A right store whose every method can be made wrong.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lembro::{
+    Changes, Clock, Expected, Handle, LembroStore, Listing, Outcome, Record, Result, SessionId, Store, Stored,
+};
+
+type Right = LembroStore;
+type Get = dyn Fn(&Right, &SessionId) -> Result<Option<Stored>> + Send + Sync;
+type Create = dyn Fn(&Right, &SessionId, Record, Duration) -> Result<Outcome> + Send + Sync;
+type Set = dyn Fn(&Right, &SessionId, Record, Duration) -> Result<()> + Send + Sync;
+type Save = dyn Fn(&Right, &SessionId, &Changes, Duration, Expected) -> Result<Outcome> + Send + Sync;
+type Touch = dyn Fn(&Right, &SessionId, Duration) -> Result<Outcome> + Send + Sync;
+type Rotate = dyn Fn(&Right, &SessionId, &SessionId, Duration) -> Result<Outcome> + Send + Sync;
+type Destroy = dyn Fn(&Right, &SessionId) -> Result<Outcome> + Send + Sync;
+type All = dyn for<'a> Fn(&'a Right) -> Result<Listing<'a>> + Send + Sync;
+type Len = dyn Fn(&Right) -> Result<usize> + Send + Sync;
+type Clear = dyn Fn(&Right) -> Result<()> + Send + Sync;
+
+/// Every method does what the right store does, until a test puts something else in its place.
+pub(crate) struct Wrap {
+    right: Right,
+    pub(crate) get: Box<Get>,
+    pub(crate) create: Box<Create>,
+    pub(crate) set: Box<Set>,
+    pub(crate) save: Box<Save>,
+    pub(crate) touch: Box<Touch>,
+    pub(crate) rotate: Box<Rotate>,
+    pub(crate) destroy: Box<Destroy>,
+    pub(crate) all: Box<All>,
+    pub(crate) len: Box<Len>,
+    pub(crate) clear: Box<Clear>,
+    pub(crate) clock: Clock,
+}
+
+impl Wrap {
+    pub(crate) fn around(right: Right) -> Self {
+        Self {
+            clock: right.clock(),
+            right,
+            get: Box::new(Store::get),
+            create: Box::new(Store::create),
+            set: Box::new(Store::set),
+            save: Box::new(Store::save),
+            touch: Box::new(Store::touch),
+            rotate: Box::new(Store::rotate),
+            destroy: Box::new(Store::destroy),
+            all: Box::new(Store::all),
+            len: Box::new(Store::len),
+            clear: Box::new(Store::clear),
+        }
+    }
+}
+
+impl Store for Wrap {
+    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
+        (self.get)(&self.right, id)
+    }
+    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
+        (self.create)(&self.right, id, record, ttl)
+    }
+    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
+        (self.set)(&self.right, id, record, ttl)
+    }
+    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
+        (self.save)(&self.right, id, changes, ttl, expected)
+    }
+    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
+        (self.touch)(&self.right, id, ttl)
+    }
+    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
+        (self.rotate)(&self.right, id, new, grace)
+    }
+    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
+        (self.destroy)(&self.right, id)
+    }
+    fn all(&self) -> Result<Listing<'_>> {
+        (self.all)(&self.right)
+    }
+    fn len(&self) -> Result<usize> {
+        (self.len)(&self.right)
+    }
+    fn clear(&self) -> Result<()> {
+        (self.clear)(&self.right)
+    }
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+}
+
+/// What a wrong store remembers beside the right one.
+pub(crate) type Memory<T> = Arc<Mutex<HashMap<Handle, T>>>;
+
+/// The id that opens the session with this handle now.
+pub(crate) fn current(right: &Right, handle: Handle) -> Option<SessionId> {
+    right.all().unwrap().map(|listed| listed.unwrap().id.unwrap()).find(|id| id.handle() == handle)
+}
+
+/// Puts a record in the place of a session, in two steps and with the record's own version.
+pub(crate) fn replace(right: &Right, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
+    let _ = right.destroy(id)?;
+    right.create(id, record, ttl)
+}
+
+/// Has every `get` give out another record than the stored one.
+pub(crate) fn distort(store: &mut Wrap, distort: fn(&Record) -> Record) {
+    store.get =
+        Box::new(move |right, id| Ok(right.get(id)?.map(|stored| Stored::new(distort(&stored.record), stored.ttl))));
+}
+
+/// The same changes without the keys that `keep` does not want, cleared and all else as before.
+pub(crate) fn only(changes: &Changes, keep: impl Fn(&str, bool) -> bool) -> Changes {
+    let mut rest = Changes::new();
+    if let Some(timeout) = changes.timeout() {
+        rest.set_timeout(timeout);
+    }
+    if let Some(owner) = changes.owner() {
+        rest.set_owner(owner).unwrap();
+    }
+    if changes.clears_everything() {
+        rest.clear();
+    }
+    changes.cleared_components().for_each(|component| rest.clear_component(component));
+    copy_keys(changes, &mut rest, keep);
+    rest
+}
+
+/// The changed keys alone: nothing cleared, no timeout, no owner.
+pub(crate) fn headless(changes: &Changes) -> Changes {
+    let mut rest = Changes::new();
+    copy_keys(changes, &mut rest, |_, _| true);
+    rest
+}
+
+pub(crate) fn copy_keys(from: &Changes, to: &mut Changes, keep: impl Fn(&str, bool) -> bool) {
+    for change in from.keys().filter(|change| keep(change.key, change.value.is_none())) {
+        match change.value {
+            Some(json) => {
+                let value: serde_json::Value = serde_json::from_slice(json).unwrap();
+                to.insert(change.component, change.key, &value).unwrap();
+            }
+            None => to.remove(change.component, change.key).unwrap(),
+        }
+    }
+}
