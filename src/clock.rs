@@ -6,6 +6,7 @@
 //! `Instant::now`. It does not run while the machine sleeps.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
@@ -133,19 +134,22 @@ impl From<&ManualClock> for Clock {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// Time since somebody first asked.
 fn monotonic() -> Duration {
-    use coarsetime::Instant;
-    // Not `now`: that would also write to a place that all threads share.
-    let since_boot = Instant::now_without_cache_update().duration_since(Instant::default());
-    Duration::from_nanos(since_boot.as_nanos())
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn monotonic() -> Duration {
-    use std::sync::OnceLock;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     use std::time::Instant;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    use coarsetime::Instant;
+
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        // Not `now`: that would also write to a place that all threads share.
+        let origin = *ORIGIN.get_or_init(Instant::now_without_cache_update);
+        Duration::from_nanos(Instant::now_without_cache_update().duration_since(origin).as_nanos())
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     ORIGIN.get_or_init(Instant::now).elapsed()
 }
 
