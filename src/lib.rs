@@ -79,9 +79,29 @@
 //!
 //! # Invariants
 //!
-//! Each is a sentence that holds at all times, and the tests that break if it does not.
+//! Twelve sentences that hold at all times. Each has a test named after it in `tests/invariants.rs`, and the longer
+//! ones that are named here.
 //!
-//!
+//! 1. An id sent by a client is never adopted: unknown, expired, malformed means a new id if one is needed.
+//!    (`http_sockets`)
+//! 2. Malformed, oversized, repeated cookies mean "no session": no error, no panic, no log line with the value.
+//!    (`http_cookie`)
+//! 3. A destroyed session never comes back: save and touch say Gone and store nothing; that response sets no cookie.
+//!    (`session_races`, `http_sockets`)
+//! 4. Parallel saves of different keys all survive. The same key: the last save wins, `modify` never loses one.
+//!    (`session_modify`, `contract`)
+//! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard locks at once.
+//!    (`session_panics`)
+//! 6. `bytes()` equals the sum over the sessions at every unlock, and never exceeds `max_size` but for the time of one
+//!    insert. (`memory_model`, `memory_eviction`, `memory_accounting`)
+//! 7. An expired session is invisible from the instant it expires, with or without the reaper. (`memory_expiry`)
+//! 8. A request that changed nothing writes nothing but one touch per `touch_after`, under a read lock. (`http_decision`)
+//! 9. A new, empty session is neither stored nor announced to the client. (`http_decision`)
+//! 10. The secret part of an id appears in no Debug, error, event, log or dump; only in the cookie. (`secrets`)
+//! 11. `regenerate` is one atomic step: never without a session, the old id dead when it returns, no acknowledged save
+//!     lost. (`session_races`)
+//! 12. A panic in a handler, a subscriber that is gone, a failure in the reaper: the server keeps serving. (`http_sockets`,
+//!     `events`)
 //!
 //! # Features
 //!
@@ -105,6 +125,11 @@
 //!
 //! Because it is every visitor's first request after a restart. The session is new, under an id of ours, and keeps what the
 //! handler puts in. *Gone* is said only of a session that ended while we held it.
+//!
+//! ## Why does logging out with an id from before a `regenerate` do nothing?
+//!
+//! Because that id is dead, for this too: whoever planted or stole it must not be able to end the session it was
+//! exchanged for. Log out in the session that the client has now.
 //!
 //! ## Why can reading a key fail?
 //!

@@ -258,8 +258,6 @@ fn record(size: usize, owned: bool) -> Record {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn with_room_for_everything_the_store_is_the_map(steps in prop::collection::vec(step(), 1..80)) {
         let mut both = Both::new(LembroOptions::new().max_size("16M").shards(4), true);

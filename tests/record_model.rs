@@ -69,8 +69,6 @@ fn content(record: &Record) -> Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
     #[test]
     fn a_record_after_any_history_of_changes_is_the_map_after_it(steps in prop::collection::vec(step(), 0..60)) {
         let (mut record, mut changes) = (Record::new(), Changes::new());
