@@ -62,7 +62,7 @@ fn invariant_2_malformed_oversized_repeated_cookies_mean_no_session() {
     let site = site();
     let (right, _) = site.visitor();
     let large = format!("id={}", "A".repeat(1_000_000));
-    let repeated = [right[..20].to_owned(); 50].join("; ");
+    let repeated = [&right[..20]; 50].join("; ");
     for header in ["id", "id=", "=;=;;", "id=%00%ff", &large, &repeated] {
         let session = site.layer.load(RequestHead::new([header]));
         assert!(session.is_new().unwrap());
