@@ -114,7 +114,7 @@ fn records_and_policies_are_pure() {
 fn a_shard_knows_no_lock() {
     for (path, text) in sources() {
         let name = path.file_name().unwrap().to_str().unwrap();
-        if module(&path) == "memory" && ["shard.rs", "queue.rs", "expiry.rs", "weight.rs"].contains(&name) {
+        if module(&path) == "memory" && ["shard.rs", "evict.rs", "queue.rs", "expiry.rs", "weight.rs"].contains(&name) {
             assert!(!code(&text).contains("Lock") && !code(&text).contains("Mutex"), "{name} names a lock");
         }
     }
@@ -142,7 +142,7 @@ fn every_file_opens_with_a_sentence_that_says_what_it_is() {
 fn files_and_functions_stay_short() {
     for (path, text) in sources() {
         let lines = text.lines().count();
-        assert!(lines <= 450, "{} has {lines} lines: is there a second noun in it?", path.display());
+        assert!(lines <= 380, "{} has {lines} lines: is there a second noun in it?", path.display());
         let mut start = None;
         for (number, line) in text.lines().enumerate() {
             if line.trim_start().starts_with("//") {

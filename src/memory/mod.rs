@@ -5,8 +5,10 @@
 //!   reaper    the thread that purges at an interval
 //!   options   what can be set, checked in one place
 //!   shards    finds the shard for a handle, takes its lock; reports and frees afterwards
+//!     purge     removes what is expired, in small steps
 //!     stats     counters and figures
 //!     shard     one table of records with its queue and index; knows no lock
+//!       evict     who has to go when there is no room
 //!       queue     eviction order and bytes, as lists through a slab
 //!       expiry    who can have expired, as one number per slot
 //!       weight    what a session counts for

@@ -2,6 +2,8 @@
 //!
 //! What leaves a shard is handed out alive, in a [`Freed`], so that it is dropped and reported after the lock is released.
 
+mod evict;
+
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
@@ -14,16 +16,6 @@ use super::weight::{RETIRED, weight};
 use crate::id::{Handle, Secret, SessionId};
 use crate::record::{Class, Record};
 use crate::sync::Ordering;
-
-/// The share of a shard's budget that new sessions are sure of, in parts of the whole: a tenth, as in S3-FIFO.
-const PROBATION_SHARE: usize = 10;
-
-/// How many sessions that somebody came back to are passed over in one eviction. It bounds how long an insert can take
-/// when everybody came back, to well under a millisecond; then one of them goes all the same.
-const MAX_SECOND_CHANCES: usize = 4096;
-
-/// How many due sessions an insert looks at in search of an expired one.
-const MAX_DUE: usize = 64;
 
 /// Sessions on their way out of memory, with the reason.
 pub(super) type Freed = Vec<(Record, Reason)>;
@@ -280,66 +272,6 @@ impl Shard {
         let hasher = &self.hasher;
         self.table.shrink_to(self.table.len() * 2, |record| hash_of(hasher, record.state().handle));
         self.retired.shrink_to_fit();
-    }
-
-    /// Evicts until the shard is within its budget: expired sessions first, then by the queues; never `keep`.
-    fn evict(&mut self, keep: u32, now: u64, freed: &mut Freed) {
-        if self.bytes() <= self.budget {
-            return;
-        }
-        self.evict_expired(now, freed);
-        let mut chances = MAX_SECOND_CHANCES;
-        while self.bytes() > self.budget {
-            let Some(slot) = self.victim(keep, &mut chances) else { return };
-            self.remove_slot(slot, Reason::Evicted, freed);
-        }
-    }
-
-    fn evict_expired(&mut self, now: u64, freed: &mut Freed) {
-        let mut expired = Vec::new();
-        while self.bytes() > self.budget && self.expiry.any_due(now) {
-            expired.clear();
-            let end = self.scan(0, usize::MAX, MAX_DUE, now, &mut expired);
-            for handle in &expired {
-                if self.bytes() > self.budget {
-                    self.remove_expired(*handle, now, freed);
-                }
-            }
-            if end.is_none() {
-                self.expiry.settle();
-            }
-            if expired.is_empty() {
-                return;
-            }
-        }
-    }
-
-    /// The next session to give up. Those that somebody came back to are passed over once and move on: from probation
-    /// to main, in main and among the owned to the newer end.
-    fn victim(&mut self, keep: u32, chances: &mut usize) -> Option<u32> {
-        loop {
-            let crowded = self.queue.bytes_of(Class::Probation) > self.budget / PROBATION_SHARE;
-            let order = if crowded { [Class::Probation, Class::Main] } else { [Class::Main, Class::Probation] };
-            let next = order
-                .into_iter()
-                .chain([Class::Owned])
-                .find_map(|class| Some((class, self.queue.oldest(class, Some(keep))?)));
-            let (class, slot) = next?;
-            let record = self.in_slot(slot)?;
-            if *chances == 0 || !record.state().visited.swap(false, Ordering::Relaxed) {
-                return Some(slot);
-            }
-            *chances -= 1;
-            let (to, bytes) = (if class == Class::Owned { Class::Owned } else { Class::Main }, weight(record));
-            record.state().set_class(to);
-            self.queue.move_to(slot, class, to, bytes);
-        }
-    }
-
-    fn remove_slot(&mut self, slot: u32, reason: Reason, freed: &mut Freed) {
-        if let Some(handle) = self.queue.handle(slot) {
-            self.remove(hash_of(&self.hasher, handle), handle, reason, freed);
-        }
     }
 
     fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {

@@ -3,6 +3,8 @@
 //! Never two locks at once, and nothing but pointer swaps under a write lock: records are built before it is
 //! taken and dropped after it is released.
 
+mod purge;
+
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
@@ -12,7 +14,7 @@ use super::options::Config;
 use super::shard::{Found, Freed, Reason, Shard, hash_of};
 use super::stats::{Counters, Purge, Stats, count};
 use super::weight::weight;
-use crate::clock::{Clock, stopwatch};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::{Handle, SessionId};
@@ -22,12 +24,6 @@ use crate::sync::{Mutex, Ordering, RwLock};
 
 /// How often a merge is tried outside the lock before it is done under it. Each defeat means that another save succeeded.
 const OPTIMISTIC_ATTEMPTS: usize = 8;
-
-/// How many slots a purge looks at, and how many sessions, before it lets go of a read lock; and how many it
-/// removes under one write lock. No reader ever waits for longer than one of these.
-const SCAN_SLOTS: usize = 4096;
-const SCAN_DUE: usize = 64;
-const REMOVE: usize = 64;
 
 pub(super) struct Shards {
     cells: Box<[CachePadded<Cell>]>,
@@ -224,33 +220,6 @@ impl Shards {
         self.events.publish(|| Event::Cleared { sessions });
     }
 
-    /// Removes every session that is expired. `stop` is asked between batches. How many there were.
-    pub(super) fn purge(&self, stop: impl Fn() -> bool) -> usize {
-        let elapsed = stopwatch();
-        let mut sessions = 0;
-        for cell in &self.cells {
-            let mut from = Some(0);
-            while let Some(start) = from.filter(|_| !stop()) {
-                let mut expired = Vec::new();
-                from = cell.shard.read().scan(start, SCAN_SLOTS, SCAN_DUE, self.now(), &mut expired);
-                for batch in expired.chunks(REMOVE) {
-                    sessions += self.remove_expired(cell, batch);
-                }
-            }
-            let now = self.now();
-            if cell.shard.read().wants_tidying(now) {
-                cell.shard.write().tidy(now);
-            }
-            if stop() {
-                break;
-            }
-        }
-        let took = elapsed();
-        *self.last_purge.lock() = Some(Purge { at: self.clock.wall(), took, sessions });
-        self.events.publish(|| Event::Purged { sessions, took });
-        sessions
-    }
-
     pub(super) fn stats(&self) -> Stats {
         let mut stats = Stats {
             max_size: self.max_size,
@@ -280,19 +249,6 @@ impl Shards {
             }
         }
         Ok(())
-    }
-
-    fn remove_expired(&self, cell: &Cell, handles: &[Handle]) -> usize {
-        let mut freed = Freed::new();
-        let now = self.now();
-        let mut shard = cell.shard.write();
-        for handle in handles {
-            shard.remove_expired(*handle, now, &mut freed);
-        }
-        drop(shard);
-        let removed = freed.len();
-        self.release(cell, freed);
-        removed
     }
 
     /// Puts the next version of a session in the place of the current one. It is made outside the lock, from what is

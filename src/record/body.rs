@@ -12,12 +12,15 @@
 //!
 //! Everything that reads is total: bytes that are not a record end the reading, they never panic.
 
+mod merge;
+
 use std::cmp::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
 use unsigned_varint::{decode, encode};
 
+pub(crate) use self::merge::Merge;
 use super::{MAX_KEY_BYTES, MAX_KEYS};
 use crate::error::{Error, Result};
 
@@ -210,61 +213,6 @@ impl<'a> Body<'a> {
                 return Some(entry.value);
             }
         }
-    }
-}
-
-/// Copies a body's entries to a writer, less some and with others in between, in one walk over two sorted lists.
-pub(crate) struct Merge<'a, 'w> {
-    rest: Reader<'a>,
-    /// Entries that were passed and not copied yet: a run of them is copied at once.
-    run: &'a [u8],
-    writer: &'w mut Writer,
-    entries: usize,
-}
-
-impl<'a, 'w> Merge<'a, 'w> {
-    pub(crate) fn new(old: Body<'a>, writer: &'w mut Writer) -> Self {
-        let bytes = old.entry_bytes();
-        Self { rest: Reader(bytes), run: bytes, writer, entries: old.count() }
-    }
-
-    /// Puts this in the place of the entry with its name, if there is one; `None` removes it. Names come in their order.
-    pub(crate) fn put(&mut self, component: &str, key: &str, value: Option<&[u8]>) {
-        loop {
-            let before = self.rest.0;
-            let order = self.rest.raw_entry().map(|entry| entry.cmp(component, key));
-            match order {
-                Some(Ordering::Less) => {}
-                Some(Ordering::Equal) => {
-                    self.copy_run(before);
-                    self.run = self.rest.0;
-                    self.entries -= 1;
-                    break;
-                }
-                Some(Ordering::Greater) | None => {
-                    self.copy_run(before);
-                    self.rest = Reader(before);
-                    break;
-                }
-            }
-        }
-        if let Some(value) = value {
-            self.writer.entry(component, key, value);
-            self.entries += 1;
-        }
-    }
-
-    /// Copies what is left: how many entries there are now.
-    pub(crate) fn finish(mut self) -> usize {
-        self.copy_run(&[]);
-        self.entries
-    }
-
-    /// Copies the run up to where `rest` begins.
-    fn copy_run(&mut self, rest: &'a [u8]) {
-        let (run, _) = self.run.split_at(self.run.len() - rest.len());
-        self.writer.copy(run);
-        self.run = rest;
     }
 }
 

@@ -1,0 +1,56 @@
+//! The purge: removes what is expired from one shard after the other, in small steps that no reader has to wait for.
+
+use super::{Cell, Shards};
+use crate::clock::stopwatch;
+use crate::event::Event;
+use crate::id::Handle;
+use crate::memory::shard::Freed;
+use crate::memory::stats::Purge;
+
+/// How many slots a purge looks at, and how many sessions, before it lets go of a read lock; and how many it
+/// removes under one write lock. No reader ever waits for longer than one of these.
+const SCAN_SLOTS: usize = 4096;
+const SCAN_DUE: usize = 64;
+const REMOVE: usize = 64;
+
+impl Shards {
+    /// Removes every session that is expired. `stop` is asked between batches. How many there were.
+    pub(in crate::memory) fn purge(&self, stop: impl Fn() -> bool) -> usize {
+        let elapsed = stopwatch();
+        let mut sessions = 0;
+        for cell in &self.cells {
+            let mut from = Some(0);
+            while let Some(start) = from.filter(|_| !stop()) {
+                let mut expired = Vec::new();
+                from = cell.shard.read().scan(start, SCAN_SLOTS, SCAN_DUE, self.now(), &mut expired);
+                for batch in expired.chunks(REMOVE) {
+                    sessions += self.remove_expired(cell, batch);
+                }
+            }
+            let now = self.now();
+            if cell.shard.read().wants_tidying(now) {
+                cell.shard.write().tidy(now);
+            }
+            if stop() {
+                break;
+            }
+        }
+        let took = elapsed();
+        *self.last_purge.lock() = Some(Purge { at: self.clock.wall(), took, sessions });
+        self.events.publish(|| Event::Purged { sessions, took });
+        sessions
+    }
+
+    fn remove_expired(&self, cell: &Cell, handles: &[Handle]) -> usize {
+        let mut freed = Freed::new();
+        let now = self.now();
+        let mut shard = cell.shard.write();
+        for handle in handles {
+            shard.remove_expired(*handle, now, &mut freed);
+        }
+        drop(shard);
+        let removed = freed.len();
+        self.release(cell, freed);
+        removed
+    }
+}
