@@ -10,14 +10,14 @@ use crate::event::{Event, Hub};
 use crate::id::SessionId;
 use crate::policy::Policy;
 use crate::record::Record;
-use crate::session::{Candidates, Session};
+use crate::session::Session;
 use crate::shared::{IdSource, Shared};
 use crate::store::Store;
 use crate::sync::Arc;
 
 /// What every store gets, a custom one too: new sessions, loading, and creation from data, under one [`Policy`].
 ///
-/// In a server, [`SessionLayer`](crate::http::SessionLayer) wraps one and adds the cookie. On its own it is for
+/// In a server, `SessionLayer` wraps one and adds the cookie. On its own it is for
 /// everything that has no cookie: jobs, tests, another protocol. Cheap to clone.
 ///
 /// # Examples
@@ -182,7 +182,8 @@ impl Sessions {
     }
 
     /// The session that one of these ids leads to, or a new one; nothing is read before somebody looks.
-    pub(crate) fn open(&self, candidates: Candidates) -> Session {
+    #[cfg(feature = "http")]
+    pub(crate) fn open(&self, candidates: crate::session::Candidates) -> Session {
         Session::unloaded(Arc::clone(&self.shared), candidates)
     }
 }

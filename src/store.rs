@@ -30,7 +30,7 @@ use crate::record::{Changes, Expected, Record};
 ///
 /// `examples/custom_store.rs` is a whole store on one screen. The rules that are easy to get wrong are methods:
 /// [`Record::admit`] for `create`, [`Record::admit_anew`] for `set`, [`Expected::fits`] and [`Changes::apply`] for
-/// `save`, [`SessionId::check_renews`] for `rotate`. Then run the contract suite of [`lembro::testing`](crate::testing)
+/// `save`, [`SessionId::check_renews`] for `rotate`. Then run the contract suite of `lembro::testing`
 /// against it: one line.
 ///
 /// A store outside this process keeps a record's parts or its bytes, its version beside them

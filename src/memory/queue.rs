@@ -51,6 +51,7 @@ impl Queue {
         self.lists[class as usize].bytes
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn len(&self) -> usize {
         self.lists.iter().map(|list| list.len).sum()
     }
