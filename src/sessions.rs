@@ -182,7 +182,7 @@ impl Sessions {
     }
 
     /// The session that one of these ids leads to, or a new one; nothing is read before somebody looks.
-    #[cfg(feature = "http")]
+    #[cfg(any(test, feature = "http"))]
     pub(crate) fn open(&self, candidates: crate::session::Candidates) -> Session {
         Session::unloaded(Arc::clone(&self.shared), candidates)
     }
@@ -198,7 +198,7 @@ impl fmt::Debug for Sessions {
 mod tests {
     use super::*;
     use crate::memory::{LembroOptions, LembroStore};
-    use crate::session::Saved;
+    use crate::session::{Candidates, Saved};
 
     // Only the cookie layer, a feature, opens sessions unseen: so what they promise is shown here.
     fn opened(ids: &[SessionId]) -> (LembroStore, Session, Sessions) {
