@@ -74,7 +74,8 @@ impl Policy {
     }
 
     /// How much time must have passed since the last note of a visit before the next visit is noted.
-    /// Zero: every visit. Default: 60 seconds.
+    /// Zero: every visit. Default: 60 seconds. Never more than half of a session's timeout, whatever is said here, so that
+    /// a session in use does not end.
     ///
     /// It saves writes: a session may end up to this much earlier than its timeout says, and never later.
     pub const fn touch_after(mut self, touch_after: Duration) -> Self {
@@ -94,12 +95,6 @@ impl Policy {
         }
         if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Error::option("lifetime", "0 would end every session at once; None means no limit"));
-        }
-        if self.touch_after >= self.timeout {
-            let (touch_after, timeout) = (self.touch_after, self.timeout);
-            let problem =
-                format!("{touch_after:?} is not shorter than the timeout of {timeout:?}: active sessions would end");
-            return Err(Error::option("touch_after", problem));
         }
         Ok(())
     }

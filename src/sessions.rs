@@ -47,7 +47,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when the policy cannot work: a timeout of zero, a `touch_after` as long as the timeout.
+    /// [`Error::is_option`] when the policy cannot work: a timeout or a lifetime of zero.
     pub fn with_policy(store: impl Store, policy: Policy) -> Result<Self> {
         policy.check()?;
         Ok(Self::build(store, policy))

@@ -289,7 +289,6 @@ fn every_wrong_value_is_one_clear_sentence() {
         ),
         (r#"{"timeout": true}"#, r#"timeout: neither a number of milliseconds nor a text such as "5m""#),
         (r#"{"lifetime": ["1h"]}"#, r#"lifetime: neither a number of milliseconds nor a text such as "5m""#),
-        (r#"{"timeout": "30s"}"#, "touch_after: 60s is not shorter than the timeout of 30s: active sessions would end"),
         (r#"{"idle": 5}"#, "unknown field `idle`, expected one of `timeout`, `lifetime`, `touch_after`"),
     ];
     for (text, expected) in cases {
@@ -300,14 +299,19 @@ fn every_wrong_value_is_one_clear_sentence() {
 }
 
 #[test]
+fn a_timeout_shorter_than_the_default_touch_after_needs_no_second_option() {
+    assert_eq!(
+        serde_json::from_str::<Policy>(r#"{"timeout": "30s"}"#).unwrap(),
+        Policy::new().timeout(Duration::from_secs(30))
+    );
+    assert!(Sessions::with_policy(LembroStore::new().unwrap(), Policy::new().timeout(Duration::from_secs(30))).is_ok());
+}
+
+#[test]
 fn from_code_the_same_values_are_refused() {
     let cases = [
         (Policy::new().timeout(Duration::ZERO), "timeout: 0 would end every session at once"),
         (Policy::new().lifetime(Duration::ZERO), "lifetime: 0 would end every session at once; None means no limit"),
-        (
-            Policy::new().timeout(MINUTE),
-            "touch_after: 60s is not shorter than the timeout of 60s: active sessions would end",
-        ),
     ];
     for (policy, expected) in cases {
         let error = Sessions::with_policy(LembroStore::new().unwrap(), policy).unwrap_err();
