@@ -2,7 +2,7 @@
 //!
 //! Deadlines need a clock that never jumps, cookies and "created at" need the calendar, so a [`Clock`] has both.
 //! The monotonic side is the kernel's coarse clock where there is one: sessions live for minutes, a step of
-//! 1 to 10 ms (one timer tick, 4 ms on most kernels) is nothing to them, and reading it costs a fifth of
+//! 1 to 10 ms (one timer tick, 4 ms on most kernels) is nothing to them, and reading it costs a fraction of
 //! `Instant::now`. It does not run while the machine sleeps.
 
 use std::fmt;

@@ -296,7 +296,7 @@ fn decode<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
 }
 
 /// Secure random bytes: a generator for each thread, seeded by the operating system and seeded anew every
-/// `RESEED_AFTER` draws. Asking the system each time would be half the cost of creating a session.
+/// `RESEED_AFTER` draws. Asking the system each time would be much of the cost of creating a session.
 ///
 /// `rand::rng()` does the same but panics when the system cannot seed it, and no request may panic.
 /// A process that forks without `exec` must not draw ids in both halves: they would repeat.

@@ -214,3 +214,14 @@ fn the_bound_holds_under_eight_threads() {
 fn sized_fast(bytes: usize) -> Record {
     [("data", "x".repeat(bytes))].into_iter().collect()
 }
+
+#[test]
+fn an_old_id_in_its_grace_does_not_take_a_full_shard_over_the_bound() {
+    let store = store_for(1, &Clock::manual());
+    let id = add(&store, record(), HOUR);
+    assert_eq!(store.bytes(), WEIGHT);
+    let new = id.renewed(&SessionId::random().unwrap());
+    assert!(store.rotate(&id, &new, HOUR).unwrap().is_done());
+    store.validate().unwrap();
+    assert!(is_there(&store, &new));
+}

@@ -1,7 +1,7 @@
 //! The expiry index: one small number per slot, a lower bound of when its session can expire, scanned from end to end.
 //!
 //! A session's deadline is an atomic in its record, and a touch only raises that. The number here is *filed*: it says "not
-//! before". A purge reads the numbers, a nanosecond each, looks only at the sessions whose number is due, and files those
+//! before". A purge reads the numbers, one after the other in memory, looks only at the sessions whose number is due, and files those
 //! anew that were touched since. Beside a timing wheel this costs a scan, and in turn no reader ever waits for it, a
 //! touch costs nothing, and there are no stale entries.
 

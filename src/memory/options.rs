@@ -76,7 +76,7 @@ impl LembroOptions {
     /// such as `"5m"`. Zero: no thread at all; then sessions expire just as punctually, but their memory is freed only
     /// when room is needed or by [`purge`](crate::LembroStore::purge). Default: 60 seconds.
     ///
-    /// Shorter frees memory earlier, longer wakes the thread less often. A purge costs about a nanosecond a session, plus
+    /// Shorter frees memory earlier, longer wakes the thread less often. A purge costs one short look at each session, plus
     /// what it frees.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
         self.raw.interval = Some(Some(interval.into()));

@@ -339,6 +339,6 @@ fn is_expired(record: &Record, now: u64) -> bool {
 
 pub(super) fn hash_of(hasher: &RandomState, handle: Handle) -> u64 {
     use std::hash::BuildHasher as _;
-    // As one word: hashing the same bytes as a slice costs three times as much.
+    // As one word: hashing the same bytes as a slice costs more.
     hasher.hash_one(handle.to_u64())
 }

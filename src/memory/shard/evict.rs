@@ -24,7 +24,10 @@ impl Shard {
         self.evict_expired(now, freed);
         let mut chances = MAX_SECOND_CHANCES;
         while self.bytes() > self.budget {
-            let Some(slot) = self.victim(keep, &mut chances) else { return };
+            let Some(slot) = self.victim(keep, &mut chances) else {
+                // Nothing is left but the session just written, as large as the shard: its old id gives up its grace.
+                return self.retired.clear();
+            };
             self.remove_slot(slot, Reason::Evicted, freed);
         }
     }
