@@ -54,7 +54,9 @@ impl MyStore {
 
 impl Store for MyStore {
     fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        Ok(self.open(id, |kept, now| Stored::new(kept.record.clone(), kept.deadline.saturating_sub(now))))
+        Ok(self.open(id, |kept, now| {
+            Stored::new(kept.record.clone(), kept.deadline.saturating_sub(now)).in_grace(kept.id != *id)
+        }))
     }
 
     fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {

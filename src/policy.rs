@@ -18,9 +18,12 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// | [`timeout`](Self::timeout) | idle: ends after so long without a visit | 1 hour |
 /// | [`lifetime`](Self::lifetime) | absolute: ends so long after its creation, however busy | 24 hours |
 /// | [`touch_after`](Self::touch_after) | visits closer together than this are noted once | 60 seconds |
+/// | [`renew_after`](Self::renew_after) | an id in use gets a successor after so long | never |
+/// | [`grace`](Self::grace) | for how long the id before that still works | 60 seconds |
 ///
-/// Read by serde from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s"}`; a number is milliseconds, a
-/// `lifetime` of 0 or null is none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for both kinds of limit.
+/// Read by serde from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after": "15m", "grace": "60s"}`;
+/// a number is milliseconds, a `lifetime` or `renew_after` of 0 or null is none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for
+/// both kinds of limit.
 ///
 /// # Examples
 ///
@@ -43,15 +46,19 @@ pub struct Policy {
     timeout: Duration,
     lifetime: Option<Duration>,
     touch_after: Duration,
+    renew_after: Option<Duration>,
+    grace: Duration,
 }
 
 impl Policy {
-    /// The defaults: idle for an hour, 24 hours in all, a visit noted once a minute.
+    /// The defaults: idle for an hour, 24 hours in all, a visit noted once a minute, ids kept.
     pub const fn new() -> Self {
         Self {
             timeout: Duration::from_secs(60 * 60),
             lifetime: Some(Duration::from_secs(24 * 60 * 60)),
             touch_after: Duration::from_secs(60),
+            renew_after: None,
+            grace: Duration::from_secs(60),
         }
     }
 
@@ -83,6 +90,27 @@ impl Policy {
         self
     }
 
+    /// Timed renewal: the cookie layer gives a session a new id when it has had its id for so long. `None`: ids
+    /// change at [`regenerate`](crate::Session::regenerate) only. Default: none.
+    ///
+    /// It bounds how long a stolen id can be used beside its owner, and shows the theft: once the
+    /// [`grace`](Self::grace) is over, whichever of the two comes with the old id raises
+    /// [`DeadIdUsed`](crate::Event::DeadIdUsed) (the "renewal timeout" of the OWASP Session Management Cheat Sheet). Minutes
+    /// rather than seconds: each renewal is a write, and a browser that loses the response loses its session.
+    pub fn renew_after(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.renew_after = age.into();
+        self
+    }
+
+    /// For how long the id before a timed renewal still reads and saves, so that requests under way can finish.
+    /// Default: 60 seconds.
+    ///
+    /// Longer for clients on slow networks; shorter if a stolen id must die sooner.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// The idle timeout of a session that has none of its own.
     pub(crate) fn idle(&self) -> Duration {
         self.timeout
@@ -95,6 +123,12 @@ impl Policy {
         }
         if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Error::option("lifetime", "0 would end every session at once; None means no limit"));
+        }
+        if self.renew_after.is_some_and(|age| age.is_zero()) {
+            return Err(Error::option("renew_after", "0 would change the id at every request; None means never"));
+        }
+        if self.renew_after.is_some() && self.grace.is_zero() {
+            return Err(Error::option("grace", "0 would end the requests that are under way when an id is renewed"));
         }
         Ok(())
     }
@@ -112,6 +146,29 @@ impl Policy {
         // A creation in the future (the clock was set back) has used up nothing of the lifetime.
         let age = now.duration_since(created_at).unwrap_or_default();
         idle.min(lifetime.saturating_sub(age))
+    }
+
+    /// The longest that a session without a timeout of its own can have left.
+    #[cfg(feature = "http")]
+    pub(crate) fn longest(&self) -> Duration {
+        self.lifetime.map_or(self.timeout, |lifetime| lifetime.min(self.timeout))
+    }
+
+    /// Whether ids are renewed when they reach some age.
+    pub(crate) fn renews(&self) -> bool {
+        self.renew_after.is_some()
+    }
+
+    /// Whether an id of this age is to be renewed.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that renews"))]
+    pub(crate) fn renewal_due(&self, age: Duration) -> bool {
+        self.renew_after.is_some_and(|after| age >= after)
+    }
+
+    /// What a timed renewal leaves to the old id.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that renews"))]
+    pub(crate) fn renewal_grace(&self) -> Duration {
+        self.grace
     }
 
     /// Whether a visit is to be noted, given what a touch would give and what is left. A session whose own timeout is
@@ -136,6 +193,8 @@ struct RawPolicy {
     #[serde(default = "default_lifetime")]
     lifetime: Option<Setting>,
     touch_after: Option<Setting>,
+    renew_after: Option<Setting>,
+    grace: Option<Setting>,
 }
 
 fn default_lifetime() -> Option<Setting> {
@@ -154,6 +213,11 @@ impl TryFrom<RawPolicy> for Policy {
         policy.lifetime = lifetime.filter(|lifetime| !lifetime.is_zero());
         if let Some(touch_after) = raw.touch_after {
             policy.touch_after = touch_after.duration("touch_after")?;
+        }
+        let renew_after = raw.renew_after.map(|age| age.duration("renew_after")).transpose()?;
+        policy.renew_after = renew_after.filter(|age| !age.is_zero());
+        if let Some(grace) = raw.grace {
+            policy.grace = grace.duration("grace")?;
         }
         policy.check()?;
         Ok(policy)

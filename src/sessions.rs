@@ -181,6 +181,14 @@ impl Sessions {
         self.shared.errors.subscribe()
     }
 
+    /// Reports an error that its caller does not get to see. A store's failure was reported where it happened.
+    #[cfg(feature = "rouille")]
+    pub(crate) fn report(&self, error: &Error) {
+        if !error.is_store() {
+            self.shared.errors.publish(|| error.clone());
+        }
+    }
+
     /// The session that one of these ids leads to, or a new one; nothing is read before somebody looks.
     #[cfg(any(test, feature = "http"))]
     pub(crate) fn open(&self, candidates: crate::session::Candidates) -> Session {

@@ -85,8 +85,8 @@ pub trait Store: Send + Sync + 'static {
     /// Gives the session a new id: the same handle, the secret of `new`. Data, time and version stay.
     ///
     /// From then on `new` opens it. With a `grace` of zero the old id is dead at once; otherwise the old one can still
-    /// `get`, `save`, `touch` and `destroy` for that long, so that requests under way finish, but not `rotate` again. An
-    /// even older id is dead in any case.
+    /// `get`, `save`, `touch` and `destroy` for that long, so that requests under way finish, but not `rotate` again, and
+    /// what it gets says that it is [in its grace](Stored::in_grace). An even older id is dead in any case.
     ///
     /// # Errors
     ///
@@ -153,12 +153,20 @@ pub struct Stored {
     pub record: Record,
     /// The time it has left.
     pub ttl: Duration,
+    /// Whether it was opened by an id from before a [`rotate`](Store::rotate), which still has its grace.
+    pub in_grace: bool,
 }
 
 impl Stored {
     /// A session with its data and the time it has left.
     pub fn new(record: Record, ttl: Duration) -> Self {
-        Self { record, ttl }
+        Self { record, ttl, in_grace: false }
+    }
+
+    /// The same, saying whether the id that opened it was rotated away and is in its grace.
+    #[must_use]
+    pub fn in_grace(self, in_grace: bool) -> Self {
+        Self { in_grace, ..self }
     }
 }
 

@@ -192,7 +192,9 @@ proptest! {
         let set = written(&layer, |session| session.insert("user", "ada").unwrap(), None);
         let cookie = Cookie::parse(set.as_str()).unwrap();
         prop_assert_eq!(cookie.name(), options.name.as_str());
-        let id: SessionId = cookie.value().parse().unwrap();
+        let (id, stamp) = cookie.value().split_once('.').map_or((cookie.value(), None), |(id, at)| (id, Some(at)));
+        prop_assert_eq!(stamp.is_some_and(|at| at.parse::<u64>().is_ok()), options.persistent);
+        let id: SessionId = id.parse().unwrap();
         prop_assert!(layer.sessions().load(&id).unwrap().is_some());
         prop_assert_eq!(cookie.max_age(), options.persistent.then(|| Span::seconds(3600)));
         prop_assert_eq!(cookie.expires(), None);
@@ -320,9 +322,9 @@ fn a_domain_that_browsers_would_misread_is_refused() {
 fn a_cookie_that_browsers_would_drop_is_refused() {
     let options = CookieOptions::new;
     let none = options().same_site(SameSite::None).secure(false);
-    assert_refused(none, "same_site: None needs secure, or browsers drop the cookie");
+    assert_refused(none, "same_site: None needs secure, always, or browsers drop the cookie");
     for name in ["__Host-id", "__host-id", "__Secure-id", "__SECURE-id"] {
-        let message = format!("name: a cookie named {name:?} needs secure, or browsers drop it");
+        let message = format!("name: a cookie named {name:?} needs secure, always, or browsers drop it");
         assert_refused(options().name(name).secure(false), &message);
     }
     let host = || options().name("__Host-id");

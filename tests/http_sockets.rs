@@ -298,6 +298,7 @@ fn a_session_expires_on_the_server_whatever_the_cookie_says() {
     time.advance(Duration::from_secs(60 * 60 - 1));
     let kept = browser.get(&site, "/");
     assert_eq!((kept.body.as_str(), kept.id()), ("2", first.id()));
+    assert!(kept.cookie().contains("; Max-Age=3600"), "{kept:?}");
     // The browser still has the cookie; on the server its time is over.
     time.advance(Duration::from_secs(60 * 60));
     let anew = browser.get(&site, "/");

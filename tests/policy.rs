@@ -289,7 +289,10 @@ fn every_wrong_value_is_one_clear_sentence() {
         ),
         (r#"{"timeout": true}"#, r#"timeout: neither a number of milliseconds nor a text such as "5m""#),
         (r#"{"lifetime": ["1h"]}"#, r#"lifetime: neither a number of milliseconds nor a text such as "5m""#),
-        (r#"{"idle": 5}"#, "unknown field `idle`, expected one of `timeout`, `lifetime`, `touch_after`"),
+        (
+            r#"{"idle": 5}"#,
+            "unknown field `idle`, expected one of `timeout`, `lifetime`, `touch_after`, `renew_after`, `grace`",
+        ),
     ];
     for (text, expected) in cases {
         let error = serde_json::from_str::<Policy>(text).unwrap_err().to_string();

@@ -51,8 +51,9 @@ const SET: &str = "
 
 /// digest
 const GET: &str = "
-    if not opens() then return nil end
-    return { redis.call('PTTL', key), redis.call('HGETALL', key) }
+    local by = opens()
+    if not by then return nil end
+    return { redis.call('PTTL', key), redis.call('HGETALL', key), by == 'grace' and 1 or 0 }
 ";
 
 /// digest, ttl, 'exactly' or 'incarnation', version, most entries, then 'clear' prefix, 'del' field, 'set' field value. All
@@ -251,9 +252,9 @@ impl Store for PaperStore {
         match self.run(GET, id, Duration::ZERO, Vec::new())? {
             Reply::Nothing => Ok(None),
             Reply::List(answer) => match answer.as_slice() {
-                [Reply::Number(left), Reply::List(fields)] => {
+                [Reply::Number(left), Reply::List(fields), Reply::Number(grace)] => {
                     let record = from_fields(fields).ok_or_else(|| Error::store("not a session"))?;
-                    Ok(Some(Stored::new(record, Duration::from_millis(left.unsigned_abs()))))
+                    Ok(Some(Stored::new(record, Duration::from_millis(left.unsigned_abs())).in_grace(*grace == 1)))
                 }
                 other => Err(Error::store(format!("not a session: {other:?}"))),
             },

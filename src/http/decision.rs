@@ -5,13 +5,16 @@
 //! | never looked at | nothing | none |
 //! | new and empty | nothing | none |
 //! | new, with data | save | set |
-//! | live, unchanged | touch if one is due | none |
-//! | live, changed | save | none |
+//! | live, unchanged | touch if one is due | none, or rewritten if it is stale |
+//! | live, changed | save | none, or rewritten if it is stale |
+//! | live, its id is old | save, then a new id | set |
+//! | live, opened by an id in its grace | the same, but no new id | none |
 //! | destroyed here | nothing | remove, if the client has one |
 //! | ended elsewhere | nothing | none |
 //!
-//! A live session's cookie is set all the same when the client does not know its id (it was regenerated, or saved for
-//! the first time within the handler), and, if the cookie is persistent, whenever its time was prolonged.
+//! A live session's cookie is set all the same when the client does not know its id: it was regenerated, or saved for
+//! the first time within the handler. A cookie is stale when it is persistent and written `touch_after` ago, when it
+//! was signed by a key that is no longer the first, or when the options have it otherwise by now.
 
 use crate::session::Standing;
 
@@ -24,20 +27,31 @@ pub(super) struct Facts {
     pub(super) changed: bool,
     /// The policy wants this visit noted.
     pub(super) touch_due: bool,
-    /// The handler wrote the session by hand: its time began anew.
-    pub(super) prolonged: bool,
-    /// The client presented the id that the session has now.
-    pub(super) id_known: bool,
-    /// The client presented an id, whichever.
-    pub(super) any_id: bool,
-    /// The cookie has a `Max-Age` that ends with the session.
-    pub(super) persistent: bool,
+    /// The policy wants the id renewed.
+    pub(super) renewal_due: bool,
+    /// The session was opened by an id that another request has rotated away.
+    pub(super) in_grace: bool,
+    pub(super) client: Client,
 }
 
-/// What is to be done.
+/// Which cookie the client has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Client {
+    /// None of ours.
+    Without,
+    /// One with another id than the session has now.
+    Other,
+    /// One with the session's id, that we would write otherwise now.
+    Stale,
+    /// The right one.
+    Current,
+}
+
+/// What is to be done, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) store: StoreStep,
+    pub(super) renew: bool,
     pub(super) cookie: CookieStep,
 }
 
@@ -48,35 +62,42 @@ pub(super) enum StoreStep {
     Save,
 }
 
-/// Carried out after the store's step. `Set` is for a session that is live then, and for no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CookieStep {
     Nothing,
+    /// For a session that is live by then, and for no other.
     Set,
+    /// The same id again: if it is still the session's.
+    Rewrite,
     Remove,
 }
 
 pub(super) fn decide(facts: Facts) -> Plan {
+    let live = facts.standing == Standing::Live;
+    let renew = live && facts.renewal_due && !facts.in_grace;
     let store = match facts.standing {
-        Standing::New | Standing::Live if facts.changed => StoreStep::Save,
+        Standing::New | Standing::Live if facts.changed || renew => StoreStep::Save,
         Standing::Live if facts.touch_due => StoreStep::Touch,
         _ => StoreStep::Nothing,
     };
-    let prolonged = facts.prolonged || store != StoreStep::Nothing;
-    let cookie = match facts.standing {
-        Standing::New if facts.changed => CookieStep::Set,
-        Standing::Live if !facts.id_known || (facts.persistent && prolonged) => CookieStep::Set,
-        Standing::Destroyed if facts.any_id => CookieStep::Remove,
+    let cookie = match (facts.standing, facts.client) {
+        (Standing::New, _) if facts.changed => CookieStep::Set,
+        // The client has, or is about to get, the id that this one was rotated away for.
+        (Standing::Live, _) if facts.in_grace => CookieStep::Nothing,
+        (Standing::Live, _) if renew => CookieStep::Set,
+        (Standing::Live, Client::Without | Client::Other) => CookieStep::Set,
+        (Standing::Live, Client::Stale) => CookieStep::Rewrite,
+        (Standing::Destroyed, Client::Other | Client::Stale | Client::Current) => CookieStep::Remove,
         // Not removed when it ended elsewhere: the client may have logged in anew meanwhile, in another request, and a
         // removal would take that new session's cookie away.
         _ => CookieStep::Nothing,
     };
-    Plan { store, cookie }
+    Plan { store, renew, cookie }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CookieStep, Facts, Plan, StoreStep, decide};
+    use super::{Client, CookieStep, Facts, Plan, StoreStep, decide};
     use crate::session::Standing;
 
     /// One row of the table: what is asked of the facts (`None`: either way), and what must come out.
@@ -84,10 +105,9 @@ mod tests {
         standing: Standing,
         changed: Option<bool>,
         touch_due: Option<bool>,
-        prolonged: Option<bool>,
-        id_known: Option<bool>,
-        any_id: Option<bool>,
-        persistent: Option<bool>,
+        renewal_due: Option<bool>,
+        in_grace: Option<bool>,
+        clients: &'static [Client],
         plan: Plan,
     }
 
@@ -97,32 +117,31 @@ mod tests {
             self.standing == facts.standing
                 && fits(self.changed, facts.changed)
                 && fits(self.touch_due, facts.touch_due)
-                && fits(self.prolonged, facts.prolonged)
-                && fits(self.id_known, facts.id_known)
-                && fits(self.any_id, facts.any_id)
-                && fits(self.persistent, facts.persistent)
+                && fits(self.renewal_due, facts.renewal_due)
+                && fits(self.in_grace, facts.in_grace)
+                && self.clients.contains(&facts.client)
         }
     }
 
     /// `y`, `n`, or `-` for either, in the order of `Facts`.
-    fn row(standing: Standing, facts: &str, store: StoreStep, cookie: CookieStep) -> Row {
+    fn row(
+        standing: Standing,
+        facts: &str,
+        clients: &'static [Client],
+        store: StoreStep,
+        renew: bool,
+        cookie: CookieStep,
+    ) -> Row {
         let mut facts = facts.split_whitespace().map(|fact| match fact {
             "y" => Some(true),
             "n" => Some(false),
             "-" => None,
             other => panic!("{other:?} in the table"),
         });
-        let mut next = || facts.next().expect("six facts in a row");
-        Row {
-            standing,
-            changed: next(),
-            touch_due: next(),
-            prolonged: next(),
-            id_known: next(),
-            any_id: next(),
-            persistent: next(),
-            plan: Plan { store, cookie },
-        }
+        let mut next = || facts.next().expect("four facts in a row");
+        let (changed, touch_due, renewal_due, in_grace) = (next(), next(), next(), next());
+        let plan = Plan { store, renew, cookie };
+        Row { standing, changed, touch_due, renewal_due, in_grace, clients, plan }
     }
 
     #[rustfmt::skip]
@@ -130,46 +149,49 @@ mod tests {
         use CookieStep as Cookie;
         use Standing::{Destroyed, Ended, Live, New, Unloaded};
         use StoreStep::{Nothing, Save, Touch};
+        const ANY: &[Client] = &[Client::Without, Client::Other, Client::Stale, Client::Current];
+        const UNKNOWN: &[Client] = &[Client::Without, Client::Other];
+        const STALE: &[Client] = &[Client::Stale];
+        const CURRENT: &[Client] = &[Client::Current];
+        const WITHOUT: &[Client] = &[Client::Without];
+        const WITH: &[Client] = &[Client::Other, Client::Stale, Client::Current];
         vec![
             //              changed
             //              | touch_due
-            //              | | prolonged
-            //              | | | id_known
-            //              | | | | any_id
-            //              | | | | | persistent
-            row(Unloaded,  "- - - - - -", Nothing, Cookie::Nothing),
-            row(New,       "n - - - - -", Nothing, Cookie::Nothing),
-            row(New,       "y - - - - -", Save,    Cookie::Set),
-            row(Live,      "n n - y - n", Nothing, Cookie::Nothing),
-            row(Live,      "n n n y - y", Nothing, Cookie::Nothing),
-            row(Live,      "n n y y - y", Nothing, Cookie::Set),
-            row(Live,      "n n - n - -", Nothing, Cookie::Set),
-            row(Live,      "n y - y - n", Touch,   Cookie::Nothing),
-            row(Live,      "n y - y - y", Touch,   Cookie::Set),
-            row(Live,      "n y - n - -", Touch,   Cookie::Set),
-            row(Live,      "y - - y - n", Save,    Cookie::Nothing),
-            row(Live,      "y - - y - y", Save,    Cookie::Set),
-            row(Live,      "y - - n - -", Save,    Cookie::Set),
-            row(Ended,     "- - - - - -", Nothing, Cookie::Nothing),
-            row(Destroyed, "- - - - n -", Nothing, Cookie::Nothing),
-            row(Destroyed, "- - - - y -", Nothing, Cookie::Remove),
+            //              | | renewal_due
+            //              | | | in_grace
+            row(Unloaded,  "- - - -", ANY,     Nothing, false, Cookie::Nothing),
+            row(New,       "n - - -", ANY,     Nothing, false, Cookie::Nothing),
+            row(New,       "y - - -", ANY,     Save,    false, Cookie::Set),
+            row(Live,      "n n n n", CURRENT, Nothing, false, Cookie::Nothing),
+            row(Live,      "n n n n", STALE,   Nothing, false, Cookie::Rewrite),
+            row(Live,      "n n n n", UNKNOWN, Nothing, false, Cookie::Set),
+            row(Live,      "n y n n", CURRENT, Touch,   false, Cookie::Nothing),
+            row(Live,      "n y n n", STALE,   Touch,   false, Cookie::Rewrite),
+            row(Live,      "n y n n", UNKNOWN, Touch,   false, Cookie::Set),
+            row(Live,      "y - n n", CURRENT, Save,    false, Cookie::Nothing),
+            row(Live,      "y - n n", STALE,   Save,    false, Cookie::Rewrite),
+            row(Live,      "y - n n", UNKNOWN, Save,    false, Cookie::Set),
+            row(Live,      "- - y n", ANY,     Save,    true,  Cookie::Set),
+            row(Live,      "n n - y", ANY,     Nothing, false, Cookie::Nothing),
+            row(Live,      "n y - y", ANY,     Touch,   false, Cookie::Nothing),
+            row(Live,      "y - - y", ANY,     Save,    false, Cookie::Nothing),
+            row(Ended,     "- - - -", ANY,     Nothing, false, Cookie::Nothing),
+            row(Destroyed, "- - - -", WITHOUT, Nothing, false, Cookie::Nothing),
+            row(Destroyed, "- - - -", WITH,    Nothing, false, Cookie::Remove),
         ]
     }
 
     fn all_facts() -> impl Iterator<Item = Facts> {
         let standings = [Standing::Unloaded, Standing::New, Standing::Live, Standing::Ended, Standing::Destroyed];
-        standings.into_iter().flat_map(|standing| {
-            (0..1_u32 << 6).map(move |bits| {
-                let bit = |place: u32| bits >> place & 1 == 1;
-                Facts {
-                    standing,
-                    changed: bit(0),
-                    touch_due: bit(1),
-                    prolonged: bit(2),
-                    id_known: bit(3),
-                    any_id: bit(4),
-                    persistent: bit(5),
-                }
+        let clients = [Client::Without, Client::Other, Client::Stale, Client::Current];
+        standings.into_iter().flat_map(move |standing| {
+            clients.into_iter().flat_map(move |client| {
+                (0..1_u32 << 4).map(move |bits| {
+                    let bit = |place: u32| bits >> place & 1 == 1;
+                    let (changed, touch_due, renewal_due, in_grace) = (bit(0), bit(1), bit(2), bit(3));
+                    Facts { standing, changed, touch_due, renewal_due, in_grace, client }
+                })
             })
         })
     }

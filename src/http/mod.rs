@@ -4,8 +4,12 @@
 //! layer       SessionLayer: load and finish
 //!   decision    what the end of a request leads to; pure
 //!   cookie      which ids a request presents; the Set-Cookie texts
-//!   options     the cookie's options, checked
-//! tiny_http   the adapter
+//!     keys        signatures
+//!     options     the cookie's options, and what they must not be
+//!   head        what of a request the layer reads
+//!   finished    what it adds to a response, merged with what is there
+//! tiny_http   an adapter
+//! rouille     an adapter
 //! ```
 //!
 //! # With `tiny_http` (feature `tiny_http`)
@@ -47,10 +51,19 @@
 
 mod cookie;
 mod decision;
+mod finished;
+mod head;
+mod keys;
 mod layer;
 mod options;
+#[cfg(feature = "rouille")]
+mod rouille;
 #[cfg(feature = "tiny_http")]
 mod tiny_http;
 
-pub use self::layer::{Finished, RequestHead, SessionLayer};
-pub use self::options::{CookieLifetime, CookieOptions, SameSite};
+pub use self::finished::{Finished, ResponseHeaders};
+pub use self::head::RequestHead;
+pub use self::layer::SessionLayer;
+pub use self::options::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SiteData};
+#[cfg(feature = "rouille")]
+pub use self::rouille::Answer;

@@ -1,15 +1,13 @@
 //! The options of the session cookie, checked in one place.
 
+mod attributes;
+mod check;
+
 use serde::Deserialize;
 
-use super::cookie::SessionCookie;
-use crate::error::{Error, Result};
-
-/// The most bytes of a cookie, attributes included, that every browser is sure to keep (RFC 6265, 6.1).
-const MAX_COOKIE: usize = 4096;
-
-/// Longer attributes are ignored by browsers (RFC 6265bis, 5.6): the cookie would go where it was not meant to.
-const MAX_ATTRIBUTE: usize = 1024;
+pub use self::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData};
+pub(super) use self::check::MAX_AGE;
+use super::keys::Key;
 
 /// The options of the session cookie. None of them is needed.
 ///
@@ -18,15 +16,20 @@ const MAX_ATTRIBUTE: usize = 1024;
 /// | [`name`](Self::name) | what the cookie is called | `id` |
 /// | [`path`](Self::path) | which part of the site gets it | `/` |
 /// | [`domain`](Self::domain) | which other hosts get it | none: this host alone |
-/// | [`secure`](Self::secure) | only over https | yes |
+/// | [`secure`](Self::secure) | only over https | `Always` |
+/// | [`trust_proxy`](Self::trust_proxy) | whether `Auto` believes a proxy about https | no |
 /// | [`http_only`](Self::http_only) | hidden from scripts | yes |
 /// | [`same_site`](Self::same_site) | whether other sites' links and forms bring it | `Lax` |
 /// | [`lifetime`](Self::lifetime) | until when the browser keeps it | the browser session |
+/// | [`partitioned`](Self::partitioned) | one for each site that embeds this one | no |
+/// | [`priority`](Self::priority) | which cookies Chromium gives up last | not said |
+/// | [`keys`](Self::keys) | signatures, and their rotation | none |
+/// | [`clear_site_data`](Self::clear_site_data) | what else a logout makes the browser forget | nothing |
 ///
 /// However long the browser keeps the cookie, the server decides when the session ends: see [`Policy`](crate::Policy).
 ///
-/// Read by serde under these names, `httpOnly` and `sameSite` too; anything unknown is refused. The values are checked
-/// by [`SessionLayer::cookie`](super::SessionLayer::cookie).
+/// Read by serde under these names, `httpOnly`, `sameSite`, `proxy` and `secret` too; anything unknown is refused. The values
+/// are checked by [`SessionLayer::cookie`](super::SessionLayer::cookie).
 ///
 /// # Examples
 ///
@@ -48,40 +51,20 @@ pub struct CookieOptions {
     pub(super) name: String,
     pub(super) path: String,
     pub(super) domain: Option<String>,
-    pub(super) secure: bool,
+    pub(super) secure: Secure,
+    #[serde(alias = "proxy", alias = "trustProxy")]
+    pub(super) trust_proxy: bool,
     #[serde(alias = "httpOnly")]
     pub(super) http_only: bool,
     #[serde(alias = "sameSite")]
     pub(super) same_site: SameSite,
     pub(super) lifetime: CookieLifetime,
-}
-
-/// Whether the browser sends the cookie along when another site links or posts to this one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SameSite {
-    /// Never, not even when somebody follows a link: they arrive logged out.
-    #[serde(alias = "Strict")]
-    Strict,
-    /// When somebody follows a link, but not with another site's forms, pictures and scripts.
-    #[default]
-    #[serde(alias = "Lax")]
-    Lax,
-    /// Always. Any site can then send requests in the name of your users.
-    #[serde(alias = "None")]
-    None,
-}
-
-/// Until when the browser keeps the cookie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CookieLifetime {
-    /// Until the browser is closed. (One that reopens its tabs may keep it longer.)
-    #[default]
-    #[serde(alias = "browser-session", alias = "browserSession")]
-    BrowserSession,
-    /// As long as the session has left: `Max-Age`, renewed whenever the session is prolonged.
-    Persistent,
+    pub(super) partitioned: bool,
+    pub(super) priority: Option<Priority>,
+    #[serde(alias = "secret")]
+    pub(super) keys: Option<Vec<Key>>,
+    #[serde(alias = "clearSiteData")]
+    pub(super) clear_site_data: Vec<SiteData>,
 }
 
 impl CookieOptions {
@@ -119,12 +102,23 @@ impl CookieOptions {
         self
     }
 
-    /// Whether the browser sends the cookie over https alone. Default: yes.
+    /// Whether the browser sends the cookie over https alone. Default: [`Secure::Always`]. `true` and `false` stand for
+    /// `Always` and `Never`.
     ///
-    /// Switch it off only to try things out over plain http: without it anybody on the same network can read the cookie and
-    /// be that user (OWASP ASVS 5.0, 3.3.1).
-    pub fn secure(mut self, secure: bool) -> Self {
-        self.secure = secure;
+    /// `Auto` for an application that is used over plain http too, say while it is developed; `Never` only to try things
+    /// out: without `Secure` anybody on the same network can read the cookie and be that user (OWASP ASVS 5.0, 3.3.1).
+    pub fn secure(mut self, secure: impl Into<Secure>) -> Self {
+        self.secure = secure.into();
+        self
+    }
+
+    /// Whether [`Secure::Auto`] believes the `X-Forwarded-Proto` (else the `Forwarded`, RFC 7239) of a request that came
+    /// over plain http. Default: no.
+    ///
+    /// Switch it on behind a proxy that speaks https to the client and sets one of these headers.
+    #[doc(alias = "proxy")]
+    pub fn trust_proxy(mut self, trust: bool) -> Self {
+        self.trust_proxy = trust;
         self
     }
 
@@ -150,74 +144,64 @@ impl CookieOptions {
 
     /// Until when the browser keeps the cookie. Default: [`CookieLifetime::BrowserSession`].
     ///
-    /// `Persistent` for those who want to find themselves logged in tomorrow. On a shared computer the next person does
-    /// too, until the session ends.
-    #[doc(alias("maxAge", "max_age"))]
+    /// `Persistent` for those who want to find themselves logged in tomorrow; on a shared computer the next person does
+    /// too, until the session ends. `Remembered` lets each user choose.
+    #[doc(alias("maxAge", "max_age", "expires", "rolling"))]
     pub fn lifetime(mut self, lifetime: CookieLifetime) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Refuses what browsers would drop, cut short or misread.
-    pub(super) fn check(&self) -> Result<()> {
-        self.check_name()?;
-        self.check_path()?;
-        self.check_domain()?;
-        if self.same_site == SameSite::None && !self.secure {
-            return Err(Error::option("same_site", "None needs secure, or browsers drop the cookie"));
-        }
-        self.check_prefix()?;
-        let bytes = SessionCookie::longest(self).len();
-        if bytes > MAX_COOKIE {
-            let problem = format!("it would take {bytes} bytes, and browsers keep {MAX_COOKIE}");
-            return Err(Error::option("cookie", problem));
-        }
-        Ok(())
+    /// Whether a browser that embeds this site in others keeps a cookie of its own for each of them (CHIPS). Default: no.
+    ///
+    /// For what is embedded, with [`SameSite::None`]. Requires `secure`.
+    pub fn partitioned(mut self, partitioned: bool) -> Self {
+        self.partitioned = partitioned;
+        self
     }
 
-    /// RFC 6265, 4.1.1: the name is a token.
-    fn check_name(&self) -> Result<()> {
-        let name = &self.name;
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.is_empty() || !name.bytes().all(token) {
-            let problem = format!("{name:?} is not a cookie name: letters, digits and !#$%&'*+-.^_`|~, at least one");
-            return Err(Error::option("name", problem));
-        }
-        Ok(())
+    /// Which cookies a browser built on Chromium gives up last when it has too many. Default: nothing is said, which is
+    /// [`Priority::Medium`].
+    ///
+    /// `High` where one site sets cookies by the hundred.
+    pub fn priority(mut self, priority: impl Into<Option<Priority>>) -> Self {
+        self.priority = priority.into();
+        self
     }
 
-    fn check_path(&self) -> Result<()> {
-        let path = &self.path;
-        if !path.starts_with('/') || !path.bytes().all(in_attribute) || path.len() > MAX_ATTRIBUTE {
-            let problem =
-                format!("{path:?} is not a cookie path: \"/\" first, then ASCII without \";\", up to 1,024 bytes");
-            return Err(Error::option("path", problem));
-        }
-        Ok(())
+    /// Keys to sign the cookie with: the first signs, all of them verify. Default: none, no signature.
+    ///
+    /// Each is at least 32 bytes from a random source, known to nobody else. To change keys put the new one first; cookies
+    /// of the old one are written anew at their next request; take the old one out when those who still have
+    /// them may be logged out. A cookie with a wrong signature, or none, is no session, and the store is not even asked.
+    ///
+    /// An id cannot be guessed with or without it. A signature keeps those who guess away from the store, and makes an
+    /// id from a stolen backup worthless.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, http::{CookieOptions, SessionLayer}};
+    /// # let (new_key, old_key) = ([7; 32], [8; 32]);
+    /// let options = CookieOptions::new().keys([new_key, old_key]);
+    /// SessionLayer::new(LembroStore::new()?).cookie(options)?;
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias = "secret")]
+    pub fn keys<K: AsRef<[u8]>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.keys = Some(keys.into_iter().map(|key| Key::new(key.as_ref())).collect());
+        self
     }
 
-    fn check_domain(&self) -> Result<()> {
-        let Some(domain) = &self.domain else { return Ok(()) };
-        let host = domain.strip_prefix('.').unwrap_or(domain);
-        let visible = |byte: u8| in_attribute(byte) && byte != b' ';
-        if host.is_empty() || !domain.bytes().all(visible) || domain.len() > MAX_ATTRIBUTE {
-            let problem = format!("{domain:?} is not a cookie domain such as \"example.com\"");
-            return Err(Error::option("domain", problem));
-        }
-        Ok(())
-    }
-
-    /// RFC 6265bis, 4.1.3: browsers drop a cookie that does not live up to its name. They read the prefix in either case.
-    fn check_prefix(&self) -> Result<()> {
-        let is = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-        let (host, secure) = (is("__Host-"), is("__Secure-"));
-        let problem = match self {
-            Self { secure: false, .. } if host || secure => "needs secure",
-            Self { domain: Some(_), .. } if host => "must not have a domain",
-            Self { path, .. } if host && path != "/" => "must have the path \"/\"",
-            _ => return Ok(()),
-        };
-        Err(Error::option("name", format!("a cookie named {:?} {problem}, or browsers drop it", self.name)))
+    /// What the browser is to forget of the whole site when somebody logs out (the `Clear-Site-Data` header). Default:
+    /// nothing.
+    ///
+    /// `Cache` and `Storage` where others use the same browser (OWASP Session Management Cheat Sheet). Some browsers take
+    /// seconds to clear a large cache. Not sent where a request ends without a `destroy`, nor over plain http, where
+    /// browsers ignore it.
+    pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
+        self.clear_site_data = data.into_iter().collect();
+        self
     }
 }
 
@@ -227,15 +211,15 @@ impl Default for CookieOptions {
             name: "id".to_owned(),
             path: "/".to_owned(),
             domain: None,
-            secure: true,
+            secure: Secure::default(),
+            trust_proxy: false,
             http_only: true,
             same_site: SameSite::default(),
             lifetime: CookieLifetime::default(),
+            partitioned: false,
+            priority: None,
+            keys: None,
+            clear_site_data: Vec::new(),
         }
     }
-}
-
-/// RFC 6265, 4.1.1: an attribute is ASCII without control characters and semicolons.
-fn in_attribute(byte: u8) -> bool {
-    (b' '..=b'~').contains(&byte) && byte != b';'
 }

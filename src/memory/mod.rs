@@ -5,6 +5,7 @@
 //!   reaper    the thread that purges at an interval
 //!   options   what can be set, checked in one place
 //!   shards    finds the shard for a handle, takes its lock; reports and frees afterwards
+//!     rewrite   saves and new ids: the next version of a session in the place of the current one
 //!     purge     removes what is expired, in small steps
 //!     stats     counters and figures
 //!     shard     one table of records with its queue and index; knows no lock

@@ -4,6 +4,7 @@
 //! taken and dropped after it is released.
 
 mod purge;
+mod rewrite;
 
 use std::time::Duration;
 
@@ -18,12 +19,9 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::{Handle, SessionId};
-use crate::record::{Changes, Expected, Fit, Record};
+use crate::record::Record;
 use crate::store::{Listed, Outcome, Stored};
 use crate::sync::{Mutex, Ordering, RwLock};
-
-/// How often a merge is tried outside the lock before it is done under it. Each defeat means that another save succeeded.
-const OPTIMISTIC_ATTEMPTS: usize = 8;
 
 pub(super) struct Shards {
     cells: Box<[CachePadded<Cell>]>,
@@ -64,8 +62,8 @@ impl Shards {
         let (cell, hash) = self.cell(id.handle());
         let now = self.now();
         let shard = cell.shard.read();
-        let missed = match shard.find(hash, id, now) {
-            Found::Live { record, .. } => {
+        match shard.find(hash, id, now) {
+            Found::Live { record, current } => {
                 let state = record.state();
                 // Written only once: a second reader must not find the line dirty.
                 if !state.visited.load(Ordering::Relaxed) {
@@ -75,14 +73,18 @@ impl Shards {
                 let record = record.clone();
                 drop(shard);
                 count(&cell.counters.hits);
-                return Some(Stored::new(record, ttl));
+                return Some(Stored::new(record, ttl).in_grace(!current));
             }
-            Found::DeadId => Event::DeadIdUsed { handle: id.handle() },
-            Found::Nothing => Event::UnknownId { handle: id.handle() },
-        };
-        drop(shard);
+            Found::DeadId => {
+                drop(shard);
+                self.dead_id_used(cell, id);
+            }
+            Found::Nothing => {
+                drop(shard);
+                self.events.publish(|| Event::UnknownId { handle: id.handle() });
+            }
+        }
         count(&cell.counters.misses);
-        self.events.publish(|| missed);
         None
     }
 
@@ -134,37 +136,19 @@ impl Shards {
         Ok(())
     }
 
-    pub(super) fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        let outcome = self.rewrite(id, Some(ttl), None, |current| {
-            Ok(match expected.fits(current) {
-                Fit::Yes => Next::Record(self.stamped(&current.state().id(), changes.apply(current)?)?),
-                Fit::Changed => Next::Outcome(Outcome::Conflict),
-                Fit::Another => Next::Outcome(Outcome::Gone),
-            })
-        })?;
-        if outcome.is_done() {
-            count(&self.cell(id.handle()).0.counters.saved);
-        }
-        Ok(outcome)
-    }
-
-    pub(super) fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        new.check_renews(id)?;
-        self.rewrite(id, None, Some(grace), |current| {
-            // An id in its grace may finish what it began, not begin anew.
-            if current.state().id() != *id {
-                return Ok(Next::Outcome(Outcome::Gone));
-            }
-            Ok(Next::Record(current.clone().stamped(|state| state.set_id(new))))
-        })
-    }
-
     pub(super) fn touch(&self, id: &SessionId, ttl: Duration) -> Outcome {
         let (cell, hash) = self.cell(id.handle());
         let now = self.now();
         let shard = cell.shard.read();
-        let Found::Live { record, .. } = shard.find(hash, id, now) else { return Outcome::Gone };
-        let touched = shard.touch(record, deadline(now, ttl), now);
+        let touched = match shard.find(hash, id, now) {
+            Found::Live { record, .. } => shard.touch(record, deadline(now, ttl), now),
+            Found::Nothing => false,
+            Found::DeadId => {
+                drop(shard);
+                self.dead_id_used(cell, id);
+                return Outcome::Gone;
+            }
+        };
         drop(shard);
         if !touched {
             return Outcome::Gone;
@@ -178,11 +162,18 @@ impl Shards {
         let now = self.now();
         let mut freed = Freed::new();
         let mut shard = cell.shard.write();
-        let there = matches!(shard.find(hash, id, now), Found::Live { .. });
+        let (there, dead) = match shard.find(hash, id, now) {
+            Found::Live { .. } => (true, false),
+            Found::DeadId => (false, true),
+            Found::Nothing => (false, false),
+        };
         if there {
             shard.remove(hash, id.handle(), Reason::Destroyed, &mut freed);
         }
         drop(shard);
+        if dead {
+            self.dead_id_used(cell, id);
+        }
         self.release(cell, freed);
         if there { Outcome::Done } else { Outcome::Gone }
     }
@@ -251,48 +242,6 @@ impl Shards {
         Ok(())
     }
 
-    /// Puts the next version of a session in the place of the current one. It is made outside the lock, from what is
-    /// stored; if somebody else was first, it is made again. `retire`: for how long the old id stays usable.
-    fn rewrite(
-        &self,
-        id: &SessionId,
-        ttl: Option<Duration>,
-        retire: Option<Duration>,
-        make: impl Fn(&Record) -> Result<Next>,
-    ) -> Result<Outcome> {
-        let (cell, hash) = self.cell(id.handle());
-        for attempt in 0.. {
-            let now = self.now();
-            let mut freed = Freed::new();
-            // The last resort keeps the lock from here on, so it cannot be overtaken again.
-            let mut held = (attempt >= OPTIMISTIC_ATTEMPTS).then(|| cell.shard.write());
-            let found = match &held {
-                Some(shard) => live(shard, hash, id, now),
-                None => live(&cell.shard.read(), hash, id, now),
-            };
-            let Some(current) = found else { return Ok(Outcome::Gone) };
-            let next = match make(&current)? {
-                Next::Record(next) => next,
-                Next::Outcome(outcome) => return Ok(outcome),
-            };
-            let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
-            // Read again: this is the instant at which it happens, and a touch may have ended the session by now.
-            let now = self.now();
-            let deadline = ttl.map(|ttl| deadline(now, ttl));
-            let swapped = shard.replace(hash, &current, next, deadline, now, &mut freed);
-            if let (true, Some(grace)) = (swapped, retire) {
-                let until = (!grace.is_zero()).then(|| self::deadline(now, grace));
-                shard.retire(id, until, &mut freed, now);
-            }
-            drop(shard);
-            self.release(cell, freed);
-            if swapped {
-                return Ok(Outcome::Done);
-            }
-        }
-        Ok(Outcome::Gone)
-    }
-
     /// The record with the id written into its block, unless it is too large to be kept.
     fn stamped(&self, id: &SessionId, record: Record) -> Result<Record> {
         let bytes = weight(&record);
@@ -304,6 +253,12 @@ impl Shards {
             return Err(Error::limit(format!("session {handle}: {bytes} bytes, max_session_size is {max}")));
         }
         Ok(record.stamped(|state| state.set_id(id)))
+    }
+
+    /// An id whose secret is not, or no longer, that of its session: somebody may have stolen it.
+    fn dead_id_used(&self, cell: &Cell, id: &SessionId) {
+        count(&cell.counters.dead_ids);
+        self.events.publish(|| Event::DeadIdUsed { handle: id.handle() });
     }
 
     /// Counts, reports and drops what left a shard, now that its lock is released.
@@ -333,18 +288,6 @@ impl Shards {
 
     fn now(&self) -> u64 {
         nanos(self.clock.now())
-    }
-}
-
-enum Next {
-    Record(Record),
-    Outcome(Outcome),
-}
-
-fn live(shard: &Shard, hash: u64, id: &SessionId, now: u64) -> Option<Record> {
-    match shard.find(hash, id, now) {
-        Found::Live { record, .. } => Some(record.clone()),
-        Found::DeadId | Found::Nothing => None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::sync::{AtomicU64, Ordering};
 pub(super) struct Counters {
     pub(super) hits: AtomicU64,
     pub(super) misses: AtomicU64,
+    pub(super) dead_ids: AtomicU64,
     pub(super) created: AtomicU64,
     pub(super) saved: AtomicU64,
     pub(super) touched: AtomicU64,
@@ -47,8 +48,10 @@ pub struct Stats {
     pub max_size: usize,
     /// How often `get` found a session.
     pub hits: u64,
-    /// How often it did not.
+    /// How often it did not: expired, destroyed, or a guess. Many more than usual: somebody is trying ids.
     pub misses: u64,
+    /// How often the handle of a live session came with a secret that is not, or no longer, its own.
+    pub dead_ids: u64,
     /// Sessions created, by `create` and `set`.
     pub created: u64,
     /// Saves that were merged into a session.
@@ -92,6 +95,7 @@ impl Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         self.hits += read(&counters.hits);
         self.misses += read(&counters.misses);
+        self.dead_ids += read(&counters.dead_ids);
         self.created += read(&counters.created);
         self.saved += read(&counters.saved);
         self.touched += read(&counters.touched);

@@ -1,8 +1,6 @@
-//! The life of a session: reload, save, touch, regenerate, destroy.
+//! The life of a session: reload, save, touch, destroy.
 
-use std::time::Duration;
-
-use super::{Live, Session, Stage};
+use super::{Live, Session, Stage, State};
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::record::{Changes, Expected, Record};
@@ -55,25 +53,13 @@ impl Session {
     #[doc(alias = "load")]
     pub fn reload(&mut self) -> Result<Outcome> {
         let state = self.state()?;
-        let Stage::Live(live) = &state.stage else {
-            let gone = matches!(state.stage, Stage::Gone { .. });
-            self.changes = Changes::new();
-            return Ok(if gone { Outcome::Gone } else { Outcome::Done });
+        let gone = match &state.stage {
+            Stage::Live(_) => !self.look_again()?,
+            Stage::Gone { .. } => true,
+            Stage::New => false,
         };
-        let (id, expected) = (state.id, Expected::Incarnation(live.record.version()));
-        // Another session under the same id is not the one we held.
-        let found = self.find(&id)?.filter(|found| expected.fits(&found.record) == crate::record::Fit::Yes);
         self.changes = Changes::new();
-        Ok(match found {
-            Some(found) => {
-                self.enter(id, Stage::Live(found));
-                Outcome::Done
-            }
-            None => {
-                self.ended(id);
-                Outcome::Gone
-            }
-        })
+        Ok(if gone { Outcome::Gone } else { Outcome::Done })
     }
 
     /// Merges the changed keys into what is stored, and prolongs the session. Done by the cookie layer at the end of a
@@ -151,62 +137,15 @@ impl Session {
             Stage::New => Ok(Saved::Unchanged),
             Stage::Gone { .. } => Ok(Saved::Gone),
             Stage::Live(live) => {
-                let (record, ttl) = (live.record.clone(), self.shared.ttl(&live.record));
+                let (live, ttl) = (live.clone(), self.shared.ttl(&live.record));
                 // Over: its lifetime ended while we held it.
                 if !ttl.is_zero() && self.shared.seen(self.shared.store.touch(&id, ttl))?.is_done() {
-                    self.prolonged = true;
-                    self.enter(id, Stage::Live(Live { record, seen_at: self.shared.clock.now(), ttl }));
+                    self.enter(id, Stage::Live(Live { seen_at: self.shared.clock.now(), ttl, ..live }));
                     return Ok(Saved::Written);
                 }
                 Ok(self.ended(id))
             }
         }
-    }
-
-    /// Gives the session a new id and kills the old one, in one step, keeping the data and the unsaved changes.
-    ///
-    /// Call it whenever somebody logs in or gains rights, so that an id planted or seen before is worth nothing
-    /// (OWASP ASVS 5.0, 7.2.4). It happens at once, not at the end of the request. The handle, the creation time and so
-    /// the absolute lifetime stay.
-    ///
-    /// On a session that is gone, or turns out to be, it begins a new one: log out, then log in, in one request.
-    ///
-    /// # Errors
-    ///
-    /// When the store or the random source failed: the old id is still the session's.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lembro::{LembroStore, Sessions};
-    /// # let sessions = Sessions::new(LembroStore::new()?);
-    /// # let mut session = sessions.generate()?;
-    /// session.insert("cart", &["tea"])?;
-    /// session.save()?;
-    /// let before = session.id()?;
-    ///
-    /// session.regenerate()?;
-    /// session.insert("user", "ada")?;
-    /// session.save()?;
-    ///
-    /// assert!(sessions.load(&before)?.is_none());
-    /// assert_eq!(session.get::<Vec<&str>>("cart")?.unwrap(), ["tea"]);
-    /// # Ok::<(), lembro::Error>(())
-    /// ```
-    #[doc(alias("generate", "cycle_id", "RenewToken"))]
-    pub fn regenerate(&mut self) -> Result<()> {
-        let state = self.state()?;
-        let (id, fresh) = (state.id, (self.shared.ids)()?);
-        if let Stage::Live(live) = &state.stage {
-            let (live, renewed) = (live.clone(), id.renewed(&fresh));
-            let is_over = self.shared.ttl(&live.record).is_zero();
-            if !is_over && self.shared.seen(self.shared.store.rotate(&id, &renewed, Duration::ZERO))?.is_done() {
-                self.enter(renewed, Stage::Live(live));
-                return Ok(());
-            }
-        }
-        self.enter(fresh, Stage::New);
-        Ok(())
     }
 
     /// Ends the session: log out. Its data is gone from the store when this returns, its unsaved changes are
@@ -256,8 +195,8 @@ impl Session {
     /// The session is stored as `record`, and nothing is unsaved.
     pub(super) fn became(&mut self, id: SessionId, record: Record) {
         self.changes = Changes::new();
-        self.prolonged = true;
-        let live = Live { seen_at: self.shared.clock.now(), ttl: self.shared.ttl(&record), record };
+        let in_grace = matches!(&self.state.get(), Some(State { stage: Stage::Live(live), .. }) if live.in_grace);
+        let live = Live { seen_at: self.shared.clock.now(), ttl: self.shared.ttl(&record), record, in_grace };
         self.enter(id, Stage::Live(live));
     }
 }

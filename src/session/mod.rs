@@ -13,6 +13,7 @@
 //! whatever is put into it is kept. *Gone* means only: it was there, and it ended while we held it.
 
 mod component;
+mod identity;
 mod lifecycle;
 mod map;
 mod modify;
@@ -32,7 +33,7 @@ use crate::event::Event;
 use crate::id::{Handle, SessionId};
 use crate::record::{Changes, Record};
 use crate::shared::Shared;
-use crate::store::Store;
+use crate::store::{Store, Stored};
 use crate::sync::Arc;
 
 /// How many ids one request may present: cookies of the same name from several paths and domains.
@@ -74,8 +75,6 @@ pub struct Session {
     /// Empty until somebody looks.
     state: OnceCell<State>,
     changes: Changes,
-    /// Whether a write of this handle has set the session's time.
-    prolonged: bool,
 }
 
 /// What is known after the first look.
@@ -103,12 +102,14 @@ struct Live {
     /// When that was, on the store's clock, and how long it had left then.
     seen_at: Duration,
     ttl: Duration,
+    /// Our id was rotated away by another request and is in its grace.
+    in_grace: bool,
 }
 
 impl Session {
     /// A session that will be looked for under these ids.
     pub(crate) fn unloaded(shared: Arc<Shared>, presented: Candidates) -> Self {
-        Self { shared, presented, state: OnceCell::new(), changes: Changes::new(), prolonged: false }
+        Self { shared, presented, state: OnceCell::new(), changes: Changes::new() }
     }
 
     /// A session that nobody has stored yet.
@@ -128,13 +129,13 @@ impl Session {
 
     /// A session that was stored a moment ago.
     pub(crate) fn stored(shared: Arc<Shared>, id: SessionId, record: Record) -> Self {
-        let live = Live { seen_at: shared.clock.now(), ttl: shared.ttl(&record), record };
+        let live = Live { seen_at: shared.clock.now(), ttl: shared.ttl(&record), record, in_grace: false };
         Self::entered(shared, State { id, stage: Stage::Live(live) })
     }
 
     fn entered(shared: Arc<Shared>, state: State) -> Self {
         let (presented, changes) = (Candidates::default(), Changes::new());
-        Self { shared, presented, state: OnceCell::from(state), changes, prolonged: false }
+        Self { shared, presented, state: OnceCell::from(state), changes }
     }
 
     /// The id. Of a [`new`](Self::is_new) session: the one it will be stored under, unless somebody takes it first.
@@ -281,7 +282,8 @@ impl Session {
         if self.shared.ttl(&stored.record).is_zero() {
             return Ok(None);
         }
-        Ok(Some(Live { record: stored.record, seen_at: self.shared.clock.now(), ttl: stored.ttl }))
+        let Stored { record, ttl, in_grace } = stored;
+        Ok(Some(Live { record, seen_at: self.shared.clock.now(), ttl, in_grace }))
     }
 
     fn enter(&mut self, id: SessionId, stage: Stage) {

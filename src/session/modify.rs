@@ -8,7 +8,7 @@ use super::map::OWN;
 use super::{Session, Stage};
 use crate::error::{Error, Result};
 use crate::id::SessionId;
-use crate::record::{Changes, Expected, Fit, Record, parse};
+use crate::record::{Changes, Expected, Record, parse};
 use crate::store::Outcome;
 
 /// After so many defeats in a row something other than bad luck is at work. Each one means that somebody else's save
@@ -98,20 +98,17 @@ impl Session {
 
     /// The session's id and what is stored of it at this moment: `Some((id, None))` if it is new, `None` if it is gone.
     pub(super) fn newest(&mut self) -> Result<Option<(SessionId, Option<Record>)>> {
-        let state = self.state()?;
-        let id = state.id;
-        let expected = match &state.stage {
+        let newer = match &self.state()?.stage {
             Stage::Gone { .. } => return Ok(None),
-            Stage::New => return Ok(Some((id, None))),
-            Stage::Live(live) => Expected::Incarnation(live.record.version()),
-        };
-        match self.find(&id)?.filter(|found| expected.fits(&found.record) == Fit::Yes) {
-            Some(found) => Ok(Some((id, Some(found.record)))),
-            None => {
-                self.ended(id);
-                Ok(None)
+            Stage::New => None,
+            Stage::Live(_) => {
+                if !self.look_again()? {
+                    return Ok(None);
+                }
+                self.stored_record()?.cloned()
             }
-        }
+        };
+        Ok(Some((self.id()?, newer)))
     }
 
     /// The unsaved changes with `change` on top, as it comes out on what is stored.

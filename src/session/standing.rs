@@ -1,8 +1,11 @@
-//! Where a session stands when a request ends. Asks nobody: it is what the session itself knows.
+//! Where a session stands when a request ends, for the cookie layer to decide what follows.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{Session, Stage, State};
+use crate::error::Result;
+use crate::record::Record;
+use crate::store::Outcome;
 
 /// The states of a session, as the end of a request tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +33,6 @@ impl Session {
         }
     }
 
-    /// Whether a save, a touch or a `modify` of this handle has set the session's time.
-    pub(crate) fn was_prolonged(&self) -> bool {
-        self.prolonged
-    }
-
     /// Whether a visit without changes is to be noted in the store.
     pub(crate) fn touch_due(&self) -> bool {
         match self.state.get() {
@@ -45,11 +43,59 @@ impl Session {
         }
     }
 
+    /// Whether a cookie that was written then is to be renewed: as often as visits are noted.
+    pub(crate) fn cookie_due(&self, written: SystemTime) -> bool {
+        let Ok(Some(record)) = self.stored_record() else { return false };
+        let age = self.shared.clock.wall().duration_since(written).unwrap_or_default();
+        let full = self.shared.ttl(record);
+        self.shared.policy.touch_due(full, full.saturating_sub(age))
+    }
+
     /// The time that the session has left; none unless it is live.
     pub(crate) fn time_left(&self) -> Duration {
         match self.state.get() {
             Some(State { stage: Stage::Live(live), .. }) => self.left(live),
             _ => Duration::ZERO,
         }
+    }
+
+    /// Whether the session has a timeout of its own.
+    pub(crate) fn has_own_timeout(&self) -> bool {
+        self.changes
+            .timeout()
+            .unwrap_or_else(|| self.stored_record().ok().flatten().and_then(Record::timeout))
+            .is_some()
+    }
+
+    /// Whether this handle came by an id that was rotated away and has its grace, as far as is known.
+    pub(crate) fn in_grace(&self) -> bool {
+        matches!(self.state.get(), Some(State { stage: Stage::Live(live), .. }) if live.in_grace)
+    }
+
+    /// Whether the session is still there and has this id: the store is asked. What is unsaved stays.
+    pub(crate) fn is_current(&mut self) -> Result<bool> {
+        Ok(self.look_again()? && !self.in_grace())
+    }
+
+    /// Whether the policy wants this id renewed now.
+    pub(crate) fn renewal_due(&self) -> Result<bool> {
+        let policy = &self.shared.policy;
+        if !policy.renews() || self.standing() != Standing::Live {
+            return Ok(false);
+        }
+        // An id from the future (the clock was set back) is not old.
+        let age = self.id_since()?.and_then(|since| self.shared.clock.wall().duration_since(since).ok());
+        Ok(age.is_some_and(|age| policy.renewal_due(age)))
+    }
+
+    /// Notes that the id changes now. To be saved before [`renew_on_time`](Self::renew_on_time): if the request breaks off
+    /// in between, the old id stays good.
+    pub(crate) fn note_renewal(&mut self) -> Result<()> {
+        self.note_new_id()
+    }
+
+    /// Renews the id with the policy's grace.
+    pub(crate) fn renew_on_time(&mut self) -> Result<Outcome> {
+        self.renew_id(self.shared.policy.renewal_grace())
     }
 }

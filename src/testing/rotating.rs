@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::probe::{Checked, Probe, done, gone, holds, new_id, other_secret, put, record, refused, to};
+use super::probe::{Checked, Probe, broken, done, gone, holds, new_id, other_secret, put, record, refused, to};
 use crate::error::Error;
 use crate::id::SessionId;
 use crate::record::Record;
@@ -15,6 +15,7 @@ super::table![
     rotate_refuses_an_id_with_another_handle,
     rotate_takes_the_secret_of_the_session,
     rotate_never_creates,
+    an_id_in_its_grace_is_told_from_the_current_one,
     an_id_in_its_grace_gets_saves_and_touches,
     an_id_in_its_grace_destroys,
     an_id_in_its_grace_does_not_rotate,
@@ -84,6 +85,17 @@ fn rotate_never_creates(p: &Probe<'_>) -> Checked {
         gone(&format!("rotate with {whose}"), p.store.rotate(&id, &new, p.long()))?;
         p.nothing(whose, &id)?;
         p.nothing(&format!("the new id for {whose}"), &new)?;
+    }
+    Ok(())
+}
+
+fn an_id_in_its_grace_is_told_from_the_current_one(p: &Probe<'_>) -> Checked {
+    let (old, new, _) = rotated(p, p.long())?;
+    for (whose, id, expected) in [("the old id, in its grace", old, true), ("the new id", new, false)] {
+        let stored = p.found(whose, &id)?;
+        if stored.in_grace != expected {
+            return broken(format!("{whose} got a session with `in_grace` {}", stored.in_grace));
+        }
     }
     Ok(())
 }

@@ -37,7 +37,9 @@ impl Answer {
     /// The session id in its cookie.
     #[track_caller]
     pub(crate) fn id(&self) -> SessionId {
-        self.sent_back().split_once('=').unwrap().1.parse().unwrap()
+        let cookie = self.sent_back();
+        // A persistent one says after its id when it was written.
+        cookie.split(['=', '.']).nth(1).unwrap().parse().unwrap()
     }
 
     #[track_caller]

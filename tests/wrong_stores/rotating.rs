@@ -55,6 +55,20 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["rotate gives the session a new id and changes nothing else"],
     },
     Wrong {
+        name: "a get that does not tell an id in its grace",
+        spoil: |store| {
+            store.get = Box::new(|right, id| Ok(right.get(id)?.map(|stored| stored.in_grace(false))));
+        },
+        caught_by: &["an id in its grace is told from the current one"],
+    },
+    Wrong {
+        name: "a get that takes every id for one in its grace",
+        spoil: |store| {
+            store.get = Box::new(|right, id| Ok(right.get(id)?.map(|stored| stored.in_grace(true))));
+        },
+        caught_by: &["an id in its grace is told from the current one"],
+    },
+    Wrong {
         name: "a rotate that moves to another handle",
         spoil: |store| {
             store.rotate = Box::new(|right, id, new, grace| {

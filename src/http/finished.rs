@@ -1,0 +1,176 @@
+//! `Finished`: what the end of a request adds to its response, merged with what the handler set.
+
+use std::fmt;
+
+use crate::session::Saved;
+
+/// The end of a request: the headers that its response needs, and what became of the session.
+///
+/// | header | when |
+/// |---|---|
+/// | `Set-Cookie` | the client is to get, renew or forget its cookie |
+/// | `Cache-Control: no-store` | with every `Set-Cookie`; and for what a live session was looked at for, unless the handler said otherwise |
+/// | `Vary: Cookie` | the session was looked at |
+/// | `Clear-Site-Data` | with a logout, if [the options](super::CookieOptions::clear_site_data) ask for it |
+///
+/// `no-store`, and not the gentler `no-cache="Set-Cookie"`, because few caches know the latter: one that keeps a response
+/// with its cookie lets the next user in as the last one (CVE-2023-30861). And what is made from a session is private: the
+/// back button after a logout must not show it again.
+#[must_use = "its headers belong into the response, or the client never learns its id"]
+pub struct Finished {
+    saved: Saved,
+    caching: Caching,
+    cookie: Option<String>,
+    clear_site_data: Option<String>,
+}
+
+/// What the response says to caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caching {
+    /// Nobody looked at the session: the response is the same for everybody.
+    Free,
+    /// It may look different for another cookie.
+    Varies,
+    /// It was made from somebody's session.
+    Private,
+}
+
+const SET_COOKIE: &str = "Set-Cookie";
+const CACHE_CONTROL: &str = "Cache-Control";
+const VARY: &str = "Vary";
+const CLEAR_SITE_DATA: &str = "Clear-Site-Data";
+
+impl Finished {
+    pub(super) fn new(saved: Saved, caching: Caching) -> Self {
+        Self { saved, caching, cookie: None, clear_site_data: None }
+    }
+
+    pub(super) fn with_cookie(self, cookie: String) -> Self {
+        Self { cookie: Some(cookie), ..self }
+    }
+
+    pub(super) fn with_clear_site_data(self, data: Option<String>) -> Self {
+        Self { clear_site_data: data, ..self }
+    }
+
+    /// What became of the session. [`Saved::Gone`]: it ended while the handler ran, here or elsewhere, and what the
+    /// handler changed in it is lost.
+    pub fn saved(&self) -> Saved {
+        self.saved
+    }
+
+    /// The `Set-Cookie` header's value, if the client is told anything about its cookie.
+    pub fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+
+    /// The headers, as names and values, all of them visible ASCII, for a response that has none of these yet. Otherwise
+    /// [`write_to`](Self::write_to).
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let no_store = self.cookie.is_some() || self.caching == Caching::Private;
+        let headers = [
+            (SET_COOKIE, self.cookie.as_deref()),
+            (CACHE_CONTROL, no_store.then_some("no-store")),
+            (VARY, (self.caching != Caching::Free).then_some("Cookie")),
+            (CLEAR_SITE_DATA, self.clear_site_data.as_deref()),
+        ];
+        headers.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// Puts the headers into a response, beside and into those that it has. Its own `Set-Cookie` headers stay; `Vary` gets
+    /// one name more; of its `Cache-Control` beside a `Set-Cookie` only that stays which does not allow keeping the
+    /// response.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::LembroStore;
+    /// use lembro::http::{RequestHead, SessionLayer};
+    ///
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// let mut session = layer.load(RequestHead::default());
+    /// session.insert("user", "ada")?;
+    /// let finished = layer.finish(session, RequestHead::default())?;
+    ///
+    /// let mut headers = vec![
+    ///     ("vary".to_owned(), "Accept-Language".to_owned()),
+    ///     ("cache-control".to_owned(), "public, max-age=600, no-transform".to_owned()),
+    /// ];
+    /// finished.write_to(&mut headers);
+    /// assert!(headers[0].1.starts_with("id="));
+    /// assert_eq!(headers[1], ("Cache-Control".to_owned(), "no-transform, no-store".to_owned()));
+    /// assert_eq!(headers[2], ("Vary".to_owned(), "Accept-Language, Cookie".to_owned()));
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn write_to(&self, response: &mut impl ResponseHeaders) {
+        for (name, value) in self.headers() {
+            let merged = match name {
+                CACHE_CONTROL => self.cache_control(&response.take(CACHE_CONTROL)),
+                VARY => vary(&response.take(VARY)),
+                CLEAR_SITE_DATA => listed(&response.take(CLEAR_SITE_DATA), value),
+                _ => value.to_owned(),
+            };
+            response.add(name, merged);
+        }
+    }
+
+    fn cache_control(&self, own: &[String]) -> String {
+        match own {
+            [] => "no-store".to_owned(),
+            // The handler knows what it does, unless a cookie would be kept with the response.
+            own if self.cookie.is_none() => own.join(", "),
+            own => {
+                // Not those that allow keeping it: `must-understand` would even take `no-store` back (RFC 9111, 5.2.2.3).
+                let stays = ["private", "no-cache", "must-revalidate", "proxy-revalidate", "no-transform"];
+                let directives = own.iter().flat_map(|value| value.split(',')).map(str::trim);
+                let kept = directives.filter(|one| stays.iter().any(|stay| one.eq_ignore_ascii_case(stay)));
+                kept.chain(["no-store"]).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+}
+
+fn vary(own: &[String]) -> String {
+    // `*` says already that it depends on more than headers (RFC 9110, 12.5.5).
+    let everything = own.iter().flat_map(|value| value.split(',')).any(|name| name.trim() == "*");
+    if everything { "*".to_owned() } else { listed(own, "Cookie") }
+}
+
+/// The values as one list, with what is not in it yet at its end.
+fn listed(own: &[String], more: &str) -> String {
+    let mut list: Vec<&str> = own.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
+    list.retain(|name| !name.is_empty());
+    for name in more.split(", ") {
+        if !list.iter().any(|one| one.eq_ignore_ascii_case(name)) {
+            list.push(name);
+        }
+    }
+    list.join(", ")
+}
+
+/// The headers of some server's response, so far as [`Finished::write_to`] must change them: two methods, for an adapter.
+pub trait ResponseHeaders {
+    /// Takes out every header of this name, whatever its case, and gives their values in their order.
+    fn take(&mut self, name: &str) -> Vec<String>;
+
+    /// Adds a header beside those that are there.
+    fn add(&mut self, name: &'static str, value: String);
+}
+
+impl ResponseHeaders for Vec<(String, String)> {
+    fn take(&mut self, name: &str) -> Vec<String> {
+        self.extract_if(.., |(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+
+    fn add(&mut self, name: &'static str, value: String) {
+        self.push((name.to_owned(), value));
+    }
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the values: there is a secret in them.
+        let names: Vec<_> = self.headers().map(|(name, _)| name).collect();
+        f.debug_struct("Finished").field("headers", &names).field("saved", &self.saved).finish()
+    }
+}

@@ -1,0 +1,82 @@
+//! Signatures of cookies: HMAC-SHA256 under a list of keys, of which the first signs and all verify.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::Deserialize;
+use sha2::Sha256;
+
+use crate::error::{Error, Result};
+
+/// A key shorter than the hash's output is weaker than the hash (RFC 2104, 3).
+const MIN_KEY: usize = 32;
+
+/// A secret key. Neither shown nor compared outside of tests of equality.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub(super) struct Key(Box<[u8]>);
+
+impl Key {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<String> for Key {
+    fn from(text: String) -> Self {
+        Self::new(text.as_bytes())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// Refuses a list of keys that would sign nothing, or nothing worth trusting.
+pub(super) fn check(keys: &[Key]) -> Result<()> {
+    if keys.is_empty() {
+        return Err(Error::option("keys", "the list is empty; leave the option out for cookies without a signature"));
+    }
+    let short = keys.iter().enumerate().find(|(_, key)| key.0.len() < MIN_KEY);
+    short.map_or(Ok(()), |(place, Key(key))| {
+        let problem = format!("number {} has {} bytes; a key is at least {MIN_KEY} random ones", place + 1, key.len());
+        Err(Error::option("keys", problem))
+    })
+}
+
+/// Signs and verifies values, each bound to the name of its cookie: what one layer has signed is no use in another
+/// that shares the keys.
+pub(super) struct Signer {
+    /// Ready to begin with: the keys themselves are worked in already.
+    keys: Vec<Hmac<Sha256>>,
+}
+
+impl Signer {
+    /// From keys that were checked.
+    pub(super) fn new(keys: &[Key]) -> Self {
+        // Never left out: HMAC takes keys of any length.
+        Self { keys: keys.iter().filter_map(|key| Hmac::new_from_slice(&key.0).ok()).collect() }
+    }
+
+    /// The signature's text: 43 characters.
+    pub(super) fn sign(&self, name: &str, value: &str) -> String {
+        let Some(key) = self.keys.first() else { return String::new() };
+        URL_SAFE_NO_PAD.encode(mac(key, name, value).finalize().into_bytes())
+    }
+
+    /// Which of the keys has made this signature. In constant time for each key.
+    pub(super) fn verify(&self, name: &str, value: &str, signature: &str) -> Option<usize> {
+        let mut bytes = [0; 32];
+        let length = URL_SAFE_NO_PAD.decode_slice(signature, &mut bytes).ok()?;
+        self.keys.iter().position(|key| mac(key, name, value).verify_slice(&bytes[..length]).is_ok())
+    }
+}
+
+fn mac(key: &Hmac<Sha256>, name: &str, value: &str) -> Hmac<Sha256> {
+    // A name is a token and has no "=", so no other name and value give the same text.
+    [name, "=", value].iter().fold(key.clone(), |mac, part| mac.chain_update(part))
+}

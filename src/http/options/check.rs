@@ -1,0 +1,118 @@
+//! What a cookie's options must not be: everything that browsers would drop, cut short or misread.
+
+use std::time::Duration;
+
+use super::super::cookie::SessionCookie;
+use super::super::keys;
+use super::{CookieLifetime, CookieOptions, SameSite, Secure};
+use crate::error::{Error, Result};
+use crate::policy::Policy;
+
+/// The most bytes of a cookie, attributes included, that every browser is sure to keep (RFC 6265, 6.1).
+const MAX_COOKIE: usize = 4096;
+
+/// Longer attributes are ignored by browsers (RFC 6265bis, 5.6): the cookie would go where it was not meant to.
+const MAX_ATTRIBUTE: usize = 1024;
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Browsers keep no cookie longer, whatever it says (RFC 6265bis, 5.5).
+pub(in super::super) const MAX_AGE: Duration = Duration::from_secs(400 * DAY);
+
+impl CookieOptions {
+    /// Refuses what cannot work, by itself or under this policy.
+    pub(in super::super) fn check(&self, policy: &Policy) -> Result<()> {
+        self.check_name()?;
+        self.check_path()?;
+        self.check_domain()?;
+        self.check_secure()?;
+        self.check_prefix()?;
+        self.check_lifetime(policy)?;
+        self.keys.as_deref().map_or(Ok(()), keys::check)?;
+        let bytes = SessionCookie::longest(self).len();
+        if bytes > MAX_COOKIE {
+            let problem = format!("it would take {bytes} bytes, and browsers keep {MAX_COOKIE}");
+            return Err(Error::option("cookie", problem));
+        }
+        Ok(())
+    }
+
+    /// RFC 6265, 4.1.1: the name is a token.
+    fn check_name(&self) -> Result<()> {
+        let name = &self.name;
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(token) {
+            let problem = format!("{name:?} is not a cookie name: letters, digits and !#$%&'*+-.^_`|~, at least one");
+            return Err(Error::option("name", problem));
+        }
+        Ok(())
+    }
+
+    fn check_path(&self) -> Result<()> {
+        let path = &self.path;
+        if !path.starts_with('/') || !path.bytes().all(in_attribute) || path.len() > MAX_ATTRIBUTE {
+            let problem =
+                format!("{path:?} is not a cookie path: \"/\" first, then ASCII without \";\", up to 1,024 bytes");
+            return Err(Error::option("path", problem));
+        }
+        Ok(())
+    }
+
+    fn check_domain(&self) -> Result<()> {
+        let Some(domain) = &self.domain else { return Ok(()) };
+        let host = domain.strip_prefix('.').unwrap_or(domain);
+        let visible = |byte: u8| in_attribute(byte) && byte != b' ';
+        if host.is_empty() || !domain.bytes().all(visible) || domain.len() > MAX_ATTRIBUTE {
+            let problem = format!("{domain:?} is not a cookie domain such as \"example.com\"");
+            return Err(Error::option("domain", problem));
+        }
+        Ok(())
+    }
+
+    /// Some attributes are honoured only beside `Secure`: `Auto` would leave it away at times.
+    fn check_secure(&self) -> Result<()> {
+        if self.secure == Secure::Always {
+            return Ok(());
+        }
+        if self.same_site == SameSite::None {
+            return Err(Error::option("same_site", "None needs secure, always, or browsers drop the cookie"));
+        }
+        if self.partitioned {
+            return Err(Error::option("partitioned", "needs secure, always, or browsers drop the cookie"));
+        }
+        Ok(())
+    }
+
+    /// RFC 6265bis, 4.1.3: browsers drop a cookie that does not live up to its name. They read the prefix in either case.
+    fn check_prefix(&self) -> Result<()> {
+        let is = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        let (host, secure) = (is("__Host-"), is("__Secure-"));
+        let scripts_may_not = is("__Host-Http-") || is("__Http-");
+        let problem = match self {
+            _ if !(host || secure || scripts_may_not) => return Ok(()),
+            Self { secure: Secure::Auto | Secure::Never, .. } => "needs secure, always",
+            Self { domain: Some(_), .. } if host => "must not have a domain",
+            Self { path, .. } if host && path != "/" => "must have the path \"/\"",
+            Self { http_only: false, .. } if scripts_may_not => "needs http_only",
+            _ => return Ok(()),
+        };
+        Err(Error::option("name", format!("a cookie named {:?} {problem}, or browsers drop it", self.name)))
+    }
+
+    /// Only what the policy gives to every session is known here; a session's own timeout is cut down when it is written.
+    fn check_lifetime(&self, policy: &Policy) -> Result<()> {
+        let longest = policy.longest();
+        if self.lifetime != CookieLifetime::Persistent || longest <= MAX_AGE {
+            return Ok(());
+        }
+        let days = longest.as_secs().div_ceil(DAY);
+        let problem =
+            format!("Persistent cookies of sessions that last {days} days, and browsers keep none beyond 400");
+        Err(Error::option("lifetime", problem))
+    }
+}
+
+/// RFC 6265, 4.1.1: an attribute is ASCII without control characters and semicolons.
+fn in_attribute(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte) && byte != b';'
+}

@@ -1,0 +1,124 @@
+//! The adapter for `rouille`: one call around the handler.
+
+use rouille::{Request, Response};
+
+use super::{RequestHead, ResponseHeaders, SessionLayer};
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+impl<'r> From<&'r Request> for RequestHead<'r> {
+    fn from(request: &'r Request) -> Self {
+        Self::from_headers(request.headers()).secure(request.is_secure())
+    }
+}
+
+impl SessionLayer {
+    /// Runs a handler with the request's session, and gives its response the headers that the session needs.
+    ///
+    /// The handler returns a `Response`, or a `Result` with one, so that it can use `?` on the session. Layers nest: one
+    /// handler can have a session of each.
+    ///
+    /// When the store fails, here or in the handler, the response is a plain 503; any other error of the session's, a
+    /// value of another type than the one asked for, say, is a 500. Nothing is saved then, no cookie is sent, and
+    /// the error goes to [`errors`](Self::errors). [`try_rouille`](Self::try_rouille) leaves the response to you. A handler that
+    /// panics saves nothing either; rouille answers with a 500.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lembro::{LembroStore, http::SessionLayer};
+    /// use rouille::Response;
+    ///
+    /// # fn main() -> Result<(), lembro::Error> {
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// rouille::start_server("127.0.0.1:8080", move |request| {
+    ///     layer.rouille(request, |session| {
+    ///         let visits = session.get::<u64>("visits")?.unwrap_or(0) + 1;
+    ///         session.insert("visits", &visits)?;
+    ///         Ok(Response::text(format!("Visit number {visits}")))
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    pub fn rouille<A: Answer>(&self, request: &Request, handler: impl FnOnce(&mut Session) -> A) -> Response {
+        self.try_rouille(request, |session| handler(session).into_result()).unwrap_or_else(|error: Error| {
+            self.sessions().report(&error);
+            let (status, text) =
+                if error.is_store() { (503, "Service unavailable") } else { (500, "Internal server error") };
+            Response::text(text).with_status_code(status).with_no_cache()
+        })
+    }
+
+    /// The same, with an error type of yours, and what it means left to you.
+    ///
+    /// # Errors
+    ///
+    /// What the handler returned; or the store's failure while the session was saved. Nothing was saved, and there is no
+    /// cookie to send: whoever is logged in stays logged in.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lembro::{LembroStore, http::SessionLayer};
+    /// use rouille::Response;
+    ///
+    /// # fn main() -> Result<(), lembro::Error> {
+    /// type Anything = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// rouille::start_server("127.0.0.1:8080", move |request| {
+    ///     let answer = layer.try_rouille(request, |session| {
+    ///         let page = std::fs::read_to_string("page.html")?;
+    ///         Ok(Response::html(page.replace("{user}", session.get("user")?.unwrap_or("stranger"))))
+    ///     });
+    ///     answer.unwrap_or_else(|error: Anything| Response::text(error.to_string()).with_status_code(500))
+    /// })
+    /// # }
+    /// ```
+    pub fn try_rouille<E: From<Error>>(
+        &self,
+        request: &Request,
+        handler: impl FnOnce(&mut Session) -> Result<Response, E>,
+    ) -> Result<Response, E> {
+        let mut session = self.load(request);
+        let mut response = handler(&mut session)?;
+        self.finish(session, request)?.write_to(&mut response);
+        Ok(response)
+    }
+}
+
+/// What a handler may return to [`SessionLayer::rouille`]: a `Response`, or a [`Result`] with one.
+pub trait Answer {
+    /// As a result.
+    ///
+    /// # Errors
+    ///
+    /// The one that it is.
+    fn into_result(self) -> Result<Response>;
+}
+
+impl Answer for Response {
+    fn into_result(self) -> Result<Response> {
+        Ok(self)
+    }
+}
+
+impl Answer for Result<Response> {
+    fn into_result(self) -> Result<Response> {
+        self
+    }
+}
+
+impl ResponseHeaders for Response {
+    fn take(&mut self, name: &str) -> Vec<String> {
+        let is_named = |header: &mut (_, _)| -> bool {
+            let (one, _): &mut (std::borrow::Cow<'static, str>, std::borrow::Cow<'static, str>) = header;
+            one.eq_ignore_ascii_case(name)
+        };
+        self.headers.extract_if(.., is_named).map(|(_, value)| value.into_owned()).collect()
+    }
+
+    fn add(&mut self, name: &'static str, value: String) {
+        self.headers.push((name.into(), value.into()));
+    }
+}

@@ -1,0 +1,112 @@
+//! Puts the next version of a session in the place of the current one: saves and new ids.
+
+use std::time::Duration;
+
+use super::{Shards, deadline};
+use crate::error::Result;
+use crate::id::SessionId;
+use crate::memory::shard::{Found, Freed, Shard};
+use crate::memory::stats::count;
+use crate::record::{Changes, Expected, Fit, Record};
+use crate::store::Outcome;
+
+/// How often a merge is tried outside the lock before it is done under it. Each defeat means that another save succeeded.
+const OPTIMISTIC_ATTEMPTS: usize = 8;
+
+impl Shards {
+    pub(in super::super) fn save(
+        &self,
+        id: &SessionId,
+        changes: &Changes,
+        ttl: Duration,
+        expected: Expected,
+    ) -> Result<Outcome> {
+        let outcome = self.rewrite(id, Some(ttl), None, |current| {
+            Ok(match expected.fits(current) {
+                Fit::Yes => Next::Record(self.stamped(&current.state().id(), changes.apply(current)?)?),
+                Fit::Changed => Next::Outcome(Outcome::Conflict),
+                Fit::Another => Next::Outcome(Outcome::Gone),
+            })
+        })?;
+        if outcome.is_done() {
+            count(&self.cell(id.handle()).0.counters.saved);
+        }
+        Ok(outcome)
+    }
+
+    pub(in super::super) fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
+        new.check_renews(id)?;
+        self.rewrite(id, None, Some(grace), |current| {
+            // An id in its grace may finish what it began, not begin anew.
+            if current.state().id() != *id {
+                return Ok(Next::Outcome(Outcome::Gone));
+            }
+            Ok(Next::Record(current.clone().stamped(|state| state.set_id(new))))
+        })
+    }
+
+    /// Puts the next version of a session in the place of the current one. It is made outside the lock, from what is
+    /// stored; if somebody else was first, it is made again. `retire`: for how long the old id stays usable.
+    fn rewrite(
+        &self,
+        id: &SessionId,
+        ttl: Option<Duration>,
+        retire: Option<Duration>,
+        make: impl Fn(&Record) -> Result<Next>,
+    ) -> Result<Outcome> {
+        let (cell, hash) = self.cell(id.handle());
+        for attempt in 0.. {
+            let now = self.now();
+            let mut freed = Freed::new();
+            // The last resort keeps the lock from here on, so it cannot be overtaken again.
+            let mut held = (attempt >= OPTIMISTIC_ATTEMPTS).then(|| cell.shard.write());
+            let found = match &held {
+                Some(shard) => live(shard, hash, id, now),
+                None => live(&cell.shard.read(), hash, id, now),
+            };
+            let current = match found {
+                Ok(current) => current,
+                Err(dead) => {
+                    drop(held);
+                    if dead {
+                        self.dead_id_used(cell, id);
+                    }
+                    return Ok(Outcome::Gone);
+                }
+            };
+            let next = match make(&current)? {
+                Next::Record(next) => next,
+                Next::Outcome(outcome) => return Ok(outcome),
+            };
+            let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
+            // Read again: this is the instant at which it happens, and a touch may have ended the session by now.
+            let now = self.now();
+            let deadline = ttl.map(|ttl| deadline(now, ttl));
+            let swapped = shard.replace(hash, &current, next, deadline, now, &mut freed);
+            if let (true, Some(grace)) = (swapped, retire) {
+                let until = (!grace.is_zero()).then(|| self::deadline(now, grace));
+                shard.retire(id, until, &mut freed, now);
+            }
+            drop(shard);
+            self.release(cell, freed);
+            if swapped {
+                return Ok(Outcome::Done);
+            }
+        }
+        Ok(Outcome::Gone)
+    }
+}
+
+enum Next {
+    Record(Record),
+    Outcome(Outcome),
+}
+
+/// The live session; if there is none, whether the id was a dead one.
+fn live(shard: &Shard, hash: u64, id: &SessionId, now: u64) -> Result<Record, bool> {
+    match shard.find(hash, id, now) {
+        Found::Live { record, .. } => Ok(record.clone()),
+        Found::DeadId => Err(true),
+        Found::Nothing => Err(false),
+    }
+}
