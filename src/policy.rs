@@ -160,13 +160,11 @@ impl Policy {
     }
 
     /// Whether an id of this age is to be renewed.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that renews"))]
     pub(crate) fn renewal_due(&self, age: Duration) -> bool {
         self.renew_after.is_some_and(|after| age >= after)
     }
 
     /// What a timed renewal leaves to the old id.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that renews"))]
     pub(crate) fn renewal_grace(&self) -> Duration {
         self.grace
     }

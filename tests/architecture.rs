@@ -124,8 +124,12 @@ fn a_shard_knows_no_lock() {
 fn the_http_layer_names_no_store_and_one_file_names_each_framework() {
     for (path, text) in sources().into_iter().filter(|(path, _)| module(path) == "http") {
         assert!(!code(&text).contains("LembroStore"), "{} names a store", path.display());
-        if !path.ends_with("http/tiny_http.rs") {
-            assert!(!code(&text).contains("tiny_http::"), "{} names a framework", path.display());
+        for framework in ["tiny_http", "rouille"] {
+            if !path.ends_with(format!("http/{framework}.rs")) {
+                let named =
+                    code(&text).replace(&format!("self::{framework}::"), "").contains(&format!("{framework}::"));
+                assert!(!named, "{} names a framework", path.display());
+            }
         }
     }
 }

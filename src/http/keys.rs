@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, KeyInit as _, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
@@ -78,5 +78,5 @@ impl Signer {
 
 fn mac(key: &Hmac<Sha256>, name: &str, value: &str) -> Hmac<Sha256> {
     // A name is a token and has no "=", so no other name and value give the same text.
-    [name, "=", value].iter().fold(key.clone(), |mac, part| mac.chain_update(part))
+    [name, "=", value].iter().fold(key.clone(), Mac::chain_update)
 }

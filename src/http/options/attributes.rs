@@ -61,7 +61,7 @@ pub enum SameSite {
     /// Never, not even when somebody follows a link: they arrive logged out.
     #[serde(alias = "Strict")]
     Strict,
-    /// When somebody follows a link, but not with another site's forms, pictures, scripts and WebSockets.
+    /// When somebody follows a link, but not with another site's forms, pictures, scripts and sockets.
     #[default]
     #[serde(alias = "Lax")]
     Lax,
