@@ -19,7 +19,8 @@
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!
-//! In a server the cookie layer does the loading and saving; it takes two calls around the handler. See
+//! In a server the cookie layer does the loading and saving; it takes one call around a rouille handler, two in
+//! `tiny_http`. See
 #![cfg_attr(feature = "http", doc = "[`http`] for the whole of it.")]
 #![cfg_attr(not(feature = "http"), doc = "the module `http` (feature `http`) for the whole of it.")]
 //!
@@ -34,7 +35,10 @@
 //!   side by side keep all their work; [`Session::modify`] is an atomic read-modify-write.
 //! - **A logout is final.** A request that was under way when the session was destroyed cannot bring it back.
 //! - **Safe ids.** 128 random bits of secret, compared in constant time, never in a log; an id that a client made
-//!   up is never adopted; [`Session::regenerate`] gives a new one in one atomic step.
+//!   up is never adopted; [`Session::regenerate`] gives a new one in one atomic step, [`Policy::renew_after`] from time
+//!   to time, and whoever comes with a dead one is [reported](Event::DeadIdUsed).
+//! - **A cookie that cannot be wrong.** What browsers would drop is refused when the server starts; a response that
+//!   sets it is kept by no cache; keys for its signature rotate.
 //! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on
 //!   [a channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
 //! - **Any store.** [`Store`] is a trait of seven methods with its contract in prose, and a contract suite as code
@@ -45,7 +49,7 @@
 //!
 //! ```text
 //!  Cookie: id=…            ┌───────────────────────── SessionLayer::load ────────────────────────┐
-//!  ───────────────────────▶│ at most 4 cookies of our name → strict SessionId, or no session     │
+//!  ───────────────────────▶│ at most 4 cookies of our name → signature → strict SessionId        │
 //!                          └──────────────────────────────┬──────────────────────────────────────┘
 //!                                                         ▼   nothing is read yet
 //!   handler ── get, insert, modify … ────────────────▶ Session ── first look ──▶ Store::get
@@ -54,7 +58,8 @@
 //!                          │ SessionLayer::finish: one pure decision, at most one write          │
 //!                          │   unchanged  → a touch, if the last is touch_after ago              │
 //!                          │   changed    → one save of the changed keys                         │
-//!  Set-Cookie: id=…        │   new, empty → nothing stored, no cookie                            │
+//!  Set-Cookie: id=…        │   old id     → a new one, the old one has its grace                 │
+//!  Cache-Control: no-store │   new, empty → nothing stored, no cookie                            │
 //!  ◀───────────────────────│   gone       → nothing stored, no cookie                            │
 //!                          └─────────────────────────────────────────────────────────────────────┘
 //!  inside LembroStore:  handle → shard → read lock → record (expired? right secret?) → a clone of a pointer
@@ -99,7 +104,8 @@
 //! 9. A new, empty session is neither stored nor announced to the client. (`http_decision`)
 //! 10. The secret part of an id appears in no Debug, error, event, log or dump; only in the cookie. (`secrets`)
 //! 11. `regenerate` is one atomic step: never without a session, the old id dead when it returns, no acknowledged save
-//!     lost. (`session_races`)
+//!     lost. `renew(grace)` lets requests under way finish, and an id in its grace is never announced. (`session_races`,
+//!     `session_renewal`)
 //! 12. A panic in a handler, a subscriber that is gone, a failure in the reaper: the server keeps serving. (`http_sockets`,
 //!     `events`)
 //!
@@ -107,7 +113,7 @@
 //!
 //! - **default**: nothing but the store, sessions, events and errors.
 //! - **`http`**: the cookie layer, for any server that can hand over header text.
-//! - **`tiny_http`**: its adapter for `tiny_http`.
+//! - **`tiny_http`**, **`rouille`**: its adapters.
 //! - **`testing`**: the contract suite for stores of your own, and `LembroStore::validate`. For `[dev-dependencies]`.
 //! - **`full`**: all of these.
 //!

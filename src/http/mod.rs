@@ -12,7 +12,32 @@
 //! rouille     an adapter
 //! ```
 //!
+//! # With `rouille` (feature `rouille`)
+//!
+//! One call around the handler. It may return a `Response` or a [`Result`](crate::Result) with one.
+//!
+//! ```no_run
+//! # #[cfg(feature = "rouille")]
+//! # fn main() -> Result<(), lembro::Error> {
+//! use lembro::LembroStore;
+//! use lembro::http::SessionLayer;
+//! use rouille::Response;
+//!
+//! let layer = SessionLayer::new(LembroStore::new()?);
+//! rouille::start_server("127.0.0.1:8080", move |request| {
+//!     layer.rouille(request, |session| {
+//!         session.insert("last_page", &request.url())?;
+//!         Ok(Response::text("Hello"))
+//!     })
+//! })
+//! # }
+//! # #[cfg(not(feature = "rouille"))]
+//! # fn main() {}
+//! ```
+//!
 //! # With `tiny_http` (feature `tiny_http`)
+//!
+//! Two calls: `load` before the handler, `finish` after it.
 //!
 //! ```no_run
 //! # #[cfg(feature = "tiny_http")]
@@ -35,16 +60,73 @@
 //! # fn main() {}
 //! ```
 //!
-//! `tiny_http` itself drops a connection whose headers are not ASCII; such a request never gets here.
+//! `tiny_http`, which is below `rouille` too, drops a connection whose headers are not ASCII; such a request never gets
+//! here.
+//!
+//! # Several layers
+//!
+//! Two applications on one server, two stores, two timeouts: two layers whose cookies have different names. With
+//! rouille they nest, with `tiny_http` each is loaded and finished. `examples/two_layers.rs` has both an admin and a shop.
+//!
+//! # A WebSocket
+//!
+//! The thread that serves it holds a session of its own, on the same stored one:
+//!
+//! ```no_run
+//! # #[cfg(feature = "rouille")]
+//! # fn upgrade(layer: &lembro::http::SessionLayer, request: &rouille::Request) -> rouille::Response {
+//! use lembro::Outcome;
+//! use rouille::websocket::{self, Message};
+//!
+//! layer.rouille(request, |session| {
+//!     session.insert("name", "ada")?;
+//!     session.save()?; // from here on there is something to share
+//!     let (Some(mut own), Ok((response, socket))) =
+//!         (layer.sessions().load(&session.id()?)?, websocket::start(request, None::<&str>))
+//!     else {
+//!         return Ok(rouille::Response::empty_400());
+//!     };
+//!     std::thread::spawn(move || -> lembro::Result<()> {
+//!         let Ok(mut socket) = socket.recv() else { return Ok(()) };
+//!         while let Some(Message::Text(text)) = socket.next() {
+//!             // What HTTP did meanwhile; after a logout it is over.
+//!             if own.reload()? == Outcome::Gone {
+//!                 break;
+//!             }
+//!             own.insert("last_message", &text)?;
+//!             own.save()?;
+//!         }
+//!         Ok(())
+//!     });
+//!     Ok(response)
+//! })
+//! # }
+//! # fn main() {}
+//! ```
+//!
+//! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a socket comes without it;
+//! with `SameSite::None` check the `Origin` header. A new id ends such a handle, at once after a
+//! [`regenerate`](crate::Session::regenerate), after its grace at a [`renewal`](crate::Policy::renew_after): the page
+//! connects again, with its new cookie.
+//!
+//! # Behind a proxy
+//!
+//! The default, [`Secure::Always`], is right behind every proxy that speaks https to the client; nothing needs to be
+//! trusted. [`Secure::Auto`] is for applications that are used over plain http too: it asks whether the connection is
+//! encrypted, and, if [`trust_proxy`](CookieOptions::trust_proxy) says so, what the proxy reports.
+//!
+//! # Caches
+//!
+//! What a response must say to caches it says by itself: see [`Finished`].
 //!
 //! # With another server
 //!
-//! An adapter makes a [`RequestHead`] from the values of the request's `Cookie` headers, gives it to
-//! [`SessionLayer::load`] before the handler and to [`SessionLayer::finish`] after it, and *adds* every one of
-//! [`Finished::headers`] to the response. It should
+//! An adapter makes a [`RequestHead`] from the request's headers, gives it to [`SessionLayer::load`] before the handler
+//! and to [`SessionLayer::finish`] after it, and has [`Finished::write_to`] put the headers into the response, for which it
+//! implements [`ResponseHeaders`]. It should
 //!
 //! - pass on every `Cookie` header, byte for byte: a value that is not text must not hide the others;
-//! - replace none of the application's own `Set-Cookie` headers;
+//! - say whether the connection is encrypted;
 //! - call `finish` before the response is sent, or the next request of the client may come before the save;
 //! - not call `finish` when the handler panicked: nothing is saved then;
 //! - answer an error of `finish` with an error, and no cookie.
