@@ -182,6 +182,6 @@ pub use self::store::{Listed, Listing, Outcome, Store, Stored};
 pub use self::units::Setting;
 
 /// The README's code is compiled and run with the documentation's.
-#[cfg(all(doctest, feature = "tiny_http"))]
+#[cfg(all(doctest, feature = "tiny_http", feature = "rouille"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
