@@ -43,6 +43,8 @@ enum Kind {
     Conflict(String),
     #[error("{0}")]
     Limit(String),
+    #[error("the store is full: a new session without an owner is refused")]
+    Full,
     #[error("key {key:?}: {action}")]
     Value { key: String, action: &'static str, source: Source },
     #[error("stored record: {0}")]
@@ -125,6 +127,11 @@ impl Error {
         matches!(*self.kind, Kind::Limit(_))
     }
 
+    /// The store is full and does not evict for new sessions without an owner.
+    pub fn is_full(&self) -> bool {
+        matches!(*self.kind, Kind::Full)
+    }
+
     /// A value could not be written as JSON, or not be read as the type that was asked for.
     pub fn is_value(&self) -> bool {
         matches!(*self.kind, Kind::Value { .. })
@@ -152,6 +159,11 @@ impl Error {
 
     pub(crate) fn option(option: &'static str, problem: impl Into<String>) -> Self {
         Kind::Option { option, problem: problem.into() }.into()
+    }
+
+    /// Says that a store has no room for a new session of somebody who is not logged in.
+    pub fn full() -> Self {
+        Kind::Full.into()
     }
 
     pub(crate) fn id(problem: impl Into<String>) -> Self {

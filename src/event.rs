@@ -74,6 +74,11 @@ pub enum Event {
         /// How large it wanted to be.
         bytes: usize,
     },
+    /// A new session without an owner was refused because the store is full, as its options have it.
+    TurnedAway {
+        /// Which session it would have been.
+        handle: Handle,
+    },
     /// An id was presented that the store does not have: expired, evicted, destroyed, or a guess.
     UnknownId {
         /// The handle part of it, as the client sent it.

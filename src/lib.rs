@@ -173,12 +173,12 @@ pub use self::clock::{Clock, ManualClock};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SecretDigest, SessionId};
-pub use self::memory::{LembroOptions, LembroStore, Purge, Stats};
-pub use self::policy::Policy;
-pub use self::record::{Change, Changes, Expected, Fit, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
+pub use self::memory::{LembroOptions, LembroStore, Purge, Stats, WhenFull};
+pub use self::policy::{AtLimit, Policy};
+pub use self::record::{Change, Changes, Epoch, Expected, Fit, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
 pub use self::session::{Component, Saved, Session};
-pub use self::sessions::Sessions;
-pub use self::store::{Listed, Listing, Outcome, Store, Stored};
+pub use self::sessions::{OwnedSession, Sessions};
+pub use self::store::{EndReason, Listed, Listing, Outcome, Owners, Store, Stored};
 pub use self::units::Setting;
 
 /// The README's code is compiled and run with the documentation's.

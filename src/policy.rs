@@ -20,6 +20,8 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// | [`touch_after`](Self::touch_after) | visits closer together than this are noted once | 60 seconds |
 /// | [`renew_after`](Self::renew_after) | an id in use gets a successor after so long | never |
 /// | [`grace`](Self::grace) | for how long the id before that still works | 60 seconds |
+/// | [`max_per_owner`](Self::max_per_owner) | how often one owner may be logged in | any number |
+/// | [`at_limit`](Self::at_limit) | what happens then | the oldest is ended |
 ///
 /// Read by serde from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after": "15m", "grace": "60s"}`;
 /// a number is milliseconds, a `lifetime` or `renew_after` of 0 or null is none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for
@@ -48,6 +50,19 @@ pub struct Policy {
     touch_after: Duration,
     renew_after: Option<Duration>,
     grace: Duration,
+    max_per_owner: Option<usize>,
+    at_limit: AtLimit,
+}
+
+/// What happens when an owner logs in once more than the policy allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AtLimit {
+    /// The session that has been logged in the longest is ended.
+    #[default]
+    EndOldest,
+    /// The new one is refused: its save is an error with [`is_limit`](crate::Error::is_limit).
+    RefuseNewest,
 }
 
 impl Policy {
@@ -59,6 +74,8 @@ impl Policy {
             touch_after: Duration::from_secs(60),
             renew_after: None,
             grace: Duration::from_secs(60),
+            max_per_owner: None,
+            at_limit: AtLimit::EndOldest,
         }
     }
 
@@ -111,6 +128,28 @@ impl Policy {
         self
     }
 
+    /// How many sessions an owner may have at once; `None`: any number. Default: any number.
+    ///
+    /// Counted when a session is saved with [a new owner](crate::Session::set_owner) (OWASP ASVS 5.0, 7.1.2). Needs a store with
+    /// [powers over owners](crate::Owners).
+    pub fn max_per_owner(mut self, max: impl Into<Option<usize>>) -> Self {
+        self.max_per_owner = max.into();
+        self
+    }
+
+    /// What happens when an owner logs in once more than that. Default: [`AtLimit::EndOldest`].
+    ///
+    /// `RefuseNewest` where a stolen password must not push its user out; then whoever forgot to log out elsewhere has to wait.
+    pub const fn at_limit(mut self, at_limit: AtLimit) -> Self {
+        self.at_limit = at_limit;
+        self
+    }
+
+    /// How many sessions an owner may have, and what happens beyond that.
+    pub(crate) fn owner_limit(&self) -> Option<(usize, AtLimit)> {
+        self.max_per_owner.map(|max| (max, self.at_limit))
+    }
+
     /// The idle timeout of a session that has none of its own.
     pub(crate) fn idle(&self) -> Duration {
         self.timeout
@@ -123,6 +162,9 @@ impl Policy {
         }
         if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return Err(Error::option("lifetime", "0 would end every session at once; None means no limit"));
+        }
+        if self.max_per_owner == Some(0) {
+            return Err(Error::option("max_per_owner", "0 would let nobody log in; None means any number"));
         }
         if self.renew_after.is_some_and(|age| age.is_zero()) {
             return Err(Error::option("renew_after", "0 would change the id at every request; None means never"));
@@ -193,6 +235,9 @@ struct RawPolicy {
     touch_after: Option<Setting>,
     renew_after: Option<Setting>,
     grace: Option<Setting>,
+    max_per_owner: Option<Setting>,
+    #[serde(default)]
+    at_limit: AtLimit,
 }
 
 fn default_lifetime() -> Option<Setting> {
@@ -217,6 +262,11 @@ impl TryFrom<RawPolicy> for Policy {
         if let Some(grace) = raw.grace {
             policy.grace = grace.duration("grace")?;
         }
+        policy.max_per_owner = match raw.max_per_owner {
+            None => None,
+            Some(max) => Some(usize::try_from(max.count("max_per_owner")?).unwrap_or(usize::MAX)),
+        };
+        policy.at_limit = raw.at_limit;
         policy.check()?;
         Ok(policy)
     }

@@ -1,9 +1,12 @@
 //! The life of sessions on any store: generate a new one, load one, create one from data.
 
+mod owned;
+
 use std::fmt;
 
 use crossbeam_channel::Receiver;
 
+pub use self::owned::OwnedSession;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};

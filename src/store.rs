@@ -1,6 +1,10 @@
 //! The trait every backend implements, with its contract in prose.
 
+mod owners;
+
 use std::time::Duration;
+
+pub use self::owners::{EndReason, Owners};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -65,6 +69,9 @@ pub trait Store: Send + Sync + 'static {
     fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()>;
 
     /// Merges changes into what is stored at this instant, gives it the next version, and sets its time to `ttl`.
+    ///
+    /// Changes that name an owner and an [epoch](Changes::expect_epoch) that is over by now are `Gone` too: the owner logged out
+    /// everywhere meanwhile. Only a store with [`owners`](Self::owners) gives out epochs, so only it has to know.
     ///
     /// `expected` says what must be found ([`Expected::fits`]): with `Incarnation` the outcome is `Done` or `Gone`, with
     /// `Exactly` it can be `Conflict` too. In both other cases nothing is written.
@@ -137,6 +144,11 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::is_unsupported`] unless the store has it; when the store failed.
     fn clear(&self) -> Result<()> {
         Err(Error::unsupported("clearing itself"))
+    }
+
+    /// The store's powers over all the sessions of one owner; `None` unless it has them.
+    fn owners(&self) -> Option<&dyn Owners> {
+        None
     }
 
     /// The clock that the store goes by. Sessions use the same one.
@@ -257,6 +269,9 @@ macro_rules! forward_store {
             }
             fn clear(&self) -> Result<()> {
                 (**self).clear()
+            }
+            fn owners(&self) -> Option<&dyn Owners> {
+                (**self).owners()
             }
             fn clock(&self) -> Clock {
                 (**self).clock()

@@ -26,13 +26,13 @@ fn sized(bytes: usize) -> Record {
 fn owned() -> Record {
     let mut changes = Changes::new();
     changes.set_owner(Some("ada")).unwrap();
-    // The owner takes four bytes.
-    changes.apply(&sized(WEIGHT - 4)).unwrap()
+    // The owner takes four bytes, and 14 in the index of owners.
+    changes.apply(&sized(WEIGHT - 18)).unwrap()
 }
 
 /// One shard with room for so many sessions.
 fn store_for(sessions: usize, time: &lembro::ManualClock) -> LembroStore {
-    let options = LembroOptions::new().interval(0).shards(1).clock(time);
+    let options = LembroOptions::new().interval(0).shards(1).clock(time).anonymous_share(0);
     LembroStore::with_options(options.max_size((sessions * WEIGHT) as u64)).unwrap()
 }
 

@@ -43,8 +43,11 @@ impl SessionLayer {
     pub fn rouille<A: Answer>(&self, request: &Request, handler: impl FnOnce(&mut Session) -> A) -> Response {
         self.try_rouille(request, |session| handler(session).into_result()).unwrap_or_else(|error: Error| {
             self.sessions().report(&error);
-            let (status, text) =
-                if error.is_store() { (503, "Service unavailable") } else { (500, "Internal server error") };
+            let (status, text) = if error.is_store() || error.is_full() {
+                (503, "Service unavailable")
+            } else {
+                (500, "Internal server error")
+            };
             Response::text(text).with_status_code(status).with_no_cache()
         })
     }

@@ -7,10 +7,13 @@
 //!   shards    finds the shard for a handle, takes its lock; reports and frees afterwards
 //!     rewrite   saves and new ids: the next version of a session in the place of the current one
 //!     purge     removes what is expired, in small steps
+//!     owners    the sessions of one owner
+//!     endings   when owners logged out everywhere, and why ids are dead
 //!     stats     counters and figures
 //!     shard     one table of records with its queue and index; knows no lock
 //!       evict     who has to go when there is no room
 //!       queue     eviction order and bytes, as lists through a slab
+//!       owned     whose sessions they are, as a hash per slot
 //!       expiry    who can have expired, as one number per slot
 //!       weight    what a session counts for
 //! ```
@@ -20,8 +23,10 @@
 //! meanwhile, it moves to *main*; there, too, whoever was visited since the last time is passed over once. Reads only
 //! set a bit, so there is no list to lock for them. That is S3-FIFO (Yang et al., SOSP '23) without its ghost queue: a
 //! flood of sessions that nobody comes back to passes through a tenth of the memory and leaves the rest alone, where an
-//! LRU would be washed out. Sessions with an owner, somebody logged in, are the third queue and go last.
+//! LRU would be washed out. Sessions with an owner, somebody logged in, are the third queue. They go when the others are
+//! down to the share that is theirs in any case, and not before.
 
+mod endings;
 mod expiry;
 mod options;
 mod queue;
@@ -36,16 +41,16 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-pub use self::options::LembroOptions;
+pub use self::options::{LembroOptions, WhenFull};
 use self::reaper::Reaper;
 use self::shards::Shards;
 pub use self::stats::{Purge, Stats};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::id::SessionId;
-use crate::record::{Changes, Expected, Record};
-use crate::store::{Listing, Outcome, Store, Stored};
+use crate::id::{Handle, SessionId};
+use crate::record::{Changes, Epoch, Expected, Record};
+use crate::store::{EndReason, Listed, Listing, Outcome, Owners, Store, Stored};
 use crate::sync::Arc;
 
 /// Sessions in memory, for one process: bounded, purged, and safe to use from any number of threads.
@@ -205,8 +210,38 @@ impl Store for LembroStore {
         Ok(())
     }
 
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
+    }
+
     fn clock(&self) -> Clock {
         self.shards.clock.clone()
+    }
+}
+
+impl Owners for LembroStore {
+    fn epoch(&self, _owner: &str) -> Result<Epoch> {
+        Ok(self.shards.epochs.current())
+    }
+
+    fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {
+        Ok(self.shards.sessions_of(owner))
+    }
+
+    fn count_of(&self, owner: &str) -> Result<usize> {
+        Ok(self.shards.count_of(owner))
+    }
+
+    fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
+        Ok(self.shards.destroy_of(owner, except))
+    }
+
+    fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Result<Outcome> {
+        Ok(self.shards.destroy_handle(handle, reason))
+    }
+
+    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        Ok(self.shards.endings.why(id))
     }
 }
 

@@ -26,6 +26,8 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// | [`max_size`](Self::max_size) | bound of the memory that sessions take | 1M |
 /// | [`max_session_size`](Self::max_session_size) | bound of one session | 64K |
 /// | [`shards`](Self::shards) | number of locks | from `max_size` |
+/// | [`anonymous_share`](Self::anonymous_share) | what sessions without an owner are sure of | 10 % |
+/// | [`when_full`](Self::when_full) | whether new ones evict others or are refused | evict |
 /// | [`clock`](Self::clock) | where the time comes from | the machine |
 ///
 /// With serde the names are these, `maxSize` and `maxSessionSize` too, and anything unknown is refused.
@@ -60,6 +62,22 @@ struct RawOptions {
     #[serde(alias = "maxSessionSize")]
     max_session_size: Option<Setting>,
     shards: Option<Setting>,
+    #[serde(alias = "anonymousShare")]
+    anonymous_share: Option<Setting>,
+    #[serde(default, alias = "whenFull")]
+    when_full: WhenFull,
+}
+
+/// What happens to a new session without an owner when the store is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// It is stored, and others are evicted.
+    #[default]
+    Evict,
+    /// It is refused with [`Error::is_full`](crate::Error::is_full), once nothing more is expired. Whoever has a session keeps it,
+    /// and a visitor who comes later waits: for a store that only those use who are invited.
+    RefuseAnonymous,
 }
 
 fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Setting>>, D::Error> {
@@ -109,6 +127,22 @@ impl LembroOptions {
         self
     }
 
+    /// How many percent of `max_size` sessions without an owner may take in any case. Default: 10.
+    ///
+    /// Beyond it they are evicted before any session of somebody who is logged in, however recently they were used, so
+    /// that a flood of visitors logs nobody out. Within it those go who have not used their login for the longest: without
+    /// any share nobody could log in any more once the store is full of those who are.
+    pub fn anonymous_share(mut self, percent: u64) -> Self {
+        self.raw.anonymous_share = Some(percent.into());
+        self
+    }
+
+    /// What happens to a new session without an owner when the store is full. Default: [`WhenFull::Evict`].
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.raw.when_full = when_full;
+        self
+    }
+
     /// The clock. Default: the machine's. Tests give it a [`manual`](Clock::manual) one.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
@@ -116,7 +150,7 @@ impl LembroOptions {
     }
 
     pub(super) fn resolve(self) -> Result<Config> {
-        let RawOptions { interval, max_size, max_session_size, shards } = &self.raw;
+        let RawOptions { interval, max_size, max_session_size, shards, anonymous_share, when_full } = &self.raw;
         let interval = match interval {
             None => Duration::from_secs(60),
             Some(None) => Duration::ZERO,
@@ -151,6 +185,14 @@ impl LembroOptions {
             let problem = format!("{max_session_size} bytes is less than an empty session takes ({minimum})");
             return Err(Error::option(option, problem));
         }
+        let anonymous_share =
+            match anonymous_share.as_ref().map(|setting| setting.count("anonymous_share")).transpose()? {
+                None => 10,
+                Some(percent) if percent <= 100 => percent,
+                Some(percent) => {
+                    return Err(Error::option("anonymous_share", format!("{percent} is not a percentage")));
+                }
+            };
         let bytes = |size: u64| {
             usize::try_from(size).map_err(|_| Error::option("max_size", "more than this machine can address"))
         };
@@ -159,6 +201,9 @@ impl LembroOptions {
             max_size: bytes(max_size)?,
             max_session_size: bytes(max_session_size)?,
             shards: bytes(shards)?,
+            // Of one shard.
+            anonymous_share: bytes(shard_size / 100 * anonymous_share)?,
+            refuse_anonymous: *when_full == WhenFull::RefuseAnonymous,
             clock: self.clock,
         })
     }
@@ -181,5 +226,7 @@ pub(super) struct Config {
     pub(super) max_size: usize,
     pub(super) max_session_size: usize,
     pub(super) shards: usize,
+    pub(super) anonymous_share: usize,
+    pub(super) refuse_anonymous: bool,
     pub(super) clock: Clock,
 }

@@ -3,13 +3,18 @@
 //! What leaves a shard is handed out alive, in a [`Freed`], so that it is dropped and reported after the lock is released.
 
 mod evict;
+mod owned;
+#[cfg(any(test, feature = "testing"))]
+mod validate;
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use self::owned::Owned;
 use super::expiry::Expiry;
 use super::queue::Queue;
 use super::weight::{RETIRED, weight};
@@ -50,21 +55,33 @@ pub(super) struct Shard {
     table: HashTable<Record>,
     queue: Queue,
     expiry: Expiry,
+    owned: Owned,
     /// Ids that were rotated away and still have their grace. Few: most shards never have one.
     retired: HashMap<Handle, Retired, RandomState>,
     hasher: RandomState,
-    budget: usize,
+    room: Room,
+}
+
+/// How much a shard may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) budget: usize,
+    /// What sessions without an owner are sure of.
+    pub(super) anonymous_share: usize,
+    /// Beyond the budget new ones of them are refused.
+    pub(super) refuse_anonymous: bool,
 }
 
 impl Shard {
-    pub(super) fn new(budget: usize, hasher: RandomState) -> Self {
+    pub(super) fn new(room: Room, hasher: RandomState) -> Self {
         Self {
             table: HashTable::new(),
             queue: Queue::new(),
             expiry: Expiry::new(),
+            owned: Owned::default(),
             retired: HashMap::with_hasher(hasher.clone()),
             hasher,
-            budget,
+            room,
         }
     }
 
@@ -74,6 +91,11 @@ impl Shard {
 
     pub(super) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// How many sessions have an owner, and what they count for.
+    pub(super) fn owned(&self) -> (usize, usize) {
+        (self.owned.len(), self.queue.bytes_of(Class::Owned))
     }
 
     /// Every session, expired ones too.
@@ -113,16 +135,22 @@ impl Shard {
             self.remove(hash, handle, Reason::Expired, freed);
         }
         let state = record.state();
-        let class = if record.owner().is_some() { Class::Owned } else { Class::Probation };
+        let class = if record.is_owned() { Class::Owned } else { Class::Probation };
         state.set_class(class);
         state.visited.store(false, Ordering::Relaxed);
         let slot = self.queue.push(class, handle, weight(&record));
         state.slot.store(slot, Ordering::Relaxed);
         self.expiry.file(slot, state.deadline.load(Ordering::Relaxed));
+        change_owner(&mut self.owned, &self.hasher, slot, None, record.owner());
         let hasher = &self.hasher;
         self.table.insert_unique(hash, record, |record| hash_of(hasher, record.state().handle));
         self.evict(slot, now, freed);
         true
+    }
+
+    /// Whether there is no room for a new session, and nobody is to make any.
+    pub(super) fn refuses(&mut self, record: &Record, now: u64, freed: &mut Freed) -> bool {
+        self.room.refuse_anonymous && !record.is_owned() && !self.has_room(weight(record), now, freed)
     }
 
     /// Puts the next version of a session in its place, if `current` is still what is stored and live. `deadline`: a new one, else it
@@ -148,8 +176,11 @@ impl Shard {
         new.visited.store(old.visited.load(Ordering::Relaxed), Ordering::Relaxed);
         new.deadline.store(after, Ordering::Relaxed);
         let class = old.class();
-        let next_class = class_after(class, next.owner().is_some());
+        let next_class = class_after(class, next.is_owned());
         new.set_class(next_class);
+        if place.is_owned() || next.is_owned() {
+            change_owner(&mut self.owned, &self.hasher, slot, place.owner(), next.owner());
+        }
         let (old_weight, new_weight) = (weight(place), weight(&next));
         freed.push((std::mem::replace(place, next), Reason::Replaced));
         self.queue.reweigh(class, old_weight, new_weight);
@@ -199,6 +230,7 @@ impl Shard {
         let slot = record.state().slot.load(Ordering::Relaxed);
         self.queue.remove(slot, record.state().class(), weight(&record));
         self.expiry.unfile(slot);
+        change_owner(&mut self.owned, &self.hasher, slot, record.owner(), None);
         if !self.retired.is_empty() {
             self.retired.remove(&handle);
         }
@@ -259,6 +291,7 @@ impl Shard {
     fn compact(&mut self) {
         let mut queue = Queue::new();
         let mut expiry = Expiry::new();
+        let mut owned = Owned::default();
         for class in Class::ALL {
             for old in self.queue.iter(class) {
                 let Some(record) = self.in_slot(old) else { continue };
@@ -266,12 +299,25 @@ impl Shard {
                 let slot = queue.push(class, state.handle, weight(record));
                 state.slot.store(slot, Ordering::Relaxed);
                 expiry.file(slot, state.deadline.load(Ordering::Relaxed));
+                change_owner(&mut owned, &self.hasher, slot, None, record.owner());
             }
         }
-        (self.queue, self.expiry) = (queue, expiry);
+        (self.queue, self.expiry, self.owned) = (queue, expiry, owned);
         let hasher = &self.hasher;
         self.table.shrink_to(self.table.len() * 2, |record| hash_of(hasher, record.state().handle));
         self.retired.shrink_to_fit();
+    }
+
+    /// The live sessions of an owner.
+    pub(super) fn owned_by<'s>(&'s self, owner: &'s str, now: u64) -> impl Iterator<Item = &'s Record> {
+        let records = self.owned.slots(hash_of_owner(&self.hasher, owner)).filter_map(|slot| self.in_slot(slot));
+        records.filter(move |record| !is_expired(record, now) && record.owner() == Some(owner))
+    }
+
+    /// The id of the live session with this handle.
+    pub(super) fn live_id(&self, hash: u64, handle: Handle, now: u64) -> Option<SessionId> {
+        let record = self.by_handle(hash, handle).filter(|record| !is_expired(record, now))?;
+        Some(record.state().id())
     }
 
     fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {
@@ -281,45 +327,6 @@ impl Shard {
     fn in_slot(&self, slot: u32) -> Option<&Record> {
         let handle = self.queue.handle(slot)?;
         self.by_handle(hash_of(&self.hasher, handle), handle)
-    }
-
-    /// Recomputes every counter, every list and the index, and compares.
-    #[cfg(any(test, feature = "testing"))]
-    pub(super) fn validate(&self) -> Result<(), String> {
-        let records: HashMap<u32, &Record> =
-            self.table.iter().map(|record| (record.state().slot.load(Ordering::SeqCst), record)).collect();
-        if records.len() != self.table.len() || self.queue.len() != self.table.len() {
-            return Err(format!("{} sessions, {} slots, {} queued", self.table.len(), records.len(), self.queue.len()));
-        }
-        self.queue.validate(|slot| records.get(&slot).map_or(0, |record| weight(record)))?;
-        for slot in (0..self.queue.slots()).filter_map(|slot| u32::try_from(slot).ok()) {
-            let record = records.get(&slot);
-            self.expiry.validate(slot, record.map(|record| record.state().deadline.load(Ordering::SeqCst)))?;
-            if let Some(record) = record
-                && self.in_slot(slot).is_none_or(|found| !found.same_block(record))
-            {
-                return Err(format!("slot {slot} does not lead back to its session"));
-            }
-        }
-        for class in Class::ALL {
-            let is_wrong = |slot: &u32| {
-                records.get(slot).is_none_or(|record| {
-                    record.state().class() != class || (class == Class::Owned) != record.owner().is_some()
-                })
-            };
-            if let Some(slot) = self.queue.iter(class).find(is_wrong) {
-                return Err(format!("slot {slot} is in the list {class:?} and does not belong there"));
-            }
-        }
-        if let Some(handle) =
-            self.retired.keys().find(|handle| self.by_handle(hash_of(&self.hasher, **handle), **handle).is_none())
-        {
-            return Err(format!("a dead id of {handle} outlived its session"));
-        }
-        if self.bytes() > self.budget {
-            return Err(format!("{} bytes, {} allowed", self.bytes(), self.budget));
-        }
-        Ok(())
     }
 }
 
@@ -333,12 +340,28 @@ fn class_after(class: Class, owned: bool) -> Class {
     }
 }
 
+fn change_owner(owned: &mut Owned, hasher: &RandomState, slot: u32, before: Option<&str>, after: Option<&str>) {
+    if before == after {
+        return;
+    }
+    if let Some(owner) = before {
+        owned.remove(hash_of_owner(hasher, owner), slot);
+    }
+    if let Some(owner) = after {
+        owned.insert(hash_of_owner(hasher, owner), slot);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "half a hash tells owners apart well enough")]
+fn hash_of_owner(hasher: &RandomState, owner: &str) -> u32 {
+    hasher.hash_one(owner) as u32
+}
+
 fn is_expired(record: &Record, now: u64) -> bool {
     record.state().deadline.load(Ordering::Relaxed) <= now
 }
 
 pub(super) fn hash_of(hasher: &RandomState, handle: Handle) -> u64 {
-    use std::hash::BuildHasher as _;
     // As one word: hashing the same bytes as a slice costs more.
     hasher.hash_one(handle.to_u64())
 }

@@ -1,8 +1,9 @@
 //! The shards together: finds the one for a handle, takes its lock, and reports and frees what left it afterwards.
 //!
-//! Never two locks at once, and nothing but pointer swaps under a write lock: records are built before it is
+//! Never two shards' locks at once, and nothing but pointer swaps under a write lock: records are built before it is
 //! taken and dropped after it is released.
 
+mod owners;
 mod purge;
 mod rewrite;
 
@@ -11,8 +12,9 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
+use super::endings::{Endings, Epochs};
 use super::options::Config;
-use super::shard::{Found, Freed, Reason, Shard, hash_of};
+use super::shard::{Found, Freed, Reason, Room, Shard, hash_of};
 use super::stats::{Counters, Purge, Stats, count};
 use super::weight::weight;
 use crate::clock::Clock;
@@ -27,10 +29,14 @@ pub(super) struct Shards {
     cells: Box<[CachePadded<Cell>]>,
     hasher: RandomState,
     pub(super) max_size: usize,
+    /// Of each shard.
+    room: Room,
     max_session_size: usize,
     pub(super) clock: Clock,
     pub(super) events: Hub<Event>,
     pub(super) errors: Hub<Error>,
+    pub(super) epochs: Epochs,
+    pub(super) endings: Endings,
     last_purge: Mutex<Option<Purge>>,
 }
 
@@ -42,18 +48,26 @@ struct Cell {
 impl Shards {
     pub(super) fn new(config: &Config) -> Self {
         let hasher = RandomState::default();
+        let room = Room {
+            budget: config.max_size / config.shards,
+            anonymous_share: config.anonymous_share,
+            refuse_anonymous: config.refuse_anonymous,
+        };
         let cell = |_| {
-            let shard = Shard::new(config.max_size / config.shards, hasher.clone());
+            let shard = Shard::new(room, hasher.clone());
             CachePadded::new(Cell { shard: RwLock::new(shard), counters: Counters::default() })
         };
         Self {
             cells: (0..config.shards).map(cell).collect(),
             hasher,
             max_size: config.max_size,
+            room,
             max_session_size: config.max_session_size,
             clock: config.clock.clone(),
             events: Hub::new(),
             errors: Hub::new(),
+            epochs: Epochs::default(),
+            endings: Endings::default(),
             last_purge: Mutex::new(None),
         }
     }
@@ -94,17 +108,26 @@ impl Shards {
         let now = self.now();
         record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
         let mut freed = Freed::new();
-        let created = if ttl.is_zero() {
-            matches!(cell.shard.read().find(hash, id, now), Found::Nothing)
+        let made = if ttl.is_zero() {
+            Made::unless(!matches!(cell.shard.read().find(hash, id, now), Found::Nothing))
         } else {
-            cell.shard.write().create(hash, record, now, &mut freed)
+            let mut shard = cell.shard.write();
+            let is_new = matches!(shard.find(hash, id, now), Found::Nothing);
+            if is_new && shard.refuses(&record, now, &mut freed) {
+                Made::Refused
+            } else {
+                Made::unless(!shard.create(hash, record, now, &mut freed))
+            }
         };
         self.release(cell, freed);
-        if !created {
-            return Ok(Outcome::Conflict);
+        match made {
+            Made::Done => {
+                count(&cell.counters.created);
+                Ok(Outcome::Done)
+            }
+            Made::Taken => Ok(Outcome::Conflict),
+            Made::Refused => Err(self.turn_away(cell, id)),
         }
-        count(&cell.counters.created);
-        Ok(Outcome::Done)
     }
 
     pub(super) fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
@@ -113,27 +136,34 @@ impl Shards {
         let now = self.now();
         record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
         let mut freed = Freed::new();
-        let free = {
+        let made = {
             let mut shard = cell.shard.write();
-            let free = match shard.find(hash, id, now) {
-                Found::Live { current, .. } => current,
-                Found::DeadId => false,
-                Found::Nothing => true,
+            let there = match shard.find(hash, id, now) {
+                Found::Live { current, .. } => Some(current),
+                Found::DeadId => Some(false),
+                Found::Nothing => None,
             };
-            if free {
+            if there == Some(false) {
+                Made::Taken
+            } else if there.is_none() && !ttl.is_zero() && shard.refuses(&record, now, &mut freed) {
+                Made::Refused
+            } else {
                 shard.remove(hash, id.handle(), Reason::Replaced, &mut freed);
                 if !ttl.is_zero() {
                     shard.create(hash, record, now, &mut freed);
                 }
+                Made::Done
             }
-            free
         };
         self.release(cell, freed);
-        if !free {
-            return Err(Error::conflict(id.handle()));
+        match made {
+            Made::Done => {
+                count(&cell.counters.created);
+                Ok(())
+            }
+            Made::Taken => Err(Error::conflict(id.handle())),
+            Made::Refused => Err(self.turn_away(cell, id)),
         }
-        count(&cell.counters.created);
-        Ok(())
     }
 
     pub(super) fn touch(&self, id: &SessionId, ttl: Duration) -> Outcome {
@@ -202,7 +232,7 @@ impl Shards {
     pub(super) fn clear(&self) {
         let mut sessions = 0;
         for cell in &self.cells {
-            let empty = Shard::new(self.max_size / self.cells.len(), self.hasher.clone());
+            let empty = Shard::new(self.room, self.hasher.clone());
             let full = std::mem::replace(&mut *cell.shard.write(), empty);
             sessions += full.len();
             cell.counters.destroyed.fetch_add(full.len() as u64, Ordering::Relaxed);
@@ -222,6 +252,9 @@ impl Shards {
             let shard = cell.shard.read();
             stats.sessions += shard.len();
             stats.bytes += shard.bytes();
+            let (owned_sessions, owned_bytes) = shard.owned();
+            stats.owned_sessions += owned_sessions;
+            stats.owned_bytes += owned_bytes;
             drop(shard);
             stats.add(&cell.counters);
         }
@@ -255,6 +288,13 @@ impl Shards {
         Ok(record.stamped(|state| state.set_id(id)))
     }
 
+    /// There is no room for a new session, and the options say that nobody is to make any.
+    fn turn_away(&self, cell: &Cell, id: &SessionId) -> Error {
+        count(&cell.counters.turned_away);
+        self.events.publish(|| Event::TurnedAway { handle: id.handle() });
+        Error::full()
+    }
+
     /// An id whose secret is not, or no longer, that of its session: somebody may have stolen it.
     fn dead_id_used(&self, cell: &Cell, id: &SessionId) {
         count(&cell.counters.dead_ids);
@@ -270,7 +310,10 @@ impl Shards {
                 Reason::Expired => (&cell.counters.expired, Event::Expired { handle, bytes }),
                 Reason::Destroyed => (&cell.counters.destroyed, Event::Destroyed { handle, bytes }),
                 Reason::Evicted => {
-                    let owned = record.owner().is_some();
+                    let owned = record.is_owned();
+                    if owned {
+                        count(&cell.counters.evicted_owned);
+                    }
                     (&cell.counters.evicted, Event::Evicted { handle, bytes, owned })
                 }
             };
@@ -288,6 +331,21 @@ impl Shards {
 
     fn now(&self) -> u64 {
         nanos(self.clock.now())
+    }
+}
+
+/// What became of a session that was to be made.
+enum Made {
+    Done,
+    /// Its handle belongs to a live one.
+    Taken,
+    /// There was no room.
+    Refused,
+}
+
+impl Made {
+    fn unless(taken: bool) -> Self {
+        if taken { Self::Taken } else { Self::Done }
     }
 }
 

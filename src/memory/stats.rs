@@ -18,6 +18,8 @@ pub(super) struct Counters {
     pub(super) destroyed: AtomicU64,
     pub(super) expired: AtomicU64,
     pub(super) evicted: AtomicU64,
+    pub(super) evicted_owned: AtomicU64,
+    pub(super) turned_away: AtomicU64,
     pub(super) refused: AtomicU64,
 }
 
@@ -46,6 +48,10 @@ pub struct Stats {
     pub bytes: usize,
     /// The bound.
     pub max_size: usize,
+    /// How many of the sessions have an owner: somebody is logged in.
+    pub owned_sessions: usize,
+    /// How many of the bytes are theirs.
+    pub owned_bytes: usize,
     /// How often `get` found a session.
     pub hits: u64,
     /// How often it did not: expired, destroyed, or a guess. Many more than usual: somebody is trying ids.
@@ -64,6 +70,10 @@ pub struct Stats {
     pub expired: u64,
     /// Sessions removed to free memory.
     pub evicted: u64,
+    /// How many of those had an owner.
+    pub evicted_owned: u64,
+    /// New sessions refused because the store was full: see [`WhenFull`](crate::WhenFull).
+    pub turned_away: u64,
     /// Sessions refused because they were too large.
     pub refused: u64,
     /// Events and errors that did not fit into a subscriber's queue.
@@ -102,6 +112,8 @@ impl Stats {
         self.destroyed += read(&counters.destroyed);
         self.expired += read(&counters.expired);
         self.evicted += read(&counters.evicted);
+        self.evicted_owned += read(&counters.evicted_owned);
+        self.turned_away += read(&counters.turned_away);
         self.refused += read(&counters.refused);
     }
 }

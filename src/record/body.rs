@@ -41,6 +41,11 @@ pub(crate) const MAX_OWNER_BYTES: usize = 255;
 /// Later than any time that is kept: the largest number of milliseconds that `SystemTime` can add to 1970 everywhere.
 const MAX_MILLIS: u64 = i64::MAX as u64 / 1_000_000;
 
+/// Whether bytes that are a body have an owner.
+pub(crate) fn has_owner(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|flags| flags & HAS_OWNER != 0)
+}
+
 /// What stands before the entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head<'a> {

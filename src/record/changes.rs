@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::body::{self, Merge, Writer};
-use super::{Block, Record, StoreState};
+use super::{Block, Epoch, Record, StoreState};
 use crate::error::{Error, Result};
 
 /// What a request did to a session: keys set and removed, cleared or not, a new timeout, a new owner.
@@ -38,6 +38,7 @@ pub struct Changes {
     cleared: Cleared,
     timeout: Option<Option<Duration>>,
     owner: Option<Option<Box<str>>>,
+    epoch: Option<Epoch>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -143,7 +144,13 @@ impl Changes {
     pub fn set_owner(&mut self, owner: Option<&str>) -> Result<()> {
         owner.map_or(Ok(()), body::check_owner)?;
         self.owner = Some(owner.map(Into::into));
+        self.epoch = None;
         Ok(())
+    }
+
+    /// Makes the new owner depend on this still being the owner's epoch when the changes are saved.
+    pub fn expect_epoch(&mut self, epoch: Epoch) {
+        self.epoch = Some(epoch);
     }
 
     /// The changed keys, in the order of their bytes. They come after whatever was cleared.
@@ -182,6 +189,18 @@ impl Changes {
     /// The new owner, if it changes; `Some(None)` takes it away.
     pub fn owner(&self) -> Option<Option<&str>> {
         self.owner.as_ref().map(Option::as_deref)
+    }
+
+    /// The new owner, if there is one and it depends on an epoch.
+    pub fn login(&self) -> Option<(&str, Epoch)> {
+        Some((self.owner()??, self.epoch?))
+    }
+
+    /// The same changes in two: without the new owner, and that alone.
+    pub(crate) fn without_login(&self) -> (Self, Self) {
+        let (mut others, mut login) = (self.clone(), Self::new());
+        (login.owner, login.epoch) = (others.owner.take(), others.epoch.take());
+        (others, login)
     }
 
     /// The record that results: what `stored` holds, with these changes on top and the next version.

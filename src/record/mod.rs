@@ -3,6 +3,7 @@
 mod block;
 mod body;
 mod changes;
+mod epoch;
 mod json;
 mod version;
 
@@ -17,6 +18,7 @@ use self::block::Block;
 pub(crate) use self::block::{Class, StoreState};
 use self::body::{Body, Head, Writer};
 pub use self::changes::{Change, Changes};
+pub use self::epoch::Epoch;
 pub use self::version::{Expected, Fit, Version};
 use crate::error::{Error, Result};
 
@@ -144,6 +146,11 @@ impl Record {
     /// Whose session it is, if somebody is logged in.
     pub fn owner(&self) -> Option<&str> {
         self.body().head().owner
+    }
+
+    /// Whether it has an owner, without reading who.
+    pub(crate) fn is_owned(&self) -> bool {
+        body::has_owner(self.as_bytes())
     }
 
     /// The version, for [`Expected`].

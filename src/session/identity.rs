@@ -9,7 +9,7 @@ use crate::record::{Expected, Fit};
 use crate::store::Outcome;
 
 /// The component in which the crate keeps what it must know of a session itself.
-const LEMBRO: &str = "lembro";
+pub(crate) const LEMBRO: &str = "lembro";
 
 /// Since when the session has had its id, in milliseconds since 1970. Kept under a policy that renews ids, from the
 /// first new id on; until then the id is as old as the session.

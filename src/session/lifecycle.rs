@@ -76,22 +76,51 @@ impl Session {
         if !self.is_loaded() && !self.changed() {
             return Ok(Saved::Unchanged);
         }
+        if self.changes.owner().flatten().is_none() {
+            return self.save_changes();
+        }
+        self.check_limit()?;
+        let owner = self.changes.owner().flatten().unwrap_or_default().to_owned();
+        match self.save_changes()? {
+            Saved::Written => self.keep_limit(&owner),
+            other => Ok(other),
+        }
+    }
+
+    fn save_changes(&mut self) -> Result<Saved> {
         let state = self.state()?;
         let id = state.id;
         match &state.stage {
             Stage::Gone { .. } => Ok(Saved::Gone),
-            Stage::New => {
-                let Some(record) = self.shared.begin(&self.changes)? else { return Ok(Saved::Unchanged) };
-                let id = self.shared.create(id, &record)?;
-                self.became(id, record);
-                Ok(Saved::Written)
-            }
+            Stage::New => self.create(id),
             Stage::Live(_) if !self.changed() => Ok(Saved::Unchanged),
             Stage::Live(live) => {
                 let record = live.record.clone();
                 self.merge(id, record)
             }
         }
+    }
+
+    /// Stores a new session. One that begins with a login gets its owner in a second step: whether that login still counts
+    /// is a question that only a save can ask.
+    fn create(&mut self, id: SessionId) -> Result<Saved> {
+        let depends = self.changes.login().is_some();
+        let (others, login) = if depends { self.changes.without_login() } else { Default::default() };
+        let begins = if depends { &others } else { &self.changes };
+        let Some(record) = self.shared.begin(begins)? else { return Ok(Saved::Unchanged) };
+        let id = self.shared.create(id, &record)?;
+        self.became(id, record.clone());
+        if !depends {
+            return Ok(Saved::Written);
+        }
+        self.changes = login;
+        let saved = self.merge(id, record)?;
+        if saved == Saved::Gone {
+            // Nobody knows its id yet.
+            let (Outcome::Done | Outcome::Gone | Outcome::Conflict) =
+                self.shared.seen(self.shared.store.destroy(&id))?;
+        }
+        Ok(saved)
     }
 
     /// Saves the changes to a stored session that was last seen as `stored`.

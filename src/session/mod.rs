@@ -17,6 +17,7 @@ mod identity;
 mod lifecycle;
 mod map;
 mod modify;
+mod owner;
 #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that asks"))]
 mod standing;
 
@@ -25,7 +26,9 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 pub use self::component::Component;
+pub(crate) use self::identity::LEMBRO;
 pub use self::lifecycle::Saved;
+pub(crate) use self::owner::{LABEL, OWNER_SINCE};
 #[cfg(feature = "http")]
 pub(crate) use self::standing::Standing;
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::map::OWN;
-use super::{Session, Stage};
+use super::{Saved, Session, Stage};
 use crate::error::{Error, Result};
 use crate::id::SessionId;
 use crate::record::{Changes, Expected, Record, parse};
@@ -61,6 +61,10 @@ impl Session {
     where
         T: DeserializeOwned + Serialize,
     {
+        // A login goes first, and by itself: it may be refused.
+        if self.changes.owner().flatten().is_some() && self.save()? == Saved::Gone {
+            return Ok(None);
+        }
         let backoff = Backoff::new();
         for _ in 0..MAX_ATTEMPTS {
             let Some((id, stored)) = self.newest()? else { return Ok(None) };

@@ -18,12 +18,12 @@ const MAX_DUE: usize = 64;
 impl Shard {
     /// Evicts until the shard is within its budget: expired sessions first, then by the queues; never `keep`.
     pub(super) fn evict(&mut self, keep: u32, now: u64, freed: &mut Freed) {
-        if self.bytes() <= self.budget {
+        if self.bytes() <= self.room.budget {
             return;
         }
-        self.evict_expired(now, freed);
+        self.evict_expired(0, now, freed);
         let mut chances = MAX_SECOND_CHANCES;
-        while self.bytes() > self.budget {
+        while self.bytes() > self.room.budget {
             let Some(slot) = self.victim(keep, &mut chances) else {
                 // Nothing is left but the session just written, as large as the shard: its old id gives up its grace.
                 return self.retired.clear();
@@ -32,13 +32,19 @@ impl Shard {
         }
     }
 
-    fn evict_expired(&mut self, now: u64, freed: &mut Freed) {
+    /// Whether so many bytes more fit in, once what is expired has gone.
+    pub(super) fn has_room(&mut self, bytes: usize, now: u64, freed: &mut Freed) -> bool {
+        self.evict_expired(bytes, now, freed);
+        self.bytes() + bytes <= self.room.budget
+    }
+
+    fn evict_expired(&mut self, more: usize, now: u64, freed: &mut Freed) {
         let mut expired = Vec::new();
-        while self.bytes() > self.budget && self.expiry.any_due(now) {
+        while self.bytes() + more > self.room.budget && self.expiry.any_due(now) {
             expired.clear();
             let end = self.scan(0, usize::MAX, MAX_DUE, now, &mut expired);
             for handle in &expired {
-                if self.bytes() > self.budget {
+                if self.bytes() + more > self.room.budget {
                     self.remove_expired(*handle, now, freed);
                 }
             }
@@ -51,16 +57,24 @@ impl Shard {
         }
     }
 
+    /// The lists in the order in which they give up a session. Those without an owner come first, down to their share.
+    fn order(&self) -> [Class; 3] {
+        let probation = self.queue.bytes_of(Class::Probation);
+        let crowded = probation > self.room.budget / PROBATION_SHARE;
+        let [first, second] = if crowded { [Class::Probation, Class::Main] } else { [Class::Main, Class::Probation] };
+        let anonymous = probation + self.queue.bytes_of(Class::Main);
+        if anonymous > self.room.anonymous_share {
+            [first, second, Class::Owned]
+        } else {
+            [Class::Owned, first, second]
+        }
+    }
+
     /// The next session to give up. Those that somebody came back to are passed over once and move on: from probation
     /// to main, in main and among the owned to the newer end.
     fn victim(&mut self, keep: u32, chances: &mut usize) -> Option<u32> {
         loop {
-            let crowded = self.queue.bytes_of(Class::Probation) > self.budget / PROBATION_SHARE;
-            let order = if crowded { [Class::Probation, Class::Main] } else { [Class::Main, Class::Probation] };
-            let next = order
-                .into_iter()
-                .chain([Class::Owned])
-                .find_map(|class| Some((class, self.queue.oldest(class, Some(keep))?)));
+            let next = self.order().into_iter().find_map(|class| Some((class, self.queue.oldest(class, Some(keep))?)));
             let (class, slot) = next?;
             let record = self.in_slot(slot)?;
             if *chances == 0 || !record.state().visited.swap(false, Ordering::Relaxed) {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::id::SessionId;
 use crate::memory::shard::{Found, Freed, Shard};
 use crate::memory::stats::count;
-use crate::record::{Changes, Expected, Fit, Record};
+use crate::record::{Changes, Epoch, Expected, Fit, Record};
 use crate::store::Outcome;
 
 /// How often a merge is tried outside the lock before it is done under it. Each defeat means that another save succeeded.
@@ -21,7 +21,8 @@ impl Shards {
         ttl: Duration,
         expected: Expected,
     ) -> Result<Outcome> {
-        let outcome = self.rewrite(id, Some(ttl), None, |current| {
+        let swap = Swap { ttl: Some(ttl), login: changes.login(), ..Swap::default() };
+        let outcome = self.rewrite(id, &swap, |current| {
             Ok(match expected.fits(current) {
                 Fit::Yes => Next::Record(self.stamped(&current.state().id(), changes.apply(current)?)?),
                 Fit::Changed => Next::Outcome(Outcome::Conflict),
@@ -36,7 +37,7 @@ impl Shards {
 
     pub(in super::super) fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
         new.check_renews(id)?;
-        self.rewrite(id, None, Some(grace), |current| {
+        self.rewrite(id, &Swap { retire: Some(grace), ..Swap::default() }, |current| {
             // An id in its grace may finish what it began, not begin anew.
             if current.state().id() != *id {
                 return Ok(Next::Outcome(Outcome::Gone));
@@ -46,14 +47,8 @@ impl Shards {
     }
 
     /// Puts the next version of a session in the place of the current one. It is made outside the lock, from what is
-    /// stored; if somebody else was first, it is made again. `retire`: for how long the old id stays usable.
-    fn rewrite(
-        &self,
-        id: &SessionId,
-        ttl: Option<Duration>,
-        retire: Option<Duration>,
-        make: impl Fn(&Record) -> Result<Next>,
-    ) -> Result<Outcome> {
+    /// stored; if somebody else was first, it is made again.
+    fn rewrite(&self, id: &SessionId, swap: &Swap<'_>, make: impl Fn(&Record) -> Result<Next>) -> Result<Outcome> {
         let (cell, hash) = self.cell(id.handle());
         for attempt in 0.. {
             let now = self.now();
@@ -81,9 +76,12 @@ impl Shards {
             let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
             // Read again: this is the instant at which it happens, and a touch may have ended the session by now.
             let now = self.now();
-            let deadline = ttl.map(|ttl| deadline(now, ttl));
+            if swap.login.is_some_and(|(owner, begun)| !self.epochs.allow(owner, begun)) {
+                return Ok(Outcome::Gone);
+            }
+            let deadline = swap.ttl.map(|ttl| deadline(now, ttl));
             let swapped = shard.replace(hash, &current, next, deadline, now, &mut freed);
-            if let (true, Some(grace)) = (swapped, retire) {
+            if let (true, Some(grace)) = (swapped, swap.retire) {
                 let until = (!grace.is_zero()).then(|| self::deadline(now, grace));
                 shard.retire(id, until, &mut freed, now);
             }
@@ -95,6 +93,17 @@ impl Shards {
         }
         Ok(Outcome::Gone)
     }
+}
+
+/// What else happens at the instant of the swap.
+#[derive(Default)]
+struct Swap<'a> {
+    /// The session's time begins anew.
+    ttl: Option<Duration>,
+    /// For how long the old id stays usable.
+    retire: Option<Duration>,
+    /// Only if this login still counts.
+    login: Option<(&'a str, Epoch)>,
 }
 
 enum Next {

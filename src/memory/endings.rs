@@ -1,0 +1,76 @@
+//! What the store remembers of sessions that somebody ended: when owners logged out everywhere, and why ids are dead.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::id::SessionId;
+use crate::record::Epoch;
+use crate::store::EndReason;
+use crate::sync::{Mutex, RwLock};
+
+/// How many owners are remembered one by one, and how many endings: some 80 KiB each at the most.
+const OWNERS: usize = 1024;
+const ENDINGS: usize = 1024;
+
+/// The epochs of owners. One count for all: an owner's epoch is the number of their last "log out everywhere".
+#[derive(Default)]
+pub(super) struct Epochs {
+    past: RwLock<Past>,
+}
+
+#[derive(Default)]
+struct Past {
+    count: u64,
+    ended: HashMap<Box<str>, u64>,
+    /// What counts for owners who are not remembered. Too high refuses a login that is under way, and is safe.
+    others: u64,
+}
+
+impl Epochs {
+    /// The epoch that a login begins in, whoever it is.
+    pub(super) fn current(&self) -> Epoch {
+        Epoch::from_u64(self.past.read().count)
+    }
+
+    /// All of the owner's sessions are about to be ended. Comes before that, so that a login is either refused or found.
+    pub(super) fn end(&self, owner: &str) {
+        let mut past = self.past.write();
+        past.count += 1;
+        let count = past.count;
+        if past.ended.len() >= OWNERS && !past.ended.contains_key(owner) {
+            past.ended.clear();
+            past.others = count;
+        }
+        past.ended.insert(owner.into(), count);
+    }
+
+    /// Whether a login that began in this epoch still counts.
+    pub(super) fn allow(&self, owner: &str, begun: Epoch) -> bool {
+        let past = self.past.read();
+        begun.to_u64() >= past.ended.get(owner).copied().unwrap_or(past.others)
+    }
+}
+
+/// Why the last sessions were ended.
+#[derive(Default)]
+pub(super) struct Endings {
+    last: Mutex<VecDeque<(SessionId, EndReason)>>,
+}
+
+impl Endings {
+    pub(super) fn note(&self, ended: impl IntoIterator<Item = SessionId>, reason: EndReason) {
+        let mut last = self.last.lock();
+        for id in ended {
+            if last.len() == ENDINGS {
+                last.pop_front();
+            }
+            last.push_back((id, reason));
+        }
+    }
+
+    pub(super) fn why(&self, id: &SessionId) -> Option<EndReason> {
+        // The handle first: it finds, the secret proves.
+        let last = self.last.lock();
+        let named = last.iter().rev().find(|(ended, _)| ended.handle() == id.handle() && ended == id);
+        named.map(|(_, reason)| *reason)
+    }
+}

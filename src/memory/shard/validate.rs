@@ -1,0 +1,58 @@
+//! Recomputes what a shard keeps, and compares: for tests.
+
+use std::collections::HashMap;
+
+use super::{Shard, hash_of, is_expired};
+use crate::memory::weight::weight;
+use crate::record::{Class, Record};
+use crate::sync::Ordering;
+
+impl Shard {
+    /// Recomputes every counter, every list and the index, and compares.
+    pub(in crate::memory) fn validate(&self) -> Result<(), String> {
+        let records: HashMap<u32, &Record> =
+            self.table.iter().map(|record| (record.state().slot.load(Ordering::SeqCst), record)).collect();
+        if records.len() != self.table.len() || self.queue.len() != self.table.len() {
+            return Err(format!("{} sessions, {} slots, {} queued", self.table.len(), records.len(), self.queue.len()));
+        }
+        self.queue.validate(|slot| records.get(&slot).map_or(0, |record| weight(record)))?;
+        for slot in (0..self.queue.slots()).filter_map(|slot| u32::try_from(slot).ok()) {
+            let record = records.get(&slot);
+            self.expiry.validate(slot, record.map(|record| record.state().deadline.load(Ordering::SeqCst)))?;
+            if let Some(record) = record
+                && self.in_slot(slot).is_none_or(|found| !found.same_block(record))
+            {
+                return Err(format!("slot {slot} does not lead back to its session"));
+            }
+        }
+        for class in Class::ALL {
+            let is_wrong = |slot: &u32| {
+                records.get(slot).is_none_or(|record| {
+                    record.state().class() != class || (class == Class::Owned) != record.is_owned()
+                })
+            };
+            if let Some(slot) = self.queue.iter(class).find(is_wrong) {
+                return Err(format!("slot {slot} is in the list {class:?} and does not belong there"));
+            }
+        }
+        if let Some(handle) =
+            self.retired.keys().find(|handle| self.by_handle(hash_of(&self.hasher, **handle), **handle).is_none())
+        {
+            return Err(format!("a dead id of {handle} outlived its session"));
+        }
+        if self.bytes() > self.room.budget {
+            return Err(format!("{} bytes, {} allowed", self.bytes(), self.room.budget));
+        }
+        let owned: Vec<_> = self.table.iter().filter(|record| record.is_owned()).collect();
+        if self.owned.len() != owned.len() {
+            return Err(format!("{} sessions have an owner, {} are indexed", owned.len(), self.owned.len()));
+        }
+        for record in owned {
+            let name = record.owner().unwrap_or_default();
+            if !self.owned_by(name, 0).any(|found| found.same_block(record)) && !is_expired(record, 0) {
+                return Err(format!("session {} is not found by its owner", record.state().handle));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! Whose session it is: noted at login, and what follows from it.
+
+use std::time::UNIX_EPOCH;
+
+use super::identity::LEMBRO;
+use super::{Saved, Session, Stage};
+use crate::error::{Error, Result};
+use crate::policy::AtLimit;
+use crate::record::{Epoch, Record};
+use crate::store::{EndReason, Listed, Outcome};
+
+/// Since when the session has its owner, in milliseconds since 1970.
+pub(crate) const OWNER_SINCE: &str = "owner_since";
+
+/// What the owner calls this session in a list.
+pub(crate) const LABEL: &str = "label";
+
+impl Session {
+    /// Whose session it is: the user who is logged in; `None` if nobody is.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn owner(&self) -> Result<Option<&str>> {
+        let stored = self.stored_record()?;
+        Ok(match self.changes.owner() {
+            Some(changed) => changed,
+            None => stored.and_then(Record::owner),
+        })
+    }
+
+    /// Notes whose session it is, from the next save on; `None`: nobody's. Call it at login, with
+    /// [`regenerate`](Self::regenerate).
+    ///
+    /// A session with an owner is listed by [`sessions_of`](crate::Sessions::sessions_of), ended by
+    /// [`destroy_of`](crate::Sessions::destroy_of), counted against [`max_per_owner`](crate::Policy::max_per_owner), and the last to be
+    /// evicted. If the owner logs out everywhere between this call and the save, the save says [`Saved::Gone`]: a login
+    /// under way is ended like every other. A check of the password that takes long should lie in between too: see
+    /// [`set_owner_since`](Self::set_owner_since).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_limit`] when the name is empty or longer than 255 bytes; when the store failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::{LembroStore, Saved, Sessions};
+    ///
+    /// let sessions = Sessions::new(LembroStore::new()?);
+    /// let mut laptop = sessions.generate()?;
+    /// laptop.regenerate()?;
+    /// laptop.set_owner("user-42")?;
+    /// laptop.set_label("Firefox on Linux")?;
+    /// laptop.save()?;
+    /// assert_eq!(sessions.count_of("user-42")?, 1);
+    ///
+    /// sessions.destroy_of("user-42", None)?; // log out everywhere
+    /// laptop.insert("last_page", "/inbox")?;
+    /// assert_eq!(laptop.save()?, Saved::Gone);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
+    pub fn set_owner<'o>(&mut self, owner: impl Into<Option<&'o str>>) -> Result<()> {
+        let Some(owner) = owner.into() else {
+            self.state()?;
+            self.changes.set_owner(None)?;
+            self.remove_in(LEMBRO, OWNER_SINCE)?;
+            return Ok(());
+        };
+        let epoch = match self.shared.store.owners() {
+            Some(owners) => Some(self.shared.seen(owners.epoch(owner))?),
+            None => None,
+        };
+        self.note_owner(owner, epoch)
+    }
+
+    /// The same for a login that began in this [epoch](crate::Owners::epoch): before the password was checked.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut session = sessions.generate()?;
+    /// let begun = sessions.epoch_of("user-42")?;
+    /// // ... a slow hash of the password; meanwhile the user, on another device, logs out everywhere ...
+    /// session.set_owner_since("user-42", begun)?;
+    /// session.save()?;
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn set_owner_since(&mut self, owner: &str, begun: Epoch) -> Result<()> {
+        self.note_owner(owner, Some(begun))
+    }
+
+    /// What the owner is to call this session in a list of devices: "Firefox on Linux", say. It is text from outside:
+    /// escape it where it is shown.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn set_label(&mut self, label: &str) -> Result<()> {
+        self.insert_in(LEMBRO, LABEL, label)
+    }
+
+    /// Why the session that the client's cookie stands for was ended by somebody else, if it was and the store remembers:
+    /// for "you were logged out because ...".
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn why_ended(&self) -> Result<Option<EndReason>> {
+        let state = self.state()?;
+        let held = matches!(state.stage, Stage::Gone { asked: false }).then_some(state.id);
+        let Some(owners) = self.shared.store.owners() else { return Ok(None) };
+        if matches!(state.stage, Stage::Live(_)) {
+            return Ok(None);
+        }
+        for id in held.iter().chain(self.presented.iter().flatten()) {
+            if let Some(reason) = self.shared.seen(owners.why_ended(id))? {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
+    }
+
+    fn note_owner(&mut self, owner: &str, begun: Option<Epoch>) -> Result<()> {
+        self.state()?;
+        self.changes.set_owner(Some(owner))?;
+        if let Some(begun) = begun {
+            self.changes.expect_epoch(begun);
+        }
+        let now = self.shared.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.insert_in(LEMBRO, OWNER_SINCE, &u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Refuses a login beyond the policy's limit, before anything is written.
+    pub(super) fn check_limit(&self) -> Result<()> {
+        let Some((max, AtLimit::RefuseNewest)) = self.shared.policy.owner_limit() else { return Ok(()) };
+        let (Some(owner), stored) = (self.changes.owner().flatten(), self.stored_record()?) else { return Ok(()) };
+        if stored.and_then(Record::owner) == Some(owner) || self.logged_in(owner)?.len() < max {
+            return Ok(());
+        }
+        Err(refused(max))
+    }
+
+    /// Holds the owner's sessions to the policy's limit, now that this one is among them. Two logins at once come to the
+    /// same answer: the sessions have an order.
+    pub(super) fn keep_limit(&mut self, owner: &str) -> Result<Saved> {
+        let Some((max, at_limit)) = self.shared.policy.owner_limit() else { return Ok(Saved::Written) };
+        let sessions = self.logged_in(owner)?;
+        let too_many = sessions.len().saturating_sub(max);
+        let handle = self.handle()?;
+        match at_limit {
+            AtLimit::EndOldest => {
+                let Some(owners) = self.shared.store.owners() else { return Ok(Saved::Written) };
+                for oldest in &sessions[..too_many] {
+                    let (Outcome::Done | Outcome::Gone | Outcome::Conflict) =
+                        self.shared.seen(owners.destroy_handle(oldest.handle, EndReason::Limit))?;
+                }
+                let ended = sessions[..too_many].iter().any(|session| session.handle == handle);
+                Ok(if ended { self.ended(self.id()?) } else { Saved::Written })
+            }
+            AtLimit::RefuseNewest if sessions.iter().skip(max).any(|session| session.handle == handle) => {
+                self.destroy()?;
+                Err(refused(max))
+            }
+            AtLimit::RefuseNewest => Ok(Saved::Written),
+        }
+    }
+
+    /// The owner's sessions, in the order of their logins.
+    fn logged_in(&self, owner: &str) -> Result<Vec<Listed>> {
+        let Some(owners) = self.shared.store.owners() else {
+            return Err(Error::unsupported("limiting the sessions of one owner"));
+        };
+        let mut sessions = self.shared.seen(owners.sessions_of(owner))?;
+        let since = |session: &Listed| session.stored.record.get_in::<u64>(LEMBRO, OWNER_SINCE).ok().flatten();
+        sessions.sort_by_key(|session| (since(session), session.handle));
+        Ok(sessions)
+    }
+}
+
+fn refused(max: usize) -> Error {
+    Error::limit(format!("the owner is logged in {max} times already, which is as often as the policy allows"))
+}

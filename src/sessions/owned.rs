@@ -1,0 +1,114 @@
+//! The sessions of one owner, as the application shows and ends them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Sessions;
+use crate::error::{Error, Result};
+use crate::id::{Handle, SessionId};
+use crate::record::Epoch;
+use crate::session::{LABEL, LEMBRO, OWNER_SINCE};
+use crate::store::{EndReason, Listed, Outcome, Owners};
+
+/// One of an owner's sessions, for a list of devices. It names the session and opens nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnedSession {
+    /// What [`destroy_handle`](Sessions::destroy_handle) takes.
+    pub handle: Handle,
+    /// When the session began.
+    pub created_at: Option<SystemTime>,
+    /// When its owner logged in.
+    pub since: Option<SystemTime>,
+    /// When somebody last used it, as far as it was noted: see [`touch_after`](crate::Policy::touch_after).
+    pub last_seen: SystemTime,
+    /// What the application called it: [`set_label`](crate::Session::set_label). Text from outside: escape it.
+    pub label: Option<String>,
+}
+
+impl Sessions {
+    /// The live sessions of an owner, the latest login first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unsupported`] when the store has no [powers](Owners) over owners; when it failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut here = sessions.generate()?;
+    /// # here.set_owner("user-42")?;
+    /// # here.save()?;
+    /// for device in sessions.sessions_of("user-42")? {
+    ///     println!("{}, last seen {:?}", device.label.unwrap_or_default(), device.last_seen);
+    ///     if device.handle != here.handle()? {
+    ///         let _ended = sessions.destroy_handle(device.handle)?;
+    ///     }
+    /// }
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>> {
+        let listed = self.shared.seen(self.owners()?.sessions_of(owner))?;
+        let mut sessions: Vec<_> = listed.iter().map(|session| self.described(session)).collect();
+        sessions.sort_by_key(|session| (std::cmp::Reverse(session.since), session.handle));
+        Ok(sessions)
+    }
+
+    /// How many live sessions an owner has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    pub fn count_of(&self, owner: &str) -> Result<usize> {
+        self.shared.seen(self.owners()?.count_of(owner))
+    }
+
+    /// Ends all sessions of an owner but the one that `except` opens: log out everywhere, or everywhere else (after a
+    /// change of password: OWASP ASVS 5.0, 7.4.3). How many there were.
+    ///
+    /// Final when it returns: a request under way saves nothing any more, and a login under way is not let in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    pub fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
+        self.shared.seen(self.owners()?.destroy_of(owner, except))
+    }
+
+    /// Ends one session by its handle: a device in a list, or what an administrator picked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    pub fn destroy_handle(&self, handle: Handle) -> Result<Outcome> {
+        self.shared.seen(self.owners()?.destroy_handle(handle, EndReason::Named))
+    }
+
+    /// The owner's epoch, for [`set_owner_since`](crate::Session::set_owner_since).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    pub fn epoch_of(&self, owner: &str) -> Result<Epoch> {
+        self.shared.seen(self.owners()?.epoch(owner))
+    }
+
+    fn owners(&self) -> Result<&dyn Owners> {
+        self.shared.store.owners().ok_or_else(|| Error::unsupported("the sessions of one owner"))
+    }
+
+    fn described(&self, session: &Listed) -> OwnedSession {
+        let (record, now) = (&session.stored.record, self.shared.clock.wall());
+        // The last touch or save gave it its full time.
+        let unseen = self.shared.ttl(record).saturating_sub(session.stored.ttl);
+        let since = record.get_in::<u64>(LEMBRO, OWNER_SINCE).ok().flatten();
+        OwnedSession {
+            handle: session.handle,
+            created_at: record.created_at(),
+            since: since.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis))),
+            last_seen: now.checked_sub(unseen).unwrap_or(now),
+            label: record.get_in(LEMBRO, LABEL).ok().flatten(),
+        }
+    }
+}
