@@ -37,6 +37,7 @@
 mod ending;
 mod finding;
 mod lifetime;
+mod owning;
 mod probe;
 mod racing;
 mod rotating;
@@ -96,7 +97,7 @@ pub fn check<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) -> Report {
 /// }
 /// ```
 pub fn rules() -> impl Iterator<Item = Rule> {
-    [finding::RULES, lifetime::RULES, saving::RULES, rotating::RULES, ending::RULES, racing::RULES]
+    [finding::RULES, lifetime::RULES, saving::RULES, rotating::RULES, ending::RULES, owning::RULES, racing::RULES]
         .into_iter()
         .flatten()
         .copied()
