@@ -76,11 +76,12 @@ impl Session {
         if !self.is_loaded() && !self.changed() {
             return Ok(Saved::Unchanged);
         }
-        if self.changes.owner().flatten().is_none() {
+        let stored = self.stored_record()?.and_then(Record::owner);
+        let Some(owner) = self.changes.owner().flatten().filter(|owner| stored != Some(owner)).map(str::to_owned)
+        else {
             return self.save_changes();
-        }
+        };
         self.check_limit()?;
-        let owner = self.changes.owner().flatten().unwrap_or_default().to_owned();
         match self.save_changes()? {
             Saved::Written => self.keep_limit(&owner),
             other => Ok(other),

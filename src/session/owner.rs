@@ -141,15 +141,15 @@ impl Session {
     /// Refuses a login beyond the policy's limit, before anything is written.
     pub(super) fn check_limit(&self) -> Result<()> {
         let Some((max, AtLimit::RefuseNewest)) = self.shared.policy.owner_limit() else { return Ok(()) };
-        let (Some(owner), stored) = (self.changes.owner().flatten(), self.stored_record()?) else { return Ok(()) };
-        if stored.and_then(Record::owner) == Some(owner) || self.logged_in(owner)?.len() < max {
-            return Ok(());
+        match self.changes.owner().flatten() {
+            Some(owner) if self.logged_in(owner)?.len() >= max => Err(refused(max)),
+            _ => Ok(()),
         }
-        Err(refused(max))
     }
 
-    /// Holds the owner's sessions to the policy's limit, now that this one is among them. Two logins at once come to the
-    /// same answer: the sessions have an order.
+    /// Holds the owner's sessions to the policy's limit, now that this one is among them. There are never more, whatever
+    /// else happens at this moment: whoever sees too many acts, and of two at once at least one does. Two that are refused
+    /// at once may both be.
     pub(super) fn keep_limit(&mut self, owner: &str) -> Result<Saved> {
         let Some((max, at_limit)) = self.shared.policy.owner_limit() else { return Ok(Saved::Written) };
         let sessions = self.logged_in(owner)?;
@@ -165,7 +165,7 @@ impl Session {
                 let ended = sessions[..too_many].iter().any(|session| session.handle == handle);
                 Ok(if ended { self.ended(self.id()?) } else { Saved::Written })
             }
-            AtLimit::RefuseNewest if sessions.iter().skip(max).any(|session| session.handle == handle) => {
+            AtLimit::RefuseNewest if too_many > 0 => {
                 self.destroy()?;
                 Err(refused(max))
             }
