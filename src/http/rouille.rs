@@ -16,12 +16,16 @@ impl SessionLayer {
     /// Runs a handler with the request's session, and gives its response the headers that the session needs.
     ///
     /// The handler returns a `Response`, or a `Result` with one, so that it can use `?` on the session. Layers nest: one
-    /// handler can have a session of each.
+    /// handler can have a session of each. The inner one is finished first; put [`try_rouille`](Self::try_rouille) inside, and
+    /// the outer one saves nothing either when it fails.
     ///
     /// When the store fails, here or in the handler, the response is a plain 503; any other error of the session's, a
     /// value of another type than the one asked for, say, is a 500. Nothing is saved then, no cookie is sent, and
     /// the error goes to [`errors`](Self::errors). [`try_rouille`](Self::try_rouille) leaves the response to you. A handler that
     /// panics saves nothing either; rouille answers with a 500.
+    ///
+    /// What the handler did at once stays done when it fails after that: `save`, `destroy`, and `regenerate`, whose new id
+    /// the client then never learns. So do what may fail before you regenerate.
     ///
     /// # Examples
     ///
@@ -111,11 +115,9 @@ impl Answer for Result<Response> {
 
 impl ResponseHeaders for Response {
     fn take(&mut self, name: &str) -> Vec<String> {
-        let is_named = |header: &mut (_, _)| -> bool {
-            let (one, _): &mut (std::borrow::Cow<'static, str>, std::borrow::Cow<'static, str>) = header;
-            one.eq_ignore_ascii_case(name)
-        };
-        self.headers.extract_if(.., is_named).map(|(_, value)| value.into_owned()).collect()
+        let named = self.headers.extract_if(.., |(one, _)| one.eq_ignore_ascii_case(name));
+        // rouille sends no header that is not ASCII: what is merged into such a one would be lost with it.
+        named.map(|(_, value)| value.into_owned()).filter(|value| value.is_ascii()).collect()
     }
 
     fn add(&mut self, name: &'static str, value: String) {
