@@ -53,7 +53,7 @@ impl Browser {
     }
 
     #[track_caller]
-    pub(crate) fn get(&self, site: &impl Listens, path: &str) -> Answer {
+    pub(crate) fn get(&self, site: &dyn Listens, path: &str) -> Answer {
         let mut response = self.0.get(format!("http://{}{path}", site.address())).call().unwrap();
         let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap().to_owned();
         let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();

@@ -65,7 +65,7 @@ impl Reply {
 
 /// One request on a connection of its own, and all that comes back until the server closes it.
 #[track_caller]
-pub(crate) fn exchange(site: &impl Listens, request_line: &str, headers: &[(&str, &str)]) -> Reply {
+pub(crate) fn exchange(site: &dyn Listens, request_line: &str, headers: &[(&str, &str)]) -> Reply {
     let mut wire = Wire::open(site, request_line, &[headers, &[("Connection", "close")]].concat());
     let head = wire.head();
     let mut body = Vec::new();
@@ -78,15 +78,31 @@ pub(crate) struct Wire(pub(crate) TcpStream);
 
 impl Wire {
     #[track_caller]
-    pub(crate) fn open(site: &impl Listens, request_line: &str, headers: &[(&str, &str)]) -> Self {
-        let mut socket = TcpStream::connect(site.address()).unwrap();
+    pub(crate) fn open(site: &dyn Listens, request_line: &str, headers: &[(&str, &str)]) -> Self {
+        let socket = TcpStream::connect(site.address()).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut wire = Self(socket);
+        wire.send(request_line, headers);
+        wire
+    }
+
+    /// One more request on the same connection.
+    #[track_caller]
+    pub(crate) fn send(&mut self, request_line: &str, headers: &[(&str, &str)]) {
         let mut request = format!("{request_line}\r\nHost: localhost\r\n");
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
-        socket.write_all((request + "\r\n").as_bytes()).unwrap();
-        Self(socket)
+        self.0.write_all((request + "\r\n").as_bytes()).unwrap();
+    }
+
+    /// The response to the last byte that it announced, and not a byte more. The connection stays open.
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> Reply {
+        let head = self.head();
+        let mut body = vec![0; head.one("Content-Length").parse().unwrap()];
+        self.0.read_exact(&mut body).unwrap();
+        Reply { body, ..head }
     }
 
     /// The head of the response, and not a byte more.
