@@ -6,12 +6,13 @@ mod wire;
 
 use std::io::{self, Cursor, Read, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lembro::http::SessionLayer;
 use lembro::{LembroStore, Session, SessionId, Store as _};
 use rouille::ResponseBody;
 
-use wire::{Listens, PlainSite, Reply, RouilleSite, Wire, exchange, layer, store};
+use wire::{Listens, PlainSite, Reply, RouilleSite, Unreliable, Wire, exchange, layer, store};
 
 /// A response, for either server.
 struct Page {
@@ -284,7 +285,9 @@ fn an_upgrade_hands_the_socket_over_and_its_101_has_our_headers() {
 
 #[test]
 fn who_has_read_the_last_byte_finds_what_was_saved_over_any_connection() {
-    let sites = sites(&layer(store()), |path, session| {
+    // Slow enough that a save which came after the response would be missed.
+    let slow = Unreliable::slow(store(), Duration::from_millis(2));
+    let sites = sites(&layer(slow), |path, session| {
         let session = session.unwrap();
         let visits = if path == "/visit" { visit(session) } else { session.get("visits").unwrap().unwrap_or(0) };
         Page::text(format!("{visits:0400}"))

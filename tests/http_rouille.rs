@@ -5,18 +5,13 @@
 mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use lembro::http::{CookieOptions, SessionLayer};
-use lembro::{
-    Changes, Clock, Error, Expected, LembroStore, Outcome, Record, Result, Saved, Session, SessionId, Sessions, Store,
-    Stored,
-};
+use lembro::{Error, Result, Saved, Session, SessionId, Sessions, Store};
 use rouille::{Request, Response};
 
-use wire::{Browser, RouilleSite, exchange, layer, named_layer, store};
+use wire::{Browser, RouilleSite, Unreliable, exchange, layer, named_layer, store};
 
 fn visit(session: &mut Session) -> Result<String> {
     let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
@@ -443,57 +438,4 @@ fn a_cookie_is_secure_where_the_request_was_and_a_proxy_is_believed_only_if_it_i
     let behind = Request::fake_http("GET", "/", forwarded(), vec![]);
     let answers = [false, true].map(|trust| [&direct, &encrypted, &behind].map(|request| secure(trust, request)));
     assert_eq!(answers, [[false, true, false], [false, true, true]]);
-}
-
-/// A store whose backend can be unplugged.
-struct Unreliable {
-    store: LembroStore,
-    reads_fail: AtomicBool,
-    writes_fail: AtomicBool,
-}
-
-impl Unreliable {
-    fn new(store: LembroStore) -> Self {
-        Self { store, reads_fail: AtomicBool::new(false), writes_fail: AtomicBool::new(false) }
-    }
-
-    fn fail(&self, reads: bool, writes: bool) {
-        self.reads_fail.store(reads, Ordering::SeqCst);
-        self.writes_fail.store(writes, Ordering::SeqCst);
-    }
-
-    fn unless(&self, fails: &AtomicBool) -> Result<&LembroStore> {
-        if fails.load(Ordering::SeqCst) { Err(Error::store("unplugged")) } else { Ok(&self.store) }
-    }
-
-    fn writing(&self) -> Result<&LembroStore> {
-        self.unless(&self.writes_fail)
-    }
-}
-
-impl Store for Unreliable {
-    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        self.unless(&self.reads_fail)?.get(id)
-    }
-    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        self.writing()?.create(id, record, ttl)
-    }
-    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        self.writing()?.set(id, record, ttl)
-    }
-    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        self.writing()?.save(id, changes, ttl, expected)
-    }
-    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        self.writing()?.touch(id, ttl)
-    }
-    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        self.writing()?.rotate(id, new, grace)
-    }
-    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        self.writing()?.destroy(id)
-    }
-    fn clock(&self) -> Clock {
-        self.store.clock()
-    }
 }

@@ -8,6 +8,7 @@ mod exchange;
 mod plain_site;
 #[cfg(feature = "rouille")]
 mod rouille_site;
+mod unreliable;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub(crate) use self::exchange::{Reply, Wire, exchange};
 pub(crate) use self::plain_site::PlainSite;
 #[cfg(feature = "rouille")]
 pub(crate) use self::rouille_site::RouilleSite;
+pub(crate) use self::unreliable::Unreliable;
 
 /// Nothing here takes long; a test that hangs is to fail.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
