@@ -143,7 +143,8 @@ fn every_kind_of_response_keeps_its_status_headers_and_body_byte_for_byte() {
         session.map(visit);
         kind(path.trim_start_matches('/'))
     });
-    let requests: [(&str, &str, &[(&str, &str)]); 5] = [
+    type Headers = &'static [(&'static str, &'static str)];
+    let requests: [(&str, &str, Headers); 5] = [
         ("GET", "1.1", &[]),
         ("HEAD", "1.1", &[]),
         ("GET", "1.0", &[]),
