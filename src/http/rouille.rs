@@ -44,6 +44,50 @@ impl SessionLayer {
     /// })
     /// # }
     /// ```
+    ///
+    /// # In a WebSocket
+    ///
+    /// The request that opens it ends with the 101 response, and its session with it. So the socket's thread has a
+    /// session of its own: read anew before each message, saved after it, and the socket ends when the session has. What
+    /// only reads prolongs nothing; [`touch`](Session::touch) does. A [`regenerate`](Session::regenerate), at a login say, ends
+    /// the sockets that were opened before it, and so does a timed renewal once its grace is over: the page
+    /// connects again, with its new cookie.
+    ///
+    /// ```no_run
+    /// use std::thread;
+    /// use lembro::{LembroStore, Saved, http::SessionLayer};
+    /// use rouille::{Response, websocket};
+    ///
+    /// # fn main() -> Result<(), lembro::Error> {
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// rouille::start_server("127.0.0.1:8080", move |request| {
+    ///     layer.rouille(request, |session| {
+    ///         let Ok((response, socket)) = websocket::start(request, None::<&str>) else {
+    ///             return Ok(Response::empty_400());
+    ///         };
+    ///         session.insert("in_chat", &true)?;
+    ///         session.save()?; // now it is stored, and can be loaded
+    ///         let Some(mut own) = layer.sessions().load(&session.id()?)? else {
+    ///             return Ok(Response::empty_400());
+    ///         };
+    ///         thread::spawn(move || -> Result<(), lembro::Error> {
+    ///             for _message in socket.into_iter().flatten() {
+    ///                 if own.reload()?.is_gone() {
+    ///                     break;
+    ///                 }
+    ///                 let sent = own.get::<u64>("sent")?.unwrap_or(0) + 1;
+    ///                 own.insert("sent", &sent)?;
+    ///                 if own.save()? == Saved::Gone {
+    ///                     break;
+    ///                 }
+    ///             }
+    ///             Ok(())
+    ///         });
+    ///         Ok(response)
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn rouille<A: Answer>(&self, request: &Request, handler: impl FnOnce(&mut Session) -> A) -> Response {
         self.try_rouille(request, |session| handler(session).into_result()).unwrap_or_else(|error: Error| {
             self.sessions().report(&error);
