@@ -14,6 +14,8 @@ use rouille::ResponseBody;
 
 use wire::{Listens, PlainSite, Reply, RouilleSite, Unreliable, Wire, exchange, layer, store};
 
+type Headers = &'static [(&'static str, &'static str)];
+
 /// A response, for either server.
 struct Page {
     status: u16,
@@ -26,7 +28,7 @@ struct Page {
 }
 
 impl Page {
-    fn new(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Vec<u8>>) -> Self {
+    fn new(status: u16, headers: Headers, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         let (headers, length) = (headers.to_vec(), Some(body.len()));
         Self { status, headers, body: Box::new(Cursor::new(body)), length, chunked_threshold: 32 * 1024 }
@@ -143,7 +145,6 @@ fn every_kind_of_response_keeps_its_status_headers_and_body_byte_for_byte() {
         session.map(visit);
         kind(path.trim_start_matches('/'))
     });
-    type Headers = &'static [(&'static str, &'static str)];
     let requests: [(&str, &str, Headers); 5] = [
         ("GET", "1.1", &[]),
         ("HEAD", "1.1", &[]),
@@ -358,7 +359,7 @@ fn the_save_is_over_when_the_first_byte_of_the_body_is_made() {
 
 /// What a handler says about caching, and what the client gets beside a cookie and without one.
 struct Caching {
-    own: &'static [(&'static str, &'static str)],
+    own: Headers,
     with_cookie: [&'static [&'static str]; 2],
     without: [&'static [&'static str]; 2],
 }
