@@ -150,7 +150,8 @@ impl SessionLayer {
         };
         if plan.renew {
             // If another request was first, its response brings the client the new id.
-            let (Outcome::Done | Outcome::Conflict | Outcome::Gone) = session.renew_on_time()?;
+            // If the store failed, which it has reported, the old id stays good until the next renewal is due.
+            let _: Result<Outcome> = session.renew_on_time();
         }
         let announced = match plan.cookie {
             // Only what is stored is announced: it may have ended just now, or it is new and holds nothing after all.
@@ -163,15 +164,30 @@ impl SessionLayer {
         let finished = Finished::new(saved, caching);
         let https = request.is_https(self.cookie.options().trust_proxy);
         if announced {
-            let max_age = self.is_persistent(&session).then(|| session.time_left());
-            let now = self.sessions.clock().wall();
-            return Ok(finished.with_cookie(self.cookie.announcing(&session.id()?, max_age, now, https)));
+            return Ok(finished.with_cookie(self.announcement(&session, https)?));
         }
         if plan.cookie == CookieStep::Remove {
             let site_data = self.cookie.site_data();
             return Ok(finished.with_cookie(self.cookie.removal(https)).with_clear_site_data(site_data));
         }
         Ok(finished)
+    }
+
+    /// Ends a request that failed: nothing is saved. What the response owes the client all the same is the session's new id,
+    /// if the handler has [regenerated](Session::regenerate) it: the old one is dead, and without this whoever was logging
+    /// in would lose what they had.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
+    pub fn abandon<'r>(&self, session: &Session, request: impl Into<RequestHead<'r>>) -> Result<Finished> {
+        let finished = Finished::new(Saved::Unchanged, Caching::Private);
+        if !session.was_rotated() {
+            return Ok(finished);
+        }
+        let https = request.into().is_https(self.cookie.options().trust_proxy);
+        Ok(finished.with_cookie(self.announcement(session, https)?))
     }
 
     /// The sessions behind the layer, for what has no request: jobs, administration.
@@ -216,6 +232,12 @@ impl SessionLayer {
             None if presented[0].is_some() => Client::Other,
             None => Client::Without,
         })
+    }
+
+    /// The `Set-Cookie` text of a live session.
+    fn announcement(&self, session: &Session, https: bool) -> Result<String> {
+        let max_age = self.is_persistent(session).then(|| session.time_left());
+        Ok(self.cookie.announcing(&session.id()?, max_age, self.sessions.clock().wall(), https))
     }
 
     fn is_persistent(&self, session: &Session) -> bool {

@@ -20,12 +20,12 @@ impl SessionLayer {
     /// the outer one saves nothing either when it fails.
     ///
     /// When the store fails, here or in the handler, the response is a plain 503; any other error of the session's, a
-    /// value of another type than the one asked for, say, is a 500. Nothing is saved then, no cookie is sent, and
-    /// the error goes to [`errors`](Self::errors). [`try_rouille`](Self::try_rouille) leaves the response to you. A handler that
-    /// panics saves nothing either; rouille answers with a 500.
+    /// value of another type than the one asked for, say, is a 500. Nothing is saved then, and the error goes to
+    /// [`errors`](Self::errors). The client keeps its cookie; it is only sent another if the handler had regenerated the id by
+    /// then ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the response to you. A handler that panics
+    /// saves nothing either; rouille answers with a 500.
     ///
-    /// What the handler did at once stays done when it fails after that: `save`, `destroy`, and `regenerate`, whose new id
-    /// the client then never learns. So do what may fail before you regenerate.
+    /// What the handler did at once stays done when it fails after that: `save`, `destroy`, `regenerate`.
     ///
     /// # Examples
     ///
@@ -89,11 +89,20 @@ impl SessionLayer {
     /// # }
     /// ```
     pub fn rouille<A: Answer>(&self, request: &Request, handler: impl FnOnce(&mut Session) -> A) -> Response {
-        self.try_rouille(request, |session| handler(session).into_result()).unwrap_or_else(|error: Error| {
+        let mut session = self.load(request);
+        let answered = handler(&mut session).into_result();
+        let owed = self.abandon(&session, request);
+        let answered = answered.and_then(|mut response| {
+            self.finish(session, request)?.write_to(&mut response);
+            Ok(response)
+        });
+        answered.unwrap_or_else(|error| {
             self.sessions().report(&error);
             let (status, text) =
                 if error.is_store() { (503, "Service unavailable") } else { (500, "Internal server error") };
-            Response::text(text).with_status_code(status).with_no_cache()
+            let mut response = Response::text(text).with_status_code(status);
+            owed.iter().for_each(|owed| owed.write_to(&mut response));
+            response
         })
     }
 
@@ -102,7 +111,8 @@ impl SessionLayer {
     /// # Errors
     ///
     /// What the handler returned; or the store's failure while the session was saved. Nothing was saved, and there is no
-    /// cookie to send: whoever is logged in stays logged in.
+    /// cookie to send: whoever is logged in stays logged in. Do what may fail before you regenerate: otherwise the client
+    /// never learns its new id.
     ///
     /// # Examples
     ///

@@ -162,6 +162,7 @@ impl Session {
         let rotated = self.shared.seen(self.shared.store.rotate(&id, &new, grace))?;
         if rotated.is_done() {
             self.enter(new, Stage::Live(live));
+            self.rotated = true;
         }
         Ok(rotated)
     }

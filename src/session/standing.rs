@@ -59,6 +59,11 @@ impl Session {
         }
     }
 
+    /// Whether it is live under an id that this handle gave it, so that nobody else can have told the client.
+    pub(crate) fn was_rotated(&self) -> bool {
+        self.rotated && self.standing() == Standing::Live
+    }
+
     /// Whether the session has a timeout of its own.
     pub(crate) fn has_own_timeout(&self) -> bool {
         self.changes
