@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example chat --features rouille`, or with a port of your own after `--`; open it in two browsers. A
 //! thread that waits in rouille's `Websocket` cannot send on it meanwhile, so the page asks: every half second it sends
-//! what is to be said, or nothing, and is told what is new.
+//! what is to be said, or a blank (rouille holds an empty message back), and is told what is new.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::needless_continue, reason = "an example, and `post_input!`")]
 
