@@ -4,7 +4,7 @@
 //! thread that waits in rouille's `Websocket` cannot send on it meanwhile, so the page asks: every half second it sends
 //! what is to be said, or a blank (rouille holds an empty message back), and is told what is new.
 
-#![expect(clippy::expect_used, clippy::print_stdout, clippy::needless_continue, reason = "an example, and `post_input!`")]
+#![expect(clippy::expect_used, clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -35,9 +35,9 @@ fn answer(request: &Request, session: &mut Session, layer: &SessionLayer, room: 
     let refused = |text, status| Ok(Response::text(text).with_status_code(status));
     match (request.method(), request.url().as_str()) {
         ("GET", "/") => return page(session),
-        // A page of any origin may open a WebSocket to here. SameSite keeps the cookie from other sites, not from another
-        // port or a subdomain, whose pages could talk and listen as our visitor (cross-site WebSocket hijacking). But
-        // the browser says whose page it is.
+        // A page of any origin may open a WebSocket to here. SameSite keeps the cookie from other sites, not from other
+        // ports and subdomains: their pages could talk and listen as our visitor (cross-site WebSocket hijacking).
+        // But the browser says whose page it is.
         _ if !is_our_page(request) => return refused("Not from here.", 403),
         ("POST", "/name") => {
             let name = post_input!(request, { name: String }).map(|form| form.name.trim().chars().take(30).collect());

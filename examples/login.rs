@@ -1,9 +1,9 @@
 //! Signing in and out: a new id at login, a message that is shown once, and forms that no other site can send.
 //!
-//! `cargo run --example login --features rouille`, or with a port of your own after `--`. A real one keeps an Argon2 hash
-//! for each user instead of a password, and slows down those who guess.
+//! `cargo run --example login --features rouille`, or with a port of your own after `--`. A real one keeps an Argon2
+//! hash for each user instead of a password, and slows down those who guess.
 
-#![expect(clippy::print_stdout, clippy::needless_continue, reason = "an example, and `post_input!`")]
+#![expect(clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Two kinds of session on one server: a shop for everybody and an office for a few, each with a store, a cookie and
 //! timeouts of its own.
 //!
-//! `cargo run --example two_layers --features rouille`, or with a port of your own after `--`. How to ask for a password
-//! is in `login.rs`.
+//! `cargo run --example two_layers --features rouille`, or with a port of your own after `--`. How to ask for a
+//! password is in `login.rs`.
 
 #![expect(clippy::print_stdout, reason = "an example may")]
 
