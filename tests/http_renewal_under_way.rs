@@ -63,6 +63,32 @@ fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_o
 }
 
 #[test]
+fn an_id_that_was_changed_by_hand_beside_a_request_is_not_announced_either() {
+    let changes: [(&str, fn(&mut Session)); 3] = [
+        ("renew", |session| assert!(session.renew(MINUTE).unwrap().is_done())),
+        ("regenerate", |session| session.regenerate().unwrap()),
+        ("destroy", |session| session.destroy().unwrap()),
+    ];
+    for (why, before, options) in reasons_to_rewrite() {
+        for (what, change) in changes {
+            for work in [look as fn(&mut Session), |session| session.insert("slow", &1).unwrap()] {
+                let site = Site::new(before.clone(), Policy::new());
+                let old = site.visitor();
+                let site = site.with_cookie(options.clone());
+                site.time.advance(2 * MINUTE);
+                let finished = site.request(&old, |session| {
+                    look(session);
+                    assert_ne!(sent_back(&site.request(&old, change)), old, "{why}, {what}");
+                    work(session);
+                });
+                assert_silent(&finished);
+                validate(&site.store);
+            }
+        }
+    }
+}
+
+#[test]
 fn of_many_requests_that_are_due_one_renews_and_the_others_say_nothing() {
     for (why, before, options) in reasons_to_rewrite() {
         let site = Site::new(before, renewing());
