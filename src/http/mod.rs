@@ -37,6 +37,9 @@
 //!
 //! `tiny_http` itself drops a connection whose headers are not ASCII; such a request never gets here.
 //!
+//! What it does about each rule of a security review, and what is left to the application: [`security`]. What other
+//! session libraries call the same things: [`coming_from`](crate::coming_from).
+//!
 //! # With another server
 //!
 //! An adapter makes a [`RequestHead`] from the values of the request's `Cookie` headers, gives it to
@@ -60,6 +63,10 @@ mod options;
 mod rouille;
 #[cfg(feature = "tiny_http")]
 mod tiny_http;
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("security.md")]
+pub mod security {}
 
 pub use self::finished::{Finished, ResponseHeaders};
 pub use self::head::RequestHead;
