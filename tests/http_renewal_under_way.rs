@@ -13,9 +13,12 @@ use session_support::site::{
 };
 use session_support::{HOUR, MINUTE, SECOND, validate};
 
+/// What somebody does with a session.
+type Use = fn(&mut Session);
+
 #[test]
 fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_old_id_back() {
-    let uses: [(&str, fn(&mut Session)); 4] = [
+    let uses: [(&str, Use); 4] = [
         ("looks", look),
         ("inserts", |session| session.insert("slow", &1).unwrap()),
         ("saves by hand", |session| {
@@ -64,14 +67,14 @@ fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_o
 
 #[test]
 fn an_id_that_was_changed_by_hand_beside_a_request_is_not_announced_either() {
-    let changes: [(&str, fn(&mut Session)); 3] = [
+    let changes: [(&str, Use); 3] = [
         ("renew", |session| assert!(session.renew(MINUTE).unwrap().is_done())),
         ("regenerate", |session| session.regenerate().unwrap()),
         ("destroy", |session| session.destroy().unwrap()),
     ];
     for (why, before, options) in reasons_to_rewrite() {
         for (what, change) in changes {
-            for work in [look as fn(&mut Session), |session| session.insert("slow", &1).unwrap()] {
+            for work in [look as Use, |session| session.insert("slow", &1).unwrap()] {
                 let site = Site::new(before.clone(), Policy::new());
                 let old = site.visitor();
                 let site = site.with_cookie(options.clone());

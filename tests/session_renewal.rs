@@ -13,6 +13,9 @@ use session_support::{
     validate,
 };
 
+/// What somebody does with a session.
+type Use = fn(&mut Session);
+
 /// Under a policy that renews ids, so that the note of it is kept.
 fn renewing_sessions() -> (Sessions, LembroStore, ManualClock) {
     let (store, time) = manual_store();
@@ -102,7 +105,7 @@ fn in_its_grace_the_old_id_regenerates_into_a_new_session_and_the_old_one_is_unt
 
 #[test]
 fn after_its_grace_the_old_id_is_dead_for_everything_and_each_use_is_reported() {
-    let uses: [(&str, fn(&mut Session)); 8] = [
+    let uses: [(&str, Use); 8] = [
         ("save", |old| {
             old.insert("late", &1).unwrap();
             assert_eq!(old.save().unwrap(), Saved::Gone);
