@@ -173,7 +173,7 @@ impl Policy {
     /// Whether a client may be given an id of this age once more. Not within a grace of its renewal, before or after: of two
     /// responses on their way the client keeps the cookie of the one that arrives last, and that must not be the old id.
     /// `full`: the session's time; the cookie is not to end while we wait.
-    #[cfg(feature = "http")]
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that writes cookies"))]
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.grace.min(full / 4);
         self.renew_after.is_none() || age >= apart && !self.renewal_due(age.saturating_add(apart))
