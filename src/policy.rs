@@ -164,7 +164,6 @@ impl Policy {
     }
 
     /// Whether an id of this age is to be renewed.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that renews"))]
     pub(crate) fn renewal_due(&self, age: Duration) -> bool {
         // An id two renewals old is dead. So with a shorter age the grace would be cut short.
         self.renew_after.is_some_and(|after| age >= after.max(self.grace))
@@ -173,14 +172,12 @@ impl Policy {
     /// Whether a client may be given an id of this age once more. Not within a grace of its renewal, before or after: of two
     /// responses on their way the client keeps the cookie of the one that arrives last, and that must not be the old id.
     /// `full`: the session's time; the cookie is not to end while we wait.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that writes cookies"))]
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.grace.min(full / 4);
         self.renew_after.is_none() || age >= apart && !self.renewal_due(age.saturating_add(apart))
     }
 
     /// What a timed renewal leaves to the old id.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that renews"))]
     pub(crate) fn renewal_grace(&self) -> Duration {
         self.grace
     }
