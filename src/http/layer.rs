@@ -227,8 +227,8 @@ impl SessionLayer {
             _ => false,
         };
         Ok(match presented.iter().flatten().find(|presented| presented.id == id) {
-            Some(presented) if current(presented) => Client::Current,
-            Some(_) => Client::Stale,
+            Some(presented) if !current(presented) && session.may_repeat_id()? => Client::Stale,
+            Some(_) => Client::Current,
             None if presented[0].is_some() => Client::Other,
             None => Client::Without,
         })

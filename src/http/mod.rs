@@ -88,6 +88,9 @@
 //!
 //! What a response must say to caches it says by itself: see [`Finished`].
 //!
+//! What it does about each rule of a security review, and what is left to the application: [`security`]. What other
+//! session libraries call the same things: [`coming_from`](crate::coming_from).
+//!
 //! # With another server
 //!
 //! An adapter makes a [`RequestHead`] from the request's headers, gives it to [`SessionLayer::load`] before the handler
@@ -111,6 +114,10 @@ mod options;
 mod rouille;
 #[cfg(feature = "tiny_http")]
 mod tiny_http;
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("security.md")]
+pub mod security {}
 
 pub use self::finished::{Finished, ResponseHeaders};
 pub use self::head::RequestHead;

@@ -89,13 +89,22 @@ impl Session {
 
     /// Whether the policy wants this id renewed now.
     pub(crate) fn renewal_due(&self) -> Result<bool> {
-        let policy = &self.shared.policy;
-        if !policy.renews() || self.standing() != Standing::Live {
-            return Ok(false);
+        Ok(self.id_age()?.is_some_and(|age| self.shared.policy.renewal_due(age)))
+    }
+
+    /// Whether the client may be given the id that it has once more: not shortly before or after it is renewed.
+    pub(crate) fn may_repeat_id(&self) -> Result<bool> {
+        let (Some(age), Some(record)) = (self.id_age()?, self.stored_record()?) else { return Ok(true) };
+        Ok(self.shared.policy.may_repeat(age, self.shared.ttl(record)))
+    }
+
+    /// How long the session has had its id; none if that does not matter, or is not known.
+    fn id_age(&self) -> Result<Option<Duration>> {
+        if !self.shared.policy.renews() || self.standing() != Standing::Live {
+            return Ok(None);
         }
         // An id from the future (the clock was set back) is not old.
-        let age = self.id_since()?.and_then(|since| self.shared.clock.wall().duration_since(since).ok());
-        Ok(age.is_some_and(|age| policy.renewal_due(age)))
+        Ok(self.id_since()?.and_then(|since| self.shared.clock.wall().duration_since(since).ok()))
     }
 
     /// Notes that the id changes now. To be saved before [`renew_on_time`](Self::renew_on_time): if the request breaks off
