@@ -148,14 +148,12 @@ impl SessionLayer {
             StoreStep::Nothing if session.is_gone()? => Saved::Gone,
             StoreStep::Nothing => Saved::Unchanged,
         };
-        if plan.renew {
-            // If another request was first, its response brings the client the new id.
-            // If the store failed, which it has reported, the old id stays good until the next renewal is due.
-            let _: Result<Outcome> = session.renew_on_time();
-        }
+        // If another request was first, its response brings the client the new id. If the store failed, which it has
+        // reported, nothing is lost: what the handler did is saved, and the next renewal comes in its time.
+        let has_its_id = !plan.renew || session.renew_on_time().is_ok_and(Outcome::is_done);
         let announced = match plan.cookie {
             // Only what is stored is announced: it may have ended just now, or it is new and holds nothing after all.
-            CookieStep::Set => session.standing() == Standing::Live && !session.in_grace(),
+            CookieStep::Set => has_its_id && session.standing() == Standing::Live && !session.in_grace(),
             // Nor an id that another request has just rotated away: its response may reach the client before this one.
             CookieStep::Rewrite => session.is_current()?,
             CookieStep::Remove | CookieStep::Nothing => false,
