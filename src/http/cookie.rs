@@ -182,9 +182,10 @@ fn finish(options: &CookieOptions, cookie: CookieBuilder<'_>) -> String {
     }
 }
 
-/// Strictly digits, so that one time has one text.
+/// Strictly digits, none of them a zero in front, so that one time has one text.
 fn read_seconds(text: &str) -> Option<SystemTime> {
-    let seconds = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    let seconds = canonical.then(|| text.parse().ok())??;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
