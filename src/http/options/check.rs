@@ -50,9 +50,12 @@ impl CookieOptions {
 
     fn check_path(&self) -> Result<()> {
         let path = &self.path;
-        if !path.starts_with('/') || !path.bytes().all(in_attribute) || path.len() > MAX_ATTRIBUTE {
-            let problem =
-                format!("{path:?} is not a cookie path: \"/\" first, then ASCII without \";\", up to 1,024 bytes");
+        // Browsers cut blanks off the end (RFC 6265bis, 5.6), so that the cookie would get another path.
+        let cut_short = path.len() > MAX_ATTRIBUTE || path.ends_with(' ');
+        if !path.starts_with('/') || !path.bytes().all(in_attribute) || cut_short {
+            let problem = format!(
+                "{path:?} is not a cookie path: \"/\" first, then ASCII without \";\" and a blank at its end, up to 1,024 bytes"
+            );
             return Err(Error::option("path", problem));
         }
         Ok(())
