@@ -108,7 +108,7 @@ impl CookieOptions {
         if self.lifetime != CookieLifetime::Persistent || longest <= MAX_AGE {
             return Ok(());
         }
-        let days = longest.as_secs().div_ceil(DAY);
+        let days = longest.as_nanos().div_ceil(Duration::from_secs(DAY).as_nanos());
         let problem =
             format!("Persistent cookies of sessions that last {days} days, and browsers keep none beyond 400");
         Err(Error::option("lifetime", problem))
