@@ -197,7 +197,7 @@ impl CookieOptions {
     /// nothing.
     ///
     /// `Cache` and `Storage` where others use the same browser (OWASP Session Management Cheat Sheet). Some browsers take
-    /// seconds to clear a large cache. Not sent where a request ends without a `destroy`, nor over plain http, where
+    /// seconds to clear a large cache. Not sent where a session ends without a `destroy`; over plain http
     /// browsers ignore it.
     pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
         self.clear_site_data = data.into_iter().collect();
