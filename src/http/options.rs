@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 pub use self::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData};
 pub(super) use self::check::MAX_AGE;
-use super::keys::Key;
+use super::keys::{self, Key};
 
 /// The options of the session cookie. None of them is needed.
 ///
@@ -61,7 +61,7 @@ pub struct CookieOptions {
     pub(super) lifetime: CookieLifetime,
     pub(super) partitioned: bool,
     pub(super) priority: Option<Priority>,
-    #[serde(alias = "secret")]
+    #[serde(alias = "secret", deserialize_with = "keys::read")]
     pub(super) keys: Option<Vec<Key>>,
     #[serde(alias = "clearSiteData")]
     pub(super) clear_site_data: Vec<SiteData>,
