@@ -42,7 +42,10 @@ fn attributes_are_read_in_any_case_and_unknown_ones_passed_over() {
     for (attributes, expected) in [
         ("", cookie.clone()),
         (";;; Colour=blue; version", cookie.clone()),
-        ("SECURE; httponly=no; PARTITIONED", Cookie { secure: true, http_only: true, partitioned: true, ..cookie.clone() }),
+        (
+            "SECURE; httponly=no; PARTITIONED",
+            Cookie { secure: true, http_only: true, partitioned: true, ..cookie.clone() },
+        ),
         ("Domain=.Example.COM", Cookie { domain: text("example.com"), ..cookie.clone() }),
         ("Domain=a; Domain=", Cookie { domain: text("a"), ..cookie.clone() }),
         ("Path=/a; path = /b ", Cookie { path: text("/b"), ..cookie.clone() }),
