@@ -175,6 +175,8 @@ impl CookieOptions {
     /// of the old one are written anew at their next request; take the old one out when those who still have
     /// them may be logged out. A cookie with a wrong signature, or none, is no session, and the store is not even asked.
     ///
+    /// In a configuration file a single key may stand without its list.
+    ///
     /// An id cannot be guessed with or without it. A signature keeps those who guess away from the store, and makes an
     /// id from a stolen backup worthless.
     ///
