@@ -14,6 +14,7 @@ use lembro::{Record, Saved};
 use proptest::prelude::*;
 
 type Headers = Vec<(String, String)>;
+type Handler = fn(&mut lembro::Session);
 
 fn headers(of: &[(&str, &str)]) -> Headers {
     of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -73,7 +74,7 @@ fn every_response_that_depends_on_the_session_says_so() {
         merged(finished, &[])
     });
     let private = headers(&[("Cache-Control", "no-store"), ("Vary", "Cookie")]);
-    let looks: [(&str, fn(&mut lembro::Session)); 9] = [
+    let looks: [(&str, Handler); 9] = [
         ("contains_key", look),
         ("get", |session| assert!(session.get::<&str>("user").unwrap().is_some())),
         ("len", |session| assert_ne!(session.len().unwrap(), 0)),

@@ -124,14 +124,14 @@ impl SessionCookie {
             None => cookie,
             Some(max_age) => cookie.max_age(whole_seconds(max_age)),
         };
-        finish(&self.options, cookie)
+        finish(&self.options, &cookie)
     }
 
     /// The `Set-Cookie` text that makes the client forget its cookie. It repeats every attribute: browsers replace
     /// a cookie only by one of the same name, domain and path, and take none that breaks its prefix's rules.
     pub(super) fn removal(&self, https: bool) -> String {
         let cookie = describe(&self.options, "", https).max_age(Span::ZERO).expires(OffsetDateTime::UNIX_EPOCH);
-        finish(&self.options, cookie)
+        finish(&self.options, &cookie)
     }
 
     /// The value of the `Clear-Site-Data` header that goes with a removal; none if nothing more is to be forgotten.
@@ -149,7 +149,7 @@ impl SessionCookie {
     pub(super) fn longest(options: &CookieOptions) -> String {
         let widest = "_".repeat(MAX_VALUE);
         let cookie = describe(options, &widest, true).max_age(Span::MAX).expires(OffsetDateTime::UNIX_EPOCH);
-        finish(options, cookie)
+        finish(options, &cookie)
     }
 }
 
@@ -176,7 +176,7 @@ fn describe<'o>(options: &'o CookieOptions, value: &'o str, https: bool) -> Cook
 }
 
 /// The text, with the one attribute that the `cookie` crate does not know.
-fn finish(options: &CookieOptions, cookie: CookieBuilder<'_>) -> String {
+fn finish(options: &CookieOptions, cookie: &CookieBuilder<'_>) -> String {
     let text = cookie.to_string();
     match options.priority {
         None => text,

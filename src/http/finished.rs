@@ -182,6 +182,6 @@ impl fmt::Debug for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the values: there is a secret in them.
         let names: Vec<_> = self.headers().map(|(name, _)| name).collect();
-        f.debug_struct("Finished").field("headers", &names).field("saved", &self.saved).finish()
+        f.debug_struct("Finished").field("headers", &names).field("saved", &self.saved).finish_non_exhaustive()
     }
 }

@@ -99,5 +99,5 @@ impl Signer {
 
 fn mac(key: &Hmac<Sha256>, name: &str, value: &str) -> Hmac<Sha256> {
     // A name is a token and has no "=", so no other name and value give the same text.
-    [name, "=", value].iter().fold(key.clone(), |mac, part| mac.chain_update(part))
+    [name, "=", value].iter().fold(key.clone(), Hmac::chain_update)
 }

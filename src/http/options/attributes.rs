@@ -45,7 +45,7 @@ impl TryFrom<Given> for Secure {
 pub enum SameSite {
     /// Never, not even when somebody follows a link: they arrive logged out.
     Strict,
-    /// When somebody follows a link, but not with another site's forms, pictures, scripts and WebSockets.
+    /// When somebody follows a link, but not with another site's forms, pictures, scripts and sockets.
     #[default]
     Lax,
     /// Always. Any site can then send requests in the name of your users.
