@@ -309,6 +309,7 @@ fn our_cookie_of_any_kind_is_found_in_a_megabyte() {
 const NOW: i64 = 1_000_000_000;
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each option that is a switch")]
 struct Options {
     name: String,
     path: String,
