@@ -43,10 +43,15 @@ impl Session {
         }
     }
 
-    /// Whether a cookie that was written then is to be renewed: as often as visits are noted.
+    /// Whether a cookie that was written then is to be renewed: as often as visits are noted, and when the timeout changes.
     pub(crate) fn cookie_due(&self, written: SystemTime) -> bool {
         let Ok(Some(record)) = self.stored_record() else { return false };
-        let age = self.shared.clock.wall().duration_since(written).unwrap_or_default();
+        // It was written for another timeout.
+        if self.changes.timeout().is_some_and(|timeout| timeout != record.timeout()) {
+            return true;
+        }
+        // One from the future, written before the clock was set back, tells as little about what the browser has left.
+        let age = self.shared.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
         let full = self.shared.ttl(record);
         self.shared.policy.touch_due(full, full.saturating_sub(age))
     }
