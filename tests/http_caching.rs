@@ -67,6 +67,23 @@ fn a_response_with_a_cookie_is_never_stored() {
 }
 
 #[test]
+fn a_cache_in_front_of_the_site_does_not_store_it_either() {
+    let own =
+        [("cdn-cache-control", "max-age=600"), ("CDN-Cache-Control", "public"), ("Surrogate-Control", "max-age=9")];
+    for (what, finished) in with_a_cookie(&persistent()) {
+        let response = merged(&finished, &own);
+        assert_eq!(all(&response, "CDN-Cache-Control"), ["no-store"], "{what}");
+        assert_eq!(all(&response, "Surrogate-Control"), ["no-store"], "{what}");
+        assert_eq!(all(&merged(&finished, &[]), "CDN-Cache-Control"), [""; 0], "{what}: nobody asked for it");
+    }
+    // Without a cookie the handler knows what it does.
+    let host = persistent();
+    let cookie = host.visitor();
+    let response = merged(&host.visit(&cookie, look), &own);
+    assert_eq!(all(&response, "CDN-Cache-Control"), ["max-age=600", "public"]);
+}
+
+#[test]
 fn every_response_that_depends_on_the_session_says_so() {
     let host = Host::new(CookieOptions::new());
     let (cookie, told) = (host.visitor(), |finished: &Finished| -> Headers {

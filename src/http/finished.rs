@@ -37,6 +37,7 @@ pub(super) enum Caching {
 
 const SET_COOKIE: &str = "Set-Cookie";
 const CACHE_CONTROL: &str = "Cache-Control";
+const TARGETED: [&str; 2] = ["CDN-Cache-Control", "Surrogate-Control"];
 const VARY: &str = "Vary";
 const CLEAR_SITE_DATA: &str = "Clear-Site-Data";
 
@@ -111,6 +112,12 @@ impl Finished {
                 _ => value.to_owned(),
             };
             response.add(name, merged);
+        }
+        if self.cookie.is_some() {
+            // Caches in front of the site that know one of these pass over `Cache-Control` (RFC 9213).
+            for name in TARGETED.into_iter().filter(|name| !response.take(name).is_empty()).collect::<Vec<_>>() {
+                response.add(name, "no-store".to_owned());
+            }
         }
     }
 

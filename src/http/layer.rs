@@ -219,9 +219,7 @@ impl SessionLayer {
         let (presented, id) = (self.cookie.presented(request), session.id()?);
         let current = |presented: &Presented| match (self.is_persistent(session), presented.written) {
             (false, None) => presented.well_signed,
-            (true, Some(written)) => {
-                presented.well_signed && !session.cookie_due(written) && !session.changes_timeout()
-            }
+            (true, Some(written)) => presented.well_signed && !session.cookie_due(written),
             _ => false,
         };
         Ok(match presented.iter().flatten().find(|presented| presented.id == id) {

@@ -77,11 +77,6 @@ impl Session {
             .is_some()
     }
 
-    /// Whether the session is about to get another timeout of its own, or to lose it.
-    pub(crate) fn changes_timeout(&self) -> bool {
-        self.changes.timeout().is_some()
-    }
-
     /// Whether this handle came by an id that was rotated away and has its grace, as far as is known.
     pub(crate) fn in_grace(&self) -> bool {
         matches!(self.state.get(), Some(State { stage: Stage::Live(live), .. }) if live.in_grace)
