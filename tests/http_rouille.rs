@@ -255,6 +255,41 @@ fn what_a_handler_did_at_once_stays_done_when_it_fails_after_that() {
     assert_eq!(store.len().unwrap(), 0);
 }
 
+#[test]
+fn who_got_a_new_id_before_the_request_failed_is_told_it_and_keeps_the_session() {
+    let store = Arc::new(Unreliable::new(store()));
+    let layer = layer(Arc::clone(&store));
+    let unplugged = Arc::clone(&store);
+    let site = RouilleSite::start(move |request| {
+        layer.rouille(request, |session| {
+            match request.url().as_str() {
+                "/fails-in-the-handler" => {
+                    session.regenerate()?;
+                    return Err(Error::store("the application's own database"));
+                }
+                "/fails-at-the-end" => {
+                    session.regenerate()?;
+                    session.insert("visits", &1_000)?;
+                    unplugged.fail(false, true);
+                }
+                _ => return application(request, session),
+            }
+            Ok(Response::text("welcome"))
+        })
+    });
+    let browser = Browser::new();
+    assert_eq!(browser.get(&site, "/").body, "1");
+    for path in ["/fails-in-the-handler", "/fails-at-the-end"] {
+        let old = browser.cookie_header();
+        let answer = browser.get(&site, path);
+        store.fail(false, false);
+        assert_eq!(answer.status, 503, "{path}");
+        assert_eq!(answer.all("Cache-Control"), ["no-store"], "{path}");
+        assert_ne!(browser.cookie_header(), old, "{path}: the old id is dead");
+        assert_eq!(browser.get(&site, "/look").body, "1", "{path}");
+    }
+}
+
 // Invariant 12.
 #[test]
 fn a_panic_in_the_handler_is_a_500_that_saves_nothing_and_the_server_lives() {
