@@ -8,7 +8,7 @@ use std::io::{Cursor, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use lembro::http::{CookieOptions, SessionLayer};
+use lembro::http::{CookieOptions, Secure, SessionLayer};
 use lembro::{LembroStore, Session};
 use tiny_http::{Header, Method, Request, Response, Server};
 
@@ -18,8 +18,8 @@ type Anything = Box<dyn std::error::Error + Send + Sync>;
 const THEMES: [&str; 3] = ["day", "dusk", "night"];
 
 fn main() -> Result<(), Anything> {
-    // Over plain http browsers would not send a secure cookie back. Behind https, delete this line's `.secure(false)`.
-    let cookie = CookieOptions::new().secure(false);
+    // `Auto`, so that it works over plain http here too. With https alone, leave it out.
+    let cookie = CookieOptions::new().secure(Secure::Auto);
     let layer = SessionLayer::new(LembroStore::new()?).cookie(cookie)?;
 
     let server = match std::env::args().nth(1) {

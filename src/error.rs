@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -30,7 +30,13 @@ type Source = Arc<dyn std::error::Error + Send + Sync>;
 /// ```
 #[derive(Clone)]
 pub struct Error {
-    kind: Arc<Kind>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    kind: Kind,
+    /// On a channel, whoever else gets it.
+    reported: AtomicBool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -109,52 +115,57 @@ impl Error {
 
     /// An option, or a combination of options, has an impossible value.
     pub fn is_option(&self) -> bool {
-        matches!(*self.kind, Kind::Option { .. })
+        matches!(self.inner.kind, Kind::Option { .. })
     }
 
     /// Text that should have been a session id or a handle is not one.
     pub fn is_id(&self) -> bool {
-        matches!(*self.kind, Kind::Id(_))
+        matches!(self.inner.kind, Kind::Id(_))
     }
 
     /// An id is taken already, or `modify` met so many others that it gave up.
     pub fn is_conflict(&self) -> bool {
-        matches!(*self.kind, Kind::Conflict(_))
+        matches!(self.inner.kind, Kind::Conflict(_))
     }
 
     /// A key, a value, the number of keys or a whole session is larger than its limit.
     pub fn is_limit(&self) -> bool {
-        matches!(*self.kind, Kind::Limit(_))
+        matches!(self.inner.kind, Kind::Limit(_))
     }
 
     /// The store is full and does not evict for new sessions without an owner.
     pub fn is_full(&self) -> bool {
-        matches!(*self.kind, Kind::Full)
+        matches!(self.inner.kind, Kind::Full)
     }
 
     /// A value could not be written as JSON, or not be read as the type that was asked for.
     pub fn is_value(&self) -> bool {
-        matches!(*self.kind, Kind::Value { .. })
+        matches!(self.inner.kind, Kind::Value { .. })
     }
 
     /// Stored bytes are not a record.
     pub fn is_corrupt(&self) -> bool {
-        matches!(*self.kind, Kind::Corrupt(_))
+        matches!(self.inner.kind, Kind::Corrupt(_))
     }
 
     /// The store, or the random source that ids come from, failed: nothing is known about the session.
     pub fn is_store(&self) -> bool {
-        matches!(*self.kind, Kind::Store { .. } | Kind::Random { .. })
+        matches!(self.inner.kind, Kind::Store { .. } | Kind::Random { .. })
     }
 
     /// The store does not have this optional power.
     pub fn is_unsupported(&self) -> bool {
-        matches!(*self.kind, Kind::Unsupported(_))
+        matches!(self.inner.kind, Kind::Unsupported(_))
     }
 
     /// Something failed in the background, where nobody was waiting for a result.
     pub fn is_background(&self) -> bool {
-        matches!(*self.kind, Kind::Background(_))
+        matches!(self.inner.kind, Kind::Background(_))
+    }
+
+    /// Notes that it goes onto a channel. Whether it is the first time.
+    pub(crate) fn note_report(&self) -> bool {
+        !self.inner.reported.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn option(option: &'static str, problem: impl Into<String>) -> Self {
@@ -201,25 +212,25 @@ impl Error {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        Self { kind: Arc::new(kind) }
+        Self { inner: Arc::new(Inner { kind, reported: AtomicBool::new(false) }) }
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the kind's own Debug: that would print the source, which may quote a value.
-        f.debug_tuple("Error").field(&format_args!("{}", self.kind)).finish()
+        f.debug_tuple("Error").field(&format_args!("{}", self.inner.kind)).finish()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&*self.kind, f)
+        fmt::Display::fmt(&self.inner.kind, f)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.kind.source()
+        self.inner.kind.source()
     }
 }

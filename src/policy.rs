@@ -113,7 +113,11 @@ impl Policy {
     /// It bounds how long a stolen id can be used beside its owner, and shows the theft: once the
     /// [`grace`](Self::grace) is over, whichever of the two comes with the old id raises
     /// [`DeadIdUsed`](crate::Event::DeadIdUsed) (the "renewal timeout" of the OWASP Session Management Cheat Sheet). Minutes
-    /// rather than seconds: each renewal is a write, and a browser that loses the response loses its session.
+    /// rather than seconds: each renewal is a write, and a browser that loses the response loses its session. Never sooner
+    /// than the `grace`, whatever is said here: an id is renewed only when the one before it is dead.
+    ///
+    /// What holds an id for long, such as a WebSocket, finds its session gone once its id was renewed and the grace is
+    /// over: its client has to connect anew. (That, too, is reported as a dead id.)
     pub fn renew_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.renew_after = age.into();
         self
@@ -203,7 +207,16 @@ impl Policy {
 
     /// Whether an id of this age is to be renewed.
     pub(crate) fn renewal_due(&self, age: Duration) -> bool {
-        self.renew_after.is_some_and(|after| age >= after)
+        // An id two renewals old is dead. So with a shorter age the grace would be cut short.
+        self.renew_after.is_some_and(|after| age >= after.max(self.grace))
+    }
+
+    /// Whether a client may be given an id of this age once more. Not within a grace of its renewal, before or after: of two
+    /// responses on their way the client keeps the cookie of the one that arrives last, and that must not be the old id.
+    /// `full`: the session's time; the cookie is not to end while we wait.
+    pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
+        let apart = self.grace.min(full / 4);
+        self.renew_after.is_none() || age >= apart && !self.renewal_due(age.saturating_add(apart))
     }
 
     /// What a timed renewal leaves to the old id.

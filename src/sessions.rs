@@ -184,10 +184,10 @@ impl Sessions {
         self.shared.errors.subscribe()
     }
 
-    /// Reports an error that its caller does not get to see. A store's failure was reported where it happened.
+    /// Reports an error that its caller does not get to see, unless it was reported where it happened.
     #[cfg(feature = "rouille")]
     pub(crate) fn report(&self, error: &Error) {
-        if !error.is_store() {
+        if error.note_report() {
             self.shared.errors.publish(|| error.clone());
         }
     }

@@ -58,6 +58,7 @@ impl Shared {
     /// Reports a store's failure to those who watch the error channel, on its way to the caller.
     pub(crate) fn seen<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result {
+            error.note_report();
             self.errors.publish(|| error.clone());
         }
         result

@@ -1,12 +1,16 @@
-//! The cookie, read and written: our id is found in any header, nothing a client sends does harm, and options that
-//! browsers would not honour are refused.
+//! The cookie, read and written: our id is found in any header, nothing a client sends does harm, and a browser reads what
+//! we write as it was meant.
 #![cfg(feature = "http")]
-#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
+
+#[path = "common/host.rs"]
+mod host;
+#[path = "common/user_agent.rs"]
+mod user_agent;
 
 use allocation_counter::measure;
-use cookie::time::Duration as Span;
-use cookie::{Cookie, SameSite as Written};
-use lembro::http::{CookieLifetime, CookieOptions, RequestHead, SameSite, SessionLayer};
+use host::{Host, look};
+use lembro::http::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, SessionLayer};
 use lembro::{Event, LembroOptions, LembroStore, Record, SessionId};
 use proptest::prelude::*;
 
@@ -148,7 +152,8 @@ fn four_different_ids_are_tried_and_no_more() {
 #[test]
 fn reading_the_cookies_of_a_request_allocates_nothing() {
     let (layer, id) = layer();
-    let header = format!("theme=dark; tracker=%; id=short; lang=pt; id={id}; {}=x", "n".repeat(1 << 16));
+    let junk = format!("tracker=%; id=short; id={}.1000000000; idx={id}", &id[1..]);
+    let header = format!("theme=dark; {junk}; id={id}; {}=x", "n".repeat(1 << 16));
     let mut session = None;
     let cost = measure(|| session = Some(layer.load(RequestHead::new([header.as_str()]))));
     assert_eq!(cost.count_total, 0);
@@ -170,49 +175,141 @@ proptest! {
     }
 
     #[test]
-    fn our_cookie_is_found_among_any_junk(
+    fn our_cookie_of_any_kind_is_found_among_any_junk(
+        kind in any_kind(),
         junk in prop::collection::vec(prop::collection::vec(any::<u8>().prop_filter("a separator", |byte| *byte != b';'), 0..40), 0..100),
         place in any::<prop::sample::Index>(),
         headers in 1_usize..5,
     ) {
-        let (layer, id) = layer();
+        let host = Host::new(kind);
         let mut cookies = junk;
-        cookies.insert(place.index(cookies.len() + 1), format!("id={id}").into_bytes());
+        cookies.insert(place.index(cookies.len() + 1), host.visitor().into_bytes());
         let size = cookies.len().div_ceil(headers);
         let headers: Vec<Vec<u8>> = cookies.chunks(size).map(|cookies| cookies.join(&b"; "[..])).collect();
         let headers: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        prop_assert_eq!(user(&layer, &headers), Some("ada".to_owned()));
+        prop_assert_eq!(user(&host.layer, &headers), Some("ada".to_owned()));
     }
 
     #[test]
-    fn what_is_written_reads_back_as_what_was_asked_for(options in any_options()) {
-        let secret_host = options.name.to_ascii_lowercase().starts_with("__");
-        prop_assume!(!secret_host);
-        let layer = SessionLayer::new(store()).cookie(options.given()).unwrap();
-        let set = written(&layer, |session| session.insert("user", "ada").unwrap(), None);
-        let cookie = Cookie::parse(set.as_str()).unwrap();
-        prop_assert_eq!(cookie.name(), options.name.as_str());
-        let (id, stamp) = cookie.value().split_once('.').map_or((cookie.value(), None), |(id, at)| (id, Some(at)));
-        prop_assert_eq!(stamp.is_some_and(|at| at.parse::<u64>().is_ok()), options.persistent);
-        let id: SessionId = id.parse().unwrap();
-        prop_assert!(layer.sessions().load(&id).unwrap().is_some());
-        prop_assert_eq!(cookie.max_age(), options.persistent.then(|| Span::seconds(3600)));
-        prop_assert_eq!(cookie.expires(), None);
-        options.check(&cookie);
+    fn of_all_the_cookies_of_our_name_the_first_that_leads_to_a_session_counts(
+        kind in any_kind(),
+        pieces in prop::collection::vec(any_piece(), 0..16),
+    ) {
+        let host = Host::new(kind);
+        let live = [host.visitor(), host.visitor()];
+        let dead: Vec<_> = (0..6).map(|_| {
+            let cookie = host.visitor();
+            assert!(host.visit(&cookie, |session| session.destroy().unwrap()).cookie().is_some());
+            cookie
+        }).collect();
+        let text = |piece: &Piece| match piece {
+            Piece::Live(which) => live[*which].clone(),
+            Piece::Dead(which) => dead[*which].clone(),
+            Piece::Quoted => live[0].replacen('=', "=\"", 1) + "\"",
+            Piece::Encoded => live[0].replacen("id=", "id=%20", 1),
+            Piece::Cut => format!("id={}", &live[0]["id=".len() + 1..]),
+            Piece::Other(text) => text.clone(),
+        };
+        let header = pieces.iter().map(text).collect::<Vec<_>>().join("; ");
 
-        // The browser's answer leads back to the session, and its end removes the very same cookie.
-        let answer = format!("{}={}", cookie.name(), cookie.value());
-        prop_assert_eq!(user(&layer, &[answer.as_str()]), Some("ada".to_owned()));
-        let removal = written(&layer, |session| session.destroy().unwrap(), Some(&answer));
-        let removal = Cookie::parse(removal.as_str()).unwrap();
-        prop_assert_eq!(removal.name_value(), (options.name.as_str(), ""));
-        prop_assert_eq!(removal.max_age(), Some(Span::ZERO));
-        prop_assert!(removal.expires_datetime().unwrap() < cookie::time::OffsetDateTime::UNIX_EPOCH + Span::seconds(1));
-        options.check(&removal);
+        // Four different ids are tried, in their order.
+        let mut ids: Vec<&Piece> = Vec::new();
+        for piece in &pieces {
+            if matches!(piece, Piece::Live(_) | Piece::Dead(_)) && !ids.contains(&piece) {
+                ids.push(piece);
+            }
+        }
+        let expected = ids.into_iter().take(4).find_map(|piece| match piece {
+            Piece::Live(which) => Some(host::id_of(&live[*which])),
+            _ => None,
+        });
+        let session = host.layer.load(RequestHead::new([header.as_str()]));
+        let found = (!session.is_new().unwrap()).then(|| session.id().unwrap());
+        prop_assert_eq!(found, expected, "{}", header);
+    }
+
+    #[test]
+    fn what_is_written_is_read_by_a_browser_as_it_was_meant(options in any_options()) {
+        let host = Host::new(options.given());
+        let finished = host.visit("", |session| session.insert("user", "ada").unwrap());
+        let mut jar = user_agent::Jar::default();
+        prop_assert!(jar.receive(finished.cookie().unwrap(), NOW, true));
+        let [cookie] = jar.cookies() else { panic!("{jar:?}") };
+        let expected = options.expected(&cookie.value);
+        prop_assert_eq!(cookie, &expected);
+        let parts: Vec<_> = cookie.value.split('.').collect();
+        prop_assert_eq!(parts.len(), 1 + usize::from(options.persistent) + usize::from(options.signed));
+        let id: SessionId = parts[0].parse().unwrap();
+        prop_assert!(host.layer.sessions().load(&id).unwrap().is_some());
+
+        // The browser's answer leads back to the session.
+        prop_assert_eq!(host.user(&jar.header()), Some("ada".to_owned()));
+        let again = host.visit(&jar.header(), look);
+        prop_assert_eq!(again.cookie(), None);
     }
 }
 
+/// One of the four forms that the cookie's value can have.
+fn any_kind() -> impl Strategy<Value = CookieOptions> {
+    any::<(bool, bool)>().prop_map(|(persistent, signed)| {
+        let lifetime = if persistent { CookieLifetime::Persistent } else { CookieLifetime::BrowserSession };
+        let options = CookieOptions::new().lifetime(lifetime);
+        if signed { options.keys([[7; 32], [8; 32]]) } else { options }
+    })
+}
+
+/// One cookie of a request.
+#[derive(Clone, Debug, PartialEq)]
+enum Piece {
+    Live(usize),
+    Dead(usize),
+    Quoted,
+    Encoded,
+    Cut,
+    Other(String),
+}
+
+fn any_piece() -> impl Strategy<Value = Piece> {
+    prop_oneof![
+        1 => (0_usize..2).prop_map(Piece::Live),
+        3 => (0_usize..6).prop_map(Piece::Dead),
+        1 => prop::sample::select(vec![Piece::Quoted, Piece::Encoded, Piece::Cut]),
+        1 => "(id|ID|i|theme)?(=[A-Za-z0-9%\".=_-]{0,31})?".prop_map(Piece::Other),
+        1 => "id=[A-Za-z0-9_-]{31}[+/ ]".prop_map(Piece::Other),
+    ]
+}
+
+#[test]
+fn our_cookie_of_any_kind_is_found_in_a_megabyte() {
+    let padding = [
+        format!("n={}; ", "x".repeat(1 << 20)),
+        "a=b; ".repeat((1 << 20) / 5),
+        ";".repeat(1 << 20),
+        "id=short; ".repeat((1 << 20) / 10),
+        format!("id={}; ", "x".repeat(1 << 20)),
+        format!("{}=x; ", "id".repeat(1 << 19)),
+        format!("t=\"{}\"; ", "%\\\"=".repeat(1 << 18)),
+    ];
+    for keys in [None, Some([[7; 32]])] {
+        for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Persistent] {
+            let options = CookieOptions::new().lifetime(lifetime);
+            let host = Host::new(keys.into_iter().fold(options, CookieOptions::keys));
+            let cookie = host.visitor();
+            for padding in &padding {
+                let what = padding.get(..20);
+                assert_eq!(host.user(&format!("{padding}{cookie}")).as_deref(), Some("ada"), "{what:?}");
+                assert_eq!(host.user(&format!("{cookie}; {padding}")).as_deref(), Some("ada"), "{what:?}");
+                assert_eq!(host.user(padding), None, "{what:?}");
+            }
+        }
+    }
+}
+
+/// What the manual clock's calendar shows at first.
+const NOW: i64 = 1_000_000_000;
+
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each option that is a switch")]
 struct Options {
     name: String,
     path: String,
@@ -221,6 +318,9 @@ struct Options {
     http_only: bool,
     same_site: SameSite,
     persistent: bool,
+    partitioned: bool,
+    priority: Option<Priority>,
+    signed: bool,
 }
 
 impl Options {
@@ -232,142 +332,40 @@ impl Options {
             .secure(self.secure)
             .http_only(self.http_only)
             .same_site(self.same_site)
+            .partitioned(self.partitioned)
+            .priority(self.priority)
             .lifetime(lifetime);
-        match &self.domain {
-            Some(domain) => options.domain(domain.as_str()),
-            None => options,
-        }
+        let options = self.domain.iter().fold(options, CookieOptions::domain);
+        if self.signed { options.keys([[7; 32]]) } else { options }
     }
 
-    fn check(&self, cookie: &Cookie<'_>) {
-        assert_eq!(cookie.path(), Some(self.path.as_str()));
-        assert_eq!(cookie.domain(), self.domain.as_deref());
-        assert_eq!(cookie.secure().unwrap_or(false), self.secure);
-        assert_eq!(cookie.http_only().unwrap_or(false), self.http_only);
-        let same_site = match self.same_site {
-            SameSite::Strict => Written::Strict,
-            SameSite::Lax => Written::Lax,
-            SameSite::None => Written::None,
-        };
-        assert_eq!(cookie.same_site(), Some(same_site));
+    /// The cookie that they describe, field by field.
+    fn expected(&self, value: &str) -> user_agent::Cookie {
+        user_agent::Cookie {
+            name: self.name.clone(),
+            value: value.to_owned(),
+            ends: self.persistent.then_some(NOW + 3600),
+            domain: self.domain.clone(),
+            path: Some(self.path.clone()),
+            secure: self.secure,
+            http_only: self.http_only,
+            same_site: Some(format!("{:?}", self.same_site)),
+            partitioned: self.partitioned,
+            priority: self.priority.map(|priority| format!("{priority:?}")),
+        }
     }
 }
 
 fn any_options() -> impl Strategy<Value = Options> {
-    let name = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}";
-    let path = "/([!-:<-~]{0,30}[!-:<-~])?";
+    let name = "[!#$%&'*+.^`|~0-9A-Za-z-][!#$%&'*+.^_`|~0-9A-Za-z-]{0,40}";
+    let path = "/([ -:<-~]{0,30}[!-:<-~])?";
     let domain = prop::option::of("[a-z0-9]{1,20}(\\.[a-z0-9]{1,20}){0,3}");
     let same_site = prop::sample::select(vec![SameSite::Strict, SameSite::Lax, SameSite::None]);
-    (name, path, domain, any::<(bool, bool, bool)>(), same_site).prop_map(|(name, path, domain, flags, same_site)| {
-        let (secure, http_only, persistent) = flags;
-        Options { name, path, domain, secure: secure || same_site == SameSite::None, http_only, same_site, persistent }
+    let priority = prop::option::of(prop::sample::select(vec![Priority::Low, Priority::Medium, Priority::High]));
+    let flags = any::<(bool, bool, bool, bool, bool)>();
+    (name, path, domain, flags, same_site, priority).prop_map(|(name, path, domain, flags, same_site, priority)| {
+        let (secure, http_only, persistent, partitioned, signed) = flags;
+        let secure = secure || partitioned || same_site == SameSite::None;
+        Options { name, path, domain, secure, http_only, same_site, persistent, partitioned, priority, signed }
     })
-}
-
-/// The `Set-Cookie` text of one request.
-fn written(layer: &SessionLayer, handler: impl FnOnce(&mut lembro::Session), cookie: Option<&str>) -> String {
-    let head = RequestHead::new(cookie);
-    let mut session = layer.load(head.clone());
-    handler(&mut session);
-    let finished = layer.finish(session, head).unwrap();
-    let mut headers = finished.headers().map(|(_, value)| value.to_owned());
-    headers.next().unwrap()
-}
-
-#[test]
-fn the_defaults_are_safe() {
-    let layer = SessionLayer::new(store());
-    let set = written(&layer, |session| session.insert("user", "ada").unwrap(), None);
-    let (pair, attributes) = set.split_once("; ").unwrap();
-    assert_eq!(pair.len(), "id=".len() + SessionId::TEXT_LEN);
-    assert_eq!(attributes, "HttpOnly; SameSite=Lax; Secure; Path=/");
-
-    let removal = written(&layer, |session| session.destroy().unwrap(), Some(pair));
-    let expected = "id=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
-    assert_eq!(removal, expected);
-}
-
-#[track_caller]
-fn assert_refused(options: CookieOptions, message: &str) {
-    let error = SessionLayer::new(store()).cookie(options).unwrap_err();
-    assert!(error.is_option());
-    assert_eq!(error.to_string(), message);
-}
-
-#[test]
-fn a_name_that_is_no_token_is_refused() {
-    let problem = "is not a cookie name: letters, digits and !#$%&'*+-.^_`|~, at least one";
-    for name in ["", " ", "a b", "a=b", "a;b", "a,b", "\"a\"", "a\r\nSet-Cookie: b", "é", "a/b", "(a)", "a\0"] {
-        assert_refused(CookieOptions::new().name(name), &format!("name: {name:?} {problem}"));
-    }
-}
-
-#[test]
-fn a_path_that_browsers_would_misread_is_refused() {
-    let problem = "is not a cookie path: \"/\" first, then ASCII without \";\", up to 1,024 bytes";
-    for path in ["", "app", " /", "/a;b", "/a\r\n", "/é", "/\0", &format!("/{}", "a".repeat(1024))] {
-        assert_refused(CookieOptions::new().path(path), &format!("path: {path:?} {problem}"));
-    }
-}
-
-#[test]
-fn a_domain_that_browsers_would_misread_is_refused() {
-    for domain in ["", ".", "a b", "a;b", "a\n", "bücher.example", &"a".repeat(1025)] {
-        let message = format!("domain: {domain:?} is not a cookie domain such as \"example.com\"");
-        assert_refused(CookieOptions::new().domain(domain), &message);
-    }
-}
-
-#[test]
-fn a_cookie_that_browsers_would_drop_is_refused() {
-    let options = CookieOptions::new;
-    let none = options().same_site(SameSite::None).secure(false);
-    assert_refused(none, "same_site: None needs secure, always, or browsers drop the cookie");
-    for name in ["__Host-id", "__host-id", "__Secure-id", "__SECURE-id"] {
-        let message = format!("name: a cookie named {name:?} needs secure, always, or browsers drop it");
-        assert_refused(options().name(name).secure(false), &message);
-    }
-    let host = || options().name("__Host-id");
-    let message = "name: a cookie named \"__Host-id\" must not have a domain, or browsers drop it";
-    assert_refused(host().domain("example.com"), message);
-    let message = "name: a cookie named \"__Host-id\" must have the path \"/\", or browsers drop it";
-    assert_refused(host().path("/app"), message);
-
-    for name in ["__Host-id", "__Secure-id", "__Host", "__Hostess"] {
-        SessionLayer::new(store()).cookie(options().name(name)).unwrap();
-    }
-    SessionLayer::new(store()).cookie(options().name("__Secure-id").path("/app")).unwrap();
-}
-
-#[test]
-fn a_cookie_larger_than_browsers_keep_is_refused() {
-    let largest = |length: usize| CookieOptions::new().name("n".repeat(length));
-    let fits = (1..4096).rev().find(|length| SessionLayer::new(store()).cookie(largest(*length)).is_ok()).unwrap();
-    assert_refused(largest(fits + 1), "cookie: it would take 4097 bytes, and browsers keep 4096");
-    let persistent = SessionLayer::new(store()).cookie(largest(fits).lifetime(CookieLifetime::Persistent)).unwrap();
-    let set = written(&persistent, |session| session.insert("user", "ada").unwrap(), None);
-    assert!(set.len() <= 4096);
-}
-
-#[test]
-fn options_are_read_from_a_configuration_file() {
-    let read = |text: &str| serde_json::from_str::<CookieOptions>(text);
-    assert_eq!(read("{}").unwrap(), CookieOptions::new());
-    let text = r#"{"name": "sid", "path": "/app", "domain": "example.com", "secure": false, "httpOnly": false,
-                   "sameSite": "Strict", "lifetime": "persistent"}"#;
-    let expected = CookieOptions::new()
-        .name("sid")
-        .path("/app")
-        .domain("example.com")
-        .secure(false)
-        .http_only(false)
-        .same_site(SameSite::Strict)
-        .lifetime(CookieLifetime::Persistent);
-    assert_eq!(read(text).unwrap(), expected);
-    let text = r#"{"same_site": "none", "http_only": true, "lifetime": "browser-session", "domain": null}"#;
-    assert_eq!(read(text).unwrap(), CookieOptions::new().same_site(SameSite::None));
-
-    assert!(read(r#"{"samesite": "lax"}"#).unwrap_err().to_string().contains("unknown field `samesite`"));
-    assert!(read(r#"{"secure": "yes"}"#).is_err());
-    assert!(read(r#"{"same_site": "sometimes"}"#).unwrap_err().to_string().contains("unknown variant `sometimes`"));
 }

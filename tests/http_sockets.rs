@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -222,6 +224,60 @@ fn malformed_oversized_and_repeated_cookies_mean_no_session() {
         assert_eq!(answer.status, 200);
     }
     assert_eq!(browser.get(&site, "/").body, "2");
+}
+
+// OWASP Session Management Cheat Sheet: an id in an address ends up in logs, histories and other sites' hands.
+#[test]
+fn an_id_in_the_address_a_form_or_another_header_is_nothing() {
+    let site = Site::start(&layer(store()), |request, session| {
+        request.as_reader().read_to_end(&mut Vec::new()).unwrap();
+        visit(session)
+    });
+    let victim = Browser::new();
+    let id = victim.get(&site, "/").id().expose();
+    // How often the session that is found was visited, and whether it is announced as a new one.
+    let ask = |target: &str, headers: &str, form: &str| {
+        let method = if form.is_empty() { "GET" } else { "POST" };
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        let request = format!("{head}Content-Length: {}\r\n\r\n{form}", form.len());
+        let mut socket = TcpStream::connect(site.address()).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let (head, visits) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 ") && !head.contains(&id), "{answer}");
+        (visits.to_owned(), head.contains("\r\nSet-Cookie: id="))
+    };
+    let stranger = ("1".to_owned(), true);
+    for target in ["/?id=ID", "/;id=ID", "/ID", "/id=ID?Cookie=id=ID", "http://id=ID@localhost/"] {
+        assert_eq!(ask(&target.replace("ID", &id), "Accept: */*", ""), stranger, "{target}");
+    }
+    for (kind, form) in [
+        ("application/x-www-form-urlencoded", "id=ID"),
+        ("text/plain", "Cookie: id=ID\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            "--x\r\nContent-Disposition: form-data; name=\"id\"\r\n\r\nID\r\n--x--\r\n",
+        ),
+    ] {
+        assert_eq!(ask("/", &format!("Content-Type: {kind}"), &form.replace("ID", &id)), stranger, "{kind}");
+    }
+    for header in [
+        "Authorization: Bearer ID",
+        "Authorization: id=ID",
+        "X-Session-Id: ID",
+        "X-Cookie: id=ID",
+        "Cookie2: id=ID",
+        "Set-Cookie: id=ID",
+        "id: ID",
+        "Referer: http://localhost/?id=ID",
+        // Another name, or none; and the case of a cookie's name counts.
+        "Cookie: sid=ID; Id=ID; id2=ID; x=id=ID; ID",
+    ] {
+        assert_eq!(ask("/", &header.replace("ID", &id), ""), stranger, "{header}");
+    }
+    assert_eq!(ask("/", &format!("cookie: id={id}"), ""), ("2".to_owned(), false), "there it counts");
+    assert_eq!(victim.get(&site, "/").body, "3");
 }
 
 #[test]

@@ -77,6 +77,10 @@ impl SessionCookie {
 
     /// One `name=value`, if it is a cookie of ours.
     fn read(&self, text: &[u8], signatures: &mut usize) -> Option<Presented> {
+        // Nearly every cookie is somebody else's, and a header has room for thousands: not worth parsing.
+        if !text.trim_ascii_start().starts_with(self.options.name.as_bytes()) {
+            return None;
+        }
         let cookie = Cookie::parse(str::from_utf8(text).ok()?).ok()?;
         let (name, value) = cookie.name_value();
         // The length first: an error about a text that cannot be an id would be made for nothing.
@@ -182,9 +186,10 @@ fn finish(options: &CookieOptions, cookie: &CookieBuilder<'_>) -> String {
     }
 }
 
-/// Strictly digits, so that one time has one text.
+/// Strictly digits, none of them a zero in front, so that one time has one text.
 fn read_seconds(text: &str) -> Option<SystemTime> {
-    let seconds = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    let seconds = canonical.then(|| text.parse().ok())??;
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 

@@ -14,7 +14,8 @@
 //!
 //! A live session's cookie is set all the same when the client does not know its id: it was regenerated, or saved for
 //! the first time within the handler. A cookie is stale when it is persistent and written `touch_after` ago, when it
-//! was signed by a key that is no longer the first, or when the options have it otherwise by now.
+//! was signed by a key that is no longer the first, or when the options have it otherwise by now. Around a renewal no
+//! cookie is: the client might get the old id after the new one.
 
 use crate::session::Standing;
 
@@ -41,9 +42,9 @@ pub(super) enum Client {
     Without,
     /// One with another id than the session has now.
     Other,
-    /// One with the session's id, that we would write otherwise now.
+    /// One with the session's id, that we would write otherwise now, and may.
     Stale,
-    /// The right one.
+    /// The right one, or as good as.
     Current,
 }
 

@@ -37,6 +37,7 @@ pub(super) enum Caching {
 
 const SET_COOKIE: &str = "Set-Cookie";
 const CACHE_CONTROL: &str = "Cache-Control";
+const TARGETED: [&str; 2] = ["CDN-Cache-Control", "Surrogate-Control"];
 const VARY: &str = "Vary";
 const CLEAR_SITE_DATA: &str = "Clear-Site-Data";
 
@@ -112,22 +113,39 @@ impl Finished {
             };
             response.add(name, merged);
         }
-    }
-
-    fn cache_control(&self, own: &[String]) -> String {
-        match own {
-            [] => "no-store".to_owned(),
-            // The handler knows what it does, unless a cookie would be kept with the response.
-            own if self.cookie.is_none() => own.join(", "),
-            own => {
-                // Not those that allow keeping it: `must-understand` would even take `no-store` back (RFC 9111, 5.2.2.3).
-                let stays = ["private", "no-cache", "must-revalidate", "proxy-revalidate", "no-transform"];
-                let directives = own.iter().flat_map(|value| value.split(',')).map(str::trim);
-                let kept = directives.filter(|one| stays.iter().any(|stay| one.eq_ignore_ascii_case(stay)));
-                kept.chain(["no-store"]).collect::<Vec<_>>().join(", ")
+        if self.cookie.is_some() {
+            // Caches in front of the site that know one of these pass over `Cache-Control` (RFC 9213).
+            for name in TARGETED.into_iter().filter(|name| !response.take(name).is_empty()).collect::<Vec<_>>() {
+                response.add(name, "no-store".to_owned());
             }
         }
     }
+
+    fn cache_control(&self, own: &[String]) -> String {
+        // Several lines are one list (RFC 9110, 5.3).
+        let own = own.join(", ");
+        let own = || elements(&own);
+        // The handler knows what it does, unless a cookie would be kept with the response.
+        if self.cookie.is_none() && own().next().is_some() {
+            return own().collect::<Vec<_>>().join(", ");
+        }
+        // Not those that allow keeping it: `must-understand` would even take `no-store` back (RFC 9111, 5.2.2.3).
+        let stays = ["private", "no-cache", "must-revalidate", "proxy-revalidate", "no-transform"];
+        let kept = own().filter(|one| stays.iter().any(|stay| one.eq_ignore_ascii_case(stay)));
+        kept.chain(["no-store"]).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The elements of a list in which a comma can stand in a quoted string too (RFC 9110, 5.6.1 and 5.6.4).
+fn elements(list: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    let is_comma = move |next: char| {
+        let separates = next == ',' && !quoted;
+        quoted ^= next == '"' && !escaped;
+        escaped = next == '\\' && quoted && !escaped;
+        separates
+    };
+    list.split(is_comma).map(str::trim).filter(|element| !element.is_empty())
 }
 
 fn vary(own: &[String]) -> String {

@@ -97,7 +97,9 @@ impl<'r> RequestHead<'r> {
                 name.trim().eq_ignore_ascii_case("proto").then(|| value.trim().trim_matches('"'))
             })
         };
-        self.secure || trust_proxy && said().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+        // The upgrade request of a WebSocket is an https request too, but some proxies call it by the socket's scheme.
+        let encrypted = |scheme: &str| ["https", "wss"].iter().any(|one| scheme.eq_ignore_ascii_case(one));
+        self.secure || trust_proxy && said().is_some_and(encrypted)
     }
 }
 

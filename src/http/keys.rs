@@ -4,8 +4,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac};
-use serde::Deserialize;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use sha2::Sha256;
 
 use crate::error::{Error, Result};
@@ -33,6 +34,26 @@ impl From<String> for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(..)")
+    }
+}
+
+/// As a configuration file may have them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Given {
+    One(Key),
+    Several(Vec<Key>),
+    None(()),
+    Other(IgnoredAny),
+}
+
+/// Reads a list of keys, or the only one. What is wrong is said here, because serde's own words would repeat the key.
+pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Key>>, D::Error> {
+    match Given::deserialize(deserializer)? {
+        Given::One(key) => Ok(Some(vec![key])),
+        Given::Several(keys) => Ok(Some(keys)),
+        Given::None(()) => Ok(None),
+        Given::Other(_) => Err(serde::de::Error::custom(Error::option("keys", "neither a text nor a list of texts"))),
     }
 }
 
@@ -78,5 +99,5 @@ impl Signer {
 
 fn mac(key: &Hmac<Sha256>, name: &str, value: &str) -> Hmac<Sha256> {
     // A name is a token and has no "=", so no other name and value give the same text.
-    [name, "=", value].iter().fold(key.clone(), Mac::chain_update)
+    [name, "=", value].iter().fold(key.clone(), Hmac::chain_update)
 }

@@ -148,13 +148,12 @@ impl SessionLayer {
             StoreStep::Nothing if session.is_gone()? => Saved::Gone,
             StoreStep::Nothing => Saved::Unchanged,
         };
-        if plan.renew {
-            // If another request was first, its response brings the client the new id.
-            let (Outcome::Done | Outcome::Conflict | Outcome::Gone) = session.renew_on_time()?;
-        }
+        // If another request was first, its response brings the client the new id. If the store failed, which it has
+        // reported, nothing is lost: what the handler did is saved, and the next renewal comes in its time.
+        let has_its_id = !plan.renew || session.renew_on_time().is_ok_and(Outcome::is_done);
         let announced = match plan.cookie {
             // Only what is stored is announced: it may have ended just now, or it is new and holds nothing after all.
-            CookieStep::Set => session.standing() == Standing::Live && !session.in_grace(),
+            CookieStep::Set => has_its_id && session.standing() == Standing::Live && !session.in_grace(),
             // Nor an id that another request has just rotated away: its response may reach the client before this one.
             CookieStep::Rewrite => session.is_current()?,
             CookieStep::Remove | CookieStep::Nothing => false,
@@ -163,15 +162,30 @@ impl SessionLayer {
         let finished = Finished::new(saved, caching);
         let https = request.is_https(self.cookie.options().trust_proxy);
         if announced {
-            let max_age = self.is_persistent(&session).then(|| session.time_left());
-            let now = self.sessions.clock().wall();
-            return Ok(finished.with_cookie(self.cookie.announcing(&session.id()?, max_age, now, https)));
+            return Ok(finished.with_cookie(self.announcement(&session, https)?));
         }
         if plan.cookie == CookieStep::Remove {
             let site_data = self.cookie.site_data();
             return Ok(finished.with_cookie(self.cookie.removal(https)).with_clear_site_data(site_data));
         }
         Ok(finished)
+    }
+
+    /// Ends a request that failed: nothing is saved. What the response owes the client all the same is the session's new id,
+    /// if the handler has [regenerated](Session::regenerate) it: the old one is dead, and without this whoever was logging
+    /// in would lose what they had.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
+    pub fn abandon<'r>(&self, session: &Session, request: impl Into<RequestHead<'r>>) -> Result<Finished> {
+        let finished = Finished::new(Saved::Unchanged, Caching::Private);
+        if !session.was_rotated() {
+            return Ok(finished);
+        }
+        let https = request.into().is_https(self.cookie.options().trust_proxy);
+        Ok(finished.with_cookie(self.announcement(session, https)?))
     }
 
     /// The sessions behind the layer, for what has no request: jobs, administration.
@@ -205,17 +219,21 @@ impl SessionLayer {
         let (presented, id) = (self.cookie.presented(request), session.id()?);
         let current = |presented: &Presented| match (self.is_persistent(session), presented.written) {
             (false, None) => presented.well_signed,
-            (true, Some(written)) => {
-                presented.well_signed && !session.cookie_due(written) && !session.changes_timeout()
-            }
+            (true, Some(written)) => presented.well_signed && !session.cookie_due(written),
             _ => false,
         };
         Ok(match presented.iter().flatten().find(|presented| presented.id == id) {
-            Some(presented) if current(presented) => Client::Current,
-            Some(_) => Client::Stale,
+            Some(presented) if !current(presented) && session.may_repeat_id()? => Client::Stale,
+            Some(_) => Client::Current,
             None if presented[0].is_some() => Client::Other,
             None => Client::Without,
         })
+    }
+
+    /// The `Set-Cookie` text of a live session.
+    fn announcement(&self, session: &Session, https: bool) -> Result<String> {
+        let max_age = self.is_persistent(session).then(|| session.time_left());
+        Ok(self.cookie.announcing(&session.id()?, max_age, self.sessions.clock().wall(), https))
     }
 
     fn is_persistent(&self, session: &Session) -> bool {

@@ -70,39 +70,8 @@
 //!
 //! # A WebSocket
 //!
-//! The thread that serves it holds a session of its own, on the same stored one:
-//!
-//! ```no_run
-//! # #[cfg(feature = "rouille")]
-//! # fn upgrade(layer: &lembro::http::SessionLayer, request: &rouille::Request) -> rouille::Response {
-//! use lembro::Outcome;
-//! use rouille::websocket::{self, Message};
-//!
-//! layer.rouille(request, |session| {
-//!     session.insert("name", "ada")?;
-//!     session.save()?; // from here on there is something to share
-//!     let (Some(mut own), Ok((response, socket))) =
-//!         (layer.sessions().load(&session.id()?)?, websocket::start(request, None::<&str>))
-//!     else {
-//!         return Ok(rouille::Response::empty_400());
-//!     };
-//!     std::thread::spawn(move || -> lembro::Result<()> {
-//!         let Ok(mut socket) = socket.recv() else { return Ok(()) };
-//!         while let Some(Message::Text(text)) = socket.next() {
-//!             // What HTTP did meanwhile; after a logout it is over.
-//!             if own.reload()? == Outcome::Gone {
-//!                 break;
-//!             }
-//!             own.insert("last_message", &text)?;
-//!             own.save()?;
-//!         }
-//!         Ok(())
-//!     });
-//!     Ok(response)
-//! })
-//! # }
-//! # fn main() {}
-//! ```
+//! The thread that serves it holds a session of its own, on the same stored one: loaded in the request that opens it,
+//! read anew before each message, saved after it. The adapter for rouille has the code: see `SessionLayer::rouille`.
 //!
 //! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a socket comes without it;
 //! with `SameSite::None` check the `Origin` header. A new id ends such a handle, at once after a
@@ -118,6 +87,9 @@
 //! # Caches
 //!
 //! What a response must say to caches it says by itself: see [`Finished`].
+//!
+//! What it does about each rule of a security review, and what is left to the application: [`security`]. What other
+//! session libraries call the same things: [`coming_from`](crate::coming_from).
 //!
 //! # With another server
 //!
@@ -142,6 +114,10 @@ mod options;
 mod rouille;
 #[cfg(feature = "tiny_http")]
 mod tiny_http;
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("security.md")]
+pub mod security {}
 
 pub use self::finished::{Finished, ResponseHeaders};
 pub use self::head::RequestHead;

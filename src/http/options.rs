@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 pub use self::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData};
 pub(super) use self::check::MAX_AGE;
-use super::keys::Key;
+use super::keys::{self, Key};
 
 /// The options of the session cookie. None of them is needed.
 ///
@@ -61,7 +61,7 @@ pub struct CookieOptions {
     pub(super) lifetime: CookieLifetime,
     pub(super) partitioned: bool,
     pub(super) priority: Option<Priority>,
-    #[serde(alias = "secret")]
+    #[serde(alias = "secret", deserialize_with = "keys::read")]
     pub(super) keys: Option<Vec<Key>>,
     #[serde(alias = "clearSiteData")]
     pub(super) clear_site_data: Vec<SiteData>,
@@ -175,6 +175,8 @@ impl CookieOptions {
     /// of the old one are written anew at their next request; take the old one out when those who still have
     /// them may be logged out. A cookie with a wrong signature, or none, is no session, and the store is not even asked.
     ///
+    /// In a configuration file a single key may stand without its list.
+    ///
     /// An id cannot be guessed with or without it. A signature keeps those who guess away from the store, and makes an
     /// id from a stolen backup worthless.
     ///
@@ -197,7 +199,7 @@ impl CookieOptions {
     /// nothing.
     ///
     /// `Cache` and `Storage` where others use the same browser (OWASP Session Management Cheat Sheet). Some browsers take
-    /// seconds to clear a large cache. Not sent where a request ends without a `destroy`, nor over plain http, where
+    /// seconds to clear a large cache. Not sent where a session ends without a `destroy`; over plain http
     /// browsers ignore it.
     pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
         self.clear_site_data = data.into_iter().collect();

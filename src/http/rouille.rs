@@ -16,12 +16,16 @@ impl SessionLayer {
     /// Runs a handler with the request's session, and gives its response the headers that the session needs.
     ///
     /// The handler returns a `Response`, or a `Result` with one, so that it can use `?` on the session. Layers nest: one
-    /// handler can have a session of each.
+    /// handler can have a session of each. The inner one is finished first; put [`try_rouille`](Self::try_rouille) inside, and
+    /// the outer one saves nothing either when it fails.
     ///
     /// When the store fails, here or in the handler, the response is a plain 503; any other error of the session's, a
-    /// value of another type than the one asked for, say, is a 500. Nothing is saved then, no cookie is sent, and
-    /// the error goes to [`errors`](Self::errors). [`try_rouille`](Self::try_rouille) leaves the response to you. A handler that
-    /// panics saves nothing either; rouille answers with a 500.
+    /// value of another type than the one asked for, say, is a 500. Nothing is saved then, and the error goes to
+    /// [`errors`](Self::errors). The client keeps its cookie; it is only sent another if the handler had regenerated the id by
+    /// then ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the response to you. A handler that panics
+    /// saves nothing either; rouille answers with a 500.
+    ///
+    /// What the handler did at once stays done when it fails after that: `save`, `destroy`, `regenerate`.
     ///
     /// # Examples
     ///
@@ -40,15 +44,68 @@ impl SessionLayer {
     /// })
     /// # }
     /// ```
+    ///
+    /// # In a WebSocket
+    ///
+    /// The request that opens it ends with the 101 response, and its session with it. So the socket's thread has a
+    /// session of its own: read anew before each message, saved after it, and the socket ends when the session has. What
+    /// only reads prolongs nothing; [`touch`](Session::touch) does. A [`regenerate`](Session::regenerate), at a login say, ends
+    /// the sockets that were opened before it, and so does a timed renewal once its grace is over: the page
+    /// connects again, with its new cookie.
+    ///
+    /// ```no_run
+    /// use std::thread;
+    /// use lembro::{LembroStore, Saved, http::SessionLayer};
+    /// use rouille::{Response, websocket};
+    ///
+    /// # fn main() -> Result<(), lembro::Error> {
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// rouille::start_server("127.0.0.1:8080", move |request| {
+    ///     layer.rouille(request, |session| {
+    ///         let Ok((response, socket)) = websocket::start(request, None::<&str>) else {
+    ///             return Ok(Response::empty_400());
+    ///         };
+    ///         session.insert("in_chat", &true)?;
+    ///         session.save()?; // now it is stored, and can be loaded
+    ///         let Some(mut own) = layer.sessions().load(&session.id()?)? else {
+    ///             return Ok(Response::empty_400());
+    ///         };
+    ///         thread::spawn(move || -> Result<(), lembro::Error> {
+    ///             for _message in socket.into_iter().flatten() {
+    ///                 if own.reload()?.is_gone() {
+    ///                     break;
+    ///                 }
+    ///                 let sent = own.get::<u64>("sent")?.unwrap_or(0) + 1;
+    ///                 own.insert("sent", &sent)?;
+    ///                 if own.save()? == Saved::Gone {
+    ///                     break;
+    ///                 }
+    ///             }
+    ///             Ok(())
+    ///         });
+    ///         Ok(response)
+    ///     })
+    /// })
+    /// # }
+    /// ```
     pub fn rouille<A: Answer>(&self, request: &Request, handler: impl FnOnce(&mut Session) -> A) -> Response {
-        self.try_rouille(request, |session| handler(session).into_result()).unwrap_or_else(|error: Error| {
+        let mut session = self.load(request);
+        let answered = handler(&mut session).into_result();
+        let owed = self.abandon(&session, request);
+        let answered = answered.and_then(|mut response| {
+            self.finish(session, request)?.write_to(&mut response);
+            Ok(response)
+        });
+        answered.unwrap_or_else(|error| {
             self.sessions().report(&error);
             let (status, text) = if error.is_store() || error.is_full() {
                 (503, "Service unavailable")
             } else {
                 (500, "Internal server error")
             };
-            Response::text(text).with_status_code(status).with_no_cache()
+            let mut response = Response::text(text).with_status_code(status);
+            owed.iter().for_each(|owed| owed.write_to(&mut response));
+            response
         })
     }
 
@@ -57,7 +114,8 @@ impl SessionLayer {
     /// # Errors
     ///
     /// What the handler returned; or the store's failure while the session was saved. Nothing was saved, and there is no
-    /// cookie to send: whoever is logged in stays logged in.
+    /// cookie to send: whoever is logged in stays logged in. Do what may fail before you regenerate: otherwise the client
+    /// never learns its new id.
     ///
     /// # Examples
     ///
@@ -114,11 +172,9 @@ impl Answer for Result<Response> {
 
 impl ResponseHeaders for Response {
     fn take(&mut self, name: &str) -> Vec<String> {
-        let is_named = |header: &mut (_, _)| -> bool {
-            let (one, _): &mut (std::borrow::Cow<'static, str>, std::borrow::Cow<'static, str>) = header;
-            one.eq_ignore_ascii_case(name)
-        };
-        self.headers.extract_if(.., is_named).map(|(_, value)| value.into_owned()).collect()
+        let named = self.headers.extract_if(.., |(one, _)| one.eq_ignore_ascii_case(name));
+        // rouille sends no header that is not ASCII: what is merged into such a one would be lost with it.
+        named.map(|(_, value)| value.into_owned()).filter(|value| value.is_ascii()).collect()
     }
 
     fn add(&mut self, name: &'static str, value: String) {

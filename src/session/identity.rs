@@ -67,7 +67,8 @@ impl Session {
     /// [`Policy::renew_after`](crate::Policy::renew_after) does this by itself.
     ///
     /// [`Outcome::Conflict`] when the id of this request was renewed by another and is in its grace: nothing to do, the
-    /// client has the new one or is about to. [`Outcome::Gone`] when the session ended.
+    /// client has the new one or is about to. [`Outcome::Gone`] when the session ended. A new session keeps its id: nobody
+    /// knows it yet.
     ///
     /// # Errors
     ///
@@ -93,7 +94,8 @@ impl Session {
     /// ```
     pub fn renew(&mut self, grace: Duration) -> Result<Outcome> {
         let renewed = self.renew_id(grace)?;
-        if renewed.is_done() {
+        // Not for a new session, which has the id it had; and with a note in it, it would be stored for nothing.
+        if renewed.is_done() && !self.is_new()? {
             self.note_new_id()?;
         }
         Ok(renewed)
@@ -104,7 +106,6 @@ impl Session {
         let state = self.state()?;
         let id = state.id;
         match &state.stage {
-            // Nobody knows its id yet.
             Stage::New => Ok(Outcome::Done),
             Stage::Gone { .. } => Ok(Outcome::Gone),
             Stage::Live(live) if live.in_grace => Ok(Outcome::Conflict),
@@ -162,6 +163,7 @@ impl Session {
         let rotated = self.shared.seen(self.shared.store.rotate(&id, &new, grace))?;
         if rotated.is_done() {
             self.enter(new, Stage::Live(live));
+            self.rotated = true;
         }
         Ok(rotated)
     }

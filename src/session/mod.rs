@@ -78,6 +78,8 @@ pub struct Session {
     /// Empty until somebody looks.
     state: OnceCell<State>,
     changes: Changes,
+    /// Whether this handle has put a new id in the place of the one it found.
+    rotated: bool,
 }
 
 /// What is known after the first look.
@@ -112,7 +114,7 @@ struct Live {
 impl Session {
     /// A session that will be looked for under these ids.
     pub(crate) fn unloaded(shared: Arc<Shared>, presented: Candidates) -> Self {
-        Self { shared, presented, state: OnceCell::new(), changes: Changes::new() }
+        Self { shared, presented, state: OnceCell::new(), changes: Changes::new(), rotated: false }
     }
 
     /// A session that nobody has stored yet.
@@ -138,7 +140,7 @@ impl Session {
 
     fn entered(shared: Arc<Shared>, state: State) -> Self {
         let (presented, changes) = (Candidates::default(), Changes::new());
-        Self { shared, presented, state: OnceCell::from(state), changes }
+        Self { shared, presented, state: OnceCell::from(state), changes, rotated: false }
     }
 
     /// The id. Of a [`new`](Self::is_new) session: the one it will be stored under, unless somebody takes it first.

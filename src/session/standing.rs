@@ -43,10 +43,15 @@ impl Session {
         }
     }
 
-    /// Whether a cookie that was written then is to be renewed: as often as visits are noted.
+    /// Whether a cookie that was written then is to be renewed: as often as visits are noted, and when the timeout changes.
     pub(crate) fn cookie_due(&self, written: SystemTime) -> bool {
         let Ok(Some(record)) = self.stored_record() else { return false };
-        let age = self.shared.clock.wall().duration_since(written).unwrap_or_default();
+        // It was written for another timeout.
+        if self.changes.timeout().is_some_and(|timeout| timeout != record.timeout()) {
+            return true;
+        }
+        // One from the future, written before the clock was set back, tells as little about what the browser has left.
+        let age = self.shared.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
         let full = self.shared.ttl(record);
         self.shared.policy.touch_due(full, full.saturating_sub(age))
     }
@@ -59,17 +64,17 @@ impl Session {
         }
     }
 
+    /// Whether it is live under an id that this handle gave it, so that nobody else can have told the client.
+    pub(crate) fn was_rotated(&self) -> bool {
+        self.rotated && self.standing() == Standing::Live
+    }
+
     /// Whether the session has a timeout of its own.
     pub(crate) fn has_own_timeout(&self) -> bool {
         self.changes
             .timeout()
             .unwrap_or_else(|| self.stored_record().ok().flatten().and_then(Record::timeout))
             .is_some()
-    }
-
-    /// Whether the session is about to get another timeout of its own, or to lose it.
-    pub(crate) fn changes_timeout(&self) -> bool {
-        self.changes.timeout().is_some()
     }
 
     /// Whether this handle came by an id that was rotated away and has its grace, as far as is known.
@@ -84,13 +89,22 @@ impl Session {
 
     /// Whether the policy wants this id renewed now.
     pub(crate) fn renewal_due(&self) -> Result<bool> {
-        let policy = &self.shared.policy;
-        if !policy.renews() || self.standing() != Standing::Live {
-            return Ok(false);
+        Ok(self.id_age()?.is_some_and(|age| self.shared.policy.renewal_due(age)))
+    }
+
+    /// Whether the client may be given the id that it has once more: not shortly before or after it is renewed.
+    pub(crate) fn may_repeat_id(&self) -> Result<bool> {
+        let (Some(age), Some(record)) = (self.id_age()?, self.stored_record()?) else { return Ok(true) };
+        Ok(self.shared.policy.may_repeat(age, self.shared.ttl(record)))
+    }
+
+    /// How long the session has had its id; none if that does not matter, or is not known.
+    fn id_age(&self) -> Result<Option<Duration>> {
+        if !self.shared.policy.renews() || self.standing() != Standing::Live {
+            return Ok(None);
         }
         // An id from the future (the clock was set back) is not old.
-        let age = self.id_since()?.and_then(|since| self.shared.clock.wall().duration_since(since).ok());
-        Ok(age.is_some_and(|age| policy.renewal_due(age)))
+        Ok(self.id_since()?.and_then(|since| self.shared.clock.wall().duration_since(since).ok()))
     }
 
     /// Notes that the id changes now. To be saved before [`renew_on_time`](Self::renew_on_time): if the request breaks off

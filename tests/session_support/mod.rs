@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
+#[cfg(feature = "http")]
+pub(crate) mod site;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, mpsc};
@@ -107,11 +110,18 @@ pub(crate) struct Probe {
     pub(crate) calls: Arc<Calls>,
     broken: Arc<AtomicBool>,
     before_save: Arc<Mutex<Option<Hook>>>,
+    before_rotate: Arc<Mutex<Option<Hook>>>,
 }
 
 impl Probe {
     pub(crate) fn new(inner: LembroStore) -> Self {
-        Self { inner, calls: Arc::default(), broken: Arc::default(), before_save: Arc::default() }
+        Self {
+            inner,
+            calls: Arc::default(),
+            broken: Arc::default(),
+            before_save: Arc::default(),
+            before_rotate: Arc::default(),
+        }
     }
 
     /// Fails every call until told otherwise.
@@ -122,6 +132,11 @@ impl Probe {
     /// Runs `hook` once, right before the next save reaches the store.
     pub(crate) fn before_next_save(&self, hook: impl FnOnce() + Send + 'static) {
         *self.before_save.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// Runs `hook` once, right before the next rotation reaches the store.
+    pub(crate) fn before_next_rotate(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.before_rotate.lock().unwrap() = Some(Box::new(hook));
     }
 
     fn count(&self, counter: &AtomicUsize) -> Result<()> {
@@ -160,6 +175,10 @@ impl Store for Probe {
     }
 
     fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
+        let hook = self.before_rotate.lock().unwrap().take();
+        if let Some(hook) = hook {
+            hook();
+        }
         self.count(&self.calls.rotate)?;
         self.inner.rotate(id, new, grace)
     }

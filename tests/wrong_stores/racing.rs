@@ -10,7 +10,7 @@ use super::wrap::{current, replace};
 
 /// Between the look and the act: long enough that somebody comes in between every time.
 fn meanwhile() {
-    sleep(Duration::from_micros(200));
+    sleep(Duration::from_millis(1));
 }
 
 pub(crate) const WRONG: &[Wrong] = &[

@@ -27,56 +27,37 @@ impl From<bool> for Secure {
     }
 }
 
-/// As a configuration file may have it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(super) enum Given {
-    Flag(bool),
-    Name(String),
-    Other(IgnoredAny),
-}
-
 impl TryFrom<Given> for Secure {
     type Error = Error;
 
     fn try_from(given: Given) -> Result<Self> {
-        const CHOICES: &str = "true, false, \"always\", \"auto\" or \"never\"";
+        let choices = [("always", Self::Always), ("auto", Self::Auto), ("never", Self::Never)];
         match given {
             Given::Flag(secure) => Ok(secure.into()),
-            Given::Name(name) => match name.as_str() {
-                "always" => Ok(Self::Always),
-                "auto" => Ok(Self::Auto),
-                "never" => Ok(Self::Never),
-                _ => Err(Error::option("secure", format!("{name:?} is not {CHOICES}"))),
-            },
-            Given::Other(_) => Err(Error::option("secure", format!("neither of {CHOICES}"))),
+            given => given.choose("secure", "true, false, ", choices),
         }
     }
 }
 
 /// Whether the browser sends the cookie along when another site links or posts to this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "Given")]
 pub enum SameSite {
     /// Never, not even when somebody follows a link: they arrive logged out.
-    #[serde(alias = "Strict")]
     Strict,
     /// When somebody follows a link, but not with another site's forms, pictures, scripts and sockets.
     #[default]
-    #[serde(alias = "Lax")]
     Lax,
     /// Always. Any site can then send requests in the name of your users.
-    #[serde(alias = "None")]
     None,
 }
 
 /// Until when the browser keeps the cookie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "Given")]
 pub enum CookieLifetime {
     /// Until the browser is closed. (One that reopens its tabs may keep it longer.)
     #[default]
-    #[serde(alias = "browser-session", alias = "browserSession")]
     BrowserSession,
     /// As long as the session has left: `Max-Age`, renewed as the session is used, at most once per
     /// [`touch_after`](crate::Policy::touch_after).
@@ -88,7 +69,7 @@ pub enum CookieLifetime {
 
 /// Which cookies the browser gives up last when it has too many. Known to browsers built on Chromium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "Given")]
 pub enum Priority {
     /// First to go.
     Low,
@@ -100,7 +81,7 @@ pub enum Priority {
 
 /// What the browser is to forget of this site at a logout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "Given")]
 pub enum SiteData {
     /// Pages and files in its cache.
     Cache,
@@ -108,4 +89,70 @@ pub enum SiteData {
     Cookies,
     /// What scripts stored, and service workers.
     Storage,
+}
+
+impl TryFrom<Given> for SameSite {
+    type Error = Error;
+
+    fn try_from(given: Given) -> Result<Self> {
+        given.choose("same_site", "", [("strict", Self::Strict), ("lax", Self::Lax), ("none", Self::None)])
+    }
+}
+
+impl TryFrom<Given> for CookieLifetime {
+    type Error = Error;
+
+    fn try_from(given: Given) -> Result<Self> {
+        let choices = [
+            ("browser_session", Self::BrowserSession),
+            ("persistent", Self::Persistent),
+            ("remembered", Self::Remembered),
+        ];
+        given.choose("lifetime", "", choices)
+    }
+}
+
+impl TryFrom<Given> for Priority {
+    type Error = Error;
+
+    fn try_from(given: Given) -> Result<Self> {
+        given.choose("priority", "", [("low", Self::Low), ("medium", Self::Medium), ("high", Self::High)])
+    }
+}
+
+impl TryFrom<Given> for SiteData {
+    type Error = Error;
+
+    fn try_from(given: Given) -> Result<Self> {
+        let choices = [("cache", Self::Cache), ("cookies", Self::Cookies), ("storage", Self::Storage)];
+        given.choose("clear_site_data", "", choices)
+    }
+}
+
+/// A choice as a configuration file may have it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Given {
+    Flag(bool),
+    Name(String),
+    Other(IgnoredAny),
+}
+
+impl Given {
+    /// The choice of this name, in whichever of the common spellings: `browser_session`, `browserSession`, `Lax`. `also` is
+    /// what else the option takes.
+    fn choose<T, const N: usize>(self, option: &'static str, also: &str, choices: [(&str, T); N]) -> Result<T> {
+        let plain = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
+        let names = choices.each_ref().map(|(name, _)| format!("{name:?}")).join(", ");
+        let given = match self {
+            Self::Name(name) => name,
+            Self::Flag(_) | Self::Other(_) => {
+                return Err(Error::option(option, format!("neither of {also}{names}")));
+            }
+        };
+        let chosen = choices.into_iter().find(|(name, _)| plain(name) == plain(&given));
+        chosen
+            .map(|(_, choice)| choice)
+            .ok_or_else(|| Error::option(option, format!("{given:?} is none of {also}{names}")))
+    }
 }

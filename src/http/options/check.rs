@@ -50,9 +50,12 @@ impl CookieOptions {
 
     fn check_path(&self) -> Result<()> {
         let path = &self.path;
-        if !path.starts_with('/') || !path.bytes().all(in_attribute) || path.len() > MAX_ATTRIBUTE {
-            let problem =
-                format!("{path:?} is not a cookie path: \"/\" first, then ASCII without \";\", up to 1,024 bytes");
+        // Browsers cut blanks off the end (RFC 6265bis, 5.6), so that the cookie would get another path.
+        let cut_short = path.len() > MAX_ATTRIBUTE || path.ends_with(' ');
+        if !path.starts_with('/') || !path.bytes().all(in_attribute) || cut_short {
+            let problem = format!(
+                "{path:?} is not a cookie path: \"/\" first, then ASCII without \";\" and a blank at its end, up to 1,024 bytes"
+            );
             return Err(Error::option("path", problem));
         }
         Ok(())
@@ -105,7 +108,7 @@ impl CookieOptions {
         if self.lifetime != CookieLifetime::Persistent || longest <= MAX_AGE {
             return Ok(());
         }
-        let days = longest.as_secs().div_ceil(DAY);
+        let days = longest.as_nanos().div_ceil(Duration::from_secs(DAY).as_nanos());
         let problem =
             format!("Persistent cookies of sessions that last {days} days, and browsers keep none beyond 400");
         Err(Error::option("lifetime", problem))

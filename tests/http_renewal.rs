@@ -1,0 +1,266 @@
+//! Timed renewal through the layer: when an id changes, who is told, and what becomes of the one before.
+#![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod session_support;
+
+use std::time::Duration;
+
+use lembro::http::{CookieLifetime, CookieOptions, SessionLayer};
+use lembro::{Event, Outcome, Policy, Saved, Store};
+use session_support::site::{AGE, Site, assert_silent, id_of, look, renewing, renewing_site, sent_back};
+use session_support::{HOUR, MINUTE, SECOND, manual_store, validate};
+
+#[test]
+fn the_id_changes_at_the_first_request_after_its_age_and_not_before() {
+    let site = renewing_site();
+    let first = site.visitor();
+    site.time.advance(AGE.saturating_sub(Duration::from_millis(1)));
+    assert_silent(&site.request(&first, look));
+    site.time.advance(Duration::from_millis(1));
+    let renewed = site.request(&first, look);
+    let second = sent_back(&renewed);
+    assert_eq!(renewed.saved(), Saved::Written);
+    assert_ne!(second, first);
+    assert_eq!(id_of(&second).handle(), id_of(&first).handle());
+    assert_eq!(site.user(&second).as_deref(), Some("ada"));
+
+    // And again, counted from then.
+    site.time.advance(AGE.saturating_sub(SECOND));
+    assert_silent(&site.request(&second, look));
+    site.time.advance(SECOND);
+    let third = sent_back(&site.request(&second, look));
+    assert_ne!(third, second);
+    assert_eq!(site.store.len().unwrap(), 1);
+    validate(&site.store);
+}
+
+#[test]
+fn a_request_that_changes_something_is_saved_and_renewed_at_once() {
+    let site = renewing_site();
+    let first = site.visitor();
+    site.time.advance(AGE);
+    let second = sent_back(&site.request(&first, |session| session.insert("cart", &3).unwrap()));
+    assert_eq!(site.value(&second, "cart"), Some(3));
+}
+
+#[test]
+fn without_renew_after_an_id_stays() {
+    let site = Site::new(CookieOptions::new(), Policy::new().timeout(2 * HOUR));
+    let cookie = site.visitor();
+    for _ in 0..20 {
+        site.time.advance(HOUR);
+        assert_silent(&site.request(&cookie, |session| session.insert("count", &1).unwrap()));
+    }
+}
+
+#[test]
+fn a_request_that_looks_at_nothing_renews_nothing() {
+    let site = renewing_site();
+    let cookie = site.visitor();
+    site.time.advance(AGE);
+    site.probe.calls.take();
+    assert_silent(&site.request(&cookie, |_| {}));
+    assert_eq!(site.probe.calls.happened(), []);
+}
+
+#[test]
+fn an_id_in_time_costs_no_further_call_to_the_store() {
+    let site = renewing_site();
+    let cookie = site.visitor();
+    site.probe.calls.take();
+    assert_silent(&site.request(&cookie, look));
+    assert_eq!(site.probe.calls.happened(), [("get", 1)]);
+    site.time.advance(AGE);
+    let _ = site.request(&cookie, look);
+    assert_eq!(site.probe.calls.happened(), [("get", 1), ("save", 1), ("rotate", 1)]);
+}
+
+// Rule 6.
+#[test]
+fn an_id_past_its_grace_gets_no_session_and_is_reported() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    let events = site.store.events();
+    site.time.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
+    assert_eq!(site.user(&old).as_deref(), Some("ada"), "in its grace");
+    assert_eq!(events.try_iter().count(), 0);
+
+    site.time.advance(Duration::from_nanos(1));
+    assert_silent(&site.request(&old, |session| assert!(session.is_new().unwrap())));
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::DeadIdUsed { handle: id_of(&old).handle() }]);
+    assert_eq!(site.store.stats().dead_ids, 1);
+    // What is put into the new session is nobody else's.
+    let other = sent_back(&site.request(&old, |session| session.insert("user", "eve").unwrap()));
+    assert_ne!(id_of(&other).handle(), id_of(&new).handle());
+    assert_eq!((site.user(&new).as_deref(), site.user(&other).as_deref()), (Some("ada"), Some("eve")));
+}
+
+#[test]
+fn a_thief_who_comes_after_the_owners_renewal_gets_nothing_and_is_noticed() {
+    let site = renewing_site();
+    let owner = site.visitor();
+    let stolen = owner.clone();
+    let events = site.store.events();
+    site.time.advance(AGE);
+    let owner = sent_back(&site.request(&owner, look));
+    // While the grace lasts the thief sees what the owner sees, but gets no id that lasts.
+    assert_silent(&site.request(&stolen, |session| {
+        assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
+        assert_eq!(session.renew(HOUR).unwrap(), Outcome::Conflict);
+    }));
+    site.time.advance(MINUTE);
+    assert_eq!(site.user(&stolen), None);
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::DeadIdUsed { handle: id_of(&stolen).handle() }]);
+    assert_eq!(site.user(&owner).as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_thief_who_renews_first_shuts_the_owner_out_who_is_noticed_and_can_be_ended_by_the_handle() {
+    let site = renewing_site();
+    let owner = site.visitor();
+    let events = site.store.events();
+    site.time.advance(AGE);
+    let thief = sent_back(&site.request(&owner, look));
+    site.time.advance(MINUTE);
+    assert_eq!(site.user(&owner), None);
+    let Ok(Event::DeadIdUsed { handle }) = events.try_recv() else { panic!("the owner's visit is not reported") };
+
+    // What an application can do about it.
+    let suspect = site.store.all().unwrap().find(|listed| listed.as_ref().unwrap().handle == handle).unwrap().unwrap();
+    assert_eq!(site.store.destroy(&suspect.id.unwrap()).unwrap(), Outcome::Done);
+    assert_eq!(site.user(&thief), None);
+}
+
+#[test]
+fn after_regenerate_the_age_counts_from_then() {
+    let site = renewing_site();
+    let first = site.visitor();
+    site.time.advance(AGE.saturating_sub(SECOND));
+    let second = sent_back(&site.request(&first, |session| session.regenerate().unwrap()));
+    site.time.advance(AGE.saturating_sub(SECOND));
+    assert_silent(&site.request(&second, look));
+    site.time.advance(SECOND);
+    let third = sent_back(&site.request(&second, look));
+    assert_ne!(third, second);
+    // A login in a request that is due for a renewal changes the id once, and leaves the old one no grace.
+    site.time.advance(AGE);
+    site.probe.calls.take();
+    let fourth = sent_back(&site.request(&third, |session| session.regenerate().unwrap()));
+    assert!(site.probe.calls.happened().contains(&("rotate", 1)));
+    assert_eq!((site.user(&third), site.user(&fourth).as_deref()), (None, Some("ada")));
+}
+
+#[test]
+fn a_renewal_by_hand_counts_as_one() {
+    let site = renewing_site();
+    let first = site.visitor();
+    site.time.advance(AGE);
+    site.probe.calls.take();
+    let second =
+        sent_back(&site.request(&first, |session| assert_eq!(session.renew(10 * MINUTE).unwrap(), Outcome::Done)));
+    assert!(site.probe.calls.happened().contains(&("rotate", 1)));
+    site.time.advance(9 * MINUTE);
+    assert_eq!(site.user(&first).as_deref(), Some("ada"), "the grace is the one that was asked for");
+    assert_silent(&site.request(&second, look));
+}
+
+#[test]
+fn renewals_do_not_prolong_the_absolute_lifetime() {
+    let policy = Policy::new().renew_after(AGE).timeout(2 * HOUR).lifetime(3 * HOUR);
+    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), policy);
+    let mut cookie = site.visitor();
+    for _ in 0..11 {
+        site.time.advance(AGE);
+        cookie = sent_back(&site.request(&cookie, look));
+    }
+    site.time.advance(AGE.saturating_sub(SECOND));
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+    site.time.advance(SECOND);
+    assert_eq!(site.user(&cookie), None, "three hours are over");
+}
+
+#[test]
+fn a_logout_in_a_request_that_is_due_renews_nothing_and_ends_every_id() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    site.probe.calls.take();
+    let finished = site.request(&old, |session| session.destroy().unwrap());
+    assert!(finished.cookie().unwrap().starts_with("id=;"));
+    assert_eq!(site.probe.calls.happened(), [("get", 1), ("destroy", 1)]);
+
+    // By an id in its grace: the new one is dead, too.
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    let _ = site.request(&old, |session| session.destroy().unwrap());
+    assert_eq!((site.user(&new), site.store.len().unwrap()), (None, 0));
+}
+
+#[test]
+fn a_handler_that_clears_the_session_does_no_harm() {
+    let site = renewing_site();
+    let mut cookie = site.visitor();
+    for _ in 0..3 {
+        site.time.advance(AGE);
+        let finished = site.request(&cookie, |session| {
+            session.clear().unwrap();
+            session.insert("user", "ada").unwrap();
+        });
+        cookie = sent_back(&finished);
+        assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+    }
+    assert_eq!(site.store.len().unwrap(), 1);
+}
+
+#[test]
+fn a_session_from_before_the_policy_and_a_clock_that_is_set_are_no_trouble() {
+    let mut site = Site::new(CookieOptions::new(), Policy::new().timeout(2 * HOUR));
+    let old = site.visitor();
+    site.time.advance(HOUR);
+    site.layer = site.layer.clone().policy(renewing()).unwrap();
+    // As old as the session.
+    let new = sent_back(&site.request(&old, look));
+    // The calendar is set back: an id from the future is not old.
+    let now = site.layer.sessions().clock().wall();
+    site.time.set_wall(now - HOUR);
+    assert_silent(&site.request(&new, look));
+    site.time.advance(HOUR + AGE);
+    assert_ne!(sent_back(&site.request(&new, look)), new);
+}
+
+#[test]
+fn options_that_cannot_work_are_refused_and_a_configuration_file_says_the_same_as_code() {
+    let refused = |policy: Policy| {
+        let (store, _) = manual_store();
+        SessionLayer::new(store).policy(policy).unwrap_err().to_string()
+    };
+    let never = "renew_after: 0 would change the id at every request; None means never";
+    assert_eq!(refused(Policy::new().renew_after(Duration::ZERO)), never);
+    let no_grace = "grace: 0 would end the requests that are under way when an id is renewed";
+    assert_eq!(refused(Policy::new().renew_after(AGE).grace(Duration::ZERO)), no_grace);
+
+    let read = |text: &str| serde_json::from_str::<Policy>(text).map_err(|error| error.to_string());
+    let policy = Policy::new();
+    for (text, expected) in [
+        (r#"{"renew_after": "15m"}"#, policy.renew_after(AGE)),
+        (r#"{"renew_after": 900000, "grace": 5000}"#, policy.renew_after(AGE).grace(5 * SECOND)),
+        (r#"{"renew_after": "15m", "grace": "2m"}"#, policy.renew_after(AGE).grace(2 * MINUTE)),
+        (r#"{"renew_after": 0}"#, policy),
+        (r#"{"renew_after": null}"#, policy.renew_after(None)),
+        (r#"{"renew_after": "15m", "grace": null}"#, policy.renew_after(AGE)),
+        (r#"{"grace": 0}"#, policy.grace(Duration::ZERO)),
+    ] {
+        assert_eq!(read(text), Ok(expected), "{text}");
+    }
+    for (text, error) in [
+        (r#"{"renew_after": "15m", "grace": 0}"#, no_grace),
+        (r#"{"renew_after": "often"}"#, "renew_after: \"often\""),
+        (r#"{"renewAfterAll": 1}"#, "unknown field"),
+    ] {
+        assert!(read(text).unwrap_err().contains(error), "{text}: {:?}", read(text));
+    }
+}
