@@ -147,6 +147,13 @@ impl Tab {
         self.follow("history.back()")
     }
 
+    /// The back button, to a page that then loads itself again.
+    #[track_caller]
+    pub fn back_and_on(&self) -> String {
+        self.navigate_on(2, || self.begin("history.back()"));
+        self.text()
+    }
+
     /// The text on the page.
     #[track_caller]
     pub fn text(&self) -> String {
@@ -188,9 +195,16 @@ impl Tab {
 
     #[track_caller]
     fn navigate(&self, act: impl FnOnce()) {
+        self.navigate_on(1, act);
+    }
+
+    #[track_caller]
+    fn navigate_on(&self, documents: usize, act: impl FnOnce()) {
         while self.navigations.try_recv().is_ok() {}
         act();
-        self.navigations.recv_timeout(PATIENCE).expect("another page");
+        for _ in 0..documents {
+            self.navigations.recv_timeout(PATIENCE).expect("another page");
+        }
         self.run(
             "document.readyState === 'complete' || new Promise(done => addEventListener('load', () => done(true)))",
         );

@@ -2,10 +2,12 @@
 //!
 //! A browser keeps the pages that somebody leaves alive for the way back (`pageshow` says `persisted`). Chromium does it
 //! with `no-store` too, but throws such a page away when the site's cookies change: so it takes both, the `no-store` of the
-//! page and the removal of the cookie.
+//! page and the removal of the cookie. A session that ends elsewhere (it expired, it was destroyed from another device)
+//! changes no cookie here, and no header reaches a page that is woken: such a page must ask again by itself.
 
 use lembro::http::{CookieOptions, SessionLayer, SiteData};
-use lembro_browser_tests::{Chromium, Tab, layer, layer_with, serve};
+use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer, layer_with, serve};
+use rouille::Response;
 
 const DIARY: &str = "the diary of ada";
 
@@ -49,6 +51,29 @@ fn the_back_button_after_a_logout_in_another_tab_shows_nothing_private() {
     other.open(&site.url("/public"));
     other.follow("document.forms.logout.submit()");
     shows_nothing_private(&tab);
+}
+
+#[test]
+fn a_page_that_asks_again_when_it_is_woken_shows_nothing_of_a_session_that_ended_elsewhere() {
+    let layer = layer();
+    let inner = layer.clone();
+    let site = Site::start(move |request| {
+        inner.rouille(request, |session| match request.url().as_str() {
+            "/asks-again" => Ok(Response::html(format!(
+                "<p>{}<script>addEventListener('pageshow', event => event.persisted && location.reload())</script>",
+                session.get::<&str>("user")?.map_or("nobody", |_| DIARY)
+            ))),
+            _ => application(request, session, &Gate::default()),
+        })
+    });
+    let chromium = Chromium::start();
+    let tab = chromium.tab();
+    tab.open(&site.url("/login"));
+    assert_eq!(tab.open(&site.url("/asks-again")), DIARY);
+    tab.open(&site.url("/public"));
+    let id = id_in(&chromium.cookie().value);
+    layer.sessions().load(&id).unwrap().expect("signed in").destroy().unwrap();
+    assert_eq!(tab.back_and_on(), "nobody");
 }
 
 #[test]
