@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lembro::http::{CookieOptions, SessionLayer};
-use lembro::{Clock, LembroOptions, LembroStore, Result, Session, SessionId};
+use lembro::{Clock, LembroOptions, LembroStore, Result, Saved, Session, SessionId};
 use rouille::{Request, Response};
 
 use super::{Gate, Site};
@@ -41,6 +41,7 @@ pub fn serve(layer: &SessionLayer) -> (Site, Arc<Gate>) {
 /// | `/public` | a page that looks at no session |
 /// | `/set?key&value` | puts a value into the session |
 /// | `/slow?key&value` | the same, held up at the gate in between; without a key it only looks |
+/// | `/slow?key&value&save` | the same, and saves by itself |
 /// | `/data` | everything in the session, as `key=value` in the order of the keys |
 ///
 /// # Errors
@@ -75,6 +76,9 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
                 session.insert(&param("key"), &param("value"))?;
             }
             gate.pass();
+            if request.get_param("save").is_some() {
+                let (Saved::Written | Saved::Unchanged | Saved::Gone) = session.save()?;
+            }
             Ok(Response::text(user.unwrap_or_default()))
         }
         "/data" => {

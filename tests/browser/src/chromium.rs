@@ -1,20 +1,45 @@
 //! `Chromium`: a headless one with an empty profile, its tabs, and its cookie store.
 
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use headless_chrome::protocol::cdp::Runtime;
 use headless_chrome::protocol::cdp::types::{Event, Method};
 use headless_chrome::{Browser, LaunchOptions};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::PATIENCE;
 
 /// A browser of its own. Ends when it and its tabs are dropped, and its profile with it.
 pub struct Chromium {
+    process: Arc<Process>,
+}
+
+/// The browser and where it writes. In this order: it writes to the end.
+struct Process {
     browser: Browser,
+    _folder: Folder,
+}
+
+/// A folder that is removed with all that is in it.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // The browser is dead by now, but its helpers outlive it for a moment.
+        for _ in 0..100 {
+            if fs::remove_dir_all(&self.0).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 /// A cookie, as the browser's own store has it.
@@ -70,15 +95,37 @@ struct Cookies {
 impl Chromium {
     /// Starts one.
     pub fn start() -> Self {
+        Self::with_preferences(&json!({}))
+    }
+
+    /// Starts one that lets sites have their cookies in other sites' pages too, if the cookies allow it.
+    pub fn start_with_third_party_cookies() -> Self {
+        Self::with_preferences(&json!({ "profile": { "cookie_controls_mode": 0, "block_third_party_cookies": false } }))
+    }
+
+    fn with_preferences(preferences: &Value) -> Self {
+        let folder = Folder(tempfile::tempdir().expect("a folder").keep());
+        let default = folder.0.join("Default");
+        let written =
+            fs::create_dir(&default).and_then(|()| fs::write(default.join("Preferences"), preferences.to_string()));
+        written.expect("a profile");
         // Chromium refuses to run as root with its sandbox, which a container often leaves no choice about.
-        let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-        let options = LaunchOptions { sandbox: !root, idle_browser_timeout: PATIENCE, ..LaunchOptions::default() };
-        Self { browser: Browser::new(options).expect("a chromium (on Debian: apt-get install chromium)") }
+        let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        let temporary = folder.0.to_str().expect("a path that is text").to_owned();
+        let options = LaunchOptions {
+            sandbox: !root,
+            idle_browser_timeout: PATIENCE,
+            user_data_dir: Some(folder.0.clone()),
+            process_envs: Some([("TMPDIR".to_owned(), temporary)].into()),
+            ..LaunchOptions::default()
+        };
+        let browser = Browser::new(options).expect("a chromium (on Debian: apt-get install chromium)");
+        Self { process: Arc::new(Process { browser, _folder: folder }) }
     }
 
     /// A new tab. All of them share their cookies.
     pub fn tab(&self) -> Tab {
-        let inner = self.browser.new_tab().expect("a tab");
+        let inner = self.process.browser.new_tab().expect("a tab");
         let (shown, navigations) = mpsc::channel();
         let shown = Mutex::new(shown);
         let listener = move |event: &Event| {
@@ -89,12 +136,12 @@ impl Chromium {
             }
         };
         inner.add_event_listener(Arc::new(listener)).expect("its events");
-        Tab { inner, navigations, _browser: self.browser.clone() }
+        Tab { inner, navigations, _process: Arc::clone(&self.process) }
     }
 
     /// What the browser keeps, of all sites.
     pub fn cookies(&self) -> Vec<Cookie> {
-        let tabs = self.browser.get_tabs().lock().unwrap();
+        let tabs = self.process.browser.get_tabs().lock().unwrap();
         tabs[0].call_method(GetCookies {}).expect("the cookies").cookies
     }
 
@@ -111,8 +158,8 @@ pub struct Tab {
     inner: Arc<headless_chrome::Tab>,
     /// One for each document that was shown in it.
     navigations: Receiver<()>,
-    /// Ends with its last tab.
-    _browser: Browser,
+    // The browser ends with its last tab.
+    _process: Arc<Process>,
 }
 
 impl Tab {

@@ -177,7 +177,7 @@ fn a_partitioned_one_is_another_one_in_each_site_that_embeds_this_one() {
     // In the other site's page there is a frame with ours.
     let frame = site.url("/public");
     let other = Site::start(move |_| rouille::Response::html(format!("<iframe src='{frame}'></iframe>")));
-    let chromium = Chromium::start();
+    let chromium = Chromium::start_with_third_party_cookies();
     let (tab, embedding) = (chromium.tab(), chromium.tab());
     assert_eq!(tab.open(&site.url("/login")), "signed in as ada");
 

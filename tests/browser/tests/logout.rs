@@ -37,6 +37,11 @@ fn a_slow_request_that_changes_something_brings_neither_the_login_nor_the_cookie
 }
 
 #[test]
+fn a_slow_request_that_saves_by_itself_brings_neither_back() {
+    logs_out_beside("/slow?key=cart&value=tea&save=now", &layer(), || {});
+}
+
+#[test]
 fn a_slow_request_that_only_looks_brings_neither_back() {
     logs_out_beside("/slow", &layer(), || {});
 }
@@ -74,7 +79,7 @@ fn a_slow_request_whose_id_is_due_for_renewal_brings_neither_back() {
 
 #[test]
 fn a_slow_request_of_the_last_session_takes_nothing_from_the_next_one() {
-    for path in ["/slow", "/slow?key=cart&value=tea"] {
+    for path in ["/slow", "/slow?key=cart&value=tea", "/slow?key=cart&value=tea&save=now"] {
         let (site, gate) = serve(&layer());
         let chromium = Chromium::start();
         let (slow, other) = (chromium.tab(), chromium.tab());

@@ -3,9 +3,9 @@
 use std::sync::mpsc::Receiver;
 use std::thread;
 
-use lembro::http::SessionLayer;
+use lembro::http::{CookieOptions, SameSite, SessionLayer};
 use lembro::{Outcome, Saved, Session};
-use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer};
+use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer, layer_with};
 use rouille::websocket::{self, Message, Websocket};
 use rouille::{Request, Response};
 
@@ -47,23 +47,23 @@ fn answer(text: &str, session: &mut Session) -> lembro::Result<Option<String>> {
     if session.reload()? == Outcome::Gone {
         return Ok(None);
     }
-    let answer = match text.split(' ').collect::<Vec<_>>()[..] {
-        ["get", key] => session.get(key)?.unwrap_or("nothing").to_owned(),
+    match text.split(' ').collect::<Vec<_>>()[..] {
+        ["get", key] => Ok(Some(session.get(key)?.unwrap_or("nothing").to_owned())),
         ["set", key, value] => {
             session.insert(key, value)?;
-            "set".to_owned()
+            Ok((session.save()? != Saved::Gone).then(|| "set".to_owned()))
         }
-        _ => "what?".to_owned(),
-    };
-    Ok((session.save()? != Saved::Gone).then_some(answer))
+        _ => Ok(Some("what?".to_owned())),
+    }
 }
 
 #[track_caller]
-fn connect(tab: &Tab) -> String {
-    tab.run(
-        "new Promise(done => { window.socket = new WebSocket(`ws://${location.host}/socket`); \
-         socket.onopen = () => done('open'); socket.onerror = () => done('refused'); })",
-    )
+fn connect(tab: &Tab, url: &str) -> String {
+    tab.run(&format!(
+        "new Promise(done => {{ window.socket = new WebSocket('{}'); \
+         socket.onopen = () => done('open'); socket.onerror = () => done('refused'); }})",
+        url.replace("http:", "ws:")
+    ))
 }
 
 #[track_caller]
@@ -82,7 +82,7 @@ fn a_socket_and_http_see_each_others_changes() {
     tab.open(&site.url("/login"));
     other.open(&site.url("/"));
     let cookie = chromium.cookie();
-    assert_eq!(connect(&tab), "open");
+    assert_eq!(connect(&tab, &site.url("/socket")), "open");
     assert_eq!(chromium.cookie(), cookie, "it has it already");
     assert_eq!(say(&tab, "get user"), "ada", "the cookie came along with the upgrade");
 
@@ -103,7 +103,7 @@ fn a_session_that_begins_with_a_socket_gets_its_cookie_from_the_upgrade() {
     let tab = chromium.tab();
     tab.open(&site.url("/public"));
     assert_eq!(chromium.cookies(), []);
-    assert_eq!(connect(&tab), "open");
+    assert_eq!(connect(&tab, &site.url("/socket")), "open");
     let cookie = chromium.cookie();
     assert!(cookie.http_only && cookie.secure);
     assert!(layer.sessions().load(&id_in(&cookie.value)).unwrap().is_some());
@@ -120,7 +120,7 @@ fn a_logout_ends_the_socket_and_the_socket_does_not_bring_the_session_back() {
         let (tab, other) = (chromium.tab(), chromium.tab());
         tab.open(&site.url("/login"));
         other.open(&site.url("/"));
-        connect(&tab);
+        connect(&tab, &site.url("/socket"));
         assert_eq!(say(&tab, "get user"), "ada");
         assert_eq!(other.follow("document.forms.logout.submit()"), "nobody");
         assert_eq!(say(&tab, message), "closed");
@@ -137,26 +137,25 @@ fn a_socket_from_before_the_login_has_no_part_in_it() {
     let (tab, other) = (chromium.tab(), chromium.tab());
     tab.open(&site.url("/public"));
     other.open(&site.url("/public"));
-    connect(&tab);
+    connect(&tab, &site.url("/socket"));
     assert_eq!(say(&tab, "get user"), "nothing");
     assert_eq!(other.follow("document.forms.login.submit()"), "signed in as ada");
     assert_eq!(say(&tab, "get user"), "closed", "its id died with the login");
-    connect(&tab);
+    connect(&tab, &site.url("/socket"));
     assert_eq!(say(&tab, "get user"), "ada");
 }
 
 #[test]
-fn a_socket_that_another_site_opens_does_not_bring_the_cookie() {
-    let site = serve(&layer());
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/login"));
-    let cookie = chromium.cookie();
-    tab.open(&site.url_by_name("/public"));
-    let url = site.url("/socket").replace("http:", "ws:");
-    tab.run(&format!(
-        "new Promise(done => {{ window.socket = new WebSocket('{url}'); socket.onopen = () => done('open'); }})"
-    ));
-    assert_eq!(say(&tab, "get user"), "nothing");
-    assert_eq!(chromium.cookie(), cookie, "nor does it replace it");
+fn a_socket_that_another_site_opens_brings_the_cookie_only_if_its_same_site_is_none() {
+    for (same_site, user) in [(SameSite::Strict, "nothing"), (SameSite::Lax, "nothing"), (SameSite::None, "ada")] {
+        let site = serve(&layer_with(CookieOptions::new().same_site(same_site)));
+        let chromium = Chromium::start_with_third_party_cookies();
+        let tab = chromium.tab();
+        tab.open(&site.url("/login"));
+        let cookie = chromium.cookie();
+        tab.open(&site.url_by_name("/public"));
+        assert_eq!(connect(&tab, &site.url("/socket")), "open");
+        assert_eq!(say(&tab, "get user"), user, "{same_site:?}");
+        assert_eq!(chromium.cookie(), cookie, "nor does it replace it");
+    }
 }
