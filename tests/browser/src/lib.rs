@@ -6,7 +6,7 @@
 //!
 //! Needs a `chromium` (on Debian: `apt-get install chromium`); the variable `CHROME` names another one. Each test has a
 //! server of its own on a free port of the loopback and a Chromium of its own with an empty profile, so tests run side by
-//! side. Nothing sleeps: what a test waits for is a response, an event of the browser or a request at a [`Gate`], each for
+//! side. No test sleeps: what one waits for is a response, an event of the browser or a request at a [`Gate`], each for
 //! [`PATIENCE`] at most.
 
 mod application;
