@@ -3,23 +3,22 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod common;
+#[path = "wire/unreliable.rs"]
+mod unreliable;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use lembro::http::{CookieLifetime, CookieOptions, SessionLayer};
-use lembro::{
-    Changes, Clock, Error, Expected, LembroOptions, LembroStore, ManualClock, Outcome, Record, Result, Session,
-    SessionId, Store, Stored,
-};
+use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Result, Session, SessionId, Store};
 use tiny_http::{Header, Request, Response};
 
 use common::{Browser, Site, send};
+use unreliable::Unreliable;
 
 fn store() -> LembroStore {
     LembroStore::with_options(LembroOptions::new().interval(0)).unwrap()
@@ -412,19 +411,14 @@ fn a_response_keeps_the_cookies_that_the_application_set() {
 #[test]
 fn a_store_that_fails_gives_the_application_its_error_and_the_client_no_cookie() {
     for (reads, writes) in [(true, true), (false, true)] {
-        let store = Arc::new(Unreliable {
-            store: store(),
-            reads_fail: AtomicBool::new(false),
-            writes_fail: AtomicBool::new(false),
-        });
+        let store = Arc::new(Unreliable::new(store()));
         let layer = layer(Arc::clone(&store));
         let errors = layer.errors();
         let site = Site::start(&layer, application);
         let browser = Browser::new();
         assert_eq!(browser.get(&site, "/").body, "1");
 
-        store.reads_fail.store(reads, Ordering::SeqCst);
-        store.writes_fail.store(writes, Ordering::SeqCst);
+        store.fail(reads, writes);
         for path in ["/", "/login", "/logout"] {
             let answer = browser.get(&site, path);
             assert_eq!((answer.status, answer.body.as_str()), (500, "the store failed"), "{path}");
@@ -437,49 +431,7 @@ fn a_store_that_fails_gives_the_application_its_error_and_the_client_no_cookie()
 
         // Who looks at nothing needs no store.
         assert_eq!(browser.get(&site, "/static").status, 200);
-        store.reads_fail.store(false, Ordering::SeqCst);
-        store.writes_fail.store(false, Ordering::SeqCst);
+        store.fail(false, false);
         assert_eq!(browser.get(&site, "/").body, "2", "the client kept its cookie, the store its session");
-    }
-}
-
-/// A store whose backend can be unplugged.
-struct Unreliable {
-    store: LembroStore,
-    reads_fail: AtomicBool,
-    writes_fail: AtomicBool,
-}
-
-impl Unreliable {
-    fn reading(&self) -> Result<&LembroStore> {
-        if self.reads_fail.load(Ordering::SeqCst) { Err(Error::store("unplugged")) } else { Ok(&self.store) }
-    }
-
-    fn writing(&self) -> Result<&LembroStore> {
-        if self.writes_fail.load(Ordering::SeqCst) { Err(Error::store("unplugged")) } else { Ok(&self.store) }
-    }
-}
-
-impl Store for Unreliable {
-    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        self.reading()?.get(id)
-    }
-    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        self.writing()?.create(id, record, ttl)
-    }
-    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        self.writing()?.set(id, record, ttl)
-    }
-    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        self.writing()?.save(id, changes, ttl, expected)
-    }
-    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        self.writing()?.touch(id, ttl)
-    }
-    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        self.writing()?.rotate(id, new, grace)
-    }
-    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        self.writing()?.destroy(id)
     }
 }

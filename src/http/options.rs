@@ -199,8 +199,8 @@ impl CookieOptions {
     /// nothing.
     ///
     /// `Cache` and `Storage` where others use the same browser (OWASP Session Management Cheat Sheet). Some browsers take
-    /// seconds to clear a large cache. Not sent where a session ends without a `destroy`; over plain http
-    /// browsers ignore it.
+    /// seconds to clear a large cache. Not sent where a request ends without a `destroy`. Browsers ignore it over plain http,
+    /// except from the loopback.
     pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
         self.clear_site_data = data.into_iter().collect();
         self

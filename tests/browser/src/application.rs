@@ -1,0 +1,115 @@
+//! What most of the tests need of an application: a sign-in, a private page, things to put into a session, a log-out.
+
+use std::sync::Arc;
+
+use lembro::http::{CookieOptions, SessionLayer};
+use lembro::{Clock, LembroOptions, LembroStore, Result, Saved, Session, SessionId};
+use rouille::{Request, Response};
+
+use super::{Gate, Site};
+
+/// A layer with a store of its own, and the default cookie: `Secure` too, which browsers take over plain http from the
+/// loopback.
+pub fn layer() -> SessionLayer {
+    layer_with(CookieOptions::new())
+}
+
+/// A layer with a store of its own, and this cookie.
+pub fn layer_with(cookie: CookieOptions) -> SessionLayer {
+    layer_by(Clock::system(), cookie)
+}
+
+/// The same, by another clock.
+pub fn layer_by(clock: impl Into<Clock>, cookie: CookieOptions) -> SessionLayer {
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(clock)).expect("a store");
+    SessionLayer::new(store).cookie(cookie).expect("a cookie that can work")
+}
+
+/// Serves [`application`] with this layer; slow requests wait at the gate.
+pub fn serve(layer: &SessionLayer) -> (Site, Arc<Gate>) {
+    let (layer, gate) = (layer.clone(), Arc::new(Gate::default()));
+    let held_up = Arc::clone(&gate);
+    (Site::start(move |request| layer.rouille(request, |session| application(request, session, &held_up))), gate)
+}
+
+/// | path | what it does |
+/// |---|---|
+/// | `/` | says who is signed in |
+/// | `/login` | signs ada in, then `/` |
+/// | `/logout` | signs out, then `/` |
+/// | `/private` | a page with a secret, for those who are signed in; it leads to the other pages |
+/// | `/public` | a page that looks at no session |
+/// | `/set?key&value` | puts a value into the session |
+/// | `/slow?key&value` | the same, held up at the gate in between; without a key it only looks |
+/// | `/slow?key&value&save` | the same, and saves by itself |
+/// | `/data` | everything in the session, as `key=value` in the order of the keys |
+///
+/// # Errors
+///
+/// When the store failed.
+pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Result<Response> {
+    let param = |name| request.get_param(name).unwrap_or_default();
+    match request.url().as_str() {
+        "/" => Ok(page(session.get("user")?.map_or("nobody".to_owned(), |user: &str| format!("signed in as {user}")))),
+        "/login" => {
+            session.regenerate()?;
+            session.insert("user", "ada")?;
+            Ok(redirect("/"))
+        }
+        "/logout" => {
+            session.destroy()?;
+            Ok(redirect("/"))
+        }
+        "/private" => Ok(page(match session.get("user")? {
+            Some(user) => format!("the diary of {user}"),
+            None::<&str> => "nobody".to_owned(),
+        })),
+        "/public" => Ok(page("everybody may read this")),
+        "/set" => {
+            session.insert(&param("key"), &param("value"))?;
+            Ok(Response::text("set"))
+        }
+        "/slow" => {
+            // Looked at before the wait, as a handler does that asks first who is there.
+            let user = session.get::<String>("user")?;
+            if request.get_param("key").is_some() {
+                session.insert(&param("key"), &param("value"))?;
+            }
+            gate.pass();
+            if request.get_param("save").is_some() {
+                let (Saved::Written | Saved::Unchanged | Saved::Gone) = session.save()?;
+            }
+            Ok(Response::text(user.unwrap_or_default()))
+        }
+        "/data" => {
+            let mut data = Vec::new();
+            for key in session.keys()? {
+                data.push(format!("{key}={}", session.get::<&str>(key)?.unwrap_or_default()));
+            }
+            data.sort();
+            Ok(Response::text(data.join(" ")))
+        }
+        _ => Ok(Response::text("no such page").with_status_code(404)),
+    }
+}
+
+/// A page with this text, which knows afterwards whether the browser had kept it alive (`persisted`).
+pub fn page(text: impl AsRef<str>) -> Response {
+    let text = text.as_ref();
+    // The empty icon keeps the browser from asking for one.
+    Response::html(format!(
+        "<!doctype html><link rel=icon href='data:,'><title>{text}</title><p>{text}</p>
+        <form method=post action=/logout id=logout></form><form method=post action=/login id=login></form>
+        <script>addEventListener('pageshow', event => window.persisted = event.persisted)</script>"
+    ))
+}
+
+/// The id in a cookie's value; a persistent one says after it when it was written, a signed one is longer still.
+pub fn id_in(value: &str) -> SessionId {
+    value.split('.').next().unwrap_or_default().parse().expect("an id")
+}
+
+/// See other.
+pub fn redirect(path: &'static str) -> Response {
+    Response::redirect_303(path)
+}

@@ -1,0 +1,285 @@
+//! `Chromium`: a headless one with an empty profile, its tabs, and its cookie store.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use headless_chrome::protocol::cdp::Runtime;
+use headless_chrome::protocol::cdp::types::{Event, Method};
+use headless_chrome::{Browser, LaunchOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+
+/// A browser of its own. Ends when it and its tabs are dropped, and its profile with it.
+pub struct Chromium {
+    process: Arc<Process>,
+}
+
+/// The browser and where it writes. In this order: it writes to the end.
+struct Process {
+    browser: Browser,
+    _folder: Folder,
+}
+
+/// A folder that is removed with all that is in it.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // The browser is dead by now, but its helpers outlive it for a moment.
+        for _ in 0..100 {
+            if fs::remove_dir_all(&self.0).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A cookie, as the browser's own store has it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cookie {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// The host that set it, or with a dot the domain that gets it.
+    pub domain: String,
+    /// Where it is sent.
+    pub path: String,
+    /// Until when it is kept, in seconds since 1970; -1 if until the browser is closed.
+    pub expires: f64,
+    /// Hidden from scripts.
+    pub http_only: bool,
+    /// Over https alone.
+    pub secure: bool,
+    /// Kept until the browser is closed.
+    pub session: bool,
+    /// `Strict`, `Lax` or `None`, if it said so.
+    pub same_site: Option<String>,
+    /// `Low`, `Medium` or `High`.
+    pub priority: String,
+    /// The site that embeds the one whose cookie it is.
+    pub partition_key: Option<PartitionKey>,
+}
+
+/// The site that a partitioned cookie is kept for.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionKey {
+    /// Its scheme and host.
+    pub top_level_site: String,
+}
+
+/// Not the crate's own: it asks for fields that browsers have given up since.
+#[derive(Debug, Serialize)]
+struct GetCookies {}
+
+impl Method for GetCookies {
+    const NAME: &'static str = "Storage.getCookies";
+    type ReturnObject = Cookies;
+}
+
+#[derive(Debug, Deserialize)]
+struct Cookies {
+    cookies: Vec<Cookie>,
+}
+
+impl Chromium {
+    /// Starts one.
+    pub fn start() -> Self {
+        Self::with_preferences(&json!({}))
+    }
+
+    /// Starts one that lets sites have their cookies in other sites' pages too, if the cookies allow it.
+    pub fn start_with_third_party_cookies() -> Self {
+        Self::with_preferences(&json!({ "profile": { "cookie_controls_mode": 0, "block_third_party_cookies": false } }))
+    }
+
+    fn with_preferences(preferences: &Value) -> Self {
+        let folder = Folder(tempfile::tempdir().expect("a folder").keep());
+        let default = folder.0.join("Default");
+        let written =
+            fs::create_dir(&default).and_then(|()| fs::write(default.join("Preferences"), preferences.to_string()));
+        written.expect("a profile");
+        // Chromium refuses to run as root with its sandbox, which a container often leaves no choice about.
+        let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        let temporary = folder.0.to_str().expect("a path that is text").to_owned();
+        let options = LaunchOptions {
+            sandbox: !root,
+            idle_browser_timeout: PATIENCE,
+            user_data_dir: Some(folder.0.clone()),
+            process_envs: Some([("TMPDIR".to_owned(), temporary)].into()),
+            ..LaunchOptions::default()
+        };
+        let browser = Browser::new(options).expect("a chromium (on Debian: apt-get install chromium)");
+        Self { process: Arc::new(Process { browser, _folder: folder }) }
+    }
+
+    /// A new tab. All of them share their cookies.
+    pub fn tab(&self) -> Tab {
+        let inner = self.process.browser.new_tab().expect("a tab");
+        let (shown, navigations) = mpsc::channel();
+        let shown = Mutex::new(shown);
+        let listener = move |event: &Event| {
+            if let Event::PageFrameNavigated(event) = event
+                && event.params.frame.parent_id.is_none()
+            {
+                let _ = shown.lock().unwrap().send(());
+            }
+        };
+        inner.add_event_listener(Arc::new(listener)).expect("its events");
+        Tab { inner, navigations, _process: Arc::clone(&self.process) }
+    }
+
+    /// What the browser keeps, of all sites.
+    pub fn cookies(&self) -> Vec<Cookie> {
+        let tabs = self.process.browser.get_tabs().lock().unwrap();
+        tabs[0].call_method(GetCookies {}).expect("the cookies").cookies
+    }
+
+    /// The only cookie.
+    #[track_caller]
+    pub fn cookie(&self) -> Cookie {
+        let [cookie] = <[_; 1]>::try_from(self.cookies()).expect("one cookie");
+        cookie
+    }
+}
+
+/// A tab.
+pub struct Tab {
+    inner: Arc<headless_chrome::Tab>,
+    /// One for each document that was shown in it.
+    navigations: Receiver<()>,
+    // The browser ends with its last tab.
+    _process: Arc<Process>,
+}
+
+impl Tab {
+    /// Opens a page as if somebody had typed its address, and gives its text.
+    #[track_caller]
+    pub fn open(&self, url: &str) -> String {
+        self.navigate(|| {
+            self.inner.navigate_to(url).expect("the page");
+        });
+        self.text()
+    }
+
+    /// Loads the page again, and gives its text.
+    #[track_caller]
+    pub fn reload(&self) -> String {
+        self.navigate(|| {
+            self.inner.reload(false, None).expect("the page");
+        });
+        self.text()
+    }
+
+    /// Runs a script that leads to another page, waits for that one, and gives its text.
+    #[track_caller]
+    pub fn follow(&self, script: &str) -> String {
+        self.navigate(|| self.begin(script));
+        self.text()
+    }
+
+    /// The back button.
+    #[track_caller]
+    pub fn back(&self) -> String {
+        self.follow("history.back()")
+    }
+
+    /// The back button, to a page that then loads itself again.
+    #[track_caller]
+    pub fn back_and_on(&self) -> String {
+        self.navigate_on(2, || self.begin("history.back()"));
+        self.text()
+    }
+
+    /// The text on the page.
+    #[track_caller]
+    pub fn text(&self) -> String {
+        self.run("document.body.innerText.trim()")
+    }
+
+    /// Gets something from the page's own site, as a script of the page does.
+    #[track_caller]
+    pub fn fetch(&self, path: &str) -> String {
+        self.run(&format!("fetch('{path}').then(response => response.text())"))
+    }
+
+    /// Begins to get something: [`finish`](Self::finish) gives it.
+    #[track_caller]
+    pub fn begin_fetch(&self, path: &str) {
+        self.begin(&format!("window.slow = fetch('{path}').then(response => response.text())"));
+    }
+
+    /// Waits for what was begun.
+    #[track_caller]
+    pub fn finish(&self) -> String {
+        self.run("window.slow")
+    }
+
+    /// Runs a script, waits for its promise if it is one, and gives what it comes to, as text.
+    #[track_caller]
+    pub fn run(&self, script: &str) -> String {
+        match self.evaluate(&format!("Promise.resolve({script})"), true) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+
+    /// Runs a script and waits for nothing.
+    #[track_caller]
+    pub fn begin(&self, script: &str) {
+        self.evaluate(&format!("{{ {script}; }} undefined"), false);
+    }
+
+    #[track_caller]
+    fn navigate(&self, act: impl FnOnce()) {
+        self.navigate_on(1, act);
+    }
+
+    #[track_caller]
+    fn navigate_on(&self, documents: usize, act: impl FnOnce()) {
+        while self.navigations.try_recv().is_ok() {}
+        act();
+        for _ in 0..documents {
+            self.navigations.recv_timeout(PATIENCE).expect("another page");
+        }
+        self.run(
+            "document.readyState === 'complete' || new Promise(done => addEventListener('load', () => done(true)))",
+        );
+    }
+
+    #[track_caller]
+    fn evaluate(&self, script: &str, await_promise: bool) -> Value {
+        let call = Runtime::Evaluate {
+            expression: script.to_owned(),
+            return_by_value: Some(true),
+            await_promise: Some(await_promise),
+            // As if somebody had clicked: without it a browser leaves pages out of its history.
+            user_gesture: Some(true),
+            object_group: None,
+            include_command_line_api: None,
+            silent: None,
+            context_id: None,
+            generate_preview: None,
+            throw_on_side_effect: None,
+            timeout: None,
+            disable_breaks: None,
+            repl_mode: None,
+            allow_unsafe_eval_blocked_by_csp: None,
+            unique_context_id: None,
+            serialization_options: None,
+        };
+        let answer = self.inner.call_method(call).unwrap_or_else(|error| panic!("{script}: {error}"));
+        assert!(answer.exception_details.is_none(), "{script}: {:?}", answer.exception_details);
+        answer.result.value.unwrap_or(Value::Null)
+    }
+}

@@ -1,0 +1,225 @@
+//! The cookie as the browser's own store has it, for every kind of options: it arrives, it works, and a logout removes it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lembro::http::{CookieLifetime, CookieOptions, Priority, SameSite};
+use lembro_browser_tests::{Chromium, Cookie, Site, Tab, layer_with, page, serve};
+
+/// Signs in with such a cookie, gives what the browser keeps of it, and sees to it that it works and goes.
+#[track_caller]
+fn kept(options: &CookieOptions) -> Cookie {
+    let (site, _) = serve(&layer_with(options.clone()));
+    let chromium = Chromium::start();
+    let tab = chromium.tab();
+    tab.open(&site.url("/public"));
+    assert_eq!(tab.follow("document.forms.login.submit()"), "signed in as ada", "{options:?}");
+    let cookie = chromium.cookie();
+    assert_eq!(tab.reload(), "signed in as ada", "{options:?}");
+    assert_eq!(tab.follow("document.forms.logout.submit()"), "nobody", "{options:?}");
+    assert_eq!(chromium.cookies(), [], "{options:?}");
+    cookie
+}
+
+fn seconds_from_now(cookie: &Cookie) -> f64 {
+    cookie.expires - SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+#[test]
+fn by_default_it_is_secure_http_only_lax_for_this_host_alone_and_until_the_browser_is_closed() {
+    let cookie = kept(&CookieOptions::new());
+    let value = cookie.value.clone();
+    assert_eq!(value.len(), 32);
+    let expected = Cookie {
+        name: "id".to_owned(),
+        value,
+        domain: "127.0.0.1".to_owned(),
+        path: "/".to_owned(),
+        expires: -1.0,
+        http_only: true,
+        secure: true,
+        session: true,
+        same_site: Some("Lax".to_owned()),
+        priority: "Medium".to_owned(),
+        partition_key: None,
+    };
+    assert_eq!(cookie, expected);
+}
+
+#[test]
+fn a_script_can_neither_read_nor_replace_it() {
+    let (site, _) = serve(&layer_with(CookieOptions::new()));
+    let chromium = Chromium::start();
+    let tab = chromium.tab();
+    tab.open(&site.url("/login"));
+    let cookie = chromium.cookie();
+    assert_eq!(tab.run("document.cookie"), "");
+    assert_eq!(tab.run("cookieStore.getAll().then(all => all.length)"), "0");
+    tab.run("document.cookie = 'id=planted; path=/'");
+    tab.run("document.cookie = 'id=; path=/; max-age=0'");
+    assert_eq!(chromium.cookie(), cookie);
+    assert_eq!(tab.reload(), "signed in as ada");
+}
+
+#[test]
+fn without_http_only_a_script_can_read_it() {
+    // Else the test above would show nothing.
+    let cookie = kept(&CookieOptions::new().http_only(false));
+    assert!(!cookie.http_only);
+    let (site, _) = serve(&layer_with(CookieOptions::new().http_only(false)));
+    let tab = Chromium::start().tab();
+    tab.open(&site.url("/login"));
+    assert!(tab.run("document.cookie").starts_with("id="));
+}
+
+#[test]
+fn each_same_site_is_what_the_browser_understood() {
+    for (same_site, understood) in [(SameSite::Strict, "Strict"), (SameSite::Lax, "Lax"), (SameSite::None, "None")] {
+        assert_eq!(kept(&CookieOptions::new().same_site(same_site)).same_site.as_deref(), Some(understood));
+    }
+}
+
+#[test]
+fn the_loopback_takes_secure_cookies_and_prefixes_over_plain_http() {
+    // By its address and by its name: so an application can be tried out with the cookie it will have in earnest.
+    for name in ["id", "__Secure-id", "__Host-id"] {
+        let (site, _) = serve(&layer_with(CookieOptions::new().name(name)));
+        for url in [site.url("/login"), site.url_by_name("/login")] {
+            let chromium = Chromium::start();
+            let tab = chromium.tab();
+            assert_eq!(tab.open(&url), "signed in as ada", "{name} at {url}");
+            let cookie = chromium.cookie();
+            assert_eq!((cookie.name.as_str(), cookie.secure, cookie.http_only), (name, true, true));
+            assert!(!cookie.domain.starts_with('.'), "for this host alone");
+            assert_eq!(tab.follow("document.forms.logout.submit()"), "nobody");
+            assert_eq!(chromium.cookies(), [], "{name} at {url}");
+        }
+    }
+}
+
+#[test]
+fn without_secure_it_is_kept_as_such() {
+    assert!(!kept(&CookieOptions::new().secure(false)).secure);
+}
+
+#[test]
+fn a_path_is_kept_and_its_cookie_goes_nowhere_else() {
+    let layer = layer_with(CookieOptions::new().path("/shop"));
+    let inner = layer.clone();
+    let site = Site::start(move |request| {
+        inner.rouille(request, |session| match request.url().as_str() {
+            "/shop/login" => session.insert("user", "ada").map(|()| page("welcome")),
+            "/shop/logout" => session.destroy().map(|()| page("bye")),
+            _ => Ok(page(session.get("user")?.unwrap_or("nobody"))),
+        })
+    });
+    let chromium = Chromium::start();
+    let tab = chromium.tab();
+    tab.open(&site.url("/shop/login"));
+    assert_eq!(chromium.cookie().path, "/shop");
+    assert_eq!(tab.open(&site.url("/shop/")), "ada");
+    assert_eq!(tab.open(&site.url("/shopping")), "nobody");
+    assert_eq!(tab.open(&site.url("/")), "nobody");
+    assert_eq!(chromium.cookies().len(), 1);
+    tab.open(&site.url("/shop/logout"));
+    assert_eq!(chromium.cookies(), []);
+}
+
+#[test]
+fn each_priority_is_what_the_browser_understood() {
+    for (priority, understood) in [(Priority::Low, "Low"), (Priority::Medium, "Medium"), (Priority::High, "High")] {
+        assert_eq!(kept(&CookieOptions::new().priority(priority)).priority, understood);
+    }
+}
+
+#[test]
+fn a_persistent_one_is_kept_as_long_as_the_session_has_left() {
+    let cookie = kept(&CookieOptions::new().lifetime(CookieLifetime::Persistent));
+    assert!(!cookie.session);
+    let left = seconds_from_now(&cookie);
+    assert!((3600.0 - 60.0..=3600.0).contains(&left), "an hour, the policy's timeout: {left}");
+}
+
+#[test]
+fn of_remembered_ones_only_those_are_persistent_whose_sessions_have_a_timeout_of_their_own() {
+    let layer = layer_with(CookieOptions::new().lifetime(CookieLifetime::Remembered));
+    let inner = layer.clone();
+    let site = Site::start(move |request| {
+        inner.rouille(request, |session| {
+            session.insert("user", "ada")?;
+            if request.url() == "/remember" {
+                session.set_timeout(Duration::from_secs(8 * 3600))?;
+            }
+            Ok(page("welcome"))
+        })
+    });
+    let chromium = Chromium::start();
+    let tab = chromium.tab();
+    tab.open(&site.url("/"));
+    assert!(chromium.cookie().session);
+    tab.open(&site.url("/remember"));
+    let cookie = chromium.cookie();
+    assert!(!cookie.session);
+    let left = seconds_from_now(&cookie);
+    assert!((8.0 * 3600.0 - 60.0..=8.0 * 3600.0).contains(&left), "eight hours: {left}");
+}
+
+#[test]
+fn a_partitioned_one_belongs_to_the_site_in_the_address_bar() {
+    let options = CookieOptions::new().name("__Host-id").same_site(SameSite::None).partitioned(true);
+    let cookie = kept(&options);
+    assert_eq!(cookie.partition_key.expect("it is partitioned").top_level_site, "http://127.0.0.1");
+}
+
+#[test]
+fn a_partitioned_one_is_another_one_in_each_site_that_embeds_this_one() {
+    let options = CookieOptions::new().name("__Host-id").same_site(SameSite::None).partitioned(true);
+    let (site, _) = serve(&layer_with(options));
+    // In the other site's page there is a frame with ours.
+    let frame = site.url("/public");
+    let other = Site::start(move |_| rouille::Response::html(format!("<iframe src='{frame}'></iframe>")));
+    let chromium = Chromium::start_with_third_party_cookies();
+    let (tab, embedding) = (chromium.tab(), chromium.tab());
+    assert_eq!(tab.open(&site.url("/login")), "signed in as ada");
+
+    let embed = |path: &str| {
+        embedding.open(&other.url_by_name("/"));
+        embedding.run(&format!(
+            "new Promise(done => {{ const frame = document.querySelector('iframe'); \
+               frame.onload = () => done(true); frame.src = '{}'; }})",
+            site.url(path)
+        ));
+    };
+    embed("/");
+    assert_eq!(chromium.cookies().len(), 1, "the frame has no part in the login");
+    embed("/login");
+    let keys = sites(&chromium.cookies());
+    assert_eq!(keys, ["http://127.0.0.1", "http://localhost"]);
+    embed("/logout");
+    assert_eq!(sites(&chromium.cookies()), ["http://127.0.0.1"], "only its own is removed");
+    assert_eq!(tab.reload(), "signed in as ada");
+}
+
+fn sites(cookies: &[Cookie]) -> Vec<String> {
+    let mut sites: Vec<_> =
+        cookies.iter().map(|cookie| cookie.partition_key.clone().expect("partitioned").top_level_site).collect();
+    sites.sort();
+    sites
+}
+
+#[test]
+fn a_signed_one_comes_back_as_it_was_sent() {
+    let cookie = kept(&CookieOptions::new().name("__Host-id").lifetime(CookieLifetime::Persistent).keys([[7; 32]]));
+    assert_eq!(cookie.value.split('.').map(str::len).collect::<Vec<_>>()[2], 43);
+}
+
+#[test]
+fn a_cookie_that_somebody_changed_in_the_browser_leads_to_no_session() {
+    let (site, _) = serve(&layer_with(CookieOptions::new().keys([[7; 32]]).http_only(false)));
+    let chromium = Chromium::start();
+    let tab: Tab = chromium.tab();
+    assert_eq!(tab.open(&site.url("/login")), "signed in as ada");
+    // Another signature of the right form.
+    tab.run("document.cookie = document.cookie.replace(/.{43}$/, 'A'.repeat(43)) + '; path=/; secure; samesite=lax'");
+    assert!(chromium.cookie().value.ends_with("AAAA"));
+    assert_eq!(tab.reload(), "nobody");
+}
