@@ -81,7 +81,7 @@ impl Session {
         else {
             return self.save_changes();
         };
-        self.check_limit()?;
+        self.prepare_login(&owner)?;
         match self.save_changes()? {
             Saved::Written => self.keep_limit(&owner),
             other => Ok(other),
