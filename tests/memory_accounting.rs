@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
+use lembro::{Changes, LembroOptions, LembroStore, Record, SessionId, Store};
 use serde_json::{Value, json};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -29,7 +29,18 @@ struct Measured {
     counted: usize,
 }
 
+/// The same session, of somebody who has a few of them.
+fn owned(session: &Value, number: usize) -> Record {
+    let mut changes = Changes::new();
+    changes.set_owner(Some(&format!("user-{:08}", number / 3))).unwrap();
+    changes.apply(&record(session)).unwrap()
+}
+
 fn fill(sessions: usize) -> Measured {
+    fill_with(sessions, |session, _| record(session))
+}
+
+fn fill_with(sessions: usize, record: impl Fn(&Value, usize) -> Record) -> Measured {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("1G")).unwrap();
     let mut json = 0;
     let ids: Vec<_> = (0..sessions).map(|_| SessionId::random().unwrap()).collect();
@@ -37,7 +48,7 @@ fn fill(sessions: usize) -> Measured {
         for (number, id) in ids.iter().enumerate() {
             let session = session(number);
             json += session.to_string().len();
-            assert!(store.create(id, record(&session), HOUR).unwrap().is_done());
+            assert!(store.create(id, record(&session, number), HOUR).unwrap().is_done());
         }
     });
     assert_eq!(store.len().unwrap(), sessions);
@@ -65,6 +76,45 @@ fn bytes_are_within_8_percent_of_the_heap_and_that_is_at_most_1_5_times_the_json
 }
 
 #[test]
+fn bytes_of_owned_sessions_are_within_8_percent_of_the_heap_too() {
+    for sessions in [100_000, 58_500, 112_000] {
+        let (with, without) = (fill_with(sessions, owned), fill(sessions));
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of numbers far below 2^52")]
+        let off = with.counted as f64 / with.heap as f64;
+        println!(
+            "{sessions} owned sessions: {} B of heap each, {} more than without an owner, bytes() is {off:.3} of it",
+            with.heap / sessions,
+            (with.heap - without.heap) / sessions
+        );
+        assert!((0.92..=1.08).contains(&off), "bytes() is {off:.3} of the heap at {sessions} sessions");
+    }
+}
+
+/// The heap of one store in one shard, byte by byte: what is added here is paid by every visitor of every site.
+#[test]
+fn a_session_without_an_owner_pays_nothing_for_the_index_of_owners() {
+    let heap = |record: fn(&Value, usize) -> Record, sessions: usize| {
+        let options = LembroOptions::new().interval(0).max_size("1G").shards(1);
+        let store = LembroStore::with_options(options).unwrap();
+        let ids: Vec<_> = (0..sessions).map(|_| SessionId::random().unwrap()).collect();
+        let info = allocation_counter::measure(|| {
+            for (number, id) in ids.iter().enumerate() {
+                assert!(store.create(id, record(&session(number), number), HOUR).unwrap().is_done());
+            }
+        });
+        (info.bytes_current, store.bytes())
+    };
+    // Of 1,000 sessions: what the blocks, a table of 2,048 pointers, and slabs for queue and expiry take, and no more.
+    let (anonymous, counted) = heap(|session, _| record(session), 1_000);
+    println!("1,000 sessions without an owner: {anonymous} B of heap, counted as {counted}");
+    let (owned, counted_owned) = heap(owned, 1_000);
+    let name = 1 + "user-00000000".len();
+    println!("1,000 sessions with one: {owned} B of heap, counted as {counted_owned}");
+    assert_eq!(counted_owned - counted, 1_000 * (name + 14));
+    assert_eq!((anonymous, counted), (ANONYMOUS_HEAP, ANONYMOUS_COUNTED));
+}
+
+#[test]
 fn a_store_gives_its_memory_back_after_a_mass_purge() {
     let time = lembro::Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("1G").clock(&time)).unwrap();
@@ -82,3 +132,5 @@ fn a_store_gives_its_memory_back_after_a_mass_purge() {
     let left = peak.bytes_current + rest.bytes_current;
     assert!(left < peak.bytes_current / 100, "{left} of {} bytes are left", peak.bytes_current);
 }
+const ANONYMOUS_HEAP: i64 = 0;
+const ANONYMOUS_COUNTED: usize = 0;

@@ -1,9 +1,29 @@
 //! Promise: the trait fits Redis. The scripts of a Redis store, on paper, against a real server and the whole contract.
 //!
 //! One hash per session, under its handle. Fields of one letter: `v`ersion (16 hex digits: incarnation, saves), `c`reated,
-//! `d`igest of the secret, `p`revious digest and when its `g`race ends, `t`imeout, `o`wner; and for each entry one field that
-//! starts with `k`, the length of the component as a byte, and the component. Every method but `get` is one script, so it
-//! happens at one instant; Redis' own expiry ends a session.
+//! `d`igest of the secret, `p`revious digest and when its `g`race ends, `t`imeout, `o`wner and the `e`poch of the login; and
+//! for each entry one field that starts with `k`, the length of the component as a byte, and the component. Redis' own expiry
+//! ends a session. Beside it, for an hour after somebody ended it, a key that says `why`.
+//!
+//! A session nobody is logged in to is one key, and every method one script: it happens at one instant. An owner has three
+//! keys in a slot of their own: `e`poch (absent: 0), `n`ext epoch, and `s`essions, a sorted set of handles by expiry. In a
+//! cluster a script sees one slot only, so what concerns an owner takes several steps. Why their order is safe:
+//!
+//! - The epoch decides, the set is a hint. A session whose epoch is lower than its owner's is not there, whatever the hash
+//!   says. So `destroy_of` is final with the one write that raises the owner's epoch; all it does after that is tidying, and
+//!   if it breaks off there, whoever meets such a session finds nothing and tidies it away.
+//! - Found: first the session is read, then the epoch of its owner. If the epoch is still right, the session was there when it
+//!   was read.
+//! - Written: a script that meets an owned session does nothing and says whose it is (`Owned`). Then the owner's slot is asked,
+//!   which raises the session's score and gives the epoch; then the script runs again and insists on the same owner and
+//!   epoch. So the set always knows a session at least as long as it lives, and may know some that it should not: those are
+//!   looked at and left out. A write that is overtaken between the last two steps writes to a session that is not there.
+//! - A login: first the owner's slot (score, epoch), then the session with that very epoch in it. A `destroy_of` in between is
+//!   too early to find the session, and does not need to.
+//! - `except`: the next epoch is reserved, the spared session is lifted to it, and only then it is everybody's. In the other
+//!   order other requests of the spared session would take it for ended.
+//! - Epochs are milliseconds, so that they go on growing when the key of an owner nobody thinks of any more has expired. It
+//!   lives as long as any session in the set, and a day: longer than any login takes.
 
 #![cfg(all(unix, feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
@@ -15,15 +35,21 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 
-use lembro::{Changes, Error, Expected, MAX_KEYS, Outcome, Record, Result, SessionId, Store, Stored, Version, testing};
+use lembro::{
+    Changes, EndReason, Epoch, Error, Expected, Handle, Listed, MAX_KEYS, Outcome, Owners, Record, Result, SessionId,
+    Store, Stored, Version, testing,
+};
 use serde_json::value::RawValue;
 
-/// What every script starts with. `opens`: "current", "grace" or nil. Digests of 128 random bits may be compared like any
-/// text: how far a guess got says nothing about the secret.
+/// What every script on a session starts with. `opens`: "current", "grace" or nil. Digests of 128 random bits may be compared
+/// like any text: how far a guess got says nothing about the secret. `unsure`: the session has an owner, and the caller has
+/// not yet looked whether the epoch of its login is over.
 const PRELUDE: &str = "
-    local key, digest, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])
+    local key, why, digest, ttl = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
     local time = redis.call('TIME')
     local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    local owner, epoch = unpack(redis.call('HMGET', key, 'o', 'e'))
+    local unsure = owner and not (owner == ARGV[3] and epoch == ARGV[4]) and { 'Owned', owner, epoch }
     local function opens()
         local current, previous, grace = unpack(redis.call('HMGET', key, 'd', 'p', 'g'))
         if current == digest then return 'current' end
@@ -33,37 +59,52 @@ const PRELUDE: &str = "
         if ttl > 0 then redis.call('PEXPIRE', key, ttl) else redis.call('DEL', key) end
         return 'Done'
     end
+    local function ends(reason)
+        redis.call('SET', why, reason .. redis.call('HGET', key, 'd'), 'PX', 3600000)
+        redis.call('DEL', key)
+        return 'Done'
+    end
 ";
 
-/// digest, ttl, field, value, field, value, ...
+/// digest, ttl, owner, epoch, field, value, field, value, ...
 const CREATE: &str = "
+    if unsure then return unsure end
     if redis.call('EXISTS', key) == 1 then return 'Conflict' end
-    redis.call('HSET', key, 'd', digest, unpack(ARGV, 3))
+    redis.call('DEL', why)
+    redis.call('HSET', key, 'd', digest, unpack(ARGV, 5))
     return lives()
 ";
 
 const SET: &str = "
+    if unsure then return unsure end
     if redis.call('EXISTS', key) == 1 and opens() ~= 'current' then return 'Conflict' end
-    redis.call('DEL', key)
-    redis.call('HSET', key, 'd', digest, unpack(ARGV, 3))
+    redis.call('DEL', key, why)
+    redis.call('HSET', key, 'd', digest, unpack(ARGV, 5))
     return lives()
 ";
 
-/// digest
+/// digest. The caller looks at the epoch.
 const GET: &str = "
     local by = opens()
     if not by then return nil end
     return { redis.call('PTTL', key), redis.call('HGETALL', key), by == 'grace' and 1 or 0 }
 ";
 
-/// digest, ttl, 'exactly' or 'incarnation', version, most entries, then 'clear' prefix, 'del' field, 'set' field value. All
-/// is worked out before anything is written: a script that stops halfway is not rolled back.
+/// The same for whoever has no id.
+const PEEK: &str = "
+    if redis.call('EXISTS', key) == 0 then return nil end
+    return { redis.call('PTTL', key), redis.call('HGETALL', key), 0 }
+";
+
+/// digest, ttl, owner, epoch, 'exactly' or 'incarnation', version, most entries, then 'clear' prefix, 'del' field, 'set' field
+/// value. All is worked out before anything is written: a script that stops halfway is not rolled back.
 const SAVE: &str = "
     if not opens() then return 'Gone' end
-    local version, expected = redis.call('HGET', key, 'v'), ARGV[4]
+    if unsure then return unsure end
+    local version, expected = redis.call('HGET', key, 'v'), ARGV[6]
     if version:sub(1, 8) ~= expected:sub(1, 8) then return 'Gone' end
-    if ARGV[3] == 'exactly' and version ~= expected then return 'Conflict' end
-    local there, del, set, i = {}, {}, {}, 6
+    if ARGV[5] == 'exactly' and version ~= expected then return 'Conflict' end
+    local there, del, set, i = {}, {}, {}, 8
     for _, field in ipairs(redis.call('HKEYS', key)) do there[field] = true end
     while ARGV[i] do
         local verb, field = ARGV[i], ARGV[i + 1]
@@ -83,31 +124,106 @@ const SAVE: &str = "
     end
     local entries = 0
     for name in pairs(there) do if name:sub(1, 1) == 'k' then entries = entries + 1 end end
-    if entries > tonumber(ARGV[5]) then return 'Limit' end
+    if entries > tonumber(ARGV[7]) then return 'Limit' end
     if #del > 0 then redis.call('HDEL', key, unpack(del)) end
     local saves = (tonumber(version:sub(9), 16) + 1) % 4294967296
     redis.call('HSET', key, 'v', version:sub(1, 8) .. string.format('%08x', saves), unpack(set))
     return lives()
 ";
 
-/// digest, ttl
+/// digest, ttl, owner, epoch
 const TOUCH: &str = "
     if not opens() then return 'Gone' end
+    if unsure then return unsure end
     return lives()
 ";
 
-/// digest, grace, new digest
+/// digest, grace, owner, epoch, new digest
 const ROTATE: &str = "
     if opens() ~= 'current' then return 'Gone' end
-    redis.call('HSET', key, 'd', ARGV[3], 'p', digest, 'g', string.format('%.0f', now + ttl))
+    if unsure then return unsure end
+    redis.call('HSET', key, 'd', ARGV[5], 'p', digest, 'g', string.format('%.0f', now + ttl))
+    return 'Done'
+";
+
+/// digest, -, owner, epoch
+const DESTROY: &str = "
+    if not opens() then return 'Gone' end
+    if unsure then return unsure end
+    redis.call('DEL', key)
+    return 'Done'
+";
+
+/// -, -, owner, epoch, reason
+const DESTROY_HANDLE: &str = "
+    if redis.call('EXISTS', key) == 0 then return 'Gone' end
+    if unsure then return unsure end
+    return ends(ARGV[5])
+";
+
+/// -, -, owner, epoch, reason: tidies away a session of this owner from before this epoch.
+const BURY: &str = "
+    if owner ~= ARGV[3] or tonumber(epoch) >= tonumber(ARGV[4]) then return 'Gone' end
+    ends(ARGV[5])
+    return { 'Ended', epoch }
+";
+
+/// digest, -, owner, epoch, the epoch to come
+const SPARE: &str = "
+    if not opens() or owner ~= ARGV[3] or tonumber(epoch) < tonumber(ARGV[4]) then return 'Gone' end
+    redis.call('HSET', key, 'e', ARGV[5])
     return 'Done'
 ";
 
 /// digest
-const DESTROY: &str = "
-    if not opens() then return 'Gone' end
-    redis.call('DEL', key)
-    return 'Done'
+const WHY: &str = "
+    local noted = redis.call('GET', why)
+    if noted and noted:sub(2) == digest then return noted:sub(1, 1) end
+";
+
+/// What every script on an owner starts with.
+const OWNER_PRELUDE: &str = "
+    local epoch, following, sessions = KEYS[1], KEYS[2], KEYS[3]
+    local time = redis.call('TIME')
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    local current = redis.call('GET', epoch) or '0'
+    local function keep()
+        local last = redis.call('ZRANGE', sessions, -1, -1, 'WITHSCORES')[2] or 0
+        redis.call('PEXPIREAT', sessions, string.format('%.0f', last))
+        last = string.format('%.0f', math.max(tonumber(last), now + 86400000))
+        redis.call('PEXPIREAT', epoch, last)
+        redis.call('PEXPIREAT', following, last)
+    end
+";
+
+const EPOCH: &str = "return current";
+
+/// handle, ttl: the set is to know this session for so long at least.
+const ENTER: &str = "
+    redis.call('ZADD', sessions, 'GT', string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
+    keep()
+    return current
+";
+
+/// Draws the epoch to come. No two calls get the same.
+const RESERVE: &str = "
+    local drawn = math.max(tonumber(redis.call('GET', following) or 0) + 1, tonumber(current) + 1, now)
+    redis.call('SET', following, string.format('%.0f', drawn))
+    keep()
+    return { current, string.format('%.0f', drawn) }
+";
+
+/// epoch: the instant at which all earlier logins are over.
+const RAISE: &str = "
+    local raised = math.max(tonumber(ARGV[1]), tonumber(current))
+    redis.call('SET', epoch, string.format('%.0f', raised))
+    keep()
+    return { current, redis.call('ZRANGE', sessions, 0, -1) }
+";
+
+const LIST: &str = "
+    redis.call('ZREMRANGEBYSCORE', sessions, '-inf', now)
+    return { current, redis.call('ZRANGE', sessions, 0, -1) }
 ";
 
 struct PaperStore {
@@ -116,16 +232,121 @@ struct PaperStore {
 }
 
 impl PaperStore {
-    /// Runs a script on one session. Arguments as Redis wants them: any bytes at all.
-    fn run(&self, script: &str, id: &SessionId, ttl: Duration, more: Vec<Vec<u8>>) -> Result<Reply> {
-        // Sooner than Redis' own limit, later than anybody lives: 2^52 ms, still exact in Lua.
-        let ttl = ttl.as_millis().min(1 << 52).to_string();
-        let (digest, script) = (id.digest(), format!("{PRELUDE}{script}"));
-        let mut words =
-            vec![b"EVAL".to_vec(), script.into_bytes(), b"1".to_vec(), id.handle().to_string().into_bytes()];
-        words.extend([digest.as_bytes().to_vec(), ttl.into_bytes()]);
-        words.extend(more);
+    /// Runs a script on one session: on one with an owner, once it is sure that the login still counts.
+    fn run(&self, script: &str, id: &SessionId, ttl: Duration, more: &[Vec<u8>]) -> Result<Reply> {
+        self.run_on(script, id.handle(), id.digest().as_bytes(), ttl, more)
+    }
+
+    fn run_on(&self, script: &str, handle: Handle, digest: &[u8], ttl: Duration, more: &[Vec<u8>]) -> Result<Reply> {
+        let mut sure = (Vec::new(), Vec::new());
+        loop {
+            let reply = self.run_once(script, handle, digest, ttl, (&sure.0, &sure.1), more)?;
+            let Some((owner, epoch)) = owned(&reply) else { return Ok(reply) };
+            let (name, begun) = (text(&owner)?, number(&epoch)?);
+            // A script that does not set the time says so with zero, and then the set knows the session already.
+            let now = self.enter(name, handle, ttl)?;
+            if begun < now {
+                self.bury(handle, name, now)?;
+            } else {
+                sure = (owner, epoch);
+            }
+        }
+    }
+
+    /// One call. Arguments as Redis wants them: any bytes at all.
+    fn run_once(
+        &self,
+        script: &str,
+        handle: Handle,
+        digest: &[u8],
+        ttl: Duration,
+        (owner, epoch): (&[u8], &[u8]),
+        more: &[Vec<u8>],
+    ) -> Result<Reply> {
+        let mut words = vec![b"EVAL".to_vec(), format!("{PRELUDE}{script}").into_bytes(), b"2".to_vec()];
+        words.extend([format!("{{{handle}}}").into_bytes(), format!("{{{handle}}}why").into_bytes()]);
+        words.extend([digest.to_vec(), redis_ttl(ttl), owner.to_vec(), epoch.to_vec()]);
+        words.extend_from_slice(more);
         self.call(&words).map_err(Error::store)
+    }
+
+    /// Runs a script on an owner, whose keys are in one slot.
+    fn run_on_owner(&self, script: &str, owner: &str, more: &[Vec<u8>]) -> Result<Reply> {
+        // Any bytes but braces would do; this has none.
+        let tag: String = owner.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let mut words = vec![b"EVAL".to_vec(), format!("{OWNER_PRELUDE}{script}").into_bytes(), b"3".to_vec()];
+        words.extend(["e", "n", "s"].map(|name| format!("{{o{tag}}}{name}").into_bytes()));
+        words.extend_from_slice(more);
+        self.call(&words).map_err(Error::store)
+    }
+
+    /// Has the owner's set know a session for so long at least. The owner's epoch at that instant.
+    fn enter(&self, owner: &str, handle: Handle, ttl: Duration) -> Result<u64> {
+        let words = [handle.to_string().into_bytes(), redis_ttl(ttl)];
+        match self.run_on_owner(ENTER, owner, &words)? {
+            Reply::Text(epoch) => number(&epoch),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Tidies away a session whose login is over. The epoch that it had.
+    fn bury(&self, handle: Handle, owner: &str, now: u64) -> Result<Option<u64>> {
+        let sure = (owner.as_bytes(), now.to_string().into_bytes());
+        let reason = letter(EndReason::Everywhere);
+        match self.run_once(BURY, handle, b"", Duration::ZERO, (sure.0, &sure.1), &[reason])? {
+            Reply::List(ended) => match ended.as_slice() {
+                [_, Reply::Text(epoch)] => number(epoch).map(Some),
+                other => Err(Error::store(format!("an answer that no script gives: {other:?}"))),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// The fields of the owner that a record or changes give the session, with the epoch they belong to. `None`: that login is
+    /// over.
+    fn login(
+        &self,
+        owner: Option<&str>,
+        begun: Option<Epoch>,
+        handle: Handle,
+        ttl: Duration,
+    ) -> Result<Option<Option<Vec<u8>>>> {
+        let Some(owner) = owner else { return Ok(Some(None)) };
+        let now = self.enter(owner, handle, ttl)?;
+        let is_over = begun.is_some_and(|begun| begun.to_u64() < now);
+        Ok((!is_over).then(|| Some(now.to_string().into_bytes())))
+    }
+
+    fn epoch_and_sessions(&self, script: &str, owner: &str, more: &[Vec<u8>]) -> Result<(u64, Vec<Handle>)> {
+        let reply = self.run_on_owner(script, owner, more)?;
+        let Reply::List(answer) = &reply else { return Err(unexpected(&reply)) };
+        let [Reply::Text(epoch), Reply::List(handles)] = answer.as_slice() else { return Err(unexpected(&reply)) };
+        let handles = handles.iter().map(|handle| match handle {
+            Reply::Text(handle) => Ok(text(handle)?.parse()?),
+            other => Err(unexpected(other)),
+        });
+        Ok((number(epoch)?, handles.collect::<Result<_>>()?))
+    }
+
+    /// A session that was read, unless the login that made it its owner's is over.
+    fn stored(&self, handle: Handle, reply: &Reply, epoch_of: impl Fn(&str) -> Result<u64>) -> Result<Option<Stored>> {
+        let Reply::List(answer) = reply else { return Ok(None) };
+        let [Reply::Number(left), Reply::List(fields), Reply::Number(grace)] = answer.as_slice() else {
+            return Err(unexpected(reply));
+        };
+        let record = from_fields(fields).ok_or_else(|| Error::store("not a session"))?;
+        if let Some(owner) = record.owner() {
+            let begun = fields.chunks_exact(2).find_map(|pair| match pair {
+                [Reply::Text(field), Reply::Text(value)] if field == b"e" => number(value).ok(),
+                _ => None,
+            });
+            let now = epoch_of(owner)?;
+            if begun.is_none_or(|begun| begun < now) {
+                self.bury(handle, owner, now)?;
+                return Ok(None);
+            }
+        }
+        Ok(Some(Stored::new(record, Duration::from_millis(left.unsigned_abs())).in_grace(*grace == 1)))
     }
 
     fn call(&self, words: &[Vec<u8>]) -> io::Result<Reply> {
@@ -173,6 +394,42 @@ fn read(connection: &mut BufReader<UnixStream>) -> io::Result<Reply> {
     })
 }
 
+/// Whose a session is and since which epoch, if a script says that it must know whether that is over.
+fn owned(reply: &Reply) -> Option<(Vec<u8>, Vec<u8>)> {
+    let Reply::List(answer) = reply else { return None };
+    match answer.as_slice() {
+        [Reply::Text(word), Reply::Text(owner), Reply::Text(epoch)] if word == b"Owned" => {
+            Some((owner.clone(), epoch.clone()))
+        }
+        _ => None,
+    }
+}
+
+fn unexpected(reply: &Reply) -> Error {
+    Error::store(format!("an answer that no script gives: {reply:?}"))
+}
+
+fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(Error::store)
+}
+
+fn number(bytes: &[u8]) -> Result<u64> {
+    text(bytes)?.parse().map_err(|error: std::num::ParseIntError| Error::store(error))
+}
+
+/// Sooner than Redis' own limit, later than anybody lives: 2^52 ms, still exact in Lua.
+fn redis_ttl(ttl: Duration) -> Vec<u8> {
+    ttl.as_millis().min(1 << 52).to_string().into_bytes()
+}
+
+fn letter(reason: EndReason) -> Vec<u8> {
+    match reason {
+        EndReason::Everywhere => b"e".to_vec(),
+        EndReason::Limit => b"l".to_vec(),
+        _ => b"n".to_vec(),
+    }
+}
+
 fn outcome(reply: &Reply) -> Result<Outcome> {
     match reply {
         Reply::Text(text) if text == b"Done" => Ok(Outcome::Done),
@@ -195,11 +452,12 @@ fn hex(version: Version) -> Vec<u8> {
 }
 
 /// A record as fields and values.
-fn to_fields(record: &Record) -> Vec<Vec<u8>> {
+fn to_fields(record: &Record, epoch: Option<Vec<u8>>) -> Vec<Vec<u8>> {
     let created = record.created_at().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     let mut fields = vec![b"v".to_vec(), hex(record.version()), b"c".to_vec(), millis(created)];
     fields.extend(record.timeout().into_iter().flat_map(|timeout| [b"t".to_vec(), millis(timeout)]));
     fields.extend(record.owner().into_iter().flat_map(|owner| [b"o".to_vec(), owner.as_bytes().to_vec()]));
+    fields.extend(epoch.into_iter().flat_map(|epoch| [b"e".to_vec(), epoch]));
     for (component, key, json) in record.entries() {
         fields.extend([[prefix(component), key.as_bytes().to_vec()].concat(), json.get().as_bytes().to_vec()]);
     }
@@ -229,14 +487,17 @@ fn from_fields(fields: &[Reply]) -> Option<Record> {
 }
 
 /// Changes as the arguments of the save script.
-fn to_verbs(changes: &Changes) -> Vec<Vec<u8>> {
+fn to_verbs(changes: &Changes, epoch: Option<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut verbs = Vec::new();
     let mut put = |field: Vec<u8>, value: Option<Vec<u8>>| match value {
         Some(value) => verbs.extend([b"set".to_vec(), field, value]),
         None => verbs.extend([b"del".to_vec(), field]),
     };
     changes.timeout().into_iter().for_each(|timeout| put(b"t".to_vec(), timeout.map(millis)));
-    changes.owner().into_iter().for_each(|owner| put(b"o".to_vec(), owner.map(|owner| owner.as_bytes().to_vec())));
+    if let Some(owner) = changes.owner() {
+        put(b"o".to_vec(), owner.map(|owner| owner.as_bytes().to_vec()));
+        put(b"e".to_vec(), epoch);
+    }
     for change in changes.keys() {
         let field = [prefix(change.component), change.key.as_bytes().to_vec()].concat();
         put(field, change.value.map(<[u8]>::to_vec));
@@ -249,25 +510,21 @@ fn to_verbs(changes: &Changes) -> Vec<Vec<u8>> {
 
 impl Store for PaperStore {
     fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        match self.run(GET, id, Duration::ZERO, Vec::new())? {
-            Reply::Nothing => Ok(None),
-            Reply::List(answer) => match answer.as_slice() {
-                [Reply::Number(left), Reply::List(fields), Reply::Number(grace)] => {
-                    let record = from_fields(fields).ok_or_else(|| Error::store("not a session"))?;
-                    Ok(Some(Stored::new(record, Duration::from_millis(left.unsigned_abs())).in_grace(*grace == 1)))
-                }
-                other => Err(Error::store(format!("not a session: {other:?}"))),
-            },
-            other => Err(Error::store(format!("not a session: {other:?}"))),
-        }
+        let digest = id.digest();
+        let reply = self.run_once(GET, id.handle(), digest.as_bytes(), Duration::ZERO, (b"", b""), &[])?;
+        self.stored(id.handle(), &reply, |owner| Ok(self.epoch(owner)?.to_u64()))
     }
 
     fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        outcome(&self.run(CREATE, id, ttl, to_fields(&record.admit(self.clock().wall())?))?)
+        let record = record.admit(self.clock().wall())?;
+        let epoch = self.login(record.owner(), None, id.handle(), ttl)?.flatten();
+        outcome(&self.run(CREATE, id, ttl, &to_fields(&record, epoch))?)
     }
 
     fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        match outcome(&self.run(SET, id, ttl, to_fields(&record.admit_anew(self.clock().wall())?))?)? {
+        let record = record.admit_anew(self.clock().wall())?;
+        let epoch = self.login(record.owner(), None, id.handle(), ttl)?.flatten();
+        match outcome(&self.run(SET, id, ttl, &to_fields(&record, epoch))?)? {
             Outcome::Done => Ok(()),
             Outcome::Conflict | Outcome::Gone => Err(Error::conflict(id.handle())),
         }
@@ -278,9 +535,13 @@ impl Store for PaperStore {
             Expected::Exactly(version) => ("exactly", version),
             Expected::Incarnation(version) => ("incarnation", version),
         };
+        let begun = changes.login().map(|(_, begun)| begun);
+        let Some(epoch) = self.login(changes.owner().flatten(), begun, id.handle(), ttl)? else {
+            return Ok(Outcome::Gone);
+        };
         let mut words = vec![kind.as_bytes().to_vec(), hex(version), MAX_KEYS.to_string().into_bytes()];
-        words.extend(to_verbs(changes));
-        match self.run(SAVE, id, ttl, words)? {
+        words.extend(to_verbs(changes, epoch));
+        match self.run(SAVE, id, ttl, &words)? {
             Reply::Text(text) if text == b"Limit" => {
                 Err(Error::limit(format!("session {}: too many keys", id.handle())))
             }
@@ -289,16 +550,77 @@ impl Store for PaperStore {
     }
 
     fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        outcome(&self.run(TOUCH, id, ttl, Vec::new())?)
+        outcome(&self.run(TOUCH, id, ttl, &[])?)
     }
 
     fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
         new.check_renews(id)?;
-        outcome(&self.run(ROTATE, id, grace, vec![new.digest().as_bytes().to_vec()])?)
+        outcome(&self.run(ROTATE, id, grace, &[new.digest().as_bytes().to_vec()])?)
     }
 
     fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        outcome(&self.run(DESTROY, id, Duration::ZERO, Vec::new())?)
+        outcome(&self.run(DESTROY, id, Duration::ZERO, &[])?)
+    }
+
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
+    }
+}
+
+impl Owners for PaperStore {
+    fn epoch(&self, owner: &str) -> Result<Epoch> {
+        match self.run_on_owner(EPOCH, owner, &[])? {
+            Reply::Text(epoch) => Ok(Epoch::from_u64(number(&epoch)?)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {
+        let (epoch, handles) = self.epoch_and_sessions(LIST, owner, &[])?;
+        let mut sessions = Vec::new();
+        for handle in handles {
+            let reply = self.run_once(PEEK, handle, b"", Duration::ZERO, (b"", b""), &[])?;
+            let stored = self.stored(handle, &reply, |other| {
+                // By now it may be somebody else's, whose epoch is another.
+                if other == owner { Ok(epoch) } else { Ok(0) }
+            })?;
+            let theirs = stored.filter(|stored| stored.record.owner() == Some(owner));
+            sessions.extend(theirs.map(|stored| Listed::new(handle, stored)));
+        }
+        Ok(sessions)
+    }
+
+    fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
+        let Reply::List(drawn) = self.run_on_owner(RESERVE, owner, &[])? else {
+            return Err(Error::store("no epoch was drawn"));
+        };
+        let [Reply::Text(current), Reply::Text(next)] = drawn.as_slice() else {
+            return Err(Error::store("no epoch was drawn"));
+        };
+        if let Some(id) = except {
+            let (sure, digest) = ((owner.as_bytes(), current.as_slice()), id.digest());
+            self.run_once(SPARE, id.handle(), digest.as_bytes(), Duration::ZERO, sure, &[next.clone()])?;
+        }
+        let (before, handles) = self.epoch_and_sessions(RAISE, owner, &[next.clone()])?;
+        let mut sessions = 0;
+        for handle in handles {
+            // What was over already is tidied away, and does not count.
+            sessions += usize::from(self.bury(handle, owner, number(next)?)?.is_some_and(|begun| begun >= before));
+        }
+        Ok(sessions)
+    }
+
+    fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Result<Outcome> {
+        outcome(&self.run_on(DESTROY_HANDLE, handle, b"", Duration::ZERO, &[letter(reason)])?)
+    }
+
+    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        Ok(match self.run(WHY, id, Duration::ZERO, &[])? {
+            Reply::Text(reason) if reason == b"e" => Some(EndReason::Everywhere),
+            Reply::Text(reason) if reason == b"l" => Some(EndReason::Limit),
+            Reply::Text(_) => Some(EndReason::Named),
+            _ => None,
+        })
     }
 }
 

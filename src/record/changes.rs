@@ -196,11 +196,10 @@ impl Changes {
         Some((self.owner()??, self.epoch?))
     }
 
-    /// The same changes in two: without the new owner, and that alone.
-    pub(crate) fn without_login(&self) -> (Self, Self) {
-        let (mut others, mut login) = (self.clone(), Self::new());
-        (login.owner, login.epoch) = (others.owner.take(), others.epoch.take());
-        (others, login)
+    /// The new owner and the epoch it depends on, and nothing else.
+    pub(crate) fn login_alone(&self) -> Option<Self> {
+        self.login()?;
+        Some(Self { owner: self.owner.clone(), epoch: self.epoch, ..Self::default() })
     }
 
     /// The record that results: what `stored` holds, with these changes on top and the next version.

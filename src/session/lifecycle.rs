@@ -81,7 +81,7 @@ impl Session {
         else {
             return self.save_changes();
         };
-        self.check_limit()?;
+        self.prepare_login(&owner)?;
         match self.save_changes()? {
             Saved::Written => self.keep_limit(&owner),
             other => Ok(other),
@@ -102,18 +102,14 @@ impl Session {
         }
     }
 
-    /// Stores a new session. One that begins with a login gets its owner in a second step: whether that login still counts
-    /// is a question that only a save can ask.
+    /// Stores a new session. One that begins with a login is stored as its owner's, for a store that is full may turn away
+    /// anybody else, and then saved once more: whether that login still counts is a question that only a save can ask.
     fn create(&mut self, id: SessionId) -> Result<Saved> {
-        let depends = self.changes.login().is_some();
-        let (others, login) = if depends { self.changes.without_login() } else { Default::default() };
-        let begins = if depends { &others } else { &self.changes };
-        let Some(record) = self.shared.begin(begins)? else { return Ok(Saved::Unchanged) };
+        let Some(record) = self.shared.begin(&self.changes)? else { return Ok(Saved::Unchanged) };
+        let login = self.changes.login_alone();
         let id = self.shared.create(id, &record)?;
         self.became(id, record.clone());
-        if !depends {
-            return Ok(Saved::Written);
-        }
+        let Some(login) = login else { return Ok(Saved::Written) };
         self.changes = login;
         let saved = self.merge(id, record)?;
         if saved == Saved::Gone {

@@ -138,11 +138,22 @@ impl Session {
         self.insert_in(LEMBRO, OWNER_SINCE, &u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Refuses a login beyond the policy's limit, before anything is written.
-    pub(super) fn check_limit(&self) -> Result<()> {
-        let Some((max, AtLimit::RefuseNewest)) = self.shared.policy.owner_limit() else { return Ok(()) };
-        match self.changes.owner().flatten() {
-            Some(owner) if self.logged_in(owner)?.len() >= max => Err(refused(max)),
+    /// Before a login is written: refuses it if the policy's limit is reached, and puts it after those that are there, even
+    /// if the clock was set back or stands still. Or it would be the one to go.
+    pub(super) fn prepare_login(&mut self, owner: &str) -> Result<()> {
+        let Some((max, at_limit)) = self.shared.policy.owner_limit() else { return Ok(()) };
+        let handle = self.handle()?;
+        let mut others = self.logged_in(owner)?;
+        // Another request of this very session may have logged in already.
+        others.retain(|session| session.handle != handle);
+        if at_limit == AtLimit::RefuseNewest && others.len() >= max {
+            return Err(refused(max));
+        }
+        let latest = others.last().and_then(since);
+        match (latest, self.get_in::<u64>(LEMBRO, OWNER_SINCE)?) {
+            (Some(latest), now) if now.is_none_or(|now| now <= latest) => {
+                self.insert_in(LEMBRO, OWNER_SINCE, &latest.saturating_add(1))
+            }
             _ => Ok(()),
         }
     }
@@ -179,10 +190,13 @@ impl Session {
             return Err(Error::unsupported("limiting the sessions of one owner"));
         };
         let mut sessions = self.shared.seen(owners.sessions_of(owner))?;
-        let since = |session: &Listed| session.stored.record.get_in::<u64>(LEMBRO, OWNER_SINCE).ok().flatten();
         sessions.sort_by_key(|session| (since(session), session.handle));
         Ok(sessions)
     }
+}
+
+fn since(session: &Listed) -> Option<u64> {
+    session.stored.record.get_in(LEMBRO, OWNER_SINCE).ok().flatten()
 }
 
 fn refused(max: usize) -> Error {

@@ -19,7 +19,8 @@ pub struct OwnedSession {
     pub created_at: Option<SystemTime>,
     /// When its owner logged in.
     pub since: Option<SystemTime>,
-    /// When somebody last used it, as far as it was noted: see [`touch_after`](crate::Policy::touch_after).
+    /// When somebody last used it, as far as it was noted: see [`touch_after`](crate::Policy::touch_after). Once its lifetime
+    /// will end it before its idle timeout can, visits leave no trace, and this is the earliest that the last can have been.
     pub last_seen: SystemTime,
     /// What the application called it: [`set_label`](crate::Session::set_label). Text from outside: escape it.
     pub label: Option<String>,
@@ -100,14 +101,16 @@ impl Sessions {
 
     fn described(&self, session: &Listed) -> OwnedSession {
         let (record, now) = (&session.stored.record, self.shared.clock.wall());
-        // The last touch or save gave it its full time.
-        let unseen = self.shared.ttl(record).saturating_sub(session.stored.ttl);
         let since = record.get_in::<u64>(LEMBRO, OWNER_SINCE).ok().flatten();
+        let since = since.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
+        // The last visit gave it its idle timeout, or what was left of its lifetime: then it was later than this says.
+        let idle = self.shared.policy.ttl(None, record.timeout(), now);
+        let seen = now.checked_sub(idle.saturating_sub(session.stored.ttl)).unwrap_or(now);
         OwnedSession {
             handle: session.handle,
             created_at: record.created_at(),
-            since: since.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis))),
-            last_seen: now.checked_sub(unseen).unwrap_or(now),
+            since,
+            last_seen: since.or(record.created_at()).map_or(seen, |begun| seen.max(begun)).min(now),
             label: record.get_in(LEMBRO, LABEL).ok().flatten(),
         }
     }

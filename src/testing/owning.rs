@@ -19,6 +19,7 @@ super::table![
     sessions_that_ended_are_nobodys,
     destroy_of_ends_all_sessions_of_an_owner_and_no_others,
     destroy_of_spares_the_session_that_the_excepted_id_opens,
+    an_id_in_its_grace_is_spared_with_its_session_and_ends_with_it,
     a_login_that_began_before_destroy_of_is_not_let_in,
     a_login_that_began_after_destroy_of_is_let_in,
     destroy_handle_ends_one_session,
@@ -154,6 +155,20 @@ fn destroy_of_spares_the_session_that_the_excepted_id_opens(p: &Probe<'_>) -> Ch
     // A handle is no proof.
     same("what destroy_of counts", powers(p)?.destroy_of("ada", Some(&other_secret(&here)?))?, 1)?;
     p.nothing("a session that was excepted with a wrong secret", &here)
+}
+
+fn an_id_in_its_grace_is_spared_with_its_session_and_ends_with_it(p: &Probe<'_>) -> Checked {
+    let (old, there) = (session_of(p, "ada")?, session_of(p, "ada")?);
+    let new = other_secret(&old)?;
+    done("rotate", p.store.rotate(&old, &new, p.long()))?;
+    let seen = p.found("the new id", &new)?;
+    // A request that came with the old id may log out all others, not itself.
+    same("what destroy_of counts", powers(p)?.destroy_of("ada", Some(&old))?, 1)?;
+    p.unchanged("the session that an id in its grace opens", &new, &seen)?;
+    p.nothing("the other session", &there)?;
+    same("what destroy_of counts", powers(p)?.destroy_of("ada", None)?, 1)?;
+    p.dead("the old id of a session that ended in its grace", &old, &seen.record)?;
+    p.dead("the new id of a session that ended in its grace", &new, &seen.record)
 }
 
 fn a_login_that_began_before_destroy_of_is_not_let_in(p: &Probe<'_>) -> Checked {

@@ -96,6 +96,7 @@ fn saves_exactly_at_once_add_up(p: &Probe<'_>) -> Checked {
 
 fn no_acknowledged_save_is_lost_beside_rotations(p: &Probe<'_>) -> Checked {
     const SAVES: usize = 40;
+    const SAVES_TO_A_ROTATION: usize = 4;
     let first = p.session(json!({}))?;
     let seen = p.found("the id", &first)?.record;
     let current = Mutex::new(first);
@@ -112,18 +113,31 @@ fn no_acknowledged_save_is_lost_beside_rotations(p: &Probe<'_>) -> Checked {
         }
         broken("save with the session's current id: expected Done in the end, found nothing but Gone")
     };
+    let rotations = AtomicUsize::new(0);
+    let rotate = || {
+        while savers.load(Ordering::SeqCst) > 0 {
+            let id = *current.lock();
+            let new = other_secret(&id)?;
+            done("rotate beside saves", p.store.rotate(&id, &new, Duration::ZERO))?;
+            *current.lock() = new;
+            rotations.fetch_add(1, Ordering::SeqCst);
+            thread::yield_now();
+        }
+        Ok(())
+    };
     at_once(|thread| {
         if thread == 0 {
-            while savers.load(Ordering::SeqCst) > 0 {
-                let id = *current.lock();
-                let new = other_secret(&id)?;
-                done("rotate beside saves", p.store.rotate(&id, &new, Duration::ZERO))?;
-                *current.lock() = new;
+            let rotated = rotate();
+            rotations.store(usize::MAX, Ordering::SeqCst);
+            return rotated;
+        }
+        let saved = (0..SAVES).try_for_each(|n| {
+            // Or on a busy machine all is saved before the first rotation is through.
+            while rotations.load(Ordering::SeqCst) < n / SAVES_TO_A_ROTATION {
                 thread::yield_now();
             }
-            return Ok(());
-        }
-        let saved = (0..SAVES).try_for_each(|n| save(&format!("{thread}.{n}")));
+            save(&format!("{thread}.{n}"))
+        });
         savers.fetch_sub(1, Ordering::SeqCst);
         saved
     })?;

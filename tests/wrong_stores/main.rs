@@ -5,6 +5,7 @@
 
 mod finding;
 mod lifetime;
+mod owning;
 mod racing;
 mod rotating;
 mod saving;
@@ -24,7 +25,7 @@ struct Wrong {
 }
 
 fn wrong_stores() -> impl Iterator<Item = &'static Wrong> {
-    [finding::WRONG, lifetime::WRONG, lifetime::ENDING, saving::WRONG, rotating::WRONG, racing::WRONG]
+    [finding::WRONG, lifetime::WRONG, lifetime::ENDING, saving::WRONG, rotating::WRONG, owning::WRONG, racing::WRONG]
         .into_iter()
         .flatten()
 }
@@ -114,7 +115,7 @@ fn a_store_that_panics_breaks_the_rule_and_the_run_goes_on() {
 }
 
 #[test]
-#[should_panic(expected = "the store breaks 1 of 91 rules\n- clear destroys every session: get with an id from before")]
+#[should_panic(expected = "the store breaks 1 of 92 rules\n- clear destroys every session: get with an id from before")]
 fn the_one_line_form_panics_with_the_list() {
     let time = Clock::manual();
     testing::contract(&time, || {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lembro::{
-    Changes, Clock, Expected, Handle, LembroStore, Listing, Outcome, Record, Result, SessionId, Store, Stored,
+    Changes, Clock, EndReason, Epoch, Expected, Handle, LembroStore, Listed, Listing, Outcome, Owners, Record, Result,
+    SessionId, Store, Stored,
 };
 
 type Right = LembroStore;
@@ -19,6 +20,12 @@ type Destroy = dyn Fn(&Right, &SessionId) -> Result<Outcome> + Send + Sync;
 type All = dyn for<'a> Fn(&'a Right) -> Result<Listing<'a>> + Send + Sync;
 type Len = dyn Fn(&Right) -> Result<usize> + Send + Sync;
 type Clear = dyn Fn(&Right) -> Result<()> + Send + Sync;
+type EpochOf = dyn Fn(&Right, &str) -> Result<Epoch> + Send + Sync;
+type SessionsOf = dyn Fn(&Right, &str) -> Result<Vec<Listed>> + Send + Sync;
+type CountOf = dyn Fn(&Right, &str) -> Result<usize> + Send + Sync;
+type DestroyOf = dyn Fn(&Right, &str, Option<&SessionId>) -> Result<usize> + Send + Sync;
+type DestroyHandle = dyn Fn(&Right, Handle, EndReason) -> Result<Outcome> + Send + Sync;
+type WhyEnded = dyn Fn(&Right, &SessionId) -> Result<Option<EndReason>> + Send + Sync;
 
 /// Every method does what the right store does, until a test puts something else in its place.
 pub(crate) struct Wrap {
@@ -34,6 +41,12 @@ pub(crate) struct Wrap {
     pub(crate) len: Box<Len>,
     pub(crate) clear: Box<Clear>,
     pub(crate) clock: Clock,
+    pub(crate) epoch: Box<EpochOf>,
+    pub(crate) sessions_of: Box<SessionsOf>,
+    pub(crate) count_of: Box<CountOf>,
+    pub(crate) destroy_of: Box<DestroyOf>,
+    pub(crate) destroy_handle: Box<DestroyHandle>,
+    pub(crate) why_ended: Box<WhyEnded>,
 }
 
 impl Wrap {
@@ -51,6 +64,12 @@ impl Wrap {
             all: Box::new(Store::all),
             len: Box::new(Store::len),
             clear: Box::new(Store::clear),
+            epoch: Box::new(Owners::epoch),
+            sessions_of: Box::new(Owners::sessions_of),
+            count_of: Box::new(Owners::count_of),
+            destroy_of: Box::new(Owners::destroy_of),
+            destroy_handle: Box::new(Owners::destroy_handle),
+            why_ended: Box::new(Owners::why_ended),
         }
     }
 }
@@ -86,8 +105,32 @@ impl Store for Wrap {
     fn clear(&self) -> Result<()> {
         (self.clear)(&self.right)
     }
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
+    }
     fn clock(&self) -> Clock {
         self.clock.clone()
+    }
+}
+
+impl Owners for Wrap {
+    fn epoch(&self, owner: &str) -> Result<Epoch> {
+        (self.epoch)(&self.right, owner)
+    }
+    fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {
+        (self.sessions_of)(&self.right, owner)
+    }
+    fn count_of(&self, owner: &str) -> Result<usize> {
+        (self.count_of)(&self.right, owner)
+    }
+    fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
+        (self.destroy_of)(&self.right, owner, except)
+    }
+    fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Result<Outcome> {
+        (self.destroy_handle)(&self.right, handle, reason)
+    }
+    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        (self.why_ended)(&self.right, id)
     }
 }
 

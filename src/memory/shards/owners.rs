@@ -2,7 +2,7 @@
 
 use super::{Cell, Shards, left};
 use crate::id::{Handle, SessionId};
-use crate::memory::shard::{Freed, Reason};
+use crate::memory::shard::{Found, Freed, Reason};
 use crate::store::{EndReason, Listed, Outcome, Stored};
 
 impl Shards {
@@ -28,19 +28,28 @@ impl Shards {
     /// save looks at the epoch under its shard's lock, and the epoch changes before the first shard is looked at.
     pub(in crate::memory) fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> usize {
         self.epochs.end(owner);
+        let kept = except.and_then(|id| self.opened_by(id));
         let mut sessions = 0;
         for cell in &self.cells {
             let now = self.now();
-            let others = |id: &SessionId| except.is_none_or(|kept| kept != id);
             // Most shards have none of them, and then nobody waits.
-            let ids: Vec<SessionId> =
-                cell.shard.read().owned_by(owner, now).map(|record| record.state().id()).filter(others).collect();
-            if ids.is_empty() {
+            let others: Vec<Handle> = (cell.shard.read().owned_by(owner, now))
+                .map(|record| record.state().handle)
+                .filter(|handle| Some(*handle) != kept)
+                .collect();
+            if others.is_empty() {
                 continue;
             }
-            sessions += self.end(cell, &ids, owner, EndReason::Everywhere);
+            sessions += self.end(cell, &others, owner, EndReason::Everywhere);
         }
         sessions
+    }
+
+    /// The session that an id opens, be it by an id in its grace.
+    fn opened_by(&self, id: &SessionId) -> Option<Handle> {
+        let (cell, hash) = self.cell(id.handle());
+        let shard = cell.shard.read();
+        matches!(shard.find(hash, id, self.now()), Found::Live { .. }).then(|| id.handle())
     }
 
     pub(in crate::memory) fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Outcome {
@@ -60,15 +69,15 @@ impl Shards {
     }
 
     /// Removes those of these sessions that are still there and still the owner's; how many.
-    fn end(&self, cell: &Cell, ids: &[SessionId], owner: &str, reason: EndReason) -> usize {
+    fn end(&self, cell: &Cell, handles: &[Handle], owner: &str, reason: EndReason) -> usize {
         let mut freed = Freed::new();
         let now = self.now();
         let mut shard = cell.shard.write();
-        for id in ids {
-            let (_, hash) = self.cell(id.handle());
+        for handle in handles {
+            let (_, hash) = self.cell(*handle);
             // By now it may have another id, but not another owner unless somebody else logged in with it.
-            if shard.owned_by(owner, now).any(|record| record.state().handle == id.handle()) {
-                shard.remove(hash, id.handle(), Reason::Destroyed, &mut freed);
+            if shard.owned_by(owner, now).any(|record| record.state().handle == *handle) {
+                shard.remove(hash, *handle, Reason::Destroyed, &mut freed);
             }
         }
         drop(shard);

@@ -1,0 +1,273 @@
+//! Promise: a flood of visitors logs nobody out, and among themselves visitors are treated as before.
+#![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
+use std::time::Duration;
+
+use lembro::{
+    Changes, Clock, Event, LembroOptions, LembroStore, ManualClock, Record, Saved, SessionId, Sessions, Store, WhenFull,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What one of the sessions below counts for.
+const WEIGHT: usize = 512;
+
+/// How long the value must be for that, given the rest.
+fn sized(owner: Option<&str>) -> Record {
+    let record = |length: usize| {
+        let mut changes = Changes::new();
+        changes.insert("", "data", &"x".repeat(length)).unwrap();
+        changes.set_owner(owner).unwrap();
+        changes.apply(&Record::new()).unwrap()
+    };
+    let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
+    store.set(&SessionId::random().unwrap(), record(200), HOUR).unwrap();
+    record(200 + WEIGHT - store.bytes())
+}
+
+/// One shard with room for so many sessions.
+fn options(sessions: usize, time: &ManualClock) -> LembroOptions {
+    LembroOptions::new().interval(0).shards(1).max_size((sessions * WEIGHT) as u64).clock(time)
+}
+
+fn store_for(sessions: usize, percent: u64) -> LembroStore {
+    LembroStore::with_options(options(sessions, &Clock::manual()).anonymous_share(percent)).unwrap()
+}
+
+fn add(store: &LembroStore, record: &Record) -> SessionId {
+    let id = SessionId::random().unwrap();
+    assert!(store.create(&id, record.clone(), HOUR).unwrap().is_done());
+    id
+}
+
+fn fill(store: &LembroStore, record: &Record, sessions: usize) -> Vec<SessionId> {
+    (0..sessions).map(|_| add(store, record)).collect()
+}
+
+/// How many are there, without coming back to any.
+fn left(store: &LembroStore, ids: &[SessionId]) -> usize {
+    let listed: std::collections::HashSet<_> = store.all().unwrap().map(|listed| listed.unwrap().handle).collect();
+    ids.iter().filter(|id| listed.contains(&id.handle())).count()
+}
+
+fn flood(visitors: usize) {
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("1M")).unwrap();
+    let owned = fill(&store, &sized(Some("ada")), 1_000);
+    let (visitor, events) = (sized(None), store.events());
+    for n in 0..visitors {
+        let id = add(&store, &visitor);
+        // Some of them come back, over and over: it does not help them against those who are logged in.
+        if n % 3 == 0 {
+            store.get(&id).unwrap();
+        }
+    }
+    assert_eq!(left(&store, &owned), 1_000);
+    store.validate().unwrap();
+    let stats = store.stats();
+    assert_eq!((stats.owned_sessions, stats.owned_bytes, stats.evicted_owned), (1_000, 1_000 * WEIGHT, 0));
+    assert_eq!(stats.evicted as usize, 1_000 + visitors - stats.sessions);
+    assert!(events.try_iter().all(|event| matches!(event, Event::Evicted { owned: false, bytes: WEIGHT, .. })));
+}
+
+#[test]
+fn a_flood_of_visitors_ends_no_session_of_somebody_who_is_logged_in() {
+    flood(100_000);
+}
+
+#[test]
+#[ignore = "takes a while; .ci/full runs it"]
+fn a_flood_of_a_million_visitors_ends_no_session_of_somebody_who_is_logged_in() {
+    flood(1_000_000);
+}
+
+#[test]
+fn without_owners_visitors_who_come_back_survive_a_flood_as_before() {
+    let (store, visitor) = (store_for(1_000, 10), sized(None));
+    let regulars = fill(&store, &visitor, 800);
+    regulars.iter().for_each(|id| assert!(store.get(id).unwrap().is_some()));
+    fill(&store, &visitor, 10_000);
+    store.validate().unwrap();
+    assert_eq!(left(&store, &regulars), 800);
+}
+
+#[test]
+fn beside_owners_visitors_who_come_back_survive_a_flood_in_what_is_left_of_the_room() {
+    let (store, visitor) = (store_for(1_000, 10), sized(None));
+    let owned = fill(&store, &sized(Some("ada")), 500);
+    let regulars = fill(&store, &visitor, 300);
+    regulars.iter().for_each(|id| assert!(store.get(id).unwrap().is_some()));
+    fill(&store, &visitor, 10_000);
+    assert_eq!((left(&store, &owned), left(&store, &regulars)), (500, 300));
+    store.validate().unwrap();
+}
+
+#[test]
+fn the_anonymous_share_is_what_visitors_have_beside_any_number_of_owners() {
+    // Of 100 sessions. With all of it for them, those who are logged in are the first to go.
+    for (percent, visitors_left) in [(0, 1), (1, 1), (10, 11), (50, 50), (100, 100)] {
+        let store = store_for(100, percent);
+        fill(&store, &sized(Some("ada")), 200);
+        assert_eq!(store.stats().owned_sessions, 100);
+        let visitors = fill(&store, &sized(None), 300);
+        store.validate().unwrap();
+        let stats = store.stats();
+        let found = (stats.owned_sessions, left(&store, &visitors));
+        assert_eq!(found.0 + found.1, 100);
+        assert_eq!(found.1, visitors_left, "{percent} %");
+    }
+}
+
+#[test]
+fn in_a_store_full_of_owners_a_visitor_can_still_log_in() {
+    let time = Clock::manual();
+    for percent in [0, 10, 100] {
+        let store = LembroStore::with_options(options(100, &time).anonymous_share(percent)).unwrap();
+        fill(&store, &sized(Some("ada")), 200);
+        let sessions = Sessions::new(store.clone());
+        let mut visitor = sessions.generate().unwrap();
+        visitor.insert("csrf", "x").unwrap();
+        assert_eq!(visitor.save().unwrap(), Saved::Written);
+        let mut visitor = sessions.load(&visitor.id().unwrap()).unwrap().expect("the one just written stays");
+        visitor.regenerate().unwrap();
+        visitor.set_owner("bob").unwrap();
+        assert_eq!(visitor.save().unwrap(), Saved::Written);
+        assert_eq!(sessions.count_of("bob").unwrap(), 1);
+        store.validate().unwrap();
+    }
+}
+
+#[test]
+fn a_share_that_is_no_percentage_is_refused() {
+    let refused = |share: u64| LembroStore::with_options(LembroOptions::new().anonymous_share(share)).unwrap_err();
+    assert_eq!(refused(101).to_string(), "anonymous_share: 101 is not a percentage");
+    assert!(refused(u64::MAX).is_option());
+    for (text, expected) in [
+        (r#"{"anonymousShare": 101}"#, "anonymous_share: 101 is not a percentage"),
+        (r#"{"anonymous_share": -1}"#, "anonymous_share: -1 is not a whole number"),
+        (r#"{"anonymous_share": 0.5}"#, "anonymous_share: 0.5 is not a whole number"),
+        (r#"{"anonymous_share": "10%"}"#, r#"anonymous_share: "10%" is not a whole number"#),
+        (r#"{"whenFull": "panic"}"#, "unknown variant `panic`, expected `evict` or `refuse_anonymous`"),
+    ] {
+        let error = serde_json::from_str::<LembroOptions>(text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_options_are_read_under_both_names() {
+    for text in [
+        r#"{"anonymousShare": 0, "whenFull": "refuse_anonymous", "maxSize": "4K", "shards": 1, "interval": 0}"#,
+        r#"{"anonymous_share": 0, "when_full": "refuse_anonymous", "max_size": "4K", "shards": 1, "interval": 0}"#,
+    ] {
+        let store = LembroStore::with_options(serde_json::from_str(text).unwrap()).unwrap();
+        fill(&store, &sized(None), 8);
+        assert!(store.create(&SessionId::random().unwrap(), sized(None), HOUR).unwrap_err().is_full());
+    }
+    serde_json::from_str::<LembroOptions>(r#"{"whenFull": "evict"}"#).unwrap();
+}
+
+/// A full store that refuses anonymous sessions, five owned and five not.
+fn refusing() -> (LembroStore, ManualClock, Vec<SessionId>) {
+    let time = Clock::manual();
+    let store = LembroStore::with_options(options(10, &time).when_full(WhenFull::RefuseAnonymous)).unwrap();
+    fill(&store, &sized(Some("ada")), 5);
+    let visitors = fill(&store, &sized(None), 5);
+    assert_eq!(store.bytes(), store.stats().max_size);
+    (store, time, visitors)
+}
+
+#[test]
+fn a_full_store_can_refuse_visitors_and_evict_nobody() {
+    let (store, _, visitors) = refusing();
+    let events = store.events();
+    for _ in 0..100 {
+        let id = SessionId::random().unwrap();
+        for error in [store.create(&id, sized(None), HOUR).unwrap_err(), store.set(&id, sized(None), HOUR).unwrap_err()]
+        {
+            assert!(error.is_full() && !error.is_store() && !error.is_limit());
+            assert_eq!(error.to_string(), "the store is full: a new session without an owner is refused");
+        }
+        assert!(store.get(&id).unwrap().is_none());
+        assert!(matches!(events.try_recv(), Ok(Event::TurnedAway { handle }) if handle == id.handle()));
+        let _ = events.try_iter().count();
+    }
+    let stats = store.stats();
+    assert_eq!((stats.turned_away, stats.evicted, stats.sessions), (200, 0, 10));
+    assert_eq!(left(&store, &visitors), 5);
+    store.validate().unwrap();
+}
+
+#[test]
+fn those_who_have_a_session_go_on_in_a_store_that_refuses_visitors() {
+    let (store, _, visitors) = refusing();
+    let sessions = Sessions::new(store.clone());
+    let mut visitor = sessions.load(&visitors[0]).unwrap().unwrap();
+    visitor.insert("data", "less").unwrap();
+    assert_eq!(visitor.save().unwrap(), Saved::Written);
+    // Replaced by one of the same size, and by a larger one: never refused, never lost.
+    store.set(&visitors[1], sized(None), HOUR).unwrap();
+    assert!(store.get(&visitors[1]).unwrap().is_some());
+    let larger: Record = [("data", "y".repeat(2 * WEIGHT))].into_iter().collect();
+    store.set(&visitors[1], larger, HOUR).unwrap();
+    assert!(store.get(&visitors[1]).unwrap().is_some());
+    // They log in, and so does somebody who had no session.
+    visitor.regenerate().unwrap();
+    visitor.set_owner("bob").unwrap();
+    assert_eq!(visitor.save().unwrap(), Saved::Written);
+    let mut newcomer = sessions.generate().unwrap();
+    newcomer.insert("data", &"z".repeat(400)).unwrap();
+    newcomer.set_owner("cyd").unwrap();
+    assert_eq!(newcomer.save().unwrap(), Saved::Written);
+    assert_eq!((sessions.count_of("bob").unwrap(), sessions.count_of("cyd").unwrap()), (1, 1));
+    assert_eq!(store.stats().turned_away, 0);
+    store.validate().unwrap();
+}
+
+#[test]
+fn what_is_expired_makes_room_before_a_visitor_is_refused() {
+    let (store, time, visitors) = refusing();
+    assert!(store.touch(&visitors[0], HOUR / 2).unwrap().is_done());
+    time.advance(HOUR / 2);
+    add(&store, &sized(None));
+    assert!(store.create(&SessionId::random().unwrap(), sized(None), HOUR).unwrap_err().is_full());
+    assert_eq!((store.stats().expired, store.stats().evicted), (1, 0));
+    // A session's own handle, too, when it is expired.
+    assert!(store.touch(&visitors[1], HOUR / 4).unwrap().is_done());
+    time.advance(HOUR / 4);
+    store.set(&visitors[1], sized(None), HOUR).unwrap();
+    store.validate().unwrap();
+}
+
+#[test]
+fn a_refused_set_loses_nothing() {
+    let (store, _, visitors) = refusing();
+    let (taken, before) = (visitors[0].renewed(&SessionId::random().unwrap()), store.bytes());
+    assert!(store.set(&taken, sized(None), HOUR).unwrap_err().is_conflict());
+    assert!(store.set(&visitors[0], [("data", "x".repeat(9_000))].into_iter().collect(), HOUR).unwrap_err().is_limit());
+    assert_eq!((left(&store, &visitors), store.bytes()), (5, before));
+}
+
+#[cfg(feature = "rouille")]
+#[test]
+fn rouille_answers_503_to_a_visitor_who_is_refused() {
+    use lembro::http::SessionLayer;
+    use rouille::{Request, Response};
+
+    let (store, _, _) = refusing();
+    let layer = SessionLayer::new(store.clone());
+    let visit = || {
+        let request = Request::fake_http("GET", "/", vec![], vec![]);
+        layer.rouille(&request, |session| -> lembro::Result<Response> {
+            session.insert("cart", &1)?;
+            Ok(Response::text("hello"))
+        })
+    };
+    let errors = layer.errors();
+    let refused = visit();
+    assert_eq!(refused.status_code, 503);
+    assert!(!refused.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("set-cookie")));
+    assert!(errors.try_iter().any(|error| error.is_full()));
+    store.clear().unwrap();
+    assert_eq!(visit().status_code, 200);
+}

@@ -1,0 +1,679 @@
+//! Promise: an owner sees all of their sessions, ends them for good, and is logged in no more often than the policy allows.
+
+mod session_support;
+
+use lembro::{
+    AtLimit, Changes, Clock, EndReason, Epoch, Expected, LembroOptions, LembroStore, ManualClock, OwnedSession, Owners,
+    Policy, Saved, Session, SessionId, Sessions, Store,
+};
+use session_support::{
+    HOUR, MINUTE, Probe, SECOND, load_again, manual_sessions, manual_store, stored_session, validate,
+};
+
+/// A session of an owner, on a device that has nothing else to do.
+fn sign_in(sessions: &Sessions, owner: &str) -> Session {
+    let mut session = sessions.generate().unwrap();
+    session.set_owner(owner).unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    session
+}
+
+fn is_there(sessions: &Sessions, session: &Session) -> bool {
+    sessions.load(&session.id().unwrap()).unwrap().is_some()
+}
+
+fn labels(devices: &[OwnedSession]) -> Vec<&str> {
+    devices.iter().map(|device| device.label.as_deref().unwrap_or("")).collect()
+}
+
+/// Three devices a minute apart, each with a name.
+fn three_devices(sessions: &Sessions, time: &ManualClock) -> [Session; 3] {
+    ["laptop", "phone", "tablet"].map(|label| {
+        time.advance(MINUTE);
+        let mut session = sessions.generate().unwrap();
+        session.set_owner("ada").unwrap();
+        session.set_label(label).unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Written);
+        session
+    })
+}
+
+fn limited(max: usize, at_limit: AtLimit) -> (Sessions, LembroStore, ManualClock) {
+    let (store, time) = manual_store();
+    let policy = Policy::new().max_per_owner(max).at_limit(at_limit);
+    (Sessions::with_policy(store.clone(), policy).unwrap(), store, time)
+}
+
+#[test]
+fn an_owner_sees_every_device_the_latest_login_first() {
+    let (sessions, store, time) = manual_sessions();
+    let mut visitor = stored_session(&sessions);
+    let began = sessions.clock().wall();
+    let [mut laptop, ..] = three_devices(&sessions, &time);
+    time.advance(10 * MINUTE);
+    assert_eq!(laptop.touch().unwrap(), Saved::Written);
+    visitor.regenerate().unwrap();
+    visitor.set_owner("ada").unwrap();
+    visitor.save().unwrap();
+    sign_in(&sessions, "bob");
+
+    let devices = sessions.sessions_of("ada").unwrap();
+    assert_eq!(labels(&devices), ["", "tablet", "phone", "laptop"]);
+    assert_eq!((sessions.count_of("ada").unwrap(), sessions.count_of("bob").unwrap()), (4, 1));
+    let minutes = |at: std::time::SystemTime| at.duration_since(began).unwrap().as_secs() / 60;
+    let since: Vec<_> = devices.iter().map(|device| minutes(device.since.unwrap())).collect();
+    let created: Vec<_> = devices.iter().map(|device| minutes(device.created_at.unwrap())).collect();
+    let seen: Vec<_> = devices.iter().map(|device| minutes(device.last_seen)).collect();
+    // The visitor's session is older than its login; the laptop was used again.
+    assert_eq!((since, created, seen), (vec![13, 3, 2, 1], vec![0, 3, 2, 1], vec![13, 3, 2, 13]));
+    assert_eq!(devices[0].handle, visitor.handle().unwrap());
+    validate(&store);
+}
+
+#[test]
+fn last_seen_is_never_later_than_the_last_visit() {
+    let (store, time) = manual_store();
+    // Their lifetime ends them before their timeout can: visits leave no trace in the time that is left.
+    let policy = Policy::new().timeout(30 * HOUR).lifetime(24 * HOUR);
+    let sessions = Sessions::with_policy(store, policy).unwrap();
+    let mut session = sign_in(&sessions, "ada");
+    let login = sessions.clock().wall();
+    time.advance(HOUR);
+    session.touch().unwrap();
+    time.advance(5 * HOUR);
+    assert_eq!(sessions.sessions_of("ada").unwrap()[0].last_seen, login);
+}
+
+#[test]
+fn one_device_is_ended_by_its_handle_and_the_others_stay() {
+    let (sessions, store, time) = manual_sessions();
+    let [laptop, mut phone, tablet] = three_devices(&sessions, &time);
+    let lost = sessions.sessions_of("ada").unwrap()[1].handle;
+    assert!(sessions.destroy_handle(lost).unwrap().is_done());
+    assert!(sessions.destroy_handle(lost).unwrap().is_gone());
+    assert_eq!(labels(&sessions.sessions_of("ada").unwrap()), ["tablet", "laptop"]);
+    assert!(is_there(&sessions, &laptop) && is_there(&sessions, &tablet) && !is_there(&sessions, &phone));
+    phone.insert("late", &1).unwrap();
+    assert_eq!(phone.save().unwrap(), Saved::Gone);
+    assert_eq!(phone.why_ended().unwrap(), Some(EndReason::Named));
+    validate(&store);
+}
+
+#[test]
+fn all_other_devices_are_ended_and_this_one_goes_on() {
+    let (sessions, store, time) = manual_sessions();
+    let [mut laptop, phone, tablet] = three_devices(&sessions, &time);
+    let here = laptop.id().unwrap();
+    assert_eq!(sessions.destroy_of("ada", Some(&here)).unwrap(), 2);
+    assert!(!is_there(&sessions, &phone) && !is_there(&sessions, &tablet));
+    laptop.insert("password_changed", &true).unwrap();
+    assert_eq!(laptop.save().unwrap(), Saved::Written);
+    assert_eq!((laptop.why_ended().unwrap(), sessions.count_of("ada").unwrap()), (None, 1));
+    validate(&store);
+}
+
+#[test]
+fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
+    let under_way: [(&str, fn(&mut Session) -> bool); 6] = [
+        ("save", |session| {
+            session.insert("late", &1).unwrap();
+            session.save().unwrap() == Saved::Gone
+        }),
+        ("touch", |session| session.touch().unwrap() == Saved::Gone),
+        ("modify", |session| {
+            session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1).unwrap().is_none()
+        }),
+        ("renew", |session| session.renew(MINUTE).unwrap().is_gone()),
+        ("reload", |session| session.reload().unwrap().is_gone()),
+        ("label", |session| {
+            session.set_label("late").unwrap();
+            session.save().unwrap() == Saved::Gone
+        }),
+    ];
+    for (what, act) in under_way {
+        let (sessions, store, _) = manual_sessions();
+        let session = sign_in(&sessions, "ada");
+        let mut slow = load_again(&sessions, &session);
+        assert_eq!(slow.owner().unwrap(), Some("ada"));
+        assert_eq!(sessions.destroy_of("ada", None).unwrap(), 1);
+        assert!(act(&mut slow), "{what}");
+        assert!(slow.is_gone().unwrap(), "{what}");
+        assert_eq!(slow.owner().unwrap(), None, "{what}");
+        assert_eq!(slow.why_ended().unwrap(), Some(EndReason::Everywhere), "{what}");
+        assert_eq!((store.len().unwrap(), store.bytes()), (0, 0), "{what}");
+        validate(&store);
+    }
+}
+
+#[test]
+fn regenerate_after_log_out_everywhere_begins_an_empty_session_of_nobody() {
+    let (sessions, store, _) = manual_sessions();
+    let session = sign_in(&sessions, "ada");
+    let mut slow = load_again(&sessions, &session);
+    sessions.destroy_of("ada", None).unwrap();
+    slow.regenerate().unwrap();
+    assert!(slow.is_new().unwrap() && slow.owner().unwrap().is_none());
+    assert_eq!(store.len().unwrap(), 0);
+}
+
+#[test]
+fn a_login_whose_password_was_checked_before_log_out_everywhere_is_not_let_in() {
+    let (sessions, store, _) = manual_sessions();
+    let begun = sessions.epoch_of("ada").unwrap();
+    sessions.destroy_of("ada", None).unwrap();
+
+    // A session that begins with this login leaves nothing behind ...
+    let mut fresh = sessions.generate().unwrap();
+    fresh.insert("cart", &1).unwrap();
+    fresh.set_owner_since("ada", begun).unwrap();
+    assert_eq!(fresh.save().unwrap(), Saved::Gone);
+    assert!(fresh.is_gone().unwrap());
+    assert_eq!((store.len().unwrap(), store.bytes()), (0, 0));
+
+    // ... one that was there stays what it was ...
+    let mut visitor = stored_session(&sessions);
+    visitor.set_owner_since("ada", begun).unwrap();
+    assert_eq!(visitor.save().unwrap(), Saved::Gone);
+    assert_eq!(load_again(&sessions, &visitor).owner().unwrap(), None);
+
+    // ... and so it is with `modify`, which saves the login first.
+    let mut visitor = stored_session(&sessions);
+    visitor.set_owner_since("ada", begun).unwrap();
+    assert_eq!(visitor.modify("visits", |visits: &mut Option<u32>| *visits = Some(1)).unwrap(), None);
+    assert!(load_again(&sessions, &visitor).get::<u32>("visits").unwrap().is_none());
+    assert_eq!(sessions.count_of("ada").unwrap(), 0);
+
+    // Whoever begins now is let in.
+    sign_in(&sessions, "ada");
+    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+    validate(&store);
+}
+
+#[test]
+fn set_owner_asks_for_the_epoch_and_its_save_heeds_it() {
+    let (sessions, store, _) = manual_sessions();
+    let mut login = stored_session(&sessions);
+    login.set_owner("ada").unwrap();
+    sessions.destroy_of("ada", None).unwrap();
+    assert_eq!(login.save().unwrap(), Saved::Gone);
+    // Somebody else who logs out everywhere is nobody's concern.
+    let mut login = stored_session(&sessions);
+    login.set_owner("ada").unwrap();
+    sessions.destroy_of("bob", None).unwrap();
+    assert_eq!(login.save().unwrap(), Saved::Written);
+    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+    validate(&store);
+}
+
+#[test]
+fn modify_with_an_unsaved_login_saves_both() {
+    let (sessions, _, _) = manual_sessions();
+    let mut session = sessions.generate().unwrap();
+    session.set_owner("ada").unwrap();
+    assert_eq!(session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1).unwrap(), Some(()));
+    let again = load_again(&sessions, &session);
+    assert_eq!((again.owner().unwrap(), again.get::<u32>("visits").unwrap()), (Some("ada"), Some(1)));
+}
+
+#[test]
+fn a_logout_that_keeps_the_session_frees_its_place() {
+    let (sessions, store, _) = manual_sessions();
+    let mut session = sign_in(&sessions, "ada");
+    session.insert("theme", "dark").unwrap();
+    session.set_owner(None).unwrap();
+    assert_eq!(session.owner().unwrap(), None);
+    assert_eq!(sessions.count_of("ada").unwrap(), 1, "not yet saved");
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    assert_eq!(sessions.count_of("ada").unwrap(), 0);
+    assert_eq!(sessions.destroy_of("ada", None).unwrap(), 0);
+    assert_eq!(load_again(&sessions, &session).get::<&str>("theme").unwrap(), Some("dark"));
+    assert_eq!(store.stats().owned_sessions, 0);
+    validate(&store);
+}
+
+#[test]
+fn the_owner_survives_new_ids_and_a_logout_does_not() {
+    let (sessions, store, _) = manual_sessions();
+    let mut session = sign_in(&sessions, "ada");
+    session.regenerate().unwrap();
+    assert!(session.renew(MINUTE).unwrap().is_done());
+    assert_eq!(load_again(&sessions, &session).owner().unwrap(), Some("ada"));
+    assert_eq!(sessions.sessions_of("ada").unwrap()[0].handle, session.handle().unwrap());
+    session.clear().unwrap();
+    session.save().unwrap();
+    assert_eq!(sessions.count_of("ada").unwrap(), 1, "clearing the data is no logout");
+    session.destroy().unwrap();
+    assert_eq!(sessions.count_of("ada").unwrap(), 0);
+    validate(&store);
+}
+
+#[test]
+fn the_oldest_login_is_ended_when_there_is_one_too_many() {
+    let (sessions, store, time) = limited(2, AtLimit::EndOldest);
+    let [mut laptop, phone, tablet] = three_devices(&sessions, &time);
+    assert_eq!(labels(&sessions.sessions_of("ada").unwrap()), ["tablet", "phone"]);
+    assert!(is_there(&sessions, &phone) && is_there(&sessions, &tablet));
+    laptop.insert("late", &1).unwrap();
+    assert_eq!(laptop.save().unwrap(), Saved::Gone);
+    assert_eq!(laptop.why_ended().unwrap(), Some(EndReason::Limit));
+    // Others have a limit of their own, and visitors none.
+    (0..2).for_each(|_| drop(sign_in(&sessions, "bob")));
+    (0..5).for_each(|_| drop(stored_session(&sessions)));
+    assert_eq!((sessions.count_of("ada").unwrap(), sessions.count_of("bob").unwrap()), (2, 2));
+    validate(&store);
+}
+
+#[test]
+fn a_login_is_never_the_oldest_whatever_the_clock_says() {
+    // In one instant, where handles are in no order.
+    let (sessions, store, _) = limited(2, AtLimit::EndOldest);
+    for _ in 0..50 {
+        let session = sign_in(&sessions, "ada");
+        assert!(is_there(&sessions, &session));
+        assert!(sessions.count_of("ada").unwrap() <= 2);
+    }
+    assert_eq!(store.len().unwrap(), 2);
+}
+
+#[test]
+fn the_newest_login_is_refused_and_leaves_everything_as_it_was() {
+    let (sessions, store, time) = limited(2, AtLimit::RefuseNewest);
+    let (first, second) = (sign_in(&sessions, "ada"), sign_in(&sessions, "ada"));
+    let mut third = sessions.generate().unwrap();
+    third.insert("cart", &1).unwrap();
+    third.set_owner("ada").unwrap();
+    let error = third.save().unwrap_err();
+    assert!(error.is_limit());
+    assert_eq!(error.to_string(), "the owner is logged in 2 times already, which is as often as the policy allows");
+    assert_eq!(store.len().unwrap(), 2);
+    let mut visitor = stored_session(&sessions);
+    visitor.set_owner("ada").unwrap();
+    assert!(visitor.save().unwrap_err().is_limit());
+    assert!(visitor.modify("n", |n: &mut Option<u32>| *n = Some(1)).unwrap_err().is_limit());
+    assert_eq!(load_again(&sessions, &visitor).owner().unwrap(), None);
+    assert!(is_there(&sessions, &first) && is_there(&sessions, &second));
+    // Not refused: a session that is logged in already, again.
+    let mut again = load_again(&sessions, &first);
+    again.set_owner("ada").unwrap();
+    assert_eq!(again.save().unwrap(), Saved::Written);
+    // A place that became free, by a logout or by time, is free.
+    load_again(&sessions, &second).destroy().unwrap();
+    assert_eq!(visitor.save().unwrap(), Saved::Written, "it can be tried again");
+    assert!(third.save().unwrap_err().is_limit());
+    time.advance(2 * HOUR);
+    assert_eq!(third.save().unwrap(), Saved::Written);
+    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+    validate(&store);
+}
+
+#[test]
+fn two_requests_that_log_in_the_same_session_are_one_login() {
+    let (sessions, _, _) = limited(1, AtLimit::RefuseNewest);
+    let visitor = stored_session(&sessions);
+    let (mut one, mut two) = (load_again(&sessions, &visitor), load_again(&sessions, &visitor));
+    one.set_owner("ada").unwrap();
+    two.set_owner("ada").unwrap();
+    assert_eq!((one.save().unwrap(), two.save().unwrap()), (Saved::Written, Saved::Written));
+    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+}
+
+#[test]
+fn expired_sessions_take_no_place() {
+    let (sessions, store, time) = limited(2, AtLimit::EndOldest);
+    let mut short = sessions.generate().unwrap();
+    short.set_timeout(SECOND).unwrap();
+    short.set_owner("ada").unwrap();
+    short.save().unwrap();
+    let kept = sign_in(&sessions, "ada");
+    time.advance(SECOND);
+    sign_in(&sessions, "ada");
+    assert!(is_there(&sessions, &kept));
+    assert_eq!(short.why_ended().unwrap(), None, "its time was over");
+    assert_eq!((sessions.count_of("ada").unwrap(), store.stats().sessions), (2, 3), "not purged yet");
+    validate(&store);
+}
+
+#[test]
+fn why_a_session_ended_is_told_to_its_user_and_to_no_stranger() {
+    let (sessions, store, _) = manual_sessions();
+    let (session, visitor) = (sign_in(&sessions, "ada"), stored_session(&sessions));
+    let why = |id: &SessionId| store.why_ended(id).unwrap();
+    let id = session.id().unwrap();
+    assert_eq!((why(&id), session.why_ended().unwrap()), (None, None), "it is live");
+    sessions.destroy_of("ada", None).unwrap();
+    assert_eq!(why(&id), Some(EndReason::Everywhere));
+    assert_eq!(why(&id.renewed(&SessionId::random().unwrap())), None, "a stranger who knows the handle");
+    assert_eq!(why(&visitor.id().unwrap()), None);
+    // Logging out by oneself is no news.
+    let mut mine = sign_in(&sessions, "ada");
+    let id = mine.id().unwrap();
+    mine.destroy().unwrap();
+    assert_eq!((why(&id), mine.why_ended().unwrap()), (None, None));
+}
+
+#[test]
+fn an_old_epoch_is_refused_however_many_logged_out_everywhere_since() {
+    let (sessions, store, _) = manual_sessions();
+    let begun = sessions.epoch_of("ada").unwrap();
+    sessions.destroy_of("ada", None).unwrap();
+    for n in 0..2_000 {
+        sessions.destroy_of(&format!("user-{n}"), None).unwrap();
+        if n % 100 == 0 {
+            let mut late = sessions.generate().unwrap();
+            late.set_owner_since("ada", begun).unwrap();
+            assert_eq!(late.save().unwrap(), Saved::Gone, "after {n}");
+            drop(sign_in(&sessions, "ada"));
+        }
+    }
+    assert_eq!((sessions.count_of("ada").unwrap(), sessions.count_of("user-0").unwrap()), (20, 0));
+    validate(&store);
+}
+
+#[test]
+fn of_many_endings_the_last_thousand_are_remembered() {
+    let (sessions, store, _) = manual_sessions();
+    let ids: Vec<_> = (0..1_500)
+        .map(|_| {
+            let session = sign_in(&sessions, "ada");
+            assert!(sessions.destroy_handle(session.handle().unwrap()).unwrap().is_done());
+            session.id().unwrap()
+        })
+        .collect();
+    let remembered = ids.iter().filter(|id| store.why_ended(id).unwrap() == Some(EndReason::Named)).count();
+    assert_eq!(remembered, 1_024);
+    assert!(store.why_ended(&ids[1_499]).unwrap().is_some() && store.why_ended(&ids[0]).unwrap().is_none());
+}
+
+#[test]
+fn a_store_without_powers_over_owners_says_so_and_still_notes_whose_a_session_is() {
+    let (store, _) = manual_store();
+    let sessions = Sessions::new(Probe::new(store.clone()));
+    let mut session = sign_in(&sessions, "ada");
+    assert_eq!(load_again(&sessions, &session).owner().unwrap(), Some("ada"));
+    let sentence = "this store does not support the sessions of one owner";
+    let handle = session.handle().unwrap();
+    for error in [
+        sessions.sessions_of("ada").unwrap_err(),
+        sessions.count_of("ada").unwrap_err(),
+        sessions.destroy_of("ada", None).unwrap_err(),
+        sessions.destroy_handle(handle).unwrap_err(),
+        sessions.epoch_of("ada").unwrap_err(),
+    ] {
+        assert!(error.is_unsupported());
+        assert_eq!(error.to_string(), sentence);
+    }
+    session.destroy().unwrap();
+    assert_eq!(session.why_ended().unwrap(), None);
+
+    for at_limit in [AtLimit::EndOldest, AtLimit::RefuseNewest] {
+        let policy = Policy::new().max_per_owner(2).at_limit(at_limit);
+        let sessions = Sessions::with_policy(Probe::new(store.clone()), policy).unwrap();
+        let mut session = sessions.generate().unwrap();
+        session.set_owner("ada").unwrap();
+        let error = session.save().unwrap_err();
+        assert_eq!(error.to_string(), "this store does not support limiting the sessions of one owner");
+        assert_eq!(store.len().unwrap(), 0, "nothing is stored before it is said");
+    }
+}
+
+#[test]
+fn owners_keep_their_sessions_when_a_mass_purge_gives_everybody_another_place() {
+    let time = Clock::manual();
+    let options = LembroOptions::new().interval(0).shards(1).max_size("4M").clock(&time);
+    let store = LembroStore::with_options(options).unwrap();
+    let sessions = Sessions::new(store.clone());
+    let mut owned = Vec::new();
+    for n in 0..2_000 {
+        let mut session = sessions.generate().unwrap();
+        session.insert("n", &n).unwrap();
+        if n % 100 == 0 {
+            session.set_owner("ada").unwrap();
+            session.set_timeout(3 * HOUR).unwrap();
+        }
+        session.save().unwrap();
+        if n % 100 == 0 {
+            owned.push(session.handle().unwrap());
+        }
+    }
+    time.advance(2 * HOUR);
+    assert_eq!(store.purge(), 1_980);
+    validate(&store);
+    let mut listed: Vec<_> = sessions.sessions_of("ada").unwrap().iter().map(|device| device.handle).collect();
+    listed.sort();
+    owned.sort();
+    assert_eq!(listed, owned);
+    // And the places they left lead nobody to them.
+    (0..100).for_each(|_| drop(sign_in(&sessions, "bob")));
+    assert_eq!((sessions.count_of("ada").unwrap(), sessions.count_of("bob").unwrap()), (20, 100));
+    assert_eq!(sessions.destroy_of("ada", None).unwrap(), 20);
+    assert_eq!(store.len().unwrap(), 100);
+    validate(&store);
+}
+
+#[test]
+fn an_owner_is_a_name_of_1_to_255_bytes() {
+    let (sessions, _, _) = manual_sessions();
+    let mut session = sessions.generate().unwrap();
+    for name in ["", &"o".repeat(256)] {
+        assert!(session.set_owner(name).unwrap_err().is_limit());
+    }
+    let longest = "\u{1F375}".repeat(63);
+    session.set_owner(&*longest).unwrap();
+    session.save().unwrap();
+    assert_eq!(sessions.count_of(&longest).unwrap(), 1);
+}
+
+#[test]
+fn a_limit_of_zero_is_refused() {
+    let error = Sessions::with_policy(manual_store().0, Policy::new().max_per_owner(0)).unwrap_err();
+    assert_eq!(error.to_string(), "max_per_owner: 0 would let nobody log in; None means any number");
+    let policy: Policy = serde_json::from_str(r#"{"max_per_owner": 3, "at_limit": "refuse_newest"}"#).unwrap();
+    assert_eq!(policy, Policy::new().max_per_owner(3).at_limit(AtLimit::RefuseNewest));
+    assert!(serde_json::from_str::<Policy>(r#"{"max_per_owner": 0}"#).is_err());
+    assert!(serde_json::from_str::<Policy>(r#"{"at_limit": "both"}"#).is_err());
+}
+
+#[test]
+fn an_epoch_is_a_number_and_changes_without_one_depend_on_none() {
+    let (sessions, store, _) = manual_sessions();
+    let visitor = stored_session(&sessions);
+    let id = visitor.id().unwrap();
+    let begun = store.epoch("ada").unwrap();
+    assert_eq!(Epoch::from_u64(begun.to_u64()), begun);
+    sessions.destroy_of("ada", None).unwrap();
+    assert!(store.epoch("ada").unwrap() > begun);
+    let expected = Expected::Incarnation(store.get(&id).unwrap().unwrap().record.version());
+    let mut changes = Changes::new();
+    changes.set_owner(Some("ada")).unwrap();
+    changes.expect_epoch(begun);
+    assert!(store.save(&id, &changes, HOUR, expected).unwrap().is_gone());
+    changes.set_owner(Some("ada")).unwrap();
+    assert!(store.save(&id, &changes, HOUR, expected).unwrap().is_done());
+}
+
+mod histories {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DEVICES: usize = 5;
+    const OWNERS: [&str; 2] = ["ada", "bob"];
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Login {
+            device: usize,
+            owner: usize,
+        },
+        /// With an epoch from before the owner's last "log out everywhere", if there was one.
+        LateLogin {
+            device: usize,
+            owner: usize,
+        },
+        Logout {
+            device: usize,
+        },
+        Save {
+            device: usize,
+        },
+        Renew {
+            device: usize,
+        },
+        Destroy {
+            device: usize,
+        },
+        DestroyOf {
+            owner: usize,
+            except: Option<usize>,
+        },
+        DestroyHandle {
+            device: usize,
+        },
+        Expire,
+        Purge,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (device, owner) = (0..DEVICES, 0..OWNERS.len());
+        prop_oneof![
+            6 => (device.clone(), owner.clone()).prop_map(|(device, owner)| Step::Login { device, owner }),
+            2 => (device.clone(), owner.clone()).prop_map(|(device, owner)| Step::LateLogin { device, owner }),
+            2 => device.clone().prop_map(|device| Step::Logout { device }),
+            3 => device.clone().prop_map(|device| Step::Save { device }),
+            2 => device.clone().prop_map(|device| Step::Renew { device }),
+            1 => device.clone().prop_map(|device| Step::Destroy { device }),
+            2 => (owner, prop::option::of(device.clone()))
+                .prop_map(|(owner, except)| Step::DestroyOf { owner, except }),
+            1 => device.prop_map(|device| Step::DestroyHandle { device }),
+            1 => Just(Step::Expire),
+            1 => Just(Step::Purge),
+        ]
+    }
+
+    struct World {
+        sessions: Sessions,
+        store: LembroStore,
+        time: ManualClock,
+        devices: Vec<Session>,
+        /// Whose each device is; `None` if it has no live session, `Some(None)` if nobody is logged in.
+        model: BTreeMap<usize, Option<usize>>,
+        before: [Option<Epoch>; 2],
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (sessions, store, time) = manual_sessions();
+            let devices = (0..DEVICES).map(|_| sessions.generate().unwrap()).collect();
+            Self { sessions, store, time, devices, model: BTreeMap::new(), before: [None; 2] }
+        }
+
+        /// The device with a live session, loaded anew as the next request does.
+        fn device(&mut self, device: usize) -> &mut Session {
+            self.devices[device] = match self.sessions.load(&self.devices[device].id().unwrap()).unwrap() {
+                Some(session) => session,
+                None => self.sessions.generate().unwrap(),
+            };
+            &mut self.devices[device]
+        }
+
+        fn take(&mut self, step: &Step) {
+            match *step {
+                Step::Login { device, owner } => {
+                    let session = self.device(device);
+                    session.regenerate().unwrap();
+                    session.set_owner(OWNERS[owner]).unwrap();
+                    assert_eq!(session.save().unwrap(), Saved::Written);
+                    self.model.insert(device, Some(owner));
+                }
+                Step::LateLogin { device, owner } => {
+                    let Some(begun) = self.before[owner] else { return };
+                    let session = self.device(device);
+                    session.set_owner_since(OWNERS[owner], begun).unwrap();
+                    assert_eq!(session.save().unwrap(), Saved::Gone);
+                    // What was stored before is there as it was, for the next request.
+                    self.device(device);
+                }
+                Step::Logout { device } => {
+                    if self.model.contains_key(&device) {
+                        let session = self.device(device);
+                        session.set_owner(None).unwrap();
+                        assert_eq!(session.save().unwrap(), Saved::Written);
+                        self.model.insert(device, None);
+                    }
+                }
+                Step::Save { device } => {
+                    // By the request that saw it last: it may be gone since, and then nothing is stored.
+                    let live = self.model.contains_key(&device);
+                    let session = &mut self.devices[device];
+                    session.insert("page", &1).unwrap();
+                    let was_new = session.is_new().unwrap();
+                    let saved = session.save().unwrap();
+                    assert_eq!(saved == Saved::Gone, !live && !was_new);
+                    if was_new {
+                        self.model.insert(device, None);
+                    }
+                }
+                Step::Renew { device } => {
+                    let live = self.model.contains_key(&device);
+                    if live {
+                        assert!(self.device(device).renew(MINUTE).unwrap().is_done());
+                    }
+                }
+                Step::Destroy { device } => {
+                    self.device(device).destroy().unwrap();
+                    self.model.remove(&device);
+                }
+                Step::DestroyOf { owner, except } => {
+                    self.before[owner] = Some(self.sessions.epoch_of(OWNERS[owner]).unwrap());
+                    let id = except.map(|device| self.devices[device].id().unwrap());
+                    let ended = self.sessions.destroy_of(OWNERS[owner], id.as_ref()).unwrap();
+                    let before = self.model.len();
+                    self.model.retain(|device, whose| *whose != Some(owner) || Some(*device) == except);
+                    assert_eq!(ended, before - self.model.len());
+                }
+                Step::DestroyHandle { device } => {
+                    let handle = self.devices[device].handle().unwrap();
+                    let done = self.sessions.destroy_handle(handle).unwrap().is_done();
+                    assert_eq!(done, self.model.remove(&device).is_some());
+                }
+                Step::Expire => {
+                    self.time.advance(2 * HOUR);
+                    self.model.clear();
+                }
+                Step::Purge => drop(self.store.purge()),
+            }
+            self.compare();
+        }
+
+        fn compare(&self) {
+            validate(&self.store);
+            for (owner, name) in OWNERS.iter().enumerate() {
+                let theirs = self.model.iter().filter(|(_, whose)| **whose == Some(owner));
+                let mut expected: Vec<_> = theirs.map(|(device, _)| self.devices[*device].handle().unwrap()).collect();
+                let listed = self.sessions.sessions_of(name).unwrap();
+                let mut listed: Vec<_> = listed.iter().map(|device| device.handle).collect();
+                expected.sort();
+                listed.sort();
+                assert_eq!(listed, expected, "{name}");
+                assert_eq!(self.sessions.count_of(name).unwrap(), expected.len());
+            }
+            assert_eq!(self.store.len().unwrap(), self.model.len());
+            for (device, session) in self.devices.iter().enumerate() {
+                let found = self.sessions.load(&session.id().unwrap()).unwrap();
+                assert_eq!(found.is_some(), self.model.contains_key(&device));
+                let owner = found.as_ref().and_then(|session| session.owner().unwrap());
+                assert_eq!(owner, self.model.get(&device).copied().flatten().map(|owner| OWNERS[owner]));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_an_owner_has_just_the_sessions_that_are_theirs(steps in prop::collection::vec(step(), 1..60)) {
+            let mut world = World::new();
+            steps.iter().for_each(|step| world.take(step));
+        }
+    }
+}
