@@ -18,7 +18,7 @@ use self::owned::Owned;
 use super::expiry::Expiry;
 use super::queue::Queue;
 use super::weight::{RETIRED, weight};
-use crate::id::{Handle, Secret, SessionId};
+use crate::id::{Handle, Proof, SessionId};
 use crate::record::{Class, Record};
 use crate::sync::Ordering;
 
@@ -47,7 +47,7 @@ pub(super) enum Found<'a> {
 }
 
 struct Retired {
-    secret: Secret,
+    proof: Proof,
     until: u64,
 }
 
@@ -116,11 +116,11 @@ impl Shard {
         let Some(record) = self.by_handle(hash, id.handle()).filter(|record| !is_expired(record, now)) else {
             return Found::Nothing;
         };
-        if record.state().id() == *id {
+        if record.state().proof.accepts(id) {
             return Found::Live { record, current: true };
         }
         match self.retired.get(&id.handle()) {
-            Some(old) if old.until > now && old.secret == id.secret() => Found::Live { record, current: false },
+            Some(old) if old.until > now && old.proof.accepts(id) => Found::Live { record, current: false },
             _ => Found::DeadId,
         }
     }
@@ -198,7 +198,7 @@ impl Shard {
     pub(super) fn retire(&mut self, id: &SessionId, until: Option<u64>, freed: &mut Freed, now: u64) {
         match until {
             None => drop(self.retired.remove(&id.handle())),
-            Some(until) => drop(self.retired.insert(id.handle(), Retired { secret: id.secret(), until })),
+            Some(until) => drop(self.retired.insert(id.handle(), Retired { proof: Proof::of(id), until })),
         }
         let kept = self.by_handle(hash_of(&self.hasher, id.handle()), id.handle());
         if let Some(slot) = kept.map(|record| record.state().slot.load(Ordering::Relaxed)) {
@@ -314,10 +314,10 @@ impl Shard {
         records.filter(move |record| !is_expired(record, now) && record.owner() == Some(owner))
     }
 
-    /// The id of the live session with this handle.
-    pub(super) fn live_id(&self, hash: u64, handle: Handle, now: u64) -> Option<SessionId> {
+    /// What proves the id of the live session with this handle.
+    pub(super) fn live_proof(&self, hash: u64, handle: Handle, now: u64) -> Option<Proof> {
         let record = self.by_handle(hash, handle).filter(|record| !is_expired(record, now))?;
-        Some(record.state().id())
+        Some(record.state().proof)
     }
 
     fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {

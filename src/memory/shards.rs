@@ -20,7 +20,7 @@ use super::weight::weight;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
-use crate::id::{Handle, SessionId};
+use crate::id::{Handle, Proof, SessionId};
 use crate::record::Record;
 use crate::store::{Listed, Outcome, Stored};
 use crate::sync::{Mutex, Ordering, RwLock};
@@ -86,6 +86,9 @@ impl Shards {
                 let ttl = left(record, now);
                 let record = record.clone();
                 drop(shard);
+                if current && record.state().id().is_none() {
+                    self.learn(id, &record);
+                }
                 count(&cell.counters.hits);
                 return Some(Stored::new(record, ttl).in_grace(!current));
             }
@@ -103,7 +106,7 @@ impl Shards {
     }
 
     pub(super) fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        let record = self.stamped(id, record.admit(self.clock.wall())?)?;
+        let record = self.stamped(id.handle(), Proof::of(id), record.admit(self.clock.wall())?)?;
         let (cell, hash) = self.cell(id.handle());
         let now = self.now();
         record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
@@ -131,7 +134,7 @@ impl Shards {
     }
 
     pub(super) fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        let record = self.stamped(id, record.admit_anew(self.clock.wall())?)?;
+        let record = self.stamped(id.handle(), Proof::of(id), record.admit_anew(self.clock.wall())?)?;
         let (cell, hash) = self.cell(id.handle());
         let now = self.now();
         record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
@@ -214,8 +217,9 @@ impl Shards {
             let now = self.now();
             let records: Vec<Record> = cell.shard.read().iter().cloned().collect();
             records.into_iter().filter_map(move |record| {
-                let (id, ttl) = (record.state().id(), left(&record, now));
-                (!ttl.is_zero()).then(|| Listed::with_id(id, Stored::new(record, ttl)))
+                let (handle, id, ttl) = (record.state().handle, record.state().id(), left(&record, now));
+                let stored = Stored::new(record, ttl);
+                (!ttl.is_zero()).then(|| Listed { id, ..Listed::new(handle, stored) })
             })
         })
     }
@@ -276,16 +280,15 @@ impl Shards {
     }
 
     /// The record with the id written into its block, unless it is too large to be kept.
-    fn stamped(&self, id: &SessionId, record: Record) -> Result<Record> {
+    fn stamped(&self, handle: Handle, proof: Proof, record: Record) -> Result<Record> {
         let bytes = weight(&record);
         if bytes > self.max_session_size {
-            let handle = id.handle();
             count(&self.cell(handle).0.counters.refused);
             self.events.publish(|| Event::Refused { handle, bytes });
             let max = self.max_session_size;
             return Err(Error::limit(format!("session {handle}: {bytes} bytes, max_session_size is {max}")));
         }
-        Ok(record.stamped(|state| state.set_id(id)))
+        Ok(record.stamped(|state| (state.handle, state.proof) = (handle, proof)))
     }
 
     /// There is no room for a new session, and the options say that nobody is to make any.
