@@ -31,6 +31,13 @@ impl Epochs {
         Epoch::from_u64(self.past.read().count)
     }
 
+    /// Goes on from the epoch of a snapshot, so that a login that began before the restart and outlived it, and was ended
+    /// before it, is not let in.
+    pub(super) fn resume(&self, epoch: u64) {
+        let mut past = self.past.write();
+        (past.count, past.others) = (epoch, epoch);
+    }
+
     /// All of the owner's sessions are about to be ended. Comes before that, so that a login is either refused or found.
     pub(super) fn end(&self, owner: &str) {
         let mut past = self.past.write();

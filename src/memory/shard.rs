@@ -2,8 +2,10 @@
 //!
 //! What leaves a shard is handed out alive, in a [`Freed`], so that it is dropped and reported after the lock is released.
 
+mod copy;
 mod evict;
 mod owned;
+mod tidy;
 #[cfg(any(test, feature = "testing"))]
 mod validate;
 
@@ -14,6 +16,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+pub(super) use self::copy::{Copied, Kept, ShardCopy, evicted};
 use self::owned::Owned;
 use super::expiry::Expiry;
 use super::queue::Queue;
@@ -138,6 +141,14 @@ impl Shard {
         let class = if record.is_owned() { Class::Owned } else { Class::Probation };
         state.set_class(class);
         state.visited.store(false, Ordering::Relaxed);
+        self.insert(hash, record, now, freed);
+        true
+    }
+
+    /// Adds a session whose handle is free, to the queue that its block names.
+    fn insert(&mut self, hash: u64, record: Record, now: u64, freed: &mut Freed) {
+        let state = record.state();
+        let (class, handle) = (state.class(), state.handle);
         let slot = self.queue.push(class, handle, weight(&record));
         state.slot.store(slot, Ordering::Relaxed);
         self.expiry.file(slot, state.deadline.load(Ordering::Relaxed));
@@ -145,7 +156,6 @@ impl Shard {
         let hasher = &self.hasher;
         self.table.insert_unique(hash, record, |record| hash_of(hasher, record.state().handle));
         self.evict(slot, now, freed);
-        true
     }
 
     /// Whether there is no room for a new session, and nobody is to make any.
@@ -266,46 +276,6 @@ impl Shard {
         if self.by_handle(hash, handle).is_some_and(|record| is_expired(record, now)) {
             self.remove(hash, handle, Reason::Expired, freed);
         }
-    }
-
-    /// After a purge: forgets ids whose grace is over, and gives back memory if most of it is empty.
-    pub(super) fn tidy(&mut self, now: u64) {
-        self.retired.retain(|_, old| old.until > now);
-        if self.wants_compaction() {
-            self.compact();
-        }
-        self.expiry.settle();
-    }
-
-    /// Whether [`tidy`](Self::tidy) has anything to do.
-    pub(super) fn wants_tidying(&self, now: u64) -> bool {
-        self.wants_compaction() || !self.retired.is_empty() || self.expiry.any_due(now)
-    }
-
-    fn wants_compaction(&self) -> bool {
-        // Eight times too large, and more than a page of pointers.
-        self.queue.slots() > 512 && self.table.len() < self.queue.slots() / 8
-    }
-
-    /// Gives the sessions new slots without gaps, in their order.
-    fn compact(&mut self) {
-        let mut queue = Queue::new();
-        let mut expiry = Expiry::new();
-        let mut owned = Owned::default();
-        for class in Class::ALL {
-            for old in self.queue.iter(class) {
-                let Some(record) = self.in_slot(old) else { continue };
-                let state = record.state();
-                let slot = queue.push(class, state.handle, weight(record));
-                state.slot.store(slot, Ordering::Relaxed);
-                expiry.file(slot, state.deadline.load(Ordering::Relaxed));
-                change_owner(&mut owned, &self.hasher, slot, None, record.owner());
-            }
-        }
-        (self.queue, self.expiry, self.owned) = (queue, expiry, owned);
-        let hasher = &self.hasher;
-        self.table.shrink_to(self.table.len() * 2, |record| hash_of(hasher, record.state().handle));
-        self.retired.shrink_to_fit();
     }
 
     /// The live sessions of an owner.

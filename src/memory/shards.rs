@@ -6,6 +6,8 @@
 mod owners;
 mod purge;
 mod rewrite;
+mod transfer;
+mod whole;
 
 use std::time::Duration;
 
@@ -15,14 +17,15 @@ use foldhash::fast::RandomState;
 use super::endings::{Endings, Epochs};
 use super::options::Config;
 use super::shard::{Found, Freed, Reason, Room, Shard, hash_of};
-use super::stats::{Counters, Purge, Stats, count};
+use super::snapshot;
+use super::stats::{Counters, Purge, count};
 use super::weight::weight;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::{Handle, Proof, SessionId};
 use crate::record::Record;
-use crate::store::{Listed, Outcome, Stored};
+use crate::store::{Outcome, Stored};
 use crate::sync::{Mutex, Ordering, RwLock};
 
 pub(super) struct Shards {
@@ -37,6 +40,7 @@ pub(super) struct Shards {
     pub(super) errors: Hub<Error>,
     pub(super) epochs: Epochs,
     pub(super) endings: Endings,
+    pub(super) snapshots: snapshot::Log,
     last_purge: Mutex<Option<Purge>>,
 }
 
@@ -68,6 +72,7 @@ impl Shards {
             errors: Hub::new(),
             epochs: Epochs::default(),
             endings: Endings::default(),
+            snapshots: snapshot::Log::default(),
             last_purge: Mutex::new(None),
         }
     }
@@ -209,60 +214,6 @@ impl Shards {
         }
         self.release(cell, freed);
         if there { Outcome::Done } else { Outcome::Gone }
-    }
-
-    /// The live sessions, one shard's at a time: each is copied (pointers only) under its read lock.
-    pub(super) fn all(&self) -> impl Iterator<Item = Listed> + '_ {
-        self.cells.iter().flat_map(|cell| {
-            let now = self.now();
-            let records: Vec<Record> = cell.shard.read().iter().cloned().collect();
-            records.into_iter().filter_map(move |record| {
-                let (handle, id, ttl) = (record.state().handle, record.state().id(), left(&record, now));
-                let stored = Stored::new(record, ttl);
-                (!ttl.is_zero()).then(|| Listed { id, ..Listed::new(handle, stored) })
-            })
-        })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        let now = self.now();
-        self.cells.iter().map(|cell| cell.shard.read().count_live(now)).sum()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.cells.iter().map(|cell| cell.shard.read().bytes()).sum()
-    }
-
-    pub(super) fn clear(&self) {
-        let mut sessions = 0;
-        for cell in &self.cells {
-            let empty = Shard::new(self.room, self.hasher.clone());
-            let full = std::mem::replace(&mut *cell.shard.write(), empty);
-            sessions += full.len();
-            cell.counters.destroyed.fetch_add(full.len() as u64, Ordering::Relaxed);
-            drop(full);
-        }
-        self.events.publish(|| Event::Cleared { sessions });
-    }
-
-    pub(super) fn stats(&self) -> Stats {
-        let mut stats = Stats {
-            max_size: self.max_size,
-            events_missed: self.events.missed() + self.errors.missed(),
-            last_purge: *self.last_purge.lock(),
-            ..Stats::default()
-        };
-        for cell in &self.cells {
-            let shard = cell.shard.read();
-            stats.sessions += shard.len();
-            stats.bytes += shard.bytes();
-            let (owned_sessions, owned_bytes) = shard.owned();
-            stats.owned_sessions += owned_sessions;
-            stats.owned_bytes += owned_bytes;
-            drop(shard);
-            stats.add(&cell.counters);
-        }
-        stats
     }
 
     #[cfg(any(test, feature = "testing"))]

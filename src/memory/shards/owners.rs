@@ -2,8 +2,8 @@
 
 use super::{Cell, Shards, left};
 use crate::id::{Handle, SessionId};
-use crate::record::Record;
 use crate::memory::shard::{Freed, Reason};
+use crate::record::Record;
 use crate::store::{EndReason, Listed, Outcome, Stored};
 
 impl Shards {
@@ -34,13 +34,8 @@ impl Shards {
             let now = self.now();
             let is_other = |record: &&Record| except.is_none_or(|kept| !record.state().is_opened_by(kept));
             // Most shards have none of them, and then nobody waits.
-            let others: Vec<Handle> = cell
-                .shard
-                .read()
-                .owned_by(owner, now)
-                .filter(is_other)
-                .map(|record| record.state().handle)
-                .collect();
+            let others: Vec<Handle> =
+                cell.shard.read().owned_by(owner, now).filter(is_other).map(|record| record.state().handle).collect();
             if others.is_empty() {
                 continue;
             }
