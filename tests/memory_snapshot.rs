@@ -482,6 +482,7 @@ fn close_writes_what_the_options_ask_for_and_says_when_it_could_not() {
     let events = store.events();
     store.set(&id, user("ada"), HOUR).unwrap();
     store.clone().close().unwrap();
+    assert_eq!(folder.names(), ["sessions"]);
     assert!(matches!(events.try_recv(), Ok(Event::Snapshot { sessions: 1, bytes: 100.., .. })));
     drop(store);
 

@@ -93,7 +93,8 @@ pub(super) fn read_session(bytes: &mut &[u8], noon: Noon) -> Option<Read> {
         return None;
     }
     let grace = if flags & GRACE == 0 { None } else { Some((Proof::Digest(take(bytes)?), number(bytes)?)) };
-    let (body, rest) = bytes.split_at_checked(usize::try_from(number(bytes)?).ok()?)?;
+    let length = usize::try_from(number(bytes)?).ok()?;
+    let (body, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
     let record = Record::from_bytes(body).ok()?;
     let Some(deadline) = noon.on_clock(deadline) else { return Some(Read::Expired) };
