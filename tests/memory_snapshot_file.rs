@@ -278,6 +278,8 @@ fn right_checksums_do_not_make_wrong_contents_right() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_contents_make_the_reader_panic(
         noise in prop::collection::vec(any::<u8>(), 0..200), at in 0..90_usize, byte: u8, grace: bool,
