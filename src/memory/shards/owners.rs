@@ -57,14 +57,14 @@ impl Shards {
         let mut freed = Freed::new();
         let now = self.now();
         let mut shard = cell.shard.write();
-        let id = shard.live_id(hash, handle, now);
-        if id.is_some() {
+        let proof = shard.live_proof(hash, handle, now);
+        if proof.is_some() {
             shard.remove(hash, handle, Reason::Destroyed, &mut freed);
         }
         drop(shard);
         self.release(cell, freed);
-        let Some(id) = id else { return Outcome::Gone };
-        self.endings.note([id], reason);
+        let Some(proof) = proof else { return Outcome::Gone };
+        self.endings.note([(handle, proof)], reason);
         Outcome::Done
     }
 
@@ -82,7 +82,7 @@ impl Shards {
         }
         drop(shard);
         let ended = freed.len();
-        self.endings.note(freed.iter().map(|(record, _)| record.state().id()), reason);
+        self.endings.note(freed.iter().map(|(record, _)| (record.state().handle, record.state().proof)), reason);
         self.release(cell, freed);
         ended
     }
