@@ -164,7 +164,7 @@ fn the_options_are_read_under_both_names() {
         fill(&store, &sized(None), 8);
         assert!(store.create(&SessionId::random().unwrap(), sized(None), HOUR).unwrap_err().is_full());
     }
-    serde_json::from_str::<LembroOptions>(r#"{"whenFull": "evict"}"#).unwrap();
+    let _ = serde_json::from_str::<LembroOptions>(r#"{"whenFull": "evict"}"#).unwrap();
 }
 
 /// A full store that refuses anonymous sessions, five owned and five not.
