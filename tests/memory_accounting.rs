@@ -90,7 +90,10 @@ fn bytes_of_owned_sessions_are_within_8_percent_of_the_heap_too() {
     }
 }
 
-/// The heap of one store in one shard, byte by byte: what is added here is paid by every visitor of every site.
+/// What 1,000 of these sessions took in one shard before owners could be told apart: heap, and as it is counted. A change
+/// of the allocations of a dependency may change the first; nothing about owners may.
+const BEFORE_OWNERS: (i64, usize) = (409_468, 399_000);
+
 #[test]
 fn a_session_without_an_owner_pays_nothing_for_the_index_of_owners() {
     let heap = |record: fn(&Value, usize) -> Record, sessions: usize| {
@@ -104,14 +107,13 @@ fn a_session_without_an_owner_pays_nothing_for_the_index_of_owners() {
         });
         (info.bytes_current, store.bytes())
     };
-    // Of 1,000 sessions: what the blocks, a table of 2,048 pointers, and slabs for queue and expiry take, and no more.
     let (anonymous, counted) = heap(|session, _| record(session), 1_000);
     println!("1,000 sessions without an owner: {anonymous} B of heap, counted as {counted}");
     let (owned, counted_owned) = heap(owned, 1_000);
     let name = 1 + "user-00000000".len();
     println!("1,000 sessions with one: {owned} B of heap, counted as {counted_owned}");
     assert_eq!(counted_owned - counted, 1_000 * (name + 14));
-    assert_eq!((anonymous, counted), (ANONYMOUS_HEAP, ANONYMOUS_COUNTED));
+    assert_eq!((anonymous, counted), BEFORE_OWNERS);
 }
 
 #[test]
@@ -132,5 +134,3 @@ fn a_store_gives_its_memory_back_after_a_mass_purge() {
     let left = peak.bytes_current + rest.bytes_current;
     assert!(left < peak.bytes_current / 100, "{left} of {} bytes are left", peak.bytes_current);
 }
-const ANONYMOUS_HEAP: i64 = 0;
-const ANONYMOUS_COUNTED: usize = 0;

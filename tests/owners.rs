@@ -26,6 +26,9 @@ fn labels(devices: &[OwnedSession]) -> Vec<&str> {
     devices.iter().map(|device| device.label.as_deref().unwrap_or("")).collect()
 }
 
+/// Something that a request does with a session that it has loaded; whether it is told that the session is gone.
+type Act = fn(&mut Session) -> bool;
+
 /// Three devices a minute apart, each with a name.
 fn three_devices(sessions: &Sessions, time: &ManualClock) -> [Session; 3] {
     ["laptop", "phone", "tablet"].map(|label| {
@@ -114,7 +117,7 @@ fn all_other_devices_are_ended_and_this_one_goes_on() {
 
 #[test]
 fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
-    let under_way: [(&str, fn(&mut Session) -> bool); 6] = [
+    let under_way: [(&str, Act); 6] = [
         ("save", |session| {
             session.insert("late", &1).unwrap();
             session.save().unwrap() == Saved::Gone
@@ -489,191 +492,4 @@ fn an_epoch_is_a_number_and_changes_without_one_depend_on_none() {
     assert!(store.save(&id, &changes, HOUR, expected).unwrap().is_gone());
     changes.set_owner(Some("ada")).unwrap();
     assert!(store.save(&id, &changes, HOUR, expected).unwrap().is_done());
-}
-
-mod histories {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const DEVICES: usize = 5;
-    const OWNERS: [&str; 2] = ["ada", "bob"];
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Login {
-            device: usize,
-            owner: usize,
-        },
-        /// With an epoch from before the owner's last "log out everywhere", if there was one.
-        LateLogin {
-            device: usize,
-            owner: usize,
-        },
-        Logout {
-            device: usize,
-        },
-        Save {
-            device: usize,
-        },
-        Renew {
-            device: usize,
-        },
-        Destroy {
-            device: usize,
-        },
-        DestroyOf {
-            owner: usize,
-            except: Option<usize>,
-        },
-        DestroyHandle {
-            device: usize,
-        },
-        Expire,
-        Purge,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let (device, owner) = (0..DEVICES, 0..OWNERS.len());
-        prop_oneof![
-            6 => (device.clone(), owner.clone()).prop_map(|(device, owner)| Step::Login { device, owner }),
-            2 => (device.clone(), owner.clone()).prop_map(|(device, owner)| Step::LateLogin { device, owner }),
-            2 => device.clone().prop_map(|device| Step::Logout { device }),
-            3 => device.clone().prop_map(|device| Step::Save { device }),
-            2 => device.clone().prop_map(|device| Step::Renew { device }),
-            1 => device.clone().prop_map(|device| Step::Destroy { device }),
-            2 => (owner, prop::option::of(device.clone()))
-                .prop_map(|(owner, except)| Step::DestroyOf { owner, except }),
-            1 => device.prop_map(|device| Step::DestroyHandle { device }),
-            1 => Just(Step::Expire),
-            1 => Just(Step::Purge),
-        ]
-    }
-
-    struct World {
-        sessions: Sessions,
-        store: LembroStore,
-        time: ManualClock,
-        devices: Vec<Session>,
-        /// Whose each device is; `None` if it has no live session, `Some(None)` if nobody is logged in.
-        model: BTreeMap<usize, Option<usize>>,
-        before: [Option<Epoch>; 2],
-    }
-
-    impl World {
-        fn new() -> Self {
-            let (sessions, store, time) = manual_sessions();
-            let devices = (0..DEVICES).map(|_| sessions.generate().unwrap()).collect();
-            Self { sessions, store, time, devices, model: BTreeMap::new(), before: [None; 2] }
-        }
-
-        /// The device with a live session, loaded anew as the next request does.
-        fn device(&mut self, device: usize) -> &mut Session {
-            self.devices[device] = match self.sessions.load(&self.devices[device].id().unwrap()).unwrap() {
-                Some(session) => session,
-                None => self.sessions.generate().unwrap(),
-            };
-            &mut self.devices[device]
-        }
-
-        fn take(&mut self, step: &Step) {
-            match *step {
-                Step::Login { device, owner } => {
-                    let session = self.device(device);
-                    session.regenerate().unwrap();
-                    session.set_owner(OWNERS[owner]).unwrap();
-                    assert_eq!(session.save().unwrap(), Saved::Written);
-                    self.model.insert(device, Some(owner));
-                }
-                Step::LateLogin { device, owner } => {
-                    let Some(begun) = self.before[owner] else { return };
-                    let session = self.device(device);
-                    session.set_owner_since(OWNERS[owner], begun).unwrap();
-                    assert_eq!(session.save().unwrap(), Saved::Gone);
-                    // What was stored before is there as it was, for the next request.
-                    self.device(device);
-                }
-                Step::Logout { device } => {
-                    if self.model.contains_key(&device) {
-                        let session = self.device(device);
-                        session.set_owner(None).unwrap();
-                        assert_eq!(session.save().unwrap(), Saved::Written);
-                        self.model.insert(device, None);
-                    }
-                }
-                Step::Save { device } => {
-                    // By the request that saw it last: it may be gone since, and then nothing is stored.
-                    let live = self.model.contains_key(&device);
-                    let session = &mut self.devices[device];
-                    session.insert("page", &1).unwrap();
-                    let was_new = session.is_new().unwrap();
-                    let saved = session.save().unwrap();
-                    assert_eq!(saved == Saved::Gone, !live && !was_new);
-                    if was_new {
-                        self.model.insert(device, None);
-                    }
-                }
-                Step::Renew { device } => {
-                    let live = self.model.contains_key(&device);
-                    if live {
-                        assert!(self.device(device).renew(MINUTE).unwrap().is_done());
-                    }
-                }
-                Step::Destroy { device } => {
-                    self.device(device).destroy().unwrap();
-                    self.model.remove(&device);
-                }
-                Step::DestroyOf { owner, except } => {
-                    self.before[owner] = Some(self.sessions.epoch_of(OWNERS[owner]).unwrap());
-                    let id = except.map(|device| self.devices[device].id().unwrap());
-                    let ended = self.sessions.destroy_of(OWNERS[owner], id.as_ref()).unwrap();
-                    let before = self.model.len();
-                    self.model.retain(|device, whose| *whose != Some(owner) || Some(*device) == except);
-                    assert_eq!(ended, before - self.model.len());
-                }
-                Step::DestroyHandle { device } => {
-                    let handle = self.devices[device].handle().unwrap();
-                    let done = self.sessions.destroy_handle(handle).unwrap().is_done();
-                    assert_eq!(done, self.model.remove(&device).is_some());
-                }
-                Step::Expire => {
-                    self.time.advance(2 * HOUR);
-                    self.model.clear();
-                }
-                Step::Purge => drop(self.store.purge()),
-            }
-            self.compare();
-        }
-
-        fn compare(&self) {
-            validate(&self.store);
-            for (owner, name) in OWNERS.iter().enumerate() {
-                let theirs = self.model.iter().filter(|(_, whose)| **whose == Some(owner));
-                let mut expected: Vec<_> = theirs.map(|(device, _)| self.devices[*device].handle().unwrap()).collect();
-                let listed = self.sessions.sessions_of(name).unwrap();
-                let mut listed: Vec<_> = listed.iter().map(|device| device.handle).collect();
-                expected.sort();
-                listed.sort();
-                assert_eq!(listed, expected, "{name}");
-                assert_eq!(self.sessions.count_of(name).unwrap(), expected.len());
-            }
-            assert_eq!(self.store.len().unwrap(), self.model.len());
-            for (device, session) in self.devices.iter().enumerate() {
-                let found = self.sessions.load(&session.id().unwrap()).unwrap();
-                assert_eq!(found.is_some(), self.model.contains_key(&device));
-                let owner = found.as_ref().and_then(|session| session.owner().unwrap());
-                assert_eq!(owner, self.model.get(&device).copied().flatten().map(|owner| OWNERS[owner]));
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_happens_an_owner_has_just_the_sessions_that_are_theirs(steps in prop::collection::vec(step(), 1..60)) {
-            let mut world = World::new();
-            steps.iter().for_each(|step| world.take(step));
-        }
-    }
 }
