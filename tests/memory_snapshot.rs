@@ -163,7 +163,7 @@ proptest! {
                 let found = after.get(id).unwrap();
                 prop_assert_eq!(found.as_ref().map(|found| &found.record), expected.as_ref().map(|old| &old.record));
                 let Some((found, old)) = found.zip(expected.as_ref()) else { continue };
-                prop_assert_eq!(found.ttl, old.ttl - down);
+                prop_assert_eq!(found.ttl + down, old.ttl);
                 prop_assert_eq!(found.record.version(), old.record.version());
                 prop_assert_eq!(found.record.created_at(), old.record.created_at());
                 prop_assert_eq!(found.record.owner().map(str::to_owned), spec.owner.map(|owner| format!("owner {owner}")));
