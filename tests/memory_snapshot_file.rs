@@ -1,4 +1,5 @@
 //! The file of a snapshot: it gives nobody away, and it is believed whole or not at all.
+#![cfg(unix)]
 
 mod scratch;
 
@@ -185,7 +186,7 @@ fn what_is_no_snapshot_or_cannot_be_read_is_one_clear_error() {
     }
     refused(&folder, "it is not a file");
     refused(&path.join("below"), "it cannot be read: Not a directory (os error 20)");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // Nothing is unreadable for root.
     if fs::read(&path).is_err() {
         refused(&path, "it cannot be read: Permission denied (os error 13)");

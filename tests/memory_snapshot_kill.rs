@@ -1,4 +1,5 @@
 //! `kill -9` at any moment of a snapshot leaves a file that can be restored: the old one or the new one, whole.
+#![cfg(unix)]
 
 mod scratch;
 

@@ -132,3 +132,30 @@ fn live(shard: &Shard, hash: u64, id: &SessionId, now: u64) -> Result<Record, bo
         Found::Nothing => Err(false),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::LembroOptions;
+
+    // From outside this is a race that is lost once in a blue moon.
+    #[test]
+    fn learning_a_secret_overwrites_no_save_and_brings_nobody_back() {
+        let shards = Shards::new(&LembroOptions::new().resolve().unwrap());
+        let (id, hour) = (SessionId::random().unwrap(), Duration::from_secs(3600));
+        shards.set(&id, Record::new(), hour).unwrap();
+        let restored = shards.get(&id).unwrap().record;
+        let mut changes = Changes::new();
+        changes.insert("", "user", "ada").unwrap();
+        let expected = Expected::Exactly(restored.version());
+        assert!(shards.save(&id, &changes, hour, expected).unwrap().is_done());
+        shards.learn(&id, &restored);
+        assert_eq!(shards.get(&id).unwrap().record.get::<&str>("user").unwrap(), Some("ada"));
+
+        let restored = shards.get(&id).unwrap().record;
+        assert!(shards.destroy(&id).is_done());
+        shards.learn(&id, &restored);
+        assert!(shards.get(&id).is_none());
+        shards.validate().unwrap();
+    }
+}
