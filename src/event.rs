@@ -190,6 +190,6 @@ impl<T: Clone> Hub<T> {
 
 impl<T> fmt::Debug for Hub<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("subscribers", &self.count).field("missed", &self.missed).finish()
+        f.debug_struct("Hub").field("subscribers", &self.count).field("missed", &self.missed).finish_non_exhaustive()
     }
 }

@@ -48,12 +48,12 @@ pub(super) struct Noon {
 }
 
 impl Noon {
-    pub(super) fn to_wall(self, deadline: u64) -> u64 {
+    pub(super) fn on_calendar(self, deadline: u64) -> u64 {
         if deadline == NEVER { NEVER } else { self.wall.saturating_add(deadline.saturating_sub(self.now)) }
     }
 
     /// `None`: it is over.
-    fn from_wall(self, deadline: u64) -> Option<u64> {
+    fn on_clock(self, deadline: u64) -> Option<u64> {
         if deadline == NEVER {
             return Some(NEVER);
         }
@@ -68,13 +68,13 @@ pub(super) fn write_session(bytes: &mut Vec<u8>, session: &Copied, grace: Option
     bytes.extend(state.handle.to_u64().to_be_bytes());
     bytes.extend(state.proof.digest());
     bytes.extend(state.version.to_u64().to_be_bytes());
-    bytes.extend(noon.to_wall(session.deadline).to_be_bytes());
+    bytes.extend(noon.on_calendar(session.deadline).to_be_bytes());
     bytes.extend(session.age.to_be_bytes());
     let has = |part: bool, flag: u8| if part { flag } else { 0 };
     bytes.push(session.class as u8 | has(session.visited, VISITED) | has(grace.is_some(), GRACE));
     if let Some((proof, until)) = grace {
         bytes.extend(proof.digest());
-        bytes.extend(noon.to_wall(*until).to_be_bytes());
+        bytes.extend(noon.on_calendar(*until).to_be_bytes());
     }
     bytes.extend((body.len() as u64).to_be_bytes());
     bytes.extend_from_slice(body);
@@ -93,17 +93,18 @@ pub(super) fn read_session(bytes: &mut &[u8], noon: Noon) -> Option<Read> {
         return None;
     }
     let grace = if flags & GRACE == 0 { None } else { Some((Proof::Digest(take(bytes)?), number(bytes)?)) };
-    let (body, rest) = bytes.split_at_checked(usize::try_from(number(bytes)?).ok()?)?;
+    let length = usize::try_from(number(bytes)?).ok()?;
+    let (body, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
     let record = Record::from_bytes(body).ok()?;
-    let Some(deadline) = noon.from_wall(deadline) else { return Some(Read::Expired) };
+    let Some(deadline) = noon.on_clock(deadline) else { return Some(Read::Expired) };
     let record = record.stamped(|state| {
         (state.handle, state.proof, state.version) = (handle, proof, version);
         state.deadline.store(deadline, Ordering::Relaxed);
         state.set_class(class);
         state.visited.store(flags & VISITED != 0, Ordering::Relaxed);
     });
-    let grace = grace.and_then(|(proof, until)| Some(Box::new((proof, noon.from_wall(until)?))));
+    let grace = grace.and_then(|(proof, until)| Some(Box::new((proof, noon.on_clock(until)?))));
     Some(Read::Live(Kept { record, age, grace }))
 }
 
