@@ -136,8 +136,8 @@
 //!
 //! ## Why does a stale cookie not give an error?
 //!
-//! Because it is every visitor's first request after a restart without a snapshot. The session is new, under an id of ours, and keeps what the
-//! handler puts in. *Gone* is said only of a session that ended while we held it.
+//! Because it is every visitor's first request after a restart without a snapshot. The session is new, under an id of
+//! ours, and keeps what the handler puts in. *Gone* is said only of a session that ended while we held it.
 //!
 //! ## Why does logging out with an id from before a `regenerate` do nothing?
 //!
