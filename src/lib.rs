@@ -27,13 +27,18 @@
 //! # What it does for you
 //!
 //! - **Bounded.** A [`LembroStore`] stays within [`max_size`](LembroOptions::max_size), counted by serialized size and
-//!   held against the allocator. Beyond it the expired go first, then the sessions nobody came back to: a flood
-//!   of bots does not wash your users out.
+//!   held against the allocator. Beyond it the expired go first, then the sessions nobody came back to, and those of
+//!   somebody who is logged in last: a flood of bots does not wash your users out.
 //! - **Purged.** A reaper thread removes expired sessions at an [`interval`](LembroOptions::interval), without stopping a
 //!   reader. Without the reaper a session ends just as punctually.
 //! - **Nothing lost.** A save merges the changed keys into what is stored at that moment, so requests of one user that run
 //!   side by side keep all their work; [`Session::modify`] is an atomic read-modify-write.
 //! - **A logout is final.** A request that was under way when the session was destroyed cannot bring it back.
+//! - **Owners.** [`Session::set_owner`] at login, and there is a [list of devices](Sessions::sessions_of), a
+//!   [log out everywhere](Sessions::destroy_of) that is just as final, a [limit](Policy::max_per_owner), and an
+//!   [answer](Session::why_ended) for whoever was ended.
+//! - **Warm restarts.** [`snapshot`](LembroStore::snapshot) and [`restore`](LembroOptions::restore): one file, in which no id can be
+//!   used, and the cookies go on working.
 //! - **Safe ids.** 128 random bits of secret, compared in constant time, never in a log; an id that a client made
 //!   up is never adopted; [`Session::regenerate`] gives a new one in one atomic step, [`Policy::renew_after`] from time
 //!   to time, and whoever comes with a dead one is [reported](Event::DeadIdUsed).
@@ -70,12 +75,13 @@
 //! | file | what it is | knows |
 //! |---|---|---|
 //! | `http/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters | sessions |
-//! | `sessions.rs` | [`Sessions`]: generate, load, create, on any store | session, policy |
+//! | `sessions.rs` | [`Sessions`]: generate, load, create, list and end an owner's, on any store | session, policy |
 //! | `session/` | [`Session`]: one user's data, what changed, its life | shared |
 //! | `shared.rs` | store + policy + ids + clock, behind one `Arc` | store |
 //! | `policy.rs` | [`Policy`]: how long sessions live; pure | |
 //! | `store.rs` | [`Store`]: the trait and its contract | record |
-//! | `memory/` | [`LembroStore`]: shards, queues, index, reaper | store |
+//! | `store/owners.rs` | [`Owners`]: what a store may be able to do with all the sessions of one owner | store |
+//! | `memory/` | [`LembroStore`]: shards, queues, indexes, reaper, snapshots | store |
 //! | `testing/` | the contract as code (feature `testing`) | store |
 //! | `record/` | [`Record`], [`Changes`]: one flat block and how it is merged; pure | |
 //! | `id.rs` `clock.rs` `event.rs` `error.rs` `units.rs` `sync.rs` | the ground all of it stands on | |
@@ -102,7 +108,8 @@
 //! 7. An expired session is invisible from the instant it expires, with or without the reaper. (`memory_expiry`)
 //! 8. A request that changed nothing writes nothing but one touch per `touch_after`, under a read lock. (`http_decision`)
 //! 9. A new, empty session is neither stored nor announced to the client. (`http_decision`)
-//! 10. The secret part of an id appears in no Debug, error, event, log or dump; only in the cookie. (`secrets`)
+//! 10. The secret part of an id appears in no Debug, error, event, log, dump or snapshot; only in the cookie. (`secrets`,
+//!     `memory_snapshot_file`)
 //! 11. `regenerate` is one atomic step: never without a session, the old id dead when it returns, no acknowledged save
 //!     lost. `renew(grace)` lets requests under way finish, and an id in its grace is never announced. (`session_races`,
 //!     `session_renewal`)
@@ -120,7 +127,7 @@
 //! # What it is not
 //!
 //! Not a cache, not async, not generic over a type of session (a value may be of any type), and not a cluster: this store
-//! is for one process, and its sessions end with it.
+//! is for one process, and its sessions end with it unless a [snapshot](LembroStore::snapshot) was taken.
 //!
 //! ## Why is there no `save_uninitialized`, `resave` or `rolling`?
 //!
@@ -129,8 +136,8 @@
 //!
 //! ## Why does a stale cookie not give an error?
 //!
-//! Because it is every visitor's first request after a restart. The session is new, under an id of ours, and keeps what the
-//! handler puts in. *Gone* is said only of a session that ended while we held it.
+//! Because it is every visitor's first request after a restart without a snapshot. The session is new, under an id of
+//! ours, and keeps what the handler puts in. *Gone* is said only of a session that ended while we held it.
 //!
 //! ## Why does logging out with an id from before a `regenerate` do nothing?
 //!

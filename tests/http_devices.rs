@@ -1,122 +1,95 @@
-//! The sessions of one user: they can be listed without showing an id, and ended one by one or all but the current one.
+//! The sessions of one owner over the cookie layer: what their browsers get when they are listed, ended and told why.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 
-use std::time::SystemTime;
-
-use lembro::http::{CookieOptions, RequestHead};
-use lembro::{Handle, LembroStore, Listed, Outcome, Policy, Saved, Session, SessionId, Store};
-use session_support::site::{AGE, Site, assert_silent, id_of, look, renewing_site, sent_back};
+use lembro::http::{CookieOptions, RequestHead, SessionLayer};
+use lembro::{EndReason, OwnedSession, Policy, Saved};
+use session_support::site::{AGE, Site, assert_silent, look, renewing, sent_back};
 use session_support::{HOUR, MINUTE};
+
+/// A site on the store itself: the one that counts and fails has no powers over owners.
+fn site(policy: Policy) -> Site {
+    let site = Site::new(CookieOptions::new(), policy);
+    let layer = SessionLayer::new(site.store.clone()).policy(policy).unwrap();
+    Site { layer, ..site }
+}
 
 /// A login, on a device that the user has a name for; what its browser sends from then on.
 fn log_in(site: &Site, user: &str, device: &str) -> String {
     sent_back(&site.request("", |session| {
-        session.insert("user", user).unwrap();
-        session.insert("device", device).unwrap();
+        session.regenerate().unwrap();
+        session.set_owner(user).unwrap();
+        session.set_label(device).unwrap();
     }))
 }
 
-fn sessions_of(store: &LembroStore, user: &str) -> Vec<Listed> {
-    let all = store.all().unwrap().map(Result::unwrap);
-    all.filter(|listed| listed.stored.record.get("user").unwrap() == Some(user)).collect()
+/// Who this browser is logged in as.
+fn owner(site: &Site, cookie: &str) -> Option<String> {
+    let mut owner = None;
+    let _ = site.request(cookie, |session| owner = session.owner().unwrap().map(str::to_owned));
+    owner
 }
 
-/// What an application does after a password change.
-fn end_all_others(store: &LembroStore, session: &Session) -> usize {
-    let (user, current) = (session.get::<String>("user").unwrap().unwrap(), session.id().unwrap());
-    let theirs = sessions_of(store, &user).into_iter().filter_map(|listed| listed.id);
-    let others = theirs.filter(|id| id.handle() != current.handle());
-    others.filter(|id| store.destroy(id).unwrap().is_done()).count()
+fn end_all_others(site: &Site, cookie: &str) -> usize {
+    let mut ended = 0;
+    let others = |id| site.layer.sessions().destroy_of("ada", Some(&id)).unwrap();
+    let _ = site.request(cookie, |session| ended = others(session.id().unwrap()));
+    ended
 }
 
-/// What a page of devices is made from.
-fn page(store: &LembroStore, user: &str) -> Vec<(Handle, String, SystemTime)> {
-    let line = |listed: Listed| {
-        let record = &listed.stored.record;
-        (listed.handle, record.get("device").unwrap().unwrap(), record.created_at().unwrap())
-    };
-    let mut lines: Vec<_> = sessions_of(store, user).into_iter().map(line).collect();
-    lines.sort_by_key(|(_, _, created)| *created);
-    lines
+/// What is said to a browser that comes with a cookie which leads nowhere any more.
+fn why(site: &Site, cookie: &str) -> Option<EndReason> {
+    let mut reason = None;
+    let _ = site.request(cookie, |session| reason = session.why_ended().unwrap());
+    reason
 }
 
 // Rule 10.
 #[test]
-fn every_other_session_of_a_user_can_be_ended() {
-    let site = Site::new(CookieOptions::new(), Policy::new());
-    let [laptop, phone, library] = ["laptop", "phone", "library"].map(|device| log_in(&site, "ada", device));
-    let somebody_else = log_in(&site, "grace", "laptop");
-
-    // Two of them have requests under way.
-    let head = |cookie| RequestHead::new([cookie]);
-    let (mut reading, mut writing) = (site.layer.load(head(phone.as_str())), site.layer.load(head(library.as_str())));
-    look(&mut reading);
-    writing.insert("draft", "text").unwrap();
-
-    let mut ended = 0;
-    assert_silent(&site.request(&laptop, |session| ended = end_all_others(&site.store, session)));
-    assert_eq!(ended, 2);
-    site.time.advance(MINUTE);
-    for (session, cookie) in [(reading, &phone), (writing, &library)] {
-        let finished = site.layer.finish(session, head(cookie.as_str())).unwrap();
-        assert_eq!((finished.saved(), finished.cookie()), (Saved::Gone, None));
-        assert_eq!(site.user(cookie), None);
-    }
-    assert_eq!(site.user(&laptop).as_deref(), Some("ada"));
-    assert_eq!(site.user(&somebody_else).as_deref(), Some("grace"));
-    assert_eq!(site.store.len().unwrap(), 2);
-}
-
-#[test]
-fn an_id_that_was_renewed_does_not_escape_whichever_of_its_ids_is_used() {
-    let site = renewing_site();
+fn no_request_under_way_and_no_id_in_its_grace_escapes() {
+    let site = site(renewing());
     let phone = log_in(&site, "ada", "phone");
     site.time.advance(AGE);
     let renewed = sent_back(&site.request(&phone, look));
-    let laptop = log_in(&site, "ada", "laptop");
-    let mut ended = 0;
-    let _ = site.request(&laptop, |session| ended = end_all_others(&site.store, session));
-    assert_eq!((ended, site.user(&phone), site.user(&renewed)), (1, None, None));
+    let (laptop, library) = (log_in(&site, "ada", "laptop"), log_in(&site, "ada", "library"));
+    let somebody_else = log_in(&site, "grace", "laptop");
 
-    // Nor does the asking session end itself when it came by an id in its grace.
-    site.time.advance(AGE);
-    let _ = site.request(&laptop, look);
-    let _ = site.request(&laptop, |session| ended = end_all_others(&site.store, session));
-    assert_eq!((ended, site.user(&laptop).as_deref()), (0, Some("ada")));
+    // Two of them have requests under way, one of them with the id from before.
+    let head = |cookie| RequestHead::new([cookie]);
+    let (mut reading, mut writing) = (site.layer.load(head(library.as_str())), site.layer.load(head(phone.as_str())));
+    look(&mut reading);
+    writing.insert("draft", "text").unwrap();
+
+    assert_eq!(end_all_others(&site, &laptop), 2);
+    for (session, cookie) in [(writing, &phone), (reading, &library)] {
+        let finished = site.layer.finish(session, head(cookie.as_str())).unwrap();
+        assert_eq!((finished.saved(), finished.cookie()), (Saved::Gone, None));
+        // By then a visit is to be noted.
+        site.time.advance(MINUTE);
+    }
+    for cookie in [&phone, &renewed, &library] {
+        assert_eq!(owner(&site, cookie), None);
+    }
+    assert_eq!(owner(&site, &laptop).as_deref(), Some("ada"));
+    assert_eq!(owner(&site, &somebody_else).as_deref(), Some("grace"));
+    assert_silent(&site.request(&laptop, look));
 }
 
 // Rule 11.
 #[test]
 fn the_list_of_a_users_sessions_shows_no_id() {
-    let site = Site::new(CookieOptions::new(), Policy::new());
-    let began = site.layer.sessions().clock().wall();
+    let site = site(Policy::new());
     let laptop = log_in(&site, "ada", "laptop");
     site.time.advance(10 * MINUTE);
     let phone = log_in(&site, "ada", "phone");
     let somebody_else = log_in(&site, "grace", "laptop");
 
-    let lines = page(&site.store, "ada");
-    let expected = [
-        (id_of(&laptop).handle(), "laptop".to_owned(), began),
-        (id_of(&phone).handle(), "phone".to_owned(), began + 10 * MINUTE),
-    ];
-    assert_eq!(lines, expected);
-    let left: Vec<_> = sessions_of(&site.store, "ada").iter().map(|listed| listed.stored.ttl).collect();
-    assert!(left.contains(&(50 * MINUTE)) && left.contains(&HOUR), "when each was last seen: {left:?}");
-
     // However it is shown: as text for the page, as JSON, or by somebody who prints everything there is.
-    let handles: Vec<_> = lines.iter().map(|(handle, ..)| handle).collect();
-    let records: Vec<_> = sessions_of(&site.store, "ada").into_iter().map(|listed| listed.stored.record).collect();
-    let shown = format!(
-        "{lines:?} {} {} {} {:?}",
-        lines[0].0,
-        serde_json::to_string(&handles).unwrap(),
-        serde_json::to_string(&records).unwrap(),
-        sessions_of(&site.store, "ada"),
-    );
+    let listed: Vec<OwnedSession> = site.layer.sessions().sessions_of("ada").unwrap();
+    let handles: Vec<_> = listed.iter().map(|device| device.handle).collect();
+    let shown = format!("{listed:?} {} {}", handles[0], serde_json::to_string(&handles).unwrap());
     for cookie in [&laptop, &phone] {
         let (handle, secret) = cookie["id=".len()..].split_at(11);
         assert!(!shown.contains(&secret[1..]), "{shown}");
@@ -125,18 +98,28 @@ fn the_list_of_a_users_sessions_shows_no_id() {
     assert!(!shown.contains(&somebody_else[3..13]), "nobody else's is in it");
 }
 
-// Rule 11, and an administrator's half of rule 10.
 #[test]
-fn one_session_can_be_ended_by_the_handle_that_the_list_shows() {
-    let site = Site::new(CookieOptions::new(), Policy::new());
-    let (laptop, phone) = (log_in(&site, "ada", "laptop"), log_in(&site, "ada", "phone"));
-    let chosen = page(&site.store, "ada").into_iter().find(|(_, device, _)| device == "phone").unwrap().0;
-    // What the form sends back.
-    let chosen: Handle = chosen.to_string().parse().unwrap();
-    let listed = sessions_of(&site.store, "ada").into_iter().find(|listed| listed.handle == chosen).unwrap();
-    assert_eq!(site.store.destroy(&listed.id.unwrap()).unwrap(), Outcome::Done);
-    assert_eq!((site.user(&phone), site.user(&laptop).as_deref()), (None, Some("ada")));
-    // A handle opens nothing by itself.
-    let made_up = id_of(&laptop).renewed(&SessionId::random().unwrap());
-    assert_eq!(site.user(&format!("id={}", made_up.expose())), None);
+fn the_browser_that_was_ended_is_told_why_by_its_cookie_and_no_other_is() {
+    let site = site(Policy::new().max_per_owner(2));
+    let named = log_in(&site, "ada", "phone");
+    let listed = site.layer.sessions().sessions_of("ada").unwrap();
+    // What the form of the page sends back.
+    let handle = listed[0].handle.to_string().parse().unwrap();
+    assert!(site.layer.sessions().destroy_handle(handle).unwrap().is_done());
+    let oldest = log_in(&site, "ada", "library");
+    site.time.advance(MINUTE);
+    let other = log_in(&site, "ada", "desk");
+    site.time.advance(MINUTE);
+    let here = log_in(&site, "ada", "laptop");
+    assert_eq!(end_all_others(&site, &here), 1);
+
+    let reasons = [(&named, EndReason::Named), (&oldest, EndReason::Limit), (&other, EndReason::Everywhere)];
+    for (cookie, reason) in reasons {
+        assert_eq!(why(&site, cookie), Some(reason));
+        let (own, secret) = (&cookie[..14], &here[14..]);
+        assert_eq!(why(&site, &format!("{own}{secret}")), None, "the handle alone is no answer");
+    }
+    assert_eq!((why(&site, &here), why(&site, "")), (None, None));
+    site.time.advance(HOUR);
+    assert_eq!(why(&site, &here), None, "it expired, nobody ended it");
 }

@@ -1,10 +1,11 @@
-//! The table of security rules names its tests: every one of them exists, and no rule is missing.
+//! The security rules and the threats name their tests: every one of them exists, and no rule is missing.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const PAGE: &str = include_str!("../src/http/security.md");
+const THREATS: &str = include_str!("../src/http/threats.md");
 
 /// The page's rules, and the flaws of others: each is a row, and its tests are in this column.
 const RULES: (&str, usize) = ("| ", 4);
@@ -26,6 +27,20 @@ fn rules() -> Vec<(u32, Vec<&'static str>)> {
 
 fn flaws() -> Vec<Vec<&'static str>> {
     PAGE.lines().filter(|line| line.starts_with(FLAWS.0)).map(cells).collect()
+}
+
+/// The rows of the threat model: who (the heading above them), what they try, what stops it, and its tests.
+fn threats() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut attacker = "";
+    let mut threats = Vec::new();
+    for line in THREATS.lines() {
+        if let Some(heading) = line.strip_prefix("# ") {
+            attacker = heading;
+        } else if line.starts_with("| ") && line != "| they try | what stops it | shown by |" {
+            threats.push((attacker, cells(line)));
+        }
+    }
+    threats
 }
 
 /// "`file`: *a test*, *another*; contract: *a rule*" as pairs of file and function.
@@ -114,6 +129,28 @@ fn every_flaw_of_others_names_its_rule_and_a_test_that_exists() {
         for (file, name) in tests_named(cells[FLAWS.1]) {
             assert!(exists(&file, &name), "{}: there is no test {name} in {file}", cells[0]);
         }
+    }
+}
+
+#[test]
+fn every_threat_is_answered_and_names_tests_that_exist() {
+    let threats = threats();
+    let attackers: BTreeSet<_> = threats.iter().map(|(attacker, _)| *attacker).collect();
+    assert_eq!((attackers.len(), threats.len()), (5, 24));
+    let mut missing = Vec::new();
+    for (attacker, cells) in &threats {
+        assert!(cells.len() == 3 && cells.iter().all(|cell| !cell.is_empty()), "{attacker}: {cells:?}");
+        missing.extend(tests_named(cells[2]).into_iter().filter(|(file, name)| !exists(file, name)));
+    }
+    assert!(missing.is_empty(), "tests that do not exist: {missing:#?}");
+}
+
+#[test]
+fn what_stays_with_the_application_is_said() {
+    let (_, rest) = THREATS.split_once("# What stays with the application\n").unwrap();
+    for risk in ["XSS", "CSRF", "TLS", "A stolen device", "A stolen password", "Memory dumps", "The snapshot's folder"]
+    {
+        assert!(rest.contains(&format!("- **{risk}")), "{risk}");
     }
 }
 

@@ -88,8 +88,8 @@
 //!
 //! What a response must say to caches it says by itself: see [`Finished`].
 //!
-//! What it does about each rule of a security review, and what is left to the application: [`security`]. What other
-//! session libraries call the same things: [`coming_from`](crate::coming_from).
+//! What it does about each rule of a security review, and what is left to the application: [`security`]. Who could attack
+//! it, and how: [`threats`]. What other session libraries call the same things: [`coming_from`](crate::coming_from).
 //!
 //! # With another server
 //!
@@ -118,6 +118,10 @@ mod tiny_http;
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("security.md")]
 pub mod security {}
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("threats.md")]
+pub mod threats {}
 
 pub use self::finished::{Finished, ResponseHeaders};
 pub use self::head::RequestHead;

@@ -1,0 +1,116 @@
+//! Where am I logged in? A list of one's devices, with a way to end one of them, all others, or all; three at most.
+//!
+//! `cargo run --example devices --features rouille`, or with a port of your own after `--`. Private windows are
+//! devices too. More about the form and its token is in `login.rs`.
+
+#![expect(clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
+
+use std::time::{Duration, SystemTime};
+
+use humantime::format_duration;
+use lembro::http::{CookieOptions, Secure, SessionLayer};
+use lembro::{EndReason, LembroStore, OwnedSession, Policy, Result, Session, SessionId, Sessions};
+use rouille::{Request, Response, Server, post_input};
+use subtle::ConstantTimeEq as _;
+
+const USER: &str = "ada";
+const PASSWORD: &str = "difference-engine";
+type Field = Option<String>;
+
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // A fourth login ends the oldest. "Last seen" is exact to `touch_after`, by default a minute.
+    let policy = Policy::new().max_per_owner(3).touch_after(Duration::from_secs(5));
+    // `Auto`, so that it works over plain http here too. With https alone, leave it out.
+    let cookie = CookieOptions::new().secure(Secure::Auto);
+    let layer = SessionLayer::new(LembroStore::new()?).policy(policy)?.cookie(cookie)?;
+    let port = std::env::args().nth(1).unwrap_or_else(|| "8080".to_owned());
+    let server = Server::new(format!("127.0.0.1:{port}"), move |request| {
+        layer.rouille(request, |session| answer(request, session, layer.sessions()))
+    })?;
+    println!("Sign in from several browsers at http://{}/", server.server_addr());
+    server.pool_size(16).run();
+    Ok(())
+}
+
+fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Result<Response> {
+    if (request.method(), request.url().as_str()) == ("GET", "/") {
+        return page(session, sessions, "");
+    }
+    let Ok(form) = post_input!(request, { csrf: String, user: Field, password: Field, device: Field }) else {
+        return Ok(Response::text("Nothing here.").with_status_code(404));
+    };
+    if !session.get::<&str>("csrf")?.is_some_and(|token| token.as_bytes().ct_eq(form.csrf.as_bytes()).into()) {
+        return Ok(page(session, sessions, "That page had become too old. Please try again.")?.with_status_code(403));
+    }
+    match (request.url().as_str(), session.owner()?.map(str::to_owned)) {
+        ("/login", _) => {
+            let user = form.user.unwrap_or_default();
+            // Asked before the password is checked, so that whoever signs out everywhere meanwhile ends this login too.
+            let begun = sessions.epoch_of(&user)?;
+            if user != USER || form.password.as_deref() != Some(PASSWORD) {
+                return Ok(page(session, sessions, "No user of that name has that password.")?.with_status_code(403));
+            }
+            session.regenerate()?;
+            session.set_owner_since(&user, begun)?;
+            session.set_label(&label(request.header("User-Agent").unwrap_or_default()))?;
+            session.insert("csrf", &SessionId::random()?.expose())?;
+        }
+        ("/end", Some(owner)) => {
+            // Looked for among one's own: `destroy_handle` ends anybody's.
+            let is_named = |device: &OwnedSession| form.device == Some(device.handle.to_string());
+            if let Some(device) = sessions.sessions_of(&owner)?.into_iter().find(is_named) {
+                let _ended = sessions.destroy_handle(device.handle)?;
+            }
+        }
+        ("/others", Some(owner)) => drop(sessions.destroy_of(&owner, Some(&session.id()?))?),
+        // This one too: its next request is told so, like those of the others.
+        ("/everywhere", Some(owner)) => drop(sessions.destroy_of(&owner, None)?),
+        _ => session.destroy()?,
+    }
+    Ok(Response::redirect_303("/"))
+}
+
+fn page(session: &mut Session, sessions: &Sessions, message: &str) -> Result<Response> {
+    let message = match session.why_ended()? {
+        Some(EndReason::Limit) => "You signed in on a fourth device. This one had been signed in for the longest.",
+        Some(EndReason::Named) => "You were signed out here, from another of your devices.",
+        Some(_) => "You signed out everywhere.",
+        None => message,
+    };
+    if !session.contains_key("csrf")? {
+        session.insert("csrf", &SessionId::random()?.expose())?;
+    }
+    let (owner, here) = (session.owner()?, session.handle()?);
+    let devices = owner.map_or(Ok(Vec::new()), |owner| sessions.sessions_of(owner))?;
+    let html = include_str!("devices.html")
+        .replace("{place}", if owner.is_some() { "inside" } else { "door" })
+        .replace("{csrf}", session.get("csrf")?.unwrap_or_default())
+        .replace("{message}", message)
+        // Last, so that nothing is filled into what a browser calls itself.
+        .replace("{devices}", &devices.iter().map(|device| item(device, device.handle == here)).collect::<String>());
+    let rules =
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'";
+    Ok(Response::html(html).with_additional_header("Content-Security-Policy", rules))
+}
+
+fn item(device: &OwnedSession, is_here: bool) -> String {
+    let name = device.label.as_deref().unwrap_or("Unknown").replace('&', "&amp;").replace('<', "&lt;");
+    let ago = |then: SystemTime| format_duration(Duration::from_secs(then.elapsed().unwrap_or_default().as_secs()));
+    let (since, seen) = (ago(device.since.unwrap_or(device.last_seen)), ago(device.last_seen));
+    let (class, handle) = (if is_here { "here" } else { "elsewhere" }, device.handle);
+    format!(
+        "<li class={class}><div><b>{name}</b><small>Signed in {since} ago, last seen {seen} ago</small></div>\
+         <em>this device</em><button name=device value={handle} formaction=/end>Sign out</button></li>"
+    )
+}
+
+/// "Firefox on Linux"; an unknown browser keeps what it calls itself.
+fn label(user_agent: &str) -> String {
+    // Most say that they are Safari as well, and Android that it is Linux.
+    let first = |names: &[&'static str]| names.iter().copied().find(|name| user_agent.contains(name));
+    let system = first(&["Android", "iPhone", "iPad", "Windows", "Mac", "Linux"]);
+    match (first(&["Firefox", "Chrome", "Safari"]), system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        _ => user_agent.chars().take(40).collect(),
+    }
+}
