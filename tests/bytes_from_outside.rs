@@ -67,7 +67,8 @@ fn what_fuzzing_begins_with_is_understood() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    // Several readers share them.
+    #![proptest_config(ProptestConfig::with_cases(4 * ProptestConfig::default().cases))]
 
     #[test]
     fn any_bytes_are_refused_or_work(target in any_target(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
