@@ -1,6 +1,7 @@
 //! The error: one opaque type, asked by predicates, that names what was wrong and never an id's secret.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::sync::{Arc, AtomicBool, Ordering};
 
@@ -63,6 +64,8 @@ enum Kind {
     Random { source: Source },
     #[error("{0}")]
     Background(String),
+    #[error("snapshot {}: {problem}", path.display())]
+    Snapshot { path: PathBuf, problem: String },
 }
 
 impl Error {
@@ -168,6 +171,12 @@ impl Error {
         !self.inner.reported.swap(true, Ordering::Relaxed)
     }
 
+    /// A snapshot could not be written, or the file to restore is not a whole, sound snapshot. The text names the file and
+    /// says what is wrong with it.
+    pub fn is_snapshot(&self) -> bool {
+        matches!(self.inner.kind, Kind::Snapshot { .. })
+    }
+
     pub(crate) fn option(option: &'static str, problem: impl Into<String>) -> Self {
         Kind::Option { option, problem: problem.into() }.into()
     }
@@ -203,6 +212,10 @@ impl Error {
 
     pub(crate) fn random(source: rand::rngs::SysError) -> Self {
         Kind::Random { source: Arc::new(source) }.into()
+    }
+
+    pub(crate) fn snapshot(path: &Path, problem: impl Into<String>) -> Self {
+        Kind::Snapshot { path: path.to_owned(), problem: problem.into() }.into()
     }
 
     pub(crate) fn background(problem: impl Into<String>) -> Self {

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use serde::Serialize;
 
 use crate::id::Handle;
-use crate::sync::{AtomicU64, AtomicUsize, Ordering, RwLock};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 
 /// Something that happened to a session without its own request asking for it, or worth knowing about.
 ///
@@ -67,6 +67,28 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
+    /// The store was written to a file.
+    Snapshot {
+        /// How many sessions the file holds.
+        sessions: usize,
+        /// The size of the file.
+        bytes: u64,
+        /// How long it took.
+        took: Duration,
+    },
+    /// The store began with the sessions of a file. That was before anybody could subscribe, so the first subscriber is told.
+    Restored {
+        /// How many sessions were restored.
+        sessions: usize,
+        /// How many had expired since they were written.
+        expired: usize,
+        /// How many there was no room for.
+        evicted: usize,
+        /// How many are larger than `max_session_size` now.
+        refused: usize,
+        /// How long it took.
+        took: Duration,
+    },
     /// A session was refused because it is larger than `max_session_size`. What was stored before stays.
     Refused {
         /// Which session.
@@ -101,19 +123,35 @@ pub(crate) struct Hub<T> {
     /// How many subscribers there are: read without the lock, so that nobody pays for events nobody wants.
     count: AtomicUsize,
     missed: AtomicU64,
+    /// What happened before anybody could subscribe.
+    early: Mutex<Vec<T>>,
 }
 
 impl<T: Clone> Hub<T> {
     pub(crate) fn new() -> Self {
-        Self { subscribers: RwLock::new(Vec::new()), count: AtomicUsize::new(0), missed: AtomicU64::new(0) }
+        Self {
+            subscribers: RwLock::new(Vec::new()),
+            count: AtomicUsize::new(0),
+            missed: AtomicU64::new(0),
+            early: Mutex::new(Vec::new()),
+        }
     }
 
     pub(crate) fn subscribe(&self) -> Receiver<T> {
         let (sender, receiver) = bounded(QUEUE);
+        for message in self.early.lock().drain(..) {
+            // An empty queue has room for it, and its receiver is here.
+            let _ = sender.try_send(message);
+        }
         let mut subscribers = self.subscribers.write();
         subscribers.push(sender);
         self.count.store(subscribers.len(), Ordering::Relaxed);
         receiver
+    }
+
+    /// Keeps a message for the first subscriber: for the few things that happen while a store is made.
+    pub(crate) fn leave(&self, message: T) {
+        self.early.lock().push(message);
     }
 
     /// Whether anybody listens.
@@ -152,6 +190,6 @@ impl<T: Clone> Hub<T> {
 
 impl<T> fmt::Debug for Hub<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("subscribers", &self.count).field("missed", &self.missed).finish()
+        f.debug_struct("Hub").field("subscribers", &self.count).field("missed", &self.missed).finish_non_exhaustive()
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! 128 random bits of secret are what OWASP ASVS 5.0, 7.2.3 asks for; the handle adds none to that.
 
+mod proof;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
@@ -18,6 +20,7 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+pub(crate) use self::proof::Proof;
 use crate::error::{Error, Result};
 
 const HANDLE_BYTES: usize = 8;
@@ -207,10 +210,6 @@ impl SessionId {
 
     pub(crate) fn new(handle: Handle, secret: Secret) -> Self {
         Self { handle, secret }
-    }
-
-    pub(crate) fn secret(&self) -> Secret {
-        self.secret
     }
 
     fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {

@@ -174,7 +174,7 @@ pub use self::clock::{Clock, ManualClock};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SecretDigest, SessionId};
-pub use self::memory::{LembroOptions, LembroStore, Purge, Stats, WhenFull};
+pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
 pub use self::policy::{AtLimit, Policy};
 pub use self::record::{Change, Changes, Epoch, Expected, Fit, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
 pub use self::session::{Component, Saved, Session};

@@ -87,7 +87,7 @@ fn closing_in_the_middle_of_a_purge_takes_less_than_50_ms_and_loses_nothing() {
     // The first session that expired: the purge is on its way.
     while !matches!(events.recv_timeout(PATIENCE).unwrap(), Event::Expired { .. }) {}
     let start = Instant::now();
-    store.close();
+    store.close().unwrap();
     let took = start.elapsed();
     let left = store.stats().sessions;
     assert!(left > 0, "the purge was over before the close: the test shows nothing");
@@ -133,8 +133,8 @@ fn a_thousand_stores_created_and_dropped_leave_no_thread() {
 fn a_closed_store_goes_on_working() {
     let _alone = alone();
     let store = LembroStore::new().unwrap();
-    store.close();
-    store.close();
+    store.close().unwrap();
+    store.close().unwrap();
     fill(&store, 3, Duration::from_secs(60));
     assert_eq!((reapers(), store.len().unwrap()), (0, 3));
 }

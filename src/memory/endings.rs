@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::id::SessionId;
+use crate::id::{Handle, Proof, SessionId};
 use crate::record::Epoch;
 use crate::store::EndReason;
 use crate::sync::{Mutex, RwLock};
@@ -31,6 +31,13 @@ impl Epochs {
         Epoch::from_u64(self.past.read().count)
     }
 
+    /// Goes on from the epoch of a snapshot, so that a login that began before the restart and outlived it, and was ended
+    /// before it, is not let in.
+    pub(super) fn resume(&self, epoch: u64) {
+        let mut past = self.past.write();
+        (past.count, past.others) = (epoch, epoch);
+    }
+
     /// All of the owner's sessions are about to be ended. Comes before that, so that a login is either refused or found.
     pub(super) fn end(&self, owner: &str) {
         let mut past = self.past.write();
@@ -53,24 +60,24 @@ impl Epochs {
 /// Why the last sessions were ended.
 #[derive(Default)]
 pub(super) struct Endings {
-    last: Mutex<VecDeque<(SessionId, EndReason)>>,
+    last: Mutex<VecDeque<(Handle, Proof, EndReason)>>,
 }
 
 impl Endings {
-    pub(super) fn note(&self, ended: impl IntoIterator<Item = SessionId>, reason: EndReason) {
+    pub(super) fn note(&self, ended: impl IntoIterator<Item = (Handle, Proof)>, reason: EndReason) {
         let mut last = self.last.lock();
-        for id in ended {
+        for (handle, proof) in ended {
             if last.len() == ENDINGS {
                 last.pop_front();
             }
-            last.push_back((id, reason));
+            last.push_back((handle, proof, reason));
         }
     }
 
     pub(super) fn why(&self, id: &SessionId) -> Option<EndReason> {
         // The handle first: it finds, the secret proves.
         let last = self.last.lock();
-        let named = last.iter().rev().find(|(ended, _)| ended.handle() == id.handle() && ended == id);
-        named.map(|(_, reason)| *reason)
+        let named = last.iter().rev().find(|(handle, proof, _)| *handle == id.handle() && proof.accepts(id));
+        named.map(|(_, _, reason)| *reason)
     }
 }

@@ -1,9 +1,11 @@
 //! The options of a `LembroStore`, from code or from a configuration file, checked in one place.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::snapshot::BadSnapshot;
 use super::weight::OVERHEAD;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -28,9 +30,12 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// | [`shards`](Self::shards) | number of locks | from `max_size` |
 /// | [`anonymous_share`](Self::anonymous_share) | what sessions without an owner are sure of | 10 % |
 /// | [`when_full`](Self::when_full) | whether new ones evict others or are refused | evict |
+/// | [`restore`](Self::restore) | the file to begin with | none: empty |
+/// | [`on_bad_snapshot`](Self::on_bad_snapshot) | what happens if that file is damaged | an error |
+/// | [`snapshot_on_close`](Self::snapshot_on_close) | the file that `close` writes | none |
 /// | [`clock`](Self::clock) | where the time comes from | the machine |
 ///
-/// With serde the names are these, `maxSize` and `maxSessionSize` too, and anything unknown is refused.
+/// With serde the names are these, `maxSize` and the like too, and anything unknown is refused.
 ///
 /// # Examples
 ///
@@ -66,6 +71,11 @@ struct RawOptions {
     anonymous_share: Option<Setting>,
     #[serde(default, alias = "whenFull")]
     when_full: WhenFull,
+    restore: Option<PathBuf>,
+    #[serde(default, alias = "onBadSnapshot")]
+    on_bad_snapshot: BadSnapshot,
+    #[serde(alias = "snapshotOnClose")]
+    snapshot_on_close: Option<PathBuf>,
 }
 
 /// What happens to a new session without an owner when the store is full.
@@ -143,6 +153,47 @@ impl LembroOptions {
         self
     }
 
+    /// The file whose sessions the store begins with, as [`snapshot`](crate::LembroStore::snapshot) wrote it. No such file: the very first
+    /// start, and the store is empty. Default: none.
+    ///
+    /// Cookies go on working. Whatever is expired by now stays away; the time that the server was down counts. What
+    /// there is no room for is evicted by the usual rules ([`Restored`](crate::Restored) says how many). The file is read, never
+    /// written or removed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::{BadSnapshot, LembroOptions, LembroStore};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("lembro-doc-restore-{}", std::process::id()));
+    /// let options = LembroOptions::new().restore(&path).on_bad_snapshot(BadSnapshot::StartEmpty).snapshot_on_close(&path);
+    /// let store = LembroStore::with_options(options.clone())?;
+    /// // ... serve, until somebody stops the server ...
+    /// store.close()?;
+    /// let again = LembroStore::with_options(options)?;
+    /// assert!(again.stats().restored.is_some());
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn restore(mut self, path: impl Into<PathBuf>) -> Self {
+        self.raw.restore = Some(path.into());
+        self
+    }
+
+    /// What happens when the file to [`restore`](Self::restore) is there but cut off, damaged, of a newer lembro, something
+    /// else or not readable. It stays as it is in any case. Default: [`BadSnapshot::Refuse`].
+    pub fn on_bad_snapshot(mut self, what: BadSnapshot) -> Self {
+        self.raw.on_bad_snapshot = what;
+        self
+    }
+
+    /// The file that [`close`](crate::LembroStore::close) writes a snapshot to; the same one as for
+    /// [`restore`](Self::restore), as a rule. Default: none.
+    pub fn snapshot_on_close(mut self, path: impl Into<PathBuf>) -> Self {
+        self.raw.snapshot_on_close = Some(path.into());
+        self
+    }
+
     /// The clock. Default: the machine's. Tests give it a [`manual`](Clock::manual) one.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
@@ -150,7 +201,7 @@ impl LembroOptions {
     }
 
     pub(super) fn resolve(self) -> Result<Config> {
-        let RawOptions { interval, max_size, max_session_size, shards, anonymous_share, when_full } = &self.raw;
+        let RawOptions { interval, max_size, max_session_size, shards, anonymous_share, when_full, .. } = &self.raw;
         let interval = match interval {
             None => Duration::from_secs(60),
             Some(None) => Duration::ZERO,
@@ -196,6 +247,13 @@ impl LembroOptions {
         let bytes = |size: u64| {
             usize::try_from(size).map_err(|_| Error::option("max_size", "more than this machine can address"))
         };
+        let refuse_anonymous = *when_full == WhenFull::RefuseAnonymous;
+        let RawOptions { restore, on_bad_snapshot, snapshot_on_close, .. } = self.raw;
+        for (option, path) in [("restore", &restore), ("snapshot_on_close", &snapshot_on_close)] {
+            if path.as_ref().is_some_and(|path| path.file_name().is_none()) {
+                return Err(Error::option(option, "the path does not end in a file's name"));
+            }
+        }
         Ok(Config {
             interval: (!interval.is_zero()).then_some(interval),
             max_size: bytes(max_size)?,
@@ -203,7 +261,10 @@ impl LembroOptions {
             shards: bytes(shards)?,
             // Of one shard.
             anonymous_share: bytes(shard_size / 100 * anonymous_share)?,
-            refuse_anonymous: *when_full == WhenFull::RefuseAnonymous,
+            refuse_anonymous,
+            restore,
+            on_bad_snapshot,
+            snapshot_on_close,
             clock: self.clock,
         })
     }
@@ -228,5 +289,8 @@ pub(super) struct Config {
     pub(super) shards: usize,
     pub(super) anonymous_share: usize,
     pub(super) refuse_anonymous: bool,
+    pub(super) restore: Option<PathBuf>,
+    pub(super) on_bad_snapshot: BadSnapshot,
+    pub(super) snapshot_on_close: Option<PathBuf>,
     pub(super) clock: Clock,
 }

@@ -51,6 +51,10 @@ impl Queue {
         self.lists[class as usize].bytes
     }
 
+    pub(super) fn len_of(&self, class: Class) -> usize {
+        self.lists[class as usize].len
+    }
+
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn len(&self) -> usize {
         self.lists.iter().map(|list| list.len).sum()

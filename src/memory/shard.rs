@@ -2,8 +2,10 @@
 //!
 //! What leaves a shard is handed out alive, in a [`Freed`], so that it is dropped and reported after the lock is released.
 
+mod copy;
 mod evict;
 mod owned;
+mod tidy;
 #[cfg(any(test, feature = "testing"))]
 mod validate;
 
@@ -14,11 +16,12 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+pub(super) use self::copy::{Copied, Kept, ShardCopy, evicted};
 use self::owned::Owned;
 use super::expiry::Expiry;
 use super::queue::Queue;
 use super::weight::{RETIRED, weight};
-use crate::id::{Handle, Secret, SessionId};
+use crate::id::{Handle, Proof, SessionId};
 use crate::record::{Class, Record};
 use crate::sync::Ordering;
 
@@ -47,7 +50,7 @@ pub(super) enum Found<'a> {
 }
 
 struct Retired {
-    secret: Secret,
+    proof: Proof,
     until: u64,
 }
 
@@ -116,11 +119,11 @@ impl Shard {
         let Some(record) = self.by_handle(hash, id.handle()).filter(|record| !is_expired(record, now)) else {
             return Found::Nothing;
         };
-        if record.state().id() == *id {
+        if record.state().proof.accepts(id) {
             return Found::Live { record, current: true };
         }
         match self.retired.get(&id.handle()) {
-            Some(old) if old.until > now && old.secret == id.secret() => Found::Live { record, current: false },
+            Some(old) if old.until > now && old.proof.accepts(id) => Found::Live { record, current: false },
             _ => Found::DeadId,
         }
     }
@@ -138,6 +141,14 @@ impl Shard {
         let class = if record.is_owned() { Class::Owned } else { Class::Probation };
         state.set_class(class);
         state.visited.store(false, Ordering::Relaxed);
+        self.insert(hash, record, now, freed);
+        true
+    }
+
+    /// Adds a session whose handle is free, to the queue that its block names.
+    fn insert(&mut self, hash: u64, record: Record, now: u64, freed: &mut Freed) {
+        let state = record.state();
+        let (class, handle) = (state.class(), state.handle);
         let slot = self.queue.push(class, handle, weight(&record));
         state.slot.store(slot, Ordering::Relaxed);
         self.expiry.file(slot, state.deadline.load(Ordering::Relaxed));
@@ -145,7 +156,6 @@ impl Shard {
         let hasher = &self.hasher;
         self.table.insert_unique(hash, record, |record| hash_of(hasher, record.state().handle));
         self.evict(slot, now, freed);
-        true
     }
 
     /// Whether there is no room for a new session, and nobody is to make any.
@@ -198,7 +208,7 @@ impl Shard {
     pub(super) fn retire(&mut self, id: &SessionId, until: Option<u64>, freed: &mut Freed, now: u64) {
         match until {
             None => drop(self.retired.remove(&id.handle())),
-            Some(until) => drop(self.retired.insert(id.handle(), Retired { secret: id.secret(), until })),
+            Some(until) => drop(self.retired.insert(id.handle(), Retired { proof: Proof::of(id), until })),
         }
         let kept = self.by_handle(hash_of(&self.hasher, id.handle()), id.handle());
         if let Some(slot) = kept.map(|record| record.state().slot.load(Ordering::Relaxed)) {
@@ -268,56 +278,16 @@ impl Shard {
         }
     }
 
-    /// After a purge: forgets ids whose grace is over, and gives back memory if most of it is empty.
-    pub(super) fn tidy(&mut self, now: u64) {
-        self.retired.retain(|_, old| old.until > now);
-        if self.wants_compaction() {
-            self.compact();
-        }
-        self.expiry.settle();
-    }
-
-    /// Whether [`tidy`](Self::tidy) has anything to do.
-    pub(super) fn wants_tidying(&self, now: u64) -> bool {
-        self.wants_compaction() || !self.retired.is_empty() || self.expiry.any_due(now)
-    }
-
-    fn wants_compaction(&self) -> bool {
-        // Eight times too large, and more than a page of pointers.
-        self.queue.slots() > 512 && self.table.len() < self.queue.slots() / 8
-    }
-
-    /// Gives the sessions new slots without gaps, in their order.
-    fn compact(&mut self) {
-        let mut queue = Queue::new();
-        let mut expiry = Expiry::new();
-        let mut owned = Owned::default();
-        for class in Class::ALL {
-            for old in self.queue.iter(class) {
-                let Some(record) = self.in_slot(old) else { continue };
-                let state = record.state();
-                let slot = queue.push(class, state.handle, weight(record));
-                state.slot.store(slot, Ordering::Relaxed);
-                expiry.file(slot, state.deadline.load(Ordering::Relaxed));
-                change_owner(&mut owned, &self.hasher, slot, None, record.owner());
-            }
-        }
-        (self.queue, self.expiry, self.owned) = (queue, expiry, owned);
-        let hasher = &self.hasher;
-        self.table.shrink_to(self.table.len() * 2, |record| hash_of(hasher, record.state().handle));
-        self.retired.shrink_to_fit();
-    }
-
     /// The live sessions of an owner.
     pub(super) fn owned_by<'s>(&'s self, owner: &'s str, now: u64) -> impl Iterator<Item = &'s Record> {
         let records = self.owned.slots(hash_of_owner(&self.hasher, owner)).filter_map(|slot| self.in_slot(slot));
         records.filter(move |record| !is_expired(record, now) && record.owner() == Some(owner))
     }
 
-    /// The id of the live session with this handle.
-    pub(super) fn live_id(&self, hash: u64, handle: Handle, now: u64) -> Option<SessionId> {
+    /// What proves the id of the live session with this handle.
+    pub(super) fn live_proof(&self, hash: u64, handle: Handle, now: u64) -> Option<Proof> {
         let record = self.by_handle(hash, handle).filter(|record| !is_expired(record, now))?;
-        Some(record.state().id())
+        Some(record.state().proof)
     }
 
     fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {

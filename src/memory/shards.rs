@@ -6,6 +6,8 @@
 mod owners;
 mod purge;
 mod rewrite;
+mod transfer;
+mod whole;
 
 use std::time::Duration;
 
@@ -15,14 +17,15 @@ use foldhash::fast::RandomState;
 use super::endings::{Endings, Epochs};
 use super::options::Config;
 use super::shard::{Found, Freed, Reason, Room, Shard, hash_of};
-use super::stats::{Counters, Purge, Stats, count};
+use super::snapshot;
+use super::stats::{Counters, Purge, count};
 use super::weight::weight;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
-use crate::id::{Handle, SessionId};
+use crate::id::{Handle, Proof, SessionId};
 use crate::record::Record;
-use crate::store::{Listed, Outcome, Stored};
+use crate::store::{Outcome, Stored};
 use crate::sync::{Mutex, Ordering, RwLock};
 
 pub(super) struct Shards {
@@ -37,6 +40,7 @@ pub(super) struct Shards {
     pub(super) errors: Hub<Error>,
     pub(super) epochs: Epochs,
     pub(super) endings: Endings,
+    pub(super) snapshots: snapshot::Log,
     last_purge: Mutex<Option<Purge>>,
 }
 
@@ -68,6 +72,7 @@ impl Shards {
             errors: Hub::new(),
             epochs: Epochs::default(),
             endings: Endings::default(),
+            snapshots: snapshot::Log::default(),
             last_purge: Mutex::new(None),
         }
     }
@@ -86,6 +91,9 @@ impl Shards {
                 let ttl = left(record, now);
                 let record = record.clone();
                 drop(shard);
+                if current && record.state().id().is_none() {
+                    self.learn(id, &record);
+                }
                 count(&cell.counters.hits);
                 return Some(Stored::new(record, ttl).in_grace(!current));
             }
@@ -103,7 +111,7 @@ impl Shards {
     }
 
     pub(super) fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        let record = self.stamped(id, record.admit(self.clock.wall())?)?;
+        let record = self.stamped(id.handle(), Proof::of(id), record.admit(self.clock.wall())?)?;
         let (cell, hash) = self.cell(id.handle());
         let now = self.now();
         record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
@@ -131,7 +139,7 @@ impl Shards {
     }
 
     pub(super) fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        let record = self.stamped(id, record.admit_anew(self.clock.wall())?)?;
+        let record = self.stamped(id.handle(), Proof::of(id), record.admit_anew(self.clock.wall())?)?;
         let (cell, hash) = self.cell(id.handle());
         let now = self.now();
         record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
@@ -208,59 +216,6 @@ impl Shards {
         if there { Outcome::Done } else { Outcome::Gone }
     }
 
-    /// The live sessions, one shard's at a time: each is copied (pointers only) under its read lock.
-    pub(super) fn all(&self) -> impl Iterator<Item = Listed> + '_ {
-        self.cells.iter().flat_map(|cell| {
-            let now = self.now();
-            let records: Vec<Record> = cell.shard.read().iter().cloned().collect();
-            records.into_iter().filter_map(move |record| {
-                let (id, ttl) = (record.state().id(), left(&record, now));
-                (!ttl.is_zero()).then(|| Listed::with_id(id, Stored::new(record, ttl)))
-            })
-        })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        let now = self.now();
-        self.cells.iter().map(|cell| cell.shard.read().count_live(now)).sum()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.cells.iter().map(|cell| cell.shard.read().bytes()).sum()
-    }
-
-    pub(super) fn clear(&self) {
-        let mut sessions = 0;
-        for cell in &self.cells {
-            let empty = Shard::new(self.room, self.hasher.clone());
-            let full = std::mem::replace(&mut *cell.shard.write(), empty);
-            sessions += full.len();
-            cell.counters.destroyed.fetch_add(full.len() as u64, Ordering::Relaxed);
-            drop(full);
-        }
-        self.events.publish(|| Event::Cleared { sessions });
-    }
-
-    pub(super) fn stats(&self) -> Stats {
-        let mut stats = Stats {
-            max_size: self.max_size,
-            events_missed: self.events.missed() + self.errors.missed(),
-            last_purge: *self.last_purge.lock(),
-            ..Stats::default()
-        };
-        for cell in &self.cells {
-            let shard = cell.shard.read();
-            stats.sessions += shard.len();
-            stats.bytes += shard.bytes();
-            let (owned_sessions, owned_bytes) = shard.owned();
-            stats.owned_sessions += owned_sessions;
-            stats.owned_bytes += owned_bytes;
-            drop(shard);
-            stats.add(&cell.counters);
-        }
-        stats
-    }
-
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self) -> Result<(), String> {
         for (number, cell) in self.cells.iter().enumerate() {
@@ -276,16 +231,15 @@ impl Shards {
     }
 
     /// The record with the id written into its block, unless it is too large to be kept.
-    fn stamped(&self, id: &SessionId, record: Record) -> Result<Record> {
+    fn stamped(&self, handle: Handle, proof: Proof, record: Record) -> Result<Record> {
         let bytes = weight(&record);
         if bytes > self.max_session_size {
-            let handle = id.handle();
             count(&self.cell(handle).0.counters.refused);
             self.events.publish(|| Event::Refused { handle, bytes });
             let max = self.max_session_size;
             return Err(Error::limit(format!("session {handle}: {bytes} bytes, max_session_size is {max}")));
         }
-        Ok(record.stamped(|state| state.set_id(id)))
+        Ok(record.stamped(|state| (state.handle, state.proof) = (handle, proof)))
     }
 
     /// There is no room for a new session, and the options say that nobody is to make any.

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
+use super::snapshot::{Restored, Snapshot};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Counters of one shard, beside its lock, so that counting costs no further cache line.
@@ -80,6 +81,10 @@ pub struct Stats {
     pub events_missed: u64,
     /// The last purge.
     pub last_purge: Option<Purge>,
+    /// The last [snapshot](crate::LembroStore::snapshot) that was written.
+    pub last_snapshot: Option<Snapshot>,
+    /// What the store began with, if it [restored](crate::LembroOptions::restore) a file.
+    pub restored: Option<Restored>,
 }
 
 /// One purge of expired sessions.
@@ -95,7 +100,7 @@ pub struct Purge {
     pub sessions: usize,
 }
 
-fn unix_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn unix_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     serializer.serialize_u64(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

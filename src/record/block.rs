@@ -6,7 +6,7 @@
 use triomphe::ThinArc;
 
 use super::version::Version;
-use crate::id::{Handle, Secret, SessionId};
+use crate::id::{Handle, Proof, Secret, SessionId};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Which eviction queue a session is in.
@@ -23,7 +23,7 @@ pub(crate) enum Class {
 impl Class {
     pub(crate) const ALL: [Self; 3] = [Self::Probation, Self::Main, Self::Owned];
 
-    fn from_number(number: u8) -> Self {
+    pub(crate) fn from_number(number: u8) -> Self {
         Self::ALL[usize::from(number) % Self::ALL.len()]
     }
 }
@@ -31,7 +31,8 @@ impl Class {
 /// What the in-memory store notes beside a record. The atomics change under a shard's read lock.
 pub(crate) struct StoreState {
     pub(crate) handle: Handle,
-    secret: Secret,
+    /// Proves the id that opens the session.
+    pub(crate) proof: Proof,
     pub(crate) version: Version,
     /// When the session expires, in nanoseconds of the store's clock.
     pub(crate) deadline: AtomicU64,
@@ -48,14 +49,19 @@ impl StoreState {
         Self { version, ..Self::default() }
     }
 
-    /// The id that opens the session.
-    pub(crate) fn id(&self) -> SessionId {
-        SessionId::new(self.handle, self.secret)
+    /// The id that opens the session, unless it was restored from a file and nobody has presented the id since.
+    pub(crate) fn id(&self) -> Option<SessionId> {
+        Some(SessionId::new(self.handle, self.proof.secret()?))
+    }
+
+    /// Whether this is the id that opens the session.
+    pub(crate) fn is_opened_by(&self, id: &SessionId) -> bool {
+        self.handle == id.handle() && self.proof.accepts(id)
     }
 
     pub(crate) fn set_id(&mut self, id: &SessionId) {
         self.handle = id.handle();
-        self.secret = id.secret();
+        self.proof = Proof::of(id);
     }
 
     pub(crate) fn class(&self) -> Class {
@@ -71,7 +77,7 @@ impl Default for StoreState {
     fn default() -> Self {
         Self {
             handle: Handle::from_u64(0),
-            secret: Secret::EMPTY,
+            proof: Proof::Secret(Secret::EMPTY),
             version: Version::default(),
             deadline: AtomicU64::new(0),
             slot: AtomicU32::new(0),
@@ -85,7 +91,7 @@ impl Clone for StoreState {
     fn clone(&self) -> Self {
         Self {
             handle: self.handle,
-            secret: self.secret,
+            proof: self.proof,
             version: self.version,
             deadline: AtomicU64::new(self.deadline.load(Ordering::Relaxed)),
             slot: AtomicU32::new(self.slot.load(Ordering::Relaxed)),

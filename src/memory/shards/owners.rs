@@ -3,6 +3,7 @@
 use super::{Cell, Shards, left};
 use crate::id::{Handle, SessionId};
 use crate::memory::shard::{Freed, Reason};
+use crate::record::Record;
 use crate::store::{EndReason, Listed, Outcome, Stored};
 
 impl Shards {
@@ -31,14 +32,14 @@ impl Shards {
         let mut sessions = 0;
         for cell in &self.cells {
             let now = self.now();
-            let others = |id: &SessionId| except.is_none_or(|kept| kept != id);
+            let is_other = |record: &&Record| except.is_none_or(|kept| !record.state().is_opened_by(kept));
             // Most shards have none of them, and then nobody waits.
-            let ids: Vec<SessionId> =
-                cell.shard.read().owned_by(owner, now).map(|record| record.state().id()).filter(others).collect();
-            if ids.is_empty() {
+            let others: Vec<Handle> =
+                cell.shard.read().owned_by(owner, now).filter(is_other).map(|record| record.state().handle).collect();
+            if others.is_empty() {
                 continue;
             }
-            sessions += self.end(cell, &ids, owner, EndReason::Everywhere);
+            sessions += self.end(cell, &others, owner, EndReason::Everywhere);
         }
         sessions
     }
@@ -48,32 +49,32 @@ impl Shards {
         let mut freed = Freed::new();
         let now = self.now();
         let mut shard = cell.shard.write();
-        let id = shard.live_id(hash, handle, now);
-        if id.is_some() {
+        let proof = shard.live_proof(hash, handle, now);
+        if proof.is_some() {
             shard.remove(hash, handle, Reason::Destroyed, &mut freed);
         }
         drop(shard);
         self.release(cell, freed);
-        let Some(id) = id else { return Outcome::Gone };
-        self.endings.note([id], reason);
+        let Some(proof) = proof else { return Outcome::Gone };
+        self.endings.note([(handle, proof)], reason);
         Outcome::Done
     }
 
     /// Removes those of these sessions that are still there and still the owner's; how many.
-    fn end(&self, cell: &Cell, ids: &[SessionId], owner: &str, reason: EndReason) -> usize {
+    fn end(&self, cell: &Cell, handles: &[Handle], owner: &str, reason: EndReason) -> usize {
         let mut freed = Freed::new();
         let now = self.now();
         let mut shard = cell.shard.write();
-        for id in ids {
-            let (_, hash) = self.cell(id.handle());
+        for handle in handles {
+            let (_, hash) = self.cell(*handle);
             // By now it may have another id, but not another owner unless somebody else logged in with it.
-            if shard.owned_by(owner, now).any(|record| record.state().handle == id.handle()) {
-                shard.remove(hash, id.handle(), Reason::Destroyed, &mut freed);
+            if shard.owned_by(owner, now).any(|record| record.state().handle == *handle) {
+                shard.remove(hash, *handle, Reason::Destroyed, &mut freed);
             }
         }
         drop(shard);
         let ended = freed.len();
-        self.endings.note(freed.iter().map(|(record, _)| record.state().id()), reason);
+        self.endings.note(freed.iter().map(|(record, _)| (record.state().handle, record.state().proof)), reason);
         self.release(cell, freed);
         ended
     }

@@ -24,7 +24,10 @@ impl Shards {
         let swap = Swap { ttl: Some(ttl), login: changes.login(), ..Swap::default() };
         let outcome = self.rewrite(id, &swap, |current| {
             Ok(match expected.fits(current) {
-                Fit::Yes => Next::Record(self.stamped(&current.state().id(), changes.apply(current)?)?),
+                Fit::Yes => {
+                    let (handle, proof) = (id.handle(), current.state().proof);
+                    Next::Record(self.stamped(handle, proof, changes.apply(current)?)?)
+                }
                 Fit::Changed => Next::Outcome(Outcome::Conflict),
                 Fit::Another => Next::Outcome(Outcome::Gone),
             })
@@ -39,11 +42,21 @@ impl Shards {
         new.check_renews(id)?;
         self.rewrite(id, &Swap { retire: Some(grace), ..Swap::default() }, |current| {
             // An id in its grace may finish what it began, not begin anew.
-            if current.state().id() != *id {
+            if !current.state().is_opened_by(id) {
                 return Ok(Next::Outcome(Outcome::Gone));
             }
             Ok(Next::Record(current.clone().stamped(|state| state.set_id(new))))
         })
+    }
+
+    /// A session that was restored from a file has just been opened by its id: from now on the id is compared with its
+    /// secret. If the session has changed meanwhile, the next visit will do.
+    pub(in super::super) fn learn(&self, id: &SessionId, restored: &Record) {
+        let (cell, hash) = self.cell(id.handle());
+        let known = restored.clone().stamped(|state| state.set_id(id));
+        let mut freed = Freed::new();
+        cell.shard.write().replace(hash, restored, known, None, self.now(), &mut freed);
+        self.release(cell, freed);
     }
 
     /// Puts the next version of a session in the place of the current one. It is made outside the lock, from what is

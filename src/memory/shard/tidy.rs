@@ -1,0 +1,51 @@
+//! Gives back what a shard no longer needs: ids whose grace is over, and tables that have become too large.
+
+use super::owned::Owned;
+use super::{Shard, change_owner, hash_of};
+use crate::memory::expiry::Expiry;
+use crate::memory::queue::Queue;
+use crate::memory::weight::weight;
+use crate::record::Class;
+use crate::sync::Ordering;
+
+impl Shard {
+    /// After a purge: forgets ids whose grace is over, and gives back memory if most of it is empty.
+    pub(in crate::memory) fn tidy(&mut self, now: u64) {
+        self.retired.retain(|_, old| old.until > now);
+        if self.wants_compaction() {
+            self.compact();
+        }
+        self.expiry.settle();
+    }
+
+    /// Whether [`tidy`](Self::tidy) has anything to do.
+    pub(in crate::memory) fn wants_tidying(&self, now: u64) -> bool {
+        self.wants_compaction() || !self.retired.is_empty() || self.expiry.any_due(now)
+    }
+
+    fn wants_compaction(&self) -> bool {
+        // Eight times too large, and more than a page of pointers.
+        self.queue.slots() > 512 && self.table.len() < self.queue.slots() / 8
+    }
+
+    /// Gives the sessions new slots without gaps, in their order.
+    fn compact(&mut self) {
+        let mut queue = Queue::new();
+        let mut expiry = Expiry::new();
+        let mut owned = Owned::default();
+        for class in Class::ALL {
+            for old in self.queue.iter(class) {
+                let Some(record) = self.in_slot(old) else { continue };
+                let state = record.state();
+                let slot = queue.push(class, state.handle, weight(record));
+                state.slot.store(slot, Ordering::Relaxed);
+                expiry.file(slot, state.deadline.load(Ordering::Relaxed));
+                change_owner(&mut owned, &self.hasher, slot, None, record.owner());
+            }
+        }
+        (self.queue, self.expiry, self.owned) = (queue, expiry, owned);
+        let hasher = &self.hasher;
+        self.table.shrink_to(self.table.len() * 2, |record| hash_of(hasher, record.state().handle));
+        self.retired.shrink_to_fit();
+    }
+}

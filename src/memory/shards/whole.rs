@@ -1,0 +1,67 @@
+//! All shards as one: listed, counted, measured and emptied, one after the other.
+
+use super::{Shards, left};
+use crate::event::Event;
+use crate::memory::shard::Shard;
+use crate::memory::stats::Stats;
+use crate::record::Record;
+use crate::store::{Listed, Stored};
+use crate::sync::Ordering;
+
+impl Shards {
+    /// The live sessions, one shard's at a time: each is copied (pointers only) under its read lock.
+    pub(in crate::memory) fn all(&self) -> impl Iterator<Item = Listed> + '_ {
+        self.cells.iter().flat_map(|cell| {
+            let now = self.now();
+            let records: Vec<Record> = cell.shard.read().iter().cloned().collect();
+            records.into_iter().filter_map(move |record| {
+                let (handle, id, ttl) = (record.state().handle, record.state().id(), left(&record, now));
+                let stored = Stored::new(record, ttl);
+                (!ttl.is_zero()).then(|| Listed { id, ..Listed::new(handle, stored) })
+            })
+        })
+    }
+
+    pub(in crate::memory) fn len(&self) -> usize {
+        let now = self.now();
+        self.cells.iter().map(|cell| cell.shard.read().count_live(now)).sum()
+    }
+
+    pub(in crate::memory) fn bytes(&self) -> usize {
+        self.cells.iter().map(|cell| cell.shard.read().bytes()).sum()
+    }
+
+    pub(in crate::memory) fn clear(&self) {
+        let mut sessions = 0;
+        for cell in &self.cells {
+            let empty = Shard::new(self.room, self.hasher.clone());
+            let full = std::mem::replace(&mut *cell.shard.write(), empty);
+            sessions += full.len();
+            cell.counters.destroyed.fetch_add(full.len() as u64, Ordering::Relaxed);
+            drop(full);
+        }
+        self.events.publish(|| Event::Cleared { sessions });
+    }
+
+    pub(in crate::memory) fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            max_size: self.max_size,
+            events_missed: self.events.missed() + self.errors.missed(),
+            last_purge: *self.last_purge.lock(),
+            last_snapshot: *self.snapshots.last.lock(),
+            restored: *self.snapshots.restored.lock(),
+            ..Stats::default()
+        };
+        for cell in &self.cells {
+            let shard = cell.shard.read();
+            stats.sessions += shard.len();
+            stats.bytes += shard.bytes();
+            let (owned_sessions, owned_bytes) = shard.owned();
+            stats.owned_sessions += owned_sessions;
+            stats.owned_bytes += owned_bytes;
+            drop(shard);
+            stats.add(&cell.counters);
+        }
+        stats
+    }
+}

@@ -1,0 +1,139 @@
+//! Reads a snapshot, chunk by chunk, and believes nothing that its sum does not cover.
+
+use std::io::{self, Read};
+
+use sha2::{Digest as _, Sha256};
+
+use super::format::{self, FORMAT, MAGIC, Noon, SUM_BYTES, read_session};
+use crate::memory::shard::Kept;
+
+/// What is wrong with a file: completes "snapshot /path: …".
+pub(super) type Problem = String;
+
+/// All that is in a file.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) taken_at: u64,
+    pub(super) sessions: Vec<Kept>,
+    pub(super) expired: usize,
+    pub(super) epoch: u64,
+}
+
+/// Reads a file of `size` bytes to its end. `noon` is now.
+pub(super) fn read(input: impl Read, size: u64, noon: Noon) -> Result<Contents, Problem> {
+    let mut reader = Reader { input, left: size, hash: Sha256::new() };
+    let taken_at = reader.header()?;
+    // A clock that went back since then prolongs nothing.
+    let noon = Noon { wall: noon.wall.max(taken_at), ..noon };
+    let mut contents = Contents { taken_at, ..Contents::default() };
+    let mut chunk = Vec::new();
+    for number in 1_u64.. {
+        let [length] = reader.numbers()?;
+        if length == 0 {
+            break;
+        }
+        reader.bytes(length, &mut chunk)?;
+        reader.check_sum(|| format!("chunk {number}"))?;
+        let mut sessions = &chunk[..];
+        while !sessions.is_empty() {
+            match read_session(&mut sessions, noon) {
+                Some(format::Read::Live(session)) => contents.sessions.push(session),
+                Some(format::Read::Expired) => contents.expired += 1,
+                None => return Err(format!("chunk {number} holds something that is not a session")),
+            }
+        }
+    }
+    let [count, epoch] = reader.numbers()?;
+    reader.check_sum(|| "the end".to_owned())?;
+    contents.epoch = epoch;
+    let found = contents.sessions.len() + contents.expired;
+    if count != found as u64 {
+        return Err(format!("it holds {found} sessions and says that there are {count}"));
+    }
+    if reader.left > 0 {
+        return Err("it goes on after its end".to_owned());
+    }
+    Ok(contents)
+}
+
+struct Reader<R> {
+    input: R,
+    /// Bytes of the file that are still to come.
+    left: u64,
+    /// Of everything so far, sums left out.
+    hash: Sha256,
+}
+
+impl<R: Read> Reader<R> {
+    /// When it was taken.
+    fn header(&mut self) -> Result<u64, Problem> {
+        if self.left == 0 {
+            return Err("it is empty".to_owned());
+        }
+        let mut start = [0; MAGIC.len()];
+        let known = MAGIC.len().min(usize::try_from(self.left).unwrap_or(MAGIC.len()));
+        self.exactly(&mut start[..known])?;
+        if start[..known] != MAGIC[..known] {
+            return Err("it is not a snapshot of lembro".to_owned());
+        }
+        let mut format = [0; 4];
+        self.exactly(&mut format)?;
+        let format = u32::from_be_bytes(format);
+        if format != FORMAT {
+            return Err(format!("it is of format {format}, and this version of lembro reads format {FORMAT} only"));
+        }
+        let [taken_at] = self.numbers()?;
+        self.check_sum(|| "the head".to_owned())?;
+        Ok(taken_at)
+    }
+
+    fn numbers<const N: usize>(&mut self) -> Result<[u64; N], Problem> {
+        let mut numbers = [0; N];
+        for number in &mut numbers {
+            let mut bytes = [0; 8];
+            self.exactly(&mut bytes)?;
+            *number = u64::from_be_bytes(bytes);
+        }
+        Ok(numbers)
+    }
+
+    fn bytes(&mut self, length: u64, bytes: &mut Vec<u8>) -> Result<(), Problem> {
+        // Before there is memory for it: a length that is damaged may be any number.
+        let length = usize::try_from(length).ok().filter(|length| *length as u64 <= self.left).ok_or_else(cut_off)?;
+        bytes.clear();
+        bytes.resize(length, 0);
+        self.exactly(bytes)
+    }
+
+    fn check_sum(&mut self, part: impl Fn() -> String) -> Result<(), Problem> {
+        let expected: [u8; SUM_BYTES] = self.hash.clone().finalize().into();
+        let mut sum = [0; SUM_BYTES];
+        self.raw(&mut sum)?;
+        if sum != expected {
+            return Err(format!("it is damaged: {} does not match its checksum", part()));
+        }
+        Ok(())
+    }
+
+    fn exactly(&mut self, bytes: &mut [u8]) -> Result<(), Problem> {
+        self.raw(bytes)?;
+        self.hash.update(&*bytes);
+        Ok(())
+    }
+
+    fn raw(&mut self, bytes: &mut [u8]) -> Result<(), Problem> {
+        self.left = self.left.checked_sub(bytes.len() as u64).ok_or_else(cut_off)?;
+        self.input.read_exact(bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => cut_off(),
+            _ => unreadable(&error),
+        })
+    }
+}
+
+fn cut_off() -> Problem {
+    "it ends in the middle".to_owned()
+}
+
+pub(super) fn unreadable(error: &io::Error) -> Problem {
+    format!("it cannot be read: {error}")
+}

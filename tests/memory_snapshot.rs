@@ -1,0 +1,529 @@
+//! A restart logs nobody out: what goes into a snapshot comes back from it, and nothing else does.
+
+mod scratch;
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use lembro::{
+    Changes, Clock, EndReason, Event, Expected, LembroOptions, LembroStore, ManualClock, Outcome, Owners as _, Record,
+    SessionId, Store,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use self::scratch::Folder;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn options(time: &ManualClock) -> LembroOptions {
+    LembroOptions::new().interval(0).max_size("4M").clock(time)
+}
+
+/// A store and what another process makes of it, so much later.
+struct Restart {
+    folder: Folder,
+    time: ManualClock,
+    store: LembroStore,
+}
+
+impl Restart {
+    fn new() -> Self {
+        let time = Clock::manual();
+        // The next process' clock does not begin where this one's does.
+        time.advance(7 * HOUR);
+        Self { folder: Folder::new(), store: LembroStore::with_options(options(&time)).unwrap(), time }
+    }
+
+    fn after(&self, down: Duration) -> (LembroStore, ManualClock) {
+        self.with(down, |options| options)
+    }
+
+    fn with(&self, down: Duration, set: impl Fn(LembroOptions) -> LembroOptions) -> (LembroStore, ManualClock) {
+        let path = self.folder.join("sessions");
+        self.store.snapshot(&path).unwrap();
+        let time = Clock::manual();
+        time.set_wall(Clock::from(&self.time).wall() + down);
+        let store = LembroStore::with_options(set(options(&time)).restore(&path)).unwrap();
+        store.validate().unwrap();
+        (store, time)
+    }
+}
+
+fn record(entries: &[(&str, &str, Value)], owner: Option<&str>) -> Record {
+    let mut changes = Changes::new();
+    for (component, key, value) in entries {
+        changes.insert(component, key, value).unwrap();
+    }
+    changes.set_owner(owner).unwrap();
+    changes.apply(&Record::new()).unwrap()
+}
+
+fn user(name: &str) -> Record {
+    record(&[("", "user", json!(name))], None)
+}
+
+fn new_id() -> SessionId {
+    SessionId::random().unwrap()
+}
+
+/// Whether the store knows the whole id, or only its digest.
+fn is_known(store: &LembroStore, id: &SessionId) -> bool {
+    let listed = store.all().unwrap().map(Result::unwrap).find(|listed| listed.handle == id.handle()).unwrap();
+    assert!(listed.id.is_none_or(|known| known == *id));
+    listed.id.is_some()
+}
+
+#[derive(Clone, Debug)]
+struct Spec {
+    entries: Vec<(u8, u8, Value)>,
+    owner: Option<u8>,
+    timeout: Option<u32>,
+    ttl: u64,
+    /// The number of saves.
+    saves: u8,
+    visited: bool,
+    rotated: bool,
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        any::<i64>().prop_map(|number| json!(number)),
+        ".{0,40}".prop_map(|text| json!(text)),
+        prop::collection::vec(any::<bool>(), 0..4).prop_map(|list| json!({ "list": list })),
+    ]
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let entries = prop::collection::vec((0..3_u8, 0..4_u8, value()), 0..6);
+    let marks = (any::<bool>(), any::<bool>());
+    (entries, prop::option::of(0..3_u8), prop::option::of(1..1_000_000_u32), 1..40_u64, 0..3_u8, marks).prop_map(
+        |(entries, owner, timeout, ttl, saves, (visited, rotated))| Spec {
+            entries,
+            owner,
+            timeout,
+            ttl,
+            saves,
+            visited,
+            rotated,
+        },
+    )
+}
+
+impl Spec {
+    fn store_in(&self, store: &LembroStore) -> SessionId {
+        let mut changes = Changes::new();
+        for (component, key, value) in &self.entries {
+            changes.insert(["", "shop", "forum"][usize::from(*component)], &format!("key {key}"), value).unwrap();
+        }
+        changes.set_owner(self.owner.map(|owner| format!("owner {owner}")).as_deref()).unwrap();
+        changes.set_timeout(self.timeout.map(|millis| Duration::from_millis(millis.into())));
+        let (mut id, ttl) = (new_id(), Duration::from_secs(self.ttl));
+        assert!(store.create(&id, changes.apply(&Record::new()).unwrap(), ttl).unwrap().is_done());
+        for number in 0..self.saves {
+            let mut more = Changes::new();
+            more.insert("", "saved", &number).unwrap();
+            let expected = Expected::Exactly(store.get(&id).unwrap().unwrap().record.version());
+            assert!(store.save(&id, &more, ttl, expected).unwrap().is_done());
+        }
+        if self.rotated {
+            let new = id.renewed(&new_id());
+            assert!(store.rotate(&id, &new, Duration::ZERO).unwrap().is_done());
+            id = new;
+        }
+        if self.visited {
+            store.get(&id).unwrap();
+        }
+        id
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_sessions_go_in_the_same_come_out(
+        specs in prop::collection::vec(spec(), 0..40), shards in 0..5_u32, down in 0..30_u64, millis in 0..1000_u64,
+    ) {
+        let before = Restart::new();
+        let ids: Vec<_> = specs.iter().map(|spec| spec.store_in(&before.store)).collect();
+        before.time.advance(Duration::from_millis(millis));
+        let down = Duration::from_secs(down);
+        let (after, _) = before.with(down, |options| options.shards(1 << shards));
+
+        let mut live = 0;
+        for (id, spec) in ids.iter().zip(&specs) {
+            let old = before.store.get(id).unwrap();
+            let expected = old.filter(|old| old.ttl > down);
+            // Twice: by its digest, then by its secret.
+            for _ in 0..2 {
+                let found = after.get(id).unwrap();
+                prop_assert_eq!(found.as_ref().map(|found| &found.record), expected.as_ref().map(|old| &old.record));
+                let Some((found, old)) = found.zip(expected.as_ref()) else { continue };
+                prop_assert_eq!(found.ttl, old.ttl - down);
+                prop_assert_eq!(found.record.version(), old.record.version());
+                prop_assert_eq!(found.record.created_at(), old.record.created_at());
+                prop_assert_eq!(found.record.owner().map(str::to_owned), spec.owner.map(|owner| format!("owner {owner}")));
+                prop_assert!(!found.in_grace);
+            }
+            prop_assert!(after.get(&id.renewed(&new_id())).unwrap().is_none());
+            live += usize::from(expected.is_some());
+        }
+        prop_assert_eq!(after.len().unwrap(), live);
+        let restored = after.stats().restored.unwrap();
+        prop_assert_eq!((restored.sessions, restored.evicted, restored.refused), (live, 0, 0));
+        for owner in 0..3 {
+            let owned = |store: &LembroStore| store.sessions_of(&format!("owner {owner}")).unwrap();
+            let still = owned(&before.store).into_iter().filter(|listed| listed.stored.ttl > down).count();
+            prop_assert_eq!(owned(&after).len(), still);
+        }
+        after.validate().unwrap();
+    }
+}
+
+#[test]
+fn a_restored_session_is_known_by_its_digest_until_its_first_visit() {
+    let before = Restart::new();
+    let (id, other) = (new_id(), new_id());
+    for id in [id, other] {
+        before.store.set(&id, user("ada"), HOUR).unwrap();
+    }
+    let (store, _) = before.after(SECOND);
+    assert!(!is_known(&store, &id));
+    let events = store.events();
+    assert!(matches!(events.recv().unwrap(), Event::Restored { sessions: 2, .. }));
+
+    // A guess proves nothing, and is told from a stale cookie as ever.
+    let guess = id.renewed(&other);
+    assert!(store.get(&guess).unwrap().is_none());
+    assert_eq!(events.try_recv(), Ok(Event::DeadIdUsed { handle: id.handle() }));
+    assert!(!is_known(&store, &id));
+
+    let bytes = store.bytes();
+    assert!(store.get(&id).unwrap().is_some());
+    assert!(is_known(&store, &id) && !is_known(&store, &other));
+    assert_eq!(store.bytes(), bytes);
+    assert!(store.get(&guess).unwrap().is_none());
+    store.validate().unwrap();
+}
+
+#[test]
+fn a_session_nobody_visited_between_two_restarts_survives_both() {
+    let before = Restart::new();
+    let (id, old) = (new_id(), new_id());
+    let current = old.renewed(&new_id());
+    before.store.set(&id, user("ada"), HOUR).unwrap();
+    before.store.set(&old, user("bob"), HOUR).unwrap();
+    assert!(before.store.rotate(&old, &current, 60 * SECOND).unwrap().is_done());
+    let (store, time) = before.after(SECOND);
+    let between = Restart { folder: Folder::new(), time, store };
+    let (store, _) = between.after(SECOND);
+    assert_eq!(store.get(&id).unwrap().unwrap().record, before.store.get(&id).unwrap().unwrap().record);
+    assert!(store.get(&old).unwrap().unwrap().in_grace);
+    assert!(!store.get(&current).unwrap().unwrap().in_grace);
+}
+
+#[test]
+fn every_method_takes_an_id_whose_session_was_restored() {
+    let before = Restart::new();
+    let [saved, touched, rotated, replaced, destroyed] = std::array::from_fn(|_| new_id());
+    for id in [saved, touched, rotated, replaced, destroyed] {
+        before.store.set(&id, user("ada"), HOUR).unwrap();
+    }
+    let version = before.store.get(&saved).unwrap().unwrap().record.version();
+    let (store, _) = before.after(SECOND);
+    let guess = |id: &SessionId| id.renewed(&new_id());
+
+    let mut changes = Changes::new();
+    changes.insert("", "theme", "dark").unwrap();
+    let expected = Expected::Exactly(version);
+    assert_eq!(store.save(&guess(&saved), &changes, HOUR, expected).unwrap(), Outcome::Gone);
+    assert_eq!(store.save(&saved, &changes, HOUR, expected).unwrap(), Outcome::Done);
+    assert_eq!(store.save(&saved, &changes, HOUR, expected).unwrap(), Outcome::Conflict);
+
+    assert_eq!(store.touch(&guess(&touched), 2 * HOUR).unwrap(), Outcome::Gone);
+    assert_eq!(store.touch(&touched, 2 * HOUR).unwrap(), Outcome::Done);
+    assert_eq!(store.get(&touched).unwrap().unwrap().ttl, 2 * HOUR);
+
+    let new = guess(&rotated);
+    assert_eq!(store.rotate(&guess(&rotated), &new, SECOND).unwrap(), Outcome::Gone);
+    assert_eq!(store.rotate(&rotated, &new, SECOND).unwrap(), Outcome::Done);
+    assert!(is_known(&store, &new));
+    assert!(store.get(&rotated).unwrap().unwrap().in_grace);
+
+    assert!(store.set(&guess(&replaced), user("eve"), HOUR).unwrap_err().is_conflict());
+    assert_eq!(store.create(&replaced, user("eve"), HOUR).unwrap(), Outcome::Conflict);
+    store.set(&replaced, user("bob"), HOUR).unwrap();
+    assert_eq!(store.get(&replaced).unwrap().unwrap().record.get::<&str>("user").unwrap(), Some("bob"));
+
+    assert_eq!(store.destroy(&guess(&destroyed)).unwrap(), Outcome::Gone);
+    assert_eq!(store.destroy(&destroyed).unwrap(), Outcome::Done);
+    assert!(store.get(&destroyed).unwrap().is_none());
+    store.validate().unwrap();
+}
+
+#[test]
+fn an_id_in_its_grace_keeps_the_rest_of_it() {
+    let before = Restart::new();
+    let old = new_id();
+    let new = old.renewed(&new_id());
+    before.store.set(&old, user("ada"), HOUR).unwrap();
+    assert!(before.store.rotate(&old, &new, 60 * SECOND).unwrap().is_done());
+    let (store, time) = before.after(20 * SECOND);
+    assert!(store.get(&old).unwrap().unwrap().in_grace);
+    assert!(!is_known(&store, &new), "an id in its grace says nothing of the current one");
+    assert_eq!(store.rotate(&old, &old.renewed(&new_id()), HOUR).unwrap(), Outcome::Gone);
+    assert!(!store.get(&new).unwrap().unwrap().in_grace);
+    time.advance(40 * SECOND);
+    assert!(store.get(&old).unwrap().is_none());
+    assert!(store.get(&new).unwrap().is_some());
+    // A restart after its end.
+    let (store, _) = before.after(60 * SECOND);
+    assert!(store.get(&old).unwrap().is_none() && store.get(&new).unwrap().is_some());
+}
+
+#[test]
+fn everywhere_but_here_spares_the_session_that_is_known_by_its_digest() {
+    let before = Restart::new();
+    let [here, there, visited] = std::array::from_fn(|_| new_id());
+    for id in [here, there, visited] {
+        before.store.set(&id, record(&[], Some("ada")), HOUR).unwrap();
+    }
+    let (store, _) = before.after(SECOND);
+    assert!(store.get(&visited).unwrap().is_some());
+    assert_eq!(store.destroy_of("ada", Some(&here)).unwrap(), 2);
+    assert!(store.get(&here).unwrap().is_some());
+    // Told to who has the id, and to nobody else.
+    for id in [there, visited] {
+        assert_eq!(store.why_ended(&id).unwrap(), Some(EndReason::Everywhere));
+        assert_eq!(store.why_ended(&id.renewed(&new_id())).unwrap(), None);
+    }
+    assert_eq!(store.destroy_handle(here.handle(), EndReason::Named).unwrap(), Outcome::Done);
+    assert_eq!(store.why_ended(&here).unwrap(), Some(EndReason::Named));
+}
+
+#[test]
+fn a_login_from_before_a_restart_is_not_let_in_by_it() {
+    let before = Restart::new();
+    let begun = before.store.epoch("ada").unwrap();
+    before.store.destroy_of("ada", None).unwrap();
+    let (store, _) = before.after(SECOND);
+    let mut login = Changes::new();
+    login.set_owner(Some("ada")).unwrap();
+    login.expect_epoch(begun);
+    let id = new_id();
+    store.set(&id, user("ada"), HOUR).unwrap();
+    let expected = Expected::Incarnation(store.get(&id).unwrap().unwrap().record.version());
+    assert_eq!(store.save(&id, &login, HOUR, expected).unwrap(), Outcome::Gone);
+    login.expect_epoch(store.epoch("ada").unwrap());
+    assert_eq!(store.save(&id, &login, HOUR, expected).unwrap(), Outcome::Done);
+}
+
+#[test]
+fn a_clock_that_went_back_prolongs_nothing() {
+    let before = Restart::new();
+    let id = new_id();
+    before.store.set(&id, user("ada"), HOUR).unwrap();
+    let path = before.folder.join("sessions");
+    before.store.snapshot(&path).unwrap();
+    let time = Clock::manual();
+    time.set_wall(SystemTime::UNIX_EPOCH);
+    let store = LembroStore::with_options(options(&time).restore(&path)).unwrap();
+    assert_eq!(store.get(&id).unwrap().unwrap().ttl, HOUR);
+}
+
+#[test]
+fn expired_sessions_are_neither_written_nor_read() {
+    let before = Restart::new();
+    for seconds in [1, 10, 100] {
+        before.store.set(&new_id(), user("ada"), seconds * SECOND).unwrap();
+    }
+    let forever = new_id();
+    before.store.set(&forever, user("ada"), Duration::MAX).unwrap();
+    before.time.advance(SECOND);
+    let (store, _) = before.after(9 * SECOND);
+    assert_eq!(before.store.stats().last_snapshot.unwrap().sessions, 3);
+    let restored = store.stats().restored.unwrap();
+    assert_eq!((restored.sessions, restored.expired), (2, 1));
+    assert!(store.get(&forever).unwrap().unwrap().ttl > 100 * 365 * 24 * HOUR);
+}
+
+#[test]
+fn with_less_room_those_with_an_owner_and_those_somebody_came_back_to_stay() {
+    let before = Restart::new();
+    // The regulars are the oldest: nothing but their visits speaks for them.
+    let [regulars, visitors, members] = std::array::from_fn(|class| {
+        let owner = (class == 2).then_some("ada");
+        let ids: Vec<_> = (0..if class == 1 { 1000 } else { 40 }).map(|_| new_id()).collect();
+        for id in &ids {
+            before.store.set(id, record(&[("", "user", json!("somebody"))], owner), HOUR).unwrap();
+        }
+        ids
+    });
+    for id in &regulars {
+        before.store.get(id).unwrap();
+    }
+    let (store, _) = before.with(SECOND, |options| options.max_size("32K").shards(1));
+    let restored = store.stats().restored.unwrap();
+    assert_eq!(restored.sessions + restored.evicted, 1080);
+    assert_eq!(store.stats().evicted, restored.evicted as u64);
+    assert_eq!(store.stats().evicted_owned, 0);
+    let alive = |ids: &[SessionId]| ids.iter().filter(|id| store.get(id).unwrap().is_some()).count();
+    assert_eq!((alive(&members), alive(&regulars)), (40, 40));
+    let left = alive(&visitors);
+    assert!(left < 400, "{left}");
+    // The newest of them.
+    let newest = alive(&visitors[500..]);
+    assert!(newest > left / 2, "{newest} of {left}");
+}
+
+#[test]
+fn who_has_outlived_a_flood_before_a_restart_outlives_the_next_one_too() {
+    let (folder, time) = (Folder::new(), Clock::manual());
+    let (path, options) = (folder.join("sessions"), options(&time).max_size("64K").shards(1));
+    let store = LembroStore::with_options(options.clone()).unwrap();
+    let flood = |store: &LembroStore| (0..1000).for_each(|_| store.set(&new_id(), user("somebody"), HOUR).unwrap());
+    let regulars: Vec<_> = (0..40).map(|_| new_id()).collect();
+    for id in &regulars {
+        store.set(id, user("ada"), HOUR).unwrap();
+        store.get(id).unwrap();
+    }
+    flood(&store);
+    store.snapshot(&path).unwrap();
+    let store = LembroStore::with_options(options.restore(&path)).unwrap();
+    assert_eq!(store.stats().restored.unwrap().evicted, 0);
+    flood(&store);
+    assert!(regulars.iter().all(|id| store.get(id).unwrap().is_some()));
+}
+
+#[test]
+fn sessions_that_have_become_too_large_are_refused_and_counted() {
+    let before = Restart::new();
+    let (small, large) = (new_id(), new_id());
+    before.store.set(&small, user("ada"), HOUR).unwrap();
+    before.store.set(&large, user(&"ada ".repeat(1000)), HOUR).unwrap();
+    let (store, _) = before.with(SECOND, |options| options.max_session_size("2K"));
+    let restored = store.stats().restored.unwrap();
+    assert_eq!((restored.sessions, restored.refused), (1, 1));
+    assert!(store.get(&small).unwrap().is_some() && store.get(&large).unwrap().is_none());
+}
+
+/// Also when an assertion fails, or the writers would go on for ever.
+struct StopAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_snapshot_under_way_stops_nobody_and_holds_each_session_whole() {
+    let before = Restart::new();
+    let ids: Vec<_> = (0..500).map(|_| new_id()).collect();
+    let pair = |number: usize| {
+        let entries = [("", "one", json!(number)), ("shop", "same", json!(number))];
+        record(&entries, Some(&format!("owner {number}")))
+    };
+    for id in &ids {
+        before.store.set(id, pair(0), HOUR).unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _stop = StopAtTheEnd(&stop);
+        for half in [&ids[..250], &ids[250..]] {
+            let (store, stop) = (&before.store, &stop);
+            scope.spawn(move || {
+                for number in 1.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let id = half[number % 100];
+                    store.set(&id, pair(number), HOUR).unwrap();
+                    let passing = new_id();
+                    store.set(&passing, pair(number), HOUR).unwrap();
+                    assert!(store.destroy(&passing).unwrap().is_done());
+                }
+            });
+        }
+        for _ in 0..20 {
+            let (store, _) = before.after(SECOND);
+            for id in &ids {
+                let record = store.get(id).unwrap().expect("it was there before, during and after").record;
+                let one = record.get::<usize>("one").unwrap().unwrap();
+                assert_eq!(record, pair(one).admit(record.created_at().unwrap()).unwrap());
+            }
+            // 16 shards, each copied at another instant, and two sessions that pass by.
+            assert!(store.len().unwrap() <= ids.len() + 32, "a destroyed session is in the file");
+        }
+    });
+    before.store.validate().unwrap();
+}
+
+#[test]
+fn first_visits_lose_no_save_and_bring_nobody_back() {
+    let before = Restart::new();
+    let ids: Vec<_> = (0..1000).map(|_| new_id()).collect();
+    for id in &ids {
+        before.store.set(id, user("ada"), HOUR).unwrap();
+    }
+    let versions: Vec<_> = ids.iter().map(|id| before.store.get(id).unwrap().unwrap().record.version()).collect();
+    let (store, _) = before.after(SECOND);
+    let start = Barrier::new(4);
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let (store, start, ids, versions) = (&store, &start, &ids, &versions);
+            scope.spawn(move || {
+                for (number, (id, version)) in ids.iter().zip(versions).enumerate() {
+                    start.wait();
+                    if thread % 2 == 0 {
+                        store.get(id).unwrap();
+                    } else if number % 2 == 0 {
+                        let mut changes = Changes::new();
+                        changes.insert("", &format!("thread {thread}"), &number).unwrap();
+                        let outcome = store.save(id, &changes, HOUR, Expected::Incarnation(*version)).unwrap();
+                        assert!(outcome.is_done());
+                    } else {
+                        let _ = store.destroy(id).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    for (number, id) in ids.iter().enumerate() {
+        let found = store.get(id).unwrap().map(|stored| stored.record.len());
+        assert_eq!(found, (number % 2 == 0).then_some(3), "session {number}");
+    }
+    store.validate().unwrap();
+}
+
+#[test]
+fn close_writes_what_the_options_ask_for_and_says_when_it_could_not() {
+    let (folder, id) = (Folder::new(), new_id());
+    let path = folder.join("sessions");
+    let text = json!({ "restore": path, "snapshotOnClose": path, "onBadSnapshot": "start_empty", "interval": 0 });
+    let options: LembroOptions = serde_json::from_value(text).unwrap();
+    let store = LembroStore::with_options(options.clone()).unwrap();
+    assert!(store.stats().restored.is_none(), "the first start");
+    let events = store.events();
+    store.set(&id, user("ada"), HOUR).unwrap();
+    store.clone().close().unwrap();
+    assert_eq!(folder.names(), ["sessions"]);
+    assert!(matches!(events.try_recv(), Ok(Event::Snapshot { sessions: 1, bytes: 100.., .. })));
+    drop(store);
+
+    let store = LembroStore::with_options(options).unwrap();
+    assert!(store.get(&id).unwrap().is_some());
+    store.set(&new_id(), user("bob"), HOUR).unwrap();
+    drop(store);
+    let store = LembroStore::with_options(LembroOptions::new().restore(&path)).unwrap();
+    assert_eq!(store.len().unwrap(), 1, "a store that is dropped writes nothing");
+
+    let nowhere = folder.join("missing").join("sessions");
+    let store = LembroStore::with_options(LembroOptions::new().snapshot_on_close(&nowhere)).unwrap();
+    assert!(store.close().unwrap_err().is_snapshot());
+    LembroStore::with_options(LembroOptions::new()).unwrap().close().unwrap();
+}
