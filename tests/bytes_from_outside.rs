@@ -3,7 +3,8 @@
 
 mod from_outside;
 
-use from_outside::{TARGETS, Target};
+use from_outside::{TARGETS, Target, snapshot};
+use lembro::{Clock, Store};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -66,6 +67,17 @@ fn what_fuzzing_begins_with_is_understood() {
     }
 }
 
+#[test]
+fn every_form_in_which_a_snapshot_is_fuzzed_leads_to_its_sessions() {
+    let forms: Vec<_> = snapshot::seeds().iter().map(|seed| snapshot::file(seed).unwrap()).collect();
+    for (file, sessions) in forms.iter().zip([0, 0, 0, 1, 1, 1, 5, 5, 5]) {
+        let folder = snapshot::Folder::new();
+        let store = snapshot::restore(&folder.write(file), &Clock::manual()).unwrap();
+        assert_eq!(store.len().unwrap(), sessions);
+    }
+    assert!(forms.chunks(3).all(|forms| forms[0] == forms[1] && forms[0] == forms[2]));
+}
+
 proptest! {
     // Several readers share them.
     #![proptest_config(ProptestConfig::with_cases(4 * ProptestConfig::default().cases))]
@@ -85,5 +97,17 @@ proptest! {
         let mut bytes = seeds.swap_remove(seed.index(seeds.len()));
         mutations.iter().for_each(|mutation| mutation.apply(&mut bytes));
         (target.check)(&bytes);
+    }
+
+    #[test]
+    fn a_snapshot_that_was_changed_in_any_way_is_refused(mutations in prop::collection::vec(any_mutation(), 1..5)) {
+        let whole = snapshot::file(&snapshot::seeds()[6]).unwrap();
+        let mut file = whole.clone();
+        mutations.iter().for_each(|mutation| mutation.apply(&mut file));
+        let folder = snapshot::Folder::new();
+        match snapshot::restore(&folder.write(&file), &Clock::manual()) {
+            Ok(_) => prop_assert!(file == whole),
+            Err(error) => prop_assert!(error.is_snapshot(), "{}", error),
+        }
     }
 }

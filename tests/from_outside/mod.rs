@@ -7,6 +7,7 @@ pub mod cookie;
 pub mod options;
 pub mod record;
 pub mod record_json;
+pub mod snapshot;
 
 /// One reader under attack.
 #[derive(Debug)]
@@ -23,4 +24,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "options", check: options::check, seeds: options::seeds },
     Target { name: "record", check: record::check, seeds: record::seeds },
     Target { name: "record_json", check: record_json::check, seeds: record_json::seeds },
+    Target { name: "snapshot", check: snapshot::check, seeds: snapshot::seeds },
 ];
