@@ -1,0 +1,113 @@
+//! Whatever comes from outside is refused or works: what `tests/fuzz` tries for minutes, for a moment.
+#![cfg(all(feature = "http", feature = "testing"))]
+
+mod from_outside;
+
+use from_outside::{TARGETS, Target, snapshot};
+use lembro::{Clock, Store};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// What a fuzzer does to its seeds.
+#[derive(Clone, Debug)]
+enum Mutation {
+    Byte(Index, u8),
+    Insert(Index, Vec<u8>),
+    Remove(Index, usize),
+    Cut(Index),
+    /// A piece of it once more, elsewhere.
+    Repeat(Index, Index, usize),
+}
+
+impl Mutation {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let piece = |from: usize, length: usize, all: usize| from..from.saturating_add(length).min(all);
+        match self {
+            _ if bytes.is_empty() => {}
+            Self::Byte(place, byte) => {
+                let place = place.index(bytes.len());
+                bytes[place] = *byte;
+            }
+            Self::Insert(place, more) => {
+                let place = place.index(bytes.len());
+                bytes.splice(place..place, more.iter().copied());
+            }
+            Self::Remove(place, length) => drop(bytes.drain(piece(place.index(bytes.len()), *length, bytes.len()))),
+            Self::Cut(place) => bytes.truncate(place.index(bytes.len())),
+            Self::Repeat(from, to, length) => {
+                let copied = bytes[piece(from.index(bytes.len()), *length, bytes.len())].to_vec();
+                let to = to.index(bytes.len());
+                bytes.splice(to..to, copied);
+            }
+        }
+    }
+}
+
+fn any_mutation() -> impl Strategy<Value = Mutation> {
+    let piece = prop::collection::vec(any::<u8>(), 1..9);
+    prop_oneof![
+        3 => any::<(Index, u8)>().prop_map(|(place, byte)| Mutation::Byte(place, byte)),
+        1 => (any::<Index>(), piece).prop_map(|(place, more)| Mutation::Insert(place, more)),
+        1 => (any::<Index>(), 1..20_usize).prop_map(|(place, length)| Mutation::Remove(place, length)),
+        1 => any::<Index>().prop_map(Mutation::Cut),
+        1 => (any::<(Index, Index)>(), 1..80_usize).prop_map(|((from, to), length)| Mutation::Repeat(from, to, length)),
+    ]
+}
+
+fn any_target() -> impl Strategy<Value = &'static Target> {
+    (0..TARGETS.len()).prop_map(|which| &TARGETS[which])
+}
+
+#[test]
+fn what_fuzzing_begins_with_is_understood() {
+    for target in TARGETS {
+        let seeds = (target.seeds)();
+        assert!(seeds.len() >= 3, "{}", target.name);
+        seeds.iter().for_each(|seed| (target.check)(seed));
+    }
+}
+
+#[test]
+fn every_form_in_which_a_snapshot_is_fuzzed_leads_to_its_sessions() {
+    let forms: Vec<_> = snapshot::seeds().iter().map(|seed| snapshot::file(seed).unwrap()).collect();
+    for (file, sessions) in forms.iter().zip([0, 0, 0, 1, 1, 1, 5, 5, 5]) {
+        let folder = snapshot::Folder::new();
+        let store = snapshot::restore(&folder.write(file), &Clock::manual()).unwrap();
+        assert_eq!(store.len().unwrap(), sessions);
+    }
+    assert!(forms.chunks(3).all(|forms| forms[0] == forms[1] && forms[0] == forms[2]));
+}
+
+proptest! {
+    // Several readers share them.
+    #![proptest_config(ProptestConfig::with_cases(4 * ProptestConfig::default().cases))]
+
+    #[test]
+    fn any_bytes_are_refused_or_work(target in any_target(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        (target.check)(&bytes);
+    }
+
+    #[test]
+    fn what_was_right_before_it_was_changed_is_refused_or_works(
+        target in any_target(),
+        seed in any::<Index>(),
+        mutations in prop::collection::vec(any_mutation(), 1..5),
+    ) {
+        let mut seeds = (target.seeds)();
+        let mut bytes = seeds.swap_remove(seed.index(seeds.len()));
+        mutations.iter().for_each(|mutation| mutation.apply(&mut bytes));
+        (target.check)(&bytes);
+    }
+
+    #[test]
+    fn a_snapshot_that_was_changed_in_any_way_is_refused(mutations in prop::collection::vec(any_mutation(), 1..5)) {
+        let whole = snapshot::file(&snapshot::seeds()[6]).unwrap();
+        let mut file = whole.clone();
+        mutations.iter().for_each(|mutation| mutation.apply(&mut file));
+        let folder = snapshot::Folder::new();
+        match snapshot::restore(&folder.write(&file), &Clock::manual()) {
+            Ok(_) => prop_assert!(file == whole),
+            Err(error) => prop_assert!(error.is_snapshot(), "{}", error),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The bytes of a record: refused, or taken for exactly what they are, and as good as a record made by hand.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use lembro::{Changes, MAX_KEYS, Record};
+use serde_json::value::RawValue;
+
+pub fn check(bytes: &[u8]) {
+    match Record::from_bytes(bytes) {
+        Err(error) => assert!(error.is_corrupt(), "{error}"),
+        Ok(record) => {
+            assert_eq!(record.as_bytes(), bytes, "there is one form of everything");
+            check_answers(&record);
+            check_saves(&record);
+            check_json(&record);
+        }
+    }
+}
+
+type Entries = BTreeMap<(String, String), String>;
+
+fn entries(record: &Record) -> Entries {
+    let owned = |(component, key, value): (&str, &str, &RawValue)| {
+        ((component.to_owned(), key.to_owned()), value.get().to_owned())
+    };
+    record.entries().map(owned).collect()
+}
+
+fn check_answers(record: &Record) {
+    assert_eq!(record.entries().count(), record.len());
+    assert_eq!(entries(record).len(), record.len(), "each name once");
+    for (component, key, value) in record.entries() {
+        let found: Option<&RawValue> = record.get_in(component, key).unwrap();
+        assert_eq!(found.unwrap().get(), value.get());
+        // Of another type than the reader has in mind: an error, no panic.
+        let _ = record.get_in::<&str>(component, key);
+        let _ = record.get_in::<f64>(component, key);
+        let _ = record.get_in::<serde_json::Value>(component, key);
+    }
+    assert_eq!(
+        record.get_in::<&RawValue>("no such", "key").unwrap().is_some(),
+        entries(record).contains_key(&name("no such", "key"))
+    );
+    assert!(record.size() > record.as_bytes().len());
+    assert!(record.owner().is_none_or(|owner| (1..=255).contains(&owner.len())));
+    let shown = format!("{record:?} {:?} {:?}", record.created_at(), record.timeout());
+    assert!(shown.starts_with("Record"));
+    // A store that is given the record for the first time.
+    let admitted = record.clone().admit(SystemTime::now()).unwrap();
+    assert_eq!(entries(&admitted), entries(record));
+    assert_eq!((admitted.owner(), admitted.timeout()), (record.owner(), record.timeout()));
+    assert_eq!(Record::from_bytes(admitted.as_bytes()).unwrap(), admitted);
+}
+
+/// Changes on top of it give what they would give on top of a plain map.
+fn check_saves(record: &Record) {
+    assert_eq!(Changes::new().apply(record).unwrap(), *record, "a merge that changes nothing");
+    let mut model = entries(record);
+    let mut changes = Changes::new();
+    // Something new between the others, and one of the old ones away, or written anew.
+    changes.insert("fuzz", "m", "new").unwrap();
+    model.insert(name("fuzz", "m"), "\"new\"".to_owned());
+    let names: Vec<_> = entries(record).into_keys().collect();
+    if let Some((component, key)) = names.first() {
+        changes.remove(component, key).unwrap();
+        model.remove(&name(component, key));
+    }
+    if let Some((component, key)) = names.last() {
+        changes.insert(component, key, &7).unwrap();
+        model.insert(name(component, key), "7".to_owned());
+    }
+    changes.set_timeout(Some(Duration::from_secs(60)));
+    changes.set_owner(Some("ada")).unwrap();
+    let saved = match changes.apply(record) {
+        Ok(saved) => saved,
+        Err(error) => {
+            assert!(error.is_limit() && model.len() > MAX_KEYS, "{error}");
+            return;
+        }
+    };
+    assert_eq!(entries(&saved), model);
+    assert_eq!(saved.created_at(), record.created_at());
+    assert_eq!((saved.timeout(), saved.owner()), (Some(Duration::from_secs(60)), Some("ada")));
+    assert_eq!(Record::from_bytes(saved.as_bytes()).unwrap(), saved);
+
+    let mut cleared = Changes::new();
+    if let Some((component, _)) = names.first() {
+        cleared.clear_component(component);
+        model.retain(|(other, _), _| other != component);
+        assert_eq!(entries(&cleared.apply(&saved).unwrap()), model);
+    }
+    cleared.clear();
+    assert!(cleared.apply(&saved).unwrap().is_empty());
+}
+
+/// What JSON can be made of it is read as the same data.
+fn check_json(record: &Record) {
+    // A value that serde_json passes over but cannot read (a number without end, half a surrogate pair) is an error here.
+    let Ok(text) = serde_json::to_string(record) else { return };
+    match serde_json::from_str::<Record>(&text) {
+        Ok(again) => {
+            assert_eq!(again.len(), record.len());
+            assert_eq!((again.owner(), again.timeout()), (record.owner(), record.timeout()));
+            assert_eq!(again.created_at(), record.created_at());
+            assert_eq!(serde_json::to_string(&again).unwrap(), text);
+        }
+        Err(error) => assert!(error.to_string().contains("recursion limit"), "{error}: {text}"),
+    }
+}
+
+fn name(component: &str, key: &str) -> (String, String) {
+    (component.to_owned(), key.to_owned())
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let created = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let small: Record = [("user", "ada"), ("theme", "dark"), ("ü", "\u{1F375}")].into_iter().collect();
+    let mut changes = Changes::new();
+    changes.insert("cart", "items", &[1, 2, 3]).unwrap();
+    changes.insert("cart", "sum", &-12.5e-3).unwrap();
+    changes.insert("", "long", &"x".repeat(300)).unwrap();
+    changes.insert("", "deep", &[[[[[[()]]]]]]).unwrap();
+    changes.set_owner(Some("ada")).unwrap();
+    changes.set_timeout(Some(Duration::from_secs(900)));
+    let large = changes.apply(&small).unwrap().admit(created).unwrap();
+    let many: Record = (0..200).map(|key| (format!("k{key}"), key)).collect();
+    [Record::new(), small, large, many].iter().map(|record| record.as_bytes().to_vec()).collect()
+}
