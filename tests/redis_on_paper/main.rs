@@ -280,9 +280,9 @@ impl Owners for PaperStore {
         };
         if let Some(id) = except {
             let (sure, digest) = ((owner.as_bytes(), current.as_slice()), id.digest());
-            self.run_once(SPARE, id.handle(), digest.as_bytes(), Duration::ZERO, sure, &[next.clone()])?;
+            self.run_once(SPARE, id.handle(), digest.as_bytes(), Duration::ZERO, sure, std::slice::from_ref(next))?;
         }
-        let (before, handles) = self.epoch_and_sessions(RAISE, owner, &[next.clone()])?;
+        let (before, handles) = self.epoch_and_sessions(RAISE, owner, std::slice::from_ref(next))?;
         let mut sessions = 0;
         for handle in handles {
             // What was over already is tidied away, and does not count.
