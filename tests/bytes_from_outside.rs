@@ -4,7 +4,7 @@
 mod from_outside;
 
 use from_outside::{TARGETS, Target, snapshot};
-use lembro::{Clock, Store};
+use lembro::{Clock, Owners as _, Store};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -76,6 +76,23 @@ fn every_form_in_which_a_snapshot_is_fuzzed_leads_to_its_sessions() {
         assert_eq!(store.len().unwrap(), sessions);
     }
     assert!(forms.chunks(3).all(|forms| forms[0] == forms[1] && forms[0] == forms[2]));
+}
+
+// Found by fuzzing: the next "log out everywhere" would have overflown, and let a login under way in.
+#[test]
+fn a_snapshot_with_an_epoch_that_nobody_can_count_on_from_is_refused() {
+    let (folder, sessions_alone) = (snapshot::Folder::new(), [2]);
+    let restore = |epoch: u64| {
+        let file = snapshot::file(&[&sessions_alone[..], &[0; 8], &epoch.to_be_bytes()].concat()).unwrap();
+        snapshot::restore(&folder.write(&file), &Clock::manual())
+    };
+    for epoch in [u64::MAX, u64::MAX / 2 + 1] {
+        assert!(restore(epoch).unwrap_err().is_snapshot());
+    }
+    let store = restore(u64::MAX / 2).unwrap();
+    let before = store.epoch("ada").unwrap();
+    store.destroy_of("ada", None).unwrap();
+    assert!(store.epoch("ada").unwrap() > before);
 }
 
 proptest! {

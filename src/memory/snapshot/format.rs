@@ -34,6 +34,9 @@ pub(super) const SUM_BYTES: usize = 32;
 /// A chunk is written when it is larger than this.
 pub(super) const CHUNK_BYTES: usize = 128 * 1024;
 
+/// No file of ours has a larger epoch; from here on a store can count as often as anybody logs out.
+pub(super) const MAX_EPOCH: u64 = u64::MAX / 2;
+
 const CLASS: u8 = 0x03;
 const VISITED: u8 = 0x04;
 const GRACE: u8 = 0x08;

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
-use super::format::{self, FORMAT, MAGIC, Noon, SUM_BYTES, read_session};
+use super::format::{self, FORMAT, MAGIC, MAX_EPOCH, Noon, SUM_BYTES, read_session};
 use crate::memory::shard::Kept;
 
 /// What is wrong with a file: completes "snapshot /path: …".
@@ -45,6 +45,9 @@ pub(super) fn read(input: impl Read, size: u64, noon: Noon) -> Result<Contents, 
     }
     let [count, epoch] = reader.numbers()?;
     reader.check_sum(|| "the end".to_owned())?;
+    if epoch > MAX_EPOCH {
+        return Err(format!("its epoch is {epoch}, and no store comes beyond {MAX_EPOCH}"));
+    }
     contents.epoch = epoch;
     let found = contents.sessions.len() + contents.expired;
     if count != found as u64 {
