@@ -78,11 +78,19 @@ fn expected<T>(result: Result<T>) -> Result<T> {
     result
 }
 
-/// What a browser makes of the response: everything before the first attribute.
+/// What a browser makes of the response: everything before the first attribute. Nothing may have slipped in between those.
 fn sent_back(finished: &Finished) -> String {
     let cookie = finished.cookie().expect("a Set-Cookie");
     assert!(cookie.len() <= 4096 && cookie.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{cookie}");
-    cookie.split(';').next().unwrap().to_owned()
+    let mut parts = cookie.split(';').map(str::trim_start);
+    let value = parts.next().unwrap().to_owned();
+    let mut known = vec!["Path", "Domain", "Secure", "HttpOnly", "SameSite", "Partitioned", "Max-Age", "Priority"];
+    for attribute in parts {
+        let name = attribute.split('=').next();
+        let place = known.iter().position(|one| Some(*one) == name);
+        known.remove(place.unwrap_or_else(|| panic!("{attribute:?} in {cookie}")));
+    }
+    value
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
