@@ -26,8 +26,8 @@ fn sized(bytes: usize) -> Record {
 fn owned() -> Record {
     let mut changes = Changes::new();
     changes.set_owner(Some("ada")).unwrap();
-    // The owner takes four bytes, and 14 in the index of owners.
-    changes.apply(&sized(WEIGHT - 18)).unwrap()
+    // The owner takes four bytes, and 18 in the index of owners.
+    changes.apply(&sized(WEIGHT - 22)).unwrap()
 }
 
 /// One shard with room for so many sessions.

@@ -116,9 +116,7 @@ impl Shard {
 
     /// Finds a live session by its id.
     pub(super) fn find(&self, hash: u64, id: &SessionId, now: u64) -> Found<'_> {
-        let Some(record) = self.by_handle(hash, id.handle()).filter(|record| !is_expired(record, now)) else {
-            return Found::Nothing;
-        };
+        let Some(record) = self.live(hash, id.handle(), now) else { return Found::Nothing };
         if record.state().proof.accepts(id) {
             return Found::Live { record, current: true };
         }
@@ -284,10 +282,9 @@ impl Shard {
         records.filter(move |record| !is_expired(record, now) && record.owner() == Some(owner))
     }
 
-    /// What proves the id of the live session with this handle.
-    pub(super) fn live_proof(&self, hash: u64, handle: Handle, now: u64) -> Option<Proof> {
-        let record = self.by_handle(hash, handle).filter(|record| !is_expired(record, now))?;
-        Some(record.state().proof)
+    /// The live session with this handle.
+    pub(super) fn live(&self, hash: u64, handle: Handle, now: u64) -> Option<&Record> {
+        self.by_handle(hash, handle).filter(|record| !is_expired(record, now))
     }
 
     fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {

@@ -13,8 +13,8 @@ use crate::record::Record;
 /// The share of table, queue and index, in bytes.
 pub(super) const OVERHEAD: usize = 36;
 
-/// The share of the owner index of a session that has an owner: 9 bytes at the same load.
-pub(super) const OWNED: usize = 14;
+/// The share of the owner index of a session that has an owner: 8 bytes in a tree whose nodes are two thirds full.
+pub(super) const OWNED: usize = 18;
 
 /// What a dead id that still has its grace costs: a handle, a secret and a deadline in a hash map of its own.
 pub(super) const RETIRED: usize = 56;

@@ -1,43 +1,31 @@
-//! Which sessions of a shard belong to an owner: the slots of each owner, found by a hash of the name.
+//! Which sessions of a shard belong to an owner: the slots of each owner, in the order of a hash of the name.
 //!
 //! Sessions without an owner cost nothing here. The names are not kept a second time: the shard compares them in the
-//! records that the slots lead to.
+//! records that the slots lead to. It is a tree because all the sessions of one owner have one hash: in a hash table somebody
+//! who logs in a million times would make every other login slow.
 
-use hashbrown::HashTable;
+use std::collections::BTreeSet;
 
 #[derive(Debug, Default)]
 pub(super) struct Owned {
-    table: HashTable<Entry>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    owner: u32,
-    slot: u32,
+    slots: BTreeSet<(u32, u32)>,
 }
 
 impl Owned {
     pub(super) fn insert(&mut self, owner: u32, slot: u32) {
-        self.table.insert_unique(spread(owner), Entry { owner, slot }, |entry| spread(entry.owner));
+        self.slots.insert((owner, slot));
     }
 
     pub(super) fn remove(&mut self, owner: u32, slot: u32) {
-        if let Ok(entry) = self.table.find_entry(spread(owner), |entry| entry.slot == slot) {
-            entry.remove();
-        }
+        self.slots.remove(&(owner, slot));
     }
 
     /// The slots of all owners whose names hash so: nearly always one owner.
     pub(super) fn slots(&self, owner: u32) -> impl Iterator<Item = u32> + '_ {
-        self.table.iter_hash(spread(owner)).filter(move |entry| entry.owner == owner).map(|entry| entry.slot)
+        self.slots.range((owner, 0)..=(owner, u32::MAX)).map(|(_, slot)| *slot)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.table.len()
+        self.slots.len()
     }
-}
-
-/// The table takes its place from the lowest bits and its tag from the highest.
-fn spread(owner: u32) -> u64 {
-    u64::from(owner) << 32 | u64::from(owner)
 }

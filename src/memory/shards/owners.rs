@@ -1,8 +1,10 @@
 //! The sessions of one owner, over all shards: listed, counted and ended one shard at a time.
 
+use super::purge::REMOVE;
 use super::{Cell, Shards, left};
 use crate::id::{Handle, SessionId};
 use crate::memory::shard::{Found, Freed, Reason};
+use crate::record::Record;
 use crate::store::{EndReason, Listed, Outcome, Stored};
 
 impl Shards {
@@ -37,10 +39,9 @@ impl Shards {
                 .map(|record| record.state().handle)
                 .filter(|handle| Some(*handle) != kept)
                 .collect();
-            if others.is_empty() {
-                continue;
-            }
-            sessions += self.end(cell, &others, owner, EndReason::Everywhere);
+            // By now one of them may have another id, but not another owner unless somebody else logged in with it.
+            let theirs = |record: &Record| record.owner() == Some(owner);
+            sessions += self.end(cell, &others, EndReason::Everywhere, theirs);
         }
         sessions
     }
@@ -53,37 +54,31 @@ impl Shards {
     }
 
     pub(in crate::memory) fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Outcome {
-        let (cell, hash) = self.cell(handle);
-        let mut freed = Freed::new();
-        let now = self.now();
-        let mut shard = cell.shard.write();
-        let proof = shard.live_proof(hash, handle, now);
-        if proof.is_some() {
-            shard.remove(hash, handle, Reason::Destroyed, &mut freed);
+        let (cell, _) = self.cell(handle);
+        match self.end(cell, &[handle], reason, |_| true) {
+            0 => Outcome::Gone,
+            _ => Outcome::Done,
         }
-        drop(shard);
-        self.release(cell, freed);
-        let Some(proof) = proof else { return Outcome::Gone };
-        self.endings.note([(handle, proof)], reason);
-        Outcome::Done
     }
 
-    /// Removes those of these sessions that are still there and still the owner's; how many.
-    fn end(&self, cell: &Cell, handles: &[Handle], owner: &str, reason: EndReason) -> usize {
-        let mut freed = Freed::new();
-        let now = self.now();
-        let mut shard = cell.shard.write();
-        for handle in handles {
-            let (_, hash) = self.cell(*handle);
-            // By now it may have another id, but not another owner unless somebody else logged in with it.
-            if shard.owned_by(owner, now).any(|record| record.state().handle == *handle) {
-                shard.remove(hash, *handle, Reason::Destroyed, &mut freed);
+    /// Removes those of these sessions of a shard that are live and still `theirs`, a few at a time; how many there were.
+    fn end(&self, cell: &Cell, handles: &[Handle], reason: EndReason, theirs: impl Fn(&Record) -> bool) -> usize {
+        let mut ended = 0;
+        for batch in handles.chunks(REMOVE) {
+            let mut freed = Freed::new();
+            let now = self.now();
+            let mut shard = cell.shard.write();
+            for handle in batch {
+                let (_, hash) = self.cell(*handle);
+                if shard.live(hash, *handle, now).is_some_and(&theirs) {
+                    shard.remove(hash, *handle, Reason::Destroyed, &mut freed);
+                }
             }
+            drop(shard);
+            ended += freed.len();
+            self.endings.note(freed.iter().map(|(record, _)| (record.state().handle, record.state().proof)), reason);
+            self.release(cell, freed);
         }
-        drop(shard);
-        let ended = freed.len();
-        self.endings.note(freed.iter().map(|(record, _)| (record.state().handle, record.state().proof)), reason);
-        self.release(cell, freed);
         ended
     }
 }

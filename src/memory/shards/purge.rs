@@ -7,11 +7,12 @@ use crate::id::Handle;
 use crate::memory::shard::Freed;
 use crate::memory::stats::Purge;
 
-/// How many slots a purge looks at, and how many sessions, before it lets go of a read lock; and how many it
-/// removes under one write lock. No reader ever waits for longer than one of these.
+/// How many slots a purge looks at, and how many sessions, before it lets go of a read lock.
 const SCAN_SLOTS: usize = 4096;
 const SCAN_DUE: usize = 64;
-const REMOVE: usize = 64;
+
+/// How many sessions are removed under one write lock. No reader ever waits for longer than one of these.
+pub(super) const REMOVE: usize = 64;
 
 impl Shards {
     /// Removes every session that is expired. `stop` is asked between batches. How many there were.
