@@ -56,13 +56,12 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
             session.insert("csrf", &SessionId::random()?.expose())?;
         }
         ("/end", Some(owner)) => {
-            // Looked for among one's own: `destroy_handle` ends anybody's.
-            let is_named = |device: &OwnedSession| form.device == Some(device.handle.to_string());
-            if let Some(device) = sessions.sessions_of(&owner)?.into_iter().find(is_named) {
-                let _ended = sessions.destroy_handle(device.handle)?;
+            // One of their own: a handle opens nothing, but a form can name anybody's.
+            if let Some(handle) = form.device.and_then(|handle| handle.parse().ok()) {
+                let _ended = sessions.destroy_handle_of(&owner, handle)?;
             }
         }
-        ("/others", Some(owner)) => drop(sessions.destroy_of(&owner, Some(&session.id()?))?),
+        ("/others", _) => drop(session.destroy_others()?),
         // This one too: its next request is told so, like those of the others.
         ("/everywhere", Some(owner)) => drop(sessions.destroy_of(&owner, None)?),
         _ => session.destroy()?,

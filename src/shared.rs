@@ -8,7 +8,7 @@ use crate::event::{Event, Hub};
 use crate::id::SessionId;
 use crate::policy::Policy;
 use crate::record::{Changes, Record};
-use crate::store::{Outcome, Store};
+use crate::store::{Outcome, Owners, Store};
 use crate::sync::Arc;
 
 /// How often a new id is drawn when the one before was taken. With random ids one draw is enough for the age of the
@@ -53,6 +53,11 @@ impl Shared {
             }
         }
         Err(Error::conflict(id.handle()))
+    }
+
+    /// The store's powers over owners, for `what` cannot be done without.
+    pub(crate) fn owners(&self, what: &'static str) -> Result<&dyn Owners> {
+        self.store.owners().ok_or_else(|| Error::unsupported(what))
     }
 
     /// Reports a store's failure to those who watch the error channel, on its way to the caller.

@@ -4,7 +4,7 @@ mod session_support;
 
 use lembro::{
     AtLimit, Changes, Clock, EndReason, Epoch, Expected, LembroOptions, LembroStore, ManualClock, OwnedSession, Owners,
-    Policy, Saved, Session, SessionId, Sessions, Store,
+    Policy, Record, Saved, Session, SessionId, Sessions, Store,
 };
 use session_support::{
     HOUR, MINUTE, Probe, SECOND, load_again, manual_sessions, manual_store, stored_session, validate,
@@ -103,11 +103,64 @@ fn one_device_is_ended_by_its_handle_and_the_others_stay() {
 }
 
 #[test]
+fn a_user_can_end_no_session_of_anybody_else_by_its_handle() {
+    let (sessions, store, time) = manual_sessions();
+    let [laptop, phone, _] = three_devices(&sessions, &time);
+    let mut visitor = sessions.generate().unwrap();
+    visitor.insert("theme", "dark").unwrap();
+    visitor.save().unwrap();
+    for (owner, session) in [("bob", &laptop), ("", &laptop), ("ada", &visitor), ("bob", &visitor)] {
+        assert!(sessions.destroy_handle_of(owner, session.handle().unwrap()).unwrap().is_gone());
+        assert!(is_there(&sessions, session));
+    }
+    assert!(sessions.destroy_handle_of("ada", phone.handle().unwrap()).unwrap().is_done());
+    assert!(!is_there(&sessions, &phone) && is_there(&sessions, &laptop));
+    validate(&store);
+}
+
+#[test]
+fn a_login_that_logs_out_everywhere_else_stays_though_it_was_not_saved_yet() {
+    let (sessions, store, time) = manual_sessions();
+    let [mut laptop, ..] = three_devices(&sessions, &time);
+    let mut new = sessions.generate().unwrap();
+    new.regenerate().unwrap();
+    new.set_owner("ada").unwrap();
+    new.insert("theme", "dark").unwrap();
+    assert_eq!(new.destroy_others().unwrap(), 3);
+    assert!(is_there(&sessions, &new) && !new.changed());
+    assert_eq!((new.get("theme").unwrap(), sessions.count_of("ada").unwrap()), (Some("dark"), 1));
+    // Neither somebody who was logged out nor a visitor ends anything.
+    assert_eq!(laptop.destroy_others().unwrap(), 0);
+    assert_eq!(sessions.generate().unwrap().destroy_others().unwrap(), 0);
+    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+    validate(&store);
+}
+
+#[test]
+fn an_owner_with_very_many_sessions_is_like_any_other() {
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1).max_size("64M")).unwrap();
+    let owned = |owner: &str| {
+        let mut changes = Changes::new();
+        changes.set_owner(Some(owner)).unwrap();
+        changes.apply(&Record::new()).unwrap()
+    };
+    for number in 0..50_000 {
+        store.create(&SessionId::random().unwrap(), owned("bot"), HOUR).unwrap();
+        if number % 1_000 == 0 {
+            store.create(&SessionId::random().unwrap(), owned("ada"), HOUR).unwrap();
+        }
+    }
+    assert_eq!((store.count_of("bot").unwrap(), store.count_of("ada").unwrap()), (50_000, 50));
+    assert_eq!(store.destroy_of("bot", None).unwrap(), 50_000);
+    assert_eq!((store.count_of("bot").unwrap(), store.count_of("ada").unwrap()), (0, 50));
+    validate(&store);
+}
+
+#[test]
 fn all_other_devices_are_ended_and_this_one_goes_on() {
     let (sessions, store, time) = manual_sessions();
     let [mut laptop, phone, tablet] = three_devices(&sessions, &time);
-    let here = laptop.id().unwrap();
-    assert_eq!(sessions.destroy_of("ada", Some(&here)).unwrap(), 2);
+    assert_eq!(laptop.destroy_others().unwrap(), 2);
     assert!(!is_there(&sessions, &phone) && !is_there(&sessions, &tablet));
     laptop.insert("password_changed", &true).unwrap();
     assert_eq!(laptop.save().unwrap(), Saved::Written);

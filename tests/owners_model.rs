@@ -41,7 +41,16 @@ enum Step {
         owner: usize,
         except: Option<usize>,
     },
+    /// "Everywhere else", on this device.
+    DestroyOthers {
+        device: usize,
+    },
     DestroyHandle {
+        device: usize,
+    },
+    /// As one of this owner's, whoever's it is.
+    DestroyHandleOf {
+        owner: usize,
         device: usize,
     },
     Expire,
@@ -57,9 +66,11 @@ fn step() -> impl Strategy<Value = Step> {
         3 => device.clone().prop_map(|device| Step::Save { device }),
         2 => device.clone().prop_map(|device| Step::Renew { device }),
         1 => device.clone().prop_map(|device| Step::Destroy { device }),
-        2 => (owner, prop::option::of(device.clone()))
+        2 => (owner.clone(), prop::option::of(device.clone()))
             .prop_map(|(owner, except)| Step::DestroyOf { owner, except }),
-        1 => device.prop_map(|device| Step::DestroyHandle { device }),
+        2 => device.clone().prop_map(|device| Step::DestroyOthers { device }),
+        1 => device.clone().prop_map(|device| Step::DestroyHandle { device }),
+        1 => (device, owner).prop_map(|(device, owner)| Step::DestroyHandleOf { owner, device }),
         1 => Just(Step::Expire),
         1 => Just(Step::Purge),
     ]
@@ -146,10 +157,30 @@ impl World {
                 self.model.retain(|device, whose| *whose != Some(owner) || Some(*device) == except);
                 assert_eq!(ended, before - self.model.len());
             }
+            Step::DestroyOthers { device } => {
+                let before = self.model.len();
+                let whose = self.model.get(&device).copied().flatten();
+                if let Some(owner) = whose {
+                    self.before[owner] = Some(self.sessions.epoch_of(OWNERS[owner]).unwrap());
+                }
+                let ended = self.device(device).destroy_others().unwrap();
+                if let Some(owner) = whose {
+                    self.model.retain(|other, whose| *other == device || *whose != Some(owner));
+                }
+                assert_eq!(ended, before - self.model.len());
+            }
             Step::DestroyHandle { device } => {
                 let handle = self.devices[device].handle().unwrap();
                 let done = self.sessions.destroy_handle(handle).unwrap().is_done();
                 assert_eq!(done, self.model.remove(&device).is_some());
+            }
+            Step::DestroyHandleOf { owner, device } => {
+                let handle = self.devices[device].handle().unwrap();
+                let done = self.sessions.destroy_handle_of(OWNERS[owner], handle).unwrap().is_done();
+                assert_eq!(done, self.model.get(&device) == Some(&Some(owner)));
+                if done {
+                    self.model.remove(&device);
+                }
             }
             Step::Expire => {
                 self.time.advance(2 * HOUR);

@@ -107,6 +107,41 @@ impl Session {
         self.insert_in(LEMBRO, LABEL, label)
     }
 
+    /// Ends all other sessions of this one's owner: log out everywhere else, after a change of password, say (OWASP ASVS 5.0,
+    /// 7.4.3). How many there were; none if this one has no owner, or has ended itself.
+    ///
+    /// What is unsaved here is saved first. [`destroy_of`](crate::Sessions::destroy_of) would end a login that is not
+    /// saved yet together with the others, for it cannot know whose that is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`save`](Self::save); [`Error::is_unsupported`] when the store has no [powers](crate::Owners) over owners.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// let mut old = sessions.generate()?;
+    /// old.set_owner("user-42")?;
+    /// old.save()?;
+    ///
+    /// let mut new = sessions.generate()?;
+    /// new.set_owner("user-42")?; // signed in, and nowhere else from now on
+    /// assert_eq!(new.destroy_others()?, 1);
+    /// assert_eq!(sessions.count_of("user-42")?, 1);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn destroy_others(&mut self) -> Result<usize> {
+        let Some(owner) = self.owner()?.map(str::to_owned) else { return Ok(0) };
+        // One that was itself logged out elsewhere meanwhile has nothing to say any more.
+        if self.save()? != Saved::Written && self.touch()? != Saved::Written {
+            return Ok(0);
+        }
+        let id = self.id()?;
+        self.shared.seen(self.shared.owners("the sessions of one owner")?.destroy_of(&owner, Some(&id)))
+    }
+
     /// Why the session that the client's cookie stands for was ended by somebody else, if it was and the store remembers:
     /// for "you were logged out because ...".
     ///
@@ -186,10 +221,8 @@ impl Session {
 
     /// The owner's sessions, in the order of their logins.
     fn logged_in(&self, owner: &str) -> Result<Vec<Listed>> {
-        let Some(owners) = self.shared.store.owners() else {
-            return Err(Error::unsupported("limiting the sessions of one owner"));
-        };
-        let mut sessions = self.shared.seen(owners.sessions_of(owner))?;
+        let mut sessions =
+            self.shared.seen(self.shared.owners("limiting the sessions of one owner")?.sessions_of(owner))?;
         sessions.sort_by_key(|session| (since(session), session.handle));
         Ok(sessions)
     }

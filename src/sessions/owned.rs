@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Sessions;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::{Handle, SessionId};
 use crate::record::Epoch;
 use crate::session::{LABEL, LEMBRO, OWNER_SINCE};
@@ -13,7 +13,7 @@ use crate::store::{EndReason, Listed, Outcome, Owners};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedSession {
-    /// What [`destroy_handle`](Sessions::destroy_handle) takes.
+    /// What [`destroy_handle_of`](Sessions::destroy_handle_of) takes.
     pub handle: Handle,
     /// When the session began.
     pub created_at: Option<SystemTime>,
@@ -44,7 +44,7 @@ impl Sessions {
     /// for device in sessions.sessions_of("user-42")? {
     ///     println!("{}, last seen {:?}", device.label.unwrap_or_default(), device.last_seen);
     ///     if device.handle != here.handle()? {
-    ///         let _ended = sessions.destroy_handle(device.handle)?;
+    ///         let _ended = sessions.destroy_handle_of("user-42", device.handle)?;
     ///     }
     /// }
     /// # Ok::<(), lembro::Error>(())
@@ -65,10 +65,10 @@ impl Sessions {
         self.shared.seen(self.owners()?.count_of(owner))
     }
 
-    /// Ends all sessions of an owner but the one that `except` opens: log out everywhere, or everywhere else (after a
-    /// change of password: OWASP ASVS 5.0, 7.4.3). How many there were.
+    /// Ends all sessions of an owner but the one that `except` opens: log out everywhere. How many there were.
     ///
-    /// Final when it returns: a request under way saves nothing any more, and a login under way is not let in.
+    /// Final when it returns: a request under way saves nothing any more, and a login under way is not let in. For "everywhere
+    /// else", from within a session, see [`destroy_others`](crate::Session::destroy_others).
     ///
     /// # Errors
     ///
@@ -77,13 +77,44 @@ impl Sessions {
         self.shared.seen(self.owners()?.destroy_of(owner, except))
     }
 
-    /// Ends one session by its handle: a device in a list, or what an administrator picked.
+    /// Ends one session by its handle, whoever's it is: for administrators, and for what an [event](crate::Event) named.
+    /// For a user's choice from a list of devices there is [`destroy_handle_of`](Self::destroy_handle_of).
     ///
     /// # Errors
     ///
     /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
     pub fn destroy_handle(&self, handle: Handle) -> Result<Outcome> {
         self.shared.seen(self.owners()?.destroy_handle(handle, EndReason::Named))
+    }
+
+    /// Ends one of an owner's sessions by its handle: a device that its user picked from a list. `Gone` when the owner has no
+    /// such session, for a handle that comes from a form may be anybody's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Outcome, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut phone = sessions.generate()?;
+    /// # phone.set_owner("user-42")?;
+    /// # phone.save()?;
+    /// # let from_form = phone.handle()?.to_string();
+    /// let handle = from_form.parse()?;
+    /// assert_eq!(sessions.destroy_handle_of("somebody else", handle)?, Outcome::Gone);
+    /// assert_eq!(sessions.destroy_handle_of("user-42", handle)?, Outcome::Done);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn destroy_handle_of(&self, owner: &str, handle: Handle) -> Result<Outcome> {
+        let theirs = self.shared.seen(self.owners()?.sessions_of(owner))?;
+        if theirs.iter().any(|session| session.handle == handle) {
+            self.destroy_handle(handle)
+        } else {
+            Ok(Outcome::Gone)
+        }
     }
 
     /// The owner's epoch, for [`set_owner_since`](crate::Session::set_owner_since).
@@ -96,7 +127,7 @@ impl Sessions {
     }
 
     fn owners(&self) -> Result<&dyn Owners> {
-        self.shared.store.owners().ok_or_else(|| Error::unsupported("the sessions of one owner"))
+        self.shared.owners("the sessions of one owner")
     }
 
     fn described(&self, session: &Listed) -> OwnedSession {
