@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::SessionId;
 use crate::policy::Policy;
-use crate::record::{Changes, Record};
+use crate::record::{Changes, Epoch, Record};
 use crate::store::{Outcome, Owners, Store};
 use crate::sync::Arc;
 
@@ -43,13 +43,20 @@ impl Shared {
         record.admit(now).map(Some)
     }
 
-    /// Stores a new session, under another id if the first is taken. The id it got.
-    pub(crate) fn create(&self, first: SessionId, record: &Record) -> Result<SessionId> {
+    /// Stores a new session, under another id if the first is taken. The id it got; `None` if it begins with a login, of the
+    /// epoch `begun`, that does not count any more.
+    pub(crate) fn create(&self, first: SessionId, record: &Record, begun: Option<Epoch>) -> Result<Option<SessionId>> {
         let mut id = first;
         for _ in 0..MAX_DRAWS {
-            match self.seen(self.store.create(&id, record.clone(), self.ttl(record)))? {
-                Outcome::Done => return Ok(id),
-                Outcome::Conflict | Outcome::Gone => id = (self.ids)()?,
+            let (record, ttl) = (record.clone(), self.ttl(record));
+            let created = match begun.and_then(|begun| Some((self.store.owners()?, begun))) {
+                Some((owners, begun)) => owners.create_owned(&id, record, ttl, begun),
+                None => self.store.create(&id, record, ttl),
+            };
+            match self.seen(created)? {
+                Outcome::Done => return Ok(Some(id)),
+                Outcome::Gone => return Ok(None),
+                Outcome::Conflict => id = (self.ids)()?,
             }
         }
         Err(Error::conflict(id.handle()))

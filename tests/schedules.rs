@@ -4,7 +4,9 @@
 //! `RUSTFLAGS="--cfg shuttle" cargo test --test schedules --features testing`; `SCHEDULES` says how many each test explores
 //! (500). A failure prints the schedule that led to it.
 #![cfg(all(shuttle, feature = "testing"))]
-#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
+
+mod scratch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +17,17 @@ use lembro::{
 };
 use shuttle::thread;
 
+use self::scratch::Folder;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Explores schedules: half of them at random, half with few changes of thread at the worst places.
-fn explore(race: impl Fn() + Send + Sync + Copy + 'static) {
+fn explore(race: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("SCHEDULES").map_or(500, |number| number.parse().unwrap());
-    shuttle::check_random(race, schedules / 2);
-    shuttle::check_pct(race, schedules - schedules / 2, 3);
+    let race = Arc::new(race);
+    let again = Arc::clone(&race);
+    shuttle::check_random(move || race(), schedules / 2);
+    shuttle::check_pct(move || again(), schedules - schedules / 2, 3);
 }
 
 fn store() -> (LembroStore, ManualClock) {
@@ -47,6 +53,10 @@ fn put(key: &str) -> Changes {
     let mut changes = Changes::new();
     changes.insert("", key, &1).unwrap();
     changes
+}
+
+fn holds(record: &Record, key: &str) -> bool {
+    record.get::<u32>(key).unwrap().is_some()
 }
 
 fn renewed(id: &SessionId) -> SessionId {
@@ -112,6 +122,27 @@ fn saves_of_different_keys_all_survive_beside_a_new_id_with_grace() {
         let stored = store.get(&new).unwrap().unwrap().record;
         assert_eq!(stored.len(), 3);
         assert!(store.get(&id).unwrap().unwrap().in_grace);
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn a_regenerate_loses_no_acknowledged_save_and_is_never_without_a_session() {
+    explore(|| {
+        let (store, _, id, seen) = one();
+        let (new, saver, reader) = (renewed(&id), store.clone(), store.clone());
+        let expected = Expected::Incarnation(seen.version());
+        let saving = thread::spawn(move || saver.save(&id, &put("late"), HOUR, expected).unwrap());
+        let reading = thread::spawn(move || {
+            // In this order: once the old id is dead the new one works.
+            reader.get(&id).unwrap().is_some() || reader.get(&new).unwrap().is_some()
+        });
+        assert!(store.rotate(&id, &new, Duration::ZERO).unwrap().is_done());
+        assert!(store.get(&id).unwrap().is_none());
+        let saved = saving.join().unwrap();
+        assert!(reading.join().unwrap());
+        let record = store.get(&new).unwrap().unwrap().record;
+        assert_eq!(holds(&record, "late"), saved.is_done());
         store.validate().unwrap();
     });
 }
@@ -288,4 +319,46 @@ fn a_session_is_created_once_under_one_handle() {
         assert!(outcomes.iter().all(|outcome| *outcome != Outcome::Gone));
         store.validate().unwrap();
     });
+}
+
+#[test]
+fn a_snapshot_holds_whole_sessions_and_none_that_was_ended_before() {
+    let folder = Folder::new();
+    let path = folder.join("sessions");
+    let race = move || {
+        let (store, time, id, _) = one();
+        let sessions = Sessions::new(store.clone());
+        let mut ended = sessions.generate().unwrap();
+        ended.set_owner("ada").unwrap();
+        assert_eq!(ended.save().unwrap(), Saved::Written);
+        let mut late = sessions.generate().unwrap();
+        late.set_owner("ada").unwrap();
+        let mut kept = sessions.load(&id).unwrap().unwrap();
+        let (rotator, new) = (store.clone(), renewed(&id));
+        let threads = vec![
+            thread::spawn(move || {
+                ended.insert("late", &1).unwrap();
+                drop(ended.save().unwrap());
+            }),
+            thread::spawn(move || drop(late.save().unwrap())),
+            thread::spawn(move || {
+                kept.insert("one", &1).unwrap();
+                kept.insert("two", &2).unwrap();
+                drop(kept.save().unwrap());
+                drop(rotator.rotate(&id, &new, Duration::ZERO).unwrap());
+            }),
+        ];
+        sessions.destroy_of("ada", None).unwrap();
+        store.snapshot(&path).unwrap();
+        all(threads);
+
+        let options = LembroOptions::new().interval(0).shards(1).clock(&time).restore(&path);
+        let restored = LembroStore::with_options(options).unwrap();
+        assert_eq!(restored.count_of("ada").unwrap(), 0);
+        let by_either: Vec<_> = [id, new].iter().filter_map(|id| restored.get(id).unwrap()).collect();
+        let [kept] = &by_either[..] else { panic!("{} ids open it", by_either.len()) };
+        assert_eq!(holds(&kept.record, "one"), holds(&kept.record, "two"));
+        restored.validate().unwrap();
+    };
+    explore(race);
 }

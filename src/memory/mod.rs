@@ -249,7 +249,7 @@ impl Store for LembroStore {
     }
 
     fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        self.shards.create(id, record, ttl)
+        self.shards.create(id, record, ttl, None)
     }
 
     fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
@@ -297,6 +297,10 @@ impl Store for LembroStore {
 impl Owners for LembroStore {
     fn epoch(&self, _owner: &str) -> Result<Epoch> {
         Ok(self.shards.epochs.current())
+    }
+
+    fn create_owned(&self, id: &SessionId, record: Record, ttl: Duration, begun: Epoch) -> Result<Outcome> {
+        self.shards.create(id, record, ttl, Some(begun))
     }
 
     fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::{Handle, Proof, SessionId};
-use crate::record::Record;
+use crate::record::{Epoch, Record};
 use crate::store::{Outcome, Stored};
 use crate::sync::{Mutex, Ordering, RwLock};
 
@@ -110,7 +110,14 @@ impl Shards {
         None
     }
 
-    pub(super) fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
+    /// `begun`: only if a login of that epoch still counts.
+    pub(super) fn create(
+        &self,
+        id: &SessionId,
+        record: Record,
+        ttl: Duration,
+        begun: Option<Epoch>,
+    ) -> Result<Outcome> {
         let record = self.stamped(id.handle(), Proof::of(id), record.admit(self.clock.wall())?)?;
         let (cell, hash) = self.cell(id.handle());
         let now = self.now();
@@ -121,7 +128,9 @@ impl Shards {
         } else {
             let mut shard = cell.shard.write();
             let is_new = matches!(shard.find(hash, id, now), Found::Nothing);
-            if is_new && shard.refuses(&record, now, &mut freed) {
+            if is_new && !self.epochs.allow(record.owner().zip(begun)) {
+                Made::Late
+            } else if is_new && shard.refuses(&record, now, &mut freed) {
                 Made::Refused
             } else {
                 Made::unless(!shard.create(hash, record, now, &mut freed))
@@ -134,6 +143,7 @@ impl Shards {
                 Ok(Outcome::Done)
             }
             Made::Taken => Ok(Outcome::Conflict),
+            Made::Late => Ok(Outcome::Gone),
             Made::Refused => Err(self.turn_away(cell, id)),
         }
     }
@@ -169,7 +179,7 @@ impl Shards {
                 count(&cell.counters.created);
                 Ok(())
             }
-            Made::Taken => Err(Error::conflict(id.handle())),
+            Made::Taken | Made::Late => Err(Error::conflict(id.handle())),
             Made::Refused => Err(self.turn_away(cell, id)),
         }
     }
@@ -293,6 +303,8 @@ enum Made {
     Done,
     /// Its handle belongs to a live one.
     Taken,
+    /// Its owner has logged out everywhere since.
+    Late,
     /// There was no room.
     Refused,
 }

@@ -196,12 +196,6 @@ impl Changes {
         Some((self.owner()??, self.epoch?))
     }
 
-    /// The new owner and the epoch it depends on, and nothing else.
-    pub(crate) fn login_alone(&self) -> Option<Self> {
-        self.login()?;
-        Some(Self { owner: self.owner.clone(), epoch: self.epoch, ..Self::default() })
-    }
-
     /// The record that results: what `stored` holds, with these changes on top and the next version.
     ///
     /// # Errors

@@ -102,22 +102,17 @@ impl Session {
         }
     }
 
-    /// Stores a new session. One that begins with a login is stored as its owner's, for a store that is full may turn away
-    /// anybody else, and then saved once more: whether that login still counts is a question that only a save can ask.
-    fn create(&mut self, id: SessionId) -> Result<Saved> {
+    /// Stores a new session, if it holds anything.
+    pub(super) fn create(&mut self, id: SessionId) -> Result<Saved> {
         let Some(record) = self.shared.begin(&self.changes)? else { return Ok(Saved::Unchanged) };
-        let login = self.changes.login_alone();
-        let id = self.shared.create(id, &record)?;
-        self.became(id, record.clone());
-        let Some(login) = login else { return Ok(Saved::Written) };
-        self.changes = login;
-        let saved = self.merge(id, record)?;
-        if saved == Saved::Gone {
-            // Nobody knows its id yet.
-            let (Outcome::Done | Outcome::Gone | Outcome::Conflict) =
-                self.shared.seen(self.shared.store.destroy(&id))?;
+        let begun = self.changes.login().map(|(_, begun)| begun);
+        match self.shared.create(id, &record, begun)? {
+            Some(id) => {
+                self.became(id, record);
+                Ok(Saved::Written)
+            }
+            None => Ok(self.ended(id)),
         }
-        Ok(saved)
     }
 
     /// Saves the changes to a stored session that was last seen as `stored`.

@@ -77,12 +77,10 @@ impl Session {
                     (self.shared.seen(self.shared.store.save(&id, &changes, ttl, expected))?, next)
                 }
                 None => {
-                    match self.shared.begin(&changes)? {
-                        Some(first) => self.became(self.shared.create(id, &first)?, first),
-                        // Nothing to store; what the change removed must not come back with the next save.
-                        None => self.changes = changes,
-                    }
-                    return Ok(Some(result));
+                    // Kept, even if there is nothing to store: what the change removed must not come back with the next save.
+                    let before = std::mem::replace(&mut self.changes, changes);
+                    let saved = self.create(id).inspect_err(|_| self.changes = before)?;
+                    return Ok((saved != Saved::Gone).then_some(result));
                 }
             };
             match outcome {

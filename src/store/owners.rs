@@ -1,11 +1,13 @@
 //! The optional powers of a store over all the sessions of one owner: list them, count them, end them.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{Listed, Outcome};
 use crate::error::Result;
 use crate::id::{Handle, SessionId};
-use crate::record::Epoch;
+use crate::record::{Epoch, Record};
 
 /// What a store can do with the sessions of one owner: of one user, say, who is logged in on several devices.
 ///
@@ -17,7 +19,8 @@ use crate::record::Epoch;
 ///
 /// **Ending is final.** When [`destroy_of`](Self::destroy_of) returns, no session that the owner had is found again. A
 /// login that was under way is not let in either: each `destroy_of` gives the owner a new [`Epoch`], and a save that
-/// names the owner and [an older epoch](crate::Changes::expect_epoch) says [`Outcome::Gone`] and writes nothing.
+/// names the owner and [an older epoch](crate::Changes::expect_epoch) says [`Outcome::Gone`] and writes nothing, and so does a
+/// [new session](Self::create_owned) that begins with such a login.
 ///
 /// **Only live sessions count.** What has expired is not listed and not counted.
 ///
@@ -31,6 +34,14 @@ pub trait Owners: Send + Sync {
     ///
     /// When the store failed.
     fn epoch(&self, owner: &str) -> Result<Epoch>;
+
+    /// Stores a session that begins with a login: as [`Store::create`](crate::Store::create), but `Gone`, with nothing written, if
+    /// `begun` is no longer the epoch of the record's owner. A record without an owner depends on no epoch.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn create_owned(&self, id: &SessionId, record: Record, ttl: Duration, begun: Epoch) -> Result<Outcome>;
 
     /// The live sessions of an owner, in no particular order; none is an empty list.
     ///

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::probe::{Checked, Probe, Stop, broken, done, gone, holds, new_id, other_secret, put, record, same, to};
 use crate::id::{Handle, SessionId};
 use crate::record::{Changes, Epoch, Record};
-use crate::store::{EndReason, Owners};
+use crate::store::{EndReason, Outcome, Owners};
 
 super::table![
     sessions_of_lists_the_live_sessions_of_an_owner_and_no_others,
@@ -22,6 +22,7 @@ super::table![
     an_id_in_its_grace_is_spared_with_its_session_and_ends_with_it,
     a_login_that_began_before_destroy_of_is_not_let_in,
     a_login_that_began_after_destroy_of_is_let_in,
+    a_new_session_begins_with_a_login_that_still_counts_or_not_at_all,
     destroy_handle_ends_one_session,
     why_a_session_ended_is_told_to_its_id_and_to_no_other,
     of_logins_beside_destroy_of_none_is_left_over,
@@ -193,6 +194,28 @@ fn a_login_that_began_after_destroy_of_is_let_in(p: &Probe<'_>) -> Checked {
     powers(p)?.destroy_of("ada", None)?;
     let id = session_of(p, "ada")?;
     has(p, "ada", &[id])
+}
+
+fn a_new_session_begins_with_a_login_that_still_counts_or_not_at_all(p: &Probe<'_>) -> Checked {
+    let owners = powers(p)?;
+    let owned = |name| -> Checked<Record> { Ok(owner(name, None)?.apply(&record(json!({})))?) };
+    let create =
+        |id: &SessionId, name, begun| -> Checked<_> { Ok(owners.create_owned(id, owned(name)?, p.long(), begun)?) };
+    let (late, id, nobodys) = (new_id()?, new_id()?, new_id()?);
+    let (begun, other) = (owners.epoch("ada")?, owners.epoch("bob")?);
+    owners.destroy_of("ada", None)?;
+    same("create_owned with an epoch from before destroy_of", create(&late, Some("ada"), begun)?, Outcome::Gone)?;
+    p.nothing("a session whose login came too late", &late)?;
+    has(p, "ada", &[])?;
+    same("create_owned with another owner's", create(&late, Some("bob"), other)?, Outcome::Done)?;
+    has(p, "bob", &[late])?;
+    let begun = owners.epoch("ada")?;
+    same("create_owned with the owner's epoch", create(&id, Some("ada"), begun)?, Outcome::Done)?;
+    same("create_owned under a handle that is taken", create(&id, Some("ada"), begun)?, Outcome::Conflict)?;
+    has(p, "ada", &[id])?;
+    holds("the entries of the new session", &p.found("the id", &id)?.record, json!({"in": true}))?;
+    p.left("the time left of the new session", p.found("the id", &id)?.ttl, p.long())?;
+    same("create_owned without an owner", create(&nobodys, None, begun)?, Outcome::Done)
 }
 
 fn destroy_handle_ends_one_session(p: &Probe<'_>) -> Checked {

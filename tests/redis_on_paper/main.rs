@@ -173,6 +173,12 @@ impl PaperStore {
         Ok(Some(Stored::new(record, Duration::from_millis(left.unsigned_abs())).in_grace(*grace == 1)))
     }
 
+    fn create_in(&self, id: &SessionId, record: Record, ttl: Duration, begun: Option<Epoch>) -> Result<Outcome> {
+        let record = record.admit(self.clock().wall())?;
+        let Some(epoch) = self.login(record.owner(), begun, id.handle(), ttl)? else { return Ok(Outcome::Gone) };
+        outcome(&self.run(CREATE, id, ttl, &to_fields(&record, epoch))?)
+    }
+
     fn call(&self, words: &[Vec<u8>]) -> io::Result<Reply> {
         let idle = self.idle.lock().unwrap().pop();
         let mut connection = idle.map_or_else(|| UnixStream::connect(&self.socket).map(BufReader::new), Ok)?;
@@ -197,9 +203,7 @@ impl Store for PaperStore {
     }
 
     fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        let record = record.admit(self.clock().wall())?;
-        let epoch = self.login(record.owner(), None, id.handle(), ttl)?.flatten();
-        outcome(&self.run(CREATE, id, ttl, &to_fields(&record, epoch))?)
+        self.create_in(id, record, ttl, None)
     }
 
     fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
@@ -254,6 +258,10 @@ impl Owners for PaperStore {
             Reply::Text(epoch) => Ok(Epoch::from_u64(number(&epoch)?)),
             other => Err(unexpected(&other)),
         }
+    }
+
+    fn create_owned(&self, id: &SessionId, record: Record, ttl: Duration, begun: Epoch) -> Result<Outcome> {
+        self.create_in(id, record, ttl, Some(begun))
     }
 
     fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {

@@ -232,6 +232,41 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["a login that began before destroy of is not let in"],
     },
     Wrong {
+        name: "a create_owned that knows no epoch",
+        spoil: |store| store.create_owned = Box::new(|right, id, record, ttl, _| right.create(id, record, ttl)),
+        caught_by: &["a new session begins with a login that still counts or not at all"],
+    },
+    Wrong {
+        name: "a create_owned that stores first and looks afterwards",
+        spoil: |store| {
+            store.create_owned = Box::new(|right, id, record, ttl, begun| {
+                let owner = record.owner().unwrap_or_default().to_owned();
+                let outcome = right.create(id, record, ttl)?;
+                Ok(if right.epoch(&owner)? == begun { outcome } else { Outcome::Gone })
+            });
+        },
+        caught_by: &["a new session begins with a login that still counts or not at all"],
+    },
+    Wrong {
+        name: "a create_owned that overwrites",
+        spoil: |store| {
+            store.create_owned =
+                Box::new(|right, id, record, ttl, begun| match right.create_owned(id, record.clone(), ttl, begun)? {
+                    Outcome::Conflict => right.set(id, record, ttl).map(|()| Outcome::Done),
+                    outcome => Ok(outcome),
+                });
+        },
+        caught_by: &["a new session begins with a login that still counts or not at all"],
+    },
+    Wrong {
+        name: "a create_owned that lives too short",
+        spoil: |store| {
+            store.create_owned =
+                Box::new(|right, id, record, ttl, begun| right.create_owned(id, record, ttl / 2, begun));
+        },
+        caught_by: &["a new session begins with a login that still counts or not at all"],
+    },
+    Wrong {
         name: "a refused login that leaves its other changes behind",
         spoil: |store| {
             store.save =

@@ -21,6 +21,7 @@ type All = dyn for<'a> Fn(&'a Right) -> Result<Listing<'a>> + Send + Sync;
 type Len = dyn Fn(&Right) -> Result<usize> + Send + Sync;
 type Clear = dyn Fn(&Right) -> Result<()> + Send + Sync;
 type EpochOf = dyn Fn(&Right, &str) -> Result<Epoch> + Send + Sync;
+type CreateOwned = dyn Fn(&Right, &SessionId, Record, Duration, Epoch) -> Result<Outcome> + Send + Sync;
 type SessionsOf = dyn Fn(&Right, &str) -> Result<Vec<Listed>> + Send + Sync;
 type CountOf = dyn Fn(&Right, &str) -> Result<usize> + Send + Sync;
 type DestroyOf = dyn Fn(&Right, &str, Option<&SessionId>) -> Result<usize> + Send + Sync;
@@ -42,6 +43,7 @@ pub(crate) struct Wrap {
     pub(crate) clear: Box<Clear>,
     pub(crate) clock: Clock,
     pub(crate) epoch: Box<EpochOf>,
+    pub(crate) create_owned: Box<CreateOwned>,
     pub(crate) sessions_of: Box<SessionsOf>,
     pub(crate) count_of: Box<CountOf>,
     pub(crate) destroy_of: Box<DestroyOf>,
@@ -65,6 +67,7 @@ impl Wrap {
             len: Box::new(Store::len),
             clear: Box::new(Store::clear),
             epoch: Box::new(Owners::epoch),
+            create_owned: Box::new(Owners::create_owned),
             sessions_of: Box::new(Owners::sessions_of),
             count_of: Box::new(Owners::count_of),
             destroy_of: Box::new(Owners::destroy_of),
@@ -116,6 +119,9 @@ impl Store for Wrap {
 impl Owners for Wrap {
     fn epoch(&self, owner: &str) -> Result<Epoch> {
         (self.epoch)(&self.right, owner)
+    }
+    fn create_owned(&self, id: &SessionId, record: Record, ttl: Duration, begun: Epoch) -> Result<Outcome> {
+        (self.create_owned)(&self.right, id, record, ttl, begun)
     }
     fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {
         (self.sessions_of)(&self.right, owner)

@@ -89,7 +89,7 @@ impl Shards {
             let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
             // Read again: this is the instant at which it happens, and a touch may have ended the session by now.
             let now = self.now();
-            if swap.login.is_some_and(|(owner, begun)| !self.epochs.allow(owner, begun)) {
+            if !self.epochs.allow(swap.login) {
                 return Ok(Outcome::Gone);
             }
             let deadline = swap.ttl.map(|ttl| deadline(now, ttl));
