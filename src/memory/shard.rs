@@ -49,6 +49,18 @@ pub(super) enum Found<'a> {
     Nothing,
 }
 
+/// What became of a session that was to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    Done,
+    /// Its handle belongs to a live one.
+    Taken,
+    /// Its owner has logged out everywhere since its login began.
+    Late,
+    /// There is no room, and nobody is to make any.
+    Refused,
+}
+
 struct Retired {
     proof: Proof,
     until: u64,
@@ -126,21 +138,29 @@ impl Shard {
         }
     }
 
-    /// Adds a session. `false`: its handle belongs to a live one.
-    pub(super) fn create(&mut self, hash: u64, record: Record, now: u64, freed: &mut Freed) -> bool {
+    /// Adds a session, if its handle is free and there is room for it.
+    pub(super) fn create(&mut self, hash: u64, record: Record, now: u64, freed: &mut Freed) -> Made {
         let handle = record.state().handle;
         if let Some(taken) = self.by_handle(hash, handle) {
             if !is_expired(taken, now) {
-                return false;
+                return Made::Taken;
             }
             self.remove(hash, handle, Reason::Expired, freed);
         }
+        if self.room.refuse_anonymous && !record.is_owned() && !self.has_room(weight(&record), now, freed) {
+            return Made::Refused;
+        }
+        self.begin(hash, record, now, freed);
+        Made::Done
+    }
+
+    /// Adds a session whose handle is free, as a new one.
+    pub(super) fn begin(&mut self, hash: u64, record: Record, now: u64, freed: &mut Freed) {
         let state = record.state();
         let class = if record.is_owned() { Class::Owned } else { Class::Probation };
         state.set_class(class);
         state.visited.store(false, Ordering::Relaxed);
         self.insert(hash, record, now, freed);
-        true
     }
 
     /// Adds a session whose handle is free, to the queue that its block names.
@@ -150,15 +170,12 @@ impl Shard {
         let slot = self.queue.push(class, handle, weight(&record));
         state.slot.store(slot, Ordering::Relaxed);
         self.expiry.file(slot, state.deadline.load(Ordering::Relaxed));
-        change_owner(&mut self.owned, &self.hasher, slot, None, record.owner());
+        if record.is_owned() {
+            self.owned.change(&self.hasher, slot, None, record.owner());
+        }
         let hasher = &self.hasher;
         self.table.insert_unique(hash, record, |record| hash_of(hasher, record.state().handle));
         self.evict(slot, now, freed);
-    }
-
-    /// Whether there is no room for a new session, and nobody is to make any.
-    pub(super) fn refuses(&mut self, record: &Record, now: u64, freed: &mut Freed) -> bool {
-        self.room.refuse_anonymous && !record.is_owned() && !self.has_room(weight(record), now, freed)
     }
 
     /// Puts the next version of a session in its place, if `current` is still what is stored and live. `deadline`: a new one, else it
@@ -187,7 +204,7 @@ impl Shard {
         let next_class = class_after(class, next.is_owned());
         new.set_class(next_class);
         if place.is_owned() || next.is_owned() {
-            change_owner(&mut self.owned, &self.hasher, slot, place.owner(), next.owner());
+            self.owned.change(&self.hasher, slot, place.owner(), next.owner());
         }
         let (old_weight, new_weight) = (weight(place), weight(&next));
         freed.push((std::mem::replace(place, next), Reason::Replaced));
@@ -238,7 +255,9 @@ impl Shard {
         let slot = record.state().slot.load(Ordering::Relaxed);
         self.queue.remove(slot, record.state().class(), weight(&record));
         self.expiry.unfile(slot);
-        change_owner(&mut self.owned, &self.hasher, slot, record.owner(), None);
+        if record.is_owned() {
+            self.owned.change(&self.hasher, slot, record.owner(), None);
+        }
         if !self.retired.is_empty() {
             self.retired.remove(&handle);
         }
@@ -276,12 +295,6 @@ impl Shard {
         }
     }
 
-    /// The live sessions of an owner.
-    pub(super) fn owned_by<'s>(&'s self, owner: &'s str, now: u64) -> impl Iterator<Item = &'s Record> {
-        let records = self.owned.slots(hash_of_owner(&self.hasher, owner)).filter_map(|slot| self.in_slot(slot));
-        records.filter(move |record| !is_expired(record, now) && record.owner() == Some(owner))
-    }
-
     /// The live session with this handle.
     pub(super) fn live(&self, hash: u64, handle: Handle, now: u64) -> Option<&Record> {
         self.by_handle(hash, handle).filter(|record| !is_expired(record, now))
@@ -305,23 +318,6 @@ fn class_after(class: Class, owned: bool) -> Class {
         (Class::Owned, false) => Class::Main,
         (class, false) => class,
     }
-}
-
-fn change_owner(owned: &mut Owned, hasher: &RandomState, slot: u32, before: Option<&str>, after: Option<&str>) {
-    if before == after {
-        return;
-    }
-    if let Some(owner) = before {
-        owned.remove(hash_of_owner(hasher, owner), slot);
-    }
-    if let Some(owner) = after {
-        owned.insert(hash_of_owner(hasher, owner), slot);
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "half a hash tells owners apart well enough")]
-fn hash_of_owner(hasher: &RandomState, owner: &str) -> u32 {
-    hasher.hash_one(owner) as u32
 }
 
 fn is_expired(record: &Record, now: u64) -> bool {

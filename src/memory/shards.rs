@@ -16,7 +16,7 @@ use foldhash::fast::RandomState;
 
 use super::endings::{Endings, Epochs};
 use super::options::Config;
-use super::shard::{Found, Freed, Reason, Room, Shard, hash_of};
+use super::shard::{Found, Freed, Made, Reason, Room, Shard, hash_of};
 use super::snapshot;
 use super::stats::{Counters, Purge, count};
 use super::weight::weight;
@@ -124,16 +124,16 @@ impl Shards {
         record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
         let mut freed = Freed::new();
         let made = if ttl.is_zero() {
-            Made::unless(!matches!(cell.shard.read().find(hash, id, now), Found::Nothing))
+            match cell.shard.read().find(hash, id, now) {
+                Found::Nothing => Made::Done,
+                Found::Live { .. } | Found::DeadId => Made::Taken,
+            }
         } else {
             let mut shard = cell.shard.write();
-            let is_new = matches!(shard.find(hash, id, now), Found::Nothing);
-            if is_new && !self.epochs.allow(record.owner().zip(begun)) {
-                Made::Late
-            } else if is_new && shard.refuses(&record, now, &mut freed) {
-                Made::Refused
+            if self.epochs.allow(begun.and_then(|begun| Some((record.owner()?, begun)))) {
+                shard.create(hash, record, now, &mut freed)
             } else {
-                Made::unless(!shard.create(hash, record, now, &mut freed))
+                Made::Late
             }
         };
         self.release(cell, freed);
@@ -156,21 +156,17 @@ impl Shards {
         let mut freed = Freed::new();
         let made = {
             let mut shard = cell.shard.write();
-            let there = match shard.find(hash, id, now) {
-                Found::Live { current, .. } => Some(current),
-                Found::DeadId => Some(false),
-                Found::Nothing => None,
-            };
-            if there == Some(false) {
-                Made::Taken
-            } else if there.is_none() && !ttl.is_zero() && shard.refuses(&record, now, &mut freed) {
-                Made::Refused
-            } else {
-                shard.remove(hash, id.handle(), Reason::Replaced, &mut freed);
-                if !ttl.is_zero() {
-                    shard.create(hash, record, now, &mut freed);
+            match shard.find(hash, id, now) {
+                Found::DeadId | Found::Live { current: false, .. } => Made::Taken,
+                Found::Nothing if ttl.is_zero() => Made::Done,
+                Found::Nothing => shard.create(hash, record, now, &mut freed),
+                Found::Live { .. } => {
+                    shard.remove(hash, id.handle(), Reason::Replaced, &mut freed);
+                    if !ttl.is_zero() {
+                        shard.begin(hash, record, now, &mut freed);
+                    }
+                    Made::Done
                 }
-                Made::Done
             }
         };
         self.release(cell, freed);
@@ -295,23 +291,6 @@ impl Shards {
 
     fn now(&self) -> u64 {
         nanos(self.clock.now())
-    }
-}
-
-/// What became of a session that was to be made.
-enum Made {
-    Done,
-    /// Its handle belongs to a live one.
-    Taken,
-    /// Its owner has logged out everywhere since.
-    Late,
-    /// There was no room.
-    Refused,
-}
-
-impl Made {
-    fn unless(taken: bool) -> Self {
-        if taken { Self::Taken } else { Self::Done }
     }
 }
 

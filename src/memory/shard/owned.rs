@@ -5,27 +5,50 @@
 //! who logs in a million times would make every other login slow.
 
 use std::collections::BTreeSet;
+use std::hash::BuildHasher as _;
+
+use foldhash::fast::RandomState;
+
+use super::{Shard, is_expired};
+use crate::record::Record;
 
 #[derive(Debug, Default)]
 pub(super) struct Owned {
+    /// Hash and slot.
     slots: BTreeSet<(u32, u32)>,
 }
 
 impl Owned {
-    pub(super) fn insert(&mut self, owner: u32, slot: u32) {
-        self.slots.insert((owner, slot));
-    }
-
-    pub(super) fn remove(&mut self, owner: u32, slot: u32) {
-        self.slots.remove(&(owner, slot));
-    }
-
-    /// The slots of all owners whose names hash so: nearly always one owner.
-    pub(super) fn slots(&self, owner: u32) -> impl Iterator<Item = u32> + '_ {
-        self.slots.range((owner, 0)..=(owner, u32::MAX)).map(|(_, slot)| *slot)
+    /// The session in a slot has another owner than before.
+    pub(super) fn change(&mut self, hasher: &RandomState, slot: u32, before: Option<&str>, after: Option<&str>) {
+        if before == after {
+            return;
+        }
+        if let Some(owner) = before {
+            self.slots.remove(&(hash_of_owner(hasher, owner), slot));
+        }
+        if let Some(owner) = after {
+            self.slots.insert((hash_of_owner(hasher, owner), slot));
+        }
     }
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
+}
+
+impl Shard {
+    /// The live sessions of an owner.
+    pub(in crate::memory) fn owned_by<'s>(&'s self, owner: &'s str, now: u64) -> impl Iterator<Item = &'s Record> {
+        let hash = hash_of_owner(&self.hasher, owner);
+        // Nearly always of one owner.
+        let slots = self.owned.slots.range((hash, 0)..=(hash, u32::MAX));
+        let records = slots.filter_map(|(_, slot)| self.in_slot(*slot));
+        records.filter(move |record| !is_expired(record, now) && record.owner() == Some(owner))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "half a hash tells owners apart well enough")]
+fn hash_of_owner(hasher: &RandomState, owner: &str) -> u32 {
+    hasher.hash_one(owner) as u32
 }

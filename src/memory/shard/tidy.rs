@@ -1,7 +1,7 @@
 //! Gives back what a shard no longer needs: ids whose grace is over, and tables that have become too large.
 
 use super::owned::Owned;
-use super::{Shard, change_owner, hash_of};
+use super::{Shard, hash_of};
 use crate::memory::expiry::Expiry;
 use crate::memory::queue::Queue;
 use crate::memory::weight::weight;
@@ -40,7 +40,7 @@ impl Shard {
                 let slot = queue.push(class, state.handle, weight(record));
                 state.slot.store(slot, Ordering::Relaxed);
                 expiry.file(slot, state.deadline.load(Ordering::Relaxed));
-                change_owner(&mut owned, &self.hasher, slot, None, record.owner());
+                owned.change(&self.hasher, slot, None, record.owner());
             }
         }
         (self.queue, self.expiry, self.owned) = (queue, expiry, owned);
