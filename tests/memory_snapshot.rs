@@ -141,6 +141,21 @@ impl Spec {
     }
 }
 
+#[test]
+fn a_session_with_the_handle_of_another_that_ended_is_written_once() {
+    let (folder, store) = (Folder::new(), LembroStore::with_options(LembroOptions::new().shards(1)).unwrap());
+    let (first, other) = (new_id(), new_id());
+    for id in [first, other] {
+        store.set(&id, user("ada"), HOUR).unwrap();
+    }
+    for id in [first, other] {
+        assert!(store.destroy(&id).unwrap().is_done());
+    }
+    let again = first.renewed(&new_id());
+    store.set(&again, user("bob"), HOUR).unwrap();
+    assert_eq!(store.snapshot(folder.join("sessions")).unwrap().sessions, 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

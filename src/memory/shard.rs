@@ -16,7 +16,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-pub(super) use self::copy::{Copied, Kept, ShardCopy, evicted};
+pub(super) use self::copy::{Copied, Copying, Kept, ShardCopy, evicted};
 use self::owned::Owned;
 use super::expiry::Expiry;
 use super::queue::Queue;
@@ -75,6 +75,8 @@ pub(super) struct Shard {
     retired: HashMap<Handle, Retired, RandomState>,
     hasher: RandomState,
     room: Room,
+    /// Another number whenever all sessions are given new slots.
+    layout: u32,
 }
 
 /// How much a shard may hold.
@@ -97,6 +99,7 @@ impl Shard {
             retired: HashMap::with_hasher(hasher.clone()),
             hasher,
             room,
+            layout: 0,
         }
     }
 

@@ -1,14 +1,15 @@
-//! What a snapshot takes out of a shard at one instant, and how a session comes back from one.
+//! What a snapshot takes out of a shard, some slots at a time, and how a session comes back from one.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::{Freed, Reason, Retired, Shard, class_after, is_expired};
 use crate::id::{Handle, Proof};
 use crate::record::{Class, Record};
 use crate::sync::Ordering;
 
-/// The live sessions of a shard: pointers, and what moves on beside them. Used again for the next shard, so that nothing
-/// is allocated under its lock but once.
+/// The live sessions of a shard: pointers, and what moves on beside them. Used again for the next shard, so that little is
+/// allocated under a lock.
 #[derive(Default)]
 pub(in crate::memory) struct ShardCopy {
     pub(in crate::memory) sessions: Vec<Copied>,
@@ -16,6 +17,7 @@ pub(in crate::memory) struct ShardCopy {
     pub(in crate::memory) grace: HashMap<Handle, (Proof, u64)>,
     /// By slot.
     ages: Vec<u16>,
+    layout: u32,
 }
 
 pub(in crate::memory) struct Copied {
@@ -35,8 +37,20 @@ pub(in crate::memory) struct Kept {
     pub(in crate::memory) grace: Option<Box<(Proof, u64)>>,
 }
 
+/// How far a copy of a shard is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::memory) enum Copying {
+    More,
+    Done,
+    Void,
+}
+
 impl Shard {
-    pub(in crate::memory) fn copy(&self, now: u64, copy: &mut ShardCopy) {
+    /// Begins a copy: notes how long everybody has been waiting in the queues.
+    pub(in crate::memory) fn begin_copy(&self, copy: &mut ShardCopy) {
+        copy.layout = self.layout;
+        copy.sessions.clear();
+        copy.grace.clear();
         copy.ages.clear();
         copy.ages.resize(self.queue.slots(), 0);
         for class in Class::ALL {
@@ -45,20 +59,35 @@ impl Shard {
                 copy.ages[slot as usize] = u16::try_from((place << 16) / sessions).unwrap_or(u16::MAX);
             }
         }
-        copy.sessions.clear();
-        copy.sessions.extend(self.table.iter().filter(|record| !is_expired(record, now)).map(|record| {
+    }
+
+    /// Goes on with it: copies the sessions in these slots. A session keeps its slot, so none is left out or there twice;
+    /// unless all were given new ones since, and then this copy is worth nothing.
+    pub(in crate::memory) fn copy(&self, slots: Range<u32>, now: u64, copy: &mut ShardCopy) -> Copying {
+        if copy.layout != self.layout {
+            return Copying::Void;
+        }
+        let end = slots.end;
+        for slot in slots {
+            let Some(record) = self.in_slot(slot) else { continue };
             let state = record.state();
-            Copied {
+            // A free slot's handle may be that of a session in another one by now.
+            if state.slot.load(Ordering::Relaxed) != slot || is_expired(record, now) {
+                continue;
+            }
+            if let Some(old) = self.retired.get(&state.handle).filter(|old| old.until > now) {
+                copy.grace.insert(state.handle, (old.proof, old.until));
+            }
+            copy.sessions.push(Copied {
                 record: record.clone(),
                 deadline: state.deadline.load(Ordering::Relaxed),
-                age: copy.ages[state.slot.load(Ordering::Relaxed) as usize],
+                // A slot that was not there yet is one of a newcomer.
+                age: copy.ages.get(slot as usize).copied().unwrap_or(u16::MAX),
                 class: state.class(),
                 visited: state.visited.load(Ordering::Relaxed),
-            }
-        }));
-        let in_grace = self.retired.iter().filter(|(_, old)| old.until > now);
-        copy.grace.clear();
-        copy.grace.extend(in_grace.map(|(handle, old)| (*handle, (old.proof, old.until))));
+            });
+        }
+        if (end as usize) < self.queue.slots() { Copying::More } else { Copying::Done }
     }
 
     /// Adds a session that was in a file, at the newer end of the queue it was in. `false`: its handle is taken.

@@ -44,6 +44,7 @@ impl Shard {
             }
         }
         (self.queue, self.expiry, self.owned) = (queue, expiry, owned);
+        self.layout = self.layout.wrapping_add(1);
         let hasher = &self.hasher;
         self.table.shrink_to(self.table.len() * 2, |record| hash_of(hasher, record.state().handle));
         self.retired.shrink_to_fit();

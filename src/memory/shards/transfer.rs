@@ -1,9 +1,12 @@
 //! Carries sessions out of the shards, one shard at a time, and into them again: for snapshots.
 
-use super::Shards;
-use crate::memory::shard::{Freed, Kept, ShardCopy, evicted};
+use super::{Cell, Shards};
+use crate::memory::shard::{Copying, Freed, Kept, ShardCopy, evicted};
 use crate::memory::stats::count;
 use crate::memory::weight::weight;
+
+/// How many slots are copied under one read lock. No request waits for longer than that, some tenths of a millisecond.
+const COPY_SLOTS: u32 = 1024;
 
 /// What became of sessions that were to come back.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,15 +17,28 @@ pub(in crate::memory) struct Readmitted {
 }
 
 impl Shards {
-    /// Copies one shard after the other, pointers only, and hands each copy on after its lock is released.
+    /// Copies one shard after the other, pointers only, and hands each copy on when no lock is held.
     pub(in crate::memory) fn copies<E>(&self, mut each: impl FnMut(&ShardCopy) -> Result<(), E>) -> Result<(), E> {
         let mut copy = ShardCopy::default();
         for cell in &self.cells {
-            let now = self.now();
-            cell.shard.read().copy(now, &mut copy);
+            while self.copy(cell, &mut copy) == Copying::Void {}
             each(&copy)?;
         }
         Ok(())
+    }
+
+    fn copy(&self, cell: &Cell, copy: &mut ShardCopy) -> Copying {
+        cell.shard.read().begin_copy(copy);
+        let mut slots = 0..COPY_SLOTS;
+        loop {
+            copy.sessions.reserve(COPY_SLOTS as usize);
+            let now = self.now();
+            let copying = cell.shard.read().copy(slots.clone(), now, copy);
+            if copying != Copying::More {
+                return copying;
+            }
+            slots = slots.end..slots.end.saturating_add(COPY_SLOTS);
+        }
     }
 
     /// Takes sessions back, the oldest of their queues first, so that the newest stay if there is not room for all.
@@ -45,5 +61,40 @@ impl Shards {
         }
         done.sessions -= done.evicted;
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::id::SessionId;
+    use crate::memory::LembroOptions;
+    use crate::record::Record;
+
+    // From outside this is a race with a purge that is lost once in a blue moon.
+    #[test]
+    fn a_copy_is_begun_anew_when_a_mass_purge_gives_everybody_another_slot() {
+        let time = Clock::manual();
+        let options = LembroOptions::new().shards(1).clock(&time);
+        let shards = Shards::new(&options.resolve().unwrap());
+        let [minute, hour] = [60, 3600].map(Duration::from_secs);
+        let kept = 100;
+        for number in 0..COPY_SLOTS + kept {
+            // The last ones are beyond the first slots, and stay.
+            let ttl = if number < COPY_SLOTS { minute } else { hour };
+            shards.set(&SessionId::random().unwrap(), Record::new(), ttl).unwrap();
+        }
+        let (cell, mut copy) = (&shards.cells[0], ShardCopy::default());
+        cell.shard.read().begin_copy(&mut copy);
+        assert_eq!(cell.shard.read().copy(0..COPY_SLOTS, 0, &mut copy), Copying::More);
+        time.advance(minute);
+        shards.purge(|| false);
+        shards.validate().unwrap();
+        assert_eq!(cell.shard.read().copy(COPY_SLOTS..2 * COPY_SLOTS, 0, &mut copy), Copying::Void);
+        assert_eq!(shards.copy(cell, &mut copy), Copying::Done);
+        assert_eq!(copy.sessions.len(), kept as usize);
     }
 }
