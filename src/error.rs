@@ -1,5 +1,6 @@
 //! The error: one opaque type, asked by predicates, that names what was wrong and never an id's secret.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +56,7 @@ enum Kind {
     #[error("key {key:?}: {action}")]
     Value { key: String, action: &'static str, source: Source },
     #[error("stored record: {0}")]
-    Corrupt(&'static str),
+    Corrupt(Cow<'static, str>),
     #[error("the store failed")]
     Store { source: Source },
     #[error("this store does not support {0}")]
@@ -206,8 +207,8 @@ impl Error {
         Kind::Value { key: key.to_owned(), action, source: Arc::new(source) }.into()
     }
 
-    pub(crate) fn corrupt(problem: &'static str) -> Self {
-        Kind::Corrupt(problem).into()
+    pub(crate) fn corrupt(problem: impl Into<Cow<'static, str>>) -> Self {
+        Kind::Corrupt(problem.into()).into()
     }
 
     pub(crate) fn random(source: rand::rngs::SysError) -> Self {

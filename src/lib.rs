@@ -163,6 +163,8 @@ mod id;
 mod memory;
 mod policy;
 mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod session;
 mod sessions;
 mod shared;

@@ -1,0 +1,122 @@
+//! All sessions: listed, counted, cleared, and taken over from another store.
+
+use ::redis::Value;
+
+use super::calls::{Call, Calls, outcome};
+use super::connections::{self, Repeat};
+use super::keys::INDEX_PARTS;
+use super::owners::handles;
+use super::scripts::{CREATE, FORGET, INDEXED, LIVES, PEEK, Script, WIPE};
+use super::{RedisStore, fields};
+use crate::error::Result;
+use crate::id::{Handle, Proof};
+use crate::store::{Listed, Outcome};
+
+/// How many sessions one round trip is about.
+pub(super) const BATCH: usize = 256;
+
+impl RedisStore {
+    /// Takes sessions over from another store, as its [`all`](crate::Store::all) lists them: cookies go on working. How many were
+    /// new here; those whose handle is there already are left as they are.
+    ///
+    /// Sessions from a [`LembroStore`](crate::LembroStore) are taken over even if it has only digests of their secrets, because it
+    /// [restored](crate::LembroOptions::restore) them. Stop the requests that go to the other store first, or what they write
+    /// after their session was listed is lost.
+    ///
+    /// # Errors
+    ///
+    /// When the other store or the server failed, or a session is larger than
+    /// [`max_session_size`](super::RedisOptions::max_session_size). What was taken over by then stays, and it can be called again.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lembro::redis::RedisStore;
+    /// use lembro::{LembroOptions, LembroStore, Store};
+    ///
+    /// // The file that the old process wrote when it stopped.
+    /// let memory = LembroStore::with_options(LembroOptions::new().max_size("64M").restore("sessions.lembro"))?;
+    /// let redis = RedisStore::new("redis://127.0.0.1:6379")?;
+    /// let taken_over = redis.take_over(memory.all()?)?;
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias("import", "migrate"))]
+    pub fn take_over(&self, sessions: impl IntoIterator<Item = Result<Listed>>) -> Result<usize> {
+        let mut taken_over = 0;
+        for listed in sessions {
+            let Listed { handle, id, stored } = listed?;
+            let digest = id.map_or(stored.record.state().proof, |id| Proof::of(&id)).digest();
+            let call = Call::without_id(&CREATE, handle).digest(&digest).ttl(stored.ttl);
+            if outcome(&self.calls.add(call, &stored.record, None)?)? == Outcome::Done {
+                taken_over += 1;
+            }
+        }
+        Ok(taken_over)
+    }
+}
+
+impl Calls {
+    pub(super) fn all(&self) -> impl Iterator<Item = Result<Listed>> + '_ {
+        let parts = (0..INDEX_PARTS).flat_map(|part| match self.indexed(part) {
+            Ok(handles) => handles.chunks(BATCH).map(|batch| Ok(batch.to_vec())).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        });
+        parts.flat_map(|batch| match batch.and_then(|batch| self.look_at(&PEEK, &batch)) {
+            Err(error) => vec![Err(error)],
+            Ok(replies) => replies
+                .into_iter()
+                .filter_map(|(handle, reply)| {
+                    let stored = self.stored(handle, &reply).transpose()?;
+                    Some(stored.map(|stored| Listed::new(handle, stored)))
+                })
+                .collect(),
+        })
+    }
+
+    pub(super) fn len(&self) -> Result<usize> {
+        let mut sessions = 0;
+        for part in 0..INDEX_PARTS {
+            for batch in self.indexed(part)?.chunks(BATCH) {
+                let replies = self.look_at(&LIVES, batch)?;
+                sessions += replies.iter().filter(|(_, reply)| *reply == Value::Int(1)).count();
+            }
+        }
+        Ok(sessions)
+    }
+
+    pub(super) fn clear(&self) -> Result<()> {
+        for part in 0..INDEX_PARTS {
+            for batch in self.indexed(part)?.chunks(BATCH) {
+                let wipes: Vec<_> = batch.iter().map(|handle| Call::without_id(&WIPE, *handle)).collect();
+                let calls: Vec<_> = wipes.iter().map(|call| self.on_session(call, false, None)).collect();
+                self.send(&calls, Repeat::Once)?;
+                let names = batch.iter().map(|handle| handle.to_string().into_bytes().into()).collect();
+                self.send(&[self.on_index(&FORGET, part, names)], Repeat::Once)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a script says of each of these sessions.
+    pub(super) fn look_at(&self, script: &'static Script, handles: &[Handle]) -> Result<Vec<(Handle, Value)>> {
+        let mut found = Vec::with_capacity(handles.len());
+        for batch in handles.chunks(BATCH) {
+            let looks: Vec<_> = batch.iter().map(|handle| Call::without_id(script, *handle)).collect();
+            let calls: Vec<_> = looks.iter().map(|call| self.on_session(call, false, None)).collect();
+            let replies = self.send(&calls, Repeat::Once)?;
+            for ((handle, call), reply) in batch.iter().zip(&looks).zip(replies) {
+                found.push((*handle, self.settle(call, reply)?));
+            }
+        }
+        Ok(found)
+    }
+
+    fn indexed(&self, part: u64) -> Result<Vec<Handle>> {
+        let replies = self.send(&[self.on_index(&INDEXED, part, Vec::new())], Repeat::Once)?;
+        handles(replies.last().unwrap_or(&Value::Nil))
+    }
+
+    fn on_index<'c>(&self, script: &'static Script, part: u64, words: Vec<fields::Word<'c>>) -> connections::Call<'c> {
+        connections::Call { script, keys: vec![self.keys.of_index(part)], words }
+    }
+}

@@ -1,0 +1,238 @@
+//! The options of a `RedisStore`, from code or from a configuration file, checked in one place.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::redis::cluster::ClusterClientBuilder;
+use ::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
+use serde::Deserialize;
+
+use super::connections::{Connections, Server};
+use crate::error::{Error, Result};
+use crate::units::Setting;
+
+/// The options of a [`RedisStore`](super::RedisStore).
+///
+/// | option | what it is | default |
+/// |---|---|---|
+/// | [`url`](Self::url) | where the server is, with user, password and database | `redis://127.0.0.1:6379` |
+/// | [`cluster`](Self::cluster) | nodes of a cluster, in place of that | none |
+/// | [`username`](Self::username), [`password`](Self::password) | whoever is not in the URL | none |
+/// | [`prefix`](Self::prefix) | what all keys begin with | `lembro:` |
+/// | [`connections`](Self::connections) | the most at once | 16 |
+/// | [`timeout`](Self::timeout) | for one call, waiting for a connection included | 1 s |
+/// | [`retry_after`](Self::retry_after) | how long nobody tries again after a failure | 1 s |
+/// | [`max_session_size`](Self::max_session_size) | bound of the entries of one session | 64K |
+///
+/// With serde the names are these, and anything unknown is refused. `Debug` shows no password.
+///
+/// # Examples
+///
+/// ```
+/// use lembro::redis::RedisOptions;
+///
+/// let options: RedisOptions =
+///     serde_json::from_str(r#"{"url": "rediss://sessions@redis.example:6380/2", "password": "...", "timeout": "250ms"}"#).unwrap();
+/// # let _ = options;
+/// ```
+#[derive(Clone, Default, Deserialize)]
+#[serde(try_from = "RawOptions")]
+#[must_use]
+pub struct RedisOptions {
+    raw: RawOptions,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOptions {
+    url: Option<String>,
+    #[serde(default)]
+    cluster: Vec<String>,
+    username: Option<String>,
+    password: Option<String>,
+    prefix: Option<String>,
+    connections: Option<Setting>,
+    timeout: Option<Setting>,
+    #[serde(alias = "retryAfter")]
+    retry_after: Option<Setting>,
+    #[serde(alias = "maxSessionSize")]
+    max_session_size: Option<Setting>,
+}
+
+impl RedisOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where the server is: `redis://[user][:password]@host[:port][/database]`, `rediss://` for TLS (feature `redis_tls`),
+    /// `redis+unix:///path?db=2&user=u&pass=p` for a Unix socket; `valkey://` and its like say the same.
+    /// Default: `redis://127.0.0.1:6379`.
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.raw.url = Some(url.into());
+        self
+    }
+
+    /// Some nodes of a cluster, as URLs; the others are found by themselves. In place of [`url`](Self::url).
+    pub fn cluster<U: Into<String>>(mut self, nodes: impl IntoIterator<Item = U>) -> Self {
+        self.raw.cluster = nodes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The user, if the URL does not say who. `docs` on [`redis`](super) has an ACL with just what is needed.
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.raw.username = Some(username.into());
+        self
+    }
+
+    /// The password, if the URL does not have it: it need not be where the URL is.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.raw.password = Some(password.into());
+        self
+    }
+
+    /// What all keys begin with, so that others can use the same server: text without braces. Default: `lembro:`.
+    ///
+    /// Two applications with one prefix share their sessions.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.raw.prefix = Some(prefix.into());
+        self
+    }
+
+    /// How many connections there may be at once; each is made when it is needed. Default: 16.
+    ///
+    /// One for each thread that serves requests is never too few.
+    pub fn connections(mut self, connections: u64) -> Self {
+        self.raw.connections = Some(connections.into());
+        self
+    }
+
+    /// How long one call may take, all in all: waiting for a connection, connecting, sending, the answer. A [`Duration`], a
+    /// number of milliseconds, or a text. Default: 1 second.
+    ///
+    /// A call that runs out of time is an error, and its connection is closed.
+    pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
+        self.raw.timeout = Some(timeout.into());
+        self
+    }
+
+    /// For how long calls fail at once after the server could not be reached, or did not answer in time. Then one call tries again,
+    /// and what comes of it counts for all. Default: 1 second.
+    ///
+    /// So a server that is down costs one request its [`timeout`](Self::timeout) in a while, and not every request.
+    pub fn retry_after(mut self, pause: impl Into<Setting>) -> Self {
+        self.raw.retry_after = Some(pause.into());
+        self
+    }
+
+    /// The most that the entries of one session may take: bytes or a text. A larger one is refused with an error before
+    /// anything is sent, or by the script that would add to it; what is stored stays. Default: 64K.
+    pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
+        self.raw.max_session_size = Some(max_session_size.into());
+        self
+    }
+
+    pub(super) fn resolve(&self) -> Result<Config> {
+        let raw = &self.raw;
+        let prefix = raw.prefix.clone().unwrap_or_else(|| "lembro:".to_owned());
+        if prefix.contains(['{', '}']) {
+            return Err(Error::option("prefix", format!("{prefix:?} has a brace, and those are for what follows it")));
+        }
+        let connections = raw.connections.as_ref().map_or(Ok(16), |setting| setting.count("connections"))?;
+        let connections = usize::try_from(connections).ok().filter(|number| (1..=10_000).contains(number));
+        let connections = connections.ok_or_else(|| Error::option("connections", "not a number from 1 to 10000"))?;
+        let span = |setting: &Option<Setting>, option| match setting {
+            None => Ok(Duration::from_secs(1)),
+            Some(setting) => match setting.duration(option)? {
+                Duration::ZERO => Err(Error::option(option, "0 is no time at all")),
+                span => Ok(span),
+            },
+        };
+        let (timeout, retry_after) = (span(&raw.timeout, "timeout")?, span(&raw.retry_after, "retry_after")?);
+        let max_session_size =
+            raw.max_session_size.as_ref().map_or(Ok(64 * 1024), |setting| setting.bytes("max_session_size"))?;
+        let max_session_size = usize::try_from(max_session_size)
+            .ok()
+            .filter(|size| *size <= 64 << 20)
+            .ok_or_else(|| Error::option("max_session_size", "more than 64M"))?;
+        let (server, name) = self.server(timeout)?;
+        Ok(Config { server, name, prefix, connections, timeout, retry_after, max_session_size })
+    }
+
+    /// The server, and how it is called in errors: without user and password.
+    fn server(&self, timeout: Duration) -> Result<(Server, String)> {
+        let raw = &self.raw;
+        if raw.cluster.is_empty() {
+            let info = self.node("url", raw.url.as_deref().unwrap_or("redis://127.0.0.1:6379"))?;
+            let name = info.addr().to_string();
+            let client = Client::open(info).map_err(|error| Error::option("url", error.to_string()))?;
+            return Ok((Server::One(client), format!("redis at {name}")));
+        }
+        if raw.url.is_some() {
+            return Err(Error::option("cluster", "there is a url too, and only one of them can be meant"));
+        }
+        let nodes: Vec<ConnectionInfo> =
+            raw.cluster.iter().map(|url| self.node("cluster", url)).collect::<Result<_>>()?;
+        let names: Vec<String> = nodes.iter().map(|node| node.addr().to_string()).collect();
+        let client = ClusterClientBuilder::new(nodes)
+            .connection_timeout(timeout)
+            .response_timeout(timeout)
+            .retries(3)
+            .min_retry_wait(10)
+            .max_retry_wait(100)
+            .build()
+            .map_err(|error| Error::option("cluster", error.to_string()))?;
+        Ok((Server::Cluster(client), format!("redis cluster at {}", names.join(", "))))
+    }
+
+    fn node(&self, option: &'static str, url: &str) -> Result<ConnectionInfo> {
+        // The error does not repeat the URL: it may have a password in it.
+        let info = url.into_connection_info().map_err(|error| Error::option(option, error.to_string()))?;
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) && !cfg!(feature = "redis_tls") {
+            return Err(Error::option(option, "rediss:// needs the feature redis_tls"));
+        }
+        let mut login: RedisConnectionInfo = info.redis_settings().clone();
+        if let Some(username) = &self.raw.username {
+            login = login.set_username(username);
+        }
+        if let Some(password) = &self.raw.password {
+            login = login.set_password(password);
+        }
+        Ok(info.set_redis_settings(login.set_lib_name("lembro", env!("CARGO_PKG_VERSION"))))
+    }
+}
+
+impl TryFrom<RawOptions> for RedisOptions {
+    type Error = Error;
+
+    fn try_from(raw: RawOptions) -> Result<Self> {
+        let options = Self { raw };
+        // A wrong value is reported where the configuration is read, not when the store is made.
+        options.resolve()?;
+        Ok(options)
+    }
+}
+
+impl fmt::Debug for RedisOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = self.server(Duration::from_secs(1)).map_or_else(|error| error.to_string(), |(_, name)| name);
+        f.debug_struct("RedisOptions").field("server", &server).finish_non_exhaustive()
+    }
+}
+
+/// The options, checked.
+pub(super) struct Config {
+    server: Server,
+    name: String,
+    pub(super) prefix: String,
+    connections: usize,
+    timeout: Duration,
+    retry_after: Duration,
+    pub(super) max_session_size: usize,
+}
+
+impl Config {
+    pub(super) fn connections(&self) -> Connections {
+        Connections::new(self.server.clone(), self.name.clone(), self.connections, self.timeout, self.retry_after)
+    }
+}

@@ -1,0 +1,269 @@
+//! The scripts: one for each thing that is to happen at one instant, to a session or to an owner.
+
+use std::sync::LazyLock;
+
+/// A script, and the name that a server knows it by once it has seen it.
+pub(super) struct Script {
+    pub(super) code: String,
+    pub(super) hash: String,
+}
+
+fn script(prelude: &str, body: &str) -> Script {
+    let code = format!("{prelude}{body}");
+    let hash = ::redis::Script::new(&code).get_hash().to_owned();
+    Script { code, hash }
+}
+
+macro_rules! scripts {
+    ($prelude:ident: $($(#[$doc:meta])* $name:ident = $body:expr;)*) => {
+        $($(#[$doc])* pub(super) static $name: LazyLock<Script> = LazyLock::new(|| script($prelude, $body));)*
+    };
+}
+
+/// The number of the layout that these scripts read and write.
+pub(super) const FORMAT: &str = "1";
+
+/// What every script on a session starts with. Its keys: the session, and why it was ended. Its first arguments: the digest of
+/// the secret, the time to live in milliseconds, "noted" if the indexes know the session for long enough, and the epoch of a
+/// login that the caller has found to count.
+///
+/// Digests of 128 random bits may be compared like any text: how far a guess got says nothing about the secret.
+const SESSION: &str = "
+    local key, why = KEYS[1], KEYS[2]
+    local digest, ttl, noted, sure = ARGV[1], tonumber(ARGV[2]), ARGV[3] == 'noted', ARGV[4]
+    local time = redis.call('TIME')
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    local format, current, previous, grace, known, owner, epoch, unsure =
+        unpack(redis.call('HMGET', key, 'f', 'd', 'p', 'g', 'n', 'o', 'e', 'q'))
+    local function closed()
+        if not current then return 'Gone' end
+        if format ~= '1' then return { 'Format', format } end
+    end
+    local function refused()
+        local by = closed()
+        if by then return by end
+        if current ~= digest and not (previous == digest and now < tonumber(grace)) then return 'Dead' end
+        if unsure and sure ~= epoch then return { 'Ask', owner, epoch } end
+    end
+    local function unnoted()
+        if not noted and now + ttl > tonumber(known) then return { 'Note', owner } end
+    end
+    local function lives()
+        if ttl == 0 then
+            redis.call('DEL', key)
+        else
+            if noted then redis.call('HSET', key, 'n', string.format('%.0f', now + 2 * ttl)) end
+            redis.call('PEXPIRE', key, ARGV[2])
+        end
+        return 'Done'
+    end
+    local function ends(reason)
+        redis.call('SET', why, reason .. current, 'PX', 3600000)
+        redis.call('DEL', key)
+    end
+";
+
+scripts! {
+    SESSION:
+    /// .., field, value, field, value, ...
+    CREATE = "
+        if current then return 'Conflict' end
+        redis.call('DEL', why)
+        redis.call('HSET', key, 'f', '1', 'd', digest, unpack(ARGV, 5))
+        return lives()
+    ";
+    /// The same, in the place of the session that the id opens, if there is one.
+    SET = "
+        if current then
+            local by = refused()
+            if by then return by end
+            if current ~= digest then return 'Dead' end
+        end
+        redis.call('DEL', key, why)
+        redis.call('HSET', key, 'f', '1', 'd', digest, unpack(ARGV, 5))
+        return lives()
+    ";
+    GET = "
+        local by = refused()
+        if by then return by end
+        return { redis.call('PTTL', key), redis.call('HGETALL', key), current ~= digest and 1 or 0 }
+    ";
+    /// The same for whoever has no id.
+    PEEK = "
+        local by = closed()
+        if by then return by end
+        if unsure and sure ~= epoch then return { 'Ask', owner, epoch } end
+        return { redis.call('PTTL', key), redis.call('HGETALL', key), 0 }
+    ";
+    /// Whether there is one.
+    LIVES = "
+        if not current then return 0 end
+        if unsure and sure ~= epoch then return { 'Ask', owner, epoch } end
+        return 1
+    ";
+    WIPE = "
+        return redis.call('DEL', key, why)
+    ";
+    /// .., 'exactly' or 'incarnation', version, most entries, most bytes, then 'clear' prefix, 'del' field, 'set' field value. All is
+    /// worked out before anything is written: a script that stops halfway is not rolled back.
+    SAVE = "
+        local by = refused() or unnoted()
+        if by then return by end
+        local version, expected = redis.call('HGET', key, 'v'), ARGV[6]
+        if version:sub(1, 8) ~= expected:sub(1, 8) then return 'Gone' end
+        if ARGV[5] == 'exactly' and version ~= expected then return 'Conflict' end
+        local there, del, set, i = {}, {}, {}, 9
+        for _, field in ipairs(redis.call('HKEYS', key)) do there[field] = true end
+        local bytes, entries = tonumber(redis.call('HGET', key, 's')), 0
+        local function weigh(field, value)
+            if field:sub(1, 1) ~= 'k' then return end
+            if there[field] then bytes = bytes - #field - redis.call('HSTRLEN', key, field) end
+            if value then bytes = bytes + #field + #value end
+        end
+        while ARGV[i] do
+            local verb, field = ARGV[i], ARGV[i + 1]
+            if verb == 'set' then
+                weigh(field, ARGV[i + 2])
+                there[field] = true
+                set[#set + 1], set[#set + 2] = field, ARGV[i + 2]
+                i = i + 3
+            else
+                for name in pairs(there) do
+                    if name == field or verb == 'clear' and name:sub(1, #field) == field then
+                        weigh(name)
+                        there[name] = nil
+                        del[#del + 1] = name
+                    end
+                end
+                i = i + 2
+            end
+        end
+        for name in pairs(there) do if name:sub(1, 1) == 'k' then entries = entries + 1 end end
+        if entries > tonumber(ARGV[7]) then return { 'Keys', entries } end
+        if bytes > tonumber(ARGV[8]) then return { 'Bytes', bytes } end
+        if #del > 0 then redis.call('HDEL', key, unpack(del)) end
+        local saves = (tonumber(version:sub(9), 16) + 1) % 4294967296
+        local next = version:sub(1, 8) .. string.format('%08x', saves)
+        redis.call('HSET', key, 'v', next, 's', bytes, unpack(set))
+        return lives()
+    ";
+    TOUCH = "
+        return refused() or unnoted() or lives()
+    ";
+    /// .., new digest. The time to live is that of the old id.
+    ROTATE = "
+        local by = refused()
+        if by then return by end
+        if current ~= digest then return 'Gone' end
+        redis.call('HSET', key, 'd', ARGV[5], 'p', digest, 'g', string.format('%.0f', now + ttl))
+        return 'Done'
+    ";
+    DESTROY = "
+        local by = refused()
+        if by then return by end
+        redis.call('DEL', key)
+        return 'Done'
+    ";
+    /// .., owner: the login that this session began with, in the epoch that is sure, has been found to count.
+    CONFIRM = "
+        if not current or owner ~= ARGV[5] or epoch ~= sure then return 'Gone' end
+        redis.call('HDEL', key, 'q')
+        return 'Done'
+    ";
+    /// .., reason
+    DESTROY_HANDLE = "
+        local by = closed()
+        if by then return by end
+        if unsure and sure ~= epoch then return { 'Ask', owner, epoch } end
+        ends(ARGV[5])
+        return 'Done'
+    ";
+    /// .., reason, owner, epoch, the epoch before: ends a session of this owner from before this epoch. Whether it was one that
+    /// anybody could find.
+    BURY = "
+        if not current or owner ~= ARGV[6] or tonumber(epoch) >= tonumber(ARGV[7]) then return 0 end
+        ends(ARGV[5])
+        if unsure and tonumber(epoch) < tonumber(ARGV[8]) then return 0 end
+        return 1
+    ";
+    /// .., owner, the epoch to come: this session will be of it.
+    SPARE = "
+        if refused() or owner ~= ARGV[5] then return 'Gone' end
+        redis.call('HSET', key, 'e', ARGV[6])
+        return 'Done'
+    ";
+    WHY = "
+        local told = redis.call('GET', why)
+        if told and told:sub(2) == digest then return told:sub(1, 1) end
+    ";
+}
+
+/// What every script on an owner starts with. Its keys: the epoch, the epoch that is drawn next, and the sessions by the
+/// instant until which they are noted.
+const OWNER: &str = "
+    local epoch, following, sessions = KEYS[1], KEYS[2], KEYS[3]
+    local time = redis.call('TIME')
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+    local current = redis.call('GET', epoch) or '0'
+    local function keep()
+        local last = redis.call('ZRANGE', sessions, -1, -1, 'WITHSCORES')[2] or 0
+        redis.call('PEXPIREAT', sessions, string.format('%.0f', last))
+        last = string.format('%.0f', math.max(tonumber(last), now + 86400000))
+        redis.call('PEXPIREAT', epoch, last)
+        redis.call('PEXPIREAT', following, last)
+    end
+";
+
+scripts! {
+    OWNER:
+    EPOCH = "return current";
+    /// handle, time in milliseconds: the set is to know this session for so long at least.
+    ENTER = "
+        redis.call('ZREMRANGEBYSCORE', sessions, '-inf', now)
+        redis.call('ZADD', sessions, 'GT', string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
+        keep()
+        return current
+    ";
+    /// Draws the epoch to come. No two calls get the same.
+    RESERVE = "
+        local drawn = math.max(tonumber(redis.call('GET', following) or 0) + 1, tonumber(current) + 1, now)
+        redis.call('SET', following, string.format('%.0f', drawn))
+        keep()
+        return string.format('%.0f', drawn)
+    ";
+    /// epoch: from now on all earlier logins are over. The epoch before, and the sessions.
+    RAISE = "
+        local raised = math.max(tonumber(ARGV[1]), tonumber(current))
+        redis.call('SET', epoch, string.format('%.0f', raised))
+        keep()
+        return { current, redis.call('ZRANGE', sessions, 0, -1) }
+    ";
+    LIST = "
+        return redis.call('ZRANGEBYSCORE', sessions, now, '+inf')
+    ";
+}
+
+/// What every script on a part of the index of all sessions starts with. Handles by the instant until which they are noted.
+const INDEX: &str = "
+    local index = KEYS[1]
+    local time = redis.call('TIME')
+    local now = time[1] * 1000 + math.floor(time[2] / 1000)
+";
+
+scripts! {
+    INDEX:
+    /// handle, time in milliseconds. Tidies a little each time, so that nobody waits for all of it.
+    NOTE = "
+        local over = redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 16)
+        if #over > 0 then redis.call('ZREM', index, unpack(over)) end
+        redis.call('ZADD', index, 'GT', string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
+        return 'Done'
+    ";
+    INDEXED = "
+        return redis.call('ZRANGEBYSCORE', index, now, '+inf')
+    ";
+    /// handle, ..
+    FORGET = "
+        return redis.call('ZREM', index, unpack(ARGV))
+    ";
+}
