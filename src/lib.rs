@@ -184,7 +184,7 @@ pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SecretDigest, SessionId};
 pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
-pub use self::policy::{AtLimit, Policy};
+pub use self::policy::{AtLimit, Policy, StoreDown};
 pub use self::record::{Change, Changes, Epoch, Expected, Fit, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
 pub use self::session::{Component, Saved, Session};
 pub use self::sessions::{OwnedSession, Sessions};

@@ -22,6 +22,7 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// | [`grace`](Self::grace) | for how long the id before that still works | 60 seconds |
 /// | [`max_per_owner`](Self::max_per_owner) | how often one owner may be logged in | any number |
 /// | [`at_limit`](Self::at_limit) | what happens then | the oldest is ended |
+/// | [`store_down`](Self::store_down) | what a request does when the store fails | it fails too |
 ///
 /// Read by serde from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after": "15m", "grace": "60s"}`;
 /// a number is milliseconds, a `lifetime` or `renew_after` of 0 or null is none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for
@@ -52,6 +53,20 @@ pub struct Policy {
     grace: Duration,
     max_per_owner: Option<usize>,
     at_limit: AtLimit,
+    store_down: StoreDown,
+}
+
+/// What a request does when the store fails at its first look into the session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreDown {
+    /// It gets the error, and with the cookie layer's default its client a 503: nobody is taken for somebody else, or
+    /// for logged out.
+    #[default]
+    FailClosed,
+    /// It goes on without a session: nothing is found, and what it puts in is gone with the request. No cookie is set, so whoever had
+    /// a session has it again when the store is back.
+    Anonymous,
 }
 
 /// What happens when an owner logs in once more than the policy allows.
@@ -76,6 +91,7 @@ impl Policy {
             grace: Duration::from_secs(60),
             max_per_owner: None,
             at_limit: AtLimit::EndOldest,
+            store_down: StoreDown::FailClosed,
         }
     }
 
@@ -147,6 +163,22 @@ impl Policy {
     pub const fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.at_limit = at_limit;
         self
+    }
+
+    /// What a request does when the store fails. Default: [`StoreDown::FailClosed`].
+    ///
+    /// [`StoreDown::Anonymous`] for pages that are of use without knowing whose they are. What would be wrong without the store
+    /// fails all the same: [`regenerate`](crate::Session::regenerate) and [`set_owner`](crate::Session::set_owner), so that nobody seems
+    /// to log in; [`destroy`](crate::Session::destroy), so that nobody seems to log out; and the last save of a session that was
+    /// found. That of a new one is left away.
+    pub const fn store_down(mut self, what: StoreDown) -> Self {
+        self.store_down = what;
+        self
+    }
+
+    /// Whether requests go on without a session when the store fails.
+    pub(crate) fn goes_on_without(&self) -> bool {
+        self.store_down == StoreDown::Anonymous
     }
 
     /// How many sessions an owner may have, and what happens beyond that.
@@ -251,6 +283,8 @@ struct RawPolicy {
     max_per_owner: Option<Setting>,
     #[serde(default)]
     at_limit: AtLimit,
+    #[serde(default)]
+    store_down: StoreDown,
 }
 
 fn default_lifetime() -> Option<Setting> {
@@ -280,6 +314,7 @@ impl TryFrom<RawPolicy> for Policy {
             Some(max) => Some(usize::try_from(max.count("max_per_owner")?).unwrap_or(usize::MAX)),
         };
         policy.at_limit = raw.at_limit;
+        policy.store_down = raw.store_down;
         policy.check()?;
         Ok(policy)
     }

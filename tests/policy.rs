@@ -291,7 +291,7 @@ fn every_wrong_value_is_one_clear_sentence() {
         (r#"{"lifetime": ["1h"]}"#, r#"lifetime: neither a number of milliseconds nor a text such as "5m""#),
         (
             r#"{"idle": 5}"#,
-            "unknown field `idle`, expected one of `timeout`, `lifetime`, `touch_after`, `renew_after`, `grace`, `max_per_owner`, `at_limit`",
+            "unknown field `idle`, expected one of `timeout`, `lifetime`, `touch_after`, `renew_after`, `grace`, `max_per_owner`, `at_limit`, `store_down`",
         ),
     ];
     for (text, expected) in cases {

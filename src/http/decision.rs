@@ -11,6 +11,7 @@
 //! | live, opened by an id in its grace | the same, but no new id | none |
 //! | destroyed here | nothing | remove, if the client has one |
 //! | ended elsewhere | nothing | none |
+//! | not known: the store failed | nothing | none |
 //!
 //! A live session's cookie is set all the same when the client does not know its id: it was regenerated, or saved for
 //! the first time within the handler. A cookie is stale when it is persistent and written `touch_after` ago, when it
@@ -148,7 +149,7 @@ mod tests {
     #[rustfmt::skip]
     fn table() -> Vec<Row> {
         use CookieStep as Cookie;
-        use Standing::{Destroyed, Ended, Live, New, Unloaded};
+        use Standing::{Destroyed, Ended, Live, New, Unloaded, Without};
         use StoreStep::{Nothing, Save, Touch};
         const ANY: &[Client] = &[Client::Without, Client::Other, Client::Stale, Client::Current];
         const UNKNOWN: &[Client] = &[Client::Without, Client::Other];
@@ -180,11 +181,19 @@ mod tests {
             row(Ended,     "- - - -", ANY,     Nothing, false, Cookie::Nothing),
             row(Destroyed, "- - - -", WITHOUT, Nothing, false, Cookie::Nothing),
             row(Destroyed, "- - - -", WITH,    Nothing, false, Cookie::Remove),
+            row(Without,   "- - - -", ANY,     Nothing, false, Cookie::Nothing),
         ]
     }
 
     fn all_facts() -> impl Iterator<Item = Facts> {
-        let standings = [Standing::Unloaded, Standing::New, Standing::Live, Standing::Ended, Standing::Destroyed];
+        let standings = [
+            Standing::Unloaded,
+            Standing::New,
+            Standing::Live,
+            Standing::Ended,
+            Standing::Destroyed,
+            Standing::Without,
+        ];
         let clients = [Client::Without, Client::Other, Client::Stale, Client::Current];
         standings.into_iter().flat_map(move |standing| {
             clients.into_iter().flat_map(move |client| {
@@ -207,6 +216,6 @@ mod tests {
             assert_eq!(decide(facts), rows[0].plan, "{facts:?}");
             combinations += 1;
         }
-        assert_eq!(combinations, 320);
+        assert_eq!(combinations, 384);
     }
 }

@@ -142,11 +142,17 @@ impl SessionLayer {
         if plan.renew {
             session.note_renewal()?;
         }
-        let saved = match plan.store {
-            StoreStep::Save => session.save()?,
-            StoreStep::Touch => session.touch()?,
-            StoreStep::Nothing if session.is_gone()? => Saved::Gone,
-            StoreStep::Nothing => Saved::Unchanged,
+        let written = match plan.store {
+            StoreStep::Save => session.save(),
+            StoreStep::Touch => session.touch(),
+            StoreStep::Nothing if session.is_gone()? => Ok(Saved::Gone),
+            StoreStep::Nothing if session.standing() == Standing::Without => Ok(Saved::Nowhere),
+            StoreStep::Nothing => Ok(Saved::Unchanged),
+        };
+        let saved = match written {
+            // What was changed must not seem to be saved; a visit that is not noted is no reason for a page less.
+            Err(error) if plan.store == StoreStep::Touch && self.goes_on_without(&error) => Saved::Nowhere,
+            other => other?,
         };
         // If another request was first, its response brings the client the new id. If the store failed, which it has
         // reported, nothing is lost: what the handler did is saved, and the next renewal comes in its time.
@@ -201,6 +207,10 @@ impl SessionLayer {
     /// Subscribes to the store's failures: see [`Sessions::errors`].
     pub fn errors(&self) -> Receiver<Error> {
         self.sessions.errors()
+    }
+
+    fn goes_on_without(&self, error: &Error) -> bool {
+        self.sessions.policy().goes_on_without() && error.is_store()
     }
 
     fn facts(&self, session: &Session, request: &RequestHead<'_>) -> Result<Facts> {

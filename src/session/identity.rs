@@ -49,9 +49,10 @@ impl Session {
     /// ```
     #[doc(alias("generate", "cycle_id", "RenewToken"))]
     pub fn regenerate(&mut self) -> Result<()> {
-        let state = self.state()?;
-        let (id, fresh) = (state.id, (self.shared.ids)()?);
-        if matches!(state.stage, Stage::Live(_)) && self.rotate(id, id.renewed(&fresh), Duration::ZERO)?.is_done() {
+        let state = self.insist()?;
+        let (id, is_live, fresh) = (state.id, matches!(state.stage, Stage::Live(_)), (self.shared.ids)()?);
+        self.regenerated = true;
+        if is_live && self.rotate(id, id.renewed(&fresh), Duration::ZERO)?.is_done() {
             return self.note_new_id();
         }
         self.enter(fresh, Stage::New);
@@ -103,10 +104,10 @@ impl Session {
 
     /// The same without a note of when.
     pub(super) fn renew_id(&mut self, grace: Duration) -> Result<Outcome> {
-        let state = self.state()?;
+        let state = self.insist()?;
         let id = state.id;
         match &state.stage {
-            Stage::New => Ok(Outcome::Done),
+            Stage::New | Stage::Without(_) => Ok(Outcome::Done),
             Stage::Gone { .. } => Ok(Outcome::Gone),
             Stage::Live(live) if live.in_grace => Ok(Outcome::Conflict),
             Stage::Live(_) => {

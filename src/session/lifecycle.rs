@@ -18,6 +18,8 @@ pub enum Saved {
     Unchanged,
     /// The session ended elsewhere, or here; nothing was written.
     Gone,
+    /// The store failed, and the [policy](crate::Policy::store_down) says to go on without a session; nothing was written.
+    Nowhere,
 }
 
 impl Session {
@@ -56,7 +58,7 @@ impl Session {
         let gone = match &state.stage {
             Stage::Live(_) => !self.look_again()?,
             Stage::Gone { .. } => true,
-            Stage::New => false,
+            Stage::New | Stage::Without(_) => false,
         };
         self.changes = Changes::new();
         Ok(if gone { Outcome::Gone } else { Outcome::Done })
@@ -93,6 +95,7 @@ impl Session {
         let id = state.id;
         match &state.stage {
             Stage::Gone { .. } => Ok(Saved::Gone),
+            Stage::Without(_) => Ok(Saved::Nowhere),
             Stage::New => self.create(id),
             Stage::Live(_) if !self.changed() => Ok(Saved::Unchanged),
             Stage::Live(live) => {
@@ -102,17 +105,30 @@ impl Session {
         }
     }
 
-    /// Stores a new session, if it holds anything.
+    /// Stores a new session, if it holds anything and there is a store to hold it.
     pub(super) fn create(&mut self, id: SessionId) -> Result<Saved> {
+        if matches!(self.state()?.stage, Stage::Without(_)) {
+            return Ok(Saved::Nowhere);
+        }
         let Some(record) = self.shared.begin(&self.changes)? else { return Ok(Saved::Unchanged) };
         let begun = self.changes.login().map(|(_, begun)| begun);
-        match self.shared.create(id, &record, begun)? {
-            Some(id) => {
+        match self.shared.create(id, &record, begun) {
+            Ok(Some(id)) => {
                 self.became(id, record);
                 Ok(Saved::Written)
             }
-            None => Ok(self.ended(id)),
+            Ok(None) => Ok(self.ended(id)),
+            Err(error) if error.is_store() && self.shared.policy.goes_on_without() && !self.is_login() => {
+                self.enter(id, Stage::Without(error));
+                Ok(Saved::Nowhere)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Whether somebody is about to be logged in with this handle.
+    fn is_login(&self) -> bool {
+        self.regenerated || self.changes.owner().is_some()
     }
 
     /// Saves the changes to a stored session that was last seen as `stored`.
@@ -157,6 +173,7 @@ impl Session {
         match &state.stage {
             Stage::New => Ok(Saved::Unchanged),
             Stage::Gone { .. } => Ok(Saved::Gone),
+            Stage::Without(_) => Ok(Saved::Nowhere),
             Stage::Live(live) => {
                 let (live, ttl) = (live.clone(), self.shared.ttl(&live.record));
                 // Over: its lifetime ended while we held it.
@@ -194,7 +211,7 @@ impl Session {
     /// ```
     #[doc(alias("logout", "flush"))]
     pub fn destroy(&mut self) -> Result<()> {
-        let state = self.state()?;
+        let state = self.insist()?;
         let id = state.id;
         if matches!(state.stage, Stage::Live(_)) {
             let (Outcome::Done | Outcome::Gone | Outcome::Conflict) =

@@ -80,6 +80,8 @@ pub struct Session {
     changes: Changes,
     /// Whether this handle has put a new id in the place of the one it found.
     rotated: bool,
+    /// Whether somebody logged in, or tried to: then going on without a session would be wrong.
+    regenerated: bool,
 }
 
 /// What is known after the first look.
@@ -98,6 +100,8 @@ enum Stage {
     Gone {
         asked: bool,
     },
+    /// The store failed, like this, and the policy says to go on without a session.
+    Without(Error),
 }
 
 /// A stored session as it was last seen.
@@ -114,7 +118,7 @@ struct Live {
 impl Session {
     /// A session that will be looked for under these ids.
     pub(crate) fn unloaded(shared: Arc<Shared>, presented: Candidates) -> Self {
-        Self { shared, presented, state: OnceCell::new(), changes: Changes::new(), rotated: false }
+        Self { shared, presented, state: OnceCell::new(), changes: Changes::new(), rotated: false, regenerated: false }
     }
 
     /// A session that nobody has stored yet.
@@ -140,7 +144,7 @@ impl Session {
 
     fn entered(shared: Arc<Shared>, state: State) -> Self {
         let (presented, changes) = (Candidates::default(), Changes::new());
-        Self { shared, presented, state: OnceCell::from(state), changes, rotated: false }
+        Self { shared, presented, state: OnceCell::from(state), changes, rotated: false, regenerated: false }
     }
 
     /// The id. Of a [`new`](Self::is_new) session: the one it will be stored under, unless somebody takes it first.
@@ -265,10 +269,13 @@ impl Session {
 
     /// Tries the presented ids in their order; none of them leads anywhere: a new session, under an id of ours.
     fn look(&self) -> Result<State> {
-        match self.find_presented()? {
-            Some(state) => Ok(state),
-            None => Ok(State { id: (self.shared.ids)()?, stage: Stage::New }),
-        }
+        let stage = match self.find_presented() {
+            Ok(Some(state)) => return Ok(state),
+            Ok(None) => Stage::New,
+            Err(error) if error.is_store() && self.shared.policy.goes_on_without() => Stage::Without(error),
+            Err(error) => return Err(error),
+        };
+        Ok(State { id: (self.shared.ids)()?, stage })
     }
 
     fn find_presented(&self) -> Result<Option<State>> {
@@ -298,7 +305,15 @@ impl Session {
     fn stored_record(&self) -> Result<Option<&Record>> {
         match &self.state()?.stage {
             Stage::Live(live) => Ok(Some(&live.record)),
-            Stage::New | Stage::Gone { .. } => Ok(None),
+            Stage::New | Stage::Gone { .. } | Stage::Without(_) => Ok(None),
+        }
+    }
+
+    /// For what would be wrong without the store: fails if it did.
+    fn insist(&self) -> Result<&State> {
+        match self.state()? {
+            State { stage: Stage::Without(error), .. } => Err(error.clone()),
+            state => Ok(state),
         }
     }
 }
@@ -310,6 +325,7 @@ impl fmt::Debug for Session {
             Some(Stage::New) => "new",
             Some(Stage::Live(_)) => "live",
             Some(Stage::Gone { .. }) => "gone",
+            Some(Stage::Without(_)) => "without",
         };
         f.debug_struct("Session")
             .field("handle", &self.state.get().map(|state| state.id.handle()))

@@ -102,7 +102,7 @@ impl Session {
     pub(super) fn newest(&mut self) -> Result<Option<(SessionId, Option<Record>)>> {
         let newer = match &self.state()?.stage {
             Stage::Gone { .. } => return Ok(None),
-            Stage::New => None,
+            Stage::New | Stage::Without(_) => None,
             Stage::Live(_) => {
                 if !self.look_again()? {
                     return Ok(None);

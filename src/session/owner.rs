@@ -63,7 +63,7 @@ impl Session {
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn set_owner<'o>(&mut self, owner: impl Into<Option<&'o str>>) -> Result<()> {
         let Some(owner) = owner.into() else {
-            self.state()?;
+            self.insist()?;
             self.changes.set_owner(None)?;
             self.remove_in(LEMBRO, OWNER_SINCE)?;
             return Ok(());
@@ -152,7 +152,7 @@ impl Session {
         let state = self.state()?;
         let held = matches!(state.stage, Stage::Gone { asked: false }).then_some(state.id);
         let Some(owners) = self.shared.store.owners() else { return Ok(None) };
-        if matches!(state.stage, Stage::Live(_)) {
+        if matches!(state.stage, Stage::Live(_) | Stage::Without(_)) {
             return Ok(None);
         }
         for id in held.iter().chain(self.presented.iter().flatten()) {
@@ -164,7 +164,7 @@ impl Session {
     }
 
     fn note_owner(&mut self, owner: &str, begun: Option<Epoch>) -> Result<()> {
-        self.state()?;
+        self.insist()?;
         self.changes.set_owner(Some(owner))?;
         if let Some(begun) = begun {
             self.changes.expect_epoch(begun);

@@ -20,6 +20,8 @@ pub(crate) enum Standing {
     Ended,
     /// It was destroyed here, and nothing was begun after that.
     Destroyed,
+    /// The store failed, and the request went on without a session.
+    Without,
 }
 
 impl Session {
@@ -30,6 +32,7 @@ impl Session {
             Some(Stage::Live(_)) => Standing::Live,
             Some(Stage::Gone { asked: false }) => Standing::Ended,
             Some(Stage::Gone { asked: true }) => Standing::Destroyed,
+            Some(Stage::Without(_)) => Standing::Without,
         }
     }
 

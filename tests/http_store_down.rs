@@ -1,0 +1,133 @@
+//! Promise: when the store is down, nobody is taken for somebody else or loses a session over it, whatever the policy says.
+#![cfg(feature = "http")]
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+
+#[path = "wire/unreliable.rs"]
+mod unreliable;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lembro::http::{Finished, RequestHead, SessionLayer};
+use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Result, Saved, Session, StoreDown};
+
+use self::unreliable::Unreliable;
+
+struct Site {
+    layer: SessionLayer,
+    store: Arc<Unreliable>,
+    time: ManualClock,
+}
+
+/// The cookie of a session with a user in it, and a site where the policy says this.
+fn site(store_down: StoreDown) -> (Site, String) {
+    let time = Clock::manual();
+    let memory = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
+    let store = Arc::new(Unreliable::new(memory));
+    let layer = SessionLayer::new(Arc::clone(&store)).policy(Policy::new().store_down(store_down)).unwrap();
+    let site = Site { layer, store, time };
+    let finished = site.visit("", |session| session.insert("user", "ada")).unwrap();
+    let cookie = finished.cookie().unwrap();
+    let cookie = cookie[..cookie.find(';').unwrap()].to_owned();
+    (site, cookie)
+}
+
+impl Site {
+    fn visit(&self, cookie: &str, handler: impl FnOnce(&mut Session) -> Result<()>) -> Result<Finished> {
+        let head = RequestHead::new((!cookie.is_empty()).then_some(cookie));
+        let mut session = self.layer.load(head.clone());
+        handler(&mut session)?;
+        self.layer.finish(session, head)
+    }
+
+    fn user(&self, cookie: &str) -> Option<String> {
+        let mut user = None;
+        let looked = self.visit(cookie, |session| {
+            user = session.get("user")?;
+            Ok(())
+        });
+        assert_eq!(looked.unwrap().cookie(), None);
+        user
+    }
+}
+
+#[test]
+fn by_default_a_request_fails_with_the_store_and_is_itself_again_with_it() {
+    let (site, cookie) = site(StoreDown::FailClosed);
+    site.store.fail(true, true);
+    assert!(site.visit(&cookie, |session| session.insert("page", "/")).unwrap_err().is_store());
+    assert!(site.visit("", |session| session.insert("page", "/")).unwrap_err().is_store());
+    site.store.fail(false, false);
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+}
+
+#[test]
+fn without_a_store_a_page_may_be_served_to_nobody_and_no_cookie_is_set_or_taken_away() {
+    let (site, cookie) = site(StoreDown::Anonymous);
+    site.store.fail(true, true);
+    for cookie in [cookie.as_str(), ""] {
+        let finished = site.visit(cookie, |session| {
+            assert_eq!(session.get::<&str>("user")?, None);
+            session.insert("theme", "dark")?;
+            assert_eq!(session.get::<&str>("theme")?, Some("dark"));
+            assert_eq!(session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1)?, Some(()));
+            Ok(())
+        });
+        let finished = finished.unwrap();
+        assert_eq!((finished.saved(), finished.cookie()), (Saved::Nowhere, None));
+        assert!(finished.headers().any(|header| header == ("Cache-Control", "no-store")));
+    }
+    site.store.fail(false, false);
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+    let theme = site.visit(&cookie, |session| {
+        assert_eq!(session.get::<&str>("theme")?, None);
+        Ok(())
+    });
+    assert_eq!(theme.unwrap().saved(), Saved::Unchanged);
+}
+
+#[test]
+fn without_a_store_nobody_seems_to_log_in_or_out() {
+    let (site, cookie) = site(StoreDown::Anonymous);
+    site.store.fail(true, true);
+    let acts: [fn(&mut Session) -> Result<()>; 5] = [
+        Session::regenerate,
+        Session::destroy,
+        |session| session.set_owner("ada"),
+        |session| session.set_owner(None),
+        |session| session.renew(Duration::from_secs(60)).map(drop),
+    ];
+    for act in acts {
+        assert!(site.visit(&cookie, act).unwrap_err().is_store());
+    }
+    let first_visit = |session: &mut Session| {
+        session.regenerate()?;
+        session.insert("user", "bob")
+    };
+    assert!(site.visit("", first_visit).unwrap_err().is_store());
+    site.store.fail(false, false);
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+}
+
+#[test]
+fn what_was_found_and_changed_never_seems_to_be_saved() {
+    let (site, cookie) = site(StoreDown::Anonymous);
+    let failed = site.visit(&cookie, |session| {
+        assert_eq!(session.get::<&str>("user")?, Some("ada"));
+        site.store.fail(true, true);
+        session.insert("cart", "tea")
+    });
+    assert!(failed.unwrap_err().is_store());
+}
+
+#[test]
+fn a_visit_that_cannot_be_noted_and_a_new_session_that_cannot_be_stored_cost_no_page() {
+    let (site, cookie) = site(StoreDown::Anonymous);
+    site.time.advance(Duration::from_secs(120));
+    site.store.fail(false, true);
+    let noted = site.visit(&cookie, |session| session.get::<&str>("user").map(drop)).unwrap();
+    let begun = site.visit("", |session| session.insert("theme", "dark")).unwrap();
+    for finished in [noted, begun] {
+        assert_eq!((finished.saved(), finished.cookie()), (Saved::Nowhere, None));
+    }
+}
