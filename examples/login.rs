@@ -8,19 +8,25 @@
 use std::time::Duration;
 
 use lembro::http::{CookieOptions, Secure, SessionLayer, SiteData};
-use lembro::{LembroStore, Policy, Result, Session, SessionId};
+use lembro::{LembroStore, Policy, Result, Session, SessionId, Store};
 use rouille::{Request, Response, Server, post_input};
 use subtle::ConstantTimeEq as _;
 
 const USER: &str = "ada";
 const PASSWORD: &str = "difference-engine";
 
-fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) type Anything = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<(), Anything> {
+    serve(LembroStore::new()?)
+}
+
+pub(crate) fn serve(store: impl Store) -> Result<(), Anything> {
     // A browser left open is good for a quarter of an hour, a stolen cookie for a working day.
     let policy = Policy::new().timeout(Duration::from_secs(15 * 60)).lifetime(Duration::from_secs(8 * 60 * 60));
     // `Auto`, so that it works over plain http here too. With https alone, leave it out.
     let cookie = CookieOptions::new().secure(Secure::Auto).clear_site_data([SiteData::Cache, SiteData::Storage]);
-    let layer = SessionLayer::new(LembroStore::new()?).policy(policy)?.cookie(cookie)?;
+    let layer = SessionLayer::new(store).policy(policy)?.cookie(cookie)?;
 
     let serve = move |request: &Request| layer.rouille(request, |session| answer(request, session));
     let server = match std::env::args().nth(1) {
