@@ -82,6 +82,7 @@
 //! | `store.rs` | [`Store`]: the trait and its contract | record |
 //! | `store/owners.rs` | [`Owners`]: what a store may be able to do with all the sessions of one owner | store |
 //! | `memory/` | [`LembroStore`]: shards, queues, indexes, reaper, snapshots | store |
+//! | `redis/` | `RedisStore`: scripts, fields, connections (feature `redis`) | store |
 //! | `testing/` | the contract as code (feature `testing`) | store |
 //! | `record/` | [`Record`], [`Changes`]: one flat block and how it is merged; pure | |
 //! | `id.rs` `clock.rs` `event.rs` `error.rs` `units.rs` `sync.rs` | the ground all of it stands on | |
@@ -121,13 +122,16 @@
 //! - **default**: nothing but the store, sessions, events and errors.
 //! - **`http`**: the cookie layer, for any server that can hand over header text.
 //! - **`tiny_http`**, **`rouille`**: its adapters.
+//! - **`redis`**: `lembro::redis`, sessions on Redis or Valkey for more than one process; **`redis_tls`**: over TLS. They need a
+//!   server, in tests too, and are no part of `full`.
 //! - **`testing`**: the contract suite for stores of your own, and `LembroStore::validate`. For `[dev-dependencies]`.
 //! - **`full`**: all of these.
 //!
 //! # What it is not
 //!
-//! Not a cache, not async, not generic over a type of session (a value may be of any type), and not a cluster: this store
-//! is for one process, and its sessions end with it unless a [snapshot](LembroStore::snapshot) was taken.
+//! Not a cache, not async, not generic over a type of session (a value may be of any type), and not a cluster of its own: a
+//! [`LembroStore`] is for one process, and its sessions end with it unless a [snapshot](LembroStore::snapshot) was taken. For more
+//! than one process there is `RedisStore`, which keeps the same promises.
 //!
 //! ## Why is there no `save_uninitialized`, `resave` or `rolling`?
 //!

@@ -39,7 +39,7 @@ use crate::record::{Changes, Expected, Record};
 ///
 /// A store outside this process keeps a record's parts or its bytes, its version beside them
 /// ([`Record::with_version`]), and a digest in place of the secret ([`SessionId::digest`]).
-/// `tests/redis_on_paper` is one: a hash per session and a script per method.
+/// `lembro::redis` (feature `redis`) is one: a hash per session and a script per method.
 pub trait Store: Send + Sync + 'static {
     /// The session and the time it has left; `None` if it is not there. Does not prolong it.
     ///

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 9] = [
     &["session"],
     &["shared"],
     // Side by side: neither knows the other.
-    &["memory", "policy"],
+    &["memory", "redis", "policy"],
     &["store"],
     &["record"],
     // The ground: see below.
