@@ -31,7 +31,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] when the store has no [powers](Owners) over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no [powers](Owners) over owners; when it failed.
     ///
     /// # Examples
     ///
@@ -60,7 +60,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
     pub fn count_of(&self, owner: &str) -> Result<usize> {
         self.shared.seen(self.owners()?.count_of(owner))
     }
@@ -72,7 +72,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
     pub fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
         self.shared.seen(self.owners()?.destroy_of(owner, except))
     }
@@ -82,7 +82,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
     pub fn destroy_handle(&self, handle: Handle) -> Result<Outcome> {
         self.shared.seen(self.owners()?.destroy_handle(handle, EndReason::Named))
     }
@@ -92,7 +92,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
     ///
     /// # Examples
     ///
@@ -121,7 +121,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
     pub fn epoch_of(&self, owner: &str) -> Result<Epoch> {
         self.shared.seen(self.owners()?.epoch(owner))
     }
