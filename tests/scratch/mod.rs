@@ -1,4 +1,5 @@
 //! A folder of a test's own, gone when the test is over.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::fs;
 use std::ops::Deref;
