@@ -189,7 +189,8 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.why {
-            Why::Redis(error) => Some(error),
+            // What it says itself is in our text already.
+            Why::Redis(error) => error.source(),
             Why::Down(_) | Why::Busy(..) => None,
         }
     }

@@ -36,10 +36,15 @@ impl Server {
     pub(super) fn connect(&self, deadline: Instant) -> RedisResult<Link> {
         let left = left(deadline)?;
         match self {
-            Self::One(client) => client.get_connection_with_timeout(left).map(Link::One),
+            Self::One(client) => {
+                // The limit is for each of its answers, and it waits for all of them.
+                let login = client.get_connection_info().redis_settings();
+                let answers = u32::from(login.password().is_some()) + u32::from(login.db() != 0);
+                client.get_connection_with_timeout(left / answers.max(1)).map(Link::One)
+            }
             Self::Cluster(client) => {
-                // The limit is for each node that is asked: some of them may be down, and the whole still ends in time.
-                let step = left / 4;
+                // The same for each node: some of them may be down, and the whole still ends in time.
+                let step = left / 8;
                 let config = ClusterConfig::new().set_connection_timeout(step).set_response_timeout(step);
                 let connection = client.get_connection_with_config(config)?;
                 // It would do that after the time is over, and then send once more what must not be sent twice.
@@ -65,14 +70,8 @@ impl Link {
     /// Runs scripts, one after the other in one round trip; in a cluster one round trip each.
     pub(super) fn run(&mut self, calls: &[Call<'_>], deadline: Instant) -> RedisResult<Vec<Value>> {
         if let (Self::One(connection), [_, _, ..]) = (&mut *self, calls) {
-            let mut pipeline = ::redis::pipe();
-            for call in calls {
-                pipeline.add_command(call.by_hash());
-            }
-            limit(connection, deadline)?;
-            let answers: Vec<RedisResult<Value>> = pipeline.ignore_errors().query(connection)?;
-            let answers = answers.into_iter().zip(calls);
-            return answers.map(|(answer, call)| self.known(call, answer, deadline)).collect();
+            let answers = pipelined(connection, calls, deadline)?;
+            return calls.iter().zip(answers).map(|(call, answer)| self.known(call, answer, deadline)).collect();
         }
         calls
             .iter()
@@ -169,6 +168,25 @@ fn by_address(address: &str) -> Option<RoutingInfo> {
     let (host, port) = address.rsplit_once(':')?;
     let (host, port) = (host.to_owned(), port.parse().ok()?);
     (!host.is_empty()).then_some(RoutingInfo::SingleNode(SingleNodeRoutingInfo::ByAddress { host, port }))
+}
+
+/// Sends all and then reads all. (A `Pipeline` goes on reading after an answer did not come in time, and waits for each.)
+fn pipelined(
+    connection: &mut Connection,
+    calls: &[Call<'_>],
+    deadline: Instant,
+) -> RedisResult<Vec<RedisResult<Value>>> {
+    let mut commands = Vec::new();
+    for call in calls {
+        call.by_hash().write_packed_command(&mut commands);
+    }
+    limit(connection, deadline)?;
+    connection.send_packed_command(&commands)?;
+    let mut answer = || {
+        limit(connection, deadline)?;
+        connection.recv_response().map(Value::extract_error)
+    };
+    calls.iter().map(|_| answer()).collect()
 }
 
 fn limit(connection: &Connection, deadline: Instant) -> RedisResult<()> {

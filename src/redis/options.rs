@@ -244,7 +244,8 @@ impl RedisOptions {
             // It would not be sent, and somebody else's rights be used.
             return Err(Error::option("username", "there is no password to it; for a user without one any will do"));
         }
-        Ok(info.set_redis_settings(login.set_lib_name("lembro", env!("CARGO_PKG_VERSION"))))
+        // To tell the server our name would take a round trip more.
+        Ok(info.set_redis_settings(login.set_skip_set_lib_name()))
     }
 }
 
