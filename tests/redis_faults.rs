@@ -298,7 +298,7 @@ fn a_slow_network_is_no_failure_until_it_is_too_slow() {
     let network = Proxy::to(server.port);
     let store = store_at(network.url());
     let id = create(&store);
-    network.delay(TIMEOUT / 2);
+    network.delay(TIMEOUT / 5);
     assert!(in_time(|| store.get(&id)).unwrap().is_some());
     network.delay(TIMEOUT * 2);
     assert!(in_time(|| store.get(&id)).is_err());

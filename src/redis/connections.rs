@@ -186,12 +186,5 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.why {
-            // What it says itself is in our text already.
-            Why::Redis(error) => error.source(),
-            Why::Down(_) | Why::Busy(..) => None,
-        }
-    }
-}
+// Without a source: what it would say is in the text already.
+impl std::error::Error for Failure {}
