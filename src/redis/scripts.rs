@@ -6,12 +6,15 @@ use std::sync::LazyLock;
 pub(super) struct Script {
     pub(super) code: String,
     pub(super) hash: String,
+    /// Whether it looks at more than its first key. While a cluster moves a slot, it runs no script that names a key that is there and
+    /// one that is not.
+    pub(super) needs_all_keys: bool,
 }
 
 fn script(prelude: &str, body: &str) -> Script {
     let code = format!("{prelude}{body}");
     let hash = ::redis::Script::new(&code).get_hash().to_owned();
-    Script { code, hash }
+    Script { code, hash, needs_all_keys: body.contains("why") || body.contains("ends(") }
 }
 
 macro_rules! scripts {
