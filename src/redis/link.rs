@@ -12,11 +12,13 @@ use ::redis::{
 use super::fields::Word;
 use super::scripts::Script;
 
-/// How often one command may be sent on to another node while slots are moved.
-const MAX_REDIRECTS: usize = 8;
+/// How often a command is sent on to another node at once.
+const AT_ONCE: usize = 4;
 
-/// How long to wait for a cluster that is about to move a slot or to elect a primary.
+/// How long to wait for a cluster that is about to move a slot.
 const PAUSE: Duration = Duration::from_millis(20);
+
+const CLUSTER_DOWN: ErrorKind = ErrorKind::Server(ServerErrorKind::ClusterDown);
 
 /// A script with its keys and arguments.
 pub(super) struct Call<'a> {
@@ -137,17 +139,22 @@ impl Nodes {
     fn send(&mut self, command: &Cmd, deadline: Instant) -> RedisResult<Value> {
         self.limit(deadline)?;
         let mut answer = command.query(&mut self.connection);
-        for _ in 0..MAX_REDIRECTS {
+        for turn in 0_usize.. {
             let error = match answer {
-                Err(error) if error.is_cluster_error() => error,
+                // Until there is a cluster again is too long to wait.
+                Err(error) if error.is_cluster_error() && error.kind() != CLUSTER_DOWN => error,
                 other => return other,
             };
             let kind = error.kind();
             // With a new connection comes a new map of the slots.
             self.is_current &= kind != ErrorKind::Server(ServerErrorKind::Moved);
             let node = error.redirect_node().and_then(|(address, _)| by_address(address));
-            if node.is_none() {
-                thread::sleep(PAUSE.min(left(deadline)?));
+            if node.is_none() || turn >= AT_ONCE {
+                thread::sleep(PAUSE);
+            }
+            if left(deadline).is_err() {
+                // The nodes are there and answer: it is not that they are late.
+                return Err(error);
             }
             self.limit(deadline)?;
             answer = match node {
