@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{Changes, Expected, Outcome, Record, SessionId, Store};
 
-use self::redis_server::{Server, soon, told};
+use self::redis_server::{Over, Server, soon, told};
 
 const TTL: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_millis(800);
@@ -118,6 +118,7 @@ fn no_write_is_done_twice_when_connections_break() {
     let (id, its, _) = create(&nodes, &store);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _over = Over(&is_over);
         scope.spawn(|| {
             while !is_over.load(Ordering::SeqCst) {
                 let mut link = nodes[its].connect();
@@ -136,7 +137,6 @@ fn no_write_is_done_twice_when_connections_break() {
                 Err(_) => failed += 1,
             }
         }
-        is_over.store(true, Ordering::SeqCst);
         assert!(failed > 0, "no write met a broken connection");
     });
 }

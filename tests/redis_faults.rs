@@ -14,7 +14,7 @@ use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{Changes, EndReason, Error, Expected, Record, SessionId, Sessions, Store};
 
 use self::redis_server::proxy::{Fate, Proxy};
-use self::redis_server::{Server, soon, told};
+use self::redis_server::{Over, Server, soon, told};
 
 const TTL: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -54,6 +54,7 @@ fn a_killed_server_that_comes_back_has_all_it_acknowledged_and_nothing_that_was_
     let (kept, ended) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let (is_over, failures) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
+        let _over = Over(&is_over);
         for _ in 0..6 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::SeqCst) {
@@ -82,7 +83,6 @@ fn a_killed_server_that_comes_back_has_all_it_acknowledged_and_nothing_that_was_
             server.restart();
         }
         soon("it works again by itself", || store.ping().is_ok());
-        is_over.store(true, Ordering::SeqCst);
     });
     let (kept, ended) = (kept.into_inner().unwrap(), ended.into_inner().unwrap());
     assert!(kept.len() > 50 && ended.len() > 50 && failures.into_inner() > 0, "{} {}", kept.len(), ended.len());
@@ -170,6 +170,7 @@ fn no_write_is_done_twice_when_connections_break() {
     let id = session.id().unwrap();
     let (done, doubtful, is_over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
+        let _over = Over(&is_over);
         for _ in 0..3 {
             scope.spawn(|| {
                 for _ in 0..150 {
@@ -193,7 +194,6 @@ fn no_write_is_done_twice_when_connections_break() {
         });
         soon("all is counted", || {
             let all = done.load(Ordering::SeqCst) + doubtful.load(Ordering::SeqCst);
-            is_over.store(all >= 450, Ordering::SeqCst);
             all >= 450
         });
     });

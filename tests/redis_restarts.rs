@@ -12,7 +12,7 @@ use std::time::Duration;
 use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{Changes, EndReason, Error, Expected, Outcome, Record, Result, Saved, SessionId, Sessions, Store};
 
-use self::redis_server::{Server, soon, told};
+use self::redis_server::{Over, Server, soon, told};
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -100,6 +100,7 @@ fn scripts_may_be_forgotten_at_any_moment() {
     let store = store_on(&server);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _over = Over(&is_over);
         scope.spawn(|| {
             let mut link = server.connect();
             while !is_over.load(Ordering::SeqCst) {
@@ -119,7 +120,6 @@ fn scripts_may_be_forgotten_at_any_moment() {
         for worker in workers {
             worker.join().unwrap();
         }
-        is_over.store(true, Ordering::SeqCst);
     });
 }
 

@@ -8,7 +8,7 @@ use std::error::Error as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -136,6 +136,15 @@ pub(crate) fn told(error: &lembro::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Tells threads to stop when it is dropped, so that a test that fails does not wait for them for ever.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// A second of waiting is enough for what takes milliseconds.
