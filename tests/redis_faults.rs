@@ -68,7 +68,7 @@ fn a_killed_server_that_comes_back_has_all_it_acknowledged_and_nothing_that_was_
                             continue;
                         }
                     }
-                    if id.handle().to_u64() % 2 == 0 {
+                    if id.handle().to_u64().is_multiple_of(2) {
                         kept.lock().unwrap().push(id);
                     } else if in_time(|| store.destroy(&id)).is_ok() {
                         ended.lock().unwrap().push(id);
@@ -104,7 +104,7 @@ fn a_server_that_hangs_costs_one_request_its_timeout_and_the_others_nothing() {
     let slow: usize = thread::scope(|scope| {
         let work = || {
             let (began, mut slow) = (Instant::now(), 0);
-            while began.elapsed() < Duration::from_millis(3_000) {
+            while began.elapsed() < Duration::from_secs(3) {
                 let asked = Instant::now();
                 let error = in_time(|| store.get(&id)).unwrap_err();
                 if asked.elapsed() > TIMEOUT / 2 {
@@ -183,6 +183,12 @@ fn no_write_is_done_twice_when_its_answer_is_lost() {
     }
 }
 
+#[track_caller]
+fn refused(error: &Error) {
+    assert!(error.is_store());
+    assert!(told(error).contains("OOM"), "{}", told(error));
+}
+
 #[test]
 fn a_full_server_refuses_what_is_new_and_still_reads_and_ends() {
     let server = Server::with(&["--maxmemory-policy", "noeviction"]);
@@ -202,11 +208,6 @@ fn a_full_server_refuses_what_is_new_and_still_reads_and_ends() {
     let keys = || redis::cmd("DBSIZE").query::<usize>(&mut server.connect()).unwrap();
     let before = keys();
 
-    #[track_caller]
-    fn refused(error: &Error) {
-        assert!(error.is_store());
-        assert!(told(error).contains("OOM"), "{}", told(error));
-    }
     for _ in 0..10 {
         refused(&store.create(&SessionId::random().unwrap(), record(), TTL).unwrap_err());
         refused(&store.set(&SessionId::random().unwrap(), record(), TTL).unwrap_err());

@@ -123,6 +123,12 @@ fn scripts_may_be_forgotten_at_any_moment() {
     });
 }
 
+#[track_caller]
+fn refused(error: &Error) {
+    assert!(error.is_store());
+    assert!(told(error).contains("ReadOnly: You can't write against a read only replica"), "{}", told(error));
+}
+
 #[test]
 fn a_replica_is_read_and_says_what_it_is_until_it_is_the_primary() {
     let mut primary = Server::start();
@@ -134,11 +140,6 @@ fn a_replica_is_read_and_says_what_it_is_until_it_is_the_primary() {
     soon("the replica has it", || store.get(&id).is_ok_and(|found| found.is_some()));
 
     let version = store.get(&id).unwrap().unwrap().record.version();
-    #[track_caller]
-    fn refused(error: &Error) {
-        assert!(error.is_store());
-        assert!(told(error).contains("ReadOnly: You can't write against a read only replica"), "{}", told(error));
-    }
     for _ in 0..3 {
         refused(&save(&store, &id, version).unwrap_err());
         refused(&store.touch(&id, TTL).unwrap_err());
