@@ -21,16 +21,16 @@ impl Breaker {
         Self { pause, down: Mutex::new(None) }
     }
 
-    /// Whether to try. If not: what failed.
-    pub(super) fn admit(&self) -> Result<(), String> {
+    /// Whether this is the one that tries while the others do not. If nobody is to: what failed.
+    pub(super) fn admit(&self) -> Result<bool, String> {
         let mut down = self.down.lock();
         match &mut *down {
             Some(known) if Instant::now() < known.next_try => Err(known.why.clone()),
             Some(known) => {
                 known.next_try = Instant::now() + self.pause;
-                Ok(())
+                Ok(true)
             }
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 

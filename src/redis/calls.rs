@@ -250,7 +250,9 @@ impl Calls {
         let noted = fields::word(if noted { "noted" } else { "" });
         let mut words = vec![call.digest.as_slice().into(), fields::number(ttl).into(), noted, sure.into()];
         words.extend(call.more.iter().map(|word| Word::Borrowed(&**word)));
-        connections::Call { script: call.script, keys: self.keys.of_session(call.handle), words }
+        let mut keys = self.keys.of_session(call.handle);
+        keys.truncate(if call.script.needs_all_keys { keys.len() } else { 1 });
+        connections::Call { script: call.script, keys, words }
     }
 
     pub(super) fn on_owner<'c>(

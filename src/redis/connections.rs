@@ -1,25 +1,21 @@
 //! The connections: a bounded pool, a time limit for all that is done with them, and what happens when the server fails.
+//!
+//! A *place* is the right to have a connection. Whoever has one takes the connection that was used last, or makes one; it goes back
+//! before the place does, and only after an answer was read to its end. On every other way out, a panic included, it is closed.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use ::redis::cluster::{ClusterClient, ClusterConnection};
-use ::redis::{Client, Cmd, Connection, ConnectionLike as _, RedisError, RedisResult, ServerErrorKind, Value};
+use ::redis::{RedisError, RedisResult, Value};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::breaker::Breaker;
-use super::fields::Word;
-use super::scripts::Script;
+pub(super) use super::link::{Call, Server};
+use super::link::{Link, is_lost, is_replica, is_unusable};
+use crate::sync::Mutex;
 
 /// A connection that lay idle for longer is asked whether it still works before something is sent that must not be sent twice.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// A script with its keys and arguments.
-pub(super) struct Call<'a> {
-    pub(super) script: &'static Script,
-    pub(super) keys: Vec<Vec<u8>>,
-    pub(super) words: Vec<Word<'a>>,
-}
 
 /// Whether a call may be sent once more when the connection was lost before its answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,32 +25,22 @@ pub(super) enum Repeat {
     Never,
 }
 
-/// Where the server is.
-#[derive(Clone)]
-pub(super) enum Server {
-    One(Client),
-    Cluster(ClusterClient),
-}
-
 pub(super) struct Connections {
     server: Server,
     /// How the server is called in errors.
     name: String,
     timeout: Duration,
     breaker: Breaker,
-    /// One place for each connection there may be, with a connection in it or not.
-    places: Receiver<Option<Idle>>,
-    free: Sender<Option<Idle>>,
+    /// As many as there may be connections, without those in use.
+    places: Receiver<()>,
+    free: Sender<()>,
+    /// The one used last on top, so that no more are kept busy than are needed.
+    idle: Mutex<Vec<Idle>>,
 }
 
 struct Idle {
     link: Link,
     since: Instant,
-}
-
-enum Link {
-    One(Connection),
-    Cluster(Box<ClusterConnection>),
 }
 
 /// Why a call has no answer.
@@ -78,9 +64,9 @@ impl Connections {
         let (free, places) = bounded(connections);
         for _ in 0..connections {
             // There is room for just so many.
-            let _ = free.try_send(None);
+            let _ = free.try_send(());
         }
-        Self { server, name, timeout, breaker: Breaker::new(pause), places, free }
+        Self { server, name, timeout, breaker: Breaker::new(pause), places, free, idle: Mutex::new(Vec::new()) }
     }
 
     /// How the server is called in errors.
@@ -91,73 +77,85 @@ impl Connections {
     /// Runs scripts, one after the other in one round trip; in a cluster one round trip each. One answer each.
     pub(super) fn call(&self, calls: &[Call<'_>], repeat: Repeat) -> Result<Vec<Value>, Failure> {
         let deadline = Instant::now() + self.timeout;
-        self.breaker.admit().map_err(|why| self.failure(Why::Down(why)))?;
-        let place = self.places.recv_timeout(self.timeout);
-        let idle = place.map_err(|_| self.failure(Why::Busy(self.free.capacity().unwrap_or(0), self.timeout)))?;
-        let mut lease = Lease { free: &self.free, link: None };
-        let was_idle = idle.is_some();
-        let result = self.fresh(idle, repeat, deadline).and_then(|link| run(lease.link.insert(link), calls, deadline));
-        let result = match result {
-            Err(error) if was_idle && repeat == Repeat::Once && is_lost(&error) => {
-                self.forget_idle();
-                lease.link = None;
-                self.connect(deadline).and_then(|link| run(lease.link.insert(link), calls, deadline))
-            }
-            other => other,
-        };
-        match &result {
-            Ok(_) => self.breaker.succeeded(),
-            Err(error) => {
-                let was_connected = lease.link.is_some();
-                if is_unusable(error) {
-                    lease.link = None;
-                }
-                if !was_connected || error.is_timeout() || error.is_connection_refusal() {
-                    self.breaker.failed(&error.to_string());
-                } else if is_lost(error) {
-                    // The others are as old: none of them is to cost a request.
-                    self.forget_idle();
-                } else {
-                    // It answered, if only that it will not.
-                    self.breaker.succeeded();
-                }
-            }
+        let place = self.place(deadline).map_err(|why| self.failure(why))?;
+        // Who had to wait for long and then ran out of time has learnt nothing about the server.
+        let is_telling = deadline.saturating_duration_since(Instant::now()) >= self.timeout / 2;
+        let mut link = None;
+        let result = self.answers(&mut link, calls, repeat, deadline);
+        self.conclude(&result, link.is_some(), is_telling);
+        let is_good = result.as_ref().err().is_none_or(|error| !is_unusable(error));
+        if let Some(link) = link.filter(|link| is_good && link.is_open()) {
+            self.idle.lock().push(Idle { link, since: Instant::now() });
         }
+        drop(place);
         result.map_err(|error| self.failure(Why::Redis(error)))
     }
 
-    /// A connection that works, as far as can be told without sending what must not be sent twice.
-    fn fresh(&self, idle: Option<Idle>, repeat: Repeat, deadline: Instant) -> RedisResult<Link> {
-        let Some(mut idle) = idle else { return self.connect(deadline) };
-        if repeat == Repeat::Never && idle.since.elapsed() > IDLE {
-            idle.link.limit(deadline)?;
-            if !idle.link.is_alive() {
+    fn place(&self, deadline: Instant) -> Result<Place<'_>, Why> {
+        let is_trial = self.breaker.admit().map_err(Why::Down)?;
+        if self.places.try_recv().is_ok() {
+            return Ok(Place { free: &self.free });
+        }
+        let busy = |_| Why::Busy(self.free.capacity().unwrap_or(0), self.timeout);
+        self.places.recv_deadline(deadline).map_err(busy)?;
+        let place = Place { free: &self.free };
+        if !is_trial {
+            // Those it waited for may have found the server down.
+            self.breaker.admit().map_err(Why::Down)?;
+        }
+        Ok(place)
+    }
+
+    /// `link`: what they came over, if there was a connection at all.
+    fn answers(
+        &self,
+        link: &mut Option<Link>,
+        calls: &[Call<'_>],
+        repeat: Repeat,
+        deadline: Instant,
+    ) -> RedisResult<Vec<Value>> {
+        let idle = self.idle.lock().pop();
+        let was_idle = idle.is_some();
+        match link.insert(self.working(idle, repeat, deadline)?).run(calls, deadline) {
+            Err(error) if was_idle && repeat == Repeat::Once && is_lost(&error) => {
                 self.forget_idle();
-                return self.connect(deadline);
+                *link = None;
+                link.insert(self.server.connect(deadline)?).run(calls, deadline)
             }
+            other => other,
+        }
+    }
+
+    /// What an answer, or none, says about the server.
+    fn conclude(&self, result: &RedisResult<Vec<Value>>, was_connected: bool, is_telling: bool) {
+        match result {
+            Err(error) if !was_connected || error.is_timeout() || error.is_connection_refusal() => {
+                if is_telling {
+                    self.breaker.failed(&error.to_string());
+                }
+            }
+            // The others are as old, or lead to the same replica: none of them is to cost a request.
+            Err(error) if is_lost(error) || is_replica(error) => self.forget_idle(),
+            // Even if it answered that it will not.
+            Ok(_) | Err(_) => self.breaker.succeeded(),
+        }
+    }
+
+    /// A connection that works, as far as can be told without sending what must not be sent twice.
+    fn working(&self, idle: Option<Idle>, repeat: Repeat, deadline: Instant) -> RedisResult<Link> {
+        let Some(mut idle) = idle else { return self.server.connect(deadline) };
+        let is_old = idle.since.elapsed() > IDLE;
+        if repeat == Repeat::Never && is_old && !idle.link.is_alive(deadline)? {
+            self.forget_idle();
+            return self.server.connect(deadline);
         }
         Ok(idle.link)
     }
 
-    fn connect(&self, deadline: Instant) -> RedisResult<Link> {
-        let left = left(deadline)?;
-        match &self.server {
-            Server::One(client) => client.get_connection_with_timeout(left).map(Link::One),
-            Server::Cluster(client) => client.get_connection().map(|link| Link::Cluster(Box::new(link))),
-        }
-    }
-
-    /// Closes what lies idle, and leaves its places.
+    /// Closes what lies idle.
     fn forget_idle(&self) {
-        for _ in 0..self.places.len() {
-            match self.places.try_recv() {
-                Ok(idle) => {
-                    drop(idle);
-                    let _ = self.free.try_send(None);
-                }
-                Err(_) => return,
-            }
-        }
+        let idle = std::mem::take(&mut *self.idle.lock());
+        drop(idle);
     }
 
     fn failure(&self, why: Why) -> Failure {
@@ -165,127 +163,16 @@ impl Connections {
     }
 }
 
-/// A place in use. Dropped, it is free again, with its connection if that is still good.
-struct Lease<'a> {
-    free: &'a Sender<Option<Idle>>,
-    link: Option<Link>,
+/// A place in use. Dropped, it is free again.
+struct Place<'a> {
+    free: &'a Sender<()>,
 }
 
-impl Drop for Lease<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let idle = self.link.take().filter(Link::is_open).map(|link| Idle { link, since: Instant::now() });
-        // There is room: this place was taken from it.
-        let _ = self.free.try_send(idle);
+        // There is room: this one was taken from it.
+        let _ = self.free.try_send(());
     }
-}
-
-impl Link {
-    fn limit(&self, deadline: Instant) -> RedisResult<()> {
-        let left = Some(left(deadline)?);
-        match self {
-            Self::One(connection) => {
-                connection.set_read_timeout(left)?;
-                connection.set_write_timeout(left)
-            }
-            Self::Cluster(connection) => {
-                connection.set_read_timeout(left)?;
-                connection.set_write_timeout(left)
-            }
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        match self {
-            Self::One(connection) => connection.is_open(),
-            Self::Cluster(connection) => connection.is_open(),
-        }
-    }
-
-    fn is_alive(&mut self) -> bool {
-        match self {
-            Self::One(connection) => connection.check_connection(),
-            Self::Cluster(connection) => connection.check_connection(),
-        }
-    }
-
-    fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
-        match self {
-            Self::One(connection) => command.query(connection),
-            Self::Cluster(connection) => command.query(&mut **connection),
-        }
-    }
-}
-
-fn run(link: &mut Link, calls: &[Call<'_>], deadline: Instant) -> RedisResult<Vec<Value>> {
-    link.limit(deadline)?;
-    if let (Link::One(connection), [_, _, ..]) = (&mut *link, calls) {
-        let mut pipeline = ::redis::pipe();
-        for call in calls {
-            pipeline.add_command(call.by_hash());
-        }
-        let answers: Vec<RedisResult<Value>> = pipeline.ignore_errors().query(connection)?;
-        let answers = answers.into_iter().zip(calls);
-        return answers.map(|(answer, call)| known(link, call, answer)).collect();
-    }
-    calls
-        .iter()
-        .map(|call| {
-            let answer = link.send(&call.by_hash());
-            known(link, call, answer)
-        })
-        .collect()
-}
-
-/// The answer; if the server did not know the script, that of the script in full, which it knows from then on.
-fn known(link: &mut Link, call: &Call<'_>, answer: RedisResult<Value>) -> RedisResult<Value> {
-    match answer {
-        Err(error) if error.kind() == ::redis::ErrorKind::Server(ServerErrorKind::NoScript) => {
-            link.send(&call.in_full())
-        }
-        other => other,
-    }
-}
-
-impl Call<'_> {
-    fn by_hash(&self) -> Cmd {
-        self.command("EVALSHA", &self.script.hash)
-    }
-
-    fn in_full(&self) -> Cmd {
-        self.command("EVAL", &self.script.code)
-    }
-
-    fn command(&self, verb: &str, script: &str) -> Cmd {
-        let mut command = ::redis::cmd(verb);
-        command.arg(script).arg(self.keys.len()).arg(&self.keys);
-        for word in &self.words {
-            command.arg(&**word);
-        }
-        command
-    }
-}
-
-fn left(deadline: Instant) -> RedisResult<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
-    }
-    Ok(left)
-}
-
-/// The connection broke off: the server was restarted, or it closes what is idle.
-fn is_lost(error: &RedisError) -> bool {
-    error.is_connection_dropped() && !error.is_connection_refusal()
-}
-
-/// Nothing more may be read from this connection: what comes may be the answer to somebody else's question.
-fn is_unusable(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() || is_replica(error)
-}
-
-/// It was the primary once. A new connection may lead to the one that took its place.
-fn is_replica(error: &RedisError) -> bool {
-    error.kind() == ::redis::ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 impl fmt::Display for Failure {
@@ -299,11 +186,5 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.why {
-            Why::Redis(error) => Some(error),
-            Why::Down(_) | Why::Busy(..) => None,
-        }
-    }
-}
+// Without a source: what it would say is in the text already.
+impl std::error::Error for Failure {}

@@ -13,6 +13,8 @@
 //!   keys          what the keys are called
 //!   connections   a bounded pool, and a time limit for all that is done with it
 //!   breaker       who tries again when the server is down
+//!   link          one connection, to a server or to the nodes of a cluster
+//!   tls           certificates
 //! ```
 //!
 //! A session is one hash under its handle, and every method one script on it: it happens at one instant, in one round trip. Redis'
@@ -40,10 +42,12 @@ mod calls;
 mod connections;
 mod fields;
 mod keys;
+mod link;
 mod listing;
 mod options;
 mod owners;
 mod scripts;
+mod tls;
 
 use std::fmt;
 use std::time::Duration;

@@ -1,15 +1,20 @@
 //! The options of a `RedisStore`, from code or from a configuration file, checked in one place.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ::redis::cluster::ClusterClientBuilder;
-use ::redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
+use ::redis::{ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
 use serde::Deserialize;
 
 use super::connections::{Connections, Server};
+use super::tls::{self, Files};
 use crate::error::{Error, Result};
 use crate::units::Setting;
+
+/// The longest time that may be set: whoever means for ever has mistaken the unit.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// The options of a [`RedisStore`](super::RedisStore).
 ///
@@ -18,9 +23,11 @@ use crate::units::Setting;
 /// | [`url`](Self::url) | where the server is, with user, password and database | `redis://127.0.0.1:6379` |
 /// | [`cluster`](Self::cluster) | nodes of a cluster, in place of that | none |
 /// | [`username`](Self::username), [`password`](Self::password) | whoever is not in the URL | none |
+/// | [`ca_certificate`](Self::ca_certificate) | whose certificates to trust, with TLS | the system's |
+/// | [`client_certificate`](Self::client_certificate) | proves who we are, with TLS | none |
 /// | [`prefix`](Self::prefix) | what all keys begin with | `lembro:` |
 /// | [`connections`](Self::connections) | the most at once | 16 |
-/// | [`timeout`](Self::timeout) | for one call, waiting for a connection included | 1 s |
+/// | [`timeout`](Self::timeout) | for one round trip, waiting for a connection included | 1 s |
 /// | [`retry_after`](Self::retry_after) | how long nobody tries again after a failure | 1 s |
 /// | [`max_session_size`](Self::max_session_size) | bound of the entries of one session | 64K |
 ///
@@ -50,6 +57,12 @@ struct RawOptions {
     cluster: Vec<String>,
     username: Option<String>,
     password: Option<String>,
+    #[serde(alias = "caCertificate")]
+    ca_certificate: Option<PathBuf>,
+    #[serde(alias = "clientCertificate")]
+    client_certificate: Option<PathBuf>,
+    #[serde(alias = "clientKey")]
+    client_key: Option<PathBuf>,
     prefix: Option<String>,
     connections: Option<Setting>,
     timeout: Option<Setting>,
@@ -91,6 +104,20 @@ impl RedisOptions {
         self
     }
 
+    /// A file in PEM format with the certificates to trust, in place of the system's: for a server whose certificate you made
+    /// yourself. Needs `rediss://` and the feature `redis_tls`. Default: the system's.
+    pub fn ca_certificate(mut self, file: impl Into<PathBuf>) -> Self {
+        self.raw.ca_certificate = Some(file.into());
+        self
+    }
+
+    /// Files in PEM format with a certificate and its key, for a server that asks its clients for one. Default: none.
+    pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.raw.client_certificate = Some(certificate.into());
+        self.raw.client_key = Some(key.into());
+        self
+    }
+
     /// What all keys begin with, so that others can use the same server: text without braces. Default: `lembro:`.
     ///
     /// Two applications with one prefix share their sessions.
@@ -107,17 +134,19 @@ impl RedisOptions {
         self
     }
 
-    /// How long one call may take, all in all: waiting for a connection, connecting, sending, the answer. A [`Duration`], a
-    /// number of milliseconds, or a text. Default: 1 second.
+    /// How long one round trip may take: waiting for a connection, connecting, sending, the answer. A [`Duration`], a number of
+    /// milliseconds, or a text; an hour at most. Default: 1 second.
     ///
-    /// A call that runs out of time is an error, and its connection is closed.
+    /// Most methods of the store are one round trip, a login is three, and the first that runs out of time ends them all with an
+    /// error; its connection is closed. Not in it: looking a host's name up, which the system does with limits of its own. And an
+    /// answer that began in time has that time once more for each part it comes in, should the network stop in the midst of it.
     pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
         self.raw.timeout = Some(timeout.into());
         self
     }
 
     /// For how long calls fail at once after the server could not be reached, or did not answer in time. Then one call tries again,
-    /// and what comes of it counts for all. Default: 1 second.
+    /// and what comes of it counts for all. An hour at most. Default: 1 second.
     ///
     /// So a server that is down costs one request its [`timeout`](Self::timeout) in a while, and not every request.
     pub fn retry_after(mut self, pause: impl Into<Setting>) -> Self {
@@ -145,6 +174,7 @@ impl RedisOptions {
             None => Ok(Duration::from_secs(1)),
             Some(setting) => match setting.duration(option)? {
                 Duration::ZERO => Err(Error::option(option, "0 is no time at all")),
+                span if span > LONGEST => Err(Error::option(option, "more than an hour")),
                 span => Ok(span),
             },
         };
@@ -155,42 +185,54 @@ impl RedisOptions {
             .ok()
             .filter(|size| *size <= 64 << 20)
             .ok_or_else(|| Error::option("max_session_size", "more than 64M"))?;
-        let (server, name) = self.server(timeout)?;
+        let (server, name) = (self.server()?, self.name()?);
         Ok(Config { server, name, prefix, connections, timeout, retry_after, max_session_size })
     }
 
-    /// The server, and how it is called in errors: without user and password.
-    fn server(&self, timeout: Duration) -> Result<(Server, String)> {
+    fn server(&self) -> Result<Server> {
         let raw = &self.raw;
+        let files = Files {
+            ca: raw.ca_certificate.clone(),
+            certificate: raw.client_certificate.clone(),
+            key: raw.client_key.clone(),
+        };
         if raw.cluster.is_empty() {
-            let info = self.node("url", raw.url.as_deref().unwrap_or("redis://127.0.0.1:6379"))?;
-            let name = info.addr().to_string();
-            let client = Client::open(info).map_err(|error| Error::option("url", error.to_string()))?;
-            return Ok((Server::One(client), format!("redis at {name}")));
+            return files.client(self.one()?).map(Server::One);
         }
         if raw.url.is_some() {
             return Err(Error::option("cluster", "there is a url too, and only one of them can be meant"));
         }
-        let nodes: Vec<ConnectionInfo> =
-            raw.cluster.iter().map(|url| self.node("cluster", url)).collect::<Result<_>>()?;
-        let names: Vec<String> = nodes.iter().map(|node| node.addr().to_string()).collect();
-        let client = ClusterClientBuilder::new(nodes)
-            .connection_timeout(timeout)
-            .response_timeout(timeout)
-            .retries(3)
-            .min_retry_wait(10)
-            .max_retry_wait(100)
-            .build()
-            .map_err(|error| Error::option("cluster", error.to_string()))?;
-        Ok((Server::Cluster(client), format!("redis cluster at {}", names.join(", "))))
+        let nodes = self.nodes()?;
+        // It would repeat what must not be sent twice, and each time wait anew.
+        let builder = ClusterClientBuilder::new(nodes.clone()).retries(0);
+        let client = files.cluster(&nodes, builder)?.build();
+        client.map(Server::Cluster).map_err(|error| Error::option("cluster", error.to_string()))
+    }
+
+    /// How the server is called in errors: without user and password.
+    fn name(&self) -> Result<String> {
+        if self.raw.cluster.is_empty() {
+            return Ok(format!("redis at {}", self.one()?.addr()));
+        }
+        let names: Vec<String> = self.nodes()?.iter().map(|node| node.addr().to_string()).collect();
+        Ok(format!("redis cluster at {}", names.join(", ")))
+    }
+
+    fn one(&self) -> Result<ConnectionInfo> {
+        self.node("url", self.raw.url.as_deref().unwrap_or("redis://127.0.0.1:6379"))
+    }
+
+    fn nodes(&self) -> Result<Vec<ConnectionInfo>> {
+        self.raw.cluster.iter().map(|url| self.node("cluster", url)).collect()
     }
 
     fn node(&self, option: &'static str, url: &str) -> Result<ConnectionInfo> {
+        let is_tls = ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme));
+        if is_tls && !cfg!(feature = "redis_tls") {
+            return Err(Error::option(option, tls::NEEDS_FEATURE));
+        }
         // The error does not repeat the URL: it may have a password in it.
         let info = url.into_connection_info().map_err(|error| Error::option(option, error.to_string()))?;
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) && !cfg!(feature = "redis_tls") {
-            return Err(Error::option(option, "rediss:// needs the feature redis_tls"));
-        }
         let mut login: RedisConnectionInfo = info.redis_settings().clone();
         if let Some(username) = &self.raw.username {
             login = login.set_username(username);
@@ -198,7 +240,12 @@ impl RedisOptions {
         if let Some(password) = &self.raw.password {
             login = login.set_password(password);
         }
-        Ok(info.set_redis_settings(login.set_lib_name("lembro", env!("CARGO_PKG_VERSION"))))
+        if login.username().is_some() && login.password().is_none() {
+            // It would not be sent, and somebody else's rights be used.
+            return Err(Error::option("username", "there is no password to it; for a user without one any will do"));
+        }
+        // To tell the server our name would take a round trip more.
+        Ok(info.set_redis_settings(login.set_skip_set_lib_name()))
     }
 }
 
@@ -215,7 +262,7 @@ impl TryFrom<RawOptions> for RedisOptions {
 
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let server = self.server(Duration::from_secs(1)).map_or_else(|error| error.to_string(), |(_, name)| name);
+        let server = self.name().unwrap_or_else(|error| error.to_string());
         f.debug_struct("RedisOptions").field("server", &server).finish_non_exhaustive()
     }
 }

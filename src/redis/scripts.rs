@@ -6,12 +6,15 @@ use std::sync::LazyLock;
 pub(super) struct Script {
     pub(super) code: String,
     pub(super) hash: String,
+    /// Whether it looks at more than its first key. While a cluster moves a slot, it runs no script that names a key that is there and
+    /// one that is not.
+    pub(super) needs_all_keys: bool,
 }
 
 fn script(prelude: &str, body: &str) -> Script {
     let code = format!("{prelude}{body}");
     let hash = ::redis::Script::new(&code).get_hash().to_owned();
-    Script { code, hash }
+    Script { code, hash, needs_all_keys: body.contains("why") || body.contains("ends(") }
 }
 
 macro_rules! scripts {
@@ -26,6 +29,9 @@ pub(super) const FORMAT: &str = "1";
 /// What every script on a session starts with. Its keys: the session, and why it was ended. Its first arguments: the digest of
 /// the secret, the time to live in milliseconds, "noted" if the indexes know the session for long enough, and the epoch of a
 /// login that the caller has found to count.
+///
+/// A server whose memory is full refuses the first write of a script that may take more of it, and after that lets it finish. So
+/// what adds a session starts with such a write, and what ends sessions starts with a deletion.
 ///
 /// Digests of 128 random bits may be compared like any text: how far a guess got says nothing about the secret.
 const SESSION: &str = "
@@ -58,8 +64,8 @@ const SESSION: &str = "
         return 'Done'
     end
     local function ends(reason)
-        redis.call('SET', why, reason .. current, 'PX', 3600000)
         redis.call('DEL', key)
+        redis.call('SET', why, reason .. current, 'PX', 3600000)
     end
 ";
 
@@ -68,8 +74,8 @@ scripts! {
     /// .., field, value, field, value, ...
     CREATE = "
         if current then return 'Conflict' end
-        redis.call('DEL', why)
         redis.call('HSET', key, 'f', '1', 'd', digest, unpack(ARGV, 5))
+        redis.call('DEL', why)
         return lives()
     ";
     /// The same, in the place of the session that the id opens, if there is one.
@@ -79,8 +85,9 @@ scripts! {
             if by then return by end
             if current ~= digest then return 'Dead' end
         end
-        redis.call('DEL', key, why)
+        if current then redis.call('DEL', key) end
         redis.call('HSET', key, 'f', '1', 'd', digest, unpack(ARGV, 5))
+        redis.call('DEL', why)
         return lives()
     ";
     GET = "
@@ -189,6 +196,7 @@ scripts! {
     /// .., owner, the epoch to come: this session will be of it.
     SPARE = "
         if refused() or owner ~= ARGV[5] then return 'Gone' end
+        redis.call('HDEL', key, 'e')
         redis.call('HSET', key, 'e', ARGV[6])
         return 'Done'
     ";
@@ -227,6 +235,7 @@ scripts! {
     /// Draws the epoch to come. No two calls get the same.
     RESERVE = "
         local drawn = math.max(tonumber(redis.call('GET', following) or 0) + 1, tonumber(current) + 1, now)
+        redis.call('DEL', following)
         redis.call('SET', following, string.format('%.0f', drawn))
         keep()
         return string.format('%.0f', drawn)
@@ -234,6 +243,7 @@ scripts! {
     /// epoch: from now on all earlier logins are over. The epoch before, and the sessions.
     RAISE = "
         local raised = math.max(tonumber(ARGV[1]), tonumber(current))
+        redis.call('DEL', epoch)
         redis.call('SET', epoch, string.format('%.0f', raised))
         keep()
         return { current, redis.call('ZRANGE', sessions, 0, -1) }

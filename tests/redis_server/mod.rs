@@ -1,10 +1,14 @@
 //! A real server for one test, which ends with it.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod certificates;
+pub(crate) mod proxy;
+
+use std::error::Error as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,11 +32,11 @@ impl Server {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("lembro-redis-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
         // Another process may take the port between our look and the server's.
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = free_port();
+            std::fs::create_dir_all(&folder).unwrap();
             let process = spawn(port, &folder, &arguments);
             let mut server = Self { process, folder: folder.clone(), port, arguments: arguments.clone() };
             if server.is_up() {
@@ -64,6 +68,12 @@ impl Server {
         redis::cmd("FLUSHALL").exec(&mut self.connect()).unwrap();
     }
 
+    /// Stops it in its tracks (`SIGSTOP`): it accepts connections and says nothing. Until the value is dropped.
+    pub(crate) fn freeze(&self) -> Frozen {
+        signal("STOP", self.id());
+        Frozen { id: self.id() }
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
@@ -81,7 +91,11 @@ impl Server {
         while began.elapsed() < Duration::from_secs(10) {
             let client = redis::Client::open(self.url()).unwrap();
             let answers = TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-                && client.get_connection().is_ok_and(|mut link| redis::cmd("PING").exec(&mut link).is_ok());
+                && client.get_connection().is_ok_and(|mut link| match redis::cmd("PING").exec(&mut link) {
+                    Ok(()) => true,
+                    // It wants a password.
+                    Err(error) => error.code() == Some("NOAUTH"),
+                });
             if answers {
                 return true;
             }
@@ -91,6 +105,55 @@ impl Server {
             thread::sleep(Duration::from_millis(20));
         }
         false
+    }
+}
+
+pub(crate) struct Frozen {
+    id: u32,
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal("CONT", self.id);
+    }
+}
+
+fn signal(name: &str, id: u32) {
+    let status = Command::new("kill").args([format!("-{name}"), id.to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The error and all its causes in one line.
+pub(crate) fn told(error: &lembro::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Tells threads to stop when it is dropped, so that a test that fails does not wait for them for ever.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A second of waiting is enough for what takes milliseconds.
+#[track_caller]
+pub(crate) fn soon(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(5), "{what}: not within five seconds");
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -1,0 +1,130 @@
+//! TLS: certificates from files, and what they are checked with.
+
+use std::path::PathBuf;
+
+use ::redis::cluster::ClusterClientBuilder;
+use ::redis::{Client, ConnectionAddr, ConnectionInfo};
+
+use crate::error::{Error, Result};
+
+/// What is said to whoever asks for TLS without it.
+#[cfg_attr(feature = "redis_tls", allow(dead_code, reason = "nobody does"))]
+pub(super) const NEEDS_FEATURE: &str = "TLS needs the feature redis_tls";
+
+/// Files in PEM format.
+pub(super) struct Files {
+    pub(super) ca: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+}
+
+impl Files {
+    /// Whether there is anything here that a server without TLS has no use for.
+    fn first(&self) -> Option<&'static str> {
+        let files =
+            [("ca_certificate", &self.ca), ("client_certificate", &self.certificate), ("client_key", &self.key)];
+        files.into_iter().find_map(|(option, file)| file.as_ref().map(|_| option))
+    }
+
+    pub(super) fn client(&self, node: ConnectionInfo) -> Result<Client> {
+        self.check(&node)?;
+        let client = match self.first() {
+            None => Client::open(node),
+            Some(option) => self.certified(node, option)?,
+        };
+        client.map_err(|error| Error::option(self.first().unwrap_or("url"), error.to_string()))
+    }
+
+    pub(super) fn cluster(
+        &self,
+        nodes: &[ConnectionInfo],
+        builder: ClusterClientBuilder,
+    ) -> Result<ClusterClientBuilder> {
+        for node in nodes {
+            self.check(node)?;
+        }
+        match self.first() {
+            None => Ok(builder),
+            Some(option) => self.certified_cluster(builder, option),
+        }
+    }
+
+    fn check(&self, node: &ConnectionInfo) -> Result<()> {
+        match (node.addr(), self.first()) {
+            (ConnectionAddr::TcpTls { insecure: true, .. }, _) => {
+                Err(Error::option("url", "#insecure is not supported: name the certificate with ca_certificate"))
+            }
+            (ConnectionAddr::TcpTls { .. }, _) => {
+                provide_ciphers();
+                Ok(())
+            }
+            (_, Some(option)) => Err(Error::option(option, "only a rediss:// URL has a use for it")),
+            (_, None) => Ok(()),
+        }
+    }
+}
+
+#[cfg(feature = "redis_tls")]
+impl Files {
+    fn certified(&self, node: ConnectionInfo, _: &'static str) -> Result<::redis::RedisResult<Client>> {
+        Ok(Client::build_with_tls(node, self.read()?))
+    }
+
+    fn certified_cluster(&self, builder: ClusterClientBuilder, _: &'static str) -> Result<ClusterClientBuilder> {
+        Ok(builder.certs(self.read()?))
+    }
+
+    fn read(&self) -> Result<::redis::TlsCertificates> {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject as _;
+
+        let read = |option, file: &Option<PathBuf>| {
+            let read = |file: &PathBuf| {
+                std::fs::read(file).map_err(|error| Error::option(option, format!("{}: {error}", file.display())))
+            };
+            file.as_ref().map(read).transpose()
+        };
+        let root_cert = read("ca_certificate", &self.ca)?;
+        if let (Some(bytes), Some(file)) = (&root_cert, &self.ca) {
+            // Else nobody would be trusted, and every connection fail.
+            if !CertificateDer::pem_slice_iter(bytes).any(|certificate| certificate.is_ok()) {
+                return Err(Error::option(
+                    "ca_certificate",
+                    format!("{}: no certificate in PEM format", file.display()),
+                ));
+            }
+        }
+        let client = (read("client_certificate", &self.certificate)?, read("client_key", &self.key)?);
+        let client_tls = match client {
+            (Some(client_cert), Some(client_key)) => Some(::redis::ClientTlsConfig { client_cert, client_key }),
+            (Some(_), None) => return Err(Error::option("client_certificate", "there is no client_key to it")),
+            (None, Some(_)) => return Err(Error::option("client_key", "there is no client_certificate to it")),
+            (None, None) => None,
+        };
+        Ok(::redis::TlsCertificates { client_tls, root_cert })
+    }
+}
+
+/// `rustls` panics where it cannot tell which of several libraries it is to calculate with.
+#[cfg(feature = "redis_tls")]
+fn provide_ciphers() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // If another thread was first, there is one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+#[cfg(not(feature = "redis_tls"))]
+fn provide_ciphers() {}
+
+#[cfg(not(feature = "redis_tls"))]
+#[expect(clippy::unused_self, reason = "as with the feature")]
+impl Files {
+    fn certified(&self, _: ConnectionInfo, option: &'static str) -> Result<::redis::RedisResult<Client>> {
+        Err(Error::option(option, NEEDS_FEATURE))
+    }
+
+    fn certified_cluster(&self, _: ClusterClientBuilder, option: &'static str) -> Result<ClusterClientBuilder> {
+        Err(Error::option(option, NEEDS_FEATURE))
+    }
+}

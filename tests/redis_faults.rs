@@ -1,0 +1,292 @@
+//! Promise: whatever happens to the server or the network, every request has an answer in time, nothing acknowledged is lost, and
+//! nothing is done twice.
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod redis_server;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lembro::redis::{RedisOptions, RedisStore};
+use lembro::{Changes, EndReason, Error, Expected, Record, SessionId, Sessions, Store};
+
+use self::redis_server::proxy::{Fate, Proxy};
+use self::redis_server::{Over, Server, soon, told};
+
+const TTL: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The timeout, a tenth of it, and what a busy machine takes to wake a thread.
+const IN_TIME: Duration = Duration::from_millis(500 + 50 + 250);
+
+fn store_at(url: String) -> RedisStore {
+    let options = RedisOptions::new().url(url).timeout(TIMEOUT).retry_after("500ms");
+    RedisStore::with_options(options).unwrap()
+}
+
+fn record() -> Record {
+    [("key", "value")].into_iter().collect()
+}
+
+fn create(store: &RedisStore) -> SessionId {
+    let id = SessionId::random().unwrap();
+    assert!(store.create(&id, record(), TTL).unwrap().is_done());
+    id
+}
+
+/// What `work` gives, which it must do in time.
+#[track_caller]
+fn in_time<T>(work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = work();
+    let took = began.elapsed();
+    assert!(took < IN_TIME, "it took {took:?}");
+    result
+}
+
+#[test]
+fn a_killed_server_that_comes_back_has_all_it_acknowledged_and_nothing_that_was_ended() {
+    let mut server = Server::with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let store = store_at(server.url());
+    let (kept, ended) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+    let (is_over, failures) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let _over = Over(&is_over);
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    let id = SessionId::random().unwrap();
+                    match in_time(|| store.create(&id, record(), TTL)) {
+                        Ok(outcome) => assert!(outcome.is_done()),
+                        Err(error) => {
+                            assert!(error.is_store());
+                            failures.fetch_add(1, Ordering::SeqCst);
+                            thread::sleep(Duration::from_millis(2));
+                            continue;
+                        }
+                    }
+                    if id.handle().to_u64().is_multiple_of(2) {
+                        kept.lock().unwrap().push(id);
+                    } else if in_time(|| store.destroy(&id)).is_ok() {
+                        ended.lock().unwrap().push(id);
+                    }
+                }
+            });
+        }
+        for _ in 0..2 {
+            thread::sleep(Duration::from_millis(700));
+            server.kill();
+            thread::sleep(Duration::from_millis(300));
+            server.restart();
+        }
+        soon("it works again by itself", || store.ping().is_ok());
+    });
+    let (kept, ended) = (kept.into_inner().unwrap(), ended.into_inner().unwrap());
+    assert!(kept.len() > 50 && ended.len() > 50 && failures.into_inner() > 0, "{} {}", kept.len(), ended.len());
+    for id in &kept {
+        assert!(store.get(id).unwrap().is_some(), "acknowledged, and lost");
+    }
+    for id in &ended {
+        assert!(store.get(id).unwrap().is_none(), "logged out, and back");
+    }
+}
+
+#[test]
+fn a_server_that_hangs_costs_one_request_its_timeout_and_the_others_nothing() {
+    let server = Server::start();
+    let store = store_at(server.url());
+    let errors = store.errors();
+    let id = create(&store);
+    let frozen = server.freeze();
+    let slow: usize = thread::scope(|scope| {
+        let work = || {
+            let (began, mut slow) = (Instant::now(), 0);
+            while began.elapsed() < Duration::from_secs(3) {
+                let asked = Instant::now();
+                let error = in_time(|| store.get(&id)).unwrap_err();
+                if asked.elapsed() > TIMEOUT / 2 {
+                    slow += 1;
+                } else {
+                    assert!(told(&error).contains("not tried, for it failed a moment ago: "), "{}", told(&error));
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            slow
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    // All eight were under way when it stopped; then one at a time, and half a second between two.
+    assert!((8..=8 + 5).contains(&slow), "{slow} requests waited");
+    drop(frozen);
+    soon("it works again by itself", || store.get(&id).is_ok_and(|found| found.is_some()));
+    let reported = errors.try_iter().count();
+    assert!((3..=4).contains(&reported), "{reported} errors in three seconds");
+}
+
+#[test]
+fn connections_that_the_server_closes_cost_no_read_and_at_most_one_write() {
+    let server = Server::start();
+    let store = store_at(server.url());
+    let id = create(&store);
+    let kill = || {
+        // Several connections lie idle.
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| store.get(&id).unwrap());
+            }
+        });
+        redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"]).exec(&mut server.connect()).unwrap();
+    };
+    for _ in 0..5 {
+        kill();
+        for _ in 0..20 {
+            assert!(store.get(&id).unwrap().is_some());
+            assert!(store.touch(&id, TTL).unwrap().is_done());
+        }
+    }
+    for _ in 0..5 {
+        kill();
+        let failed = (0..20).filter(|_| store.create(&SessionId::random().unwrap(), record(), TTL).is_err()).count();
+        assert!(failed <= 1, "{failed} writes failed");
+    }
+    // After a second of rest it is asked before it is trusted.
+    kill();
+    thread::sleep(Duration::from_millis(1_050));
+    create(&store);
+}
+
+#[test]
+fn no_write_is_done_twice_when_its_answer_is_lost() {
+    let server = Server::start();
+    let network = Proxy::to(server.port);
+    let sessions = Sessions::new(store_at(network.url()));
+    let mut session = sessions.generate().unwrap();
+    session.insert("count", &0).unwrap();
+    session.save().unwrap();
+    // From now on the server knows the script, and the first answer is the last.
+    session.modify("count", |count: &mut Option<u64>| *count = Some(0)).unwrap();
+    let id = session.id().unwrap();
+    for round in 1..=20_u64 {
+        let mut session = sessions.load(&id).unwrap().expect("it is there");
+        let result = session.modify("count", |count: &mut Option<u64>| {
+            // It has been read; what follows is the answer to the write.
+            network.next_answer(Fate::Cut(0));
+            *count.as_mut().unwrap() += 1;
+        });
+        assert!(result.unwrap_err().is_store(), "nobody knows whether it was done");
+        let session = sessions.load(&id).unwrap().expect("it is there");
+        assert_eq!(session.get::<u64>("count").unwrap(), Some(round));
+    }
+}
+
+#[track_caller]
+fn refused(error: &Error) {
+    assert!(error.is_store());
+    assert!(told(error).contains("OOM"), "{}", told(error));
+}
+
+#[test]
+fn a_full_server_refuses_what_is_new_and_still_reads_and_ends() {
+    let server = Server::with(&["--maxmemory-policy", "noeviction"]);
+    let store = store_at(server.url());
+    let owners = store.owners().unwrap();
+    let owned = |name| {
+        let mut changes = Changes::new();
+        changes.set_owner(Some(name)).unwrap();
+        let id = create(&store);
+        let version = store.get(&id).unwrap().unwrap().record.version();
+        assert!(store.save(&id, &changes, TTL, Expected::Incarnation(version)).unwrap().is_done());
+        id
+    };
+    let [logged_out, everywhere, spared, by_handle] = [create(&store), owned("ada"), owned("ada"), create(&store)];
+    let mut link = server.connect();
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut link).unwrap();
+    let keys = || redis::cmd("DBSIZE").query::<usize>(&mut server.connect()).unwrap();
+    let before = keys();
+
+    for _ in 0..10 {
+        refused(&store.create(&SessionId::random().unwrap(), record(), TTL).unwrap_err());
+        refused(&store.set(&SessionId::random().unwrap(), record(), TTL).unwrap_err());
+    }
+    let found = store.get(&spared).unwrap().unwrap();
+    let mut changes = Changes::new();
+    changes.insert("", "more", "x").unwrap();
+    refused(&store.save(&spared, &changes, TTL, Expected::Incarnation(found.record.version())).unwrap_err());
+    assert_eq!(keys(), before, "what was refused is not there");
+    assert_eq!(store.get(&spared).unwrap().unwrap().record, found.record, "nor half of it");
+    assert!(store.touch(&spared, TTL).unwrap().is_done());
+
+    assert!(store.destroy(&logged_out).unwrap().is_done());
+    assert!(owners.destroy_handle(by_handle.handle(), EndReason::Named).unwrap().is_done());
+    assert_eq!(owners.destroy_of("ada", Some(&spared)).unwrap(), 1);
+    for id in [&logged_out, &by_handle, &everywhere] {
+        assert!(store.get(id).unwrap().is_none());
+    }
+    assert!(store.get(&spared).unwrap().is_some());
+    assert_eq!(owners.why_ended(&everywhere).unwrap(), Some(EndReason::Everywhere));
+
+    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut link).unwrap();
+    create(&store);
+}
+
+#[test]
+fn an_answer_that_is_cut_off_is_asked_for_again_if_that_is_safe() {
+    let server = Server::start();
+    let network = Proxy::to(server.port);
+    let store = store_at(network.url());
+    let id = create(&store);
+    // In the answer to the note before it, too.
+    for length in [0, 1, 7, 12] {
+        network.next_answer(Fate::Cut(length));
+        assert!(in_time(|| store.get(&id)).unwrap().is_some(), "cut after {length} bytes");
+        network.next_answer(Fate::Cut(length));
+        let new = SessionId::random().unwrap();
+        let error = in_time(|| store.create(&new, record(), TTL)).unwrap_err();
+        assert!(error.is_store());
+        // It was done, and only its answer lost: done once more, it would have met itself.
+        assert!(store.get(&new).unwrap().is_some());
+    }
+    // Twice in a row is one too often.
+    let connections = network.accepted();
+    network.next_answer(Fate::Cut(0));
+    store.get(&id).unwrap();
+    assert_eq!(network.accepted(), connections + 1, "one connection was lost, and one made");
+}
+
+#[test]
+fn an_answer_that_stops_halfway_ends_in_time_and_is_nobody_elses() {
+    let server = Server::start();
+    let network = Proxy::to(server.port);
+    let store = store_at(network.url());
+    let ids: Vec<SessionId> = (0..4).map(|_| create(&store)).collect();
+    for length in [0, 1, 7, 40] {
+        network.next_answer(Fate::Silence(length));
+        assert!(in_time(|| store.get(&ids[0])).unwrap_err().is_store());
+        soon("it works again by itself", || store.ping().is_ok());
+        for id in &ids {
+            assert!(store.get(id).unwrap().is_some());
+        }
+    }
+}
+
+#[test]
+fn a_slow_network_is_no_failure_until_it_is_too_slow() {
+    let server = Server::start();
+    let network = Proxy::to(server.port);
+    let store = store_at(network.url());
+    let id = create(&store);
+    network.delay(TIMEOUT / 5);
+    assert!(in_time(|| store.get(&id)).unwrap().is_some());
+    network.delay(TIMEOUT * 2);
+    assert!(in_time(|| store.get(&id)).is_err());
+    network.delay(Duration::ZERO);
+    // The late answer to the last question is not taken for the answer to the next.
+    soon("it works again by itself", || store.ping().is_ok());
+    let other = create(&store);
+    assert!(store.get(&other).unwrap().is_some());
+    assert!(store.destroy(&id).unwrap().is_done());
+}

@@ -1,0 +1,236 @@
+//! Promise: a server that forgot, that is another one now, or that holds what lembro did not write has one clear outcome each.
+#![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod redis_server;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use lembro::redis::{RedisOptions, RedisStore};
+use lembro::{Changes, EndReason, Error, Expected, Outcome, Record, Result, Saved, SessionId, Sessions, Store};
+
+use self::redis_server::{Over, Server, soon, told};
+
+const TTL: Duration = Duration::from_secs(600);
+
+fn store_on(server: &Server) -> RedisStore {
+    RedisStore::with_options(RedisOptions::new().url(server.url()).retry_after("100ms")).unwrap()
+}
+
+fn record() -> Record {
+    [("key", "value")].into_iter().collect()
+}
+
+fn create(store: &RedisStore) -> SessionId {
+    let id = SessionId::random().unwrap();
+    assert!(store.create(&id, record(), TTL).unwrap().is_done());
+    id
+}
+
+fn save(store: &RedisStore, id: &SessionId, version: lembro::Version) -> Result<Outcome> {
+    let mut changes = Changes::new();
+    changes.insert("", "more", "x").unwrap();
+    store.save(id, &changes, TTL, Expected::Incarnation(version))
+}
+
+fn key_of(id: &SessionId) -> String {
+    format!("lembro:{{{}}}", id.handle())
+}
+
+#[test]
+fn a_server_that_lost_everything_has_no_sessions_and_none_comes_back() {
+    let mut server = Server::start();
+    let store = store_on(&server);
+    let sessions = Sessions::new(store.clone());
+    let mut session = sessions.generate().unwrap();
+    session.insert("key", "value").unwrap();
+    session.save().unwrap();
+    let id = session.id().unwrap();
+    let version = store.get(&id).unwrap().unwrap().record.version();
+
+    server.kill();
+    server.restart();
+    soon("it works again by itself", || store.ping().is_ok());
+    assert!(store.get(&id).unwrap().is_none());
+    assert_eq!(store.touch(&id, TTL).unwrap(), Outcome::Gone);
+    assert_eq!(save(&store, &id, version).unwrap(), Outcome::Gone);
+    assert_eq!(store.rotate(&id, &id.renewed(&SessionId::random().unwrap()), TTL).unwrap(), Outcome::Gone);
+    assert_eq!(store.destroy(&id).unwrap(), Outcome::Gone);
+    // Whoever had loaded it before is told, too.
+    session.insert("key", "other").unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Gone);
+    assert_eq!(redis::cmd("KEYS").arg("*").query::<Vec<String>>(&mut server.connect()).unwrap(), Vec::<String>::new());
+    create(&store);
+}
+
+#[test]
+fn a_server_that_forgot_the_scripts_is_told_them_again() {
+    let server = Server::start();
+    let store = store_on(&server);
+    let owners = store.owners().unwrap();
+    let forget = || redis::cmd("SCRIPT").arg("FLUSH").exec(&mut server.connect()).unwrap();
+    forget();
+    let (id, other) = (create(&store), create(&store));
+    forget();
+    let version = store.get(&id).unwrap().unwrap().record.version();
+    forget();
+    assert!(save(&store, &id, version).unwrap().is_done());
+    forget();
+    let mut login = Changes::new();
+    login.set_owner(Some("ada")).unwrap();
+    assert!(store.save(&id, &login, TTL, Expected::Incarnation(version)).unwrap().is_done());
+    forget();
+    assert_eq!(store.all().unwrap().map(Result::unwrap).count(), 2);
+    forget();
+    assert_eq!(owners.sessions_of("ada").unwrap().len(), 1);
+    forget();
+    assert_eq!(owners.destroy_of("ada", None).unwrap(), 1);
+    forget();
+    assert!(store.destroy(&other).unwrap().is_done());
+    forget();
+    assert_eq!(store.len().unwrap(), 0);
+}
+
+#[test]
+fn scripts_may_be_forgotten_at_any_moment() {
+    let server = Server::start();
+    let store = store_on(&server);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _over = Over(&is_over);
+        scope.spawn(|| {
+            let mut link = server.connect();
+            while !is_over.load(Ordering::SeqCst) {
+                redis::cmd("SCRIPT").arg("FLUSH").exec(&mut link).unwrap();
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let workers = [(); 4].map(|()| {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    let id = create(&store);
+                    assert!(store.get(&id).unwrap().is_some());
+                    assert!(store.destroy(&id).unwrap().is_done());
+                }
+            })
+        });
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+}
+
+#[track_caller]
+fn refused(error: &Error) {
+    assert!(error.is_store());
+    assert!(told(error).contains("ReadOnly: You can't write against a read only replica"), "{}", told(error));
+}
+
+#[test]
+fn a_replica_is_read_and_says_what_it_is_until_it_is_the_primary() {
+    let mut primary = Server::start();
+    let id = create(&store_on(&primary));
+    let replica = Server::start();
+    let mut link = replica.connect();
+    redis::cmd("REPLICAOF").arg("127.0.0.1").arg(primary.port).exec(&mut link).unwrap();
+    let store = store_on(&replica);
+    soon("the replica has it", || store.get(&id).is_ok_and(|found| found.is_some()));
+
+    let version = store.get(&id).unwrap().unwrap().record.version();
+    for _ in 0..3 {
+        refused(&save(&store, &id, version).unwrap_err());
+        refused(&store.touch(&id, TTL).unwrap_err());
+        refused(&store.destroy(&id).unwrap_err());
+        refused(&store.create(&SessionId::random().unwrap(), record(), TTL).unwrap_err());
+        assert!(store.get(&id).unwrap().is_some());
+    }
+    primary.kill();
+    redis::cmd("REPLICAOF").arg("NO").arg("ONE").exec(&mut link).unwrap();
+    assert!(save(&store, &id, version).unwrap().is_done(), "from the next call on");
+    assert!(store.destroy(&id).unwrap().is_done());
+    create(&store);
+}
+
+/// What is stored under a key, as it is.
+fn stored(server: &Server, key: &str) -> Vec<u8> {
+    redis::cmd("DUMP").arg(key).query(&mut server.connect()).unwrap()
+}
+
+/// Everything that a store does with a session fails, in such a way.
+#[track_caller]
+fn fails(store: &RedisStore, id: &SessionId, version: lembro::Version, as_told: impl Fn(&Error) -> bool) {
+    let new = id.renewed(&SessionId::random().unwrap());
+    let owners = store.owners().unwrap();
+    let errors: BTreeMap<&str, Error> = [
+        ("get", store.get(id).unwrap_err()),
+        ("touch", store.touch(id, TTL).unwrap_err()),
+        ("save", save(store, id, version).unwrap_err()),
+        ("set", store.set(id, record(), TTL).unwrap_err()),
+        ("rotate", store.rotate(id, &new, TTL).unwrap_err()),
+        ("destroy", store.destroy(id).unwrap_err()),
+        ("destroy_handle", owners.destroy_handle(id.handle(), EndReason::Named).unwrap_err()),
+    ]
+    .into();
+    for (method, error) in errors {
+        assert!(as_told(&error), "{method}: {}", told(&error));
+    }
+}
+
+#[test]
+fn a_session_of_another_layout_is_named_and_left_as_it_is() {
+    let server = Server::start();
+    let store = store_on(&server);
+    let (id, other) = (create(&store), create(&store));
+    let version = store.get(&id).unwrap().unwrap().record.version();
+    let key = key_of(&id);
+    redis::cmd("HSET").arg(&key).arg(&["f", "2"]).exec(&mut server.connect()).unwrap();
+    let before = stored(&server, &key);
+    let text =
+        format!("stored record: session {} has layout 2, and this version of lembro knows layout 1 only", id.handle());
+    fails(&store, &id, version, |error| error.is_corrupt() && told(error) == text);
+    assert_eq!(store.create(&id, record(), TTL).unwrap(), Outcome::Conflict);
+    assert_eq!(stored(&server, &key), before);
+    assert!(store.get(&other).unwrap().is_some(), "the others are as they were");
+    let listed: Vec<_> = store.all().unwrap().collect();
+    assert!(listed.iter().any(|listed| listed.as_ref().is_err_and(|error| told(error) == text)));
+
+    redis::cmd("HDEL").arg(&key).arg("f").exec(&mut server.connect()).unwrap();
+    let text = text.replace("layout 2", "layout none");
+    fails(&store, &id, version, |error| error.is_corrupt() && told(error) == text);
+    // Whoever clears everything means everything.
+    store.clear().unwrap();
+    assert_eq!(redis::cmd("EXISTS").arg(&key).query::<u64>(&mut server.connect()).unwrap(), 0);
+}
+
+#[test]
+fn what_is_no_session_is_told_and_left_as_it_is() {
+    let server = Server::start();
+    let store = store_on(&server);
+    let id = create(&store);
+    let version = store.get(&id).unwrap().unwrap().record.version();
+    let key = key_of(&id);
+    redis::cmd("SET").arg(&key).arg("somebody's").exec(&mut server.connect()).unwrap();
+    let before = stored(&server, &key);
+    fails(&store, &id, version, |error| error.is_store() && told(error).contains("WRONGTYPE"));
+    assert!(store.create(&id, record(), TTL).unwrap_err().is_store());
+    assert_eq!(stored(&server, &key), before);
+    create(&store);
+}
+
+#[test]
+fn entries_that_lembro_did_not_write_are_no_session() {
+    let server = Server::start();
+    let store = store_on(&server);
+    for (field, value) in [("v", "no number"), ("c", "-1"), ("k\0key", "{"), ("k\u{7f}key", "1")] {
+        let id = create(&store);
+        redis::cmd("HSET").arg(key_of(&id)).arg(&[field, value]).exec(&mut server.connect()).unwrap();
+        let error = store.get(&id).unwrap_err();
+        assert!(error.is_corrupt());
+        let expected = format!("stored record: session {} is not what lembro wrote", id.handle());
+        assert_eq!(told(&error), expected, "{field:?}");
+        assert!(store.destroy(&id).unwrap().is_done());
+    }
+}
