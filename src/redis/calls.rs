@@ -35,7 +35,7 @@ pub(super) struct Call<'a> {
     handle: Handle,
     digest: Vec<u8>,
     ttl: Duration,
-    noted: bool,
+    noted: &'static str,
     repeat: Repeat,
     more: Vec<Word<'a>>,
 }
@@ -48,7 +48,7 @@ impl<'a> Call<'a> {
     /// For whoever has no id.
     pub(super) fn without_id(script: &'static Script, handle: Handle) -> Self {
         let (digest, ttl, more) = (Vec::new(), Duration::ZERO, Vec::new());
-        Self { script, handle, digest, ttl, noted: false, repeat: Repeat::Once, more }
+        Self { script, handle, digest, ttl, noted: "", repeat: Repeat::Once, more }
     }
 
     pub(super) fn digest(self, digest: &[u8]) -> Self {
@@ -61,7 +61,7 @@ impl<'a> Call<'a> {
 
     /// The index and the owner's set know it.
     pub(super) fn noted(self) -> Self {
-        Self { noted: true, ..self }
+        Self { noted: "noted", ..self }
     }
 
     pub(super) fn repeat(self, repeat: Repeat) -> Self {
@@ -114,7 +114,7 @@ impl Calls {
 
     /// The same for one that has had its first answer.
     pub(super) fn settle(&self, call: &Call<'_>, mut reply: Value) -> Result<Value> {
-        let (mut noted, mut sure) = (call.noted, None);
+        let (mut noted, mut sure) = (call.noted.to_owned(), None);
         for _ in 0..MAX_TURNS {
             match Asked::of(&reply)? {
                 Asked::Nothing => {
@@ -125,7 +125,8 @@ impl Calls {
                 }
                 Asked::ToNote(owner) => {
                     self.note(call.handle, owner, call.ttl)?;
-                    noted = true;
+                    // It may be somebody else's by now, whose set does not know it.
+                    noted = format!("for {}", owner.unwrap_or_default());
                 }
                 Asked::WhetherLoggedIn(owner, epoch) => {
                     if self.confirm(call.handle, owner, epoch)? {
@@ -140,7 +141,7 @@ impl Calls {
                     )));
                 }
             }
-            let replies = self.send(&[self.on_session(call, noted, sure)], call.repeat)?;
+            let replies = self.send(&[self.on_session(call, &noted, sure)], call.repeat)?;
             reply = replies.into_iter().next_back().unwrap_or_default();
         }
         Err(Error::contention(call.handle, u32::try_from(MAX_TURNS).unwrap_or(u32::MAX)))
@@ -161,7 +162,7 @@ impl Calls {
         let call = call.noted().with(fields);
         let Some((owner, epoch)) = login else {
             // In one round trip.
-            let calls = [self.noting(handle, ttl), self.on_session(&call, true, None)];
+            let calls = [self.noting(handle, ttl), self.on_session(&call, call.noted, None)];
             let replies = self.send(&calls, call.repeat)?;
             return self.settle(&call, replies.into_iter().next_back().unwrap_or_default());
         };
@@ -215,7 +216,7 @@ impl Calls {
             return Ok(false);
         }
         let call = Call::without_id(&CONFIRM, handle).with([fields::word(owner)]);
-        let confirmed = self.send(&[self.on_session(&call, false, Some(begun))], Repeat::Once)?;
+        let confirmed = self.send(&[self.on_session(&call, call.noted, Some(begun))], Repeat::Once)?;
         // It may have ended meanwhile; whoever asked will see.
         drop(confirmed);
         Ok(true)
@@ -237,18 +238,23 @@ impl Calls {
                 call.with([letter(EndReason::Everywhere), fields::word(owner)]).with(epochs())
             };
             let burials: Vec<_> = batch.iter().map(bury).collect();
-            let calls: Vec<_> = burials.iter().map(|call| self.on_session(call, false, None)).collect();
+            let calls: Vec<_> = burials.iter().map(|call| self.on_session(call, call.noted, None)).collect();
             let replies = self.send(&calls, Repeat::Once)?;
             ended += replies.iter().filter(|reply| **reply == Value::Int(1)).count();
         }
         Ok(ended)
     }
 
-    pub(super) fn on_session<'c>(&self, call: &'c Call<'_>, noted: bool, sure: Option<Epoch>) -> connections::Call<'c> {
+    pub(super) fn on_session<'c>(
+        &self,
+        call: &'c Call<'_>,
+        noted: &'c str,
+        sure: Option<Epoch>,
+    ) -> connections::Call<'c> {
         let ttl = u64::try_from(call.ttl.as_millis().min(FOREVER)).unwrap_or(u64::MAX);
         let sure = sure.map_or_else(Vec::new, |epoch| fields::number(epoch.to_u64()));
-        let noted = fields::word(if noted { "noted" } else { "" });
-        let mut words = vec![call.digest.as_slice().into(), fields::number(ttl).into(), noted, sure.into()];
+        let mut words =
+            vec![call.digest.as_slice().into(), fields::number(ttl).into(), fields::word(noted), sure.into()];
         words.extend(call.more.iter().map(|word| Word::Borrowed(&**word)));
         connections::Call { script: call.script, keys: self.keys.of_session(call.handle), words }
     }

@@ -2,7 +2,7 @@
 
 use ::redis::Value;
 
-use super::calls::{Call, Calls, outcome};
+use super::calls::{Call, Calls, is, outcome};
 use super::connections::{self, Repeat};
 use super::keys::INDEX_PARTS;
 use super::owners::handles;
@@ -88,24 +88,33 @@ impl Calls {
         for part in 0..INDEX_PARTS {
             for batch in self.indexed(part)?.chunks(BATCH) {
                 let wipes: Vec<_> = batch.iter().map(|handle| Call::without_id(&WIPE, *handle)).collect();
-                let calls: Vec<_> = wipes.iter().map(|call| self.on_session(call, false, None)).collect();
-                self.send(&calls, Repeat::Once)?;
-                let names = batch.iter().map(|handle| handle.to_string().into_bytes().into()).collect();
+                let calls: Vec<_> = wipes.iter().map(|call| self.on_session(call, "", None)).collect();
+                let replies = self.send(&calls, Repeat::Once)?;
+                // What the index knows and is not there may be on its way: noted, and created in a moment.
+                let wiped = batch.iter().zip(&replies).filter(|(_, reply)| **reply == Value::Int(1));
+                let names: Vec<_> = wiped.map(|(handle, _)| handle.to_string().into_bytes().into()).collect();
+                if names.is_empty() {
+                    continue;
+                }
                 self.send(&[self.on_index(&FORGET, part, names)], Repeat::Once)?;
             }
         }
         Ok(())
     }
 
-    /// What a script says of each of these sessions.
+    /// What a script says of each of these sessions that is there.
     pub(super) fn look_at(&self, script: &'static Script, handles: &[Handle]) -> Result<Vec<(Handle, Value)>> {
         let mut found = Vec::with_capacity(handles.len());
         for batch in handles.chunks(BATCH) {
             let looks: Vec<_> = batch.iter().map(|handle| Call::without_id(script, *handle)).collect();
-            let calls: Vec<_> = looks.iter().map(|call| self.on_session(call, false, None)).collect();
+            let calls: Vec<_> = looks.iter().map(|call| self.on_session(call, "", None)).collect();
             let replies = self.send(&calls, Repeat::Once)?;
             for ((handle, call), reply) in batch.iter().zip(&looks).zip(replies) {
-                found.push((*handle, self.settle(call, reply)?));
+                let reply = self.settle(call, reply)?;
+                // That the sets know too much is no event.
+                if !is(&reply, "Gone") {
+                    found.push((*handle, reply));
+                }
             }
         }
         Ok(found)
