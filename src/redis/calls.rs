@@ -150,6 +150,7 @@ impl Calls {
     /// Runs a script that stores a session anew. `begun`: only if a login of that epoch still counts.
     pub(super) fn add(&self, call: Call<'_>, record: &Record, begun: Option<Epoch>) -> Result<Value> {
         let (handle, ttl) = (call.handle, call.ttl);
+        self.check_size(handle, fields::size_of_record(record))?;
         let login = match record.owner() {
             None => None,
             Some(owner) => match self.begin_login(handle, owner, ttl, begun)? {
@@ -157,9 +158,7 @@ impl Calls {
                 None => return Ok(Value::SimpleString("Gone".to_owned())),
             },
         };
-        let (fields, bytes) = fields::of_record(record, login.map(|(_, epoch)| epoch));
-        self.check_size(handle, bytes)?;
-        let call = call.noted().with(fields);
+        let call = call.noted().with(fields::of_record(record, login.map(|(_, epoch)| epoch)));
         let Some((owner, epoch)) = login else {
             // In one round trip.
             let calls = [self.noting(handle, ttl), self.on_session(&call, call.noted, None)];

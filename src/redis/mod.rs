@@ -157,6 +157,7 @@ impl Store for RedisStore {
             Expected::Exactly(version) => ("exactly", version),
             Expected::Incarnation(version) => ("incarnation", version),
         };
+        self.calls.check_size(id.handle(), fields::size_of_changes(changes))?;
         let mut call = Call::new(&SAVE, id).ttl(ttl).repeat(Repeat::Never);
         let login = match changes.owner().flatten() {
             None => None,
@@ -169,8 +170,7 @@ impl Store for RedisStore {
                 Some((owner, epoch))
             }
         };
-        let (verbs, bytes) = fields::of_changes(changes, login.map(|(_, epoch)| epoch));
-        self.calls.check_size(id.handle(), bytes)?;
+        let verbs = fields::of_changes(changes, login.map(|(_, epoch)| epoch));
         let limits = [fields::number(MAX_KEYS as u64), fields::number(self.calls.max_session_size as u64)];
         let call =
             call.with([fields::word(kind), fields::hex(version).into()]).with(limits.map(Into::into)).with(verbs);
