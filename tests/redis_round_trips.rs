@@ -156,11 +156,14 @@ fn a_session_that_nobody_has_confirmed_is_looked_into_once() {
     let between = Between::stand(&server);
     let sessions = warm(&between);
     let id = stored(&sessions, Some("ada"));
-    // As if its process had died in the middle of the login.
     let key = format!("lembro:{{{}}}", id.handle());
-    let _: () = redis::cmd("HSET").arg(key).arg("q").arg(1).query(&mut server.connect()).unwrap();
-    let (found, cost) = between.cost(|| sessions.load(&id).unwrap().is_some());
-    assert!(found && cost == 4, "{cost}");
+    // The first time the server learns the script.
+    for expected in [6, 5] {
+        // As if its process had died in the middle of the login.
+        let _: () = redis::cmd("HSET").arg(&key).arg("q").arg(1).query(&mut server.connect()).unwrap();
+        let (found, cost) = between.cost(|| sessions.load(&id).unwrap().is_some());
+        assert_eq!((found, cost), (true, expected));
+    }
     let (found, cost) = between.cost(|| sessions.load(&id).unwrap().is_some());
     assert!(found && cost == 1, "{cost}");
     assert_eq!(sessions.store().destroy(&id).unwrap(), Outcome::Done);

@@ -91,8 +91,8 @@ impl Calls {
                 let calls: Vec<_> = wipes.iter().map(|call| self.on_session(call, "", None)).collect();
                 let replies = self.send(&calls, Repeat::Once)?;
                 // What the index knows and is not there may be on its way: noted, and created in a moment.
-                let wiped = batch.iter().zip(&replies).filter(|(_, reply)| **reply == Value::Int(1));
-                let names: Vec<_> = wiped.map(|(handle, _)| handle.to_string().into_bytes().into()).collect();
+                let were_there = batch.iter().zip(&replies).filter(|(_, reply)| **reply == Value::Int(1));
+                let names: Vec<_> = were_there.map(|(handle, _)| handle.to_string().into_bytes().into()).collect();
                 if names.is_empty() {
                     continue;
                 }

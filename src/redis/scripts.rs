@@ -35,10 +35,19 @@ pub(super) const FORMAT: &str = "1";
 const SESSION: &str = "
     local key, why = KEYS[1], KEYS[2]
     local digest, ttl, sure = ARGV[1], tonumber(ARGV[2]), ARGV[4]
-    local time = redis.call('TIME')
-    local now = time[1] * 1000 + math.floor(time[2] / 1000)
-    local format, current, previous, grace, known, owner, epoch, unsure =
-        unpack(redis.call('HMGET', key, 'f', 'd', 'p', 'g', 'n', 'o', 'e', 'q'))
+    local format, current, known, owner, unsure = unpack(redis.call('HMGET', key, 'f', 'd', 'n', 'o', 'q'))
+    local function now()
+        local time = redis.call('TIME')
+        return time[1] * 1000 + math.floor(time[2] / 1000)
+    end
+    local function epoch() return redis.call('HGET', key, 'e') end
+    local function asks()
+        if unsure and sure ~= epoch() then return { 'Ask', owner, epoch() } end
+    end
+    local function in_grace()
+        local previous, over = unpack(redis.call('HMGET', key, 'p', 'g'))
+        return previous == digest and now() < tonumber(over)
+    end
     local noted = ARGV[3] == 'noted' or ARGV[3] == 'for ' .. (owner or '')
     local function closed()
         if not current then return 'Gone' end
@@ -47,17 +56,17 @@ const SESSION: &str = "
     local function refused()
         local by = closed()
         if by then return by end
-        if current ~= digest and not (previous == digest and now < tonumber(grace)) then return 'Dead' end
-        if unsure and sure ~= epoch then return { 'Ask', owner, epoch } end
+        if current ~= digest and not in_grace() then return 'Dead' end
+        return asks()
     end
     local function unnoted()
-        if not noted and now + ttl > tonumber(known) then return { 'Note', owner } end
+        if not noted and now() + ttl > tonumber(known) then return { 'Note', owner } end
     end
     local function lives()
         if ttl == 0 then
             redis.call('DEL', key)
         else
-            if noted then redis.call('HSET', key, 'n', string.format('%.0f', now + 2 * ttl)) end
+            if noted then redis.call('HSET', key, 'n', string.format('%.0f', now() + 2 * ttl)) end
             redis.call('PEXPIRE', key, ARGV[2])
         end
         return 'Done'
@@ -89,6 +98,7 @@ scripts! {
         redis.call('DEL', why)
         return lives()
     ";
+    /// On one server this is asked only when a [plain reading](super::connections) is not enough.
     GET = "
         local by = refused()
         if by then return by end
@@ -96,16 +106,14 @@ scripts! {
     ";
     /// The same for whoever has no id.
     PEEK = "
-        local by = closed()
+        local by = closed() or asks()
         if by then return by end
-        if unsure and sure ~= epoch then return { 'Ask', owner, epoch } end
         return { redis.call('PTTL', key), redis.call('HGETALL', key), 0 }
     ";
     /// Whether there is one.
     LIVES = "
         if not current then return 0 end
-        if unsure and sure ~= epoch then return { 'Ask', owner, epoch } end
-        return 1
+        return asks() or 1
     ";
     /// Whether there was one.
     WIPE = "
@@ -178,7 +186,7 @@ scripts! {
         local by = refused()
         if by then return by end
         if current ~= digest then return 'Gone' end
-        redis.call('HSET', key, 'd', ARGV[5], 'p', digest, 'g', string.format('%.0f', now + ttl))
+        redis.call('HSET', key, 'd', ARGV[5], 'p', digest, 'g', string.format('%.0f', now() + ttl))
         return 'Done'
     ";
     DESTROY = "
@@ -189,24 +197,25 @@ scripts! {
     ";
     /// .., owner: the login that this session began with, in the epoch that is sure, has been found to count.
     CONFIRM = "
-        if not current or owner ~= ARGV[5] or epoch ~= sure then return 'Gone' end
+        if not current or owner ~= ARGV[5] or epoch() ~= sure then return 'Gone' end
         redis.call('HDEL', key, 'q')
         return 'Done'
     ";
     /// .., reason
     DESTROY_HANDLE = "
-        local by = closed()
+        local by = closed() or asks()
         if by then return by end
-        if unsure and sure ~= epoch then return { 'Ask', owner, epoch } end
         ends(ARGV[5])
         return 'Done'
     ";
     /// .., reason, owner, epoch, the epoch before: ends a session of this owner from before this epoch. Whether it was one that
     /// anybody could find.
     BURY = "
-        if not current or owner ~= ARGV[6] or tonumber(epoch) >= tonumber(ARGV[7]) then return 0 end
+        if not current or owner ~= ARGV[6] then return 0 end
+        local of = tonumber(epoch())
+        if of >= tonumber(ARGV[7]) then return 0 end
         ends(ARGV[5])
-        if unsure and tonumber(epoch) < tonumber(ARGV[8]) then return 0 end
+        if unsure and of < tonumber(ARGV[8]) then return 0 end
         return 1
     ";
     /// .., owner, the epoch to come: this session will be of it.
