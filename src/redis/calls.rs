@@ -9,12 +9,13 @@ use super::connections::{self, Connections, Failure, Repeat};
 use super::fields::{self, Word};
 use super::keys::Keys;
 use super::options::Config;
-use super::scripts::{BURY, CONFIRM, ENTER, EPOCH, NOTE, Script};
+use super::replies::{Asked, as_found, epoch_of, is, letter, unexpected};
+use super::scripts::{BURY, CONFIRM, ENTER, EPOCH, GET, NOTE, Script};
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::{Handle, Proof, SessionId};
 use crate::record::{Epoch, Record};
-use crate::store::{EndReason, Outcome, Stored};
+use crate::store::{EndReason, Listed, Stored};
 use crate::sync::Mutex;
 
 /// Sets know a session for so much longer than it lives: nodes of a cluster have their own clocks.
@@ -35,7 +36,7 @@ pub(super) struct Call<'a> {
     handle: Handle,
     digest: Vec<u8>,
     ttl: Duration,
-    noted: bool,
+    noted: &'static str,
     repeat: Repeat,
     more: Vec<Word<'a>>,
 }
@@ -48,7 +49,7 @@ impl<'a> Call<'a> {
     /// For whoever has no id.
     pub(super) fn without_id(script: &'static Script, handle: Handle) -> Self {
         let (digest, ttl, more) = (Vec::new(), Duration::ZERO, Vec::new());
-        Self { script, handle, digest, ttl, noted: false, repeat: Repeat::Once, more }
+        Self { script, handle, digest, ttl, noted: "", repeat: Repeat::Once, more }
     }
 
     pub(super) fn digest(self, digest: &[u8]) -> Self {
@@ -61,7 +62,7 @@ impl<'a> Call<'a> {
 
     /// The index and the owner's set know it.
     pub(super) fn noted(self) -> Self {
-        Self { noted: true, ..self }
+        Self { noted: "noted", ..self }
     }
 
     pub(super) fn repeat(self, repeat: Repeat) -> Self {
@@ -114,7 +115,7 @@ impl Calls {
 
     /// The same for one that has had its first answer.
     pub(super) fn settle(&self, call: &Call<'_>, mut reply: Value) -> Result<Value> {
-        let (mut noted, mut sure) = (call.noted, None);
+        let (mut noted, mut sure) = (call.noted.to_owned(), None);
         for _ in 0..MAX_TURNS {
             match Asked::of(&reply)? {
                 Asked::Nothing => {
@@ -125,7 +126,8 @@ impl Calls {
                 }
                 Asked::ToNote(owner) => {
                     self.note(call.handle, owner, call.ttl)?;
-                    noted = true;
+                    // It may be somebody else's by now, whose set does not know it.
+                    noted = format!("for {}", owner.unwrap_or_default());
                 }
                 Asked::WhetherLoggedIn(owner, epoch) => {
                     if self.confirm(call.handle, owner, epoch)? {
@@ -140,7 +142,7 @@ impl Calls {
                     )));
                 }
             }
-            let replies = self.send(&[self.on_session(call, noted, sure)], call.repeat)?;
+            let replies = self.send(&[self.on_session(call, &noted, sure)], call.repeat)?;
             reply = replies.into_iter().next_back().unwrap_or_default();
         }
         Err(Error::contention(call.handle, u32::try_from(MAX_TURNS).unwrap_or(u32::MAX)))
@@ -149,6 +151,7 @@ impl Calls {
     /// Runs a script that stores a session anew. `begun`: only if a login of that epoch still counts.
     pub(super) fn add(&self, call: Call<'_>, record: &Record, begun: Option<Epoch>) -> Result<Value> {
         let (handle, ttl) = (call.handle, call.ttl);
+        self.check_size(handle, fields::size_of_record(record))?;
         let login = match record.owner() {
             None => None,
             Some(owner) => match self.begin_login(handle, owner, ttl, begun)? {
@@ -156,12 +159,10 @@ impl Calls {
                 None => return Ok(Value::SimpleString("Gone".to_owned())),
             },
         };
-        let (fields, bytes) = fields::of_record(record, login.map(|(_, epoch)| epoch));
-        self.check_size(handle, bytes)?;
-        let call = call.noted().with(fields);
+        let call = call.noted().with(fields::of_record(record, login.map(|(_, epoch)| epoch)));
         let Some((owner, epoch)) = login else {
             // In one round trip.
-            let calls = [self.noting(handle, ttl), self.on_session(&call, true, None)];
+            let calls = [self.noting(handle, ttl), self.on_session(&call, call.noted, None)];
             let replies = self.send(&calls, call.repeat)?;
             return self.settle(&call, replies.into_iter().next_back().unwrap_or_default());
         };
@@ -215,7 +216,7 @@ impl Calls {
             return Ok(false);
         }
         let call = Call::without_id(&CONFIRM, handle).with([fields::word(owner)]);
-        let confirmed = self.send(&[self.on_session(&call, false, Some(begun))], Repeat::Once)?;
+        let confirmed = self.send(&[self.on_session(&call, call.noted, Some(begun))], Repeat::Once)?;
         // It may have ended meanwhile; whoever asked will see.
         drop(confirmed);
         Ok(true)
@@ -237,18 +238,23 @@ impl Calls {
                 call.with([letter(EndReason::Everywhere), fields::word(owner)]).with(epochs())
             };
             let burials: Vec<_> = batch.iter().map(bury).collect();
-            let calls: Vec<_> = burials.iter().map(|call| self.on_session(call, false, None)).collect();
+            let calls: Vec<_> = burials.iter().map(|call| self.on_session(call, call.noted, None)).collect();
             let replies = self.send(&calls, Repeat::Once)?;
             ended += replies.iter().filter(|reply| **reply == Value::Int(1)).count();
         }
         Ok(ended)
     }
 
-    pub(super) fn on_session<'c>(&self, call: &'c Call<'_>, noted: bool, sure: Option<Epoch>) -> connections::Call<'c> {
+    pub(super) fn on_session<'c>(
+        &self,
+        call: &'c Call<'_>,
+        noted: &'c str,
+        sure: Option<Epoch>,
+    ) -> connections::Call<'c> {
         let ttl = u64::try_from(call.ttl.as_millis().min(FOREVER)).unwrap_or(u64::MAX);
         let sure = sure.map_or_else(Vec::new, |epoch| fields::number(epoch.to_u64()));
-        let noted = fields::word(if noted { "noted" } else { "" });
-        let mut words = vec![call.digest.as_slice().into(), fields::number(ttl).into(), noted, sure.into()];
+        let mut words =
+            vec![call.digest.as_slice().into(), fields::number(ttl).into(), fields::word(noted), sure.into()];
         words.extend(call.more.iter().map(|word| Word::Borrowed(&**word)));
         let mut keys = self.keys.of_session(call.handle);
         keys.truncate(if call.script.needs_all_keys { keys.len() } else { 1 });
@@ -277,6 +283,24 @@ impl Calls {
             self.errors.publish(|| error.clone());
         }
         error
+    }
+
+    /// The session that an id opens. Without a script if that is enough: Lua takes longer over a session than all the rest.
+    pub(super) fn find(&self, id: &SessionId) -> Result<Option<Stored>> {
+        let call = Call::new(&GET, id);
+        let key = self.keys.of_session(call.handle).swap_remove(0);
+        let read = self.connections.read(&key).map_err(|failure| self.failed(failure))?;
+        let reply = match read.and_then(|read| as_found(read, &call.digest)) {
+            Some(reply) => reply,
+            None => self.run(&call)?,
+        };
+        self.stored(call.handle, &reply)
+    }
+
+    /// A session that was looked at without its id; `None` if it is not there.
+    pub(super) fn listed(&self, handle: Handle, reply: Result<Value>) -> Option<Result<Listed>> {
+        let stored = reply.and_then(|reply| self.stored(handle, &reply)).transpose()?;
+        Some(stored.map(|stored| Listed::new(handle, stored)))
     }
 
     /// What `GET` found.
@@ -308,93 +332,6 @@ impl fmt::Debug for Calls {
             .field("prefix", &self.keys.prefix)
             .finish_non_exhaustive()
     }
-}
-
-/// What a script wants before it does anything.
-enum Asked<'r> {
-    Nothing,
-    /// The session is to live longer than the sets know it.
-    ToNote(Option<&'r str>),
-    /// Nobody has looked whether this login counts.
-    WhetherLoggedIn(&'r str, Epoch),
-    /// The session is of this layout.
-    ForAnotherVersion(&'r str),
-}
-
-impl<'r> Asked<'r> {
-    fn of(reply: &'r Value) -> Result<Self> {
-        let Value::Array(parts) = reply else { return Ok(Self::Nothing) };
-        Ok(match parts.as_slice() {
-            [word, Value::Nil] if is(word, "Note") => Self::ToNote(None),
-            [word] if is(word, "Note") => Self::ToNote(None),
-            [word, owner] if is(word, "Note") => Self::ToNote(Some(text(owner)?)),
-            [word, owner, epoch] if is(word, "Ask") => Self::WhetherLoggedIn(text(owner)?, epoch_of(epoch)?),
-            [word, layout] if is(word, "Format") => Self::ForAnotherVersion(text(layout).unwrap_or("none")),
-            _ => Self::Nothing,
-        })
-    }
-}
-
-pub(super) fn outcome(reply: &Value) -> Result<Outcome> {
-    match reply {
-        reply if is(reply, "Done") => Ok(Outcome::Done),
-        reply if is(reply, "Gone") || is(reply, "Dead") => Ok(Outcome::Gone),
-        reply if is(reply, "Conflict") => Ok(Outcome::Conflict),
-        Value::Array(parts) => match parts.as_slice() {
-            [word, Value::Int(keys)] if is(word, "Keys") => Err(Error::limit(format!(
-                "{keys} keys in one session, at most {} are allowed",
-                crate::record::MAX_KEYS
-            ))),
-            [word, Value::Int(bytes)] if is(word, "Bytes") => {
-                Err(Error::limit(format!("{bytes} bytes in one session, more than max_session_size")))
-            }
-            _ => Err(unexpected(reply)),
-        },
-        _ => Err(unexpected(reply)),
-    }
-}
-
-/// What came of putting a session in the place of another.
-pub(super) fn conflict_or_done(handle: Handle, reply: &Value) -> Result<()> {
-    match outcome(reply)? {
-        Outcome::Done => Ok(()),
-        Outcome::Conflict | Outcome::Gone => Err(Error::conflict(handle)),
-    }
-}
-
-pub(super) fn is(reply: &Value, word: &str) -> bool {
-    text(reply).is_ok_and(|text| text == word)
-}
-
-pub(super) fn text(reply: &Value) -> Result<&str> {
-    match reply {
-        Value::BulkString(bytes) => str::from_utf8(bytes).map_err(Error::store),
-        Value::SimpleString(text) => Ok(text),
-        other => Err(unexpected(other)),
-    }
-}
-
-pub(super) fn epoch_of(reply: &Value) -> Result<Epoch> {
-    text(reply)?.parse().map(Epoch::from_u64).map_err(|error: std::num::ParseIntError| Error::store(error))
-}
-
-pub(super) fn unexpected(reply: &Value) -> Error {
-    // No values: they are the users'.
-    let kind = match reply {
-        Value::Nil => "nothing",
-        Value::Int(_) => "a number",
-        Value::Array(_) => "a list",
-        _ => "something",
-    };
-    Error::store(format!("the server answered with {kind} that no script of lembro gives"))
-}
-
-pub(super) fn letter(reason: EndReason) -> Word<'static> {
-    fields::word(match reason {
-        EndReason::Everywhere => "e",
-        EndReason::Limit => "l",
-        EndReason::Named => "n",
-    })
 }
 
 fn noted_for(ttl: Duration) -> Vec<u8> {

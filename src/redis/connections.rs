@@ -76,12 +76,21 @@ impl Connections {
 
     /// Runs scripts, one after the other in one round trip; in a cluster one round trip each. One answer each.
     pub(super) fn call(&self, calls: &[Call<'_>], repeat: Repeat) -> Result<Vec<Value>, Failure> {
+        self.exchange(repeat, |link, deadline| link.run(calls, deadline))
+    }
+
+    /// A hash and the milliseconds that it has left, without a script; `None` in a cluster.
+    pub(super) fn read(&self, key: &[u8]) -> Result<Option<[Value; 2]>, Failure> {
+        self.exchange(Repeat::Once, |link, deadline| link.read(key, deadline))
+    }
+
+    fn exchange<T>(&self, repeat: Repeat, talk: impl Fn(&mut Link, Instant) -> RedisResult<T>) -> Result<T, Failure> {
         let deadline = Instant::now() + self.timeout;
         let place = self.place(deadline).map_err(|why| self.failure(why))?;
         // Who had to wait for long and then ran out of time has learnt nothing about the server.
         let is_telling = deadline.saturating_duration_since(Instant::now()) >= self.timeout / 2;
         let mut link = None;
-        let result = self.answers(&mut link, calls, repeat, deadline);
+        let result = self.answers(&mut link, talk, repeat, deadline);
         self.conclude(&result, link.is_some(), is_telling);
         let is_good = result.as_ref().err().is_none_or(|error| !is_unusable(error));
         if let Some(link) = link.filter(|link| is_good && link.is_open()) {
@@ -107,27 +116,27 @@ impl Connections {
     }
 
     /// `link`: what they came over, if there was a connection at all.
-    fn answers(
+    fn answers<T>(
         &self,
         link: &mut Option<Link>,
-        calls: &[Call<'_>],
+        talk: impl Fn(&mut Link, Instant) -> RedisResult<T>,
         repeat: Repeat,
         deadline: Instant,
-    ) -> RedisResult<Vec<Value>> {
+    ) -> RedisResult<T> {
         let idle = self.idle.lock().pop();
         let was_idle = idle.is_some();
-        match link.insert(self.working(idle, repeat, deadline)?).run(calls, deadline) {
+        match talk(link.insert(self.working(idle, repeat, deadline)?), deadline) {
             Err(error) if was_idle && repeat == Repeat::Once && is_lost(&error) => {
                 self.forget_idle();
                 *link = None;
-                link.insert(self.server.connect(deadline)?).run(calls, deadline)
+                talk(link.insert(self.server.connect(deadline)?), deadline)
             }
             other => other,
         }
     }
 
     /// What an answer, or none, says about the server.
-    fn conclude(&self, result: &RedisResult<Vec<Value>>, was_connected: bool, is_telling: bool) {
+    fn conclude<T>(&self, result: &RedisResult<T>, was_connected: bool, is_telling: bool) {
         match result {
             Err(error) if !was_connected || error.is_timeout() || error.is_connection_refusal() => {
                 if is_telling {

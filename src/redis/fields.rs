@@ -16,21 +16,29 @@ use crate::record::{Changes, Epoch, Record, Version};
 /// An argument of a script.
 pub(super) type Word<'a> = Cow<'a, [u8]>;
 
+/// How many bytes the entries of a record take.
+pub(super) fn size_of_record(record: &Record) -> usize {
+    record.entries().map(|(component, key, json)| size_of(component, key) + json.get().len()).sum()
+}
+
+/// How many bytes the entries take that changes set.
+pub(super) fn size_of_changes(changes: &Changes) -> usize {
+    let set = changes.keys().filter_map(|change| Some(size_of(change.component, change.key) + change.value?.len()));
+    set.sum()
+}
+
 /// A record as fields and values. `epoch`: that of its owner's login, which nobody has confirmed yet.
-pub(super) fn of_record(record: &Record, epoch: Option<Epoch>) -> (Vec<Word<'_>>, usize) {
+pub(super) fn of_record(record: &Record, epoch: Option<Epoch>) -> Vec<Word<'_>> {
     let created = record.created_at().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     let mut fields = vec![word("v"), hex(record.version()).into(), word("c"), millis(created).into()];
     fields.extend(record.timeout().into_iter().flat_map(|timeout| [word("t"), millis(timeout).into()]));
     fields.extend(record.owner().into_iter().flat_map(|owner| [word("o"), word(owner)]));
     fields.extend(epoch.into_iter().flat_map(login));
-    let mut bytes = 0;
     for (component, key, json) in record.entries() {
-        let field = entry(component, key);
-        bytes += field.len() + json.get().len();
-        fields.extend([field.into(), word(json.get())]);
+        fields.extend([entry(component, key).into(), word(json.get())]);
     }
-    fields.extend([word("s"), number(bytes as u64).into()]);
-    (fields, bytes)
+    fields.extend([word("s"), number(size_of_record(record) as u64).into()]);
+    fields
 }
 
 /// The record that fields and values are. `None`: these are not a session's.
@@ -55,8 +63,8 @@ pub(super) fn to_record(fields: &[Value]) -> Option<Record> {
     parts.apply(&Record::new()).ok()?.with_version(version?).admit(created?).ok()
 }
 
-/// Changes as the arguments of the save script, and how many bytes their entries have.
-pub(super) fn of_changes(changes: &Changes, epoch: Option<Epoch>) -> (Vec<Word<'_>>, usize) {
+/// Changes as the arguments of the save script.
+pub(super) fn of_changes(changes: &Changes, epoch: Option<Epoch>) -> Vec<Word<'_>> {
     let mut verbs = Vec::new();
     if changes.clears_everything() {
         verbs.extend([word("clear"), word("k")]);
@@ -76,23 +84,24 @@ pub(super) fn of_changes(changes: &Changes, epoch: Option<Epoch>) -> (Vec<Word<'
         Some(None) => verbs.extend(["o", "e", "q"].into_iter().flat_map(|field| [word("del"), word(field)])),
         None => {}
     }
-    let mut bytes = 0;
     for change in changes.keys() {
-        let field = entry(change.component, change.key);
+        let field = entry(change.component, change.key).into();
         match change.value {
-            Some(value) => {
-                bytes += field.len() + value.len();
-                verbs.extend([word("set"), field.into(), value.into()]);
-            }
-            None => verbs.extend([word("del"), field.into()]),
+            Some(value) => verbs.extend([word("set"), field, value.into()]),
+            None => verbs.extend([word("del"), field]),
         }
     }
-    (verbs, bytes)
+    verbs
 }
 
 /// The fields of a login that nobody has confirmed yet.
 fn login<'a>(epoch: Epoch) -> [Word<'a>; 4] {
     [word("e"), number(epoch.to_u64()).into(), word("q"), word("1")]
+}
+
+/// How many bytes the field of an entry has.
+fn size_of(component: &str, key: &str) -> usize {
+    2 + component.len() + key.len()
 }
 
 /// The field of an entry.

@@ -72,7 +72,7 @@ impl Link {
     /// Runs scripts, one after the other in one round trip; in a cluster one round trip each.
     pub(super) fn run(&mut self, calls: &[Call<'_>], deadline: Instant) -> RedisResult<Vec<Value>> {
         if let (Self::One(connection), [_, _, ..]) = (&mut *self, calls) {
-            let answers = pipelined(connection, calls, deadline)?;
+            let answers = pipelined(connection, calls.iter().map(Call::by_hash), deadline)?;
             return calls.iter().zip(answers).map(|(call, answer)| self.known(call, answer, deadline)).collect();
         }
         calls
@@ -82,6 +82,21 @@ impl Link {
                 self.known(call, answer, deadline)
             })
             .collect()
+    }
+
+    /// A hash and the milliseconds that it has left, without a script, in one round trip; `None` in a cluster, where it would take two.
+    ///
+    /// Commands that come in one packet are carried out one after the other. If they come in two and somebody is faster, the time
+    /// left is that of a moment before the hash: too little rather than too much. (A full server would refuse `MULTI`.)
+    pub(super) fn read(&mut self, key: &[u8], deadline: Instant) -> RedisResult<Option<[Value; 2]>> {
+        let Self::One(connection) = self else { return Ok(None) };
+        let commands = ["PTTL", "HGETALL"].into_iter().map(|verb| {
+            let mut command = ::redis::cmd(verb);
+            command.arg(key);
+            command
+        });
+        let answers: Vec<Value> = pipelined(connection, commands, deadline)?.into_iter().collect::<RedisResult<_>>()?;
+        Ok(<[Value; 2]>::try_from(answers).ok())
     }
 
     /// The answer; if the server did not know the script, that of the script in full, which it knows from then on.
@@ -180,20 +195,21 @@ fn by_address(address: &str) -> Option<RoutingInfo> {
 /// Sends all and then reads all. (A `Pipeline` goes on reading after an answer did not come in time, and waits for each.)
 fn pipelined(
     connection: &mut Connection,
-    calls: &[Call<'_>],
+    commands: impl Iterator<Item = Cmd>,
     deadline: Instant,
 ) -> RedisResult<Vec<RedisResult<Value>>> {
-    let mut commands = Vec::new();
-    for call in calls {
-        call.by_hash().write_packed_command(&mut commands);
+    let (mut packed, mut sent) = (Vec::new(), 0);
+    for command in commands {
+        command.write_packed_command(&mut packed);
+        sent += 1;
     }
     limit(connection, deadline)?;
-    connection.send_packed_command(&commands)?;
+    connection.send_packed_command(&packed)?;
     let mut answer = || {
         limit(connection, deadline)?;
         connection.recv_response().map(Value::extract_error)
     };
-    calls.iter().map(|_| answer()).collect()
+    (0..sent).map(|_| answer()).collect()
 }
 
 fn limit(connection: &Connection, deadline: Instant) -> RedisResult<()> {

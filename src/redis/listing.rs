@@ -2,10 +2,11 @@
 
 use ::redis::Value;
 
-use super::calls::{Call, Calls, outcome};
+use super::calls::{Call, Calls};
 use super::connections::{self, Repeat};
 use super::keys::INDEX_PARTS;
 use super::owners::handles;
+use super::replies::{is, outcome};
 use super::scripts::{CREATE, FORGET, INDEXED, LIVES, PEEK, Script, WIPE};
 use super::{RedisStore, fields};
 use crate::error::Result;
@@ -63,13 +64,7 @@ impl Calls {
         });
         parts.flat_map(|batch| match batch.and_then(|batch| self.look_at(&PEEK, &batch)) {
             Err(error) => vec![Err(error)],
-            Ok(replies) => replies
-                .into_iter()
-                .filter_map(|(handle, reply)| {
-                    let stored = self.stored(handle, &reply).transpose()?;
-                    Some(stored.map(|stored| Listed::new(handle, stored)))
-                })
-                .collect(),
+            Ok(replies) => replies.into_iter().filter_map(|(handle, reply)| self.listed(handle, reply)).collect(),
         })
     }
 
@@ -77,8 +72,9 @@ impl Calls {
         let mut sessions = 0;
         for part in 0..INDEX_PARTS {
             for batch in self.indexed(part)?.chunks(BATCH) {
-                let replies = self.look_at(&LIVES, batch)?;
-                sessions += replies.iter().filter(|(_, reply)| *reply == Value::Int(1)).count();
+                for (_, reply) in self.look_at(&LIVES, batch)? {
+                    sessions += usize::from(reply? == Value::Int(1));
+                }
             }
         }
         Ok(sessions)
@@ -88,24 +84,33 @@ impl Calls {
         for part in 0..INDEX_PARTS {
             for batch in self.indexed(part)?.chunks(BATCH) {
                 let wipes: Vec<_> = batch.iter().map(|handle| Call::without_id(&WIPE, *handle)).collect();
-                let calls: Vec<_> = wipes.iter().map(|call| self.on_session(call, false, None)).collect();
-                self.send(&calls, Repeat::Once)?;
-                let names = batch.iter().map(|handle| handle.to_string().into_bytes().into()).collect();
+                let calls: Vec<_> = wipes.iter().map(|call| self.on_session(call, "", None)).collect();
+                let replies = self.send(&calls, Repeat::Once)?;
+                // What the index knows and is not there may be on its way: noted, and created in a moment.
+                let were_there = batch.iter().zip(&replies).filter(|(_, reply)| **reply == Value::Int(1));
+                let names: Vec<_> = were_there.map(|(handle, _)| handle.to_string().into_bytes().into()).collect();
+                if names.is_empty() {
+                    continue;
+                }
                 self.send(&[self.on_index(&FORGET, part, names)], Repeat::Once)?;
             }
         }
         Ok(())
     }
 
-    /// What a script says of each of these sessions.
-    pub(super) fn look_at(&self, script: &'static Script, handles: &[Handle]) -> Result<Vec<(Handle, Value)>> {
+    /// What a script says of each of these sessions that is there: one that cannot be read does not hide the others.
+    pub(super) fn look_at(&self, script: &'static Script, handles: &[Handle]) -> Result<Vec<(Handle, Result<Value>)>> {
         let mut found = Vec::with_capacity(handles.len());
         for batch in handles.chunks(BATCH) {
             let looks: Vec<_> = batch.iter().map(|handle| Call::without_id(script, *handle)).collect();
-            let calls: Vec<_> = looks.iter().map(|call| self.on_session(call, false, None)).collect();
+            let calls: Vec<_> = looks.iter().map(|call| self.on_session(call, "", None)).collect();
             let replies = self.send(&calls, Repeat::Once)?;
             for ((handle, call), reply) in batch.iter().zip(&looks).zip(replies) {
-                found.push((*handle, self.settle(call, reply)?));
+                let reply = self.settle(call, reply);
+                // That the sets know too much is no event.
+                if !reply.as_ref().is_ok_and(|reply| is(reply, "Gone")) {
+                    found.push((*handle, reply));
+                }
             }
         }
         Ok(found)

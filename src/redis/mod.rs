@@ -8,6 +8,7 @@
 //!   owners        the sessions of one owner
 //!   listing       all sessions: listed, counted, cleared, taken over from another store
 //!   calls         scripts on a session, until they have an answer
+//!   replies       what they answer, and what it means
 //!   scripts       what happens at one instant, in Lua
 //!   fields        a session as the fields of a hash, and back
 //!   keys          what the keys are called
@@ -46,6 +47,7 @@ mod link;
 mod listing;
 mod options;
 mod owners;
+mod replies;
 mod scripts;
 mod tls;
 
@@ -54,10 +56,11 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use self::calls::{Call, Calls, conflict_or_done, outcome};
+use self::calls::{Call, Calls};
 use self::connections::Repeat;
 pub use self::options::RedisOptions;
-use self::scripts::{CREATE, DESTROY, GET, ROTATE, SAVE, SET, TOUCH};
+use self::replies::{conflict_or_done, outcome};
+use self::scripts::{CREATE, DESTROY, ROTATE, SAVE, SET, TOUCH};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::SessionId;
@@ -142,8 +145,7 @@ impl RedisStore {
 
 impl Store for RedisStore {
     fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        let reply = self.calls.run(&Call::new(&GET, id))?;
-        self.calls.stored(id.handle(), &reply)
+        self.calls.find(id)
     }
 
     fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
@@ -161,6 +163,7 @@ impl Store for RedisStore {
             Expected::Exactly(version) => ("exactly", version),
             Expected::Incarnation(version) => ("incarnation", version),
         };
+        self.calls.check_size(id.handle(), fields::size_of_changes(changes))?;
         let mut call = Call::new(&SAVE, id).ttl(ttl).repeat(Repeat::Never);
         let login = match changes.owner().flatten() {
             None => None,
@@ -173,8 +176,7 @@ impl Store for RedisStore {
                 Some((owner, epoch))
             }
         };
-        let (verbs, bytes) = fields::of_changes(changes, login.map(|(_, epoch)| epoch));
-        self.calls.check_size(id.handle(), bytes)?;
+        let verbs = fields::of_changes(changes, login.map(|(_, epoch)| epoch));
         let limits = [fields::number(MAX_KEYS as u64), fields::number(self.calls.max_session_size as u64)];
         let call =
             call.with([fields::word(kind), fields::hex(version).into()]).with(limits.map(Into::into)).with(verbs);

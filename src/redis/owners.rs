@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use ::redis::Value;
 
-use super::calls::{Call, epoch_of, is, letter, outcome, text, unexpected};
+use super::calls::Call;
 use super::connections::Repeat;
+use super::replies::{epoch_of, is, letter, outcome, text, unexpected};
 use super::scripts::{DESTROY_HANDLE, LIST, PEEK, RAISE, RESERVE, SPARE, WHY};
 use super::{RedisStore, fields};
 use crate::error::Result;
@@ -26,10 +27,8 @@ impl Owners for RedisStore {
         let listing = self.calls.on_owner(&LIST, owner, Vec::new());
         let replies = self.calls.send(&[listing], Repeat::Once)?;
         let handles = handles(replies.last().unwrap_or(&Value::Nil))?;
-        let theirs = self.calls.look_at(&PEEK, &handles)?.into_iter().filter_map(|(handle, reply)| {
-            let stored = self.calls.stored(handle, &reply).transpose()?;
-            Some(stored.map(|stored| Listed::new(handle, stored)))
-        });
+        let looked_at = self.calls.look_at(&PEEK, &handles)?.into_iter();
+        let theirs = looked_at.filter_map(|(handle, reply)| self.calls.listed(handle, reply));
         // By now one of them may be somebody else's.
         theirs
             .filter(|listed| listed.as_ref().map_or(true, |listed| listed.stored.record.owner() == Some(owner)))

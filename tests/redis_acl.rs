@@ -1,0 +1,123 @@
+//! Promise: a user with the rights in the guide can do all that a store does, and has no right that is not used.
+#![cfg(all(feature = "redis", feature = "testing"))]
+
+mod redis_behind;
+mod redis_server;
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use lembro::redis::{RedisOptions, RedisStore};
+use lembro::{Record, Result, SessionId, Store, testing};
+
+use self::redis_behind::{HOUR, asked, forget_what_was_asked, one_of_each};
+use self::redis_server::Server;
+
+/// The line of the guide, as words.
+fn line() -> Vec<&'static str> {
+    let guide = include_str!("../src/redis/guide.md");
+    guide.lines().find(|line| line.starts_with("ACL SETUSER")).unwrap().split(' ').collect()
+}
+
+/// The commands that it allows.
+fn allowed() -> BTreeSet<&'static str> {
+    line().into_iter().filter_map(|word| word.strip_prefix('+')).collect()
+}
+
+/// Makes the user, with these rights taken away again.
+fn admit(server: &Server, without: &[&str]) {
+    let words = line();
+    let mut command = redis::cmd(words[0]);
+    command.arg(words[1]).arg(words[2]).arg("reset").arg(&words[3..]);
+    without.iter().for_each(|name| _ = command.arg(format!("-{name}")));
+    command.exec(&mut server.connect()).unwrap();
+}
+
+fn as_that_user(server: &Server) -> RedisStore {
+    let options = RedisOptions::new().url(server.url()).username("lembro").password("PASSWORD").timeout("10s");
+    RedisStore::with_options(options).unwrap()
+}
+
+#[test]
+fn with_the_rights_in_the_guide_the_contract_is_kept_and_each_of_them_is_used() {
+    let server = Server::start();
+    admit(&server, &[]);
+    let link = &mut server.connect();
+    forget_what_was_asked(link);
+    let report = testing::check(Duration::from_millis(100), || {
+        server.empty();
+        as_that_user(&server)
+    });
+    assert!(report.is_kept(), "{report}");
+    // A connection that lay idle is asked whether it works.
+    let store = as_that_user(&server);
+    drop(one_of_each(&store));
+    thread::sleep(Duration::from_millis(1_100));
+    let _ = store.create(&SessionId::random().unwrap(), Record::new(), HOUR).unwrap();
+    let asked = asked(link);
+    // This test's own, and what everybody may.
+    let others = ["acl|setuser", "config|resetstat", "flushall", "info", "auth", "hello", "client|setinfo"];
+    let used: BTreeSet<&str> = asked.keys().map(String::as_str).filter(|name| !others.contains(name)).collect();
+    assert_eq!(used, allowed());
+    let refused: Vec<redis::Value> = redis::cmd("ACL").arg("LOG").query(link).unwrap();
+    assert!(refused.is_empty(), "something was refused, and nobody noticed: {refused:?}");
+}
+
+/// Something of everything.
+fn all_that_a_store_does(store: &RedisStore) -> Result<()> {
+    let id = SessionId::random()?;
+    let mut changes = lembro::Changes::new();
+    changes.set_owner(Some("ada"))?;
+    changes.insert("", "key", "value")?;
+    let owned = changes.apply(&Record::new())?;
+    let _ = store.create(&id, Record::new(), HOUR)?;
+    let seen = store.get(&id)?.map(|stored| stored.record.version()).unwrap_or_default();
+    let _ = store.save(&id, &changes, HOUR, lembro::Expected::Exactly(seen))?;
+    let _ = store.touch(&id, HOUR * 2)?;
+    changes.clear();
+    changes.set_owner(None)?;
+    let _ = store.save(&id, &changes, HOUR, lembro::Expected::Incarnation(seen))?;
+    let owners = store.owners().expect("owners");
+    store.set(&id, owned, HOUR)?;
+    assert_eq!(owners.count_of("ada")?, 1);
+    assert_eq!(owners.destroy_of("ada", None)?, 1);
+    assert!(owners.why_ended(&id)?.is_some());
+    assert_eq!(store.create(&id, Record::new(), HOUR)?, lembro::Outcome::Done);
+    assert_eq!(store.touch(&id, Duration::ZERO)?, lembro::Outcome::Done);
+    assert_eq!(store.create(&id, Record::new(), HOUR)?, lembro::Outcome::Done);
+    assert_eq!(store.len()?, 1);
+    store.clear()
+}
+
+#[test]
+fn without_any_one_of_them_something_fails() {
+    let server = Server::start();
+    admit(&server, &[]);
+    all_that_a_store_does(&as_that_user(&server)).unwrap();
+    // Without PING a store works: it connects anew where it could have asked.
+    for name in allowed().into_iter().filter(|name| *name != "ping") {
+        // EVALSHA is tried first, and EVAL when the server has not seen the script.
+        redis::cmd("SCRIPT").arg("FLUSH").exec(&mut server.connect()).unwrap();
+        server.empty();
+        admit(&server, &[name]);
+        let error = all_that_a_store_does(&as_that_user(&server)).expect_err(name);
+        assert!(error.is_store(), "{name}: {error}");
+    }
+}
+
+#[test]
+fn that_user_sees_no_other_keys_and_can_list_and_empty_nothing() {
+    let server = Server::start();
+    admit(&server, &[]);
+    let url = format!("redis://lembro:PASSWORD@127.0.0.1:{}", server.port);
+    let link = &mut redis::Client::open(url).unwrap().get_connection().unwrap();
+    let refused = |words: &[&str], link: &mut redis::Connection| {
+        let error = redis::cmd(words[0]).arg(&words[1..]).exec(link).unwrap_err().to_string();
+        assert!(error.contains("permission") || error.contains("NOPERM"), "{words:?}: {error}");
+    };
+    for words in [&["GET", "other"][..], &["KEYS", "*"], &["SCAN", "0"], &["FLUSHALL"], &["CONFIG", "GET", "*"]] {
+        refused(words, link);
+    }
+    refused(&["EVAL", "return redis.call('GET', KEYS[1])", "1", "other"], link);
+}

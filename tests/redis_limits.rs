@@ -1,0 +1,197 @@
+//! Promise: a session is never larger than its limits, however it came to be, and any text fits into it.
+#![cfg(feature = "redis")]
+
+mod redis_behind;
+mod redis_server;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lembro::redis::RedisOptions;
+use lembro::{Changes, Expected, Outcome, Record, SessionId, Store};
+use redis::Connection;
+
+use self::redis_behind::{HOUR, asked, everything, forget_what_was_asked, put, seen, store, with};
+use self::redis_server::Server;
+
+/// What field `s` says, and what the entries take.
+fn sizes(link: &mut Connection, id: &SessionId) -> (usize, usize) {
+    let key = format!("lembro:{{{}}}", id.handle());
+    let fields: BTreeMap<Vec<u8>, Vec<u8>> = redis::cmd("HGETALL").arg(key).query(link).unwrap();
+    let said = String::from_utf8(fields[b"s".as_slice()].clone()).unwrap().parse().unwrap();
+    let entries = fields.iter().filter(|(field, _)| field[0] == b'k');
+    (said, entries.map(|(field, value)| field.len() + value.len()).sum())
+}
+
+#[test]
+fn the_size_of_a_session_is_known_exactly_after_any_saves() {
+    let server = Server::start();
+    let (store, link) = (store(&server), &mut server.connect());
+    let id = SessionId::random().unwrap();
+    assert_eq!(store.create(&id, [("first", "é")].into_iter().collect(), HOUR).unwrap(), Outcome::Done);
+    let expected = seen(&store, &id);
+    // Any mixture of everything, the same one each time.
+    let mut dice = 7_u32;
+    let mut roll = |sides: u32| {
+        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (dice >> 16) % sides
+    };
+    let mut sizes_seen = BTreeSet::new();
+    for round in 0..400 {
+        let mut changes = Changes::new();
+        match roll(12) {
+            0 => changes.clear(),
+            1 | 2 => changes.clear_component("basket"),
+            _ => {}
+        }
+        for _ in 0..roll(5) {
+            let (component, key) = (["", "basket", "b"][roll(3) as usize], format!("key {}", roll(9)));
+            if roll(3) == 0 {
+                changes.remove(component, &key).unwrap();
+            } else {
+                changes.insert(component, &key, &"ß".repeat(roll(40) as usize)).unwrap();
+            }
+        }
+        assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
+        let (said, is) = sizes(link, &id);
+        assert_eq!(said, is, "round {round}: {changes:?}");
+        sizes_seen.insert(is);
+    }
+    assert!(sizes_seen.len() > 100);
+}
+
+#[test]
+fn a_session_over_max_session_size_is_refused_by_save_create_and_set_and_what_is_stored_stays() {
+    let server = Server::start();
+    let (store, link) = (with(&server, RedisOptions::new().max_session_size(300)), &mut server.connect());
+    let owners = store.owners().unwrap();
+    let id = SessionId::random().unwrap();
+    let other = SessionId::random().unwrap();
+    // 2 bytes for the field, 3 for the key, 2 for the quotes.
+    let record = |length: usize| -> Record { [("key", "x".repeat(length))].into_iter().collect() };
+    assert_eq!(store.create(&id, record(293), HOUR).unwrap(), Outcome::Done);
+    assert_eq!(sizes(link, &id), (300, 300));
+    let before = everything(link);
+    forget_what_was_asked(link);
+    let mut login = put("key", &"x".repeat(294));
+    login.set_owner(Some("ada")).unwrap();
+    let owned = login.apply(&Record::new()).unwrap();
+    let expected = Expected::Incarnation(lembro::Version::from_u64(0));
+    for refused in [
+        store.create(&other, record(294), HOUR).unwrap_err(),
+        store.create(&other, owned.clone(), HOUR).unwrap_err(),
+        store.set(&id, record(294), HOUR).unwrap_err(),
+        store.save(&id, &put("key", &"x".repeat(294)), HOUR, expected).unwrap_err(),
+        store.save(&id, &login, HOUR, expected).unwrap_err(),
+        owners.create_owned(&other, owned, HOUR, lembro::Epoch::from_u64(0)).unwrap_err(),
+    ] {
+        assert!(refused.is_limit(), "{refused}");
+        assert!(!refused.to_string().contains("xxx"), "{refused}");
+    }
+    assert!(!asked(link).contains_key("evalsha"), "something was sent: {:?}", asked(link));
+    // What only the server can know.
+    let expected = seen(&store, &id);
+    let refused = store.save(&id, &put("k", ""), HOUR, expected).unwrap_err();
+    assert!(refused.is_limit(), "{refused}");
+    assert_eq!(everything(link).into_keys().collect::<Vec<_>>(), before.into_keys().collect::<Vec<_>>());
+    assert_eq!(store.get(&id).unwrap().unwrap().record.get::<String>("key").unwrap().unwrap().len(), 293);
+    // Smaller, and it fits.
+    let mut changes = put("k", "");
+    changes.insert("", "key", &"x".repeat(288)).unwrap();
+    assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
+    assert_eq!(sizes(link, &id), (300, 300));
+}
+
+#[test]
+fn many_small_saves_do_not_get_past_max_session_size_or_the_number_of_keys() {
+    let server = Server::start();
+    let store = with(&server, RedisOptions::new().max_session_size("1M"));
+    let id = SessionId::random().unwrap();
+    assert_eq!(store.create(&id, Record::new(), HOUR).unwrap(), Outcome::Done);
+    let expected = seen(&store, &id);
+    // With everything in it that is not an entry.
+    let mut changes = Changes::new();
+    changes.set_timeout(Some(HOUR));
+    changes.set_owner(Some("ada")).unwrap();
+    assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
+    let fifty = |from: usize| {
+        let mut changes = Changes::new();
+        (from..from + 50).for_each(|n| changes.insert("", &format!("{n}"), &n).unwrap());
+        changes
+    };
+    for from in (0..1_000).step_by(50) {
+        assert_eq!(store.save(&id, &fifty(from), HOUR, expected).unwrap(), Outcome::Done);
+    }
+    assert!(store.save(&id, &fifty(1_000), HOUR, expected).unwrap_err().is_limit());
+    let mut changes = Changes::new();
+    (1_000..lembro::MAX_KEYS).for_each(|n| changes.insert("", &format!("{n}"), &n).unwrap());
+    assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
+    assert!(store.save(&id, &put("one more", ""), HOUR, expected).unwrap_err().is_limit());
+    // One goes, another comes; one is replaced; all are.
+    let mut changes = put("one more", "");
+    changes.remove("", "7").unwrap();
+    assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
+    assert_eq!(store.save(&id, &put("one more", "x"), HOUR, expected).unwrap(), Outcome::Done);
+    assert_eq!(store.get(&id).unwrap().unwrap().record.len(), lembro::MAX_KEYS);
+    let mut changes = Changes::new();
+    changes.clear();
+    (0..lembro::MAX_KEYS).for_each(|n| changes.insert("b", &format!("{n}"), &n).unwrap());
+    assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
+    assert_eq!(store.get(&id).unwrap().unwrap().record.len(), lembro::MAX_KEYS);
+}
+
+#[test]
+fn any_text_is_a_key_a_component_a_value_and_an_owner() {
+    let server = Server::start();
+    let store = store(&server);
+    let long = "é".repeat(127);
+    let odd = [
+        "k",
+        "kk",
+        "v",
+        "f",
+        "s",
+        "{x}",
+        "a\0b",
+        "\u{1}k",
+        "\u{7f}",
+        "日本語",
+        "🍵\r\n$3\r\n",
+        "\"'\\",
+        "%00",
+        long.as_str(),
+    ];
+    let id = SessionId::random().unwrap();
+    assert_eq!(store.create(&id, Record::new(), HOUR).unwrap(), Outcome::Done);
+    let expected = seen(&store, &id);
+    let mut changes = Changes::new();
+    for component in odd.into_iter().chain([""]) {
+        for key in odd {
+            changes.insert(component, key, &format!("{component}/{key}")).unwrap();
+        }
+    }
+    changes.insert("", "", "no name").unwrap();
+    assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
+    let mut cleared = Changes::new();
+    cleared.clear_component("k");
+    cleared.remove("kk", "k").unwrap();
+    assert_eq!(store.save(&id, &cleared, HOUR, expected).unwrap(), Outcome::Done);
+    let record = store.get(&id).unwrap().unwrap().record;
+    for component in odd.into_iter().chain([""]) {
+        for key in odd {
+            let kept = component != "k" && (component, key) != ("kk", "k");
+            let value = record.get_in::<String>(component, key).unwrap();
+            assert_eq!(value, kept.then(|| format!("{component}/{key}")), "{component:?} {key:?}");
+        }
+    }
+    assert_eq!(record.len(), odd.len() * odd.len() + 1 - 1);
+    for owner in odd {
+        let mut changes = Changes::new();
+        changes.set_owner(Some(owner)).unwrap();
+        assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
+        assert_eq!(store.get(&id).unwrap().unwrap().record.owner(), Some(owner));
+        let owners = store.owners().unwrap();
+        assert_eq!(owners.count_of(owner).unwrap(), 1, "{owner:?}");
+    }
+    assert_eq!(store.owners().unwrap().destroy_of(odd[0], None).unwrap(), 0);
+    assert_eq!(store.owners().unwrap().destroy_of(odd[odd.len() - 1], None).unwrap(), 1);
+}
