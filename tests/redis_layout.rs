@@ -64,7 +64,7 @@ fn every_key_has_the_prefix_and_an_end_and_no_index_member_outlives_its_key() {
         if rest.starts_with("{index") || rest.ends_with("sessions") {
             kinds.insert(if rest.starts_with("{index") { "index" } else { "sessions" });
             let last = parts[..parts.len() - 1].chunks(2).map(|pair| String::from_utf8(pair[1].clone()).unwrap());
-            let last = last.map(|score| score.parse::<f64>().unwrap() as i64).max().unwrap();
+            let last = last.map(|score| score.parse::<i64>().unwrap()).max().unwrap();
             let at: i64 = redis::cmd("TIME").query::<(i64, i64)>(link).unwrap().0 * 1_000 + ends;
             assert!(at >= last - 2_000, "{key} ends before its last member");
         } else {

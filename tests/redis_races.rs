@@ -222,7 +222,7 @@ fn a_session_that_changes_hands_while_it_is_touched_is_found_by_its_last_owner()
 fn known_for(server: &Server, owner: &str, id: &SessionId) -> Duration {
     let name: String = owner.bytes().map(|byte| format!("{byte:02x}")).collect();
     let (set, member) = (format!("lembro:{{owner:{name}}}:sessions"), id.handle().to_string());
-    let until: u64 = redis::cmd("ZSCORE").arg(set).arg(member).query::<f64>(&mut server.connect()).unwrap() as u64;
+    let until: u64 = redis::cmd("ZSCORE").arg(set).arg(member).query(&mut server.connect()).unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Duration::from_millis(until).saturating_sub(now)
 }

@@ -34,7 +34,9 @@ impl Between {
                     (asks.try_clone().unwrap(), answers.try_clone().unwrap(), Arc::clone(&answered));
                 thread::spawn(move || {
                     pass_on(from, to, || {
-                        _ = answered.swap(false, Ordering::SeqCst).then(|| counted.fetch_add(1, Ordering::SeqCst))
+                        if answered.swap(false, Ordering::SeqCst) {
+                            counted.fetch_add(1, Ordering::SeqCst);
+                        }
                     });
                 });
                 thread::spawn(move || pass_on(answers, asks, || was_answered.store(true, Ordering::SeqCst)));
