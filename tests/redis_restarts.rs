@@ -131,7 +131,8 @@ fn refused(error: &Error) {
 
 #[test]
 fn a_replica_is_read_and_says_what_it_is_until_it_is_the_primary() {
-    let mut primary = Server::start();
+    // By itself it would wait for others that want the same.
+    let mut primary = Server::with(&["--repl-diskless-sync-delay", "0"]);
     let id = create(&store_on(&primary));
     let replica = Server::start();
     let mut link = replica.connect();

@@ -42,7 +42,8 @@ impl Server {
                 // The limit is for each of its answers, and it waits for all of them.
                 let login = client.get_connection_info().redis_settings();
                 let answers = u32::from(login.password().is_some()) + u32::from(login.db() != 0);
-                client.get_connection_with_timeout(left / answers.max(1)).map(Link::One)
+                let connection = client.get_connection_with_timeout(left / answers.max(1))?;
+                Ok(Link::One(Single { connection, limit: Duration::MAX }))
             }
             Self::Cluster(client) => {
                 // The same for each node: some of them may be down, and the whole still ends in time.
@@ -58,8 +59,14 @@ impl Server {
 }
 
 pub(super) enum Link {
-    One(Connection),
+    One(Single),
     Cluster(Box<Nodes>),
+}
+
+pub(super) struct Single {
+    connection: Connection,
+    /// How long its socket waits.
+    limit: Duration,
 }
 
 pub(super) struct Nodes {
@@ -71,8 +78,8 @@ pub(super) struct Nodes {
 impl Link {
     /// Runs scripts, one after the other in one round trip; in a cluster one round trip each.
     pub(super) fn run(&mut self, calls: &[Call<'_>], deadline: Instant) -> RedisResult<Vec<Value>> {
-        if let (Self::One(connection), [_, _, ..]) = (&mut *self, calls) {
-            let answers = pipelined(connection, calls.iter().map(Call::by_hash), deadline)?;
+        if let (Self::One(single), [_, _, ..]) = (&mut *self, calls) {
+            let answers = single.pipelined(calls.iter().map(Call::by_hash), deadline)?;
             return calls.iter().zip(answers).map(|(call, answer)| self.known(call, answer, deadline)).collect();
         }
         calls
@@ -89,13 +96,13 @@ impl Link {
     /// Commands that come in one packet are carried out one after the other. If they come in two and somebody is faster, the time
     /// left is that of a moment before the hash: too little rather than too much. (A full server would refuse `MULTI`.)
     pub(super) fn read(&mut self, key: &[u8], deadline: Instant) -> RedisResult<Option<[Value; 2]>> {
-        let Self::One(connection) = self else { return Ok(None) };
+        let Self::One(single) = self else { return Ok(None) };
         let commands = ["PTTL", "HGETALL"].into_iter().map(|verb| {
             let mut command = ::redis::cmd(verb);
             command.arg(key);
             command
         });
-        let answers: Vec<Value> = pipelined(connection, commands, deadline)?.into_iter().collect::<RedisResult<_>>()?;
+        let answers: Vec<Value> = single.pipelined(commands, deadline)?.into_iter().collect::<RedisResult<_>>()?;
         Ok(<[Value; 2]>::try_from(answers).ok())
     }
 
@@ -111,9 +118,9 @@ impl Link {
 
     fn send(&mut self, command: &Cmd, deadline: Instant) -> RedisResult<Value> {
         match self {
-            Self::One(connection) => {
-                limit(connection, deadline)?;
-                command.query(connection)
+            Self::One(single) => {
+                single.limit(deadline)?;
+                command.query(&mut single.connection)
             }
             Self::Cluster(nodes) => nodes.send(command, deadline),
         }
@@ -122,7 +129,7 @@ impl Link {
     /// Whether the next command may go over it.
     pub(super) fn is_open(&self) -> bool {
         match self {
-            Self::One(connection) => connection.is_open(),
+            Self::One(single) => single.connection.is_open(),
             Self::Cluster(nodes) => nodes.is_current && nodes.connection.is_open(),
         }
     }
@@ -130,15 +137,49 @@ impl Link {
     /// Asks the server.
     pub(super) fn is_alive(&mut self, deadline: Instant) -> RedisResult<bool> {
         match self {
-            Self::One(connection) => {
-                limit(connection, deadline)?;
-                Ok(connection.check_connection())
+            Self::One(single) => {
+                single.limit(deadline)?;
+                Ok(single.connection.check_connection())
             }
             Self::Cluster(nodes) => {
                 nodes.limit(deadline)?;
                 Ok(nodes.connection.check_connection())
             }
         }
+    }
+}
+
+impl Single {
+    /// Has the socket wait until the deadline, give or take a twentieth: telling it each time would cost as much as the
+    /// rest of a call.
+    fn limit(&mut self, deadline: Instant) -> RedisResult<()> {
+        let left = left(deadline)?;
+        if self.limit.abs_diff(left) > left / 20 {
+            self.connection.set_read_timeout(Some(left))?;
+            self.connection.set_write_timeout(Some(left))?;
+            self.limit = left;
+        }
+        Ok(())
+    }
+
+    /// Sends all and then reads all. (A `Pipeline` goes on reading after an answer did not come in time, and waits for each.)
+    fn pipelined(
+        &mut self,
+        commands: impl Iterator<Item = Cmd>,
+        deadline: Instant,
+    ) -> RedisResult<Vec<RedisResult<Value>>> {
+        let (mut packed, mut sent) = (Vec::new(), 0);
+        for command in commands {
+            command.write_packed_command(&mut packed);
+            sent += 1;
+        }
+        self.limit(deadline)?;
+        self.connection.send_packed_command(&packed)?;
+        let mut answer = || {
+            self.limit(deadline)?;
+            self.connection.recv_response().map(Value::extract_error)
+        };
+        (0..sent).map(|_| answer()).collect()
     }
 }
 
@@ -190,32 +231,6 @@ fn by_address(address: &str) -> Option<RoutingInfo> {
     let (host, port) = address.rsplit_once(':')?;
     let (host, port) = (host.to_owned(), port.parse().ok()?);
     (!host.is_empty()).then_some(RoutingInfo::SingleNode(SingleNodeRoutingInfo::ByAddress { host, port }))
-}
-
-/// Sends all and then reads all. (A `Pipeline` goes on reading after an answer did not come in time, and waits for each.)
-fn pipelined(
-    connection: &mut Connection,
-    commands: impl Iterator<Item = Cmd>,
-    deadline: Instant,
-) -> RedisResult<Vec<RedisResult<Value>>> {
-    let (mut packed, mut sent) = (Vec::new(), 0);
-    for command in commands {
-        command.write_packed_command(&mut packed);
-        sent += 1;
-    }
-    limit(connection, deadline)?;
-    connection.send_packed_command(&packed)?;
-    let mut answer = || {
-        limit(connection, deadline)?;
-        connection.recv_response().map(Value::extract_error)
-    };
-    (0..sent).map(|_| answer()).collect()
-}
-
-fn limit(connection: &Connection, deadline: Instant) -> RedisResult<()> {
-    let left = Some(left(deadline)?);
-    connection.set_read_timeout(left)?;
-    connection.set_write_timeout(left)
 }
 
 fn left(deadline: Instant) -> RedisResult<Duration> {

@@ -7,7 +7,7 @@ use super::connections::{self, Repeat};
 use super::keys::INDEX_PARTS;
 use super::owners::handles;
 use super::replies::{is, outcome};
-use super::scripts::{CREATE, FORGET, INDEXED, LIVES, PEEK, Script, WIPE};
+use super::scripts::{CREATE, FORGET, INDEXED, IS_THERE, PEEK, Script, WIPE};
 use super::{RedisStore, fields};
 use crate::error::Result;
 use crate::id::{Handle, Proof};
@@ -72,7 +72,7 @@ impl Calls {
         let mut sessions = 0;
         for part in 0..INDEX_PARTS {
             for batch in self.indexed(part)?.chunks(BATCH) {
-                for (_, reply) in self.look_at(&LIVES, batch)? {
+                for (_, reply) in self.look_at(&IS_THERE, batch)? {
                     sessions += usize::from(reply? == Value::Int(1));
                 }
             }

@@ -1,3 +1,5 @@
+//! `RedisStore`: sessions on Redis or Valkey, for more than one process.
+//!
 #![doc = include_str!("guide.md")]
 //!
 //! # How it works inside
