@@ -42,7 +42,7 @@ pub(super) fn outcome(reply: &Value) -> Result<Outcome> {
         reply if is(reply, "Conflict") => Ok(Outcome::Conflict),
         Value::Array(parts) => match parts.as_slice() {
             [word, Value::Int(keys)] if is(word, "Keys") => {
-                Err(Error::limit(format!("{keys} keys in one session, at most {} are allowed", MAX_KEYS)))
+                Err(Error::limit(format!("{keys} keys in one session, at most {MAX_KEYS} are allowed")))
             }
             [word, Value::Int(bytes)] if is(word, "Bytes") => {
                 Err(Error::limit(format!("{bytes} bytes in one session, more than max_session_size")))
