@@ -21,8 +21,8 @@ impl RedisStore {
     /// new here; those whose handle is there already are left as they are.
     ///
     /// Sessions from a [`LembroStore`](crate::LembroStore) are taken over even if it has only digests of their secrets, because it
-    /// [restored](crate::LembroOptions::restore) them. Stop the requests that go to the other store first, or what they write
-    /// after their session was listed is lost.
+    /// [restored](crate::LembroOptions::restore) them. Ids in their grace are not: nobody lists them. Stop the requests that go to
+    /// the other store first, or what they write after their session was listed is lost.
     ///
     /// # Errors
     ///
