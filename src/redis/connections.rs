@@ -97,7 +97,10 @@ impl Connections {
             self.idle.lock().push(Idle { link, since: Instant::now() });
         }
         drop(place);
-        result.map_err(|error| self.failure(Why::Redis(error)))
+        result.map_err(|error| {
+            let came_too_late = !is_telling && error.is_timeout();
+            self.failure(if came_too_late { self.busy() } else { Why::Redis(error) })
+        })
     }
 
     fn place(&self, deadline: Instant) -> Result<Place<'_>, Why> {
@@ -105,8 +108,7 @@ impl Connections {
         if self.places.try_recv().is_ok() {
             return Ok(Place { free: &self.free });
         }
-        let busy = |_| Why::Busy(self.free.capacity().unwrap_or(0), self.timeout);
-        self.places.recv_deadline(deadline).map_err(busy)?;
+        self.places.recv_deadline(deadline).map_err(|_| self.busy())?;
         let place = Place { free: &self.free };
         if !is_trial {
             // Those it waited for may have found the server down.
@@ -165,6 +167,10 @@ impl Connections {
     fn forget_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);
+    }
+
+    fn busy(&self) -> Why {
+        Why::Busy(self.free.capacity().unwrap_or(0), self.timeout)
     }
 
     fn failure(&self, why: Why) -> Failure {
