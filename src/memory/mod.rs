@@ -35,8 +35,8 @@
 //! LRU would be washed out. Sessions with an owner, somebody logged in, are the third queue. They go when the others are
 //! down to the share that is theirs in any case, and not before.
 //!
-//! A snapshot goes from shard to shard. Under a shard's read lock it copies pointers, deadlines and places in the queues, of a
-//! thousand sessions at a time, and writes after it let go; so it is not the picture of one instant, but each session in it
+//! A snapshot goes from shard to shard. Under a shard's read lock it first reads the order of the queues, then
+//! copies pointers and deadlines, of a thousand sessions at a time, and writes after it let go; so it is not the picture of one instant, but each session in it
 //! is whole. A session that comes back from a file is known by half of the SHA-256 of its secret, until the first request
 //! that proves it brings the secret along.
 
@@ -150,8 +150,8 @@ impl LembroStore {
     /// meanwhile, a `kill -9` included, `path` is the old file or the new one, whole. It is readable by its owner only
     /// (mode 0600, on Unix), and although that holds the users' data, it holds **no usable id**: of each secret half its SHA-256.
     ///
-    /// Requests go on. No request waits longer than a thousand sessions' pointers take to copy, well under a millisecond; the data
-    /// itself is written without any lock. So this is not the picture of one instant: a session that changes meanwhile is in the file
+    /// Requests go on. A request waits at most while the order of one shard's queues is read, or the pointers of a thousand
+    /// sessions are copied (`cargo bench --bench snapshot` shows the longest waits); the data itself is written without any lock. So this is not the picture of one instant: a session that changes meanwhile is in the file
     /// as it was before or after. What survives: entries, components, owners, timeouts, versions, the time left, ids in
     /// their grace, and the order in which sessions are evicted. Counters and [why sessions ended](Owners::why_ended) do not.
     ///

@@ -5,7 +5,8 @@ use crate::memory::shard::{Copying, Freed, Kept, ShardCopy, evicted};
 use crate::memory::stats::count;
 use crate::memory::weight::weight;
 
-/// How many slots are copied under one read lock. No request waits for longer than that, some tenths of a millisecond.
+/// How many slots are copied under one read lock. No request waits for longer than that, or than for a walk along the queues of a
+/// shard, which costs less for each session.
 const COPY_SLOTS: u32 = 1024;
 
 /// What became of sessions that were to come back.
