@@ -137,7 +137,7 @@ impl RedisOptions {
     /// How long one round trip may take: waiting for a connection, connecting, sending, the answer. A [`Duration`], a number of
     /// milliseconds, or a text; an hour at most. Default: 1 second.
     ///
-    /// Most methods of the store are one round trip, a login is four, and the first that runs out of time ends them all with an
+    /// Most methods of the store are one round trip, the save of a login is four, and the first that runs out of time ends them all with an
     /// error; its connection is closed. Not in it: looking a host's name up, which the system does with limits of its own. And an
     /// answer that began in time has that time once more for each part it comes in, should the network stop in the midst of it.
     pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
