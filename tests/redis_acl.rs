@@ -52,6 +52,7 @@ fn with_the_rights_in_the_guide_the_contract_is_kept_and_each_of_them_is_used() 
     assert!(report.is_kept(), "{report}");
     // A connection that lay idle is asked whether it works.
     let store = as_that_user(&server);
+    all_that_a_store_does(&store).unwrap();
     drop(one_of_each(&store));
     thread::sleep(Duration::from_millis(1_100));
     let _ = store.create(&SessionId::random().unwrap(), Record::new(), HOUR).unwrap();
@@ -78,6 +79,12 @@ fn all_that_a_store_does(store: &RedisStore) -> Result<()> {
     changes.clear();
     changes.set_owner(None)?;
     let _ = store.save(&id, &changes, HOUR, lembro::Expected::Incarnation(seen))?;
+    // A session that needs more than half of what it may is measured.
+    for key in ["large", "x", "x", "x"] {
+        let mut changes = lembro::Changes::new();
+        changes.insert("", key, &"x".repeat(if key == "large" { 40_000 } else { 20_000 }))?;
+        let _ = store.save(&id, &changes, HOUR, lembro::Expected::Incarnation(seen))?;
+    }
     let owners = store.owners().expect("owners");
     store.set(&id, owned, HOUR)?;
     assert_eq!(owners.count_of("ada")?, 1);

@@ -13,19 +13,24 @@ use redis::Connection;
 use self::redis_behind::{HOUR, asked, everything, forget_what_was_asked, put, seen, store, with};
 use self::redis_server::Server;
 
-/// What field `s` says, and what the entries take.
-fn sizes(link: &mut Connection, id: &SessionId) -> (usize, usize) {
+/// What the meta field says the entries take and how many there are, and what is so.
+fn sizes(link: &mut Connection, id: &SessionId) -> ([usize; 2], [usize; 2]) {
     let key = format!("lembro:{{{}}}", id.handle());
     let fields: BTreeMap<Vec<u8>, Vec<u8>> = redis::cmd("HGETALL").arg(key).query(link).unwrap();
-    let said = String::from_utf8(fields[b"s".as_slice()].clone()).unwrap().parse().unwrap();
-    let entries = fields.iter().filter(|(field, _)| field[0] == b'k');
-    (said, entries.map(|(field, value)| field.len() + value.len()).sum())
+    let meta = &fields[b"m".as_slice()];
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
+    let entries: Vec<_> = fields.iter().filter(|(field, _)| field[0] == b'k').collect();
+    let bytes = entries.iter().map(|(field, value)| field.len() + value.len()).sum();
+    ([number(&meta[34..38]), number(&meta[38..40])], [bytes, entries.len()])
 }
 
+const MOST: usize = 700;
+
 #[test]
-fn the_size_of_a_session_is_known_exactly_after_any_saves() {
+fn what_a_session_takes_is_never_more_than_is_known_and_never_refused_without_being_counted() {
     let server = Server::start();
-    let (store, link) = (store(&server), &mut server.connect());
+    // About what the mixture below takes at most: now and then a save is refused.
+    let (store, link) = (with(&server, RedisOptions::new().max_session_size(MOST as u64)), &mut server.connect());
     let id = SessionId::random().unwrap();
     assert_eq!(store.create(&id, [("first", "é")].into_iter().collect(), HOUR).unwrap(), Outcome::Done);
     let expected = seen(&store, &id);
@@ -35,8 +40,9 @@ fn the_size_of_a_session_is_known_exactly_after_any_saves() {
         dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (dice >> 16) % sides
     };
-    let mut sizes_seen = BTreeSet::new();
-    for round in 0..400 {
+    let (mut sizes_seen, mut refused, mut guessed) = (BTreeSet::new(), 0, 0);
+    let mut model = store.get(&id).unwrap().unwrap().record;
+    for round in 0..2_000 {
         let mut changes = Changes::new();
         match roll(12) {
             0 => changes.clear(),
@@ -51,12 +57,48 @@ fn the_size_of_a_session_is_known_exactly_after_any_saves() {
                 changes.insert(component, &key, &"ß".repeat(roll(40) as usize)).unwrap();
             }
         }
-        assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
+        let next = changes.apply(&model).unwrap();
+        let takes: usize =
+            next.entries().map(|(component, key, json)| 2 + component.len() + key.len() + json.get().len()).sum();
+        match store.save(&id, &changes, HOUR, expected) {
+            Ok(outcome) => {
+                assert!(outcome.is_done() && takes <= MOST, "round {round}: {takes} bytes, {changes:?}");
+                model = next;
+            }
+            Err(error) => {
+                assert!(error.is_limit() && takes > MOST, "round {round}: {takes} bytes, {error}");
+                refused += 1;
+            }
+        }
         let (said, is) = sizes(link, &id);
-        assert_eq!(said, is, "round {round}: {changes:?}");
+        assert!(said[0] >= is[0] && said[1] >= is[1] && said[0] <= MOST, "round {round}: {said:?} {is:?}");
+        assert_eq!(store.get(&id).unwrap().unwrap().record, model, "round {round}");
+        guessed += usize::from(said != is);
         sizes_seen.insert(is);
     }
     assert!(sizes_seen.len() > 100);
+    assert!(refused > 20 && guessed > 200, "{refused} refused, {guessed} not known exactly");
+}
+
+#[test]
+fn neither_a_small_nor_a_large_session_is_counted_again_and_again() {
+    let server = Server::start();
+    let (store, link) = (with(&server, RedisOptions::new().max_session_size(10_000)), &mut server.connect());
+    // How often it was counted, and how often something in it was measured.
+    for (length, counted, measured) in [(10, 0..=4, 0..=0), (8_000, 1..=2, 300..=500)] {
+        let id = SessionId::random().unwrap();
+        let record: Record = [("large", "x".repeat(length))].into_iter().collect();
+        assert_eq!(store.create(&id, record, HOUR).unwrap(), Outcome::Done);
+        let expected = seen(&store, &id);
+        forget_what_was_asked(link);
+        for n in 1_000..1_500 {
+            assert_eq!(store.save(&id, &put("seen", &n.to_string()), HOUR, expected).unwrap(), Outcome::Done);
+        }
+        let asked = asked(link);
+        let times = |name| asked.get(name).copied().unwrap_or(0);
+        assert!(counted.contains(&times("hgetall")), "{length}: {asked:?}");
+        assert!(measured.contains(&times("hstrlen")), "{length}: {asked:?}");
+    }
 }
 
 #[test]
@@ -69,7 +111,7 @@ fn a_session_over_max_session_size_is_refused_by_save_create_and_set_and_what_is
     // 2 bytes for the field, 3 for the key, 2 for the quotes.
     let record = |length: usize| -> Record { [("key", "x".repeat(length))].into_iter().collect() };
     assert_eq!(store.create(&id, record(293), HOUR).unwrap(), Outcome::Done);
-    assert_eq!(sizes(link, &id), (300, 300));
+    assert_eq!(sizes(link, &id), ([300, 1], [300, 1]));
     let before = everything(link);
     forget_what_was_asked(link);
     let mut login = put("key", &"x".repeat(294));
@@ -98,7 +140,7 @@ fn a_session_over_max_session_size_is_refused_by_save_create_and_set_and_what_is
     let mut changes = put("k", "");
     changes.insert("", "key", &"x".repeat(288)).unwrap();
     assert_eq!(store.save(&id, &changes, HOUR, expected).unwrap(), Outcome::Done);
-    assert_eq!(sizes(link, &id), (300, 300));
+    assert_eq!(sizes(link, &id), ([300, 2], [300, 2]));
 }
 
 #[test]

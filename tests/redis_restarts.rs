@@ -188,7 +188,7 @@ fn a_session_of_another_layout_is_named_and_left_as_it_is() {
     let (id, others) = (create(&store), [(); 100].map(|()| create(&store)));
     let version = store.get(&id).unwrap().unwrap().record.version();
     let key = key_of(&id);
-    redis::cmd("HSET").arg(&key).arg(&["f", "2"]).exec(&mut server.connect()).unwrap();
+    redis::cmd("HSET").arg(&key).arg(&["m", "2 and whatever comes then"]).exec(&mut server.connect()).unwrap();
     let before = stored(&server, &key);
     let text =
         format!("stored record: session {} has layout 2, and this version of lembro knows layout 1 only", id.handle());
@@ -200,9 +200,11 @@ fn a_session_of_another_layout_is_named_and_left_as_it_is() {
     assert!(listed.iter().any(|listed| listed.as_ref().is_err_and(|error| told(error) == text)));
     assert_eq!(listed.iter().filter(|listed| listed.is_ok()).count(), others.len());
 
-    redis::cmd("HDEL").arg(&key).arg("f").exec(&mut server.connect()).unwrap();
-    let text = text.replace("layout 2", "layout none");
-    fails(&store, &id, version, |error| error.is_corrupt() && told(error) == text);
+    for meta in ["", "1", "1s and so on"] {
+        redis::cmd("HSET").arg(&key).arg("m").arg(meta).exec(&mut server.connect()).unwrap();
+        let text = format!("stored record: session {} is not what lembro wrote", id.handle());
+        fails(&store, &id, version, |error| error.is_corrupt() && told(error) == text);
+    }
     // Whoever clears everything means everything.
     store.clear().unwrap();
     assert_eq!(redis::cmd("EXISTS").arg(&key).query::<u64>(&mut server.connect()).unwrap(), 0);
@@ -227,7 +229,7 @@ fn what_is_no_session_is_told_and_left_as_it_is() {
 fn entries_that_lembro_did_not_write_are_no_session() {
     let server = Server::start();
     let store = store_on(&server);
-    for (field, value) in [("v", "no number"), ("c", "-1"), ("k\0key", "{"), ("k\u{7f}key", "1")] {
+    for (field, value) in [("t", "-1"), ("t", "no number"), ("o", ""), ("k\0key", "{"), ("k\u{7f}key", "1")] {
         let id = create(&store);
         redis::cmd("HSET").arg(key_of(&id)).arg(&[field, value]).exec(&mut server.connect()).unwrap();
         let error = store.get(&id).unwrap_err();

@@ -5,6 +5,8 @@ mod body;
 mod changes;
 mod epoch;
 mod json;
+#[cfg(feature = "redis")]
+mod parts;
 mod version;
 
 use std::fmt;
@@ -19,6 +21,8 @@ pub(crate) use self::block::{Class, StoreState};
 use self::body::{Body, Head, Writer};
 pub use self::changes::{Change, Changes};
 pub use self::epoch::Epoch;
+#[cfg(feature = "redis")]
+pub(crate) use self::parts::RecordParts;
 pub use self::version::{Expected, Fit, Version};
 use crate::error::{Error, Result};
 

@@ -134,6 +134,7 @@ impl Calls {
                         sure = Some(epoch);
                     }
                 }
+                Asked::ForAnotherVersion("") => return Err(not_ours(call.handle)),
                 Asked::ForAnotherVersion(layout) => {
                     return Err(Error::corrupt(format!(
                         "session {} has layout {layout}, and this version of lembro knows layout {} only",
@@ -252,12 +253,14 @@ impl Calls {
         sure: Option<Epoch>,
     ) -> connections::Call<'c> {
         let ttl = u64::try_from(call.ttl.as_millis().min(FOREVER)).unwrap_or(u64::MAX);
-        let sure = sure.map_or_else(Vec::new, |epoch| fields::number(epoch.to_u64()));
-        let mut words =
-            vec![call.digest.as_slice().into(), fields::number(ttl).into(), fields::word(noted), sure.into()];
+        let sure = sure.map_or_else(String::new, |epoch| epoch.to_u64().to_string());
+        let found = if noted.is_empty() && sure.is_empty() { sure } else { format!("{sure} {noted}") };
+        let mut words = vec![fields::usual(&call.digest).into(), fields::number(ttl).into(), found.into_bytes().into()];
         words.extend(call.more.iter().map(|word| Word::Borrowed(&**word)));
-        let mut keys = self.keys.of_session(call.handle);
-        keys.truncate(if call.script.needs_all_keys { keys.len() } else { 1 });
+        let mut keys = vec![self.keys.of_record(call.handle)];
+        if call.script.needs_all_keys {
+            keys.push(self.keys.of_why(call.handle));
+        }
         connections::Call { script: call.script, keys, words }
     }
 
@@ -288,9 +291,9 @@ impl Calls {
     /// The session that an id opens. Without a script if that is enough: Lua takes longer over a session than all the rest.
     pub(super) fn find(&self, id: &SessionId) -> Result<Option<Stored>> {
         let call = Call::new(&GET, id);
-        let key = self.keys.of_session(call.handle).swap_remove(0);
+        let key = self.keys.of_record(call.handle);
         let read = self.connections.read(&key).map_err(|failure| self.failed(failure))?;
-        let reply = match read.and_then(|read| as_found(read, &call.digest)) {
+        let reply = match read.and_then(|read| as_found(read, &fields::usual(&call.digest))) {
             Some(reply) => reply,
             None => self.run(&call)?,
         };
@@ -308,8 +311,7 @@ impl Calls {
         match reply {
             Value::Array(parts) => match parts.as_slice() {
                 [Value::Int(left), Value::Array(fields), Value::Int(grace)] => {
-                    let record = fields::to_record(fields)
-                        .ok_or_else(|| Error::corrupt(format!("session {handle} is not what lembro wrote")))?;
+                    let record = fields::to_record(fields).ok_or_else(|| not_ours(handle))?;
                     let left = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
                     Ok(Some(Stored::new(record, left).in_grace(*grace == 1)))
                 }
@@ -332,6 +334,10 @@ impl fmt::Debug for Calls {
             .field("prefix", &self.keys.prefix)
             .finish_non_exhaustive()
     }
+}
+
+fn not_ours(handle: Handle) -> Error {
+    Error::corrupt(format!("session {handle} is not what lembro wrote"))
 }
 
 fn noted_for(ttl: Duration) -> Vec<u8> {

@@ -14,10 +14,14 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The session, and why it was ended.
-    pub(super) fn of_session(&self, handle: Handle) -> Vec<Vec<u8>> {
-        let Self { prefix } = self;
-        vec![format!("{prefix}{{{handle}}}").into_bytes(), format!("{prefix}{{{handle}}}:why").into_bytes()]
+    /// The session.
+    pub(super) fn of_record(&self, handle: Handle) -> Vec<u8> {
+        format!("{}{{{handle}}}", self.prefix).into_bytes()
+    }
+
+    /// Why it was ended.
+    pub(super) fn of_why(&self, handle: Handle) -> Vec<u8> {
+        format!("{}{{{handle}}}:why", self.prefix).into_bytes()
     }
 
     /// The owner's epoch, the one to come, and the sessions.

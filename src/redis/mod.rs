@@ -66,7 +66,7 @@ use self::scripts::{CREATE, DESTROY, ROTATE, SAVE, SET, TOUCH};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::SessionId;
-use crate::record::{Changes, Epoch, Expected, MAX_KEYS, Record};
+use crate::record::{Changes, Epoch, Expected, Record};
 use crate::store::{Listing, Outcome, Owners, Store, Stored};
 use crate::sync::Arc;
 
@@ -161,10 +161,6 @@ impl Store for RedisStore {
     }
 
     fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        let (kind, version) = match expected {
-            Expected::Exactly(version) => ("exactly", version),
-            Expected::Incarnation(version) => ("incarnation", version),
-        };
         self.calls.check_size(id.handle(), fields::size_of_changes(changes))?;
         let mut call = Call::new(&SAVE, id).ttl(ttl).repeat(Repeat::Never);
         let login = match changes.owner().flatten() {
@@ -178,10 +174,8 @@ impl Store for RedisStore {
                 Some((owner, epoch))
             }
         };
-        let verbs = fields::of_changes(changes, login.map(|(_, epoch)| epoch));
-        let limits = [fields::number(MAX_KEYS as u64), fields::number(self.calls.max_session_size as u64)];
-        let call =
-            call.with([fields::word(kind), fields::hex(version).into()]).with(limits.map(Into::into)).with(verbs);
+        let epoch = login.map(|(_, epoch)| epoch);
+        let call = call.with(fields::of_changes(changes, epoch, expected, self.calls.max_session_size));
         let outcome = outcome(&self.calls.run(&call)?)?;
         match login.filter(|_| outcome.is_done()) {
             Some((owner, epoch)) if !self.calls.confirm(id.handle(), owner, epoch)? => Ok(Outcome::Gone),

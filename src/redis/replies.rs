@@ -4,7 +4,6 @@ use ::redis::Value;
 
 use super::fields;
 use super::fields::Word;
-use super::scripts::FORMAT;
 use crate::error::{Error, Result};
 use crate::id::Handle;
 use crate::record::{Epoch, MAX_KEYS};
@@ -17,7 +16,7 @@ pub(super) enum Asked<'r> {
     ToNote(Option<&'r str>),
     /// Nobody has looked whether this login counts.
     WhetherLoggedIn(&'r str, Epoch),
-    /// The session is of this layout.
+    /// The session is of this layout; empty: of none.
     ForAnotherVersion(&'r str),
 }
 
@@ -29,7 +28,7 @@ impl<'r> Asked<'r> {
             [word] if is(word, "Note") => Self::ToNote(None),
             [word, owner] if is(word, "Note") => Self::ToNote(Some(text(owner)?)),
             [word, owner, epoch] if is(word, "Ask") => Self::WhetherLoggedIn(text(owner)?, epoch_of(epoch)?),
-            [word, layout] if is(word, "Format") => Self::ForAnotherVersion(text(layout).unwrap_or("none")),
+            [word, layout] if is(word, "Format") => Self::ForAnotherVersion(text(layout).unwrap_or_default()),
             _ => Self::Nothing,
         })
     }
@@ -97,19 +96,11 @@ pub(super) fn letter(reason: EndReason) -> Word<'static> {
 }
 
 /// What `GET` would answer for a hash that was read without it; `None` if only the script can tell.
-pub(super) fn as_found([left, fields]: [Value; 2], digest: &[u8]) -> Option<Value> {
+pub(super) fn as_found([left, fields]: [Value; 2], usual: &[u8]) -> Option<Value> {
     let Value::Array(pairs) = &fields else { return None };
     if pairs.is_empty() {
         return Some(Value::SimpleString("Gone".to_owned()));
     }
-    let of = |name: &[u8]| {
-        let mut pairs = pairs.chunks_exact(2);
-        pairs.find_map(|pair| match pair {
-            [Value::BulkString(field), Value::BulkString(value)] if field == name => Some(value.as_slice()),
-            _ => None,
-        })
-    };
-    let is_plain = of(b"d") == Some(digest) && of(b"f") == Some(FORMAT.as_bytes()) && of(b"q").is_none();
     let is_timed = matches!(left, Value::Int(left) if left >= 0);
-    (is_plain && is_timed).then(|| Value::Array(vec![left, fields, Value::Int(0)]))
+    (is_timed && fields::are_usual(pairs, usual)).then(|| Value::Array(vec![left, fields, Value::Int(0)]))
 }

@@ -32,32 +32,38 @@ macro_rules! scripts {
 pub(super) const FORMAT: &str = "1";
 
 /// What every script on a session starts with: `by`, if there is something in the way, is the answer to give at once. Its keys: the
-/// session, and why it was ended. Its first arguments: the digest of the secret (empty: of whoever has no id), the time to live in
-/// milliseconds, "noted" if the indexes know the session for long enough whoever its owner is ("for" and an owner: if it is this
-/// one), and the epoch of a login that the caller has found to count.
+/// session, and why it was ended. Its first arguments: how the [meta field](super::fields) begins if nothing is in the way, which
+/// ends with the digest of the secret (nothing: of whoever has no id); the time to live in milliseconds; and what the caller has found
+/// out, usually nothing: the epoch of a login that counts, a space, "noted" if the indexes know the session for long enough
+/// whoever its owner is ("for" and an owner: if it is this one).
 ///
-/// The usual session takes one command. What is shared is pasted in: calling a function costs Lua as much as a command.
+/// The usual session takes one command and one comparison. What is shared is pasted in: calling a function costs Lua as much as
+/// a command, and so do six arguments.
 ///
 /// Digests of 128 random bits may be compared like any text: how far a guess got says nothing about the secret.
 const SESSION: &str = "
-    local key, why = KEYS[1], KEYS[2]
-    local digest, ttl, sure = ARGV[1], tonumber(ARGV[2]), ARGV[4]
-    local format, current, known, owner, unsure, version, bytes =
-        unpack(redis.call('HMGET', key, 'f', 'd', 'n', 'o', 'q', 'v', 's'))
-    local by, epoch
-    if current ~= digest or format ~= '1' or unsure then
-        epoch = unsure and redis.call('HGET', key, 'e')
-        if not current then
+    local key, why, call = KEYS[1], KEYS[2], redis.call
+    local usual, ttl, found = ARGV[1], ARGV[2], ARGV[3]
+    local digest, sure, noted
+    if found ~= '' then sure, noted = found:match('^(%d*) (.*)$') end
+    local meta = call('HGET', key, 'm')
+    local by
+    if not meta or meta:sub(1, #usual) ~= usual or #meta ~= 49 then
+        digest = usual:sub(3)
+        if not meta then
             by = 'Gone'
-        elseif format ~= '1' then
-            by = { 'Format', format }
-        elseif current ~= digest and digest ~= '' then
-            local previous, over = unpack(redis.call('HMGET', key, 'p', 'g'))
-            local time = redis.call('TIME')
+        elseif meta:byte() ~= 49 or #meta ~= 49 then
+            by = { 'Format', meta:byte() ~= 49 and meta:sub(1, 1) or '' }
+        elseif digest ~= '' and digest ~= meta:sub(3, 18) then
+            local previous, over = unpack(call('HMGET', key, 'p', 'g'))
+            local time = call('TIME')
             local is_over = over and time[1] * 1000 + math.floor(time[2] / 1000) >= tonumber(over)
             if previous ~= digest or is_over then by = 'Dead' end
         end
-        if not by and unsure and sure ~= epoch then by = { 'Ask', owner, epoch } end
+        if not by and meta:byte(2) == 117 then
+            local owner, epoch = unpack(call('HMGET', key, 'o', 'e'))
+            if sure ~= epoch then by = { 'Ask', owner, epoch } end
+        end
     end
 ";
 
@@ -67,91 +73,95 @@ const UNLESS_REFUSED: &str = "
 ";
 
 const NOW: &str = "
-    local time = redis.call('TIME')
+    local time = call('TIME')
     local now = time[1] * 1000 + math.floor(time[2] / 1000)
 ";
 
 /// Asks to be noted if the session is to live longer than the indexes know it. After [`NOW`].
 const UNLESS_UNNOTED: &str = "
-    local noted = ARGV[3] == 'noted' or ARGV[3] ~= '' and ARGV[3] == 'for ' .. (owner or '')
-    if not noted and now + ttl > tonumber(known) then return { 'Note', owner } end
+    noted = noted and (noted == 'noted' or noted == 'for ' .. (call('HGET', key, 'o') or ''))
+    local known = meta:sub(19, 26)
+    if noted then
+        known = struct.pack('>I8', now + 2 * ttl)
+    elseif now + ttl > struct.unpack('>I8', known) then
+        return { 'Note', call('HGET', key, 'o') }
+    end
 ";
 
-/// Gives the session its time. After [`UNLESS_UNNOTED`].
+/// Gives the session its time.
 const LIVES: &str = "
-    if ttl == 0 then
-        redis.call('DEL', key)
-    else
-        if noted then redis.call('HSET', key, 'n', string.format('%.0f', now + 2 * ttl)) end
-        redis.call('PEXPIRE', key, ARGV[2])
-    end
+    if ttl == '0' then call('DEL', key) else call('PEXPIRE', key, ttl) end
     return 'Done'
 ";
 
-/// Stores a session and gives it its time.
+/// Stores a session.
 const BEGINS: &str = "
-    redis.call('HSET', key, 'f', '1', 'd', digest, unpack(ARGV, 5))
-    redis.call('DEL', why)
-    local noted = true
+    call('HSET', key, 'm', '1' .. ARGV[4] .. usual:sub(3) .. struct.pack('>I8', now + 2 * ttl) .. ARGV[5], unpack(ARGV, 6))
+    call('DEL', why)
 ";
 
-/// Ends the session for the reason that is the fifth argument.
+/// Ends the session for the reason that is the fourth argument.
 const ENDS: &str = "
-    redis.call('DEL', key)
-    redis.call('SET', why, ARGV[5] .. current, 'PX', 3600000)
+    call('DEL', key)
+    call('SET', why, ARGV[4] .. meta:sub(3, 18), 'PX', 3600000)
 ";
 
 scripts! {
     SESSION:
-    /// .., field, value, field, value, ...
+    /// .., whether its login is sure, the rest of the meta field, field, value, field, value, ...
     CREATE = ["
-        if current then return 'Conflict' end
+        if meta then return 'Conflict' end
     ", NOW, BEGINS, LIVES];
     /// The same, in the place of the session that the id opens, if there is one.
     SET = ["
-        if current then
+        if meta then
             if by then return by end
-            if current ~= digest then return 'Dead' end
-            redis.call('DEL', key)
+            if digest and meta:sub(3, 18) ~= digest then return 'Dead' end
+            call('DEL', key)
         end
     ", NOW, BEGINS, LIVES];
     /// On one server this is asked only when a [plain reading](super::connections) is not enough.
     GET = [UNLESS_REFUSED, "
-        return { redis.call('PTTL', key), redis.call('HGETALL', key), current ~= digest and 1 or 0 }
+        return { call('PTTL', key), call('HGETALL', key), digest and meta:sub(3, 18) ~= digest and 1 or 0 }
     "];
     /// The same for whoever has no id.
     PEEK = [UNLESS_REFUSED, "
-        return { redis.call('PTTL', key), redis.call('HGETALL', key), 0 }
+        return { call('PTTL', key), call('HGETALL', key), 0 }
     "];
     /// Whether there is one.
     IS_THERE = ["
-        if not current then return 0 end
+        if not meta then return 0 end
         if type(by) == 'table' and by[1] == 'Ask' then return by end
         return 1
     "];
     /// Whether there was one.
     WIPE = ["
-        redis.call('DEL', why)
-        return redis.call('DEL', key)
+        call('DEL', why)
+        return call('DEL', key)
     "];
-    /// .., 'exactly' or 'incarnation', version, most entries, most bytes, then 'clear' prefix, 'del' field, 'set' field value. All is
-    /// worked out before anything is written: a script that stops halfway is not rolled back.
+    /// .., [plan](super::fields::of_changes), field and value of each to set, the field of each to remove, and how the fields begin that
+    /// are cleared. All is worked out before anything is written: a script that stops halfway is not rolled back.
     SAVE = [UNLESS_REFUSED, NOW, UNLESS_UNNOTED, SAVES, LIVES];
-    TOUCH = [UNLESS_REFUSED, NOW, UNLESS_UNNOTED, LIVES];
+    TOUCH = [UNLESS_REFUSED, NOW, UNLESS_UNNOTED, "
+        if noted then call('HSET', key, 'm', meta:sub(1, 18) .. known .. meta:sub(27)) end
+    ", LIVES];
     /// .., new digest. The time to live is that of the old id.
     ROTATE = [UNLESS_REFUSED, NOW, "
-        if current ~= digest then return 'Gone' end
-        redis.call('HSET', key, 'd', ARGV[5], 'p', digest, 'g', string.format('%.0f', now + ttl))
+        if digest and meta:sub(3, 18) ~= digest then return 'Gone' end
+        local renewed = meta:sub(1, 2) .. ARGV[4] .. meta:sub(19)
+        call('HSET', key, 'm', renewed, 'p', usual:sub(3), 'g', string.format('%.0f', now + ttl))
         return 'Done'
     "];
     DESTROY = [UNLESS_REFUSED, "
-        redis.call('DEL', key)
+        call('DEL', key)
         return 'Done'
     "];
     /// .., owner: the login that this session began with, in the epoch that is sure, has been found to count.
     CONFIRM = ["
-        if not current or owner ~= ARGV[5] or redis.call('HGET', key, 'e') ~= sure then return 'Gone' end
-        redis.call('HDEL', key, 'q')
+        local owner, epoch = unpack(call('HMGET', key, 'o', 'e'))
+        if not meta or owner ~= ARGV[4] or epoch ~= sure then return 'Gone' end
+        call('HDEL', key, '')
+        call('HSET', key, 'm', '1s' .. meta:sub(3))
         return 'Done'
     "];
     /// .., reason
@@ -161,73 +171,79 @@ scripts! {
     /// .., reason, owner, epoch, the epoch before: ends a session of this owner from before this epoch. Whether it was one that
     /// anybody could find.
     BURY = ["
-        if not current or owner ~= ARGV[6] then return 0 end
-        local of = tonumber(redis.call('HGET', key, 'e'))
-        if of >= tonumber(ARGV[7]) then return 0 end
+        local owner, of = unpack(call('HMGET', key, 'o', 'e'))
+        if not meta or owner ~= ARGV[5] or tonumber(of) >= tonumber(ARGV[6]) then return 0 end
     ", ENDS, "
-        if unsure and of < tonumber(ARGV[8]) then return 0 end
+        if meta:byte(2) == 117 and tonumber(of) < tonumber(ARGV[7]) then return 0 end
         return 1
     "];
     /// .., owner, the epoch to come: this session will be of it.
     SPARE = [UNLESS_REFUSED, "
-        if owner ~= ARGV[5] then return 'Gone' end
-        redis.call('HDEL', key, 'q')
-        redis.call('HSET', key, 'e', ARGV[6])
+        if call('HGET', key, 'o') ~= ARGV[4] then return 'Gone' end
+        call('HDEL', key, '')
+        call('HSET', key, 'e', ARGV[5], 'm', '1s' .. meta:sub(3))
         return 'Done'
     "];
     WHY = ["
-        local told = redis.call('GET', why)
-        if told and told:sub(2) == digest then return told:sub(1, 1) end
+        local told = call('GET', why)
+        if told and told:sub(2) == usual:sub(3) then return told:sub(1, 1) end
     "];
 }
 
+/// The size is what the entries take at most: what a save replaces and removes is not looked at, each look would cost as much as
+/// the writing. When that sum is over a limit, all is counted; when even half of a limit is really used, what is replaced and removed is
+/// measured from then on, so that a large session is not counted again and again.
 const SAVES: &str = "
-    if version:sub(1, 8) ~= ARGV[6]:sub(1, 8) then return 'Gone' end
-    if ARGV[5] == 'exactly' and version ~= ARGV[6] then return 'Conflict' end
-    local set, gone, fields, i = {}, {}, redis.call('HLEN', key), 9
-    local function forget(field)
-        -- No value is empty, so without a length there is none.
-        local length = gone[field] and 0 or redis.call('HSTRLEN', key, field)
-        if length == 0 then return false end
-        fields = fields - 1
-        if field:byte() == 107 then bytes = bytes - #field - length end
-        return true
-    end
-    while ARGV[i] do
-        local verb, field, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-        if verb == 'set' then
-            forget(field)
-            gone[field], fields, i = nil, fields + 1, i + 1
-            if field:byte() == 107 then bytes = bytes + #field + #value end
-            set[#set + 1], set[#set + 2] = field, value
-        elseif verb == 'del' then
-            if forget(field) then gone[field] = true end
-        else
-            for _, name in ipairs(redis.call('HKEYS', key)) do
-                if name:sub(1, #field) == field and forget(name) then gone[name] = true end
+    local expected, version, most, most_bytes, more, more_bytes, set, removed, login =
+        struct.unpack('>c1c8I4I4I4I4I4I4c1', ARGV[4])
+    local incarnation, saves, bytes, entries, exact, created = struct.unpack('>c4I4I4I2Bc8', meta, 27)
+    if incarnation ~= version:sub(1, 4) then return 'Gone' end
+    if expected == 'e' and meta:sub(27, 34) ~= version then return 'Conflict' end
+    local gone
+    entries, bytes = entries + more, bytes + more_bytes
+    if exact == 1 then
+        for i = 5, removed do
+            local field = ARGV[i]
+            if (i > set or i % 2 == 1) and field:byte() == 107 then
+                -- No value is empty, so without a length there is none.
+                local length = call('HSTRLEN', key, field)
+                if length > 0 then entries, bytes = entries - 1, bytes - #field - length end
             end
         end
-        i = i + 2
     end
-    if fields > tonumber(ARGV[7]) then
-        -- Some of them are ours.
-        local ours = { f = 1, v = 1, c = 1, d = 1, s = 1, n = 1 }
-        for n = 1, #set, 2 do if set[n]:byte() ~= 107 then ours[set[n]] = 1 end end
-        for _, name in ipairs(redis.call('HKEYS', key)) do
-            if name:byte() ~= 107 and not gone[name] then ours[name] = 1 end
+    if #ARGV > removed or entries > most or bytes > most_bytes then
+        entries, bytes, gone = more, more_bytes, {}
+        local changed = {}
+        for i = 5, set, 2 do changed[ARGV[i]] = 'set' end
+        for i = set + 1, removed do changed[ARGV[i]] = 'removed' end
+        local stored = call('HGETALL', key)
+        for i = 1, #stored, 2 do
+            local field = stored[i]
+            local change = changed[field]
+            for n = removed + 1, #ARGV do
+                if not change and field:sub(1, #ARGV[n]) == ARGV[n] then change = 'removed' end
+            end
+            if change == 'removed' then
+                gone[#gone + 1] = field
+            elseif not change and field:byte() == 107 then
+                entries, bytes = entries + 1, bytes + #field + #stored[i + 1]
+            end
         end
-        for _ in pairs(ours) do fields = fields - 1 end
-        if fields > tonumber(ARGV[7]) then return { 'Keys', fields } end
+        if entries > most then return { 'Keys', entries } end
+        if bytes > most_bytes then return { 'Bytes', bytes } end
+        exact = 1
+    elseif removed > set then
+        gone = { unpack(ARGV, set + 1, removed) }
     end
-    if tonumber(bytes) > tonumber(ARGV[8]) then return { 'Bytes', bytes } end
-    local removed = {}
-    for name in pairs(gone) do removed[#removed + 1] = name end
-    local next = version:sub(1, 8) .. string.format('%08x', (tonumber(version:sub(9), 16) + 1) % 4294967296)
+    if bytes * 2 <= most_bytes and entries * 2 <= most then exact = 0 end
+    local start = login == '-' and meta:sub(1, 18) or '1' .. login .. meta:sub(3, 18)
+    meta = start .. known .. incarnation
+        .. struct.pack('>I4I4I2B', (saves + 1) % 4294967296, bytes, entries, exact) .. created
     -- What only makes it smaller begins with that.
-    local first = #set == 0
-    if first and #removed > 0 then redis.call('HDEL', key, unpack(removed)) end
-    redis.call('HSET', key, 'v', next, 's', bytes, unpack(set))
-    if not first and #removed > 0 then redis.call('HDEL', key, unpack(removed)) end
+    local smaller = set == 4
+    if smaller then call('HDEL', key, '', unpack(gone or {})) end
+    call('HSET', key, 'm', meta, unpack(ARGV, 5, set))
+    if gone and not smaller then call('HDEL', key, '', unpack(gone)) end
 ";
 
 /// What every script on an owner starts with. Its keys: the epoch, the epoch that is drawn next, and the sessions by the

@@ -1,0 +1,49 @@
+//! A record put together from parts that a store keeps apart, in any order.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::value::RawValue;
+
+use super::body::{self, Entry, Head, Writer};
+use super::{Block, Record, StoreState, Version};
+use crate::error::{Error, Result};
+
+/// The parts of a record.
+pub(crate) struct RecordParts<'a> {
+    pub(crate) created_at: Option<SystemTime>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) owner: Option<&'a str>,
+    entries: Vec<Entry<'a>>,
+}
+
+impl<'a> RecordParts<'a> {
+    pub(crate) fn with_capacity(entries: usize) -> Self {
+        Self { created_at: None, timeout: None, owner: None, entries: Vec::with_capacity(entries) }
+    }
+
+    /// Adds an entry. No two have the same name.
+    pub(crate) fn push(&mut self, component: &'a str, key: &'a str, value: &'a [u8]) {
+        self.entries.push(Entry { component, key, value });
+    }
+
+    /// The record.
+    ///
+    /// # Errors
+    ///
+    /// When it is none that this crate could have written.
+    pub(crate) fn into_record(mut self, version: Version) -> Result<Record> {
+        self.entries.sort_unstable_by(|one, other| one.name().cmp(&other.name()));
+        let bytes = self.entries.iter().map(|entry| entry.component.len() + entry.key.len() + entry.value.len() + 6);
+        let mut writer = Writer::with_capacity(bytes.sum::<usize>() + 32 + self.owner.map_or(0, str::len));
+        let head = Head::default().with_created_at(self.created_at);
+        writer.head(&head.with_timeout(self.timeout).with_owner(self.owner));
+        for Entry { component, key, value } in &self.entries {
+            let json = serde_json::from_slice::<&RawValue>(value).map_err(|_| Error::corrupt("a value is not JSON"))?;
+            writer.entry(component, key, json.get().as_bytes());
+        }
+        body::check_count(self.entries.len())?;
+        self.entries.iter().try_for_each(|entry| body::check_name(entry.component, entry.key))?;
+        self.owner.map_or(Ok(()), body::check_owner)?;
+        Ok(Record { block: Block::new(StoreState::versioned(version), writer.finish(self.entries.len())) })
+    }
+}
