@@ -27,7 +27,7 @@
 //! steps. Why their order is safe:
 //!
 //! - **The sets are hints, and know too much rather than too little.** A session is *noted* in the index and in the set of its owner
-//!   for twice the time it has, before it gets that time. Its own field `n` says until when; a script that would prolong it
+//!   for twice the time it has, before it gets that time. Its meta field says until when; a script that would prolong it
 //!   beyond that says `Note` and does nothing. So sets are written once per session and lifetime, not at every visit. Whoever reads one
 //!   looks at each session, too.
 //! - **A login is confirmed.** First the owner's set notes the session and tells the epoch. Then the session is saved with that epoch,
