@@ -127,7 +127,8 @@
 //! | what happens to which session | [`LembroStore::events`], [`Sessions::events`]: a channel of [`Event`]s | a message each, while somebody listens |
 //! | what fails | [`LembroStore::errors`] in the background; [`Sessions::errors`] of any store, on its way to the caller | nothing |
 //!
-//! No figure, event or error has the secret part of an id in it. `examples/observe.rs` prints all of them under a load.
+//! No figure, event or error has the secret part of an id in it. `examples/observe.rs` prints all of them under a load;
+//! `examples/dashboard.rs` draws them, and has a button that lets the bots in.
 //!
 //! # Features
 //!
