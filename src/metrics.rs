@@ -179,8 +179,9 @@ impl Metrics {
     /// Publishes now and then at this interval, from a thread of its own that ends with the store: a [`Duration`](std::time::Duration), a
     /// number of milliseconds, or a text such as `"5s"`. Purges are told when they happen.
     ///
-    /// An interval shorter than Prometheus' own, by default 15 s to a minute, is never noticed to be one; 5 s is a good
-    /// value. A recorder that panics is reported on [`errors`](LembroStore::errors), and called again at the next.
+    /// Shorter than the interval of the scrapes, which is a minute by default and seldom below 15 s; 5 s is a good value. A
+    /// recorder that panics is reported on [`errors`](LembroStore::errors), and called again the next time. Install it before
+    /// this: a purge that is told to nobody is missing from the histogram, while counters catch up.
     ///
     /// # Errors
     ///

@@ -371,6 +371,12 @@ fn the_one_line_publishes_at_its_interval_survives_a_recorder_that_panics_and_en
 }
 
 #[test]
+fn one_is_shared_by_the_threads_of_a_server() {
+    fn shared<T: Send + Sync + 'static>(_: &T) {}
+    shared(&Metrics::of(&LembroStore::new().unwrap()));
+}
+
+#[test]
 fn an_interval_that_cannot_be_is_refused_with_its_name() {
     let store = LembroStore::new().unwrap();
     for (interval, sentence) in [("0s", "without any time"), ("often", "\"often\" is not a duration")] {
@@ -391,6 +397,7 @@ fn the_recorder_runs_under_no_lock_of_the_store() {
             assert!(self.0.destroy(&id).unwrap().is_done());
             self.0.clear().unwrap();
             self.0.purge();
+            assert_eq!(self.0.stats().sessions, 0);
         }
     }
     impl Recorder for Curious {
