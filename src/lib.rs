@@ -75,6 +75,7 @@
 //! | file | what it is | knows |
 //! |---|---|---|
 //! | `http/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters | sessions |
+//! | `metrics.rs` | `Metrics`: a store's figures for Prometheus (feature `metrics`) | memory |
 //! | `sessions.rs` | [`Sessions`]: generate, load, create, list and end an owner's, on any store | session, policy |
 //! | `session/` | [`Session`]: one user's data, what changed, its life | shared |
 //! | `shared.rs` | store + policy + ids + clock, behind one `Arc` | store |
@@ -117,6 +118,18 @@
 //! 12. A panic in a handler, a subscriber that is gone, a failure in the reaper: the server keeps serving. (`http_sockets`,
 //!     `events`)
 //!
+//! # Observability
+//!
+//! | to learn | there is | what it costs requests |
+//! |---|---|---|
+//! | how things stand, now | [`LembroStore::stats`]: sessions, bytes, hits, misses, what was evicted and why; serde writes them | nothing: the counters are there |
+//! | how they develop | `metrics::Metrics` (feature `metrics`): the same for Prometheus, with a histogram of purges, in one line | nothing |
+//! | what happens to which session | [`LembroStore::events`], [`Sessions::events`]: a channel of [`Event`]s | a message each, while somebody listens |
+//! | what fails | [`LembroStore::errors`] in the background; [`Sessions::errors`] of any store, on its way to the caller | nothing |
+//!
+//! No figure, event or error has the secret part of an id in it. `examples/observe.rs` prints all of them under a load;
+//! `examples/dashboard.rs` draws them, and has a button that lets the bots in.
+//!
 //! # Features
 //!
 //! - **default**: nothing but the store, sessions, events and errors.
@@ -124,6 +137,7 @@
 //! - **`tiny_http`**, **`rouille`**: its adapters.
 //! - **`redis`**: `lembro::redis`, sessions on Redis or Valkey for more than one process; **`redis_tls`**: over TLS. They need a
 //!   server, in tests too, and are no part of `full`.
+//! - **`metrics`**: a store's figures for Prometheus, or for whoever else records what the `metrics` crate is told.
 //! - **`testing`**: the contract suite for stores of your own, and `LembroStore::validate`. For `[dev-dependencies]`.
 //! - **`full`**: all of these.
 //!
@@ -165,6 +179,8 @@ mod event;
 pub mod http;
 mod id;
 mod memory;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod policy;
 mod record;
 #[cfg(feature = "redis")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the request down. A module may use those of later rows, and its own parts.
 const LAYERS: [&[&str]; 9] = [
     &["testing"],
-    &["http"],
+    &["http", "metrics"],
     &["sessions"],
     &["session"],
     &["shared"],

@@ -9,6 +9,7 @@
 //!     writer    .. written, chunk by chunk
 //!     reader    .. read, and believed only if the sums are right
 //!     draft     a file beside another one that takes its place in one step
+//!   watch     what somebody holds who reports on a store and must not keep it alive
 //!   shards    finds the shard for a handle, takes its lock; reports and frees afterwards
 //!     rewrite   saves and new ids: the next version of a session in the place of the current one
 //!     purge     removes what is expired, in small steps
@@ -49,6 +50,8 @@ mod shard;
 mod shards;
 mod snapshot;
 mod stats;
+#[cfg(feature = "metrics")]
+mod watch;
 mod weight;
 
 use std::fmt;
@@ -62,6 +65,8 @@ use self::reaper::Reaper;
 use self::shards::Shards;
 pub use self::snapshot::{BadSnapshot, Restored, Snapshot};
 pub use self::stats::{Purge, Stats};
+#[cfg(feature = "metrics")]
+pub(crate) use self::watch::Watch;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -213,6 +218,12 @@ impl LembroStore {
     #[doc(alias = "on_error")]
     pub fn errors(&self) -> Receiver<Error> {
         self.shards.errors.subscribe()
+    }
+
+    /// For those who report on the store from now on, until it is gone.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::new(&self.shards)
     }
 
     /// Stops the reaper and waits until its thread is gone, then writes the [snapshot](Self::snapshot) that

@@ -38,6 +38,8 @@ pub(super) struct Shards {
     pub(super) clock: Clock,
     pub(super) events: Hub<Event>,
     pub(super) errors: Hub<Error>,
+    /// Apart from the events, whose queues a flood can fill.
+    pub(super) purges: Hub<Purge>,
     pub(super) epochs: Epochs,
     pub(super) endings: Endings,
     pub(super) snapshots: snapshot::Log,
@@ -70,6 +72,7 @@ impl Shards {
             clock: config.clock.clone(),
             events: Hub::new(),
             errors: Hub::new(),
+            purges: Hub::new(),
             epochs: Epochs::default(),
             endings: Endings::default(),
             snapshots: snapshot::Log::default(),

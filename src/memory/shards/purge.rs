@@ -37,7 +37,9 @@ impl Shards {
             }
         }
         let took = elapsed();
-        *self.last_purge.lock() = Some(Purge { at: self.clock.wall(), took, sessions });
+        let purge = Purge { at: self.clock.wall(), took, sessions };
+        *self.last_purge.lock() = Some(purge);
+        self.purges.publish(|| purge);
         self.events.publish(|| Event::Purged { sessions, took });
         sessions
     }

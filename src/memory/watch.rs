@@ -1,0 +1,38 @@
+//! What somebody holds who reports on a store and must not keep it alive.
+
+use std::sync::Weak;
+
+use crossbeam_channel::Receiver;
+
+use super::shards::Shards;
+use super::stats::{Purge, Stats};
+use crate::error::Error;
+use crate::sync::Arc;
+
+pub(crate) struct Watch {
+    shards: Weak<Shards>,
+    purges: Receiver<Purge>,
+}
+
+impl Watch {
+    pub(super) fn new(shards: &Arc<Shards>) -> Self {
+        Self { shards: Arc::downgrade(shards), purges: shards.purges.subscribe() }
+    }
+
+    /// The figures at this moment; `None` once the store is gone.
+    pub(crate) fn stats(&self) -> Option<Stats> {
+        self.shards.upgrade().map(|shards| shards.stats())
+    }
+
+    /// Every purge since the watch began. It closes when the store is gone, and so wakes whoever waits on it.
+    pub(crate) fn purges(&self) -> &Receiver<Purge> {
+        &self.purges
+    }
+
+    /// Tells those who listen to the store's background errors.
+    pub(crate) fn report(&self, error: &Error) {
+        if let Some(shards) = self.shards.upgrade() {
+            shards.errors.publish(|| error.clone());
+        }
+    }
+}
