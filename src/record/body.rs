@@ -102,6 +102,7 @@ impl<'a> Entry<'a> {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    #[inline]
     fn number(&mut self) -> Option<u64> {
         // Most lengths are below 128.
         if let [first @ 0..0x80, rest @ ..] = self.0 {
@@ -113,10 +114,12 @@ impl<'a> Reader<'a> {
         Some(number)
     }
 
+    #[inline]
     fn length(&mut self) -> Option<usize> {
         usize::try_from(self.number()?).ok()
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -139,37 +142,62 @@ impl<'a> Reader<'a> {
         Some((Head { created_ms, timeout_ms, owner }, usize::from(u16::from_be_bytes([high, low]))))
     }
 
+    /// Goes on to the entries without looking at what stands before them.
+    #[inline]
+    fn skip_head(&mut self) -> Option<()> {
+        let flags = *self.take(START)?.first()?;
+        if flags & !FLAGS != FORMAT {
+            return None;
+        }
+        self.number()?;
+        if flags & HAS_TIMEOUT != 0 {
+            self.number()?;
+        }
+        if flags & HAS_OWNER != 0 {
+            let length = self.length()?;
+            self.take(length)?;
+        }
+        Some(())
+    }
+
     fn entry(&mut self) -> Option<Entry<'a>> {
-        let RawEntry { component, key, value } = self.raw_entry()?;
-        Some(Entry { component: str::from_utf8(component).ok()?, key: str::from_utf8(key).ok()?, value })
+        let [component, key, value] = self.lengths()?;
+        let (component, key) = (str::from_utf8(self.take(component)?).ok()?, str::from_utf8(self.take(key)?).ok()?);
+        Some(Entry { component, key, value: self.take(value)? })
     }
 
-    /// An entry whose names are not looked at as text.
-    fn raw_entry(&mut self) -> Option<RawEntry<'a>> {
-        let (component, key, value) = (self.length()?, self.length()?, self.length()?);
-        Some(RawEntry { component: self.take(component)?, key: self.take(key)?, value: self.take(value)? })
+    /// The three lengths that an entry begins with.
+    #[inline]
+    fn lengths(&mut self) -> Option<[usize; 3]> {
+        // Nearly always none of them takes more than a byte: one test for all three.
+        if let [component, key, value, rest @ ..] = self.0
+            && (component | key | value) & 0x80 == 0
+        {
+            self.0 = rest;
+            return Some([usize::from(*component), usize::from(*key), usize::from(*value)]);
+        }
+        Some([self.length()?, self.length()?, self.length()?])
+    }
+
+    /// Passes an entry: where it stands, seen from a name.
+    #[inline]
+    fn pass(&mut self, name: (&str, &str)) -> Option<Ordering> {
+        let [component, key, value] = self.lengths()?;
+        let names = component + key;
+        let (component, key) = self.0.get(..names)?.split_at(component);
+        self.0 = self.0.get(names + value..)?;
+        Some(order_of([component, key], name))
     }
 }
 
-struct RawEntry<'a> {
-    component: &'a [u8],
-    key: &'a [u8],
-    value: &'a [u8],
-}
-
-impl RawEntry<'_> {
-    /// Whether this is the entry of that name. Nearly all others differ in length already.
-    fn is_named(&self, component: &str, key: &str) -> bool {
-        self.key.len() == key.len() && self.key == key.as_bytes() && self.component == component.as_bytes()
-    }
-
-    /// Where this entry stands, seen from a name.
-    fn cmp(&self, component: &str, key: &str) -> Ordering {
-        order(self.component, component.as_bytes()).then_with(|| order(self.key, key.as_bytes()))
-    }
+/// Where an entry stands, seen from a name.
+#[inline]
+fn order_of([component, key]: [&[u8]; 2], other: (&str, &str)) -> Ordering {
+    order(component, other.0.as_bytes()).then_with(|| order(key, other.1.as_bytes()))
 }
 
 /// The order of two names. Most pairs differ in their first byte, which spares the call that compares all of them.
+#[inline]
 fn order(one: &[u8], other: &[u8]) -> Ordering {
     match (one.first(), other.first()) {
         (Some(first), Some(second)) if first == second => one.cmp(other),
@@ -178,10 +206,10 @@ fn order(one: &[u8], other: &[u8]) -> Ordering {
 }
 
 /// The parts of a body.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct Body<'a> {
-    head: Head<'a>,
-    count: usize,
+    /// The number of entries and what stands before them.
+    start: &'a [u8],
     entries: &'a [u8],
 }
 
@@ -189,15 +217,23 @@ impl<'a> Body<'a> {
     /// Of bytes that are no body: an empty one.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         let mut reader = Reader(bytes);
-        reader.head().map_or_else(Self::default, |(head, count)| Self { head, count, entries: reader.0 })
+        let split = reader.skip_head().and_then(|()| bytes.split_at_checked(bytes.len() - reader.0.len()));
+        let (start, entries) = split.unwrap_or((&[FORMAT, 0, 0, 0], &[]));
+        Self { start, entries }
     }
 
     pub(crate) fn head(self) -> Head<'a> {
-        self.head
+        Reader(self.start).head().map(|(head, _)| head).unwrap_or_default()
+    }
+
+    /// The head as it is stored.
+    pub(crate) fn head_bytes(self) -> &'a [u8] {
+        self.start
     }
 
     pub(crate) fn count(self) -> usize {
-        self.count
+        let [_, high, low, ..] = self.start else { return 0 };
+        usize::from(u16::from_be_bytes([*high, *low]))
     }
 
     /// The entries as they are stored.
@@ -208,16 +244,27 @@ impl<'a> Body<'a> {
     pub(crate) fn entries(self) -> Entries<'a> {
         Entries(Reader(self.entries))
     }
+}
 
-    /// The value of a key.
-    pub(crate) fn find(self, component: &str, key: &str) -> Option<&'a [u8]> {
-        let mut reader = Reader(self.entries);
-        loop {
-            let entry = reader.raw_entry()?;
-            if entry.is_named(component, key) {
-                return Some(entry.value);
+/// The value of a key, in bytes that are a body. What a request does most: nothing is read but lengths, and the names that
+/// are as long as this one and begin like it.
+pub(crate) fn find<'a>(body: &'a [u8], component: &str, key: &str) -> Option<&'a [u8]> {
+    let (component, key) = (component.as_bytes(), key.as_bytes());
+    let mut reader = Reader(body);
+    reader.skip_head()?;
+    loop {
+        let lengths = reader.lengths()?;
+        let names = lengths[0] + lengths[1];
+        if lengths[..2] == [component.len(), key.len()] {
+            let (component_found, key_found) = reader.0.get(..names)?.split_at(lengths[0]);
+            if key_found.first() == key.first()
+                && key_found == key
+                && (component.is_empty() || component_found == component)
+            {
+                return reader.0.get(names..names + lengths[2]);
             }
         }
+        reader.0 = reader.0.get(names + lengths[2]..)?;
     }
 }
 
@@ -265,6 +312,7 @@ impl Writer {
         &self.bytes
     }
 
+    #[inline]
     pub(crate) fn entry(&mut self, component: &str, key: &str, value: &[u8]) {
         for part in [component.as_bytes(), key.as_bytes(), value] {
             self.number(part.len() as u64);
@@ -274,11 +322,12 @@ impl Writer {
         }
     }
 
-    /// Copies entries that are written already.
-    pub(crate) fn copy(&mut self, entries: &[u8]) {
-        self.bytes.extend_from_slice(entries);
+    /// Copies what is written already: a head, or entries.
+    pub(crate) fn copy(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 
+    #[inline]
     fn number(&mut self, number: u64) {
         if let Ok(small @ 0..0x80) = u8::try_from(number) {
             return self.bytes.push(small);

@@ -43,15 +43,24 @@ pub struct Changes {
 
 #[derive(Clone, PartialEq, Eq)]
 struct KeyChange {
-    component: Box<str>,
-    key: Box<str>,
+    /// Component and key in one, because a change lives for one request and each allocation costs as much as the rest of it.
+    names: Box<str>,
+    component_bytes: usize,
     /// JSON, or `None` for "removed".
-    value: Option<Box<[u8]>>,
+    value: Option<Vec<u8>>,
 }
 
 impl KeyChange {
+    fn new(component: &str, key: &str, value: Option<Vec<u8>>) -> Self {
+        let mut names = String::with_capacity(component.len() + key.len());
+        names.push_str(component);
+        names.push_str(key);
+        Self { names: names.into_boxed_str(), component_bytes: component.len(), value }
+    }
+
+    /// Component and key.
     fn name(&self) -> (&str, &str) {
-        (&self.component, &self.key)
+        self.names.split_at(self.component_bytes)
     }
 }
 
@@ -102,7 +111,7 @@ impl Changes {
     /// [`Error::is_value`] when the value cannot be written as JSON, [`Error::is_limit`] when the key is too long.
     pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         let json = serde_json::to_vec(value).map_err(|source| Error::write_value(key, source))?;
-        self.put(component, key, Some(json.into_boxed_slice()))
+        self.put(component, key, Some(json))
     }
 
     /// Removes a key.
@@ -122,7 +131,7 @@ impl Changes {
 
     /// Removes every key of one component that is stored when the changes are applied.
     pub fn clear_component(&mut self, component: &str) {
-        self.keys.retain(|change| *change.component != *component);
+        self.keys.retain(|change| change.name().0 != component);
         match &mut self.cleared {
             Cleared::Everything => {}
             Cleared::Components(components) if components.iter().any(|one| **one == *component) => {}
@@ -155,10 +164,9 @@ impl Changes {
 
     /// The changed keys, in the order of their bytes. They come after whatever was cleared.
     pub fn keys(&self) -> impl Iterator<Item = Change<'_>> {
-        self.keys.iter().map(|change| Change {
-            component: &change.component,
-            key: &change.key,
-            value: change.value.as_deref(),
+        self.keys.iter().map(|change| {
+            let (component, key) = change.name();
+            Change { component, key, value: change.value.as_deref() }
         })
     }
 
@@ -205,18 +213,18 @@ impl Changes {
         // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
         let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
         let old = kept.as_ref().unwrap_or(stored).body();
-        let mut head = old.head();
-        if let Some(timeout) = self.timeout {
-            head = head.with_timeout(timeout);
-        }
-        if let Some(owner) = &self.owner {
-            head = head.with_owner(owner.as_deref());
-        }
         let mut writer = Writer::with_capacity(stored.as_bytes().len() + self.growth());
-        writer.head(&head);
+        if self.timeout.is_none() && self.owner.is_none() {
+            writer.copy(old.head_bytes());
+        } else {
+            let head = old.head();
+            let head = head.with_timeout(self.timeout.unwrap_or(head.timeout()));
+            writer.head(&head.with_owner(self.owner().unwrap_or(head.owner)));
+        }
         let mut merge = Merge::new(old, &mut writer);
         for change in &self.keys {
-            merge.put(&change.component, &change.key, change.value.as_deref());
+            let (component, key) = change.name();
+            merge.put(component, key, change.value.as_deref());
         }
         let entries = merge.finish();
         body::check_count(entries)?;
@@ -239,11 +247,11 @@ impl Changes {
         Some(self.keys[place].value.as_deref())
     }
 
-    fn put(&mut self, component: &str, key: &str, value: Option<Box<[u8]>>) -> Result<()> {
+    fn put(&mut self, component: &str, key: &str, value: Option<Vec<u8>>) -> Result<()> {
         body::check_name(component, key)?;
         match self.place(component, key) {
             Ok(place) => self.keys[place].value = value,
-            Err(place) => self.keys.insert(place, KeyChange { component: component.into(), key: key.into(), value }),
+            Err(place) => self.keys.insert(place, KeyChange::new(component, key, value)),
         }
         Ok(())
     }
@@ -255,9 +263,8 @@ impl Changes {
     /// An upper bound of the bytes that applying this adds.
     fn growth(&self) -> usize {
         const NUMBERS: usize = 3 * 5;
-        let keys = self.keys.iter().map(|change| {
-            NUMBERS + change.component.len() + change.key.len() + change.value.as_ref().map_or(0, |value| value.len())
-        });
+        let keys =
+            self.keys.iter().map(|change| NUMBERS + change.names.len() + change.value.as_ref().map_or(0, Vec::len));
         keys.sum::<usize>() + self.owner().flatten().map_or(0, str::len) + 2 * NUMBERS
     }
 }

@@ -247,7 +247,7 @@ impl Record {
     }
 
     pub(crate) fn raw(&self, component: &str, key: &str) -> Option<&[u8]> {
-        self.body().find(component, key)
+        body::find(self.as_bytes(), component, key)
     }
 
     pub(crate) fn raw_entries(&self) -> body::Entries<'_> {

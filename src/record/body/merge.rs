@@ -23,8 +23,7 @@ impl<'a, 'w> Merge<'a, 'w> {
     pub(crate) fn put(&mut self, component: &str, key: &str, value: Option<&[u8]>) {
         loop {
             let before = self.rest.0;
-            let order = self.rest.raw_entry().map(|entry| entry.cmp(component, key));
-            match order {
+            match self.rest.pass((component, key)) {
                 Some(Ordering::Less) => {}
                 Some(Ordering::Equal) => {
                     self.copy_run(before);
