@@ -176,6 +176,11 @@ impl<'a> Reader<'a> {
             self.0 = rest;
             return Some([usize::from(*component), usize::from(*key), usize::from(*value)]);
         }
+        self.long_lengths()
+    }
+
+    #[cold]
+    fn long_lengths(&mut self) -> Option<[usize; 3]> {
         Some([self.length()?, self.length()?, self.length()?])
     }
 
