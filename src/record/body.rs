@@ -1,26 +1,32 @@
-//! The bytes of a record: how they are written, read, searched and checked.
+//! The bytes of a record: how they are laid out, searched and checked.
 //!
 //! ```text
-//! body   = format and flags (1 byte) · number of entries (2 bytes) · created_at · [timeout] · [owner length · owner] · entry*
-//! entry  = component length · key length · value length · component · key · value (JSON)
+//! body       = format and flags (1 byte) · number of entries (2 bytes) · length of the names (3 bytes)
+//!              · created_at · [timeout] · [owner length · owner] · names · values
+//! names      = (component length · key length · value length · component · key)*
+//! values     = value (JSON)*, in the same order
 //! ```
 //!
-//! Numbers are unsigned varints in their shortest form, but for the number of entries, which is big-endian and in a fixed
-//! place because it is known last. Times are milliseconds, `created_at` 0 means "not yet".
+//! Numbers are unsigned varints in their shortest form, but for the two at the beginning, which are big-endian and in a fixed
+//! place because they are known last. Times are milliseconds, `created_at` 0 means "not yet".
 //! Entries are sorted by the bytes of (component, key), each pair once, so that a merge is one walk over two sorted
-//! lists. There is no index of entries: sessions have a handful, and lengths are enough to skip from one to the next.
+//! lists. Names stand together in front, where the processor has fetched them along with the block's header: finding a key
+//! costs one more cache line, that of its value, wherever it stands.
 //!
 //! Everything that reads is total: bytes that are not a record end the reading, they never panic.
 
 mod merge;
+mod reader;
+mod writer;
 
-use std::cmp::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
-use unsigned_varint::{decode, encode};
 
 pub(crate) use self::merge::Merge;
+pub(crate) use self::reader::Entries;
+use self::reader::Reader;
+pub(crate) use self::writer::Writer;
 use super::{MAX_KEY_BYTES, MAX_KEYS};
 use crate::error::{Error, Result};
 
@@ -30,8 +36,8 @@ const HAS_TIMEOUT: u8 = 0x01;
 const HAS_OWNER: u8 = 0x02;
 const FLAGS: u8 = HAS_TIMEOUT | HAS_OWNER;
 
-/// The first byte and the number of entries.
-const START: usize = 3;
+/// The first byte, the number of entries, and the length of the names.
+const START: usize = 6;
 
 const _: () = assert!(MAX_KEYS <= u16::MAX as usize);
 
@@ -98,142 +104,37 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Reads forward through bytes; every step is `None` once they are not what was expected.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    #[inline]
-    fn number(&mut self) -> Option<u64> {
-        // Most lengths are below 128.
-        if let [first @ 0..0x80, rest @ ..] = self.0 {
-            self.0 = rest;
-            return Some(u64::from(*first));
-        }
-        let (number, rest) = decode::u64(self.0).ok()?;
-        self.0 = rest;
-        Some(number)
-    }
-
-    #[inline]
-    fn length(&mut self) -> Option<usize> {
-        usize::try_from(self.number()?).ok()
-    }
-
-    #[inline]
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn head(&mut self) -> Option<(Head<'a>, usize)> {
-        let &[flags, high, low] = self.take(START)? else { return None };
-        if flags & !FLAGS != FORMAT {
-            return None;
-        }
-        let created_ms = self.number()?;
-        let timeout_ms = if flags & HAS_TIMEOUT == 0 { None } else { Some(self.number()?) };
-        let owner = if flags & HAS_OWNER == 0 {
-            None
-        } else {
-            let length = self.length()?;
-            Some(str::from_utf8(self.take(length)?).ok()?)
-        };
-        Some((Head { created_ms, timeout_ms, owner }, usize::from(u16::from_be_bytes([high, low]))))
-    }
-
-    /// Goes on to the entries without looking at what stands before them.
-    #[inline]
-    fn skip_head(&mut self) -> Option<()> {
-        let flags = *self.take(START)?.first()?;
-        if flags & !FLAGS != FORMAT {
-            return None;
-        }
-        self.number()?;
-        if flags & HAS_TIMEOUT != 0 {
-            self.number()?;
-        }
-        if flags & HAS_OWNER != 0 {
-            let length = self.length()?;
-            self.take(length)?;
-        }
-        Some(())
-    }
-
-    fn entry(&mut self) -> Option<Entry<'a>> {
-        let [component, key, value] = self.lengths()?;
-        let (component, key) = (str::from_utf8(self.take(component)?).ok()?, str::from_utf8(self.take(key)?).ok()?);
-        Some(Entry { component, key, value: self.take(value)? })
-    }
-
-    /// The three lengths that an entry begins with.
-    #[inline]
-    fn lengths(&mut self) -> Option<[usize; 3]> {
-        // Nearly always none of them takes more than a byte: one test for all three.
-        if let [component, key, value, rest @ ..] = self.0
-            && (component | key | value) & 0x80 == 0
-        {
-            self.0 = rest;
-            return Some([usize::from(*component), usize::from(*key), usize::from(*value)]);
-        }
-        self.long_lengths()
-    }
-
-    #[cold]
-    fn long_lengths(&mut self) -> Option<[usize; 3]> {
-        Some([self.length()?, self.length()?, self.length()?])
-    }
-
-    /// Passes an entry: where it stands, seen from a name.
-    #[inline]
-    fn pass(&mut self, name: (&str, &str)) -> Option<Ordering> {
-        let [component, key, value] = self.lengths()?;
-        let names = component + key;
-        let (component, key) = self.0.get(..names)?.split_at(component);
-        self.0 = self.0.get(names + value..)?;
-        Some(order_of([component, key], name))
-    }
-}
-
-/// Where an entry stands, seen from a name.
-#[inline]
-fn order_of([component, key]: [&[u8]; 2], other: (&str, &str)) -> Ordering {
-    order(component, other.0.as_bytes()).then_with(|| order(key, other.1.as_bytes()))
-}
-
-/// The order of two names. Most pairs differ in their first byte, which spares the call that compares all of them.
-#[inline]
-fn order(one: &[u8], other: &[u8]) -> Ordering {
-    match (one.first(), other.first()) {
-        (Some(first), Some(second)) if first == second => one.cmp(other),
-        (first, second) => first.cmp(&second),
-    }
-}
-
 /// The parts of a body.
 #[derive(Clone, Copy)]
 pub(crate) struct Body<'a> {
-    /// The number of entries and what stands before them.
+    /// All that stands before the names.
     start: &'a [u8],
-    entries: &'a [u8],
+    names: &'a [u8],
+    values: &'a [u8],
 }
 
 impl<'a> Body<'a> {
     /// Of bytes that are no body: an empty one.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self::split(bytes).unwrap_or(Self { start: &[FORMAT, 0, 0, 0, 0, 0, 0], names: &[], values: &[] })
+    }
+
+    #[inline]
+    fn split(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        let split = reader.skip_head().and_then(|()| bytes.split_at_checked(bytes.len() - reader.0.len()));
-        let (start, entries) = split.unwrap_or((&[FORMAT, 0, 0, 0], &[]));
-        Self { start, entries }
+        let names = reader.skip_head()?;
+        let (start, rest) = bytes.split_at_checked(bytes.len() - reader.0.len())?;
+        let (names, values) = rest.split_at_checked(names)?;
+        Some(Self { start, names, values })
     }
 
     pub(crate) fn head(self) -> Head<'a> {
-        Reader(self.start).head().map(|(head, _)| head).unwrap_or_default()
+        Reader(self.start).head().unwrap_or_default()
     }
 
-    /// The head as it is stored.
-    pub(crate) fn head_bytes(self) -> &'a [u8] {
-        self.start
+    /// Whether there are this many entries, all of them readable.
+    fn is_whole(self) -> bool {
+        self.entries().count() == self.count()
     }
 
     pub(crate) fn count(self) -> usize {
@@ -241,103 +142,30 @@ impl<'a> Body<'a> {
         usize::from(u16::from_be_bytes([*high, *low]))
     }
 
-    /// The entries as they are stored.
-    pub(crate) fn entry_bytes(self) -> &'a [u8] {
-        self.entries
-    }
-
     pub(crate) fn entries(self) -> Entries<'a> {
-        Entries(Reader(self.entries))
+        Entries { names: Reader(self.names), values: Reader(self.values) }
     }
 }
 
 /// The value of a key, in bytes that are a body. What a request does most: nothing is read but lengths, and the names that
 /// are as long as this one and begin like it.
 pub(crate) fn find<'a>(body: &'a [u8], component: &str, key: &str) -> Option<&'a [u8]> {
+    let Body { names, values, .. } = Body::split(body)?;
     let (component, key) = (component.as_bytes(), key.as_bytes());
-    let mut reader = Reader(body);
-    reader.skip_head()?;
+    let (mut names, mut before) = (Reader(names), 0);
     loop {
-        let lengths = reader.lengths()?;
-        let names = lengths[0] + lengths[1];
-        if lengths[..2] == [component.len(), key.len()] {
-            let (component_found, key_found) = reader.0.get(..names)?.split_at(lengths[0]);
+        let [component_length, key_length, value_length] = names.lengths()?;
+        let both = names.take(component_length + key_length)?;
+        if [component_length, key_length] == [component.len(), key.len()] {
+            let (component_found, key_found) = both.split_at(component_length);
             if key_found.first() == key.first()
                 && key_found == key
                 && (component.is_empty() || component_found == component)
             {
-                return reader.0.get(names..names + lengths[2]);
+                return values.get(before..before + value_length);
             }
         }
-        reader.0 = reader.0.get(names + lengths[2]..)?;
-    }
-}
-
-/// Iterates over a body's entries in their order.
-pub(crate) struct Entries<'a>(Reader<'a>);
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = Entry<'a>;
-
-    fn next(&mut self) -> Option<Entry<'a>> {
-        self.0.entry()
-    }
-}
-
-/// Writes a body. Entries are written in their order.
-pub(crate) struct Writer {
-    bytes: Vec<u8>,
-}
-
-impl Writer {
-    pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity) }
-    }
-
-    /// Begins the body. The number of entries is written by [`finish`](Self::finish).
-    pub(crate) fn head(&mut self, head: &Head<'_>) {
-        let has = |part: bool, flag: u8| if part { flag } else { 0 };
-        let flags = has(head.timeout_ms.is_some(), HAS_TIMEOUT) | has(head.owner.is_some(), HAS_OWNER);
-        self.bytes.extend([FORMAT | flags, 0, 0]);
-        self.number(head.created_ms);
-        if let Some(timeout) = head.timeout_ms {
-            self.number(timeout);
-        }
-        if let Some(owner) = head.owner {
-            self.number(owner.len() as u64);
-            self.bytes.extend_from_slice(owner.as_bytes());
-        }
-    }
-
-    /// Ends the body: the bytes. More entries than a body can count are as many as it can; [`check_limits`] and
-    /// [`check_count`] refuse both.
-    pub(crate) fn finish(&mut self, entries: usize) -> &[u8] {
-        let count = u16::try_from(entries).unwrap_or(u16::MAX);
-        self.bytes[START - 2..START].copy_from_slice(&count.to_be_bytes());
-        &self.bytes
-    }
-
-    #[inline]
-    pub(crate) fn entry(&mut self, component: &str, key: &str, value: &[u8]) {
-        for part in [component.as_bytes(), key.as_bytes(), value] {
-            self.number(part.len() as u64);
-        }
-        for part in [component.as_bytes(), key.as_bytes(), value] {
-            self.bytes.extend_from_slice(part);
-        }
-    }
-
-    /// Copies what is written already: a head, or entries.
-    pub(crate) fn copy(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    #[inline]
-    fn number(&mut self, number: u64) {
-        if let Ok(small @ 0..0x80) = u8::try_from(number) {
-            return self.bytes.push(small);
-        }
-        self.bytes.extend_from_slice(encode::u64(number, &mut encode::u64_buffer()));
+        before += value_length;
     }
 }
 
@@ -345,6 +173,9 @@ impl Writer {
 pub(crate) fn check_limits(body: Body<'_>) -> Result<()> {
     check_count(body.count())?;
     body.entries().try_for_each(|entry| check_name(entry.component, entry.key))?;
+    if !body.is_whole() {
+        return Err(Error::limit("the names of the keys of one session take more than 16 MiB"));
+    }
     body.head().owner.map_or(Ok(()), check_owner)
 }
 
@@ -377,8 +208,9 @@ pub(crate) fn check_owner(owner: &str) -> Result<()> {
 
 /// Checks that bytes from outside are a body this crate could have written.
 pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
-    let mut reader = Reader(bytes);
-    let (head, count) = reader.head().ok_or(Error::corrupt("the head is not readable"))?;
+    let body = Body::split(bytes).ok_or(Error::corrupt("the head is not readable"))?;
+    let head = Reader(body.start).head().ok_or(Error::corrupt("the head is not readable"))?;
+    let count = body.count();
     if count > MAX_KEYS {
         return Err(Error::corrupt("more keys than a record may have"));
     }
@@ -388,9 +220,9 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
     if head.owner.is_some_and(|owner| check_owner(owner).is_err()) {
         return Err(Error::corrupt("an owner that is empty or too long"));
     }
-    let mut last = None;
+    let (mut entries, mut last) = (body.entries(), None);
     for _ in 0..count {
-        let entry = reader.entry().ok_or(Error::corrupt("an entry is not readable"))?;
+        let entry = entries.next().ok_or(Error::corrupt("an entry is not readable"))?;
         if last >= Some(entry.name()) {
             return Err(Error::corrupt("entries are not in order"));
         }
@@ -405,7 +237,7 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
         }
         last = Some(entry.name());
     }
-    if !reader.0.is_empty() {
+    if !entries.names.0.is_empty() || !entries.values.0.is_empty() {
         return Err(Error::corrupt("bytes after the last entry"));
     }
     Ok(())

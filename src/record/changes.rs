@@ -215,7 +215,7 @@ impl Changes {
         let old = kept.as_ref().unwrap_or(stored).body();
         let mut writer = Writer::with_capacity(stored.as_bytes().len() + self.growth());
         if self.timeout.is_none() && self.owner.is_none() {
-            writer.copy(old.head_bytes());
+            writer.head_of(old);
         } else {
             let head = old.head();
             let head = head.with_timeout(self.timeout.unwrap_or(head.timeout()));

@@ -217,7 +217,7 @@ impl Record {
         }
         let mut writer = Writer::with_capacity(self.as_bytes().len() + 8);
         writer.head(&body.head().with_created_at(Some(now)));
-        writer.copy(body.entry_bytes());
+        writer.entries_of(body);
         Ok(Self { block: Block::new(StoreState::versioned(version), writer.finish(body.count())) })
     }
 

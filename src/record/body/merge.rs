@@ -2,38 +2,41 @@
 
 use std::cmp::Ordering;
 
-use super::{Body, Reader, Writer};
+use super::{Body, Entries, Writer};
 
 /// Copies a body's entries to a writer, less some and with others in between, in one walk over two sorted lists.
 pub(crate) struct Merge<'a, 'w> {
-    rest: Reader<'a>,
+    rest: Entries<'a>,
     /// Entries that were passed and not copied yet: a run of them is copied at once.
-    run: &'a [u8],
+    run: Entries<'a>,
     writer: &'w mut Writer,
     entries: usize,
 }
 
 impl<'a, 'w> Merge<'a, 'w> {
     pub(crate) fn new(old: Body<'a>, writer: &'w mut Writer) -> Self {
-        let bytes = old.entry_bytes();
-        Self { rest: Reader(bytes), run: bytes, writer, entries: old.count() }
+        Self { rest: old.entries(), run: old.entries(), writer, entries: old.count() }
     }
 
     /// Puts this in the place of the entry with its name, if there is one; `None` removes it. Names come in their order.
     pub(crate) fn put(&mut self, component: &str, key: &str, value: Option<&[u8]>) {
         loop {
-            let before = self.rest.0;
-            match self.rest.pass((component, key)) {
+            let before = self.rest;
+            let order = self.rest.names.pass((component, key)).and_then(|(order, length)| {
+                self.rest.values.take(length)?;
+                Some(order)
+            });
+            match order {
                 Some(Ordering::Less) => {}
                 Some(Ordering::Equal) => {
                     self.copy_run(before);
-                    self.run = self.rest.0;
+                    self.run = self.rest;
                     self.entries -= 1;
                     break;
                 }
                 Some(Ordering::Greater) | None => {
                     self.copy_run(before);
-                    self.rest = Reader(before);
+                    self.rest = before;
                     break;
                 }
             }
@@ -45,15 +48,15 @@ impl<'a, 'w> Merge<'a, 'w> {
     }
 
     /// Copies what is left: how many entries there are now.
-    pub(crate) fn finish(mut self) -> usize {
-        self.copy_run(&[]);
+    pub(crate) fn finish(self) -> usize {
+        self.writer.copy(self.run.names.0, self.run.values.0);
         self.entries
     }
 
     /// Copies the run up to where `rest` begins.
-    fn copy_run(&mut self, rest: &'a [u8]) {
-        let (run, _) = self.run.split_at(self.run.len() - rest.len());
-        self.writer.copy(run);
+    fn copy_run(&mut self, rest: Entries<'a>) {
+        let until = |run: &'a [u8], rest: &[u8]| run.split_at(run.len() - rest.len()).0;
+        self.writer.copy(until(self.run.names.0, rest.names.0), until(self.run.values.0, rest.values.0));
         self.run = rest;
     }
 }
