@@ -213,7 +213,7 @@ impl Changes {
         // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
         let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
         let old = kept.as_ref().unwrap_or(stored).body();
-        let mut writer = Writer::with_capacity(stored.as_bytes().len() + self.growth());
+        let mut writer = Writer::new();
         if self.timeout.is_none() && self.owner.is_none() {
             writer.head_of(old);
         } else {
@@ -234,7 +234,7 @@ impl Changes {
 
     /// What of a record was not cleared.
     fn kept_of(&self, stored: &Record) -> Record {
-        let mut writer = Writer::with_capacity(stored.as_bytes().len());
+        let mut writer = Writer::new();
         writer.head(&stored.body().head());
         let kept = stored.raw_entries().filter(|entry| !self.cleared.covers(entry.component));
         let entries = kept.map(|entry| writer.entry(entry.component, entry.key, entry.value)).count();
@@ -258,14 +258,6 @@ impl Changes {
 
     fn place(&self, component: &str, key: &str) -> Result<usize, usize> {
         self.keys.binary_search_by(|change| change.name().cmp(&(component, key)))
-    }
-
-    /// An upper bound of the bytes that applying this adds.
-    fn growth(&self) -> usize {
-        const NUMBERS: usize = 3 * 5;
-        let keys =
-            self.keys.iter().map(|change| NUMBERS + change.names.len() + change.value.as_ref().map_or(0, Vec::len));
-        keys.sum::<usize>() + self.owner().flatten().map_or(0, str::len) + 2 * NUMBERS
     }
 }
 

@@ -43,7 +43,7 @@ impl Serialize for Record {
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let shape = Shape::deserialize(deserializer)?;
-        let mut writer = Writer::with_capacity(256);
+        let mut writer = Writer::new();
         let created_at = shape.created_at.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
         let head = Head::default().with_created_at(created_at).with_owner(shape.owner.as_deref());
         let head = head.with_timeout(shape.timeout.map(Duration::from_millis));

@@ -70,7 +70,7 @@ impl Record {
     }
 
     fn with_head(head: &Head<'_>) -> Self {
-        let mut writer = Writer::with_capacity(16);
+        let mut writer = Writer::new();
         writer.head(head);
         Self { block: Block::new(StoreState::default(), writer.finish(0)) }
     }
@@ -215,7 +215,7 @@ impl Record {
         if body.head().created_at().is_some() {
             return Ok(self.stamped(|state| state.version = version));
         }
-        let mut writer = Writer::with_capacity(self.as_bytes().len() + 8);
+        let mut writer = Writer::new();
         writer.head(&body.head().with_created_at(Some(now)));
         writer.entries_of(body);
         Ok(Self { block: Block::new(StoreState::versioned(version), writer.finish(body.count())) })
@@ -299,7 +299,7 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value.into()));
         let entries: std::collections::BTreeMap<String, Value> = entries.collect();
-        let mut writer = Writer::with_capacity(256);
+        let mut writer = Writer::new();
         writer.head(&Head::default());
         for (key, value) in &entries {
             writer.entry("", key, value.to_string().as_bytes());

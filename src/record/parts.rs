@@ -33,8 +33,7 @@ impl<'a> RecordParts<'a> {
     /// When it is none that this crate could have written.
     pub(crate) fn into_record(mut self, version: Version) -> Result<Record> {
         self.entries.sort_unstable_by(|one, other| one.name().cmp(&other.name()));
-        let bytes = self.entries.iter().map(|entry| entry.component.len() + entry.key.len() + entry.value.len() + 6);
-        let mut writer = Writer::with_capacity(bytes.sum::<usize>() + 32 + self.owner.map_or(0, str::len));
+        let mut writer = Writer::new();
         let head = Head::default().with_created_at(self.created_at);
         writer.head(&head.with_timeout(self.timeout).with_owner(self.owner));
         for Entry { component, key, value } in &self.entries {
