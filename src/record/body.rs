@@ -132,9 +132,15 @@ impl<'a> Body<'a> {
         Reader(self.start).head().unwrap_or_default()
     }
 
-    /// Whether there are this many entries, all of them readable.
-    fn is_whole(self) -> bool {
-        self.entries().count() == self.count()
+    /// Whether there are as many names as it says, and none is too long. Looks at nothing but lengths.
+    fn are_names_short(self) -> bool {
+        let mut names = Reader(self.names);
+        let is_short = |_| {
+            let [component, key, _] = names.lengths()?;
+            let is_short = component <= MAX_KEY_BYTES && key <= MAX_KEY_BYTES;
+            names.take(component + key).map(|_| is_short)
+        };
+        (0..self.count()).map(is_short).all(|is_short| is_short == Some(true))
     }
 
     pub(crate) fn count(self) -> usize {
@@ -172,8 +178,8 @@ pub(crate) fn find<'a>(body: &'a [u8], component: &str, key: &str) -> Option<&'a
 /// Refuses what no record may hold.
 pub(crate) fn check_limits(body: Body<'_>) -> Result<()> {
     check_count(body.count())?;
-    body.entries().try_for_each(|entry| check_name(entry.component, entry.key))?;
-    if !body.is_whole() {
+    if !body.are_names_short() {
+        body.entries().try_for_each(|entry| check_name(entry.component, entry.key))?;
         return Err(Error::limit("the names of the keys of one session take more than 16 MiB"));
     }
     body.head().owner.map_or(Ok(()), check_owner)
