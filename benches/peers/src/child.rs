@@ -1,0 +1,38 @@
+//! One measurement in a process of its own: what it is asked for, and how the answer comes back.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use crate::rows::Row;
+use crate::stores::for_store;
+use crate::workloads::{create, cycle, get, growth};
+
+/// The argument that makes a process a child.
+pub const ONE: &str = "--one";
+
+/// Does one measurement in a process of its own: which work, whose, and how much of it.
+pub fn measure(work: &str, store: &str, numbers: &[usize]) -> Vec<Row> {
+    let mut child = Command::new(env::current_exe().expect("a path to this program"));
+    child.args([ONE, work, store]).args(numbers.iter().map(usize::to_string));
+    let output = child.stderr(Stdio::inherit()).output().expect("this program starts");
+    assert!(output.status.success(), "{work} of {store} failed");
+    serde_json::from_slice(&output.stdout).expect("rows")
+}
+
+/// What the child does.
+pub fn main(arguments: &[String]) {
+    let [work, store, numbers @ ..] = arguments else { panic!("{ONE} work store numbers..") };
+    let numbers: Vec<usize> = numbers.iter().map(|number| number.parse().expect("a number")).collect();
+    let rows = one(work, store, &numbers);
+    println!("{}", serde_json::to_string(&rows).expect("plain figures"));
+}
+
+fn one(work: &str, store: &str, numbers: &[usize]) -> Vec<Row> {
+    match (work, numbers) {
+        ("get", [sessions, rounds]) => for_store!(store, get::run(*sessions, *rounds)),
+        ("cycle", [sessions, rounds]) => for_store!(store, cycle::run(*sessions, *rounds)),
+        ("create", [threads]) => for_store!(store, create::run(*threads)),
+        ("growth", [sessions]) => for_store!(store, growth::run(*sessions)),
+        _ => panic!("there is no work \"{work}\" with {numbers:?}"),
+    }
+}

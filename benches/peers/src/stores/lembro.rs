@@ -1,0 +1,79 @@
+//! lembro, through its trait `Store`, as an application without the cookie layer uses it.
+
+use std::time::Duration;
+
+use lembro::{Changes, Expected, LembroOptions, LembroStore, Record, Store as _};
+
+use super::{HOUR, Peer, Room};
+use crate::work::{Data, Id};
+
+/// lembro.
+#[derive(Debug)]
+pub struct Lembro(pub LembroStore);
+
+impl Lembro {
+    fn holding(bytes: usize) -> Self {
+        // No reaper: whoever measures a purge calls it.
+        let options = LembroOptions::new().interval(0).max_size(bytes as u64);
+        Self(LembroStore::with_options(options).expect("valid options"))
+    }
+
+    /// What one such session counts for.
+    pub fn weight(data: &Data) -> usize {
+        let store = Self::new(Room::Plenty);
+        store.create(data);
+        store.0.bytes()
+    }
+}
+
+impl Peer for Lembro {
+    const NAME: &'static str = "lembro";
+    type Payload = Record;
+
+    fn new(room: Room) -> Self {
+        match room {
+            Room::Plenty => Self::holding(16 << 30),
+            Room::For(sessions, sample) => Self::holding(sessions * Self::weight(&sample())),
+        }
+    }
+
+    fn prepare(data: &Data) -> Record {
+        let mut changes = Changes::new();
+        changes.insert("", "user_id", &data.user_id).unwrap();
+        changes.insert("", "csrf", &data.csrf).unwrap();
+        changes.insert("", "cart", &data.cart).unwrap();
+        changes.insert("", "flash", &data.flash).unwrap();
+        changes.insert("", "signed_in_at", &data.at).unwrap();
+        changes.insert("", "seen_at", &data.at).unwrap();
+        changes.insert("", "locale", data.locale).unwrap();
+        changes.apply(&Record::new()).unwrap()
+    }
+
+    fn insert(&self, id: &Id, record: Record, ttl: Duration) {
+        assert!(self.0.create(&id.own, record, ttl).unwrap().is_done());
+    }
+
+    fn get(&self, id: &Id) -> Option<u64> {
+        let stored = self.0.get(&id.own).unwrap()?;
+        Some(stored.ttl.as_secs())
+    }
+
+    fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
+        let stored = self.0.get(&id.own).unwrap()?;
+        let user: u64 = stored.record.get("user_id").unwrap().expect("every session has it");
+        let csrf: &str = stored.record.get("csrf").unwrap().expect("every session has it");
+        let done = match change {
+            Some(at) => {
+                let mut changes = Changes::new();
+                changes.insert("", "seen_at", &at).unwrap();
+                self.0.save(&id.own, &changes, HOUR, Expected::Incarnation(stored.record.version())).unwrap()
+            }
+            None => self.0.touch(&id.own, HOUR).unwrap(),
+        };
+        done.is_done().then_some(user + csrf.len() as u64)
+    }
+
+    fn fresh() -> Id {
+        Id::random_own()
+    }
+}

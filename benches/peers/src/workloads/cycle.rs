@@ -1,0 +1,42 @@
+//! `cycle`: what one request does. It finds its session and reads two typed keys; three in ten change a key and save, the
+//! others only prolong the session.
+
+use std::hint::black_box;
+
+use super::{operations, piece, short, threads_of};
+use crate::pairs::compare;
+use crate::rows::Row;
+use crate::stores::{Lembro, Peer, Room};
+use crate::work::{Data, Id, Spread, changes};
+
+type Requests = (Vec<Id>, Vec<Option<u64>>);
+
+fn requests<P: Peer>(store: &P, (ids, changes): &Requests) {
+    for (id, change) in ids.iter().zip(changes) {
+        black_box(store.cycle(id, *change).expect("it is there"));
+    }
+}
+
+/// Measures one store beside lembro.
+pub fn run<P: Peer>(sessions: usize, rounds: usize) -> Vec<Row> {
+    let ids = Id::many(sessions);
+    let base = Lembro::filled(Room::Plenty, &ids, Data::new);
+    let peer = P::filled(Room::Plenty, &ids, Data::new);
+    let control = Lembro::filled(Room::Plenty, &ids, Data::new);
+    let mut rows = Vec::new();
+    for spread in [Spread::Uniform, Spread::Zipf] {
+        for (threads, most) in [(1, 20_000), (2, 20_000), (16, 5_000)] {
+            let count = operations(most, threads, |id| drop(black_box(peer.cycle(id, None))), &ids, spread);
+            let draw = |count| (spread.draw(&ids, count), changes(count));
+            let compared = compare(
+                rounds,
+                || piece(most, threads, draw, |stream| requests(&base, stream)),
+                || piece(most, threads, draw, |stream| requests(&control, stream)),
+                || piece(count, threads, draw, |stream| requests(&peer, stream)),
+            );
+            let case = format!("{} {}, {}", short(sessions), spread.name(), threads_of(threads));
+            rows.extend(Row::compared("cycle", case, P::NAME, compared));
+        }
+    }
+    rows
+}
