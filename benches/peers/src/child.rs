@@ -4,8 +4,8 @@ use std::env;
 use std::process::{Command, Stdio};
 
 use crate::rows::Row;
-use crate::stores::for_store;
-use crate::workloads::{create, cycle, get, growth};
+use crate::for_store;
+use crate::workloads::{churn, create, curves, cycle, get, growth, purge, survival, whole};
 
 /// The argument that makes a process a child.
 pub const ONE: &str = "--one";
@@ -32,6 +32,15 @@ fn one(work: &str, store: &str, numbers: &[usize]) -> Vec<Row> {
         ("get", [sessions, rounds]) => for_store!(store, get::run(*sessions, *rounds)),
         ("cycle", [sessions, rounds]) => for_store!(store, cycle::run(*sessions, *rounds)),
         ("create", [threads]) => for_store!(store, create::run(*threads)),
+        ("churn", []) => churn::bound(),
+        ("churn", [rounds]) => for_store!(store, churn::run(*rounds)),
+        ("survival", [percent, burst]) => for_store!(store, survival::run(*percent, *burst)),
+        ("purge", [sessions]) => for_store!(store, purge::run(*sessions)),
+        ("purge touched", [sessions]) => for_store!(store, purge::touched(*sessions)),
+        ("curves sessions", [sessions]) => curves::sessions(*sessions),
+        ("curves payload", [bytes]) => curves::payload(*bytes),
+        ("curves threads", [threads]) => curves::threads(*threads),
+        ("whole", [sessions]) => whole::run(*sessions),
         ("growth", [sessions]) => for_store!(store, growth::run(*sessions)),
         _ => panic!("there is no work \"{work}\" with {numbers:?}"),
     }

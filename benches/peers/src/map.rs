@@ -1,11 +1,13 @@
 //! The session as the peers keep it: a map of JSON values, with a time at which it ends.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use coarsetime::Instant;
 use serde_json::{Map, Value};
 
+use crate::stores::HOUR;
 use crate::work::Data;
 
 /// A session's keys and values.
@@ -100,5 +102,19 @@ impl Entry {
     /// Prolongs it.
     pub fn touch(&self, ttl: Duration) {
         self.expires.store(ahead(ttl), Ordering::Relaxed);
+    }
+}
+
+/// A request on a session that was found: reads two keys, then prolongs it, or puts a changed copy in its place. `None` if the session
+/// is over, or was when the copy came.
+pub fn cycle(entry: &Arc<Entry>, change: Option<u64>, replace: impl FnOnce(Arc<Entry>) -> bool) -> Option<u64> {
+    entry.left()?;
+    let read = read(&entry.map);
+    match change {
+        Some(at) => replace(Arc::new(Entry::new(changed(&entry.map, at), HOUR))).then_some(read),
+        None => {
+            entry.touch(HOUR);
+            Some(read)
+        }
     }
 }

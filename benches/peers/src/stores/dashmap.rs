@@ -6,7 +6,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
-use super::{HOUR, Peer, Room};
+use super::{Peer, Room};
 use crate::map::{self, Entry, Values};
 use crate::work::{Data, Id};
 
@@ -42,16 +42,23 @@ impl Peer for Dashmap {
 
     fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
         let entry = self.find(id)?;
-        entry.left()?;
-        let read = map::read(&entry.map);
-        match change {
-            Some(at) => {
-                let new = Arc::new(Entry::new(map::changed(&entry.map, at), HOUR));
-                // What is replaced is dropped after the lock.
-                let _old = std::mem::replace(&mut *self.0.get_mut(id.text.as_str())?, new);
-            }
-            None => entry.touch(HOUR),
-        }
-        Some(read)
+        map::cycle(&entry, change, |mut new| {
+            // Not `insert`: a logout meanwhile is final. What is replaced is dropped after the lock.
+            let place = self.0.get_mut(id.text.as_str());
+            place.map(|mut place| std::mem::swap(&mut *place, &mut new)).is_some()
+        })
+    }
+
+    fn touch(&self, id: &Id, ttl: Duration) {
+        self.find(id).expect("it is there").touch(ttl);
+    }
+
+    fn purge(&self) {
+        let now = map::now();
+        self.0.retain(|_, entry| entry.left_at(now).is_some());
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lembro::{Changes, Expected, LembroOptions, LembroStore, Record, Store as _};
+use lembro::{Changes, Expected, LembroOptions, LembroStore, Record, Sessions, Store as _};
 
 use super::{HOUR, Peer, Room};
 use crate::work::{Data, Id};
@@ -73,7 +73,65 @@ impl Peer for Lembro {
         done.is_done().then_some(user + csrf.len() as u64)
     }
 
+    fn touch(&self, id: &Id, ttl: Duration) {
+        assert!(self.0.touch(&id.own, ttl).unwrap().is_done());
+    }
+
+    fn purge(&self) {
+        self.0.purge();
+    }
+
+    fn len(&self) -> usize {
+        self.0.len().unwrap()
+    }
+
     fn fresh() -> Id {
         Id::random_own()
+    }
+}
+
+/// lembro, through `Sessions` and `Session`, as an application uses it.
+#[derive(Debug)]
+pub struct LembroSessions(Sessions);
+
+impl Peer for LembroSessions {
+    const NAME: &'static str = "lembro Sessions";
+    type Payload = Record;
+
+    fn new(room: Room) -> Self {
+        Self(Sessions::new(Lembro::new(room).0))
+    }
+
+    fn prepare(data: &Data) -> Record {
+        Lembro::prepare(data)
+    }
+
+    fn insert(&self, id: &Id, record: Record, ttl: Duration) {
+        assert!(self.0.store().create(&id.own, record, ttl).unwrap().is_done());
+    }
+
+    fn get(&self, id: &Id) -> Option<u64> {
+        let session = self.0.load(&id.own).unwrap()?;
+        Some(session.handle().unwrap().to_u64())
+    }
+
+    fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
+        let mut session = self.0.load(&id.own).unwrap()?;
+        let user: u64 = session.get("user_id").unwrap().expect("every session has it");
+        let csrf = session.get::<&str>("csrf").unwrap().expect("every session has it").len() as u64;
+        match change {
+            Some(at) => {
+                session.insert("seen_at", &at).unwrap();
+                session.save().unwrap();
+            }
+            None => {
+                session.touch().unwrap();
+            }
+        }
+        Some(user + csrf)
+    }
+
+    fn fresh() -> Id {
+        Lembro::fresh()
     }
 }

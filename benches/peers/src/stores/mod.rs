@@ -4,17 +4,27 @@ mod bare;
 mod dashmap;
 mod in_place;
 mod lembro;
+mod lru;
+mod mini_moka;
 mod moka;
+mod papaya;
 mod quick_cache;
+mod rwlock;
+mod tower;
 
 use std::time::Duration;
 
 pub use self::bare::Bare;
 pub use self::dashmap::Dashmap;
 pub use self::in_place::InPlace;
-pub use self::lembro::Lembro;
+pub use self::lembro::{Lembro, LembroSessions};
+pub use self::lru::Lru;
+pub use self::mini_moka::MiniMoka;
 pub use self::moka::Moka;
+pub use self::papaya::Papaya;
 pub use self::quick_cache::QuickCache;
+pub use self::rwlock::{Cloned, Shared};
+pub use self::tower::{TowerMemory, TowerMoka};
 use crate::work::{Data, Id};
 
 /// How long sessions live unless something else is said.
@@ -76,6 +86,21 @@ pub trait Peer: Send + Sync + Sized + 'static {
     /// there.
     fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64>;
 
+    /// Gives a session another time to live.
+    fn touch(&self, _: &Id, _: Duration) {
+        unreachable!("{} takes no part in this workload", Self::NAME)
+    }
+
+    /// Removes what is expired.
+    fn purge(&self) {
+        unreachable!("{} takes no part in this workload", Self::NAME)
+    }
+
+    /// How many sessions there are.
+    fn len(&self) -> usize {
+        unreachable!("{} takes no part in this workload", Self::NAME)
+    }
+
     /// A fresh id in the form the store wants.
     fn fresh() -> Id {
         Id::random_text()
@@ -90,17 +115,25 @@ pub trait Peer: Send + Sync + Sized + 'static {
 }
 
 /// Calls a generic function for the store of that name.
+#[macro_export]
 macro_rules! for_store {
     ($name:expr, $module:ident::$call:ident($($argument:expr),*)) => {
         match $name {
-            "lembro" => $module::$call::<crate::stores::Lembro>($($argument),*),
-            "bare HashMap" => $module::$call::<crate::stores::Bare>($($argument),*),
-            "dashmap" => $module::$call::<crate::stores::Dashmap>($($argument),*),
-            "dashmap in place" => $module::$call::<crate::stores::InPlace>($($argument),*),
-            "quick_cache" => $module::$call::<crate::stores::QuickCache>($($argument),*),
-            "moka" => $module::$call::<crate::stores::Moka>($($argument),*),
+            "lembro" => $module::$call::<$crate::stores::Lembro>($($argument),*),
+            "bare HashMap" => $module::$call::<$crate::stores::Bare>($($argument),*),
+            "dashmap" => $module::$call::<$crate::stores::Dashmap>($($argument),*),
+            "dashmap in place" => $module::$call::<$crate::stores::InPlace>($($argument),*),
+            "quick_cache" => $module::$call::<$crate::stores::QuickCache>($($argument),*),
+            "lembro Sessions" => $module::$call::<$crate::stores::LembroSessions>($($argument),*),
+            "RwLock<HashMap>" => $module::$call::<$crate::stores::Cloned>($($argument),*),
+            "RwLock<HashMap> of Arc" => $module::$call::<$crate::stores::Shared>($($argument),*),
+            "papaya" => $module::$call::<$crate::stores::Papaya>($($argument),*),
+            "moka" => $module::$call::<$crate::stores::Moka>($($argument),*),
+            "mini-moka" => $module::$call::<$crate::stores::MiniMoka>($($argument),*),
+            "Mutex<lru>" => $module::$call::<$crate::stores::Lru>($($argument),*),
+            "tower-sessions memory" => $module::$call::<$crate::stores::TowerMemory>($($argument),*),
+            "tower-sessions moka" => $module::$call::<$crate::stores::TowerMoka>($($argument),*),
             other => panic!("there is no store \"{other}\""),
         }
     };
 }
-pub(crate) use for_store;

@@ -59,4 +59,9 @@ impl Peer for Moka {
         }
         Some(read)
     }
+
+    fn len(&self) -> usize {
+        self.0.run_pending_tasks();
+        usize::try_from(self.0.entry_count()).expect("few enough")
+    }
 }

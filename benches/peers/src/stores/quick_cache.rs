@@ -6,7 +6,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
-use super::{HOUR, Peer, Room};
+use super::{Peer, Room};
 use crate::map::{self, Entry, Values};
 use crate::work::{Data, Id};
 
@@ -46,16 +46,20 @@ impl Peer for QuickCache {
 
     fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
         let entry = self.0.get(id.text.as_str())?;
-        entry.left()?;
-        let read = map::read(&entry.map);
-        match change {
-            Some(at) => {
-                let new = Arc::new(Entry::new(map::changed(&entry.map, at), HOUR));
-                // Not `insert`: a logout meanwhile is final.
-                self.0.replace(id.text.to_string(), new, false).ok()?;
-            }
-            None => entry.touch(HOUR),
-        }
-        Some(read)
+        // Not `insert`: a logout meanwhile is final.
+        map::cycle(&entry, change, |new| self.0.replace(id.text.to_string(), new, false).is_ok())
+    }
+
+    fn touch(&self, id: &Id, ttl: Duration) {
+        self.0.get(id.text.as_str()).expect("it is there").touch(ttl);
+    }
+
+    fn purge(&self) {
+        let now = map::now();
+        self.0.retain(|_, entry| entry.left_at(now).is_some());
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
     }
 }

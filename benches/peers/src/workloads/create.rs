@@ -18,7 +18,7 @@ pub fn run<P: Peer>(threads: usize) -> Vec<Row> {
     let store = P::new(Room::Plenty);
     let users: Vec<Vec<Data>> =
         (0..threads).map(|thread| (0..SESSIONS).map(|number| Data::new(thread * SESSIONS + number)).collect()).collect();
-    let log_in = |user: &Data| drop(black_box(store.create(user)));
+    let log_in = |user: &Data| _ = black_box(store.create(user));
     let works: Vec<_> = users.iter().map(|users| || users.iter().for_each(log_in)).collect();
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     let each = side_by_side(works).as_secs_f64() * 1e9 / SESSIONS as f64;

@@ -11,7 +11,7 @@ use crate::work::{Data, Id, Spread, changes};
 
 type Requests = (Vec<Id>, Vec<Option<u64>>);
 
-fn requests<P: Peer>(store: &P, (ids, changes): &Requests) {
+pub(crate) fn requests<P: Peer>(store: &P, (ids, changes): &Requests) {
     for (id, change) in ids.iter().zip(changes) {
         black_box(store.cycle(id, *change).expect("it is there"));
     }
@@ -26,7 +26,7 @@ pub fn run<P: Peer>(sessions: usize, rounds: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for spread in [Spread::Uniform, Spread::Zipf] {
         for (threads, most) in [(1, 20_000), (2, 20_000), (16, 5_000)] {
-            let count = operations(most, threads, |id| drop(black_box(peer.cycle(id, None))), &ids, spread);
+            let count = operations(most, threads, |id| _ = black_box(peer.cycle(id, None)), &ids, spread);
             let draw = |count| (spread.draw(&ids, count), changes(count));
             let compared = compare(
                 rounds,

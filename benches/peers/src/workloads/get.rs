@@ -14,7 +14,7 @@ use crate::work::{Data, Id, Spread};
 const OPERATIONS: usize = 20_000;
 
 /// Each lookup's address depends on what the one before found.
-fn serialized<P: Peer>(store: &P, ids: &[Id]) {
+pub(crate) fn serialized<P: Peer>(store: &P, ids: &[Id]) {
     let nothing = black_box(0);
     let mut found = 0;
     for number in 0..ids.len() {
@@ -24,7 +24,7 @@ fn serialized<P: Peer>(store: &P, ids: &[Id]) {
     black_box(found);
 }
 
-fn throughput<P: Peer>(store: &P, ids: &[Id]) {
+pub(crate) fn throughput<P: Peer>(store: &P, ids: &[Id]) {
     for id in ids {
         black_box(store.get(id).expect("it is there"));
     }
@@ -39,7 +39,7 @@ pub fn run<P: Peer>(sessions: usize, rounds: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for spread in [Spread::Uniform, Spread::Zipf] {
         for threads in [1, 2] {
-            let count = operations(OPERATIONS, threads, |id| drop(black_box(peer.get(id))), &ids, spread);
+            let count = operations(OPERATIONS, threads, |id| _ = black_box(peer.get(id)), &ids, spread);
             let draw = |count| spread.draw(&ids, count);
             let mut add = |view: &str, compared| {
                 let case = format!("{} {}, {}, {view}", short(sessions), spread.name(), threads_of(threads));

@@ -1,9 +1,14 @@
 //! The workloads, one file each. Every one of them runs in a process of its own for every store.
 
+pub mod churn;
 pub mod create;
+pub mod curves;
 pub mod cycle;
 pub mod get;
 pub mod growth;
+pub mod purge;
+pub mod survival;
+pub mod whole;
 
 use std::time::Instant;
 
