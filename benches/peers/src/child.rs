@@ -14,8 +14,13 @@ pub const ONE: &str = "--one";
 pub fn measure(work: &str, store: &str, numbers: &[usize]) -> Vec<Row> {
     let mut child = Command::new(env::current_exe().expect("a path to this program"));
     child.args([ONE, work, store]).args(numbers.iter().map(usize::to_string));
-    let output = child.stderr(Stdio::inherit()).output().expect("this program starts");
-    assert!(output.status.success(), "{work} of {store} failed");
+    rows_of(&mut child)
+}
+
+/// The rows that a program prints.
+pub fn rows_of(program: &mut Command) -> Vec<Row> {
+    let output = program.stderr(Stdio::inherit()).output().expect("the program starts");
+    assert!(output.status.success(), "{program:?} failed");
     serde_json::from_slice(&output.stdout).expect("rows")
 }
 

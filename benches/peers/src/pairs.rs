@@ -64,9 +64,9 @@ pub struct Compared {
 /// says how long it took.
 pub fn compare(
     rounds: usize,
-    mut base: impl FnMut() -> f64,
-    mut control: impl FnMut() -> f64,
-    mut peer: impl FnMut() -> f64,
+    base: &mut dyn FnMut() -> f64,
+    control: &mut dyn FnMut() -> f64,
+    peer: &mut dyn FnMut() -> f64,
 ) -> Compared {
     let (mut base_times, mut peer_times) = (Vec::new(), Vec::new());
     let (mut control_ratios, mut peer_ratios) = (Vec::new(), Vec::new());
@@ -83,8 +83,8 @@ pub fn compare(
             base_times.push(of_base);
             (of_other, of_other / of_base)
         };
-        control_ratios.push(beside(&mut control).1);
-        let (time, ratio) = beside(&mut peer);
+        control_ratios.push(beside(control).1);
+        let (time, ratio) = beside(peer);
         peer_times.push(time);
         peer_ratios.push(ratio);
     }
@@ -96,7 +96,7 @@ pub fn compare(
 }
 
 /// Lets each piece of work run in a thread of its own, all from the same moment; the time until the last has finished.
-pub fn side_by_side(mut works: Vec<impl FnOnce() + Send>) -> Duration {
+pub fn side_by_side(mut works: Vec<Box<dyn FnOnce() + Send + '_>>) -> Duration {
     if works.len() == 1 {
         let work = works.remove(0);
         let start = Instant::now();
@@ -105,7 +105,7 @@ pub fn side_by_side(mut works: Vec<impl FnOnce() + Send>) -> Duration {
     }
     let (waiting, threads) = (AtomicUsize::new(0), works.len());
     // Not a `Barrier`: waking from one takes longer than some of the works do.
-    let run = |work: Box<dyn FnOnce() + Send + '_>| {
+    let run = |work: Box<dyn FnOnce() + Send>| {
         waiting.fetch_add(1, Ordering::SeqCst);
         while waiting.load(Ordering::SeqCst) < threads {
             thread::yield_now();
@@ -116,7 +116,7 @@ pub fn side_by_side(mut works: Vec<impl FnOnce() + Send>) -> Duration {
     };
     let run = &run;
     let spans: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = works.into_iter().map(|work| scope.spawn(move || run(Box::new(work)))).collect();
+        let threads: Vec<_> = works.into_iter().map(|work| scope.spawn(move || run(work))).collect();
         threads.into_iter().map(|thread| thread.join().expect("a work that panicked")).collect()
     });
     let first = spans.iter().map(|span| span.0).min().expect("at least one thread");

@@ -37,3 +37,21 @@ impl Row {
         vec![own, Self { ratio: Some(compared.ratio), ..peers }]
     }
 }
+
+/// One row for each figure: of several runs of the same the median. In the order in which they came first.
+pub fn merged(rows: Vec<Row>) -> Vec<Row> {
+    let mut merged: Vec<(Row, Vec<f64>)> = Vec::new();
+    for row in rows {
+        let same = |(other, _): &&mut (Row, Vec<f64>)| {
+            (&other.work, &other.case, &other.store) == (&row.work, &row.case, &row.store)
+        };
+        match merged.iter_mut().find(same) {
+            Some((_, values)) => values.push(row.value),
+            None => {
+                let value = row.value;
+                merged.push((row, vec![value]));
+            }
+        }
+    }
+    merged.into_iter().map(|(row, values)| Row { value: Quartiles::of(values).median, ..row }).collect()
+}

@@ -1,6 +1,11 @@
 //! The whole: which workloads there are, and which stores take part in each.
 
-use crate::child::measure;
+use std::env;
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use crate::child::{self, measure};
 use crate::rows::Row;
 use crate::workloads::create;
 
@@ -8,34 +13,140 @@ use crate::workloads::create;
 pub type Workload = (&'static str, fn() -> Vec<Row>);
 
 /// All of them, in the order of the results.
-pub const WORKLOADS: [Workload; 4] = [("get", get), ("cycle", cycle), ("create", create), ("growth", growth)];
+pub const WORKLOADS: [Workload; 10] = [
+    ("get", get),
+    ("cycle", cycle),
+    ("create", create),
+    ("growth", growth),
+    ("churn", churn),
+    ("survival", survival),
+    ("purge", purge),
+    ("heap", heap),
+    ("curves", curves),
+    ("whole", whole),
+];
 
-const ROUNDS: usize = 9;
 const SMALL: usize = 100_000;
 const LARGE: usize = 1_000_000;
 
+/// Pairs per figure: more where they are cheap.
+const ROUNDS: usize = 9;
+const FEW_ROUNDS: usize = 7;
+
+/// Runs of what is not measured in pairs.
+const RUNS: usize = 3;
+
+/// Whoever gives out snapshots: what one request reads, no other changes.
+const SNAPSHOTS: [&str; 9] = [
+    "dashmap",
+    "papaya",
+    "quick_cache",
+    "RwLock<HashMap> of Arc",
+    "mini-moka",
+    "moka",
+    "RwLock<HashMap>",
+    "tower-sessions memory",
+    "tower-sessions moka",
+];
+
 fn get() -> Vec<Row> {
-    let stores = ["bare HashMap", "dashmap", "quick_cache", "moka"];
-    [SMALL, LARGE]
-        .into_iter()
-        .flat_map(|sessions| stores.into_iter().flat_map(move |store| measure("get", store, &[sessions, ROUNDS])))
-        .collect()
+    let stores: Vec<_> = ["bare HashMap"].into_iter().chain(SNAPSHOTS).collect();
+    let of = |sessions: usize, rounds: usize| {
+        let stores = stores.clone();
+        stores.into_iter().flat_map(move |store| measure("get", store, &[sessions, rounds]))
+    };
+    of(SMALL, ROUNDS).chain(of(LARGE, FEW_ROUNDS)).collect()
 }
 
 fn cycle() -> Vec<Row> {
-    let stores = ["dashmap", "dashmap in place", "quick_cache", "moka"];
-    stores.into_iter().flat_map(|store| measure("cycle", store, &[SMALL, ROUNDS])).collect()
+    let stores = SNAPSHOTS.into_iter().chain(["dashmap in place", "lembro Sessions"]);
+    stores.flat_map(|store| measure("cycle", store, &[SMALL, ROUNDS])).collect()
 }
 
 fn create() -> Vec<Row> {
-    let stores = ["dashmap", "quick_cache", "moka"];
-    [1, 2]
-        .into_iter()
-        .flat_map(|threads| stores.into_iter().flat_map(move |store| create::compared(store, threads, ROUNDS)))
-        .collect()
+    let of = |threads| SNAPSHOTS.into_iter().flat_map(move |store| create::compared(store, threads, FEW_ROUNDS));
+    [1, 2].into_iter().flat_map(of).collect()
 }
 
 fn growth() -> Vec<Row> {
-    let stores = ["lembro", "dashmap", "quick_cache", "moka"];
-    stores.into_iter().flat_map(|store| measure("growth", store, &[LARGE])).collect()
+    let peers = ["dashmap", "papaya", "quick_cache", "RwLock<HashMap> of Arc", "moka"];
+    let own = (0..RUNS).flat_map(|_| measure("growth", "lembro", &[LARGE]));
+    own.chain(peers.into_iter().flat_map(|store| measure("growth", store, &[LARGE]))).collect()
+}
+
+fn churn() -> Vec<Row> {
+    let stores = ["quick_cache", "moka", "mini-moka", "Mutex<lru>"];
+    let paired = stores.into_iter().flat_map(|store| measure("churn", store, &[FEW_ROUNDS]));
+    paired.chain(measure("churn", "lembro", &[])).collect()
+}
+
+fn survival() -> Vec<Row> {
+    let stores = ["lembro", "quick_cache", "moka", "mini-moka", "Mutex<lru>"];
+    let jobs = stores.into_iter().flat_map(|store| {
+        [1, 4].into_iter().flat_map(move |burst| [5, 20, 50, 80].map(|percent| (store, [percent, burst])))
+    });
+    // Nothing is timed here.
+    two_at_a_time(jobs.collect(), |(store, numbers)| measure("survival", store, &numbers))
+}
+
+fn purge() -> Vec<Row> {
+    let peers = ["dashmap", "papaya", "quick_cache", "RwLock<HashMap> of Arc", "RwLock<HashMap>"];
+    let own = (0..RUNS).flat_map(|_| {
+        let touched = measure("purge touched", "lembro", &[LARGE]);
+        measure("purge", "lembro", &[LARGE]).into_iter().chain(touched)
+    });
+    own.chain(peers.into_iter().flat_map(|store| measure("purge", store, &[LARGE]))).collect()
+}
+
+/// At four fills of the tables: just over three quarters of a power of two, and well over it.
+fn heap() -> Vec<Row> {
+    let stores = [
+        "lembro",
+        "bare HashMap",
+        "dashmap",
+        "papaya",
+        "quick_cache",
+        "RwLock<HashMap> of Arc",
+        "moka",
+        "mini-moka",
+        "tower-sessions memory",
+        "tower-sessions moka",
+    ];
+    let jobs = stores.into_iter().flat_map(|store| [75_000, 100_000, 750_000, 1_000_000].map(|fill| (store, fill)));
+    let program = || {
+        // The other program of this package, which cargo has not built if it was only asked to run this one.
+        let mut program = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+        program.args(["run", "--release", "--quiet", "--bin", "heap", "--manifest-path"]);
+        program.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).arg("--");
+        program
+    };
+    two_at_a_time(jobs.collect(), |(store, fill)| child::rows_of(program().arg(store).arg(fill.to_string())))
+}
+
+fn curves() -> Vec<Row> {
+    let sessions = [10_000, 30_000, 100_000, 300_000, 1_000_000, 2_000_000].map(|x| ("curves sessions", x));
+    let payload = [50, 200, 1_000, 4_096, 16_384, 65_536].map(|x| ("curves payload", x));
+    let threads = [1, 2, 4, 8].map(|x| ("curves threads", x));
+    sessions.into_iter().chain(payload).chain(threads).flat_map(|(work, x)| measure(work, "lembro", &[x])).collect()
+}
+
+fn whole() -> Vec<Row> {
+    (0..RUNS).flat_map(|_| measure("whole", "lembro", &[LARGE])).collect()
+}
+
+fn two_at_a_time<J: Send>(mut jobs: Vec<J>, work: impl Fn(J) -> Vec<Row> + Sync) -> Vec<Row> {
+    jobs.reverse();
+    let (jobs, rows) = (Mutex::new(jobs), Mutex::new(Vec::new()));
+    let take = || jobs.lock().expect("nobody panicked").pop();
+    let run = || {
+        while let Some(job) = take() {
+            let new = work(job);
+            rows.lock().expect("nobody panicked").extend(new);
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(run);
+        run();
+    });
+    rows.into_inner().expect("nobody panicked")
 }

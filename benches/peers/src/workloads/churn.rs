@@ -66,12 +66,12 @@ pub fn run<P: Peer>(rounds: usize) -> Vec<Row> {
     for threads in [1, 2] {
         let users = peer.users.lock().unwrap().clone();
         let one = |_: &Id| peer.flood(&peer.draw(1));
-        let count = operations(STEPS, threads, one, &users, Spread::Uniform);
+        let count = operations(STEPS, threads, &one, &users, Spread::Uniform);
         let compared = compare(
             rounds,
-            || piece(STEPS, threads, |steps| base.draw(steps), |steps| base.flood(steps)),
-            || piece(STEPS, threads, |steps| control.draw(steps), |steps| control.flood(steps)),
-            || piece(count, threads, |steps| peer.draw(steps), |steps| peer.flood(steps)),
+            &mut || piece(STEPS, threads, &|steps| base.draw(steps), &|steps| base.flood(steps)),
+            &mut || piece(STEPS, threads, &|steps| control.draw(steps), &|steps| control.flood(steps)),
+            &mut || piece(count, threads, &|steps| peer.draw(steps), &|steps| peer.flood(steps)),
         );
         rows.extend(Row::compared("churn", threads_of(threads), P::NAME, compared));
     }

@@ -19,15 +19,15 @@ pub fn run<P: Peer>(threads: usize) -> Vec<Row> {
     let users: Vec<Vec<Data>> =
         (0..threads).map(|thread| (0..SESSIONS).map(|number| Data::new(thread * SESSIONS + number)).collect()).collect();
     let log_in = |user: &Data| _ = black_box(store.create(user));
-    let works: Vec<_> = users.iter().map(|users| || users.iter().for_each(log_in)).collect();
+    let works = users.iter().map(|users| Box::new(|| users.iter().for_each(log_in)) as Box<dyn FnOnce() + Send>);
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let each = side_by_side(works).as_secs_f64() * 1e9 / SESSIONS as f64;
+    let each = side_by_side(works.collect()).as_secs_f64() * 1e9 / SESSIONS as f64;
     vec![Row::new("create", threads_of(threads), P::NAME, each, "ns")]
 }
 
 /// Measures one store beside lembro, with processes in pairs.
 pub fn compared(store: &str, threads: usize, rounds: usize) -> Vec<Row> {
     let one = |store: &str| child::measure("create", store, &[threads])[0].value;
-    let compared = compare(rounds, || one("lembro"), || one("lembro"), || one(store));
+    let compared = compare(rounds, &mut || one("lembro"), &mut || one("lembro"), &mut || one(store));
     Row::compared("create", threads_of(threads), store, compared)
 }

@@ -42,11 +42,11 @@ pub fn sessions(sessions: usize) -> Vec<Row> {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let create = all.as_secs_f64() * 1e9 / sessions as f64;
     let draw = |count| Spread::Uniform.draw(&ids, count);
-    let found = best_of(|| piece(OPERATIONS, 1, draw, |ids| get::serialized(&store, ids)));
+    let found = best_of(|| piece(OPERATIONS, 1, &draw, &|ids| get::serialized(&store, ids)));
     let requests = |count| (draw(count), crate::work::changes(count));
-    let cycled = best_of(|| piece(OPERATIONS, 1, requests, |stream| cycle::requests(&store, stream)));
+    let cycled = best_of(|| piece(OPERATIONS, 1, &requests, &|stream| cycle::requests(&store, stream)));
     let bare = Bare::filled(Room::Plenty, &ids, Data::new);
-    let floor = best_of(|| piece(OPERATIONS, 1, draw, |ids| get::serialized(&bare, ids)));
+    let floor = best_of(|| piece(OPERATIONS, 1, &draw, &|ids| get::serialized(&bare, ids)));
     vec![
         row(curve, sessions, "get", "lembro", found, "ns"),
         row(curve, sessions, "get", "bare HashMap", floor, "ns"),
@@ -64,9 +64,9 @@ pub fn payload(bytes: usize) -> Vec<Row> {
     let ids = Id::many(SESSIONS);
     ids.iter().for_each(|id| store.insert(id, of_size(bytes), HOUR));
     let draw = |count| Spread::Uniform.draw(&ids, count);
-    let found = best_of(|| piece(OPERATIONS, 1, draw, |ids| get::serialized(&store, ids)));
+    let found = best_of(|| piece(OPERATIONS, 1, &draw, &|ids| get::serialized(&store, ids)));
     let requests = |count| (draw(count), crate::work::changes(count));
-    let cycled = best_of(|| piece(OPERATIONS, 1, requests, |stream| cycle::requests(&store, stream)));
+    let cycled = best_of(|| piece(OPERATIONS, 1, &requests, &|stream| cycle::requests(&store, stream)));
     let record = of_size(bytes);
     let created = best_of(|| {
         let fresh = Id::many(SESSIONS);
@@ -103,8 +103,8 @@ pub fn threads(threads: usize) -> Vec<Row> {
     let store = Lembro::filled(Room::Plenty, &ids, Data::new);
     let draw = |count| Spread::Uniform.draw(&ids, count);
     let requests = |count| (draw(count), crate::work::changes(count));
-    let found = best_of(|| piece(OPERATIONS, threads, draw, |ids| get::throughput(&store, ids)));
-    let cycled = best_of(|| piece(OPERATIONS, threads, requests, |stream| cycle::requests(&store, stream)));
+    let found = best_of(|| piece(OPERATIONS, threads, &draw, &|ids| get::throughput(&store, ids)));
+    let cycled = best_of(|| piece(OPERATIONS, threads, &requests, &|stream| cycle::requests(&store, stream)));
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     let rate = |nanos: f64| threads as f64 * 1e3 / nanos;
     vec![

@@ -26,13 +26,13 @@ pub fn run<P: Peer>(sessions: usize, rounds: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for spread in [Spread::Uniform, Spread::Zipf] {
         for (threads, most) in [(1, 20_000), (2, 20_000), (16, 5_000)] {
-            let count = operations(most, threads, |id| _ = black_box(peer.cycle(id, None)), &ids, spread);
+            let count = operations(most, threads, &|id| _ = black_box(peer.cycle(id, None)), &ids, spread);
             let draw = |count| (spread.draw(&ids, count), changes(count));
             let compared = compare(
                 rounds,
-                || piece(most, threads, draw, |stream| requests(&base, stream)),
-                || piece(most, threads, draw, |stream| requests(&control, stream)),
-                || piece(count, threads, draw, |stream| requests(&peer, stream)),
+                &mut || piece(most, threads, &draw, &|stream| requests(&base, stream)),
+                &mut || piece(most, threads, &draw, &|stream| requests(&control, stream)),
+                &mut || piece(count, threads, &draw, &|stream| requests(&peer, stream)),
             );
             let case = format!("{} {}, {}", short(sessions), spread.name(), threads_of(threads));
             rows.extend(Row::compared("cycle", case, P::NAME, compared));

@@ -39,7 +39,7 @@ pub fn run<P: Peer>(sessions: usize, rounds: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for spread in [Spread::Uniform, Spread::Zipf] {
         for threads in [1, 2] {
-            let count = operations(OPERATIONS, threads, |id| _ = black_box(peer.get(id)), &ids, spread);
+            let count = operations(OPERATIONS, threads, &|id| _ = black_box(peer.get(id)), &ids, spread);
             let draw = |count| spread.draw(&ids, count);
             let mut add = |view: &str, compared| {
                 let case = format!("{} {}, {}, {view}", short(sessions), spread.name(), threads_of(threads));
@@ -47,15 +47,15 @@ pub fn run<P: Peer>(sessions: usize, rounds: usize) -> Vec<Row> {
             };
             add("serialized", compare(
                 rounds,
-                || piece(OPERATIONS, threads, draw, |ids| serialized(&base, ids)),
-                || piece(OPERATIONS, threads, draw, |ids| serialized(&control, ids)),
-                || piece(count, threads, draw, |ids| serialized(&peer, ids)),
+                &mut || piece(OPERATIONS, threads, &draw, &|ids| serialized(&base, ids)),
+                &mut || piece(OPERATIONS, threads, &draw, &|ids| serialized(&control, ids)),
+                &mut || piece(count, threads, &draw, &|ids| serialized(&peer, ids)),
             ));
             add("throughput", compare(
                 rounds,
-                || piece(OPERATIONS, threads, draw, |ids| throughput(&base, ids)),
-                || piece(OPERATIONS, threads, draw, |ids| throughput(&control, ids)),
-                || piece(count, threads, draw, |ids| throughput(&peer, ids)),
+                &mut || piece(OPERATIONS, threads, &draw, &|ids| throughput(&base, ids)),
+                &mut || piece(OPERATIONS, threads, &draw, &|ids| throughput(&control, ids)),
+                &mut || piece(count, threads, &draw, &|ids| throughput(&peer, ids)),
             ));
         }
     }

@@ -34,7 +34,7 @@ pub(crate) fn threads_of(threads: usize) -> String {
 
 /// How many operations of a store fit into a piece of work: fewer of a slow one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between the bounds")]
-fn operations(most: usize, threads: usize, operation: impl Fn(&Id), ids: &[Id], spread: Spread) -> usize {
+fn operations(most: usize, threads: usize, operation: &dyn Fn(&Id), ids: &[Id], spread: Spread) -> usize {
     let sample = spread.draw(ids, 300);
     let start = Instant::now();
     sample.iter().for_each(operation);
@@ -47,9 +47,9 @@ fn operations(most: usize, threads: usize, operation: impl Fn(&Id), ids: &[Id], 
 /// Nanoseconds per operation and thread: some operations that nobody measures, then `count` in each thread, on fresh
 /// streams of requests.
 #[expect(clippy::cast_precision_loss, reason = "counts of operations")]
-fn piece<R: Sync>(count: usize, threads: usize, draw: impl Fn(usize) -> R, work: impl Fn(&R) + Sync) -> f64 {
+fn piece<R: Sync>(count: usize, threads: usize, draw: &dyn Fn(usize) -> R, work: &(dyn Fn(&R) + Sync)) -> f64 {
     work(&draw(count / 4));
     let streams: Vec<R> = (0..threads).map(|_| draw(count)).collect();
-    let works: Vec<_> = streams.iter().map(|stream| || work(stream)).collect();
-    side_by_side(works).as_secs_f64() * 1e9 / count as f64
+    let works = streams.iter().map(|stream| Box::new(|| work(stream)) as Box<dyn FnOnce() + Send>);
+    side_by_side(works.collect()).as_secs_f64() * 1e9 / count as f64
 }
