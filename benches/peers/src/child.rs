@@ -41,7 +41,7 @@ fn one(work: &str, store: &str, numbers: &[usize]) -> Vec<Row> {
         ("churn", [rounds]) => for_store!(store, churn::run(*rounds)),
         ("survival", [percent, burst]) => for_store!(store, survival::run(*percent, *burst)),
         ("purge", [sessions]) => for_store!(store, purge::run(*sessions)),
-        ("purge touched", [sessions]) => for_store!(store, purge::touched(*sessions)),
+        ("purge touched", [sessions]) => purge::touched(*sessions),
         ("curves sessions", [sessions]) => curves::sessions(*sessions),
         ("curves payload", [bytes]) => curves::payload(*bytes),
         ("curves threads", [threads]) => curves::threads(*threads),

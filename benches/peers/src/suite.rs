@@ -37,7 +37,7 @@ const FEW_ROUNDS: usize = 7;
 const RUNS: usize = 3;
 
 /// Whoever gives out snapshots: what one request reads, no other changes.
-const SNAPSHOTS: [&str; 9] = [
+pub(crate) const SNAPSHOTS: [&str; 9] = [
     "dashmap",
     "papaya",
     "quick_cache",

@@ -46,7 +46,7 @@ impl Data {
             user_id: 10_000_000 + number as u64,
             csrf: format!("{number:032x}"),
             cart: [Item { sku: "TEA-0042", quantity: 2 }, Item { sku: "CUP-0007", quantity: 1 }],
-            flash: "Your changes have been saved. Thank you.".to_owned(),
+            flash: "Your changes have been saved. We have sent you a message with all details. Thank you, Ada.".to_owned(),
             at: AT,
             locale: "pt-BR",
         }
@@ -146,4 +146,14 @@ pub fn changes(requests: usize) -> Vec<Option<u64>> {
     let mut changes: Vec<_> = (0..requests).map(|number| (number % 10 < 3).then_some(AT + number as u64)).collect();
     changes.shuffle(&mut rand::rng());
     changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_300_bytes_of_json_whoever_it_belongs_to() {
+        assert_eq!([0, 1, 999_999].map(|number| Data::new(number).json_len()), [300; 3]);
+    }
 }

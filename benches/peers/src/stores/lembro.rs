@@ -13,9 +13,12 @@ pub struct Lembro(pub LembroStore);
 
 impl Lembro {
     fn holding(bytes: usize) -> Self {
-        // No reaper: whoever measures a purge calls it.
-        let options = LembroOptions::new().interval(0).max_size(bytes as u64);
-        Self(LembroStore::with_options(options).expect("valid options"))
+        Self::with(LembroOptions::new().max_size(bytes as u64))
+    }
+
+    /// A store with options; without a reaper, because whoever measures a purge calls it.
+    pub fn with(options: LembroOptions) -> Self {
+        Self(LembroStore::with_options(options.interval(0)).expect("valid options"))
     }
 
     /// What one such session counts for.

@@ -137,3 +137,67 @@ macro_rules! for_store {
         }
     };
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::SNAPSHOTS;
+    use crate::work::AT;
+
+    const OTHERS: [&str; 4] = ["lembro", "lembro Sessions", "dashmap in place", "Mutex<lru>"];
+
+    fn find<P: Peer>() {
+        let ids = Id::many(100);
+        let store = P::filled(Room::Plenty, &ids, Data::new);
+        assert!(ids.iter().all(|id| store.get(id).is_some()), "{} lost a session", P::NAME);
+        assert_eq!(store.get(&Id::random()), None, "{} found what nobody stored", P::NAME);
+    }
+
+    fn request<P: Peer>() {
+        let store = P::new(Room::Plenty);
+        let id = store.create(&Data::new(3));
+        for change in [None, Some(AT + 7), None] {
+            // The user and the length of the token.
+            assert_eq!(store.cycle(&id, change), Some(10_000_003 + 32), "{}", P::NAME);
+        }
+        assert_eq!(store.cycle(&P::fresh(), Some(AT)), None, "{} saved what is not there", P::NAME);
+    }
+
+    fn end<P: Peer>() {
+        let ids = Id::many(10);
+        let store = P::filled(Room::Plenty, &ids, Data::new);
+        store.touch(&ids[0], Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!((store.get(&ids[0]), store.get(&ids[1]).is_some()), (None, true), "{}", P::NAME);
+        store.purge();
+        assert_eq!(store.len(), 9, "{}", P::NAME);
+    }
+
+    fn overflow<P: Peer>() {
+        let store = P::new(Room::For(2_000, || Data::new(0)));
+        (0..10_000).for_each(|number| _ = store.create(&Data::new(number)));
+        let len = store.len();
+        assert!((1_800..=2_000).contains(&len), "{} holds {len}", P::NAME);
+    }
+
+    #[test]
+    fn every_store_finds_what_was_stored_and_nothing_else() {
+        SNAPSHOTS.into_iter().chain(OTHERS).chain(["bare HashMap"]).for_each(|store| for_store!(store, self::find()));
+    }
+
+    #[test]
+    fn every_store_does_the_same_request() {
+        SNAPSHOTS.into_iter().chain(OTHERS).for_each(|store| for_store!(store, self::request()));
+    }
+
+    #[test]
+    fn every_store_that_is_purged_loses_what_is_expired_and_keeps_the_rest() {
+        let stores = ["lembro", "dashmap", "papaya", "quick_cache", "RwLock<HashMap> of Arc", "RwLock<HashMap>"];
+        stores.into_iter().for_each(|store| for_store!(store, self::end()));
+    }
+
+    #[test]
+    fn every_store_that_is_bounded_holds_as_many_sessions_as_it_may() {
+        let stores = ["lembro", "quick_cache", "moka", "mini-moka", "Mutex<lru>"];
+        stores.into_iter().for_each(|store| for_store!(store, self::overflow()));
+    }
+}

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use lembro::{Changes, LembroOptions, LembroStore, Record, Store as _};
+use lembro::{Changes, LembroOptions, Record, Store as _};
 
 use super::{cycle, get, piece};
 use crate::pairs::Quartiles;
@@ -59,8 +59,7 @@ pub fn sessions(sessions: usize) -> Vec<Row> {
 /// With sessions of so many bytes of JSON. There are only few of them, so that their own size matters and not their sum.
 pub fn payload(bytes: usize) -> Vec<Row> {
     const SESSIONS: usize = 2_000;
-    let options = LembroOptions::new().interval(0).max_size("1G").max_session_size("128K");
-    let store = Lembro(LembroStore::with_options(options).expect("valid options"));
+    let store = Lembro::with(LembroOptions::new().max_size("1G").max_session_size("128K"));
     let ids = Id::many(SESSIONS);
     ids.iter().for_each(|id| store.insert(id, of_size(bytes), HOUR));
     let draw = |count| Spread::Uniform.draw(&ids, count);

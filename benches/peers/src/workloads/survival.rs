@@ -1,8 +1,7 @@
 //! `survival`: whether real users keep their sessions while bots log in ten times as often and never come back.
 //!
 //! Each user comes back twenty times after logging in, then leaves, and another one comes. Who has lost the session logs in again. Users come
-//! either in bursts of four requests, as a browser loads pages, or at any time, *memoryless*. Counted from when every place has been
-//! taken once over.
+//! either in bursts of four requests, as a browser loads pages, or at any time, *memoryless*. Counted from the third generation of users on.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -80,10 +79,10 @@ pub fn run<P: Peer>(percent: usize, burst: usize) -> Vec<Row> {
         let left = random.random_range(1..=REQUESTS);
         flood.users.push(User { id, left, lost: false });
     }
-    // A generation of users to fill the store, another one to be counted; of a few users more of them.
+    // Two generations of users until nobody remembers the empty store, and one to be counted; of a few users more of them.
     let generation = (users * REQUESTS).max(2 * CAPACITY);
-    for half in 0..2 {
-        if half == 1 {
+    for number in 0..3 {
+        if number == 2 {
             flood.counts = Counts::default();
         }
         for _ in 0..generation / burst {
