@@ -3,8 +3,8 @@
 use std::env;
 use std::process::{Command, Stdio};
 
-use crate::rows::Row;
 use crate::for_store;
+use crate::rows::Row;
 use crate::workloads::{churn, create, curves, cycle, get, growth, purge, survival, whole};
 
 /// The argument that makes a process a child.

@@ -34,7 +34,11 @@ macro_rules! draw {
             $chart.draw_series(line)?.label(name).legend(sample);
         }
         let mut legend = $chart.configure_series_labels();
-        legend.position(SeriesLabelPosition::MiddleRight).background_style(WHITE.mix(0.8)).label_font(font(12)).draw()?;
+        legend
+            .position(SeriesLabelPosition::MiddleRight)
+            .background_style(WHITE.mix(0.8))
+            .label_font(font(12))
+            .draw()?;
     }};
 }
 
@@ -133,7 +137,11 @@ fn bars(file: &str, title: &str, mut groups: Vec<Bars>, from: f64) -> Result {
     let mut tick = 10f64.powf(from.log10().ceil());
     while tick <= most {
         root.draw(&PathElement::new([(x(tick), TOP), (x(tick), height - 16)], FAINT))?;
-        root.draw(&Text::new(tick.to_string(), (x(tick), height - 3), font(12).pos(Pos::new(HPos::Center, VPos::Bottom))))?;
+        root.draw(&Text::new(
+            tick.to_string(),
+            (x(tick), height - 3),
+            font(12).pos(Pos::new(HPos::Center, VPos::Bottom)),
+        ))?;
         tick *= 10.0;
     }
     let mut y = TOP;

@@ -49,7 +49,8 @@ impl Report {
     /// A report of now and here.
     pub fn new(rows: Vec<Row>, goals: Vec<Verdict>) -> Self {
         let date = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let commit = said(Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]));
+        let commit =
+            said(Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]));
         Self {
             date: date.format(&Rfc3339).unwrap_or_default(),
             commit,
@@ -77,7 +78,11 @@ impl Report {
         for (title, work, lead) in [
             ("Sessions kept under a flood, 10 bots to 1 request", "survival", "hits and whole lives in percent"),
             ("The worst single login while growing to 1M sessions", "growth", "microseconds"),
-            ("Purge of 10,000 out of 1M sessions, and a thread that reads meanwhile", "purge", "purge in ms, reads in us"),
+            (
+                "Purge of 10,000 out of 1M sessions, and a thread that reads meanwhile",
+                "purge",
+                "purge in ms, reads in us",
+            ),
             ("Heap per session", "heap", "in the session's own JSON"),
             ("All sessions at once", "whole", "lembro alone"),
         ] {
@@ -126,7 +131,12 @@ impl Report {
         if stores.is_empty() {
             return;
         }
-        _ = writeln!(table, "### {title} ({lead})\n\n| | {} |\n|---|{}", stores.join(" | "), "---|".repeat(stores.len()));
+        _ = writeln!(
+            table,
+            "### {title} ({lead})\n\n| | {} |\n|---|{}",
+            stores.join(" | "),
+            "---|".repeat(stores.len())
+        );
         for case in firsts(rows.iter().map(|row| row.case.as_str())) {
             let of = |store: &&str| {
                 let row = rows.iter().find(|row| row.case == case && row.store == **store);

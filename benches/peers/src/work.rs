@@ -46,7 +46,8 @@ impl Data {
             user_id: 10_000_000 + number as u64,
             csrf: format!("{number:032x}"),
             cart: [Item { sku: "TEA-0042", quantity: 2 }, Item { sku: "CUP-0007", quantity: 1 }],
-            flash: "Your changes have been saved. We have sent you a message with all details. Thank you, Ada.".to_owned(),
+            flash: "Your changes have been saved. We have sent you a message with all details. Thank you, Ada."
+                .to_owned(),
             at: AT,
             locale: "pt-BR",
         }

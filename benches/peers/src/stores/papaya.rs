@@ -42,9 +42,7 @@ impl Peer for Papaya {
 
     fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
         let entry = self.find(id)?;
-        map::cycle(&entry, change, |new| {
-            self.0.pin().update(id.text.to_string(), |_| Arc::clone(&new)).is_some()
-        })
+        map::cycle(&entry, change, |new| self.0.pin().update(id.text.to_string(), |_| Arc::clone(&new)).is_some())
     }
 
     fn touch(&self, id: &Id, ttl: Duration) {

@@ -16,8 +16,9 @@ const SESSIONS: usize = 30_000;
 /// What so many logins took in each of the threads, per login.
 pub fn run<P: Peer>(threads: usize) -> Vec<Row> {
     let store = P::new(Room::Plenty);
-    let users: Vec<Vec<Data>> =
-        (0..threads).map(|thread| (0..SESSIONS).map(|number| Data::new(thread * SESSIONS + number)).collect()).collect();
+    let users: Vec<Vec<Data>> = (0..threads)
+        .map(|thread| (0..SESSIONS).map(|number| Data::new(thread * SESSIONS + number)).collect())
+        .collect();
     let log_in = |user: &Data| _ = black_box(store.create(user));
     let works = users.iter().map(|users| Box::new(|| users.iter().for_each(log_in)) as Box<dyn FnOnce() + Send>);
     #[expect(clippy::cast_precision_loss, reason = "a small number")]

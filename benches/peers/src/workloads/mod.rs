@@ -16,7 +16,7 @@ use crate::pairs::side_by_side;
 use crate::work::{Id, Spread};
 
 /// The longest a piece of work may take, whoever does it, in nanoseconds.
-const PATIENCE: f64 = 60e6;
+const PATIENCE: f64 = 30e6;
 
 /// A number as the results show it.
 pub(crate) fn short(sessions: usize) -> String {

@@ -48,8 +48,7 @@ pub fn touched(sessions: usize) -> Vec<Row> {
 }
 
 fn measured<P: Peer>(store: &P, ids: &[Id], case: &str) -> Vec<Row> {
-    let living: Vec<Id> =
-        ids.iter().enumerate().filter(|(number, _)| number % 100 != 0).map(|(_, id)| *id).collect();
+    let living: Vec<Id> = ids.iter().enumerate().filter(|(number, _)| number % 100 != 0).map(|(_, id)| *id).collect();
     let requests = Spread::Uniform.draw(&living, 1 << 20);
     let done = AtomicBool::new(false);
     let (took, waits) = thread::scope(|scope| {

@@ -72,6 +72,12 @@ pub fn run(sessions: usize) -> Vec<Row> {
     let start = Instant::now();
     drop(full);
     let dropped = start.elapsed();
-    rows.push(Row::new("whole", format!("drop of {}", super::short(sessions)), Lembro::NAME, dropped.as_secs_f64() * 1e3, "ms"));
+    rows.push(Row::new(
+        "whole",
+        format!("drop of {}", super::short(sessions)),
+        Lembro::NAME,
+        dropped.as_secs_f64() * 1e3,
+        "ms",
+    ));
     rows
 }
