@@ -62,6 +62,7 @@ fn font(size: u32) -> TextStyle<'static> {
 }
 
 /// A number at an axis.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what plotters calls")]
 fn short(value: &f64) -> String {
     match *value {
         1e6.. => format!("{}M", value / 1e6),
@@ -113,9 +114,9 @@ fn worst(rows: &[Row]) -> Result {
 }
 
 /// Groups of horizontal bars, shortest first, on one logarithmic scale that begins at `from`.
-#[expect(clippy::cast_possible_truncation, reason = "pixels")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "pixels")]
 fn bars(file: &str, title: &str, mut groups: Vec<Bars>, from: f64) -> Result {
-    const WIDTH: u32 = 900;
+    const WIDTH: i32 = 900;
     const LEFT: i32 = 210;
     const RIGHT: i32 = 90;
     const ROW: i32 = 20;
@@ -127,11 +128,11 @@ fn bars(file: &str, title: &str, mut groups: Vec<Bars>, from: f64) -> Result {
     }
     let height = groups.iter().map(|group| HEAD + ROW * group.bars.len() as i32).sum::<i32>() + TOP + 16;
     let most = groups.iter().flat_map(|group| &group.bars).map(|bar| bar.1).fold(from * 2.0, f64::max);
-    let span = f64::from(WIDTH as i32 - LEFT - RIGHT);
+    let span = f64::from(WIDTH - LEFT - RIGHT);
     let x = |value: f64| LEFT + (span * (value.max(from) / from).ln() / (most / from).ln()) as i32;
 
     let path = folder().join(file);
-    let root = SVGBackend::new(&path, (WIDTH, height as u32)).into_drawing_area();
+    let root = SVGBackend::new(&path, (WIDTH.cast_unsigned(), height.cast_unsigned())).into_drawing_area();
     root.fill(&WHITE)?;
     root.draw(&Text::new(title, (12, 12), font(19)))?;
     let mut tick = 10f64.powf(from.log10().ceil());
@@ -205,7 +206,7 @@ fn survival(rows: &[Row]) -> Result {
             let of = rows.iter().filter(|row| row.store == store && row.case.starts_with(kind));
             let mut points: Vec<(f64, f64)> = Vec::new();
             for row in of {
-                let percent = row.case.split([' ', ',']).filter_map(|word| word.parse().ok()).next();
+                let percent = row.case.split([' ', ',']).find_map(|word| word.parse().ok());
                 points.push((percent.ok_or("a percentage")?, row.value));
             }
             points.sort_by(|one, other| one.0.total_cmp(&other.0));

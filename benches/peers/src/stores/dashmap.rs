@@ -58,7 +58,7 @@ impl Peer for Dashmap {
         self.0.retain(|_, entry| entry.left_at(now).is_some());
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.len()
     }
 }

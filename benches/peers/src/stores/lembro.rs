@@ -84,7 +84,7 @@ impl Peer for Lembro {
         self.0.purge();
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.len().unwrap()
     }
 

@@ -13,9 +13,12 @@ use crate::work::{Data, Id};
 
 /// An unbounded `LruCache` with foldhash that is emptied by hand to stay within its bytes; expiry by hand.
 pub struct Lru {
-    sessions: Mutex<(LruCache<String, Arc<Entry>, RandomState>, u64)>,
+    sessions: Mutex<Sessions>,
     bytes: u64,
 }
+
+/// The sessions and how many bytes they take.
+type Sessions = (LruCache<String, Arc<Entry>, RandomState>, u64);
 
 impl Lru {
     fn find(&self, id: &Id) -> Option<Arc<Entry>> {
@@ -70,7 +73,7 @@ impl Peer for Lru {
         })
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.sessions.lock().0.len()
     }
 }

@@ -61,7 +61,7 @@ impl Peer for MiniMoka {
         Some(read)
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.sync();
         usize::try_from(self.0.entry_count()).expect("few enough")
     }

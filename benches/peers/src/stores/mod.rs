@@ -97,7 +97,7 @@ pub trait Peer: Send + Sync + Sized + 'static {
     }
 
     /// How many sessions there are.
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         unreachable!("{} takes no part in this workload", Self::NAME)
     }
 
@@ -169,13 +169,13 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!((store.get(&ids[0]), store.get(&ids[1]).is_some()), (None, true), "{}", P::NAME);
         store.purge();
-        assert_eq!(store.len(), 9, "{}", P::NAME);
+        assert_eq!(store.count(), 9, "{}", P::NAME);
     }
 
     fn overflow<P: Peer>() {
         let store = P::new(Room::For(2_000, || Data::new(0)));
         (0..10_000).for_each(|number| _ = store.create(&Data::new(number)));
-        let len = store.len();
+        let len = store.count();
         assert!((1_800..=2_000).contains(&len), "{} holds {len}", P::NAME);
     }
 

@@ -1,4 +1,4 @@
-//! moka, a cache with TinyLFU admission, as a session store.
+//! moka, a cache with `TinyLFU` admission, as a session store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Peer for Moka {
         Some(read)
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.run_pending_tasks();
         usize::try_from(self.0.entry_count()).expect("few enough")
     }

@@ -54,7 +54,7 @@ impl Peer for Papaya {
         self.0.pin().retain(|_, entry| entry.left_at(now).is_some());
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.len()
     }
 }

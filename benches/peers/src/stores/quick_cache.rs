@@ -1,4 +1,4 @@
-//! quick_cache, a cache with S3-FIFO eviction, as a session store.
+//! `quick_cache`, a cache with S3-FIFO eviction, as a session store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{Peer, Room};
 use crate::map::{self, Entry, Values};
 use crate::work::{Data, Id};
 
-/// quick_cache with a weighter and foldhash; expiry by hand.
+/// `quick_cache` with a weighter and foldhash; expiry by hand.
 #[derive(Debug)]
 pub struct QuickCache(Cache<String, Arc<Entry>, Weight, RandomState>);
 
@@ -59,7 +59,7 @@ impl Peer for QuickCache {
         self.0.retain(|_, entry| entry.left_at(now).is_some());
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.len()
     }
 }

@@ -63,7 +63,7 @@ impl Peer for Cloned {
         self.0.write().retain(|_, (_, expires)| *expires > now);
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.read().len()
     }
 }
@@ -116,7 +116,7 @@ impl Peer for Shared {
         self.0.write().retain(|_, entry| entry.left_at(now).is_some());
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.read().len()
     }
 }

@@ -73,7 +73,7 @@ fn measured<P: Peer>(store: &P, ids: &[Id], case: &str) -> Vec<Row> {
         let meanwhile = waits.into_iter().filter(|(at, wait)| *at + *wait > start && *at < end).map(|(_, wait)| wait);
         (end - start, meanwhile.collect::<Vec<_>>())
     });
-    assert_eq!(store.len(), living.len(), "{} did not purge what was expired", P::NAME);
+    assert_eq!(store.count(), living.len(), "{} did not purge what was expired", P::NAME);
     let mut waits: Vec<f64> = waits.into_iter().map(|wait| wait.as_secs_f64() * 1e6).collect();
     waits.sort_by(f64::total_cmp);
     let at = |thousandths: usize| waits[(waits.len() - 1) * thousandths / 1000];
