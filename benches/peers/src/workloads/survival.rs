@@ -10,7 +10,7 @@ use crate::rows::Row;
 use crate::stores::{Peer, Room};
 use crate::work::{Data, Id};
 
-const CAPACITY: usize = 5_000;
+const CAPACITY: usize = 2_500;
 const REQUESTS: usize = 20;
 const BOTS: usize = 10;
 
