@@ -111,14 +111,15 @@ fn heap() -> Vec<Row> {
         "tower-sessions memory",
     ];
     let jobs = stores.into_iter().flat_map(|store| [75_000, 100_000, 750_000, 1_000_000].map(|fill| (store, fill)));
-    let program = || {
-        // The other program of this package, which cargo has not built if it was only asked to run this one.
-        let mut program = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-        program.args(["run", "--release", "--quiet", "--bin", "heap", "--manifest-path"]);
-        program.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).arg("--");
-        program
-    };
-    two_at_a_time(jobs.collect(), |(store, fill)| child::rows_of(program().arg(store).arg(fill.to_string())))
+    // The other program of this package, which cargo has not built if it was only asked to run this one.
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["build", "--release", "--quiet", "--bin", "heap", "--manifest-path"]);
+    cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    assert!(cargo.status().expect("cargo starts").success(), "the program that counts cannot be built");
+    let program = env::current_exe().expect("a path to this program").with_file_name("heap");
+    two_at_a_time(jobs.collect(), |(store, fill)| {
+        child::rows_of(Command::new(&program).arg(store).arg(fill.to_string()))
+    })
 }
 
 fn curves() -> Vec<Row> {
