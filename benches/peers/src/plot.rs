@@ -96,7 +96,7 @@ fn ratios(rows: &[Row]) -> Result {
         }
         Bars { title: title.into(), bars }
     });
-    bars("ratios.svg", "Time per operation, in lembro's", groups.into(), 0.5)
+    bars("ratios.svg", "Time per operation, in lembro's: logarithmic, shorter is better", groups.into(), 0.5)
 }
 
 /// The longest single wait, where it is long.
@@ -200,7 +200,7 @@ fn survival(rows: &[Row]) -> Result {
             .margin(10)
             .x_label_area_size(40)
             .y_label_area_size(48)
-            .build_cartesian_2d(0f64..85f64, 0f64..105f64)?;
+            .build_cartesian_2d(0f64..125f64, 0f64..105f64)?;
         let mut series: Vec<Series> = Vec::new();
         for store in firsts(rows.iter().map(|row| row.store.as_str())) {
             let of = rows.iter().filter(|row| row.store == store && row.case.starts_with(kind));
@@ -225,8 +225,11 @@ fn chart(file: &str, title: &str, x_title: &str, y_title: &str, series: &[Series
     }
     let range = |of: fn(&(f64, f64)) -> f64| {
         let (low, high) = points().map(of).fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(x), high.max(x)));
-        (low * 0.8)..(high * 1.25)
+        (low * 0.8, high * 1.25)
     };
+    let ((left, right), (bottom, top)) = (range(|point| point.0), range(|point| point.1));
+    // A quarter of the width more, for the legend.
+    let right = right * (right / left).powf(0.3);
     let path = folder().join(file);
     let root = SVGBackend::new(&path, (900, 420)).into_drawing_area();
     root.fill(&WHITE)?;
@@ -235,7 +238,7 @@ fn chart(file: &str, title: &str, x_title: &str, y_title: &str, series: &[Series
         .margin(14)
         .x_label_area_size(44)
         .y_label_area_size(72)
-        .build_cartesian_2d(range(|point| point.0).log_scale(), range(|point| point.1).log_scale())?;
+        .build_cartesian_2d((left..right).log_scale(), (bottom..top).log_scale())?;
     draw!(chart, x_title, y_title, series);
     root.present()?;
     Ok(())
