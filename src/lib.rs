@@ -133,7 +133,10 @@
 //! # Capacity
 //!
 //! A session of 300 bytes of JSON takes about 410 bytes in all, a million of them 410 MB.
-#![cfg_attr(any(doc, doctest), doc = "[`capacity`] has the formula, a table, and what to set `max_size` and `interval` to.")]
+#![cfg_attr(
+    any(doc, doctest),
+    doc = "[`capacity`] has the formula, a table, and what to set `max_size` and `interval` to."
+)]
 //!
 //! # Features
 //!

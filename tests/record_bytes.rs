@@ -64,7 +64,8 @@ fn a_record_cut_off_anywhere_or_with_more_behind_it_is_refused() {
 #[test]
 fn entries_out_of_order_are_refused() {
     // Format 1, two entries, eight bytes of names, not created; then (component, key, value) lengths 0, 1, 1.
-    let bytes = |first: u8, second: u8| [0x10, 0, 2, 0, 0, 8, 0, 0, 1, 1, first, 0, 1, 1, second, b'1', b'2'];
+    let bytes =
+        |first: u8, second: u8| [0x10, 0, 2, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 1, first, 0, 1, 1, second, b'1', b'2'];
     assert!(Record::from_bytes(&bytes(b'a', b'b')).is_ok());
     for (first, second) in [(b'b', b'a'), (b'a', b'a')] {
         let error = Record::from_bytes(&bytes(first, second)).unwrap_err();
@@ -74,12 +75,13 @@ fn entries_out_of_order_are_refused() {
 
 #[test]
 fn a_value_that_is_no_json_and_a_number_in_a_longer_form_are_refused() {
-    let one = |value: u8| [0x10, 0, 1, 0, 0, 4, 0, 0, 1, 1, b'a', value];
+    let one = |value: u8| [0x10, 0, 1, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 1, b'a', value];
     assert!(Record::from_bytes(&one(b'1')).is_ok());
     assert!(Record::from_bytes(&one(b'?')).is_err());
-    assert!(Record::from_bytes(&[0x10, 0, 0, 0, 0, 0, 0]).is_ok());
-    assert!(Record::from_bytes(&[0x10, 0, 0, 0, 0, 0, 0x80, 0]).is_err());
-    assert!(Record::from_bytes(&[0x20, 0, 0, 0, 0, 0, 0]).is_err(), "another format");
+    let timeout = |bytes: &[u8]| [&[0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], bytes].concat();
+    assert!(Record::from_bytes(&timeout(&[0])).is_ok());
+    assert!(Record::from_bytes(&timeout(&[0x80, 0])).is_err());
+    assert!(Record::from_bytes(&[0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err(), "another format");
 }
 
 #[test]

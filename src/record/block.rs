@@ -135,18 +135,20 @@ impl Block {
 
     /// Changes the state: in place if this is the only pointer to the block, else on a copy of it.
     pub(crate) fn stamp(&mut self, stamp: impl FnOnce(&mut StoreState)) {
-        let mut stamp = Some(stamp);
-        self.0.with_arc_mut(|arc| {
-            if let Some(block) = triomphe::Arc::get_mut(arc)
-                && let Some(stamp) = stamp.take()
-            {
-                stamp(block.header_mut());
-            }
-        });
-        if let Some(stamp) = stamp {
-            let mut state = self.state().clone();
-            stamp(&mut state);
-            *self = Self::new(state, self.body());
+        self.own();
+        self.0.with_arc_mut(|arc| triomphe::Arc::get_mut(arc).map(|block| stamp(block.header_mut())));
+    }
+
+    /// The same for the bytes.
+    pub(crate) fn patch(&mut self, patch: impl FnOnce(&mut [u8])) {
+        self.own();
+        self.0.with_arc_mut(|arc| triomphe::Arc::get_mut(arc).map(|block| patch(block.slice_mut())));
+    }
+
+    /// Sees to it that this is the only pointer to the block.
+    fn own(&mut self) {
+        if self.0.with_arc_mut(|arc| triomphe::Arc::get_mut(arc).is_none()) {
+            *self = Self::new(self.state().clone(), self.body());
         }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! body       = format and flags (1 byte) · number of entries (2 bytes) · length of the names (3 bytes)
-//!              · created_at · [timeout] · [owner length · owner] · names · values
+//!              · created_at (6 bytes) · [timeout] · [owner length · owner] · names · values
 //! names      = (component length · key length · value length · component · key)*
 //! values     = value (JSON)*, in the same order
 //! ```
 //!
-//! Numbers are unsigned varints in their shortest form, but for the two at the beginning, which are big-endian and in a fixed
+//! Numbers are unsigned varints in their shortest form, but for the three at the beginning, which are big-endian and in a fixed
 //! place because they are known last. Times are milliseconds, `created_at` 0 means "not yet".
 //! Entries are sorted by the bytes of (component, key), each pair once, so that a merge is one walk over two sorted
 //! lists. Names stand together in front, where the processor has fetched them along with the block's header: finding a key
@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 
 pub(crate) use self::merge::Merge;
 pub(crate) use self::reader::Entries;
-use self::reader::Reader;
+use self::reader::{Reader, order};
 pub(crate) use self::writer::Writer;
 use super::{MAX_KEY_BYTES, MAX_KEYS};
 use crate::error::{Error, Result};
@@ -36,8 +36,31 @@ const HAS_TIMEOUT: u8 = 0x01;
 const HAS_OWNER: u8 = 0x02;
 const FLAGS: u8 = HAS_TIMEOUT | HAS_OWNER;
 
-/// The first byte, the number of entries, and the length of the names.
-const START: usize = 6;
+/// Where the time of creation stands: behind the first byte, the number of entries and the length of the names.
+const CREATED: std::ops::Range<usize> = 6..12;
+
+/// All that has a fixed place.
+const START: usize = CREATED.end;
+
+/// A body without entries.
+const EMPTY: &[u8] = &[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Notes when a session was created in bytes that are a body.
+pub(crate) fn set_created_at(body: &mut [u8], at: SystemTime) {
+    if let Some(place) = body.get_mut(CREATED) {
+        place.copy_from_slice(&created_bytes(Head::default().with_created_at(Some(at)).created_ms));
+    }
+}
+
+fn created_bytes(millis: u64) -> [u8; 6] {
+    let [_, _, bytes @ ..] = millis.to_be_bytes();
+    bytes
+}
+
+/// Whether it is noted in these bytes.
+pub(crate) fn is_created(body: &[u8]) -> bool {
+    body.get(CREATED).is_some_and(|bytes| bytes != [0; 6])
+}
 
 const _: () = assert!(MAX_KEYS <= u16::MAX as usize);
 
@@ -116,7 +139,7 @@ pub(crate) struct Body<'a> {
 impl<'a> Body<'a> {
     /// Of bytes that are no body: an empty one.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self::split(bytes).unwrap_or(Self { start: &[FORMAT, 0, 0, 0, 0, 0, 0], names: &[], values: &[] })
+        Self::split(bytes).unwrap_or(Self { start: EMPTY, names: &[], values: &[] })
     }
 
     #[inline]
@@ -151,6 +174,12 @@ impl<'a> Body<'a> {
     pub(crate) fn entries(self) -> Entries<'a> {
         Entries { names: Reader(self.names), values: Reader(self.values) }
     }
+}
+
+/// The order in which entries with these components and keys stand.
+#[inline]
+pub(crate) fn order_of(one: (&str, &str), other: (&str, &str)) -> std::cmp::Ordering {
+    order([one.0.as_bytes(), one.1.as_bytes()], [other.0.as_bytes(), other.1.as_bytes()])
 }
 
 /// The value of a key, in bytes that are a body. What a request does most: nothing is read but lengths, and the names that

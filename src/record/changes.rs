@@ -257,7 +257,7 @@ impl Changes {
     }
 
     fn place(&self, component: &str, key: &str) -> Result<usize, usize> {
-        self.keys.binary_search_by(|change| change.name().cmp(&(component, key)))
+        self.keys.binary_search_by(|change| body::order_of(change.name(), (component, key)))
     }
 }
 

@@ -210,15 +210,13 @@ impl Record {
     }
 
     fn admit_as(self, version: Version, now: SystemTime) -> Result<Self> {
-        let body = self.body();
-        body::check_limits(body)?;
-        if body.head().created_at().is_some() {
+        body::check_limits(self.body())?;
+        if body::is_created(self.as_bytes()) {
             return Ok(self.stamped(|state| state.version = version));
         }
-        let mut writer = Writer::new();
-        writer.head(&body.head().with_created_at(Some(now)));
-        writer.entries_of(body);
-        Ok(Self { block: Block::new(StoreState::versioned(version), writer.finish(body.count())) })
+        let mut admitted = self.stamped(|state| *state = StoreState::versioned(version));
+        admitted.block.patch(|body| body::set_created_at(body, now));
+        Ok(admitted)
     }
 
     /// The record under the version that a store kept for it beside its bytes or its keys.

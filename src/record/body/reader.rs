@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use unsigned_varint::decode;
 
-use super::{Entry, FLAGS, FORMAT, HAS_OWNER, HAS_TIMEOUT, Head, START};
+use super::{CREATED, Entry, FLAGS, FORMAT, HAS_OWNER, HAS_TIMEOUT, Head, START};
 
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
@@ -35,11 +35,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn head(&mut self) -> Option<Head<'a>> {
-        let flags = *self.take(START)?.first()?;
+        let start = self.take(START)?;
+        let flags = *start.first()?;
         if flags & !FLAGS != FORMAT {
             return None;
         }
-        let created_ms = self.number()?;
+        let created_ms = start.get(CREATED)?.iter().fold(0, |millis, byte| millis << 8 | u64::from(*byte));
         let timeout_ms = if flags & HAS_TIMEOUT == 0 { None } else { Some(self.number()?) };
         let owner = if flags & HAS_OWNER == 0 {
             None
@@ -53,11 +54,10 @@ impl<'a> Reader<'a> {
     /// Goes on to the names without looking at what stands before them. How many bytes they are.
     #[inline]
     pub(super) fn skip_head(&mut self) -> Option<usize> {
-        let &[flags, _, _, high, middle, low] = self.take(START)? else { return None };
+        let &[flags, _, _, high, middle, low, ..] = self.take(START)? else { return None };
         if flags & !FLAGS != FORMAT {
             return None;
         }
-        self.number()?;
         if flags & HAS_TIMEOUT != 0 {
             self.number()?;
         }
@@ -91,18 +91,19 @@ impl<'a> Reader<'a> {
     pub(super) fn pass(&mut self, name: (&str, &str)) -> Option<(Ordering, usize)> {
         let [component, key, value] = self.lengths()?;
         let (component, key) = self.take(component + key)?.split_at(component);
-        let order = order(component, name.0.as_bytes()).then_with(|| order(key, name.1.as_bytes()));
-        Some((order, value))
+        Some((order([component, key], [name.0.as_bytes(), name.1.as_bytes()]), value))
     }
 }
 
-/// The order of two names. Most pairs differ in their first byte, which spares the call that compares all of them.
+/// The order of two names, each of them component and key. Most pairs differ in a first byte, which spares the call that compares all
+/// of them.
 #[inline]
-fn order(one: &[u8], other: &[u8]) -> Ordering {
-    match (one.first(), other.first()) {
+pub(super) fn order(one: [&[u8]; 2], other: [&[u8]; 2]) -> Ordering {
+    let order = |one: &[u8], other: &[u8]| match (one.first(), other.first()) {
         (Some(first), Some(second)) if first == second => one.cmp(other),
         (first, second) => first.cmp(&second),
-    }
+    };
+    order(one[0], other[0]).then_with(|| order(one[1], other[1]))
 }
 
 /// Iterates over a body's entries in their order.

@@ -5,7 +5,7 @@ use std::mem;
 
 use unsigned_varint::encode;
 
-use super::{Body, FORMAT, HAS_OWNER, HAS_TIMEOUT, Head, START};
+use super::{Body, CREATED, FORMAT, HAS_OWNER, HAS_TIMEOUT, Head, created_bytes};
 
 /// Larger buffers are not kept for the next body.
 const MAX_KEPT: usize = 64 * 1024;
@@ -35,7 +35,7 @@ impl Writer {
         let has = |part: bool, flag: u8| if part { flag } else { 0 };
         let flags = has(head.timeout_ms.is_some(), HAS_TIMEOUT) | has(head.owner.is_some(), HAS_OWNER);
         self.bytes.extend([FORMAT | flags, 0, 0, 0, 0, 0]);
-        self.number(head.created_ms);
+        self.bytes.extend(created_bytes(head.created_ms));
         if let Some(timeout) = head.timeout_ms {
             self.number(timeout);
         }
@@ -62,11 +62,6 @@ impl Writer {
         self.values.extend_from_slice(value);
     }
 
-    /// Copies all entries of another one.
-    pub(crate) fn entries_of(&mut self, other: Body<'_>) {
-        self.copy(other.names, other.values);
-    }
-
     /// Copies entries that are written already.
     pub(super) fn copy(&mut self, names: &[u8], values: &[u8]) {
         self.bytes.extend_from_slice(names);
@@ -78,7 +73,7 @@ impl Writer {
     pub(crate) fn finish(&mut self, entries: usize) -> &[u8] {
         let count = u16::try_from(entries).unwrap_or(u16::MAX).to_be_bytes();
         let names = u32::try_from(self.bytes.len() - self.names).unwrap_or(u32::MAX).min(0xff_ffff).to_be_bytes();
-        self.bytes[START - 5..START].copy_from_slice(&[count[0], count[1], names[1], names[2], names[3]]);
+        self.bytes[1..CREATED.start].copy_from_slice(&[count[0], count[1], names[1], names[2], names[3]]);
         self.bytes.append(&mut self.values);
         &self.bytes
     }
