@@ -18,6 +18,7 @@
 //!     endings   when owners logged out everywhere, and why ids are dead
 //!     stats     counters and figures
 //!     shard     one table of records with its queue and index; knows no lock
+//!       table     finds a session by its hash
 //!       evict     who has to go when there is no room
 //!       queue     eviction order and bytes, as lists through a slab
 //!       copy      what a snapshot takes, and how it comes back
@@ -49,6 +50,7 @@ mod shard;
 mod shards;
 mod snapshot;
 mod stats;
+mod table;
 mod weight;
 
 use std::fmt;
