@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// In 16 shards. Around 1,792 sessions a shard's table doubles: just before that it is fullest, just after emptiest.
-const SESSIONS: [usize; 3] = [25_000, 14_600, 28_000];
+/// In 16 shards. Around 1,797 sessions a shard's slabs grow by a quarter, the table by an eighth: somewhere between two of
+/// these steps, just before one, and just after.
+const SESSIONS: [usize; 3] = [25_000, 27_500, 30_000];
 
 /// Six keys and about 300 bytes of JSON, as a shop would keep them.
 fn session(number: usize) -> Value {
@@ -60,7 +61,7 @@ fn fill_with(sessions: usize, record: impl Fn(&Value, usize) -> Record) -> Measu
 }
 
 #[test]
-fn bytes_are_within_8_percent_of_the_heap_and_that_is_at_most_1_5_times_the_json() {
+fn bytes_are_within_8_percent_of_the_heap_and_that_is_at_most_1_42_times_the_json() {
     for sessions in SESSIONS {
         let Measured { json, heap, counted } = fill(sessions);
         #[expect(clippy::cast_precision_loss, reason = "a ratio of numbers far below 2^52")]
@@ -72,7 +73,7 @@ fn bytes_are_within_8_percent_of_the_heap_and_that_is_at_most_1_5_times_the_json
             heap / sessions
         );
         assert!((270..330).contains(&(json / sessions)));
-        assert!(per_json <= 1.5, "{per_json:.3} x the JSON at {sessions} sessions");
+        assert!(per_json <= 1.42, "{per_json:.3} x the JSON at {sessions} sessions");
         assert!((0.92..=1.08).contains(&off), "bytes() is {off:.3} of the heap at {sessions} sessions");
     }
 }
@@ -92,9 +93,9 @@ fn bytes_of_owned_sessions_are_within_8_percent_of_the_heap_too() {
     }
 }
 
-/// What 1,000 of these sessions took in one shard before owners could be told apart: heap, and as it is counted. A change
-/// of the allocations of a dependency may change the first; nothing about owners may.
-const BEFORE_OWNERS: (i64, usize) = (409_468, 399_000);
+/// What 1,000 of these sessions take in one shard that has no index of owners: heap, and as it is counted. Another table
+/// may change both, and a dependency's allocations the first; nothing about owners may.
+const BEFORE_OWNERS: (i64, usize) = (406_956, 401_000);
 
 #[test]
 fn a_session_without_an_owner_pays_nothing_for_the_index_of_owners() {

@@ -19,6 +19,7 @@
 //!     endings   when owners logged out everywhere, and why ids are dead
 //!     stats     counters and figures
 //!     shard     one table of records with its queue and index; knows no lock
+//!       table     finds a session by its hash
 //!       evict     who has to go when there is no room
 //!       queue     eviction order and bytes, as lists through a slab
 //!       copy      what a snapshot takes, and how it comes back
@@ -50,6 +51,7 @@ mod shard;
 mod shards;
 mod snapshot;
 mod stats;
+mod table;
 #[cfg(feature = "metrics")]
 mod watch;
 mod weight;

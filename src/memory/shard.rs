@@ -13,13 +13,12 @@ use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 pub(super) use self::copy::{Copied, Copying, Kept, ShardCopy, evicted};
 use self::owned::Owned;
 use super::expiry::Expiry;
 use super::queue::Queue;
+use super::table::Table;
 use super::weight::{RETIRED, weight};
 use crate::id::{Handle, Proof, SessionId};
 use crate::record::{Class, Record};
@@ -67,7 +66,7 @@ struct Retired {
 }
 
 pub(super) struct Shard {
-    table: HashTable<Record>,
+    table: Table<Record>,
     queue: Queue,
     expiry: Expiry,
     owned: Owned,
@@ -92,7 +91,7 @@ pub(super) struct Room {
 impl Shard {
     pub(super) fn new(room: Room, hasher: RandomState) -> Self {
         Self {
-            table: HashTable::new(),
+            table: Table::new(),
             queue: Queue::new(),
             expiry: Expiry::new(),
             owned: Owned::default(),
@@ -176,8 +175,7 @@ impl Shard {
         if record.is_owned() {
             self.owned.change(&self.hasher, slot, None, record.owner());
         }
-        let hasher = &self.hasher;
-        self.table.insert_unique(hash, record, |record| hash_of(hasher, record.state().handle));
+        self.table.insert(hash, record);
         self.evict(slot, now, freed);
     }
 
@@ -247,14 +245,7 @@ impl Shard {
     }
 
     pub(super) fn remove(&mut self, hash: u64, handle: Handle, reason: Reason, freed: &mut Freed) {
-        let hasher = &self.hasher;
-        let entry = self.table.entry(
-            hash,
-            |record| record.state().handle == handle,
-            |record| hash_of(hasher, record.state().handle),
-        );
-        let Entry::Occupied(entry) = entry else { return };
-        let (record, _) = entry.remove();
+        let Some(record) = self.table.remove(hash, |record| record.state().handle == handle) else { return };
         let slot = record.state().slot.load(Ordering::Relaxed);
         self.queue.remove(slot, record.state().class(), weight(&record));
         self.expiry.unfile(slot);

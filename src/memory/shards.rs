@@ -287,7 +287,7 @@ impl Shards {
 
     fn cell(&self, handle: Handle) -> (&Cell, u64) {
         let hash = hash_of(&self.hasher, handle);
-        // The table below uses the lowest and the highest bits; these are from between.
+        // The table below uses the lower half.
         let index = (hash >> 32) as usize & (self.cells.len() - 1);
         (&self.cells[index], hash)
     }

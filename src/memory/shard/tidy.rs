@@ -1,7 +1,7 @@
 //! Gives back what a shard no longer needs: ids whose grace is over, and tables that have become too large.
 
+use super::Shard;
 use super::owned::Owned;
-use super::{Shard, hash_of};
 use crate::memory::expiry::Expiry;
 use crate::memory::queue::Queue;
 use crate::memory::weight::weight;
@@ -45,8 +45,7 @@ impl Shard {
         }
         (self.queue, self.expiry, self.owned) = (queue, expiry, owned);
         self.layout = self.layout.wrapping_add(1);
-        let hasher = &self.hasher;
-        self.table.shrink_to(self.table.len() * 2, |record| hash_of(hasher, record.state().handle));
+        self.table.shrink();
         self.retired.shrink_to_fit();
     }
 }

@@ -10,6 +10,7 @@ use crate::sync::Ordering;
 impl Shard {
     /// Recomputes every counter, every list and the index, and compares.
     pub(in crate::memory) fn validate(&self) -> Result<(), String> {
+        self.table.validate(|record| hash_of(&self.hasher, record.state().handle))?;
         let records: HashMap<u32, &Record> =
             self.table.iter().map(|record| (record.state().slot.load(Ordering::SeqCst), record)).collect();
         if records.len() != self.table.len() || self.queue.len() != self.table.len() {
