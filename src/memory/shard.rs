@@ -245,15 +245,20 @@ impl Shard {
     }
 
     pub(super) fn remove(&mut self, hash: u64, handle: Handle, reason: Reason, freed: &mut Freed) {
-        let Some(record) = self.table.remove(hash, |record| record.state().handle == handle) else { return };
-        let slot = record.state().slot.load(Ordering::Relaxed);
-        self.queue.remove(slot, record.state().class(), weight(&record));
+        self.remove_if(hash, |record| record.state().handle == handle, reason, freed);
+    }
+
+    fn remove_if(&mut self, hash: u64, is_it: impl Fn(&Record) -> bool, reason: Reason, freed: &mut Freed) {
+        let Some(record) = self.table.remove(hash, is_it) else { return };
+        let state = record.state();
+        let slot = state.slot.load(Ordering::Relaxed);
+        self.queue.remove(slot, state.class(), weight(&record));
         self.expiry.unfile(slot);
         if record.is_owned() {
             self.owned.change(&self.hasher, slot, record.owner(), None);
         }
         if !self.retired.is_empty() {
-            self.retired.remove(&handle);
+            self.retired.remove(&state.handle);
         }
         freed.push((record, reason));
     }
@@ -268,12 +273,19 @@ impl Shard {
         now: u64,
         expired: &mut Vec<Handle>,
     ) -> Option<usize> {
-        let mut due = Vec::new();
+        let mut due = Vec::with_capacity(most);
         let next = self.expiry.due(from, window, most, now, &mut due);
-        for slot in due {
-            let Some(record) = self.in_slot(slot) else { continue };
+        // From slot to handle to session is one cache miss after the other. Each step is taken for all of them before the
+        // next one, so that the misses of a step overlap.
+        let hash = |handle| hash_of(&self.hasher, handle);
+        let handles: Vec<_> = due.iter().map(|slot| self.queue.handle(*slot)).collect();
+        let likely: Vec<_> = handles.iter().map(|handle| self.table.find(hash((*handle)?), |_| true)).collect();
+        for ((slot, handle), likely) in due.into_iter().zip(handles).zip(likely) {
+            let Some(handle) = handle else { continue };
+            let is_it = |record: &&Record| record.state().handle == handle;
+            let Some(record) = likely.filter(is_it).or_else(|| self.by_handle(hash(handle), handle)) else { continue };
             if is_expired(record, now) {
-                expired.push(record.state().handle);
+                expired.push(handle);
             } else {
                 self.expiry.refile(slot, || record.state().deadline.load(Ordering::SeqCst));
             }
@@ -283,10 +295,8 @@ impl Shard {
 
     /// Removes a session if it is (still) expired.
     pub(super) fn remove_expired(&mut self, handle: Handle, now: u64, freed: &mut Freed) {
-        let hash = hash_of(&self.hasher, handle);
-        if self.by_handle(hash, handle).is_some_and(|record| is_expired(record, now)) {
-            self.remove(hash, handle, Reason::Expired, freed);
-        }
+        let is_it = |record: &Record| record.state().handle == handle && is_expired(record, now);
+        self.remove_if(hash_of(&self.hasher, handle), is_it, Reason::Expired, freed);
     }
 
     /// The live session with this handle.

@@ -28,6 +28,34 @@ impl<T> Line<T> {
     fn empty() -> Self {
         Self { tags: [0; WIDTH], passed: 0, items: [const { None }; WIDTH] }
     }
+
+    /// The places with this tag. Which one it is nobody can foresee, a processor neither: so no branch depends on it.
+    fn tagged(&self, tag: u32) -> Places {
+        Places::of(|place| self.tags[place] == tag)
+    }
+
+    fn free(&self) -> Places {
+        Places::of(|place| self.items[place].is_none())
+    }
+}
+
+/// Places of a line, as bits.
+struct Places(u32);
+
+impl Places {
+    fn of(is_one: impl Fn(usize) -> bool) -> Self {
+        Self((0..WIDTH).fold(0, |places, place| places | u32::from(is_one(place)) << place))
+    }
+}
+
+impl Iterator for Places {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let place = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (place < WIDTH).then_some(place)
+    }
 }
 
 /// A table of pointers. Which of several with the same hash is meant, the caller says.
@@ -109,10 +137,8 @@ impl<T> Table<T> {
         // Not further than once round: in a small table every line may have been passed.
         for _ in 0..self.lines.len() {
             let line = &self.lines[number];
-            for (place, item) in line.items.iter().enumerate() {
-                if line.tags[place] == tag && item.as_ref().is_some_and(&is_it) {
-                    return Some((number, place));
-                }
+            if let Some(place) = line.tagged(tag).find(|place| line.items[*place].as_ref().is_some_and(&is_it)) {
+                return Some((number, place));
             }
             if line.passed == 0 {
                 break;
@@ -176,7 +202,7 @@ fn put<T>(lines: &mut [Line<T>], tag: u32, item: T) {
     let mut number = home(tag, lines.len());
     loop {
         let line = &mut lines[number];
-        if let Some(place) = line.items.iter().position(Option::is_none) {
+        if let Some(place) = line.free().next() {
             (line.tags[place], line.items[place]) = (tag, Some(item));
             return;
         }
