@@ -159,7 +159,7 @@ impl Machine {
             processor: name.trim_start_matches([' ', '\t', ':']).to_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_gib: (kib + (1 << 19)) >> 20,
-            system: said(Command::new("uname").arg("-sr")),
+            system: said(Command::new("uname").arg("-s")),
             rustc: said(Command::new("rustc").arg("--version")),
         }
     }
