@@ -21,7 +21,7 @@ impl<'a, 'w> Merge<'a, 'w> {
     /// Puts this in the place of the entry with its name, if there is one; `None` removes it. Names come in their order.
     pub(crate) fn put(&mut self, component: &str, key: &str, value: Option<&[u8]>) {
         loop {
-            let before = self.rest;
+            let before = self.rest.clone();
             let order = self.rest.names.pass((component, key)).and_then(|(order, length)| {
                 self.rest.values.take(length)?;
                 Some(order)
@@ -30,12 +30,12 @@ impl<'a, 'w> Merge<'a, 'w> {
                 Some(Ordering::Less) => {}
                 Some(Ordering::Equal) => {
                     self.copy_run(before);
-                    self.run = self.rest;
+                    self.run = self.rest.clone();
                     self.entries -= 1;
                     break;
                 }
                 Some(Ordering::Greater) | None => {
-                    self.copy_run(before);
+                    self.copy_run(before.clone());
                     self.rest = before;
                     break;
                 }

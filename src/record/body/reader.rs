@@ -107,7 +107,7 @@ pub(super) fn order(one: [&[u8]; 2], other: [&[u8]; 2]) -> Ordering {
 }
 
 /// Iterates over a body's entries in their order.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Entries<'a> {
     pub(super) names: Reader<'a>,
     pub(super) values: Reader<'a>,
