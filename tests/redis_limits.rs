@@ -182,6 +182,20 @@ fn many_small_saves_do_not_get_past_max_session_size_or_the_number_of_keys() {
 }
 
 #[test]
+fn more_keys_than_there_can_be_are_removed_in_one_save() {
+    let server = Server::start();
+    let store = store(&server);
+    let id = SessionId::random().unwrap();
+    let record: Record = [("kept", 1), ("key 7", 2), ("key 9999", 3)].into_iter().collect();
+    assert_eq!(store.create(&id, record, HOUR).unwrap(), Outcome::Done);
+    let mut changes = put("new", "");
+    (0..10_000).for_each(|n| changes.remove("", &format!("key {n}")).unwrap());
+    assert_eq!(store.save(&id, &changes, HOUR, seen(&store, &id)).unwrap(), Outcome::Done);
+    let record = store.get(&id).unwrap().unwrap().record;
+    assert_eq!(record.entries().map(|(_, key, _)| key).collect::<Vec<_>>(), ["kept", "new"]);
+}
+
+#[test]
 fn any_text_is_a_key_a_component_a_value_and_an_owner() {
     let server = Server::start();
     let store = store(&server);

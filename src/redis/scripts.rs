@@ -192,7 +192,8 @@ scripts! {
 
 /// The size is what the entries take at most: what a save replaces and removes is not looked at, each look would cost as much as
 /// the writing. When that sum is over a limit, all is counted; when even half of a limit is really used, what is replaced and removed is
-/// measured from then on, so that a large session is not counted again and again.
+/// measured from then on, so that a large session is not counted again and again. All is read, too, when more is to be removed than there
+/// can be: a command takes only so many arguments.
 const SAVES: &str = "
     local expected, version, most, most_bytes, more, more_bytes, set, removed, login =
         struct.unpack('>c1c8I4I4I4I4I4I4c1', ARGV[4])
@@ -211,7 +212,7 @@ const SAVES: &str = "
             end
         end
     end
-    if #ARGV > removed or entries > most or bytes > most_bytes then
+    if #ARGV > removed or removed - set > most or entries > most or bytes > most_bytes then
         entries, bytes, gone = more, more_bytes, {}
         local changed = {}
         for i = 5, set, 2 do changed[ARGV[i]] = 'set' end
