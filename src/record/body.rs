@@ -209,7 +209,7 @@ pub(crate) fn check_limits(body: Body<'_>) -> Result<()> {
     check_count(body.count())?;
     if !body.are_names_short() {
         body.entries().try_for_each(|entry| check_name(entry.component, entry.key))?;
-        return Err(Error::limit("the names of the keys of one session take more than 16 MiB"));
+        return Err(Error::corrupt("an entry is not readable"));
     }
     body.head().owner.map_or(Ok(()), check_owner)
 }

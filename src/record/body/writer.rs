@@ -8,7 +8,7 @@ use unsigned_varint::encode;
 use super::{Body, CREATED, FORMAT, HAS_OWNER, HAS_TIMEOUT, Head, created_bytes};
 
 /// Larger buffers are not kept for the next body.
-const MAX_KEPT: usize = 64 * 1024;
+const MAX_KEPT: usize = 16 * 1024;
 
 thread_local! {
     /// The buffers of this thread's last body: what is written is copied into its block at once.
