@@ -5,6 +5,7 @@
 
 #[path = "../tests/redis_server/mod.rs"]
 mod redis_server;
+mod sample;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -12,9 +13,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use divan::{Bencher, black_box};
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Changes, Expected, Outcome, Record, SessionId, Store};
+use lembro::{Changes, Expected, Outcome, SessionId, Store};
 use redis::Connection;
-use serde_json::{Value, json};
 
 use self::redis_server::Server;
 
@@ -28,20 +28,6 @@ fn main() {
     bench.sizes();
     // A static is not dropped, and a server is not left behind.
     bench.stop();
-}
-
-/// Seven keys, 300 bytes of JSON.
-fn record() -> Record {
-    let entries: [(&str, Value); 7] = [
-        ("user_id", json!(4711)),
-        ("csrf", json!("00000000000000000000000000001267")),
-        ("cart", json!([{"sku": "TEA-0042", "quantity": 2}, {"sku": "CUP-0007", "quantity": 1}])),
-        ("flash", json!("Your changes have been saved. Thank you.")),
-        ("signed_in_at", json!(1_790_000_000_u64)),
-        ("seen_at", json!(1_790_000_000_u64)),
-        ("locale", json!("pt-BR")),
-    ];
-    entries.into_iter().collect()
 }
 
 struct Bench {
@@ -63,13 +49,13 @@ impl Bench {
             let server = Server::start();
             let store = RedisStore::with_options(RedisOptions::new().url(server.url())).unwrap();
             let id = SessionId::random().unwrap();
-            assert_eq!(store.create(&id, record(), HOUR).unwrap(), Outcome::Done);
+            assert_eq!(store.create(&id, sample::record(4711), HOUR).unwrap(), Outcome::Done);
             let expected = Expected::Incarnation(store.get(&id).unwrap().unwrap().record.version());
             let mut changes = Changes::new();
             changes.insert("", "seen_at", &1_790_000_123_u64).unwrap();
             let (free, idle) = bounded(16);
             (0..16).for_each(|_| free.send(server.connect()).unwrap());
-            let bytes = record().as_bytes().to_vec();
+            let bytes = sample::record(4711).as_bytes().to_vec();
             let bench = Self { server, store, id, expected, changes, bytes, idle, free };
             bench.raw_set();
             bench
@@ -141,7 +127,7 @@ impl Bench {
         for number in 0..2_000 {
             let mut changes = Changes::new();
             changes.set_owner(Some(&format!("user{}", number / 1_000))).unwrap();
-            let record = changes.apply(&record()).unwrap();
+            let record = changes.apply(&sample::record(4711)).unwrap();
             assert_eq!(self.store.create(&SessionId::random().unwrap(), record, HOUR).unwrap(), Outcome::Done);
         }
         let index: usize = (0..16).map(|part| usage(&format!("lembro:{{index:{part}}}"))).sum();
@@ -153,7 +139,7 @@ impl Bench {
         println!("its place in the list of its owner: {}", usage(&owner("user1", "sessions")) / 1_000);
         let mut changes = Changes::new();
         changes.set_owner(Some("one")).unwrap();
-        let record = changes.apply(&record()).unwrap();
+        let record = changes.apply(&sample::record(4711)).unwrap();
         assert_eq!(self.store.create(&SessionId::random().unwrap(), record, HOUR).unwrap(), Outcome::Done);
         println!("the list of an owner with one session: {}", usage(&owner("one", "sessions")));
         self.store.owners().unwrap().destroy_of("one", None).unwrap();

@@ -11,22 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lembro::{LembroOptions, LembroStore, SessionId, Store};
-use serde_json::{Value, json};
+
+mod sample;
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// Seven keys, 300 bytes of JSON.
-fn session(number: usize) -> Value {
-    json!({
-        "user_id": number,
-        "csrf": format!("{number:032x}"),
-        "cart": [{"sku": "TEA-0042", "quantity": 2}, {"sku": "CUP-0007", "quantity": 1}],
-        "flash": "Your changes have been saved. Thank you.",
-        "signed_in_at": 1_790_000_000_u64,
-        "seen_at": 1_790_000_000_u64,
-        "locale": "pt-BR",
-    })
-}
 
 /// The longest `get` and the longest `touch` while `work` runs.
 fn worst_waits(store: &LembroStore, ids: &[SessionId], work: impl FnOnce()) -> (Duration, Duration) {
@@ -40,12 +28,7 @@ fn worst_waits(store: &LembroStore, ids: &[SessionId], work: impl FnOnce()) -> (
                 read = read.max(start.elapsed());
                 // Takes the write lock.
                 let (start, passing) = (Instant::now(), SessionId::random().unwrap());
-                assert!(
-                    store
-                        .create(&passing, session(0).as_object().unwrap().clone().into_iter().collect(), HOUR)
-                        .unwrap()
-                        .is_done()
-                );
+                assert!(store.create(&passing, sample::record(0), HOUR).unwrap().is_done());
                 assert!(store.destroy(&passing).unwrap().is_done());
                 written = written.max(start.elapsed());
                 if done.load(Ordering::Relaxed) {
@@ -69,9 +52,10 @@ fn main() {
     let mut text = 0;
     let ids: Vec<_> = (0..sessions).map(|_| SessionId::random().unwrap()).collect();
     for (number, id) in ids.iter().enumerate() {
-        let session = session(number);
-        text += session.to_string().len() as u64;
-        store.set(id, session.as_object().unwrap().clone().into_iter().collect(), HOUR).unwrap();
+        let record = sample::record(number);
+        // Its JSON: each key in quotes with a colon and a comma, and braces around all of it.
+        text += 1 + record.entries().map(|(_, key, value)| key.len() + value.get().len() + 4).sum::<usize>() as u64;
+        store.set(id, record, HOUR).unwrap();
     }
 
     let mut written = None;

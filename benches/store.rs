@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use lembro::{Changes, Expected, LembroOptions, LembroStore, Record, SessionId, Store, Version};
-use serde_json::{Value, json};
+use lembro::{Changes, Expected, LembroOptions, LembroStore, SessionId, Store, Version};
+
+mod sample;
 
 const THREADS: [usize; 2] = [1, 2];
 const HOUR: Duration = Duration::from_secs(3600);
@@ -17,20 +18,6 @@ const SESSIONS: usize = 100_000;
 
 fn main() {
     divan::main();
-}
-
-/// Seven keys, 300 bytes of JSON.
-fn record(number: usize) -> Record {
-    let entries: [(&str, Value); 7] = [
-        ("user_id", json!(number)),
-        ("csrf", json!(format!("{number:032x}"))),
-        ("cart", json!([{"sku": "TEA-0042", "quantity": 2}, {"sku": "CUP-0007", "quantity": 1}])),
-        ("flash", json!("Your changes have been saved. Thank you.")),
-        ("signed_in_at", json!(1_790_000_000_u64)),
-        ("seen_at", json!(1_790_000_000_u64)),
-        ("locale", json!("pt-BR")),
-    ];
-    entries.into_iter().collect()
 }
 
 fn options() -> LembroOptions {
@@ -51,7 +38,7 @@ impl Filled {
             let store = LembroStore::with_options(options()).unwrap();
             let add = |number| {
                 let id = SessionId::random().unwrap();
-                store.set(&id, record(number), HOUR).unwrap();
+                store.set(&id, sample::record(number), HOUR).unwrap();
                 (id, store.get(&id).unwrap().unwrap().record.version())
             };
             let sessions = (0..SESSIONS).map(add).collect();
@@ -109,7 +96,7 @@ fn save_one_key(bencher: Bencher<'_, '_>) {
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 2_000)]
 fn create(bencher: Bencher<'_, '_>) {
     let store = LembroStore::with_options(options()).unwrap();
-    bencher.with_inputs(|| record(1)).bench_values(|record| {
+    bencher.with_inputs(|| sample::record(1)).bench_values(|record| {
         let id = SessionId::random().unwrap();
         store.create(black_box(&id), record, HOUR)
     });
@@ -119,7 +106,7 @@ fn create(bencher: Bencher<'_, '_>) {
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 2_000)]
 fn create_when_full(bencher: Bencher<'_, '_>) {
     let store = LembroStore::with_options(LembroOptions::new().max_size("16M").interval(0)).unwrap();
-    bencher.with_inputs(|| record(1)).bench_values(|record| {
+    bencher.with_inputs(|| sample::record(1)).bench_values(|record| {
         let id = SessionId::random().unwrap();
         store.create(black_box(&id), record, HOUR)
     });

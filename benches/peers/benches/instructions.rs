@@ -12,6 +12,8 @@ use std::time::Duration;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use lembro::{Changes, Expected, LembroOptions, LembroStore, Record, SessionId, Store as _};
+use peers::stores::{Lembro, Peer as _};
+use peers::work::Data;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -38,31 +40,19 @@ struct Filled {
     records: Vec<Record>,
 }
 
-/// A session of seven keys.
-fn record() -> Record {
-    let mut changes = Changes::new();
-    changes.insert("", "user_id", &10_000_000).unwrap();
-    changes.insert("", "csrf", "00000000000000000000000000001267").unwrap();
-    changes.insert("", "cart", &[("TEA-0042", 2), ("CUP-0007", 1)]).unwrap();
-    changes.insert("", "flash", "Your changes have been saved. Thank you.").unwrap();
-    changes.insert("", "signed_in_at", &1_790_000_000_u64).unwrap();
-    changes.insert("", "seen_at", &1_790_000_000_u64).unwrap();
-    changes.insert("", "locale", "pt-BR").unwrap();
-    changes.apply(&Record::new()).unwrap()
-}
-
 /// A store that holds so many sessions, and as many that it does not.
 fn filled() -> Filled {
     let store = LembroStore::with_options(LembroOptions::new().max_size("1G").interval(0)).unwrap();
-    let add = |_| {
+    let record = |number| Lembro::prepare(&Data::new(number));
+    let add = |number| {
         let id = SessionId::random().unwrap();
-        assert!(store.create(&id, record(), HOUR).unwrap().is_done());
+        assert!(store.create(&id, record(number), HOUR).unwrap().is_done());
         (id, Expected::Incarnation(store.get(&id).unwrap().unwrap().record.version()))
     };
-    let sessions = (0..TIMES).map(add).collect();
+    let sessions = (0..TIMES as usize).map(add).collect();
     let mut changes = Changes::new();
     changes.insert("", "seen_at", &1_790_000_123_u64).unwrap();
-    Filled { store, sessions, changes, records: (0..TIMES).map(|_| record()).collect() }
+    Filled { store, sessions, changes, records: (0..TIMES as usize).map(record).collect() }
 }
 
 #[library_benchmark(config = at_most(GET), setup = filled)]
