@@ -212,6 +212,11 @@ fn a_value_that_cannot_be_json_is_refused_and_nothing_is_noted() {
     assert!(error.is_value());
     assert_eq!(error.to_string(), "key \"map\": the value cannot be written as JSON");
     assert!(changes.is_empty());
+    // Of what had been written of it nothing stays either.
+    changes.insert("", "list", &[1, 2]).unwrap();
+    assert!(changes.insert("", "list", &map).is_err());
+    let record = changes.apply(&Record::new()).unwrap();
+    assert_eq!((record.len(), record.get::<[u8; 2]>("list").unwrap()), (1, Some([1, 2])));
 }
 
 #[test]

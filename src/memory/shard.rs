@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 pub(super) use self::copy::{Copied, Copying, Kept, ShardCopy, evicted};
 use self::owned::Owned;
@@ -24,8 +25,8 @@ use crate::id::{Handle, Proof, SessionId};
 use crate::record::{Class, Record};
 use crate::sync::Ordering;
 
-/// Sessions on their way out of memory, with the reason.
-pub(super) type Freed = Vec<(Record, Reason)>;
+/// Sessions on their way out of memory, with the reason. Nearly always at most one.
+pub(super) type Freed = SmallVec<[(Record, Reason); 1]>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -300,10 +301,12 @@ impl Shard {
     }
 
     /// The live session with this handle.
+    #[inline]
     pub(super) fn live(&self, hash: u64, handle: Handle, now: u64) -> Option<&Record> {
         self.by_handle(hash, handle).filter(|record| !is_expired(record, now))
     }
 
+    #[inline]
     fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {
         self.table.find(hash, |record| record.state().handle == handle)
     }

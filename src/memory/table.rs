@@ -92,8 +92,8 @@ impl<T> Table<T> {
     /// Adds an item. That it is not there yet is the caller's promise.
     pub(super) fn insert(&mut self, hash: u64, item: T) {
         if self.len == room(self.lines.len()) {
-            // By an eighth, not to twice the size: half-empty tables would be a tenth of a small session's cost.
-            self.resize(self.lines.len() + self.lines.len() / 8 + 1);
+            // By a half, not to twice the size: half-empty tables would be a twentieth of a small session's cost.
+            self.resize(self.lines.len() + self.lines.len() / 2 + 1);
         }
         put(&mut self.lines, tag(hash), item);
         self.len += 1;

@@ -1,13 +1,16 @@
 //! Changes: which keys a request set and removed, and how they merge into a record. Pure: no clock, no store.
 
+mod keys;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use self::keys::Keys;
 use super::body::{self, Merge, Writer};
 use super::{Block, Epoch, Record, StoreState};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What a request did to a session: keys set and removed, cleared or not, a new timeout, a new owner.
 ///
@@ -33,35 +36,11 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Sorted by (component, key), each pair once.
-    keys: Vec<KeyChange>,
+    keys: Keys,
     cleared: Cleared,
     timeout: Option<Option<Duration>>,
     owner: Option<Option<Box<str>>>,
     epoch: Option<Epoch>,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct KeyChange {
-    /// Component and key in one, because a change lives for one request and each allocation costs as much as the rest of it.
-    names: Box<str>,
-    component_bytes: usize,
-    /// JSON, or `None` for "removed".
-    value: Option<Vec<u8>>,
-}
-
-impl KeyChange {
-    fn new(component: &str, key: &str, value: Option<Vec<u8>>) -> Self {
-        let mut names = String::with_capacity(component.len() + key.len());
-        names.push_str(component);
-        names.push_str(key);
-        Self { names: names.into_boxed_str(), component_bytes: component.len(), value }
-    }
-
-    /// Component and key.
-    fn name(&self) -> (&str, &str) {
-        self.names.split_at(self.component_bytes)
-    }
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -110,8 +89,7 @@ impl Changes {
     ///
     /// [`Error::is_value`] when the value cannot be written as JSON, [`Error::is_limit`] when the key is too long.
     pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
-        let json = serde_json::to_vec(value).map_err(|source| Error::write_value(key, source))?;
-        self.put(component, key, Some(json))
+        self.keys.insert(component, key, value)
     }
 
     /// Removes a key.
@@ -120,7 +98,7 @@ impl Changes {
     ///
     /// [`Error::is_limit`] when the key is longer than any key can be.
     pub fn remove(&mut self, component: &str, key: &str) -> Result<()> {
-        self.put(component, key, None)
+        self.keys.remove(component, key)
     }
 
     /// Removes every key of every component that is stored when the changes are applied.
@@ -131,7 +109,7 @@ impl Changes {
 
     /// Removes every key of one component that is stored when the changes are applied.
     pub fn clear_component(&mut self, component: &str) {
-        self.keys.retain(|change| change.name().0 != component);
+        self.keys.clear_component(component);
         match &mut self.cleared {
             Cleared::Everything => {}
             Cleared::Components(components) if components.iter().any(|one| **one == *component) => {}
@@ -164,10 +142,7 @@ impl Changes {
 
     /// The changed keys, in the order of their bytes. They come after whatever was cleared.
     pub fn keys(&self) -> impl Iterator<Item = Change<'_>> {
-        self.keys.iter().map(|change| {
-            let (component, key) = change.name();
-            Change { component, key, value: change.value.as_deref() }
-        })
+        self.keys.iter()
     }
 
     /// Whether all stored keys of all components are removed first.
@@ -222,9 +197,8 @@ impl Changes {
             writer.head(&head.with_owner(self.owner().unwrap_or(head.owner)));
         }
         let mut merge = Merge::new(old, &mut writer);
-        for change in &self.keys {
-            let (component, key) = change.name();
-            merge.put(component, key, change.value.as_deref());
+        for Change { component, key, value } in self.keys.iter() {
+            merge.put(component, key, value);
         }
         let entries = merge.finish();
         body::check_count(entries)?;
@@ -243,28 +217,14 @@ impl Changes {
 
     /// What was last done to a key: `None` if nothing, else its new value or `Some(None)` for "removed".
     pub(crate) fn find(&self, component: &str, key: &str) -> Option<Option<&[u8]>> {
-        let place = self.place(component, key).ok()?;
-        Some(self.keys[place].value.as_deref())
-    }
-
-    fn put(&mut self, component: &str, key: &str, value: Option<Vec<u8>>) -> Result<()> {
-        body::check_name(component, key)?;
-        match self.place(component, key) {
-            Ok(place) => self.keys[place].value = value,
-            Err(place) => self.keys.insert(place, KeyChange::new(component, key, value)),
-        }
-        Ok(())
-    }
-
-    fn place(&self, component: &str, key: &str) -> Result<usize, usize> {
-        self.keys.binary_search_by(|change| body::order_of(change.name(), (component, key)))
+        self.keys.find(component, key)
     }
 }
 
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Keys only: values are the user's.
-        let keys: Vec<_> = self.keys.iter().map(|change| (change.name(), change.value.is_some())).collect();
+        let keys: Vec<_> = self.keys().map(|change| ((change.component, change.key), change.value.is_some())).collect();
         f.debug_struct("Changes")
             .field("keys", &keys)
             .field("clears_everything", &self.clears_everything())

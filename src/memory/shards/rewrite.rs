@@ -51,6 +51,7 @@ impl Shards {
 
     /// A session that was restored from a file has just been opened by its id: from now on the id is compared with its
     /// secret. If the session has changed meanwhile, the next visit will do.
+    #[cold]
     pub(in super::super) fn learn(&self, id: &SessionId, restored: &Record) {
         let (cell, hash) = self.cell(id.handle());
         let known = restored.clone().stamped(|state| state.set_id(id));
