@@ -5,7 +5,15 @@
 //! anew that were touched since. Beside a timing wheel this costs a scan, and in turn no reader ever waits for it, a
 //! touch costs nothing, and there are no stale entries.
 
+use smallvec::SmallVec;
+
 use crate::sync::{AtomicU32, Ordering};
+
+/// How many sessions a scan looks at before it lets others have their turn.
+pub(super) const BATCH: usize = 64;
+
+/// Slots that are due.
+pub(super) type Due = SmallVec<[u32; BATCH]>;
 
 /// A filed number covers 2^27 ns, 134 ms: a `u32` of them is 18 years, and what is later is filed as that.
 const TICK_SHIFT: u32 = 27;
@@ -74,7 +82,7 @@ impl Expiry {
     }
 
     /// Up to `most` slots from `from` on that are due, and where to go on: `None` at the end.
-    pub(super) fn due(&self, from: usize, window: usize, most: usize, now: u64, slots: &mut Vec<u32>) -> Option<usize> {
+    pub(super) fn due(&self, from: usize, window: usize, most: usize, now: u64, slots: &mut Due) -> Option<usize> {
         let now = tick(now);
         let end = from.saturating_add(window).min(self.filed.len());
         for (index, filed) in self.filed.get(from..end).unwrap_or_default().iter().enumerate() {

@@ -14,7 +14,7 @@
 //!     rewrite   saves and new ids: the next version of a session in the place of the current one
 //!     purge     removes what is expired, in small steps
 //!     owners    the sessions of one owner
-//!     transfer  sessions on their way out to a file and in again
+//!     transfer  sessions on their way out, to a list or a file, and in again
 //!     whole     all shards as one: listed, counted, emptied
 //!     endings   when owners logged out everywhere, and why ids are dead
 //!     stats     counters and figures
@@ -22,7 +22,7 @@
 //!       table     finds a session by its hash
 //!       evict     who has to go when there is no room
 //!       queue     eviction order and bytes, as lists through a slab
-//!       copy      what a snapshot takes, and how it comes back
+//!       copy      what a list or a snapshot takes, and how it comes back
 //!       tidy      gives back what is no longer needed
 //!       owned     whose sessions they are, as a hash per slot
 //!       expiry    who can have expired, as one number per slot

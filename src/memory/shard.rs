@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 pub(super) use self::copy::{Copied, Copying, Kept, ShardCopy, evicted};
 use self::owned::Owned;
-use super::expiry::Expiry;
+use super::expiry::{BATCH, Due, Expiry};
 use super::queue::Queue;
 use super::table::Table;
 use super::weight::{RETIRED, weight};
@@ -117,13 +117,14 @@ impl Shard {
     }
 
     /// Every session, expired ones too.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
         self.table.iter()
     }
 
     /// How many sessions are live. Only those near their end are looked at one by one.
     pub(super) fn count_live(&self, now: u64) -> usize {
-        let mut due = Vec::new();
+        let mut due = Due::new();
         self.expiry.due(0, usize::MAX, usize::MAX, now, &mut due);
         let live = due.into_iter().filter(|slot| self.in_slot(*slot).is_some_and(|record| !is_expired(record, now)));
         self.expiry.count_later(now) + live.count()
@@ -265,22 +266,16 @@ impl Shard {
     }
 
     /// Looks at due sessions from slot `from` on, under the read lock: names the expired, files the others anew. At most
-    /// `window` slots and `most` sessions; where to go on, `None` at the end.
-    pub(super) fn scan(
-        &self,
-        from: usize,
-        window: usize,
-        most: usize,
-        now: u64,
-        expired: &mut Vec<Handle>,
-    ) -> Option<usize> {
-        let mut due = Vec::with_capacity(most);
-        let next = self.expiry.due(from, window, most, now, &mut due);
+    /// `window` slots and [`BATCH`] sessions; where to go on, `None` at the end.
+    pub(super) fn scan(&self, from: usize, window: usize, now: u64, expired: &mut Vec<Handle>) -> Option<usize> {
+        let mut due = Due::new();
+        let next = self.expiry.due(from, window, BATCH, now, &mut due);
         // From slot to handle to session is one cache miss after the other. Each step is taken for all of them before the
         // next one, so that the misses of a step overlap.
         let hash = |handle| hash_of(&self.hasher, handle);
-        let handles: Vec<_> = due.iter().map(|slot| self.queue.handle(*slot)).collect();
-        let likely: Vec<_> = handles.iter().map(|handle| self.table.find(hash((*handle)?), |_| true)).collect();
+        let handles: SmallVec<[_; BATCH]> = due.iter().map(|slot| self.queue.handle(*slot)).collect();
+        let likely: SmallVec<[_; BATCH]> =
+            handles.iter().map(|handle| self.table.find(hash((*handle)?), |_| true)).collect();
         for ((slot, handle), likely) in due.into_iter().zip(handles).zip(likely) {
             let Some(handle) = handle else { continue };
             let is_it = |record: &&Record| record.state().handle == handle;

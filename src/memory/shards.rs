@@ -265,7 +265,7 @@ impl Shards {
     }
 
     /// Counts, reports and drops what left a shard, now that its lock is released.
-    fn release(&self, cell: &Cell, freed: Freed) {
+    fn release(&self, cell: &Cell, freed: impl IntoIterator<Item = (Record, Reason)>) {
         for (record, reason) in freed {
             let (handle, bytes) = (record.state().handle, weight(&record));
             let (counter, event) = match reason {

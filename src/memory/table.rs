@@ -74,6 +74,7 @@ impl<T> Table<T> {
     }
 
     /// Every item, in no order that means anything.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.lines.iter().flat_map(|line| &line.items).flatten()
     }

@@ -1,4 +1,4 @@
-//! What a snapshot takes out of a shard, some slots at a time, and how a session comes back from one.
+//! What lists and snapshots take out of a shard, some slots at a time, and how a session comes back from a file.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -12,9 +12,6 @@ const PROBATION_SHARE: usize = 10;
 /// when everybody came back, to well under a millisecond; then one of them goes all the same.
 const MAX_SECOND_CHANCES: usize = 4096;
 
-/// How many due sessions an insert looks at in search of an expired one.
-const MAX_DUE: usize = 64;
-
 impl Shard {
     /// Evicts until the shard is within its budget: expired sessions first, then by the queues; never `keep`.
     pub(super) fn evict(&mut self, keep: u32, now: u64, freed: &mut Freed) {
@@ -42,7 +39,7 @@ impl Shard {
         let mut expired = Vec::new();
         while self.bytes() + more > self.room.budget && self.expiry.any_due(now) {
             expired.clear();
-            let end = self.scan(0, usize::MAX, MAX_DUE, now, &mut expired);
+            let end = self.scan(0, usize::MAX, now, &mut expired);
             for handle in &expired {
                 if self.bytes() + more > self.room.budget {
                     self.remove_expired(*handle, now, freed);

@@ -1,8 +1,8 @@
 //! The sessions of one owner, over all shards: listed, counted and ended one shard at a time.
 
-use super::purge::REMOVE;
 use super::{Cell, Shards, left};
 use crate::id::{Handle, SessionId};
+use crate::memory::expiry::BATCH;
 use crate::memory::shard::{Found, Freed, Reason};
 use crate::record::Record;
 use crate::store::{EndReason, Listed, Outcome, Stored};
@@ -64,7 +64,7 @@ impl Shards {
     /// Removes those of these sessions of a shard that are live and still `theirs`, a few at a time; how many there were.
     fn end(&self, cell: &Cell, handles: &[Handle], reason: EndReason, theirs: impl Fn(&Record) -> bool) -> usize {
         let mut ended = 0;
-        for batch in handles.chunks(REMOVE) {
+        for batch in handles.chunks(BATCH) {
             let mut freed = Freed::new();
             let now = self.now();
             let mut shard = cell.shard.write();

@@ -6,29 +6,25 @@ use super::{Cell, Shards};
 use crate::clock::stopwatch;
 use crate::event::Event;
 use crate::id::Handle;
+use crate::memory::expiry::BATCH;
 use crate::memory::shard::Freed;
 use crate::memory::stats::Purge;
 
-/// How many slots a purge looks at, and how many sessions, before it lets go of a read lock.
+/// How many slots a purge looks at before it lets go of a read lock.
 const SCAN_SLOTS: usize = 4096;
-const SCAN_DUE: usize = 64;
-
-/// How many sessions are removed under one write lock. No reader ever waits for longer than one of these.
-pub(super) const REMOVE: usize = 64;
 
 impl Shards {
     /// Removes every session that is expired. `stop` is asked between batches. How many there were.
     pub(in crate::memory) fn purge(&self, stop: impl Fn() -> bool) -> usize {
         let elapsed = stopwatch();
-        let (mut sessions, mut expired) = (0, Vec::with_capacity(SCAN_DUE));
+        // One buffer each for all batches: between two frees the allocator would first sort what it was given back.
+        let (mut sessions, mut expired, mut freed) = (0, Vec::with_capacity(BATCH), Freed::with_capacity(BATCH));
         for cell in &self.cells {
             let mut from = Some(0);
             while let Some(start) = from.filter(|_| !stop()) {
                 expired.clear();
-                from = cell.shard.read().scan(start, SCAN_SLOTS, SCAN_DUE, self.now(), &mut expired);
-                for batch in expired.chunks(REMOVE) {
-                    sessions += self.remove_expired(cell, batch);
-                }
+                from = cell.shard.read().scan(start, SCAN_SLOTS, self.now(), &mut expired);
+                sessions += self.remove_expired(cell, &expired, &mut freed);
             }
             let now = self.now();
             if cell.shard.read().wants_tidying(now) {
@@ -46,19 +42,22 @@ impl Shards {
         sessions
     }
 
-    fn remove_expired(&self, cell: &Cell, handles: &[Handle]) -> usize {
-        let mut freed = Freed::with_capacity(handles.len());
+    /// No reader ever waits for longer than one of these.
+    fn remove_expired(&self, cell: &Cell, handles: &[Handle], freed: &mut Freed) -> usize {
+        if handles.is_empty() {
+            return 0;
+        }
         let now = self.now();
         let mut shard = cell.shard.write();
         for handle in handles {
-            shard.remove_expired(*handle, now, &mut freed);
+            shard.remove_expired(*handle, now, freed);
         }
         drop(shard);
         let removed = freed.len();
         // Where a block ends the allocator keeps its books. Read one after the other, and nothing between, these cache misses
         // overlap; in `release` each block would wait for its own.
         black_box(freed.iter().filter(|(record, _)| record.as_bytes().last() == Some(&0)).count());
-        self.release(cell, freed);
+        self.release(cell, freed.drain(..));
         removed
     }
 }

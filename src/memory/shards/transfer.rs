@@ -1,4 +1,4 @@
-//! Carries sessions out of the shards, one shard at a time, and into them again: for snapshots.
+//! Carries sessions out of the shards, one shard at a time, and into them again: for lists and snapshots.
 
 use super::{Cell, Shards};
 use crate::memory::shard::{Copying, Freed, Kept, ShardCopy, evicted};
@@ -22,13 +22,18 @@ impl Shards {
     pub(in crate::memory) fn copies<E>(&self, mut each: impl FnMut(&ShardCopy) -> Result<(), E>) -> Result<(), E> {
         let mut copy = ShardCopy::default();
         for cell in &self.cells {
-            while self.copy(cell, &mut copy) == Copying::Void {}
+            self.copy(cell, &mut copy);
             each(&copy)?;
         }
         Ok(())
     }
 
-    fn copy(&self, cell: &Cell, copy: &mut ShardCopy) -> Copying {
+    /// Copies a shard, a few sessions at a time.
+    pub(super) fn copy(&self, cell: &Cell, copy: &mut ShardCopy) {
+        while self.try_to_copy(cell, copy) == Copying::Void {}
+    }
+
+    fn try_to_copy(&self, cell: &Cell, copy: &mut ShardCopy) -> Copying {
         cell.shard.read().begin_copy(copy);
         let mut slots = 0..COPY_SLOTS;
         loop {
@@ -95,7 +100,7 @@ mod tests {
         shards.purge(|| false);
         shards.validate().unwrap();
         assert_eq!(cell.shard.read().copy(COPY_SLOTS..2 * COPY_SLOTS, 0, &mut copy), Copying::Void);
-        assert_eq!(shards.copy(cell, &mut copy), Copying::Done);
+        assert_eq!(shards.try_to_copy(cell, &mut copy), Copying::Done);
         assert_eq!(copy.sessions.len(), kept as usize);
     }
 }

@@ -2,19 +2,19 @@
 
 use super::{Shards, left};
 use crate::event::Event;
-use crate::memory::shard::Shard;
+use crate::memory::shard::{Copied, Shard, ShardCopy};
 use crate::memory::stats::Stats;
-use crate::record::Record;
 use crate::store::{Listed, Stored};
 use crate::sync::Ordering;
 
 impl Shards {
-    /// The live sessions, one shard's at a time: each is copied (pointers only) under its read lock.
+    /// The live sessions: pointers are copied, a few of them at a time, so that no write waits for long.
     pub(in crate::memory) fn all(&self) -> impl Iterator<Item = Listed> + '_ {
         self.cells.iter().flat_map(|cell| {
+            let mut copy = ShardCopy::default();
+            self.copy(cell, &mut copy);
             let now = self.now();
-            let records: Vec<Record> = cell.shard.read().iter().cloned().collect();
-            records.into_iter().filter_map(move |record| {
+            copy.sessions.into_iter().filter_map(move |Copied { record, .. }| {
                 let (handle, id, ttl) = (record.state().handle, record.state().id(), left(&record, now));
                 let stored = Stored::new(record, ttl);
                 (!ttl.is_zero()).then(|| Listed { id, ..Listed::new(handle, stored) })
