@@ -5,7 +5,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use peers::report::Report;
+use peers::report::{Report, Ticks};
 use peers::rows::{self, Row};
 use peers::{child, goals, plot, suite};
 
@@ -21,6 +21,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             return Err(format!("there is no workload \"{argument}\", but {names}").into());
         }
     }
+    let since = Ticks::now();
     let mut figures = Vec::new();
     for (name, workload) in suite::WORKLOADS {
         if arguments.is_empty() || arguments.iter().any(|wanted| wanted == name) {
@@ -40,7 +41,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     // Some of the figures are no results.
     if arguments.is_empty() {
         plot::all(&figures)?;
-        Report::new(figures, verdicts).write()?;
+        Report::new(figures, verdicts, since).write()?;
     }
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -38,6 +38,30 @@ pub struct Machine {
     memory_gib: u64,
     system: String,
     rustc: String,
+    /// Of the processor time that was wanted meanwhile, what the host gave to others.
+    stolen_percent: f64,
+}
+
+/// Processor time since the machine was started, in ticks: all that was wanted, and what of it the host gave to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ticks {
+    wanted: u64,
+    stolen: u64,
+}
+
+impl Ticks {
+    /// Until now. Nothing where the system does not tell.
+    pub fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let ticks: Vec<u64> = stat.split_whitespace().skip(1).take(8).map_while(|number| number.parse().ok()).collect();
+        let [user, nice, system, _idle, _waiting, interrupts, soft, stolen] = ticks[..] else { return Self::default() };
+        Self { wanted: user + nice + system + interrupts + soft + stolen, stolen }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    fn stolen_percent_since(self, before: Self) -> f64 {
+        100.0 * (self.stolen - before.stolen) as f64 / (self.wanted - before.wanted).max(1) as f64
+    }
 }
 
 /// Where results are written to.
@@ -46,15 +70,15 @@ pub fn folder() -> PathBuf {
 }
 
 impl Report {
-    /// A report of now and here.
-    pub fn new(rows: Vec<Row>, goals: Vec<Verdict>) -> Self {
+    /// A report of now and here, of measurements that began `since`.
+    pub fn new(rows: Vec<Row>, goals: Vec<Verdict>, since: Ticks) -> Self {
         let date = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let commit =
             said(Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]));
         Self {
             date: date.format(&Rfc3339).unwrap_or_default(),
             commit,
-            machine: Machine::here(),
+            machine: Machine::here(since),
             versions: versions(),
             goals,
             rows,
@@ -88,10 +112,11 @@ impl Report {
         ] {
             self.figures(&mut table, title, work, lead);
         }
-        let Machine { processor, cores, memory_gib, system, rustc } = &self.machine;
+        let Machine { processor, cores, memory_gib, system, rustc, stolen_percent } = &self.machine;
         _ = writeln!(
             table,
-            "Measured {} at commit `{}` on {processor}, {cores} cores, {memory_gib} GiB, {system}, {rustc}, with {}.",
+            "Measured {} at commit `{}` on {processor}, {cores} cores, {memory_gib} GiB, {system}, {rustc}, with {}. \
+             The host kept {stolen_percent:.1} % of the processor time for others meanwhile: longest waits are its own as often as a store's.",
             &self.date[..self.date.len().min(10)],
             self.commit,
             self.versions.join(", ")
@@ -150,7 +175,7 @@ impl Report {
 }
 
 impl Machine {
-    fn here() -> Self {
+    fn here(since: Ticks) -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let name = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -161,6 +186,7 @@ impl Machine {
             memory_gib: (kib + (1 << 19)) >> 20,
             system: said(Command::new("uname").arg("-s")),
             rustc: said(Command::new("rustc").arg("--version")),
+            stolen_percent: Ticks::now().stolen_percent_since(since),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lembro::{Changes, LembroOptions, Record, Store as _};
 
-use super::{cycle, get, piece};
+use super::{cycle, get, own_time, piece};
 use crate::pairs::Quartiles;
 use crate::rows::Row;
 use crate::stores::{Bare, HOUR, Lembro, Peer, Room};
@@ -33,9 +33,7 @@ pub fn sessions(sessions: usize) -> Vec<Row> {
     let mut all = Duration::ZERO;
     for (number, id) in ids.iter().enumerate() {
         let record = Lembro::prepare(&Data::new(number));
-        let start = Instant::now();
-        store.insert(id, record, HOUR);
-        let took = start.elapsed();
+        let took = own_time(|| store.insert(id, record, HOUR));
         worst = worst.max(took);
         all += took;
     }

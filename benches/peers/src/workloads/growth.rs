@@ -1,7 +1,8 @@
 //! `growth`: the longest that a single login waits while the store grows from nothing to a million sessions.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::own_time;
 use crate::rows::Row;
 use crate::stores::{HOUR, Peer, Room};
 use crate::work::Data;
@@ -12,9 +13,7 @@ pub fn run<P: Peer>(sessions: usize) -> Vec<Row> {
     let mut waits: Vec<Duration> = Vec::with_capacity(sessions);
     for number in 0..sessions {
         let (id, payload) = (P::fresh(), P::prepare(&Data::new(number)));
-        let start = Instant::now();
-        store.insert(&id, payload, HOUR);
-        waits.push(start.elapsed());
+        waits.push(own_time(|| store.insert(&id, payload, HOUR)));
     }
     waits.sort_unstable();
     let at = |share: f64| {

@@ -10,13 +10,28 @@ pub mod purge;
 pub mod survival;
 pub mod whole;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::pairs::side_by_side;
 use crate::work::{Id, Spread};
 
 /// The longest a piece of work may take, whoever does it, in nanoseconds.
 const PATIENCE: f64 = 30e6;
+
+/// Waits that are long enough to ask whose they were.
+const LONG: Duration = Duration::from_micros(50);
+
+/// How long a piece of work took, of which nothing waits for another thread. If that was long, what counts is the thread's time
+/// on the processor: a host that gives the processor to somebody else for some milliseconds is no part of the work.
+fn own_time(work: impl FnOnce()) -> Duration {
+    let on_processor = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+    let (before, start) = (on_processor(), Instant::now());
+    work();
+    let took = start.elapsed();
+    if took < LONG { took } else { took.min(on_processor().saturating_sub(before)) }
+}
 
 /// A number as the results show it.
 pub(crate) fn short(sessions: usize) -> String {
