@@ -23,6 +23,15 @@ fn assert_no_reaper_is_left() {
     }
 }
 
+/// A busy machine makes a thread late now and then; a reaper that has to be waited for is late each time.
+fn assert_soon(mut attempt: impl FnMut() -> Duration) {
+    let mut took = Vec::new();
+    while took.iter().all(|took| *took >= SOON) {
+        assert!(took.len() < 3, "it took {took:?}");
+        took.push(attempt());
+    }
+}
+
 /// One after the other: they count threads of the whole process.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
@@ -68,64 +77,70 @@ fn without_an_interval_there_is_no_thread_and_everything_is_right() {
 #[test]
 fn dropping_the_last_handle_stops_and_joins_the_reaper_within_50_ms_even_with_an_interval_of_an_hour() {
     let _alone = alone();
-    let store = LembroStore::with_options(LembroOptions::new().interval("1h")).unwrap();
-    let another = store.clone();
-    drop(store);
-    fill(&another, 1, Duration::from_secs(1));
-    // A handle is left, so the reaper is. It gives itself its name, which may take it a moment.
-    let deadline = Instant::now() + PATIENCE;
-    while cfg!(target_os = "linux") && reapers() == 0 && Instant::now() < deadline {
-        std::thread::yield_now();
-    }
-    assert_eq!(reapers(), usize::from(cfg!(target_os = "linux")));
-    let start = Instant::now();
-    drop(another);
-    assert!(start.elapsed() < SOON, "it took {:?}", start.elapsed());
-    assert_no_reaper_is_left();
+    assert_soon(|| {
+        let store = LembroStore::with_options(LembroOptions::new().interval("1h")).unwrap();
+        let another = store.clone();
+        drop(store);
+        fill(&another, 1, Duration::from_secs(1));
+        // A handle is left, so the reaper is. It gives itself its name, which may take it a moment.
+        let deadline = Instant::now() + PATIENCE;
+        while cfg!(target_os = "linux") && reapers() == 0 && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert_eq!(reapers(), usize::from(cfg!(target_os = "linux")));
+        let start = Instant::now();
+        drop(another);
+        let took = start.elapsed();
+        assert_no_reaper_is_left();
+        took
+    });
 }
 
 #[test]
 fn closing_in_the_middle_of_a_purge_takes_less_than_50_ms_and_loses_nothing() {
     let _alone = alone();
-    let time = Clock::manual();
-    let store = LembroStore::with_options(LembroOptions::new().interval(1).max_size("1G").clock(&time)).unwrap();
-    let events = store.events();
-    fill(&store, 300_000, Duration::from_secs(1));
-    events.try_iter().for_each(drop);
-    time.advance(Duration::from_secs(1));
-    // The first session that expired: the purge is on its way.
-    while !matches!(events.recv_timeout(PATIENCE).unwrap(), Event::Expired { .. }) {}
-    let start = Instant::now();
-    store.close().unwrap();
-    let took = start.elapsed();
-    let left = store.stats().sessions;
-    assert!(left > 0, "the purge was over before the close: the test shows nothing");
-    assert!(took < SOON, "it took {took:?}");
-    assert_no_reaper_is_left();
-    // What it left is done later, by hand.
-    assert_eq!(store.purge(), left);
-    store.validate().unwrap();
+    assert_soon(|| {
+        let store = in_the_middle_of_a_purge_of(300_000);
+        let start = Instant::now();
+        store.close().unwrap();
+        let took = start.elapsed();
+        let left = store.stats().sessions;
+        assert!(left > 0, "the purge was over before the close: the test shows nothing");
+        assert_no_reaper_is_left();
+        // What it left is done later, by hand.
+        assert_eq!(store.purge(), left);
+        store.validate().unwrap();
+        took
+    });
 }
 
 #[test]
 fn dropping_the_last_handle_in_the_middle_of_a_purge_of_a_million_stops_the_reaper_within_50_ms() {
     let _alone = alone();
+    assert_soon(|| {
+        let store = in_the_middle_of_a_purge_of(1_000_000);
+        // Watched from outside, because the drop itself goes on to free a million sessions.
+        let start = Instant::now();
+        let dropping = std::thread::spawn(move || drop(store));
+        while reapers() > 0 && start.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
+        let took = start.elapsed();
+        dropping.join().unwrap();
+        took
+    });
+}
+
+/// A store whose reaper has just removed the first of so many expired sessions.
+fn in_the_middle_of_a_purge_of(sessions: usize) -> LembroStore {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(1).max_size("1G").clock(&time)).unwrap();
     let events = store.events();
-    fill(&store, 1_000_000, Duration::from_secs(1));
+    fill(&store, sessions, Duration::from_secs(1));
     events.try_iter().for_each(drop);
     time.advance(Duration::from_secs(1));
     while !matches!(events.recv_timeout(PATIENCE).unwrap(), Event::Expired { .. }) {}
-    // Watched from outside, because the drop itself goes on to free a million sessions.
-    let start = Instant::now();
-    let dropping = std::thread::spawn(move || drop(store));
-    while reapers() > 0 && start.elapsed() < PATIENCE {
-        std::thread::yield_now();
-    }
-    let took = start.elapsed();
-    assert!(took < SOON, "it took {took:?}");
-    dropping.join().unwrap();
+    store
 }
 
 #[test]
