@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
 use lembro::{Changes, Clock, Event, Expected, LembroOptions, LembroStore, Record, SessionId, Store};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -109,6 +112,77 @@ fn a_flood_of_one_hit_sessions_leaves_the_visited_ones_alone() {
     }
     store.validate().unwrap();
     assert_eq!(users.iter().filter(|id| is_listed(&store, id)).count(), 800);
+}
+
+/// A store that has been full for long: each of its users comes back twenty times, at any time, and leaves; meanwhile ten bots for each of their
+/// requests begin sessions that nobody comes back to. The share of the users' requests that found their session, generation by generation.
+fn hits_among_bots(sessions: usize, users: usize, generations: usize) -> Vec<f64> {
+    const REQUESTS: usize = 20;
+    let store = store_for(sessions, &Clock::manual());
+    let begin = || {
+        let id = SessionId::random().unwrap();
+        assert!(store.create(&id, record(), HOUR).unwrap().is_done());
+        id
+    };
+    let mut random = StdRng::seed_from_u64(1);
+    let mut there: Vec<_> = (0..users).map(|user| (begin(), user % REQUESTS)).collect();
+    let generation = |_| {
+        let mut hits = 0;
+        for _ in 0..users * REQUESTS {
+            (0..10).for_each(|_| _ = begin());
+            let (id, requests) = &mut there[random.random_range(0..users)];
+            *requests += 1;
+            if is_there(&store, id) {
+                hits += 1;
+            } else {
+                *id = begin();
+            }
+            if *requests == REQUESTS {
+                (*id, *requests) = (begin(), 0);
+            }
+        }
+        store.validate().unwrap();
+        f64::from(hits) / (users * REQUESTS) as f64
+    };
+    (0..generations).map(generation).collect()
+}
+
+#[test]
+fn users_who_left_take_no_room_from_those_who_come_however_long_it_goes_on() {
+    let hits = hits_among_bots(300, 60, 6);
+    assert!(hits.iter().all(|hits| *hits > 0.80), "{hits:.2?}");
+}
+
+#[test]
+fn a_session_that_nobody_came_back_to_while_all_others_were_visited_goes_before_a_new_one() {
+    let store = store_for(100, &Clock::manual());
+    let [stay, leave] = [40, 40].map(|users| (0..users).map(|_| add(&store, record(), HOUR)).collect::<Vec<_>>());
+    assert!(stay.iter().chain(&leave).all(|id| is_there(&store, id)));
+    let flood = |sessions: usize| (0..sessions).for_each(|_| _ = add(&store, record(), HOUR));
+    flood(200);
+    assert!(stay.iter().chain(&leave).all(|id| is_listed(&store, id)));
+    for _ in 0..60 {
+        assert!(stay.iter().all(|id| is_there(&store, id)));
+        flood(20);
+    }
+    assert!(stay.iter().all(|id| is_listed(&store, id)));
+    assert!(!leave.iter().any(|id| is_listed(&store, id)));
+    // A newcomer has the room of those who left: more than the tenth that is sure.
+    let new = add(&store, record(), HOUR);
+    flood(50);
+    assert!(is_listed(&store, &new));
+}
+
+#[test]
+fn one_busy_session_does_not_make_the_others_old() {
+    let store = store_for(100, &Clock::manual());
+    let users: Vec<_> = (0..50).map(|_| add(&store, record(), HOUR)).collect();
+    assert!(users.iter().all(|id| is_there(&store, id)));
+    for _ in 0..1_000 {
+        assert!(is_there(&store, &users[0]));
+        add(&store, record(), HOUR);
+    }
+    assert_eq!(users.iter().filter(|id| is_listed(&store, id)).count(), 50);
 }
 
 #[test]

@@ -21,6 +21,7 @@
 //!     shard     one table of records with its queue and index; knows no lock
 //!       table     finds a session by its hash
 //!       evict     who has to go when there is no room
+//!       turns     who has left, by how often the others were visited meanwhile
 //!       queue     eviction order and bytes, as lists through a slab
 //!       copy      what a list or a snapshot takes, and how it comes back
 //!       tidy      gives back what is no longer needed
@@ -34,8 +35,10 @@
 //! meanwhile, it moves to *main*; there, too, whoever was visited since the last time is passed over once. Reads only
 //! set a bit, so there is no list to lock for them. That is S3-FIFO (Yang et al., SOSP '23) without its ghost queue: a
 //! flood of sessions that nobody comes back to passes through a tenth of the memory and leaves the rest alone, where an
-//! LRU would be washed out. Sessions with an owner, somebody logged in, are the third queue. They go when the others are
-//! down to the share that is theirs in any case, and not before.
+//! LRU would be washed out. What S3-FIFO lacks for sessions is an end: in main those who have left would gather until nothing but that
+//! tenth is left to newcomers. So main grows old by the visits to it, and who was left behind goes before anybody new. Sessions with an
+//! owner, somebody logged in, are the third queue. They go when the others are down to the share that is theirs in any
+//! case, and not before.
 //!
 //! A snapshot goes from shard to shard. Under a shard's read lock it first reads the order of the queues, then
 //! copies pointers and deadlines, of a thousand sessions at a time, and writes after it let go; so it is not the picture of one instant, but each session in it

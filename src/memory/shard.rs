@@ -6,6 +6,7 @@ mod copy;
 mod evict;
 mod owned;
 mod tidy;
+mod turns;
 #[cfg(any(test, feature = "testing"))]
 mod validate;
 
@@ -17,6 +18,7 @@ use smallvec::SmallVec;
 
 pub(super) use self::copy::{Copied, Copying, Kept, ShardCopy, evicted};
 use self::owned::Owned;
+use self::turns::Turns;
 use super::expiry::{BATCH, Due, Expiry};
 use super::queue::Queue;
 use super::table::Table;
@@ -71,6 +73,7 @@ pub(super) struct Shard {
     queue: Queue,
     expiry: Expiry,
     owned: Owned,
+    turns: Turns,
     /// Ids that were rotated away and still have their grace. Few: most shards never have one.
     retired: HashMap<Handle, Retired, RandomState>,
     hasher: RandomState,
@@ -96,6 +99,7 @@ impl Shard {
             queue: Queue::new(),
             expiry: Expiry::new(),
             owned: Owned::default(),
+            turns: Turns::new(),
             retired: HashMap::with_hasher(hasher.clone()),
             hasher,
             room,
@@ -173,6 +177,7 @@ impl Shard {
         let (class, handle) = (state.class(), state.handle);
         let slot = self.queue.push(class, handle, weight(&record));
         state.slot.store(slot, Ordering::Relaxed);
+        state.turn.store(self.turns.last(), Ordering::Relaxed);
         self.expiry.file(slot, state.deadline.load(Ordering::Relaxed));
         if record.is_owned() {
             self.owned.change(&self.hasher, slot, None, record.owner());
@@ -202,6 +207,7 @@ impl Shard {
         let after = deadline.unwrap_or(before);
         new.slot.store(slot, Ordering::Relaxed);
         new.visited.store(old.visited.load(Ordering::Relaxed), Ordering::Relaxed);
+        new.turn.store(old.turn.load(Ordering::Relaxed), Ordering::Relaxed);
         new.deadline.store(after, Ordering::Relaxed);
         let class = old.class();
         let next_class = class_after(class, next.is_owned());

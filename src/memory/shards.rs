@@ -86,11 +86,7 @@ impl Shards {
         let shard = cell.shard.read();
         match shard.find(hash, id, now) {
             Found::Live { record, current } => {
-                let state = record.state();
-                // Written only once: a second reader must not find the line dirty.
-                if !state.visited.load(Ordering::Relaxed) {
-                    state.visited.store(true, Ordering::Relaxed);
-                }
+                shard.visit(record);
                 let ttl = left(record, now);
                 let record = record.clone();
                 drop(shard);

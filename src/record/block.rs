@@ -41,6 +41,8 @@ pub(crate) struct StoreState {
     class: AtomicU8,
     /// Whether somebody came back since the eviction last looked.
     pub(crate) visited: AtomicBool,
+    /// The last of the shard's turns in which somebody did.
+    pub(crate) turn: AtomicU8,
 }
 
 impl StoreState {
@@ -83,6 +85,7 @@ impl Default for StoreState {
             slot: AtomicU32::new(0),
             class: AtomicU8::new(Class::Probation as u8),
             visited: AtomicBool::new(false),
+            turn: AtomicU8::new(0),
         }
     }
 }
@@ -97,6 +100,7 @@ impl Clone for StoreState {
             slot: AtomicU32::new(self.slot.load(Ordering::Relaxed)),
             class: AtomicU8::new(self.class.load(Ordering::Relaxed)),
             visited: AtomicBool::new(self.visited.load(Ordering::Relaxed)),
+            turn: AtomicU8::new(self.turn.load(Ordering::Relaxed)),
         }
     }
 }

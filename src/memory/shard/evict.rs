@@ -68,8 +68,13 @@ impl Shard {
     }
 
     /// The next session to give up. Those that somebody came back to are passed over once and move on: from probation
-    /// to main, in main and among the owned to the newer end.
+    /// to main, in main and among the owned to the newer end. Before somebody new has to go, who has left main does.
     fn victim(&mut self, keep: u32, chances: &mut usize) -> Option<u32> {
+        if self.order()[0] == Class::Probation
+            && let Some(left) = self.left_behind(keep)
+        {
+            return Some(left);
+        }
         loop {
             let next = self.order().into_iter().find_map(|class| Some((class, self.queue.oldest(class, Some(keep))?)));
             let (class, slot) = next?;
@@ -78,10 +83,17 @@ impl Shard {
                 return Some(slot);
             }
             *chances -= 1;
-            let (to, bytes) = (if class == Class::Owned { Class::Owned } else { Class::Main }, weight(record));
-            record.state().set_class(to);
-            self.queue.move_to(slot, class, to, bytes);
+            record.state().turn.store(self.turns.last(), Ordering::Relaxed);
+            self.move_to(slot, class, if class == Class::Owned { Class::Owned } else { Class::Main });
         }
+    }
+
+    /// Moves a session to the newer end of a queue.
+    pub(super) fn move_to(&mut self, slot: u32, from: Class, to: Class) {
+        let Some(record) = self.in_slot(slot) else { return };
+        let bytes = weight(record);
+        record.state().set_class(to);
+        self.queue.move_to(slot, from, to, bytes);
     }
 
     fn remove_slot(&mut self, slot: u32, reason: Reason, freed: &mut Freed) {
