@@ -40,8 +40,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     println!("{} of {} goals reached", verdicts.len() - missed, verdicts.len());
     // Some of the figures are no results.
     if arguments.is_empty() {
-        plot::all(&figures)?;
-        Report::new(figures, verdicts, since).write()?;
+        // Before anything is written, which would make another state of the repository.
+        let report = Report::new(figures, verdicts, since);
+        plot::all(&report.rows)?;
+        report.write()?;
     }
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

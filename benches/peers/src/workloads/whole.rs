@@ -65,7 +65,7 @@ pub fn run(sessions: usize) -> Vec<Row> {
             black_box(Data::new(0));
         }
     });
-    add("600 ms of something else, beside", unrelated);
+    add("other work for 600 ms, in a store", unrelated);
     add("len", meanwhile(&store, &ids, || _ = black_box(store.0.len().unwrap())));
     add("stats", meanwhile(&store, &ids, || _ = black_box(store.0.stats().sessions)));
     let all = meanwhile(&store, &ids, || {
