@@ -20,13 +20,16 @@ const PATIENCE: u8 = 24;
 /// In so many turns all of main is looked at once.
 const LAP: usize = 4;
 
+/// How many sessions are looked at in one eviction: it bounds how long an insert can take.
+const LOOKS: usize = 16;
+
 #[derive(Debug)]
 pub(super) struct Turns {
     /// Goes round: a session that is forgotten for so long is found some turns later.
     turn: u8,
     /// How many sessions in main were visited in this turn.
     visitors: AtomicU32,
-    /// How many may be looked at in this turn.
+    /// How many are still to be looked at in this turn.
     looks: usize,
 }
 
@@ -71,7 +74,7 @@ impl Shard {
     /// A session in main that somebody has left, if there is one among the next that are to be looked at.
     pub(super) fn left_behind(&mut self, keep: u32) -> Option<u32> {
         self.turns.advance(self.queue.len_of(Class::Main));
-        while self.turns.looks > 0 {
+        for _ in 0..LOOKS.min(self.turns.looks) {
             self.turns.looks -= 1;
             let slot = self.queue.oldest(Class::Main, Some(keep))?;
             if self.turns.has_left(self.in_slot(slot)?) {
