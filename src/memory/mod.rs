@@ -33,7 +33,7 @@
 //! What happens over `max_size`: expired sessions go first. Then there are three queues. A new session starts in
 //! *probation*, which is sure of a tenth of the memory; when it is its turn to go and somebody came back to it
 //! meanwhile, it moves to *main*; there, too, whoever was visited since the last time is passed over once. Reads only
-//! set a bit, so there is no list to lock for them. That is S3-FIFO (Yang et al., SOSP '23) without its ghost queue: a
+//! set a bit and note the turn, so there is no list to lock for them. That is S3-FIFO (Yang et al., SOSP '23) without its ghost queue: a
 //! flood of sessions that nobody comes back to passes through a tenth of the memory and leaves the rest alone, where an
 //! LRU would be washed out. What S3-FIFO lacks for sessions is an end: in main those who have left would gather until nothing but that
 //! tenth is left to newcomers. So main grows old by the visits to it, and who was left behind goes before anybody new. Sessions with an
