@@ -87,7 +87,7 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// [`Error::is_value`] when the value cannot be written as JSON, [`Error::is_limit`] when the key is too long.
+    /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON, [`Error::is_limit`](crate::Error::is_limit) when the key is too long.
     pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         self.keys.insert(component, key, value)
     }
@@ -96,7 +96,7 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`] when the key is longer than any key can be.
+    /// [`Error::is_limit`](crate::Error::is_limit) when the key is longer than any key can be.
     pub fn remove(&mut self, component: &str, key: &str) -> Result<()> {
         self.keys.remove(component, key)
     }
@@ -127,7 +127,7 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`] when the name is empty or longer than 255 bytes.
+    /// [`Error::is_limit`](crate::Error::is_limit) when the name is empty or longer than 255 bytes.
     pub fn set_owner(&mut self, owner: Option<&str>) -> Result<()> {
         owner.map_or(Ok(()), body::check_owner)?;
         self.owner = Some(owner.map(Into::into));
@@ -183,7 +183,7 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`] when there would be more than [`MAX_KEYS`](crate::MAX_KEYS) keys.
+    /// [`Error::is_limit`](crate::Error::is_limit) when there would be more than [`MAX_KEYS`](crate::MAX_KEYS) keys.
     pub fn apply(&self, stored: &Record) -> Result<Record> {
         // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
         let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
