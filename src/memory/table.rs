@@ -6,6 +6,9 @@
 //! knows where to stop, and nothing has to move when something is removed. To grow, items are put into a larger
 //! table by the hashes beside them, without a look at a single one: in the order of the lines, which is that of the
 //! hashes, so that both tables are walked from end to end.
+//!
+//! Not `hashbrown`: it keeps seven bits of the hash beside an item, so to grow it asks every session for the rest, a cache miss
+//! each, and one login waits for all of them.
 
 use crate::record::Record;
 

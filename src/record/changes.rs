@@ -87,7 +87,8 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON, [`Error::is_limit`](crate::Error::is_limit) when the key is too long.
+    /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
+    /// [`Error::is_limit`](crate::Error::is_limit) when the key is too long.
     pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         self.keys.insert(component, key, value)
     }
