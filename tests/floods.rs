@@ -22,8 +22,8 @@ fn sized(owner: Option<&str>) -> Record {
         changes.apply(&Record::new()).unwrap()
     };
     let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
-    store.set(&SessionId::random().unwrap(), record(200), HOUR).unwrap();
-    record(200 + WEIGHT - store.bytes())
+    store.set(&SessionId::random().unwrap(), record(300), HOUR).unwrap();
+    record(300 + WEIGHT - store.bytes())
 }
 
 /// One shard with room for so many sessions.

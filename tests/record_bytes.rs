@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_behind_a_right_first_one(flags in 0x10..0x14_u8, rest in prop::collection::vec(0..20_u8, 0..60)) {
+    fn any_bytes_behind_a_right_first_one(flags in 0x10..0x20_u8, rest in prop::collection::vec(0..20_u8, 0..60)) {
         let mut bytes = vec![flags];
         bytes.extend(rest);
         read(&bytes);
@@ -58,30 +58,58 @@ fn a_record_cut_off_anywhere_or_with_more_behind_it_is_refused() {
     }
     let mut longer = record.as_bytes().to_vec();
     longer.push(0);
-    assert_eq!(Record::from_bytes(&longer).unwrap_err().to_string(), "stored record: bytes after the last entry");
+    assert!(Record::from_bytes(&longer).unwrap_err().is_corrupt());
+}
+
+/// Format 1 with these flags: that many entries, so many bytes of names, not created; then what comes behind.
+fn body(flags: u8, entries: u8, names: u8, rest: &[u8]) -> Vec<u8> {
+    [&[0x10 | flags, 0, entries, 0, 0, names, 0, 0, 0, 0, 0, 0], rest].concat()
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    Record::from_bytes(bytes).unwrap_err().to_string()
 }
 
 #[test]
 fn entries_out_of_order_are_refused() {
-    // Format 1, two entries, eight bytes of names, not created; then (component, key, value) lengths 0, 1, 1.
-    let bytes =
-        |first: u8, second: u8| [0x10, 0, 2, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 1, first, 0, 1, 1, second, b'1', b'2'];
+    // For each entry the lengths of component, key and value; names; values.
+    let bytes = |first: u8, second: u8| body(0, 2, 2, &[0, 1, 1, 0, 1, 1, first, second, b'1', b'2']);
     assert!(Record::from_bytes(&bytes(b'a', b'b')).is_ok());
     for (first, second) in [(b'b', b'a'), (b'a', b'a')] {
-        let error = Record::from_bytes(&bytes(first, second)).unwrap_err();
-        assert_eq!(error.to_string(), "stored record: entries are not in order");
+        assert_eq!(refusal(&bytes(first, second)), "stored record: entries are not in order");
     }
 }
 
 #[test]
-fn a_value_that_is_no_json_and_a_number_in_a_longer_form_are_refused() {
-    let one = |value: u8| [0x10, 0, 1, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 1, b'a', value];
+fn lengths_that_are_not_those_of_the_bytes_are_refused() {
+    let wrong = "stored record: the lengths of the entries are not those of the bytes behind them";
+    assert!(Record::from_bytes(&body(0, 1, 1, &[0, 1, 1, b'a', b'1'])).is_ok());
+    for bytes in [body(0, 1, 1, &[0, 1, 2, b'a', b'1']), body(0, 1, 2, &[0, 1, 1, b'a', b'1'])] {
+        assert_eq!(refusal(&bytes), wrong);
+    }
+    // Numbers of four bytes that would not fit if they were added up carelessly.
+    let large = [0xff; 12].repeat(20);
+    assert_eq!(refusal(&body(0x08, 20, 0, &large)), wrong);
+}
+
+#[test]
+fn there_is_one_form_of_everything() {
+    let one = |value: u8| body(0, 1, 1, &[0, 1, 1, b'a', value]);
     assert!(Record::from_bytes(&one(b'1')).is_ok());
-    assert!(Record::from_bytes(&one(b'?')).is_err());
-    let timeout = |bytes: &[u8]| [&[0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], bytes].concat();
-    assert!(Record::from_bytes(&timeout(&[0])).is_ok());
-    assert!(Record::from_bytes(&timeout(&[0x80, 0])).is_err());
-    assert!(Record::from_bytes(&[0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err(), "another format");
+    assert_eq!(refusal(&one(b'?')), "stored record: a value is not JSON");
+    assert_eq!(refusal(&body(0, 1, 1, &[0, 1, 2, b'a', b' ', b'1'])), "stored record: a value is not JSON");
+    let longer = "stored record: lengths in a longer form than they need";
+    assert_eq!(refusal(&body(0x04, 1, 1, &[0, 0, 0, 1, 0, 1, b'a', b'1'])), longer);
+    assert_eq!(refusal(&body(0x08, 1, 1, &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, b'a', b'1'])), longer);
+    for (flags, rest) in [(0x0c, &[][..]), (0x01, &[0; 5]), (0x02, &[]), (0x02, &[3, b'a', b'd'])] {
+        assert_eq!(refusal(&body(flags, 0, 0, rest)), "stored record: the head is not readable", "{flags} {rest:?}");
+    }
+    assert!(Record::from_bytes(&body(0x03, 0, 0, &[0, 0, 0, 0, 0, 9, 3, b'a', b'd', b'a'])).is_ok());
+    assert_eq!(refusal(&body(0x02, 0, 0, &[0])), "stored record: an owner that is empty or too long");
+    assert_eq!(refusal(&body(0x01, 0, 0, &[0xff; 6])), "stored record: a time that is out of range");
+    let mut another = body(0, 0, 0, &[]);
+    another[0] = 0x20;
+    assert!(Record::from_bytes(&another).is_err(), "another format");
 }
 
 #[test]

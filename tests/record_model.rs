@@ -40,6 +40,9 @@ fn value() -> impl Strategy<Value = Value> {
         (-1e15..1e15_f64).prop_map(|number| json!(number.round() / 8.0)),
         any::<String>().prop_map(Value::from),
         (0..3_usize).prop_map(|size| Value::from("v".repeat(size * 32 * 1024))),
+        // Where short values end, and lengths of one byte, and of two. The quotes count.
+        (prop::sample::select(vec![64, 255, 65_535_usize]), 1..4_usize)
+            .prop_map(|(most, less)| Value::from("v".repeat(most - less))),
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
         prop_oneof![
@@ -165,6 +168,21 @@ fn a_value_of_64_kib_is_kept_to_the_byte() {
     let record: Record = [("large", value.clone()), ("small", "x".to_owned())].into_iter().collect();
     assert_eq!(record.get::<String>("large").unwrap().unwrap(), value);
     assert_eq!(record.get::<&str>("small").unwrap(), Some("x"));
+}
+
+#[test]
+fn a_record_takes_no_more_when_a_long_value_is_gone() {
+    let small: Record = [("a", "1"), ("b", "2")].into_iter().collect();
+    let mut sizes = Vec::new();
+    for bytes in [65, 256, 65_536] {
+        let large = applied(&small, |changes| changes.insert("", "long", &"v".repeat(bytes)).unwrap());
+        assert_eq!(large.get::<&str>("long").unwrap().map(str::len), Some(bytes));
+        assert_eq!([large.get("a").unwrap(), large.get("b").unwrap()], [Some("1"), Some("2")]);
+        sizes.push(large.size() - bytes);
+        assert_eq!(applied(&large, |changes| changes.remove("", "long").unwrap()), small);
+    }
+    // Three lengths for each of three keys, of one, two and four bytes.
+    assert_eq!(sizes, [sizes[0], sizes[0] + 9, sizes[0] + 27]);
 }
 
 #[test]

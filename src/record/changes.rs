@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::keys::Keys;
-use super::body::{self, Merge, Writer};
+use super::body::{self, Body, Head, Merge};
 use super::{Block, Epoch, Record, StoreState};
 use crate::error::Result;
 
@@ -88,7 +88,7 @@ impl Changes {
     /// # Errors
     ///
     /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
-    /// [`Error::is_limit`](crate::Error::is_limit) when the key is too long.
+    /// [`Error::is_limit`](crate::Error::is_limit) when the key is too long, or the value longer than 4 GiB.
     pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         self.keys.insert(component, key, value)
     }
@@ -189,31 +189,29 @@ impl Changes {
         // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
         let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
         let old = kept.as_ref().unwrap_or(stored).body();
-        let mut writer = Writer::new();
-        if self.timeout.is_none() && self.owner.is_none() {
-            writer.head_of(old);
-        } else {
-            let head = old.head();
-            let head = head.with_timeout(self.timeout.unwrap_or(head.timeout()));
-            writer.head(&head.with_owner(self.owner().unwrap_or(head.owner)));
-        }
-        let mut merge = Merge::new(old, &mut writer);
+        let mut merge = Merge::new(old);
         for Change { component, key, value } in self.keys.iter() {
             merge.put(component, key, value);
         }
-        let entries = merge.finish();
-        body::check_count(entries)?;
+        body::check_count(merge.count())?;
         let state = StoreState::versioned(stored.version().next());
-        Ok(Record { block: Block::new(state, writer.finish(entries)) })
+        Ok(merge.write(self.new_head(old).as_ref(), |bytes| Record { block: Block::new(state, bytes) }))
+    }
+
+    /// The head that results, unless it is the one of before.
+    fn new_head<'a>(&'a self, old: Body<'a>) -> Option<Head<'a>> {
+        if self.timeout.is_none() && self.owner.is_none() {
+            return None;
+        }
+        let head = old.head();
+        let head = head.with_timeout(self.timeout.unwrap_or(head.timeout()));
+        Some(head.with_owner(self.owner().unwrap_or(head.owner)))
     }
 
     /// What of a record was not cleared.
     fn kept_of(&self, stored: &Record) -> Record {
-        let mut writer = Writer::new();
-        writer.head(&stored.body().head());
         let kept = stored.raw_entries().filter(|entry| !self.cleared.covers(entry.component));
-        let entries = kept.map(|entry| writer.entry(entry.component, entry.key, entry.value)).count();
-        Record { block: Block::new(StoreState::default(), writer.finish(entries)) }
+        Record::written(&stored.body().head(), kept)
     }
 
     /// What was last done to a key: `None` if nothing, else its new value or `Some(None)` for "removed".

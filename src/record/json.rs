@@ -7,8 +7,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::body::{self, Body, Head, Writer};
-use super::{Block, Record, StoreState};
+use super::Record;
+use super::body::{self, Entry, Head};
 
 /// The public shape. Values are parsed, so it can be written in any format, not in JSON alone.
 #[derive(Serialize, Deserialize)]
@@ -43,18 +43,18 @@ impl Serialize for Record {
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let shape = Shape::deserialize(deserializer)?;
-        let mut writer = Writer::new();
+        shape.owner.as_deref().map_or(Ok(()), body::check_owner).map_err(D::Error::custom)?;
         let created_at = shape.created_at.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
         let head = Head::default().with_created_at(created_at).with_owner(shape.owner.as_deref());
         let head = head.with_timeout(shape.timeout.map(Duration::from_millis));
-        writer.head(&head);
-        for (component, keys) in &shape.entries {
-            for (key, value) in keys {
-                writer.entry(component, key, value.to_string().as_bytes());
-            }
-        }
-        let bytes = writer.finish(shape.entries.values().map(BTreeMap::len).sum());
-        body::check_limits(Body::new(bytes)).map_err(D::Error::custom)?;
-        Ok(Self { block: Block::new(StoreState::default(), bytes) })
+        let entries = shape
+            .entries
+            .iter()
+            .flat_map(|(component, keys)| keys.iter().map(move |(key, value)| (component, key, value.to_string())));
+        let entries: Vec<_> = entries.collect();
+        let entries = entries.iter().map(|(component, key, value)| Entry { component, key, value: value.as_bytes() });
+        let record = Self::written(&head, entries);
+        body::check_limits(record.body()).map_err(D::Error::custom)?;
+        Ok(record)
     }
 }

@@ -9,6 +9,7 @@ mod json;
 mod parts;
 mod version;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +19,7 @@ use serde_json::value::RawValue;
 
 use self::block::Block;
 pub(crate) use self::block::{Class, StoreState};
-use self::body::{Body, Head, Writer};
+use self::body::{Body, Entry, Head, Merge};
 pub use self::changes::{Change, Changes};
 pub use self::epoch::Epoch;
 #[cfg(feature = "redis")]
@@ -61,18 +62,21 @@ pub struct Record {
 impl Record {
     /// A record without entries.
     pub fn new() -> Self {
-        Self::with_head(&Head::default())
+        Self { block: Block::new(StoreState::default(), body::EMPTY) }
     }
 
     /// A record without entries that was created at `now`.
     pub(crate) fn created(now: SystemTime) -> Self {
-        Self::with_head(&Head::default().with_created_at(Some(now)))
+        let mut record = Self::new();
+        record.block.patch(|body| body::set_created_at(body, now));
+        record
     }
 
-    fn with_head(head: &Head<'_>) -> Self {
-        let mut writer = Writer::new();
-        writer.head(head);
-        Self { block: Block::new(StoreState::default(), writer.finish(0)) }
+    /// A record of entries in their order.
+    fn written<'a>(head: &Head<'a>, entries: impl IntoIterator<Item = Entry<'a>>) -> Self {
+        let mut merge = Merge::new(Body::EMPTY);
+        entries.into_iter().for_each(|Entry { component, key, value }| merge.put(component, key, Some(value)));
+        merge.write(Some(head), |bytes| Self { block: Block::new(StoreState::default(), bytes) })
     }
 
     /// Reads the bytes that [`as_bytes`](Self::as_bytes) gave.
@@ -248,7 +252,7 @@ impl Record {
         body::find(self.as_bytes(), component, key)
     }
 
-    pub(crate) fn raw_entries(&self) -> body::Entries<'_> {
+    pub(crate) fn raw_entries(&self) -> impl Iterator<Item = Entry<'_>> + Clone {
         self.body().entries()
     }
 
@@ -296,13 +300,10 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
     /// store that is given the record.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value.into()));
-        let entries: std::collections::BTreeMap<String, Value> = entries.collect();
-        let mut writer = Writer::new();
-        writer.head(&Head::default());
-        for (key, value) in &entries {
-            writer.entry("", key, value.to_string().as_bytes());
-        }
-        Self { block: Block::new(StoreState::default(), writer.finish(entries.len())) }
+        let entries: BTreeMap<String, Value> = entries.collect();
+        let entries: Vec<_> = entries.into_iter().map(|(key, value)| (key, value.to_string())).collect();
+        let entries = entries.iter().map(|(key, value)| Entry { component: "", key, value: value.as_bytes() });
+        Self::written(&Head::default(), entries)
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::value::RawValue;
 
-use super::body::{self, Entry, Head, Writer};
-use super::{Block, Record, StoreState, Version};
+use super::body::{self, Entry, Head};
+use super::{Record, Version};
 use crate::error::{Error, Result};
 
 /// The parts of a record.
@@ -33,16 +33,15 @@ impl<'a> RecordParts<'a> {
     /// When it is none that this crate could have written.
     pub(crate) fn into_record(mut self, version: Version) -> Result<Record> {
         self.entries.sort_unstable_by(|one, other| one.name().cmp(&other.name()));
-        let mut writer = Writer::new();
-        let head = Head::default().with_created_at(self.created_at);
-        writer.head(&head.with_timeout(self.timeout).with_owner(self.owner));
-        for Entry { component, key, value } in &self.entries {
-            let json = serde_json::from_slice::<&RawValue>(value).map_err(|_| Error::corrupt("a value is not JSON"))?;
-            writer.entry(component, key, json.get().as_bytes());
-        }
         body::check_count(self.entries.len())?;
         self.entries.iter().try_for_each(|entry| body::check_name(entry.component, entry.key))?;
         self.owner.map_or(Ok(()), body::check_owner)?;
-        Ok(Record { block: Block::new(StoreState::versioned(version), writer.finish(self.entries.len())) })
+        let head = Head::default().with_created_at(self.created_at);
+        let head = head.with_timeout(self.timeout).with_owner(self.owner);
+        for entry in &mut self.entries {
+            let json = serde_json::from_slice::<&RawValue>(entry.value);
+            entry.value = json.map_err(|_| Error::corrupt("a value is not JSON"))?.get().as_bytes();
+        }
+        Ok(Record::written(&head, self.entries).stamped(|state| state.version = version))
     }
 }

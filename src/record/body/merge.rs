@@ -1,62 +1,181 @@
-//! The merge: copies the entries of a body, less some and with others in between, run by run.
+//! The merge: a body made of another one, with some of its entries replaced or removed, and new ones in between.
 
-use std::cmp::Ordering;
+use std::cell::Cell;
+use std::ops::Range;
 
-use super::{Body, Entries, Writer};
+use smallvec::SmallVec;
 
-/// Copies a body's entries to a writer, less some and with others in between, in one walk over two sorted lists.
-pub(crate) struct Merge<'a, 'w> {
-    rest: Entries<'a>,
-    /// Entries that were passed and not copied yet: a run of them is copied at once.
-    run: Entries<'a>,
-    writer: &'w mut Writer,
-    entries: usize,
+use super::entries::{Entries, Entry, Place};
+use super::head::{Head, set_counts};
+use super::lengths::{Three, Width};
+use super::{Body, SHORT, order};
+
+/// A larger buffer is not kept for the next body.
+const MAX_KEPT: usize = 16 * 1024;
+
+thread_local! {
+    /// What this thread's last body was written in: it is copied into its block at once.
+    static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-impl<'a, 'w> Merge<'a, 'w> {
-    pub(crate) fn new(old: Body<'a>, writer: &'w mut Writer) -> Self {
-        Self { rest: old.entries(), run: old.entries(), writer, entries: old.count() }
+/// What is to become of a body's entries, found in one walk over two sorted lists.
+pub(crate) struct Merge<'a> {
+    body: Body<'a>,
+    old: Entries<'a>,
+    /// Entries up to here come before all that is still to be put.
+    passed: Place,
+    edits: SmallVec<[Edit<'a>; 8]>,
+}
+
+/// Entries, at most one, that give way to another or to nothing.
+struct Edit<'a> {
+    from: Place,
+    to: Place,
+    new: Option<Entry<'a>>,
+}
+
+impl Edit<'_> {
+    fn removed(&self) -> usize {
+        self.to.entries - self.from.entries
+    }
+
+    fn keeps_name(&self) -> bool {
+        self.removed() == 1 && self.new.is_some()
+    }
+
+    fn new_lengths(&self) -> Option<Three> {
+        self.new.map(|entry| [entry.component.len(), entry.key.len(), entry.value.len()])
+    }
+}
+
+impl<'a> Merge<'a> {
+    pub(crate) fn new(old: Body<'a>) -> Self {
+        Self { body: old, old: old.parts(), passed: Place::default(), edits: SmallVec::new() }
     }
 
     /// Puts this in the place of the entry with its name, if there is one; `None` removes it. Names come in their order.
-    pub(crate) fn put(&mut self, component: &str, key: &str, value: Option<&[u8]>) {
+    pub(crate) fn put(&mut self, component: &'a str, key: &'a str, value: Option<&'a [u8]>) {
+        let to = self.pass(component, key);
+        let from = self.passed;
+        self.passed = to.unwrap_or(from);
+        let new = value.map(|value| Entry { component, key, value });
+        self.edits.push(Edit { from, to: self.passed, new });
+    }
+
+    /// Passes the entries before this name. The place behind the entry that has it, if there is one.
+    fn pass(&mut self, component: &str, key: &str) -> Option<Place> {
+        if self.passed.entries == self.body.count() {
+            return None;
+        }
+        // Most keys that are set are there already, and then no name but theirs has to be read. A new one is looked for in vain,
+        // which takes a millisecond in all when hundreds are added to hundreds.
+        if let Some((place, value)) = self.body.position(self.passed, component, key) {
+            self.passed = place;
+            return Some(place.behind([component.len(), key.len(), value]));
+        }
         loop {
-            let before = self.rest.clone();
-            let order = self.rest.names.pass((component, key)).and_then(|(order, length)| {
-                self.rest.values.take(length)?;
-                Some(order)
-            });
-            match order {
-                Some(Ordering::Less) => {}
-                Some(Ordering::Equal) => {
-                    self.copy_run(before);
-                    self.run = self.rest.clone();
-                    self.entries -= 1;
-                    break;
-                }
-                Some(Ordering::Greater) | None => {
-                    self.copy_run(before.clone());
-                    self.rest = before;
-                    break;
-                }
+            let lengths = self.old.lengths.get(self.passed.entries)?;
+            let name = self.old.name(self.passed, lengths)?;
+            if order(name, [component.as_bytes(), key.as_bytes()]).is_gt() {
+                return None;
             }
-        }
-        if let Some(value) = value {
-            self.writer.entry(component, key, value);
-            self.entries += 1;
+            self.passed = self.passed.behind(lengths);
         }
     }
 
-    /// Copies what is left: how many entries there are now.
-    pub(crate) fn finish(self) -> usize {
-        self.writer.copy(self.run.names.0, self.run.values.0);
-        self.entries
+    /// How many entries there will be.
+    pub(crate) fn count(&self) -> usize {
+        let added = self.edits.iter().filter(|edit| edit.new.is_some()).count();
+        self.body.count() + added - self.edits.iter().map(Edit::removed).sum::<usize>()
     }
 
-    /// Copies the run up to where `rest` begins.
-    fn copy_run(&mut self, rest: Entries<'a>) {
-        let until = |run: &'a [u8], rest: &[u8]| run.split_at(run.len() - rest.len()).0;
-        self.writer.copy(until(self.run.names.0, rest.names.0), until(self.run.values.0, rest.values.0));
-        self.run = rest;
+    /// Writes the body and hands it out. `head`: a new one, else it keeps the one it has.
+    pub(crate) fn write<R>(&self, head: Option<&Head<'_>>, take: impl FnOnce(&[u8]) -> R) -> R {
+        // A thread that is about to end has none.
+        let mut bytes = KEPT.try_with(Cell::take).unwrap_or_default();
+        match head {
+            Some(head) => head.write(&mut bytes),
+            None => bytes.extend_from_slice(self.body.start),
+        }
+        let width = self.width();
+        self.write_lengths(width, &mut bytes);
+        let start = bytes.len();
+        self.write_names(&mut bytes);
+        let names = bytes.len() - start;
+        set_counts(&mut bytes, width, self.count(), names);
+        self.write_values(self.old.short, |place| place.short, |value| value.len() <= SHORT, &mut bytes);
+        self.write_values(self.old.long, |place| place.long, |value| value.len() > SHORT, &mut bytes);
+        let taken = take(&bytes);
+        bytes.clear();
+        bytes.shrink_to(MAX_KEPT);
+        let _ = KEPT.try_with(|kept| kept.set(bytes));
+        taken
     }
+
+    /// What the longest of all lengths will need.
+    fn width(&self) -> Width {
+        let new = self.edits.iter().filter_map(Edit::new_lengths).map(Width::of_longest).max().unwrap_or_default();
+        if self.old.lengths.width <= new {
+            return new;
+        }
+        let ends = self.edits.iter().map(|edit| edit.from.entries).chain([self.body.count()]);
+        let kept = [0].into_iter().chain(self.edits.iter().map(|edit| edit.to.entries)).zip(ends);
+        let kept = kept.flat_map(|(from, to)| from..to).filter_map(|number| self.old.lengths.get(number));
+        kept.map(Width::of_longest).fold(new, Width::max)
+    }
+
+    fn write_lengths(&self, width: Width, bytes: &mut Vec<u8>) {
+        let mut done = 0;
+        for edit in &self.edits {
+            if done < edit.from.entries {
+                self.old.lengths.copy(done..edit.from.entries, width, bytes);
+            }
+            if let Some(new) = edit.new_lengths() {
+                width.write(new, bytes);
+            }
+            done = edit.to.entries;
+        }
+        self.old.lengths.copy(done..self.body.count(), width, bytes);
+    }
+
+    fn write_names(&self, bytes: &mut Vec<u8>) {
+        let edits = self.edits.iter().filter(|edit| !edit.keeps_name()).map(|edit| {
+            let new = edit.new.map_or([""; 2], |new| [new.component, new.key]);
+            (edit.from.names..edit.to.names, new.map(str::as_bytes))
+        });
+        splice(self.old.names, edits, bytes);
+    }
+
+    /// The values of one kind.
+    fn write_values(
+        &self,
+        old: &[u8],
+        at: impl Fn(Place) -> usize,
+        is_of_kind: impl Fn(&[u8]) -> bool,
+        bytes: &mut Vec<u8>,
+    ) {
+        let edits = self.edits.iter().map(|edit| {
+            let new = edit.new.map(|new| new.value).filter(|value| is_of_kind(value)).unwrap_or_default();
+            (at(edit.from)..at(edit.to), [new])
+        });
+        splice(old, edits.filter(|(range, [new])| !(range.is_empty() && new.is_empty())), bytes);
+    }
+}
+
+/// Copies bytes, with others in the place of some.
+fn splice<'a, const PARTS: usize>(
+    old: &'a [u8],
+    edits: impl Iterator<Item = (Range<usize>, [&'a [u8]; PARTS])>,
+    bytes: &mut Vec<u8>,
+) {
+    let mut done = 0;
+    for (range, new) in edits {
+        // Mostly there is nothing between two.
+        if done < range.start {
+            bytes.extend_from_slice(old.get(done..range.start).unwrap_or_default());
+        }
+        new.into_iter().for_each(|part| bytes.extend_from_slice(part));
+        done = range.end;
+    }
+    bytes.extend_from_slice(old.get(done..).unwrap_or_default());
 }

@@ -62,9 +62,10 @@ impl Keys {
         if start == 0 {
             self.values.reserve(ROOM.2);
         }
-        if let Err(source) = serde_json::to_writer(&mut self.values, value) {
+        let written = serde_json::to_writer(&mut self.values, value).map_err(|source| Error::write_value(key, source));
+        if let Err(error) = written.and_then(|()| body::check_value(key, self.values.len() - start)) {
             self.values.truncate(start);
-            return Err(Error::write_value(key, source));
+            return Err(error);
         }
         self.put(component, key, Some(start..self.values.len()));
         Ok(())
@@ -138,7 +139,12 @@ impl Keys {
     }
 
     fn position(&self, component: &str, key: &str) -> Result<usize, usize> {
-        self.places.binary_search_by(|place| body::order_of(self.name(place), (component, key)))
+        let name = [component.as_bytes(), key.as_bytes()];
+        // Of bytes, because a text is asked at each cut whether it may be cut there.
+        self.places.binary_search_by(|place| {
+            let (component, key) = self.names.as_bytes()[place.name.clone()].split_at(place.component_bytes);
+            body::order([component, key], name)
+        })
     }
 
     /// Component and key.

@@ -1,0 +1,93 @@
+//! What no record may be: too many keys, names that are too long, or bytes that this crate would not have written.
+
+use serde_json::value::RawValue;
+
+use super::head::{MAX_MILLIS, MAX_OWNER_BYTES};
+use super::{Body, Head};
+use crate::error::{Error, Result};
+use crate::record::{MAX_KEY_BYTES, MAX_KEYS};
+
+/// Refuses what no record may hold.
+pub(crate) fn check_limits(body: Body<'_>) -> Result<()> {
+    check_count(body.count())?;
+    let is_short = |[component, key, _]: [usize; 3]| component <= MAX_KEY_BYTES && key <= MAX_KEY_BYTES;
+    if !body.is_whole() || !body.lengths.iter().all(is_short) {
+        body.entries().try_for_each(|entry| check_name(entry.component, entry.key))?;
+        return Err(Error::corrupt("an entry is not readable"));
+    }
+    body.head().owner.map_or(Ok(()), check_owner)
+}
+
+pub(crate) fn check_count(entries: usize) -> Result<()> {
+    if entries > MAX_KEYS {
+        return Err(Error::limit(format!("{entries} keys in one session, at most {MAX_KEYS} are allowed")));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_name(component: &str, key: &str) -> Result<()> {
+    for (what, name) in [("component", component), ("key", key)] {
+        if name.len() > MAX_KEY_BYTES {
+            let start: String = name.chars().take(20).collect();
+            return Err(Error::limit(format!(
+                "{what} {start:?}... has {} bytes, at most {MAX_KEY_BYTES} are allowed",
+                name.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn check_value(key: &str, bytes: usize) -> Result<()> {
+    if u32::try_from(bytes).is_err() {
+        return Err(Error::limit(format!("the value of key {key:?} has {bytes} bytes, at most 4 GiB are allowed")));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_owner(owner: &str) -> Result<()> {
+    if owner.is_empty() || owner.len() > MAX_OWNER_BYTES {
+        return Err(Error::limit(format!("owner has {} bytes, 1 to {MAX_OWNER_BYTES} are allowed", owner.len())));
+    }
+    Ok(())
+}
+
+/// Checks that bytes from outside are a body this crate could have written.
+pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
+    let body = Body::split(bytes).ok_or(Error::corrupt("the head is not readable"))?;
+    let head = Head::read(body.start).ok_or(Error::corrupt("the head is not readable"))?;
+    if body.count() > MAX_KEYS {
+        return Err(Error::corrupt("more keys than a record may have"));
+    }
+    if head.created_ms > MAX_MILLIS || head.timeout_ms.is_some_and(|millis| millis > MAX_MILLIS) {
+        return Err(Error::corrupt("a time that is out of range"));
+    }
+    if head.owner.is_some_and(|owner| check_owner(owner).is_err()) {
+        return Err(Error::corrupt("an owner that is empty or too long"));
+    }
+    // First of all, because whoever adds lengths up relies on it.
+    if !body.is_whole() {
+        return Err(Error::corrupt("the lengths of the entries are not those of the bytes behind them"));
+    }
+    if body.lengths.longest_width() != body.lengths.width {
+        return Err(Error::corrupt("lengths in a longer form than they need"));
+    }
+    let (mut entries, mut last) = (body.entries(), None);
+    for _ in 0..body.count() {
+        let entry = entries.next().ok_or(Error::corrupt("an entry is not readable"))?;
+        if last >= Some(entry.name()) {
+            return Err(Error::corrupt("entries are not in order"));
+        }
+        if check_name(entry.component, entry.key).is_err() {
+            return Err(Error::corrupt("a key is too long"));
+        }
+        // As raw text, because ignoring a value would also ignore broken UTF-8 in it; of its full length, because JSON
+        // may have spaces around it and ours never has.
+        let value = serde_json::from_slice::<&RawValue>(entry.value);
+        if value.map_or(true, |value| value.get().len() != entry.value.len()) {
+            return Err(Error::corrupt("a value is not JSON"));
+        }
+        last = Some(entry.name());
+    }
+    Ok(())
+}
