@@ -1,8 +1,9 @@
 //! The changed keys in their order, with all names and all values in one buffer each.
 //!
-//! A change lives for one request, and each allocation costs as much as the rest of it: so a request makes three of them,
-//! however many keys it changes.
+//! A change lives for one request, and each allocation costs as much as the rest of it: so the buffers stay with the thread for
+//! the next request.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use serde::Serialize;
@@ -11,14 +12,23 @@ use super::Change;
 use crate::error::{Error, Result};
 use crate::record::body;
 
-/// What is reserved for the first key, so that most requests never need more: keys, bytes of their names, bytes of their values.
-const ROOM: (usize, usize, usize) = (8, 64, 512);
-
 /// So many bytes may be left over by keys that were changed again before anything is moved.
 const MAX_UNUSED: usize = 4096;
 
+/// Larger buffers are not kept for the next request: keys, bytes of names, bytes of values.
+const MAX_KEPT: (usize, usize, usize) = (64, 4 * 1024, 16 * 1024);
+
+thread_local! {
+    /// Those of the last request's changes.
+    static KEPT: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
+}
+
+/// No buffers until there is a change.
 #[derive(Clone, Default)]
-pub(super) struct Keys {
+pub(super) struct Keys(Option<Box<Buffers>>);
+
+#[derive(Clone, Default)]
+struct Buffers {
     /// Sorted by component and key, each pair once.
     places: Vec<Place>,
     names: String,
@@ -39,41 +49,34 @@ struct Place {
 }
 
 impl Keys {
-    pub(super) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = Change<'_>> {
-        self.places.iter().map(|place| {
-            let (component, key) = self.name(place);
-            Change { component, key, value: self.value(place) }
-        })
+        self.0.iter().flat_map(|buffers| buffers.iter())
     }
 
     /// What was last done to a key: `None` if nothing, else its new value or `Some(None)` for "removed".
     pub(super) fn find(&self, component: &str, key: &str) -> Option<Option<&[u8]>> {
-        let number = self.position(component, key).ok()?;
-        Some(self.value(&self.places[number]))
+        let buffers = self.0.as_ref()?;
+        let number = buffers.position(component, key).ok()?;
+        Some(buffers.value(&buffers.places[number]))
     }
 
     pub(super) fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         body::check_name(component, key)?;
-        let start = self.values.len();
-        if start == 0 {
-            self.values.reserve(ROOM.2);
-        }
-        let written = serde_json::to_writer(&mut self.values, value).map_err(|source| Error::write_value(key, source));
-        if let Err(error) = written.and_then(|()| body::check_value(key, self.values.len() - start)) {
-            self.values.truncate(start);
+        let buffers = self.buffers();
+        let start = buffers.values.len();
+        let written =
+            serde_json::to_writer(&mut buffers.values, value).map_err(|source| Error::write_value(key, source));
+        if let Err(error) = written.and_then(|()| body::check_value(key, buffers.values.len() - start)) {
+            buffers.values.truncate(start);
             return Err(error);
         }
-        self.put(component, key, Some(start..self.values.len()));
+        buffers.put(component, key, Some(start..buffers.values.len()));
         Ok(())
     }
 
     pub(super) fn remove(&mut self, component: &str, key: &str) -> Result<()> {
         body::check_name(component, key)?;
-        self.put(component, key, None);
+        self.buffers().put(component, key, None);
         Ok(())
     }
 
@@ -84,6 +87,47 @@ impl Keys {
 
     /// Forgets what was done to the keys of a component.
     pub(super) fn clear_component(&mut self, component: &str) {
+        if let Some(buffers) = &mut self.0 {
+            buffers.clear_component(component);
+        }
+    }
+
+    fn buffers(&mut self) -> &mut Buffers {
+        // A thread that is about to end has none.
+        self.0.get_or_insert_with(|| KEPT.try_with(Cell::take).ok().flatten().unwrap_or_default())
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        if let Some(mut buffers) = self.0.take() {
+            buffers.clear();
+            let _ = KEPT.try_with(|kept| kept.set(Some(buffers)));
+        }
+    }
+}
+
+impl Buffers {
+    fn iter(&self) -> impl Iterator<Item = Change<'_>> {
+        self.places.iter().map(|place| {
+            let (component, key) = self.name(place);
+            Change { component, key, value: self.value(place) }
+        })
+    }
+
+    fn clear(&mut self) {
+        let Self { places, names, values, unused } = self;
+        places.clear();
+        places.shrink_to(MAX_KEPT.0);
+        names.clear();
+        names.shrink_to(MAX_KEPT.1);
+        values.clear();
+        values.shrink_to(MAX_KEPT.2);
+        *unused = 0;
+    }
+
+    /// Forgets what was done to the keys of a component.
+    fn clear_component(&mut self, component: &str) {
         let Self { places, names, unused, .. } = self;
         places.retain(|place| {
             let is_kept = names[place.name.clone()][..place.component_bytes] != *component;
@@ -112,10 +156,6 @@ impl Keys {
     /// A place with this name, which it writes down.
     fn named(&mut self, component: &str, key: &str, value: Option<Range<usize>>) -> Place {
         let start = self.names.len();
-        if start == 0 {
-            self.places.reserve(ROOM.0);
-            self.names.reserve(ROOM.1);
-        }
         self.names.push_str(component);
         self.names.push_str(key);
         Place { name: start..self.names.len(), component_bytes: component.len(), value }
@@ -159,7 +199,7 @@ impl Keys {
 
 impl PartialEq for Keys {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
+        self.iter().eq(other.iter())
     }
 }
 
