@@ -145,7 +145,7 @@ impl Sessions {
         // Admitted here, so that the session knows the version that the store will give it; anew, because data that was
         // read from a store must not bring back the saves that were under way for the session it was read from.
         let record = data.admit_anew(shared.clock.wall())?;
-        let ttl = shared.ttl(&record);
+        let ttl = shared.ttl(record.times());
         if ttl.is_zero() {
             return Err(Error::limit(format!("session {}: its data is older than a session may get", id.handle())));
         }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::SessionId;
 use crate::policy::Policy;
-use crate::record::{Changes, Epoch, Record};
+use crate::record::{Changes, Epoch, Record, Times};
 use crate::store::{Outcome, Owners, Store};
 use crate::sync::Arc;
 
@@ -28,8 +28,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// How long a session lives on if it is saved or touched now.
-    pub(crate) fn ttl(&self, record: &Record) -> Duration {
-        self.policy.ttl(record.created_at(), record.timeout(), self.clock.wall())
+    pub(crate) fn ttl(&self, (created_at, own_timeout): Times) -> Duration {
+        self.policy.ttl(created_at, own_timeout, self.clock.wall())
     }
 
     /// The record that a new session begins with; `None` if it would hold nothing, for that is not stored.
@@ -48,7 +48,7 @@ impl Shared {
     pub(crate) fn create(&self, first: SessionId, record: &Record, begun: Option<Epoch>) -> Result<Option<SessionId>> {
         let mut id = first;
         for _ in 0..MAX_DRAWS {
-            let (record, ttl) = (record.clone(), self.ttl(record));
+            let (record, ttl) = (record.clone(), self.ttl(record.times()));
             let created = match begun.and_then(|begun| Some((self.store.owners()?, begun))) {
                 Some((owners, begun)) => owners.create_owned(&id, record, ttl, begun),
                 None => self.store.create(&id, record, ttl),

@@ -101,6 +101,19 @@ fn looking_at_a_session_and_leaving_it_allocates_the_handle_on_it_alone() {
 }
 
 #[test]
+fn a_request_that_changes_a_session_and_saves_it_allocates_the_record_alone() {
+    let (store, id) = store_with_one();
+    let sessions = Sessions::new(store);
+    let request = |theme: &str| {
+        let mut session = sessions.load(&id).unwrap().unwrap();
+        session.insert("theme", theme).unwrap();
+        assert_eq!(session.save().unwrap(), lembro::Saved::Written);
+    };
+    request("light");
+    assert_eq!(allocation_counter::measure(|| request("dark")).count_total, 1);
+}
+
+#[test]
 fn an_id_is_24_bytes_and_copy() {
     fn is_copy<T: Copy>() {}
     is_copy::<SessionId>();

@@ -183,6 +183,31 @@ fn two_handles_that_change_different_keys_both_survive_and_of_the_same_key_the_l
 }
 
 #[test]
+fn a_session_goes_on_from_what_it_saved() {
+    let (sessions, probe, _) = probed_sessions();
+    let mut session = stored_session(&sessions);
+    session.insert("cart", &1).unwrap();
+    session.set_timeout(MINUTE).unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    probe.calls.take();
+    assert_eq!(session.timeout().unwrap(), MINUTE);
+    assert_eq!(session.get::<i32>("cart").unwrap(), Some(1));
+    session.insert("cart", &2).unwrap();
+    session.insert("page", "/").unwrap();
+    assert_eq!(session.get::<i32>("cart").unwrap(), Some(2));
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    // Nothing was read again, and nobody was first.
+    assert_eq!(probe.calls.happened(), [("save", 1)]);
+    let stored = load_again(&sessions, &session);
+    assert_eq!(stored.get::<i32>("cart").unwrap(), Some(2));
+    assert_eq!(stored.get::<&str>("page").unwrap(), Some("/"));
+    assert_eq!(stored.timeout().unwrap(), MINUTE);
+    for key in stored.keys().unwrap() {
+        assert_eq!(session.get::<serde_json::Value>(key).unwrap(), stored.get::<serde_json::Value>(key).unwrap());
+    }
+}
+
+#[test]
 fn a_session_dropped_without_save_changed_nothing() {
     let (sessions, _, _) = manual_sessions();
     let session = stored_session(&sessions);

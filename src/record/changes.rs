@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use self::keys::Keys;
 use super::body::{self, Body, Head, Merge};
-use super::{Block, Epoch, Record, StoreState};
+use super::{Block, Epoch, Record, StoreState, Times};
 use crate::error::Result;
 
 /// What a request did to a session: keys set and removed, cleared or not, a new timeout, a new owner.
@@ -206,6 +206,12 @@ impl Changes {
         let head = old.head();
         let head = head.with_timeout(self.timeout.unwrap_or(head.timeout()));
         Some(head.with_owner(self.owner().unwrap_or(head.owner)))
+    }
+
+    /// Those of the record that results.
+    pub(crate) fn times(&self, stored: &Record) -> Times {
+        let (created_at, own_timeout) = stored.times();
+        (created_at, self.timeout.unwrap_or(own_timeout))
     }
 
     /// What of a record was not cleared.

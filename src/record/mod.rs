@@ -33,6 +33,9 @@ pub const MAX_KEY_BYTES: usize = 255;
 /// The most keys a session may have, over all its components.
 pub const MAX_KEYS: usize = 1024;
 
+/// When a session was created, and the idle timeout that it has of its own.
+pub(crate) type Times = (Option<SystemTime>, Option<Duration>);
+
 /// One stored session.
 ///
 /// A record never changes: a save makes the next one out of it and some [`Changes`]. Inside is one block of bytes behind
@@ -149,6 +152,12 @@ impl Record {
     /// The idle timeout this session has of its own, in place of the policy's.
     pub fn timeout(&self) -> Option<Duration> {
         self.body().head().timeout()
+    }
+
+    /// Both at once.
+    pub(crate) fn times(&self) -> Times {
+        let head = self.body().head();
+        (head.created_at(), head.timeout())
     }
 
     /// Whose session it is, if somebody is logged in.

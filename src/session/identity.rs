@@ -143,9 +143,9 @@ impl Session {
     pub(super) fn look_again(&mut self) -> Result<bool> {
         let state = self.state()?;
         let Stage::Live(live) = &state.stage else { return Ok(false) };
-        let (id, expected) = (state.id, Expected::Incarnation(live.record.version()));
+        let (id, expected) = (state.id, Expected::Incarnation(live.record().version()));
         // Another session under the same id is not the one we held.
-        let found = self.find(&id)?.filter(|found| expected.fits(&found.record) == Fit::Yes);
+        let found = self.find(&id)?.filter(|found| expected.fits(found.record()) == Fit::Yes);
         let there = found.is_some();
         match found {
             Some(found) => self.enter(id, Stage::Live(found)),
@@ -157,13 +157,14 @@ impl Session {
     /// Puts `new` in the place of this live session's id.
     fn rotate(&mut self, id: SessionId, new: SessionId, grace: Duration) -> Result<Outcome> {
         let Stage::Live(live) = &self.state()?.stage else { return Ok(Outcome::Gone) };
-        let live = live.clone();
-        if self.shared.ttl(&live.record).is_zero() {
+        if self.shared.ttl(live.times()).is_zero() {
             return Ok(Outcome::Gone);
         }
         let rotated = self.shared.seen(self.shared.store.rotate(&id, &new, grace))?;
         if rotated.is_done() {
-            self.enter(new, Stage::Live(live));
+            if let Some(state) = self.state.get_mut() {
+                state.id = new;
+            }
             self.rotated = true;
         }
         Ok(rotated)

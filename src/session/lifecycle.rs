@@ -1,6 +1,7 @@
 //! The life of a session: reload, save, touch, destroy.
 
-use super::{Live, Session, Stage, State};
+use super::live::{self, Live};
+use super::{Session, Stage, State};
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::record::{Changes, Expected, Record};
@@ -99,7 +100,7 @@ impl Session {
             Stage::New => self.create(id),
             Stage::Live(_) if !self.changed() => Ok(Saved::Unchanged),
             Stage::Live(live) => {
-                let record = live.record.clone();
+                let record = live.record().clone();
                 self.merge(id, record)
             }
         }
@@ -114,7 +115,8 @@ impl Session {
         let begun = self.changes.login().map(|(_, begun)| begun);
         match self.shared.create(id, &record, begun) {
             Ok(Some(id)) => {
-                self.became(id, record);
+                let ttl = self.shared.ttl(record.times());
+                self.became(id, Live::new(record, self.shared.clock.now(), ttl));
                 Ok(Saved::Written)
             }
             Ok(None) => Ok(self.ended(id)),
@@ -138,8 +140,8 @@ impl Session {
     /// some defeats the store merges it into whatever it finds, so nobody starves.
     fn merge(&mut self, id: SessionId, mut stored: Record) -> Result<Saved> {
         for attempt in 0.. {
-            let next = self.changes.apply(&stored)?;
-            let ttl = self.shared.ttl(&next);
+            live::check(&self.changes, &stored)?;
+            let ttl = self.shared.ttl(self.changes.times(&stored));
             if ttl.is_zero() {
                 break;
             }
@@ -148,7 +150,8 @@ impl Session {
             let expected = if exactly { Expected::Exactly(version) } else { Expected::Incarnation(version) };
             match self.shared.seen(self.shared.store.save(&id, &self.changes, ttl, expected))? {
                 Outcome::Done => {
-                    self.became(id, next);
+                    let saved = std::mem::take(&mut self.changes);
+                    self.became(id, Live::new(stored, self.shared.clock.now(), ttl).with(saved));
                     return Ok(Saved::Written);
                 }
                 Outcome::Gone => break,
@@ -175,10 +178,13 @@ impl Session {
             Stage::Gone { .. } => Ok(Saved::Gone),
             Stage::Without(_) => Ok(Saved::Nowhere),
             Stage::Live(live) => {
-                let (live, ttl) = (live.clone(), self.shared.ttl(&live.record));
+                let ttl = self.shared.ttl(live.times());
                 // Over: its lifetime ended while we held it.
                 if !ttl.is_zero() && self.shared.seen(self.shared.store.touch(&id, ttl))?.is_done() {
-                    self.enter(id, Stage::Live(Live { seen_at: self.shared.clock.now(), ttl, ..live }));
+                    let seen_at = self.shared.clock.now();
+                    if let Some(State { stage: Stage::Live(live), .. }) = self.state.get_mut() {
+                        (live.seen_at, live.ttl) = (seen_at, ttl);
+                    }
                     return Ok(Saved::Written);
                 }
                 Ok(self.ended(id))
@@ -230,11 +236,10 @@ impl Session {
         Saved::Gone
     }
 
-    /// The session is stored as `record`, and nothing is unsaved.
-    pub(super) fn became(&mut self, id: SessionId, record: Record) {
+    /// The session was stored a moment ago, and nothing is unsaved.
+    pub(super) fn became(&mut self, id: SessionId, live: Live) {
         self.changes = Changes::new();
-        let in_grace = matches!(&self.state.get(), Some(State { stage: Stage::Live(live), .. }) if live.in_grace);
-        let live = Live { seen_at: self.shared.clock.now(), ttl: self.shared.ttl(&record), record, in_grace };
+        let live = live.in_grace(self.in_grace());
         self.enter(id, Stage::Live(live));
     }
 }

@@ -15,6 +15,7 @@
 mod component;
 mod identity;
 mod lifecycle;
+mod live;
 mod map;
 mod modify;
 mod owner;
@@ -28,6 +29,7 @@ use std::time::{Duration, SystemTime};
 pub use self::component::Component;
 pub(crate) use self::identity::LEMBRO;
 pub use self::lifecycle::Saved;
+use self::live::Live;
 pub(crate) use self::owner::{LABEL, OWNER_SINCE};
 #[cfg(feature = "http")]
 pub(crate) use self::standing::Standing;
@@ -104,17 +106,6 @@ enum Stage {
     Without(Error),
 }
 
-/// A stored session as it was last seen.
-#[derive(Clone)]
-struct Live {
-    record: Record,
-    /// When that was, on the store's clock, and how long it had left then.
-    seen_at: Duration,
-    ttl: Duration,
-    /// Our id was rotated away by another request and is in its grace.
-    in_grace: bool,
-}
-
 impl Session {
     /// A session that will be looked for under these ids.
     pub(crate) fn unloaded(shared: Arc<Shared>, presented: Candidates) -> Self {
@@ -138,7 +129,8 @@ impl Session {
 
     /// A session that was stored a moment ago.
     pub(crate) fn stored(shared: Arc<Shared>, id: SessionId, record: Record) -> Self {
-        let live = Live { seen_at: shared.clock.now(), ttl: shared.ttl(&record), record, in_grace: false };
+        let (seen_at, ttl) = (shared.clock.now(), shared.ttl(record.times()));
+        let live = Live::new(record, seen_at, ttl);
         Self::entered(shared, State { id, stage: Stage::Live(live) })
     }
 
@@ -240,7 +232,7 @@ impl Session {
     pub fn expires_at(&self) -> Result<Option<SystemTime>> {
         let Stage::Live(live) = &self.state()?.stage else { return Ok(None) };
         // A policy that became stricter since it was stored counts at once.
-        let left = self.left(live).min(self.shared.ttl(&live.record));
+        let left = self.left(live).min(self.shared.ttl(live.times()));
         Ok(self.shared.clock.wall().checked_add(left))
     }
 
@@ -291,11 +283,11 @@ impl Session {
     fn find(&self, id: &SessionId) -> Result<Option<Live>> {
         let Some(stored) = self.shared.seen(self.shared.store.get(id))? else { return Ok(None) };
         // The store keeps a session for as long as it was told; a policy that became stricter since counts at once.
-        if self.shared.ttl(&stored.record).is_zero() {
+        if self.shared.ttl(stored.record.times()).is_zero() {
             return Ok(None);
         }
         let Stored { record, ttl, in_grace } = stored;
-        Ok(Some(Live { record, seen_at: self.shared.clock.now(), ttl, in_grace }))
+        Ok(Some(Live::new(record, self.shared.clock.now(), ttl).in_grace(in_grace)))
     }
 
     fn enter(&mut self, id: SessionId, stage: Stage) {
@@ -304,7 +296,7 @@ impl Session {
 
     fn stored_record(&self) -> Result<Option<&Record>> {
         match &self.state()?.stage {
-            Stage::Live(live) => Ok(Some(&live.record)),
+            Stage::Live(live) => Ok(Some(live.record())),
             Stage::New | Stage::Gone { .. } | Stage::Without(_) => Ok(None),
         }
     }

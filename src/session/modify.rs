@@ -4,6 +4,7 @@ use crossbeam_utils::Backoff;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::live::{self, Live};
 use super::map::OWN;
 use super::{Saved, Session, Stage};
 use crate::error::{Error, Result};
@@ -70,22 +71,17 @@ impl Session {
             let Some((id, stored)) = self.newest()? else { return Ok(None) };
             // Worked out aside: a panic in `change` leaves the session as it was.
             let (changes, result) = self.changed_by(stored.as_ref(), component, key, &mut change)?;
-            let (outcome, next) = match &stored {
-                Some(stored) => {
-                    let next = changes.apply(stored)?;
-                    let (ttl, expected) = (self.shared.ttl(&next), Expected::Exactly(stored.version()));
-                    (self.shared.seen(self.shared.store.save(&id, &changes, ttl, expected))?, next)
-                }
-                None => {
-                    // Kept, even if there is nothing to store: what the change removed must not come back with the next save.
-                    let before = std::mem::replace(&mut self.changes, changes);
-                    let saved = self.create(id).inspect_err(|_| self.changes = before)?;
-                    return Ok((saved != Saved::Gone).then_some(result));
-                }
+            let Some(stored) = stored else {
+                // Kept, even if there is nothing to store: what the change removed must not come back with the next save.
+                let before = std::mem::replace(&mut self.changes, changes);
+                let saved = self.create(id).inspect_err(|_| self.changes = before)?;
+                return Ok((saved != Saved::Gone).then_some(result));
             };
-            match outcome {
+            live::check(&changes, &stored)?;
+            let (ttl, expected) = (self.shared.ttl(changes.times(&stored)), Expected::Exactly(stored.version()));
+            match self.shared.seen(self.shared.store.save(&id, &changes, ttl, expected))? {
                 Outcome::Done => {
-                    self.became(id, next);
+                    self.became(id, Live::new(stored, self.shared.clock.now(), ttl).with(changes));
                     return Ok(Some(result));
                 }
                 Outcome::Gone => {

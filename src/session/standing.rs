@@ -40,7 +40,7 @@ impl Session {
     pub(crate) fn touch_due(&self) -> bool {
         match self.state.get() {
             Some(State { stage: Stage::Live(live), .. }) => {
-                self.shared.policy.touch_due(self.shared.ttl(&live.record), self.left(live))
+                self.shared.policy.touch_due(self.shared.ttl(live.times()), self.left(live))
             }
             _ => false,
         }
@@ -55,7 +55,7 @@ impl Session {
         }
         // One from the future, written before the clock was set back, tells as little about what the browser has left.
         let age = self.shared.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
-        let full = self.shared.ttl(record);
+        let full = self.shared.ttl(record.times());
         self.shared.policy.touch_due(full, full.saturating_sub(age))
     }
 
@@ -98,7 +98,7 @@ impl Session {
     /// Whether the client may be given the id that it has once more: not shortly before or after it is renewed.
     pub(crate) fn may_repeat_id(&self) -> Result<bool> {
         let (Some(age), Some(record)) = (self.id_age()?, self.stored_record()?) else { return Ok(true) };
-        Ok(self.shared.policy.may_repeat(age, self.shared.ttl(record)))
+        Ok(self.shared.policy.may_repeat(age, self.shared.ttl(record.times())))
     }
 
     /// How long the session has had its id; none if that does not matter, or is not known.
