@@ -122,9 +122,10 @@ impl Session {
     pub(crate) fn load(shared: Arc<Shared>, id: &SessionId) -> Result<Option<Self>> {
         let mut presented = Candidates::default();
         presented[0] = Some(*id);
-        let session = Self::unloaded(shared, presented);
+        let mut session = Self::unloaded(shared, presented);
         let Some(state) = session.find_presented()? else { return Ok(None) };
-        Ok(Some(Self { state: OnceCell::from(state), ..session }))
+        session.state = OnceCell::from(state);
+        Ok(Some(session))
     }
 
     /// A session that was stored a moment ago.
