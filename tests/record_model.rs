@@ -192,6 +192,15 @@ fn of_two_entries_with_one_key_the_later_is_collected() {
 }
 
 #[test]
+fn more_keys_than_a_record_can_count_are_refused_like_too_many() {
+    let record: Record = (0..70_000).map(|number| (format!("{number:05}"), number)).collect();
+    assert_eq!((record.len(), record.entries().count()), (65_535, 65_535));
+    assert_eq!(record.get::<u32>("65534").unwrap(), Some(65_534));
+    let error = record.admit(SystemTime::now()).unwrap_err();
+    assert_eq!(error.to_string(), "65535 keys in one session, at most 1024 are allowed");
+}
+
+#[test]
 fn a_borrowed_text_is_the_records_own_memory() {
     let record: Record = [("user", "ada")].into_iter().collect();
     let user = record.get::<&str>("user").unwrap().unwrap();

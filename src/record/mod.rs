@@ -306,11 +306,13 @@ impl Eq for Record {}
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
     /// Collects entries; of two with the same key the later one stays. Too many or too long keys are refused by the
-    /// store that is given the record.
+    /// store that is given the record; of more than 65,535 keys it gets no more than that to refuse.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value.into()));
         let entries: BTreeMap<String, Value> = entries.collect();
-        let entries: Vec<_> = entries.into_iter().map(|(key, value)| (key, value.to_string())).collect();
+        // More than a body can count would make it unreadable.
+        let entries = entries.into_iter().take(usize::from(u16::MAX));
+        let entries: Vec<_> = entries.map(|(key, value)| (key, value.to_string())).collect();
         let entries = entries.iter().map(|(key, value)| Entry { component: "", key, value: value.as_bytes() });
         Self::written(&Head::default(), entries)
     }
