@@ -27,8 +27,8 @@ fn main() -> Result<(), Anything> {
             watch(&store, Duration::from_secs(seconds));
             over.store(true, Ordering::Relaxed);
         });
-        let (served, flooded) = (users.join().expect("no panic")?, bots.join().expect("no panic")?);
-        println!("\n{served} requests of users, {} of them found their session; {flooded} of bots", store.stats().hits);
+        let ((served, found), flooded) = (users.join().expect("no panic")?, bots.join().expect("no panic")?);
+        println!("\n{served} requests of users, {found} of them found their session; {flooded} of bots");
         Ok(())
     })
 }
@@ -67,15 +67,17 @@ fn kind(event: Event) -> &'static str {
     }
 }
 
-/// Two hundred users who come back again and again, and log out now and then.
-fn users(sessions: &Sessions, over: &AtomicBool) -> Result<u64, lembro::Error> {
+/// Two hundred users who come back again and again, and log out now and then: how many requests, and how many found their session.
+fn users(sessions: &Sessions, over: &AtomicBool) -> Result<(u64, u64), lembro::Error> {
     let mut ids: Vec<Option<SessionId>> = vec![None; 200];
+    let mut found = 0;
     for request in 0.. {
         if over.load(Ordering::Relaxed) {
-            return Ok(request);
+            return Ok((request, found));
         }
         let user = usize::try_from(request).unwrap_or(0) * 7 % ids.len();
         let known = ids[user].as_ref().map(|id| sessions.load(id)).transpose()?.flatten();
+        found += u64::from(known.is_some());
         let mut session = known.map_or_else(|| sessions.generate(), Ok)?;
         session.modify("visits", |visits: &mut Option<u64>| *visits.get_or_insert(0) += 1)?;
         ids[user] = Some(session.id()?);
@@ -84,7 +86,7 @@ fn users(sessions: &Sessions, over: &AtomicBool) -> Result<u64, lembro::Error> {
         }
         thread::sleep(Duration::from_micros(200));
     }
-    Ok(0)
+    Ok((0, found))
 }
 
 /// Bots that never come back: every request is a new session.
