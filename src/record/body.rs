@@ -89,19 +89,19 @@ impl<'a> Body<'a> {
     /// How many bytes the short values are.
     fn short(self) -> usize {
         let mut short = 0;
-        self.lengths.each(0, |[_, _, value]| {
+        self.lengths.each(|[_, _, value]| {
             short += if value <= SHORT { value } else { 0 };
             ControlFlow::<()>::Continue(())
         });
         short
     }
 
-    /// The entry with a name, from a place on, and the length of its value. Nothing is read but lengths, and the names that are as
-    /// long as this one.
+    /// The entry with a name, and the length of its value. Nothing is read but lengths, and the names that are as long as this one.
     #[inline]
-    fn position(self, mut place: Place, component: &str, key: &str) -> Option<(Place, usize)> {
+    fn position(self, component: &str, key: &str) -> Option<(Place, usize)> {
         let (component, key) = (component.as_bytes(), key.as_bytes());
-        self.lengths.each(place.entries, |lengths| {
+        let mut place = Place::default();
+        self.lengths.each(|lengths| {
             if lengths[0] == component.len() && lengths[1] == key.len() && self.is_named(place, component, key) {
                 return ControlFlow::Break((place, lengths[2]));
             }
@@ -153,7 +153,7 @@ pub(crate) fn order(one: [&[u8]; 2], other: [&[u8]; 2]) -> Ordering {
 /// The value of a key, in bytes that are a body. What a request does most.
 pub(crate) fn find<'a>(body: &'a [u8], component: &str, key: &str) -> Option<&'a [u8]> {
     let body = Body::split(body)?;
-    let (place, length) = body.position(Place::default(), component, key)?;
+    let (place, length) = body.position(component, key)?;
     let before = if length <= SHORT { place.short } else { body.short() + place.long };
     body.values.get(before..before + length)
 }

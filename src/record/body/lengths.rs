@@ -110,14 +110,14 @@ impl<'a> Lengths<'a> {
         (0..).map_while(move |number| self.get(number))
     }
 
-    /// The first from a number on of which something can be said. The width, nearly always the same, is asked for once and not for each.
+    /// Looks at one after the other until there is something to say. The width, nearly always the same, is asked for once and not for each.
     #[inline]
-    pub(super) fn each<R>(self, from: usize, mut look: impl FnMut(Three) -> ControlFlow<R>) -> Option<R> {
+    pub(super) fn each<R>(self, mut look: impl FnMut(Three) -> ControlFlow<R>) -> Option<R> {
         let flow = if self.width == Width::One {
-            let three = self.bytes.as_chunks::<3>().0.get(from..)?;
+            let (three, _) = self.bytes.as_chunks::<3>();
             three.iter().try_for_each(|&[component, key, value]| look([component.into(), key.into(), value.into()]))
         } else {
-            self.iter().skip(from).try_for_each(look)
+            self.iter().try_for_each(look)
         };
         flow.break_value()
     }

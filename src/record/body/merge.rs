@@ -1,6 +1,7 @@
 //! The merge: a body made of another one, with some of its entries replaced or removed, and new ones in between.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use smallvec::SmallVec;
@@ -64,22 +65,15 @@ impl<'a> Merge<'a> {
 
     /// Passes the entries before this name. The place behind the entry that has it, if there is one.
     fn pass(&mut self, component: &str, key: &str) -> Option<Place> {
-        if self.passed.entries == self.body.count() {
-            return None;
-        }
-        // Most keys that are set are there already, and then no name but theirs has to be read. A new one is looked for in vain,
-        // which takes a millisecond in all when hundreds are added to hundreds.
-        if let Some((place, value)) = self.body.position(self.passed, component, key) {
-            self.passed = place;
-            return Some(place.behind([component.len(), key.len(), value]));
-        }
         loop {
             let lengths = self.old.lengths.get(self.passed.entries)?;
             let name = self.old.name(self.passed, lengths)?;
-            if order(name, [component.as_bytes(), key.as_bytes()]).is_gt() {
-                return None;
+            let behind = self.passed.behind(lengths);
+            match order(name, [component.as_bytes(), key.as_bytes()]) {
+                Ordering::Less => self.passed = behind,
+                Ordering::Equal => return Some(behind),
+                Ordering::Greater => return None,
             }
-            self.passed = self.passed.behind(lengths);
         }
     }
 
