@@ -22,6 +22,7 @@ fn sized(owner: Option<&str>) -> Record {
         changes.apply(&Record::new()).unwrap()
     };
     let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
+    // As long as the one that results is, so that its lengths take as many bytes.
     store.set(&SessionId::random().unwrap(), record(300), HOUR).unwrap();
     record(300 + WEIGHT - store.bytes())
 }

@@ -88,7 +88,7 @@ impl Changes {
     /// # Errors
     ///
     /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
-    /// [`Error::is_limit`](crate::Error::is_limit) when the key is too long, or the value longer than 4 GiB.
+    /// [`Error::is_limit`](crate::Error::is_limit) when the key is too long, or the value as JSON 4 GiB or more.
     pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         self.keys.insert(component, key, value)
     }
@@ -208,7 +208,7 @@ impl Changes {
         Some(head.with_owner(self.owner().unwrap_or(head.owner)))
     }
 
-    /// Those of the record that results.
+    /// When the record that results was created, and the idle timeout that it has of its own.
     pub(crate) fn times(&self, stored: &Record) -> Times {
         let (created_at, own_timeout) = stored.times();
         (created_at, self.timeout.unwrap_or(own_timeout))

@@ -154,7 +154,7 @@ impl Record {
         self.body().head().timeout()
     }
 
-    /// Both at once.
+    /// When it was created, and the idle timeout that it has of its own.
     pub(crate) fn times(&self) -> Times {
         let head = self.body().head();
         (head.created_at(), head.timeout())

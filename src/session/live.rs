@@ -52,3 +52,21 @@ pub(super) fn check(changes: &Changes, stored: &Record) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // From outside the store refuses the same, unless it breaks its contract.
+    #[test]
+    fn changes_are_refused_exactly_if_there_would_be_too_many_keys() {
+        let full: Record = (0..MAX_KEYS).map(|number| (number.to_string(), number)).collect();
+        let mut changes = Changes::new();
+        changes.insert("", "7", "changed").unwrap();
+        assert!(check(&changes, &full).is_ok());
+        changes.insert("", "new", "one more").unwrap();
+        assert!(check(&changes, &full).unwrap_err().is_limit());
+        changes.remove("", "8").unwrap();
+        assert!(check(&changes, &full).is_ok());
+    }
+}

@@ -40,7 +40,8 @@ pub(crate) fn check_name(component: &str, key: &str) -> Result<()> {
 
 pub(crate) fn check_value(key: &str, bytes: usize) -> Result<()> {
     if u32::try_from(bytes).is_err() {
-        return Err(Error::limit(format!("the value of key {key:?} has {bytes} bytes, at most 4 GiB are allowed")));
+        let most = u32::MAX;
+        return Err(Error::limit(format!("the value of key {key:?} has {bytes} bytes, at most {most} are allowed")));
     }
     Ok(())
 }
@@ -90,4 +91,18 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
         last = Some(entry.name());
     }
     Ok(())
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    // From outside it would take a value of 4 GiB.
+    #[test]
+    fn a_value_that_is_longer_than_its_length_can_say_is_refused() {
+        assert!(check_value("data", 0xffff_ffff).is_ok());
+        let error = check_value("data", 0x1_0000_0000).unwrap_err();
+        assert!(error.is_limit());
+        assert_eq!(error.to_string(), "the value of key \"data\" has 4294967296 bytes, at most 4294967295 are allowed");
+    }
 }
