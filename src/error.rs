@@ -47,10 +47,16 @@ enum Kind {
     Option { option: &'static str, problem: String },
     #[error("session id: {0}")]
     Id(String),
+    #[error("session {0}: the id is taken already")]
+    Taken(String),
+    #[error("session {handle}: changed by others {attempts} times in a row, gave up")]
+    Contention { handle: String, attempts: u32 },
     #[error("{0}")]
-    Conflict(String),
-    #[error("{0}")]
-    Limit(String),
+    Size(String),
+    #[error("the owner is logged in {0} times already, which is as often as the policy allows")]
+    TooManyLogins(usize),
+    #[error("session {handle}: it is not known whether the write was carried out")]
+    Unknown { handle: String, source: Option<Source> },
     #[error("the store is full: a new session without an owner is refused")]
     Full,
     #[error("key {key:?}: {action}")]
@@ -101,20 +107,49 @@ impl Error {
     }
 
     /// Says that an id could not be used because another session has its [`Handle`](crate::Handle).
-    pub fn conflict(handle: impl fmt::Display) -> Self {
-        Kind::Conflict(format!("session {handle}: the id is taken already")).into()
+    pub fn taken(handle: impl fmt::Display) -> Self {
+        Kind::Taken(handle.to_string()).into()
     }
 
-    /// Says that something is larger than it may be: what a store returns that checks a limit by itself.
+    /// Says that something is larger or smaller than it may be: what a store returns that checks a
+    /// size by itself.
     ///
     /// # Examples
     ///
     /// ```
     /// # use lembro::Error;
-    /// assert!(Error::limit("1025 keys in one session, at most 1024 are allowed").is_limit());
+    /// assert!(Error::size("1025 keys in one session, at most 1024 are allowed").is_size());
     /// ```
-    pub fn limit(problem: impl Into<String>) -> Self {
-        Kind::Limit(problem.into()).into()
+    pub fn size(problem: impl Into<String>) -> Self {
+        Kind::Size(problem.into()).into()
+    }
+
+    /// Says that a write to this session may have been carried out or not: its answer was lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::{Error, SessionId};
+    ///
+    /// let id = SessionId::random()?;
+    /// let lost = std::io::Error::other("the connection broke off");
+    /// let error = Error::unknown(id.handle()).caused_by(lost);
+    /// assert!(error.is_unknown() && error.is_store());
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn unknown(handle: impl fmt::Display) -> Self {
+        Kind::Unknown { handle: handle.to_string(), source: None }.into()
+    }
+
+    /// The same [unknown](Self::unknown) outcome with its cause. Every other error stays as it is.
+    #[must_use]
+    pub fn caused_by(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        match &self.inner.kind {
+            Kind::Unknown { handle, .. } => {
+                Kind::Unknown { handle: handle.clone(), source: Some(Arc::from(source.into())) }.into()
+            }
+            _ => self,
+        }
     }
 
     /// An option, or a combination of options, has an impossible value.
@@ -127,14 +162,32 @@ impl Error {
         matches!(self.inner.kind, Kind::Id(_))
     }
 
-    /// An id is taken already, or `modify` met so many others that it gave up.
-    pub fn is_conflict(&self) -> bool {
-        matches!(self.inner.kind, Kind::Conflict(_))
+    /// An id is taken already: a live session has its handle. Nothing was written.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.inner.kind, Kind::Taken(_))
     }
 
-    /// A key, a value, the number of keys or a whole session is larger than its limit.
-    pub fn is_limit(&self) -> bool {
-        matches!(self.inner.kind, Kind::Limit(_))
+    /// `modify` was overtaken by other requests so often that it gave up. Nothing was written.
+    pub fn is_contention(&self) -> bool {
+        matches!(self.inner.kind, Kind::Contention { .. })
+    }
+
+    /// A key, a value, an owner, a label, the number of keys or a whole session is larger than its
+    /// limit, or an owner is empty. Nothing was written.
+    pub fn is_size(&self) -> bool {
+        matches!(self.inner.kind, Kind::Size(_))
+    }
+
+    /// The owner is logged in as often as the [policy](crate::Policy::max_per_owner) allows. Nothing
+    /// was written.
+    pub fn is_too_many_logins(&self) -> bool {
+        matches!(self.inner.kind, Kind::TooManyLogins(_))
+    }
+
+    /// A write may have been carried out or not: its answer was lost, and what is stored does not
+    /// tell. Such an error [is one of the store](Self::is_store), too.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.inner.kind, Kind::Unknown { .. })
     }
 
     /// The store is full and does not evict for new sessions without an owner.
@@ -152,9 +205,10 @@ impl Error {
         matches!(self.inner.kind, Kind::Corrupt(_))
     }
 
-    /// The store, or the random source that ids come from, failed: nothing is known about the session.
+    /// The store, or the random source that ids come from, failed. Nothing was written, unless it
+    /// [is unknown](Self::is_unknown) whether something was.
     pub fn is_store(&self) -> bool {
-        matches!(self.inner.kind, Kind::Store { .. } | Kind::Random { .. })
+        matches!(self.inner.kind, Kind::Store { .. } | Kind::Random { .. } | Kind::Unknown { .. })
     }
 
     /// The store does not have this optional power.
@@ -192,7 +246,11 @@ impl Error {
     }
 
     pub(crate) fn contention(handle: impl fmt::Display, attempts: u32) -> Self {
-        Kind::Conflict(format!("session {handle}: changed by others {attempts} times in a row, gave up")).into()
+        Kind::Contention { handle: handle.to_string(), attempts }.into()
+    }
+
+    pub(crate) fn too_many_logins(max: usize) -> Self {
+        Kind::TooManyLogins(max).into()
     }
 
     pub(crate) fn write_value(key: &str, source: serde_json::Error) -> Self {

@@ -6,7 +6,7 @@
 //!
 //! 128 random bits of secret are what OWASP ASVS 5.0, 7.2.3 asks for; the handle adds none to that.
 
-mod proof;
+mod secret_check;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,7 +20,7 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-pub(crate) use self::proof::Proof;
+pub(crate) use self::secret_check::{Digest, SecretCheck, is_same};
 use crate::error::{Error, Result};
 
 const HANDLE_BYTES: usize = 8;
@@ -91,7 +91,13 @@ impl Serialize for Handle {
 pub(crate) struct Secret([u8; SECRET_BYTES]);
 
 impl Secret {
-    pub(crate) const EMPTY: Self = Self([0; SECRET_BYTES]);
+    pub(crate) fn from_bytes(bytes: [u8; SECRET_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; SECRET_BYTES] {
+        self.0
+    }
 }
 
 impl PartialEq for Secret {
@@ -175,37 +181,10 @@ impl SessionId {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// What a store keeps in the secret's place when its contents may be read by others (a database, a file).
-    pub fn digest(&self) -> SecretDigest {
-        SecretDigest(Sha256::digest(self.secret.0).into())
-    }
-
     /// This session's next id: the same handle with the secret of `fresh`.
     #[must_use]
     pub fn renewed(&self, fresh: &Self) -> Self {
         Self { handle: self.handle, secret: fresh.secret }
-    }
-
-    /// Checks that this can be the next id of the session that `old` opens: what every store's `rotate` does first.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_id`] when the handles differ.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lembro::SessionId;
-    /// let (id, fresh) = (SessionId::random()?, SessionId::random()?);
-    /// assert!(id.renewed(&fresh).check_renews(&id).is_ok());
-    /// assert!(fresh.check_renews(&id).unwrap_err().is_id());
-    /// # Ok::<(), lembro::Error>(())
-    /// ```
-    pub fn check_renews(&self, old: &Self) -> Result<()> {
-        if self.handle == old.handle {
-            return Ok(());
-        }
-        Err(Error::id(format!("the new id of session {} has another handle", old.handle)))
     }
 
     pub(crate) fn new(handle: Handle, secret: Secret) -> Self {
@@ -237,45 +216,6 @@ impl FromStr for SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SessionId({}, ..)", self.handle)
-    }
-}
-
-/// The SHA-256 of an id's secret: proves an id, and is no use to whoever steals it.
-///
-/// # Examples
-///
-/// ```
-/// use lembro::SessionId;
-///
-/// let id = SessionId::random()?;
-/// let kept = id.digest();
-/// assert!(kept.proves(&id));
-/// assert!(!kept.proves(&id.renewed(&SessionId::random()?)));
-/// # Ok::<(), lembro::Error>(())
-/// ```
-#[derive(Clone, Copy)]
-pub struct SecretDigest([u8; 32]);
-
-impl SecretDigest {
-    /// Whether `id` has the secret this digest was made of. Takes the same time wherever they differ.
-    pub fn proves(&self, id: &SessionId) -> bool {
-        self.0.ct_eq(&id.digest().0).into()
-    }
-
-    /// The bytes to keep.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// The digest that was kept.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Debug for SecretDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretDigest(..)")
     }
 }
 

@@ -183,22 +183,26 @@
 mod clock;
 mod error;
 mod event;
-#[cfg(feature = "http")]
+#[cfg(any())]
 pub mod http;
 mod id;
+#[cfg(any())]
 mod memory;
-#[cfg(feature = "metrics")]
+#[cfg(any())]
 pub mod metrics;
 mod policy;
 mod record;
-#[cfg(feature = "redis")]
+#[cfg(any())]
 pub mod redis;
+#[cfg(any())]
 mod session;
+#[cfg(any())]
 mod sessions;
+#[cfg(any())]
 mod shared;
 mod store;
 mod sync;
-#[cfg(feature = "testing")]
+#[cfg(any())]
 pub mod testing;
 mod units;
 
@@ -214,13 +218,19 @@ pub mod coming_from {}
 pub use self::clock::{Clock, ManualClock};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
-pub use self::id::{Handle, SecretDigest, SessionId};
+pub use self::id::{Handle, SessionId};
+#[cfg(any())]
 pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
-pub use self::policy::{AtLimit, Policy, StoreDown};
-pub use self::record::{Change, Changes, Epoch, Expected, Fit, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
+pub use self::policy::{Policy, StoreDown};
+pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
+#[cfg(any())]
 pub use self::session::{Component, Saved, Session};
+#[cfg(any())]
 pub use self::sessions::{OwnedSession, Sessions};
-pub use self::store::{EndReason, Listed, Listing, Outcome, Owners, Store, Stored};
+pub use self::store::{
+    Action, AtLimit, Commit, EndReason, Entry, Epoch, Expect, Identity, Lease, Limit, Listed, Listing, Login, Look,
+    Lookup, Now, Outcome, Owner, Owners, Presented, Receipt, Store, Stored, Write,
+};
 pub use self::units::Setting;
 
 /// The README's code is compiled and run with the documentation's.

@@ -1,15 +1,12 @@
 //! The policy: how long sessions live. Pure arithmetic; the time is always an argument.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::store::{AtLimit, Lease, Limit};
 use crate::units::Setting;
-
-/// A timeout of more than a century is one of a century, so that every store can count it and a visit to such a session
-/// is not forever due to be noted.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// How long sessions live, and how often a visit is noted. Decided on the server; a cookie's expiry decides nothing.
 ///
@@ -67,17 +64,6 @@ pub enum StoreDown {
     /// It goes on without a session: nothing is found, and what it puts in is gone with the request. No cookie is set, so whoever had
     /// a session has it again when the store is back.
     Anonymous,
-}
-
-/// What happens when an owner logs in once more than the policy allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AtLimit {
-    /// The session that has been logged in the longest is ended.
-    #[default]
-    EndOldest,
-    /// The new one is refused: its save is an error with [`is_limit`](crate::Error::is_limit).
-    RefuseNewest,
 }
 
 impl Policy {
@@ -182,8 +168,19 @@ impl Policy {
     }
 
     /// How many sessions an owner may have, and what happens beyond that.
-    pub(crate) fn owner_limit(&self) -> Option<(usize, AtLimit)> {
-        self.max_per_owner.map(|max| (max, self.at_limit))
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        self.max_per_owner.map(|max| Limit { max, at_limit: self.at_limit })
+    }
+
+    /// The rules that a session's time is computed from.
+    pub(crate) fn lease(&self) -> Lease {
+        Lease {
+            lifetime: self.lifetime,
+            touch_after: self.touch_after,
+            renew_after: self.renew_after,
+            grace: self.grace,
+            ..Lease::new(self.timeout)
+        }
     }
 
     /// The idle timeout of a session that has none of its own.
@@ -211,21 +208,6 @@ impl Policy {
         Ok(())
     }
 
-    /// How long a session that is saved or touched at `now` lives on: its idle timeout, or what is left of its
-    /// lifetime if that is shorter. Zero: it is over.
-    pub(crate) fn ttl(
-        &self,
-        created_at: Option<SystemTime>,
-        own_timeout: Option<Duration>,
-        now: SystemTime,
-    ) -> Duration {
-        let idle = own_timeout.unwrap_or(self.timeout).min(FOREVER);
-        let (Some(lifetime), Some(created_at)) = (self.lifetime, created_at) else { return idle };
-        // A creation in the future (the clock was set back) has used up nothing of the lifetime.
-        let age = now.duration_since(created_at).unwrap_or_default();
-        idle.min(lifetime.saturating_sub(age))
-    }
-
     /// The longest that a session without a timeout of its own can have left.
     #[cfg(feature = "http")]
     pub(crate) fn longest(&self) -> Duration {
@@ -237,30 +219,12 @@ impl Policy {
         self.renew_after.is_some()
     }
 
-    /// Whether an id of this age is to be renewed.
-    pub(crate) fn renewal_due(&self, age: Duration) -> bool {
-        // An id two renewals old is dead. So with a shorter age the grace would be cut short.
-        self.renew_after.is_some_and(|after| age >= after.max(self.grace))
-    }
-
     /// Whether a client may be given an id of this age once more. Not within a grace of its renewal, before or after: of two
     /// responses on their way the client keeps the cookie of the one that arrives last, and that must not be the old id.
     /// `full`: the session's time; the cookie is not to end while we wait.
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.grace.min(full / 4);
-        self.renew_after.is_none() || age >= apart && !self.renewal_due(age.saturating_add(apart))
-    }
-
-    /// What a timed renewal leaves to the old id.
-    pub(crate) fn renewal_grace(&self) -> Duration {
-        self.grace
-    }
-
-    /// Whether a visit is to be noted, given what a touch would give and what is left. A session whose own timeout is
-    /// short is touched at half of it, or it would end under its user's hands. One that has more left than it should,
-    /// because the policy became stricter or the calendar was set, is brought back to what it should have.
-    pub(crate) fn touch_due(&self, full: Duration, left: Duration) -> bool {
-        full != left && full.abs_diff(left) >= self.touch_after.min(full / 2)
+        self.renew_after.is_none() || age >= apart && !self.lease().renewal_due(age.saturating_add(apart))
     }
 }
 
@@ -317,34 +281,5 @@ impl TryFrom<RawPolicy> for Policy {
         policy.store_down = raw.store_down;
         policy.check()?;
         Ok(policy)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Which visits are noted is decided here and carried out by the cookie layer, which is a feature: so the table is here.
-    #[test]
-    fn a_visit_is_noted_once_per_touch_after_and_when_there_is_too_much_left() {
-        let policy = Policy::new();
-        let cases = [
-            ("just touched", 3_600, 3_600, false),
-            ("59 s ago", 3_600, 3_541, false),
-            ("60 s ago", 3_600, 3_540, true),
-            ("long ago", 3_600, 1, true),
-            ("short timeout of its own, touched", 20, 20, false),
-            ("short timeout of its own, not yet half over", 20, 11, false),
-            ("short timeout of its own, half over", 20, 10, true),
-            ("the policy became stricter", 600, 3_600, true),
-            ("a rounding error more than it should have", 600, 601, false),
-            ("its lifetime is over", 0, 600, true),
-        ];
-        for (what, full, left, due) in cases {
-            assert_eq!(policy.touch_due(Duration::from_secs(full), Duration::from_secs(left)), due, "{what}");
-        }
-        let every = policy.touch_after(Duration::ZERO);
-        assert!(every.touch_due(Duration::from_secs(10), Duration::from_nanos(9_999_999_999)));
-        assert!(!every.touch_due(Duration::from_secs(10), Duration::from_secs(10)), "nothing to note");
     }
 }

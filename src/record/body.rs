@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! body    = head · lengths · names · short values · long values
-//! head    = format and flags (1 byte) · number of entries (2) · length of the names (3) · created_at (6) · [timeout (6)]
-//!           · [length of the owner (1) · owner]
+//! head    = format and flags (1 byte) · flags of the notes (1) · number of entries (2)
+//!           · length of the names (3) · created_at (6) · [timeout (6)]
+//!           · [owner since (6) · length of the owner (1) · owner] · [id since (6)]
+//!           · [length of the label (1) · label]
 //! lengths = (length of the component · of the key · of the value)*, each of 1, 2 or 4 bytes, as the longest of all needs
 //! names   = (component · key)*
 //! values  = value (JSON)*
@@ -29,11 +31,14 @@ mod merge;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-pub(crate) use self::checks::{check_count, check_limits, check_name, check_owner, check_value, validate};
+pub(crate) use self::checks::{check_count, check_label, check_limits, check_name, check_owner, check_value, validate};
 pub(crate) use self::entries::Entry;
 use self::entries::{Entries, Place};
 use self::head::COUNTED;
-pub(crate) use self::head::{EMPTY, Head, has_owner, is_created, set_created_at};
+pub(crate) use self::head::{
+    EMPTY, Head, MAX_MILLIS, Owned, Times, calendar_time, has_owner, is_created, millis, set_created_ms, times,
+    unix_millis,
+};
 use self::lengths::{Lengths, Width};
 pub(crate) use self::merge::Merge;
 
@@ -129,7 +134,7 @@ impl<'a> Body<'a> {
 }
 
 fn count(start: &[u8]) -> usize {
-    let [_, high, low, ..] = start else { return 0 };
+    let [_, _, high, low, ..] = start else { return 0 };
     usize::from(u16::from_be_bytes([*high, *low]))
 }
 

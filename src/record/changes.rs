@@ -8,11 +8,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::keys::Keys;
-use super::body::{self, Body, Head, Merge};
-use super::{Block, Epoch, Record, StoreState, Times};
+use super::body::{self, Head, Merge, millis};
+use super::{Block, Record, SecondSecret, StoreState};
 use crate::error::Result;
 
-/// What a request did to a session: keys set and removed, cleared or not, a new timeout, a new owner.
+/// What a request changed in a session: keys set and removed, cleared or not, a new timeout, a new
+/// label, whether it is remembered.
 ///
 /// Applying it to a record gives the next one. Keys it does not name stay as they are, which is why two requests that
 /// change different keys at once both keep their work. For each key the last thing done counts: "remove, then insert"
@@ -39,8 +40,8 @@ pub struct Changes {
     keys: Keys,
     cleared: Cleared,
     timeout: Option<Option<Duration>>,
-    owner: Option<Option<Box<str>>>,
-    epoch: Option<Epoch>,
+    remembered: Option<bool>,
+    label: Option<Option<Box<str>>>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -88,7 +89,7 @@ impl Changes {
     /// # Errors
     ///
     /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
-    /// [`Error::is_limit`](crate::Error::is_limit) when the key is too long, or the value as JSON 4 GiB or more.
+    /// [`Error::is_size`](crate::Error::is_size) when the key is too long, or the value as JSON 4 GiB or more.
     pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         self.keys.insert(component, key, value)
     }
@@ -97,7 +98,7 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`](crate::Error::is_limit) when the key is longer than any key can be.
+    /// [`Error::is_size`](crate::Error::is_size) when the key is longer than any key can be.
     pub fn remove(&mut self, component: &str, key: &str) -> Result<()> {
         self.keys.remove(component, key)
     }
@@ -124,21 +125,21 @@ impl Changes {
         self.timeout = Some(timeout);
     }
 
-    /// Notes whose session it is, or that it is nobody's any more.
+    /// Has the session remembered, or no longer: [`Lease`](crate::Lease) has limits of their own for
+    /// remembered sessions.
+    pub fn remember(&mut self, remembered: bool) {
+        self.remembered = Some(remembered);
+    }
+
+    /// Sets the name that the owner's list of sessions shows, or takes it away.
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`](crate::Error::is_limit) when the name is empty or longer than 255 bytes.
-    pub fn set_owner(&mut self, owner: Option<&str>) -> Result<()> {
-        owner.map_or(Ok(()), body::check_owner)?;
-        self.owner = Some(owner.map(Into::into));
-        self.epoch = None;
+    /// [`Error::is_size`](crate::Error::is_size) when the label is longer than 255 bytes.
+    pub fn set_label(&mut self, label: Option<&str>) -> Result<()> {
+        label.map_or(Ok(()), body::check_label)?;
+        self.label = Some(label.map(Into::into));
         Ok(())
-    }
-
-    /// Makes the new owner depend on this still being the owner's epoch when the changes are saved.
-    pub fn expect_epoch(&mut self, epoch: Epoch) {
-        self.epoch = Some(epoch);
     }
 
     /// The changed keys, in the order of their bytes. They come after whatever was cleared.
@@ -170,48 +171,61 @@ impl Changes {
         self.timeout
     }
 
-    /// The new owner, if it changes; `Some(None)` takes it away.
-    pub fn owner(&self) -> Option<Option<&str>> {
-        self.owner.as_ref().map(Option::as_deref)
+    /// Whether the session is remembered from now on, if that changes.
+    pub fn remembered(&self) -> Option<bool> {
+        self.remembered
     }
 
-    /// The new owner, if there is one and it depends on an epoch.
-    pub fn login(&self) -> Option<(&str, Epoch)> {
-        Some((self.owner()??, self.epoch?))
+    /// The new label, if it changes; `Some(None)` takes it away.
+    pub fn label(&self) -> Option<Option<&str>> {
+        self.label.as_ref().map(Option::as_deref)
     }
 
     /// The record that results: what `stored` holds, with these changes on top and the next version.
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`](crate::Error::is_limit) when there would be more than [`MAX_KEYS`](crate::MAX_KEYS) keys.
+    /// [`Error::is_size`](crate::Error::is_size) when there would be more than
+    /// [`MAX_KEYS`](crate::MAX_KEYS) keys.
     pub fn apply(&self, stored: &Record) -> Result<Record> {
+        let head = self.changes_head().then(|| self.head_over(stored.head()));
+        self.write(stored, head.as_ref(), StoreState::versioned(stored.version().next()), None)
+    }
+
+    /// The row that results, with this state and this second secret. Without a `head` the stored one
+    /// stays.
+    pub(crate) fn write(
+        &self,
+        stored: &Record,
+        head: Option<&Head<'_>>,
+        state: StoreState,
+        second: Option<&SecondSecret>,
+    ) -> Result<Record> {
         // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
         let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
-        let old = kept.as_ref().unwrap_or(stored).body();
-        let mut merge = Merge::new(old);
+        let mut merge = Merge::new(kept.as_ref().unwrap_or(stored).body());
         for Change { component, key, value } in self.keys.iter() {
             merge.put(component, key, value);
         }
         body::check_count(merge.count())?;
-        let state = StoreState::versioned(stored.version().next());
-        Ok(merge.write(self.new_head(old).as_ref(), |bytes| Record { block: Block::new(state, bytes) }))
+        let tail = second.map(|second| second.to_bytes());
+        let tail = tail.as_ref().map_or(&[][..], |tail| tail);
+        Ok(merge.write(head, tail, |bytes| Record { block: Block::new(state, bytes) }))
     }
 
-    /// The head that results, unless it is the one of before.
-    fn new_head<'a>(&'a self, old: Body<'a>) -> Option<Head<'a>> {
-        if self.timeout.is_none() && self.owner.is_none() {
-            return None;
+    /// Returns true if the head changes.
+    pub(crate) fn changes_head(&self) -> bool {
+        self.timeout.is_some() || self.remembered.is_some() || self.label.is_some()
+    }
+
+    /// A head with these changes on top.
+    pub(crate) fn head_over<'a>(&'a self, head: Head<'a>) -> Head<'a> {
+        Head {
+            timeout_ms: self.timeout.map_or(head.timeout_ms, |timeout| timeout.map(millis)),
+            remembered: self.remembered.unwrap_or(head.remembered),
+            label: self.label().unwrap_or(head.label),
+            ..head
         }
-        let head = old.head();
-        let head = head.with_timeout(self.timeout.unwrap_or(head.timeout()));
-        Some(head.with_owner(self.owner().unwrap_or(head.owner)))
-    }
-
-    /// When the record that results was created, and the idle timeout that it has of its own.
-    pub(crate) fn times(&self, stored: &Record) -> Times {
-        let (created_at, own_timeout) = stored.times();
-        (created_at, self.timeout.unwrap_or(own_timeout))
     }
 
     /// What of a record was not cleared.
@@ -234,7 +248,26 @@ impl fmt::Debug for Changes {
             .field("keys", &keys)
             .field("clears_everything", &self.clears_everything())
             .field("timeout", &self.timeout)
+            .field("remembered", &self.remembered)
             .finish_non_exhaustive()
+    }
+}
+
+impl From<&Record> for Changes {
+    /// The changes that put a record's entries, its timeout, its label and whether it is remembered
+    /// into another one.
+    fn from(record: &Record) -> Self {
+        let head = record.head();
+        let mut changes = Self {
+            timeout: head.timeout().map(Some),
+            remembered: head.remembered.then_some(true),
+            label: head.label.map(|label| Some(label.into())),
+            ..Self::default()
+        };
+        for entry in record.raw_entries() {
+            changes.keys.insert_raw(entry.component, entry.key, entry.value);
+        }
+        changes
     }
 }
 

@@ -3,7 +3,6 @@
 mod block;
 mod body;
 mod changes;
-mod epoch;
 mod json;
 #[cfg(feature = "redis")]
 mod parts;
@@ -18,13 +17,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use self::block::Block;
-pub(crate) use self::block::{Class, StoreState};
-use self::body::{Body, Entry, Head, Merge};
+pub(crate) use self::block::{Class, NEVER, SECOND_BYTES, SecondSecret, StoreState};
+use self::body::{Body, Entry, Merge};
+pub(crate) use self::body::{Head, MAX_MILLIS, Owned, Times, calendar_time, millis, unix_millis};
+pub(crate) use self::body::{check_label, check_limits, check_owner};
 pub use self::changes::{Change, Changes};
-pub use self::epoch::Epoch;
 #[cfg(feature = "redis")]
 pub(crate) use self::parts::RecordParts;
-pub use self::version::{Expected, Fit, Version};
+pub use self::version::Version;
 use crate::error::{Error, Result};
 
 /// The longest key and the longest component name, in bytes.
@@ -32,9 +32,6 @@ pub const MAX_KEY_BYTES: usize = 255;
 
 /// The most keys a session may have, over all its components.
 pub const MAX_KEYS: usize = 1024;
-
-/// When a session was created, and the idle timeout that it has of its own.
-pub(crate) type Times = (Option<SystemTime>, Option<Duration>);
 
 /// One stored session.
 ///
@@ -68,18 +65,11 @@ impl Record {
         Self { block: Block::new(StoreState::default(), body::EMPTY) }
     }
 
-    /// A record without entries that was created at `now`.
-    pub(crate) fn created(now: SystemTime) -> Self {
-        let mut record = Self::new();
-        record.block.patch(|body| body::set_created_at(body, now));
-        record
-    }
-
     /// A record of entries in their order.
     fn written<'a>(head: &Head<'a>, entries: impl IntoIterator<Item = Entry<'a>>) -> Self {
         let mut merge = Merge::new(Body::EMPTY);
         entries.into_iter().for_each(|Entry { component, key, value }| merge.put(component, key, Some(value)));
-        merge.write(Some(head), |bytes| Self { block: Block::new(StoreState::default(), bytes) })
+        merge.write(Some(head), &[], |bytes| Self { block: Block::new(StoreState::default(), bytes) })
     }
 
     /// Reads the bytes that [`as_bytes`](Self::as_bytes) gave.
@@ -102,8 +92,8 @@ impl Record {
         Ok(Self { block: Block::new(StoreState::default(), bytes) })
     }
 
-    /// The record as bytes, for a store that writes them somewhere. The version is not part of them: it is kept
-    /// beside them, and [`with_version`](Self::with_version) puts it back.
+    /// The record as bytes. What else a row has, its version and its secrets, is not part of them:
+    /// [`Entry::to_bytes`](crate::Entry::to_bytes) writes all of it.
     pub fn as_bytes(&self) -> &[u8] {
         self.block.body()
     }
@@ -154,15 +144,42 @@ impl Record {
         self.body().head().timeout()
     }
 
-    /// When it was created, and the idle timeout that it has of its own.
-    pub(crate) fn times(&self) -> Times {
-        let head = self.body().head();
-        (head.created_at(), head.timeout())
+    /// The owner: the user who is logged in; `None` for an anonymous session.
+    pub fn owner(&self) -> Option<&str> {
+        self.body().head().owner.map(|owner| owner.by)
     }
 
-    /// Whose session it is, if somebody is logged in.
-    pub fn owner(&self) -> Option<&str> {
-        self.body().head().owner
+    /// When the owner logged in, to the millisecond; `None` for an anonymous session.
+    pub fn owner_since(&self) -> Option<SystemTime> {
+        self.body().head().owner.and_then(|owner| calendar_time(owner.since_ms))
+    }
+
+    /// When the session got its id, to the millisecond. Noted when the id changes under a lease that
+    /// renews ids; until then the id is as old as the session.
+    pub fn id_since(&self) -> Option<SystemTime> {
+        let head = self.body().head();
+        head.id_since_ms.and_then(calendar_time).or(head.created_at())
+    }
+
+    /// The name that the owner's list of sessions shows, such as "Firefox on Linux". It is text from
+    /// outside: escape it where it is shown.
+    pub fn label(&self) -> Option<&str> {
+        self.body().head().label
+    }
+
+    /// Returns true if the session is remembered: [`Lease`](crate::Lease) has limits of their own
+    /// for such sessions.
+    pub fn is_remembered(&self) -> bool {
+        self.body().head().remembered
+    }
+
+    #[inline]
+    pub(crate) fn times(&self) -> Times {
+        body::times(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(crate) fn head(&self) -> Head<'_> {
+        self.body().head()
     }
 
     /// Whether it has an owner, without reading who.
@@ -170,7 +187,7 @@ impl Record {
         body::has_owner(self.as_bytes())
     }
 
-    /// The version, for [`Expected`].
+    /// The version, for a [`Commit`](crate::Commit).
     pub fn version(&self) -> Version {
         self.block.state().version
     }
@@ -180,81 +197,37 @@ impl Record {
         self.block.size()
     }
 
-    /// What every store does to a record that it is given to `create`, before it keeps it: checks the limits, draws a
-    /// version if the record has none yet, and notes `now` as the time of creation if there is none yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_limit`] for more than [`MAX_KEYS`] keys or a key longer than [`MAX_KEY_BYTES`];
-    /// [`Error::is_store`] when the system's random source fails.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use lembro::{Changes, Clock, Record};
-    ///
-    /// let now = Clock::system().wall();
-    /// let record = Record::new();
-    /// assert_eq!(record.created_at(), None);
-    /// let (one, two) = (record.clone().admit(now)?, record.admit(now)?);
-    /// assert!(one.created_at().is_some());
-    /// assert_ne!(one.version(), two.version());
-    /// assert_eq!(one.clone().admit(now)?.version(), one.version());
-    /// assert_ne!(one.clone().admit_anew(now)?.version(), one.version());
-    ///
-    /// // A record that was changed before any store had it is no exception.
-    /// let changed = Changes::new().apply(&Record::new())?;
-    /// assert_ne!(changed.clone().admit(now)?.version(), changed.admit(now)?.version());
-    /// # Ok::<(), lembro::Error>(())
-    /// ```
-    pub fn admit(self, now: SystemTime) -> Result<Self> {
-        let version = if self.version().is_unset() { Version::first()? } else { self.version() };
-        self.admit_as(version, now)
-    }
-
-    /// What every store does to a record that it is given to `set`: as [`admit`](Self::admit), but the version is a new one
-    /// in any case, so that saves made for the session that is replaced do not land in this one.
-    ///
-    /// # Errors
-    ///
-    /// As [`admit`](Self::admit).
-    pub fn admit_anew(self, now: SystemTime) -> Result<Self> {
-        self.admit_as(Version::first()?, now)
-    }
-
-    fn admit_as(self, version: Version, now: SystemTime) -> Result<Self> {
+    /// Checks the limits, gives the record a version, and notes `now_ms` as the time of creation if
+    /// there is none yet: what `set` does to a record.
+    pub(crate) fn prepare(self, version: Version, now_ms: u64) -> Result<Self> {
         body::check_limits(self.body())?;
-        if body::is_created(self.as_bytes()) {
-            return Ok(self.stamped(|state| state.version = version));
+        let is_created = body::is_created(self.as_bytes());
+        let mut prepared = self.detached().with_state(|state| state.version = version);
+        if !is_created {
+            prepared.block.patch(|body| body::set_created_ms(body, now_ms));
         }
-        let mut admitted = self.stamped(|state| *state = StoreState::versioned(version));
-        admitted.block.patch(|body| body::set_created_at(body, now));
-        Ok(admitted)
+        Ok(prepared)
     }
 
-    /// The record under the version that a store kept for it beside its bytes or its keys.
-    ///
-    /// # Examples
-    ///
-    /// A store that keeps each part in a field of its own puts a record together from them:
-    ///
-    /// ```
-    /// use std::time::{Duration, UNIX_EPOCH};
-    /// use lembro::{Changes, Record, Version};
-    ///
-    /// let mut parts = Changes::new();
-    /// parts.insert("", "user", "ada")?;
-    /// parts.set_owner(Some("ada"))?;
-    /// let (version, created_at) = (Version::from_u64(0x1234_5678_0000_0002), UNIX_EPOCH + Duration::from_secs(1));
-    ///
-    /// let record = parts.apply(&Record::new())?.with_version(version).admit(created_at)?;
-    /// assert_eq!(record.version(), version);
-    /// assert_eq!(record.created_at(), Some(created_at));
-    /// # Ok::<(), lembro::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_version(self, version: Version) -> Self {
-        self.stamped(|state| state.version = version)
+    /// The same data without what a store noted beside it.
+    fn detached(self) -> Self {
+        if self.second().is_none() {
+            return self.with_state(|state| *state = StoreState::default());
+        }
+        Self { block: Block::new(StoreState::default(), self.as_bytes()) }
+    }
+
+    /// The same entries in a row with other notes or secrets.
+    pub(crate) fn rewritten(&self, head: Option<&Head<'_>>, state: StoreState, second: Option<&SecondSecret>) -> Self {
+        let tail = second.map(|second| second.to_bytes());
+        let tail = tail.as_ref().map_or(&[][..], |tail| tail);
+        Merge::new(self.body()).write(head, tail, |bytes| Self { block: Block::new(state, bytes) })
+    }
+
+    /// The second secret of a session that was rotated.
+    #[inline]
+    pub(crate) fn second(&self) -> Option<SecondSecret> {
+        self.block.second()
     }
 
     pub(crate) fn raw(&self, component: &str, key: &str) -> Option<&[u8]> {
@@ -269,9 +242,10 @@ impl Record {
         self.block.state()
     }
 
-    /// The same data with other store state: in place if nobody else has the block, else on a copy.
+    /// The same data with other store state: in place if this is the only pointer to the block, else
+    /// on a copy.
     #[must_use]
-    pub(crate) fn stamped(mut self, stamp: impl FnOnce(&mut StoreState)) -> Self {
+    pub(crate) fn with_state(mut self, stamp: impl FnOnce(&mut StoreState)) -> Self {
         self.block.stamp(stamp);
         self
     }

@@ -1,7 +1,5 @@
 //! A record put together from parts that a store keeps apart, in any order.
 
-use std::time::{Duration, SystemTime};
-
 use serde_json::value::RawValue;
 
 use super::body::{self, Entry, Head};
@@ -10,15 +8,13 @@ use crate::error::{Error, Result};
 
 /// The parts of a record.
 pub(crate) struct RecordParts<'a> {
-    pub(crate) created_at: Option<SystemTime>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) owner: Option<&'a str>,
+    pub(crate) head: Head<'a>,
     entries: Vec<Entry<'a>>,
 }
 
 impl<'a> RecordParts<'a> {
     pub(crate) fn with_capacity(entries: usize) -> Self {
-        Self { created_at: None, timeout: None, owner: None, entries: Vec::with_capacity(entries) }
+        Self { head: Head::default(), entries: Vec::with_capacity(entries) }
     }
 
     /// Adds an entry. No two have the same name.
@@ -30,18 +26,17 @@ impl<'a> RecordParts<'a> {
     ///
     /// # Errors
     ///
-    /// When it is none that this crate could have written.
+    /// When this crate could not have written it.
     pub(crate) fn into_record(mut self, version: Version) -> Result<Record> {
         self.entries.sort_unstable_by(|one, other| one.name().cmp(&other.name()));
         body::check_count(self.entries.len())?;
         self.entries.iter().try_for_each(|entry| body::check_name(entry.component, entry.key))?;
-        self.owner.map_or(Ok(()), body::check_owner)?;
-        let head = Head::default().with_created_at(self.created_at);
-        let head = head.with_timeout(self.timeout).with_owner(self.owner);
         for entry in &mut self.entries {
             let json = serde_json::from_slice::<&RawValue>(entry.value);
             entry.value = json.map_err(|_| Error::corrupt("a value is not JSON"))?.get().as_bytes();
         }
-        Ok(Record::written(&head, self.entries).stamped(|state| state.version = version))
+        let record = Record::written(&self.head, self.entries).with_state(|state| state.version = version);
+        body::check_limits(record.body())?;
+        Ok(record)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::head::{MAX_MILLIS, MAX_OWNER_BYTES};
+use super::head::MAX_TEXT_BYTES;
 use super::{Body, Head};
 use crate::error::{Error, Result};
 use crate::record::{MAX_KEY_BYTES, MAX_KEYS};
@@ -15,12 +15,14 @@ pub(crate) fn check_limits(body: Body<'_>) -> Result<()> {
         body.entries().try_for_each(|entry| check_name(entry.component, entry.key))?;
         return Err(Error::corrupt("an entry is not readable"));
     }
-    body.head().owner.map_or(Ok(()), check_owner)
+    let head = body.head();
+    head.owner.map_or(Ok(()), |owner| check_owner(owner.by))?;
+    head.label.map_or(Ok(()), check_label)
 }
 
 pub(crate) fn check_count(entries: usize) -> Result<()> {
     if entries > MAX_KEYS {
-        return Err(Error::limit(format!("{entries} keys in one session, at most {MAX_KEYS} are allowed")));
+        return Err(Error::size(format!("{entries} keys in one session, at most {MAX_KEYS} are allowed")));
     }
     Ok(())
 }
@@ -29,7 +31,7 @@ pub(crate) fn check_name(component: &str, key: &str) -> Result<()> {
     for (what, name) in [("component", component), ("key", key)] {
         if name.len() > MAX_KEY_BYTES {
             let start: String = name.chars().take(20).collect();
-            return Err(Error::limit(format!(
+            return Err(Error::size(format!(
                 "{what} {start:?}... has {} bytes, at most {MAX_KEY_BYTES} are allowed",
                 name.len()
             )));
@@ -41,14 +43,21 @@ pub(crate) fn check_name(component: &str, key: &str) -> Result<()> {
 pub(crate) fn check_value(key: &str, bytes: usize) -> Result<()> {
     if u32::try_from(bytes).is_err() {
         let most = u32::MAX;
-        return Err(Error::limit(format!("the value of key {key:?} has {bytes} bytes, at most {most} are allowed")));
+        return Err(Error::size(format!("the value of key {key:?} has {bytes} bytes, at most {most} are allowed")));
     }
     Ok(())
 }
 
 pub(crate) fn check_owner(owner: &str) -> Result<()> {
-    if owner.is_empty() || owner.len() > MAX_OWNER_BYTES {
-        return Err(Error::limit(format!("owner has {} bytes, 1 to {MAX_OWNER_BYTES} are allowed", owner.len())));
+    if owner.is_empty() || owner.len() > MAX_TEXT_BYTES {
+        return Err(Error::size(format!("owner has {} bytes, 1 to {MAX_TEXT_BYTES} are allowed", owner.len())));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_label(label: &str) -> Result<()> {
+    if label.len() > MAX_TEXT_BYTES {
+        return Err(Error::size(format!("label has {} bytes, at most {MAX_TEXT_BYTES} are allowed", label.len())));
     }
     Ok(())
 }
@@ -60,10 +69,10 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
     if body.count() > MAX_KEYS {
         return Err(Error::corrupt("more keys than a record may have"));
     }
-    if head.created_ms > MAX_MILLIS || head.timeout_ms.is_some_and(|millis| millis > MAX_MILLIS) {
+    if !head.is_in_range() {
         return Err(Error::corrupt("a time that is out of range"));
     }
-    if head.owner.is_some_and(|owner| check_owner(owner).is_err()) {
+    if head.owner.is_some_and(|owner| check_owner(owner.by).is_err()) {
         return Err(Error::corrupt("an owner that is empty or too long"));
     }
     // First of all, because whoever adds lengths up relies on it.
@@ -102,7 +111,7 @@ mod tests {
     fn a_value_that_is_longer_than_its_length_can_say_is_refused() {
         assert!(check_value("data", 0xffff_ffff).is_ok());
         let error = check_value("data", 0x1_0000_0000).unwrap_err();
-        assert!(error.is_limit());
+        assert!(error.is_size());
         assert_eq!(error.to_string(), "the value of key \"data\" has 4294967296 bytes, at most 4294967295 are allowed");
     }
 }

@@ -1,18 +1,25 @@
-//! What stands before a body's entries: format and flags, times, and the owner.
+//! What stands before a body's entries: format and flags, times, the owner, and what the crate notes about a session.
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::lengths::Width;
 
-/// The upper half of the first byte. Another format will have another number.
-const FORMAT: u8 = 0x10;
+/// The upper half of the first byte. Another format has another number.
+const FORMAT: u8 = 0x20;
 const HAS_TIMEOUT: u8 = 0x01;
 const HAS_OWNER: u8 = 0x02;
 const FLAGS: u8 = HAS_TIMEOUT | HAS_OWNER | Width::MASK;
 
+/// Where the flags of the notes stand.
+const NOTES: usize = 1;
+const HAS_ID_SINCE: u8 = 0x01;
+const HAS_LABEL: u8 = 0x02;
+const REMEMBERED: u8 = 0x04;
+const NOTE_FLAGS: u8 = HAS_ID_SINCE | HAS_LABEL | REMEMBERED;
+
 /// Where the number of entries and the length of the names stand.
-pub(super) const COUNTED: Range<usize> = 1..6;
+pub(super) const COUNTED: Range<usize> = 2..7;
 
 /// Where the time of creation stands.
 const CREATED: Range<usize> = COUNTED.end..COUNTED.end + TIME;
@@ -21,23 +28,24 @@ const CREATED: Range<usize> = COUNTED.end..COUNTED.end + TIME;
 const TIME: usize = 6;
 
 /// A body without entries, that of a record that no store has had yet: nothing but a head.
-pub(crate) const EMPTY: &[u8] = &[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+pub(crate) const EMPTY: &[u8] = &[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// The longest owner name, in bytes.
-pub(crate) const MAX_OWNER_BYTES: usize = 255;
+/// The longest owner and the longest label, in bytes.
+pub(crate) const MAX_TEXT_BYTES: usize = 255;
 
-/// Later than any time that is kept: the largest number of milliseconds that `SystemTime` can add to 1970 everywhere.
-pub(super) const MAX_MILLIS: u64 = i64::MAX as u64 / 1_000_000;
+/// Later than any time that is kept: the largest number of milliseconds that `SystemTime` can add
+/// to 1970 everywhere.
+pub(crate) const MAX_MILLIS: u64 = i64::MAX as u64 / 1_000_000;
 
 /// Notes when a session was created in bytes that are a body.
-pub(crate) fn set_created_at(body: &mut [u8], at: SystemTime) {
+pub(crate) fn set_created_ms(body: &mut [u8], millis: u64) {
     if let Some(place) = body.get_mut(CREATED) {
-        place.copy_from_slice(&time(Head::default().with_created_at(Some(at)).created_ms));
+        place.copy_from_slice(&time(millis));
     }
 }
 
-/// Notes what follows on a head. More than it can count is written as the most that it can; [`check_limits`](super::check_limits) refuses
-/// both.
+/// Writes the counts into a head. Counts saturate; [`check_limits`](super::check_limits) rejects
+/// saturated ones.
 pub(super) fn set_counts(body: &mut [u8], width: Width, entries: usize, names: usize) {
     let [high, low] = u16::try_from(entries).unwrap_or(u16::MAX).to_be_bytes();
     let [_, names @ ..] = u32::try_from(names).unwrap_or(u32::MAX).min(0xff_ffff).to_be_bytes();
@@ -45,83 +53,134 @@ pub(super) fn set_counts(body: &mut [u8], width: Width, entries: usize, names: u
     body[COUNTED].copy_from_slice(&[high, low, names[0], names[1], names[2]]);
 }
 
-/// Whether it is noted in these bytes.
+/// Returns true if a time of creation is noted in these bytes.
 pub(crate) fn is_created(body: &[u8]) -> bool {
     body.get(CREATED).is_some_and(|bytes| bytes != [0; TIME])
 }
 
-/// Whether bytes that are a body have an owner.
+/// Returns true if these bytes, which are a body, have an owner.
 pub(crate) fn has_owner(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|flags| flags & HAS_OWNER != 0)
 }
 
-/// The head as it is read and written.
+/// The head as it is read and written. Times are milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head<'a> {
     /// 0: not yet.
-    pub(super) created_ms: u64,
-    pub(super) timeout_ms: Option<u64>,
-    pub(crate) owner: Option<&'a str>,
+    pub(crate) created_ms: u64,
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) owner: Option<Owned<'a>>,
+    /// When the session got its id, if that was after its creation and the ids are renewed.
+    pub(crate) id_since_ms: Option<u64>,
+    pub(crate) label: Option<&'a str>,
+    pub(crate) remembered: bool,
+}
+
+/// Whose session it is, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owned<'a> {
+    pub(crate) by: &'a str,
+    pub(crate) since_ms: u64,
 }
 
 impl<'a> Head<'a> {
     pub(crate) fn created_at(&self) -> Option<SystemTime> {
-        let since = Some(self.created_ms).filter(|millis| *millis > 0)?;
-        UNIX_EPOCH.checked_add(Duration::from_millis(since))
+        Some(self.created_ms).filter(|millis| *millis > 0).and_then(calendar_time)
     }
 
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.timeout_ms.map(Duration::from_millis)
     }
 
-    /// A session made in 1970 exactly, or before, counts as made a millisecond later: 0 means "not yet".
-    pub(crate) fn with_created_at(self, at: Option<SystemTime>) -> Self {
-        let since = |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(1, |since| millis(since).max(1));
-        Self { created_ms: at.map_or(0, since), ..self }
-    }
-
-    pub(crate) fn with_timeout(self, timeout: Option<Duration>) -> Self {
-        Self { timeout_ms: timeout.map(millis), ..self }
-    }
-
-    pub(crate) fn with_owner(self, owner: Option<&'a str>) -> Self {
-        Self { owner, ..self }
-    }
-
     /// Reads bytes that [`length`] has measured.
+    #[inline]
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (fixed, mut rest) = bytes.split_at_checked(EMPTY.len())?;
-        let flags = fixed[0];
-        let mut timeout_ms = None;
+        let (flags, notes) = (fixed[0], fixed[NOTES]);
+        let mut head =
+            Self { created_ms: number(&fixed[CREATED]), remembered: notes & REMEMBERED != 0, ..Self::default() };
         if flags & HAS_TIMEOUT != 0 {
-            let (timeout, after) = rest.split_first_chunk::<TIME>()?;
-            (timeout_ms, rest) = (Some(number(timeout)), after);
+            head.timeout_ms = Some(take_time(&mut rest)?);
         }
-        let owner = if flags & HAS_OWNER == 0 { None } else { Some(str::from_utf8(rest.get(1..)?).ok()?) };
-        Some(Self { created_ms: number(&fixed[CREATED]), timeout_ms, owner })
+        if flags & HAS_OWNER != 0 {
+            head.owner = Some(Owned { since_ms: take_time(&mut rest)?, by: take_text(&mut rest)? });
+        }
+        if notes & HAS_ID_SINCE != 0 {
+            head.id_since_ms = Some(take_time(&mut rest)?);
+        }
+        if notes & HAS_LABEL != 0 {
+            head.label = Some(take_text(&mut rest)?);
+        }
+        Some(head)
     }
 
-    /// Of an owner that is too long for any record, only the beginning.
+    /// Writes a head. Times saturate; a text that is too long for any record is cut.
     pub(super) fn write(&self, bytes: &mut Vec<u8>) {
-        let has = |part: bool, flag: u8| if part { flag } else { 0 };
-        let flags = has(self.timeout_ms.is_some(), HAS_TIMEOUT) | has(self.owner.is_some(), HAS_OWNER);
-        bytes.push(FORMAT | flags);
+        let flag = |part: bool, flag: u8| if part { flag } else { 0 };
+        let flags = flag(self.timeout_ms.is_some(), HAS_TIMEOUT) | flag(self.owner.is_some(), HAS_OWNER);
+        let notes = flag(self.id_since_ms.is_some(), HAS_ID_SINCE)
+            | flag(self.label.is_some(), HAS_LABEL)
+            | flag(self.remembered, REMEMBERED);
+        bytes.extend([FORMAT | flags, notes]);
         bytes.extend([0; COUNTED.end - COUNTED.start]);
         bytes.extend(time(self.created_ms));
         bytes.extend(self.timeout_ms.map(time).into_iter().flatten());
-        if let Some(owner) = self.owner {
-            let length = u8::try_from(owner.len()).unwrap_or(u8::MAX);
-            bytes.push(length);
-            bytes.extend_from_slice(&owner.as_bytes()[..usize::from(length)]);
+        if let Some(Owned { by, since_ms }) = self.owner {
+            bytes.extend(time(since_ms));
+            write_text(by, bytes);
+        }
+        bytes.extend(self.id_since_ms.map(time).into_iter().flatten());
+        if let Some(label) = self.label {
+            write_text(label, bytes);
         }
     }
+
+    /// Returns true if all times are in range.
+    pub(super) fn is_in_range(&self) -> bool {
+        let times = [Some(self.created_ms), self.timeout_ms, self.owner.map(|owner| owner.since_ms), self.id_since_ms];
+        times.into_iter().flatten().all(|millis| millis <= MAX_MILLIS)
+    }
+}
+
+/// The times of a head that decide how long its session lives, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// When the lifetime began: at the creation, or anew at the owner's login. 0: not yet.
+    pub(crate) began_ms: u64,
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) remembered: bool,
+}
+
+impl Head<'_> {
+    pub(crate) fn times(&self) -> Times {
+        Times {
+            began_ms: self.owner.map_or(self.created_ms, |owner| owner.since_ms.max(self.created_ms)),
+            timeout_ms: self.timeout_ms,
+            remembered: self.remembered,
+        }
+    }
+}
+
+/// The times in bytes that are a body, without reading the texts: every look asks for them.
+#[inline]
+pub(crate) fn times(body: &[u8]) -> Option<Times> {
+    let (fixed, mut rest) = body.split_at_checked(EMPTY.len())?;
+    let mut times =
+        Times { began_ms: number(&fixed[CREATED]), timeout_ms: None, remembered: fixed[NOTES] & REMEMBERED != 0 };
+    if fixed[0] & HAS_TIMEOUT != 0 {
+        times.timeout_ms = Some(take_time(&mut rest)?);
+    }
+    if fixed[0] & HAS_OWNER != 0 {
+        times.began_ms = take_time(&mut rest)?.max(times.began_ms);
+    }
+    Some(times)
 }
 
 /// How long the head is with which these bytes begin.
 #[inline]
 pub(super) fn length(bytes: &[u8]) -> Option<usize> {
-    let flags = *bytes.first()?;
-    if flags & !FLAGS != FORMAT {
+    let &[flags, notes, ..] = bytes else { return None };
+    if flags & !FLAGS != FORMAT || notes & !NOTE_FLAGS != 0 {
         return None;
     }
     let mut length = EMPTY.len();
@@ -129,22 +188,60 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
         length += TIME;
     }
     if flags & HAS_OWNER != 0 {
+        length += TIME;
+        length += 1 + usize::from(*bytes.get(length)?);
+    }
+    if notes & HAS_ID_SINCE != 0 {
+        length += TIME;
+    }
+    if notes & HAS_LABEL != 0 {
         length += 1 + usize::from(*bytes.get(length)?);
     }
     Some(length)
 }
 
-fn millis(span: Duration) -> u64 {
+/// Milliseconds of a span, saturating.
+pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(MAX_MILLIS).min(MAX_MILLIS)
 }
 
+/// Milliseconds since 1970. An instant in 1970 exactly, or before, counts as a millisecond later:
+/// 0 means "not yet".
+pub(crate) fn unix_millis(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(1, |since| millis(since).max(1))
+}
+
+/// The instant so many milliseconds after 1970, if this machine can count it.
+pub(crate) fn calendar_time(millis: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+}
+
 fn time(millis: u64) -> [u8; TIME] {
-    let [_, _, bytes @ ..] = millis.to_be_bytes();
+    let [_, _, bytes @ ..] = millis.min(MAX_MILLIS).to_be_bytes();
     bytes
 }
 
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn take_time(bytes: &mut &[u8]) -> Option<u64> {
+    let (time, rest) = bytes.split_first_chunk::<TIME>()?;
+    *bytes = rest;
+    Some(number(time))
+}
+
+fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let (length, rest) = bytes.split_first()?;
+    let (text, rest) = rest.split_at_checked(usize::from(*length))?;
+    *bytes = rest;
+    str::from_utf8(text).ok()
+}
+
+fn write_text(text: &str, bytes: &mut Vec<u8>) {
+    let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
+    bytes.push(length);
+    bytes.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
 }
 
 // What a time holds is more than any that is kept.

@@ -83,8 +83,8 @@ impl<'a> Merge<'a> {
         self.body.count() + added - self.edits.iter().map(Edit::removed).sum::<usize>()
     }
 
-    /// Writes the body and hands it out. `head`: a new one, else it keeps the one it has.
-    pub(crate) fn write<R>(&self, head: Option<&Head<'_>>, take: impl FnOnce(&[u8]) -> R) -> R {
+    /// Writes the body, with `tail` behind it, and hands it out. Without a `head` the old one stays.
+    pub(crate) fn write<R>(&self, head: Option<&Head<'_>>, tail: &[u8], take: impl FnOnce(&[u8]) -> R) -> R {
         // A thread that is about to end has none.
         let mut bytes = KEPT.try_with(Cell::take).unwrap_or_default();
         match head {
@@ -99,6 +99,7 @@ impl<'a> Merge<'a> {
         set_counts(&mut bytes, width, self.count(), names);
         self.write_values(self.old.short, |place| place.short, |value| value.len() <= SHORT, &mut bytes);
         self.write_values(self.old.long, |place| place.long, |value| value.len() > SHORT, &mut bytes);
+        bytes.extend_from_slice(tail);
         let taken = take(&bytes);
         bytes.clear();
         bytes.shrink_to(MAX_KEPT);

@@ -74,6 +74,14 @@ impl Keys {
         Ok(())
     }
 
+    /// Sets a key to JSON that was checked before.
+    pub(super) fn insert_raw(&mut self, component: &str, key: &str, json: &[u8]) {
+        let buffers = self.buffers();
+        let start = buffers.values.len();
+        buffers.values.extend_from_slice(json);
+        buffers.put(component, key, Some(start..buffers.values.len()));
+    }
+
     pub(super) fn remove(&mut self, component: &str, key: &str) -> Result<()> {
         body::check_name(component, key)?;
         self.buffers().put(component, key, None);

@@ -1,0 +1,88 @@
+//! The secret check: what a row compares an id with, the secret itself or half of its SHA-256.
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::{SECRET_BYTES, Secret, SessionId};
+
+/// The first half of the SHA-256 of a secret: what a file or a database may hold.
+///
+/// Finding a secret for 128 bits of digest is as much work as guessing its 128 bits; the other half
+/// would only take memory.
+pub(crate) type Digest = [u8; SECRET_BYTES];
+
+/// Separates the digests of renewals from every other use of SHA-256 here.
+const RENEWAL_DOMAIN: &[u8] = b"lembro renewal 1";
+
+/// Checks the secret of an id, in constant time.
+#[derive(Clone, Copy)]
+pub(crate) enum SecretCheck {
+    /// The secret.
+    Secret(Secret),
+    /// Its digest: all that is known of a secret that was read from a file or a database.
+    Digest(Digest),
+}
+
+impl SecretCheck {
+    pub(crate) fn of(id: &SessionId) -> Self {
+        Self::Secret(id.secret)
+    }
+
+    /// Returns true if `id` has this secret. The handle is the caller's business.
+    #[inline]
+    pub(crate) fn matches(&self, id: &SessionId) -> bool {
+        match self {
+            Self::Secret(secret) => *secret == id.secret,
+            Self::Digest(digest) => is_same(digest, &id.digest()),
+        }
+    }
+
+    /// What a file may hold.
+    pub(crate) fn digest(&self) -> Digest {
+        match self {
+            Self::Secret(secret) => digest_of(*secret),
+            Self::Digest(digest) => *digest,
+        }
+    }
+
+    /// The secret, if it is known.
+    pub(crate) fn secret(&self) -> Option<Secret> {
+        match self {
+            Self::Secret(secret) => Some(*secret),
+            Self::Digest(_) => None,
+        }
+    }
+}
+
+impl SessionId {
+    /// The digest of the secret.
+    pub(crate) fn digest(&self) -> Digest {
+        digest_of(self.secret)
+    }
+
+    /// The id that takes this one's place in a timed renewal: the same handle, and a secret that only
+    /// the holder of this secret and of the row's seed can derive.
+    pub(crate) fn successor(&self, seed: u64) -> Self {
+        let digest = Sha256::new()
+            .chain_update(RENEWAL_DOMAIN)
+            .chain_update(self.secret.0)
+            .chain_update(seed.to_be_bytes())
+            .finalize();
+        Self { handle: self.handle, secret: Secret(half(&digest)) }
+    }
+}
+
+/// Compares two digests in constant time.
+pub(crate) fn is_same(one: &Digest, other: &Digest) -> bool {
+    u128::from_ne_bytes(*one).ct_eq(&u128::from_ne_bytes(*other)).into()
+}
+
+fn digest_of(secret: Secret) -> Digest {
+    half(&Sha256::digest(secret.0))
+}
+
+fn half(digest: &[u8]) -> Digest {
+    let mut half = [0; SECRET_BYTES];
+    half.copy_from_slice(&digest[..SECRET_BYTES]);
+    half
+}

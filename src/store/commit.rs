@@ -1,0 +1,200 @@
+//! The commit: everything that a request did to its session, applied in one atomic step.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::owners::{Epoch, Limit, Owner};
+use crate::error::Result;
+use crate::id::{SessionId, random_bytes};
+use crate::record::{Changes, Record, Version};
+
+/// What a [`Store`](crate::Store) is asked to do to one session.
+#[derive(Clone, Copy, Debug)]
+pub enum Action<'a> {
+    /// Apply everything that a request did.
+    Commit(&'a Commit),
+    /// Prolong the session without changing its data.
+    Touch,
+    /// Store a record with this time to live, in place of the session that the id opens, if there is
+    /// one. A time of zero stores nothing.
+    Put(&'a Record, Duration),
+    /// End the session.
+    End,
+}
+
+impl Action<'_> {
+    /// The login that this action is, for a store that keeps owners: it asks for the owner's epoch
+    /// and holds the owner to the limit in the same step.
+    pub fn login(&self) -> Option<&Login> {
+        match self {
+            Self::Commit(commit) => commit.login.as_ref(),
+            Self::Touch | Self::Put(..) | Self::End => None,
+        }
+    }
+}
+
+/// Everything that a request did to its session, applied in one atomic step: keys set and removed, a
+/// new id, a login.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lembro::{Commit, Lease, LembroStore, SessionId, Store};
+///
+/// let (store, id, lease) = (LembroStore::new()?, SessionId::random()?, Lease::new(Duration::from_secs(3600)));
+/// let mut create = Commit::create()?;
+/// create.changes.insert("", "cart", &["tea"])?;
+/// assert!(store.commit(&id, &create, &lease)?.is_done());
+///
+/// let stored = store.get(&id)?.expect("created above");
+/// let mut merge = Commit::merge(stored.record.version())?;
+/// merge.changes.insert("", "theme", "dark")?;
+/// assert!(store.commit(&id, &merge, &lease)?.is_done());
+/// # Ok::<(), lembro::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Commit {
+    pub(crate) expect: Expect,
+    /// The changed keys, timeout and label.
+    pub changes: Changes,
+    pub(crate) identity: Identity,
+    pub(crate) login: Option<Login>,
+    pub(crate) nonce: u64,
+    pub(crate) is_repeated: bool,
+}
+
+/// What a commit must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// No live session under this handle: the commit creates one.
+    Absent,
+    /// The same session, whatever was committed to it since: the changes are merged into what is
+    /// stored now.
+    Incarnation(Version),
+    /// The same session, unchanged since: compare and swap.
+    Exactly(Version),
+}
+
+/// What becomes of a session's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// It stays.
+    Keep,
+    /// A timed renewal, if one is due: the id that is derived from the current one and this random
+    /// seed opens the session too, and takes the place of the current one when it is first
+    /// presented.
+    Renew(u64),
+    /// This id takes its place at once. It has the same handle.
+    Replace(SessionId),
+}
+
+/// A login: who, and what it depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Whose session it becomes.
+    pub owner: Owner,
+    /// The owner's epoch when the login began, before the password was checked: if all of the
+    /// owner's sessions were ended since, the login is revoked. `None`: the login begins with the
+    /// commit.
+    pub begun: Option<Epoch>,
+    /// How many sessions the owner may have, this one included.
+    pub limit: Option<Limit>,
+}
+
+impl Login {
+    /// A login that begins with the commit, without a limit.
+    pub fn new(owner: Owner) -> Self {
+        Self { owner, begun: None, limit: None }
+    }
+}
+
+impl Commit {
+    /// Creates a session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_store`](crate::Error::is_store) when the system's random source fails.
+    pub fn create() -> Result<Self> {
+        Self::new(Expect::Absent)
+    }
+
+    /// Merges changes into the session that had this version.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn merge(version: Version) -> Result<Self> {
+        Self::new(Expect::Incarnation(version))
+    }
+
+    /// Compares and swaps: changes the session only if it still has this version.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn exactly(version: Version) -> Result<Self> {
+        Self::new(Expect::Exactly(version))
+    }
+
+    fn new(expect: Expect) -> Result<Self> {
+        let nonce = u64::from_ne_bytes(random_bytes()?);
+        let (changes, identity) = (Changes::new(), Identity::Keep);
+        Ok(Self { expect, changes, identity, login: None, nonce, is_repeated: false })
+    }
+
+    /// The same with these changes.
+    #[must_use]
+    pub fn with(self, changes: Changes) -> Self {
+        Self { changes, ..self }
+    }
+
+    /// The same with a new id, a timed renewal, or neither. For a commit that creates a session this
+    /// means nothing: it has a new id.
+    #[must_use]
+    pub fn identity(self, identity: Identity) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// The same with a login. A session that is there already needs a [new id](Identity::Replace)
+    /// with it; if it has another owner, nothing of that owner's data is left.
+    #[must_use]
+    pub fn log_in(self, login: Login) -> Self {
+        Self { login: Some(login), ..self }
+    }
+
+    /// The same commit, sent again because the outcome of the first time is unknown: a store that
+    /// has carried it out says so and does not carry it out twice.
+    #[must_use]
+    pub fn repeated(self) -> Self {
+        Self { is_repeated: true, ..self }
+    }
+
+    /// What it must find.
+    pub fn expect(&self) -> Expect {
+        self.expect
+    }
+
+    /// The first version of the incarnation that it begins, if it begins one.
+    pub(crate) fn begins(&self) -> Option<Version> {
+        let begins = self.expect == Expect::Absent || matches!(self.identity, Identity::Replace(_));
+        begins.then(|| Version::first(self.nonce))
+    }
+}
+
+impl fmt::Debug for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identity = match self.identity {
+            Identity::Keep => "keep",
+            Identity::Renew(_) => "renew",
+            Identity::Replace(_) => "replace",
+        };
+        f.debug_struct("Commit")
+            .field("expect", &self.expect)
+            .field("changes", &self.changes)
+            .field("identity", &identity)
+            .field("login", &self.login.is_some())
+            .field("is_repeated", &self.is_repeated)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! The entry: the row that a store keeps of a session, and the rule as methods on it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::commit::Action;
+use super::lease::{Lease, Now};
+use super::outcome::{Look, Lookup, Outcome, Stored};
+use super::owners::Epoch;
+use super::rule::{self, Edit, Nonces, Sight};
+use super::{Listed, Result};
+use crate::error::Error;
+use crate::id::{Handle, SecretCheck, SessionId};
+use crate::record::{Record, SECOND_BYTES, SecondSecret, StoreState, Version};
+use crate::sync::Ordering;
+
+/// The number of the layout that [`Entry::to_bytes`] writes.
+const FORMAT: u8 = 1;
+
+/// The row that a store keeps of a session: the record, the secrets that open it, its deadline, and
+/// which commits made its last versions.
+///
+/// A store finds the row by the [`Handle`] of an id, asks [`look`](Self::look) or
+/// [`apply`](Self::apply), and writes what they say. It is a loop around the rule: lock or begin a
+/// transaction, read the row, ask, write, unlock or commit. See [`Store`](crate::Store) for a whole
+/// one.
+#[derive(Clone)]
+pub struct Entry {
+    record: Record,
+    nonces: Nonces,
+}
+
+/// What a store is to write after it asked the rule.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Write {
+    /// Nothing.
+    Nothing,
+    /// This row, in place of the one that was read.
+    Put(Entry),
+    /// Nothing is to be left of the row.
+    Remove,
+}
+
+impl Entry {
+    /// Answers a request's question for its session. `row`: what the store has under the id's handle.
+    #[must_use = "the row must be written"]
+    pub fn look(row: Option<&Self>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Lookup, Write) {
+        let (sight, edit) = rule::look(row.map(|row| &row.record), id, how, lease, now);
+        let lookup = match (sight, row) {
+            (Sight::Found { ttl, presented }, Some(row)) => {
+                Lookup::Found(Stored { record: row.record.clone(), ttl, presented })
+            }
+            (Sight::Superseded { recent }, _) => Lookup::Superseded { recent },
+            _ => Lookup::Missing,
+        };
+        (lookup, Self::written(row, edit, |row| row.nonces))
+    }
+
+    /// Carries out an action. `epoch`: the present epoch of the owner that the action
+    /// [logs in](Action::login), from a store that has [`Owners`](crate::Owners).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_limit`] when the session would be too large; [`Error::is_unknown`] when a repeated
+    /// commit may have been carried out or not; [`Error::is_id`] when a new id has another handle.
+    /// Nothing is to be written then.
+    pub fn apply(
+        row: Option<&Self>,
+        id: &SessionId,
+        action: &Action<'_>,
+        lease: &Lease,
+        now: Now,
+        epoch: Option<Epoch>,
+    ) -> Result<(Outcome, Write)> {
+        let nonces = row.map_or(Nonces::NONE, |row| row.nonces);
+        let (outcome, edit) = rule::apply(row.map(|row| &row.record), &nonces, id, action, lease, now, epoch)?;
+        let next = |row: &Self| match action {
+            Action::Commit(commit) if commit.begins().is_none() => row.nonces.push(commit.nonce),
+            Action::Commit(_) | Action::Put(..) => Nonces::NONE,
+            Action::Touch | Action::End => row.nonces,
+        };
+        Ok((outcome, Self::written(row, edit, next)))
+    }
+
+    fn written(row: Option<&Self>, edit: Edit, nonces: impl FnOnce(&Self) -> Nonces) -> Write {
+        match (edit, row) {
+            (Edit::Nothing, _) => Write::Nothing,
+            (Edit::Remove, _) => Write::Remove,
+            (Edit::Put(record), row) => Write::Put(Self { record, nonces: row.map_or(Nonces::NONE, nonces) }),
+            (Edit::Deadline(deadline), Some(row)) => {
+                let record = row.record.clone();
+                let record = record.with_state(|state| state.deadline.store(deadline, Ordering::Relaxed));
+                Write::Put(Self { record, nonces: row.nonces })
+            }
+            (Edit::Deadline(_), None) => Write::Nothing,
+        }
+    }
+
+    /// The session's data.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// When the row may be removed, in milliseconds of the clock that the store's [`Now`] is on: since
+    /// 1970 for [`Now::on_calendar`]. Signed, as integers in databases are, and the largest of them
+    /// for "never".
+    pub fn deadline_ms(&self) -> i64 {
+        let millis = self.record.state().deadline.load(Ordering::Relaxed).div_ceil(1_000_000);
+        i64::try_from(millis).unwrap_or(i64::MAX)
+    }
+
+    /// How long from now the row must be kept, for a backend that removes rows by itself; zero: not
+    /// at all. The deadline inside the row decides, whatever the backend does.
+    pub fn ttl(&self, now: Now) -> Duration {
+        now.until(self.record.state().deadline.load(Ordering::Relaxed))
+    }
+
+    /// The session for a list, if it is live.
+    pub fn listed(&self, handle: Handle, now: Now) -> Option<Listed> {
+        if rule::is_expired(&self.record, now.clock) {
+            return None;
+        }
+        Some(Listed::new(handle, Stored::new(self.record.clone(), self.ttl(now))))
+    }
+
+    /// The row as bytes, for a database, a file or a snapshot. Of secrets they hold digests, which
+    /// open nothing.
+    ///
+    /// ```text
+    /// format (1) · kind of the second secret (1) · number of nonces (1) · deadline (8) · version (8)
+    /// · digest of the secret (16) · [second secret (32)] · nonces (8 each) · bytes of the record
+    /// ```
+    ///
+    /// Numbers are big-endian; the deadline is in nanoseconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lembro::{Action, Clock, Commit, Entry, Lease, Look, Lookup, Now, SessionId, Write};
+    ///
+    /// let (id, lease, now) = (SessionId::random()?, Lease::new(Duration::from_secs(60)), Now::on_calendar(&Clock::system()));
+    /// let (_, Write::Put(entry)) = Entry::apply(None, &id, &Action::Commit(&Commit::create()?), &lease, now, None)? else {
+    ///     panic!("a session was created")
+    /// };
+    /// let again = Entry::from_bytes(&entry.to_bytes())?;
+    /// let (lookup, _) = Entry::look(Some(&again), &id, Look::Peek, &lease, now);
+    /// assert!(lookup.found().is_some());
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (state, second) = (self.record.state(), self.record.second());
+        let (kind, second) = second.map_or((0, [0; SECOND_BYTES]), SecondSecret::to_parts);
+        let nonces = self.nonces.as_slice();
+        let mut bytes = vec![FORMAT, kind, u8::try_from(nonces.len()).unwrap_or(0)];
+        bytes.extend(state.deadline.load(Ordering::Relaxed).to_be_bytes());
+        bytes.extend(self.record.version().to_u64().to_be_bytes());
+        bytes.extend(state.secret().digest());
+        if kind != 0 {
+            bytes.extend(second);
+        }
+        nonces.iter().for_each(|nonce| bytes.extend(nonce.to_be_bytes()));
+        bytes.extend_from_slice(self.record.as_bytes());
+        bytes
+    }
+
+    /// Reads the bytes that [`to_bytes`](Self::to_bytes) gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_corrupt`] when the bytes are anything else. No input panics.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let parsed = Self::parse(bytes).ok_or(Error::corrupt("the row is not readable"))?;
+        let Row { state, second, nonces, body } = parsed;
+        let record = Record::from_bytes(body)?.rewritten(None, state, second.as_ref());
+        Ok(Self { record, nonces })
+    }
+
+    fn parse(mut bytes: &[u8]) -> Option<Row<'_>> {
+        let [format, kind, count] = take(&mut bytes)?;
+        if format != FORMAT || usize::from(count) > Nonces::MOST {
+            return None;
+        }
+        let (deadline, version) = (u64::from_be_bytes(take(&mut bytes)?), u64::from_be_bytes(take(&mut bytes)?));
+        let secret = SecretCheck::Digest(take(&mut bytes)?);
+        let second = match kind {
+            0 => None,
+            kind => Some(SecondSecret::from_parts(kind, &take(&mut bytes)?)?),
+        };
+        let mut nonces = Nonces::NONE;
+        for _ in 0..count {
+            nonces = nonces.push(u64::from_be_bytes(take(&mut bytes)?));
+        }
+        let state = StoreState::row(Handle::from_u64(0), Version::from_u64(version), secret, second.as_ref());
+        state.deadline.store(deadline, Ordering::Relaxed);
+        Some(Row { state, second, nonces, body: bytes })
+    }
+}
+
+/// The parts of a row.
+struct Row<'a> {
+    state: StoreState,
+    second: Option<SecondSecret>,
+    nonces: Nonces,
+    body: &'a [u8],
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("record", &self.record).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,175 @@
+//! The lease: the rules that a session's time is computed from. Pure; the time is an argument.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::clock::Clock;
+use crate::record::{Record, Times, unix_millis};
+
+/// A timeout of more than a century is one of a century, so that every store can count it and a
+/// visit to such a session is not forever due to be noted.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The rules that a session's time is computed from, at every look and every commit.
+///
+/// A [`Policy`](crate::Policy) gives sessions theirs. Whoever uses a [`Store`](crate::Store) without
+/// `Sessions` makes one.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lembro::{Clock, Lease, Now, Record};
+///
+/// let lease = Lease { lifetime: Some(Duration::from_secs(60)), ..Lease::new(Duration::from_secs(3600)) };
+/// let now = Now::of(&Clock::system());
+/// // A record that no store has had yet has used up nothing of its lifetime.
+/// assert_eq!(lease.ttl(&Record::new(), now), Duration::from_secs(3600));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The idle timeout of a session that has none of its own.
+    pub idle: Duration,
+    /// How long a session lives at most, from its creation or from its owner's login; `None`: no
+    /// limit.
+    pub lifetime: Option<Duration>,
+    /// Both for a [remembered](crate::Changes::remember) session, in place of those above.
+    pub remembered: Option<(Duration, Option<Duration>)>,
+    /// A visit prolongs a session if the last one that did is so long ago, or half of the session's
+    /// time.
+    pub touch_after: Duration,
+    /// The age at which an id is renewed; `None`: never.
+    pub renew_after: Option<Duration>,
+    /// For how long the holders of an id that another one took the place of are taken for requests
+    /// in flight.
+    pub grace: Duration,
+}
+
+impl Lease {
+    /// No limit at all: for reading a session whose policy is not known.
+    pub const UNLIMITED: Self = Self::new(Duration::MAX);
+
+    /// An idle timeout and nothing else: no lifetime, a visit always prolongs, ids are not renewed,
+    /// a grace of a minute.
+    pub const fn new(idle: Duration) -> Self {
+        Self {
+            idle,
+            lifetime: None,
+            remembered: None,
+            touch_after: Duration::ZERO,
+            renew_after: None,
+            grace: Duration::from_secs(60),
+        }
+    }
+
+    /// How long a session lives on if it is touched or saved now: its own timeout or the idle one,
+    /// at most what is left of its lifetime. Zero: its lifetime is over.
+    pub fn ttl(&self, record: &Record, now: Now) -> Duration {
+        self.ttl_of(record.times(), now)
+    }
+
+    #[inline]
+    pub(crate) fn ttl_of(&self, times: Times, now: Now) -> Duration {
+        let (idle, lifetime) = match self.remembered {
+            Some(remembered) if times.remembered => remembered,
+            _ => (self.idle, self.lifetime),
+        };
+        let idle = times.timeout_ms.map_or(idle, Duration::from_millis).min(FOREVER);
+        let Some(lifetime) = lifetime.filter(|_| times.began_ms > 0) else { return idle };
+        // A beginning in the future (the calendar was set back) has used up nothing.
+        let age = Duration::from_millis(now.calendar_ms.saturating_sub(times.began_ms));
+        idle.min(lifetime.saturating_sub(age))
+    }
+
+    /// Returns true if a visit prolongs a session that has `left`, and would have `full`.
+    ///
+    /// A session whose own timeout is short is touched at half of it, or it would end while it is
+    /// used. One that has more left than it should, because the policy became stricter or the
+    /// calendar was set, is brought back to what it should have.
+    #[inline]
+    pub(crate) fn touch_due(&self, full: Duration, left: Duration) -> bool {
+        full != left && full.abs_diff(left) >= self.touch_after.min(full / 2)
+    }
+
+    /// Returns true if an id of this age is to be renewed. Never sooner than a grace: a row
+    /// remembers one other secret only.
+    pub(crate) fn renewal_due(&self, age: Duration) -> bool {
+        self.renew_after.is_some_and(|after| age >= after.max(self.grace))
+    }
+}
+
+/// One instant, on the clock that deadlines are counted by and on the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Nanoseconds of the clock that deadlines are counted by.
+    pub(crate) clock: u64,
+    /// Milliseconds since 1970.
+    pub(crate) calendar_ms: u64,
+}
+
+impl Now {
+    /// Now, for a store whose rows do not outlive the process: deadlines are counted by
+    /// [`Clock::now`], which never jumps.
+    pub fn of(clock: &Clock) -> Self {
+        Self { clock: nanos(clock.now()), calendar_ms: unix_millis(clock.wall()) }
+    }
+
+    /// Now, for a store whose rows outlive the process: deadlines are counted by the calendar.
+    /// [`Clock::now`] begins at zero in each process, so expired sessions would revive.
+    pub fn on_calendar(clock: &Clock) -> Self {
+        let wall = clock.wall();
+        let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { clock: nanos(since), calendar_ms: unix_millis(wall) }
+    }
+
+    /// The calendar's side of this instant, to the millisecond.
+    pub fn calendar(&self) -> SystemTime {
+        crate::record::calendar_time(self.calendar_ms).unwrap_or(UNIX_EPOCH)
+    }
+
+    /// The deadline of a session that lives so long from now. Saturates to "never"; a zero span is
+    /// over for every reader, even for one that read the clock earlier.
+    #[inline]
+    pub(crate) fn after(&self, span: Duration) -> u64 {
+        if span.is_zero() { 0 } else { self.clock.saturating_add(nanos(span)) }
+    }
+
+    /// What is left until a deadline.
+    #[inline]
+    pub(crate) fn until(&self, deadline: u64) -> Duration {
+        Duration::from_nanos(deadline.saturating_sub(self.clock))
+    }
+}
+
+/// Nanoseconds of a span, saturating.
+#[inline]
+pub(crate) fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_visit_is_noted_once_per_touch_after_and_when_there_is_too_much_left() {
+        let lease = Lease { touch_after: Duration::from_secs(60), ..Lease::new(Duration::from_secs(3600)) };
+        let cases = [
+            ("just touched", 3_600, 3_600, false),
+            ("59 s ago", 3_600, 3_541, false),
+            ("60 s ago", 3_600, 3_540, true),
+            ("long ago", 3_600, 1, true),
+            ("short timeout of its own, touched", 20, 20, false),
+            ("short timeout of its own, not yet half over", 20, 11, false),
+            ("short timeout of its own, half over", 20, 10, true),
+            ("the policy became stricter", 600, 3_600, true),
+            ("a rounding error more than it should have", 600, 601, false),
+            ("its lifetime is over", 0, 600, true),
+        ];
+        for (what, full, left, due) in cases {
+            assert_eq!(lease.touch_due(Duration::from_secs(full), Duration::from_secs(left)), due, "{what}");
+        }
+        let every = Lease { touch_after: Duration::ZERO, ..lease };
+        assert!(every.touch_due(Duration::from_secs(10), Duration::from_nanos(9_999_999_999)));
+        assert!(!every.touch_due(Duration::from_secs(10), Duration::from_secs(10)), "nothing to note");
+    }
+}

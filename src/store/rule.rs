@@ -1,0 +1,429 @@
+//! The rule: what becomes of a session. Two pure functions, without a clock, a lock or I/O; stores
+//! only keep rows.
+//!
+//! A row is a [`Record`] with its store state: handle, version, deadline, secrets. [`look`] answers a
+//! request's question for its session, [`apply`] carries out an action; both say what is to be
+//! written. The comments name the promises of the crate docs that a line keeps.
+
+use std::time::Duration;
+
+use super::commit::{Action, Commit, Expect, Identity};
+use super::lease::{Lease, Now};
+use super::outcome::{Look, Outcome, Presented, Receipt};
+use super::owners::Epoch;
+use crate::error::{Error, Result};
+use crate::id::{SecretCheck, SessionId, is_same};
+use crate::record::{Head, NEVER, Owned, Record, SecondSecret, StoreState, Version};
+use crate::sync::Ordering;
+
+/// What a look found, without the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Missing,
+    Superseded { recent: bool },
+    Found { ttl: Duration, presented: Presented },
+}
+
+/// What is to be written.
+#[derive(Debug)]
+pub(crate) enum Edit {
+    Nothing,
+    /// The session has another deadline.
+    Deadline(u64),
+    /// This row takes the place of the one that was read.
+    Put(Record),
+    Remove,
+}
+
+/// How an id stands to a live row.
+enum Standing {
+    Current,
+    /// Derived by a timed renewal that is pending.
+    Successor,
+    Previous,
+    Superseded {
+        recent: bool,
+    },
+    /// A secret that never was, or is forgotten.
+    Unknown,
+}
+
+#[inline]
+fn deadline(row: &Record) -> u64 {
+    row.state().deadline.load(Ordering::Relaxed)
+}
+
+#[inline]
+pub(crate) fn is_expired(row: &Record, now: u64) -> bool {
+    deadline(row) <= now
+}
+
+#[inline]
+fn standing(row: &Record, id: &SessionId, now: Now) -> Standing {
+    let is_current = row.state().secret().matches(id);
+    match row.second() {
+        None if is_current => Standing::Current,
+        None => Standing::Unknown,
+        Some(second) => standing_beside(&second, id, is_current, now),
+    }
+}
+
+fn standing_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now: Now) -> Standing {
+    let (SecondSecret::Superseded { digest, until }
+    | SecondSecret::Pending { digest, until, .. }
+    | SecondSecret::Previous { digest, until }) = second;
+    let is_over = now.clock >= *until;
+    let is_pending = matches!(second, SecondSecret::Pending { .. });
+    if is_current {
+        return if is_pending && is_over { Standing::Superseded { recent: false } } else { Standing::Current };
+    }
+    if !is_same(digest, &id.digest()) {
+        return Standing::Unknown;
+    }
+    match second {
+        SecondSecret::Pending { .. } => Standing::Successor,
+        SecondSecret::Previous { .. } if !is_over => Standing::Previous,
+        SecondSecret::Previous { .. } => Standing::Superseded { recent: false },
+        SecondSecret::Superseded { .. } => Standing::Superseded { recent: !is_over },
+    }
+}
+
+/// Answers a request's question for its session.
+#[inline]
+pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Sight, Edit) {
+    let Some(row) = row.filter(|row| !is_expired(row, now.clock)) else { return (Sight::Missing, Edit::Nothing) };
+    let standing = standing(row, id, now);
+    let full = lease.ttl_of(row.times(), now);
+    // The calendar may have jumped: what is over by it is not found, and not removed either.
+    if full.is_zero() {
+        return (Sight::Missing, Edit::Nothing);
+    }
+    let left = now.until(deadline(row));
+    let touch = (how == Look::Visit && lease.touch_due(full, left)).then(|| now.after(full));
+    let ttl = if touch.is_some() { full } else { left.min(full) };
+    let found = |presented| Sight::Found { ttl, presented };
+    let prolong = || touch.map_or(Edit::Nothing, Edit::Deadline);
+    match standing {
+        Standing::Unknown => (Sight::Missing, Edit::Nothing),
+        Standing::Superseded { recent } => (Sight::Superseded { recent }, Edit::Nothing),
+        Standing::Previous => (found(Presented::Previous), prolong()),
+        Standing::Successor if how == Look::Visit => (found(Presented::Current), confirm(row, id, lease, touch, now)),
+        Standing::Successor => (found(Presented::Current), Edit::Nothing),
+        Standing::Current => match row.second() {
+            Some(SecondSecret::Pending { digest, seed, until }) => {
+                let is_second_announcement = how == Look::Visit && until == NEVER;
+                let edit = if is_second_announcement {
+                    let until = now.after(lease.renew_after.unwrap_or(lease.grace).max(lease.grace));
+                    let pending = SecondSecret::Pending { digest, seed, until };
+                    reseat(row, id, None, row.state().secret(), pending, touch)
+                } else {
+                    prolong()
+                };
+                (found(Presented::Renewing(id.successor(seed))), edit)
+            }
+            _ => (found(Presented::Current), prolong()),
+        },
+    }
+}
+
+/// The first visit with a derived id: from now on it is the current one, and the one before it has
+/// its grace.
+fn confirm(row: &Record, id: &SessionId, lease: &Lease, touch: Option<u64>, now: Now) -> Edit {
+    let previous = SecondSecret::Previous { digest: row.state().secret().digest(), until: now.after(lease.grace) };
+    let head = Head { id_since_ms: Some(now.calendar_ms), ..row.head() };
+    reseat(row, id, Some(&head), SecretCheck::of(id), previous, touch)
+}
+
+/// The same data and version with other secrets.
+fn reseat(
+    row: &Record,
+    id: &SessionId,
+    head: Option<&Head<'_>>,
+    secret: SecretCheck,
+    second: SecondSecret,
+    touch: Option<u64>,
+) -> Edit {
+    let state = StoreState::row(id.handle(), row.version(), secret, Some(&second));
+    let next = row.rewritten(head, state, Some(&second));
+    next.state().deadline.store(touch.unwrap_or(deadline(row)), Ordering::Relaxed);
+    Edit::Put(next)
+}
+
+/// Carries out an action. `epoch`: the present epoch of the owner that the action logs in, if the
+/// store has owners. `nonces`: of the last versions, if the store keeps them.
+pub(crate) fn apply(
+    row: Option<&Record>,
+    nonces: &Nonces,
+    id: &SessionId,
+    action: &Action<'_>,
+    lease: &Lease,
+    now: Now,
+    epoch: Option<Epoch>,
+) -> Result<(Outcome, Edit)> {
+    let row = row.filter(|row| !is_expired(row, now.clock));
+    match action {
+        Action::Commit(commit) => match row {
+            Some(row) => merge(row, nonces, id, commit, lease, now, epoch),
+            None if commit.expect == Expect::Absent => create(id, commit, lease, now, epoch),
+            None => refuse(Outcome::Gone),
+        },
+        Action::Put(record, ttl) => put(row, id, record, *ttl, now),
+        Action::Touch => Ok(row.map_or((Outcome::Gone, Edit::Nothing), |row| touch(row, id, lease, now))),
+        Action::End => Ok(row.map_or((Outcome::Gone, Edit::Nothing), |row| end(row, id, now))),
+    }
+}
+
+fn refuse(outcome: Outcome) -> Result<(Outcome, Edit)> {
+    Ok((outcome, Edit::Nothing))
+}
+
+fn done(row: &Record, ttl: Duration, announce: Option<SessionId>) -> Outcome {
+    Outcome::Done(Receipt::new(row.version(), ttl).announcing(announce))
+}
+
+/// Why an id opens a live row no more; `None` if it does.
+fn closed(row: &Record, id: &SessionId, now: Now) -> Option<Outcome> {
+    match standing(row, id, now) {
+        Standing::Current | Standing::Successor | Standing::Previous => None,
+        Standing::Superseded { .. } => Some(Outcome::Superseded),
+        Standing::Unknown => Some(Outcome::Gone),
+    }
+}
+
+fn touch(row: &Record, id: &SessionId, lease: &Lease, now: Now) -> (Outcome, Edit) {
+    let full = lease.ttl_of(row.times(), now);
+    match closed(row, id, now) {
+        Some(outcome) => (outcome, Edit::Nothing),
+        None if full.is_zero() => (Outcome::Gone, Edit::Nothing),
+        None => (done(row, full, announced(row, id)), Edit::Deadline(now.after(full))),
+    }
+}
+
+fn end(row: &Record, id: &SessionId, now: Now) -> (Outcome, Edit) {
+    match closed(row, id, now) {
+        Some(outcome) => (outcome, Edit::Nothing),
+        None => (done(row, Duration::ZERO, None), Edit::Remove),
+    }
+}
+
+fn put(row: Option<&Record>, id: &SessionId, record: &Record, ttl: Duration, now: Now) -> Result<(Outcome, Edit)> {
+    if row.is_some_and(|row| !row.state().secret().matches(id)) {
+        return refuse(Outcome::Taken);
+    }
+    let outcome = done(record, ttl, None);
+    if ttl.is_zero() {
+        return Ok((outcome, if row.is_some() { Edit::Remove } else { Edit::Nothing }));
+    }
+    let state = StoreState::row(id.handle(), record.version(), SecretCheck::of(id), None);
+    let next = record.rewritten(None, state, None);
+    next.state().deadline.store(now.after(ttl), Ordering::Relaxed);
+    Ok((outcome, Edit::Put(next)))
+}
+
+fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Option<Epoch>) -> Result<(Outcome, Edit)> {
+    if is_revoked(commit, epoch) {
+        return refuse(Outcome::LoginRevoked);
+    }
+    let begun = Head { created_ms: now.calendar_ms, ..Head::default() };
+    let head = logged_in(commit.changes.head_over(begun), commit, now);
+    let version = Version::first(commit.nonce);
+    let state = StoreState::row(id.handle(), version, SecretCheck::of(id), None);
+    let ttl = lease.ttl_of(head.times(), now);
+    let record = commit.changes.write(&Record::new(), Some(&head), state, None)?;
+    record.state().deadline.store(now.after(ttl), Ordering::Relaxed);
+    Ok((done(&record, ttl, None), Edit::Put(record)))
+}
+
+fn merge(
+    row: &Record,
+    nonces: &Nonces,
+    id: &SessionId,
+    commit: &Commit,
+    lease: &Lease,
+    now: Now,
+    epoch: Option<Epoch>,
+) -> Result<(Outcome, Edit)> {
+    let left = now.until(deadline(row));
+    if commit.begins().is_some_and(|begun| row.version().is_same_incarnation(begun)) {
+        // It was carried out before: this is the incarnation that it begins.
+        let announce = match commit.identity {
+            Identity::Replace(new) if commit.expect != Expect::Absent => Some(new),
+            _ => None,
+        };
+        return refuse(done(row, left, announce));
+    }
+    let (Expect::Incarnation(base) | Expect::Exactly(base)) = commit.expect else { return refuse(Outcome::Taken) };
+    if !row.version().is_same_incarnation(base) {
+        // Another session under this handle, or the same one after a login: its data is not for this commit.
+        return refuse(closed(row, id, now).unwrap_or(Outcome::Gone));
+    }
+    if nonces.contains(commit.nonce) {
+        return refuse(done(row, left, announced(row, id)));
+    }
+    if commit.is_repeated && nonces.len() < row.version().commits_since(base) {
+        return Err(Error::unknown(id.handle()));
+    }
+    match commit.expect {
+        Expect::Exactly(version) if version != row.version() => refuse(Outcome::Changed),
+        _ => write(row, id, commit, lease, now, epoch),
+    }
+}
+
+/// Writes the next row of a session that a commit fits.
+fn write(
+    row: &Record,
+    id: &SessionId,
+    commit: &Commit,
+    lease: &Lease,
+    now: Now,
+    epoch: Option<Epoch>,
+) -> Result<(Outcome, Edit)> {
+    if lease.ttl_of(row.times(), now).is_zero() {
+        return refuse(Outcome::Gone);
+    }
+    if is_revoked(commit, epoch) {
+        return refuse(Outcome::LoginRevoked);
+    }
+    let (secret, second) = secrets(row, id, commit, lease, now)?;
+    let head = next_head(row, commit, lease, now);
+    let times = head.map_or_else(|| row.times(), |head| head.times());
+    let ttl = lease.ttl_of(times, now);
+    let version = commit.begins().unwrap_or_else(|| row.version().next());
+    let state = StoreState::row(id.handle(), version, secret, second.as_ref());
+    // Of another owner's session nothing is left.
+    let empty;
+    let base = if changes_owner(row, commit) {
+        empty = Record::new();
+        &empty
+    } else {
+        row
+    };
+    let next = commit.changes.write(base, head.as_ref(), state, second.as_ref())?;
+    next.state().deadline.store(now.after(ttl), Ordering::Relaxed);
+    let announce = match commit.identity {
+        Identity::Replace(new) => Some(new),
+        Identity::Keep | Identity::Renew(_) => announced(&next, id),
+    };
+    Ok((done(&next, ttl, announce), Edit::Put(next)))
+}
+
+/// Returns true if the commit logs another owner in than the session has.
+fn changes_owner(row: &Record, commit: &Commit) -> bool {
+    let Some(login) = &commit.login else { return false };
+    row.owner().is_some_and(|owner| owner != login.owner.as_str())
+}
+
+/// Returns true if all of the owner's sessions were ended since the login began.
+fn is_revoked(commit: &Commit, epoch: Option<Epoch>) -> bool {
+    let begun = commit.login.as_ref().and_then(|login| login.begun);
+    begun.zip(epoch).is_some_and(|(begun, present)| begun < present)
+}
+
+/// The secrets that open the next row.
+fn secrets(
+    row: &Record,
+    id: &SessionId,
+    commit: &Commit,
+    lease: &Lease,
+    now: Now,
+) -> Result<(SecretCheck, Option<SecondSecret>)> {
+    let (current, second) = (row.state().secret(), row.second());
+    match commit.identity {
+        Identity::Replace(new) if new.handle() != id.handle() => {
+            Err(Error::id(format!("the new id of session {} has another handle", id.handle())))
+        }
+        Identity::Replace(new) => {
+            let superseded = SecondSecret::Superseded { digest: current.digest(), until: now.after(lease.grace) };
+            Ok((SecretCheck::of(&new), Some(superseded)))
+        }
+        Identity::Keep if commit.login.is_some() => {
+            Err(Error::id(format!("session {} is logged in without a new id", id.handle())))
+        }
+        Identity::Renew(seed) if commit.login.is_none() && is_renewed(row, id, second, lease, now) => {
+            let digest = id.successor(seed).digest();
+            Ok((current, Some(SecondSecret::Pending { digest, seed, until: NEVER })))
+        }
+        Identity::Keep | Identity::Renew(_) => Ok((current, second)),
+    }
+}
+
+/// Returns true if a timed renewal begins now: the session has an owner, the id is the current one
+/// and old enough, and no other renewal is under way.
+fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease: &Lease, now: Now) -> bool {
+    let is_under_way = match second {
+        None | Some(SecondSecret::Superseded { .. }) => false,
+        Some(SecondSecret::Pending { .. }) => true,
+        Some(SecondSecret::Previous { until, .. }) => now.clock < until,
+    };
+    row.is_owned() && !is_under_way && lease.renewal_due(id_age(row, now)) && row.state().secret().matches(id)
+}
+
+/// How long the session has had its id.
+pub(crate) fn id_age(row: &Record, now: Now) -> Duration {
+    let head = row.head();
+    // An id from the future (the calendar was set back) is not old.
+    Duration::from_millis(now.calendar_ms.saturating_sub(head.id_since_ms.unwrap_or(head.created_ms)))
+}
+
+/// The id that a client is to be given that holds the current one, if a renewal is pending.
+fn announced(row: &Record, id: &SessionId) -> Option<SessionId> {
+    match row.second() {
+        Some(SecondSecret::Pending { seed, .. }) if row.state().secret().matches(id) => Some(id.successor(seed)),
+        _ => None,
+    }
+}
+
+/// The head of the next row, unless it is the one of before.
+fn next_head<'a>(row: &'a Record, commit: &'a Commit, lease: &Lease, now: Now) -> Option<Head<'a>> {
+    let has_new_id = matches!(commit.identity, Identity::Replace(_));
+    if !has_new_id && !commit.changes.changes_head() {
+        return None;
+    }
+    let base =
+        if changes_owner(row, commit) { Head { created_ms: now.calendar_ms, ..Head::default() } } else { row.head() };
+    let head = logged_in(commit.changes.head_over(base), commit, now);
+    let id_since_ms = if has_new_id && lease.renew_after.is_some() { Some(now.calendar_ms) } else { head.id_since_ms };
+    Some(Head { id_since_ms, ..head })
+}
+
+fn logged_in<'a>(head: Head<'a>, commit: &'a Commit, now: Now) -> Head<'a> {
+    let Some(login) = &commit.login else { return head };
+    Head { owner: Some(Owned { by: login.owner.as_str(), since_ms: now.calendar_ms }), ..head }
+}
+
+/// The nonces of the last versions of a row, newest last: which commits made them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Nonces {
+    last: [u64; Self::MOST],
+    len: usize,
+}
+
+impl Nonces {
+    pub(crate) const MOST: usize = 4;
+
+    /// Of a store that keeps none.
+    pub(crate) const NONE: Self = Self { last: [0; Self::MOST], len: 0 };
+
+    pub(crate) fn as_slice(&self) -> &[u64] {
+        &self.last[..self.len]
+    }
+
+    fn contains(&self, nonce: u64) -> bool {
+        self.as_slice().contains(&nonce)
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.len).unwrap_or(u32::MAX)
+    }
+
+    /// Those after one more version.
+    pub(crate) fn push(mut self, nonce: u64) -> Self {
+        if self.len == Self::MOST {
+            self.last.rotate_left(1);
+            self.len -= 1;
+        }
+        self.last[self.len] = nonce;
+        self.len += 1;
+        self
+    }
+}
