@@ -181,9 +181,10 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod clock;
+mod context;
 mod error;
 mod event;
-#[cfg(any())]
+#[cfg(feature = "http")]
 pub mod http;
 mod id;
 mod memory;
@@ -193,12 +194,8 @@ mod policy;
 mod record;
 #[cfg(any())]
 pub mod redis;
-#[cfg(any())]
 mod session;
-#[cfg(any())]
 mod sessions;
-#[cfg(any())]
-mod shared;
 mod store;
 mod sync;
 #[cfg(any())]
@@ -221,9 +218,7 @@ pub use self::id::{Handle, SessionId};
 pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
-#[cfg(any())]
 pub use self::session::{Component, Saved, Session};
-#[cfg(any())]
 pub use self::sessions::{OwnedSession, Sessions};
 pub use self::store::{
     Action, AtLimit, Commit, EndReason, Entry, Epoch, Expect, Identity, Lease, Limit, Listed, Listing, Login, Look,

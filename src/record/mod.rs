@@ -200,13 +200,22 @@ impl Record {
     /// Checks the limits, gives the record a version, and notes `now_ms` as the time of creation if
     /// there is none yet: what `set` does to a record.
     pub(crate) fn prepare(self, version: Version, now_ms: u64) -> Result<Self> {
-        body::check_limits(self.body())?;
+        self.check()?;
         let is_created = body::is_created(self.as_bytes());
         let mut prepared = self.detached().with_state(|state| state.version = version);
         if !is_created {
             prepared.block.patch(|body| body::set_created_ms(body, now_ms));
         }
         Ok(prepared)
+    }
+
+    /// Checks the limits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_size`] when there are too many keys, or a name is too long.
+    pub(crate) fn check(&self) -> Result<()> {
+        body::check_limits(self.body())
     }
 
     /// The same data without what a store noted beside it.

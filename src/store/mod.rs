@@ -18,7 +18,7 @@ pub use self::lease::{Lease, Now};
 pub use self::outcome::{Look, Lookup, Outcome, Presented, Receipt, Stored};
 pub use self::owners::{AtLimit, EndReason, Epoch, Limit, Owner, Owners};
 pub(crate) use self::rule::{Edit, Nonces, Sight, id_age, is_expired};
-pub(crate) use self::rule::{apply, look};
+pub(crate) use self::rule::{apply, look, preview};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId, random_bytes};

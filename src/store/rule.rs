@@ -311,6 +311,25 @@ fn write(
     Ok((done(&next, ttl, announce), Edit::Put(next)))
 }
 
+/// What a commit leaves of a record, as far as the session can know that sent it: for what is read
+/// after it.
+pub(crate) fn preview(
+    read: Option<&Record>,
+    commit: &Commit,
+    lease: &Lease,
+    now: Now,
+    version: Version,
+) -> Result<Record> {
+    let (empty, state) = (Record::new(), StoreState::versioned(version));
+    let Some(read) = read else {
+        let begun = Head { created_ms: now.calendar_ms, ..Head::default() };
+        let head = logged_in(commit.changes.head_over(begun), commit, now);
+        return commit.changes.write(&empty, Some(&head), state, None);
+    };
+    let base = if changes_owner(read, commit) { &empty } else { read };
+    commit.changes.write(base, next_head(read, commit, lease, now).as_ref(), state, None)
+}
+
 /// Returns true if the commit logs another owner in than the session has.
 fn changes_owner(row: &Record, commit: &Commit) -> bool {
     let Some(login) = &commit.login else { return false };
