@@ -29,7 +29,7 @@ fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
         assert!(store.set(&guess, Record::new(), HOUR).unwrap_err().is_conflict());
         // And the secret decides: the right session was found, and not opened.
         assert!(store.get(&guess).unwrap().is_none());
-        assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::DeadIdUsed { handle: id.handle() }]);
+        assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::SupersededId { handle: id.handle() }]);
         assert_eq!(store.touch(&guess, HOUR).unwrap(), Outcome::Gone);
         assert_eq!(store.destroy(&guess).unwrap(), Outcome::Gone);
         let _ = events.try_iter().count();

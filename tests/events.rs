@@ -59,7 +59,7 @@ fn a_guess_and_a_dead_id_are_reported_and_counted() {
     assert!(store.get(&id).unwrap().is_none());
     assert!(store.get(&renewed).unwrap().is_some());
     let seen: Vec<_> = events.try_iter().collect();
-    assert_eq!(seen, [Event::UnknownId { handle: guess.handle() }, Event::DeadIdUsed { handle: id.handle() }]);
+    assert_eq!(seen, [Event::UnknownId { handle: guess.handle() }, Event::SupersededId { handle: id.handle() }]);
     assert_eq!((store.stats().hits, store.stats().misses), (1, 2));
 }
 
@@ -121,7 +121,7 @@ fn every_figure_of_the_stats_counts_what_it_says() {
     assert!(store.destroy(&three).unwrap().is_done());
     assert!(store.get(&three).unwrap().is_none());
     let large: Record = [("key", "x".repeat(300))].into_iter().collect();
-    assert!(store.set(&three, large, HOUR).unwrap_err().is_limit());
+    assert!(store.set(&three, large, HOUR).unwrap_err().is_size());
     time.advance(HOUR / 2);
     store.purge();
 

@@ -70,10 +70,10 @@ fn an_id_in_time_costs_no_further_call_to_the_store() {
     let cookie = site.visitor();
     site.probe.calls.take();
     assert_silent(&site.request(&cookie, look));
-    assert_eq!(site.probe.calls.happened(), [("get", 1)]);
+    assert_eq!(site.probe.calls.happened(), [("visit", 1)]);
     site.time.advance(AGE);
     let _ = site.request(&cookie, look);
-    assert_eq!(site.probe.calls.happened(), [("get", 1), ("save", 1), ("rotate", 1)]);
+    assert_eq!(site.probe.calls.happened(), [("visit", 1), ("commit", 1), ("rotate", 1)]);
 }
 
 // Rule 6.
@@ -90,8 +90,8 @@ fn an_id_past_its_grace_gets_no_session_and_is_reported() {
 
     site.time.advance(Duration::from_nanos(1));
     assert_silent(&site.request(&old, |session| assert!(session.is_new().unwrap())));
-    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::DeadIdUsed { handle: id_of(&old).handle() }]);
-    assert_eq!(site.store.stats().dead_ids, 1);
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::SupersededId { handle: id_of(&old).handle() }]);
+    assert_eq!(site.store.stats().superseded, 1);
     // What is put into the new session is nobody else's.
     let other = sent_back(&site.request(&old, |session| session.insert("user", "eve").unwrap()));
     assert_ne!(id_of(&other).handle(), id_of(&new).handle());
@@ -113,7 +113,7 @@ fn a_thief_who_comes_after_the_owners_renewal_gets_nothing_and_is_noticed() {
     }));
     site.time.advance(MINUTE);
     assert_eq!(site.user(&stolen), None);
-    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::DeadIdUsed { handle: id_of(&stolen).handle() }]);
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::SupersededId { handle: id_of(&stolen).handle() }]);
     assert_eq!(site.user(&owner).as_deref(), Some("ada"));
 }
 
@@ -126,7 +126,7 @@ fn a_thief_who_renews_first_shuts_the_owner_out_who_is_noticed_and_can_be_ended_
     let thief = sent_back(&site.request(&owner, look));
     site.time.advance(MINUTE);
     assert_eq!(site.user(&owner), None);
-    let Ok(Event::DeadIdUsed { handle }) = events.try_recv() else { panic!("the owner's visit is not reported") };
+    let Ok(Event::SupersededId { handle }) = events.try_recv() else { panic!("the owner's visit is not reported") };
 
     // What an application can do about it.
     let suspect = site.store.all().unwrap().find(|listed| listed.as_ref().unwrap().handle == handle).unwrap().unwrap();
@@ -190,7 +190,7 @@ fn a_logout_in_a_request_that_is_due_renews_nothing_and_ends_every_id() {
     site.probe.calls.take();
     let finished = site.request(&old, |session| session.destroy().unwrap());
     assert!(finished.cookie().unwrap().starts_with("id=;"));
-    assert_eq!(site.probe.calls.happened(), [("get", 1), ("destroy", 1)]);
+    assert_eq!(site.probe.calls.happened(), [("visit", 1), ("destroy", 1)]);
 
     // By an id in its grace: the new one is dead, too.
     let old = site.visitor();

@@ -298,7 +298,7 @@ fn without_a_signature_or_with_a_bad_one_the_store_is_not_read_and_an_unknown_id
     // Well signed, but of another store.
     let elsewhere = Site::new(keys, Policy::new());
     let finished = elsewhere.request(&signed, |session| session.insert("user", "ada").unwrap());
-    assert_eq!(elsewhere.probe.calls.happened(), [("get", 1), ("create", 1)]);
+    assert_eq!(elsewhere.probe.calls.happened(), [("visit", 1), ("create", 1)]);
     assert!(!finished.cookie().unwrap().starts_with(&signed), "a new id");
 }
 

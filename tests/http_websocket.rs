@@ -391,7 +391,7 @@ fn a_socket_whose_id_http_renews_has_the_grace_to_go_on_and_is_then_to_connect_a
     assert_eq!(browser.get(&site.server, "/get/in-grace").body, "yes");
     time.advance(MINUTE);
     assert_eq!(socket.ask("set late yes"), "gone before");
-    let reported = events.try_iter().filter(|event| matches!(event, Event::DeadIdUsed { .. })).count();
+    let reported = events.try_iter().filter(|event| matches!(event, Event::SupersededId { .. })).count();
     assert_eq!(reported, 1);
     let mut again = Socket::of(&site, &browser);
     assert_eq!(again.ask("get in-grace"), "yes");

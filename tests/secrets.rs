@@ -138,7 +138,7 @@ fn invariant_10_the_secret_of_an_id_is_in_no_debug_display_event_error_or_dump()
     store.purge();
     store.clear().unwrap();
     let seen: Vec<_> = events.try_iter().chain(session_events.try_iter()).collect();
-    for kind in ["Expired", "Evicted", "Destroyed", "Cleared", "Purged", "Refused", "UnknownId", "DeadIdUsed"] {
+    for kind in ["Expired", "Evicted", "Destroyed", "Cleared", "Purged", "Refused", "UnknownId", "SupersededId"] {
         assert!(seen.iter().any(|event| format!("{event:?}").starts_with(kind)), "no event {kind}");
     }
     search.look_at(&serde_json::to_string(&seen).unwrap());

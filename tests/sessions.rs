@@ -179,9 +179,9 @@ fn an_empty_session_can_be_created_for_a_given_id_and_a_taken_one_is_a_clear_err
     assert_eq!(error.to_string(), "session id: id has 9 bytes, expected 32");
 
     let big: Record = [("big", "x".repeat(70_000))].into_iter().collect();
-    assert!(sessions.create_session(&SessionId::derive("big"), big).unwrap_err().is_limit());
+    assert!(sessions.create_session(&SessionId::derive("big"), big).unwrap_err().is_size());
     let long: Record = [("k".repeat(256), 1)].into_iter().collect();
-    assert!(sessions.create_session(&SessionId::derive("long"), long).unwrap_err().is_limit());
+    assert!(sessions.create_session(&SessionId::derive("long"), long).unwrap_err().is_size());
     assert_eq!(store.len().unwrap(), 1);
 
     // An id is free again once its session is over.
