@@ -221,9 +221,13 @@ pub(crate) struct RowStore {
 }
 
 impl RowStore {
+    pub(crate) fn new() -> Self {
+        Self { rows: Mutex::default(), time: Clock::manual() }
+    }
+
     /// Sessions over a [`Probe`] around one.
     pub(crate) fn probed_sessions() -> (Sessions, Probe) {
-        let probe = Probe::new(Self { rows: Mutex::default(), time: Clock::manual() });
+        let probe = Probe::new(Self::new());
         (Sessions::new(probe.clone()), probe)
     }
 
