@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{Ending, Session, Stage, State};
 use crate::error::Result;
 use crate::record::Record;
-use crate::store::Presented;
+use crate::store::{Presented, nanos};
 
 /// The states of a session, as the end of a request tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Session {
         let age = self.context.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
         let lease = self.context.lease();
         let full = lease.ttl(record, self.context.now());
-        lease.touch_due(full, full.saturating_sub(age))
+        lease.touch_due(nanos(full), nanos(full.saturating_sub(age)))
     }
 
     /// The time that the session has left; none unless it is live.
