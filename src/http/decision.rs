@@ -41,7 +41,7 @@ pub(super) struct Facts {
 pub(super) enum Client {
     /// None of ours.
     Without,
-    /// One with another id than the session has now.
+    /// One with another id than the session has, or will have after the save.
     Other,
     /// One with the session's id, that we would write otherwise now, and may.
     Stale,

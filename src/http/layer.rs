@@ -229,6 +229,7 @@ impl SessionLayer {
             _ => false,
         };
         Ok(match presented.iter().flatten().find(|presented| presented.id == id) {
+            Some(_) if session.replaces_id() => Client::Other,
             Some(presented) if !current(presented) && session.may_repeat_id()? => Client::Stale,
             Some(_) => Client::Current,
             None if presented[0].is_some() => Client::Other,

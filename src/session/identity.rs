@@ -7,7 +7,7 @@ use super::{Ending, Session, Stage, State};
 use crate::error::Result;
 #[cfg(feature = "http")]
 use crate::id::SessionId;
-use crate::store::{Presented, id_age};
+use crate::store::{Identity, Presented, id_age};
 
 impl Session {
     /// Gives the session a new id with the next commit, and kills the old one in the same step. Data
@@ -74,6 +74,12 @@ impl Session {
         }
     }
 
+    /// Returns true if the next commit gives the session a new id.
+    pub(crate) fn replaces_id(&self) -> bool {
+        let sent = self.sent.as_ref().map(|sent| sent.commit.identity);
+        self.draft.identity == NextId::New || matches!(sent, Some(Identity::Replace(_)))
+    }
+
     /// Has a timed renewal begin with the next commit.
     pub(crate) fn renew_on_time(&mut self) {
         if self.draft.identity == NextId::Same {
@@ -84,7 +90,7 @@ impl Session {
     /// Whether the policy wants a timed renewal to begin now.
     pub(crate) fn renewal_due(&self) -> bool {
         self.how_presented() == Presented::Current
-            && self.draft.identity != NextId::New
+            && !self.replaces_id()
             && self.id_age().is_some_and(|age| self.context.lease().renewal_due(age))
     }
 
