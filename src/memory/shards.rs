@@ -102,10 +102,11 @@ impl Shards {
             count(&cell.counters.touched);
         }
         shard.visit(row);
-        let record = row.clone();
+        let mut record = row.clone();
         drop(shard);
         if let Edit::Put(next) = edit {
-            self.reseat(cell, hash, &record, next, now);
+            self.reseat(cell, hash, &record, next.clone(), now);
+            record = next;
         } else if record.state().id().is_none() {
             self.learn(id, &record, now);
         }

@@ -49,7 +49,9 @@ impl Entry {
         let (sight, edit) = rule::look(row.map(|row| &row.record), id, how, lease, now);
         let lookup = match (sight, row) {
             (Sight::Found { ttl, opened }, Some(row)) => {
-                Lookup::Found(Stored { record: row.record.clone(), ttl, presented: opened.presented(id) })
+                // As it is after the look: a visit can note when the session got its id.
+                let record = if let Edit::Put(next) = &edit { next } else { &row.record };
+                Lookup::Found(Stored { record: record.clone(), ttl, presented: opened.presented(id) })
             }
             (Sight::Superseded { recent }, _) => Lookup::Superseded { recent },
             _ => Lookup::Missing,
