@@ -14,7 +14,8 @@ mod sample;
 
 const THREADS: [usize; 2] = [1, 2];
 /// Each visit prolongs.
-const LEASE: Lease = Lease { lifetime: Some(Duration::from_secs(24 * 60 * 60)), ..Lease::new(Duration::from_secs(3600)) };
+const LEASE: Lease =
+    Lease { lifetime: Some(Duration::from_secs(24 * 60 * 60)), ..Lease::new(Duration::from_secs(3600)) };
 const SESSIONS: usize = 100_000;
 
 fn main() {
