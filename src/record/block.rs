@@ -74,6 +74,12 @@ impl StoreState {
         state
     }
 
+    /// The state of the next row of the same session, opened by the same secret.
+    #[inline]
+    pub(crate) fn next(state: &Self) -> Self {
+        Self { handle: state.handle, secret: state.secret, kinds: state.kinds & DIGEST, ..Self::default() }
+    }
+
     pub(crate) fn secret(&self) -> SecretCheck {
         if self.kinds & DIGEST == 0 {
             SecretCheck::Secret(Secret::from_bytes(self.secret))
@@ -263,6 +269,7 @@ pub(crate) struct Block(ThinArc<StoreState, u8>);
 
 impl Block {
     /// `bytes`: the body with what stands around it.
+    #[inline]
     pub(crate) fn new(mut state: StoreState, second: Option<&SecondSecret>, bytes: &[u8]) -> Self {
         state.kinds = state.kinds & DIGEST | second.map_or(0, SecondSecret::kind);
         state.times = packed_times(bytes.get(FRONT_BYTES..).unwrap_or_default());

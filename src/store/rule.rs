@@ -190,6 +190,7 @@ fn reseat(
 
 /// Carries out an action. `epoch`: the present epoch of the owner that the action logs in, if the
 /// store has owners. `nonces`: of the last versions, if the store keeps them.
+#[inline]
 pub(crate) fn apply(
     row: Option<&Record>,
     nonces: &Nonces,
@@ -268,7 +269,7 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     let frame = Frame::of(Version::first(commit.nonce));
     let state = StoreState::row(id.handle(), SecretCheck::of(id));
     let ttl = lease.ttl_of(head.times(), now);
-    let record = commit.changes.write(&Record::new(), Some(&head), state, &frame)?;
+    let record = commit.changes.write(None, Some(&head), state, &frame)?;
     let outcome = done(&record, ttl, None);
     if ttl.is_zero() {
         return Ok((outcome, Edit::Nothing));
@@ -277,6 +278,7 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     Ok((outcome, Edit::Put(record)))
 }
 
+#[inline]
 fn merge(
     row: &Record,
     nonces: &Nonces,
@@ -313,6 +315,7 @@ fn merge(
 }
 
 /// Writes the next row of a session that a commit fits.
+#[inline]
 fn write(
     row: &Record,
     id: &SessionId,
@@ -321,33 +324,32 @@ fn write(
     now: Now,
     epoch: Option<Epoch>,
 ) -> Result<(Outcome, Edit)> {
-    if lease.ttl_of(row.times(), now).is_zero() {
+    let ttl = lease.ttl_nanos(row.times(), now);
+    if ttl == 0 {
         return refuse(Outcome::Gone);
     }
     if is_revoked(commit, epoch) {
         return refuse(Outcome::LoginRevoked);
     }
-    let (secret, second) = secrets(row, id, commit, lease, now)?;
-    let head = next_head(row, commit, lease, now);
-    let times = head.map_or_else(|| row.times(), |head| head.times());
-    let ttl = lease.ttl_of(times, now);
     let version = commit.begins().unwrap_or_else(|| row.version().next());
-    let (state, frame) = (StoreState::row(id.handle(), secret), Frame { second, version });
+    let head = next_head(row, commit, lease, now);
+    let ttl = head.map_or(ttl, |head| lease.ttl_nanos(head.times(), now));
     // Of another owner's session nothing is left.
-    let empty;
-    let base = if changes_owner(row, commit) {
-        empty = Record::new();
-        &empty
+    let base = Some(row).filter(|row| !changes_owner(row, commit));
+    let (state, second) = if commit.identity == Identity::Keep && commit.login.is_none() {
+        (StoreState::next(row.state()), row.second())
     } else {
-        row
+        let (secret, second) = secrets(row, id, commit, lease, now)?;
+        (StoreState::row(id.handle(), secret), second)
     };
-    let next = commit.changes.write(base, head.as_ref(), state, &frame)?;
-    next.state().deadline.store(now.after(ttl), Ordering::Relaxed);
+    state.deadline.store(now.after_nanos(ttl), Ordering::Relaxed);
+    let next = commit.changes.write(base, head.as_ref(), state, &Frame { second, version })?;
     let announce = match commit.identity {
         Identity::Replace(new) => Some(new),
-        Identity::Keep | Identity::Renew(_) => announced(&next, id),
+        Identity::Keep | Identity::Renew(_) => second.and_then(|second| announced_beside(&second, row, id)),
     };
-    Ok((done(&next, ttl, announce), Edit::Put(next)))
+    let receipt = Receipt::new(version, Duration::from_nanos(ttl)).announcing(announce);
+    Ok((Outcome::Done(receipt), Edit::Put(next)))
 }
 
 /// What a commit leaves of a record, as far as the session can know that sent it: for what is read
@@ -376,6 +378,7 @@ fn changes_owner(row: &Record, commit: &Commit) -> bool {
 }
 
 /// Returns true if all of the owner's sessions were ended since the login began.
+#[inline]
 fn is_revoked(commit: &Commit, epoch: Option<Epoch>) -> bool {
     let begun = commit.login.as_ref().and_then(|login| login.begun);
     begun.zip(epoch).is_some_and(|(begun, present)| begun < present)
@@ -429,13 +432,19 @@ pub(crate) fn id_age(row: &Record, now: Now) -> Duration {
 
 /// The id that a client is to be given that holds the current one, if a renewal is pending.
 fn announced(row: &Record, id: &SessionId) -> Option<SessionId> {
-    match row.second() {
-        Some(SecondSecret::Pending { seed, .. }) if row.state().is_opened_by(id) => Some(id.successor(seed)),
+    row.second().and_then(|second| announced_beside(&second, row, id))
+}
+
+/// The same beside this second secret.
+fn announced_beside(second: &SecondSecret, row: &Record, id: &SessionId) -> Option<SessionId> {
+    match second {
+        SecondSecret::Pending { seed, .. } if row.state().is_opened_by(id) => Some(id.successor(*seed)),
         _ => None,
     }
 }
 
 /// The head of the next row, unless it is the one of before.
+#[inline]
 fn next_head<'a>(row: &'a Record, commit: &'a Commit, lease: &Lease, now: Now) -> Option<Head<'a>> {
     let has_new_id = matches!(commit.identity, Identity::Replace(_));
     if !has_new_id && !commit.changes.changes_head() {
