@@ -361,13 +361,13 @@ pub(crate) fn preview(
     now: Now,
     version: Version,
 ) -> Result<Record> {
-    let (empty, state, frame) = (Record::new(), StoreState::default(), Frame::of(version));
+    let (state, frame) = (StoreState::default(), Frame::of(version));
     let Some(read) = read else {
         let begun = Head { created_ms: now.calendar_ms, ..Head::default() };
         let head = logged_in(commit.changes.head_over(begun), commit, now);
-        return commit.changes.write(&empty, Some(&head), state, &frame);
+        return commit.changes.write(None, Some(&head), state, &frame);
     };
-    let base = if changes_owner(read, commit) { &empty } else { read };
+    let base = (!changes_owner(read, commit)).then_some(read);
     commit.changes.write(base, next_head(read, commit, lease, now).as_ref(), state, &frame)
 }
 
