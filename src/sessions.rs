@@ -133,6 +133,7 @@ impl Sessions {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias("createNewSession", "createSession"))]
+    #[expect(clippy::needless_pass_by_value, reason = "it becomes the session's")]
     pub fn create_session(&self, id: &SessionId, data: Record) -> Result<Session> {
         data.check()?;
         let (context, commit) = (&self.context, Commit::create()?.with(Changes::from(&data)));

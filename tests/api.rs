@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lembro::{
-    Changes, Clock, Error, Event, Handle, LembroOptions, LembroStore, ManualClock, Outcome, Policy, Record, Saved,
-    SecretDigest, Session, SessionId, Sessions, Stats, Store, Stored, Version,
+    Changes, Clock, Commit, Entry, Error, Event, Handle, Lease, LembroOptions, LembroStore, Lookup, ManualClock,
+    Outcome, Owner, Policy, Record, Saved, Session, SessionId, Sessions, Stats, Store, Stored, Version,
 };
 
 fn send<T: Send + 'static>() {}
@@ -13,7 +13,8 @@ fn shared<T: Send + Sync + 'static>() {}
 #[test]
 fn everything_crosses_threads_and_all_but_a_session_is_shared_between_them() {
     shared::<(Changes, Clock, Error, Event, Handle, LembroOptions, LembroStore, ManualClock, Outcome, Policy)>();
-    shared::<(Record, Saved, SecretDigest, SessionId, Sessions, Stats, Stored, Version)>();
+    shared::<(Record, Saved, SessionId, Sessions, Stats, Stored, Version)>();
+    shared::<(Commit, Entry, Lease, Lookup, Owner)>();
     shared::<Box<dyn Store>>();
     send::<Session>();
 }

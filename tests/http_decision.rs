@@ -389,9 +389,10 @@ fn of_several_presented_ids_a_live_one_wins_over_one_that_was_replaced() {
 
 #[test]
 fn an_id_that_a_failed_request_committed_is_owed_to_the_client_and_nothing_else_is() {
+    type Act = fn(&mut Session);
     let site = site();
     let cookie = site.visitor();
-    let early: [(&str, fn(&mut Session)); 3] = [
+    let early: [(&str, Act); 3] = [
         ("login", |session| session.log_in("ada").unwrap()),
         ("regenerate", |session| session.regenerate().unwrap()),
         ("neither", |session| session.insert("theme", "dark").unwrap()),

@@ -127,7 +127,8 @@ fn a_new_session_keeps_its_id_at_a_regenerate_and_stays_empty() {
 
 #[test]
 fn every_early_commit_carries_the_new_id_with_it() {
-    let commits: [(&str, fn(&mut Session)); 2] = [
+    type Act = fn(&mut Session);
+    let commits: [(&str, Act); 2] = [
         ("save", |session| assert_eq!(session.save().unwrap(), Saved::Written)),
         ("modify", |session| {
             session.modify("count", |count: &mut Option<u32>| *count = Some(1)).unwrap().expect("alive");

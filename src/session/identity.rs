@@ -1,13 +1,8 @@
-//! The id of a session over its life: a new one at once, or from time to time.
-
-use std::time::Duration;
+//! A new id for a session, when its user gains rights.
 
 use super::draft::NextId;
-use super::{Ending, Session, Stage, State};
+use super::{Ending, Session, Stage};
 use crate::error::Result;
-#[cfg(feature = "http")]
-use crate::id::SessionId;
-use crate::store::{Identity, Presented, id_age};
 
 impl Session {
     /// Gives the session a new id with the next commit, and kills the old one in the same step. Data
@@ -55,55 +50,5 @@ impl Session {
         }
         self.regenerated = true;
         Ok(())
-    }
-
-    /// The id that the client is to have: the session's, or the one that a timed renewal gives it.
-    #[cfg(feature = "http")]
-    pub(crate) fn announced_id(&self) -> Result<SessionId> {
-        Ok(match self.how_presented() {
-            Presented::Renewing(new) => new,
-            Presented::Current | Presented::Previous => self.id()?,
-        })
-    }
-
-    /// How the id stands that opened the session.
-    pub(crate) fn how_presented(&self) -> Presented {
-        match self.state.get() {
-            Some(State { stage: Stage::Live(live), .. }) => live.presented,
-            _ => Presented::Current,
-        }
-    }
-
-    /// Returns true if the next commit gives the session a new id.
-    pub(crate) fn replaces_id(&self) -> bool {
-        let sent = self.sent.as_ref().map(|sent| sent.commit.identity);
-        self.draft.identity == NextId::New || matches!(sent, Some(Identity::Replace(_)))
-    }
-
-    /// Has a timed renewal begin with the next commit.
-    pub(crate) fn renew_on_time(&mut self) {
-        if self.draft.identity == NextId::Same {
-            self.draft.identity = NextId::Renewal;
-        }
-    }
-
-    /// Whether the policy wants a timed renewal to begin now.
-    pub(crate) fn renewal_due(&self) -> bool {
-        self.how_presented() == Presented::Current
-            && !self.replaces_id()
-            && self.id_age().is_some_and(|age| self.context.lease().renewal_due(age))
-    }
-
-    /// How long the session has had its id; `None` if its ids are not renewed.
-    pub(super) fn id_age(&self) -> Option<Duration> {
-        if !self.context.policy.renews() {
-            return None;
-        }
-        match self.state.get() {
-            Some(State { stage: Stage::Live(live), .. }) if live.record().is_owned() => {
-                Some(id_age(live.record(), self.context.now()))
-            }
-            _ => None,
-        }
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Live {
 }
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "it stands in the session, and is not moved")]
 enum Data {
     Read(Record),
     /// Merged at the first look: after the last save of a request there is none.

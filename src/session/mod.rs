@@ -9,8 +9,12 @@
 //!                            └─────────────────────────  gone
 //! ```
 //!
-//! The store is read when somebody first looks. A cookie that leads nowhere gives a *new* session, under a new id, and
-//! whatever is put into it is kept. *Gone* means only: it was there, and it ended while we held it.
+//! The store is read at the first look. A cookie that leads nowhere gives a *new* session, under a new
+//! id, and what is put into it is kept. *Gone* means that the session ended while this handle held it,
+//! or that a login in another request has just given it another id.
+//!
+//! What a request does is a commit in the making: changed keys, a new id, a login. Until it is
+//! carried out nothing has changed, the id included.
 
 mod commit;
 mod component;
@@ -18,6 +22,7 @@ mod draft;
 mod identity;
 mod lifecycle;
 mod live;
+mod look;
 mod map;
 mod modify;
 mod owner;
@@ -36,10 +41,9 @@ use self::live::{Committed, Live};
 pub(crate) use self::standing::Standing;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::id::{Handle, SessionId};
 use crate::record::Record;
-use crate::store::{Commit, Look, Lookup, Presented, Receipt, Store, Stored};
+use crate::store::{Commit, Presented, Receipt, Store};
 use crate::sync::Arc;
 
 /// How many ids one request may present: cookies of the same name from several paths and domains.
@@ -272,68 +276,6 @@ impl Session {
         }
         let state = self.first_look()?;
         Ok(self.state.get_or_init(|| state))
-    }
-
-    /// Tries the presented ids in their order. If none opens a session, a new one begins, under an id
-    /// of ours.
-    fn first_look(&self) -> Result<State> {
-        let stage = match self.find_presented() {
-            Ok(Some(state)) => return Ok(state),
-            Ok(None) => Stage::New,
-            Err(error) if error.is_store() && self.context.policy.goes_on_without() => Stage::Without(error),
-            Err(error) => return Err(error),
-        };
-        Ok(State { id: (self.context.ids)()?, stage })
-    }
-
-    /// The session that a presented id opens. If there is none, but another request's login has just
-    /// taken the place of one of these ids: a session that is over for this request.
-    fn find_presented(&self) -> Result<Option<State>> {
-        let mut in_flight = None;
-        for id in self.presented.iter().flatten() {
-            match self.visit(id)? {
-                Lookup::Found(stored) => return Ok(Some(State { id: *id, stage: self.live(stored) })),
-                Lookup::Superseded { recent: true } => {
-                    in_flight.get_or_insert(State { id: *id, stage: Stage::Gone(Ending::Superseded) });
-                }
-                Lookup::Superseded { recent: false } => {
-                    self.context.events.publish(|| Event::SupersededId { handle: id.handle() });
-                }
-                Lookup::Missing => self.context.events.publish(|| Event::UnknownId { handle: id.handle() }),
-            }
-        }
-        Ok(in_flight)
-    }
-
-    /// A visit. If the store cannot note it, but can read, the failure, which it has reported, costs
-    /// no page.
-    fn visit(&self, id: &SessionId) -> Result<Lookup> {
-        let (store, lease) = (&self.context.store, self.context.lease());
-        store.visit(id, &lease).or_else(|error| {
-            if !error.is_store() {
-                return Err(error);
-            }
-            store.inner().look(id, Look::Peek, &lease).map_err(|_| error)
-        })
-    }
-
-    /// Sees what is stored now, beside what is not committed; or says how the session ended.
-    fn look_again(&mut self) -> Result<Option<Ending>> {
-        let State { id, stage: Stage::Live(live) } = self.state()? else { return Ok(None) };
-        let (id, version) = (*id, live.version);
-        Ok(match self.context.store.look(&id, Look::Peek, &self.context.lease())? {
-            // Another session under the same id is not the one that this handle held.
-            Lookup::Found(stored) if stored.record.version().is_same_incarnation(version) => {
-                self.enter(id, self.live(stored));
-                None
-            }
-            Lookup::Superseded { recent: true } => Some(Ending::Superseded),
-            Lookup::Found(_) | Lookup::Superseded { recent: false } | Lookup::Missing => Some(Ending::Elsewhere),
-        })
-    }
-
-    fn live(&self, stored: Stored) -> Stage {
-        Stage::Live(Live::read(stored, self.context.clock.now()))
     }
 
     fn enter(&mut self, id: SessionId, stage: Stage) {

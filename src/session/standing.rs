@@ -2,10 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::draft::NextId;
 use super::{Ending, Session, Stage, State};
 use crate::error::Result;
+use crate::id::SessionId;
 use crate::record::Record;
-use crate::store::{Presented, nanos};
+use crate::store::{Identity, Presented, id_age, nanos};
 
 /// The states of a session, as the end of a request tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,5 +91,54 @@ impl Session {
     pub(crate) fn may_repeat_id(&self) -> Result<bool> {
         let (Some(age), Some(record)) = (self.id_age(), self.stored_record()?) else { return Ok(true) };
         Ok(self.context.policy.may_repeat(age, self.context.lease().ttl(record, self.context.now())))
+    }
+
+    /// The id that the client is to have: the session's, or the one that a timed renewal gives it.
+    pub(crate) fn announced_id(&self) -> Result<SessionId> {
+        Ok(match self.how_presented() {
+            Presented::Renewing(new) => new,
+            Presented::Current | Presented::Previous => self.id()?,
+        })
+    }
+
+    /// How the id stands that opened the session.
+    pub(crate) fn how_presented(&self) -> Presented {
+        match self.state.get() {
+            Some(State { stage: Stage::Live(live), .. }) => live.presented,
+            _ => Presented::Current,
+        }
+    }
+
+    /// Returns true if the next commit gives the session a new id.
+    pub(crate) fn replaces_id(&self) -> bool {
+        let sent = self.sent.as_ref().map(|sent| sent.commit.identity);
+        self.draft.identity == NextId::New || matches!(sent, Some(Identity::Replace(_)))
+    }
+
+    /// Has a timed renewal begin with the next commit.
+    pub(crate) fn renew_on_time(&mut self) {
+        if self.draft.identity == NextId::Same {
+            self.draft.identity = NextId::Renewal;
+        }
+    }
+
+    /// Whether the policy wants a timed renewal to begin now.
+    pub(crate) fn renewal_due(&self) -> bool {
+        self.how_presented() == Presented::Current
+            && !self.replaces_id()
+            && self.id_age().is_some_and(|age| self.context.lease().renewal_due(age))
+    }
+
+    /// How long the session has had its id; `None` if its ids are not renewed.
+    fn id_age(&self) -> Option<Duration> {
+        if !self.context.policy.renews() {
+            return None;
+        }
+        match self.state.get() {
+            Some(State { stage: Stage::Live(live), .. }) if live.record().is_owned() => {
+                Some(id_age(live.record(), self.context.now()))
+            }
+            _ => None,
+        }
     }
 }
