@@ -187,7 +187,7 @@ mod event;
 pub mod http;
 mod id;
 mod memory;
-#[cfg(any())]
+#[cfg(feature = "metrics")]
 pub mod metrics;
 mod policy;
 mod record;
