@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use lembro::{
-    Changes, Commit, Identity, Lease, Login, Outcome, Owner, Presented, Record, Result, SessionId, Store, Stored,
-    Version,
+    Changes, Commit, Identity, Lease, Login, Outcome, Owner, Owners, Presented, Record, Result, SessionId, Store,
+    Stored, Version,
 };
 
 /// A new id.
@@ -29,6 +29,11 @@ pub fn owner(name: &str) -> Owner {
 
 pub fn login(name: &str) -> Login {
     Login::new(owner(name))
+}
+
+/// What a store can do with the sessions of one owner. (Both traits have a `destroy`, so only one is imported.)
+pub fn owners(store: &impl Store) -> &dyn Owners {
+    store.owners().unwrap()
 }
 
 /// A commit that creates a session with these entries.
