@@ -96,8 +96,7 @@ fn lease() -> impl Strategy<Value = Lease> {
             grace: seconds(grace),
             idle: seconds(30),
         });
-    let renewing = Lease { renew_after: Some(seconds(5)), grace: seconds(3), ..Lease::new(seconds(60)) };
-    prop_oneof![2 => idle, 2 => strict, 3 => Just(renewing)]
+    prop_oneof![2 => idle, 2 => strict, 3 => Just(RENEWING)]
 }
 
 fn name() -> impl Strategy<Value = Name> {
@@ -153,7 +152,31 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn seconds(seconds: u64) -> Duration {
+/// Steps one by one, and now and then those that lead to a timed renewal, which no chance would find.
+fn history(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let one = step().prop_map(|step| vec![step]);
+    let renewal =
+        (0..IDS, 0..2_u8, any::<bool>(), 4..7_u64, 0..4_u8).prop_map(|(handle, owner, visit, age, length)| {
+            let (first, announced) = (Name { handle, secret: 0 }, Name { handle, secret: SECRETS });
+            let login = Some(LogIn { owner, begun: None, limit: None });
+            let change = || Change::Set(0, 10);
+            let mut steps = vec![
+                Step::Commit(first, Expected::Absent, change(), NewId::Keep, login, RENEWING),
+                Step::Advance(age),
+                Step::Commit(first, Expected::Incarnation(None), change(), NewId::Renew(1), None, RENEWING),
+                Step::Look(announced, visit, RENEWING),
+                Step::Look(first, visit, RENEWING),
+            ];
+            steps.truncate(usize::from(length) + 2);
+            steps
+        });
+    let part = prop_oneof![12 => one, 1 => renewal];
+    prop::collection::vec(part, 1..most).prop_map(|parts| parts.concat())
+}
+
+const RENEWING: Lease = Lease { renew_after: Some(seconds(5)), grace: seconds(3), ..Lease::new(seconds(60)) };
+
+const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
@@ -473,13 +496,13 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn with_room_for_everything_the_store_is_the_map(steps in prop::collection::vec(step(), 1..80)) {
+    fn with_room_for_everything_the_store_is_the_map(steps in history(80)) {
         let mut both = Both::new(LembroOptions::new().max_size("16M").shards(4), true);
         steps.iter().for_each(|step| both.take(step));
     }
 
     #[test]
-    fn with_little_room_the_bound_holds_and_what_is_left_is_right(steps in prop::collection::vec(step(), 1..120)) {
+    fn with_little_room_the_bound_holds_and_what_is_left_is_right(steps in history(120)) {
         let options = LembroOptions::new().max_size(7_200).max_session_size(3_600).shards(1);
         let mut both = Both::new(options, false);
         steps.iter().for_each(|step| both.take(step));
