@@ -85,7 +85,7 @@ impl Entry {
 
     fn written(row: Option<&Self>, edit: Edit, nonces: impl FnOnce(&Self) -> Nonces) -> Write {
         match (edit, row) {
-            (Edit::Nothing, _) => Write::Nothing,
+            (Edit::Nothing, _) | (Edit::Deadline(_), None) => Write::Nothing,
             (Edit::Remove, _) => Write::Remove,
             (Edit::Put(record), row) => Write::Put(Self { record, nonces: row.map_or(Nonces::NONE, nonces) }),
             (Edit::Deadline(deadline), Some(row)) => {
@@ -93,7 +93,6 @@ impl Entry {
                 let record = record.with_state(|state| state.deadline.store(deadline, Ordering::Relaxed));
                 Write::Put(Self { record, nonces: row.nonces })
             }
-            (Edit::Deadline(_), None) => Write::Nothing,
         }
     }
 

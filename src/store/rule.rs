@@ -109,7 +109,7 @@ fn standing_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now:
 }
 
 /// Answers a request's question for its session.
-// Inlined, and the common case first: it is a large part of the time that a look takes.
+#[expect(clippy::inline_always, reason = "it is a large part of the time that a look takes")]
 #[inline(always)]
 pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Sight, Edit) {
     let Some(row) = row.filter(|row| !is_expired(row, now.clock)) else { return (Sight::Missing, Edit::Nothing) };
@@ -213,6 +213,7 @@ pub(crate) fn apply(
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the callers' type")]
 fn refuse(outcome: Outcome) -> Result<(Outcome, Edit)> {
     Ok((outcome, Edit::Nothing))
 }
