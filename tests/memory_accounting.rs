@@ -125,9 +125,9 @@ fn a_session_without_an_owner_pays_nothing_for_the_index_of_owners() {
     println!("1,000 sessions without an owner: {anonymous} B of heap, counted as {counted}");
     let (owned, counted_owned) = heap(owned, 1_000);
     // When the owner logged in, and the name with its length.
-    let head = 6 + 1 + "user-00000000".len();
+    let noted = 6 + 1 + "user-00000000".len();
     println!("1,000 sessions with one: {owned} B of heap, counted as {counted_owned}");
-    assert_eq!(counted_owned - counted, 1_000 * (head + 18));
+    assert_eq!(counted_owned - counted, 1_000 * (noted + 18));
     assert_eq!((anonymous, counted), BEFORE_OWNERS);
 }
 

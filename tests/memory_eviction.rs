@@ -41,9 +41,9 @@ fn store_for(sessions: usize, time: &lembro::ManualClock) -> LembroStore {
     LembroStore::with_options(options.max_size((sessions * WEIGHT) as u64)).unwrap()
 }
 
-fn add(store: &LembroStore, record: Record, ttl: Duration) -> SessionId {
+fn add(store: &LembroStore, record: &Record, ttl: Duration) -> SessionId {
     let id = new_id();
-    assert!(create(store, &id, &record, ttl).unwrap().is_done());
+    assert!(create(store, &id, record, ttl).unwrap().is_done());
     store.validate().unwrap();
     id
 }
@@ -64,17 +64,17 @@ fn is_listed(store: &LembroStore, id: &SessionId) -> bool {
 #[test]
 fn the_helper_makes_sessions_of_the_size_it_says() {
     let store = store_for(4, &Clock::manual());
-    add(&store, record(), HOUR);
+    add(&store, &record(), HOUR);
     assert_eq!(store.bytes(), WEIGHT);
 }
 
 #[test]
 fn the_store_holds_exactly_as_many_sessions_as_fit() {
     let store = store_for(10, &Clock::manual());
-    let ids: Vec<_> = (0..10).map(|_| add(&store, record(), HOUR)).collect();
+    let ids: Vec<_> = (0..10).map(|_| add(&store, &record(), HOUR)).collect();
     assert!(ids.iter().all(|id| is_listed(&store, id)));
     assert_eq!(store.bytes(), store.stats().max_size);
-    add(&store, record(), HOUR);
+    add(&store, &record(), HOUR);
     assert_eq!((store.len().unwrap(), store.stats().evicted), (10, 1));
 }
 
@@ -83,11 +83,11 @@ fn expired_sessions_go_before_any_live_one() {
     let time = Clock::manual();
     let store = store_for(10, &time);
     let events = store.events();
-    let live: Vec<_> = (0..5).map(|_| add(&store, record(), HOUR)).collect();
-    let expired: Vec<_> = (0..5).map(|_| add(&store, record(), HOUR / 4)).collect();
+    let live: Vec<_> = (0..5).map(|_| add(&store, &record(), HOUR)).collect();
+    let expired: Vec<_> = (0..5).map(|_| add(&store, &record(), HOUR / 4)).collect();
     time.advance(HOUR / 2);
     for _ in 0..5 {
-        add(&store, record(), HOUR);
+        add(&store, &record(), HOUR);
     }
     assert!(live.iter().all(|id| is_listed(&store, id)));
     assert!(!expired.iter().any(|id| is_listed(&store, id)));
@@ -98,10 +98,10 @@ fn expired_sessions_go_before_any_live_one() {
 #[test]
 fn a_session_somebody_came_back_to_outlives_older_and_newer_ones_nobody_did() {
     let store = store_for(10, &Clock::manual());
-    let ids: Vec<_> = (0..10).map(|_| add(&store, record(), HOUR)).collect();
+    let ids: Vec<_> = (0..10).map(|_| add(&store, &record(), HOUR)).collect();
     assert!(is_there(&store, &ids[0]) && is_there(&store, &ids[4]));
     for _ in 0..100 {
-        add(&store, record(), HOUR);
+        add(&store, &record(), HOUR);
     }
     let left: Vec<_> = (0..10).filter(|index| is_listed(&store, &ids[*index])).collect();
     assert_eq!(left, [0, 4]);
@@ -110,7 +110,7 @@ fn a_session_somebody_came_back_to_outlives_older_and_newer_ones_nobody_did() {
 #[test]
 fn a_flood_of_one_hit_sessions_leaves_the_visited_ones_alone() {
     let store = store_for(1_000, &Clock::manual());
-    let users: Vec<_> = (0..800).map(|_| add(&store, record(), HOUR)).collect();
+    let users: Vec<_> = (0..800).map(|_| add(&store, &record(), HOUR)).collect();
     assert!(users.iter().all(|id| is_there(&store, id)));
     for _ in 0..20_000 {
         let id = new_id();
@@ -162,9 +162,9 @@ fn users_who_left_take_no_room_from_those_who_come_however_long_it_goes_on() {
 #[test]
 fn a_session_that_nobody_came_back_to_while_all_others_were_visited_goes_before_a_new_one() {
     let store = store_for(100, &Clock::manual());
-    let [stay, leave] = [40, 40].map(|users| (0..users).map(|_| add(&store, record(), HOUR)).collect::<Vec<_>>());
+    let [stay, leave] = [40, 40].map(|users| (0..users).map(|_| add(&store, &record(), HOUR)).collect::<Vec<_>>());
     assert!(stay.iter().chain(&leave).all(|id| is_there(&store, id)));
-    let flood = |sessions: usize| (0..sessions).for_each(|_| _ = add(&store, record(), HOUR));
+    let flood = |sessions: usize| (0..sessions).for_each(|_| _ = add(&store, &record(), HOUR));
     flood(200);
     assert!(stay.iter().chain(&leave).all(|id| is_listed(&store, id)));
     for _ in 0..60 {
@@ -174,7 +174,7 @@ fn a_session_that_nobody_came_back_to_while_all_others_were_visited_goes_before_
     assert!(stay.iter().all(|id| is_listed(&store, id)));
     assert!(!leave.iter().any(|id| is_listed(&store, id)));
     // A newcomer has the room of those who left: more than the tenth that is sure.
-    let new = add(&store, record(), HOUR);
+    let new = add(&store, &record(), HOUR);
     flood(50);
     assert!(is_listed(&store, &new));
 }
@@ -182,11 +182,11 @@ fn a_session_that_nobody_came_back_to_while_all_others_were_visited_goes_before_
 #[test]
 fn one_busy_session_does_not_make_the_others_old() {
     let store = store_for(100, &Clock::manual());
-    let users: Vec<_> = (0..50).map(|_| add(&store, record(), HOUR)).collect();
+    let users: Vec<_> = (0..50).map(|_| add(&store, &record(), HOUR)).collect();
     assert!(users.iter().all(|id| is_there(&store, id)));
     for _ in 0..1_000 {
         assert!(is_there(&store, &users[0]));
-        add(&store, record(), HOUR);
+        add(&store, &record(), HOUR);
     }
     assert_eq!(users.iter().filter(|id| is_listed(&store, id)).count(), 50);
 }
@@ -198,7 +198,7 @@ fn a_session_with_an_owner_goes_last_and_is_reported_as_such() {
     let owners: Vec<_> = (0..5).map(|_| add_owned(&store)).collect();
     // Everybody else was visited, the owners were not.
     for _ in 0..200 {
-        let id = add(&store, record(), HOUR);
+        let id = add(&store, &record(), HOUR);
         is_there(&store, &id);
     }
     assert!(owners.iter().all(|id| is_listed(&store, id)));
@@ -214,19 +214,19 @@ fn a_session_with_an_owner_goes_last_and_is_reported_as_such() {
 #[test]
 fn a_login_moves_a_session_to_the_class_that_goes_last_and_a_set_without_an_owner_out_of_it() {
     let store = store_for(10, &Clock::manual());
-    let id = add(&store, sized(WEIGHT - OWNER - 32), HOUR);
+    let id = add(&store, &sized(WEIGHT - OWNER - 32), HOUR);
     let new = renewed(&id);
     assert!(log_in(&store, &id, &new, "ada", &Lease::new(HOUR)).unwrap().is_done());
     store.validate().unwrap();
     assert_eq!(store.stats().owned_bytes, WEIGHT);
-    (0..50).for_each(|_| assert!(is_listed(&store, &add(&store, record(), HOUR))));
+    (0..50).for_each(|_| assert!(is_listed(&store, &add(&store, &record(), HOUR))));
     assert!(is_listed(&store, &new));
     store.set(&new, record(), HOUR).unwrap();
     store.validate().unwrap();
     assert_eq!(store.stats().owned_sessions, 0);
     // Others that are visited fill the memory: it is passed over once, because it was visited too, and then it goes.
     assert!(is_there(&store, &new));
-    (0..50).for_each(|_| assert!(is_there(&store, &add(&store, record(), HOUR))));
+    (0..50).for_each(|_| assert!(is_there(&store, &add(&store, &record(), HOUR))));
     assert!(!is_listed(&store, &new));
 }
 
@@ -234,11 +234,11 @@ fn a_login_moves_a_session_to_the_class_that_goes_last_and_a_set_without_an_owne
 fn the_session_just_written_is_never_the_one_to_go() {
     let store = store_for(3, &Clock::manual());
     for _ in 0..20 {
-        let id = add(&store, record(), HOUR);
+        let id = add(&store, &record(), HOUR);
         assert!(is_listed(&store, &id));
     }
     // Nor when it grows by a save until nothing else fits beside it.
-    let id = add(&store, record(), HOUR);
+    let id = add(&store, &record(), HOUR);
     let mut changes = Changes::new();
     changes.insert("", "more", &"y".repeat(900)).unwrap();
     assert!(save(&store, &id, &changes, HOUR, version_of(&store, &id)).unwrap().is_done());
@@ -297,7 +297,7 @@ fn sized_fast(bytes: usize) -> Record {
 #[test]
 fn a_second_secret_is_charged_and_evicted_with_its_session() {
     let store = store_for(2, &Clock::manual());
-    let id = add(&store, sized(WEIGHT - 32), HOUR);
+    let id = add(&store, &sized(WEIGHT - 32), HOUR);
     let new = renewed(&id);
     assert!(replace(&store, &id, &new, &Lease::new(HOUR)).unwrap().is_done());
     store.validate().unwrap();
@@ -306,7 +306,7 @@ fn a_second_secret_is_charged_and_evicted_with_its_session() {
     assert!(store.get(&id).unwrap().is_none());
     assert_eq!(events.try_iter().count(), 0, "a request in flight");
     // Others that are visited: it is passed over once, because it was, too.
-    (0..20).for_each(|_| assert!(is_there(&store, &add(&store, record(), HOUR))));
+    (0..20).for_each(|_| assert!(is_there(&store, &add(&store, &record(), HOUR))));
     let evicted = Event::Evicted { handle: id.handle(), bytes: WEIGHT, owned: false };
     assert_eq!(events.try_iter().filter(|event| *event == evicted).count(), 1);
     // Nothing is left of it: both ids are unknown ones.
@@ -319,7 +319,7 @@ fn a_second_secret_is_charged_and_evicted_with_its_session() {
 #[test]
 fn a_second_secret_does_not_take_a_full_shard_over_the_bound() {
     let store = store_for(2, &Clock::manual());
-    let (other, id) = (add(&store, record(), HOUR), add(&store, record(), HOUR));
+    let (other, id) = (add(&store, &record(), HOUR), add(&store, &record(), HOUR));
     let new = renewed(&id);
     assert!(replace(&store, &id, &new, &Lease::new(HOUR)).unwrap().is_done());
     store.validate().unwrap();
@@ -361,7 +361,7 @@ fn a_renewal_without_room_for_the_time_of_the_new_id_stays_pending_and_both_ids_
 fn a_set_without_time_is_no_creation_and_ends_what_is_there() {
     let store = store_for(2, &Clock::manual());
     let events = store.events();
-    let id = add(&store, record(), HOUR);
+    let id = add(&store, &record(), HOUR);
     let new = renewed(&id);
     store.set(&new_id(), record(), Duration::ZERO).unwrap();
     assert!(store.set(&new, record(), Duration::ZERO).unwrap_err().is_taken());
@@ -379,7 +379,7 @@ fn what_expired_under_a_handle_is_counted_as_expired_when_another_takes_it() {
     let time = Clock::manual();
     let store = store_for(4, &time);
     let events = store.events();
-    let id = add(&store, record(), HOUR);
+    let id = add(&store, &record(), HOUR);
     assert!(touch(&store, &id, HOUR / 2).unwrap().is_done());
     time.advance(HOUR / 2);
     let other = renewed(&id);

@@ -271,7 +271,7 @@ impl Both {
     fn take(&mut self, step: &Step) {
         match step.clone() {
             Step::Look(name, visit, lease) => {
-                self.look(self.id(name), if visit { Look::Visit } else { Look::Peek }, &lease)
+                self.look(self.id(name), if visit { Look::Visit } else { Look::Peek }, &lease);
             }
             Step::Commit(name, expected, change, new_id, login, lease) => {
                 let commit = self.commit(name, expected, &change, new_id, login);

@@ -312,7 +312,7 @@ fn right_checksums_do_not_make_wrong_contents_right() {
     fs::write(&path, forged(&[&with(CLASS, 2)], 1)).unwrap();
     restored(&path).unwrap().validate().unwrap();
     // A second secret of each kind, and nonces, which this store has no use for.
-    let nonces = [&one[..KIND + 1], &[1], &one[KIND + 2..RECORD], &[9; 8], &one[RECORD..]].concat();
+    let nonces = [&one[..=KIND], &[1], &one[KIND + 2..RECORD], &[9; 8], &one[RECORD..]].concat();
     let with_length = |mut session: Vec<u8>| {
         let row = (session.len() - ROW) as u64;
         session[ROW - 8..ROW].copy_from_slice(&row.to_be_bytes());

@@ -280,15 +280,15 @@ fn a_set_draws_a_version_each_time_and_notes_the_first_time_only() {
     let record: Record = [("a", 1)].into_iter().collect();
     let first = set(100, &record);
     let again = set(200, &first);
-    assert_eq!((first.created_at(), again.created_at()), (at(100), at(100)));
+    assert_eq!((first.created_at(), again.created_at()), (Some(at(100)), Some(at(100))));
     assert_ne!(again.version(), first.version());
     assert_eq!(record.created_at(), None);
     let changed = applied(&record, |changes| changes.insert("", "b", &2).unwrap());
-    assert_eq!(set(300, &changed).created_at(), at(300));
+    assert_eq!(set(300, &changed).created_at(), Some(at(300)));
     // No time is "not yet".
     assert_eq!(set(-1, &record).created_at(), Some(UNIX_EPOCH + Duration::from_millis(1)));
 }
 
-fn at(seconds: u64) -> Option<SystemTime> {
-    Some(UNIX_EPOCH + Duration::from_secs(seconds))
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -5,6 +5,7 @@
 //! (500). A failure prints the schedule that led to it.
 #![cfg(all(shuttle, feature = "testing"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
+#![expect(clippy::similar_names, reason = "what was saved is what saving gave")]
 
 mod scratch;
 mod steps;
@@ -25,6 +26,7 @@ use self::steps::{
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const LEASE: Lease = Lease::new(HOUR);
 
@@ -108,10 +110,10 @@ fn a_destroyed_session_never_comes_back() {
         let (store, _, id, version) = one();
         let (saver, toucher, visitor, purger) = (store.clone(), store.clone(), store.clone(), store.clone());
         let others = vec![
-            thread::spawn(move || drop(save(&saver, &id, &put("late"), HOUR, version).unwrap())),
-            thread::spawn(move || drop(touch(&toucher, &id, HOUR * 2).unwrap())),
-            thread::spawn(move || drop(visitor.visit(&id, &Lease::new(HOUR * 3)).unwrap())),
-            thread::spawn(move || drop(purger.purge())),
+            thread::spawn(move || _ = save(&saver, &id, &put("late"), HOUR, version).unwrap()),
+            thread::spawn(move || _ = touch(&toucher, &id, HOUR * 2).unwrap()),
+            thread::spawn(move || _ = visitor.visit(&id, &Lease::new(HOUR * 3)).unwrap()),
+            thread::spawn(move || _ = purger.purge()),
         ];
         assert!(store.destroy(&id).unwrap().is_done());
         assert!(!is_there(&store, &id));
@@ -343,11 +345,11 @@ fn a_compare_and_swap_that_is_tried_again_never_loses_one() {
 fn a_session_that_was_touched_in_time_is_not_purged() {
     explore(|| {
         let (store, time, id, version) = one();
-        time.advance(HOUR - Duration::from_secs(1));
+        time.advance(SECOND * 3599);
         let (toucher, purger, clock) = (store.clone(), store.clone(), time.clone());
         let touching = thread::spawn(move || touch(&toucher, &id, HOUR).unwrap());
         let purging = thread::spawn(move || purger.purge());
-        let passing = thread::spawn(move || clock.advance(Duration::from_secs(1)));
+        let passing = thread::spawn(move || clock.advance(SECOND));
         let touched = touching.join().unwrap();
         purging.join().unwrap();
         passing.join().unwrap();
@@ -362,12 +364,12 @@ fn a_session_that_was_touched_in_time_is_not_purged() {
 fn a_handle_whose_session_expires_is_given_to_another_or_prolonged_and_never_both() {
     explore(|| {
         let (store, time, id, _) = one();
-        time.advance(HOUR - Duration::from_secs(1));
+        time.advance(SECOND * 3599);
         let other = renewed(&id);
         let (toucher, creator, clock) = (store.clone(), store.clone(), time.clone());
         let touching = thread::spawn(move || touch(&toucher, &id, HOUR).unwrap());
         let creating = thread::spawn(move || create(&creator, &other, &record(), HOUR).unwrap());
-        let passing = thread::spawn(move || clock.advance(Duration::from_secs(1)));
+        let passing = thread::spawn(move || clock.advance(SECOND));
         let (touched, created) = (touching.join().unwrap(), creating.join().unwrap());
         passing.join().unwrap();
         assert!(!(touched.is_done() && created.is_done()), "{touched:?} {created:?}");
@@ -428,7 +430,7 @@ fn a_commit_beside_an_eviction_is_done_or_gone_and_books_and_events_agree() {
             })
             .collect();
         let visitor = store.clone();
-        threads.push(thread::spawn(move || drop(visitor.visit(&id, &LEASE).unwrap())));
+        threads.push(thread::spawn(move || _ = visitor.visit(&id, &LEASE).unwrap()));
         let saved = saving.join().unwrap();
         all(threads);
         assert!(saved.is_done() || saved == Outcome::Gone);
@@ -480,11 +482,11 @@ fn a_commit_to_an_owned_session_beside_log_out_everywhere_brings_nothing_back() 
         let (version, new) = (version_of(&store, &id), renewed(&id));
         let (saver, rotator, renewer) = (store.clone(), store.clone(), store.clone());
         let threads = vec![
-            thread::spawn(move || drop(save(&saver, &id, &put("late"), HOUR, version).unwrap())),
-            thread::spawn(move || drop(rotator.commit(&id, &replacement(version, &new), &lease).unwrap())),
+            thread::spawn(move || _ = save(&saver, &id, &put("late"), HOUR, version).unwrap()),
+            thread::spawn(move || _ = rotator.commit(&id, &replacement(version, &new), &lease).unwrap()),
             thread::spawn(move || {
                 let commit = Commit::merge(version).unwrap().identity(Identity::Renew(7));
-                drop(renewer.commit(&id, &commit, &lease).unwrap());
+                _ = renewer.commit(&id, &commit, &lease).unwrap();
             }),
         ];
         owners(&store).destroy_all(&owner("ada"), None).unwrap();
@@ -648,10 +650,10 @@ fn a_snapshot_holds_whole_sessions_and_none_that_was_ended_before() {
         let begun = Some(owners(&store).epoch(&ada).unwrap());
         let (saver, late, keeper, new) = (store.clone(), store.clone(), store.clone(), renewed(&id));
         let threads = vec![
-            thread::spawn(move || drop(save(&saver, &ended, &put("late"), HOUR, ended_version).unwrap())),
+            thread::spawn(move || _ = save(&saver, &ended, &put("late"), HOUR, ended_version).unwrap()),
             thread::spawn(move || {
                 let commit = Commit::create().unwrap().log_in(Login { begun, ..login("ada") });
-                drop(late.commit(&new_id(), &commit, &LEASE).unwrap());
+                _ = late.commit(&new_id(), &commit, &LEASE).unwrap();
             }),
             thread::spawn(move || {
                 let mut both = put("one");
@@ -696,7 +698,7 @@ fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() 
             .collect();
         let (saver, toucher) = (store.clone(), store.clone());
         threads.push(thread::spawn(move || assert!(save(&saver, &id, &put("late"), HOUR, version).unwrap().is_done())));
-        threads.push(thread::spawn(move || drop(touch(&toucher, &other, 2 * HOUR).unwrap())));
+        threads.push(thread::spawn(move || _ = touch(&toucher, &other, 2 * HOUR).unwrap()));
         assert!(store.destroy(&other).unwrap().is_done());
         all(threads);
         assert!(holds(&found(&store, &id).record, "late") && !is_there(&store, &other));
