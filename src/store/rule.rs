@@ -207,7 +207,7 @@ fn end(row: &Record, id: &SessionId, now: Now) -> (Outcome, Edit) {
 }
 
 fn put(row: Option<&Record>, id: &SessionId, record: &Record, ttl: Duration, now: Now) -> Result<(Outcome, Edit)> {
-    if row.is_some_and(|row| !row.state().secret().matches(id)) {
+    if row.is_some_and(|row| !matches!(standing(row, id, now), Standing::Current)) {
         return refuse(Outcome::Taken);
     }
     let outcome = done(record, ttl, None);
@@ -254,6 +254,10 @@ fn merge(
     }
     let (Expect::Incarnation(base) | Expect::Exactly(base)) = commit.expect else { return refuse(Outcome::Taken) };
     if !row.version().is_same_incarnation(base) {
+        // The first time it was sent, it may have been carried out before that incarnation began.
+        if commit.is_repeated {
+            return Err(Error::unknown(id.handle()));
+        }
         // Another session under this handle, or the same one after a login: its data is not for this commit.
         return refuse(closed(row, id, now).unwrap_or(Outcome::Gone));
     }
@@ -336,10 +340,10 @@ fn secrets(
             let superseded = SecondSecret::Superseded { digest: current.digest(), until: now.after(lease.grace) };
             Ok((SecretCheck::of(&new), Some(superseded)))
         }
-        Identity::Keep if commit.login.is_some() => {
+        Identity::Keep | Identity::Renew(_) if commit.login.is_some() => {
             Err(Error::id(format!("session {} is logged in without a new id", id.handle())))
         }
-        Identity::Renew(seed) if commit.login.is_none() && is_renewed(row, id, second, lease, now) => {
+        Identity::Renew(seed) if is_renewed(row, id, second, lease, now) => {
             let digest = id.successor(seed).digest();
             Ok((current, Some(SecondSecret::Pending { digest, seed, until: NEVER })))
         }
