@@ -1,7 +1,7 @@
 //! Carries sessions out of the shards, one shard at a time, and into them again: for lists and snapshots.
 
 use super::{Cell, Shards};
-use crate::memory::shard::{Copying, Freed, Kept, ShardCopy, evicted};
+use crate::memory::shard::{Copying, Kept, Removed, ShardCopy, evicted};
 use crate::memory::stats::count;
 use crate::memory::weight::weight;
 
@@ -38,7 +38,7 @@ impl Shards {
         let mut slots = 0..COPY_SLOTS;
         loop {
             copy.sessions.reserve(COPY_SLOTS as usize);
-            let now = self.now();
+            let now = self.clock_now();
             let copying = cell.shard.read().copy(slots.clone(), now, copy);
             if copying != Copying::More {
                 return copying;
@@ -50,20 +50,21 @@ impl Shards {
     /// Takes sessions back, the oldest of their queues first, so that the newest stay if there is not room for all.
     pub(in crate::memory) fn readmit(&self, mut sessions: Vec<Kept>) -> Readmitted {
         sessions.sort_by_key(|kept| kept.age);
-        let now = self.now();
+        let now = self.clock_now();
         let mut done = Readmitted::default();
         for kept in sessions {
             let (cell, hash) = self.cell(kept.record.state().handle);
-            let mut freed = Freed::new();
-            if weight(&kept.record) <= self.max_session_size && cell.shard.write().readmit(hash, kept, now, &mut freed)
+            let mut removed = Removed::new();
+            if weight(&kept.record) <= self.max_session_size
+                && cell.shard.write().readmit(hash, kept, now, &mut removed)
             {
                 done.sessions += 1;
             } else {
                 count(&cell.counters.refused);
                 done.refused += 1;
             }
-            done.evicted += evicted(&freed);
-            self.release(cell, freed);
+            done.evicted += evicted(&removed);
+            self.release(cell, removed);
         }
         done.sessions -= done.evicted;
         done
@@ -78,7 +79,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::id::SessionId;
     use crate::memory::LembroOptions;
-    use crate::record::Record;
+    use crate::store::{Action, Commit, Lease};
 
     // From outside this is a race with a purge that is lost once in a blue moon.
     #[test]
@@ -91,7 +92,8 @@ mod tests {
         for number in 0..COPY_SLOTS + kept {
             // The last ones are beyond the first slots, and stay.
             let ttl = if number < COPY_SLOTS { minute } else { hour };
-            shards.set(&SessionId::random().unwrap(), Record::new(), ttl).unwrap();
+            let (id, create) = (SessionId::random().unwrap(), Commit::create().unwrap());
+            assert!(shards.apply(&id, &Action::Commit(&create), &Lease::new(ttl)).unwrap().is_done());
         }
         let (cell, mut copy) = (&shards.cells[0], ShardCopy::default());
         cell.shard.read().begin_copy(&mut copy);
