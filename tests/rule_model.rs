@@ -39,6 +39,7 @@ const CASES: &[&str] = &[
     "create: done before",
     "create: revoked",
     "created",
+    "created for no time",
     "current",
     "dead",
     "dead long",

@@ -19,6 +19,10 @@ impl Model {
             Ok(session) => {
                 let (ttl, announce) = (session.allowance(lease, now), announced(&session, id, sent));
                 let answer = Answer::Done { version: session.version(), ttl, announce };
+                if ttl.is_zero() && self.live(now).is_none() {
+                    self.meet("created for no time");
+                    return (answer, Written::Nothing);
+                }
                 self.session = Some(Session { ends: now.after(ttl), ..session });
                 (answer, Written::Row)
             }
