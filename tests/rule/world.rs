@@ -209,6 +209,8 @@ impl World {
 
     fn look(&mut self, by: &Request, is_visit: bool) {
         let (id, lease) = (self.cookies[by.client], self.setting.leases[by.lease]);
+        // A look gives out the row as it found it.
+        let found = self.model.session.clone();
         let (sight, written) = self.model.look(id, is_visit, &lease, self.now());
         let lookup = self.store.look(&id, if is_visit { Look::Visit } else { Look::Peek }, &lease).unwrap();
         assert_eq!(self.store.row.lock().unwrap().written, Some(written));
@@ -217,12 +219,8 @@ impl World {
             self.announce(by, next);
         }
         if let Some(stored) = lookup.found() {
-            self.see(stored.record);
+            self.seen.push(Sighting { record: stored.record, session: found.unwrap() });
         }
-    }
-
-    fn see(&mut self, record: Record) {
-        self.seen.push(Sighting { record, session: self.model.session.clone().unwrap() });
     }
 
     pub(super) fn announce(&mut self, by: &Request, id: SessionId) {
@@ -296,7 +294,7 @@ impl World {
         self.compare_outcome(by, got, &answered);
         if answered.1 == Written::Row {
             let record = self.store.row.lock().unwrap().entry.as_ref().unwrap().record().clone();
-            self.see(record);
+            self.seen.push(Sighting { record, session: self.model.session.clone().unwrap() });
         }
     }
 
