@@ -101,14 +101,14 @@ pub enum Event {
         /// Which session it would have been.
         handle: Handle,
     },
-    /// An id was presented that the store does not have: expired, evicted, destroyed, or a guess.
+    /// An id was presented that opens no session: expired, evicted, destroyed, or a guess.
     UnknownId {
         /// The handle part of it, as the client sent it.
         handle: Handle,
     },
-    /// The handle of a live session was presented with a secret that is not, or no longer, its own:
-    /// an id from before `regenerate`, so possibly a stolen one.
-    DeadIdUsed {
+    /// A request looked for its session by an id that another one took the place of, later than a
+    /// request in flight could: possibly a stolen one.
+    SupersededId {
         /// Which session.
         handle: Handle,
     },

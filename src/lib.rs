@@ -186,7 +186,6 @@ mod event;
 #[cfg(any())]
 pub mod http;
 mod id;
-#[cfg(any())]
 mod memory;
 #[cfg(any())]
 pub mod metrics;
@@ -219,7 +218,6 @@ pub use self::clock::{Clock, ManualClock};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SessionId};
-#[cfg(any())]
 pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};

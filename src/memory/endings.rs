@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::id::{Handle, Proof, SessionId};
-use crate::record::Epoch;
-use crate::store::EndReason;
+use crate::id::{Handle, SecretCheck, SessionId};
+use crate::store::{EndReason, Epoch};
 use crate::sync::{Mutex, RwLock};
 
 /// How many owners are remembered one by one, and how many endings: some 80 KiB each at the most.
@@ -50,35 +49,34 @@ impl Epochs {
         past.ended.insert(owner.into(), count);
     }
 
-    /// Whether a login of this owner that began in this epoch still counts. What depends on no epoch always does.
-    pub(super) fn allow(&self, login: Option<(&str, Epoch)>) -> bool {
-        let Some((owner, begun)) = login else { return true };
+    /// The epoch of an owner: a login that began in an earlier one is revoked.
+    pub(super) fn of(&self, owner: &str) -> Epoch {
         let past = self.past.read();
-        begun.to_u64() >= past.ended.get(owner).copied().unwrap_or(past.others)
+        Epoch::from_u64(past.ended.get(owner).copied().unwrap_or(past.others))
     }
 }
 
 /// Why the last sessions were ended.
 #[derive(Default)]
 pub(super) struct Endings {
-    last: Mutex<VecDeque<(Handle, Proof, EndReason)>>,
+    last: Mutex<VecDeque<(Handle, SecretCheck, EndReason)>>,
 }
 
 impl Endings {
-    pub(super) fn note(&self, ended: impl IntoIterator<Item = (Handle, Proof)>, reason: EndReason) {
+    pub(super) fn note(&self, ended: impl IntoIterator<Item = (Handle, SecretCheck)>, reason: EndReason) {
         let mut last = self.last.lock();
-        for (handle, proof) in ended {
+        for (handle, secret) in ended {
             if last.len() == ENDINGS {
                 last.pop_front();
             }
-            last.push_back((handle, proof, reason));
+            last.push_back((handle, secret, reason));
         }
     }
 
     pub(super) fn why(&self, id: &SessionId) -> Option<EndReason> {
         // The handle first: it finds, the secret proves.
         let last = self.last.lock();
-        let named = last.iter().rev().find(|(handle, proof, _)| *handle == id.handle() && proof.accepts(id));
+        let named = last.iter().rev().find(|(handle, secret, _)| *handle == id.handle() && secret.matches(id));
         named.map(|(_, _, reason)| *reason)
     }
 }

@@ -11,7 +11,7 @@
 //!     draft     a file beside another one that takes its place in one step
 //!   watch     what somebody holds who reports on a store and must not keep it alive
 //!   shards    finds the shard for a handle, takes its lock; reports and frees afterwards
-//!     rewrite   saves and new ids: the next version of a session in the place of the current one
+//!     apply     actions: the next row of a session in the place of the current one
 //!     purge     removes what is expired, in small steps
 //!     owners    the sessions of one owner
 //!     transfer  sessions on their way out, to a list or a file, and in again
@@ -61,7 +61,6 @@ mod weight;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
@@ -76,8 +75,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::{Handle, SessionId};
-use crate::record::{Changes, Epoch, Expected, Record};
-use crate::store::{EndReason, Listed, Listing, Outcome, Owners, Store, Stored};
+use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Lookup, Outcome, Owner, Owners, Store};
 use crate::sync::Arc;
 
 /// Sessions in memory, for one process: bounded, purged, and safe to use from any number of threads.
@@ -260,32 +258,12 @@ impl LembroStore {
 }
 
 impl Store for LembroStore {
-    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        Ok(self.shards.get(id))
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        Ok(self.shards.look(id, how, lease))
     }
 
-    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        self.shards.create(id, record, ttl, None)
-    }
-
-    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        self.shards.set(id, record, ttl)
-    }
-
-    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        self.shards.save(id, changes, ttl, expected)
-    }
-
-    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        Ok(self.shards.touch(id, ttl))
-    }
-
-    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        self.shards.rotate(id, new, grace)
-    }
-
-    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        Ok(self.shards.destroy(id))
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        self.shards.apply(id, action, lease)
     }
 
     fn all(&self) -> Result<Listing<'_>> {
@@ -311,28 +289,24 @@ impl Store for LembroStore {
 }
 
 impl Owners for LembroStore {
-    fn epoch(&self, _owner: &str) -> Result<Epoch> {
+    fn epoch(&self, _owner: &Owner) -> Result<Epoch> {
         Ok(self.shards.epochs.current())
     }
 
-    fn create_owned(&self, id: &SessionId, record: Record, ttl: Duration, begun: Epoch) -> Result<Outcome> {
-        self.shards.create(id, record, ttl, Some(begun))
+    fn list(&self, owner: &Owner) -> Result<Vec<Listed>> {
+        Ok(self.shards.list(owner.as_str()))
     }
 
-    fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {
-        Ok(self.shards.sessions_of(owner))
+    fn count(&self, owner: &Owner) -> Result<usize> {
+        Ok(self.shards.count_of(owner.as_str()))
     }
 
-    fn count_of(&self, owner: &str) -> Result<usize> {
-        Ok(self.shards.count_of(owner))
+    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        Ok(self.shards.destroy_handle(handle, owner, reason))
     }
 
-    fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
-        Ok(self.shards.destroy_of(owner, except))
-    }
-
-    fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Result<Outcome> {
-        Ok(self.shards.destroy_handle(handle, reason))
+    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+        Ok(self.shards.destroy_all(owner, except))
     }
 
     fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {

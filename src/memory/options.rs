@@ -101,7 +101,7 @@ impl LembroOptions {
     }
 
     /// How often expired sessions are purged in the background: a [`Duration`], a number of milliseconds, or a text
-    /// such as `"5m"`. Zero: no thread at all; then sessions expire just as punctually, but their memory is freed only
+    /// such as `"5m"`. Zero: no thread at all; then sessions expire just as punctually, but their memory is removed only
     /// when room is needed or by [`purge`](crate::LembroStore::purge). Default: 60 seconds.
     ///
     /// Shorter frees memory earlier, longer wakes the thread less often. A purge costs one short look at each session, plus
@@ -231,7 +231,7 @@ impl LembroOptions {
                 format!("{max_session_size} bytes do not fit into a shard of {shard_size} (max_size / shards)");
             return Err(Error::option("max_session_size", problem));
         }
-        let minimum = (Record::created(self.clock.wall()).size() + OVERHEAD) as u64;
+        let minimum = (Record::new().size() + OVERHEAD) as u64;
         if max_session_size < minimum {
             let problem = format!("{max_session_size} bytes is less than an empty session takes ({minimum})");
             return Err(Error::option(option, problem));

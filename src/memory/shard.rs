@@ -1,6 +1,7 @@
-//! One shard: a table of records, their queue, their expiry index and their bytes. It knows no lock and no channel.
+//! One shard: a table of rows, their queue, their expiry index and their bytes. It knows no lock and
+//! no channel.
 //!
-//! What leaves a shard is handed out alive, in a [`Freed`], so that it is dropped and reported after the lock is released.
+//! Removed records are returned to the caller, which drops and reports them after unlocking.
 
 mod copy;
 mod evict;
@@ -10,7 +11,6 @@ mod turns;
 #[cfg(any(test, feature = "testing"))]
 mod validate;
 
-use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
@@ -22,50 +22,32 @@ use self::turns::Turns;
 use super::expiry::{BATCH, Due, Expiry};
 use super::queue::Queue;
 use super::table::Table;
-use super::weight::{RETIRED, weight};
-use crate::id::{Handle, Proof, SessionId};
+use super::weight::weight;
+use crate::id::Handle;
 use crate::record::{Class, Record};
+use crate::store::is_expired;
 use crate::sync::Ordering;
 
-/// Sessions on their way out of memory, with the reason. Nearly always at most one.
-pub(super) type Freed = SmallVec<[(Record, Reason); 1]>;
+/// Rows that left the shard, with the cause. Nearly always at most one.
+pub(super) type Removed = SmallVec<[(Record, RemovalCause); 1]>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum RemovalCause {
     Expired,
     Evicted,
     Destroyed,
-    /// By the next version of itself.
+    /// The next version of the same session took its place.
     Replaced,
 }
 
-/// What an id led to.
-pub(super) enum Found<'a> {
-    /// A live session. `current`: by its current id, not by one in its grace.
-    Live {
-        record: &'a Record,
-        current: bool,
-    },
-    /// A live session that has another secret.
-    DeadId,
-    Nothing,
-}
-
-/// What became of a session that was to be added.
+/// What became of a row that was to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Made {
+pub(super) enum InsertOutcome {
     Done,
-    /// Its handle belongs to a live one.
-    Taken,
-    /// Its owner has logged out everywhere since its login began.
-    Late,
-    /// There is no room, and nobody is to make any.
+    /// Another request changed what is stored since it was read.
+    Overtaken,
+    /// There is no room, and the options forbid to evict for it.
     Refused,
-}
-
-struct Retired {
-    proof: Proof,
-    until: u64,
 }
 
 pub(super) struct Shard {
@@ -74,8 +56,6 @@ pub(super) struct Shard {
     expiry: Expiry,
     owned: Owned,
     turns: Turns,
-    /// Ids that were rotated away and still have their grace. Few: most shards never have one.
-    retired: HashMap<Handle, Retired, RandomState>,
     hasher: RandomState,
     room: Room,
     /// Another number whenever all sessions are given new slots.
@@ -100,7 +80,6 @@ impl Shard {
             expiry: Expiry::new(),
             owned: Owned::default(),
             turns: Turns::new(),
-            retired: HashMap::with_hasher(hasher.clone()),
             hasher,
             room,
             layout: 0,
@@ -108,7 +87,7 @@ impl Shard {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.queue.bytes() + self.retired.len() * RETIRED
+        self.queue.bytes()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -134,45 +113,51 @@ impl Shard {
         self.expiry.count_later(now) + live.count()
     }
 
-    /// Finds a live session by its id.
-    pub(super) fn find(&self, hash: u64, id: &SessionId, now: u64) -> Found<'_> {
-        let Some(record) = self.live(hash, id.handle(), now) else { return Found::Nothing };
-        if record.state().proof.accepts(id) {
-            return Found::Live { record, current: true };
+    /// Stores a row, if `current` is still what the shard has under its handle. `now`: when `current`
+    /// was read.
+    pub(super) fn put(
+        &mut self,
+        hash: u64,
+        current: Option<&Record>,
+        next: Record,
+        now: u64,
+        removed: &mut Removed,
+    ) -> InsertOutcome {
+        let handle = next.state().handle;
+        let there = self.by_handle(hash, handle);
+        let is_current = match (current, there) {
+            (Some(current), Some(there)) => current.same_block(there),
+            (current, there) => current.is_none() && there.is_none(),
+        };
+        if !is_current {
+            return InsertOutcome::Overtaken;
         }
-        match self.retired.get(&id.handle()) {
-            Some(old) if old.until > now && old.proof.accepts(id) => Found::Live { record, current: false },
-            _ => Found::DeadId,
-        }
-    }
-
-    /// Adds a session, if its handle is free and there is room for it.
-    pub(super) fn create(&mut self, hash: u64, record: Record, now: u64, freed: &mut Freed) -> Made {
-        let handle = record.state().handle;
-        if let Some(taken) = self.by_handle(hash, handle) {
-            if !is_expired(taken, now) {
-                return Made::Taken;
+        match there {
+            Some(there) if !is_expired(there, now) => {
+                self.replace(hash, next, now, removed);
+                return InsertOutcome::Done;
             }
-            self.remove(hash, handle, Reason::Expired, freed);
+            Some(_) => self.remove(hash, handle, RemovalCause::Expired, removed),
+            None => {}
         }
-        if self.room.refuse_anonymous && !record.is_owned() && !self.has_room(weight(&record), now, freed) {
-            return Made::Refused;
+        if self.room.refuse_anonymous && !next.is_owned() && !self.has_room(weight(&next), now, removed) {
+            return InsertOutcome::Refused;
         }
-        self.begin(hash, record, now, freed);
-        Made::Done
+        self.begin(hash, next, now, removed);
+        InsertOutcome::Done
     }
 
     /// Adds a session whose handle is free, as a new one.
-    pub(super) fn begin(&mut self, hash: u64, record: Record, now: u64, freed: &mut Freed) {
+    pub(super) fn begin(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) {
         let state = record.state();
         let class = if record.is_owned() { Class::Owned } else { Class::Probation };
         state.set_class(class);
         state.visited.store(false, Ordering::Relaxed);
-        self.insert(hash, record, now, freed);
+        self.insert(hash, record, now, removed);
     }
 
     /// Adds a session whose handle is free, to the queue that its block names.
-    fn insert(&mut self, hash: u64, record: Record, now: u64, freed: &mut Freed) {
+    fn insert(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) {
         let state = record.state();
         let (class, handle) = (state.class(), state.handle);
         let slot = self.queue.push(class, handle, weight(&record));
@@ -183,32 +168,19 @@ impl Shard {
             self.owned.change(&self.hasher, slot, None, record.owner());
         }
         self.table.insert(hash, record);
-        self.evict(slot, now, freed);
+        self.evict(slot, now, removed);
     }
 
-    /// Puts the next version of a session in its place, if `current` is still what is stored and live. `deadline`: a new one, else it
-    /// keeps the one it has.
-    pub(super) fn replace(
-        &mut self,
-        hash: u64,
-        current: &Record,
-        next: Record,
-        deadline: Option<u64>,
-        now: u64,
-        freed: &mut Freed,
-    ) -> bool {
-        let Some(place) = self.table.find_mut(hash, |record| record.same_block(current)) else { return false };
-        if is_expired(place, now) {
-            return false;
-        }
+    /// Puts the next version of a session in its place.
+    fn replace(&mut self, hash: u64, next: Record, now: u64, removed: &mut Removed) {
+        let handle = next.state().handle;
+        let Some(place) = self.table.find_mut(hash, |record| record.state().handle == handle) else { return };
         let (old, new) = (place.state(), next.state());
         let slot = old.slot.load(Ordering::Relaxed);
-        let before = old.deadline.load(Ordering::Relaxed);
-        let after = deadline.unwrap_or(before);
+        let (before, after) = (old.deadline.load(Ordering::Relaxed), new.deadline.load(Ordering::Relaxed));
         new.slot.store(slot, Ordering::Relaxed);
         new.visited.store(old.visited.load(Ordering::Relaxed), Ordering::Relaxed);
         new.turn.store(old.turn.load(Ordering::Relaxed), Ordering::Relaxed);
-        new.deadline.store(after, Ordering::Relaxed);
         let class = old.class();
         let next_class = class_after(class, next.is_owned());
         new.set_class(next_class);
@@ -216,7 +188,7 @@ impl Shard {
             self.owned.change(&self.hasher, slot, place.owner(), next.owner());
         }
         let (old_weight, new_weight) = (weight(place), weight(&next));
-        freed.push((std::mem::replace(place, next), Reason::Replaced));
+        removed.push((std::mem::replace(place, next), RemovalCause::Replaced));
         self.queue.reweigh(class, old_weight, new_weight);
         if class != next_class {
             self.queue.move_to(slot, class, next_class, new_weight);
@@ -224,39 +196,24 @@ impl Shard {
         if after < before {
             self.expiry.lower(slot, after);
         }
-        self.evict(slot, now, freed);
-        true
+        self.evict(slot, now, removed);
     }
 
-    /// Keeps an id that was rotated away usable until then. Zero grace forgets an older one, too.
-    pub(super) fn retire(&mut self, id: &SessionId, until: Option<u64>, freed: &mut Freed, now: u64) {
-        match until {
-            None => drop(self.retired.remove(&id.handle())),
-            Some(until) => drop(self.retired.insert(id.handle(), Retired { proof: Proof::of(id), until })),
-        }
-        let kept = self.by_handle(hash_of(&self.hasher, id.handle()), id.handle());
-        if let Some(slot) = kept.map(|record| record.state().slot.load(Ordering::Relaxed)) {
-            self.evict(slot, now, freed);
-        }
-    }
-
-    /// Moves a session's end. Under the read lock: the deadline and what is filed are atomics. `false`: another touch has
-    /// ended it meanwhile, and this one must not undo that.
-    pub(super) fn touch(&self, record: &Record, deadline: u64, now: u64) -> bool {
+    /// Moves the deadline of a session. Under the read lock: the deadline and the expiry index are
+    /// atomics.
+    pub(super) fn touch(&self, record: &Record, deadline: u64) {
         let state = record.state();
-        let live = |before: u64| (before > now).then_some(deadline);
-        let Ok(before) = state.deadline.fetch_update(Ordering::SeqCst, Ordering::SeqCst, live) else { return false };
+        let before = state.deadline.swap(deadline, Ordering::SeqCst);
         if deadline < before {
             self.expiry.lower(state.slot.load(Ordering::Relaxed), deadline);
         }
-        true
     }
 
-    pub(super) fn remove(&mut self, hash: u64, handle: Handle, reason: Reason, freed: &mut Freed) {
-        self.remove_if(hash, |record| record.state().handle == handle, reason, freed);
+    pub(super) fn remove(&mut self, hash: u64, handle: Handle, reason: RemovalCause, removed: &mut Removed) {
+        self.remove_if(hash, |record| record.state().handle == handle, reason, removed);
     }
 
-    fn remove_if(&mut self, hash: u64, is_it: impl Fn(&Record) -> bool, reason: Reason, freed: &mut Freed) {
+    fn remove_if(&mut self, hash: u64, is_it: impl Fn(&Record) -> bool, reason: RemovalCause, removed: &mut Removed) {
         let Some(record) = self.table.remove(hash, is_it) else { return };
         let state = record.state();
         let slot = state.slot.load(Ordering::Relaxed);
@@ -265,10 +222,7 @@ impl Shard {
         if record.is_owned() {
             self.owned.change(&self.hasher, slot, record.owner(), None);
         }
-        if !self.retired.is_empty() {
-            self.retired.remove(&state.handle);
-        }
-        freed.push((record, reason));
+        removed.push((record, reason));
     }
 
     /// Looks at due sessions from slot `from` on, under the read lock: names the expired, files the others anew. At most
@@ -296,9 +250,9 @@ impl Shard {
     }
 
     /// Removes a session if it is (still) expired.
-    pub(super) fn remove_expired(&mut self, handle: Handle, now: u64, freed: &mut Freed) {
+    pub(super) fn remove_expired(&mut self, handle: Handle, now: u64, removed: &mut Removed) {
         let is_it = |record: &Record| record.state().handle == handle && is_expired(record, now);
-        self.remove_if(hash_of(&self.hasher, handle), is_it, Reason::Expired, freed);
+        self.remove_if(hash_of(&self.hasher, handle), is_it, RemovalCause::Expired, removed);
     }
 
     /// The live session with this handle.
@@ -307,8 +261,9 @@ impl Shard {
         self.by_handle(hash, handle).filter(|record| !is_expired(record, now))
     }
 
+    /// The row of a handle, expired ones too.
     #[inline]
-    fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {
+    pub(super) fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {
         self.table.find(hash, |record| record.state().handle == handle)
     }
 
@@ -326,10 +281,6 @@ fn class_after(class: Class, owned: bool) -> Class {
         (Class::Owned, false) => Class::Main,
         (class, false) => class,
     }
-}
-
-fn is_expired(record: &Record, now: u64) -> bool {
-    record.state().deadline.load(Ordering::Relaxed) <= now
 }
 
 pub(super) fn hash_of(hasher: &RandomState, handle: Handle) -> u64 {

@@ -1,11 +1,12 @@
-//! The shards together: finds the one for a handle, takes its lock, and reports and frees what left it afterwards.
+//! The shards together: finds the one for a handle, takes its lock, and reports and frees what left
+//! it afterwards.
 //!
-//! Never two shards' locks at once, and nothing but pointer swaps under a write lock: records are built before it is
-//! taken and dropped after it is released.
+//! Never two shards' locks at once, and nothing but pointer swaps under a write lock: rows are built
+//! before it is taken and dropped after it is released.
 
+mod apply;
 mod owners;
 mod purge;
-mod rewrite;
 mod transfer;
 mod whole;
 
@@ -16,17 +17,20 @@ use foldhash::fast::RandomState;
 
 use super::endings::{Endings, Epochs};
 use super::options::Config;
-use super::shard::{Found, Freed, Made, Reason, Room, Shard, hash_of};
+use super::shard::{RemovalCause, Room, Shard, hash_of};
 use super::snapshot;
 use super::stats::{Counters, Purge, count};
 use super::weight::weight;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
-use crate::id::{Handle, Proof, SessionId};
-use crate::record::{Epoch, Record};
-use crate::store::{Outcome, Stored};
+use crate::id::{Handle, SessionId};
+use crate::record::Record;
+use crate::store::{self, Edit, Lease, Look, Lookup, Now, Sight, Stored, nanos};
 use crate::sync::{Mutex, Ordering, RwLock};
+
+/// How many owners can log in at once.
+const GATES: usize = 64;
 
 pub(super) struct Shards {
     cells: Box<[CachePadded<Cell>]>,
@@ -41,6 +45,8 @@ pub(super) struct Shards {
     /// Apart from the events, whose queues a flood can fill.
     pub(super) purges: Hub<Purge>,
     pub(super) epochs: Epochs,
+    /// Held by logins and by "log out everywhere", so that those of one owner come one after the other.
+    gates: Box<[CachePadded<Mutex<()>>]>,
     pub(super) endings: Endings,
     pub(super) snapshots: snapshot::Log,
     last_purge: Mutex<Option<Purge>>,
@@ -74,151 +80,56 @@ impl Shards {
             errors: Hub::new(),
             purges: Hub::new(),
             epochs: Epochs::default(),
+            gates: (0..GATES).map(|_| CachePadded::new(Mutex::new(()))).collect(),
             endings: Endings::default(),
             snapshots: snapshot::Log::default(),
             last_purge: Mutex::new(None),
         }
     }
 
-    pub(super) fn get(&self, id: &SessionId) -> Option<Stored> {
+    pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Lookup {
         let (cell, hash) = self.cell(id.handle());
-        let now = self.now();
+        let now = self.now(how, lease);
         let shard = cell.shard.read();
-        match shard.find(hash, id, now) {
-            Found::Live { record, current } => {
-                shard.visit(record);
-                let ttl = left(record, now);
-                let record = record.clone();
-                drop(shard);
-                if current && record.state().id().is_none() {
-                    self.learn(id, &record);
-                }
-                count(&cell.counters.hits);
-                return Some(Stored::new(record, ttl).in_grace(!current));
-            }
-            Found::DeadId => {
-                drop(shard);
-                self.dead_id_used(cell, id);
-            }
-            Found::Nothing => {
-                drop(shard);
-                self.events.publish(|| Event::UnknownId { handle: id.handle() });
-            }
+        let row = shard.by_handle(hash, id.handle());
+        let (sight, edit) = store::look(row, id, how, lease, now);
+        let (Sight::Found { ttl, presented }, Some(row)) = (sight, row) else {
+            drop(shard);
+            return self.not_found(cell, id, sight);
+        };
+        if let Edit::Deadline(deadline) = edit {
+            shard.touch(row, deadline);
+            count(&cell.counters.touched);
         }
+        shard.visit(row);
+        let record = row.clone();
+        drop(shard);
+        if let Edit::Put(next) = edit {
+            self.reseat(cell, hash, &record, next, now);
+        } else if record.state().id().is_none() {
+            self.learn(id, &record, now);
+        }
+        count(&cell.counters.hits);
+        Lookup::Found(Stored { record, ttl, presented })
+    }
+
+    #[cold]
+    fn not_found(&self, cell: &Cell, id: &SessionId, sight: Sight) -> Lookup {
         count(&cell.counters.misses);
-        None
-    }
-
-    /// `begun`: only if a login of that epoch still counts.
-    pub(super) fn create(
-        &self,
-        id: &SessionId,
-        record: Record,
-        ttl: Duration,
-        begun: Option<Epoch>,
-    ) -> Result<Outcome> {
-        let record = self.stamped(id.handle(), Proof::of(id), record.admit(self.clock.wall())?)?;
-        let (cell, hash) = self.cell(id.handle());
-        let now = self.now();
-        record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
-        let mut freed = Freed::new();
-        let made = if ttl.is_zero() {
-            match cell.shard.read().find(hash, id, now) {
-                Found::Nothing => Made::Done,
-                Found::Live { .. } | Found::DeadId => Made::Taken,
-            }
-        } else {
-            let mut shard = cell.shard.write();
-            if self.epochs.allow(begun.and_then(|begun| Some((record.owner()?, begun)))) {
-                shard.create(hash, record, now, &mut freed)
-            } else {
-                Made::Late
-            }
-        };
-        self.release(cell, freed);
-        match made {
-            Made::Done => {
-                count(&cell.counters.created);
-                Ok(Outcome::Done)
-            }
-            Made::Taken => Ok(Outcome::Conflict),
-            Made::Late => Ok(Outcome::Gone),
-            Made::Refused => Err(self.turn_away(cell, id)),
-        }
-    }
-
-    pub(super) fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        let record = self.stamped(id.handle(), Proof::of(id), record.admit_anew(self.clock.wall())?)?;
-        let (cell, hash) = self.cell(id.handle());
-        let now = self.now();
-        record.state().deadline.store(deadline(now, ttl), Ordering::Relaxed);
-        let mut freed = Freed::new();
-        let made = {
-            let mut shard = cell.shard.write();
-            match shard.find(hash, id, now) {
-                Found::DeadId | Found::Live { current: false, .. } => Made::Taken,
-                Found::Nothing if ttl.is_zero() => Made::Done,
-                Found::Nothing => shard.create(hash, record, now, &mut freed),
-                Found::Live { .. } => {
-                    shard.remove(hash, id.handle(), Reason::Replaced, &mut freed);
-                    if !ttl.is_zero() {
-                        shard.begin(hash, record, now, &mut freed);
-                    }
-                    Made::Done
+        match sight {
+            Sight::Superseded { recent } => {
+                // Not one of a request in flight: possibly a stolen one.
+                if !recent {
+                    count(&cell.counters.superseded);
+                    self.events.publish(|| Event::SupersededId { handle: id.handle() });
                 }
+                Lookup::Superseded { recent }
             }
-        };
-        self.release(cell, freed);
-        match made {
-            Made::Done => {
-                count(&cell.counters.created);
-                Ok(())
+            Sight::Missing | Sight::Found { .. } => {
+                self.events.publish(|| Event::UnknownId { handle: id.handle() });
+                Lookup::Missing
             }
-            Made::Taken | Made::Late => Err(Error::conflict(id.handle())),
-            Made::Refused => Err(self.turn_away(cell, id)),
         }
-    }
-
-    pub(super) fn touch(&self, id: &SessionId, ttl: Duration) -> Outcome {
-        let (cell, hash) = self.cell(id.handle());
-        let now = self.now();
-        let shard = cell.shard.read();
-        let touched = match shard.find(hash, id, now) {
-            Found::Live { record, .. } => shard.touch(record, deadline(now, ttl), now),
-            Found::Nothing => false,
-            Found::DeadId => {
-                drop(shard);
-                self.dead_id_used(cell, id);
-                return Outcome::Gone;
-            }
-        };
-        drop(shard);
-        if !touched {
-            return Outcome::Gone;
-        }
-        count(&cell.counters.touched);
-        Outcome::Done
-    }
-
-    pub(super) fn destroy(&self, id: &SessionId) -> Outcome {
-        let (cell, hash) = self.cell(id.handle());
-        let now = self.now();
-        let mut freed = Freed::new();
-        let mut shard = cell.shard.write();
-        let (there, dead) = match shard.find(hash, id, now) {
-            Found::Live { .. } => (true, false),
-            Found::DeadId => (false, true),
-            Found::Nothing => (false, false),
-        };
-        if there {
-            shard.remove(hash, id.handle(), Reason::Destroyed, &mut freed);
-        }
-        drop(shard);
-        if dead {
-            self.dead_id_used(cell, id);
-        }
-        self.release(cell, freed);
-        if there { Outcome::Done } else { Outcome::Gone }
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -235,40 +146,34 @@ impl Shards {
         Ok(())
     }
 
-    /// The record with the id written into its block, unless it is too large to be kept.
-    fn stamped(&self, handle: Handle, proof: Proof, record: Record) -> Result<Record> {
-        let bytes = weight(&record);
-        if bytes > self.max_session_size {
-            count(&self.cell(handle).0.counters.refused);
-            self.events.publish(|| Event::Refused { handle, bytes });
-            let max = self.max_session_size;
-            return Err(Error::limit(format!("session {handle}: {bytes} bytes, max_session_size is {max}")));
+    /// Refuses a row that is too large to be kept.
+    fn check_size(&self, cell: &Cell, row: &Record) -> Result<()> {
+        let (bytes, max) = (weight(row), self.max_session_size);
+        if bytes <= max {
+            return Ok(());
         }
-        Ok(record.stamped(|state| (state.handle, state.proof) = (handle, proof)))
+        let handle = row.state().handle;
+        count(&cell.counters.refused);
+        self.events.publish(|| Event::Refused { handle, bytes });
+        Err(Error::size(format!("session {handle}: {bytes} bytes, max_session_size is {max}")))
     }
 
-    /// There is no room for a new session, and the options say that nobody is to make any.
-    fn turn_away(&self, cell: &Cell, id: &SessionId) -> Error {
+    /// There is no room for a new session, and the options forbid to evict for it.
+    fn turn_away(&self, cell: &Cell, handle: Handle) -> Error {
         count(&cell.counters.turned_away);
-        self.events.publish(|| Event::TurnedAway { handle: id.handle() });
+        self.events.publish(|| Event::TurnedAway { handle });
         Error::full()
     }
 
-    /// An id whose secret is not, or no longer, that of its session: somebody may have stolen it.
-    fn dead_id_used(&self, cell: &Cell, id: &SessionId) {
-        count(&cell.counters.dead_ids);
-        self.events.publish(|| Event::DeadIdUsed { handle: id.handle() });
-    }
-
     /// Counts, reports and drops what left a shard, now that its lock is released.
-    fn release(&self, cell: &Cell, freed: impl IntoIterator<Item = (Record, Reason)>) {
-        for (record, reason) in freed {
+    fn release(&self, cell: &Cell, removed: impl IntoIterator<Item = (Record, RemovalCause)>) {
+        for (record, reason) in removed {
             let (handle, bytes) = (record.state().handle, weight(&record));
             let (counter, event) = match reason {
-                Reason::Replaced => continue,
-                Reason::Expired => (&cell.counters.expired, Event::Expired { handle, bytes }),
-                Reason::Destroyed => (&cell.counters.destroyed, Event::Destroyed { handle, bytes }),
-                Reason::Evicted => {
+                RemovalCause::Replaced => continue,
+                RemovalCause::Expired => (&cell.counters.expired, Event::Expired { handle, bytes }),
+                RemovalCause::Destroyed => (&cell.counters.destroyed, Event::Destroyed { handle, bytes }),
+                RemovalCause::Evicted => {
                     let owned = record.is_owned();
                     if owned {
                         count(&cell.counters.evicted_owned);
@@ -288,20 +193,21 @@ impl Shards {
         (&self.cells[index], hash)
     }
 
-    fn now(&self) -> u64 {
+    /// The instant of a look. The calendar is read only where the rule needs it: it takes as long as
+    /// finding the session.
+    fn now(&self, how: Look, lease: &Lease) -> Now {
+        if how == Look::Visit || lease.needs_calendar() {
+            Now::of(&self.clock)
+        } else {
+            Now { clock: self.clock_now(), calendar_ms: 0 }
+        }
+    }
+
+    fn clock_now(&self) -> u64 {
         nanos(self.clock.now())
     }
 }
 
-/// Further away than any clock goes: never. No time at all: over for whoever looks, even if they read the clock earlier.
-fn deadline(now: u64, ttl: Duration) -> u64 {
-    if ttl.is_zero() { 0 } else { now.saturating_add(nanos(ttl)) }
-}
-
 fn left(record: &Record, now: u64) -> Duration {
     Duration::from_nanos(record.state().deadline.load(Ordering::Relaxed).saturating_sub(now))
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -12,7 +12,7 @@ use crate::sync::{AtomicU64, Ordering};
 pub(super) struct Counters {
     pub(super) hits: AtomicU64,
     pub(super) misses: AtomicU64,
-    pub(super) dead_ids: AtomicU64,
+    pub(super) superseded: AtomicU64,
     pub(super) created: AtomicU64,
     pub(super) saved: AtomicU64,
     pub(super) touched: AtomicU64,
@@ -53,15 +53,15 @@ pub struct Stats {
     pub owned_sessions: usize,
     /// How many of the bytes are theirs.
     pub owned_bytes: usize,
-    /// How often `get` found a session.
+    /// How often a look found a session.
     pub hits: u64,
     /// How often it did not: expired, destroyed, or a guess. Many more than usual: somebody is trying ids.
     pub misses: u64,
-    /// How often the handle of a live session came with a secret that is not, or no longer, its own.
-    pub dead_ids: u64,
-    /// Sessions created, by `create` and `set`.
+    /// How often an id came that another one took the place of, later than a request in flight could.
+    pub superseded: u64,
+    /// Sessions created, by commits and `set`.
     pub created: u64,
-    /// Saves that were merged into a session.
+    /// Commits that were merged into a session.
     pub saved: u64,
     /// Sessions prolonged.
     pub touched: u64,
@@ -110,7 +110,7 @@ impl Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         self.hits += read(&counters.hits);
         self.misses += read(&counters.misses);
-        self.dead_ids += read(&counters.dead_ids);
+        self.superseded += read(&counters.superseded);
         self.created += read(&counters.created);
         self.saved += read(&counters.saved);
         self.touched += read(&counters.touched);

@@ -16,9 +16,6 @@ pub(super) const OVERHEAD: usize = 41;
 /// The share of the owner index of a session that has an owner: 8 bytes in a tree whose nodes are two thirds full.
 pub(super) const OWNED: usize = 18;
 
-/// What a dead id that still has its grace costs: a handle, a secret and a deadline in a hash map of its own.
-pub(super) const RETIRED: usize = 56;
-
 /// What a session counts for.
 pub(super) fn weight(record: &Record) -> usize {
     record.size() + OVERHEAD + if record.is_owned() { OWNED } else { 0 }

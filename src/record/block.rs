@@ -191,6 +191,15 @@ impl SecondSecret {
         })
     }
 
+    /// The same with its instant on another clock.
+    pub(crate) fn on(self, on: impl Fn(u64) -> u64) -> Self {
+        match self {
+            Self::Superseded { digest, until } => Self::Superseded { digest, until: on(until) },
+            Self::Pending { digest, seed, until } => Self::Pending { digest, seed, until: on(until) },
+            Self::Previous { digest, until } => Self::Previous { digest, until: on(until) },
+        }
+    }
+
     /// The kind as a byte and the rest as bytes, for a row that is written somewhere.
     pub(crate) fn to_parts(self) -> (u8, [u8; SECOND_BYTES]) {
         (self.kind() >> 1, self.to_bytes())

@@ -11,7 +11,7 @@ use super::rule::{self, Edit, Nonces, Sight};
 use super::{Listed, Result};
 use crate::error::Error;
 use crate::id::{Handle, SecretCheck, SessionId};
-use crate::record::{Record, SECOND_BYTES, SecondSecret, StoreState, Version};
+use crate::record::{Record, SecondSecret, StoreState, Version};
 use crate::sync::Ordering;
 
 /// The number of the layout that [`Entry::to_bytes`] writes.
@@ -150,18 +150,8 @@ impl Entry {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (state, second) = (self.record.state(), self.record.second());
-        let (kind, second) = second.map_or((0, [0; SECOND_BYTES]), SecondSecret::to_parts);
-        let nonces = self.nonces.as_slice();
-        let mut bytes = vec![FORMAT, kind, u8::try_from(nonces.len()).unwrap_or(0)];
-        bytes.extend(state.deadline.load(Ordering::Relaxed).to_be_bytes());
-        bytes.extend(self.record.version().to_u64().to_be_bytes());
-        bytes.extend(state.secret().digest());
-        if kind != 0 {
-            bytes.extend(second);
-        }
-        nonces.iter().for_each(|nonce| bytes.extend(nonce.to_be_bytes()));
-        bytes.extend_from_slice(self.record.as_bytes());
+        let (mut bytes, deadline) = (Vec::new(), self.record.state().deadline.load(Ordering::Relaxed));
+        write_row(&mut bytes, &self.record, &self.nonces, deadline, |instant| instant);
         bytes
     }
 
@@ -171,39 +161,51 @@ impl Entry {
     ///
     /// [`Error::is_corrupt`] when the bytes are anything else. No input panics.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let parsed = Self::parse(bytes).ok_or(Error::corrupt("the row is not readable"))?;
-        let Row { state, second, nonces, body } = parsed;
-        let record = Record::from_bytes(body)?.rewritten(None, state, second.as_ref());
+        let (record, nonces) = read_row(bytes, Handle::from_u64(0), |instant| instant)?;
         Ok(Self { record, nonces })
-    }
-
-    fn parse(mut bytes: &[u8]) -> Option<Row<'_>> {
-        let [format, kind, count] = take(&mut bytes)?;
-        if format != FORMAT || usize::from(count) > Nonces::MOST {
-            return None;
-        }
-        let (deadline, version) = (u64::from_be_bytes(take(&mut bytes)?), u64::from_be_bytes(take(&mut bytes)?));
-        let secret = SecretCheck::Digest(take(&mut bytes)?);
-        let second = match kind {
-            0 => None,
-            kind => Some(SecondSecret::from_parts(kind, &take(&mut bytes)?)?),
-        };
-        let mut nonces = Nonces::NONE;
-        for _ in 0..count {
-            nonces = nonces.push(u64::from_be_bytes(take(&mut bytes)?));
-        }
-        let state = StoreState::row(Handle::from_u64(0), Version::from_u64(version), secret, second.as_ref());
-        state.deadline.store(deadline, Ordering::Relaxed);
-        Some(Row { state, second, nonces, body: bytes })
     }
 }
 
-/// The parts of a row.
-struct Row<'a> {
-    state: StoreState,
-    second: Option<SecondSecret>,
-    nonces: Nonces,
-    body: &'a [u8],
+/// Writes a row as [`Entry::to_bytes`] says. `on`: its instants on the clock of those who will read it.
+pub(crate) fn write_row(bytes: &mut Vec<u8>, row: &Record, nonces: &Nonces, deadline: u64, on: impl Fn(u64) -> u64) {
+    let second = row.second().map(|second| second.on(&on).to_parts());
+    let nonces = nonces.as_slice();
+    bytes.extend([FORMAT, second.map_or(0, |(kind, _)| kind), u8::try_from(nonces.len()).unwrap_or(0)]);
+    bytes.extend(on(deadline).to_be_bytes());
+    bytes.extend(row.version().to_u64().to_be_bytes());
+    bytes.extend(row.state().secret().digest());
+    bytes.extend(second.iter().flat_map(|(_, second)| second));
+    nonces.iter().for_each(|nonce| bytes.extend(nonce.to_be_bytes()));
+    bytes.extend_from_slice(row.as_bytes());
+}
+
+/// Reads what [`write_row`] wrote. `on`: its instants on the clock of this process.
+pub(crate) fn read_row(bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Result<(Record, Nonces)> {
+    let unreadable = || Error::corrupt("the row is not readable");
+    let (state, second, nonces, body) = parse_row(bytes, handle, on).ok_or_else(unreadable)?;
+    Ok((Record::from_bytes(body)?.rewritten(None, state, second.as_ref()), nonces))
+}
+
+type Row<'a> = (StoreState, Option<SecondSecret>, Nonces, &'a [u8]);
+
+fn parse_row(mut bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Option<Row<'_>> {
+    let [format, kind, count] = take(&mut bytes)?;
+    if format != FORMAT || usize::from(count) > Nonces::MOST {
+        return None;
+    }
+    let (deadline, version) = (u64::from_be_bytes(take(&mut bytes)?), u64::from_be_bytes(take(&mut bytes)?));
+    let secret = SecretCheck::Digest(take(&mut bytes)?);
+    let second = match kind {
+        0 => None,
+        kind => Some(SecondSecret::from_parts(kind, &take(&mut bytes)?)?.on(&on)),
+    };
+    let mut nonces = Nonces::NONE;
+    for _ in 0..count {
+        nonces = nonces.push(u64::from_be_bytes(take(&mut bytes)?));
+    }
+    let state = StoreState::row(handle, Version::from_u64(version), secret, second.as_ref());
+    state.deadline.store(on(deadline), Ordering::Relaxed);
+    Some((state, second, nonces, bytes))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

@@ -67,6 +67,11 @@ impl Lease {
         self.ttl_of(record.times(), now)
     }
 
+    /// Returns true if the time that a session has depends on the calendar.
+    pub(crate) fn needs_calendar(&self) -> bool {
+        self.lifetime.is_some() || self.remembered.is_some()
+    }
+
     #[inline]
     pub(crate) fn ttl_of(&self, times: Times, now: Now) -> Duration {
         let (idle, lifetime) = match self.remembered {

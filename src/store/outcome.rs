@@ -122,6 +122,11 @@ impl Receipt {
         Self { version, ttl, announce: None }
     }
 
+    /// Of a session that ended.
+    pub(crate) fn ended(version: Version) -> Self {
+        Self::new(version, Duration::ZERO)
+    }
+
     pub(crate) fn announcing(self, announce: Option<SessionId>) -> Self {
         Self { announce, ..self }
     }

@@ -230,8 +230,12 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     let state = StoreState::row(id.handle(), version, SecretCheck::of(id), None);
     let ttl = lease.ttl_of(head.times(), now);
     let record = commit.changes.write(&Record::new(), Some(&head), state, None)?;
+    let outcome = done(&record, ttl, None);
+    if ttl.is_zero() {
+        return Ok((outcome, Edit::Nothing));
+    }
     record.state().deadline.store(now.after(ttl), Ordering::Relaxed);
-    Ok((done(&record, ttl, None), Edit::Put(record)))
+    Ok((outcome, Edit::Put(record)))
 }
 
 fn merge(

@@ -1,11 +1,10 @@
 //! What lists and snapshots take out of a shard, some slots at a time, and how a session comes back from a file.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Freed, Reason, Retired, Shard, class_after, is_expired};
-use crate::id::{Handle, Proof};
+use super::{RemovalCause, Removed, Shard, class_after};
 use crate::record::{Class, Record};
+use crate::store::is_expired;
 use crate::sync::Ordering;
 
 /// The live sessions of a shard: pointers, and what moves on beside them. Used again for the next shard, so that little is
@@ -13,8 +12,6 @@ use crate::sync::Ordering;
 #[derive(Default)]
 pub(in crate::memory) struct ShardCopy {
     pub(in crate::memory) sessions: Vec<Copied>,
-    /// Ids in their grace, with its end.
-    pub(in crate::memory) grace: HashMap<Handle, (Proof, u64)>,
     /// By slot.
     ages: Vec<u16>,
     layout: u32,
@@ -33,8 +30,6 @@ pub(in crate::memory) struct Copied {
 pub(in crate::memory) struct Kept {
     pub(in crate::memory) record: Record,
     pub(in crate::memory) age: u16,
-    /// An id in its grace, with its end. Boxed: few have one.
-    pub(in crate::memory) grace: Option<Box<(Proof, u64)>>,
 }
 
 /// How far a copy of a shard is.
@@ -50,7 +45,6 @@ impl Shard {
     pub(in crate::memory) fn begin_copy(&self, copy: &mut ShardCopy) {
         copy.layout = self.layout;
         copy.sessions.clear();
-        copy.grace.clear();
         copy.ages.clear();
         copy.ages.resize(self.queue.slots(), 0);
         for class in Class::ALL {
@@ -75,9 +69,6 @@ impl Shard {
             if state.slot.load(Ordering::Relaxed) != slot || is_expired(record, now) {
                 continue;
             }
-            if let Some(old) = self.retired.get(&state.handle).filter(|old| old.until > now) {
-                copy.grace.insert(state.handle, (old.proof, old.until));
-            }
             copy.sessions.push(Copied {
                 record: record.clone(),
                 deadline: state.deadline.load(Ordering::Relaxed),
@@ -91,23 +82,19 @@ impl Shard {
     }
 
     /// Adds a session that was in a file, at the newer end of the queue it was in. `false`: its handle is taken.
-    pub(in crate::memory) fn readmit(&mut self, hash: u64, kept: Kept, now: u64, freed: &mut Freed) -> bool {
-        let Kept { record, grace, .. } = kept;
+    pub(in crate::memory) fn readmit(&mut self, hash: u64, kept: Kept, now: u64, removed: &mut Removed) -> bool {
+        let Kept { record, .. } = kept;
         let handle = record.state().handle;
         if self.by_handle(hash, handle).is_some() {
             return false;
         }
         record.state().set_class(class_after(record.state().class(), record.is_owned()));
-        if let Some(grace) = grace {
-            let (proof, until) = *grace;
-            self.retired.insert(handle, Retired { proof, until });
-        }
-        self.insert(hash, record, now, freed);
+        self.insert(hash, record, now, removed);
         true
     }
 }
 
 /// How many sessions had to go.
-pub(in crate::memory) fn evicted(freed: &Freed) -> usize {
-    freed.iter().filter(|(_, reason)| *reason == Reason::Evicted).count()
+pub(in crate::memory) fn evicted(removed: &Removed) -> usize {
+    removed.iter().filter(|(_, reason)| *reason == RemovalCause::Evicted).count()
 }

@@ -1,6 +1,6 @@
 //! Who has to go when a shard is over its budget: the expired, then those nobody came back to, those with an owner last.
 
-use super::{Freed, Reason, Shard, hash_of};
+use super::{RemovalCause, Removed, Shard, hash_of};
 use crate::memory::weight::weight;
 use crate::record::Class;
 use crate::sync::Ordering;
@@ -14,35 +14,33 @@ const MAX_SECOND_CHANCES: usize = 4096;
 
 impl Shard {
     /// Evicts until the shard is within its budget: expired sessions first, then by the queues; never `keep`.
-    pub(super) fn evict(&mut self, keep: u32, now: u64, freed: &mut Freed) {
+    pub(super) fn evict(&mut self, keep: u32, now: u64, removed: &mut Removed) {
         if self.bytes() <= self.room.budget {
             return;
         }
-        self.evict_expired(0, now, freed);
+        self.evict_expired(0, now, removed);
         let mut chances = MAX_SECOND_CHANCES;
         while self.bytes() > self.room.budget {
-            let Some(slot) = self.victim(keep, &mut chances) else {
-                // Nothing is left but the session just written, as large as the shard: its old id gives up its grace.
-                return self.retired.clear();
-            };
-            self.remove_slot(slot, Reason::Evicted, freed);
+            // None: nothing is left but the session just written, and that is no larger than the shard.
+            let Some(slot) = self.victim(keep, &mut chances) else { return };
+            self.remove_slot(slot, RemovalCause::Evicted, removed);
         }
     }
 
     /// Whether so many bytes more fit in, once what is expired has gone.
-    pub(super) fn has_room(&mut self, bytes: usize, now: u64, freed: &mut Freed) -> bool {
-        self.evict_expired(bytes, now, freed);
+    pub(super) fn has_room(&mut self, bytes: usize, now: u64, removed: &mut Removed) -> bool {
+        self.evict_expired(bytes, now, removed);
         self.bytes() + bytes <= self.room.budget
     }
 
-    fn evict_expired(&mut self, more: usize, now: u64, freed: &mut Freed) {
+    fn evict_expired(&mut self, more: usize, now: u64, removed: &mut Removed) {
         let mut expired = Vec::new();
         while self.bytes() + more > self.room.budget && self.expiry.any_due(now) {
             expired.clear();
             let end = self.scan(0, usize::MAX, now, &mut expired);
             for handle in &expired {
                 if self.bytes() + more > self.room.budget {
-                    self.remove_expired(*handle, now, freed);
+                    self.remove_expired(*handle, now, removed);
                 }
             }
             if end.is_none() {
@@ -96,9 +94,9 @@ impl Shard {
         self.queue.move_to(slot, from, to, bytes);
     }
 
-    fn remove_slot(&mut self, slot: u32, reason: Reason, freed: &mut Freed) {
+    fn remove_slot(&mut self, slot: u32, reason: RemovalCause, removed: &mut Removed) {
         if let Some(handle) = self.queue.handle(slot) {
-            self.remove(hash_of(&self.hasher, handle), handle, reason, freed);
+            self.remove(hash_of(&self.hasher, handle), handle, reason, removed);
         }
     }
 }

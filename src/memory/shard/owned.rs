@@ -9,8 +9,9 @@ use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
 
-use super::{Shard, is_expired};
+use super::Shard;
 use crate::record::Record;
+use crate::store::is_expired;
 
 #[derive(Debug, Default)]
 pub(super) struct Owned {

@@ -1,4 +1,4 @@
-//! Gives back what a shard no longer needs: ids whose grace is over, and tables that have become too large.
+//! Gives back what a shard no longer needs: tables that have become too large.
 
 use super::Shard;
 use super::owned::Owned;
@@ -9,9 +9,8 @@ use crate::record::Class;
 use crate::sync::Ordering;
 
 impl Shard {
-    /// After a purge: forgets ids whose grace is over, and gives back memory if most of it is empty.
-    pub(in crate::memory) fn tidy(&mut self, now: u64) {
-        self.retired.retain(|_, old| old.until > now);
+    /// After a purge: gives back memory if most of it is empty.
+    pub(in crate::memory) fn tidy(&mut self) {
         if self.wants_compaction() {
             self.compact();
         }
@@ -20,7 +19,7 @@ impl Shard {
 
     /// Whether [`tidy`](Self::tidy) has anything to do.
     pub(in crate::memory) fn wants_tidying(&self, now: u64) -> bool {
-        self.wants_compaction() || !self.retired.is_empty() || self.expiry.any_due(now)
+        self.wants_compaction() || self.expiry.any_due(now)
     }
 
     fn wants_compaction(&self) -> bool {
@@ -46,6 +45,5 @@ impl Shard {
         (self.queue, self.expiry, self.owned) = (queue, expiry, owned);
         self.layout = self.layout.wrapping_add(1);
         self.table.shrink();
-        self.retired.shrink_to_fit();
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Shard, hash_of, is_expired};
+use super::{Shard, hash_of};
 use crate::memory::weight::weight;
 use crate::record::{Class, Record};
+use crate::store::is_expired;
 use crate::sync::Ordering;
 
 impl Shard {
@@ -35,11 +36,6 @@ impl Shard {
             if let Some(slot) = self.queue.iter(class).find(is_wrong) {
                 return Err(format!("slot {slot} is in the list {class:?} and does not belong there"));
             }
-        }
-        if let Some(handle) =
-            self.retired.keys().find(|handle| self.by_handle(hash_of(&self.hasher, **handle), **handle).is_none())
-        {
-            return Err(format!("a dead id of {handle} outlived its session"));
         }
         if self.bytes() > self.room.budget {
             return Err(format!("{} bytes, {} allowed", self.bytes(), self.room.budget));

@@ -1,17 +1,20 @@
 //! The sessions of one owner, over all shards: listed, counted and ended one shard at a time.
 
+use std::hash::BuildHasher as _;
+
 use super::{Cell, Shards, left};
 use crate::id::{Handle, SessionId};
 use crate::memory::expiry::BATCH;
-use crate::memory::shard::{Found, Freed, Reason};
+use crate::memory::shard::{RemovalCause, Removed};
 use crate::record::Record;
-use crate::store::{EndReason, Listed, Outcome, Stored};
+use crate::store::{self, EndReason, Lease, Listed, Look, Now, Outcome, Owner, Receipt, Sight, Stored};
+use crate::sync::Mutex;
 
 impl Shards {
-    pub(in crate::memory) fn sessions_of(&self, owner: &str) -> Vec<Listed> {
+    pub(in crate::memory) fn list(&self, owner: &str) -> Vec<Listed> {
         let mut listed = Vec::new();
         for cell in &self.cells {
-            let now = self.now();
+            let now = self.clock_now();
             let shard = cell.shard.read();
             listed.extend(
                 shard
@@ -23,62 +26,84 @@ impl Shards {
     }
 
     pub(in crate::memory) fn count_of(&self, owner: &str) -> usize {
-        self.cells.iter().map(|cell| cell.shard.read().owned_by(owner, self.now()).count()).sum()
+        self.cells.iter().map(|cell| cell.shard.read().owned_by(owner, self.clock_now()).count()).sum()
     }
 
-    /// Ends all of an owner's sessions but one. Whoever logs in meanwhile is either found, here, or refused, there: a
-    /// save looks at the epoch under its shard's lock, and the epoch changes before the first shard is looked at.
-    pub(in crate::memory) fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> usize {
-        self.epochs.end(owner);
-        let kept = except.and_then(|id| self.opened_by(id));
+    /// Ends all of an owner's sessions but one. The owner's gate keeps logins out meanwhile: a login is
+    /// either found here, or asks for the epoch after this has raised it.
+    pub(in crate::memory) fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> usize {
+        let _gate = self.gate(owner.as_str()).lock();
+        self.epochs.end(owner.as_str());
+        let spared = except.and_then(|id| self.opened_by(id));
         let mut sessions = 0;
         for cell in &self.cells {
-            let now = self.now();
-            // Most shards have none of them, and then nobody waits.
-            let others: Vec<Handle> = (cell.shard.read().owned_by(owner, now))
+            let now = self.clock_now();
+            // Most shards have none of them: then no write lock is taken.
+            let others: Vec<Handle> = (cell.shard.read().owned_by(owner.as_str(), now))
                 .map(|record| record.state().handle)
-                .filter(|handle| Some(*handle) != kept)
+                .filter(|handle| Some(*handle) != spared)
                 .collect();
-            // By now one of them may have another id, but not another owner unless somebody else logged in with it.
-            let theirs = |record: &Record| record.owner() == Some(owner);
-            sessions += self.end(cell, &others, EndReason::Everywhere, theirs);
+            sessions += self.end(cell, &others, Some(owner), EndReason::Everywhere).map_or(0, |(ended, _)| ended);
         }
         sessions
     }
 
-    /// The session that an id opens, be it by an id in its grace.
-    fn opened_by(&self, id: &SessionId) -> Option<Handle> {
-        let (cell, hash) = self.cell(id.handle());
-        let shard = cell.shard.read();
-        matches!(shard.find(hash, id, self.now()), Found::Live { .. }).then(|| id.handle())
+    pub(super) fn gate(&self, owner: &str) -> &Mutex<()> {
+        // There are 64, so the remainder fits.
+        let number = usize::try_from(self.hasher.hash_one(owner) % self.gates.len() as u64).unwrap_or(0);
+        &self.gates[number]
     }
 
-    pub(in crate::memory) fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Outcome {
+    /// The session that an id opens, also by an id in its grace.
+    fn opened_by(&self, id: &SessionId) -> Option<Handle> {
+        let (cell, hash) = self.cell(id.handle());
+        let now = Now { clock: self.clock_now(), calendar_ms: 0 };
+        let shard = cell.shard.read();
+        let row = shard.by_handle(hash, id.handle());
+        let (sight, _) = store::look(row, id, Look::Peek, &Lease::UNLIMITED, now);
+        matches!(sight, Sight::Found { .. }).then(|| id.handle())
+    }
+
+    pub(in crate::memory) fn destroy_handle(
+        &self,
+        handle: Handle,
+        owner: Option<&Owner>,
+        reason: EndReason,
+    ) -> Outcome {
         let (cell, _) = self.cell(handle);
-        match self.end(cell, &[handle], reason, |_| true) {
-            0 => Outcome::Gone,
-            _ => Outcome::Done,
+        match self.end(cell, &[handle], owner, reason) {
+            None => Outcome::Gone,
+            Some((_, last)) => Outcome::Done(last),
         }
     }
 
-    /// Removes those of these sessions of a shard that are live and still `theirs`, a few at a time; how many there were.
-    fn end(&self, cell: &Cell, handles: &[Handle], reason: EndReason, theirs: impl Fn(&Record) -> bool) -> usize {
-        let mut ended = 0;
+    /// Removes those of these sessions of a shard that are live and `owner`'s, a few at a time. How
+    /// many there were, with the receipt of the last.
+    fn end(
+        &self,
+        cell: &Cell,
+        handles: &[Handle],
+        owner: Option<&Owner>,
+        reason: EndReason,
+    ) -> Option<(usize, Receipt)> {
+        let is_theirs = |row: &Record| owner.is_none_or(|owner| row.owner() == Some(owner.as_str()));
+        let (mut ended, mut last) = (0, None);
         for batch in handles.chunks(BATCH) {
-            let mut freed = Freed::new();
-            let now = self.now();
+            let mut removed = Removed::new();
+            let now = self.clock_now();
             let mut shard = cell.shard.write();
             for handle in batch {
                 let (_, hash) = self.cell(*handle);
-                if shard.live(hash, *handle, now).is_some_and(&theirs) {
-                    shard.remove(hash, *handle, Reason::Destroyed, &mut freed);
+                if shard.live(hash, *handle, now).is_some_and(is_theirs) {
+                    shard.remove(hash, *handle, RemovalCause::Destroyed, &mut removed);
                 }
             }
             drop(shard);
-            ended += freed.len();
-            self.endings.note(freed.iter().map(|(record, _)| (record.state().handle, record.state().proof)), reason);
-            self.release(cell, freed);
+            ended += removed.len();
+            last = removed.last().map(|(row, _)| Receipt::ended(row.version())).or(last);
+            self.endings.note(removed.iter().map(|(row, _)| (row.state().handle, row.state().secret())), reason);
+            self.release(cell, removed);
         }
-        ended
+        last.map(|last| (ended, last))
     }
 }

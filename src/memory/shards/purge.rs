@@ -7,7 +7,7 @@ use crate::clock::stopwatch;
 use crate::event::Event;
 use crate::id::Handle;
 use crate::memory::expiry::BATCH;
-use crate::memory::shard::Freed;
+use crate::memory::shard::Removed;
 use crate::memory::stats::Purge;
 
 /// How many slots a purge looks at before it lets go of a read lock.
@@ -18,17 +18,17 @@ impl Shards {
     pub(in crate::memory) fn purge(&self, stop: impl Fn() -> bool) -> usize {
         let elapsed = stopwatch();
         // One buffer each for all batches: between two frees the allocator would first sort what it was given back.
-        let (mut sessions, mut expired, mut freed) = (0, Vec::with_capacity(BATCH), Freed::with_capacity(BATCH));
+        let (mut sessions, mut expired, mut removed) = (0, Vec::with_capacity(BATCH), Removed::with_capacity(BATCH));
         for cell in &self.cells {
             let mut from = Some(0);
             while let Some(start) = from.filter(|_| !stop()) {
                 expired.clear();
-                from = cell.shard.read().scan(start, SCAN_SLOTS, self.now(), &mut expired);
-                sessions += self.remove_expired(cell, &expired, &mut freed);
+                from = cell.shard.read().scan(start, SCAN_SLOTS, self.clock_now(), &mut expired);
+                sessions += self.remove_expired(cell, &expired, &mut removed);
             }
-            let now = self.now();
+            let now = self.clock_now();
             if cell.shard.read().wants_tidying(now) {
-                cell.shard.write().tidy(now);
+                cell.shard.write().tidy();
             }
             if stop() {
                 break;
@@ -43,21 +43,21 @@ impl Shards {
     }
 
     /// No reader ever waits for longer than one of these.
-    fn remove_expired(&self, cell: &Cell, handles: &[Handle], freed: &mut Freed) -> usize {
+    fn remove_expired(&self, cell: &Cell, handles: &[Handle], removed: &mut Removed) -> usize {
         if handles.is_empty() {
             return 0;
         }
-        let now = self.now();
+        let now = self.clock_now();
         let mut shard = cell.shard.write();
         for handle in handles {
-            shard.remove_expired(*handle, now, freed);
+            shard.remove_expired(*handle, now, removed);
         }
         drop(shard);
-        let removed = freed.len();
+        let count = removed.len();
         // Where a block ends the allocator keeps its books. Read one after the other, and nothing between, these cache misses
         // overlap; in `release` each block would wait for its own.
-        black_box(freed.iter().filter(|(record, _)| record.as_bytes().last() == Some(&0)).count());
-        self.release(cell, freed.drain(..));
-        removed
+        black_box(removed.iter().filter(|(record, _)| record.as_bytes().last() == Some(&0)).count());
+        self.release(cell, removed.drain(..));
+        count
     }
 }

@@ -1,7 +1,7 @@
 //! Carries sessions out of the shards, one shard at a time, and into them again: for lists and snapshots.
 
 use super::{Cell, Shards};
-use crate::memory::shard::{Copying, Freed, Kept, ShardCopy, evicted};
+use crate::memory::shard::{Copying, Kept, Removed, ShardCopy, evicted};
 use crate::memory::stats::count;
 use crate::memory::weight::weight;
 
@@ -38,7 +38,7 @@ impl Shards {
         let mut slots = 0..COPY_SLOTS;
         loop {
             copy.sessions.reserve(COPY_SLOTS as usize);
-            let now = self.now();
+            let now = self.clock_now();
             let copying = cell.shard.read().copy(slots.clone(), now, copy);
             if copying != Copying::More {
                 return copying;
@@ -50,20 +50,21 @@ impl Shards {
     /// Takes sessions back, the oldest of their queues first, so that the newest stay if there is not room for all.
     pub(in crate::memory) fn readmit(&self, mut sessions: Vec<Kept>) -> Readmitted {
         sessions.sort_by_key(|kept| kept.age);
-        let now = self.now();
+        let now = self.clock_now();
         let mut done = Readmitted::default();
         for kept in sessions {
             let (cell, hash) = self.cell(kept.record.state().handle);
-            let mut freed = Freed::new();
-            if weight(&kept.record) <= self.max_session_size && cell.shard.write().readmit(hash, kept, now, &mut freed)
+            let mut removed = Removed::new();
+            if weight(&kept.record) <= self.max_session_size
+                && cell.shard.write().readmit(hash, kept, now, &mut removed)
             {
                 done.sessions += 1;
             } else {
                 count(&cell.counters.refused);
                 done.refused += 1;
             }
-            done.evicted += evicted(&freed);
-            self.release(cell, freed);
+            done.evicted += evicted(&removed);
+            self.release(cell, removed);
         }
         done.sessions -= done.evicted;
         done

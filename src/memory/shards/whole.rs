@@ -13,7 +13,7 @@ impl Shards {
         self.cells.iter().flat_map(|cell| {
             let mut copy = ShardCopy::default();
             self.copy(cell, &mut copy);
-            let now = self.now();
+            let now = self.clock_now();
             copy.sessions.into_iter().filter_map(move |Copied { record, .. }| {
                 let (handle, id, ttl) = (record.state().handle, record.state().id(), left(&record, now));
                 let stored = Stored::new(record, ttl);
@@ -23,7 +23,7 @@ impl Shards {
     }
 
     pub(in crate::memory) fn len(&self) -> usize {
-        let now = self.now();
+        let now = self.clock_now();
         self.cells.iter().map(|cell| cell.shard.read().count_live(now)).sum()
     }
 

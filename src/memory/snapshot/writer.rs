@@ -28,8 +28,7 @@ impl<W: Write> Writer<W> {
 
     pub(super) fn shard(&mut self, shard: &ShardCopy) -> io::Result<()> {
         for session in &shard.sessions {
-            let grace = shard.grace.get(&session.record.state().handle);
-            write_session(&mut self.chunk, session, grace, self.noon);
+            write_session(&mut self.chunk, session, self.noon);
             self.sessions += 1;
             if self.chunk.len() >= CHUNK_BYTES {
                 self.flush()?;
