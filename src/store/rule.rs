@@ -340,10 +340,10 @@ fn secrets(
             let superseded = SecondSecret::Superseded { digest: current.digest(), until: now.after(lease.grace) };
             Ok((SecretCheck::of(&new), Some(superseded)))
         }
-        Identity::Keep if commit.login.is_some() => {
+        Identity::Keep | Identity::Renew(_) if commit.login.is_some() => {
             Err(Error::id(format!("session {} is logged in without a new id", id.handle())))
         }
-        Identity::Renew(seed) if commit.login.is_none() && is_renewed(row, id, second, lease, now) => {
+        Identity::Renew(seed) if is_renewed(row, id, second, lease, now) => {
             let digest = id.successor(seed).digest();
             Ok((current, Some(SecondSecret::Pending { digest, seed, until: NEVER })))
         }
