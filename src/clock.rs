@@ -30,7 +30,15 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 /// ```
 #[derive(Clone, Default)]
 pub struct Clock {
-    manual: Option<Arc<Hands>>,
+    manual: Option<Shown>,
+}
+
+/// A manual clock as one process sees it.
+#[derive(Clone)]
+struct Shown {
+    hands: Arc<Hands>,
+    /// What `monotonic` was when the process started.
+    origin: u64,
 }
 
 /// What a manual clock shows.
@@ -62,7 +70,9 @@ impl Clock {
     pub fn now(&self) -> Duration {
         match &self.manual {
             None => monotonic(),
-            Some(hands) => Duration::from_nanos(hands.monotonic.load(Ordering::SeqCst)),
+            Some(Shown { hands, origin }) => {
+                Duration::from_nanos(hands.monotonic.load(Ordering::SeqCst).saturating_sub(*origin))
+            }
         }
     }
 
@@ -71,7 +81,7 @@ impl Clock {
     pub fn wall(&self) -> SystemTime {
         match &self.manual {
             None => SystemTime::now(),
-            Some(hands) => *hands.wall.lock(),
+            Some(Shown { hands, .. }) => *hands.wall.lock(),
         }
     }
 }
@@ -120,6 +130,27 @@ impl ManualClock {
     pub fn set_wall(&self, wall: SystemTime) {
         *self.hands.wall.lock() = wall;
     }
+
+    /// The clock of a process that starts now: the same calendar, and a [`Clock::now`] that begins at
+    /// zero again. A store whose data outlives its process is opened with it in tests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lembro::Clock;
+    ///
+    /// let time = Clock::manual();
+    /// let (before, after) = (Clock::from(&time), time.restarted());
+    /// assert_eq!(after.now(), Duration::ZERO);
+    /// time.advance(Duration::from_secs(60));
+    /// assert_eq!(after.now(), Duration::from_secs(60));
+    /// assert_eq!(after.wall(), before.wall());
+    /// ```
+    pub fn restarted(&self) -> Clock {
+        let origin = self.hands.monotonic.load(Ordering::SeqCst);
+        Clock { manual: Some(Shown { hands: Arc::clone(&self.hands), origin }) }
+    }
 }
 
 impl fmt::Debug for ManualClock {
@@ -130,7 +161,7 @@ impl fmt::Debug for ManualClock {
 
 impl From<&ManualClock> for Clock {
     fn from(manual: &ManualClock) -> Self {
-        Self { manual: Some(Arc::clone(&manual.hands)) }
+        Self { manual: Some(Shown { hands: Arc::clone(&manual.hands), origin: 0 }) }
     }
 }
 

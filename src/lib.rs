@@ -201,7 +201,7 @@ mod sessions;
 mod shared;
 mod store;
 mod sync;
-#[cfg(any())]
+#[cfg(feature = "testing")]
 pub mod testing;
 mod units;
 

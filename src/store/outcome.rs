@@ -123,8 +123,8 @@ impl Receipt {
         Self { version, ttl, announce: None }
     }
 
-    /// Of a session that ended.
-    pub(crate) fn ended(version: Version) -> Self {
+    /// Of a session that ended, which had this version: for a store that ends one by its handle.
+    pub fn ended(version: Version) -> Self {
         Self::new(version, Duration::ZERO)
     }
 
