@@ -209,6 +209,10 @@ mod units;
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}
 
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("store_in_a_database.md")]
+pub mod store_in_a_database {}
+
 // Half of what it compares is the cookie layer's.
 #[cfg(all(any(doc, doctest), feature = "http"))]
 #[doc = include_str!("coming_from.md")]
