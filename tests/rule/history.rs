@@ -285,14 +285,31 @@ fn calm_history() -> impl Strategy<Value = History> {
     let step = prop_oneof![
         8 => visit,
         6 => small_commit(),
+        1 => (request(), few()).prop_map(|(by, seen)| {
+            Step::Set { by, seen: Some(seen), edits: Vec::new(), ttl: Duration::from_secs(300) }
+        }),
         8 => seconds(&[1, 5, 10, 20, 30]).prop_map(|span| Step::Pass(Wait::For(span))),
         6 => step(),
     ];
-    (calm, setting(), prop::collection::vec(step, 1..60)).prop_map(|(lease, mut setting, mut steps)| {
+    let history = (calm, setting(), any::<(bool, bool)>(), prop::collection::vec(step, 1..60));
+    history.prop_map(|(lease, mut setting, (is_without_renewal, is_deaf), mut steps)| {
         setting.leases[0] = lease;
+        if is_without_renewal {
+            setting.leases[1] = Lease { renew_after: None, ..lease };
+        }
+        if is_deaf {
+            steps.iter_mut().for_each(lose_the_response);
+        }
         steps.insert(0, login_of(0));
         History { setting, steps }
     })
+}
+
+/// A client that goes on with its old id, as a thief does.
+fn lose_the_response(step: &mut Step) {
+    if let Step::Look { by, .. } | Step::Commit { by, .. } = step {
+        by.is_lost = true;
+    }
 }
 
 pub(crate) fn history() -> impl Strategy<Value = History> {
