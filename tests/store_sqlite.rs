@@ -20,7 +20,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
 fn a_store_in_a_file_keeps_the_contract_reopened_and_shared_too() {
-    for report in example::check(&Folder::new()) {
+    for report in example::check(&Folder::in_memory()) {
         assert!(report.is_kept(), "{report}");
         assert_eq!(report.skipped().count(), 0, "{report}");
     }
