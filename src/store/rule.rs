@@ -356,14 +356,15 @@ fn secrets(
 }
 
 /// Returns true if a timed renewal begins now: the session has an owner, the id is the current one
-/// and old enough, and no other renewal is under way.
+/// and old enough, no other renewal is under way, and no id before it has its grace.
 fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease: &Lease, now: Now) -> bool {
-    let is_under_way = match second {
-        None | Some(SecondSecret::Superseded { .. }) => false,
+    let is_second_in_use = match second {
+        None => false,
         Some(SecondSecret::Pending { .. }) => true,
-        Some(SecondSecret::Previous { until, .. }) => now.clock < until,
+        // A row remembers one other secret only: this one for as long as its grace lasts.
+        Some(SecondSecret::Superseded { until, .. } | SecondSecret::Previous { until, .. }) => now.clock < until,
     };
-    row.is_owned() && !is_under_way && lease.renewal_due(id_age(row, now)) && row.state().secret().matches(id)
+    row.is_owned() && !is_second_in_use && lease.renewal_due(id_age(row, now)) && row.state().secret().matches(id)
 }
 
 /// How long the session has had its id.

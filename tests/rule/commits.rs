@@ -166,7 +166,7 @@ impl Model {
                 let is_old = lease.renew_after.is_some_and(|after| after.max(lease.grace) <= age);
                 let is_under_way = old.ids.iter().any(|(_, good)| match good {
                     Good::Coming => true,
-                    Good::Left { until } => now.clock < *until,
+                    Good::Left { until } | Good::Nothing { until } => now.clock < *until,
                     _ => false,
                 });
                 let case = match () {
