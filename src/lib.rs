@@ -201,13 +201,17 @@ mod sessions;
 mod shared;
 mod store;
 mod sync;
-#[cfg(any())]
+#[cfg(feature = "testing")]
 pub mod testing;
 mod units;
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("store_in_a_database.md")]
+pub mod store_in_a_database {}
 
 // Half of what it compares is the cookie layer's.
 #[cfg(all(any(doc, doctest), feature = "http"))]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::probe::{Checked, Probe, broken, data, done, gone, holds, optional, other_secret, put, record, same, to};
+use super::fixture::{Checked, Fixture, broken, done, gone, holds, optional, other_secret, owner, put, record, same};
+use crate::store::{Commit, EndReason, Look, Lookup, Outcome};
 
 super::table![
     a_destroyed_session_is_gone_for_every_method,
@@ -15,91 +16,93 @@ super::table![
     clear_destroys_every_session,
 ];
 
-fn a_destroyed_session_is_gone_for_every_method(p: &Probe<'_>) -> Checked {
-    let id = p.session(json!({"user": "ada"}))?;
-    let seen = p.found("the id", &id)?.record;
-    done("destroy", p.store.destroy(&id))?;
-    p.dead("a destroyed id", &id, &seen)
+fn a_destroyed_session_is_gone_for_every_method(p: &Fixture<'_>) -> Checked {
+    let session = p.session(json!({"user": "ada"}))?;
+    same("the version of an ended session", done("destroy", p.store.destroy(&session.id))?.version, session.version)?;
+    same("a visit with a destroyed id", p.look(&session.id, Look::Visit)?, Lookup::Missing)?;
+    p.dead("a destroyed id", &session, Outcome::Gone)
 }
 
-fn destroy_ends_one_session_and_no_other(p: &Probe<'_>) -> Checked {
-    let (one, two) = (p.session(json!({"user": "ada"}))?, p.session(json!({"user": "bob"}))?);
+fn destroy_ends_one_session_and_no_other(p: &Fixture<'_>) -> Checked {
+    let (one, two) = (p.session(json!({"user": "ada"}))?.id, p.session(json!({"user": "bob"}))?.id);
     let seen = p.found("the second id", &two)?;
     done("destroy", p.store.destroy(&one))?;
     p.nothing("the destroyed id", &one)?;
     p.unchanged("the other session", &two, &seen)
 }
 
-fn destroy_frees_the_handle(p: &Probe<'_>) -> Checked {
-    let id = p.session(json!({"user": "ada"}))?;
+fn destroy_frees_the_handle(p: &Fixture<'_>) -> Checked {
+    let id = p.session(json!({"user": "ada"}))?.id;
     done("destroy", p.store.destroy(&id))?;
     let other = other_secret(&id)?;
-    done("create with the handle of a destroyed session", p.store.create(&other, record(json!({"n": 1})), p.long()))?;
-    holds("the entries", &p.found("the new id", &other)?.record, json!({"n": 1}))?;
+    p.done(&other, &Commit::create()?.with(put("n", &1)?))?;
+    p.holds(&other, json!({"n": 1}))?;
     p.nothing("the destroyed id", &id)
 }
 
-fn len_counts_the_live_sessions(p: &Probe<'_>) -> Checked {
+fn len_counts_the_live_sessions(p: &Fixture<'_>) -> Checked {
     let count = |when: &str, expected: usize| {
         same(&format!("len {when}"), optional(p.store.len())?, expected)?;
         same(&format!("is_empty {when}"), optional(p.store.is_empty())?, expected == 0)
     };
     count("of an empty store", 0)?;
-    let ids: Vec<_> = (0..20).map(|n| p.session(json!({"n": n}))).collect::<Checked<_>>()?;
+    let sessions = (0..20).map(|n| p.session(json!({"n": n}))).collect::<Checked<Vec<_>>>()?;
     count("of a store with 20 sessions", 20)?;
     // The same sessions, changed in every way there is.
-    let seen = p.found("the id", &ids[0])?;
-    done("save", p.store.save(&ids[0], &put("a", &1)?, p.long(), to(&seen.record)))?;
-    done("touch", p.store.touch(&ids[1], p.long()))?;
-    done("rotate", p.store.rotate(&ids[2], &other_secret(&ids[2])?, p.long()))?;
-    p.store.set(&ids[3], record(json!({})), p.long())?;
+    p.done(&sessions[0].id, &sessions[0].put("a", &1)?)?;
+    done("touch", p.store.touch(&sessions[1].id, &p.lease(p.long())))?;
+    p.replaced(&sessions[2])?;
+    p.store.set(&sessions[3].id, record(json!({})), p.long())?;
+    p.look(&sessions[4].id, Look::Visit)?;
     count("of a store with 20 sessions, some changed", 20)?;
-    done("destroy", p.store.destroy(&ids[4]))?;
-    count("after one was destroyed", 19)
+    done("destroy", p.store.destroy(&sessions[5].id))?;
+    count("after one was destroyed", 19)?;
+    let Some(owners) = p.store.owners() else { return Ok(()) };
+    let (_, named) = (p.session_of("ada")?, p.session_of("bob")?);
+    owners.destroy_all(&owner("ada")?, None)?;
+    done("destroy by handle", owners.destroy(named.id.handle(), None, EndReason::Named))?;
+    count("after two more were ended by their owners", 19)
 }
 
-fn all_lists_every_live_session_once(p: &Probe<'_>) -> Checked {
+fn all_lists_every_live_session_once(p: &Fixture<'_>) -> Checked {
     optional(p.store.all().map(drop))?;
     let mut expected = BTreeMap::new();
-    for n in 0..20 {
-        let id = p.session(json!({"n": n}))?;
-        // Half of them got another id since; they are listed under the one that opens them.
-        let new = other_secret(&id)?;
-        if n % 2 == 0 {
-            done("rotate", p.store.rotate(&id, &new, p.long()))?;
+    for n in 0..120 {
+        let mut session = p.session(json!({"n": n}))?;
+        // Some of them got another id since; they are listed under the one that opens them.
+        if n % 8 == 0 {
+            session = p.replaced(&session)?;
         }
-        expected.insert(id.handle(), (n, if n % 2 == 0 { new } else { id }));
+        expected.insert(session.id.handle(), (n, session));
     }
-    done("destroy", p.store.destroy(&p.session(json!({}))?))?;
+    done("destroy", p.store.destroy(&p.session(json!({}))?.id))?;
+    if let Some(owners) = p.store.owners() {
+        p.session_of("ada")?;
+        owners.destroy_all(&owner("ada")?, None)?;
+        done("destroy by handle", owners.destroy(p.session_of("bob")?.id.handle(), None, EndReason::Named))?;
+    }
     for listed in p.store.all()? {
         let listed = listed?;
-        let Some((n, id)) = expected.remove(&listed.handle) else {
+        let Some((n, session)) = expected.remove(&listed.handle) else {
             return broken(format!("all: expected every live session once, found {} too often", listed.handle));
         };
         holds("the entries of a listed session", &listed.stored.record, json!({"n": n}))?;
         p.left("the time left of a listed session", listed.stored.ttl, p.long())?;
-        let stored = p.found("the id of a listed session", &id)?;
-        same("the version of a listed session", listed.stored.record.version(), stored.record.version())?;
-        if listed.id.is_some_and(|listed| listed != id) {
+        same("the version of a listed session", listed.stored.record.version(), session.version)?;
+        if listed.id.is_some_and(|listed| listed != session.id) {
             return broken("all: expected the id that opens the session, or none, found another one");
         }
     }
     same("the sessions that all left out", expected.into_keys().collect::<Vec<_>>(), Vec::new())
 }
 
-fn clear_destroys_every_session(p: &Probe<'_>) -> Checked {
-    let ids: Vec<_> = (0..40).map(|n| p.session(json!({"n": n}))).collect::<Checked<_>>()?;
-    let seen: Vec<_> = ids.iter().map(|id| p.found("the id", id)).collect::<Checked<_>>()?;
+fn clear_destroys_every_session(p: &Fixture<'_>) -> Checked {
+    let sessions = (0..40).map(|n| p.session(json!({"n": n}))).collect::<Checked<Vec<_>>>()?;
     optional(p.store.clear())?;
-    for (id, seen) in ids.iter().zip(&seen) {
-        p.nothing("an id from before clear", id)?;
-        gone("save with an id from before clear", p.store.save(id, &put("a", &1)?, p.long(), to(&seen.record)))?;
-        p.nothing("an id from before clear, after a save", id)?;
+    for session in &sessions {
+        p.nothing("an id from before clear", &session.id)?;
+        gone("a commit from before clear", p.commit(&session.id, &session.put("a", &1)?))?;
+        p.nothing("an id from before clear, after a commit", &session.id)?;
     }
-    let id = p.session(json!({"after": true}))?;
-    same(
-        "a session made after clear",
-        &data(&p.found("the id", &id)?.record)?["entries"],
-        &json!({"": {"after": true}}),
-    )
+    p.holds(&p.session(json!({"after": true}))?.id, json!({"after": true}))
 }

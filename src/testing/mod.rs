@@ -1,14 +1,24 @@
-//! The contract of [`Store`] as code: one line runs every rule of it against a store of your own.
+//! The contract of [`Store`] as code: one line runs every rule of it against a store of your own. And
+//! a store that fails on purpose, to try an application with: [`FaultStore`].
 //!
 //! ```text
-//! mod        what users call, and what they get back
-//!   probe      one store under test, its time, and the words that rules are written in
+//! mod          what users call, and what they get back
+//!   fixture    one store under test, its time, and the words that rules are written in
 //!   finding    create, set and get
-//!   lifetime   time: expiry and touch
+//!   lifetime   time: expiry, leases, visits and touches
 //!   saving     merging, comparing and swapping, limits
-//!   rotating   new ids, dead ids and grace
+//!   rotating   new ids and the ids they supersede
+//!   renewing   timed renewal
+//!   repeating  commits that are sent twice
 //!   ending     destroy, and the optional methods that see all sessions
+//!   owning     the sessions of an owner
+//!   logins     logins: epochs and limits
 //!   racing     threads
+//!   history    random histories, compared with the rule
+//! handles      a store that is reopened, and two on the same data
+//! fault        the store that fails on purpose
+//! plain        the store that is nothing but the rule
+//! wrapper      what the stores that wrap another one have in common
 //! ```
 //!
 //! Feature `testing`. Put it under `[dev-dependencies]`: it is no use in a server.
@@ -24,8 +34,8 @@
 //! testing::contract(&time, || LembroStore::with_options(LembroOptions::new().clock(&time)).unwrap());
 //! ```
 //!
-//! A store whose time passes by itself (a database) is given a unit to wait in. Rules about the very instant of a
-//! deadline are skipped, the others wait a few units each:
+//! A store whose time passes by itself (a server elsewhere) is given a unit to wait in. Rules about
+//! the very instant of a deadline are skipped, the others wait a few units each:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -33,29 +43,46 @@
 //!
 //! testing::contract(Duration::from_millis(50), || LembroStore::new().unwrap());
 //! ```
+//!
+//! A store whose data outlives its process is also tried [reopened](reopened) before each call, and
+//! with [two handles](two_handles) on the same data.
 
 mod ending;
+mod fault;
 mod finding;
+mod fixture;
+mod handles;
+mod history;
 mod lifetime;
+mod logins;
 mod owning;
-mod probe;
+mod plain;
 mod racing;
+mod renewing;
+mod repeating;
 mod rotating;
 mod saving;
+mod wrapper;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use self::probe::{Checked, Probe, Stop};
-use crate::clock::ManualClock;
+pub use self::fault::{FaultStore, When};
+use self::fixture::{Checked, Fixture, Stop};
+pub use self::handles::{reopened, two_handles};
+pub use self::plain::PlainStore;
+pub use self::wrapper::Call;
+use crate::clock::{Clock, ManualClock};
 use crate::store::Store;
 
-/// Runs the whole contract against a store, and panics with the list of all broken rules if there are any.
+/// Runs the whole contract against a store, and panics with the list of all broken rules if there are
+/// any.
 ///
-/// `store` is called once for each rule, so every rule meets a fresh store; it should be empty. `time` says how time passes
-/// for it: `&ManualClock` if the store was given that clock, or a [`Duration`], the unit to wait in, if its time is real.
-/// Optional methods that answer [`is_unsupported`](crate::Error::is_unsupported) are skipped.
+/// `store` is called once for each rule, so every rule meets a fresh store; it should be empty. `time`
+/// says how time passes for it: `&ManualClock` if the store was given that clock, or a [`Duration`],
+/// the unit to wait in, if its time is real. Optional methods that answer
+/// [`is_unsupported`](crate::Error::is_unsupported) are skipped.
 ///
 /// # Panics
 ///
@@ -70,7 +97,8 @@ pub fn contract<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) {
     }
 }
 
-/// Runs the whole contract against a store and reports on every rule. See [`contract`] for the arguments.
+/// Runs the whole contract against a store and reports on every rule. See [`contract`] for the
+/// arguments.
 ///
 /// # Examples
 ///
@@ -97,16 +125,27 @@ pub fn check<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) -> Report {
 /// }
 /// ```
 pub fn rules() -> impl Iterator<Item = Rule> {
-    [finding::RULES, lifetime::RULES, saving::RULES, rotating::RULES, ending::RULES, owning::RULES, racing::RULES]
-        .into_iter()
-        .flatten()
-        .copied()
+    let rules = [
+        finding::RULES,
+        lifetime::RULES,
+        saving::RULES,
+        rotating::RULES,
+        renewing::RULES,
+        repeating::RULES,
+        ending::RULES,
+        owning::RULES,
+        logins::RULES,
+        racing::RULES,
+        history::RULES,
+    ];
+    rules.into_iter().flatten().copied()
 }
 
-/// How time passes for the store under test: made from `&ManualClock`, or from the [`Duration`] to wait in.
+/// How time passes for the store under test: made from `&ManualClock`, or from the [`Duration`] to wait
+/// in.
 ///
-/// A unit must be longer than the store's clock is coarse, and long enough that a call does not take twice as long:
-/// 50 ms for a database on the same machine. With a manual clock a unit is a minute.
+/// A unit must be longer than the store's clock is coarse, and long enough that a call does not take
+/// twice as long: 50 ms for a database on the same machine. With a manual clock a unit is a minute.
 #[derive(Clone, Debug)]
 pub struct Time(Passing);
 
@@ -116,6 +155,16 @@ enum Passing {
     Manual(ManualClock),
     /// By itself; rules wait in this unit.
     Real(Duration),
+}
+
+impl Time {
+    /// The clock of a process that starts now.
+    fn restarted(&self) -> Clock {
+        match &self.0 {
+            Passing::Manual(clock) => clock.restarted(),
+            Passing::Real(_) => Clock::system(),
+        }
+    }
 }
 
 impl From<&ManualClock> for Time {
@@ -134,7 +183,7 @@ impl From<Duration> for Time {
 #[derive(Clone, Copy)]
 pub struct Rule {
     name: &'static str,
-    run: fn(&Probe<'_>) -> Checked,
+    run: fn(&Fixture<'_>) -> Checked,
 }
 
 impl Rule {
@@ -149,7 +198,7 @@ impl Rule {
         // A store that panics (a `todo!()`, say) breaks this rule; the others are still worth running.
         let run = catch_unwind(AssertUnwindSafe(|| {
             let store = store();
-            (self.run)(&Probe::new(&store, &time))
+            (self.run)(&Fixture::new(&store, &time))
         }));
         match run {
             Ok(Ok(())) => Verdict::Kept,
@@ -181,7 +230,8 @@ impl fmt::Debug for Rule {
 pub enum Verdict {
     /// The store keeps the rule.
     Kept,
-    /// It could not be tried, and why: an optional method is missing, or the store's time is not turned by hand.
+    /// It could not be tried, and why: an optional method is missing, or the store's time is not
+    /// turned by hand.
     Skipped(String),
     /// The store breaks the rule: a sentence about what was expected and what was found.
     Broken(String),
@@ -194,7 +244,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether no rule is broken.
+    /// Returns true if no rule is broken.
     pub fn is_kept(&self) -> bool {
         self.broken().next().is_none()
     }

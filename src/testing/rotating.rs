@@ -1,174 +1,168 @@
-//! Rules of rotating: the new id opens the session, the old one does not, or only for its grace.
+//! Rules of new ids: at once only the new one opens the session, and the superseded one is known.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::probe::{Checked, Probe, broken, done, gone, holds, new_id, other_secret, put, record, refused, to};
+use super::fixture::{Checked, Fixture, Session, data, done, new_id, other_secret, owner, put, refused, same};
 use crate::error::Error;
-use crate::id::SessionId;
-use crate::record::Record;
+use crate::store::{Commit, Identity, Lease, Login, Look, Lookup, Outcome, Presented};
 
 super::table![
-    rotate_gives_the_session_a_new_id_and_changes_nothing_else,
-    the_old_id_is_dead_for_every_method,
-    rotate_refuses_an_id_with_another_handle,
-    rotate_takes_the_secret_of_the_session,
-    rotate_never_creates,
-    an_id_in_its_grace_is_told_from_the_current_one,
-    an_id_in_its_grace_gets_saves_and_touches,
-    an_id_in_its_grace_destroys,
-    an_id_in_its_grace_does_not_rotate,
-    the_old_id_is_dead_for_every_method_after_its_grace,
-    the_grace_is_over_at_the_instant_it_ends,
-    an_id_two_rotations_old_is_dead,
-    a_rotation_without_grace_ends_an_earlier_grace,
-    a_grace_ends_with_the_session,
+    a_new_id_takes_the_place_of_the_old_one_and_changes_nothing_else,
+    a_new_id_and_its_changes_are_one_commit,
+    a_superseded_id_is_dead_for_every_method,
+    a_superseded_id_is_recent_for_its_grace,
+    the_grace_of_a_superseded_id_ends_at_its_instant,
+    a_new_id_begins_a_new_incarnation,
+    a_new_id_has_the_same_handle,
+    a_new_id_never_creates,
+    an_id_superseded_twice_is_unknown,
+    a_superseded_id_ends_with_its_session,
+    a_new_id_needs_the_version_that_it_compares_with,
+    a_new_id_is_noted_under_a_lease_that_renews,
+    a_login_needs_a_new_id,
 ];
 
-/// A session, its id before and after a rotation with this grace, and its record.
-fn rotated(p: &Probe<'_>, grace: Duration) -> Checked<(SessionId, SessionId, Record)> {
-    let old = p.session(json!({"user": "ada"}))?;
-    let seen = p.found("the id", &old)?.record;
-    let new = other_secret(&old)?;
-    done("rotate", p.store.rotate(&old, &new, grace))?;
-    Ok((old, new, seen))
+fn a_new_id_takes_the_place_of_the_old_one_and_changes_nothing_else(p: &Fixture<'_>) -> Checked {
+    let session = p.session(json!({"user": "ada"}))?;
+    let seen = p.found("the old id", &session.id)?;
+    let (new, replace) = session.replace()?;
+    let receipt = p.done(&session.id, &replace)?;
+    same("the id to announce", receipt.announce, Some(new))?;
+    let stored = p.found("the new id", &new)?;
+    same("how the new id stands", stored.presented, Presented::Current)?;
+    same("the data", data(&stored.record)?, data(&seen.record)?)?;
+    p.left("the time left", stored.ttl, p.long())?;
+    p.nothing("the old id", &session.id)
 }
 
-fn rotate_gives_the_session_a_new_id_and_changes_nothing_else(p: &Probe<'_>) -> Checked {
-    for grace in [Duration::ZERO, p.long()] {
-        let old = p.session(json!({"user": "ada"}))?;
-        let seen = p.found("the old id", &old)?;
-        let new = other_secret(&old)?;
-        done("rotate", p.store.rotate(&old, &new, grace))?;
-        p.unchanged("the session with its new id", &new, &seen)?;
-        // The request that logs in read the session before it rotated: its save still fits.
-        done("save with the new id", p.store.save(&new, &put("in", &true)?, p.long(), to(&seen.record)))?;
-        holds("the entries", &p.found("the new id", &new)?.record, json!({"user": "ada", "in": true}))?;
+fn a_new_id_and_its_changes_are_one_commit(p: &Fixture<'_>) -> Checked {
+    let session = p.session(json!({"user": "ada"}))?;
+    let (new, replace) = session.replace()?;
+    p.done(&session.id, &replace.with(put("in", &true)?))?;
+    p.holds(&new, json!({"user": "ada", "in": true}))
+}
+
+fn a_superseded_id_is_dead_for_every_method(p: &Fixture<'_>) -> Checked {
+    let session = p.session(json!({"user": "ada"}))?;
+    let new = p.replaced(&session)?;
+    let before = p.found("the new id", &new.id)?;
+    p.dead("a superseded id", &session, Outcome::Superseded)?;
+    p.unchanged("the session", &new.id, &before)
+}
+
+fn a_superseded_id_is_recent_for_its_grace(p: &Fixture<'_>) -> Checked {
+    for (grace, recent) in [(p.long(), true), (p.short(), false), (Duration::ZERO, false)] {
+        let (session, lease) = (p.session(json!({}))?, Lease { grace, ..p.lease(p.long()) });
+        let (new, replace) = session.replace()?;
+        done("a new id", p.store.commit(&session.id, &replace, &lease))?;
+        if !recent && !grace.is_zero() {
+            same("at first", p.look(&session.id, Look::Visit)?, Lookup::Superseded { recent: true })?;
+            p.over();
+        }
+        for how in [Look::Peek, Look::Visit] {
+            same("a look with a superseded id", p.look(&session.id, how)?, Lookup::Superseded { recent })?;
+        }
+        p.says(&session.id, &session.put("ghost", &1)?, Outcome::Superseded)?;
+        p.found("the new id", &new)?;
     }
     Ok(())
 }
 
-fn the_old_id_is_dead_for_every_method(p: &Probe<'_>) -> Checked {
-    let (old, new, seen) = rotated(p, Duration::ZERO)?;
-    let before = p.found("the new id", &new)?;
-    p.dead("an id that was rotated away", &old, &seen)?;
-    p.unchanged("the session", &new, &before)
+fn the_grace_of_a_superseded_id_ends_at_its_instant(p: &Fixture<'_>) -> Checked {
+    let (clock, last) = (p.clock()?, Duration::from_secs(1));
+    let (session, lease) = (p.session(json!({}))?, Lease { grace: p.units(1), ..p.lease(p.long()) });
+    done("a new id", p.store.commit(&session.id, &session.replace()?.1, &lease))?;
+    for (wait, recent) in [(p.units(1).saturating_sub(last), true), (last, false)] {
+        clock.advance(wait);
+        same("a look with a superseded id", p.look(&session.id, Look::Peek)?, Lookup::Superseded { recent })?;
+    }
+    Ok(())
 }
 
-fn rotate_refuses_an_id_with_another_handle(p: &Probe<'_>) -> Checked {
-    let (id, other) = (p.session(json!({"user": "ada"}))?, new_id()?);
-    let seen = p.found("the id", &id)?;
-    let rotated = p.store.rotate(&id, &other, Duration::ZERO);
-    refused("rotate to an id with another handle", rotated, Error::is_id, "is_id")?;
-    p.unchanged("the session", &id, &seen)?;
+fn a_new_id_begins_a_new_incarnation(p: &Fixture<'_>) -> Checked {
+    let session = p.session(json!({}))?;
+    let new = p.replaced(&session)?;
+    let seen = p.found("the new id", &new.id)?;
+    // A request that read the session before is not let into what it has become, by the new id neither.
+    p.says(&new.id, &session.put("ghost", &1)?, Outcome::Gone)?;
+    p.says(&new.id, &session.exactly("ghost", &1)?, Outcome::Gone)?;
+    p.unchanged("the session", &new.id, &seen)?;
+    p.done(&new.id, &new.exactly("n", &1)?).map(drop)
+}
+
+fn a_new_id_has_the_same_handle(p: &Fixture<'_>) -> Checked {
+    let (session, other) = (p.session(json!({"user": "ada"}))?, new_id()?);
+    let seen = p.found("the id", &session.id)?;
+    let replace = session.put("ghost", &1)?.identity(Identity::Replace(other));
+    refused("a new id with another handle", p.commit(&session.id, &replace), Error::is_id, "is_id")?;
+    p.unchanged("the session", &session.id, &seen)?;
     p.nothing("the refused id", &other)
 }
 
-fn rotate_takes_the_secret_of_the_session(p: &Probe<'_>) -> Checked {
-    let id = p.session(json!({"user": "ada"}))?;
-    let (wrong, new) = (other_secret(&id)?, other_secret(&id)?);
-    for grace in [Duration::ZERO, p.long()] {
-        gone("rotate with a wrong secret", p.store.rotate(&wrong, &new, grace))?;
-        p.nothing("the id it wanted", &new)?;
-        p.nothing("the wrong id", &wrong)?;
-        p.found("the right id", &id)?;
+fn a_new_id_never_creates(p: &Fixture<'_>) -> Checked {
+    let destroyed = p.session(json!({}))?;
+    done("destroy", p.store.destroy(&destroyed.id))?;
+    for id in [new_id()?, destroyed.id] {
+        let (new, replace) = Session { id, ..destroyed }.replace()?;
+        p.says(&id, &replace, Outcome::Gone)?;
+        p.nothing("the id", &id)?;
+        p.nothing("the new id", &new)?;
     }
     Ok(())
 }
 
-fn rotate_never_creates(p: &Probe<'_>) -> Checked {
-    let (unknown, destroyed) = (new_id()?, p.session(json!({}))?);
-    done("destroy", p.store.destroy(&destroyed))?;
-    for (whose, id) in [("an unknown id", unknown), ("a destroyed id", destroyed)] {
-        let new = other_secret(&id)?;
-        gone(&format!("rotate with {whose}"), p.store.rotate(&id, &new, p.long()))?;
-        p.nothing(whose, &id)?;
-        p.nothing(&format!("the new id for {whose}"), &new)?;
+fn an_id_superseded_twice_is_unknown(p: &Fixture<'_>) -> Checked {
+    let first = p.session(json!({}))?;
+    let second = p.replaced(&first)?;
+    let third = p.replaced(&second)?;
+    same("a look with the first id", p.look(&first.id, Look::Visit)?, Lookup::Missing)?;
+    p.dead("the id before the last one", &first, Outcome::Gone)?;
+    p.dead("the last id", &second, Outcome::Superseded)?;
+    p.found("the new id", &third.id).map(drop)
+}
+
+fn a_superseded_id_ends_with_its_session(p: &Fixture<'_>) -> Checked {
+    let old = p.session(json!({}))?;
+    let new = p.replaced(&old)?;
+    done("destroy with the new id", p.store.destroy(&new.id))?;
+    same("a look with the old id", p.look(&old.id, Look::Visit)?, Lookup::Missing)?;
+    p.done(&new.id, &Commit::create()?)?;
+    let second = p.found("the id of the second session", &new.id)?;
+    p.dead("a superseded id of the first session", &old, Outcome::Gone)?;
+    p.unchanged("the second session", &new.id, &second)
+}
+
+fn a_new_id_needs_the_version_that_it_compares_with(p: &Fixture<'_>) -> Checked {
+    let session = p.session(json!({}))?;
+    p.done(&session.id, &session.put("a", &1)?)?;
+    let (seen, new) = (p.found("the id", &session.id)?, other_secret(&session.id)?);
+    p.says(&session.id, &session.exactly("a", &2)?.identity(Identity::Replace(new)), Outcome::Changed)?;
+    p.unchanged("the session", &session.id, &seen)?;
+    p.nothing("the refused id", &new)
+}
+
+fn a_new_id_is_noted_under_a_lease_that_renews(p: &Fixture<'_>) -> Checked {
+    let session = p.session(json!({}))?;
+    let made = p.found("the id", &session.id)?.record.id_since();
+    p.pass(1);
+    let (new, replace) = session.replace()?;
+    let lease = Lease { renew_after: Some(p.long()), ..p.lease(p.long()) };
+    done("a new id", p.store.commit(&session.id, &replace, &lease))?;
+    let since = p.found("the new id", &new)?.record.id_since();
+    same("whether the new id is younger than the first one", since > made, true)
+}
+
+fn a_login_needs_a_new_id(p: &Fixture<'_>) -> Checked {
+    let session = p.session(json!({}))?;
+    let seen = p.found("the id", &session.id)?;
+    for identity in [Identity::Keep, Identity::Renew(1)] {
+        let mut changes = put("in", &true)?;
+        changes.remember(true);
+        let login = session.merge(changes)?.identity(identity).log_in(Login::new(owner("ada")?));
+        refused("a login without a new id", p.commit(&session.id, &login), Error::is_id, "is_id")?;
+        p.unchanged("the session", &session.id, &seen)?;
     }
     Ok(())
-}
-
-fn an_id_in_its_grace_is_told_from_the_current_one(p: &Probe<'_>) -> Checked {
-    let (old, new, _) = rotated(p, p.long())?;
-    for (whose, id, expected) in [("the old id, in its grace", old, true), ("the new id", new, false)] {
-        let stored = p.found(whose, &id)?;
-        if stored.in_grace != expected {
-            return broken(format!("{whose} got a session with `in_grace` {}", stored.in_grace));
-        }
-    }
-    Ok(())
-}
-
-fn an_id_in_its_grace_gets_saves_and_touches(p: &Probe<'_>) -> Checked {
-    let (old, new, seen) = rotated(p, p.long())?;
-    holds("the entries", &p.found("the old id", &old)?.record, json!({"user": "ada"}))?;
-    done("save with the old id", p.store.save(&old, &put("cart", &1)?, p.long(), to(&seen)))?;
-    done("touch with the old id", p.store.touch(&old, p.long() * 2))?;
-    // One session: what the old id did is seen with the new one, which stays the session's id.
-    let stored = p.found("the new id", &new)?;
-    holds("the entries", &stored.record, json!({"user": "ada", "cart": 1}))?;
-    p.left("the time left", stored.ttl, p.long() * 2)?;
-    done("rotate with the new id", p.store.rotate(&new, &other_secret(&new)?, Duration::ZERO))
-}
-
-fn an_id_in_its_grace_destroys(p: &Probe<'_>) -> Checked {
-    let (old, new, seen) = rotated(p, p.long())?;
-    done("destroy with the old id", p.store.destroy(&old))?;
-    p.dead("the old id of a destroyed session", &old, &seen)?;
-    p.dead("the new id of a destroyed session", &new, &seen)
-}
-
-fn an_id_in_its_grace_does_not_rotate(p: &Probe<'_>) -> Checked {
-    let (old, new, _) = rotated(p, p.long())?;
-    let third = other_secret(&old)?;
-    gone("rotate with the old id", p.store.rotate(&old, &third, Duration::ZERO))?;
-    p.nothing("the id it wanted", &third)?;
-    p.found("the new id", &new).map(drop)
-}
-
-fn the_old_id_is_dead_for_every_method_after_its_grace(p: &Probe<'_>) -> Checked {
-    let (old, new, seen) = rotated(p, p.short())?;
-    p.over();
-    let before = p.found("the new id", &new)?;
-    p.dead("an id after its grace", &old, &seen)?;
-    p.unchanged("the session", &new, &before)
-}
-
-fn the_grace_is_over_at_the_instant_it_ends(p: &Probe<'_>) -> Checked {
-    let clock = p.clock()?;
-    let (old, _, seen) = rotated(p, p.units(1))?;
-    let last = Duration::from_secs(1);
-    clock.advance(p.units(1).saturating_sub(last));
-    p.found("the old id, a second before its grace ends", &old)?;
-    clock.advance(last);
-    p.dead("an id whose grace ends in this instant", &old, &seen)
-}
-
-fn an_id_two_rotations_old_is_dead(p: &Probe<'_>) -> Checked {
-    let (first, second, seen) = rotated(p, p.long())?;
-    let third = other_secret(&second)?;
-    done("rotate again", p.store.rotate(&second, &third, p.long()))?;
-    p.dead("the id before the last one", &first, &seen)?;
-    p.found("the last id, in its grace", &second)?;
-    p.found("the new id", &third).map(drop)
-}
-
-fn a_rotation_without_grace_ends_an_earlier_grace(p: &Probe<'_>) -> Checked {
-    let (first, second, seen) = rotated(p, p.long())?;
-    let third = other_secret(&second)?;
-    done("rotate again, without grace", p.store.rotate(&second, &third, Duration::ZERO))?;
-    p.dead("the id before the last one", &first, &seen)?;
-    p.dead("the last id", &second, &seen)?;
-    p.found("the new id", &third).map(drop)
-}
-
-fn a_grace_ends_with_the_session(p: &Probe<'_>) -> Checked {
-    let (old, new, _) = rotated(p, p.long())?;
-    done("destroy with the new id", p.store.destroy(&new))?;
-    p.nothing("the old id of a destroyed session", &old)?;
-    done("create again", p.store.create(&new, record(json!({"user": "bob"})), p.long()))?;
-    let second = p.found("the id of the second session", &new)?;
-    p.dead("an old id of the first session", &old, &second.record)?;
-    p.unchanged("the second session", &new, &second)
 }
