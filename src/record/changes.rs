@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use self::keys::Keys;
 use super::body::{self, Head, Merge, millis};
-use super::{Block, Record, SecondSecret, StoreState};
+use super::{Frame, Record, StoreState};
 use crate::error::Result;
 
 /// What a request changed in a session: keys set and removed, cleared or not, a new timeout, a new
@@ -189,17 +189,16 @@ impl Changes {
     /// [`MAX_KEYS`](crate::MAX_KEYS) keys.
     pub fn apply(&self, stored: &Record) -> Result<Record> {
         let head = self.changes_head().then(|| self.head_over(stored.head()));
-        self.write(stored, head.as_ref(), StoreState::versioned(stored.version().next()), None)
+        self.write(stored, head.as_ref(), StoreState::default(), &Frame::of(stored.version().next()))
     }
 
-    /// The row that results, with this state and this second secret. Without a `head` the stored one
-    /// stays.
+    /// The row that results, with this state and this frame. Without a `head` the stored one stays.
     pub(crate) fn write(
         &self,
         stored: &Record,
         head: Option<&Head<'_>>,
         state: StoreState,
-        second: Option<&SecondSecret>,
+        frame: &Frame,
     ) -> Result<Record> {
         // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
         let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
@@ -208,9 +207,7 @@ impl Changes {
             merge.put(component, key, value);
         }
         body::check_count(merge.count())?;
-        let tail = second.map(|second| second.to_bytes());
-        let tail = tail.as_ref().map_or(&[][..], |tail| tail);
-        Ok(merge.write(head, tail, |bytes| Record { block: Block::new(state, bytes) }))
+        Ok(merge.into_record(head, state, frame))
     }
 
     /// Returns true if the head changes.

@@ -79,7 +79,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::id::SessionId;
     use crate::memory::LembroOptions;
-    use crate::record::Record;
+    use crate::store::{Action, Commit, Lease};
 
     // From outside this is a race with a purge that is lost once in a blue moon.
     #[test]
@@ -92,7 +92,8 @@ mod tests {
         for number in 0..COPY_SLOTS + kept {
             // The last ones are beyond the first slots, and stay.
             let ttl = if number < COPY_SLOTS { minute } else { hour };
-            shards.set(&SessionId::random().unwrap(), Record::new(), ttl).unwrap();
+            let (id, create) = (SessionId::random().unwrap(), Commit::create().unwrap());
+            assert!(shards.apply(&id, &Action::Commit(&create), &Lease::new(ttl)).unwrap().is_done());
         }
         let (cell, mut copy) = (&shards.cells[0], ShardCopy::default());
         cell.shard.read().begin_copy(&mut copy);
