@@ -158,6 +158,13 @@ enum Passing {
 }
 
 impl Time {
+    fn clock(&self) -> Clock {
+        match &self.0 {
+            Passing::Manual(clock) => clock.into(),
+            Passing::Real(_) => Clock::system(),
+        }
+    }
+
     /// The clock of a process that starts now.
     fn restarted(&self) -> Clock {
         match &self.0 {
@@ -187,7 +194,11 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The rule's name: its sentence with underscores, as in this crate's source.
+    const fn new(name: &'static str, run: fn(&Fixture<'_>) -> Checked) -> Self {
+        Self { name, run }
+    }
+
+    /// The rule's name, which is a sentence.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -215,7 +226,7 @@ impl Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.name.replace('_', " "))
+        f.pad(self.name)
     }
 }
 
@@ -285,12 +296,3 @@ impl fmt::Display for Report {
         write!(f, "{} rules: {kept} kept, {skipped} skipped, {broken} broken", self.results.len())
     }
 }
-
-/// A table of rules, each a function whose name is its sentence.
-macro_rules! table {
-    ($($name:ident),+ $(,)?) => {
-        pub(super) const RULES: &[$crate::testing::Rule] =
-            &[$($crate::testing::Rule { name: stringify!($name), run: $name }),+];
-    };
-}
-use table;

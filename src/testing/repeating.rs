@@ -2,129 +2,79 @@
 
 use serde_json::json;
 
-use super::fixture::{Checked, Fixture, broken, new_id, owner, put, same};
-use crate::id::SessionId;
-use crate::store::{AtLimit, Commit, Limit, Login, Outcome};
+use super::Rule;
+use super::fixture::{Checked, Fixture, Session, new_id, owner, put};
+use crate::store::{AtLimit, Commit, Limit, Login};
 
-super::table![
-    a_repeated_create_is_done_and_not_carried_out_twice,
-    a_repeated_new_id_is_done_and_not_carried_out_twice,
-    a_repeated_login_is_done_and_counts_once,
-    a_repeated_merge_is_not_carried_out_twice,
-    a_repeated_compare_and_swap_is_not_carried_out_twice,
-    a_repeat_of_what_was_never_carried_out_is_carried_out_once_or_unknown,
-    a_repeat_at_the_version_that_it_was_made_for_is_carried_out,
+pub(super) const RULES: &[Rule] = &[
+    Rule::new("a repeated create is done and not carried out twice", |p| {
+        let (id, create) = (new_id()?, Commit::create()?.with(put("n", &0)?).repeated());
+        let session = p.committed(&id, &create, &p.lease(p.long()))?;
+        p.merge(&session, put("n", &1)?)?;
+        p.committed(&id, &create, &p.lease(p.long()))?;
+        p.commit(&id, &Commit::create()?.repeated()).map(drop)
+    }),
+    Rule::new("a repeated new id is done and not carried out twice", |p| {
+        let session = p.session(json!({}))?;
+        let replace = session.replace()?.1.with(put("n", &0)?).repeated();
+        let new = p.committed(&session.id, &replace, &p.lease(p.long()))?;
+        p.merge(&new, put("n", &1)?)?;
+        for id in [session.id, new.id] {
+            p.committed(&id, &replace, &p.lease(p.long()))?;
+        }
+        Ok(())
+    }),
+    Rule::new("a repeated login is done and counts once", |p| {
+        let limit = Some(Limit { max: 1, at_limit: AtLimit::RefuseNewest });
+        for (name, session) in [("ada", None), ("bob", Some(p.session(json!({}))?))] {
+            let login = Login { limit, ..Login::new(owner(name)?) };
+            let (id, commit) = match session {
+                Some(session) => (session.id, session.replace()?.1.log_in(login)),
+                None => (new_id()?, Commit::create()?.log_in(login)),
+            };
+            for commit in [commit.clone(), commit.clone().repeated(), commit.repeated()] {
+                p.committed(&id, &commit, &p.lease(p.long()))?;
+                p.list(name)?;
+            }
+        }
+        Ok(())
+    }),
+    Rule::new("a repeated merge is not carried out twice", |p| {
+        later(p, |p, session| {
+            let commit = session.put("n", "first")?;
+            p.committed(&session.id, &commit, &p.lease(p.long())).map(|_| commit)
+        })
+    }),
+    Rule::new("a repeated compare and swap is not carried out twice", |p| {
+        // Nor is it Changed: it would be tried again with what it has changed itself.
+        later(p, |p, session| {
+            let commit = session.exactly("n", "first")?;
+            p.committed(&session.id, &commit, &p.lease(p.long())).map(|_| commit)
+        })
+    }),
+    Rule::new("a repeat of what was never carried out is carried out once, or unknown", |p| {
+        later(p, |_, session| session.put("late", &1))?;
+        later(p, |_, session| session.exactly("late", &1))
+    }),
+    Rule::new("a repeat at the version that it was made for is carried out", |p| {
+        let (session, lease) = (p.session(json!({}))?, p.lease(p.long()));
+        let session = p.committed(&session.id, &session.put("n", &1)?.repeated(), &lease)?;
+        p.committed(&session.id, &session.exactly("n", &2)?.repeated(), &lease).map(drop)
+    }),
 ];
 
-/// How many other commits are made between a commit and its repeat: none, few enough for every store
-/// that remembers nonces, and more than it must remember.
-const BETWEEN: std::ops::Range<u64> = 0..7;
-
-fn a_repeated_create_is_done_and_not_carried_out_twice(p: &Fixture<'_>) -> Checked {
-    let (id, create) = (new_id()?, Commit::create()?.with(put("n", &0)?).repeated());
-    let version = p.done(&id, &create)?.version;
-    let session = super::fixture::Session { id, version };
-    p.done(&id, &session.put("n", &1)?)?;
-    let seen = p.found("the id", &id)?;
-    same("the version in the receipt", p.done(&id, &create)?.version, seen.record.version())?;
-    p.unchanged("the session", &id, &seen)?;
-    p.says(&id, &Commit::create()?.repeated(), Outcome::Taken)
-}
-
-fn a_repeated_new_id_is_done_and_not_carried_out_twice(p: &Fixture<'_>) -> Checked {
-    let session = p.session(json!({}))?;
-    let (new, replace) = session.replace()?;
-    let replace = replace.with(put("n", &0)?).repeated();
-    let after = super::fixture::Session { id: new, version: p.done(&session.id, &replace)?.version };
-    p.done(&new, &after.put("n", &1)?)?;
-    let seen = p.found("the new id", &new)?;
-    for id in [session.id, new] {
-        same("the id that a repeat announces", p.done(&id, &replace)?.announce, Some(new))?;
-        p.unchanged("the session", &new, &seen)?;
-    }
-    Ok(())
-}
-
-fn a_repeated_login_is_done_and_counts_once(p: &Fixture<'_>) -> Checked {
-    let owners = p.owners()?;
-    let ada = Login { limit: Some(Limit { max: 1, at_limit: AtLimit::RefuseNewest }), ..Login::new(owner("ada")?) };
-    let (id, create) = (new_id()?, Commit::create()?.log_in(ada.clone()));
-    let (new, login) = p.session(json!({}))?.log_in(Login { owner: owner("bob")?, ..ada })?;
-    for (id, opens, commit) in [(id, id, create), (new, new, login)] {
-        for commit in [commit.clone(), commit.clone().repeated(), commit.repeated()] {
-            p.done(&id, &commit)?;
-            p.found("the id after a login", &opens)?;
-        }
-    }
-    for name in ["ada", "bob"] {
-        same("how many sessions the owner has", owners.count(&owner(name)?)?, 1)?;
-    }
-    Ok(())
-}
-
-/// Expects a repeat of what was carried out before to be done or unknown, and to change nothing.
-fn changes_nothing(p: &Fixture<'_>, id: &SessionId, commit: &Commit) -> Checked {
-    let seen = p.found("the id", id)?;
-    match p.commit(id, &commit.clone().repeated()) {
-        Err(error) if error.is_unknown() => {}
-        Ok(Outcome::Done(receipt)) => same("the version in the receipt", receipt.version, seen.record.version())?,
-        found => return broken(format!("a repeat: expected Done or an error with `is_unknown`, found {found:?}")),
-    }
-    p.unchanged("the session", id, &seen)
-}
-
-fn a_repeated_merge_is_not_carried_out_twice(p: &Fixture<'_>) -> Checked {
-    for between in BETWEEN {
+/// Commits others between a commit and its repeats: none, few enough for a store that remembers nonces,
+/// and more than it must remember.
+fn later(p: &Fixture<'_>, first: impl Fn(&Fixture<'_>, &Session) -> Checked<Commit>) -> Checked {
+    for between in 0..7 {
         let session = p.session(json!({}))?;
-        let commit = session.put("n", "first")?;
-        p.done(&session.id, &commit)?;
+        let commit = first(p, &session)?;
         for n in 0..between {
-            p.done(&session.id, &session.put("n", &n)?)?;
+            p.merge(&session, put("n", &n)?)?;
         }
-        changes_nothing(p, &session.id, &commit)?;
-    }
-    Ok(())
-}
-
-fn a_repeated_compare_and_swap_is_not_carried_out_twice(p: &Fixture<'_>) -> Checked {
-    for between in BETWEEN {
-        let session = p.session(json!({}))?;
-        let commit = session.exactly("n", "first")?;
-        p.done(&session.id, &commit)?;
-        for n in 0..between {
-            p.done(&session.id, &session.put("n", &n)?)?;
-        }
-        // Not Changed: it would be tried again with what it has changed itself.
-        changes_nothing(p, &session.id, &commit)?;
-    }
-    Ok(())
-}
-
-fn a_repeat_of_what_was_never_carried_out_is_carried_out_once_or_unknown(p: &Fixture<'_>) -> Checked {
-    for between in BETWEEN {
-        let session = p.session(json!({}))?;
-        for n in 0..between {
-            p.done(&session.id, &session.put(&n.to_string(), &n)?)?;
-        }
-        let seen = p.found("the id", &session.id)?;
-        let commit = session.put("late", &1)?.repeated();
-        match p.commit(&session.id, &commit) {
-            Err(error) if error.is_unknown() => p.unchanged("the session", &session.id, &seen)?,
-            Ok(Outcome::Done(_)) => {
-                let late = p.found("the id", &session.id)?.record.get::<i32>("late")?;
-                same("what a repeat that is done has set", late, Some(1))?;
-                changes_nothing(p, &session.id, &commit)?;
-            }
-            found => return broken(format!("a repeat: expected Done or an error with `is_unknown`, found {found:?}")),
+        for _ in 0..2 {
+            p.commit(&session.id, &commit.clone().repeated())?;
         }
     }
     Ok(())
-}
-
-fn a_repeat_at_the_version_that_it_was_made_for_is_carried_out(p: &Fixture<'_>) -> Checked {
-    let session = p.session(json!({}))?;
-    p.done(&session.id, &session.put("n", &1)?.repeated())?;
-    let session = super::fixture::Session { version: p.found("the id", &session.id)?.record.version(), ..session };
-    p.done(&session.id, &session.exactly("n", &2)?.repeated())?;
-    p.holds(&session.id, json!({"n": 2}))
 }
