@@ -69,14 +69,6 @@ pub(super) fn put<T: Serialize + ?Sized>(key: &str, value: &T) -> Checked<Change
     Ok(changes)
 }
 
-/// Changes that clear all and set one key.
-pub(super) fn cleared(key: &str) -> Checked<Changes> {
-    let mut changes = Changes::new();
-    changes.clear();
-    changes.insert("", key, &1)?;
-    Ok(changes)
-}
-
 /// Changes of what is noted beside the keys.
 pub(super) fn noted(timeout: Option<Duration>, label: Option<&str>, remembered: bool) -> Checked<Changes> {
     let mut changes = Changes::new();
@@ -347,11 +339,6 @@ impl Fixture<'_> {
             Some(receipt) => Ok(Session { id: receipt.announce.unwrap_or(*id), version: receipt.version }),
             None => broken(format!("{commit:?}: expected Done")),
         }
-    }
-
-    /// Puts a new id in the place of the present one.
-    pub(super) fn replaced(&self, session: &Session) -> Checked<Session> {
-        self.committed(&session.id, &session.replace()?.1, &self.lease(self.long()))
     }
 
     /// Logs an owner in.

@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::Rule;
-use super::fixture::{Checked, Fixture, Session, Stop, broken, new_id, put, same};
+use super::fixture::{Checked, Fixture, Session, Stop, broken, login, new_id, owner, put, same};
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::record::{Changes, Record};
-use crate::store::{Commit, EndReason, Identity, Look, Outcome};
+use crate::store::{AtLimit, Commit, EndReason, Identity, Limit, Login, Look, Outcome};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("commits of different keys at once all survive", |p| {
@@ -84,6 +84,43 @@ pub(super) const RULES: &[Rule] = &[
         }
         Ok(())
     }),
+    Rule::new("of logins beside destroy_all none is left over", |p| {
+        let (owners, ada) = (p.owners()?, owner("ada")?);
+        for _ in 0..20 {
+            let login = Login { begun: Some(owners.epoch(&ada)?), ..login("ada")? };
+            let sessions = (0..8).map(|_| p.session(json!({}))).collect::<Checked<Vec<_>>>()?;
+            at_once(|thread| {
+                if thread == 0 {
+                    return Ok(owners.destroy_all(&ada, None).map(drop)?);
+                }
+                // Let in and ended, or not let in: both are right.
+                let (session, lease) = (sessions[thread], p.lease(p.long()));
+                Ok(p.store.commit(&session.id, &session.replace()?.1.log_in(login.clone()), &lease).map(drop)?)
+            })?;
+            same("the sessions that are left", owners.count(&ada)?, 0)?;
+        }
+        Ok(())
+    }),
+    Rule::new("logins at once never exceed the limit", |p| {
+        let owners = p.owners()?;
+        for (name, at_limit) in [("ada", AtLimit::EndOldest), ("bob", AtLimit::RefuseNewest)] {
+            let login = Login { limit: Some(Limit { max: 3, at_limit }), ..login(name)? };
+            at_once(|_| {
+                for _ in 0..3 {
+                    match p.store.commit(&new_id()?, &Commit::create()?.log_in(login.clone()), &p.lease(p.long()))? {
+                        // A login that raced with others may be refused under either policy.
+                        Outcome::Done(_) | Outcome::AtLimit => {}
+                        found => return broken(format!("a login: expected Done or AtLimit, found {found:?}")),
+                    }
+                    let count = owners.count(&login.owner)?;
+                    same("whether there are 3 sessions at most beside logins at once", count <= 3, true)?;
+                }
+                Ok(())
+            })?;
+            same("whether sessions are left of 24 logins at once", owners.count(&login.owner)? > 0, true)?;
+        }
+        Ok(())
+    }),
 ];
 
 const THREADS: usize = 8;
@@ -96,7 +133,7 @@ const MANY: usize = 100_000;
 
 /// Runs the same on so many threads at once, each with its number, and gives out what they found in
 /// that order.
-pub(super) fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>> {
+fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>> {
     let start = std::sync::Barrier::new(THREADS);
     let run = |thread| {
         start.wait();
