@@ -1,27 +1,22 @@
-//! One store under test, how its time passes, and the words that the rules are written in.
+//! The store under test beside the plain store, and the words that rules are written in. Each call goes
+//! to both, and their answers are compared: what a rule expects is what the rule of the crate says.
 
 use std::error::Error as _;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Passing, Time};
+use super::{Passing, PlainStore, Time};
 use crate::clock::ManualClock;
 use crate::error::{Error, Result};
-use crate::id::SessionId;
+use crate::id::{Handle, SessionId, random_bytes};
 use crate::record::{Changes, Record, Version};
-use crate::store::{Commit, Identity, Lease, Login, Look, Lookup, Outcome, Owner, Owners, Receipt, Store, Stored};
-
-/// Units that no rule waits for: for sessions that live until the rule is over.
-pub(super) const LONG: u32 = 1000;
-
-/// Units that a rule waits for when it wants a session to expire...
-pub(super) const SHORT: u32 = 2;
-
-/// ... and for how long: with real time nothing is exact, so it waits a little more.
-pub(super) const OVER: u32 = SHORT + 1;
+use crate::store::{
+    Action, Commit, EndReason, Epoch, Identity, Lease, Listed, Login, Look, Lookup, Now, Outcome, Owner, Owners,
+    Receipt, Store, Stored,
+};
 
 /// How a rule ends before its end.
 #[derive(Debug)]
@@ -53,35 +48,6 @@ pub(super) fn same<T: PartialEq<U> + Debug, U: Debug>(what: &str, found: T, expe
     broken(format!("{what}: expected {expected:?}, found {found:?}"))
 }
 
-/// Expects an outcome with which nothing was written. `what` names the call.
-pub(super) fn says(what: &str, found: Result<Outcome>, expected: Outcome) -> Checked {
-    match found {
-        Ok(found) => same(what, found, expected),
-        Err(error) => broken(format!("{what}: expected {expected:?}, found the error {:?}", error.to_string())),
-    }
-}
-
-pub(super) fn gone(what: &str, found: Result<Outcome>) -> Checked {
-    says(what, found, Outcome::Gone)
-}
-
-pub(super) fn done(what: &str, found: Result<Outcome>) -> Checked<Receipt> {
-    match found {
-        Ok(Outcome::Done(receipt)) => Ok(receipt),
-        Ok(found) => broken(format!("{what}: expected Done, found {found:?}")),
-        Err(error) => broken(format!("{what}: expected Done, found the error {:?}", error.to_string())),
-    }
-}
-
-/// Expects an error of a certain kind.
-pub(super) fn refused<T: Debug>(what: &str, found: Result<T>, kind: fn(&Error) -> bool, name: &str) -> Checked {
-    match found {
-        Err(error) if kind(&error) => Ok(()),
-        Err(error) => broken(format!("{what}: expected an error with `{name}`, found {:?}", error.to_string())),
-        Ok(found) => broken(format!("{what}: expected an error with `{name}`, found {found:?}")),
-    }
-}
-
 /// The answer of an optional method; the rule is skipped if the store does not have it.
 pub(super) fn optional<T>(found: Result<T>) -> Checked<T> {
     match found {
@@ -90,12 +56,10 @@ pub(super) fn optional<T>(found: Result<T>) -> Checked<T> {
     }
 }
 
-/// A record from the keys of a JSON object.
-pub(super) fn record(entries: Value) -> Record {
-    match entries {
-        Value::Object(entries) => entries.into_iter().collect(),
-        _ => Record::new(),
-    }
+/// Changes that set the keys of a JSON object.
+pub(super) fn keys(entries: Value) -> Changes {
+    let Value::Object(entries) = entries else { return Changes::new() };
+    Changes::from(&entries.into_iter().collect::<Record>())
 }
 
 /// Changes that set one key.
@@ -105,15 +69,13 @@ pub(super) fn put<T: Serialize + ?Sized>(key: &str, value: &T) -> Checked<Change
     Ok(changes)
 }
 
-/// A record's data as JSON: a store may keep `1` and ` 1 ` apart or not, but not `1` and `2`.
-pub(super) fn data(record: &Record) -> Checked<Value> {
-    serde_json::to_value(record).map_err(|error| Stop::Broken(format!("the record cannot be written: {error}")))
-}
-
-/// Expects the entries of a record.
-pub(super) fn holds(what: &str, record: &Record, entries: Value) -> Checked {
-    let expected = data(&self::record(entries))?;
-    same(what, &data(record)?["entries"], &expected["entries"])
+/// Changes of what is noted beside the keys.
+pub(super) fn noted(timeout: Option<Duration>, label: Option<&str>, remembered: bool) -> Checked<Changes> {
+    let mut changes = Changes::new();
+    changes.set_timeout(timeout);
+    changes.set_label(label)?;
+    changes.remember(remembered);
+    Ok(changes)
 }
 
 pub(super) fn new_id() -> Checked<SessionId> {
@@ -129,7 +91,11 @@ pub(super) fn owner(name: &str) -> Checked<Owner> {
     Ok(Owner::new(name)?)
 }
 
-/// A session in the store under test: its id, and the version that a request has seen.
+pub(super) fn login(name: &str) -> Checked<Login> {
+    Ok(Login::new(owner(name)?))
+}
+
+/// A session in the store: its id, and the version that a request has seen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
@@ -157,23 +123,19 @@ impl Session {
         let new = other_secret(&self.id)?;
         Ok((new, Commit::merge(self.version)?.identity(Identity::Replace(new))))
     }
-
-    /// A new id, and a commit that logs an owner in under it.
-    pub(super) fn log_in(&self, login: Login) -> Checked<(SessionId, Commit)> {
-        let (new, commit) = self.replace()?;
-        Ok((new, commit.log_in(login)))
-    }
 }
 
 /// A store under test.
 pub(super) struct Fixture<'a> {
     pub(super) store: &'a dyn Store,
+    pub(super) plain: PlainStore,
     time: &'a Time,
 }
 
+/// Time.
 impl<'a> Fixture<'a> {
     pub(super) fn new(store: &'a dyn Store, time: &'a Time) -> Self {
-        Self { store, time }
+        Self { store, plain: PlainStore::new(time.clock()), time }
     }
 
     /// So many units of time.
@@ -186,12 +148,12 @@ impl<'a> Fixture<'a> {
 
     /// A time that outlasts the rule.
     pub(super) fn long(&self) -> Duration {
-        self.units(LONG)
+        self.units(1000)
     }
 
     /// A time that is over after [`over`](Self::over).
     pub(super) fn short(&self) -> Duration {
-        self.units(SHORT)
+        self.units(2)
     }
 
     /// Lets so many units pass.
@@ -202,9 +164,10 @@ impl<'a> Fixture<'a> {
         }
     }
 
-    /// Lets whatever had a [`short`](Self::short) time expire.
+    /// Lets whatever had a [`short`](Self::short) time expire: with real time nothing is exact, so it
+    /// waits a little more.
     pub(super) fn over(&self) {
-        self.pass(OVER);
+        self.pass(3);
     }
 
     /// The clock, for a rule that stops time.
@@ -215,23 +178,151 @@ impl<'a> Fixture<'a> {
         }
     }
 
-    /// A lease with this idle timeout and grace, under which every visit prolongs.
+    /// A lease with this idle timeout and a grace that outlasts the rule, under which every visit
+    /// prolongs.
     pub(super) fn lease(&self, idle: Duration) -> Lease {
         Lease { grace: self.long(), ..Lease::new(idle) }
     }
 
-    /// Expects the time that a session has left: exactly with a clock that stands still, roughly with
-    /// one that runs.
-    pub(super) fn left(&self, what: &str, found: Duration, expected: Duration) -> Checked {
-        match &self.time.0 {
-            Passing::Manual(_) => same(what, found, expected),
-            Passing::Real(_) if found <= expected && found >= expected / 2 => Ok(()),
-            Passing::Real(_) => {
-                broken(format!("{what}: expected {expected:?} at most, and not much less, found {found:?}"))
+    /// A lease under which ids are renewed at the age of a unit, with this grace.
+    pub(super) fn renews(&self, grace: Duration) -> Lease {
+        Lease { renew_after: Some(self.units(1)), grace, ..self.lease(self.long()) }
+    }
+
+    /// What of a session is compared: all of it with a clock that stands still; with one that runs,
+    /// times as far as they are there, and the time left apart.
+    fn seen(&self, stored: &Stored) -> Checked<(Value, u64, Option<Duration>)> {
+        let written = serde_json::to_value(&stored.record);
+        let mut data = written.map_err(|error| Stop::Broken(format!("a record cannot be written: {error}")))?;
+        let is_real = matches!(self.time.0, Passing::Real(_));
+        for time in ["created_at", "owner_since", "id_since"].into_iter().filter(|_| is_real) {
+            data.get_mut(time).map(|at| *at = json!("noted"));
+        }
+        Ok((data, stored.record.version().to_u64(), (!is_real).then_some(stored.ttl)))
+    }
+
+    fn same_stored(&self, what: &str, found: &Stored, expected: &Stored) -> Checked {
+        same(what, self.seen(found)?, self.seen(expected)?)?;
+        self.same_time(what, found.ttl, expected.ttl)
+    }
+
+    fn same_time(&self, what: &str, found: Duration, expected: Duration) -> Checked {
+        let most = if self.clock().is_ok() { Duration::ZERO } else { self.units(1) };
+        if found.abs_diff(expected) <= most {
+            return Ok(());
+        }
+        broken(format!("{what}: expected {expected:?} left, found {found:?}"))
+    }
+}
+
+/// Looks and actions.
+impl Fixture<'_> {
+    /// Looks with an id.
+    pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Checked<Option<Stored>> {
+        let what = format!("a look ({how:?}) with an id of {}", id.handle());
+        match (self.store.look(id, how, lease)?, self.plain.look(id, how, lease)?) {
+            (Lookup::Found(found), Lookup::Found(expected)) => {
+                same(&what, found.presented, expected.presented)?;
+                self.same_stored(&what, &found, &expected)?;
+                Ok(Some(found))
             }
+            (found, expected) => same(&what, &found, &expected).map(|()| found.found()),
         }
     }
 
+    /// Looks at a session without regard to any lease.
+    pub(super) fn get(&self, id: &SessionId) -> Checked<Option<Stored>> {
+        self.look(id, Look::Peek, &Lease::UNLIMITED)
+    }
+
+    /// Looks at a session that is there.
+    pub(super) fn found(&self, id: &SessionId) -> Checked<Record> {
+        match self.get(id)? {
+            Some(stored) => Ok(stored.record),
+            None => broken("a look: expected the session, found none"),
+        }
+    }
+
+    /// Visits under a lease that outlasts the rule.
+    pub(super) fn visit(&self, id: &SessionId) -> Checked<Option<Stored>> {
+        self.look(id, Look::Visit, &self.lease(self.long()))
+    }
+
+    /// Carries out an action, and looks at what became of the session. The receipt, if it was done.
+    pub(super) fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Checked<Option<Receipt>> {
+        let found = self.store.apply(id, action, lease);
+        let is_repeated = matches!(action, Action::Commit(commit) if commit.is_repeated());
+        // A store that keeps few nonces, or none, may say so to any repeat, and has done nothing.
+        let is_unknown = is_repeated && found.as_ref().is_err_and(Error::is_unknown);
+        let expected = if is_unknown { found.clone() } else { self.plain.apply(id, action, lease) };
+        let what = format!("{action:?} with an id of {}", id.handle());
+        let receipt = self.same_outcome(&what, found, expected)?;
+        for id in receipt.and_then(|receipt| receipt.announce).iter().chain([id]) {
+            self.get(id)?;
+        }
+        Ok(receipt)
+    }
+
+    fn same_outcome(&self, what: &str, found: Result<Outcome>, expected: Result<Outcome>) -> Checked<Option<Receipt>> {
+        let kinds = |error: &Error| (error.is_size(), error.is_id(), error.is_taken(), error.is_unknown());
+        match (found, expected) {
+            (Ok(Outcome::Done(found)), Ok(Outcome::Done(expected))) => {
+                self.same_time(what, found.ttl, expected.ttl)?;
+                same(what, found, Receipt { ttl: found.ttl, ..expected })?;
+                Ok(Some(found))
+            }
+            // The plain store has forgotten a nonce that this one still knows.
+            (Ok(Outcome::Done(found)), Err(error)) if error.is_unknown() => Ok(Some(found)),
+            (Ok(found), Ok(expected)) => same(what, found, expected).map(|()| None),
+            (Err(found), Err(expected)) if kinds(&found) == kinds(&expected) => Ok(None),
+            (found, expected) => broken(format!("{what}: expected {expected:?}, found {found:?}")),
+        }
+    }
+
+    /// Commits under a lease that outlasts the rule.
+    pub(super) fn commit(&self, id: &SessionId, commit: &Commit) -> Checked<Option<Receipt>> {
+        self.commit_for(id, commit, &self.lease(self.long()))
+    }
+
+    pub(super) fn commit_for(&self, id: &SessionId, commit: &Commit, lease: &Lease) -> Checked<Option<Receipt>> {
+        self.apply(id, &Action::Commit(commit), lease)
+    }
+
+    /// Merges changes into a session.
+    pub(super) fn merge(&self, session: &Session, changes: Changes) -> Checked<Option<Receipt>> {
+        self.commit(&session.id, &session.merge(changes)?)
+    }
+
+    pub(super) fn touch(&self, id: &SessionId, lease: &Lease) -> Checked<Option<Receipt>> {
+        self.apply(id, &Action::Touch, lease)
+    }
+
+    pub(super) fn destroy(&self, id: &SessionId) -> Checked<Option<Receipt>> {
+        self.apply(id, &Action::End, &Lease::UNLIMITED)
+    }
+
+    /// Puts a record under an id, as `set` does.
+    pub(super) fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Checked<Option<Receipt>> {
+        let version = Version::first(u64::from_ne_bytes(random_bytes()?));
+        let record = record.clone().prepare(version, Now::of(&self.time.clock()).calendar_ms)?;
+        self.apply(id, &Action::Put(&record, ttl), &Lease::UNLIMITED)
+    }
+
+    /// Everything that a request may do with an id, the end last; each is compared.
+    pub(super) fn everything(&self, session: &Session) -> Checked {
+        let (id, lease) = (&session.id, self.lease(self.long()));
+        self.look(id, Look::Peek, &lease)?;
+        self.visit(id)?;
+        self.touch(id, &lease)?;
+        for commit in [session.put("a", &1)?, session.exactly("b", &1)?, session.replace()?.1] {
+            self.commit(id, &commit)?;
+        }
+        self.destroy(id).map(drop)
+    }
+}
+
+/// Sessions.
+impl Fixture<'_> {
     /// Creates a session that outlasts the rule.
     pub(super) fn session(&self, entries: Value) -> Checked<Session> {
         self.session_for(entries, self.long())
@@ -239,93 +330,86 @@ impl<'a> Fixture<'a> {
 
     /// Creates a session with this time.
     pub(super) fn session_for(&self, entries: Value, idle: Duration) -> Checked<Session> {
-        let create = Commit::create()?.with(Changes::from(&record(entries)));
-        let id = new_id()?;
-        let receipt = done("create under a new id", self.store.commit(&id, &create, &self.lease(idle)))?;
-        Ok(Session { id, version: receipt.version })
+        self.committed(&new_id()?, &Commit::create()?.with(keys(entries)), &self.lease(idle))
     }
 
-    /// Commits under a lease that outlasts the rule.
-    pub(super) fn commit(&self, id: &SessionId, commit: &Commit) -> Result<Outcome> {
-        self.store.commit(id, commit, &self.lease(self.long()))
-    }
-
-    /// Commits and expects it to be done.
-    pub(super) fn done(&self, id: &SessionId, commit: &Commit) -> Checked<Receipt> {
-        done(&format!("{commit:?}"), self.commit(id, commit))
-    }
-
-    /// Commits and expects it to be refused.
-    pub(super) fn says(&self, id: &SessionId, commit: &Commit, expected: Outcome) -> Checked {
-        says(&format!("{commit:?}"), self.commit(id, commit), expected)
-    }
-
-    /// Puts a new id in the place of the present one.
-    pub(super) fn replaced(&self, session: &Session) -> Checked<Session> {
-        let (id, replace) = session.replace()?;
-        Ok(Session { id, version: self.done(&session.id, &replace)?.version })
+    /// Commits, and gives out what the session is then.
+    pub(super) fn committed(&self, id: &SessionId, commit: &Commit, lease: &Lease) -> Checked<Session> {
+        match self.commit_for(id, commit, lease)? {
+            Some(receipt) => Ok(Session { id: receipt.announce.unwrap_or(*id), version: receipt.version }),
+            None => broken(format!("{commit:?}: expected Done")),
+        }
     }
 
     /// Logs an owner in.
     pub(super) fn logged_in(&self, session: &Session, login: Login) -> Checked<Session> {
-        let (id, commit) = session.log_in(login)?;
-        Ok(Session { id, version: self.done(&session.id, &commit)?.version })
+        self.committed(&session.id, &session.replace()?.1.log_in(login), &self.lease(self.long()))
     }
 
     /// Creates a session and logs an owner in.
     pub(super) fn session_of(&self, name: &str) -> Checked<Session> {
-        self.logged_in(&self.session(serde_json::json!({"cart": 1}))?, Login::new(owner(name)?))
+        self.logged_in(&self.session(json!({"cart": 1}))?, login(name)?)
     }
+}
 
+/// Owners, and all sessions.
+impl<'a> Fixture<'a> {
     /// The store's powers, or the rule is skipped.
     pub(super) fn owners(&self) -> Checked<&'a dyn Owners> {
         self.store.owners().ok_or_else(|| Stop::Skipped("this store has no powers over owners".to_owned()))
     }
 
-    /// Looks with a lease that outlasts the rule.
-    pub(super) fn look(&self, id: &SessionId, how: Look) -> Checked<Lookup> {
-        Ok(self.store.look(id, how, &self.lease(self.long()))?)
+    /// The owner's epoch.
+    pub(super) fn epoch(&self, name: &str) -> Checked<Epoch> {
+        Ok(self.owners()?.epoch(&owner(name)?)?)
     }
 
-    /// Expects to find a session. `whose` completes "get with ...".
-    pub(super) fn found(&self, whose: &str, id: &SessionId) -> Checked<Stored> {
-        match self.store.get(id)? {
-            Some(stored) => Ok(stored),
-            None => broken(format!("get with {whose}: expected the session, found none")),
-        }
+    /// The sessions of an owner.
+    pub(super) fn list(&self, name: &str) -> Checked<Vec<Handle>> {
+        let (owners, owner) = (self.owners()?, owner(name)?);
+        let listed =
+            self.same_list(&format!("the list of {name:?}"), owners.list(&owner)?, self.plain.list(&owner)?)?;
+        same(&format!("the count of {name:?}"), owners.count(&owner)?, listed.len())?;
+        Ok(listed)
     }
 
-    /// Expects that no session is found. `whose` completes "get with ...".
-    pub(super) fn nothing(&self, whose: &str, id: &SessionId) -> Checked {
-        match self.store.get(id)? {
-            None => Ok(()),
-            Some(stored) => broken(format!("get with {whose}: expected no session, found {}", data(&stored.record)?)),
-        }
+    /// All sessions, and how many they are.
+    pub(super) fn all(&self) -> Checked {
+        let listed = optional(self.store.all())?.collect::<Result<Vec<_>>>()?;
+        self.same_list("all", listed, self.plain.all()?.collect::<Result<_>>()?).map(drop)
     }
 
-    /// Expects the entries of a session.
-    pub(super) fn holds(&self, id: &SessionId, entries: Value) -> Checked {
-        holds("the entries", &self.found("the id", id)?.record, entries)
+    fn same_list(&self, what: &str, mut found: Vec<Listed>, mut expected: Vec<Listed>) -> Checked<Vec<Handle>> {
+        let handles = |listed: &mut Vec<Listed>| -> Vec<Handle> {
+            listed.sort_by_key(|one| one.handle);
+            listed.iter().map(|one| one.handle).collect()
+        };
+        same(what, handles(&mut found), handles(&mut expected))?;
+        let mut pairs = found.iter().zip(&expected);
+        pairs.try_for_each(|(found, expected)| self.same_stored(what, &found.stored, &expected.stored))?;
+        Ok(found.iter().map(|one| one.handle).collect())
     }
 
-    /// Expects that an id opens nothing, whatever is asked, and that everything says `why`. `whose`
-    /// completes "get with ...".
-    pub(super) fn dead(&self, whose: &str, session: &Session, why: Outcome) -> Checked {
-        let (store, id, long) = (self.store, &session.id, self.lease(self.long()));
-        self.nothing(whose, id)?;
-        for commit in [session.put("ghost", &1)?, session.exactly("ghost", &1)?, session.replace()?.1] {
-            says(&format!("{commit:?} with {whose}"), store.commit(id, &commit, &long), why)?;
-        }
-        says(&format!("touch with {whose}"), store.touch(id, &long), why)?;
-        says(&format!("destroy with {whose}"), store.destroy(id), why)?;
-        self.nothing(&format!("{whose}, after all that"), id)
+    pub(super) fn destroy_all(&self, name: &str, except: Option<&SessionId>) -> Checked<usize> {
+        let (owners, owner) = (self.owners()?, owner(name)?);
+        let (ended, expected) = (owners.destroy_all(&owner, except)?, self.plain.destroy_all(&owner, except)?);
+        same("how many sessions destroy_all ends", ended, expected)?;
+        // Epochs are each store's own numbers.
+        self.plain.set_epoch(&owner, owners.epoch(&owner)?);
+        Ok(ended)
     }
 
-    /// Expects a session to be exactly as it was seen: data, version and time left.
-    pub(super) fn unchanged(&self, whose: &str, id: &SessionId, seen: &Stored) -> Checked {
-        let now = self.found(whose, id)?;
-        same(&format!("the data of {whose}"), data(&now.record)?, data(&seen.record)?)?;
-        same(&format!("the version of {whose}"), now.record.version(), seen.record.version())?;
-        self.left(&format!("the time left of {whose}"), now.ttl, seen.ttl)
+    /// Ends a session by its handle, for this owner.
+    pub(super) fn end(&self, id: &SessionId, name: Option<&str>, reason: EndReason) -> Checked<Option<Receipt>> {
+        let (handle, owner) = (id.handle(), name.map(owner).transpose()?);
+        let found = self.owners()?.destroy(handle, owner.as_ref(), reason);
+        let expected = Owners::destroy(&self.plain, handle, owner.as_ref(), reason);
+        let receipt = self.same_outcome("destroy by handle", found, expected)?;
+        self.get(id).map(|_| receipt)
+    }
+
+    pub(super) fn why_ended(&self, id: &SessionId) -> Checked<Option<EndReason>> {
+        let (found, expected) = (self.owners()?.why_ended(id)?, self.plain.why_ended(id)?);
+        same("why a session ended", found, expected).map(|()| found)
     }
 }

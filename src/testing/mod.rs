@@ -3,18 +3,11 @@
 //!
 //! ```text
 //! mod          what users call, and what they get back
-//!   fixture    one store under test, its time, and the words that rules are written in
-//!   finding    create, set and get
-//!   lifetime   time: expiry, leases, visits and touches
-//!   saving     merging, comparing and swapping, limits
-//!   rotating   new ids and the ids they supersede
-//!   renewing   timed renewal
-//!   repeating  commits that are sent twice
-//!   ending     destroy, and the optional methods that see all sessions
-//!   owning     the sessions of an owner
-//!   logins     logins: epochs and limits
-//!   racing     threads
-//!   history    random histories, compared with the rule
+//!   fixture    the store under test beside the plain store, and how time passes
+//!   script     rules in words: contract.txt
+//!   special    rules that need more than words
+//!   racing     rules of threads
+//!   history    random histories
 //! handles      a store that is reopened, and two on the same data
 //! fault        the store that fails on purpose
 //! plain        the store that is nothing but the rule
@@ -47,21 +40,14 @@
 //! A store whose data outlives its process is also tried [reopened](reopened) before each call, and
 //! with [two handles](two_handles) on the same data.
 
-mod ending;
 mod fault;
-mod finding;
 mod fixture;
 mod handles;
 mod history;
-mod lifetime;
-mod logins;
-mod owning;
 mod plain;
 mod racing;
-mod renewing;
-mod repeating;
-mod rotating;
-mod saving;
+mod script;
+mod special;
 mod wrapper;
 
 use std::fmt;
@@ -125,20 +111,9 @@ pub fn check<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) -> Report {
 /// }
 /// ```
 pub fn rules() -> impl Iterator<Item = Rule> {
-    let rules = [
-        finding::RULES,
-        lifetime::RULES,
-        saving::RULES,
-        rotating::RULES,
-        renewing::RULES,
-        repeating::RULES,
-        ending::RULES,
-        owning::RULES,
-        logins::RULES,
-        racing::RULES,
-        history::RULES,
-    ];
-    rules.into_iter().flatten().copied()
+    let scripts =
+        script::rules(include_str!("contract.txt")).map(|(name, steps)| Rule { name, run: Run::Steps(steps) });
+    scripts.chain([special::RULES, racing::RULES, history::RULES].into_iter().flatten().copied())
 }
 
 /// How time passes for the store under test: made from `&ManualClock`, or from the [`Duration`] to wait
@@ -158,6 +133,13 @@ enum Passing {
 }
 
 impl Time {
+    fn clock(&self) -> Clock {
+        match &self.0 {
+            Passing::Manual(clock) => clock.into(),
+            Passing::Real(_) => Clock::system(),
+        }
+    }
+
     /// The clock of a process that starts now.
     fn restarted(&self) -> Clock {
         match &self.0 {
@@ -183,11 +165,21 @@ impl From<Duration> for Time {
 #[derive(Clone, Copy)]
 pub struct Rule {
     name: &'static str,
-    run: fn(&Fixture<'_>) -> Checked,
+    run: Run,
+}
+
+#[derive(Clone, Copy)]
+enum Run {
+    Steps(&'static str),
+    Code(fn(&Fixture<'_>) -> Checked),
 }
 
 impl Rule {
-    /// The rule's name: its sentence with underscores, as in this crate's source.
+    const fn new(name: &'static str, run: fn(&Fixture<'_>) -> Checked) -> Self {
+        Self { name, run: Run::Code(run) }
+    }
+
+    /// The rule's name, which is a sentence.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -198,7 +190,11 @@ impl Rule {
         // A store that panics (a `todo!()`, say) breaks this rule; the others are still worth running.
         let run = catch_unwind(AssertUnwindSafe(|| {
             let store = store();
-            (self.run)(&Fixture::new(&store, &time))
+            let fixture = Fixture::new(&store, &time);
+            match self.run {
+                Run::Steps(steps) => script::run(&fixture, steps),
+                Run::Code(run) => run(&fixture),
+            }
         }));
         match run {
             Ok(Ok(())) => Verdict::Kept,
@@ -215,7 +211,7 @@ impl Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.name.replace('_', " "))
+        f.pad(self.name)
     }
 }
 
@@ -285,12 +281,3 @@ impl fmt::Display for Report {
         write!(f, "{} rules: {kept} kept, {skipped} skipped, {broken} broken", self.results.len())
     }
 }
-
-/// A table of rules, each a function whose name is its sentence.
-macro_rules! table {
-    ($($name:ident),+ $(,)?) => {
-        pub(super) const RULES: &[$crate::testing::Rule] =
-            &[$($crate::testing::Rule { name: stringify!($name), run: $name }),+];
-    };
-}
-use table;

@@ -63,11 +63,6 @@ impl PlainStore {
         Now::on_calendar(&self.clock)
     }
 
-    /// What would become of an action, without carrying it out and without regard to a limit.
-    pub(super) fn foresee(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
-        Ok(self.data.lock().decide(id, action, lease, self.now())?.0)
-    }
-
     /// Has an owner's epoch be this one, as it is in another store.
     pub(super) fn set_epoch(&self, owner: &Owner, epoch: Epoch) {
         self.data.lock().epochs.insert(owner.clone(), epoch.to_u64());

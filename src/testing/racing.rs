@@ -1,27 +1,126 @@
 //! Rules of threads: each call happens at one instant, so that what is acknowledged is kept and what is
-//! ended stays ended.
+//! ended stays ended. The plain store takes no part in these.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use parking_lot::Mutex;
 use serde_json::json;
 
-use super::fixture::{Checked, Fixture, Session, Stop, broken, gone, new_id, put, same};
+use super::Rule;
+use super::fixture::{Checked, Fixture, Session, Stop, broken, login, new_id, owner, put, same};
+use crate::error::Result;
 use crate::id::SessionId;
-use crate::record::Changes;
-use crate::store::{Commit, EndReason, Identity, Lease, Look, Outcome};
+use crate::record::{Changes, Record};
+use crate::store::{AtLimit, Commit, EndReason, Identity, Limit, Login, Look, Outcome};
 
-super::table![
-    commits_of_different_keys_at_once_all_survive,
-    compare_and_swap_at_once_adds_up,
-    no_acknowledged_commit_is_lost_beside_new_ids,
-    no_commit_or_touch_under_way_brings_a_destroyed_session_back,
-    no_commit_or_touch_under_way_brings_back_a_session_that_its_owner_ended,
-    of_creates_at_once_exactly_one_is_done,
-    of_new_ids_at_once_exactly_one_is_done,
-    of_destroys_at_once_exactly_one_is_done,
-    renewals_at_once_agree_on_the_new_id,
+pub(super) const RULES: &[Rule] = &[
+    Rule::new("commits of different keys at once all survive", |p| {
+        let session = p.session(json!({}))?;
+        at_once(|thread| {
+            (0..100).try_for_each(|n| match commit(p, &session.id, &session.put(&format!("{thread}.{n}"), &n)?)? {
+                Outcome::Done(_) => Ok(()),
+                found => broken(format!("a commit: expected Done, found {found:?}")),
+            })
+        })?;
+        same("the keys after 8 x 100 commits of different keys", stored(p, &session.id)?.len(), THREADS * 100)
+    }),
+    Rule::new("compare and swap at once adds up", |p| {
+        let id = p.session(json!({"n": 0}))?.id;
+        at_once(|_| (0..50).try_for_each(|_| increment(p, &id)))?;
+        same("the sum of 8 x 50 increments", stored(p, &id)?.get("n")?, Some(THREADS * 50))
+    }),
+    Rule::new("no acknowledged commit is lost beside new ids", no_commit_is_lost_beside_new_ids),
+    Rule::new("no commit, touch or visit under way brings a destroyed session back", |p| {
+        ends_for_good(p, || p.session(json!({})), |id| p.store.destroy(id).map(drop))
+    }),
+    Rule::new("no commit, touch or visit under way brings back a session that its owner ended", |p| {
+        let owners = p.owners()?;
+        let end = |id: &SessionId| owners.destroy(id.handle(), None, EndReason::Named).map(drop);
+        ends_for_good(p, || p.session_of("ada"), end)
+    }),
+    Rule::new("of creates at once exactly one is done", |p| {
+        for _ in 0..ROUNDS {
+            let id = new_id()?;
+            let outcomes = at_once(|thread| Ok(commit(p, &id, &Commit::create()?.with(put("by", &thread)?))?))?;
+            let winner = one_done(&outcomes, Outcome::Taken)?;
+            same("whose create is stored", stored(p, &id)?.get("by")?, Some(winner))?;
+        }
+        Ok(())
+    }),
+    Rule::new("of new ids at once exactly one is done", |p| {
+        for _ in 0..ROUNDS {
+            let session = p.session(json!({}))?;
+            let found = at_once(|_| {
+                let (new, replace) = session.replace()?;
+                Ok((new, commit(p, &session.id, &replace)?))
+            })?;
+            let outcomes: Vec<_> = found.iter().map(|(_, outcome)| *outcome).collect();
+            let winner = one_done(&outcomes, Outcome::Superseded)?;
+            for (n, (new, _)) in found.iter().enumerate() {
+                same("whether a new id opens the session", p.store.get(new)?.is_some(), n == winner)?;
+            }
+        }
+        Ok(())
+    }),
+    Rule::new("of destroys at once exactly one is done", |p| {
+        for _ in 0..ROUNDS {
+            let id = p.session(json!({}))?.id;
+            one_done(&at_once(|_| Ok(p.store.destroy(&id)?))?, Outcome::Gone)?;
+        }
+        Ok(())
+    }),
+    Rule::new("renewals at once agree on the new id", |p| {
+        let sessions = (0..ROUNDS).map(|_| p.session_of("ada")).collect::<Checked<Vec<_>>>()?;
+        p.over();
+        for session in sessions {
+            let found = at_once(|thread| {
+                let renew = session.merge(Changes::new())?.identity(Identity::Renew(thread as u64));
+                let outcome = p.store.commit(&session.id, &renew, &p.renews(p.short()))?;
+                Ok(outcome.receipt().and_then(|receipt| receipt.announce))
+            })?;
+            let agree = found[0].is_some() && found.iter().all(|new| *new == found[0]);
+            same("whether all announce the same new id", agree, true)?;
+        }
+        Ok(())
+    }),
+    Rule::new("of logins beside destroy_all none is left over", |p| {
+        let (owners, ada) = (p.owners()?, owner("ada")?);
+        for _ in 0..20 {
+            let login = Login { begun: Some(owners.epoch(&ada)?), ..login("ada")? };
+            let sessions = (0..8).map(|_| p.session(json!({}))).collect::<Checked<Vec<_>>>()?;
+            at_once(|thread| {
+                if thread == 0 {
+                    return Ok(owners.destroy_all(&ada, None).map(drop)?);
+                }
+                // Let in and ended, or not let in: both are right.
+                let (session, lease) = (sessions[thread], p.lease(p.long()));
+                Ok(p.store.commit(&session.id, &session.replace()?.1.log_in(login.clone()), &lease).map(drop)?)
+            })?;
+            same("the sessions that are left", owners.count(&ada)?, 0)?;
+        }
+        Ok(())
+    }),
+    Rule::new("logins at once never exceed the limit", |p| {
+        let owners = p.owners()?;
+        for (name, at_limit) in [("ada", AtLimit::EndOldest), ("bob", AtLimit::RefuseNewest)] {
+            let login = Login { limit: Some(Limit { max: 3, at_limit }), ..login(name)? };
+            at_once(|_| {
+                for _ in 0..3 {
+                    match p.store.commit(&new_id()?, &Commit::create()?.log_in(login.clone()), &p.lease(p.long()))? {
+                        // A login that raced with others may be refused under either policy.
+                        Outcome::Done(_) | Outcome::AtLimit => {}
+                        found => return broken(format!("a login: expected Done or AtLimit, found {found:?}")),
+                    }
+                    let count = owners.count(&login.owner)?;
+                    same("whether there are 3 sessions at most beside logins at once", count <= 3, true)?;
+                }
+                Ok(())
+            })?;
+            same("whether sessions are left of 24 logins at once", owners.count(&login.owner)? > 0, true)?;
+        }
+        Ok(())
+    }),
 ];
 
 const THREADS: usize = 8;
@@ -34,7 +133,7 @@ const MANY: usize = 100_000;
 
 /// Runs the same on so many threads at once, each with its number, and gives out what they found in
 /// that order.
-pub(super) fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>> {
+fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>> {
     let start = std::sync::Barrier::new(THREADS);
     let run = |thread| {
         start.wait();
@@ -50,189 +149,116 @@ pub(super) fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Chec
     })
 }
 
-fn commits_of_different_keys_at_once_all_survive(p: &Fixture<'_>) -> Checked {
-    const COMMITS: usize = 100;
-    let session = p.session(json!({}))?;
-    at_once(|thread| {
-        (0..COMMITS).try_for_each(|n| p.done(&session.id, &session.put(&format!("{thread}.{n}"), &n)?).map(drop))
-    })?;
-    let stored = p.found("the id", &session.id)?.record;
-    same("the keys after 8 x 100 commits of different keys", stored.len(), THREADS * COMMITS)
+fn commit(p: &Fixture<'_>, id: &SessionId, commit: &Commit) -> Result<Outcome> {
+    p.store.commit(id, commit, &p.lease(p.long()))
 }
 
-fn compare_and_swap_at_once_adds_up(p: &Fixture<'_>) -> Checked {
-    const INCREMENTS: usize = 50;
-    let id = p.session(json!({"n": 0}))?.id;
-    let increment = || {
-        for _ in 0..MANY {
-            let seen = p.found("the id", &id)?.record;
-            let session = Session { id, version: seen.version() };
-            let n: usize = seen.get("n")?.unwrap_or_default();
-            // Another thread's turn: the more often the version changes here, the more this shows.
-            thread::yield_now();
-            match p.commit(&id, &session.exactly("n", &(n + 1))?)? {
-                Outcome::Done(_) => return Ok(()),
-                Outcome::Changed => thread::yield_now(),
-                found => return broken(format!("compare and swap: expected Done or Changed, found {found:?}")),
-            }
+fn stored(p: &Fixture<'_>, id: &SessionId) -> Checked<Record> {
+    match p.store.get(id)? {
+        Some(stored) => Ok(stored.record),
+        None => broken("a look after a race: expected the session, found none"),
+    }
+}
+
+fn increment(p: &Fixture<'_>, id: &SessionId) -> Checked {
+    for _ in 0..MANY {
+        let seen = stored(p, id)?;
+        let n: usize = seen.get("n")?.unwrap_or_default();
+        // Another thread's turn: the more often the version changes here, the more this shows.
+        thread::yield_now();
+        match commit(p, id, &Session { id: *id, version: seen.version() }.exactly("n", &(n + 1))?)? {
+            Outcome::Done(_) => return Ok(()),
+            Outcome::Changed => thread::yield_now(),
+            found => return broken(format!("compare and swap: expected Done or Changed, found {found:?}")),
         }
-        broken("compare and swap: expected Done in the end, found nothing but Changed")
-    };
-    at_once(|_| (0..INCREMENTS).try_for_each(|_| increment()))?;
-    p.holds(&id, json!({"n": THREADS * INCREMENTS}))
+    }
+    broken("compare and swap: expected Done in the end, found nothing but Changed")
 }
 
-fn no_acknowledged_commit_is_lost_beside_new_ids(p: &Fixture<'_>) -> Checked {
+/// Seven threads commit, each key until it is done, while one replaces the id.
+fn no_commit_is_lost_beside_new_ids(p: &Fixture<'_>) -> Checked {
     const COMMITS: usize = 40;
-    const COMMITS_TO_A_NEW_ID: usize = 4;
-    let current = Mutex::new(p.session(json!({}))?);
-    let present = || *current.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let committing = AtomicUsize::new(THREADS - 1);
-    let commit = |key: &str| {
-        // Superseded: between reading the id here and using it. The next one is on its way.
+    let (current, committing) = (Mutex::new(p.session(json!({}))?), AtomicUsize::new(THREADS - 1));
+    let insist = |key: &str| {
         for _ in 0..MANY {
-            let session = present();
-            match p.commit(&session.id, &session.put(key, &1)?)? {
+            let session = *current.lock();
+            match commit(p, &session.id, &session.put(key, &1)?)? {
                 Outcome::Done(_) => return Ok(()),
+                // Between reading the id here and using it. The next one is on its way.
                 Outcome::Superseded | Outcome::Gone => thread::yield_now(),
                 found => return broken(format!("a commit: expected Done or Superseded, found {found:?}")),
             }
         }
         broken("a commit with the session's current id: expected Done in the end, found nothing but Superseded")
     };
-    let rotations = AtomicUsize::new(0);
-    let rotate = || {
-        while committing.load(Ordering::SeqCst) > 0 {
-            let new = p.replaced(&present())?;
-            *current.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = new;
-            rotations.fetch_add(1, Ordering::SeqCst);
-            thread::yield_now();
-        }
+    let replace = || {
+        let (id, replace) = current.lock().replace()?;
+        let found = commit(p, &{ current.lock().id }, &replace)?;
+        let Outcome::Done(receipt) = found else { return broken(format!("a new id: expected Done, found {found:?}")) };
+        *current.lock() = Session { id, version: receipt.version };
         Ok(())
     };
     at_once(|thread| {
-        if thread == 0 {
-            let rotated = rotate();
-            rotations.store(usize::MAX, Ordering::SeqCst);
-            return rotated;
-        }
-        let committed = (0..COMMITS).try_for_each(|n| {
-            // Or on a busy machine all is committed before the first new id is through.
-            while rotations.load(Ordering::SeqCst) < n / COMMITS_TO_A_NEW_ID {
-                thread::yield_now();
-            }
-            commit(&format!("{thread}.{n}"))
-        });
-        committing.fetch_sub(1, Ordering::SeqCst);
-        committed
+        let done = if thread == 0 {
+            std::iter::repeat_with(|| committing.load(Ordering::SeqCst)).take_while(|left| *left > 0).try_for_each(
+                |_| {
+                    thread::yield_now();
+                    replace()
+                },
+            )
+        } else {
+            (0..COMMITS).try_for_each(|n| insist(&format!("{thread}.{n}")))
+        };
+        committing.fetch_sub(usize::from(thread > 0), Ordering::SeqCst);
+        done
     })?;
-    let stored = p.found("the last id", &present().id)?.record;
-    same("the keys after 7 x 40 commits beside new ids", stored.len(), (THREADS - 1) * COMMITS)
+    let last = current.lock().id;
+    same("the keys after 7 x 40 commits beside new ids", stored(p, &last)?.len(), (THREADS - 1) * COMMITS)
 }
 
-/// Ends a session with `end` while others commit to it and touch it, and expects it to stay ended.
+/// Ends a session with `end` while others use it, and expects it to stay ended.
 fn ends_for_good(
     p: &Fixture<'_>,
     session: impl Fn() -> Checked<Session>,
-    end: impl Fn(&SessionId) -> crate::Result<()> + Sync,
+    end: impl Fn(&SessionId) -> Result<()> + Sync,
 ) -> Checked {
     for _ in 0..ROUNDS {
-        let session = session()?;
+        let (session, lease) = (session()?, p.lease(p.long()));
         let (under_way, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
         at_once(|thread| {
             if thread == 0 {
                 while under_way.load(Ordering::SeqCst) < THREADS {
                     thread::yield_now();
                 }
-                let outcome = end(&session.id);
+                let done = end(&session.id);
                 ended.store(true, Ordering::SeqCst);
-                return Ok(outcome?);
+                return Ok(done?);
             }
             for n in 0..MANY {
                 under_way.fetch_add(1, Ordering::SeqCst);
                 // If it had ended before this call began, this call has to see it.
                 let late = ended.load(Ordering::SeqCst);
-                let outcome = match thread % 3 {
-                    0 => p.store.touch(&session.id, &p.lease(p.long())),
-                    1 => p.look(&session.id, Look::Visit).map(|_| Ok(Outcome::Gone))?,
-                    _ => p.commit(&session.id, &session.put(&format!("{thread}.{}", n % 50), &n)?),
+                let is_there = match thread % 3 {
+                    0 => p.store.touch(&session.id, &lease)?.is_done(),
+                    1 => p.store.look(&session.id, Look::Visit, &lease)?.found().is_some(),
+                    _ => commit(p, &session.id, &session.put(&format!("{thread}.{}", n % 50), &n)?)?.is_done(),
                 };
                 if late {
-                    return gone("a call after the session has ended", outcome);
+                    return same("whether a session that has ended is there", is_there, false);
                 }
-                let _ = outcome?;
             }
             Ok(())
         })?;
-        p.nothing("the id of a session that ended while others used it", &session.id)?;
+        same("whether the session is there after all", p.store.get(&session.id)?.is_some(), false)?;
     }
     Ok(())
-}
-
-fn no_commit_or_touch_under_way_brings_a_destroyed_session_back(p: &Fixture<'_>) -> Checked {
-    ends_for_good(p, || p.session(json!({})), |id| p.store.destroy(id).map(drop))
-}
-
-fn no_commit_or_touch_under_way_brings_back_a_session_that_its_owner_ended(p: &Fixture<'_>) -> Checked {
-    let owners = p.owners()?;
-    let end = |id: &SessionId| owners.destroy(id.handle(), None, EndReason::Named).map(drop);
-    ends_for_good(p, || p.session_of("ada"), end)
 }
 
 /// Expects that of the outcomes of one call on several threads exactly one is `Done` and the others are
 /// `otherwise`. Gives out which one.
-fn one_done(what: &str, outcomes: &[Outcome], otherwise: Outcome) -> Checked<usize> {
+fn one_done(outcomes: &[Outcome], otherwise: Outcome) -> Checked<usize> {
     let done: Vec<usize> = (0..outcomes.len()).filter(|n| outcomes[*n].is_done()).collect();
     let others = outcomes.iter().filter(|outcome| **outcome == otherwise).count();
-    same(&format!("how many {what} at once are Done and {otherwise:?}"), (done.len(), others), (1, THREADS - 1))?;
+    same(&format!("how many at once are Done and {otherwise:?}"), (done.len(), others), (1, THREADS - 1))?;
     Ok(done[0])
-}
-
-fn of_creates_at_once_exactly_one_is_done(p: &Fixture<'_>) -> Checked {
-    for _ in 0..ROUNDS {
-        let id = new_id()?;
-        let outcomes = at_once(|thread| Ok(p.commit(&id, &Commit::create()?.with(put("by", &thread)?))?))?;
-        let winner = one_done("creates", &outcomes, Outcome::Taken)?;
-        p.holds(&id, json!({"by": winner}))?;
-    }
-    Ok(())
-}
-
-fn of_new_ids_at_once_exactly_one_is_done(p: &Fixture<'_>) -> Checked {
-    for _ in 0..ROUNDS {
-        let session = p.session(json!({}))?;
-        let found = at_once(|_| {
-            let (new, replace) = session.replace()?;
-            Ok((new, p.commit(&session.id, &replace)?))
-        })?;
-        let outcomes: Vec<_> = found.iter().map(|(_, outcome)| *outcome).collect();
-        let winner = one_done("new ids", &outcomes, Outcome::Superseded)?;
-        for (n, (new, _)) in found.iter().enumerate() {
-            same("whether a new id opens the session", p.store.get(new)?.is_some(), n == winner)?;
-        }
-    }
-    Ok(())
-}
-
-fn of_destroys_at_once_exactly_one_is_done(p: &Fixture<'_>) -> Checked {
-    for _ in 0..ROUNDS {
-        let id = p.session(json!({}))?.id;
-        one_done("destroys", &at_once(|_| Ok(p.store.destroy(&id)?))?, Outcome::Gone)?;
-    }
-    Ok(())
-}
-
-fn renewals_at_once_agree_on_the_new_id(p: &Fixture<'_>) -> Checked {
-    let lease = Lease { renew_after: Some(p.units(1)), grace: p.short(), ..p.lease(p.long()) };
-    let sessions = (0..ROUNDS).map(|_| p.session_of("ada")).collect::<Checked<Vec<_>>>()?;
-    p.over();
-    for session in sessions {
-        let found = at_once(|thread| {
-            let renew = session.merge(Changes::new())?.identity(Identity::Renew(thread as u64));
-            Ok(p.store.commit(&session.id, &renew, &lease)?.receipt().and_then(|receipt| receipt.announce))
-        })?;
-        same("whether a new id is announced", found[0].is_some(), true)?;
-        same("whether all announce the same one", found.iter().all(|new| *new == found[0]), true)?;
-    }
-    Ok(())
 }
