@@ -192,7 +192,7 @@ mod event;
 pub mod http;
 mod id;
 mod memory;
-#[cfg(any())]
+#[cfg(feature = "metrics")]
 pub mod metrics;
 mod policy;
 mod record;
@@ -202,13 +202,17 @@ mod session;
 mod sessions;
 mod store;
 mod sync;
-#[cfg(any())]
+#[cfg(feature = "testing")]
 pub mod testing;
 mod units;
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("store_in_a_database.md")]
+pub mod store_in_a_database {}
 
 // Half of what it compares is the cookie layer's.
 #[cfg(all(any(doc, doctest), feature = "http"))]

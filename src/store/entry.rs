@@ -87,7 +87,7 @@ impl Entry {
 
     fn written(row: Option<&Self>, edit: Edit, nonces: impl FnOnce(&Self) -> Nonces) -> Write {
         match (edit, row) {
-            (Edit::Nothing, _) => Write::Nothing,
+            (Edit::Nothing, _) | (Edit::Deadline(_), None) => Write::Nothing,
             (Edit::Remove, _) => Write::Remove,
             (Edit::Put(record), row) => Write::Put(Self { record, nonces: row.map_or(Nonces::NONE, nonces) }),
             (Edit::Deadline(deadline), Some(row)) => {
@@ -95,7 +95,6 @@ impl Entry {
                 let record = record.with_state(|state| state.deadline.store(deadline, Ordering::Relaxed));
                 Write::Put(Self { record, nonces: row.nonces })
             }
-            (Edit::Deadline(_), None) => Write::Nothing,
         }
     }
 
@@ -105,11 +104,9 @@ impl Entry {
     }
 
     /// When the row may be removed, in milliseconds of the clock that the store's [`Now`] is on: since
-    /// 1970 for [`Now::on_calendar`]. Signed, as integers in databases are, and the largest of them
-    /// for "never".
+    /// 1970 for [`Now::on_calendar`]. Signed, as integers in databases are.
     pub fn deadline_ms(&self) -> i64 {
-        let millis = self.record.state().deadline.load(Ordering::Relaxed).div_ceil(1_000_000);
-        i64::try_from(millis).unwrap_or(i64::MAX)
+        self.record.state().deadline.load(Ordering::Relaxed).div_ceil(1_000_000).cast_signed()
     }
 
     /// How long from now the row must be kept, for a backend that removes rows by itself; zero: not

@@ -4,9 +4,11 @@
 #![allow(dead_code, unreachable_pub, reason = "tests take a part of it, the fuzz targets have it as a library")]
 
 pub mod cookie;
+pub mod entry;
 pub mod options;
 pub mod record;
 pub mod record_json;
+pub mod row;
 pub mod snapshot;
 
 /// One reader under attack.
@@ -21,8 +23,10 @@ pub struct Target {
 
 pub const TARGETS: &[Target] = &[
     Target { name: "cookie", check: cookie::check, seeds: cookie::seeds },
+    Target { name: "entry", check: entry::check, seeds: entry::seeds },
     Target { name: "options", check: options::check, seeds: options::seeds },
     Target { name: "record", check: record::check, seeds: record::seeds },
     Target { name: "record_json", check: record_json::check, seeds: record_json::seeds },
+    Target { name: "row", check: row::check, seeds: row::seeds },
     Target { name: "snapshot", check: snapshot::check, seeds: snapshot::seeds },
 ];
