@@ -238,8 +238,7 @@ fn a_refused_set_loses_nothing() {
     assert_eq!((left(&store, &visitors), store.bytes()), (5, before));
 }
 
-// Switched on with the cookie layer.
-#[cfg(any())]
+#[cfg(feature = "rouille")]
 #[test]
 fn rouille_answers_503_to_a_visitor_who_is_refused() {
     use lembro::http::SessionLayer;

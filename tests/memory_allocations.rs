@@ -4,7 +4,7 @@ mod steps;
 
 use std::time::Duration;
 
-use lembro::{Clock, Commit, Lease, LembroOptions, LembroStore, Lookup, Record, SessionId, Store};
+use lembro::{Clock, Commit, Lease, LembroOptions, LembroStore, Lookup, Record, SessionId, Sessions, Store};
 
 use self::steps::{create_owned, login, merge, new_id, renew, renewed, renewing, replace, replacement, version_of};
 
@@ -172,35 +172,27 @@ fn an_id_is_24_bytes_and_copy() {
     assert_eq!(size_of::<Option<Record>>(), size_of::<usize>());
 }
 
-// Switched on with `Sessions`.
-#[cfg(any())]
-mod with_sessions {
-    use lembro::Sessions;
+#[test]
+fn looking_at_a_session_and_leaving_it_allocates_the_handle_on_it_alone() {
+    let (store, id) = store_with_one();
+    let sessions = Sessions::new(store);
+    let info = allocation_counter::measure(|| {
+        let session = sessions.load(&id).unwrap().unwrap();
+        assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
+        assert_eq!(session.get::<&str>("theme").unwrap(), Some("dark"));
+    });
+    assert_eq!(info.count_total, 0);
+}
 
-    use super::*;
-
-    #[test]
-    fn looking_at_a_session_and_leaving_it_allocates_the_handle_on_it_alone() {
-        let (store, id) = store_with_one();
-        let sessions = Sessions::new(store);
-        let info = allocation_counter::measure(|| {
-            let session = sessions.load(&id).unwrap().unwrap();
-            assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
-            assert_eq!(session.get::<&str>("theme").unwrap(), Some("dark"));
-        });
-        assert_eq!(info.count_total, 0);
-    }
-
-    #[test]
-    fn a_request_that_changes_a_session_and_saves_it_allocates_the_record_alone() {
-        let (store, id) = store_with_one();
-        let sessions = Sessions::new(store);
-        let request = |theme: &str| {
-            let mut session = sessions.load(&id).unwrap().unwrap();
-            session.insert("theme", theme).unwrap();
-            assert_eq!(session.save().unwrap(), lembro::Saved::Written);
-        };
-        request("light");
-        assert_eq!(allocation_counter::measure(|| request("dark")).count_total, 1);
-    }
+#[test]
+fn a_request_that_changes_a_session_and_saves_it_allocates_the_record_alone() {
+    let (store, id) = store_with_one();
+    let sessions = Sessions::new(store);
+    let request = |theme: &str| {
+        let mut session = sessions.load(&id).unwrap().unwrap();
+        session.insert("theme", theme).unwrap();
+        assert_eq!(session.save().unwrap(), lembro::Saved::Written);
+    };
+    request("light");
+    assert_eq!(allocation_counter::measure(|| request("dark")).count_total, 1);
 }
