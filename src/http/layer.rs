@@ -161,17 +161,16 @@ impl SessionLayer {
         };
         let is_live = session.standing() == Standing::Live;
         let announced = match plan.cookie {
-            // Only what is stored is announced: it may have ended just now, or it is new and holds
-            // nothing after all.
-            CookieStep::Set => is_live && session.how_presented() != Presented::Previous,
-            // Not an id that a login has just replaced in another request: its response may reach
-            // the client before this one. A commit has found out. If the store cannot say, which it
-            // has reported, the page is served all the same.
+            // Not an id that a login has just replaced in another request: its response may reach the
+            // client before this one. A commit has found out. If the store cannot say, which it has
+            // reported, the page is served all the same.
             CookieStep::SetRenewed | CookieStep::Rewrite if plan.store == StoreStep::Nothing => {
                 session.is_current().unwrap_or(false)
             }
             CookieStep::SetRenewed => matches!(session.how_presented(), Presented::Renewing(_)),
-            CookieStep::Rewrite => is_live && session.how_presented() != Presented::Previous,
+            // Only what is stored is announced: it may have ended just now, or it is new and holds
+            // nothing after all.
+            CookieStep::Set | CookieStep::Rewrite => is_live && session.how_presented() != Presented::Previous,
             CookieStep::Remove | CookieStep::Nothing => false,
         };
         let caching = if session.standing() == Standing::New { Caching::Varies } else { Caching::Private };
