@@ -62,7 +62,7 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`] when the session would be too large; [`Error::is_unknown`] when a repeated
+    /// [`Error::is_size`] when the session would be too large; [`Error::is_unknown`] when a repeated
     /// commit may have been carried out or not; [`Error::is_id`] when a new id has another handle.
     /// Nothing is to be written then.
     pub fn apply(
