@@ -191,7 +191,7 @@ mod memory;
 pub mod metrics;
 mod policy;
 mod record;
-#[cfg(any())]
+#[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(any())]
 mod session;

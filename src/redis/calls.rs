@@ -1,90 +1,62 @@
-//! Scripts on sessions and owners: called until they have an answer, and their answers.
+//! Calls: scripts on sessions, until they have an answer, and what they ask for in between.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use ::redis::Value;
 
-use super::connections::{self, Connections, Failure, Repeat};
+use super::connections::{self, Connections, Failure, What};
 use super::fields::{self, Word};
 use super::keys::Keys;
+use super::logins::Since;
 use super::options::Config;
-use super::replies::{Asked, as_found, epoch_of, is, letter, unexpected};
-use super::scripts::{BURY, CONFIRM, ENTER, EPOCH, GET, NOTE, Script};
+use super::plan::{self, Plan};
+use super::replies::{self, Reply};
+use super::row::Row;
+use super::scripts::{COUNTS, END, LOOK, MARK, NOTE, Script};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
-use crate::id::{Handle, Proof, SessionId};
-use crate::record::{Epoch, Record};
-use crate::store::{EndReason, Listed, Stored};
+use crate::id::{Handle, SessionId};
+use crate::record::unix_millis;
+use crate::store::{EndReason, Epoch, Lease, Look, Lookup, Outcome, Receipt};
 use crate::sync::Mutex;
 
 /// Sets know a session for so much longer than it lives: nodes of a cluster have their own clocks.
-const SLACK: Duration = Duration::from_secs(60 * 60);
+const SLACK_MS: u64 = 60 * 60 * 1000;
 
-/// No session lives longer: 2^50 ms, some 35,000 years, exact in Lua's numbers.
-const FOREVER: u128 = 1 << 50;
-
-/// How often a script may ask for something before it is given up. Each time means that somebody else was at the session.
+/// How often a script may ask for something before it is given up. Each time means that another request changed the
+/// session.
 const MAX_TURNS: usize = 16;
 
 /// At most one error in such a time goes onto the channel.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// A script on one session.
+#[derive(Clone)]
 pub(super) struct Call<'a> {
-    script: &'static Script,
-    handle: Handle,
-    digest: Vec<u8>,
-    ttl: Duration,
-    noted: &'static str,
-    repeat: Repeat,
-    more: Vec<Word<'a>>,
+    pub(super) script: &'static Script,
+    pub(super) handle: Handle,
+    pub(super) plan: Plan,
+    /// Keys beside the session's.
+    pub(super) keys: Vec<Vec<u8>>,
+    pub(super) words: Vec<Word<'a>>,
+    /// Not a look: if its answer is lost, it may have been carried out.
+    pub(super) is_write: bool,
 }
 
-impl<'a> Call<'a> {
-    pub(super) fn new(script: &'static Script, id: &SessionId) -> Self {
-        Self { digest: digest(id).to_vec(), ..Self::without_id(script, id.handle()) }
+impl Call<'_> {
+    pub(super) fn told(self, rest: impl Into<Vec<u8>>) -> Self {
+        Self { plan: Plan { rest: rest.into(), ..self.plan }, ..self }
     }
-
-    /// For whoever has no id.
-    pub(super) fn without_id(script: &'static Script, handle: Handle) -> Self {
-        let (digest, ttl, more) = (Vec::new(), Duration::ZERO, Vec::new());
-        Self { script, handle, digest, ttl, noted: "", repeat: Repeat::Once, more }
-    }
-
-    pub(super) fn digest(self, digest: &[u8]) -> Self {
-        Self { digest: digest.to_vec(), ..self }
-    }
-
-    pub(super) fn ttl(self, ttl: Duration) -> Self {
-        Self { ttl, ..self }
-    }
-
-    /// The index and the owner's set know it.
-    pub(super) fn noted(self) -> Self {
-        Self { noted: "noted", ..self }
-    }
-
-    pub(super) fn repeat(self, repeat: Repeat) -> Self {
-        Self { repeat, ..self }
-    }
-
-    pub(super) fn with(mut self, words: impl IntoIterator<Item = Word<'a>>) -> Self {
-        self.more.extend(words);
-        self
-    }
-}
-
-/// What tells one id of a session from another: half of the SHA-256 of its secret. Whoever reads the database can open
-/// nothing with it.
-pub(super) fn digest(id: &SessionId) -> [u8; 16] {
-    Proof::of(id).digest()
 }
 
 pub(super) struct Calls {
-    connections: Connections,
+    pub(super) connections: Connections,
     pub(super) keys: Keys,
     pub(super) max_session_size: usize,
+    pub(super) clock: Clock,
+    is_manual: bool,
     pub(super) events: Hub<Event>,
     pub(super) errors: Hub<Error>,
     last_report: Mutex<Option<Instant>>,
@@ -96,233 +68,282 @@ impl Calls {
             connections: config.connections(),
             max_session_size: config.max_session_size,
             keys: Keys { prefix: config.prefix },
+            is_manual: config.clock.is_some(),
+            clock: config.clock.unwrap_or_default(),
             events: Hub::new(),
             errors: Hub::new(),
             last_report: Mutex::new(None),
         }
     }
 
-    pub(super) fn ping(&self) -> Result<()> {
-        // As good as any, and whoever may not do this may do nothing.
-        self.epoch("").map(drop)
+    /// The time as scripts are told it: 0 for the server's own.
+    pub(super) fn now(&self) -> u64 {
+        if self.is_manual { unix_millis(self.clock.wall()) } else { 0 }
     }
 
-    /// Runs a script on a session until it neither asks nor has to be noted.
-    pub(super) fn run(&self, call: &Call<'_>) -> Result<Value> {
-        let replies = self.send(&[self.on_session(call, call.noted, None)], call.repeat)?;
-        self.settle(call, replies.into_iter().next_back().unwrap_or_default())
+    /// A script on the session with this handle, whoever has its id.
+    pub(super) fn on_handle(&self, script: &'static Script, handle: Handle) -> Call<'static> {
+        let plan = Plan {
+            now: self.now(),
+            is_repeated: false,
+            in_index: true,
+            digest: [0; 16],
+            noted: 0,
+            sure: None,
+            lease: Lease::UNLIMITED,
+            by: String::new(),
+            rest: Vec::new(),
+        };
+        Call { script, handle, plan, keys: Vec::new(), words: Vec::new(), is_write: true }
     }
 
-    /// The same for one that has had its first answer.
-    pub(super) fn settle(&self, call: &Call<'_>, mut reply: Value) -> Result<Value> {
-        let (mut noted, mut sure) = (call.noted.to_owned(), None);
+    pub(super) fn on_session(&self, script: &'static Script, id: &SessionId, lease: &Lease) -> Call<'static> {
+        let call = self.on_handle(script, id.handle());
+        Call { plan: Plan { digest: id.digest(), lease: *lease, ..call.plan }, ..call }
+    }
+
+    /// Ends a session: see [`END`].
+    pub(super) fn ending(&self, call: Call<'static>, how: u8, reason: u8, epochs: [Option<Epoch>; 2]) -> Call<'static> {
+        let epochs = epochs.map(|epoch| epoch.unwrap_or_default().to_u64().to_be_bytes());
+        let keys = if how == b'i' { Vec::new() } else { vec![self.keys.of_why(call.handle)] };
+        Call { keys, ..call }.told([&[how, reason][..], epochs.as_flattened()].concat())
+    }
+
+    /// Ends the session with this handle, if it is this owner's.
+    pub(super) fn ending_handle(&self, handle: Handle, owner: Option<&str>, reason: EndReason) -> Call<'static> {
+        let call = self.ending(self.on_handle(&END, handle), b'h', letter(reason), [None, None]);
+        Call { plan: Plan { by: owner.unwrap_or_default().to_owned(), ..call.plan }, ..call }
+    }
+
+    /// Carries out what may be carried out twice, and says if it is not known whether it was.
+    pub(super) fn write(&self, call: &Call<'_>) -> Result<Reply> {
+        self.write_after(Vec::new(), call)
+    }
+
+    /// The same behind what must come first, in one round trip on one server.
+    pub(super) fn write_after(&self, first: Vec<connections::Call<'_>>, call: &Call<'_>) -> Result<Reply> {
+        let answer = self.send(first, call)?;
+        self.settle(call, &answer)
+    }
+
+    /// Sends a call behind what must come first: its answer decides.
+    fn send(&self, first: Vec<connections::Call<'_>>, call: &Call<'_>) -> Result<Value> {
+        let mut calls = first;
+        calls.push(self.sent(call));
+        let answer = self.connections.ask(&calls).and_then(|mut answers| answers.pop().transpose());
+        answer.map(Option::unwrap_or_default).map_err(|failure| {
+            let is_unknown = call.is_write && failure.is_unknown;
+            let error = if is_unknown { Error::unknown(call.handle).caused_by(failure) } else { Error::store(failure) };
+            self.report(&error);
+            error
+        })
+    }
+
+    /// Runs a script that has had its first answer until it asks for nothing more.
+    pub(super) fn settle(&self, call: &Call<'_>, answer: &Value) -> Result<Reply> {
+        let mut call = call.clone();
+        let mut reply = Reply::of(call.handle, answer)?;
         for _ in 0..MAX_TURNS {
-            match Asked::of(&reply)? {
-                Asked::Nothing => {
-                    if is(&reply, "Dead") {
-                        self.events.publish(|| Event::DeadIdUsed { handle: call.handle });
-                    }
-                    return Ok(reply);
+            match reply {
+                Reply::ToNote { ttl_ms, owner } => {
+                    self.note(call.handle, owner.as_deref(), ttl_ms)?;
+                    (call.plan.noted, call.plan.in_index) = (ttl_ms.saturating_mul(2), true);
+                    // It may be another owner's by now, whose set does not know it.
+                    call.plan.by = owner.unwrap_or_default();
                 }
-                Asked::ToNote(owner) => {
-                    self.note(call.handle, owner, call.ttl)?;
-                    // It may be somebody else's by now, whose set does not know it.
-                    noted = format!("for {}", owner.unwrap_or_default());
-                }
-                Asked::WhetherLoggedIn(owner, epoch) => {
-                    if self.confirm(call.handle, owner, epoch)? {
-                        sure = Some(epoch);
+                Reply::Unsure(owner, epoch) => {
+                    if self.confirm(call.handle, &owner, epoch)? {
+                        call.plan.sure = Some(epoch);
                     }
                 }
-                Asked::ForAnotherVersion("") => return Err(not_ours(call.handle)),
-                Asked::ForAnotherVersion(layout) => {
-                    return Err(Error::corrupt(format!(
-                        "session {} has layout {layout}, and this version of lembro knows layout {} only",
-                        call.handle,
-                        super::scripts::FORMAT
-                    )));
-                }
+                reply => return Ok(reply),
             }
-            let replies = self.send(&[self.on_session(call, &noted, sure)], call.repeat)?;
-            reply = replies.into_iter().next_back().unwrap_or_default();
+            reply = Reply::of(call.handle, &self.send(Vec::new(), &call)?)?;
         }
         Err(Error::contention(call.handle, u32::try_from(MAX_TURNS).unwrap_or(u32::MAX)))
     }
 
-    /// Runs a script that stores a session anew. `begun`: only if a login of that epoch still counts.
-    pub(super) fn add(&self, call: Call<'_>, record: &Record, begun: Option<Epoch>) -> Result<Value> {
-        let (handle, ttl) = (call.handle, call.ttl);
-        self.check_size(handle, fields::size_of_record(record))?;
-        let login = match record.owner() {
-            None => None,
-            Some(owner) => match self.begin_login(handle, owner, ttl, begun)? {
-                Some(epoch) => Some((owner, epoch)),
-                None => return Ok(Value::SimpleString("Gone".to_owned())),
-            },
-        };
-        let call = call.noted().with(fields::of_record(record, login.map(|(_, epoch)| epoch)));
-        let Some((owner, epoch)) = login else {
-            // In one round trip.
-            let calls = [self.noting(handle, ttl), self.on_session(&call, call.noted, None)];
-            let replies = self.send(&calls, call.repeat)?;
-            return self.settle(&call, replies.into_iter().next_back().unwrap_or_default());
-        };
-        let reply = self.run(&call)?;
-        if is(&reply, "Done") && !self.confirm(handle, owner, epoch)? {
-            return Ok(Value::SimpleString("Gone".to_owned()));
+    /// Looks at a session. On one server a visit is a script that writes only what is due, and all is read
+    /// behind it without a script, in the same round trip: Lua takes longer over a session's data than
+    /// all the rest. What was read is judged by the rule itself.
+    pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        let (is_visit, is_cluster) = (how == Look::Visit, self.connections.is_cluster());
+        let call = Call { is_write: false, ..self.on_session(&LOOK, id, lease) }.told(*match (is_visit, is_cluster) {
+            (true, false) => b"v0",
+            (true, true) => b"v1",
+            (false, _) => b"p1",
+        });
+        for _ in 0..MAX_TURNS {
+            let row = if is_cluster { self.seen(&call)? } else { self.read(&call, is_visit)? };
+            match row {
+                Some(Row { unsure: Some((owner, epoch)), .. }) if !is_cluster => {
+                    self.confirm(call.handle, &owner, epoch)?;
+                }
+                row => {
+                    let lookup = row.map_or(Lookup::Missing, |row| row.seen_by(id, lease));
+                    self.tell(call.handle, &lookup);
+                    return Ok(lookup);
+                }
+            }
         }
-        Ok(reply)
+        Err(Error::contention(call.handle, u32::try_from(MAX_TURNS).unwrap_or(u32::MAX)))
+    }
+
+    pub(super) fn touch(&self, id: &SessionId, lease: &Lease) -> Result<Outcome> {
+        Ok(match self.write(&self.on_session(&LOOK, id, lease).told(*b"t0"))? {
+            Reply::Done { version, ttl, seed } => {
+                Outcome::Done(Receipt::new(version, ttl).announcing(seed.map(|seed| id.successor(seed))))
+            }
+            Reply::Refused(outcome) => outcome,
+            _ => Outcome::Gone,
+        })
+    }
+
+    /// What is there, without a script. `is_visit`: after one that writes what the visit changes.
+    fn read(&self, call: &Call<'_>, is_visit: bool) -> Result<Option<Row>> {
+        let key = self.keys.of_record(call.handle);
+        let command = |name, keys| connections::Call { what: What::Command(name), keys, words: Vec::new() };
+        let mut calls = if is_visit { vec![self.sent(call)] } else { Vec::new() };
+        calls.extend([command("TIME", Vec::new()), command("PTTL", vec![key.clone()]), command("HGETALL", vec![key])]);
+        let mut answers = self.ask(&calls)?;
+        if is_visit {
+            let answer = answers.remove(0);
+            match Reply::of(call.handle, &answer)? {
+                Reply::Seen { text, .. } => self.report_trouble(&text),
+                Reply::ToNote { .. } | Reply::Unsure(..) => {
+                    // Once in a while; then all is read again.
+                    if let Reply::Seen { text, .. } = self.settle_visit(call, &answer)? {
+                        self.report_trouble(&text);
+                    }
+                    return self.read(call, false);
+                }
+                _ => {}
+            }
+        }
+        let Ok([time, left, fields]) = <[Value; 3]>::try_from(answers) else { return Ok(None) };
+        let now = if self.is_manual { self.now() } else { replies::time_of(&time)? };
+        let left = match left {
+            Value::Int(left) if !self.is_manual => Some(left),
+            _ => None,
+        };
+        Row::read(call.handle, now, left, &replies::fields_of(fields)?)
+    }
+
+    /// The same by one script.
+    fn seen(&self, call: &Call<'_>) -> Result<Option<Row>> {
+        let answer = self.ask_one(self.sent(call))?;
+        match self.settle_visit(call, &answer)? {
+            Reply::Seen { row, text } => {
+                self.report_trouble(&text);
+                Ok(row)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A visit that the sets cannot be told of is served as a peek.
+    fn settle_visit(&self, call: &Call<'_>, answer: &Value) -> Result<Reply> {
+        self.settle(call, answer).or_else(|error| {
+            if !error.is_store() || !matches!(Reply::of(call.handle, answer)?, Reply::ToNote { .. }) {
+                return Err(error);
+            }
+            let peek = call.clone().told(*b"p1");
+            self.settle(&peek, &self.ask_one(self.sent(&peek))?)
+        })
+    }
+
+    /// What a look says about an id.
+    fn tell(&self, handle: Handle, lookup: &Lookup) {
+        match lookup {
+            Lookup::Missing => self.events.publish(|| Event::UnknownId { handle }),
+            Lookup::Superseded { recent: false } => self.events.publish(|| Event::SupersededId { handle }),
+            Lookup::Superseded { recent: true } | Lookup::Found(_) => {}
+        }
+    }
+
+    /// Has the index and the owner's set know a session for longer than it is to live.
+    fn note(&self, handle: Handle, owner: Option<&str>, ttl_ms: u64) -> Result<()> {
+        let mut calls = vec![self.noting(handle, ttl_ms)];
+        calls.extend(owner.map(|owner| self.entering(handle, owner, ttl_ms, Since::Known, None, None)));
+        self.ask(&calls).map(drop)
+    }
+
+    pub(super) fn noting(&self, handle: Handle, ttl_ms: u64) -> connections::Call<'static> {
+        let words = [self.now().to_string(), handle.to_string(), noted_for(ttl_ms).to_string()];
+        let words = words.map(|word| word.into_bytes().into()).into();
+        connections::Call { what: What::Script(&NOTE), keys: vec![self.keys.of_index_with(handle)], words }
+    }
+
+    /// Whether the login that a session began with counts; if not, the session is ended.
+    fn confirm(&self, handle: Handle, owner: &str, begun: Epoch) -> Result<bool> {
+        let words = vec![fields::number(self.now()), handle.to_string().into_bytes().into(), fields::number(begun.to_u64())];
+        let call = connections::Call { what: What::Script(&COUNTS), keys: self.keys.of_owner(owner).into(), words };
+        let why = match Reply::of(handle, &self.ask_one(call)?)? {
+            Reply::Counts => {
+                let mark = self.on_handle(&MARK, handle).told(mark(b'c', begun));
+                let plan = Plan { by: owner.to_owned(), sure: Some(begun), ..mark.plan };
+                // If it ended in between, the caller will see.
+                self.ask_one(self.sent(&Call { plan, ..mark })).map(drop)?;
+                return Ok(true);
+            }
+            Reply::Refused(Outcome::AtLimit) => EndReason::Limit,
+            _ => EndReason::Everywhere,
+        };
+        let end = self.ending(self.on_handle(&END, handle), b'b', letter(why), [Some(after(begun)), Some(after(begun))]);
+        self.ask_one(self.sent(&Call { plan: Plan { by: owner.to_owned(), ..end.plan }, ..end })).map(drop)?;
+        Ok(false)
+    }
+
+    /// A script on a session as it is sent.
+    pub(super) fn sent<'c>(&self, call: &'c Call<'_>) -> connections::Call<'c> {
+        let mut keys = vec![self.keys.of_record(call.handle)];
+        keys.extend(call.keys.iter().cloned());
+        let mut words: Vec<Word<'c>> = vec![call.plan.to_bytes().into()];
+        words.extend(call.words.iter().map(|word| Word::Borrowed(&**word)));
+        connections::Call { what: What::Planned(call.script), keys, words }
+    }
+
+    pub(super) fn ask_one(&self, call: connections::Call<'_>) -> Result<Value> {
+        self.ask(&[call]).map(|mut answers| answers.pop().unwrap_or_default())
+    }
+
+    pub(super) fn ask(&self, calls: &[connections::Call<'_>]) -> Result<Vec<Value>> {
+        let answers = self.connections.ask(calls).and_then(|answers| answers.into_iter().collect());
+        answers.map_err(|failure| self.failed(failure))
     }
 
     pub(super) fn check_size(&self, handle: Handle, bytes: usize) -> Result<()> {
         if bytes > self.max_session_size {
             let max = self.max_session_size;
-            return Err(Error::limit(format!("session {handle}: {bytes} bytes, max_session_size is {max}")));
+            return Err(Error::size(format!("session {handle}: {bytes} bytes, max_session_size is {max}")));
         }
         Ok(())
     }
 
-    /// The epoch that a session may log in with; `None`: that login is over.
-    pub(super) fn begin_login(
-        &self,
-        handle: Handle,
-        owner: &str,
-        ttl: Duration,
-        begun: Option<Epoch>,
-    ) -> Result<Option<Epoch>> {
-        let epoch = self.note(handle, Some(owner), ttl)?;
-        Ok(epoch.filter(|epoch| begun.is_none_or(|begun| begun >= *epoch)))
-    }
-
-    /// Has the index and the owner's set know a session for longer than it is to live. The owner's epoch.
-    fn note(&self, handle: Handle, owner: Option<&str>, ttl: Duration) -> Result<Option<Epoch>> {
-        let Some(owner) = owner else { return self.send(&[self.noting(handle, ttl)], Repeat::Once).map(|_| None) };
-        let words = [handle.to_string().into_bytes(), noted_for(ttl)];
-        let entering = self.on_owner(&ENTER, owner, words.map(Into::into).into());
-        let replies = self.send(&[self.noting(handle, ttl), entering], Repeat::Once)?;
-        replies.last().map(epoch_of).transpose()
-    }
-
-    fn noting(&self, handle: Handle, ttl: Duration) -> connections::Call<'static> {
-        let words = [handle.to_string().into_bytes(), noted_for(ttl)];
-        let keys = vec![self.keys.of_index_with(handle)];
-        connections::Call { script: &NOTE, keys, words: words.map(Into::into).into() }
-    }
-
-    /// Whether the login that a session began with still counts; if not, the session is ended.
-    pub(super) fn confirm(&self, handle: Handle, owner: &str, begun: Epoch) -> Result<bool> {
-        let now = self.epoch(owner)?;
-        if begun < now {
-            self.bury(&[handle], owner, now, now)?;
-            return Ok(false);
+    /// Tells of a visit that was not noted because the server does not write.
+    fn report_trouble(&self, trouble: &str) {
+        if trouble.is_empty() {
+            return;
         }
-        let call = Call::without_id(&CONFIRM, handle).with([fields::word(owner)]);
-        let confirmed = self.send(&[self.on_session(&call, call.noted, Some(begun))], Repeat::Once)?;
-        // It may have ended meanwhile; whoever asked will see.
-        drop(confirmed);
-        Ok(true)
-    }
-
-    pub(super) fn epoch(&self, owner: &str) -> Result<Epoch> {
-        let replies = self.send(&[self.on_owner(&EPOCH, owner, Vec::new())], Repeat::Once)?;
-        epoch_of(replies.last().unwrap_or(&Value::Nil))
-    }
-
-    /// Ends those of these sessions that are of this owner and of an earlier epoch. How many there were, without logins that did
-    /// not count even `before`.
-    pub(super) fn bury(&self, handles: &[Handle], owner: &str, epoch: Epoch, before: Epoch) -> Result<usize> {
-        let mut ended = 0;
-        for batch in handles.chunks(super::listing::BATCH) {
-            let epochs = || [epoch, before].map(|epoch| fields::number(epoch.to_u64()).into());
-            let bury = |handle: &Handle| {
-                let call = Call::without_id(&BURY, *handle);
-                call.with([letter(EndReason::Everywhere), fields::word(owner)]).with(epochs())
-            };
-            let burials: Vec<_> = batch.iter().map(bury).collect();
-            let calls: Vec<_> = burials.iter().map(|call| self.on_session(call, call.noted, None)).collect();
-            let replies = self.send(&calls, Repeat::Once)?;
-            ended += replies.iter().filter(|reply| **reply == Value::Int(1)).count();
+        if trouble.starts_with("READONLY") || trouble.starts_with("-READONLY") {
+            // A new connection may lead to the server that took its place.
+            self.connections.forget_idle();
         }
-        Ok(ended)
-    }
-
-    pub(super) fn on_session<'c>(
-        &self,
-        call: &'c Call<'_>,
-        noted: &'c str,
-        sure: Option<Epoch>,
-    ) -> connections::Call<'c> {
-        let ttl = u64::try_from(call.ttl.as_millis().min(FOREVER)).unwrap_or(u64::MAX);
-        let sure = sure.map_or_else(String::new, |epoch| epoch.to_u64().to_string());
-        let found = if noted.is_empty() && sure.is_empty() { sure } else { format!("{sure} {noted}") };
-        let mut words = vec![fields::usual(&call.digest).into(), fields::number(ttl).into(), found.into_bytes().into()];
-        words.extend(call.more.iter().map(|word| Word::Borrowed(&**word)));
-        let mut keys = vec![self.keys.of_record(call.handle)];
-        if call.script.needs_all_keys {
-            keys.push(self.keys.of_why(call.handle));
-        }
-        connections::Call { script: call.script, keys, words }
-    }
-
-    pub(super) fn on_owner<'c>(
-        &self,
-        script: &'static Script,
-        owner: &str,
-        words: Vec<Word<'c>>,
-    ) -> connections::Call<'c> {
-        connections::Call { script, keys: self.keys.of_owner(owner), words }
-    }
-
-    pub(super) fn send(&self, calls: &[connections::Call<'_>], repeat: Repeat) -> Result<Vec<Value>> {
-        self.connections.call(calls, repeat).map_err(|failure| self.failed(failure))
+        self.report(&Error::store(format!("a visit was not noted: {trouble}")));
     }
 
     fn failed(&self, failure: Failure) -> Error {
         let error = Error::store(failure);
+        self.report(&error);
+        error
+    }
+
+    fn report(&self, error: &Error) {
         let mut last = self.last_report.lock();
         if last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
             *last = Some(Instant::now());
             drop(last);
             self.errors.publish(|| error.clone());
-        }
-        error
-    }
-
-    /// The session that an id opens. Without a script if that is enough: Lua takes longer over a session than all the rest.
-    pub(super) fn find(&self, id: &SessionId) -> Result<Option<Stored>> {
-        let call = Call::new(&GET, id);
-        let key = self.keys.of_record(call.handle);
-        let read = self.connections.read(&key).map_err(|failure| self.failed(failure))?;
-        let reply = match read.and_then(|read| as_found(read, &fields::usual(&call.digest))) {
-            Some(reply) => reply,
-            None => self.run(&call)?,
-        };
-        self.stored(call.handle, &reply)
-    }
-
-    /// A session that was looked at without its id; `None` if it is not there.
-    pub(super) fn listed(&self, handle: Handle, reply: Result<Value>) -> Option<Result<Listed>> {
-        let stored = reply.and_then(|reply| self.stored(handle, &reply)).transpose()?;
-        Some(stored.map(|stored| Listed::new(handle, stored)))
-    }
-
-    /// What `GET` found.
-    pub(super) fn stored(&self, handle: Handle, reply: &Value) -> Result<Option<Stored>> {
-        match reply {
-            Value::Array(parts) => match parts.as_slice() {
-                [Value::Int(left), Value::Array(fields), Value::Int(grace)] => {
-                    let record = fields::to_record(fields).ok_or_else(|| not_ours(handle))?;
-                    let left = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
-                    Ok(Some(Stored::new(record, left).in_grace(*grace == 1)))
-                }
-                _ => Err(unexpected(reply)),
-            },
-            reply if is(reply, "Gone") => {
-                self.events.publish(|| Event::UnknownId { handle });
-                Ok(None)
-            }
-            reply if is(reply, "Dead") => Ok(None),
-            _ => Err(unexpected(reply)),
         }
     }
 }
@@ -336,11 +357,24 @@ impl fmt::Debug for Calls {
     }
 }
 
-fn not_ours(handle: Handle) -> Error {
-    Error::corrupt(format!("session {handle} is not what lembro wrote"))
+pub(super) fn letter(reason: EndReason) -> u8 {
+    match reason {
+        EndReason::Everywhere => b'e',
+        EndReason::Limit => b'l',
+        EndReason::Named => b'n',
+    }
 }
 
-fn noted_for(ttl: Duration) -> Vec<u8> {
-    let millis = ttl.as_millis().min(FOREVER) * 2 + SLACK.as_millis();
-    fields::number(u64::try_from(millis).unwrap_or(u64::MAX))
+/// The same session, marked as one of this epoch.
+pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
+    [&[how][..], &epoch.to_u64().to_be_bytes()].concat()
+}
+
+fn after(epoch: Epoch) -> Epoch {
+    Epoch::from_u64(epoch.to_u64().saturating_add(1))
+}
+
+/// For how long the sets are to know a session that lives for so long.
+pub(super) fn noted_for(ttl_ms: u64) -> u64 {
+    ttl_ms.saturating_mul(2).saturating_add(SLACK_MS).min(plan::NONE / 2)
 }

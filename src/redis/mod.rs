@@ -47,27 +47,27 @@ mod fields;
 mod keys;
 mod link;
 mod listing;
+mod logins;
 mod options;
 mod owners;
+mod plan;
 mod replies;
+mod row;
 mod scripts;
 mod tls;
 
 use std::fmt;
-use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use self::calls::{Call, Calls};
-use self::connections::Repeat;
+use self::calls::Calls;
 pub use self::options::RedisOptions;
-use self::replies::{conflict_or_done, outcome};
-use self::scripts::{CREATE, DESTROY, ROTATE, SAVE, SET, TOUCH};
+use self::scripts::{END, PUT};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::SessionId;
-use crate::record::{Changes, Epoch, Expected, Record};
-use crate::store::{Listing, Outcome, Owners, Store, Stored};
+use crate::store::{Action, Lease, Listing, Look, Lookup, Outcome, Owners, Store};
 use crate::sync::Arc;
 
 /// Sessions on a Redis or Valkey server, or a cluster of them: for more than one process.
@@ -120,7 +120,8 @@ impl RedisStore {
     ///
     /// When it does not.
     pub fn ping(&self) -> Result<()> {
-        self.calls.ping()
+        // As good as any question: a user who may not ask this may do nothing.
+        self.calls.epoch("").map(drop)
     }
 
     /// Subscribes to ids that lead nowhere and to dead ids, from now on.
@@ -137,65 +138,21 @@ impl RedisStore {
     pub fn errors(&self) -> Receiver<Error> {
         self.calls.errors.subscribe()
     }
-
-    fn create_in(&self, id: &SessionId, record: Record, ttl: Duration, begun: Option<Epoch>) -> Result<Outcome> {
-        let record = record.admit(self.clock().wall())?;
-        let call = Call::new(&CREATE, id).ttl(ttl).repeat(Repeat::Never);
-        self.calls.add(call, &record, begun).and_then(|reply| outcome(&reply))
-    }
 }
 
 impl Store for RedisStore {
-    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        self.calls.find(id)
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        self.calls.look(id, how, lease)
     }
 
-    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        self.create_in(id, record, ttl, None)
-    }
-
-    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        let record = record.admit_anew(self.clock().wall())?;
-        let reply = self.calls.add(Call::new(&SET, id).ttl(ttl), &record, None)?;
-        conflict_or_done(id.handle(), &reply)
-    }
-
-    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        self.calls.check_size(id.handle(), fields::size_of_changes(changes))?;
-        let mut call = Call::new(&SAVE, id).ttl(ttl).repeat(Repeat::Never);
-        let login = match changes.owner().flatten() {
-            None => None,
-            Some(owner) => {
-                let begun = changes.login().map(|(_, begun)| begun);
-                let Some(epoch) = self.calls.begin_login(id.handle(), owner, ttl, begun)? else {
-                    return Ok(Outcome::Gone);
-                };
-                call = call.noted();
-                Some((owner, epoch))
-            }
-        };
-        let epoch = login.map(|(_, epoch)| epoch);
-        let call = call.with(fields::of_changes(changes, epoch, expected, self.calls.max_session_size));
-        let outcome = outcome(&self.calls.run(&call)?)?;
-        match login.filter(|_| outcome.is_done()) {
-            Some((owner, epoch)) if !self.calls.confirm(id.handle(), owner, epoch)? => Ok(Outcome::Gone),
-            _ => Ok(outcome),
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        let calls = &self.calls;
+        match action {
+            Action::Commit(commit) => calls.commit(id, commit, lease),
+            Action::Put(record, ttl) => calls.put(calls.on_session(&PUT, id, lease), b'p', record, plan::millis(*ttl)),
+            Action::Touch => calls.touch(id, lease),
+            Action::End => calls.end(&calls.ending(calls.on_session(&END, id, lease), b'i', b'-', [None, None])),
         }
-    }
-
-    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        outcome(&self.calls.run(&Call::new(&TOUCH, id).ttl(ttl))?)
-    }
-
-    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        new.check_renews(id)?;
-        let digest = calls::digest(new);
-        let call = Call::new(&ROTATE, id).ttl(grace).repeat(Repeat::Never).with([digest.as_slice().into()]);
-        outcome(&self.calls.run(&call)?)
-    }
-
-    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        outcome(&self.calls.run(&Call::new(&DESTROY, id))?)
     }
 
     fn all(&self) -> Result<Listing<'_>> {
@@ -212,6 +169,10 @@ impl Store for RedisStore {
 
     fn owners(&self) -> Option<&dyn Owners> {
         Some(self)
+    }
+
+    fn clock(&self) -> Clock {
+        self.calls.clock.clone()
     }
 }
 

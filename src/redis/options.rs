@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::connections::{Connections, Server};
 use super::tls::{self, Files};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::units::Setting;
 
@@ -47,6 +48,7 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 #[must_use]
 pub struct RedisOptions {
     raw: RawOptions,
+    clock: Option<Clock>,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -161,6 +163,14 @@ impl RedisOptions {
         self
     }
 
+    /// Goes by a clock that a test turns by hand, in place of the server's: times are kept beside the
+    /// sessions, and the server's own expiry only cleans up a day later. For tests.
+    #[cfg(feature = "testing")]
+    pub fn clock(mut self, clock: &crate::clock::ManualClock) -> Self {
+        self.clock = Some(clock.into());
+        self
+    }
+
     pub(super) fn resolve(&self) -> Result<Config> {
         let raw = &self.raw;
         let prefix = raw.prefix.clone().unwrap_or_else(|| "lembro:".to_owned());
@@ -186,7 +196,8 @@ impl RedisOptions {
             .filter(|size| *size <= 64 << 20)
             .ok_or_else(|| Error::option("max_session_size", "more than 64M"))?;
         let (server, name) = (self.server()?, self.name()?);
-        Ok(Config { server, name, prefix, connections, timeout, retry_after, max_session_size })
+        let clock = self.clock.clone();
+        Ok(Config { clock, server, name, prefix, connections, timeout, retry_after, max_session_size })
     }
 
     fn server(&self) -> Result<Server> {
@@ -253,7 +264,7 @@ impl TryFrom<RawOptions> for RedisOptions {
     type Error = Error;
 
     fn try_from(raw: RawOptions) -> Result<Self> {
-        let options = Self { raw };
+        let options = Self { raw, clock: None };
         // A wrong value is reported where the configuration is read, not when the store is made.
         options.resolve()?;
         Ok(options)
@@ -269,6 +280,8 @@ impl fmt::Debug for RedisOptions {
 
 /// The options, checked.
 pub(super) struct Config {
+    /// One that tests turn by hand, in place of the server's.
+    pub(super) clock: Option<Clock>,
     server: Server,
     name: String,
     pub(super) prefix: String,

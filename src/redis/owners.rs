@@ -1,74 +1,98 @@
-//! The sessions of one owner: the set of the owner is a hint where they are, the epoch decides which logins count.
-
-use std::time::Duration;
+//! The sessions of one owner: the owner's set is a hint where they are, the epoch decides which logins count.
 
 use ::redis::Value;
 
-use super::calls::Call;
-use super::connections::Repeat;
-use super::replies::{epoch_of, is, letter, outcome, text, unexpected};
-use super::scripts::{DESTROY_HANDLE, LIST, PEEK, RAISE, RESERVE, SPARE, WHY};
-use super::{RedisStore, fields};
+use super::RedisStore;
+use super::calls::{Call, Calls, letter, mark};
+use super::connections::{self, What};
+use super::fields;
+use super::plan::Plan;
+use super::replies::{self, Reply, unexpected};
+use super::scripts::{END, MARK, RAISE, RESERVE, Script};
 use crate::error::Result;
 use crate::id::{Handle, SessionId};
-use crate::record::{Epoch, Record};
-use crate::store::{EndReason, Listed, Outcome, Owners};
+use crate::store::{EndReason, Epoch, Lease, Listed, Outcome, Owner, Owners, Receipt};
 
 impl Owners for RedisStore {
-    fn epoch(&self, owner: &str) -> Result<Epoch> {
-        self.calls.epoch(owner)
+    fn epoch(&self, owner: &Owner) -> Result<Epoch> {
+        self.calls.epoch(owner.as_str())
     }
 
-    fn create_owned(&self, id: &SessionId, record: Record, ttl: Duration, begun: Epoch) -> Result<Outcome> {
-        self.create_in(id, record, ttl, Some(begun))
-    }
-
-    fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {
-        let listing = self.calls.on_owner(&LIST, owner, Vec::new());
-        let replies = self.calls.send(&[listing], Repeat::Once)?;
-        let handles = handles(replies.last().unwrap_or(&Value::Nil))?;
-        let looked_at = self.calls.look_at(&PEEK, &handles)?.into_iter();
-        let theirs = looked_at.filter_map(|(handle, reply)| self.calls.listed(handle, reply));
-        // By now one of them may be somebody else's.
-        theirs
-            .filter(|listed| listed.as_ref().map_or(true, |listed| listed.stored.record.owner() == Some(owner)))
-            .collect()
-    }
-
-    fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
-        let reserve = self.calls.on_owner(&RESERVE, owner, Vec::new());
-        let replies = self.calls.send(&[reserve], Repeat::Once)?;
-        let next = epoch_of(replies.last().unwrap_or(&Value::Nil))?;
-        let word = || fields::number(next.to_u64()).into();
-        if let Some(id) = except {
-            // Whether it was spared or there was none to spare: the rest is the same.
-            drop(self.calls.run(&Call::new(&SPARE, id).with([fields::word(owner), word()]))?);
-        }
-        let raise = self.calls.on_owner(&RAISE, owner, vec![word()]);
-        let replies = self.calls.send(&[raise], Repeat::Once)?;
-        let Some(Value::Array(parts)) = replies.last() else {
-            return Err(unexpected(replies.last().unwrap_or(&Value::Nil)));
+    fn list(&self, owner: &Owner) -> Result<Vec<Listed>> {
+        let [_, _, sessions, _] = self.calls.keys.of_owner(owner.as_str());
+        let handles = self.calls.members(sessions)?;
+        // By now one of them may be another owner's.
+        let is_theirs = |listed: &Result<Listed>| {
+            listed.as_ref().map_or(true, |listed| listed.stored.record.owner() == Some(owner.as_str()))
         };
-        let [before, sessions] = parts.as_slice() else { return Err(unexpected(&Value::Nil)) };
-        self.calls.bury(&handles(sessions)?, owner, next, epoch_of(before)?)
+        self.calls.listed(&handles)?.into_iter().filter(is_theirs).collect()
     }
 
-    fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Result<Outcome> {
-        outcome(&self.calls.run(&Call::without_id(&DESTROY_HANDLE, handle).with([letter(reason)]))?)
+    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        self.calls.end(&self.calls.ending_handle(handle, owner.map(Owner::as_str), reason))
+    }
+
+    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+        let (calls, owner) = (&self.calls, owner.as_str());
+        let (next, _) = calls.raise(&RESERVE, owner, None)?;
+        if let Some(id) = except {
+            let spare = calls.on_session(&MARK, id, &Lease::UNLIMITED).told(mark(b's', next));
+            // Whether it was spared or there was none to spare: the rest is the same.
+            drop(calls.write(&Call { plan: Plan { by: owner.to_owned(), ..spare.plan }, ..spare })?);
+        }
+        let (before, sessions) = calls.raise(&RAISE, owner, Some(next))?;
+        let end = |handle: &Handle| {
+            let epochs = [Some(next), Some(before)];
+            let call = calls.ending(calls.on_handle(&END, *handle), b'b', letter(EndReason::Everywhere), epochs);
+            Call { plan: Plan { by: owner.to_owned(), ..call.plan }, ..call }
+        };
+        let ended = calls.each(&sessions.iter().map(end).collect::<Vec<_>>())?;
+        let ended: Vec<Reply> = ended.into_iter().map(|(_, reply)| reply).collect::<Result<_>>()?;
+        Ok(ended.iter().filter(|reply| matches!(reply, Reply::Done { .. })).count())
     }
 
     fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
-        let reply = self.calls.run(&Call::new(&WHY, id))?;
-        Ok(match &reply {
-            reply if is(reply, "e") => Some(EndReason::Everywhere),
-            reply if is(reply, "l") => Some(EndReason::Limit),
-            reply if is(reply, "n") => Some(EndReason::Named),
+        let keys = vec![self.calls.keys.of_why(id.handle())];
+        let answer = self.calls.ask_one(connections::Call { what: What::Command("GET"), keys, words: Vec::new() })?;
+        if answer == Value::Nil {
+            return Ok(None);
+        }
+        let digest = id.digest();
+        Ok(match replies::bytes(&answer)?.split_first() {
+            Some((reason, digests)) if digests.chunks_exact(digest.len()).any(|one| one == digest) => match reason {
+                b'e' => Some(EndReason::Everywhere),
+                b'l' => Some(EndReason::Limit),
+                b'n' => Some(EndReason::Named),
+                _ => None,
+            },
             _ => None,
         })
     }
 }
 
-pub(super) fn handles(reply: &Value) -> Result<Vec<Handle>> {
-    let Value::Array(handles) = reply else { return Err(unexpected(reply)) };
-    handles.iter().map(|handle| text(handle)?.parse()).collect()
+impl Calls {
+    pub(super) fn epoch(&self, owner: &str) -> Result<Epoch> {
+        let [epoch, ..] = self.keys.of_owner(owner);
+        let call = connections::Call { what: What::Command("GET"), keys: vec![epoch], words: Vec::new() };
+        replies::epoch_of(&self.ask_one(call)?)
+    }
+
+    pub(super) fn end(&self, call: &Call<'_>) -> Result<Outcome> {
+        Ok(match self.write(call)? {
+            Reply::Done { version, .. } => Outcome::Done(Receipt::ended(version)),
+            Reply::Refused(outcome) => outcome,
+            _ => Outcome::Gone,
+        })
+    }
+
+    fn raise(&self, script: &'static Script, owner: &str, to: Option<Epoch>) -> Result<(Epoch, Vec<Handle>)> {
+        let mut words = vec![fields::number(self.now())];
+        words.extend(to.map(|epoch| fields::number(epoch.to_u64())));
+        let keys = self.keys.of_owner(owner).into();
+        let answer = self.ask_one(connections::Call { what: What::Script(script), keys, words })?;
+        match Reply::of(Handle::from_u64(0), &answer)? {
+            Reply::Entered(epoch, sessions) => Ok((epoch, sessions)),
+            _ => Err(unexpected(&answer)),
+        }
+    }
 }

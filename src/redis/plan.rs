@@ -1,0 +1,157 @@
+//! The plan: everything but the entries that a script on a session is told, packed into one argument,
+//! because each argument costs Lua as much as a command.
+//!
+//! ```text
+//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time) · digest of the secret (16) · noted for (8)
+//! · epoch that is sure (8) · the lease: idle, lifetime, both if remembered, touch_after, renew_after,
+//! grace (8 each) · the owner that it was noted for, or that logs in (length in a byte) · the script's own
+//! ```
+//!
+//! Numbers are big-endian, times milliseconds.
+
+use std::time::Duration;
+
+use super::fields::{self, Entries, Word};
+use crate::id::SessionId;
+use crate::record::{MAX_KEYS, Record, Version};
+use crate::store::{Commit, Epoch, Expect, Identity, Lease};
+
+/// No time, no epoch: 2^53, from where on Lua's numbers are not exact.
+pub(super) const NONE: u64 = 1 << 53;
+
+/// No session lives longer than 2^50 ms, some 35,000 years.
+const FOREVER: u64 = 1 << 50;
+
+/// "No timeout of its own" among numbers of six bytes.
+pub(super) const NO_TIME: u64 = (1 << 48) - 1;
+
+/// What a script on a session is told.
+#[derive(Clone)]
+pub(super) struct Plan {
+    /// Milliseconds of a clock that tests turn by hand; 0: the server's time.
+    pub(super) now: u64,
+    /// It was sent before, and may have been carried out.
+    pub(super) is_repeated: bool,
+    /// Not only the owner's set, the index of all sessions knows it too.
+    pub(super) in_index: bool,
+    pub(super) digest: [u8; 16],
+    /// The sets know the session for so many milliseconds from now; 0: as its row says.
+    pub(super) noted: u64,
+    /// The epoch of a login that is known to count.
+    pub(super) sure: Option<Epoch>,
+    pub(super) lease: Lease,
+    /// The owner that it was noted for, or that logs in.
+    pub(super) by: String,
+    pub(super) rest: Vec<u8>,
+}
+
+impl Plan {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let (idle, lifetime) = (self.lease.idle, self.lease.lifetime);
+        let (long_idle, long_life) = self.lease.remembered.unwrap_or((idle, lifetime));
+        let Lease { touch_after, renew_after, grace, .. } = self.lease;
+        let numbers = [
+            self.noted,
+            self.sure.map_or(NONE, Epoch::to_u64),
+            millis(idle),
+            lifetime.map_or(NONE, millis),
+            millis(long_idle),
+            long_life.map_or(NONE, millis),
+            millis(touch_after),
+            renew_after.map_or(NONE, millis),
+            millis(grace),
+        ];
+        // An owner is no longer than 255 bytes.
+        let length = u8::try_from(self.by.len()).unwrap_or(u8::MAX);
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend([if self.is_repeated { b'1' } else { b'0' }, u8::from(self.in_index)]);
+        bytes.extend(self.now.to_be_bytes());
+        bytes.extend(self.digest);
+        numbers.iter().for_each(|number| bytes.extend(number.to_be_bytes()));
+        bytes.push(length);
+        bytes.extend(&self.by.as_bytes()[..usize::from(length)]);
+        bytes.extend(&self.rest);
+        bytes
+    }
+}
+
+/// A login as the scripts are told of it: the epoch it began in, that of the owner, the handle.
+pub(super) fn login(begun: Option<Epoch>, epoch: Option<Epoch>, handle: impl ToString) -> Vec<u8> {
+    let [begun, epoch] = [begun, epoch].map(|epoch| epoch.map_or(NONE, Epoch::to_u64).to_be_bytes());
+    [&begun[..], &epoch, handle.to_string().as_bytes()].concat()
+}
+
+/// A commit and the limits of a session, and the entries as the arguments that follow the plan.
+///
+/// ```text
+/// what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that version (8) · nonce (8) · the incarnation
+/// that it begins (4) · identity: 'k'eep, re'n'ew, 'r'eplace (1) · digest of the new secret (16) · seed (8)
+/// · whether it logs in (1) · new timeout (8) · whether remembered from now
+/// on (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) · their bytes (4)
+/// · which of the arguments is the last to set (4) · and the last to remove (4)
+/// ```
+pub(super) fn commit<'a>(
+    id: &SessionId,
+    commit: &'a Commit,
+    max_bytes: usize,
+) -> (Vec<u8>, Entries<'a>) {
+    let (kind, base) = match commit.expect() {
+        Expect::Absent => (b'a', [0; 8]),
+        Expect::Incarnation(version) => (b'i', version.to_u64().to_be_bytes()),
+        Expect::Exactly(version) => (b'e', version.to_u64().to_be_bytes()),
+    };
+    let (identity, new, seed) = match commit.identity {
+        Identity::Keep => (b'k', [0; 16], 0),
+        Identity::Renew(seed) => (b'n', id.successor(seed).digest(), seed),
+        Identity::Replace(new) => (b'r', new.digest(), 0),
+    };
+    let changes = &commit.changes;
+    let timeout = changes.timeout().map_or(NONE, |timeout| timeout.map_or(NO_TIME, crate::record::millis));
+    let owner = commit.login.as_ref().map(|login| login.owner.as_str());
+    let entries = fields::of_changes(changes, owner);
+    let counts = [MAX_KEYS, max_bytes, entries.set, entries.bytes, entries.last_set, entries.last_removed];
+    let mut rest = vec![kind];
+    rest.extend(base);
+    rest.extend(commit.nonce.to_be_bytes());
+    rest.extend(&Version::first(commit.nonce).to_u64().to_be_bytes()[..4]);
+    rest.push(identity);
+    rest.extend(new);
+    rest.extend(seed.to_be_bytes());
+    rest.push(u8::from(owner.is_some()));
+    rest.extend(timeout.to_be_bytes());
+    rest.push(changes.remembered().map_or(2, u8::from));
+    counts.iter().for_each(|count| rest.extend(u32::try_from(*count).unwrap_or(u32::MAX).to_be_bytes()));
+    (rest, entries)
+}
+
+/// A record that is stored as it is, its entries as the arguments that follow the plan.
+pub(super) fn put<'a>(how: u8, ttl: u64, record: &'a Record) -> (Vec<u8>, Vec<Word<'a>>) {
+    let head = record.head();
+    let bytes = u32::try_from(fields::size_of_record(record)).unwrap_or(u32::MAX);
+    let entries = u16::try_from(record.len()).unwrap_or(u16::MAX);
+    let mut rest = vec![how];
+    rest.extend(ttl.to_be_bytes());
+    rest.push(u8::from(head.owner.is_some()));
+    rest.extend(record.version().to_u64().to_be_bytes());
+    rest.extend(bytes.to_be_bytes());
+    rest.extend(entries.to_be_bytes());
+    rest.push(2 * u8::from(head.remembered) + 4 * u8::from(head.owner.is_some()));
+    let since = head.owner.map_or(0, |owner| owner.since_ms);
+    let times = [head.created_ms, since, head.id_since_ms.unwrap_or(0), head.timeout_ms.unwrap_or(NO_TIME)];
+    times.iter().for_each(|time| rest.extend(&time.to_be_bytes()[2..]));
+    (rest, fields::of_record(record))
+}
+
+/// The longest time that a session of a lease and with this timeout of its own can have.
+pub(super) fn longest(lease: &Lease, timeout: Option<Duration>) -> u64 {
+    let long_idle = lease.remembered.map_or(lease.idle, |(idle, _)| idle);
+    millis(timeout.unwrap_or(lease.idle).max(long_idle)).min(CENTURY)
+}
+
+/// What a [`Lease`] takes for ever.
+const CENTURY: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+/// Milliseconds, rounded up: a time that is not over is not none.
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).min(FOREVER)
+}
