@@ -276,7 +276,8 @@ impl Calls {
 
     /// Whether the login that a session began with counts; if not, the session is ended.
     fn confirm(&self, handle: Handle, owner: &str, begun: Epoch) -> Result<bool> {
-        let words = vec![fields::number(self.now()), handle.to_string().into_bytes().into(), fields::number(begun.to_u64())];
+        let words =
+            vec![fields::number(self.now()), handle.to_string().into_bytes().into(), fields::number(begun.to_u64())];
         let call = connections::Call { what: What::Script(&COUNTS), keys: self.keys.of_owner(owner).into(), words };
         let why = match Reply::of(handle, &self.ask_one(call)?)? {
             Reply::Counts => {
@@ -289,7 +290,8 @@ impl Calls {
             Reply::Refused(Outcome::AtLimit) => EndReason::Limit,
             _ => EndReason::Everywhere,
         };
-        let end = self.ending(self.on_handle(&END, handle), b'b', letter(why), [Some(after(begun)), Some(after(begun))]);
+        let end =
+            self.ending(self.on_handle(&END, handle), b'b', letter(why), [Some(after(begun)), Some(after(begun))]);
         self.ask_one(self.sent(&Call { plan: Plan { by: owner.to_owned(), ..end.plan }, ..end })).map(drop)?;
         Ok(false)
     }

@@ -108,7 +108,7 @@ impl Connections {
         Ok(place)
     }
 
-    /// `link`: what they came over, if there was a connection at all. 
+    /// `link`: what they came over, if there was a connection at all.
     fn answers(
         &self,
         link: &mut Option<Link>,

@@ -139,11 +139,7 @@ impl Single {
     }
 
     /// Sends all and then reads all. (A `Pipeline` goes on reading after an answer did not come in time, and waits for each.)
-    fn pipelined(
-        &mut self,
-        commands: impl Iterator<Item = Cmd>,
-        deadline: Instant,
-    ) -> RedisResult<Answers> {
+    fn pipelined(&mut self, commands: impl Iterator<Item = Cmd>, deadline: Instant) -> RedisResult<Answers> {
         let (mut packed, mut sent) = (Vec::new(), 0);
         for command in commands {
             command.write_packed_command(&mut packed);

@@ -90,11 +90,7 @@ pub(super) fn login(begun: Option<Epoch>, epoch: Option<Epoch>, handle: impl ToS
 /// on (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) · their bytes (4)
 /// · which of the arguments is the last to set (4) · and the last to remove (4)
 /// ```
-pub(super) fn commit<'a>(
-    id: &SessionId,
-    commit: &'a Commit,
-    max_bytes: usize,
-) -> (Vec<u8>, Entries<'a>) {
+pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -> (Vec<u8>, Entries<'a>) {
     let (kind, base) = match commit.expect() {
         Expect::Absent => (b'a', [0; 8]),
         Expect::Incarnation(version) => (b'i', version.to_u64().to_be_bytes()),

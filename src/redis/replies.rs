@@ -13,13 +13,23 @@ use crate::store::{Epoch, Outcome};
 /// What a script answers.
 pub(super) enum Reply {
     /// It is done. `seed`: a timed renewal is pending, and the id is the one that it replaces.
-    Done { version: Version, ttl: Duration, seed: Option<u64> },
+    Done {
+        version: Version,
+        ttl: Duration,
+        seed: Option<u64>,
+    },
     /// It is not, and nothing was written.
     Refused(Outcome),
     /// What a look found: the row, if all was asked for; the owner, or why the visit was not noted.
-    Seen { row: Option<Row>, text: String },
+    Seen {
+        row: Option<Row>,
+        text: String,
+    },
     /// The session is to live for so long, and its owner's set or the index does not know it until then.
-    ToNote { ttl_ms: u64, owner: Option<String> },
+    ToNote {
+        ttl_ms: u64,
+        owner: Option<String>,
+    },
     /// A login of this owner and epoch was not confirmed yet.
     Unsure(String, Epoch),
     /// An owner's epoch, and sessions.

@@ -66,9 +66,7 @@ impl Row {
         match store::look(Some(&self.record), id, Look::Peek, lease, self.now).0 {
             Sight::Missing => Lookup::Missing,
             Sight::Superseded { recent } => Lookup::Superseded { recent },
-            Sight::Found { ttl, presented } => {
-                Lookup::Found(Stored { presented, ..Stored::new(self.record, ttl) })
-            }
+            Sight::Found { ttl, presented } => Lookup::Found(Stored { presented, ..Stored::new(self.record, ttl) }),
         }
     }
 
