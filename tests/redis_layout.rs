@@ -10,7 +10,8 @@ use lembro::redis::RedisOptions;
 use lembro::{SessionId, Store};
 
 use self::redis_behind::{
-    asked, create, create_owned, done, everything, forget_what_was_asked, lease, one_of_each, owner, put, save, seen, store, with,
+    asked, create, create_owned, done, everything, forget_what_was_asked, lease, one_of_each, owner, put, save, seen,
+    store, with,
 };
 use self::redis_server::Server;
 
@@ -70,10 +71,15 @@ fn every_key_has_the_prefix_and_an_end_and_no_index_member_outlives_its_key() {
             let at: i64 = redis::cmd("TIME").query::<(i64, i64)>(link).unwrap().0 * 1_000 + ends;
             assert!(at >= last - 2_000, "{key} ends before its last member");
         } else {
-            kinds.insert(["epoch", "next", "logins", "why"].into_iter().find(|end| rest.ends_with(end)).unwrap_or("session"));
+            kinds.insert(
+                ["epoch", "next", "logins", "why"].into_iter().find(|end| rest.ends_with(end)).unwrap_or("session"),
+            );
         }
     }
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["epoch", "index", "logins", "next", "session", "sessions", "why"]);
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["epoch", "index", "logins", "next", "session", "sessions", "why"]
+    );
 }
 
 #[test]

@@ -383,26 +383,26 @@ scripts! {
 local handle, noted, since, max, at_limit, looked = unpack(ARGV, 2, 7)
 local surplus, gone, rank = {}, {}, now
 if max ~= '' then
-    local places, others = call('HGETALL', logins), {}
-    local is_gone = {}
+    local places, is_gone, others, unseen = call('HGETALL', logins), {}, {}, {}
     for i = 8, #ARGV do is_gone[ARGV[i]] = true end
     for i = 1, #places, 2 do
         local name, place = places[i], places[i + 1]
-        local is_reserved, is_taken = place:byte() == RESERVED, place:byte() == TAKEN
         local at = tonumber((place:gsub('^[rx]', '')))
-        if name == handle then
-        elseif is_gone[name] and not (is_reserved and now - at < PATIENCE) then gone[#gone + 1] = name
-        elseif is_taken then surplus[#surplus + 1] = name
-        else others[#others + 1] = { at, name }
-        end
+        -- It is not there yet, and is not looked at: it would be taken for one that ended.
+        local is_under_way = place:byte() == RESERVED and now - at < PATIENCE
         rank = math.max(rank, at + 1)
+        if name ~= handle then
+            if is_gone[name] and not is_under_way then gone[#gone + 1] = name
+            elseif place:byte() == TAKEN then surplus[#surplus + 1] = name
+            else
+                others[#others + 1] = { at, name }
+                if not is_under_way then unseen[#unseen + 1] = name end
+            end
+        end
     end
     local over = #others + 1 - tonumber(max)
     if over > 0 then
-        if looked == '' then
-            for i = 1, #others do others[i] = others[i][2] end
-            return { 'others', others }
-        end
+        if looked == '' then return { 'others', unseen } end
         if at_limit == 'r' then return { 'limit' } end
         table.sort(others, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
         for i = 1, math.min(over, #others) do surplus[#surplus + 1] = others[i][2] end

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{
-    Changes, Commit, EndReason, Identity, Lease, Login, Outcome, Owner, Receipt, Record, Result, SessionId, Store, Version,
+    Changes, Commit, EndReason, Identity, Lease, Login, Outcome, Owner, Receipt, Record, Result, SessionId, Store,
+    Version,
 };
 use redis::Connection;
 
