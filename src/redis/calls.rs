@@ -122,35 +122,44 @@ impl Calls {
 
     /// The same behind what must come first, in one round trip on one server.
     pub(super) fn write_after(&self, first: Vec<connections::Call<'_>>, call: &Call<'_>) -> Result<Reply> {
-        let answer = self.send(first, call)?;
-        self.settle(call, &answer)
+        let reply = self.send(first, call)?;
+        self.settle(call, reply, |call| self.send(Vec::new(), call))
     }
 
     /// Sends a call behind what must come first: its answer decides.
-    fn send(&self, first: Vec<connections::Call<'_>>, call: &Call<'_>) -> Result<Value> {
+    pub(super) fn send(&self, first: Vec<connections::Call<'_>>, call: &Call<'_>) -> Result<Reply> {
         let mut calls = first;
         calls.push(self.sent(call));
         let answer = self.connections.ask(&calls).and_then(|mut answers| answers.pop().transpose());
-        answer.map(Option::unwrap_or_default).map_err(|failure| {
+        let answer = answer.map_err(|failure| {
             let is_unknown = call.is_write && failure.is_unknown;
             let error = if is_unknown { Error::unknown(call.handle).caused_by(failure) } else { Error::store(failure) };
             self.report(&error);
             error
-        })
+        });
+        Reply::of(call.handle, &answer?.unwrap_or_default())
     }
 
-    /// Runs a script that has had its first answer until it asks for nothing more.
-    pub(super) fn settle(&self, call: &Call<'_>, answer: &Value) -> Result<Reply> {
+    /// Does what a script asks for and runs it again, until it asks for nothing more.
+    pub(super) fn settle<'a>(
+        &self,
+        call: &Call<'a>,
+        mut reply: Reply,
+        again: impl Fn(&Call<'a>) -> Result<Reply>,
+    ) -> Result<Reply> {
         let mut call = call.clone();
-        let mut reply = Reply::of(call.handle, answer)?;
         for _ in 0..MAX_TURNS {
             match reply {
-                Reply::ToNote { ttl_ms, owner } => {
-                    self.note(call.handle, owner.as_deref(), ttl_ms)?;
-                    (call.plan.noted, call.plan.in_index) = (ttl_ms.saturating_mul(2), true);
-                    // It may be another owner's by now, whose set does not know it.
-                    call.plan.by = owner.unwrap_or_default();
-                }
+                Reply::ToNote { ttl_ms, owner } => match self.note(call.handle, owner.as_deref(), ttl_ms) {
+                    // A visit that the sets cannot be told of is served as a peek.
+                    Err(error) if error.is_store() && !call.is_write => call.plan.rest[0] = b'p',
+                    noted => {
+                        noted?;
+                        (call.plan.noted, call.plan.in_index) = (ttl_ms.saturating_mul(2), true);
+                        // It may be another owner's by now, whose set does not know it.
+                        call.plan.by = owner.unwrap_or_default();
+                    }
+                },
                 Reply::Unsure(owner, epoch) => {
                     if self.confirm(call.handle, &owner, epoch)? {
                         call.plan.sure = Some(epoch);
@@ -158,35 +167,65 @@ impl Calls {
                 }
                 reply => return Ok(reply),
             }
-            reply = Reply::of(call.handle, &self.send(Vec::new(), &call)?)?;
+            reply = again(&call)?;
         }
         Err(Error::contention(call.handle, u32::try_from(MAX_TURNS).unwrap_or(u32::MAX)))
     }
 
-    /// Looks at a session. On one server a visit is a script that writes only what is due, and all is read
-    /// behind it without a script, in the same round trip: Lua takes longer over a session's data than
-    /// all the rest. What was read is judged by the rule itself.
+    /// Looks at a session. What was read is judged by the rule itself.
     pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
-        let (is_visit, is_cluster) = (how == Look::Visit, self.connections.is_cluster());
-        let call = Call { is_write: false, ..self.on_session(&LOOK, id, lease) }.told(*match (is_visit, is_cluster) {
-            (true, false) => b"v0",
-            (true, true) => b"v1",
-            (false, _) => b"p1",
-        });
-        for _ in 0..MAX_TURNS {
-            let row = if is_cluster { self.seen(&call)? } else { self.read(&call, is_visit)? };
-            match row {
-                Some(Row { unsure: Some((owner, epoch)), .. }) if !is_cluster => {
-                    self.confirm(call.handle, &owner, epoch)?;
-                }
-                row => {
-                    let lookup = row.map_or(Lookup::Missing, |row| row.seen_by(id, lease));
-                    self.tell(call.handle, &lookup);
-                    return Ok(lookup);
-                }
+        let told =
+            [if how == Look::Visit { b'v' } else { b'p' }, if self.connections.is_cluster() { b'1' } else { b'0' }];
+        let call = Call { is_write: false, ..self.on_session(&LOOK, id, lease) }.told(told);
+        let lookup = match self.settle(&call, self.seen(&call)?, |call| self.seen(call))? {
+            Reply::Seen { row: Some(row), text } => {
+                self.report_trouble(&text);
+                row.seen_by(id, lease)
+            }
+            _ => Lookup::Missing,
+        };
+        let handle = call.handle;
+        match lookup {
+            Lookup::Missing => self.events.publish(|| Event::UnknownId { handle }),
+            Lookup::Superseded { recent: false } => self.events.publish(|| Event::SupersededId { handle }),
+            Lookup::Superseded { recent: true } | Lookup::Found(_) => {}
+        }
+        Ok(lookup)
+    }
+
+    /// What a look sees. In a cluster by one script. On one server a visit is a script that writes only what is due,
+    /// and all is read behind it without a script, in the same round trip: Lua takes longer over a
+    /// session's data than all the rest.
+    fn seen(&self, call: &Call<'_>) -> Result<Reply> {
+        if self.connections.is_cluster() {
+            return self.send(Vec::new(), call);
+        }
+        let (key, is_visit) = (self.keys.of_record(call.handle), call.plan.rest.first() == Some(&b'v'));
+        let mut calls = if is_visit { vec![self.sent(call)] } else { Vec::new() };
+        let reads = [("TIME", Vec::new()), ("PTTL", vec![key.clone()]), ("HGETALL", vec![key])];
+        calls.extend(reads.map(|(name, keys)| connections::Call {
+            what: What::Command(name),
+            keys,
+            words: Vec::new(),
+        }));
+        let mut answers = self.ask(&calls)?;
+        let mut trouble = String::new();
+        if is_visit {
+            match Reply::of(call.handle, &answers.remove(0))? {
+                Reply::Seen { text, .. } => trouble = text,
+                asked @ (Reply::ToNote { .. } | Reply::Unsure(..)) => return Ok(asked),
+                _ => {}
             }
         }
-        Err(Error::contention(call.handle, u32::try_from(MAX_TURNS).unwrap_or(u32::MAX)))
+        let now = if self.is_manual { self.now() } else { replies::time_of(answers.first().unwrap_or(&Value::Nil))? };
+        let left = answers.get(1).and_then(replies::left_of).filter(|_| !self.is_manual);
+        let fields = replies::fields_of(answers.pop().unwrap_or_default())?;
+        Ok(match Row::read(call.handle, now, left, &fields)? {
+            Some(Row { unsure: Some((owner, epoch)), .. }) if call.plan.sure != Some(epoch) => {
+                Reply::Unsure(owner, epoch)
+            }
+            row => Reply::Seen { row, text: trouble },
+        })
     }
 
     pub(super) fn touch(&self, id: &SessionId, lease: &Lease) -> Result<Outcome> {
@@ -197,68 +236,6 @@ impl Calls {
             Reply::Refused(outcome) => outcome,
             _ => Outcome::Gone,
         })
-    }
-
-    /// What is there, without a script. `is_visit`: after one that writes what the visit changes.
-    fn read(&self, call: &Call<'_>, is_visit: bool) -> Result<Option<Row>> {
-        let key = self.keys.of_record(call.handle);
-        let command = |name, keys| connections::Call { what: What::Command(name), keys, words: Vec::new() };
-        let mut calls = if is_visit { vec![self.sent(call)] } else { Vec::new() };
-        calls.extend([command("TIME", Vec::new()), command("PTTL", vec![key.clone()]), command("HGETALL", vec![key])]);
-        let mut answers = self.ask(&calls)?;
-        if is_visit {
-            let answer = answers.remove(0);
-            match Reply::of(call.handle, &answer)? {
-                Reply::Seen { text, .. } => self.report_trouble(&text),
-                Reply::ToNote { .. } | Reply::Unsure(..) => {
-                    // Once in a while; then all is read again.
-                    if let Reply::Seen { text, .. } = self.settle_visit(call, &answer)? {
-                        self.report_trouble(&text);
-                    }
-                    return self.read(call, false);
-                }
-                _ => {}
-            }
-        }
-        let Ok([time, left, fields]) = <[Value; 3]>::try_from(answers) else { return Ok(None) };
-        let now = if self.is_manual { self.now() } else { replies::time_of(&time)? };
-        let left = match left {
-            Value::Int(left) if !self.is_manual => Some(left),
-            _ => None,
-        };
-        Row::read(call.handle, now, left, &replies::fields_of(fields)?)
-    }
-
-    /// The same by one script.
-    fn seen(&self, call: &Call<'_>) -> Result<Option<Row>> {
-        let answer = self.ask_one(self.sent(call))?;
-        match self.settle_visit(call, &answer)? {
-            Reply::Seen { row, text } => {
-                self.report_trouble(&text);
-                Ok(row)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// A visit that the sets cannot be told of is served as a peek.
-    fn settle_visit(&self, call: &Call<'_>, answer: &Value) -> Result<Reply> {
-        self.settle(call, answer).or_else(|error| {
-            if !error.is_store() || !matches!(Reply::of(call.handle, answer)?, Reply::ToNote { .. }) {
-                return Err(error);
-            }
-            let peek = call.clone().told(*b"p1");
-            self.settle(&peek, &self.ask_one(self.sent(&peek))?)
-        })
-    }
-
-    /// What a look says about an id.
-    fn tell(&self, handle: Handle, lookup: &Lookup) {
-        match lookup {
-            Lookup::Missing => self.events.publish(|| Event::UnknownId { handle }),
-            Lookup::Superseded { recent: false } => self.events.publish(|| Event::SupersededId { handle }),
-            Lookup::Superseded { recent: true } | Lookup::Found(_) => {}
-        }
     }
 
     /// Has the index and the owner's set know a session for longer than it is to live.

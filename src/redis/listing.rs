@@ -118,8 +118,11 @@ impl Calls {
         let mut replies = Vec::with_capacity(calls.len());
         for batch in calls.chunks(BATCH) {
             let answers = self.ask(&batch.iter().map(|call| self.sent(call)).collect::<Vec<_>>())?;
-            let settled = batch.iter().zip(answers).map(|(call, answer)| (call.handle, self.settle(call, &answer)));
-            replies.extend(settled);
+            for (call, answer) in batch.iter().zip(answers) {
+                let reply = Reply::of(call.handle, &answer);
+                let settled = reply.and_then(|reply| self.settle(call, reply, |call| self.send(Vec::new(), call)));
+                replies.push((call.handle, settled));
+            }
         }
         Ok(replies)
     }

@@ -102,6 +102,11 @@ pub(super) fn time_of(reply: &Value) -> Result<u64> {
     Ok(number(seconds)?.saturating_mul(1_000).saturating_add(number(micros)? / 1_000))
 }
 
+/// The milliseconds that a key has left; below zero: it has none.
+pub(super) fn left_of(reply: &Value) -> Option<i64> {
+    if let Value::Int(left) = reply { Some(*left) } else { None }
+}
+
 /// Fields and values, in the older protocol or the newer.
 pub(super) fn fields_of(reply: Value) -> Result<Vec<Value>> {
     match reply {
