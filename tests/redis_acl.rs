@@ -8,9 +8,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{AtLimit, Commit, Lease, Limit, Login, Record, Result, SessionId, Store};
+use lembro::{AtLimit, Commit, EndReason, Lease, Limit, Login, Record, Result, SessionId, Store};
 
-use self::redis_behind::{HOUR, asked, create_at, forget_what_was_asked, lease, log_in, one_of_each, owner, put, save};
+use self::redis_behind::{
+    HOUR, asked, create, create_at, forget_what_was_asked, lease, log_in, one_of_each, owner, put, save,
+};
 use self::redis_server::Server;
 
 /// The line of the guide, as words.
@@ -73,6 +75,7 @@ fn all_that_a_store_does(store: &RedisStore) -> Result<()> {
         let _ = save(store, &id, &put(key, &"x".repeat(if key == "large" { 40_000 } else { 20_000 })), seen)?;
     }
     let owners = store.owners().expect("owners");
+    assert!(owners.destroy(create(store).handle(), None, EndReason::Named)?.is_done());
     let (id, outcome) = log_in(store, &id, Login::new(owner("ada")))?;
     assert!(outcome.is_done());
     let _ = store.touch(&id, &Lease::new(HOUR * 99))?;

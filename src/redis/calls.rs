@@ -130,7 +130,11 @@ impl Calls {
     pub(super) fn send(&self, first: Vec<connections::Call<'_>>, call: &Call<'_>) -> Result<Reply> {
         let mut calls = first;
         calls.push(self.sent(call));
-        let answer = self.connections.ask(&calls).and_then(|mut answers| answers.pop().transpose());
+        let answer = self.connections.ask(&calls).and_then(|mut answers| {
+            let last = answers.pop().transpose();
+            answers.into_iter().filter_map(Result::err).for_each(|failure| drop(self.failed(failure)));
+            last
+        });
         let answer = answer.map_err(|failure| {
             let is_unknown = call.is_write && failure.is_unknown;
             let error = if is_unknown { Error::unknown(call.handle).caused_by(failure) } else { Error::store(failure) };
