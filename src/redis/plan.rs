@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::fields::{self, Entries, Word};
-use crate::id::SessionId;
+use crate::id::{Handle, SessionId};
 use crate::record::{MAX_KEYS, Record, Version};
 use crate::store::{Commit, Epoch, Expect, Identity, Lease};
 
@@ -76,7 +76,7 @@ impl Plan {
 }
 
 /// A login as the scripts are told of it: the epoch it began in, that of the owner, the handle.
-pub(super) fn login(begun: Option<Epoch>, epoch: Option<Epoch>, handle: impl ToString) -> Vec<u8> {
+pub(super) fn login(begun: Option<Epoch>, epoch: Option<Epoch>, handle: Handle) -> Vec<u8> {
     let [begun, epoch] = [begun, epoch].map(|epoch| epoch.map_or(NONE, Epoch::to_u64).to_be_bytes());
     [&begun[..], &epoch, handle.to_string().as_bytes()].concat()
 }
@@ -121,7 +121,7 @@ pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -
 }
 
 /// A record that is stored as it is, its entries as the arguments that follow the plan.
-pub(super) fn put<'a>(how: u8, ttl: u64, record: &'a Record) -> (Vec<u8>, Vec<Word<'a>>) {
+pub(super) fn put(how: u8, ttl: u64, record: &Record) -> (Vec<u8>, Vec<Word<'_>>) {
     let head = record.head();
     let bytes = u32::try_from(fields::size_of_record(record)).unwrap_or(u32::MAX);
     let entries = u16::try_from(record.len()).unwrap_or(u16::MAX);

@@ -83,7 +83,7 @@ local function row()
 end
 local function lives(span)
     if manual then call('HSET', key, 'd', now + span) end
-    return redis.pcall('PEXPIRE', key, manual and 86400000 or span)
+    call('PEXPIRE', key, manual and 86400000 or span)
 end
 local function done(span)
     local renewing = kind == PENDING and digest == current and seed or ''
@@ -163,21 +163,21 @@ elseif how == 't' or how == 'v' then
             if noted < full or by ~= owner then return { 'note', full, owner } end
             known, is_changed = now + noted, true
         end
-        local answer
-        if is_changed then
+        local function write()
             local m, x = row()
-            if x == '' then answer = redis.pcall('HSET', key, 'm', m)
-            else answer = redis.pcall('HSET', key, 'm', m, 'x', x) end
+            if is_changed and x == '' then call('HSET', key, 'm', m) end
+            if is_changed and x ~= '' then call('HSET', key, 'm', m, 'x', x) end
+            if due then
+                lives(full)
+                left = full
+            end
         end
-        if due and not (type(answer) == 'table' and answer.err) then answer = lives(full) end
-        if type(answer) == 'table' and answer.err then
-            if how == 't' then return answer end
-            trouble = answer.err
-        elseif how == 't' then
+        if how == 't' then
+            write()
             return done(full)
-        elseif due then
-            left = full
         end
+        local is_written, why = pcall(write)
+        if not is_written then trouble = type(why) == 'table' and why.err or why end
     end
 end
 if all ~= '1' then return { 'seen', now, left, {}, trouble } end
