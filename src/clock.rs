@@ -6,7 +6,6 @@
 //! `Instant::now`. It does not run while the machine sleeps.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
@@ -60,9 +59,25 @@ impl Clock {
 
     /// Time since a fixed but arbitrary moment; never goes back. A deadline is `now() + ttl`.
     pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.nanos())
+    }
+
+    /// [`now`](Self::now) in nanoseconds.
+    #[inline]
+    pub(crate) fn nanos(&self) -> u64 {
         match &self.manual {
             None => monotonic(),
-            Some(hands) => Duration::from_nanos(hands.monotonic.load(Ordering::SeqCst)),
+            Some(hands) => hands.monotonic.load(Ordering::SeqCst),
+        }
+    }
+
+    /// The calendar's time since 1970, in nanoseconds and as coarse as [`now`](Self::now): what rows
+    /// are stamped with.
+    #[inline]
+    pub(crate) fn calendar_nanos(&self) -> u64 {
+        match &self.manual {
+            None => since_1970(),
+            Some(hands) => whole_nanos(hands.wall.lock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
         }
     }
 
@@ -134,23 +149,44 @@ impl From<&ManualClock> for Clock {
     }
 }
 
-/// Time since somebody first asked.
-fn monotonic() -> Duration {
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    use std::time::Instant;
+/// Nanoseconds since the machine started, or since the first call.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[inline]
+fn monotonic() -> u64 {
+    coarse(rustix::time::ClockId::MonotonicCoarse)
+}
 
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    use coarsetime::Instant;
+/// Nanoseconds since the machine started, or since the first call.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn monotonic() -> u64 {
+    static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    whole_nanos(ORIGIN.get_or_init(std::time::Instant::now).elapsed())
+}
 
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        // Not `now`: that would also write to a place that all threads share.
-        let origin = *ORIGIN.get_or_init(Instant::now_without_cache_update);
-        Duration::from_nanos(Instant::now_without_cache_update().duration_since(origin).as_nanos())
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    ORIGIN.get_or_init(Instant::now).elapsed()
+/// Nanoseconds since 1970, coarse where the kernel has a coarse clock.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[inline]
+fn since_1970() -> u64 {
+    coarse(rustix::time::ClockId::RealtimeCoarse)
+}
+
+/// Nanoseconds since 1970, coarse where the kernel has a coarse clock.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn since_1970() -> u64 {
+    whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[inline]
+fn coarse(clock: rustix::time::ClockId) -> u64 {
+    let time = rustix::time::clock_gettime(clock);
+    // A calendar before 1970 counts as 1970. Nanoseconds are below a second.
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+fn whole_nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Starts measuring how long something takes; the result tells. For figures about ourselves, never for deadlines.

@@ -187,6 +187,12 @@ impl SessionId {
         Self { handle: self.handle, secret: fresh.secret }
     }
 
+    /// Returns true if this is the secret, in constant time.
+    #[inline]
+    pub(crate) fn has_secret(&self, secret: &[u8; SECRET_BYTES]) -> bool {
+        is_same(&self.secret.0, secret)
+    }
+
     pub(crate) fn new(handle: Handle, secret: Secret) -> Self {
         Self { handle, secret }
     }

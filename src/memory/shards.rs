@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::{Handle, SessionId};
 use crate::record::Record;
-use crate::store::{self, Edit, Lease, Look, Lookup, Now, Sight, Stored, nanos};
+use crate::store::{self, Edit, Lease, Look, Lookup, Now, Sight, Stored};
 use crate::sync::{Mutex, Ordering, RwLock};
 
 /// How many owners can log in at once.
@@ -93,7 +93,7 @@ impl Shards {
         let shard = cell.shard.read();
         let row = shard.by_handle(hash, id.handle());
         let (sight, edit) = store::look(row, id, how, lease, now);
-        let (Sight::Found { ttl, presented }, Some(row)) = (sight, row) else {
+        let (Sight::Found { ttl, opened }, Some(row)) = (sight, row) else {
             drop(shard);
             return self.not_found(cell, id, sight);
         };
@@ -110,7 +110,7 @@ impl Shards {
             self.learn(id, &record, now);
         }
         count(&cell.counters.hits);
-        Lookup::Found(Stored { record, ttl, presented })
+        Lookup::Found(Stored { record, ttl, presented: opened.presented(id) })
     }
 
     #[cold]
@@ -204,7 +204,7 @@ impl Shards {
     }
 
     fn clock_now(&self) -> u64 {
-        nanos(self.clock.now())
+        self.clock.nanos()
     }
 }
 

@@ -1,14 +1,19 @@
 //! The block: reference count, store state and the bytes of a record, in one allocation behind one
 //! pointer.
 //!
-//! What a store notes beside a record lives in the block's header, so that finding a session,
-//! checking its secret, seeing its deadline and reading it take one pointer. What only few sessions
-//! have, a second secret, is a tail behind the body. `Clone`, `==` and serde ignore both.
+//! ```text
+//! block = reference count · length · store state · version (8) · body · [second secret (32)]
+//! ```
+//!
+//! What a look needs lives in the header: finding a session, checking its secret and seeing how long
+//! it lives read one cache line. A second secret, which only sessions have that were rotated, stands
+//! behind the body. `Clone`, `==` and serde see the body alone.
 
 use triomphe::ThinArc;
 
+use super::body::{self, Times};
 use super::version::Version;
-use crate::id::{Digest, Handle, Secret, SecretCheck, SessionId};
+use crate::id::{Digest, Handle, Secret, SecretCheck, SessionId, is_same};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Which eviction queue a session is in.
@@ -33,7 +38,9 @@ impl Class {
 /// What a store notes beside a record. The atomics change under a shard's read lock.
 pub(crate) struct StoreState {
     pub(crate) handle: Handle,
-    pub(crate) version: Version,
+    /// The body's times: bit 0 says that the session is remembered, bit 1 that it has a timeout of its
+    /// own, which only the body has; the other bits are when its lifetime began.
+    times: u64,
     /// When the session expires, in nanoseconds of the store's clock.
     pub(crate) deadline: AtomicU64,
     /// The secret or its digest, as `kinds` says.
@@ -55,18 +62,22 @@ const SUPERSEDED: u8 = 0x02;
 const PENDING: u8 = 0x04;
 const PREVIOUS: u8 = 0x06;
 
+const REMEMBERED: u64 = 0x01;
+const OWN_TIMEOUT: u64 = 0x02;
+const BEGAN_SHIFT: u32 = 2;
+
 impl StoreState {
-    /// The state of a record that no store has yet.
-    pub(crate) fn versioned(version: Version) -> Self {
-        Self { version, ..Self::default() }
+    /// The state of a row.
+    pub(crate) fn row(handle: Handle, secret: SecretCheck) -> Self {
+        let mut state = Self { handle, ..Self::default() };
+        state.set_secret(secret);
+        state
     }
 
-    /// The state of a row.
-    pub(crate) fn row(handle: Handle, version: Version, secret: SecretCheck, second: Option<&SecondSecret>) -> Self {
-        let mut state = Self { handle, version, ..Self::default() };
-        state.set_secret(secret);
-        state.kinds |= second.map_or(0, SecondSecret::kind);
-        state
+    /// The state of the next row of the same session, opened by the same secret.
+    #[inline]
+    pub(crate) fn next(state: &Self) -> Self {
+        Self { handle: state.handle, secret: state.secret, kinds: state.kinds & DIGEST, ..Self::default() }
     }
 
     pub(crate) fn secret(&self) -> SecretCheck {
@@ -75,6 +86,12 @@ impl StoreState {
         } else {
             SecretCheck::Digest(self.secret)
         }
+    }
+
+    /// Returns true if `id` has the session's secret, in constant time.
+    #[inline]
+    pub(crate) fn is_opened_by(&self, id: &SessionId) -> bool {
+        if self.kinds & DIGEST == 0 { id.has_secret(&self.secret) } else { is_same(&self.secret, &id.digest()) }
     }
 
     pub(crate) fn set_secret(&mut self, secret: SecretCheck) {
@@ -91,7 +108,8 @@ impl StoreState {
         Some(SessionId::new(self.handle, self.secret().secret()?))
     }
 
-    fn has_second(&self) -> bool {
+    #[inline]
+    pub(crate) fn has_second(&self) -> bool {
         self.kinds & SECOND != 0
     }
 
@@ -108,7 +126,7 @@ impl Default for StoreState {
     fn default() -> Self {
         Self {
             handle: Handle::from_u64(0),
-            version: Version::default(),
+            times: 0,
             deadline: AtomicU64::new(0),
             secret: [0; 16],
             slot: AtomicU32::new(0),
@@ -124,7 +142,7 @@ impl Clone for StoreState {
     fn clone(&self) -> Self {
         Self {
             handle: self.handle,
-            version: self.version,
+            times: self.times,
             deadline: AtomicU64::new(self.deadline.load(Ordering::Relaxed)),
             secret: self.secret,
             slot: AtomicU32::new(self.slot.load(Ordering::Relaxed)),
@@ -156,6 +174,34 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 /// Bytes of a second secret: digest, seed, instant.
 pub(crate) const SECOND_BYTES: usize = 32;
+
+/// Bytes of what stands in front of a body.
+pub(crate) const FRONT_BYTES: usize = 8;
+
+/// What stands around a body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Frame {
+    pub(crate) second: Option<SecondSecret>,
+    pub(crate) version: Version,
+}
+
+impl Frame {
+    pub(crate) fn of(version: Version) -> Self {
+        Self { second: None, version }
+    }
+
+    #[inline]
+    pub(crate) fn write_front(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.version.to_u64().to_ne_bytes());
+    }
+
+    #[inline]
+    pub(crate) fn write_back(&self, bytes: &mut Vec<u8>) {
+        if let Some(second) = &self.second {
+            bytes.extend_from_slice(&second.to_bytes());
+        }
+    }
+}
 
 impl SecondSecret {
     fn kind(&self) -> u8 {
@@ -222,8 +268,11 @@ const _: () = assert!(HEADER_BYTES <= 64);
 pub(crate) struct Block(ThinArc<StoreState, u8>);
 
 impl Block {
-    /// `bytes`: the body, and behind it those of the second secret if the state has one.
-    pub(crate) fn new(state: StoreState, bytes: &[u8]) -> Self {
+    /// `bytes`: the body with what stands around it.
+    #[inline]
+    pub(crate) fn new(mut state: StoreState, second: Option<&SecondSecret>, bytes: &[u8]) -> Self {
+        state.kinds = state.kinds & DIGEST | second.map_or(0, SecondSecret::kind);
+        state.times = packed_times(bytes.get(FRONT_BYTES..).unwrap_or_default());
         Self(ThinArc::from_header_and_slice(state, bytes))
     }
 
@@ -231,16 +280,35 @@ impl Block {
         &self.0.header.header
     }
 
+    #[inline]
     pub(crate) fn body(&self) -> &[u8] {
         let bytes = &self.0.slice;
-        if self.state().has_second() { &bytes[..bytes.len().saturating_sub(SECOND_BYTES)] } else { bytes }
+        let behind = if self.state().has_second() { SECOND_BYTES } else { 0 };
+        bytes.get(FRONT_BYTES..bytes.len() - behind).unwrap_or_default()
     }
 
+    #[inline]
     pub(crate) fn second(&self) -> Option<SecondSecret> {
         if !self.state().has_second() {
             return None;
         }
         SecondSecret::from_bytes(self.state().kinds & SECOND, self.0.slice.last_chunk()?)
+    }
+
+    #[inline]
+    pub(crate) fn version(&self) -> Version {
+        let bytes = self.0.slice.first_chunk();
+        bytes.map_or_else(Version::default, |bytes| Version::from_u64(u64::from_ne_bytes(*bytes)))
+    }
+
+    /// The times of the body, from the header unless the session has a timeout of its own.
+    #[inline]
+    pub(crate) fn times(&self) -> Times {
+        let packed = self.state().times;
+        if packed & OWN_TIMEOUT != 0 {
+            return body::times(self.body()).unwrap_or_default();
+        }
+        Times { began_ms: packed >> BEGAN_SHIFT, timeout_ms: None, remembered: packed & REMEMBERED != 0 }
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -252,22 +320,42 @@ impl Block {
         std::ptr::eq(self.0.ptr(), other.0.ptr())
     }
 
-    /// Changes the state, but not whether there is a second secret: in place if this is the only
-    /// pointer to the block, else on a copy of it.
+    /// Changes the state: in place if this is the only pointer to the block, else on a copy of it.
     pub(crate) fn stamp(&mut self, stamp: impl FnOnce(&mut StoreState)) {
         self.make_unique();
         self.0.with_arc_mut(|arc| triomphe::Arc::get_mut(arc).map(|block| stamp(block.header_mut())));
     }
 
-    /// The same for the bytes.
-    pub(crate) fn patch(&mut self, patch: impl FnOnce(&mut [u8])) {
+    /// The same for the time of creation, which stands in the body.
+    pub(crate) fn set_created_ms(&mut self, millis: u64) {
+        self.patch(|bytes| body::set_created_ms(bytes.get_mut(FRONT_BYTES..).unwrap_or_default(), millis));
+        let times = packed_times(self.body());
+        self.stamp(|state| state.times = times);
+    }
+
+    /// The same for the version.
+    pub(crate) fn set_version(&mut self, version: Version) {
+        self.patch(|bytes| {
+            if let Some(place) = bytes.first_chunk_mut() {
+                *place = version.to_u64().to_ne_bytes();
+            }
+        });
+    }
+
+    fn patch(&mut self, patch: impl FnOnce(&mut [u8])) {
         self.make_unique();
         self.0.with_arc_mut(|arc| triomphe::Arc::get_mut(arc).map(|block| patch(block.slice_mut())));
     }
 
     fn make_unique(&mut self) {
         if self.0.with_arc_mut(|arc| triomphe::Arc::get_mut(arc).is_none()) {
-            *self = Self::new(self.state().clone(), &self.0.slice);
+            *self = Self(ThinArc::from_header_and_slice(self.state().clone(), &self.0.slice));
         }
     }
+}
+
+fn packed_times(bytes: &[u8]) -> u64 {
+    let times = body::times(bytes).unwrap_or_default();
+    let flag = |part: bool, flag: u64| if part { flag } else { 0 };
+    times.began_ms << BEGAN_SHIFT | flag(times.remembered, REMEMBERED) | flag(times.timeout_ms.is_some(), OWN_TIMEOUT)
 }

@@ -37,7 +37,6 @@ use self::entries::{Entries, Place};
 use self::head::COUNTED;
 pub(crate) use self::head::{
     EMPTY, Head, MAX_MILLIS, Owned, Times, calendar_time, has_owner, is_created, millis, set_created_ms, times,
-    unix_millis,
 };
 use self::lengths::{Lengths, Width};
 pub(crate) use self::merge::Merge;

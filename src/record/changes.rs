@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::keys::Keys;
-use super::body::{self, Head, Merge, millis};
-use super::{Block, Record, SecondSecret, StoreState};
+use super::body::{self, Body, Head, Merge, millis};
+use super::{Frame, Record, StoreState};
 use crate::error::Result;
 
 /// What a request changed in a session: keys set and removed, cleared or not, a new timeout, a new
@@ -189,28 +189,26 @@ impl Changes {
     /// [`MAX_KEYS`](crate::MAX_KEYS) keys.
     pub fn apply(&self, stored: &Record) -> Result<Record> {
         let head = self.changes_head().then(|| self.head_over(stored.head()));
-        self.write(stored, head.as_ref(), StoreState::versioned(stored.version().next()), None)
+        self.write(Some(stored), head.as_ref(), StoreState::default(), &Frame::of(stored.version().next()))
     }
 
-    /// The row that results, with this state and this second secret. Without a `head` the stored one
-    /// stays.
+    /// The row that results, with this state and this frame. Without a `head` the stored one stays.
+    /// `stored`: `None` for a record without entries.
     pub(crate) fn write(
         &self,
-        stored: &Record,
+        stored: Option<&Record>,
         head: Option<&Head<'_>>,
         state: StoreState,
-        second: Option<&SecondSecret>,
+        frame: &Frame,
     ) -> Result<Record> {
         // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
-        let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
-        let mut merge = Merge::new(kept.as_ref().unwrap_or(stored).body());
+        let kept = stored.filter(|_| self.cleared != Cleared::Nothing).map(|stored| self.kept_of(stored));
+        let mut merge = Merge::new(kept.as_ref().or(stored).map_or(Body::EMPTY, Record::body));
         for Change { component, key, value } in self.keys.iter() {
             merge.put(component, key, value);
         }
         body::check_count(merge.count())?;
-        let tail = second.map(|second| second.to_bytes());
-        let tail = tail.as_ref().map_or(&[][..], |tail| tail);
-        Ok(merge.write(head, tail, |bytes| Record { block: Block::new(state, bytes) }))
+        Ok(merge.into_record(head, state, frame))
     }
 
     /// Returns true if the head changes.

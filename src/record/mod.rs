@@ -16,10 +16,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use self::block::Block;
-pub(crate) use self::block::{Class, NEVER, SECOND_BYTES, SecondSecret, StoreState};
+use self::block::{Block, FRONT_BYTES, SECOND_BYTES};
+pub(crate) use self::block::{Class, Frame, NEVER, SecondSecret, StoreState};
 use self::body::{Body, Entry, Merge};
-pub(crate) use self::body::{Head, MAX_MILLIS, Owned, Times, calendar_time, millis, unix_millis};
+pub(crate) use self::body::{Head, MAX_MILLIS, Owned, Times, calendar_time};
 pub(crate) use self::body::{check_label, check_limits, check_owner};
 pub use self::changes::{Change, Changes};
 #[cfg(feature = "redis")]
@@ -62,14 +62,23 @@ pub struct Record {
 impl Record {
     /// A record without entries.
     pub fn new() -> Self {
-        Self { block: Block::new(StoreState::default(), body::EMPTY) }
+        Self::framed(StoreState::default(), &Frame::default(), body::EMPTY)
+    }
+
+    /// The record of a body, with this state and this frame.
+    fn framed(state: StoreState, frame: &Frame, body: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(body.len() + FRONT_BYTES + SECOND_BYTES);
+        frame.write_front(&mut bytes);
+        bytes.extend_from_slice(body);
+        frame.write_back(&mut bytes);
+        Self { block: Block::new(state, frame.second.as_ref(), &bytes) }
     }
 
     /// A record of entries in their order.
     fn written<'a>(head: &Head<'a>, entries: impl IntoIterator<Item = Entry<'a>>) -> Self {
         let mut merge = Merge::new(Body::EMPTY);
         entries.into_iter().for_each(|Entry { component, key, value }| merge.put(component, key, Some(value)));
-        merge.write(Some(head), &[], |bytes| Self { block: Block::new(StoreState::default(), bytes) })
+        merge.into_record(Some(head), StoreState::default(), &Frame::default())
     }
 
     /// Reads the bytes that [`as_bytes`](Self::as_bytes) gave.
@@ -89,7 +98,7 @@ impl Record {
     /// ```
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         body::validate(bytes)?;
-        Ok(Self { block: Block::new(StoreState::default(), bytes) })
+        Ok(Self::framed(StoreState::default(), &Frame::default(), bytes))
     }
 
     /// The record as bytes. What else a row has, its version and its secrets, is not part of them:
@@ -175,7 +184,7 @@ impl Record {
 
     #[inline]
     pub(crate) fn times(&self) -> Times {
-        body::times(self.as_bytes()).unwrap_or_default()
+        self.block.times()
     }
 
     pub(crate) fn head(&self) -> Head<'_> {
@@ -189,7 +198,7 @@ impl Record {
 
     /// The version, for a [`Commit`](crate::Commit).
     pub fn version(&self) -> Version {
-        self.block.state().version
+        self.block.version()
     }
 
     /// The memory that the record takes, in bytes: its block, without what a store needs to find it.
@@ -201,27 +210,23 @@ impl Record {
     /// there is none yet: what `set` does to a record.
     pub(crate) fn prepare(self, version: Version, now_ms: u64) -> Result<Self> {
         body::check_limits(self.body())?;
-        let is_created = body::is_created(self.as_bytes());
-        let mut prepared = self.detached().with_state(|state| state.version = version);
-        if !is_created {
-            prepared.block.patch(|body| body::set_created_ms(body, now_ms));
+        let mut prepared = Self::framed(StoreState::default(), &Frame::of(version), self.as_bytes());
+        if !body::is_created(self.as_bytes()) {
+            prepared.block.set_created_ms(now_ms);
         }
         Ok(prepared)
     }
 
-    /// The same data without what a store noted beside it.
-    fn detached(self) -> Self {
-        if self.second().is_none() {
-            return self.with_state(|state| *state = StoreState::default());
-        }
-        Self { block: Block::new(StoreState::default(), self.as_bytes()) }
+    /// The same data under another version.
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_version(mut self, version: Version) -> Self {
+        self.block.set_version(version);
+        self
     }
 
-    /// The same entries in a row with other notes or secrets.
-    pub(crate) fn rewritten(&self, head: Option<&Head<'_>>, state: StoreState, second: Option<&SecondSecret>) -> Self {
-        let tail = second.map(|second| second.to_bytes());
-        let tail = tail.as_ref().map_or(&[][..], |tail| tail);
-        Merge::new(self.body()).write(head, tail, |bytes| Self { block: Block::new(state, bytes) })
+    /// The same entries in a row with another state, other notes and another frame.
+    pub(crate) fn rewritten(&self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Self {
+        Merge::new(self.body()).into_record(head, state, frame)
     }
 
     /// The second secret of a session that was rotated.
@@ -256,6 +261,14 @@ impl Record {
 
     fn body(&self) -> Body<'_> {
         Body::new(self.block.body())
+    }
+}
+
+impl Merge<'_> {
+    /// The record that results, in one allocation.
+    fn into_record(self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Record {
+        let second = frame.second.as_ref();
+        self.write(head, frame, |bytes| Record { block: Block::new(state, second, bytes) })
     }
 }
 

@@ -11,7 +11,7 @@ use super::rule::{self, Edit, Nonces, Sight};
 use super::{Listed, Result};
 use crate::error::Error;
 use crate::id::{Handle, SecretCheck, SessionId};
-use crate::record::{Record, SecondSecret, StoreState, Version};
+use crate::record::{Frame, Record, SecondSecret, StoreState, Version};
 use crate::sync::Ordering;
 
 /// The number of the layout that [`Entry::to_bytes`] writes.
@@ -48,8 +48,8 @@ impl Entry {
     pub fn look(row: Option<&Self>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Lookup, Write) {
         let (sight, edit) = rule::look(row.map(|row| &row.record), id, how, lease, now);
         let lookup = match (sight, row) {
-            (Sight::Found { ttl, presented }, Some(row)) => {
-                Lookup::Found(Stored { record: row.record.clone(), ttl, presented })
+            (Sight::Found { ttl, opened }, Some(row)) => {
+                Lookup::Found(Stored { record: row.record.clone(), ttl, presented: opened.presented(id) })
             }
             (Sight::Superseded { recent }, _) => Lookup::Superseded { recent },
             _ => Lookup::Missing,
@@ -182,11 +182,11 @@ pub(crate) fn write_row(bytes: &mut Vec<u8>, row: &Record, nonces: &Nonces, dead
 /// Reads what [`write_row`] wrote. `on`: its instants on the clock of this process.
 pub(crate) fn read_row(bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Result<(Record, Nonces)> {
     let unreadable = || Error::corrupt("the row is not readable");
-    let (state, second, nonces, body) = parse_row(bytes, handle, on).ok_or_else(unreadable)?;
-    Ok((Record::from_bytes(body)?.rewritten(None, state, second.as_ref()), nonces))
+    let (state, frame, nonces, body) = parse_row(bytes, handle, on).ok_or_else(unreadable)?;
+    Ok((Record::from_bytes(body)?.rewritten(None, state, &frame), nonces))
 }
 
-type Row<'a> = (StoreState, Option<SecondSecret>, Nonces, &'a [u8]);
+type Row<'a> = (StoreState, Frame, Nonces, &'a [u8]);
 
 fn parse_row(mut bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Option<Row<'_>> {
     let [format, kind, count] = take(&mut bytes)?;
@@ -203,9 +203,9 @@ fn parse_row(mut bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Optio
     for _ in 0..count {
         nonces = nonces.push(u64::from_be_bytes(take(&mut bytes)?));
     }
-    let state = StoreState::row(handle, Version::from_u64(version), secret, second.as_ref());
+    let state = StoreState::row(handle, secret);
     state.deadline.store(on(deadline), Ordering::Relaxed);
-    Some((state, second, nonces, bytes))
+    Some((state, Frame { second, version: Version::from_u64(version) }, nonces, bytes))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Clock;
-use crate::record::{Record, Times, unix_millis};
+use crate::record::{MAX_MILLIS, Record, Times};
 
 /// A timeout of more than a century is one of a century, so that every store can count it and a
 /// visit to such a session is not forever due to be noted.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const FOREVER: u64 = 100 * 365 * 24 * 60 * 60 * 1_000_000_000;
 
 /// The rules that a session's time is computed from, at every look and every commit.
 ///
@@ -74,25 +74,36 @@ impl Lease {
 
     #[inline]
     pub(crate) fn ttl_of(&self, times: Times, now: Now) -> Duration {
+        Duration::from_nanos(self.ttl_nanos(times, now))
+    }
+
+    /// In nanoseconds, because every look computes it.
+    #[inline]
+    pub(crate) fn ttl_nanos(&self, times: Times, now: Now) -> u64 {
         let (idle, lifetime) = match self.remembered {
             Some(remembered) if times.remembered => remembered,
             _ => (self.idle, self.lifetime),
         };
-        let idle = times.timeout_ms.map_or(idle, Duration::from_millis).min(FOREVER);
-        let Some(lifetime) = lifetime.filter(|_| times.began_ms > 0) else { return idle };
-        // A beginning in the future (the calendar was set back) has used up nothing.
-        let age = Duration::from_millis(now.calendar_ms.saturating_sub(times.began_ms));
-        idle.min(lifetime.saturating_sub(age))
+        let idle = times.timeout_ms.map_or(nanos(idle), of_millis).min(FOREVER);
+        match lifetime {
+            // A beginning in the future (the calendar was set back) has used up nothing.
+            Some(lifetime) if times.began_ms > 0 => {
+                let age = of_millis(now.calendar_ms.saturating_sub(times.began_ms));
+                idle.min(nanos(lifetime).saturating_sub(age))
+            }
+            _ => idle,
+        }
     }
 
-    /// Returns true if a visit prolongs a session that has `left`, and would have `full`.
+    /// Returns true if a visit prolongs a session that has `left`, and would have `full`, both in
+    /// nanoseconds.
     ///
     /// A session whose own timeout is short is touched at half of it, or it would end while it is
     /// used. One that has more left than it should, because the policy became stricter or the
     /// calendar was set, is brought back to what it should have.
     #[inline]
-    pub(crate) fn touch_due(&self, full: Duration, left: Duration) -> bool {
-        full != left && full.abs_diff(left) >= self.touch_after.min(full / 2)
+    pub(crate) fn touch_due(&self, full: u64, left: u64) -> bool {
+        full != left && full.abs_diff(left) >= nanos(self.touch_after).min(full / 2)
     }
 
     /// Returns true if an id of this age is to be renewed. Never sooner than a grace: a row
@@ -115,15 +126,14 @@ impl Now {
     /// Now, for a store whose rows do not outlive the process: deadlines are counted by
     /// [`Clock::now`], which never jumps.
     pub fn of(clock: &Clock) -> Self {
-        Self { clock: nanos(clock.now()), calendar_ms: unix_millis(clock.wall()) }
+        Self { clock: clock.nanos(), calendar_ms: since_ms(clock.calendar_nanos()) }
     }
 
     /// Now, for a store whose rows outlive the process: deadlines are counted by the calendar.
     /// [`Clock::now`] begins at zero in each process, so expired sessions would revive.
     pub fn on_calendar(clock: &Clock) -> Self {
-        let wall = clock.wall();
-        let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { clock: nanos(since), calendar_ms: unix_millis(wall) }
+        let since = clock.calendar_nanos();
+        Self { clock: since, calendar_ms: since_ms(since) }
     }
 
     /// The calendar's side of this instant, to the millisecond.
@@ -133,27 +143,43 @@ impl Now {
 
     /// The deadline of a session that lives so long from now. Saturates to "never"; a zero span is
     /// over for every reader, even for one that read the clock earlier.
-    #[inline]
     pub(crate) fn after(&self, span: Duration) -> u64 {
-        if span.is_zero() { 0 } else { self.clock.saturating_add(nanos(span)) }
+        self.after_nanos(nanos(span))
+    }
+
+    #[inline]
+    pub(crate) fn after_nanos(&self, span: u64) -> u64 {
+        if span == 0 { 0 } else { self.clock.saturating_add(span) }
     }
 
     /// What is left until a deadline.
-    #[inline]
     pub(crate) fn until(&self, deadline: u64) -> Duration {
         Duration::from_nanos(deadline.saturating_sub(self.clock))
     }
 }
 
+/// Milliseconds since 1970. 0 means "not yet", so 1970 itself counts as a millisecond later.
+#[inline]
+fn since_ms(nanos: u64) -> u64 {
+    (nanos / 1_000_000).clamp(1, MAX_MILLIS)
+}
+
+#[inline]
+fn of_millis(millis: u64) -> u64 {
+    millis.saturating_mul(1_000_000)
+}
+
 /// Nanoseconds of a span, saturating.
 #[inline]
 pub(crate) fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos().into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
 
     #[test]
     fn a_visit_is_noted_once_per_touch_after_and_when_there_is_too_much_left() {
@@ -171,10 +197,10 @@ mod tests {
             ("its lifetime is over", 0, 600, true),
         ];
         for (what, full, left, due) in cases {
-            assert_eq!(lease.touch_due(Duration::from_secs(full), Duration::from_secs(left)), due, "{what}");
+            assert_eq!(lease.touch_due(full * SECOND, left * SECOND), due, "{what}");
         }
         let every = Lease { touch_after: Duration::ZERO, ..lease };
-        assert!(every.touch_due(Duration::from_secs(10), Duration::from_nanos(9_999_999_999)));
-        assert!(!every.touch_due(Duration::from_secs(10), Duration::from_secs(10)), "nothing to note");
+        assert!(every.touch_due(10 * SECOND, 9_999_999_999));
+        assert!(!every.touch_due(10 * SECOND, 10 * SECOND), "nothing to note");
     }
 }

@@ -13,7 +13,6 @@ use std::time::Duration;
 pub use self::commit::{Action, Commit, Expect, Identity, Login};
 pub use self::entry::{Entry, Write};
 pub(crate) use self::entry::{read_row, write_row};
-pub(crate) use self::lease::nanos;
 pub use self::lease::{Lease, Now};
 pub use self::outcome::{Look, Lookup, Outcome, Presented, Receipt, Stored};
 pub use self::owners::{AtLimit, EndReason, Epoch, Limit, Owner, Owners};

@@ -13,7 +13,7 @@ use super::outcome::{Look, Outcome, Presented, Receipt};
 use super::owners::Epoch;
 use crate::error::{Error, Result};
 use crate::id::{SecretCheck, SessionId, is_same};
-use crate::record::{Head, NEVER, Owned, Record, SecondSecret, StoreState, Version};
+use crate::record::{Frame, Head, NEVER, Owned, Record, SecondSecret, StoreState, Version};
 use crate::sync::Ordering;
 
 /// What a look found, without the record.
@@ -21,7 +21,27 @@ use crate::sync::Ordering;
 pub(crate) enum Sight {
     Missing,
     Superseded { recent: bool },
-    Found { ttl: Duration, presented: Presented },
+    Found { ttl: Duration, opened: Opened },
+}
+
+/// How an id stands that opens a row: [`Presented`], without the id that a renewal derives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    Current,
+    /// By the current id, beside a pending renewal with this seed.
+    Renewing(u64),
+    Previous,
+}
+
+impl Opened {
+    #[inline]
+    pub(crate) fn presented(self, id: &SessionId) -> Presented {
+        match self {
+            Self::Current => Presented::Current,
+            Self::Renewing(seed) => Presented::Renewing(id.successor(seed)),
+            Self::Previous => Presented::Previous,
+        }
+    }
 }
 
 /// What is to be written.
@@ -60,7 +80,7 @@ pub(crate) fn is_expired(row: &Record, now: u64) -> bool {
 
 #[inline]
 fn standing(row: &Record, id: &SessionId, now: Now) -> Standing {
-    let is_current = row.state().secret().matches(id);
+    let is_current = row.state().is_opened_by(id);
     match row.second() {
         None if is_current => Standing::Current,
         None => Standing::Unknown,
@@ -89,26 +109,45 @@ fn standing_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now:
 }
 
 /// Answers a request's question for its session.
-#[inline]
+// Inlined, and the common case first: it is a large part of the time that a look takes.
+#[inline(always)]
 pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Sight, Edit) {
     let Some(row) = row.filter(|row| !is_expired(row, now.clock)) else { return (Sight::Missing, Edit::Nothing) };
-    let standing = standing(row, id, now);
-    let full = lease.ttl_of(row.times(), now);
+    let full = lease.ttl_nanos(row.times(), now);
     // The calendar may have jumped: what is over by it is not found, and not removed either.
-    if full.is_zero() {
+    if full == 0 {
         return (Sight::Missing, Edit::Nothing);
     }
-    let left = now.until(deadline(row));
-    let touch = (how == Look::Visit && lease.touch_due(full, left)).then(|| now.after(full));
-    let ttl = if touch.is_some() { full } else { left.min(full) };
-    let found = |presented| Sight::Found { ttl, presented };
-    let prolong = || touch.map_or(Edit::Nothing, Edit::Deadline);
-    match standing {
+    let left = deadline(row).saturating_sub(now.clock);
+    let touch = (how == Look::Visit && lease.touch_due(full, left)).then(|| now.after_nanos(full));
+    let ttl = Duration::from_nanos(if touch.is_some() { full } else { left.min(full) });
+    if row.state().has_second() {
+        return look_rotated(row, id, how, lease, now, touch, ttl);
+    }
+    if !row.state().is_opened_by(id) {
+        return (Sight::Missing, Edit::Nothing);
+    }
+    (Sight::Found { ttl, opened: Opened::Current }, touch.map_or(Edit::Nothing, Edit::Deadline))
+}
+
+/// The same for a session that was rotated. `touch`: its next deadline if the visit counts.
+fn look_rotated(
+    row: &Record,
+    id: &SessionId,
+    how: Look,
+    lease: &Lease,
+    now: Now,
+    touch: Option<u64>,
+    ttl: Duration,
+) -> (Sight, Edit) {
+    let found = |opened| Sight::Found { ttl, opened };
+    let prolong = touch.map_or(Edit::Nothing, Edit::Deadline);
+    match standing(row, id, now) {
         Standing::Unknown => (Sight::Missing, Edit::Nothing),
         Standing::Superseded { recent } => (Sight::Superseded { recent }, Edit::Nothing),
-        Standing::Previous => (found(Presented::Previous), prolong()),
-        Standing::Successor if how == Look::Visit => (found(Presented::Current), confirm(row, id, lease, touch, now)),
-        Standing::Successor => (found(Presented::Current), Edit::Nothing),
+        Standing::Previous => (found(Opened::Previous), prolong),
+        Standing::Successor if how == Look::Visit => (found(Opened::Current), confirm(row, id, lease, touch, now)),
+        Standing::Successor => (found(Opened::Current), Edit::Nothing),
         Standing::Current => match row.second() {
             Some(SecondSecret::Pending { digest, seed, until }) => {
                 let is_second_announcement = how == Look::Visit && until == NEVER;
@@ -117,11 +156,11 @@ pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Leas
                     let pending = SecondSecret::Pending { digest, seed, until };
                     reseat(row, id, None, row.state().secret(), pending, touch)
                 } else {
-                    prolong()
+                    prolong
                 };
-                (found(Presented::Renewing(id.successor(seed))), edit)
+                (found(Opened::Renewing(seed)), edit)
             }
-            _ => (found(Presented::Current), prolong()),
+            _ => (found(Opened::Current), prolong),
         },
     }
 }
@@ -143,14 +182,15 @@ fn reseat(
     second: SecondSecret,
     touch: Option<u64>,
 ) -> Edit {
-    let state = StoreState::row(id.handle(), row.version(), secret, Some(&second));
-    let next = row.rewritten(head, state, Some(&second));
+    let frame = Frame { second: Some(second), version: row.version() };
+    let next = row.rewritten(head, StoreState::row(id.handle(), secret), &frame);
     next.state().deadline.store(touch.unwrap_or(deadline(row)), Ordering::Relaxed);
     Edit::Put(next)
 }
 
 /// Carries out an action. `epoch`: the present epoch of the owner that the action logs in, if the
 /// store has owners. `nonces`: of the last versions, if the store keeps them.
+#[inline]
 pub(crate) fn apply(
     row: Option<&Record>,
     nonces: &Nonces,
@@ -207,15 +247,15 @@ fn end(row: &Record, id: &SessionId, now: Now) -> (Outcome, Edit) {
 }
 
 fn put(row: Option<&Record>, id: &SessionId, record: &Record, ttl: Duration, now: Now) -> Result<(Outcome, Edit)> {
-    if row.is_some_and(|row| !row.state().secret().matches(id)) {
+    if row.is_some_and(|row| !row.state().is_opened_by(id)) {
         return refuse(Outcome::Taken);
     }
     let outcome = done(record, ttl, None);
     if ttl.is_zero() {
         return Ok((outcome, if row.is_some() { Edit::Remove } else { Edit::Nothing }));
     }
-    let state = StoreState::row(id.handle(), record.version(), SecretCheck::of(id), None);
-    let next = record.rewritten(None, state, None);
+    let state = StoreState::row(id.handle(), SecretCheck::of(id));
+    let next = record.rewritten(None, state, &Frame::of(record.version()));
     next.state().deadline.store(now.after(ttl), Ordering::Relaxed);
     Ok((outcome, Edit::Put(next)))
 }
@@ -226,10 +266,10 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     }
     let begun = Head { created_ms: now.calendar_ms, ..Head::default() };
     let head = logged_in(commit.changes.head_over(begun), commit, now);
-    let version = Version::first(commit.nonce);
-    let state = StoreState::row(id.handle(), version, SecretCheck::of(id), None);
+    let frame = Frame::of(Version::first(commit.nonce));
+    let state = StoreState::row(id.handle(), SecretCheck::of(id));
     let ttl = lease.ttl_of(head.times(), now);
-    let record = commit.changes.write(&Record::new(), Some(&head), state, None)?;
+    let record = commit.changes.write(None, Some(&head), state, &frame)?;
     let outcome = done(&record, ttl, None);
     if ttl.is_zero() {
         return Ok((outcome, Edit::Nothing));
@@ -238,6 +278,7 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     Ok((outcome, Edit::Put(record)))
 }
 
+#[inline]
 fn merge(
     row: &Record,
     nonces: &Nonces,
@@ -274,6 +315,7 @@ fn merge(
 }
 
 /// Writes the next row of a session that a commit fits.
+#[inline]
 fn write(
     row: &Record,
     id: &SessionId,
@@ -282,33 +324,32 @@ fn write(
     now: Now,
     epoch: Option<Epoch>,
 ) -> Result<(Outcome, Edit)> {
-    if lease.ttl_of(row.times(), now).is_zero() {
+    let ttl = lease.ttl_nanos(row.times(), now);
+    if ttl == 0 {
         return refuse(Outcome::Gone);
     }
     if is_revoked(commit, epoch) {
         return refuse(Outcome::LoginRevoked);
     }
-    let (secret, second) = secrets(row, id, commit, lease, now)?;
-    let head = next_head(row, commit, lease, now);
-    let times = head.map_or_else(|| row.times(), |head| head.times());
-    let ttl = lease.ttl_of(times, now);
     let version = commit.begins().unwrap_or_else(|| row.version().next());
-    let state = StoreState::row(id.handle(), version, secret, second.as_ref());
+    let head = next_head(row, commit, lease, now);
+    let ttl = head.map_or(ttl, |head| lease.ttl_nanos(head.times(), now));
     // Of another owner's session nothing is left.
-    let empty;
-    let base = if changes_owner(row, commit) {
-        empty = Record::new();
-        &empty
+    let base = Some(row).filter(|row| !changes_owner(row, commit));
+    let (state, second) = if commit.identity == Identity::Keep && commit.login.is_none() {
+        (StoreState::next(row.state()), row.second())
     } else {
-        row
+        let (secret, second) = secrets(row, id, commit, lease, now)?;
+        (StoreState::row(id.handle(), secret), second)
     };
-    let next = commit.changes.write(base, head.as_ref(), state, second.as_ref())?;
-    next.state().deadline.store(now.after(ttl), Ordering::Relaxed);
+    state.deadline.store(now.after_nanos(ttl), Ordering::Relaxed);
+    let next = commit.changes.write(base, head.as_ref(), state, &Frame { second, version })?;
     let announce = match commit.identity {
         Identity::Replace(new) => Some(new),
-        Identity::Keep | Identity::Renew(_) => announced(&next, id),
+        Identity::Keep | Identity::Renew(_) => second.and_then(|second| announced_beside(&second, row, id)),
     };
-    Ok((done(&next, ttl, announce), Edit::Put(next)))
+    let receipt = Receipt::new(version, Duration::from_nanos(ttl)).announcing(announce);
+    Ok((Outcome::Done(receipt), Edit::Put(next)))
 }
 
 /// Returns true if the commit logs another owner in than the session has.
@@ -318,6 +359,7 @@ fn changes_owner(row: &Record, commit: &Commit) -> bool {
 }
 
 /// Returns true if all of the owner's sessions were ended since the login began.
+#[inline]
 fn is_revoked(commit: &Commit, epoch: Option<Epoch>) -> bool {
     let begun = commit.login.as_ref().and_then(|login| login.begun);
     begun.zip(epoch).is_some_and(|(begun, present)| begun < present)
@@ -359,7 +401,7 @@ fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease:
         Some(SecondSecret::Pending { .. }) => true,
         Some(SecondSecret::Previous { until, .. }) => now.clock < until,
     };
-    row.is_owned() && !is_under_way && lease.renewal_due(id_age(row, now)) && row.state().secret().matches(id)
+    row.is_owned() && !is_under_way && lease.renewal_due(id_age(row, now)) && row.state().is_opened_by(id)
 }
 
 /// How long the session has had its id.
@@ -371,13 +413,19 @@ pub(crate) fn id_age(row: &Record, now: Now) -> Duration {
 
 /// The id that a client is to be given that holds the current one, if a renewal is pending.
 fn announced(row: &Record, id: &SessionId) -> Option<SessionId> {
-    match row.second() {
-        Some(SecondSecret::Pending { seed, .. }) if row.state().secret().matches(id) => Some(id.successor(seed)),
+    row.second().and_then(|second| announced_beside(&second, row, id))
+}
+
+/// The same beside this second secret.
+fn announced_beside(second: &SecondSecret, row: &Record, id: &SessionId) -> Option<SessionId> {
+    match second {
+        SecondSecret::Pending { seed, .. } if row.state().is_opened_by(id) => Some(id.successor(*seed)),
         _ => None,
     }
 }
 
 /// The head of the next row, unless it is the one of before.
+#[inline]
 fn next_head<'a>(row: &'a Record, commit: &'a Commit, lease: &Lease, now: Now) -> Option<Head<'a>> {
     let has_new_id = matches!(commit.identity, Identity::Replace(_));
     if !has_new_id && !commit.changes.changes_head() {

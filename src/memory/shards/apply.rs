@@ -157,7 +157,7 @@ impl Shards {
     /// compared with its secret, not with a digest.
     #[cold]
     pub(super) fn learn(&self, id: &SessionId, restored: &Record, now: Now) {
-        if restored.state().secret().matches(id) {
+        if restored.state().is_opened_by(id) {
             let known = restored.clone().with_state(|state| state.set_secret(SecretCheck::of(id)));
             let (cell, hash) = self.cell(id.handle());
             self.reseat(cell, hash, restored, known, now);

@@ -10,6 +10,7 @@ use super::entries::{Entries, Entry, Place};
 use super::head::{Head, set_counts};
 use super::lengths::{Three, Width};
 use super::{Body, SHORT, order};
+use crate::record::block::{FRONT_BYTES, Frame};
 
 /// A larger buffer is not kept for the next body.
 const MAX_KEPT: usize = 16 * 1024;
@@ -83,10 +84,11 @@ impl<'a> Merge<'a> {
         self.body.count() + added - self.edits.iter().map(Edit::removed).sum::<usize>()
     }
 
-    /// Writes the body, with `tail` behind it, and hands it out. Without a `head` the old one stays.
-    pub(crate) fn write<R>(&self, head: Option<&Head<'_>>, tail: &[u8], take: impl FnOnce(&[u8]) -> R) -> R {
+    /// Writes the body in its frame and hands both out. Without a `head` the old one stays.
+    pub(crate) fn write<R>(&self, head: Option<&Head<'_>>, frame: &Frame, take: impl FnOnce(&[u8]) -> R) -> R {
         // A thread that is about to end has none.
         let mut bytes = KEPT.try_with(Cell::take).unwrap_or_default();
+        frame.write_front(&mut bytes);
         match head {
             Some(head) => head.write(&mut bytes),
             None => bytes.extend_from_slice(self.body.start),
@@ -96,10 +98,10 @@ impl<'a> Merge<'a> {
         let start = bytes.len();
         self.write_names(&mut bytes);
         let names = bytes.len() - start;
-        set_counts(&mut bytes, width, self.count(), names);
+        set_counts(&mut bytes[FRONT_BYTES..], width, self.count(), names);
         self.write_values(self.old.short, |place| place.short, |value| value.len() <= SHORT, &mut bytes);
         self.write_values(self.old.long, |place| place.long, |value| value.len() > SHORT, &mut bytes);
-        bytes.extend_from_slice(tail);
+        frame.write_back(&mut bytes);
         let taken = take(&bytes);
         bytes.clear();
         bytes.shrink_to(MAX_KEPT);
