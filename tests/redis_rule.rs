@@ -16,7 +16,7 @@ use lembro::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
-use self::redis_server::Server;
+use self::redis_server::{Server, soon};
 
 /// Numbers choose among what there is at that moment.
 #[derive(Clone, Debug)]
@@ -243,9 +243,9 @@ fn sort(how: Look, lookup: &Lookup) -> String {
 }
 
 impl Pair {
-    fn new(server: &Server) -> Self {
+    fn new(options: RedisOptions) -> Self {
         let clock = Clock::manual();
-        let options = RedisOptions::new().url(server.url()).timeout("10s").clock(&clock);
+        let options = options.timeout("10s").clock(&clock);
         let first = SessionId::random().unwrap();
         Self {
             store: RedisStore::with_options(options.max_session_size("1M")).unwrap(),
@@ -485,8 +485,7 @@ fn made(list: &[Change]) -> Changes {
     changes
 }
 
-fn histories(cases: u32, is_fixed: bool) -> BTreeSet<String> {
-    let server = Server::start();
+fn histories(server: &Server, options: &RedisOptions, cases: u32, is_fixed: bool) -> BTreeSet<String> {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     // By default the same histories each time, so that it is known what they reach.
     let mut runner = if is_fixed {
@@ -498,7 +497,7 @@ fn histories(cases: u32, is_fixed: bool) -> BTreeSet<String> {
     let history = prop::collection::vec(op(), 1..50);
     let result = runner.run(&history, |history| {
         server.empty();
-        let mut pair = Pair::new(&server);
+        let mut pair = Pair::new(options.clone());
         pair.log_in();
         for op in &history {
             if let Some((expected, done)) = pair.carry_out(op) {
@@ -514,11 +513,28 @@ fn histories(cases: u32, is_fixed: bool) -> BTreeSet<String> {
     reached.into_inner()
 }
 
+/// How many histories: `.ci/full` runs more.
+fn cases() -> Option<u32> {
+    std::env::var("LEMBRO_CASES").ok().map(|cases| cases.parse().unwrap())
+}
+
+/// There a look is a script, and a login is confirmed when it is first looked at.
+#[test]
+fn in_a_cluster_too() {
+    let server = Server::with(&["--cluster-enabled", "yes"]);
+    redis::cmd("CLUSTER").arg(&["ADDSLOTSRANGE", "0", "16383"]).exec(&mut server.connect()).unwrap();
+    soon("one node with all slots is a cluster", || {
+        let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut server.connect()).unwrap();
+        info.contains("cluster_state:ok")
+    });
+    histories(&server, &RedisOptions::new().cluster([server.url()]), cases().unwrap_or(60), false);
+}
+
 #[test]
 fn what_the_scripts_do_is_what_the_rule_does() {
-    // How many histories: `.ci/full` runs more.
-    let cases = std::env::var("LEMBRO_CASES").ok().map(|cases| cases.parse().unwrap());
-    let reached = histories(cases.unwrap_or(250), cases.is_none());
+    let server = Server::start();
+    let options = RedisOptions::new().url(server.url());
+    let reached = histories(&server, &options, cases().unwrap_or(250), cases().is_none());
     let all = [
         "Peek: Missing",
         "Peek: Superseded { recent: false }",

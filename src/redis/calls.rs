@@ -18,8 +18,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::{Handle, SessionId};
-use crate::record::unix_millis;
-use crate::store::{EndReason, Epoch, Lease, Look, Lookup, Outcome, Receipt};
+use crate::store::{EndReason, Epoch, Lease, Look, Lookup, Now, Outcome, Receipt};
 use crate::sync::Mutex;
 
 /// Sets know a session for so much longer than it lives: nodes of a cluster have their own clocks.
@@ -78,7 +77,7 @@ impl Calls {
 
     /// The time as scripts are told it: 0 for the server's own.
     pub(super) fn now(&self) -> u64 {
-        if self.is_manual { unix_millis(self.clock.wall()) } else { 0 }
+        if self.is_manual { Now::on_calendar(&self.clock).calendar_ms } else { 0 }
     }
 
     /// A script on the session with this handle, whoever has its id.

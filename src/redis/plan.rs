@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::fields::{self, Entries, Word};
 use crate::id::{Handle, SessionId};
-use crate::record::{MAX_KEYS, Record, Version};
+use crate::record::{MAX_KEYS, MAX_MILLIS, Record, Version};
 use crate::store::{Commit, Epoch, Expect, Identity, Lease};
 
 /// No time, no epoch: 2^53, from where on Lua's numbers are not exact.
@@ -102,7 +102,7 @@ pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -
         Identity::Replace(new) => (b'r', new.digest(), 0),
     };
     let changes = &commit.changes;
-    let timeout = changes.timeout().map_or(NONE, |timeout| timeout.map_or(NO_TIME, crate::record::millis));
+    let timeout = changes.timeout().map_or(NONE, |timeout| timeout.map_or(NO_TIME, own_timeout));
     let owner = commit.login.as_ref().map(|login| login.owner.as_str());
     let entries = fields::of_changes(changes, owner);
     let counts = [MAX_KEYS, max_bytes, entries.set, entries.bytes, entries.last_set, entries.last_removed];
@@ -136,6 +136,11 @@ pub(super) fn put(how: u8, ttl: u64, record: &Record) -> (Vec<u8>, Vec<Word<'_>>
     let times = [head.created_ms, since, head.id_since_ms.unwrap_or(0), head.timeout_ms.unwrap_or(NO_TIME)];
     times.iter().for_each(|time| rest.extend(&time.to_be_bytes()[2..]));
     (rest, fields::of_record(record))
+}
+
+/// A timeout of a session's own as its record has it.
+fn own_timeout(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis()).unwrap_or(MAX_MILLIS).min(MAX_MILLIS)
 }
 
 /// The longest time that a session of a lease and with this timeout of its own can have.

@@ -21,7 +21,7 @@ use ::redis::Value;
 use super::plan::NO_TIME;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SecretCheck, SessionId};
-use crate::record::{Head, NEVER, Owned, Record, RecordParts, SECOND_BYTES, SecondSecret, StoreState, Version};
+use crate::record::{Frame, Head, NEVER, Owned, Record, RecordParts, SecondSecret, StoreState, Version};
 use crate::store::{self, Epoch, Lease, Listed, Look, Lookup, Now, Sight, Stored};
 use crate::sync::Ordering;
 
@@ -66,7 +66,9 @@ impl Row {
         match store::look(Some(&self.record), id, Look::Peek, lease, self.now).0 {
             Sight::Missing => Lookup::Missing,
             Sight::Superseded { recent } => Lookup::Superseded { recent },
-            Sight::Found { ttl, presented } => Lookup::Found(Stored { presented, ..Stored::new(self.record, ttl) }),
+            Sight::Found { ttl, opened } => {
+                Lookup::Found(Stored { presented: opened.presented(id), ..Stored::new(self.record, ttl) })
+            }
         }
     }
 
@@ -106,19 +108,18 @@ fn read(handle: Handle, mut meta: &[u8], tail: &[u8], fields: &[Value], deadline
         // The script's "never" is the largest number that Lua is exact with.
         kind => {
             let never = |until| if until == super::plan::NONE - 1 { NEVER } else { until * NANOS };
-            Some(SecondSecret::from_parts(kind, tail.first_chunk::<SECOND_BYTES>()?)?.on(never))
+            Some(SecondSecret::from_parts(kind, tail.first_chunk()?)?.on(never))
         }
     };
     let record = parts.into_record(version).ok()?;
-    let record = match second {
-        None => record.with_state(|state| {
+    let secret = SecretCheck::Digest(digest);
+    let record = if second.is_none() {
+        record.with_state(|state| {
             state.handle = handle;
-            state.set_secret(SecretCheck::Digest(digest));
-        }),
-        second => {
-            let state = StoreState::row(handle, version, SecretCheck::Digest(digest), second.as_ref());
-            record.rewritten(None, state, second.as_ref())
-        }
+            state.set_secret(secret);
+        })
+    } else {
+        record.rewritten(None, StoreState::row(handle, secret), &Frame { second, version })
     };
     record.state().deadline.store(deadline, Ordering::Relaxed);
     Some(record)
