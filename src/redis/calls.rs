@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use ::redis::Value;
 
-use super::connections::{self, Connections, Failure, What};
-use super::fields::{self, Word};
+use super::connections::{Command, Connections, Failure, Verb};
+use super::fields::Word;
 use super::keys::Keys;
-use super::logins::Since;
+use super::logins::{Entrance, Since};
 use super::options::Config;
 use super::plan::{self, Plan};
 use super::replies::{self, Reply};
@@ -30,25 +30,6 @@ const MAX_TURNS: usize = 16;
 
 /// At most one error in such a time goes onto the channel.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-
-/// A script on one session.
-#[derive(Clone)]
-pub(super) struct Call<'a> {
-    pub(super) script: &'static Script,
-    pub(super) handle: Handle,
-    pub(super) plan: Plan,
-    /// Keys beside the session's.
-    pub(super) keys: Vec<Vec<u8>>,
-    pub(super) words: Vec<Word<'a>>,
-    /// Not a look: if its answer is lost, it may have been carried out.
-    pub(super) is_write: bool,
-}
-
-impl Call<'_> {
-    pub(super) fn told(self, rest: impl Into<Vec<u8>>) -> Self {
-        Self { plan: Plan { rest: rest.into(), ..self.plan }, ..self }
-    }
-}
 
 pub(super) struct Calls {
     pub(super) connections: Connections,
@@ -80,53 +61,38 @@ impl Calls {
         if self.is_manual { Now::on_calendar(&self.clock).calendar_ms } else { 0 }
     }
 
-    /// A script on the session with this handle, whoever has its id.
-    pub(super) fn on_handle(&self, script: &'static Script, handle: Handle) -> Call<'static> {
-        let plan = Plan {
-            now: self.now(),
-            is_repeated: false,
-            in_index: true,
-            digest: [0; 16],
-            noted: 0,
-            sure: None,
-            lease: Lease::UNLIMITED,
-            by: String::new(),
-            rest: Vec::new(),
-        };
-        Call { script, handle, plan, keys: Vec::new(), words: Vec::new(), is_write: true }
-    }
-
-    pub(super) fn on_session(&self, script: &'static Script, id: &SessionId, lease: &Lease) -> Call<'static> {
-        let call = self.on_handle(script, id.handle());
-        Call { plan: Plan { digest: id.digest(), lease: *lease, ..call.plan }, ..call }
-    }
-
-    /// Ends a session: see [`END`].
-    pub(super) fn ending(&self, call: Call<'static>, how: u8, reason: u8, epochs: [Option<Epoch>; 2]) -> Call<'static> {
-        let epochs = epochs.map(|epoch| epoch.unwrap_or_default().to_u64().to_be_bytes());
-        let keys = if how == b'i' { Vec::new() } else { vec![self.keys.of_why(call.handle)] };
-        Call { keys, ..call }.told([&[how, reason][..], epochs.as_flattened()].concat())
-    }
-
     /// Ends the session with this handle, if it is this owner's.
-    pub(super) fn ending_handle(&self, handle: Handle, owner: Option<&str>, reason: EndReason) -> Call<'static> {
-        let call = self.ending(self.on_handle(&END, handle), b'h', letter(reason), [None, None]);
-        Call { plan: Plan { by: owner.unwrap_or_default().to_owned(), ..call.plan }, ..call }
+    pub(super) fn ending(&self, handle: Handle, owner: Option<&str>, reason: EndReason) -> Plan<'static> {
+        let plan = Plan::new(&END, handle).by(owner.unwrap_or_default()).told(ending(b'h', letter(reason), [0, 0]));
+        Plan { keys: vec![self.keys.of_why(handle)], ..plan }
+    }
+
+    /// The same if it is of an epoch before this one. `before`: see [`END`].
+    pub(super) fn burial(
+        &self,
+        handle: Handle,
+        owner: &str,
+        reason: EndReason,
+        epoch: Epoch,
+        before: Epoch,
+    ) -> Plan<'static> {
+        let epochs = [epoch, before].map(Epoch::to_u64);
+        self.ending(handle, Some(owner), reason).told(ending(b'b', letter(reason), epochs))
     }
 
     /// Carries out what may be carried out twice, and says if it is not known whether it was.
-    pub(super) fn write(&self, call: &Call<'_>) -> Result<Reply> {
+    pub(super) fn write(&self, call: &Plan<'_>) -> Result<Reply> {
         self.write_after(Vec::new(), call)
     }
 
     /// The same behind what must come first, in one round trip on one server.
-    pub(super) fn write_after(&self, first: Vec<connections::Call<'_>>, call: &Call<'_>) -> Result<Reply> {
+    pub(super) fn write_after(&self, first: Vec<Command<'_>>, call: &Plan<'_>) -> Result<Reply> {
         let reply = self.send(first, call)?;
         self.settle(call, reply, |call| self.send(Vec::new(), call))
     }
 
     /// Sends a call behind what must come first: its answer decides.
-    pub(super) fn send(&self, first: Vec<connections::Call<'_>>, call: &Call<'_>) -> Result<Reply> {
+    pub(super) fn send(&self, first: Vec<Command<'_>>, call: &Plan<'_>) -> Result<Reply> {
         let mut calls = first;
         calls.push(self.sent(call));
         let answer = self.connections.ask(&calls).and_then(|mut answers| {
@@ -146,26 +112,26 @@ impl Calls {
     /// Does what a script asks for and runs it again, until it asks for nothing more.
     pub(super) fn settle<'a>(
         &self,
-        call: &Call<'a>,
+        call: &Plan<'a>,
         mut reply: Reply,
-        again: impl Fn(&Call<'a>) -> Result<Reply>,
+        again: impl Fn(&Plan<'a>) -> Result<Reply>,
     ) -> Result<Reply> {
         let mut call = call.clone();
         for _ in 0..MAX_TURNS {
             match reply {
                 Reply::ToNote { ttl_ms, owner } => match self.note(call.handle, owner.as_deref(), ttl_ms) {
                     // A visit that the sets cannot be told of is served as a peek.
-                    Err(error) if error.is_store() && !call.is_write => call.plan.rest[0] = b'p',
+                    Err(error) if error.is_store() && !call.is_write => call.rest[0] = b'p',
                     noted => {
                         noted?;
-                        (call.plan.noted, call.plan.in_index) = (ttl_ms.saturating_mul(2), true);
+                        (call.noted, call.in_index) = (ttl_ms.saturating_mul(2), true);
                         // It may be another owner's by now, whose set does not know it.
-                        call.plan.by = owner.unwrap_or_default();
+                        call.by = owner.unwrap_or_default();
                     }
                 },
                 Reply::Unsure(owner, epoch) => {
                     if self.confirm(call.handle, &owner, epoch)? {
-                        call.plan.sure = Some(epoch);
+                        call.sure = Some(epoch);
                     }
                 }
                 reply => return Ok(reply),
@@ -179,7 +145,7 @@ impl Calls {
     pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
         let told =
             [if how == Look::Visit { b'v' } else { b'p' }, if self.connections.is_cluster() { b'1' } else { b'0' }];
-        let call = Call { is_write: false, ..self.on_session(&LOOK, id, lease) }.told(told);
+        let call = Plan { is_write: false, ..Plan::of(&LOOK, id, lease) }.told(told);
         let lookup = match self.settle(&call, self.seen(&call)?, |call| self.seen(call))? {
             Reply::Seen { row: Some(row), text } => {
                 self.report_trouble(&text);
@@ -199,18 +165,14 @@ impl Calls {
     /// What a look sees. In a cluster by one script. On one server a visit is a script that writes only what is due,
     /// and all is read behind it without a script, in the same round trip: Lua takes longer over a
     /// session's data than all the rest.
-    fn seen(&self, call: &Call<'_>) -> Result<Reply> {
+    fn seen(&self, call: &Plan<'_>) -> Result<Reply> {
         if self.connections.is_cluster() {
             return self.send(Vec::new(), call);
         }
-        let (key, is_visit) = (self.keys.of_record(call.handle), call.plan.rest.first() == Some(&b'v'));
+        let (key, is_visit) = (self.keys.of_record(call.handle), call.rest.first() == Some(&b'v'));
         let mut calls = if is_visit { vec![self.sent(call)] } else { Vec::new() };
         let reads = [("TIME", Vec::new()), ("PTTL", vec![key.clone()]), ("HGETALL", vec![key])];
-        calls.extend(reads.map(|(name, keys)| connections::Call {
-            what: What::Command(name),
-            keys,
-            words: Vec::new(),
-        }));
+        calls.extend(reads.map(|(name, keys)| Command { verb: Verb::Name(name), keys, words: Vec::new() }));
         let mut answers = self.ask(&calls)?;
         let mut trouble = String::new();
         if is_visit {
@@ -224,15 +186,13 @@ impl Calls {
         let left = answers.get(1).and_then(replies::left_of).filter(|_| !self.is_manual);
         let fields = replies::fields_of(answers.pop().unwrap_or_default())?;
         Ok(match Row::read(call.handle, now, left, &fields)? {
-            Some(Row { unsure: Some((owner, epoch)), .. }) if call.plan.sure != Some(epoch) => {
-                Reply::Unsure(owner, epoch)
-            }
+            Some(Row { unsure: Some((owner, epoch)), .. }) if call.sure != Some(epoch) => Reply::Unsure(owner, epoch),
             row => Reply::Seen { row, text: trouble },
         })
     }
 
     pub(super) fn touch(&self, id: &SessionId, lease: &Lease) -> Result<Outcome> {
-        Ok(match self.write(&self.on_session(&LOOK, id, lease).told(*b"t0"))? {
+        Ok(match self.write(&Plan::of(&LOOK, id, lease).told(*b"t0"))? {
             Reply::Done { version, ttl, seed } => {
                 Outcome::Done(Receipt::new(version, ttl).announcing(seed.map(|seed| id.successor(seed))))
             }
@@ -244,52 +204,73 @@ impl Calls {
     /// Has the index and the owner's set know a session for longer than it is to live.
     fn note(&self, handle: Handle, owner: Option<&str>, ttl_ms: u64) -> Result<()> {
         let mut calls = vec![self.noting(handle, ttl_ms)];
-        calls.extend(owner.map(|owner| self.entering(handle, owner, ttl_ms, Since::Known, None, None)));
+        let entrance = owner.map(|owner| Entrance { handle, owner, ttl_ms, since: Since::Known, limit: None });
+        calls.extend(entrance.map(|entrance| self.entering(&entrance, None)));
         self.ask(&calls).map(drop)
     }
 
-    pub(super) fn noting(&self, handle: Handle, ttl_ms: u64) -> connections::Call<'static> {
-        let words = [self.now().to_string(), handle.to_string(), noted_for(ttl_ms).to_string()];
-        let words = words.map(|word| word.into_bytes().into()).into();
-        connections::Call { what: What::Script(&NOTE), keys: vec![self.keys.of_index_with(handle)], words }
+    pub(super) fn noting(&self, handle: Handle, ttl_ms: u64) -> Command<'static> {
+        let words = [handle.to_string(), noted_for(ttl_ms).to_string()];
+        self.script(&NOTE, vec![self.keys.of_index_with(handle)], words)
     }
 
     /// Whether the login that a session began with counts; if not, the session is ended.
     fn confirm(&self, handle: Handle, owner: &str, begun: Epoch) -> Result<bool> {
-        let words =
-            vec![fields::number(self.now()), handle.to_string().into_bytes().into(), fields::number(begun.to_u64())];
-        let call = connections::Call { what: What::Script(&COUNTS), keys: self.keys.of_owner(owner).into(), words };
-        let why = match Reply::of(handle, &self.ask_one(call)?)? {
+        let counts = self.on_owner(&COUNTS, owner, [handle.to_string(), begun.to_u64().to_string()]);
+        let reply = Reply::of(handle, &self.ask_one(counts)?)?;
+        let after = Epoch::from_u64(begun.to_u64().saturating_add(1));
+        // If the session ended or logged in again in between, the caller will see.
+        let plan = match reply {
             Reply::Counts => {
-                let mark = self.on_handle(&MARK, handle).told(mark(b'c', begun));
-                let plan = Plan { by: owner.to_owned(), sure: Some(begun), ..mark.plan };
-                // If it ended in between, the caller will see.
-                self.ask_one(self.sent(&Call { plan, ..mark })).map(drop)?;
-                return Ok(true);
+                Plan { sure: Some(begun), ..Plan::new(&MARK, handle).by(owner).told(plan::mark(b'c', begun)) }
             }
-            Reply::Refused(Outcome::AtLimit) => EndReason::Limit,
-            _ => EndReason::Everywhere,
+            Reply::Refused(Outcome::AtLimit) => self.burial(handle, owner, EndReason::Limit, after, after),
+            _ => self.burial(handle, owner, EndReason::Everywhere, after, after),
         };
-        let end =
-            self.ending(self.on_handle(&END, handle), b'b', letter(why), [Some(after(begun)), Some(after(begun))]);
-        self.ask_one(self.sent(&Call { plan: Plan { by: owner.to_owned(), ..end.plan }, ..end })).map(drop)?;
-        Ok(false)
+        self.ask_one(self.sent(&plan))?;
+        Ok(matches!(reply, Reply::Counts))
     }
 
-    /// A script on a session as it is sent.
-    pub(super) fn sent<'c>(&self, call: &'c Call<'_>) -> connections::Call<'c> {
-        let mut keys = vec![self.keys.of_record(call.handle)];
-        keys.extend(call.keys.iter().cloned());
-        let mut words: Vec<Word<'c>> = vec![call.plan.to_bytes().into()];
-        words.extend(call.words.iter().map(|word| Word::Borrowed(&**word)));
-        connections::Call { what: What::Planned(call.script), keys, words }
+    /// A plan as it is sent.
+    pub(super) fn sent<'c>(&self, plan: &'c Plan<'_>) -> Command<'c> {
+        let mut keys = vec![self.keys.of_record(plan.handle)];
+        keys.extend(plan.keys.iter().cloned());
+        let mut words: Vec<Word<'c>> = vec![plan.to_bytes(self.now()).into()];
+        words.extend(plan.words.iter().map(|word| Word::Borrowed(&**word)));
+        Command { verb: Verb::Planned(plan.script), keys, words }
     }
 
-    pub(super) fn ask_one(&self, call: connections::Call<'_>) -> Result<Value> {
+    /// A script on an owner's keys.
+    pub(super) fn on_owner(
+        &self,
+        script: &'static Script,
+        owner: &str,
+        words: impl IntoIterator<Item = String>,
+    ) -> Command<'static> {
+        self.script(script, self.keys.of_owner(owner).into(), words)
+    }
+
+    fn script(
+        &self,
+        script: &'static Script,
+        keys: Vec<Vec<u8>>,
+        words: impl IntoIterator<Item = String>,
+    ) -> Command<'static> {
+        let words = [self.now().to_string()].into_iter().chain(words).map(|word| word.into_bytes().into());
+        Command { verb: Verb::Script(script), keys, words: words.collect() }
+    }
+
+    /// A command on one key.
+    pub(super) fn read(&self, name: &'static str, key: Vec<u8>, words: &[&'static str]) -> Result<Value> {
+        let words = words.iter().map(|word| word.as_bytes().into()).collect();
+        self.ask_one(Command { verb: Verb::Name(name), keys: vec![key], words })
+    }
+
+    pub(super) fn ask_one(&self, call: Command<'_>) -> Result<Value> {
         self.ask(&[call]).map(|mut answers| answers.pop().unwrap_or_default())
     }
 
-    pub(super) fn ask(&self, calls: &[connections::Call<'_>]) -> Result<Vec<Value>> {
+    pub(super) fn ask(&self, calls: &[Command<'_>]) -> Result<Vec<Value>> {
         let answers = self.connections.ask(calls).and_then(|answers| answers.into_iter().collect());
         answers.map_err(|failure| self.failed(failure))
     }
@@ -347,13 +328,9 @@ pub(super) fn letter(reason: EndReason) -> u8 {
     }
 }
 
-/// The same session, marked as one of this epoch.
-pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
-    [&[how][..], &epoch.to_u64().to_be_bytes()].concat()
-}
-
-fn after(epoch: Epoch) -> Epoch {
-    Epoch::from_u64(epoch.to_u64().saturating_add(1))
+/// What [`END`] is told.
+pub(super) fn ending(how: u8, reason: u8, epochs: [u64; 2]) -> Vec<u8> {
+    [&[how, reason][..], epochs.map(u64::to_be_bytes).as_flattened()].concat()
 }
 
 /// For how long the sets are to know a session that lives for so long.

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::breaker::Breaker;
 use super::link::{Answers, Link, is_lost, is_refusal, is_replica, is_unusable};
-pub(super) use super::link::{Call, Server, What};
+pub(super) use super::link::{Command, Server, Verb};
 use crate::sync::Mutex;
 
 pub(super) struct Connections {
@@ -66,7 +66,7 @@ impl Connections {
 
     /// Asks for all, one after the other in one round trip; in a cluster one round trip each. If a
     /// connection that lay idle turns out to be lost, all is sent once more over another one.
-    pub(super) fn ask(&self, calls: &[Call<'_>]) -> Result<Vec<Result<Value, Failure>>, Failure> {
+    pub(super) fn ask(&self, calls: &[Command<'_>]) -> Result<Vec<Result<Value, Failure>>, Failure> {
         let deadline = Instant::now() + self.timeout;
         let place = self.place(deadline).map_err(|why| self.failure(why, false))?;
         // Who had to wait for long and then ran out of time has learnt nothing about the server.
@@ -113,7 +113,7 @@ impl Connections {
         &self,
         link: &mut Option<Link>,
         times_sent: &mut usize,
-        calls: &[Call<'_>],
+        calls: &[Command<'_>],
         deadline: Instant,
     ) -> RedisResult<Answers> {
         let idle = self.idle.lock().pop();

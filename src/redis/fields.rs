@@ -76,7 +76,3 @@ fn entry(component: &str, key: &str) -> Vec<u8> {
 pub(super) fn word(text: &str) -> Word<'_> {
     Cow::Borrowed(text.as_bytes())
 }
-
-pub(super) fn number(number: u64) -> Word<'static> {
-    number.to_string().into_bytes().into()
-}

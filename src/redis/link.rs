@@ -21,15 +21,15 @@ const PAUSE: Duration = Duration::from_millis(20);
 const CLUSTER_DOWN: ErrorKind = ErrorKind::Server(ServerErrorKind::ClusterDown);
 
 /// Something to ask a server, with its keys and arguments.
-pub(super) struct Call<'a> {
-    pub(super) what: What,
+pub(super) struct Command<'a> {
+    pub(super) verb: Verb,
     pub(super) keys: Vec<Vec<u8>>,
     pub(super) words: Vec<Word<'a>>,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum What {
-    Command(&'static str),
+pub(super) enum Verb {
+    Name(&'static str),
     Script(&'static Script),
     /// One whose first argument is a [plan](super::plan::Plan), which says whether it was sent before.
     Planned(&'static Script),
@@ -88,8 +88,8 @@ pub(super) struct Nodes {
 
 impl Link {
     /// Asks for all, one after the other in one round trip; in a cluster one round trip each.
-    pub(super) fn ask(&mut self, calls: &[Call<'_>], is_repeated: bool, deadline: Instant) -> RedisResult<Answers> {
-        let command = |call: &Call<'_>, in_full| call.command(in_full, is_repeated);
+    pub(super) fn ask(&mut self, calls: &[Command<'_>], is_repeated: bool, deadline: Instant) -> RedisResult<Answers> {
+        let command = |call: &Command<'_>, in_full| call.command(in_full, is_repeated);
         match self {
             Self::One(single) => {
                 let mut answers = single.pipelined(calls.iter().map(|call| command(call, false)), deadline)?;
@@ -237,12 +237,12 @@ fn is_unknown_script(answer: &RedisResult<Value>) -> bool {
     answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
 }
 
-impl Call<'_> {
+impl Command<'_> {
     /// `in_full`: with the code of a script in place of its hash.
     fn command(&self, in_full: bool, is_repeated: bool) -> Cmd {
-        let mut command = match self.what {
-            What::Command(name) => ::redis::cmd(name),
-            What::Script(script) | What::Planned(script) => {
+        let mut command = match self.verb {
+            Verb::Name(name) => ::redis::cmd(name),
+            Verb::Script(script) | Verb::Planned(script) => {
                 let (verb, code) = if in_full { ("EVAL", &script.code) } else { ("EVALSHA", &script.hash) };
                 let mut command = ::redis::cmd(verb);
                 command.arg(code).arg(self.keys.len());
@@ -251,7 +251,7 @@ impl Call<'_> {
         };
         command.arg(&self.keys);
         let mut words = self.words.iter();
-        if let (What::Planned(_), true) = (self.what, is_repeated) {
+        if let (Verb::Planned(_), true) = (self.verb, is_repeated) {
             let plan = words.next().map_or(&[][..], |plan| plan);
             command.arg([b"1", plan.get(1..).unwrap_or_default()].concat());
         }

@@ -2,13 +2,13 @@
 
 use ::redis::Value;
 
-use super::calls::{Call, Calls};
-use super::connections::{self, What};
+use super::RedisStore;
+use super::calls::Calls;
+use super::connections::{Command, Verb};
 use super::keys::INDEX_PARTS;
 use super::plan::{self, Plan};
 use super::replies::{self, Reply};
 use super::scripts::{LOOK, PUT};
-use super::{RedisStore, fields};
 use crate::error::Result;
 use crate::id::Handle;
 use crate::store::Listed;
@@ -47,10 +47,9 @@ impl RedisStore {
         for listed in sessions {
             let Listed { handle, id, stored } = listed?;
             let digest = id.map_or(stored.record.state().secret().digest(), |id| id.digest());
-            let call = self.calls.on_handle(&PUT, handle);
-            let call = Call { plan: Plan { digest, ..call.plan }, ..call };
-            let ttl_ms = plan::millis(stored.ttl);
-            taken_over += usize::from(self.calls.put(call, b't', &stored.record, ttl_ms)?.is_done());
+            let plan = Plan { digest, ..Plan::new(&PUT, handle) };
+            let outcome = self.calls.put(plan, b't', &stored.record, plan::millis(stored.ttl))?;
+            taken_over += usize::from(outcome.is_done());
         }
         Ok(taken_over)
     }
@@ -79,7 +78,7 @@ impl Calls {
     }
 
     pub(super) fn clear(&self) -> Result<()> {
-        let command = |name, keys, words| connections::Call { what: What::Command(name), keys, words };
+        let command = |name, keys, words| Command { verb: Verb::Name(name), keys, words };
         for part in 0..INDEX_PARTS {
             for batch in self.members(self.keys.of_index(part))?.chunks(BATCH) {
                 let delete = |handle: &Handle| {
@@ -109,19 +108,19 @@ impl Calls {
     }
 
     pub(super) fn look_at(&self, told: &'static [u8], handles: &[Handle]) -> Result<Vec<(Handle, Result<Reply>)>> {
-        let look = |handle: &Handle| Call { is_write: false, ..self.on_handle(&LOOK, *handle) }.told(told);
+        let look = |handle: &Handle| Plan { is_write: false, ..Plan::new(&LOOK, *handle) }.told(told);
         self.each(&handles.iter().map(look).collect::<Vec<_>>())
     }
 
     /// What each of these scripts says, many in one round trip on one server.
-    pub(super) fn each(&self, calls: &[Call<'_>]) -> Result<Vec<(Handle, Result<Reply>)>> {
-        let mut replies = Vec::with_capacity(calls.len());
-        for batch in calls.chunks(BATCH) {
-            let answers = self.ask(&batch.iter().map(|call| self.sent(call)).collect::<Vec<_>>())?;
-            for (call, answer) in batch.iter().zip(answers) {
-                let reply = Reply::of(call.handle, &answer);
-                let settled = reply.and_then(|reply| self.settle(call, reply, |call| self.send(Vec::new(), call)));
-                replies.push((call.handle, settled));
+    pub(super) fn each(&self, plans: &[Plan<'_>]) -> Result<Vec<(Handle, Result<Reply>)>> {
+        let mut replies = Vec::with_capacity(plans.len());
+        for batch in plans.chunks(BATCH) {
+            let answers = self.ask(&batch.iter().map(|plan| self.sent(plan)).collect::<Vec<_>>())?;
+            for (plan, answer) in batch.iter().zip(answers) {
+                let reply = Reply::of(plan.handle, &answer);
+                let settled = reply.and_then(|reply| self.settle(plan, reply, |plan| self.send(Vec::new(), plan)));
+                replies.push((plan.handle, settled));
             }
         }
         Ok(replies)
@@ -129,7 +128,6 @@ impl Calls {
 
     /// The handles that a set knows.
     pub(super) fn members(&self, set: Vec<u8>) -> Result<Vec<Handle>> {
-        let words = vec![fields::word("0"), fields::word("-1")];
-        replies::handles(&self.ask_one(connections::Call { what: What::Command("ZRANGE"), keys: vec![set], words })?)
+        replies::handles(&self.read("ZRANGE", set, &["0", "-1"])?)
     }
 }

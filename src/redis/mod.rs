@@ -62,6 +62,7 @@ use crossbeam_channel::Receiver;
 
 use self::calls::Calls;
 pub use self::options::RedisOptions;
+use self::plan::Plan;
 use self::scripts::{END, PUT};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -149,9 +150,9 @@ impl Store for RedisStore {
         let calls = &self.calls;
         match action {
             Action::Commit(commit) => calls.commit(id, commit, lease),
-            Action::Put(record, ttl) => calls.put(calls.on_session(&PUT, id, lease), b'p', record, plan::millis(*ttl)),
+            Action::Put(record, ttl) => calls.put(Plan::of(&PUT, id, lease), b'p', record, plan::millis(*ttl)),
             Action::Touch => calls.touch(id, lease),
-            Action::End => calls.end(&calls.ending(calls.on_session(&END, id, lease), b'i', b'-', [None, None])),
+            Action::End => calls.end(&Plan::of(&END, id, lease).told(calls::ending(b'i', b'-', [0, 0]))),
         }
     }
 

@@ -3,12 +3,10 @@
 use ::redis::Value;
 
 use super::RedisStore;
-use super::calls::{Call, Calls, letter, mark};
-use super::connections::{self, What};
-use super::fields;
-use super::plan::Plan;
+use super::calls::Calls;
+use super::plan::{self, Plan};
 use super::replies::{self, Reply, unexpected};
-use super::scripts::{END, MARK, RAISE, RESERVE, Script};
+use super::scripts::{MARK, RAISE};
 use crate::error::Result;
 use crate::id::{Handle, SessionId};
 use crate::store::{EndReason, Epoch, Lease, Listed, Outcome, Owner, Owners, Receipt};
@@ -29,31 +27,25 @@ impl Owners for RedisStore {
     }
 
     fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
-        self.calls.end(&self.calls.ending_handle(handle, owner.map(Owner::as_str), reason))
+        self.calls.end(&self.calls.ending(handle, owner.map(Owner::as_str), reason))
     }
 
     fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
         let (calls, owner) = (&self.calls, owner.as_str());
-        let (next, _) = calls.raise(&RESERVE, owner, None)?;
+        let (next, _) = calls.raise(owner, None)?;
         if let Some(id) = except {
-            let spare = calls.on_session(&MARK, id, &Lease::UNLIMITED).told(mark(b's', next));
             // Whether it was spared or there was none to spare: the rest is the same.
-            drop(calls.write(&Call { plan: Plan { by: owner.to_owned(), ..spare.plan }, ..spare })?);
+            drop(calls.write(&Plan::of(&MARK, id, &Lease::UNLIMITED).by(owner).told(plan::mark(b's', next)))?);
         }
-        let (before, sessions) = calls.raise(&RAISE, owner, Some(next))?;
-        let end = |handle: &Handle| {
-            let epochs = [Some(next), Some(before)];
-            let call = calls.ending(calls.on_handle(&END, *handle), b'b', letter(EndReason::Everywhere), epochs);
-            Call { plan: Plan { by: owner.to_owned(), ..call.plan }, ..call }
-        };
-        let ended = calls.each(&sessions.iter().map(end).collect::<Vec<_>>())?;
+        let (before, sessions) = calls.raise(owner, Some(next))?;
+        let burial = |handle: &Handle| calls.burial(*handle, owner, EndReason::Everywhere, next, before);
+        let ended = calls.each(&sessions.iter().map(burial).collect::<Vec<_>>())?;
         let ended: Vec<Reply> = ended.into_iter().map(|(_, reply)| reply).collect::<Result<_>>()?;
         Ok(ended.iter().filter(|reply| matches!(reply, Reply::Done { .. })).count())
     }
 
     fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
-        let keys = vec![self.calls.keys.of_why(id.handle())];
-        let answer = self.calls.ask_one(connections::Call { what: What::Command("GET"), keys, words: Vec::new() })?;
+        let answer = self.calls.read("GET", self.calls.keys.of_why(id.handle()), &[])?;
         if answer == Value::Nil {
             return Ok(None);
         }
@@ -73,23 +65,20 @@ impl Owners for RedisStore {
 impl Calls {
     pub(super) fn epoch(&self, owner: &str) -> Result<Epoch> {
         let [epoch, ..] = self.keys.of_owner(owner);
-        let call = connections::Call { what: What::Command("GET"), keys: vec![epoch], words: Vec::new() };
-        replies::epoch_of(&self.ask_one(call)?)
+        replies::epoch_of(&self.read("GET", epoch, &[])?)
     }
 
-    pub(super) fn end(&self, call: &Call<'_>) -> Result<Outcome> {
-        Ok(match self.write(call)? {
+    pub(super) fn end(&self, plan: &Plan<'_>) -> Result<Outcome> {
+        Ok(match self.write(plan)? {
             Reply::Done { version, .. } => Outcome::Done(Receipt::ended(version)),
             Reply::Refused(outcome) => outcome,
             _ => Outcome::Gone,
         })
     }
 
-    fn raise(&self, script: &'static Script, owner: &str, to: Option<Epoch>) -> Result<(Epoch, Vec<Handle>)> {
-        let mut words = vec![fields::number(self.now())];
-        words.extend(to.map(|epoch| fields::number(epoch.to_u64())));
-        let keys = self.keys.of_owner(owner).into();
-        let answer = self.ask_one(connections::Call { what: What::Script(script), keys, words })?;
+    /// Draws the epoch to come, or has it begin: the one before, and the sessions.
+    fn raise(&self, owner: &str, to: Option<Epoch>) -> Result<(Epoch, Vec<Handle>)> {
+        let answer = self.ask_one(self.on_owner(&RAISE, owner, to.map(|epoch| epoch.to_u64().to_string())))?;
         match Reply::of(Handle::from_u64(0), &answer)? {
             Reply::Entered(epoch, sessions) => Ok((epoch, sessions)),
             _ => Err(unexpected(&answer)),

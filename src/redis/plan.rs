@@ -1,10 +1,11 @@
-//! The plan: everything but the entries that a script on a session is told, packed into one argument,
-//! because each argument costs Lua as much as a command.
+//! The plan: a script on one session, and what it is told. Everything but the entries is packed into one
+//! argument, because each argument costs Lua as much as a command.
 //!
 //! ```text
-//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time) · digest of the secret (16) · noted for (8)
-//! · epoch that is sure (8) · the lease: idle, lifetime, both if remembered, touch_after, renew_after,
-//! grace (8 each) · the owner that it was noted for, or that logs in (length in a byte) · the script's own
+//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time) · digest of
+//! the secret (16) · noted for (8) · epoch that is sure (8) · the lease: idle, lifetime, both if
+//! remembered, touch_after, renew_after, grace (8 each) · the owner that it was noted for, or that logs in
+//! (length in a byte) · the script's own
 //! ```
 //!
 //! Numbers are big-endian, times milliseconds.
@@ -12,7 +13,8 @@
 use std::time::Duration;
 
 use super::fields::{self, Entries, Word};
-use crate::id::{Handle, SessionId};
+use super::scripts::Script;
+use crate::id::{Digest, Handle, SessionId};
 use crate::record::{MAX_KEYS, MAX_MILLIS, Record, Version};
 use crate::store::{Commit, Epoch, Expect, Identity, Lease};
 
@@ -25,16 +27,23 @@ const FOREVER: u64 = 1 << 50;
 /// "No timeout of its own" among numbers of six bytes.
 pub(super) const NO_TIME: u64 = (1 << 48) - 1;
 
-/// What a script on a session is told.
+/// A script on one session.
 #[derive(Clone)]
-pub(super) struct Plan {
-    /// Milliseconds of a clock that tests turn by hand; 0: the server's time.
-    pub(super) now: u64,
+pub(super) struct Plan<'a> {
+    pub(super) script: &'static Script,
+    pub(super) handle: Handle,
+    /// Keys beside the session's.
+    pub(super) keys: Vec<Vec<u8>>,
+    /// Arguments behind the plan: entries.
+    pub(super) words: Vec<Word<'a>>,
+    /// Not a look: if its answer is lost, it may have been carried out.
+    pub(super) is_write: bool,
     /// It was sent before, and may have been carried out.
     pub(super) is_repeated: bool,
     /// Not only the owner's set, the index of all sessions knows it too.
     pub(super) in_index: bool,
-    pub(super) digest: [u8; 16],
+    /// Of the secret; nothing: whoever has the session's id.
+    pub(super) digest: Digest,
     /// The sets know the session for so many milliseconds from now; 0: as its row says.
     pub(super) noted: u64,
     /// The epoch of a login that is known to count.
@@ -45,11 +54,34 @@ pub(super) struct Plan {
     pub(super) rest: Vec<u8>,
 }
 
-impl Plan {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let (idle, lifetime) = (self.lease.idle, self.lease.lifetime);
-        let (long_idle, long_life) = self.lease.remembered.unwrap_or((idle, lifetime));
-        let Lease { touch_after, renew_after, grace, .. } = self.lease;
+impl Plan<'static> {
+    /// For the session with this handle.
+    pub(super) fn new(script: &'static Script, handle: Handle) -> Self {
+        let (keys, words, rest) = (Vec::new(), Vec::new(), Vec::new());
+        let (is_write, is_repeated, in_index, noted, sure) = (true, false, true, 0, None);
+        let (digest, lease, by) = (Digest::default(), Lease::UNLIMITED, String::new());
+        Self { script, handle, keys, words, is_write, is_repeated, in_index, digest, noted, sure, lease, by, rest }
+    }
+
+    /// For the session that an id opens.
+    pub(super) fn of(script: &'static Script, id: &SessionId, lease: &Lease) -> Self {
+        Self { digest: id.digest(), lease: *lease, ..Self::new(script, id.handle()) }
+    }
+}
+
+impl Plan<'_> {
+    pub(super) fn by(self, owner: &str) -> Self {
+        Self { by: owner.to_owned(), ..self }
+    }
+
+    pub(super) fn told(self, rest: impl Into<Vec<u8>>) -> Self {
+        Self { rest: rest.into(), ..self }
+    }
+
+    /// `now`: milliseconds of a clock that tests turn by hand; 0: the server's time.
+    pub(super) fn to_bytes(&self, now: u64) -> Vec<u8> {
+        let Lease { idle, lifetime, remembered, touch_after, renew_after, grace } = self.lease;
+        let (long_idle, long_life) = remembered.unwrap_or((idle, lifetime));
         let numbers = [
             self.noted,
             self.sure.map_or(NONE, Epoch::to_u64),
@@ -65,7 +97,7 @@ impl Plan {
         let length = u8::try_from(self.by.len()).unwrap_or(u8::MAX);
         let mut bytes = Vec::with_capacity(256);
         bytes.extend([if self.is_repeated { b'1' } else { b'0' }, u8::from(self.in_index)]);
-        bytes.extend(self.now.to_be_bytes());
+        bytes.extend(now.to_be_bytes());
         bytes.extend(self.digest);
         numbers.iter().for_each(|number| bytes.extend(number.to_be_bytes()));
         bytes.push(length);
@@ -79,6 +111,11 @@ impl Plan {
 pub(super) fn login(begun: Option<Epoch>, epoch: Option<Epoch>, handle: Handle) -> Vec<u8> {
     let [begun, epoch] = [begun, epoch].map(|epoch| epoch.map_or(NONE, Epoch::to_u64).to_be_bytes());
     [&begun[..], &epoch, handle.to_string().as_bytes()].concat()
+}
+
+/// What marks a session as one of this epoch. `how`: 'c'onfirmed, 's'pared.
+pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
+    [&[how][..], &epoch.to_u64().to_be_bytes()].concat()
 }
 
 /// A commit and the limits of a session, and the entries as the arguments that follow the plan.

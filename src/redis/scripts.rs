@@ -439,22 +439,21 @@ end
 forget(gone)
 return { 'counts' }
 "];
-    /// now. Draws the epoch to come. No two calls get the same.
-    RESERVE = ["
-local drawn = math.max(tonumber(call('GET', following) or 0) + 1, tonumber(current) + 1, now)
-tidy()
-call('ZREM', sessions, '')
-call('SET', following, drawn)
-keep()
-return { 'entered', string.format('%.0f', drawn), {} }
-"];
-    /// now, epoch: from now on all earlier logins are over. The epoch before, and the sessions.
+    /// now: draws the epoch to come, and no two calls get the same. Or now, epoch: from then on all earlier logins are
+    /// over; the epoch before, and the sessions.
     RAISE = ["
 tidy()
 call('ZREM', sessions, '')
-call('SET', epoch, string.format('%.0f', math.max(tonumber(ARGV[2]), tonumber(current))))
+local next, all = ARGV[2], {}
+if next then
+    call('SET', epoch, string.format('%.0f', math.max(tonumber(next), tonumber(current))))
+    next, all = current, call('ZRANGE', sessions, 0, -1)
+else
+    next = string.format('%.0f', math.max(tonumber(call('GET', following) or 0) + 1, tonumber(current) + 1, now))
+    call('SET', following, next)
+end
 keep()
-return { 'entered', current, call('ZRANGE', sessions, 0, -1) }
+return { 'entered', next, all }
 "];
 }
 
