@@ -17,6 +17,9 @@ use crate::units::Setting;
 /// The longest time that may be set: whoever means for ever has mistaken the unit.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
+/// The prefix is sent with every key.
+const MAX_PREFIX_BYTES: usize = 255;
+
 /// The options of a [`RedisStore`](super::RedisStore).
 ///
 /// | option | what it is | default |
@@ -120,7 +123,7 @@ impl RedisOptions {
         self
     }
 
-    /// What all keys begin with, so that others can use the same server: text without braces. Default: `lembro:`.
+    /// What all keys begin with, so that others can use the same server: text without braces, 255 bytes at most. Default: `lembro:`.
     ///
     /// Two applications with one prefix share their sessions.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
@@ -139,7 +142,7 @@ impl RedisOptions {
     /// How long one round trip may take: waiting for a connection, connecting, sending, the answer. A [`Duration`], a number of
     /// milliseconds, or a text; an hour at most. Default: 1 second.
     ///
-    /// Most methods of the store are one round trip, the save of a login is four, and the first that runs out of time ends them all with an
+    /// Most methods of the store are one round trip, the commit of a login is two, and the first that runs out of time ends them all with an
     /// error; its connection is closed. Not in it: looking a host's name up, which the system does with limits of its own. And an
     /// answer that began in time has that time once more for each part it comes in, should the network stop in the midst of it.
     pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
@@ -176,6 +179,9 @@ impl RedisOptions {
         let prefix = raw.prefix.clone().unwrap_or_else(|| "lembro:".to_owned());
         if prefix.contains(['{', '}']) {
             return Err(Error::option("prefix", format!("{prefix:?} has a brace, and those are for what follows it")));
+        }
+        if prefix.len() > MAX_PREFIX_BYTES {
+            return Err(Error::option("prefix", format!("longer than {MAX_PREFIX_BYTES} bytes")));
         }
         let connections = raw.connections.as_ref().map_or(Ok(16), |setting| setting.count("connections"))?;
         let connections = usize::try_from(connections).ok().filter(|number| (1..=10_000).contains(number));
