@@ -196,7 +196,7 @@ mod memory;
 pub mod metrics;
 mod policy;
 mod record;
-#[cfg(any())]
+#[cfg(feature = "redis")]
 pub mod redis;
 mod session;
 mod sessions;

@@ -272,6 +272,11 @@ fn session_with(handle: u64, kind: u8, second: &[u8]) -> Vec<u8> {
     [&handle.to_be_bytes()[..], &[0; 3], &(row.len() as u64).to_be_bytes(), &row].concat()
 }
 
+/// Digest, no seed, until when.
+fn second(byte: u8) -> Vec<u8> {
+    [[byte; 16], [[0; 8], [byte; 8]].concat().try_into().unwrap()].concat()
+}
+
 #[test]
 fn right_checksums_do_not_make_wrong_contents_right() {
     let folder = Folder::new();
@@ -318,8 +323,12 @@ fn right_checksums_do_not_make_wrong_contents_right() {
         session[ROW - 8..ROW].copy_from_slice(&row.to_be_bytes());
         session
     };
-    let sound =
-        [with_length(nonces), session_with(2, 1, &[1; 32]), session_with(3, 2, &[2; 32]), session_with(4, 3, &[3; 32])];
+    let sound = [
+        with_length(nonces),
+        session_with(2, 1, &second(1)),
+        session_with(3, 2, &second(2)),
+        session_with(4, 3, &second(3)),
+    ];
     fs::write(&path, forged(&[&sound.concat()], 4)).unwrap();
     let store = restored(&path).unwrap();
     assert_eq!(store.len().unwrap(), 4);

@@ -58,7 +58,7 @@ pub(super) struct Shard {
     turns: Turns,
     hasher: RandomState,
     room: Room,
-    /// Another number whenever all sessions are given new slots.
+    /// Another number whenever all sessions are removed or given new slots.
     layout: u32,
 }
 
@@ -84,6 +84,13 @@ impl Shard {
             room,
             layout: 0,
         }
+    }
+
+    /// All that it holds, as a shard of its own; `empty` takes its place.
+    pub(super) fn give_way_to(&mut self, mut empty: Self) -> Self {
+        // A copy that is under way is void: it would hold sessions of before and after.
+        empty.layout = self.layout.wrapping_add(1);
+        std::mem::replace(self, empty)
     }
 
     pub(super) fn bytes(&self) -> usize {

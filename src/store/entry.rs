@@ -79,8 +79,7 @@ impl Entry {
         let (outcome, edit) = rule::apply(row.map(|row| &row.record), &nonces, id, action, lease, now, epoch)?;
         let next = |row: &Self| match action {
             Action::Commit(commit) if commit.begins().is_none() => row.nonces.push(commit.nonce),
-            Action::Commit(_) | Action::Put(..) => Nonces::NONE,
-            Action::Touch | Action::End => row.nonces,
+            _ => Nonces::NONE,
         };
         Ok((outcome, Self::written(row, edit, next)))
     }

@@ -8,7 +8,6 @@ pub mod entry;
 pub mod options;
 pub mod record;
 pub mod record_json;
-pub mod row;
 pub mod snapshot;
 
 /// One reader under attack.
@@ -27,6 +26,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "options", check: options::check, seeds: options::seeds },
     Target { name: "record", check: record::check, seeds: record::seeds },
     Target { name: "record_json", check: record_json::check, seeds: record_json::seeds },
-    Target { name: "row", check: row::check, seeds: row::seeds },
     Target { name: "snapshot", check: snapshot::check, seeds: snapshot::seeds },
 ];

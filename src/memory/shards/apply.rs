@@ -137,6 +137,9 @@ impl Shards {
 
     /// Ends sessions of a login's owner until one more is within the limit. `false`: the limit
     /// refuses the login. Under the owner's gate, so no other login comes in between.
+    ///
+    /// Before the login, so that there are never more than the limit allows. If the session to log in
+    /// is ended or evicted at this very moment, those others have ended all the same.
     fn make_room_for(&self, login: &Login, id: &SessionId) -> bool {
         let Some(limit) = login.limit else { return true };
         let Some(surplus) = limit.surplus(self.list(login.owner.as_str()), id.handle()) else { return false };
