@@ -110,6 +110,34 @@ fn a_client_that_loses_every_response_to_a_renewal_stays_logged_in() {
 }
 
 #[test]
+fn a_request_that_fails_while_a_renewal_is_pending_brings_the_new_id_too() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    let head = RequestHead::new([old.as_str()]);
+    let mut failed = site.layer.load(head.clone());
+    assert_silent(&site.layer.abandon(&failed, head.clone()).unwrap());
+    look(&mut failed);
+    assert_eq!(sent_back(&site.layer.abandon(&failed, head).unwrap()), new);
+}
+
+#[test]
+fn a_request_that_looked_before_the_new_id_was_presented_and_saves_after_it_says_nothing() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    let head = RequestHead::new([old.as_str()]);
+    let mut slow = site.layer.load(head.clone());
+    look(&mut slow);
+    assert_silent(&site.request(&new, look));
+    slow.insert("slow", &1).unwrap();
+    assert_silent(&site.layer.finish(slow, head).unwrap());
+    assert_eq!(site.value(&new, "slow"), Some(1));
+}
+
+#[test]
 fn the_old_id_ends_an_age_after_the_second_announcement_at_the_latest() {
     let site = renewing_site();
     let old = site.visitor();
