@@ -54,15 +54,23 @@ impl Session {
     /// Sees what is stored now, beside what is not committed; or says how the session ended.
     pub(super) fn look_again(&mut self) -> Result<Option<Ending>> {
         let State { id, stage: Stage::Live(live) } = self.state()? else { return Ok(None) };
-        let (id, version) = (*id, live.version);
-        Ok(match self.context.store.look(&id, Look::Peek, &self.context.lease())? {
-            // Another session under the same id is not the one that this handle held.
-            Lookup::Found(stored) if stored.record.version().is_same_incarnation(version) => {
+        let id = *id;
+        match self.peek(&id, live)? {
+            Ok(stored) => {
                 self.enter(id, self.live(stored));
-                None
+                Ok(None)
             }
-            Lookup::Superseded { recent: true } => Some(Ending::Superseded),
-            Lookup::Found(_) | Lookup::Superseded { recent: false } | Lookup::Missing => Some(Ending::Elsewhere),
+            Err(ending) => Ok(Some(ending)),
+        }
+    }
+
+    /// What is stored now of this session, or how it ended.
+    pub(super) fn peek(&self, id: &SessionId, live: &Live) -> Result<Result<Stored, Ending>> {
+        Ok(match self.context.store.look(id, Look::Peek, &self.context.lease())? {
+            // Another session under the same id is not the one that this handle held.
+            Lookup::Found(stored) if stored.record.version().is_same_incarnation(live.version) => Ok(stored),
+            Lookup::Superseded { recent: true } => Err(Ending::Superseded),
+            Lookup::Found(_) | Lookup::Superseded { recent: false } | Lookup::Missing => Err(Ending::Elsewhere),
         })
     }
 

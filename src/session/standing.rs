@@ -64,11 +64,15 @@ impl Session {
     }
 
     /// Whether the client must be told an id, even if the request failed: a commit of this handle
-    /// gave the session one, or a timed renewal is pending.
+    /// gave the session one, or a timed renewal is pending, as far as the store can tell.
     pub(crate) fn owes_id(&self) -> bool {
-        let presented = self.how_presented();
-        self.standing() == Standing::Live
-            && (matches!(presented, Presented::Renewing(_)) || self.owes_id && presented != Presented::Previous)
+        let Some(State { id, stage: Stage::Live(live) }) = self.state.get() else { return false };
+        match live.presented {
+            // A login in another request may have ended the renewal.
+            Presented::Renewing(_) => self.peek(id, live).is_ok_and(|stored| stored.is_ok()),
+            Presented::Current => self.owes_id,
+            Presented::Previous => false,
+        }
     }
 
     /// Whether the session has a timeout of its own.
