@@ -373,8 +373,10 @@ impl<'a> Fixture<'a> {
         Ok(listed)
     }
 
-    /// All sessions, and how many they are.
+    /// How many sessions there are, and all of them.
     pub(super) fn all(&self) -> Checked {
+        let len = optional(self.store.len())?;
+        same("len and is_empty", (len, self.store.is_empty()?), (self.plain.len()?, self.plain.is_empty()?))?;
         let listed = optional(self.store.all())?.collect::<Result<Vec<_>>>()?;
         self.same_list("all", listed, self.plain.all()?.collect::<Result<_>>()?).map(drop)
     }
@@ -392,11 +394,13 @@ impl<'a> Fixture<'a> {
 
     pub(super) fn destroy_all(&self, name: &str, except: Option<&SessionId>) -> Checked<usize> {
         let (owners, owner) = (self.owners()?, owner(name)?);
+        let before = owners.epoch(&owner)?;
         let (ended, expected) = (owners.destroy_all(&owner, except)?, self.plain.destroy_all(&owner, except)?);
         same("how many sessions destroy_all ends", ended, expected)?;
         // Epochs are each store's own numbers.
-        self.plain.set_epoch(&owner, owners.epoch(&owner)?);
-        Ok(ended)
+        let after = owners.epoch(&owner)?;
+        self.plain.set_epoch(&owner, after);
+        same("whether destroy_all begins a later epoch", after > before, true).map(|()| ended)
     }
 
     /// Ends a session by its handle, for this owner.

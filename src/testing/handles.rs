@@ -93,7 +93,8 @@ impl Handles {
             stores.push((self.open)());
         }
         let stores = self.stores.read();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % stores.len().max(1);
+        // The Thue-Morse sequence: whatever a rule does in turns, each handle gets some of it.
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).count_ones() as usize % stores.len().max(1);
         run(&**stores.get(turn).ok_or_else(|| Error::store("the store was not opened"))?)
     }
 

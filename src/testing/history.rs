@@ -7,7 +7,7 @@ use super::fixture::{Checked, Fixture, Stop, new_id, noted, other_secret, owner,
 use crate::id::SessionId;
 use crate::record::{Changes, Version};
 use crate::store::{
-    Action, AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Presented, Receipt,
+    Action, AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Presented, Receipt, Store,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -15,7 +15,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("the store does with owners what the rule says", |p| p.owners().and_then(|_| history(p, true))),
 ];
 
-const STEPS: usize = 1000;
+const STEPS: usize = 2000;
 
 /// What the clients of both stores know.
 struct History<'a> {
@@ -70,7 +70,7 @@ impl History<'_> {
         p.clock()?.advance(Duration::from_millis(1));
         let (id, lease) = (self.id()?, self.lease());
         match self.below(20) {
-            0 | 1 => p.pass([1, 1, 1, 6][self.below(4)]),
+            0 | 1 => p.pass([1, 1, 2, 6][self.below(4)]),
             2 | 3 => self.create(id, &lease)?,
             4..=9 => self.merge(id, &lease)?,
             10 | 11 => {
@@ -111,13 +111,14 @@ impl History<'_> {
         }
     }
 
-    /// An id that a client has or had, rarely one with another secret.
+    /// An id that a client has or had, mostly one that opens a session, rarely one with another secret.
     fn id(&mut self) -> Checked<SessionId> {
-        match self.recent(|history| &history.ids, 12).copied() {
-            Some(id) if self.chance(12) => other_secret(&id),
-            Some(id) => Ok(id),
-            None => new_id(),
+        let Some(mut id) = self.recent(|history| &history.ids, 16).copied() else { return new_id() };
+        for _ in 0..3 {
+            let is_live = self.p.plain.get(&id)?.is_some();
+            id = self.recent(|history| &history.ids, 16).copied().filter(|_| !is_live).unwrap_or(id);
         }
+        if self.chance(16) { other_secret(&id) } else { Ok(id) }
     }
 
     fn changes(&mut self) -> Checked<Changes> {
@@ -160,7 +161,7 @@ impl History<'_> {
         let begun = self.recent(|history| &history.begun, 8).copied().filter(|_| self.chance(2));
         let (name, begun) = begun.map_or((self.name(), None), |(name, epoch)| (name, Some(epoch)));
         let at_limit = [AtLimit::EndOldest, AtLimit::RefuseNewest][self.below(2)];
-        let limit = (self.has_owners && self.chance(2)).then_some(Limit { max: 2, at_limit });
+        let limit = (self.has_owners && self.chance(2)).then_some(Limit { max: 1, at_limit });
         Ok(Login { begun, limit, owner: owner(name)? })
     }
 
@@ -183,7 +184,7 @@ impl History<'_> {
     /// Something with all the sessions of an owner.
     fn own(&mut self, id: SessionId) -> Checked {
         let (p, name) = (self.p, self.name());
-        match self.below(8) {
+        match self.below(6) {
             0 => drop(p.destroy_all(name, Some(&id).filter(|_| self.chance(2)))?),
             1 => drop(p.end(&id, Some(name).filter(|_| self.chance(2)), EndReason::Named)?),
             2 => p.all()?,
