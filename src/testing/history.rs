@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Rule;
-use super::fixture::{Checked, Fixture, Stop, new_id, noted, other_secret, owner, put};
+use super::fixture::{Checked, Fixture, Stop};
+use super::request::{new_id, noted, other_secret, owner, put};
 use crate::id::SessionId;
 use crate::record::{Changes, Version};
 use crate::store::{
@@ -15,13 +16,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("the store does with owners what the rule says", |p| p.owners().and_then(|_| history(p, true))),
 ];
 
-const STEPS: usize = 2000;
+const STEPS: usize = 1000;
 
 /// What the clients of both stores know.
 struct History<'a> {
     p: &'a Fixture<'a>,
     has_owners: bool,
-    /// The state of a random generator: SplitMix64 (Steele, Lea, Flood 2014). It begins with the same
+    /// The state of a random generator: `SplitMix64` (Steele, Lea, Flood 2014). It begins with the same
     /// seed, so that a history that fails is the same the next time.
     random: u64,
     /// Ids that clients have or had, and versions that they saw.
@@ -35,7 +36,7 @@ struct History<'a> {
 
 fn history(p: &Fixture<'_>, has_owners: bool) -> Checked {
     let (ids, versions, sent, begun) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut history = History { p, has_owners, random: 0x1E3B20, ids, versions, sent, begun };
+    let mut history = History { p, has_owners, random: 0x1E_3B20, ids, versions, sent, begun };
     for step in 0..STEPS {
         history.step().map_err(|stop| match stop {
             Stop::Broken(problem) => Stop::Broken(format!("step {step} of a random history: {problem}")),

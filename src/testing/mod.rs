@@ -4,6 +4,7 @@
 //! ```text
 //! mod          what users call, and what they get back
 //!   fixture    the store under test beside the plain store, and how time passes
+//!   request    what requests send
 //!   script     rules in words: contract.txt
 //!   special    rules that need more than words
 //!   racing     rules of threads
@@ -37,8 +38,8 @@
 //! testing::contract(Duration::from_millis(50), || LembroStore::new().unwrap());
 //! ```
 //!
-//! A store whose data outlives its process is also tried [reopened](reopened) before each call, and
-//! with [two handles](two_handles) on the same data.
+//! A store whose data outlives its process is tried [`reopened`] before each call, too, and with
+//! [`two_handles`] on the same data.
 
 mod fault;
 mod fixture;
@@ -46,6 +47,7 @@ mod handles;
 mod history;
 mod plain;
 mod racing;
+mod request;
 mod script;
 mod special;
 mod wrapper;

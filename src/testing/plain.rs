@@ -55,6 +55,7 @@ impl PlainStore {
     }
 
     /// Another store on the same data, as another process opens it, or the same one after a restart.
+    #[must_use]
     pub fn open(&self, clock: impl Into<Clock>) -> Self {
         Self { data: Arc::clone(&self.data), clock: clock.into() }
     }

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::Rule;
-use super::fixture::{Checked, Fixture, Session, Stop, broken, login, new_id, owner, put, same};
+use super::fixture::{Checked, Fixture, Stop, broken, same};
+use super::request::{Session, login, new_id, owner, put};
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::record::{Changes, Record};

@@ -27,7 +27,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fixture::{Checked, Fixture, Session, Stop, broken, new_id, optional, other_secret, owner};
+use super::fixture::{Checked, Fixture, Stop, broken, optional};
+use super::request::{Session, new_id, other_secret, owner};
 use crate::id::SessionId;
 use crate::record::{Changes, Record};
 use crate::store::{AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Store};

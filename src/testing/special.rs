@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Rule;
-use super::fixture::{Checked, broken, login, new_id, optional, owner, put, same};
+use super::fixture::{Checked, broken, optional, same};
+use super::request::{login, new_id, owner, put};
 use crate::record::{Changes, MAX_KEY_BYTES, MAX_KEYS, Record};
 use crate::store::{Commit, Login};
 

@@ -65,7 +65,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         spoil: |store| {
             other_names(store, |component, key| {
                 if component.len() < 9 { (String::new(), format!("{component}{key}")) } else { (component, key) }
-            })
+            });
         },
         caught_by: &["keys of components stay apart, and no component is special"],
     },

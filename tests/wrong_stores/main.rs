@@ -114,7 +114,7 @@ fn every_rule_catches_a_wrong_store() {
 }
 
 #[test]
-fn a_random_history_alone_catches_four_of_five_stores_that_are_wrong_without_threads() {
+fn a_random_history_alone_catches_seven_of_ten_stores_that_are_wrong_without_threads() {
     let without_threads =
         || wrong_stores().filter(|wrong| racing::WRONG.iter().all(|racing| racing.name != wrong.name));
     let history = rule("the store does with owners what the rule says");
@@ -122,7 +122,7 @@ fn a_random_history_alone_catches_four_of_five_stores_that_are_wrong_without_thr
         without_threads().filter(|wrong| !matches!(verdict(history, wrong.spoil), Verdict::Broken(_))).collect();
     // The others need what no history has: keys with a NUL, more keys than are allowed, 50 sessions.
     let names: Vec<_> = missed.iter().map(|wrong| wrong.name).collect();
-    assert!(missed.len() * 5 <= without_threads().count() + 10, "{names:#?}");
+    assert!(missed.len() * 10 <= without_threads().count() * 3, "{names:#?}");
 }
 
 #[test]

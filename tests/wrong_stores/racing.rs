@@ -150,9 +150,9 @@ pub(crate) const WRONG: &[Wrong] = &[
             store.everywhere = Box::new(|right, owner, except| {
                 let sessions = right.store.list(owner)?;
                 meanwhile();
-                let others = sessions.iter().filter(|one| except.is_none_or(|id| id.handle() != one.handle));
-                let end = |handle| right.named(handle, None, EndReason::Everywhere);
-                others.map(|one| end(one.handle)).filter_map(Result::ok).for_each(|outcome| drop(outcome.receipt()));
+                for one in sessions.iter().filter(|one| except.is_none_or(|id| id.handle() != one.handle)) {
+                    let _ = right.named(one.handle, None, EndReason::Everywhere)?;
+                }
                 Ok(sessions.len())
             });
         },
