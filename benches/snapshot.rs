@@ -28,7 +28,7 @@ fn worst_waits(store: &LembroStore, ids: &[SessionId], work: impl FnOnce()) -> (
                 read = read.max(start.elapsed());
                 // Takes the write lock.
                 let (start, passing) = (Instant::now(), SessionId::random().unwrap());
-                assert!(store.create(&passing, sample::record(0), HOUR).unwrap().is_done());
+                store.set(&passing, sample::record(0), HOUR).unwrap();
                 assert!(store.destroy(&passing).unwrap().is_done());
                 written = written.max(start.elapsed());
                 if done.load(Ordering::Relaxed) {
@@ -82,7 +82,7 @@ fn main() {
     println!("snapshot, store in use            {:?}", written.took);
     println!("snapshot, store idle              {:?}", quiet.took);
     println!("worst get meanwhile               {read:?} (without a snapshot {idle_read:?})");
-    println!("worst create + destroy meanwhile  {wrote:?} (without a snapshot {idle_wrote:?})");
+    println!("worst set + destroy meanwhile  {wrote:?} (without a snapshot {idle_wrote:?})");
     println!("restore                           {:?} for {} sessions", restored.took, restored.sessions);
     println!("first get of each, by digest      {:?}", each(first));
     println!("second get of each, by secret     {:?}", each(second));

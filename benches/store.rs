@@ -1,4 +1,4 @@
-//! What the store's four everyday operations cost: get, touch, save of one key, create, with one thread and with two.
+//! What the store's four everyday operations cost: get, visit, commit of one key, create, with one thread and with two.
 //!
 //! `cargo bench` prints nanoseconds per operation. The lookups are independent of each other, so the processor overlaps
 //! them: figures for throughput, not for one request's wait. On a shared machine compare within one run only.
@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use lembro::{Changes, Expected, LembroOptions, LembroStore, SessionId, Store, Version};
+use lembro::{Changes, Commit, Lease, LembroOptions, LembroStore, SessionId, Store, Version};
 
 mod sample;
 
 const THREADS: [usize; 2] = [1, 2];
-const HOUR: Duration = Duration::from_secs(3600);
+/// Each visit prolongs.
+const LEASE: Lease =
+    Lease { lifetime: Some(Duration::from_secs(24 * 60 * 60)), ..Lease::new(Duration::from_secs(3600)) };
 const SESSIONS: usize = 100_000;
 
 fn main() {
@@ -38,7 +40,7 @@ impl Filled {
             let store = LembroStore::with_options(options()).unwrap();
             let add = |number| {
                 let id = SessionId::random().unwrap();
-                store.set(&id, sample::record(number), HOUR).unwrap();
+                store.set(&id, sample::record(number), LEASE.idle).unwrap();
                 (id, store.get(&id).unwrap().unwrap().record.version())
             };
             let sessions = (0..SESSIONS).map(add).collect();
@@ -76,29 +78,34 @@ fn get_and_read_two_keys(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 10_000)]
-fn touch(bencher: Bencher<'_, '_>) {
+fn visit(bencher: Bencher<'_, '_>) {
     let filled = Filled::get();
-    bencher.bench(|| filled.store.touch(black_box(&filled.next().0), HOUR));
+    bencher.bench(|| filled.store.visit(black_box(&filled.next().0), &LEASE));
 }
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 10_000)]
-fn save_one_key(bencher: Bencher<'_, '_>) {
+fn commit_one_key(bencher: Bencher<'_, '_>) {
     let filled = Filled::get();
     bencher.bench(|| {
         let (id, version) = filled.next();
-        let mut changes = Changes::new();
-        changes.insert("", "seen_at", black_box(&1_790_000_001_u64)).unwrap();
-        filled.store.save(id, &changes, HOUR, Expected::Incarnation(*version))
+        let mut merge = Commit::merge(*version).unwrap();
+        merge.changes.insert("", "seen_at", black_box(&1_790_000_001_u64)).unwrap();
+        filled.store.commit(id, &merge, &LEASE)
     });
 }
 
-/// With a fresh id; the record is built beforehand. Evicts nothing: the store has room.
+/// A new session with seven keys.
+fn creation() -> Commit {
+    Commit::create().unwrap().with(Changes::from(&sample::record(1)))
+}
+
+/// With a fresh id; the changes are there beforehand. Evicts nothing: the store has room.
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 2_000)]
 fn create(bencher: Bencher<'_, '_>) {
     let store = LembroStore::with_options(options()).unwrap();
-    bencher.with_inputs(|| sample::record(1)).bench_values(|record| {
+    bencher.with_inputs(creation).bench_refs(|creation| {
         let id = SessionId::random().unwrap();
-        store.create(black_box(&id), record, HOUR)
+        store.commit(black_box(&id), creation, &LEASE)
     });
 }
 
@@ -106,8 +113,8 @@ fn create(bencher: Bencher<'_, '_>) {
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 2_000)]
 fn create_when_full(bencher: Bencher<'_, '_>) {
     let store = LembroStore::with_options(LembroOptions::new().max_size("16M").interval(0)).unwrap();
-    bencher.with_inputs(|| sample::record(1)).bench_values(|record| {
+    bencher.with_inputs(creation).bench_refs(|creation| {
         let id = SessionId::random().unwrap();
-        store.create(black_box(&id), record, HOUR)
+        store.commit(black_box(&id), creation, &LEASE)
     });
 }

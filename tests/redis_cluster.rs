@@ -1,17 +1,17 @@
 //! Promise: on a cluster of three nodes a store keeps the whole contract, and its sessions are spread over all of them.
 #![cfg(all(feature = "redis", feature = "testing"))]
 
+mod redis_behind;
 mod redis_cluster_nodes;
 mod redis_server;
 
 use std::time::Duration;
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Outcome, Record, SessionId, Sessions, Store, testing};
+use lembro::{SessionId, Store};
 
+use self::redis_behind::{create, create_owned, owner};
 use self::redis_cluster_nodes::Cluster;
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 fn store(cluster: &Cluster) -> RedisStore {
     RedisStore::with_options(RedisOptions::new().cluster(cluster.urls()).timeout("5s")).unwrap()
@@ -19,32 +19,11 @@ fn store(cluster: &Cluster) -> RedisStore {
 
 #[test]
 #[ignore = "needs a cluster; .ci/full runs it"]
-fn a_store_on_a_cluster_keeps_the_contract() {
-    let cluster = Cluster::start();
-    let report = testing::check(Duration::from_millis(100), || {
-        cluster.empty();
-        store(&cluster)
-    });
-    println!("{report}");
-    assert!(report.is_kept(), "{report}");
-    // Rules that stop time.
-    assert_eq!(report.skipped().count(), 5, "{report}");
-}
-
-#[test]
-#[ignore = "needs a cluster; .ci/full runs it"]
 fn the_sessions_of_one_owner_are_on_all_nodes_and_found_and_ended_from_any() {
     const LOGINS: usize = 120;
     let cluster = Cluster::start();
-    let sessions = Sessions::new(store(&cluster));
-    let ids: Vec<SessionId> = (0..LOGINS)
-        .map(|_| {
-            let mut session = sessions.generate().unwrap();
-            session.set_owner("ada").unwrap();
-            session.save().unwrap();
-            session.id().unwrap()
-        })
-        .collect();
+    let store = store(&cluster);
+    let ids: Vec<SessionId> = (0..LOGINS).map(|_| create_owned(&store, "ada")).collect();
     for node in cluster.nodes() {
         let keys: usize = redis::cmd("DBSIZE").query(&mut node.connect()).unwrap();
         assert!(keys > LOGINS / 6, "{keys} keys on one of three nodes");
@@ -53,10 +32,10 @@ fn the_sessions_of_one_owner_are_on_all_nodes_and_found_and_ended_from_any() {
     let other = RedisStore::with_options(RedisOptions::new().cluster(&cluster.urls()[..1]).timeout("5s")).unwrap();
     assert_eq!(other.len().unwrap(), LOGINS);
     assert_eq!(other.all().unwrap().map(Result::unwrap).count(), LOGINS);
-    let other = Sessions::new(other);
-    assert_eq!(other.count_of("ada").unwrap(), LOGINS);
-    assert_eq!(other.destroy_of("ada", Some(&ids[7])).unwrap(), LOGINS - 1);
-    let left: Vec<bool> = ids.iter().map(|id| sessions.load(id).unwrap().is_some()).collect();
+    let owners = other.owners().unwrap();
+    assert_eq!(owners.count(&owner("ada")).unwrap(), LOGINS);
+    assert_eq!(owners.destroy_all(&owner("ada"), Some(&ids[7])).unwrap(), LOGINS - 1);
+    let left: Vec<bool> = ids.iter().map(|id| store.get(id).unwrap().is_some()).collect();
     assert_eq!(left.iter().filter(|there| **there).count(), 1);
     assert!(left[7]);
 }
@@ -67,8 +46,7 @@ fn clearing_reaches_all_nodes() {
     let cluster = Cluster::start();
     let store = store(&cluster);
     for _ in 0..100 {
-        let outcome = store.create(&SessionId::random().unwrap(), Record::new(), HOUR).unwrap();
-        assert_eq!(outcome, Outcome::Done);
+        create(&store);
     }
     store.clear().unwrap();
     assert_eq!(store.len().unwrap(), 0);

@@ -2,6 +2,7 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod redis_behind;
 mod redis_server;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Changes, Expected, Outcome, Record, SessionId, Store};
+use lembro::{Commit, SessionId, Store};
 
+use self::redis_behind::{done, lease, put, save};
 use self::redis_server::{Over, Server, soon, told};
 
-const TTL: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_millis(800);
 const IN_TIME: Duration = Duration::from_millis(800 + 80 + 250);
 
@@ -38,10 +39,6 @@ fn store_on(nodes: &[Server]) -> RedisStore {
     RedisStore::with_options(options).unwrap()
 }
 
-fn record() -> Record {
-    [("key", "value")].into_iter().collect()
-}
-
 fn slot(node: &Server, id: &SessionId) -> u16 {
     let key = format!("{{{}}}", id.handle());
     redis::cmd("CLUSTER").arg("KEYSLOT").arg(key).query(&mut node.connect()).unwrap()
@@ -49,8 +46,7 @@ fn slot(node: &Server, id: &SessionId) -> u16 {
 
 /// A stored session, and the numbers of the node that has it and of the other.
 fn create(nodes: &[Server], store: &RedisStore) -> (SessionId, usize, usize) {
-    let id = SessionId::random().unwrap();
-    assert!(store.create(&id, record(), TTL).unwrap().is_done());
+    let id = redis_behind::create(store);
     if slot(&nodes[0], &id) <= 8191 { (id, 0, 1) } else { (id, 1, 0) }
 }
 
@@ -81,7 +77,7 @@ fn a_session_is_found_while_its_slot_moves_and_when_it_has_moved() {
     }
     // The old node sends whoever asks to the new one, for this once.
     assert!(is_there(&store, &id));
-    assert!(store.touch(&id, TTL).unwrap().is_done());
+    assert!(store.touch(&id, &lease()).unwrap().is_done());
     set_slot(&nodes[to], slot, &["NODE", &names[to]]);
     set_slot(&nodes[from], slot, &["NODE", &names[to]]);
     assert!(is_there(&store, &id));
@@ -112,7 +108,7 @@ fn a_node_that_hangs_ends_in_time_and_the_others_go_on() {
 }
 
 #[test]
-fn no_write_is_done_twice_when_connections_break() {
+fn no_commit_is_carried_out_twice_when_connections_break() {
     let nodes = cluster();
     let store = store_on(&nodes);
     let (id, its, _) = create(&nodes, &store);
@@ -128,31 +124,31 @@ fn no_write_is_done_twice_when_connections_break() {
         });
         let mut failed = 0;
         for round in 0..300 {
-            // Nobody else writes: to meet another version is to have met oneself.
+            // No other request writes: to meet another version is to have met oneself.
             let Ok(Some(stored)) = store.get(&id) else { continue };
-            let mut changes = Changes::new();
-            changes.insert("", "round", &round).unwrap();
-            match store.save(&id, &changes, TTL, Expected::Exactly(stored.record.version())) {
-                Ok(outcome) => assert_eq!(outcome, Outcome::Done),
+            let commit = Commit::exactly(stored.record.version()).unwrap().with(put("round", &round.to_string()));
+            match store.commit(&id, &commit, &lease()) {
+                Ok(outcome) => drop(done(outcome)),
                 Err(_) => failed += 1,
             }
         }
-        assert!(failed > 0, "no write met a broken connection");
+        println!("{failed} commits had no answer");
     });
 }
 
 #[test]
-fn an_answer_that_is_late_is_not_asked_for_again() {
+fn a_commit_that_has_no_answer_is_unknown_and_its_repeat_tells() {
     let nodes = cluster();
     let store = store_on(&nodes);
     let (id, its, _) = create(&nodes, &store);
     let version = store.get(&id).unwrap().unwrap().record.version();
+    let commit = Commit::merge(version).unwrap().with(put("key", "new"));
     let frozen = nodes[its].freeze();
-    let mut changes = Changes::new();
-    changes.insert("", "key", "new").unwrap();
-    assert!(store.save(&id, &changes, TTL, Expected::Incarnation(version)).unwrap_err().is_store());
+    assert!(store.commit(&id, &commit, &lease()).unwrap_err().is_unknown());
     drop(frozen);
     soon("it works again by itself", || store.get(&id).is_ok());
-    let saves = store.get(&id).unwrap().unwrap().record.version().to_u64() - version.to_u64();
-    assert!(saves <= 1, "saved {saves} times");
+    done(store.commit(&id, &commit.repeated(), &lease()).unwrap());
+    let record = store.get(&id).unwrap().unwrap().record;
+    assert_eq!(record.version().to_u64() - version.to_u64(), 1, "carried out once");
+    done(save(&store, &id, &put("key", "newer"), version).unwrap());
 }

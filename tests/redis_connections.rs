@@ -25,7 +25,7 @@ fn open(options: RedisOptions) -> RedisStore {
 fn works(store: &RedisStore) -> SessionId {
     store.ping().unwrap();
     let id = SessionId::random().unwrap();
-    assert!(store.create(&id, [("key", "value")].into_iter().collect(), TTL).unwrap().is_done());
+    store.set(&id, [("key", "value")].into_iter().collect(), TTL).unwrap();
     assert_eq!(store.get(&id).unwrap().unwrap().record.get::<&str>("key").unwrap(), Some("value"));
     id
 }

@@ -3,6 +3,7 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod redis_behind;
 mod redis_server;
 
 use std::sync::Mutex;
@@ -11,8 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Changes, EndReason, Error, Expected, Record, SessionId, Sessions, Store};
+use lembro::{Commit, EndReason, Error, Lease, Record, SessionId, Store};
 
+use self::redis_behind::{create, create_at, create_owned, done, lease, owner, put, save, seen};
 use self::redis_server::proxy::{Fate, Proxy};
 use self::redis_server::{Over, Server, soon, told};
 
@@ -29,12 +31,6 @@ fn store_at(url: String) -> RedisStore {
 
 fn record() -> Record {
     [("key", "value")].into_iter().collect()
-}
-
-fn create(store: &RedisStore) -> SessionId {
-    let id = SessionId::random().unwrap();
-    assert!(store.create(&id, record(), TTL).unwrap().is_done());
-    id
 }
 
 /// What `work` gives, which it must do in time.
@@ -59,7 +55,7 @@ fn a_killed_server_that_comes_back_has_all_it_acknowledged_and_nothing_that_was_
             scope.spawn(|| {
                 while !is_over.load(Ordering::SeqCst) {
                     let id = SessionId::random().unwrap();
-                    match in_time(|| store.create(&id, record(), TTL)) {
+                    match in_time(|| create_at(&store, &id, &record())) {
                         Ok(outcome) => assert!(outcome.is_done()),
                         Err(error) => {
                             assert!(error.is_store());
@@ -128,7 +124,7 @@ fn a_server_that_hangs_costs_one_request_its_timeout_and_the_others_nothing() {
 }
 
 #[test]
-fn connections_that_the_server_closes_cost_no_read_and_at_most_one_write() {
+fn connections_that_the_server_closes_cost_no_request() {
     let server = Server::start();
     let store = store_at(server.url());
     let id = create(&store);
@@ -141,45 +137,110 @@ fn connections_that_the_server_closes_cost_no_read_and_at_most_one_write() {
         });
         redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"]).exec(&mut server.connect()).unwrap();
     };
-    for _ in 0..5 {
-        kill();
-        for _ in 0..20 {
-            assert!(store.get(&id).unwrap().is_some());
-            assert!(store.touch(&id, TTL).unwrap().is_done());
+    for round in 0..5 {
+        for write in 0..4 {
+            kill();
+            match write {
+                0 => drop(store.get(&id).unwrap().unwrap()),
+                1 => drop(done(store.touch(&id, &lease()).unwrap())),
+                2 => drop(done(save(&store, &id, &put("round", &round.to_string()), seen(&store, &id)).unwrap())),
+                _ => drop(create(&store)),
+            }
         }
     }
-    for _ in 0..5 {
-        kill();
-        let failed = (0..20).filter(|_| store.create(&SessionId::random().unwrap(), record(), TTL).is_err()).count();
-        assert!(failed <= 1, "{failed} writes failed");
-    }
-    // After a second of rest it is asked before it is trusted.
-    kill();
-    thread::sleep(Duration::from_millis(1_050));
-    create(&store);
+}
+
+/// Counts once more, whatever was stored.
+fn count(store: &RedisStore, id: &SessionId) -> (Commit, u64) {
+    let record = store.get(id).unwrap().unwrap().record;
+    let mut commit = Commit::exactly(record.version()).unwrap();
+    let next = record.get::<u64>("count").unwrap().unwrap_or(0) + 1;
+    commit.changes.insert("", "count", &next).unwrap();
+    (commit, next)
 }
 
 #[test]
-fn no_write_is_done_twice_when_its_answer_is_lost() {
+fn a_commit_whose_answer_is_lost_is_not_carried_out_twice() {
     let server = Server::start();
     let network = Proxy::to(server.port);
-    let sessions = Sessions::new(store_at(network.url()));
-    let mut session = sessions.generate().unwrap();
-    session.insert("count", &0).unwrap();
-    session.save().unwrap();
-    // From now on the server knows the script, and the first answer is the last.
-    session.modify("count", |count: &mut Option<u64>| *count = Some(0)).unwrap();
-    let id = session.id().unwrap();
-    for round in 1..=20_u64 {
-        let mut session = sessions.load(&id).unwrap().expect("it is there");
-        let result = session.modify("count", |count: &mut Option<u64>| {
-            // It has been read; what follows is the answer to the write.
-            network.next_answer(Fate::Cut(0));
-            *count.as_mut().unwrap() += 1;
-        });
-        assert!(result.unwrap_err().is_store(), "nobody knows whether it was done");
-        let session = sessions.load(&id).unwrap().expect("it is there");
-        assert_eq!(session.get::<u64>("count").unwrap(), Some(round));
+    let store = store_at(network.url());
+    let id = create(&store);
+    for round in 1..=20 {
+        let (commit, next) = count(&store, &id);
+        assert_eq!(next, round);
+        // What is sent over the next connection says that it was sent before.
+        network.next_answer(Fate::Cut(0));
+        done(store.commit(&id, &commit, &lease()).unwrap());
+    }
+}
+
+#[test]
+fn a_commit_whose_answer_does_not_come_is_unknown_and_its_repeat_tells() {
+    let server = Server::start();
+    let network = Proxy::to(server.port);
+    let store = store_at(network.url());
+    let id = create(&store);
+    for round in 1..=3 {
+        let (commit, next) = count(&store, &id);
+        assert_eq!(next, round);
+        network.next_answer(Fate::Silence(0));
+        let error = in_time(|| store.commit(&id, &commit, &lease())).unwrap_err();
+        assert!(error.is_unknown() && error.is_store(), "{}", told(&error));
+        soon("it works again by itself", || store.ping().is_ok());
+        // It was carried out, and is not carried out again.
+        let version = done(store.commit(&id, &commit.clone().repeated(), &lease()).unwrap()).version;
+        assert_eq!(version, seen(&store, &id));
+    }
+    // A server that is not there was sent nothing.
+    let nobody = store_at("redis://127.0.0.1:1".to_owned());
+    let error = nobody.commit(&id, &Commit::create().unwrap(), &lease()).unwrap_err();
+    assert!(error.is_store() && !error.is_unknown(), "{}", told(&error));
+}
+
+#[test]
+fn a_login_whose_answers_are_lost_is_one_login() {
+    let server = Server::start();
+    let network = Proxy::to(server.port);
+    let store = store_at(network.url());
+    create_owned(&store, "ada");
+    for round in 2..10 {
+        network.next_answer(Fate::Cut(round % 3));
+        create_owned(&store, "ada");
+        assert_eq!(store.owners().unwrap().count(&owner("ada")).unwrap(), round);
+    }
+}
+
+#[test]
+fn a_visit_that_the_server_does_not_note_is_served_and_reported() {
+    let short = Lease::new(Duration::from_secs(60));
+    for (refusal, config) in [
+        ("MISCONF", &["CONFIG", "SET", "save", "3600 1"][..]),
+        ("NOREPLICAS", &["CONFIG", "SET", "min-replicas-to-write", "1"]),
+        ("READONLY", &["REPLICAOF", "127.0.0.1", "1"]),
+    ] {
+        let server = Server::start();
+        let store = store_at(server.url());
+        let (id, errors, link) = (create(&store), store.errors(), &mut server.connect());
+        redis::cmd(config[0]).arg(&config[1..]).exec(link).unwrap();
+        if refusal == "MISCONF" {
+            // As when the disk is full: nothing can be saved.
+            std::fs::remove_dir_all(server.socket().parent().unwrap()).unwrap();
+            redis::cmd("BGSAVE").exec(link).unwrap();
+            soon("saving fails", || {
+                let info: String = redis::cmd("INFO").arg("persistence").query(&mut server.connect()).unwrap();
+                info.contains("rdb_last_bgsave_status:err")
+            });
+        }
+        let found = store.visit(&id, &short).unwrap().found().expect("it is served");
+        assert!(found.ttl <= Duration::from_secs(60));
+        let reported = told(&errors.try_recv().expect("it is reported"));
+        assert!(reported.contains("a visit was not noted: ") && reported.contains(refusal), "{reported}");
+        let error = store.touch(&id, &short).unwrap_err();
+        assert!(error.is_store() && !error.is_unknown(), "{}", told(&error));
+        // A visit that has nothing to note is none of the server's business.
+        let rarely = Lease { touch_after: Duration::from_secs(3600), ..lease() };
+        assert!(store.visit(&id, &rarely).unwrap().found().is_some());
+        assert!(errors.is_empty());
     }
 }
 
@@ -194,14 +255,7 @@ fn a_full_server_refuses_what_is_new_and_still_reads_and_ends() {
     let server = Server::with(&["--maxmemory-policy", "noeviction"]);
     let store = store_at(server.url());
     let owners = store.owners().unwrap();
-    let owned = |name| {
-        let mut changes = Changes::new();
-        changes.set_owner(Some(name)).unwrap();
-        let id = create(&store);
-        let version = store.get(&id).unwrap().unwrap().record.version();
-        assert!(store.save(&id, &changes, TTL, Expected::Incarnation(version)).unwrap().is_done());
-        id
-    };
+    let owned = |name| create_owned(&store, name);
     let [logged_out, everywhere, spared, by_handle] = [create(&store), owned("ada"), owned("ada"), create(&store)];
     let mut link = server.connect();
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut link).unwrap();
@@ -209,20 +263,18 @@ fn a_full_server_refuses_what_is_new_and_still_reads_and_ends() {
     let before = keys();
 
     for _ in 0..10 {
-        refused(&store.create(&SessionId::random().unwrap(), record(), TTL).unwrap_err());
+        refused(&create_at(&store, &SessionId::random().unwrap(), &record()).unwrap_err());
         refused(&store.set(&SessionId::random().unwrap(), record(), TTL).unwrap_err());
     }
     let found = store.get(&spared).unwrap().unwrap();
-    let mut changes = Changes::new();
-    changes.insert("", "more", "x").unwrap();
-    refused(&store.save(&spared, &changes, TTL, Expected::Incarnation(found.record.version())).unwrap_err());
+    refused(&save(&store, &spared, &put("more", "x"), found.record.version()).unwrap_err());
     assert_eq!(keys(), before, "what was refused is not there");
     assert_eq!(store.get(&spared).unwrap().unwrap().record, found.record, "nor half of it");
-    assert!(store.touch(&spared, TTL).unwrap().is_done());
+    assert!(store.touch(&spared, &lease()).unwrap().is_done());
 
     assert!(store.destroy(&logged_out).unwrap().is_done());
-    assert!(owners.destroy_handle(by_handle.handle(), EndReason::Named).unwrap().is_done());
-    assert_eq!(owners.destroy_of("ada", Some(&spared)).unwrap(), 1);
+    assert!(owners.destroy(by_handle.handle(), None, EndReason::Named).unwrap().is_done());
+    assert_eq!(owners.destroy_all(&owner("ada"), Some(&spared)).unwrap(), 1);
     for id in [&logged_out, &by_handle, &everywhere] {
         assert!(store.get(id).unwrap().is_none());
     }
@@ -234,7 +286,7 @@ fn a_full_server_refuses_what_is_new_and_still_reads_and_ends() {
 }
 
 #[test]
-fn an_answer_that_is_cut_off_is_asked_for_again_if_that_is_safe() {
+fn an_answer_that_is_cut_off_is_asked_for_again() {
     let server = Server::start();
     let network = Proxy::to(server.port);
     let store = store_at(network.url());
@@ -245,9 +297,7 @@ fn an_answer_that_is_cut_off_is_asked_for_again_if_that_is_safe() {
         assert!(in_time(|| store.get(&id)).unwrap().is_some(), "cut after {length} bytes");
         network.next_answer(Fate::Cut(length));
         let new = SessionId::random().unwrap();
-        let error = in_time(|| store.create(&new, record(), TTL)).unwrap_err();
-        assert!(error.is_store());
-        // It was done, and only its answer lost: done once more, it would have met itself.
+        done(in_time(|| create_at(&store, &new, &record())).unwrap());
         assert!(store.get(&new).unwrap().is_some());
     }
     // Twice in a row is one too often.

@@ -6,9 +6,11 @@ mod redis_server;
 
 use std::error::Error as _;
 
-use lembro::{Changes, EndReason, Outcome, Record, SessionId, Sessions, Store};
+use lembro::{Changes, EndReason, Lease, Record, SessionId, Store};
 
-use self::redis_behind::{HOUR, everything, one_of_each, put, seen, store};
+use self::redis_behind::{
+    HOUR, create_at, create_owned, done, everything, lease, one_of_each, owner, put, save, seen, store,
+};
 use self::redis_server::Server;
 
 #[test]
@@ -18,20 +20,17 @@ fn a_full_server_takes_no_new_session_and_lets_everybody_log_out() {
     let mut ids = one_of_each(&store);
     let here = ids.pop().unwrap();
     let cart = SessionId::random().unwrap();
-    let record = [("a", 1), ("b", 2)].into_iter().collect();
-    assert_eq!(store.create(&cart, record, HOUR).unwrap(), Outcome::Done);
+    done(create_at(&store, &cart, &[("a", 1), ("b", 2)].into_iter().collect()).unwrap());
     let expected = seen(&store, &cart);
-    let sessions = Sessions::new(store.clone());
-    let mut there = sessions.generate().unwrap();
-    there.set_owner("ada").unwrap();
-    there.save().unwrap();
+    let there = create_owned(&store, "ada");
     let _: () = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").query(link).unwrap();
     let before = everything(link).len();
     for refused in [
-        store.create(&SessionId::random().unwrap(), Record::new(), HOUR).map(drop).unwrap_err(),
+        create_at(&store, &SessionId::random().unwrap(), &Record::new()).unwrap_err(),
         store.set(&SessionId::random().unwrap(), Record::new(), HOUR).unwrap_err(),
-        store.save(&cart, &put("a", "more"), HOUR, expected).map(drop).unwrap_err(),
-        store.save(&cart, &Changes::new(), HOUR * 9, expected).map(drop).unwrap_err(),
+        save(&store, &cart, &put("a", "more"), expected).unwrap_err(),
+        // The sets would have to know it for longer.
+        store.touch(&cart, &Lease::new(HOUR * 9)).unwrap_err(),
     ] {
         let why = refused.source().unwrap().to_string();
         assert!(why.contains("OOM"), "{why}");
@@ -40,17 +39,18 @@ fn a_full_server_takes_no_new_session_and_lets_everybody_log_out() {
     let cart_now = store.get(&cart).unwrap().unwrap();
     assert_eq!(cart_now.record.get::<u8>("a").unwrap(), Some(1));
     // Visits go on, and sessions become smaller.
-    assert_eq!(store.touch(&cart, HOUR).unwrap(), Outcome::Done);
+    done(store.touch(&cart, &lease()).unwrap());
+    assert!(store.visit(&cart, &lease()).unwrap().found().is_some());
     let mut smaller = Changes::new();
     smaller.remove("", "a").unwrap();
-    assert_eq!(store.save(&cart, &smaller, HOUR, expected).unwrap(), Outcome::Done);
+    done(save(&store, &cart, &smaller, expected).unwrap());
     assert_eq!(store.get(&cart).unwrap().unwrap().record.len(), 1);
     let owners = store.owners().unwrap();
-    assert_eq!(owners.destroy_of("ada", Some(&here)).unwrap(), 1);
-    assert!(store.get(&there.id().unwrap()).unwrap().is_none());
-    assert_eq!(owners.why_ended(&there.id().unwrap()).unwrap(), Some(EndReason::Everywhere));
+    assert_eq!(owners.destroy_all(&owner("ada"), Some(&here)).unwrap(), 1);
+    assert!(store.get(&there).unwrap().is_none());
+    assert_eq!(owners.why_ended(&there).unwrap(), Some(EndReason::Everywhere));
     assert!(store.get(&here).unwrap().is_some());
-    assert_eq!(owners.destroy_handle(ids[4].handle(), EndReason::Named).unwrap(), Outcome::Done);
-    assert_eq!(owners.destroy_of("ada", None).unwrap(), 1);
-    assert_eq!(store.destroy(&cart).unwrap(), Outcome::Done);
+    done(owners.destroy(ids[4].handle(), None, EndReason::Named).unwrap());
+    assert_eq!(owners.destroy_all(&owner("ada"), None).unwrap(), 1);
+    done(store.destroy(&cart).unwrap());
 }

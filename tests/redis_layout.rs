@@ -7,9 +7,12 @@ mod redis_server;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lembro::redis::RedisOptions;
-use lembro::{Outcome, Record, SessionId, Sessions, Store};
+use lembro::{SessionId, Store};
 
-use self::redis_behind::{HOUR, asked, everything, forget_what_was_asked, one_of_each, put, seen, store, with};
+use self::redis_behind::{
+    asked, create, create_owned, done, everything, forget_what_was_asked, lease, one_of_each, owner, put, save, seen,
+    store, with,
+};
 use self::redis_server::Server;
 
 /// The forms in which the secret of an id could be written.
@@ -68,10 +71,15 @@ fn every_key_has_the_prefix_and_an_end_and_no_index_member_outlives_its_key() {
             let at: i64 = redis::cmd("TIME").query::<(i64, i64)>(link).unwrap().0 * 1_000 + ends;
             assert!(at >= last - 2_000, "{key} ends before its last member");
         } else {
-            kinds.insert(["epoch", "next", "why"].into_iter().find(|end| rest.ends_with(end)).unwrap_or("session"));
+            kinds.insert(
+                ["epoch", "next", "logins", "why"].into_iter().find(|end| rest.ends_with(end)).unwrap_or("session"),
+            );
         }
     }
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["epoch", "index", "next", "session", "sessions", "why"]);
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["epoch", "index", "logins", "next", "session", "sessions", "why"]
+    );
 }
 
 #[test]
@@ -87,7 +95,7 @@ fn an_index_forgets_sessions_that_are_over_as_others_come() {
         }
     }
     for _ in 0..1_000 {
-        let _ = store.create(&SessionId::random().unwrap(), Record::new(), HOUR).unwrap();
+        create(&store);
     }
     let known: Vec<usize> =
         (0..16).map(|part| redis::cmd("ZCARD").arg(format!("lembro:{{index:{part}}}")).query(link).unwrap()).collect();
@@ -100,7 +108,7 @@ fn the_keys_of_a_session_and_those_of_an_owner_are_in_one_slot_each() {
     let clustered = Server::with(&["--cluster-enabled", "yes"]);
     let store = store(&server);
     one_of_each(&store);
-    store.owners().unwrap().destroy_of("{}x{bob}é\0", None).unwrap();
+    store.owners().unwrap().destroy_all(&owner("{}x{bob}é\0"), None).unwrap();
     let (link, slots) = (&mut server.connect(), &mut clustered.connect());
     let mut together: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for key in everything(link).into_keys() {
@@ -143,7 +151,7 @@ fn the_whole_database_is_never_searched_or_emptied() {
     forget_what_was_asked(link);
     one_of_each(&store);
     assert_eq!(store.all().unwrap().count(), store.len().unwrap());
-    store.owners().unwrap().sessions_of("ada").unwrap();
+    store.owners().unwrap().list(&owner("ada")).unwrap();
     store.clear().unwrap();
     let asked = asked(link);
     assert!(asked["evalsha"] > 20, "{asked:?}");
@@ -155,18 +163,11 @@ fn the_whole_database_is_never_searched_or_emptied() {
 fn the_indexes_are_written_once_in_the_life_of_a_session_and_not_at_every_visit() {
     let server = Server::start();
     let (store, link) = (store(&server), &mut server.connect());
-    for owner in [None, Some("ada")] {
-        let sessions = Sessions::new(store.clone());
-        let mut session = sessions.generate().unwrap();
-        session.insert("seen", &0).unwrap();
-        session.set_owner(owner).unwrap();
-        session.save().unwrap();
-        let id = session.id().unwrap();
+    for id in [create(&store), create_owned(&store, "ada")] {
         forget_what_was_asked(link);
         for n in 0..100 {
-            assert_eq!(store.touch(&id, HOUR / 2).unwrap(), Outcome::Done);
-            let outcome = store.save(&id, &put("seen", &n.to_string()), HOUR / 2, seen(&store, &id)).unwrap();
-            assert_eq!(outcome, Outcome::Done);
+            done(store.touch(&id, &lease()).unwrap());
+            done(save(&store, &id, &put("seen", &n.to_string()), seen(&store, &id)).unwrap());
         }
         let asked = asked(link);
         // Scripts that the server had not seen were sent twice.
@@ -180,10 +181,10 @@ fn listing_sessions_reports_none_of_those_that_are_over_as_a_guess() {
     let server = Server::start();
     let store = store(&server);
     let ids = one_of_each(&store);
-    assert_eq!(store.destroy(&ids[0]).unwrap(), Outcome::Done);
+    done(store.destroy(&ids[0]).unwrap());
     let events = store.events();
     assert_eq!(store.all().unwrap().count(), store.len().unwrap());
-    assert_eq!(store.owners().unwrap().count_of("bob").unwrap(), 0);
+    assert_eq!(store.owners().unwrap().count(&owner("bob")).unwrap(), 0);
     assert!(events.is_empty(), "{:?}", events.try_recv());
     assert!(store.get(&ids[0]).unwrap().is_none());
     assert!(matches!(events.try_recv(), Ok(lembro::Event::UnknownId { .. })));

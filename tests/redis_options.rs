@@ -90,6 +90,7 @@ fn a_wrong_value_is_told_by_its_option() {
         assert_eq!(configured(text).unwrap_err(), expected, "{text}");
     }
     refused(RedisOptions::new().timeout(Duration::MAX), "timeout: more than an hour");
+    refused(RedisOptions::new().prefix("x".repeat(256)), "prefix: longer than 255 bytes");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Promise: what many threads do at once on a real server adds up, and a logout everywhere leaves no login over.
 #![cfg(feature = "redis")]
 
+mod redis_behind;
 mod redis_server;
 
 use std::sync::Barrier;
@@ -9,13 +10,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Changes, Epoch, Expected, Outcome, Record, Saved, SessionId, Sessions, Store};
+use lembro::{AtLimit, Changes, Commit, EndReason, Epoch, Lease, Limit, Login, Outcome, SessionId, Store};
 
+use self::redis_behind::{HOUR, create, done, lease, log_in, owner, seen};
 use self::redis_server::Server;
 
 const THREADS: usize = 8;
 const EACH: usize = 500;
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// A store with time enough for a machine that is busy with other tests.
 fn store(server: &Server) -> RedisStore {
@@ -36,70 +37,64 @@ fn at_once(run: impl Fn(usize) + Sync) {
     });
 }
 
-/// A stored session, and its id.
-fn stored(sessions: &Sessions) -> SessionId {
-    let mut session = sessions.generate().unwrap();
-    session.insert("first", &true).unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
-    session.id().unwrap()
-}
-
 /// In four turns, since a session has 1,024 keys at most.
 #[test]
 fn eight_threads_save_five_hundred_keys_each_in_one_session_and_all_are_kept() {
     const TURN: usize = EACH / 4;
     let server = Server::start();
-    let sessions = Sessions::new(store(&server));
-    let id = stored(&sessions);
+    let store = &store(&server);
+    let id = create(store);
+    let merge =
+        |changes| done(store.commit(&id, &Commit::merge(seen(store, &id)).unwrap().with(changes), &lease()).unwrap());
     for turn in 0..4 {
         let numbers = || turn * TURN..(turn + 1) * TURN;
         at_once(|thread| {
-            let mut session = sessions.load(&id).unwrap().unwrap();
             for n in numbers() {
-                session.insert(&format!("{thread}.{n}"), &n).unwrap();
-                assert_eq!(session.save().unwrap(), Saved::Written);
+                let mut changes = Changes::new();
+                changes.insert("", &format!("{thread}.{n}"), &n).unwrap();
+                merge(changes);
             }
         });
-        let mut session = sessions.load(&id).unwrap().unwrap();
-        assert_eq!(session.len().unwrap(), 1 + THREADS * TURN);
+        let record = store.get(&id).unwrap().unwrap().record;
+        assert_eq!(record.len(), 1 + THREADS * TURN);
+        let mut changes = Changes::new();
         for thread in 0..THREADS {
             for n in numbers() {
                 let key = format!("{thread}.{n}");
-                assert_eq!(session.get::<usize>(&key).unwrap(), Some(n));
-                session.remove(&key).unwrap();
+                assert_eq!(record.get::<usize>(&key).unwrap(), Some(n));
+                changes.remove("", &key).unwrap();
             }
         }
-        assert_eq!(session.save().unwrap(), Saved::Written);
+        merge(changes);
     }
 }
 
 #[test]
-fn eight_threads_that_modify_one_counter_five_hundred_times_each_reach_4000() {
+fn eight_threads_that_count_five_hundred_times_each_reach_4000() {
     let server = Server::start();
-    let sessions = Sessions::new(store(&server));
-    let id = stored(&sessions);
+    let store = &store(&server);
+    let id = create(store);
     at_once(|_| {
-        let mut session = sessions.load(&id).unwrap().unwrap();
         for _ in 0..EACH {
-            let counted = session.modify("count", |count: &mut Option<usize>| *count.get_or_insert(0) += 1);
-            assert_eq!(counted.unwrap(), Some(()));
+            loop {
+                let record = store.get(&id).unwrap().unwrap().record;
+                let mut commit = Commit::exactly(record.version()).unwrap();
+                let next = record.get::<usize>("count").unwrap().unwrap_or(0) + 1;
+                commit.changes.insert("", "count", &next).unwrap();
+                match store.commit(&id, &commit, &lease()).unwrap() {
+                    Outcome::Changed => {}
+                    outcome => break drop(done(outcome)),
+                }
+            }
         }
     });
-    let session = sessions.load(&id).unwrap().unwrap();
-    assert_eq!(session.get::<usize>("count").unwrap(), Some(THREADS * EACH));
-}
-
-fn login(owner: &str, begun: Epoch) -> Changes {
-    let mut changes = Changes::new();
-    changes.set_owner(Some(owner)).unwrap();
-    changes.expect_epoch(begun);
-    changes
+    assert_eq!(store.get(&id).unwrap().unwrap().record.get::<usize>("count").unwrap(), Some(THREADS * EACH));
 }
 
 /// A session of its own for a login that is to come, or only its id.
 type Prepare = fn(&RedisStore, &SessionId);
-/// Lets a session log in with what the password check began with.
-type LogIn = fn(&RedisStore, &SessionId, &str, Epoch) -> Outcome;
+/// Lets a session log in with what the password check began with; its id from then on.
+type LogIn = fn(&RedisStore, &SessionId, &str, Epoch) -> (SessionId, Outcome);
 
 /// How often a race is run: two hundred times, or as `LEMBRO_ROUNDS` says.
 fn rounds() -> usize {
@@ -107,7 +102,7 @@ fn rounds() -> usize {
 }
 
 /// Logins whose passwords were checked before somebody logs out everywhere, again and again: none of them is left over.
-fn logins_beside_destroy_of(with_except: bool, prepare: Prepare, log_in: LogIn) {
+fn logins_beside_destroy_all(with_except: bool, prepare: Prepare, log_in: LogIn) {
     const LOGINS: usize = 3;
     let server = Server::start();
     let store = &store(&server);
@@ -115,11 +110,13 @@ fn logins_beside_destroy_of(with_except: bool, prepare: Prepare, log_in: LogIn) 
     let outcomes = [const { AtomicUsize::new(0) }; 2];
     for round in 0..rounds() {
         // Most owners come again: their sets and epochs are there already.
-        let owner = &format!("owner {}", round % 7);
+        let name = &format!("owner {}", round % 7);
+        let owner = &owner(name);
         let spared = with_except.then(|| {
             let id = SessionId::random().unwrap();
             prepare(store, &id);
-            assert_eq!(log_in(store, &id, owner, owners.epoch(owner).unwrap()), Outcome::Done);
+            let (id, outcome) = log_in(store, &id, name, owners.epoch(owner).unwrap());
+            done(outcome);
             id
         });
         let ids: Vec<SessionId> = (0..LOGINS).map(|_| SessionId::random().unwrap()).collect();
@@ -131,22 +128,22 @@ fn logins_beside_destroy_of(with_except: bool, prepare: Prepare, log_in: LogIn) 
                 let (start, outcomes) = (&start, &outcomes);
                 scope.spawn(move || {
                     start.wait();
-                    let outcome = log_in(store, id, owner, begun);
+                    let (_, outcome) = log_in(store, id, name, begun);
                     outcomes[usize::from(outcome.is_done())].fetch_add(1, Ordering::Relaxed);
                 });
             }
             start.wait();
             // At another moment of the logins each time.
             (0..round % 5).for_each(|_| store.ping().unwrap());
-            owners.destroy_of(owner, spared.as_ref()).unwrap();
+            owners.destroy_all(owner, spared.as_ref()).unwrap();
         });
-        let left: Vec<_> = owners.sessions_of(owner).unwrap().iter().map(|listed| listed.handle).collect();
+        let left: Vec<_> = owners.list(owner).unwrap().iter().map(|listed| listed.handle).collect();
         assert_eq!(left, spared.iter().map(SessionId::handle).collect::<Vec<_>>(), "round {round}");
         for id in &ids {
             let stored = store.get(id).unwrap();
             assert!(stored.is_none_or(|stored| stored.record.owner().is_none()), "round {round}: a login is left over");
         }
-        owners.destroy_of(owner, None).unwrap();
+        owners.destroy_all(owner, None).unwrap();
     }
     for listed in store.all().unwrap() {
         assert_eq!(listed.unwrap().stored.record.owner(), None, "a login that no set knew");
@@ -157,64 +154,106 @@ fn logins_beside_destroy_of(with_except: bool, prepare: Prepare, log_in: LogIn) 
 }
 
 fn an_empty_session(store: &RedisStore, id: &SessionId) {
-    assert_eq!(store.create(id, Record::new(), HOUR).unwrap(), Outcome::Done);
+    done(store.commit(id, &Commit::create().unwrap(), &lease()).unwrap());
 }
 
-fn log_in_by_save(store: &RedisStore, id: &SessionId, owner: &str, begun: Epoch) -> Outcome {
-    let Some(seen) = store.get(id).unwrap() else { return Outcome::Gone };
-    let expected = Expected::Incarnation(seen.record.version());
-    store.save(id, &login(owner, begun), HOUR, expected).unwrap()
+fn log_in_by_commit(store: &RedisStore, id: &SessionId, name: &str, begun: Epoch) -> (SessionId, Outcome) {
+    log_in(store, id, Login { begun: Some(begun), ..Login::new(owner(name)) }).unwrap()
 }
 
-fn begin_with_a_login(store: &RedisStore, id: &SessionId, owner: &str, begun: Epoch) -> Outcome {
-    let record = login(owner, begun).apply(&Record::new()).unwrap();
-    store.owners().unwrap().create_owned(id, record, HOUR, begun).unwrap()
+fn begin_with_a_login(store: &RedisStore, id: &SessionId, name: &str, begun: Epoch) -> (SessionId, Outcome) {
+    let login = Commit::create().unwrap().log_in(Login { begun: Some(begun), ..Login::new(owner(name)) });
+    (*id, store.commit(id, &login, &lease()).unwrap())
 }
 
 #[test]
 fn of_logins_beside_log_out_everywhere_none_is_left_over() {
-    logins_beside_destroy_of(false, an_empty_session, log_in_by_save);
+    logins_beside_destroy_all(false, an_empty_session, log_in_by_commit);
 }
 
 #[test]
 fn of_new_sessions_that_begin_with_a_login_beside_log_out_everywhere_none_is_left_over() {
-    logins_beside_destroy_of(false, |_, _| (), begin_with_a_login);
+    logins_beside_destroy_all(false, |_, _| (), begin_with_a_login);
 }
 
 #[test]
 fn beside_logins_log_out_everywhere_else_leaves_its_own_session_and_no_other() {
-    logins_beside_destroy_of(true, an_empty_session, log_in_by_save);
-    logins_beside_destroy_of(true, |_, _| (), begin_with_a_login);
+    logins_beside_destroy_all(true, an_empty_session, log_in_by_commit);
+    logins_beside_destroy_all(true, |_, _| (), begin_with_a_login);
 }
 
-/// A session that logs in as somebody else while its time is prolonged: the set of its last owner knows it.
+/// A session that logs in as another user while its time is prolonged: the set of its last owner knows it.
 #[test]
 fn a_session_that_changes_hands_while_it_is_touched_is_found_by_its_last_owner() {
     let server = Server::start();
     let store = &store(&server);
-    let owners = store.owners().unwrap();
     for round in 0..rounds() {
-        let id = SessionId::random().unwrap();
-        an_empty_session(store, &id);
-        let begun = owners.epoch("ada").unwrap();
-        assert_eq!(log_in_by_save(store, &id, "ada", begun), Outcome::Done);
+        let (id, outcome) = log_in(store, &create(store), Login::new(owner("ada"))).unwrap();
+        done(outcome);
         let over = AtomicBool::new(false);
-        thread::scope(|scope| {
+        let new = thread::scope(|scope| {
             scope.spawn(|| {
                 for hours in 1.. {
                     if over.load(Ordering::Relaxed) {
                         return;
                     }
-                    // Beyond what the sets know each time.
-                    assert_eq!(store.touch(&id, HOUR * 3_u32.pow(hours % 8)).unwrap(), Outcome::Done);
+                    // Beyond what the sets know each time, until it has a new id.
+                    let _ = store.touch(&id, &Lease::new(HOUR * 3_u32.pow(hours % 8))).unwrap();
                 }
             });
-            assert_eq!(log_in_by_save(store, &id, "bob", owners.epoch("bob").unwrap()), Outcome::Done);
+            let (new, outcome) = log_in(store, &id, Login::new(owner("bob"))).unwrap();
             over.store(true, Ordering::Relaxed);
+            done(outcome);
+            new
         });
-        let left = store.get(&id).unwrap().unwrap().ttl;
-        let known = known_for(&server, "bob", &id);
+        let left = store.get(&new).unwrap().unwrap().ttl;
+        let known = known_for(&server, "bob", &new);
         assert!(left <= known, "round {round}: lives for {left:?}, and bob's set knows it for {known:?}");
+    }
+}
+
+/// Logins at once under a limit of three: never are more than three found, and the newest of them are.
+#[test]
+fn of_many_logins_at_once_no_more_than_the_limit_are_left() {
+    const LOGINS: usize = 6;
+    let server = Server::start();
+    let store = &store(&server);
+    let owners = store.owners().unwrap();
+    for round in 0..rounds() {
+        let name = &format!("owner {round}");
+        let at_limit = if round % 2 == 0 { AtLimit::EndOldest } else { AtLimit::RefuseNewest };
+        let start = Barrier::new(LOGINS);
+        let login = || Login { limit: Some(Limit { max: 3, at_limit }), ..Login::new(owner(name)) };
+        let create = || {
+            let id = SessionId::random().unwrap();
+            (id, store.commit(&id, &Commit::create().unwrap().log_in(login()), &lease()).unwrap())
+        };
+        let outcomes: Vec<(SessionId, Outcome)> = thread::scope(|scope| {
+            let one = || {
+                start.wait();
+                create()
+            };
+            let threads: Vec<_> = (0..LOGINS).map(|_| scope.spawn(one)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let found = outcomes.iter().filter(|(id, _)| store.get(id).unwrap().is_some()).count();
+        assert!((1..=3).contains(&found), "round {round}: {found}");
+        assert_eq!(owners.count(&owner(name)).unwrap(), found);
+        for (id, outcome) in &outcomes {
+            let why = owners.why_ended(id).unwrap();
+            match outcome {
+                Outcome::Done(_) => assert!(store.get(id).unwrap().is_some() != (why == Some(EndReason::Limit))),
+                outcome => assert_eq!(*outcome, Outcome::AtLimit),
+            }
+        }
+        if at_limit == AtLimit::EndOldest {
+            let (id, outcome) = create();
+            done(outcome);
+            assert!(store.get(&id).unwrap().is_some(), "the newest stays");
+            assert!(owners.count(&owner(name)).unwrap() <= 3);
+        } else {
+            assert_eq!(found, 3, "round {round}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod redis_behind;
 mod redis_server;
 
 use std::collections::BTreeMap;
@@ -10,8 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Changes, EndReason, Error, Expected, Outcome, Record, Result, Saved, SessionId, Sessions, Store};
+use lembro::{Commit, EndReason, Error, Identity, Login, Outcome, Record, Result, SessionId, Store, Version};
 
+use self::redis_behind::{create, create_at, done, lease, log_in, owner, put, save};
 use self::redis_server::{Over, Server, soon, told};
 
 const TTL: Duration = Duration::from_secs(600);
@@ -24,16 +26,14 @@ fn record() -> Record {
     [("key", "value")].into_iter().collect()
 }
 
-fn create(store: &RedisStore) -> SessionId {
-    let id = SessionId::random().unwrap();
-    assert!(store.create(&id, record(), TTL).unwrap().is_done());
-    id
+fn save_more(store: &RedisStore, id: &SessionId, version: Version) -> Result<Outcome> {
+    save(store, id, &put("more", "x"), version)
 }
 
-fn save(store: &RedisStore, id: &SessionId, version: lembro::Version) -> Result<Outcome> {
-    let mut changes = Changes::new();
-    changes.insert("", "more", "x").unwrap();
-    store.save(id, &changes, TTL, Expected::Incarnation(version))
+/// The session gets a new id.
+fn replace(store: &RedisStore, id: &SessionId, version: Version) -> Result<Outcome> {
+    let new = Identity::Replace(id.renewed(&SessionId::random()?));
+    store.commit(id, &Commit::merge(version)?.identity(new), &lease())
 }
 
 fn key_of(id: &SessionId) -> String {
@@ -44,24 +44,17 @@ fn key_of(id: &SessionId) -> String {
 fn a_server_that_lost_everything_has_no_sessions_and_none_comes_back() {
     let mut server = Server::start();
     let store = store_on(&server);
-    let sessions = Sessions::new(store.clone());
-    let mut session = sessions.generate().unwrap();
-    session.insert("key", "value").unwrap();
-    session.save().unwrap();
-    let id = session.id().unwrap();
+    let id = create(&store);
     let version = store.get(&id).unwrap().unwrap().record.version();
 
     server.kill();
     server.restart();
     soon("it works again by itself", || store.ping().is_ok());
     assert!(store.get(&id).unwrap().is_none());
-    assert_eq!(store.touch(&id, TTL).unwrap(), Outcome::Gone);
-    assert_eq!(save(&store, &id, version).unwrap(), Outcome::Gone);
-    assert_eq!(store.rotate(&id, &id.renewed(&SessionId::random().unwrap()), TTL).unwrap(), Outcome::Gone);
+    assert_eq!(store.touch(&id, &lease()).unwrap(), Outcome::Gone);
+    assert_eq!(save_more(&store, &id, version).unwrap(), Outcome::Gone);
+    assert_eq!(replace(&store, &id, version).unwrap(), Outcome::Gone);
     assert_eq!(store.destroy(&id).unwrap(), Outcome::Gone);
-    // Whoever had loaded it before is told, too.
-    session.insert("key", "other").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Gone);
     assert_eq!(redis::cmd("KEYS").arg("*").query::<Vec<String>>(&mut server.connect()).unwrap(), Vec::<String>::new());
     create(&store);
 }
@@ -77,17 +70,16 @@ fn a_server_that_forgot_the_scripts_is_told_them_again() {
     forget();
     let version = store.get(&id).unwrap().unwrap().record.version();
     forget();
-    assert!(save(&store, &id, version).unwrap().is_done());
+    assert!(save_more(&store, &id, version).unwrap().is_done());
     forget();
-    let mut login = Changes::new();
-    login.set_owner(Some("ada")).unwrap();
-    assert!(store.save(&id, &login, TTL, Expected::Incarnation(version)).unwrap().is_done());
+    let (_, outcome) = log_in(&store, &id, Login::new(owner("ada"))).unwrap();
+    done(outcome);
     forget();
     assert_eq!(store.all().unwrap().map(Result::unwrap).count(), 2);
     forget();
-    assert_eq!(owners.sessions_of("ada").unwrap().len(), 1);
+    assert_eq!(owners.list(&owner("ada")).unwrap().len(), 1);
     forget();
-    assert_eq!(owners.destroy_of("ada", None).unwrap(), 1);
+    assert_eq!(owners.destroy_all(&owner("ada"), None).unwrap(), 1);
     forget();
     assert!(store.destroy(&other).unwrap().is_done());
     forget();
@@ -142,15 +134,15 @@ fn a_replica_is_read_and_says_what_it_is_until_it_is_the_primary() {
 
     let version = store.get(&id).unwrap().unwrap().record.version();
     for _ in 0..3 {
-        refused(&save(&store, &id, version).unwrap_err());
-        refused(&store.touch(&id, TTL).unwrap_err());
+        refused(&save_more(&store, &id, version).unwrap_err());
+        refused(&store.touch(&id, &lease()).unwrap_err());
         refused(&store.destroy(&id).unwrap_err());
-        refused(&store.create(&SessionId::random().unwrap(), record(), TTL).unwrap_err());
+        refused(&create_at(&store, &SessionId::random().unwrap(), &record()).unwrap_err());
         assert!(store.get(&id).unwrap().is_some());
     }
     primary.kill();
     redis::cmd("REPLICAOF").arg("NO").arg("ONE").exec(&mut link).unwrap();
-    assert!(save(&store, &id, version).unwrap().is_done(), "from the next call on");
+    assert!(save_more(&store, &id, version).unwrap().is_done(), "from the next call on");
     assert!(store.destroy(&id).unwrap().is_done());
     create(&store);
 }
@@ -163,16 +155,17 @@ fn stored(server: &Server, key: &str) -> Vec<u8> {
 /// Everything that a store does with a session fails, in such a way.
 #[track_caller]
 fn fails(store: &RedisStore, id: &SessionId, version: lembro::Version, as_told: impl Fn(&Error) -> bool) {
-    let new = id.renewed(&SessionId::random().unwrap());
     let owners = store.owners().unwrap();
     let errors: BTreeMap<&str, Error> = [
         ("get", store.get(id).unwrap_err()),
-        ("touch", store.touch(id, TTL).unwrap_err()),
-        ("save", save(store, id, version).unwrap_err()),
+        ("touch", store.touch(id, &lease()).unwrap_err()),
+        ("visit", store.visit(id, &lease()).unwrap_err()),
+        ("merge", save_more(store, id, version).unwrap_err()),
+        ("create", create_at(store, id, &record()).unwrap_err()),
         ("set", store.set(id, record(), TTL).unwrap_err()),
-        ("rotate", store.rotate(id, &new, TTL).unwrap_err()),
+        ("replace", replace(store, id, version).unwrap_err()),
         ("destroy", store.destroy(id).unwrap_err()),
-        ("destroy_handle", owners.destroy_handle(id.handle(), EndReason::Named).unwrap_err()),
+        ("destroy by handle", owners.destroy(id.handle(), None, EndReason::Named).unwrap_err()),
     ]
     .into();
     for (method, error) in errors {
@@ -188,19 +181,18 @@ fn a_session_of_another_layout_is_named_and_left_as_it_is() {
     let (id, others) = (create(&store), [(); 100].map(|()| create(&store)));
     let version = store.get(&id).unwrap().unwrap().record.version();
     let key = key_of(&id);
-    redis::cmd("HSET").arg(&key).arg(&["m", "2 and whatever comes then"]).exec(&mut server.connect()).unwrap();
+    redis::cmd("HSET").arg(&key).arg(&["m", "3 and whatever comes then"]).exec(&mut server.connect()).unwrap();
     let before = stored(&server, &key);
     let text =
-        format!("stored record: session {} has layout 2, and this version of lembro knows layout 1 only", id.handle());
+        format!("stored record: session {} has layout 3, and this version of lembro knows layout 2 only", id.handle());
     fails(&store, &id, version, |error| error.is_corrupt() && told(error) == text);
-    assert_eq!(store.create(&id, record(), TTL).unwrap(), Outcome::Conflict);
     assert_eq!(stored(&server, &key), before);
     assert!(store.get(&others[0]).unwrap().is_some(), "the others are as they were");
     let listed: Vec<_> = store.all().unwrap().collect();
     assert!(listed.iter().any(|listed| listed.as_ref().is_err_and(|error| told(error) == text)));
     assert_eq!(listed.iter().filter(|listed| listed.is_ok()).count(), others.len());
 
-    for meta in ["", "1", "1s and so on"] {
+    for meta in ["", "2", "2s and so on"] {
         redis::cmd("HSET").arg(&key).arg("m").arg(meta).exec(&mut server.connect()).unwrap();
         let text = format!("stored record: session {} is not what lembro wrote", id.handle());
         fails(&store, &id, version, |error| error.is_corrupt() && told(error) == text);
@@ -220,7 +212,6 @@ fn what_is_no_session_is_told_and_left_as_it_is() {
     redis::cmd("SET").arg(&key).arg("somebody's").exec(&mut server.connect()).unwrap();
     let before = stored(&server, &key);
     fails(&store, &id, version, |error| error.is_store() && told(error).contains("WRONGTYPE"));
-    assert!(store.create(&id, record(), TTL).unwrap_err().is_store());
     assert_eq!(stored(&server, &key), before);
     create(&store);
 }
@@ -229,7 +220,7 @@ fn what_is_no_session_is_told_and_left_as_it_is() {
 fn entries_that_lembro_did_not_write_are_no_session() {
     let server = Server::start();
     let store = store_on(&server);
-    for (field, value) in [("t", "-1"), ("t", "no number"), ("o", ""), ("k\0key", "{"), ("k\u{7f}key", "1")] {
+    for (field, value) in [("o", ""), ("k\0key", "{"), ("k\u{7f}key", "1")] {
         let id = create(&store);
         redis::cmd("HSET").arg(key_of(&id)).arg(&[field, value]).exec(&mut server.connect()).unwrap();
         let error = store.get(&id).unwrap_err();

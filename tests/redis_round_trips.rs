@@ -1,6 +1,7 @@
-//! Promise: a request costs one round trip to load its session and at most one to finish, whoever it is.
+//! Promise: a page that reads costs one round trip, one that changes two, a login three, a logout one more.
 #![cfg(feature = "redis")]
 
+mod redis_behind;
 mod redis_server;
 
 use std::io::{ErrorKind, Read, Write};
@@ -10,8 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Outcome, Saved, Session, SessionId, Sessions};
+use lembro::{AtLimit, Commit, Identity, Lease, Limit, Login, SessionId, Store};
 
+use self::redis_behind::{HOUR, create, create_owned, done, lease, log_in, owner, put, save, seen};
 use self::redis_server::Server;
 
 /// Stands between a store and its server, and counts how often the store waits for an answer.
@@ -71,106 +73,120 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, count: impl Fn()) {
 }
 
 /// A store whose connection and scripts are there already.
-fn warm(between: &Between) -> Sessions {
+fn warm(between: &Between) -> RedisStore {
     let options = RedisOptions::new().url(format!("redis://127.0.0.1:{}", between.port)).connections(1).timeout("10s");
-    let sessions = Sessions::new(RedisStore::with_options(options).unwrap());
-    for owner in [None, Some("ada")] {
-        let id = stored(&sessions, owner);
-        let mut session = sessions.load(&id).unwrap().unwrap();
-        session.insert("n", &1).unwrap();
-        assert_eq!(session.save().unwrap(), Saved::Written);
-        assert_eq!(session.touch().unwrap(), Saved::Written);
-        session.regenerate().unwrap();
-        session.save().unwrap();
-        session.destroy().unwrap();
+    let store = RedisStore::with_options(options).unwrap();
+    for _ in 0..2 {
+        let id = create(&store);
+        done(save(&store, &id, &put("n", "1"), seen(&store, &id)).unwrap());
+        assert!(store.visit(&id, &lease()).unwrap().found().is_some());
+        done(store.touch(&id, &lease()).unwrap());
+        let limit = Some(Limit { max: 1, at_limit: AtLimit::EndOldest });
+        done(log_in(&store, &id, Login { limit, ..Login::new(owner("warm")) }).unwrap().1);
+        create_owned(&store, "warm");
     }
-    stored(&sessions, Some("ada"));
-    sessions.destroy_of("ada", None).unwrap();
-    sessions
-}
-
-fn begin(sessions: &Sessions, owner: Option<&str>) -> Session {
-    let mut session = sessions.generate().unwrap();
-    session.insert("cart", &["tea"]).unwrap();
-    session.set_owner(owner).unwrap();
-    session
-}
-
-fn stored(sessions: &Sessions, owner: Option<&str>) -> SessionId {
-    let mut session = begin(sessions, owner);
-    assert_eq!(session.save().unwrap(), Saved::Written);
-    session.id().unwrap()
+    store.owners().unwrap().destroy_all(&owner("warm"), None).unwrap();
+    done(store.destroy(&create(&store)).unwrap());
+    store
 }
 
 #[test]
-fn a_request_takes_one_round_trip_to_load_and_one_to_save_to_touch_or_to_log_out() {
+fn a_page_that_reads_costs_one_round_trip_one_that_changes_two_and_a_logout_one_more() {
     let server = Server::start();
     let between = Between::stand(&server);
-    let sessions = warm(&between);
-    for owner in [None, Some("ada")] {
-        let id = stored(&sessions, owner);
-        let (session, cost) = between.cost(|| sessions.load(&id).unwrap().unwrap());
-        assert_eq!(cost, 1, "to load");
-        let mut session = session;
-        let (cart, cost) = between.cost(|| session.get::<Vec<String>>("cart").unwrap());
-        assert_eq!((cart.unwrap().len(), cost), (1, 0), "to read");
-        session.insert("cart", &["tea", "milk"]).unwrap();
-        session.insert("seen", &1).unwrap();
-        assert_eq!(between.cost(|| session.save().unwrap()), (Saved::Written, 1), "to save");
-        assert_eq!(between.cost(|| session.touch().unwrap()), (Saved::Written, 1), "to touch");
-        assert_eq!(between.cost(|| session.save().unwrap()), (Saved::Unchanged, 0), "to save nothing");
-        assert_eq!(between.cost(|| session.destroy().unwrap()).1, 1, "to log out");
-        assert_eq!(between.cost(|| sessions.load(&id).unwrap().is_none()), (true, 1), "to find nothing");
+    let store = warm(&between);
+    for id in [create(&store), create_owned(&store, "ada")] {
+        // Each visit prolongs, so that each is noted.
+        let (found, cost) = between.cost(|| store.visit(&id, &Lease::new(HOUR / 2)).unwrap().found().unwrap());
+        assert_eq!(cost, 1, "to visit");
+        let version = found.record.version();
+        let merge = Commit::merge(version).unwrap().with(put("seen", "1")).identity(Identity::Renew(1));
+        let renewing =
+            Lease { renew_after: Some(std::time::Duration::ZERO), grace: std::time::Duration::ZERO, ..lease() };
+        let (receipt, cost) = between.cost(|| done(store.commit(&id, &merge, &renewing).unwrap()));
+        assert_eq!(cost, 1, "to commit");
+        let id = receipt.announce.unwrap_or(id);
+        let (found, cost) = between.cost(|| store.visit(&id, &lease()).unwrap().found().is_some());
+        assert_eq!((found, cost), (true, 1), "to confirm a new id");
+        assert_eq!(between.cost(|| store.get(&id).unwrap().is_some()), (true, 1), "to peek");
+        assert_eq!(between.cost(|| store.touch(&id, &lease()).unwrap().is_done()), (true, 1), "to touch");
+        assert_eq!(between.cost(|| store.destroy(&id).unwrap().is_done()), (true, 1), "to log out");
+        assert_eq!(
+            between.cost(|| store.visit(&id, &lease()).unwrap().found().is_none()),
+            (true, 1),
+            "to find nothing"
+        );
     }
+    assert_eq!(between.cost(|| create(&store)).1, 1, "to begin");
+}
+
+/// The visit is the third.
+#[test]
+fn a_login_costs_two_round_trips_a_limit_two_more_and_log_out_everywhere_three() {
+    let server = Server::start();
+    let between = Between::stand(&server);
+    let store = warm(&between);
+    assert_eq!(between.cost(|| create_owned(&store, "ada")).1, 2, "to begin with a login");
+    let (anonymous, limit) = (create(&store), Some(Limit { max: 1, at_limit: AtLimit::EndOldest }));
+    let log_in = |id: &SessionId, limit| {
+        let new = id.renewed(&SessionId::random().unwrap());
+        let login = Login { limit, ..Login::new(owner("ada")) };
+        let commit = Commit::merge(seen(&store, id)).unwrap().identity(Identity::Replace(new)).log_in(login);
+        let (receipt, cost) = between.cost(|| done(store.commit(id, &commit, &lease()).unwrap()));
+        (receipt.announce.unwrap(), cost)
+    };
+    let (id, cost) = log_in(&anonymous, None);
+    assert_eq!(cost, 2, "to log in");
+    let (id, cost) = log_in(&id, limit);
+    assert_eq!(cost, 4, "to log in where another session has to end");
+    assert_eq!(store.owners().unwrap().count(&owner("ada")).unwrap(), 1);
+    let (id, cost) = log_in(&id, limit);
+    assert_eq!(cost, 2, "to log in within the limit");
+    let (ended, cost) = between.cost(|| store.owners().unwrap().destroy_all(&owner("ada"), None).unwrap());
+    assert_eq!((ended, cost), (1, 3));
+    assert!(store.get(&id).unwrap().is_none());
 }
 
 #[test]
-fn a_new_session_takes_one_round_trip() {
+fn a_login_that_was_not_confirmed_is_looked_into_once() {
     let server = Server::start();
     let between = Between::stand(&server);
-    let sessions = warm(&between);
-    let mut session = begin(&sessions, None);
-    assert_eq!(between.cost(|| session.save().unwrap()), (Saved::Written, 1));
-}
-
-/// The price of a logout everywhere that is final, paid once in a login: the guide says so, too.
-#[test]
-fn a_login_takes_four_round_trips_and_log_out_everywhere_three() {
-    let server = Server::start();
-    let between = Between::stand(&server);
-    let sessions = warm(&between);
-    let mut session = begin(&sessions, Some("ada"));
-    let (_, cost) = between.cost(|| session.save().unwrap());
-    assert_eq!(cost, 4, "to begin with a login");
-    let mut session = sessions.load(&stored(&sessions, None)).unwrap().unwrap();
-    session.set_owner("ada").unwrap();
-    let (_, cost) = between.cost(|| session.save().unwrap());
-    assert_eq!(cost, 4, "to log in");
-    let id = session.id().unwrap();
-    let (ended, cost) = between.cost(|| sessions.destroy_of("ada", None).unwrap());
-    assert_eq!((ended, cost), (2, 3));
-    assert!(sessions.load(&id).unwrap().is_none());
-}
-
-#[test]
-fn a_session_that_nobody_has_confirmed_is_looked_into_once() {
-    let server = Server::start();
-    let between = Between::stand(&server);
-    let sessions = warm(&between);
-    let id = stored(&sessions, Some("ada"));
+    let store = warm(&between);
+    let id = create_owned(&store, "ada");
     let key = format!("lembro:{{{}}}", id.handle());
-    // The first time the server learns the script.
-    for expected in [6, 5] {
-        // As if its process had died in the middle of the login.
+    let unsure = || {
+        // As a login in a cluster is.
         let link = &mut server.connect();
         let mut meta: Vec<u8> = redis::cmd("HGET").arg(&key).arg("m").query(link).unwrap();
         assert_eq!(meta[1], b's');
         meta[1] = b'u';
         redis::cmd("HSET").arg(&key).arg("m").arg(meta).exec(link).unwrap();
-        let (found, cost) = between.cost(|| sessions.load(&id).unwrap().is_some());
+    };
+    // The first time the server learns the scripts.
+    for expected in [6, 4] {
+        unsure();
+        let (found, cost) = between.cost(|| store.visit(&id, &lease()).unwrap().found().is_some());
         assert_eq!((found, cost), (true, expected));
     }
-    let (found, cost) = between.cost(|| sessions.load(&id).unwrap().is_some());
+    let (found, cost) = between.cost(|| store.visit(&id, &lease()).unwrap().found().is_some());
     assert!(found && cost == 1, "{cost}");
-    assert_eq!(sessions.store().destroy(&id).unwrap(), Outcome::Done);
+    // One whose owner logged out everywhere is ended, whatever looks at it first.
+    let looks: [fn(&RedisStore, &SessionId) -> bool; 4] = [
+        |store, id| store.visit(id, &lease()).unwrap().found().is_some(),
+        |store, id| store.get(id).unwrap().is_some(),
+        |store, id| store.touch(id, &lease()).unwrap().is_done(),
+        |store, _| store.owners().unwrap().list(&owner("ada")).unwrap().len() > 1,
+    ];
+    for is_found in looks {
+        let id = create_owned(&store, "ada");
+        let key = format!("lembro:{{{}}}", id.handle());
+        let link = &mut server.connect();
+        let meta: Vec<u8> = redis::cmd("HGET").arg(&key).arg("m").query(link).unwrap();
+        let meta = [b"2u", &meta[2..]].concat();
+        redis::cmd("HSET").arg(&key).arg("m").arg(meta).exec(link).unwrap();
+        let epoch = store.owners().unwrap().epoch(&owner("ada")).unwrap().to_u64() + 1;
+        redis::cmd("SET").arg("lembro:{owner:616461}:epoch").arg(epoch).exec(link).unwrap();
+        assert!(!is_found(&store, &id));
+        assert!(!redis::cmd("EXISTS").arg(&key).query::<bool>(link).unwrap());
+    }
 }

@@ -74,6 +74,12 @@ impl StoreState {
         state
     }
 
+    /// The state of the next row of the same session, opened by the same secret.
+    #[inline]
+    pub(crate) fn next(state: &Self) -> Self {
+        Self { handle: state.handle, secret: state.secret, kinds: state.kinds & DIGEST, ..Self::default() }
+    }
+
     pub(crate) fn secret(&self) -> SecretCheck {
         if self.kinds & DIGEST == 0 {
             SecretCheck::Secret(Secret::from_bytes(self.secret))
@@ -224,8 +230,10 @@ impl SecondSecret {
         let (digest, seed) = (*digest, u64::from_be_bytes(*seed));
         let until = u64::from_be_bytes(*until.first_chunk::<8>()?);
         Some(match kind {
-            SUPERSEDED => Self::Superseded { digest, until },
             PENDING => Self::Pending { digest, seed, until },
+            // Only a renewal has a seed: there is one form of everything.
+            _ if seed != 0 => return None,
+            SUPERSEDED => Self::Superseded { digest, until },
             PREVIOUS => Self::Previous { digest, until },
             _ => return None,
         })
@@ -263,6 +271,7 @@ pub(crate) struct Block(ThinArc<StoreState, u8>);
 
 impl Block {
     /// `bytes`: the body with what stands around it.
+    #[inline]
     pub(crate) fn new(mut state: StoreState, second: Option<&SecondSecret>, bytes: &[u8]) -> Self {
         state.kinds = state.kinds & DIGEST | second.map_or(0, SecondSecret::kind);
         state.times = packed_times(bytes.get(FRONT_BYTES..).unwrap_or_default());

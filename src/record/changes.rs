@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::keys::Keys;
-use super::body::{self, Head, Merge, millis};
+use super::body::{self, Body, Head, Merge, millis};
 use super::{Frame, Record, StoreState};
 use crate::error::Result;
 
@@ -189,25 +189,42 @@ impl Changes {
     /// [`MAX_KEYS`](crate::MAX_KEYS) keys.
     pub fn apply(&self, stored: &Record) -> Result<Record> {
         let head = self.changes_head().then(|| self.head_over(stored.head()));
-        self.write(stored, head.as_ref(), StoreState::default(), &Frame::of(stored.version().next()))
+        self.write(Some(stored), head.as_ref(), StoreState::default(), &Frame::of(stored.version().next()))
     }
 
     /// The row that results, with this state and this frame. Without a `head` the stored one stays.
+    /// `stored`: `None` for a record without entries.
     pub(crate) fn write(
         &self,
-        stored: &Record,
+        stored: Option<&Record>,
         head: Option<&Head<'_>>,
         state: StoreState,
         frame: &Frame,
     ) -> Result<Record> {
         // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
-        let kept = (self.cleared != Cleared::Nothing).then(|| self.kept_of(stored));
-        let mut merge = Merge::new(kept.as_ref().unwrap_or(stored).body());
+        let kept = stored.filter(|_| self.cleared != Cleared::Nothing).map(|stored| self.kept_of(stored));
+        let mut merge = Merge::new(kept.as_ref().or(stored).map_or(Body::EMPTY, Record::body));
         for Change { component, key, value } in self.keys.iter() {
             merge.put(component, key, value);
         }
         body::check_count(merge.count())?;
         Ok(merge.into_record(head, state, frame))
+    }
+
+    /// These changes, and then those on top.
+    #[must_use]
+    pub(crate) fn then(mut self, later: &Self) -> Self {
+        if later.clears_everything() {
+            self.clear();
+        }
+        later.cleared_components().for_each(|component| self.clear_component(component));
+        for Change { component, key, value } in later.keys() {
+            self.keys.put_raw(component, key, value);
+        }
+        self.timeout = later.timeout.or(self.timeout);
+        self.remembered = later.remembered.or(self.remembered);
+        self.label = later.label.clone().or(self.label);
+        self
     }
 
     /// Returns true if the head changes.
@@ -262,7 +279,7 @@ impl From<&Record> for Changes {
             ..Self::default()
         };
         for entry in record.raw_entries() {
-            changes.keys.insert_raw(entry.component, entry.key, entry.value);
+            changes.keys.put_raw(entry.component, entry.key, Some(entry.value));
         }
         changes
     }

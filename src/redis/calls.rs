@@ -1,90 +1,42 @@
-//! Scripts on sessions and owners: called until they have an answer, and their answers.
+//! Calls: scripts on sessions, until they have an answer, and what they ask for in between.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use ::redis::Value;
 
-use super::connections::{self, Connections, Failure, Repeat};
-use super::fields::{self, Word};
+use super::connections::{Command, Connections, Failure, Verb};
+use super::fields::Word;
 use super::keys::Keys;
+use super::logins::{Entrance, Since};
 use super::options::Config;
-use super::replies::{Asked, as_found, epoch_of, is, letter, unexpected};
-use super::scripts::{BURY, CONFIRM, ENTER, EPOCH, GET, NOTE, Script};
+use super::plan::{self, Plan};
+use super::replies::{self, Reply};
+use super::row::Row;
+use super::scripts::{COUNTS, END, LOOK, MARK, NOTE, Script};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
-use crate::id::{Handle, Proof, SessionId};
-use crate::record::{Epoch, Record};
-use crate::store::{EndReason, Listed, Stored};
+use crate::id::{Handle, SessionId};
+use crate::store::{EndReason, Epoch, Lease, Look, Lookup, Now, Outcome, Receipt};
 use crate::sync::Mutex;
 
 /// Sets know a session for so much longer than it lives: nodes of a cluster have their own clocks.
-const SLACK: Duration = Duration::from_secs(60 * 60);
+const SLACK_MS: u64 = 60 * 60 * 1000;
 
-/// No session lives longer: 2^50 ms, some 35,000 years, exact in Lua's numbers.
-const FOREVER: u128 = 1 << 50;
-
-/// How often a script may ask for something before it is given up. Each time means that somebody else was at the session.
+/// How often a script may ask for something before it is given up. Each time means that another request changed the
+/// session.
 const MAX_TURNS: usize = 16;
 
 /// At most one error in such a time goes onto the channel.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// A script on one session.
-pub(super) struct Call<'a> {
-    script: &'static Script,
-    handle: Handle,
-    digest: Vec<u8>,
-    ttl: Duration,
-    noted: &'static str,
-    repeat: Repeat,
-    more: Vec<Word<'a>>,
-}
-
-impl<'a> Call<'a> {
-    pub(super) fn new(script: &'static Script, id: &SessionId) -> Self {
-        Self { digest: digest(id).to_vec(), ..Self::without_id(script, id.handle()) }
-    }
-
-    /// For whoever has no id.
-    pub(super) fn without_id(script: &'static Script, handle: Handle) -> Self {
-        let (digest, ttl, more) = (Vec::new(), Duration::ZERO, Vec::new());
-        Self { script, handle, digest, ttl, noted: "", repeat: Repeat::Once, more }
-    }
-
-    pub(super) fn digest(self, digest: &[u8]) -> Self {
-        Self { digest: digest.to_vec(), ..self }
-    }
-
-    pub(super) fn ttl(self, ttl: Duration) -> Self {
-        Self { ttl, ..self }
-    }
-
-    /// The index and the owner's set know it.
-    pub(super) fn noted(self) -> Self {
-        Self { noted: "noted", ..self }
-    }
-
-    pub(super) fn repeat(self, repeat: Repeat) -> Self {
-        Self { repeat, ..self }
-    }
-
-    pub(super) fn with(mut self, words: impl IntoIterator<Item = Word<'a>>) -> Self {
-        self.more.extend(words);
-        self
-    }
-}
-
-/// What tells one id of a session from another: half of the SHA-256 of its secret. Whoever reads the database can open
-/// nothing with it.
-pub(super) fn digest(id: &SessionId) -> [u8; 16] {
-    Proof::of(id).digest()
-}
-
 pub(super) struct Calls {
-    connections: Connections,
+    pub(super) connections: Connections,
     pub(super) keys: Keys,
     pub(super) max_session_size: usize,
+    pub(super) clock: Clock,
+    is_manual: bool,
     pub(super) events: Hub<Event>,
     pub(super) errors: Hub<Error>,
     last_report: Mutex<Option<Instant>>,
@@ -96,233 +48,265 @@ impl Calls {
             connections: config.connections(),
             max_session_size: config.max_session_size,
             keys: Keys { prefix: config.prefix },
+            is_manual: config.clock.is_some(),
+            clock: config.clock.unwrap_or_default(),
             events: Hub::new(),
             errors: Hub::new(),
             last_report: Mutex::new(None),
         }
     }
 
-    pub(super) fn ping(&self) -> Result<()> {
-        // As good as any, and whoever may not do this may do nothing.
-        self.epoch("").map(drop)
+    /// The time as scripts are told it: 0 for the server's own.
+    pub(super) fn now(&self) -> u64 {
+        if self.is_manual { Now::on_calendar(&self.clock).calendar_ms } else { 0 }
     }
 
-    /// Runs a script on a session until it neither asks nor has to be noted.
-    pub(super) fn run(&self, call: &Call<'_>) -> Result<Value> {
-        let replies = self.send(&[self.on_session(call, call.noted, None)], call.repeat)?;
-        self.settle(call, replies.into_iter().next_back().unwrap_or_default())
+    /// Ends the session with this handle, if it is this owner's.
+    pub(super) fn ending(&self, handle: Handle, owner: Option<&str>, reason: EndReason) -> Plan<'static> {
+        let plan = Plan::new(&END, handle).by(owner.unwrap_or_default()).told(ending(b'h', letter(reason), [0, 0]));
+        Plan { keys: vec![self.keys.of_why(handle)], ..plan }
     }
 
-    /// The same for one that has had its first answer.
-    pub(super) fn settle(&self, call: &Call<'_>, mut reply: Value) -> Result<Value> {
-        let (mut noted, mut sure) = (call.noted.to_owned(), None);
+    /// The same if it is of an epoch before this one. `before`: see [`END`].
+    pub(super) fn burial(
+        &self,
+        handle: Handle,
+        owner: &str,
+        reason: EndReason,
+        epoch: Epoch,
+        before: Epoch,
+    ) -> Plan<'static> {
+        let epochs = [epoch, before].map(Epoch::to_u64);
+        self.ending(handle, Some(owner), reason).told(ending(b'b', letter(reason), epochs))
+    }
+
+    /// Carries out what may be carried out twice, and says if it is not known whether it was.
+    pub(super) fn write(&self, call: &Plan<'_>) -> Result<Reply> {
+        self.write_after(Vec::new(), call)
+    }
+
+    /// The same behind what must come first, in one round trip on one server.
+    pub(super) fn write_after(&self, first: Vec<Command<'_>>, call: &Plan<'_>) -> Result<Reply> {
+        let reply = self.send(first, call)?;
+        self.settle(call, reply, |call| self.send(Vec::new(), call))
+    }
+
+    /// Sends a call behind what must come first: its answer decides.
+    pub(super) fn send(&self, first: Vec<Command<'_>>, call: &Plan<'_>) -> Result<Reply> {
+        let mut calls = first;
+        calls.push(self.sent(call));
+        let answer = self.connections.ask(&calls).and_then(|mut answers| {
+            let last = answers.pop().transpose();
+            answers.into_iter().filter_map(Result::err).for_each(|failure| drop(self.failed(failure)));
+            last
+        });
+        let answer = answer.map_err(|failure| {
+            let is_unknown = call.is_write && failure.is_unknown;
+            let error = if is_unknown { Error::unknown(call.handle).caused_by(failure) } else { Error::store(failure) };
+            self.report(&error);
+            error
+        });
+        Reply::of(call.handle, &answer?.unwrap_or_default())
+    }
+
+    /// Does what a script asks for and runs it again, until it asks for nothing more.
+    pub(super) fn settle<'a>(
+        &self,
+        call: &Plan<'a>,
+        mut reply: Reply,
+        again: impl Fn(&Plan<'a>) -> Result<Reply>,
+    ) -> Result<Reply> {
+        let mut call = call.clone();
         for _ in 0..MAX_TURNS {
-            match Asked::of(&reply)? {
-                Asked::Nothing => {
-                    if is(&reply, "Dead") {
-                        self.events.publish(|| Event::DeadIdUsed { handle: call.handle });
+            match reply {
+                Reply::ToNote { ttl_ms, owner } => match self.note(call.handle, owner.as_deref(), ttl_ms) {
+                    // A visit that the sets cannot be told of is served as a peek.
+                    Err(error) if error.is_store() && !call.is_write => call.rest[0] = b'p',
+                    noted => {
+                        noted?;
+                        (call.noted, call.in_index) = (ttl_ms.saturating_mul(2), true);
+                        // It may be another owner's by now, whose set does not know it.
+                        call.by = owner.unwrap_or_default();
                     }
-                    return Ok(reply);
-                }
-                Asked::ToNote(owner) => {
-                    self.note(call.handle, owner, call.ttl)?;
-                    // It may be somebody else's by now, whose set does not know it.
-                    noted = format!("for {}", owner.unwrap_or_default());
-                }
-                Asked::WhetherLoggedIn(owner, epoch) => {
-                    if self.confirm(call.handle, owner, epoch)? {
-                        sure = Some(epoch);
+                },
+                Reply::Unsure(owner, epoch) => {
+                    if self.confirm(call.handle, &owner, epoch)? {
+                        call.sure = Some(epoch);
                     }
                 }
-                Asked::ForAnotherVersion("") => return Err(not_ours(call.handle)),
-                Asked::ForAnotherVersion(layout) => {
-                    return Err(Error::corrupt(format!(
-                        "session {} has layout {layout}, and this version of lembro knows layout {} only",
-                        call.handle,
-                        super::scripts::FORMAT
-                    )));
-                }
+                reply => return Ok(reply),
             }
-            let replies = self.send(&[self.on_session(call, &noted, sure)], call.repeat)?;
-            reply = replies.into_iter().next_back().unwrap_or_default();
+            reply = again(&call)?;
         }
         Err(Error::contention(call.handle, u32::try_from(MAX_TURNS).unwrap_or(u32::MAX)))
     }
 
-    /// Runs a script that stores a session anew. `begun`: only if a login of that epoch still counts.
-    pub(super) fn add(&self, call: Call<'_>, record: &Record, begun: Option<Epoch>) -> Result<Value> {
-        let (handle, ttl) = (call.handle, call.ttl);
-        self.check_size(handle, fields::size_of_record(record))?;
-        let login = match record.owner() {
-            None => None,
-            Some(owner) => match self.begin_login(handle, owner, ttl, begun)? {
-                Some(epoch) => Some((owner, epoch)),
-                None => return Ok(Value::SimpleString("Gone".to_owned())),
-            },
+    /// Looks at a session. What was read is judged by the rule itself.
+    pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        let told =
+            [if how == Look::Visit { b'v' } else { b'p' }, if self.connections.is_cluster() { b'1' } else { b'0' }];
+        let call = Plan { is_write: false, ..Plan::of(&LOOK, id, lease) }.told(told);
+        let lookup = match self.settle(&call, self.seen(&call)?, |call| self.seen(call))? {
+            Reply::Seen { row: Some(row), text } => {
+                self.report_trouble(&text);
+                row.seen_by(id, lease)
+            }
+            _ => Lookup::Missing,
         };
-        let call = call.noted().with(fields::of_record(record, login.map(|(_, epoch)| epoch)));
-        let Some((owner, epoch)) = login else {
-            // In one round trip.
-            let calls = [self.noting(handle, ttl), self.on_session(&call, call.noted, None)];
-            let replies = self.send(&calls, call.repeat)?;
-            return self.settle(&call, replies.into_iter().next_back().unwrap_or_default());
-        };
-        let reply = self.run(&call)?;
-        if is(&reply, "Done") && !self.confirm(handle, owner, epoch)? {
-            return Ok(Value::SimpleString("Gone".to_owned()));
+        let handle = call.handle;
+        match lookup {
+            Lookup::Missing => self.events.publish(|| Event::UnknownId { handle }),
+            Lookup::Superseded { recent: false } => self.events.publish(|| Event::SupersededId { handle }),
+            Lookup::Superseded { recent: true } | Lookup::Found(_) => {}
         }
-        Ok(reply)
+        Ok(lookup)
+    }
+
+    /// What a look sees. In a cluster by one script. On one server a visit is a script that writes only what is due,
+    /// and all is read behind it without a script, in the same round trip: Lua takes longer over a
+    /// session's data than all the rest.
+    fn seen(&self, call: &Plan<'_>) -> Result<Reply> {
+        if self.connections.is_cluster() {
+            return self.send(Vec::new(), call);
+        }
+        let (key, is_visit) = (self.keys.of_record(call.handle), call.rest.first() == Some(&b'v'));
+        let mut calls = if is_visit { vec![self.sent(call)] } else { Vec::new() };
+        let reads = [("TIME", Vec::new()), ("PTTL", vec![key.clone()]), ("HGETALL", vec![key])];
+        calls.extend(reads.map(|(name, keys)| Command { verb: Verb::Name(name), keys, words: Vec::new() }));
+        let mut answers = self.ask(&calls)?;
+        let mut trouble = String::new();
+        if is_visit {
+            match Reply::of(call.handle, &answers.remove(0))? {
+                Reply::Seen { text, .. } => trouble = text,
+                asked @ (Reply::ToNote { .. } | Reply::Unsure(..)) => return Ok(asked),
+                _ => {}
+            }
+        }
+        let now = if self.is_manual { self.now() } else { replies::time_of(answers.first().unwrap_or(&Value::Nil))? };
+        let left = answers.get(1).and_then(replies::left_of).filter(|_| !self.is_manual);
+        let fields = replies::fields_of(answers.pop().unwrap_or_default())?;
+        Ok(match Row::read(call.handle, now, left, &fields)? {
+            Some(Row { unsure: Some((owner, epoch)), .. }) if call.sure != Some(epoch) => Reply::Unsure(owner, epoch),
+            row => Reply::Seen { row, text: trouble },
+        })
+    }
+
+    pub(super) fn touch(&self, id: &SessionId, lease: &Lease) -> Result<Outcome> {
+        Ok(match self.write(&Plan::of(&LOOK, id, lease).told(*b"t0"))? {
+            Reply::Done { version, ttl, seed } => {
+                Outcome::Done(Receipt::new(version, ttl).announcing(seed.map(|seed| id.successor(seed))))
+            }
+            Reply::Refused(outcome) => outcome,
+            _ => Outcome::Gone,
+        })
+    }
+
+    /// Has the index and the owner's set know a session for longer than it is to live.
+    fn note(&self, handle: Handle, owner: Option<&str>, ttl_ms: u64) -> Result<()> {
+        let mut calls = vec![self.noting(handle, ttl_ms)];
+        let entrance = owner.map(|owner| Entrance { handle, owner, ttl_ms, since: Since::Known, limit: None });
+        calls.extend(entrance.map(|entrance| self.entering(&entrance, None)));
+        self.ask(&calls).map(drop)
+    }
+
+    pub(super) fn noting(&self, handle: Handle, ttl_ms: u64) -> Command<'static> {
+        let words = [handle.to_string(), noted_for(ttl_ms).to_string()];
+        self.script(&NOTE, vec![self.keys.of_index_with(handle)], words)
+    }
+
+    /// Whether the login that a session began with counts; if not, the session is ended.
+    fn confirm(&self, handle: Handle, owner: &str, begun: Epoch) -> Result<bool> {
+        let counts = self.on_owner(&COUNTS, owner, [handle.to_string(), begun.to_u64().to_string()]);
+        let reply = Reply::of(handle, &self.ask_one(counts)?)?;
+        let after = Epoch::from_u64(begun.to_u64().saturating_add(1));
+        // If the session ended or logged in again in between, the caller will see.
+        let plan = match reply {
+            Reply::Counts => {
+                Plan { sure: Some(begun), ..Plan::new(&MARK, handle).by(owner).told(plan::mark(b'c', begun)) }
+            }
+            Reply::Refused(Outcome::AtLimit) => self.burial(handle, owner, EndReason::Limit, after, after),
+            _ => self.burial(handle, owner, EndReason::Everywhere, after, after),
+        };
+        self.ask_one(self.sent(&plan))?;
+        Ok(matches!(reply, Reply::Counts))
+    }
+
+    /// A plan as it is sent.
+    pub(super) fn sent<'c>(&self, plan: &'c Plan<'_>) -> Command<'c> {
+        let mut keys = vec![self.keys.of_record(plan.handle)];
+        keys.extend(plan.keys.iter().cloned());
+        let mut words: Vec<Word<'c>> = vec![plan.to_bytes(self.now()).into()];
+        words.extend(plan.words.iter().map(|word| Word::Borrowed(&**word)));
+        Command { verb: Verb::Planned(plan.script), keys, words }
+    }
+
+    /// A script on an owner's keys.
+    pub(super) fn on_owner(
+        &self,
+        script: &'static Script,
+        owner: &str,
+        words: impl IntoIterator<Item = String>,
+    ) -> Command<'static> {
+        self.script(script, self.keys.of_owner(owner).into(), words)
+    }
+
+    fn script(
+        &self,
+        script: &'static Script,
+        keys: Vec<Vec<u8>>,
+        words: impl IntoIterator<Item = String>,
+    ) -> Command<'static> {
+        let words = [self.now().to_string()].into_iter().chain(words).map(|word| word.into_bytes().into());
+        Command { verb: Verb::Script(script), keys, words: words.collect() }
+    }
+
+    /// A command on one key.
+    pub(super) fn read(&self, name: &'static str, key: Vec<u8>, words: &[&'static str]) -> Result<Value> {
+        let words = words.iter().map(|word| word.as_bytes().into()).collect();
+        self.ask_one(Command { verb: Verb::Name(name), keys: vec![key], words })
+    }
+
+    pub(super) fn ask_one(&self, call: Command<'_>) -> Result<Value> {
+        self.ask(&[call]).map(|mut answers| answers.pop().unwrap_or_default())
+    }
+
+    pub(super) fn ask(&self, calls: &[Command<'_>]) -> Result<Vec<Value>> {
+        let answers = self.connections.ask(calls).and_then(|answers| answers.into_iter().collect());
+        answers.map_err(|failure| self.failed(failure))
     }
 
     pub(super) fn check_size(&self, handle: Handle, bytes: usize) -> Result<()> {
         if bytes > self.max_session_size {
             let max = self.max_session_size;
-            return Err(Error::limit(format!("session {handle}: {bytes} bytes, max_session_size is {max}")));
+            return Err(Error::size(format!("session {handle}: {bytes} bytes, max_session_size is {max}")));
         }
         Ok(())
     }
 
-    /// The epoch that a session may log in with; `None`: that login is over.
-    pub(super) fn begin_login(
-        &self,
-        handle: Handle,
-        owner: &str,
-        ttl: Duration,
-        begun: Option<Epoch>,
-    ) -> Result<Option<Epoch>> {
-        let epoch = self.note(handle, Some(owner), ttl)?;
-        Ok(epoch.filter(|epoch| begun.is_none_or(|begun| begun >= *epoch)))
-    }
-
-    /// Has the index and the owner's set know a session for longer than it is to live. The owner's epoch.
-    fn note(&self, handle: Handle, owner: Option<&str>, ttl: Duration) -> Result<Option<Epoch>> {
-        let Some(owner) = owner else { return self.send(&[self.noting(handle, ttl)], Repeat::Once).map(|_| None) };
-        let words = [handle.to_string().into_bytes(), noted_for(ttl)];
-        let entering = self.on_owner(&ENTER, owner, words.map(Into::into).into());
-        let replies = self.send(&[self.noting(handle, ttl), entering], Repeat::Once)?;
-        replies.last().map(epoch_of).transpose()
-    }
-
-    fn noting(&self, handle: Handle, ttl: Duration) -> connections::Call<'static> {
-        let words = [handle.to_string().into_bytes(), noted_for(ttl)];
-        let keys = vec![self.keys.of_index_with(handle)];
-        connections::Call { script: &NOTE, keys, words: words.map(Into::into).into() }
-    }
-
-    /// Whether the login that a session began with still counts; if not, the session is ended.
-    pub(super) fn confirm(&self, handle: Handle, owner: &str, begun: Epoch) -> Result<bool> {
-        let now = self.epoch(owner)?;
-        if begun < now {
-            self.bury(&[handle], owner, now, now)?;
-            return Ok(false);
+    /// Tells of a visit that was not noted because the server does not write.
+    fn report_trouble(&self, trouble: &str) {
+        if trouble.is_empty() {
+            return;
         }
-        let call = Call::without_id(&CONFIRM, handle).with([fields::word(owner)]);
-        let confirmed = self.send(&[self.on_session(&call, call.noted, Some(begun))], Repeat::Once)?;
-        // It may have ended meanwhile; whoever asked will see.
-        drop(confirmed);
-        Ok(true)
-    }
-
-    pub(super) fn epoch(&self, owner: &str) -> Result<Epoch> {
-        let replies = self.send(&[self.on_owner(&EPOCH, owner, Vec::new())], Repeat::Once)?;
-        epoch_of(replies.last().unwrap_or(&Value::Nil))
-    }
-
-    /// Ends those of these sessions that are of this owner and of an earlier epoch. How many there were, without logins that did
-    /// not count even `before`.
-    pub(super) fn bury(&self, handles: &[Handle], owner: &str, epoch: Epoch, before: Epoch) -> Result<usize> {
-        let mut ended = 0;
-        for batch in handles.chunks(super::listing::BATCH) {
-            let epochs = || [epoch, before].map(|epoch| fields::number(epoch.to_u64()).into());
-            let bury = |handle: &Handle| {
-                let call = Call::without_id(&BURY, *handle);
-                call.with([letter(EndReason::Everywhere), fields::word(owner)]).with(epochs())
-            };
-            let burials: Vec<_> = batch.iter().map(bury).collect();
-            let calls: Vec<_> = burials.iter().map(|call| self.on_session(call, call.noted, None)).collect();
-            let replies = self.send(&calls, Repeat::Once)?;
-            ended += replies.iter().filter(|reply| **reply == Value::Int(1)).count();
+        if trouble.starts_with("READONLY") || trouble.starts_with("-READONLY") {
+            // A new connection may lead to the server that took its place.
+            self.connections.forget_idle();
         }
-        Ok(ended)
-    }
-
-    pub(super) fn on_session<'c>(
-        &self,
-        call: &'c Call<'_>,
-        noted: &'c str,
-        sure: Option<Epoch>,
-    ) -> connections::Call<'c> {
-        let ttl = u64::try_from(call.ttl.as_millis().min(FOREVER)).unwrap_or(u64::MAX);
-        let sure = sure.map_or_else(String::new, |epoch| epoch.to_u64().to_string());
-        let found = if noted.is_empty() && sure.is_empty() { sure } else { format!("{sure} {noted}") };
-        let mut words = vec![fields::usual(&call.digest).into(), fields::number(ttl).into(), found.into_bytes().into()];
-        words.extend(call.more.iter().map(|word| Word::Borrowed(&**word)));
-        let mut keys = vec![self.keys.of_record(call.handle)];
-        if call.script.needs_all_keys {
-            keys.push(self.keys.of_why(call.handle));
-        }
-        connections::Call { script: call.script, keys, words }
-    }
-
-    pub(super) fn on_owner<'c>(
-        &self,
-        script: &'static Script,
-        owner: &str,
-        words: Vec<Word<'c>>,
-    ) -> connections::Call<'c> {
-        connections::Call { script, keys: self.keys.of_owner(owner), words }
-    }
-
-    pub(super) fn send(&self, calls: &[connections::Call<'_>], repeat: Repeat) -> Result<Vec<Value>> {
-        self.connections.call(calls, repeat).map_err(|failure| self.failed(failure))
+        self.report(&Error::store(format!("a visit was not noted: {trouble}")));
     }
 
     fn failed(&self, failure: Failure) -> Error {
         let error = Error::store(failure);
+        self.report(&error);
+        error
+    }
+
+    fn report(&self, error: &Error) {
         let mut last = self.last_report.lock();
         if last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
             *last = Some(Instant::now());
             drop(last);
             self.errors.publish(|| error.clone());
-        }
-        error
-    }
-
-    /// The session that an id opens. Without a script if that is enough: Lua takes longer over a session than all the rest.
-    pub(super) fn find(&self, id: &SessionId) -> Result<Option<Stored>> {
-        let call = Call::new(&GET, id);
-        let key = self.keys.of_record(call.handle);
-        let read = self.connections.read(&key).map_err(|failure| self.failed(failure))?;
-        let reply = match read.and_then(|read| as_found(read, &fields::usual(&call.digest))) {
-            Some(reply) => reply,
-            None => self.run(&call)?,
-        };
-        self.stored(call.handle, &reply)
-    }
-
-    /// A session that was looked at without its id; `None` if it is not there.
-    pub(super) fn listed(&self, handle: Handle, reply: Result<Value>) -> Option<Result<Listed>> {
-        let stored = reply.and_then(|reply| self.stored(handle, &reply)).transpose()?;
-        Some(stored.map(|stored| Listed::new(handle, stored)))
-    }
-
-    /// What `GET` found.
-    pub(super) fn stored(&self, handle: Handle, reply: &Value) -> Result<Option<Stored>> {
-        match reply {
-            Value::Array(parts) => match parts.as_slice() {
-                [Value::Int(left), Value::Array(fields), Value::Int(grace)] => {
-                    let record = fields::to_record(fields).ok_or_else(|| not_ours(handle))?;
-                    let left = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
-                    Ok(Some(Stored::new(record, left).in_grace(*grace == 1)))
-                }
-                _ => Err(unexpected(reply)),
-            },
-            reply if is(reply, "Gone") => {
-                self.events.publish(|| Event::UnknownId { handle });
-                Ok(None)
-            }
-            reply if is(reply, "Dead") => Ok(None),
-            _ => Err(unexpected(reply)),
         }
     }
 }
@@ -336,11 +320,20 @@ impl fmt::Debug for Calls {
     }
 }
 
-fn not_ours(handle: Handle) -> Error {
-    Error::corrupt(format!("session {handle} is not what lembro wrote"))
+pub(super) fn letter(reason: EndReason) -> u8 {
+    match reason {
+        EndReason::Everywhere => b'e',
+        EndReason::Limit => b'l',
+        EndReason::Named => b'n',
+    }
 }
 
-fn noted_for(ttl: Duration) -> Vec<u8> {
-    let millis = ttl.as_millis().min(FOREVER) * 2 + SLACK.as_millis();
-    fields::number(u64::try_from(millis).unwrap_or(u64::MAX))
+/// What [`END`] is told.
+pub(super) fn ending(how: u8, reason: u8, epochs: [u64; 2]) -> Vec<u8> {
+    [&[how, reason][..], epochs.map(u64::to_be_bytes).as_flattened()].concat()
+}
+
+/// For how long the sets are to know a session that lives for so long.
+pub(super) fn noted_for(ttl_ms: u64) -> u64 {
+    ttl_ms.saturating_mul(2).saturating_add(SLACK_MS).min(plan::NONE / 2)
 }

@@ -10,20 +10,9 @@ use ::redis::{RedisError, RedisResult, Value};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::breaker::Breaker;
-pub(super) use super::link::{Call, Server};
-use super::link::{Link, is_lost, is_replica, is_unusable};
+use super::link::{Answers, Link, is_lost, is_refusal, is_replica, is_unusable};
+pub(super) use super::link::{Command, Server, Verb};
 use crate::sync::Mutex;
-
-/// A connection that lay idle for longer is asked whether it still works before something is sent that must not be sent twice.
-const IDLE: Duration = Duration::from_secs(1);
-
-/// Whether a call may be sent once more when the connection was lost before its answer came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repeat {
-    /// It does the same again, or nothing.
-    Once,
-    Never,
-}
 
 pub(super) struct Connections {
     server: Server,
@@ -35,12 +24,7 @@ pub(super) struct Connections {
     places: Receiver<()>,
     free: Sender<()>,
     /// The one used last on top, so that no more are kept busy than are needed.
-    idle: Mutex<Vec<Idle>>,
-}
-
-struct Idle {
-    link: Link,
-    since: Instant,
+    idle: Mutex<Vec<Link>>,
 }
 
 /// Why a call has no answer.
@@ -48,6 +32,8 @@ struct Idle {
 pub(super) struct Failure {
     server: String,
     why: Why,
+    /// What was asked for may have been carried out all the same.
+    pub(super) is_unknown: bool,
 }
 
 #[derive(Debug)]
@@ -74,33 +60,38 @@ impl Connections {
         &self.name
     }
 
-    /// Runs scripts, one after the other in one round trip; in a cluster one round trip each. One answer each.
-    pub(super) fn call(&self, calls: &[Call<'_>], repeat: Repeat) -> Result<Vec<Value>, Failure> {
-        self.exchange(repeat, |link, deadline| link.run(calls, deadline))
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.server, Server::Cluster(_))
     }
 
-    /// A hash and the milliseconds that it has left, without a script; `None` in a cluster.
-    pub(super) fn read(&self, key: &[u8]) -> Result<Option<[Value; 2]>, Failure> {
-        self.exchange(Repeat::Once, |link, deadline| link.read(key, deadline))
-    }
-
-    fn exchange<T>(&self, repeat: Repeat, talk: impl Fn(&mut Link, Instant) -> RedisResult<T>) -> Result<T, Failure> {
+    /// Asks for all, one after the other in one round trip; in a cluster one round trip each. If a
+    /// connection that lay idle turns out to be lost, all is sent once more over another one.
+    pub(super) fn ask(&self, calls: &[Command<'_>]) -> Result<Vec<Result<Value, Failure>>, Failure> {
         let deadline = Instant::now() + self.timeout;
-        let place = self.place(deadline).map_err(|why| self.failure(why))?;
+        let place = self.place(deadline).map_err(|why| self.failure(why, false))?;
         // Who had to wait for long and then ran out of time has learnt nothing about the server.
         let is_telling = deadline.saturating_duration_since(Instant::now()) >= self.timeout / 2;
-        let mut link = None;
-        let result = self.answers(&mut link, talk, repeat, deadline);
+        let (mut link, mut times_sent) = (None, 0);
+        let result = self.answers(&mut link, &mut times_sent, calls, deadline);
         self.conclude(&result, link.is_some(), is_telling);
-        let is_good = result.as_ref().err().is_none_or(|error| !is_unusable(error));
+        let is_good = match &result {
+            Ok(answers) => !has_replica(answers),
+            Err(error) => !is_unusable(error),
+        };
         if let Some(link) = link.filter(|link| is_good && link.is_open()) {
-            self.idle.lock().push(Idle { link, since: Instant::now() });
+            self.idle.lock().push(link);
         }
         drop(place);
-        result.map_err(|error| {
-            let came_too_late = !is_telling && error.is_timeout();
-            self.failure(if came_too_late { self.busy() } else { Why::Redis(error) })
-        })
+        // What was sent before may have been carried out, though the server refuses it now.
+        let refused = |error| self.failure(Why::Redis(error), times_sent > 1);
+        match result {
+            Ok(answers) => Ok(answers.into_iter().map(|answer| answer.map_err(refused)).collect()),
+            Err(error) => {
+                let is_unknown = times_sent > usize::from(is_refusal(&error));
+                let came_too_late = !is_telling && error.is_timeout();
+                Err(self.failure(if came_too_late { self.busy() } else { Why::Redis(error) }, is_unknown))
+            }
+        }
     }
 
     fn place(&self, deadline: Instant) -> Result<Place<'_>, Why> {
@@ -118,27 +109,34 @@ impl Connections {
     }
 
     /// `link`: what they came over, if there was a connection at all.
-    fn answers<T>(
+    fn answers(
         &self,
         link: &mut Option<Link>,
-        talk: impl Fn(&mut Link, Instant) -> RedisResult<T>,
-        repeat: Repeat,
+        times_sent: &mut usize,
+        calls: &[Command<'_>],
         deadline: Instant,
-    ) -> RedisResult<T> {
+    ) -> RedisResult<Answers> {
         let idle = self.idle.lock().pop();
         let was_idle = idle.is_some();
-        match talk(link.insert(self.working(idle, repeat, deadline)?), deadline) {
-            Err(error) if was_idle && repeat == Repeat::Once && is_lost(&error) => {
+        let first = match idle {
+            Some(idle) => idle,
+            None => self.server.connect(deadline)?,
+        };
+        *times_sent = 1;
+        match link.insert(first).ask(calls, false, deadline) {
+            Err(error) if was_idle && is_lost(&error) => {
                 self.forget_idle();
                 *link = None;
-                talk(link.insert(self.server.connect(deadline)?), deadline)
+                let link = link.insert(self.server.connect(deadline)?);
+                *times_sent = 2;
+                link.ask(calls, true, deadline)
             }
             other => other,
         }
     }
 
     /// What an answer, or none, says about the server.
-    fn conclude<T>(&self, result: &RedisResult<T>, was_connected: bool, is_telling: bool) {
+    fn conclude(&self, result: &RedisResult<Answers>, was_connected: bool, is_telling: bool) {
         match result {
             Err(error) if !was_connected || error.is_timeout() || error.is_connection_refusal() => {
                 if is_telling {
@@ -147,24 +145,14 @@ impl Connections {
             }
             // The others are as old, or lead to the same replica: none of them is to cost a request.
             Err(error) if is_lost(error) || is_replica(error) => self.forget_idle(),
+            Ok(answers) if has_replica(answers) => self.forget_idle(),
             // Even if it answered that it will not.
             Ok(_) | Err(_) => self.breaker.succeeded(),
         }
     }
 
-    /// A connection that works, as far as can be told without sending what must not be sent twice.
-    fn working(&self, idle: Option<Idle>, repeat: Repeat, deadline: Instant) -> RedisResult<Link> {
-        let Some(mut idle) = idle else { return self.server.connect(deadline) };
-        let is_old = idle.since.elapsed() > IDLE;
-        if repeat == Repeat::Never && is_old && !idle.link.is_alive(deadline)? {
-            self.forget_idle();
-            return self.server.connect(deadline);
-        }
-        Ok(idle.link)
-    }
-
     /// Closes what lies idle.
-    fn forget_idle(&self) {
+    pub(super) fn forget_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);
     }
@@ -173,9 +161,13 @@ impl Connections {
         Why::Busy(self.free.capacity().unwrap_or(0), self.timeout)
     }
 
-    fn failure(&self, why: Why) -> Failure {
-        Failure { server: self.name.clone(), why }
+    fn failure(&self, why: Why, is_unknown: bool) -> Failure {
+        Failure { server: self.name.clone(), why, is_unknown }
     }
+}
+
+fn has_replica(answers: &Answers) -> bool {
+    answers.iter().any(|answer| answer.as_ref().is_err_and(is_replica))
 }
 
 /// A place in use. Dropped, it is free again.

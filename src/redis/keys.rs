@@ -24,12 +24,12 @@ impl Keys {
         format!("{}{{{handle}}}:why", self.prefix).into_bytes()
     }
 
-    /// The owner's epoch, the one to come, and the sessions.
-    pub(super) fn of_owner(&self, owner: &str) -> Vec<Vec<u8>> {
+    /// The owner's epoch, the one to come, the sessions, and when each logged in.
+    pub(super) fn of_owner(&self, owner: &str) -> [Vec<u8>; 4] {
         // As hexadecimal digits: a name may have braces in it, or anything else.
         let name: String = owner.bytes().map(|byte| format!("{byte:02x}")).collect();
         let key = |what| format!("{}{{owner:{name}}}:{what}", self.prefix).into_bytes();
-        ["epoch", "next", "sessions"].map(key).into()
+        ["epoch", "next", "sessions", "logins"].map(key)
     }
 
     pub(super) fn of_index(&self, part: u64) -> Vec<u8> {

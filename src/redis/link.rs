@@ -20,12 +20,23 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 const CLUSTER_DOWN: ErrorKind = ErrorKind::Server(ServerErrorKind::ClusterDown);
 
-/// A script with its keys and arguments.
-pub(super) struct Call<'a> {
-    pub(super) script: &'static Script,
+/// Something to ask a server, with its keys and arguments.
+pub(super) struct Command<'a> {
+    pub(super) verb: Verb,
     pub(super) keys: Vec<Vec<u8>>,
     pub(super) words: Vec<Word<'a>>,
 }
+
+#[derive(Clone, Copy)]
+pub(super) enum Verb {
+    Name(&'static str),
+    Script(&'static Script),
+    /// One whose first argument is a [plan](super::plan::Plan), which says whether it was sent before.
+    Planned(&'static Script),
+}
+
+/// An answer to each call. Those that the server refused are errors, and were not carried out.
+pub(super) type Answers = Vec<RedisResult<Value>>;
 
 /// Where the server is.
 #[derive(Clone)]
@@ -76,53 +87,32 @@ pub(super) struct Nodes {
 }
 
 impl Link {
-    /// Runs scripts, one after the other in one round trip; in a cluster one round trip each.
-    pub(super) fn run(&mut self, calls: &[Call<'_>], deadline: Instant) -> RedisResult<Vec<Value>> {
-        if let (Self::One(single), [_, _, ..]) = (&mut *self, calls) {
-            let answers = single.pipelined(calls.iter().map(Call::by_hash), deadline)?;
-            return calls.iter().zip(answers).map(|(call, answer)| self.known(call, answer, deadline)).collect();
-        }
-        calls
-            .iter()
-            .map(|call| {
-                let answer = self.send(&call.by_hash(), deadline);
-                self.known(call, answer, deadline)
-            })
-            .collect()
-    }
-
-    /// A hash and the milliseconds that it has left, without a script, in one round trip; `None` in a cluster, where it would take two.
-    ///
-    /// Commands that come in one packet are carried out one after the other. If they come in two and somebody is faster, the time
-    /// left is that of a moment before the hash: too little rather than too much. (A full server would refuse `MULTI`.)
-    pub(super) fn read(&mut self, key: &[u8], deadline: Instant) -> RedisResult<Option<[Value; 2]>> {
-        let Self::One(single) = self else { return Ok(None) };
-        let commands = ["PTTL", "HGETALL"].into_iter().map(|verb| {
-            let mut command = ::redis::cmd(verb);
-            command.arg(key);
-            command
-        });
-        let answers: Vec<Value> = single.pipelined(commands, deadline)?.into_iter().collect::<RedisResult<_>>()?;
-        Ok(<[Value; 2]>::try_from(answers).ok())
-    }
-
-    /// The answer; if the server did not know the script, that of the script in full, which it knows from then on.
-    fn known(&mut self, call: &Call<'_>, answer: RedisResult<Value>, deadline: Instant) -> RedisResult<Value> {
-        match answer {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.send(&call.in_full(), deadline)
-            }
-            other => other,
-        }
-    }
-
-    fn send(&mut self, command: &Cmd, deadline: Instant) -> RedisResult<Value> {
+    /// Asks for all, one after the other in one round trip; in a cluster one round trip each.
+    pub(super) fn ask(&mut self, calls: &[Command<'_>], is_repeated: bool, deadline: Instant) -> RedisResult<Answers> {
+        let command = |call: &Command<'_>, in_full| call.command(in_full, is_repeated);
         match self {
             Self::One(single) => {
-                single.limit(deadline)?;
-                command.query(&mut single.connection)
+                let mut answers = single.pipelined(calls.iter().map(|call| command(call, false)), deadline)?;
+                // From the first script on that the server does not know all is sent once more: what comes
+                // later depends on it. Each call may be sent twice.
+                if let Some(first) = answers.iter().position(is_unknown_script) {
+                    answers.truncate(first);
+                    answers.extend(single.pipelined(calls[first..].iter().map(|call| command(call, true)), deadline)?);
+                }
+                Ok(answers)
             }
-            Self::Cluster(nodes) => nodes.send(command, deadline),
+            Self::Cluster(nodes) => {
+                let ask = |call| {
+                    let answer = nodes.send(&command(call, false), deadline);
+                    let answer =
+                        if is_unknown_script(&answer) { nodes.send(&command(call, true), deadline) } else { answer };
+                    match answer {
+                        Err(error) if !is_refusal(&error) => Err(error),
+                        answer => Ok(answer),
+                    }
+                };
+                calls.iter().map(ask).collect()
+            }
         }
     }
 
@@ -131,20 +121,6 @@ impl Link {
         match self {
             Self::One(single) => single.connection.is_open(),
             Self::Cluster(nodes) => nodes.is_current && nodes.connection.is_open(),
-        }
-    }
-
-    /// Asks the server.
-    pub(super) fn is_alive(&mut self, deadline: Instant) -> RedisResult<bool> {
-        match self {
-            Self::One(single) => {
-                single.limit(deadline)?;
-                Ok(single.connection.check_connection())
-            }
-            Self::Cluster(nodes) => {
-                nodes.limit(deadline)?;
-                Ok(nodes.connection.check_connection())
-            }
         }
     }
 }
@@ -163,11 +139,7 @@ impl Single {
     }
 
     /// Sends all and then reads all. (A `Pipeline` goes on reading after an answer did not come in time, and waits for each.)
-    fn pipelined(
-        &mut self,
-        commands: impl Iterator<Item = Cmd>,
-        deadline: Instant,
-    ) -> RedisResult<Vec<RedisResult<Value>>> {
+    fn pipelined(&mut self, commands: impl Iterator<Item = Cmd>, deadline: Instant) -> RedisResult<Answers> {
         let (mut packed, mut sent) = (Vec::new(), 0);
         for command in commands {
             command.write_packed_command(&mut packed);
@@ -256,21 +228,34 @@ pub(super) fn is_replica(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
-impl Call<'_> {
-    fn by_hash(&self) -> Cmd {
-        self.command("EVALSHA", &self.script.hash)
-    }
+/// The server answered, and did not do it.
+pub(super) fn is_refusal(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
 
-    fn in_full(&self) -> Cmd {
-        self.command("EVAL", &self.script.code)
-    }
+fn is_unknown_script(answer: &RedisResult<Value>) -> bool {
+    answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+}
 
-    fn command(&self, verb: &str, script: &str) -> Cmd {
-        let mut command = ::redis::cmd(verb);
-        command.arg(script).arg(self.keys.len()).arg(&self.keys);
-        for word in &self.words {
-            command.arg(&**word);
+impl Command<'_> {
+    /// `in_full`: with the code of a script in place of its hash.
+    fn command(&self, in_full: bool, is_repeated: bool) -> Cmd {
+        let mut command = match self.verb {
+            Verb::Name(name) => ::redis::cmd(name),
+            Verb::Script(script) | Verb::Planned(script) => {
+                let (verb, code) = if in_full { ("EVAL", &script.code) } else { ("EVALSHA", &script.hash) };
+                let mut command = ::redis::cmd(verb);
+                command.arg(code).arg(self.keys.len());
+                command
+            }
+        };
+        command.arg(&self.keys);
+        let mut words = self.words.iter();
+        if let (Verb::Planned(_), true) = (self.verb, is_repeated) {
+            let plan = words.next().map_or(&[][..], |plan| plan);
+            command.arg([b"1", plan.get(1..).unwrap_or_default()].concat());
         }
+        words.for_each(|word| _ = command.arg(&**word));
         command
     }
 }

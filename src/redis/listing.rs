@@ -2,16 +2,16 @@
 
 use ::redis::Value;
 
-use super::calls::{Call, Calls};
-use super::connections::{self, Repeat};
+use super::RedisStore;
+use super::calls::Calls;
+use super::connections::{Command, Verb};
 use super::keys::INDEX_PARTS;
-use super::owners::handles;
-use super::replies::{is, outcome};
-use super::scripts::{CREATE, FORGET, INDEXED, IS_THERE, PEEK, Script, WIPE};
-use super::{RedisStore, fields};
+use super::plan::{self, Plan};
+use super::replies::{self, Reply};
+use super::scripts::{LOOK, PUT};
 use crate::error::Result;
-use crate::id::{Handle, Proof};
-use crate::store::{Listed, Outcome};
+use crate::id::Handle;
+use crate::store::Listed;
 
 /// How many sessions one round trip is about.
 pub(super) const BATCH: usize = 256;
@@ -46,11 +46,10 @@ impl RedisStore {
         let mut taken_over = 0;
         for listed in sessions {
             let Listed { handle, id, stored } = listed?;
-            let digest = id.map_or(stored.record.state().proof, |id| Proof::of(&id)).digest();
-            let call = Call::without_id(&CREATE, handle).digest(&digest).ttl(stored.ttl);
-            if outcome(&self.calls.add(call, &stored.record, None)?)? == Outcome::Done {
-                taken_over += 1;
-            }
+            let digest = id.map_or(stored.record.state().secret().digest(), |id| id.digest());
+            let plan = Plan { digest, ..Plan::new(&PUT, handle) };
+            let outcome = self.calls.put(plan, b't', &stored.record, plan::millis(stored.ttl))?;
+            taken_over += usize::from(outcome.is_done());
         }
         Ok(taken_over)
     }
@@ -58,70 +57,77 @@ impl RedisStore {
 
 impl Calls {
     pub(super) fn all(&self) -> impl Iterator<Item = Result<Listed>> + '_ {
-        let parts = (0..INDEX_PARTS).flat_map(|part| match self.indexed(part) {
+        let parts = (0..INDEX_PARTS).flat_map(|part| match self.members(self.keys.of_index(part)) {
             Ok(handles) => handles.chunks(BATCH).map(|batch| Ok(batch.to_vec())).collect::<Vec<_>>(),
             Err(error) => vec![Err(error)],
         });
-        parts.flat_map(|batch| match batch.and_then(|batch| self.look_at(&PEEK, &batch)) {
+        parts.flat_map(|batch| match batch.and_then(|batch| self.listed(&batch)) {
             Err(error) => vec![Err(error)],
-            Ok(replies) => replies.into_iter().filter_map(|(handle, reply)| self.listed(handle, reply)).collect(),
+            Ok(listed) => listed,
         })
     }
 
     pub(super) fn len(&self) -> Result<usize> {
         let mut sessions = 0;
         for part in 0..INDEX_PARTS {
-            for batch in self.indexed(part)?.chunks(BATCH) {
-                for (_, reply) in self.look_at(&IS_THERE, batch)? {
-                    sessions += usize::from(reply? == Value::Int(1));
-                }
+            for (_, reply) in self.look_at(b"e0", &self.members(self.keys.of_index(part))?)? {
+                sessions += usize::from(matches!(reply?, Reply::Seen { .. }));
             }
         }
         Ok(sessions)
     }
 
     pub(super) fn clear(&self) -> Result<()> {
+        let command = |name, keys, words| Command { verb: Verb::Name(name), keys, words };
         for part in 0..INDEX_PARTS {
-            for batch in self.indexed(part)?.chunks(BATCH) {
-                let wipes: Vec<_> = batch.iter().map(|handle| Call::without_id(&WIPE, *handle)).collect();
-                let calls: Vec<_> = wipes.iter().map(|call| self.on_session(call, "", None)).collect();
-                let replies = self.send(&calls, Repeat::Once)?;
+            for batch in self.members(self.keys.of_index(part))?.chunks(BATCH) {
+                let delete = |handle: &Handle| {
+                    let [session, why] = [self.keys.of_record(*handle), self.keys.of_why(*handle)];
+                    [command("DEL", vec![session], Vec::new()), command("DEL", vec![why], Vec::new())]
+                };
+                let answers = self.ask(&batch.iter().flat_map(delete).collect::<Vec<_>>())?;
                 // What the index knows and is not there may be on its way: noted, and created in a moment.
-                let were_there = batch.iter().zip(&replies).filter(|(_, reply)| **reply == Value::Int(1));
+                let were_there = batch.iter().zip(answers.iter().step_by(2)).filter(|(_, one)| **one == Value::Int(1));
                 let names: Vec<_> = were_there.map(|(handle, _)| handle.to_string().into_bytes().into()).collect();
-                if names.is_empty() {
-                    continue;
+                if !names.is_empty() {
+                    self.ask_one(command("ZREM", vec![self.keys.of_index(part)], names))?;
                 }
-                self.send(&[self.on_index(&FORGET, part, names)], Repeat::Once)?;
             }
         }
         Ok(())
     }
 
-    /// What a script says of each of these sessions that is there: one that cannot be read does not hide the others.
-    pub(super) fn look_at(&self, script: &'static Script, handles: &[Handle]) -> Result<Vec<(Handle, Result<Value>)>> {
-        let mut found = Vec::with_capacity(handles.len());
-        for batch in handles.chunks(BATCH) {
-            let looks: Vec<_> = batch.iter().map(|handle| Call::without_id(script, *handle)).collect();
-            let calls: Vec<_> = looks.iter().map(|call| self.on_session(call, "", None)).collect();
-            let replies = self.send(&calls, Repeat::Once)?;
-            for ((handle, call), reply) in batch.iter().zip(&looks).zip(replies) {
-                let reply = self.settle(call, reply);
-                // That the sets know too much is no event.
-                if !reply.as_ref().is_ok_and(|reply| is(reply, "Gone")) {
-                    found.push((*handle, reply));
-                }
+    /// The sessions with these handles that are live: one that cannot be read does not hide the others.
+    pub(super) fn listed(&self, handles: &[Handle]) -> Result<Vec<Result<Listed>>> {
+        let listed = self.look_at(b"p1", handles)?.into_iter().filter_map(|(handle, reply)| match reply {
+            Ok(Reply::Seen { row, .. }) => row.map(|row| Ok(row.listed(handle))),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        });
+        Ok(listed.collect())
+    }
+
+    pub(super) fn look_at(&self, told: &'static [u8], handles: &[Handle]) -> Result<Vec<(Handle, Result<Reply>)>> {
+        let look = |handle: &Handle| Plan { is_write: false, ..Plan::new(&LOOK, *handle) }.told(told);
+        self.each(&handles.iter().map(look).collect::<Vec<_>>())
+    }
+
+    /// What each of these scripts says, many in one round trip on one server.
+    pub(super) fn each(&self, plans: &[Plan<'_>]) -> Result<Vec<(Handle, Result<Reply>)>> {
+        let mut replies = Vec::with_capacity(plans.len());
+        for batch in plans.chunks(BATCH) {
+            let answers = self.ask(&batch.iter().map(|plan| self.sent(plan)).collect::<Vec<_>>())?;
+            for (plan, answer) in batch.iter().zip(answers) {
+                let reply = Reply::of(plan.handle, &answer);
+                let settled = reply.and_then(|reply| self.settle(plan, reply, |plan| self.send(Vec::new(), plan)));
+                replies.push((plan.handle, settled));
             }
         }
-        Ok(found)
+        Ok(replies)
     }
 
-    fn indexed(&self, part: u64) -> Result<Vec<Handle>> {
-        let replies = self.send(&[self.on_index(&INDEXED, part, Vec::new())], Repeat::Once)?;
-        handles(replies.last().unwrap_or(&Value::Nil))
-    }
-
-    fn on_index<'c>(&self, script: &'static Script, part: u64, words: Vec<fields::Word<'c>>) -> connections::Call<'c> {
-        connections::Call { script, keys: vec![self.keys.of_index(part)], words }
+    /// The handles that a set knows.
+    pub(super) fn members(&self, set: Vec<u8>) -> Result<Vec<Handle>> {
+        replies::handles(&self.read("ZRANGE", set, &["0", "-1"])?)
     }
 }

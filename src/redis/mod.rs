@@ -5,40 +5,61 @@
 //! # How it works inside
 //!
 //! ```text
-//! mod           the store: what users see, and a session's life
+//! mod           the store: what users see
 //!   options       what can be set, checked in one place
 //!   owners        the sessions of one owner
 //!   listing       all sessions: listed, counted, cleared, taken over from another store
-//!   calls         scripts on a session, until they have an answer
-//!   replies       what they answer, and what it means
-//!   scripts       what happens at one instant, in Lua
-//!   fields        a session as the fields of a hash, and back
+//!   logins        commits, and what a login needs before its commit
+//!   calls         looks, and plans that are carried out until they have an answer
+//!   plan          a script on one session, and what it is told
+//!   replies       what scripts answer
+//!   scripts       the rule in Lua, and what happens at one instant to an owner
+//!   row           a session as it stands in its hash
+//!   fields        its entries as fields of the hash
 //!   keys          what the keys are called
 //!   connections   a bounded pool, and a time limit for all that is done with it
-//!   breaker       who tries again when the server is down
+//!   breaker       one caller tries again when the server is down
 //!   link          one connection, to a server or to the nodes of a cluster
 //!   tls           certificates
 //! ```
 //!
-//! A session is one hash under its handle, and every method one script on it: it happens at one instant, in one round trip. Redis'
-//! own expiry ends it. Beside it, for an hour after somebody ended it, there is a key that says why.
+//! A session is one hash under its handle, and every action one script on it: it happens at one instant, in
+//! one round trip, by the server's clock. The scripts do what the rule does ([`Entry`](crate::Entry)),
+//! and `tests/redis_rule.rs` holds them to it. Redis' own expiry ends sessions. For an hour after another
+//! request ended a session, a key beside it says why.
 //!
-//! In a cluster a script sees the keys of one slot only, so what concerns an owner, or the index of all sessions, takes several
-//! steps. Why their order is safe:
+//! A look on one server is a pipeline: a script that writes only what the visit changes, and the plain
+//! commands that read the hash behind it. The rule itself, in Rust, judges what they read. If the
+//! server refuses the writing, the reading is served all the same.
 //!
-//! - **The sets are hints, and know too much rather than too little.** A session is *noted* in the index and in the set of its owner
-//!   for twice the time it has, before it gets that time. Its meta field says until when; a script that would prolong it
-//!   beyond that says `Note` and does nothing. So sets are written once per session and lifetime, not at every visit. Whoever reads one
-//!   looks at each session, too.
-//! - **A login is confirmed.** First the owner's set notes the session and tells the epoch. Then the session is saved with that epoch,
-//!   marked as not yet confirmed. Then the epoch is asked again: if it is still the same, whoever raises it from now on finds
-//!   the session in the set; if not, the login is undone. Whoever meets a session that is marked asks, too.
-//! - **Log out everywhere** raises the epoch, reads the set and ends each session of an earlier epoch. A login that was under way is either
-//!   found or finds the epoch raised.
-//! - **All but this one**: the next epoch is reserved, the spared session is lifted to it, and only then it is everybody's. In the other
-//!   order a second call could end it.
-//! - Epochs are milliseconds, so that they go on growing when the keys of an owner nobody thinks of any more have expired. They live
+//! In a cluster a script sees the keys of one slot only, so what concerns an owner, or the index of all
+//! sessions, takes several steps. Why their order is safe:
+//!
+//! - **The sets are hints, and know too much rather than too little.** A session is *noted* in the index and in the
+//!   set of its owner for twice the time it has, before it gets that time. Its row says until when; a script that
+//!   would prolong it beyond that answers "note" and writes nothing. So sets are written once per session and
+//!   lifetime, not at every visit. What reads a set looks at each session, too.
+//! - **A login enters its owner's set first**, which tells the epoch and reserves a place. The commit then carries the
+//!   epoch. Log out everywhere raises the epoch and then reads the set, so it finds every login that entered
+//!   before; if the commit of such a login comes later, it carries an epoch that is over.
+//! - **A login is confirmed before it is served.** On one server the commit has the owner's keys at hand: it counts, or
+//!   it is refused. In a cluster it is stored as not confirmed, and the first script that meets it writes nothing
+//!   and asks: if the owner's epoch is still the commit's and its place was not given away, the session is
+//!   confirmed, else it is ended.
+//! - **The limit is held in the owner's set**, which knows when each session logged in. Over the limit, the login looks at the
+//!   sessions that the set knows, and enters once more with those that are not there any more. The script
+//!   drops these, and gives the places of the oldest away; their sessions are ended before the commit. A place whose
+//!   login is not carried out counts for 30 seconds. If a process dies in between, the next login finds the
+//!   places that were given away and ends their sessions.
+//! - **All but this one**: the next epoch is drawn, the spared session is lifted to it, and only then it begins. In the
+//!   other order a second call could end that session.
+//! - Epochs are milliseconds, so that they go on growing when the keys of an owner who was away have expired. They live
 //!   as long as any session in the set, and a day: longer than any login takes.
+//!
+//! **Whatever is sent may be sent twice.** The row keeps the nonces of its last four versions, so a commit that is
+//! repeated is recognised; looks, touches and ends do the same again or nothing. A connection that was lost while it
+//! lay idle is therefore replaced and all is sent once more. Any other lost answer is
+//! [`Error::is_unknown`](crate::Error::is_unknown).
 
 mod breaker;
 mod calls;
@@ -47,33 +68,34 @@ mod fields;
 mod keys;
 mod link;
 mod listing;
+mod logins;
 mod options;
 mod owners;
+mod plan;
 mod replies;
+mod row;
 mod scripts;
 mod tls;
 
 use std::fmt;
-use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use self::calls::{Call, Calls};
-use self::connections::Repeat;
+use self::calls::Calls;
 pub use self::options::RedisOptions;
-use self::replies::{conflict_or_done, outcome};
-use self::scripts::{CREATE, DESTROY, ROTATE, SAVE, SET, TOUCH};
+use self::plan::Plan;
+use self::scripts::{END, PUT};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::SessionId;
-use crate::record::{Changes, Epoch, Expected, Record};
-use crate::store::{Listing, Outcome, Owners, Store, Stored};
+use crate::store::{Action, Lease, Listing, Look, Lookup, Outcome, Owners, Store};
 use crate::sync::Arc;
 
 /// Sessions on a Redis or Valkey server, or a cluster of them: for more than one process.
 ///
-/// It keeps every promise that [`LembroStore`](crate::LembroStore) keeps: parallel saves merge, a logout is final, ids that were renewed have
-/// a grace. A clone is another handle on the same connections.
+/// It keeps every promise that [`LembroStore`](crate::LembroStore) keeps: parallel commits merge, a logout is
+/// final, logins and renewals are part of a commit. A clone is another handle on the same connections.
 ///
 /// # Examples
 ///
@@ -120,10 +142,11 @@ impl RedisStore {
     ///
     /// When it does not.
     pub fn ping(&self) -> Result<()> {
-        self.calls.ping()
+        // As good as any question: a user who may not ask this may do nothing.
+        self.calls.epoch("").map(drop)
     }
 
-    /// Subscribes to ids that lead nowhere and to dead ids, from now on.
+    /// Subscribes to looks with unknown and with superseded ids, from now on.
     ///
     /// Each subscriber has a queue of 1,024 events; what does not fit is dropped.
     pub fn events(&self) -> Receiver<Event> {
@@ -132,70 +155,28 @@ impl RedisStore {
 
     /// Subscribes to failures of the server from now on: one in a second at most, however many requests met it.
     ///
+    /// A visit that the server refused to note is one of them; its request was served.
+    ///
     /// A queue of 1,024 errors, as for [`events`](Self::events).
     #[doc(alias = "on_error")]
     pub fn errors(&self) -> Receiver<Error> {
         self.calls.errors.subscribe()
     }
-
-    fn create_in(&self, id: &SessionId, record: Record, ttl: Duration, begun: Option<Epoch>) -> Result<Outcome> {
-        let record = record.admit(self.clock().wall())?;
-        let call = Call::new(&CREATE, id).ttl(ttl).repeat(Repeat::Never);
-        self.calls.add(call, &record, begun).and_then(|reply| outcome(&reply))
-    }
 }
 
 impl Store for RedisStore {
-    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        self.calls.find(id)
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        self.calls.look(id, how, lease)
     }
 
-    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        self.create_in(id, record, ttl, None)
-    }
-
-    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        let record = record.admit_anew(self.clock().wall())?;
-        let reply = self.calls.add(Call::new(&SET, id).ttl(ttl), &record, None)?;
-        conflict_or_done(id.handle(), &reply)
-    }
-
-    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        self.calls.check_size(id.handle(), fields::size_of_changes(changes))?;
-        let mut call = Call::new(&SAVE, id).ttl(ttl).repeat(Repeat::Never);
-        let login = match changes.owner().flatten() {
-            None => None,
-            Some(owner) => {
-                let begun = changes.login().map(|(_, begun)| begun);
-                let Some(epoch) = self.calls.begin_login(id.handle(), owner, ttl, begun)? else {
-                    return Ok(Outcome::Gone);
-                };
-                call = call.noted();
-                Some((owner, epoch))
-            }
-        };
-        let epoch = login.map(|(_, epoch)| epoch);
-        let call = call.with(fields::of_changes(changes, epoch, expected, self.calls.max_session_size));
-        let outcome = outcome(&self.calls.run(&call)?)?;
-        match login.filter(|_| outcome.is_done()) {
-            Some((owner, epoch)) if !self.calls.confirm(id.handle(), owner, epoch)? => Ok(Outcome::Gone),
-            _ => Ok(outcome),
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        let calls = &self.calls;
+        match action {
+            Action::Commit(commit) => calls.commit(id, commit, lease),
+            Action::Put(record, ttl) => calls.put(Plan::of(&PUT, id, lease), b'p', record, plan::millis(*ttl)),
+            Action::Touch => calls.touch(id, lease),
+            Action::End => calls.end(&Plan::of(&END, id, lease).told(calls::ending(b'i', b'-', [0, 0]))),
         }
-    }
-
-    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        outcome(&self.calls.run(&Call::new(&TOUCH, id).ttl(ttl))?)
-    }
-
-    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        new.check_renews(id)?;
-        let digest = calls::digest(new);
-        let call = Call::new(&ROTATE, id).ttl(grace).repeat(Repeat::Never).with([digest.as_slice().into()]);
-        outcome(&self.calls.run(&call)?)
-    }
-
-    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        outcome(&self.calls.run(&Call::new(&DESTROY, id))?)
     }
 
     fn all(&self) -> Result<Listing<'_>> {
@@ -212,6 +193,10 @@ impl Store for RedisStore {
 
     fn owners(&self) -> Option<&dyn Owners> {
         Some(self)
+    }
+
+    fn clock(&self) -> Clock {
+        self.calls.clock.clone()
     }
 }
 

@@ -10,11 +10,15 @@ use serde::Deserialize;
 
 use super::connections::{Connections, Server};
 use super::tls::{self, Files};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::units::Setting;
 
 /// The longest time that may be set: whoever means for ever has mistaken the unit.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// The prefix is sent with every key.
+const MAX_PREFIX_BYTES: usize = 255;
 
 /// The options of a [`RedisStore`](super::RedisStore).
 ///
@@ -47,6 +51,7 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 #[must_use]
 pub struct RedisOptions {
     raw: RawOptions,
+    clock: Option<Clock>,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -118,7 +123,7 @@ impl RedisOptions {
         self
     }
 
-    /// What all keys begin with, so that others can use the same server: text without braces. Default: `lembro:`.
+    /// What all keys begin with, so that others can use the same server: text without braces, 255 bytes at most. Default: `lembro:`.
     ///
     /// Two applications with one prefix share their sessions.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
@@ -137,7 +142,7 @@ impl RedisOptions {
     /// How long one round trip may take: waiting for a connection, connecting, sending, the answer. A [`Duration`], a number of
     /// milliseconds, or a text; an hour at most. Default: 1 second.
     ///
-    /// Most methods of the store are one round trip, the save of a login is four, and the first that runs out of time ends them all with an
+    /// Most methods of the store are one round trip, the commit of a login is two, and the first that runs out of time ends them all with an
     /// error; its connection is closed. Not in it: looking a host's name up, which the system does with limits of its own. And an
     /// answer that began in time has that time once more for each part it comes in, should the network stop in the midst of it.
     pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
@@ -161,11 +166,22 @@ impl RedisOptions {
         self
     }
 
+    /// Goes by a clock that a test turns by hand, in place of the server's: times are kept beside the
+    /// sessions, and the server's own expiry only cleans up a day later. For tests.
+    #[cfg(feature = "testing")]
+    pub fn clock(mut self, clock: &crate::clock::ManualClock) -> Self {
+        self.clock = Some(clock.into());
+        self
+    }
+
     pub(super) fn resolve(&self) -> Result<Config> {
         let raw = &self.raw;
         let prefix = raw.prefix.clone().unwrap_or_else(|| "lembro:".to_owned());
         if prefix.contains(['{', '}']) {
             return Err(Error::option("prefix", format!("{prefix:?} has a brace, and those are for what follows it")));
+        }
+        if prefix.len() > MAX_PREFIX_BYTES {
+            return Err(Error::option("prefix", format!("longer than {MAX_PREFIX_BYTES} bytes")));
         }
         let connections = raw.connections.as_ref().map_or(Ok(16), |setting| setting.count("connections"))?;
         let connections = usize::try_from(connections).ok().filter(|number| (1..=10_000).contains(number));
@@ -186,7 +202,8 @@ impl RedisOptions {
             .filter(|size| *size <= 64 << 20)
             .ok_or_else(|| Error::option("max_session_size", "more than 64M"))?;
         let (server, name) = (self.server()?, self.name()?);
-        Ok(Config { server, name, prefix, connections, timeout, retry_after, max_session_size })
+        let clock = self.clock.clone();
+        Ok(Config { clock, server, name, prefix, connections, timeout, retry_after, max_session_size })
     }
 
     fn server(&self) -> Result<Server> {
@@ -253,7 +270,7 @@ impl TryFrom<RawOptions> for RedisOptions {
     type Error = Error;
 
     fn try_from(raw: RawOptions) -> Result<Self> {
-        let options = Self { raw };
+        let options = Self { raw, clock: None };
         // A wrong value is reported where the configuration is read, not when the store is made.
         options.resolve()?;
         Ok(options)
@@ -269,6 +286,8 @@ impl fmt::Debug for RedisOptions {
 
 /// The options, checked.
 pub(super) struct Config {
+    /// One that tests turn by hand, in place of the server's.
+    pub(super) clock: Option<Clock>,
     server: Server,
     name: String,
     pub(super) prefix: String,

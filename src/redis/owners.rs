@@ -1,74 +1,87 @@
-//! The sessions of one owner: the set of the owner is a hint where they are, the epoch decides which logins count.
-
-use std::time::Duration;
+//! The sessions of one owner: the owner's set is a hint where they are, the epoch decides which logins count.
 
 use ::redis::Value;
 
-use super::calls::Call;
-use super::connections::Repeat;
-use super::replies::{epoch_of, is, letter, outcome, text, unexpected};
-use super::scripts::{DESTROY_HANDLE, LIST, PEEK, RAISE, RESERVE, SPARE, WHY};
-use super::{RedisStore, fields};
+use super::RedisStore;
+use super::calls::Calls;
+use super::plan::{self, Plan};
+use super::replies::{self, Reply, unexpected};
+use super::scripts::{MARK, RAISE};
 use crate::error::Result;
 use crate::id::{Handle, SessionId};
-use crate::record::{Epoch, Record};
-use crate::store::{EndReason, Listed, Outcome, Owners};
+use crate::store::{EndReason, Epoch, Lease, Listed, Outcome, Owner, Owners, Receipt};
 
 impl Owners for RedisStore {
-    fn epoch(&self, owner: &str) -> Result<Epoch> {
-        self.calls.epoch(owner)
+    fn epoch(&self, owner: &Owner) -> Result<Epoch> {
+        self.calls.epoch(owner.as_str())
     }
 
-    fn create_owned(&self, id: &SessionId, record: Record, ttl: Duration, begun: Epoch) -> Result<Outcome> {
-        self.create_in(id, record, ttl, Some(begun))
+    fn list(&self, owner: &Owner) -> Result<Vec<Listed>> {
+        let [_, _, sessions, _] = self.calls.keys.of_owner(owner.as_str());
+        let handles = self.calls.members(sessions)?;
+        // By now one of them may be another owner's.
+        let is_theirs = |listed: &Result<Listed>| {
+            listed.as_ref().map_or(true, |listed| listed.stored.record.owner() == Some(owner.as_str()))
+        };
+        self.calls.listed(&handles)?.into_iter().filter(is_theirs).collect()
     }
 
-    fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {
-        let listing = self.calls.on_owner(&LIST, owner, Vec::new());
-        let replies = self.calls.send(&[listing], Repeat::Once)?;
-        let handles = handles(replies.last().unwrap_or(&Value::Nil))?;
-        let looked_at = self.calls.look_at(&PEEK, &handles)?.into_iter();
-        let theirs = looked_at.filter_map(|(handle, reply)| self.calls.listed(handle, reply));
-        // By now one of them may be somebody else's.
-        theirs
-            .filter(|listed| listed.as_ref().map_or(true, |listed| listed.stored.record.owner() == Some(owner)))
-            .collect()
+    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        self.calls.end(&self.calls.ending(handle, owner.map(Owner::as_str), reason))
     }
 
-    fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
-        let reserve = self.calls.on_owner(&RESERVE, owner, Vec::new());
-        let replies = self.calls.send(&[reserve], Repeat::Once)?;
-        let next = epoch_of(replies.last().unwrap_or(&Value::Nil))?;
-        let word = || fields::number(next.to_u64()).into();
+    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+        let (calls, owner) = (&self.calls, owner.as_str());
+        let (next, _) = calls.raise(owner, None)?;
         if let Some(id) = except {
             // Whether it was spared or there was none to spare: the rest is the same.
-            drop(self.calls.run(&Call::new(&SPARE, id).with([fields::word(owner), word()]))?);
+            drop(calls.write(&Plan::of(&MARK, id, &Lease::UNLIMITED).by(owner).told(plan::mark(b's', next)))?);
         }
-        let raise = self.calls.on_owner(&RAISE, owner, vec![word()]);
-        let replies = self.calls.send(&[raise], Repeat::Once)?;
-        let Some(Value::Array(parts)) = replies.last() else {
-            return Err(unexpected(replies.last().unwrap_or(&Value::Nil)));
-        };
-        let [before, sessions] = parts.as_slice() else { return Err(unexpected(&Value::Nil)) };
-        self.calls.bury(&handles(sessions)?, owner, next, epoch_of(before)?)
-    }
-
-    fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Result<Outcome> {
-        outcome(&self.calls.run(&Call::without_id(&DESTROY_HANDLE, handle).with([letter(reason)]))?)
+        let (before, sessions) = calls.raise(owner, Some(next))?;
+        let burial = |handle: &Handle| calls.burial(*handle, owner, EndReason::Everywhere, next, before);
+        let ended = calls.each(&sessions.iter().map(burial).collect::<Vec<_>>())?;
+        let ended: Vec<Reply> = ended.into_iter().map(|(_, reply)| reply).collect::<Result<_>>()?;
+        Ok(ended.iter().filter(|reply| matches!(reply, Reply::Done { .. })).count())
     }
 
     fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
-        let reply = self.calls.run(&Call::new(&WHY, id))?;
-        Ok(match &reply {
-            reply if is(reply, "e") => Some(EndReason::Everywhere),
-            reply if is(reply, "l") => Some(EndReason::Limit),
-            reply if is(reply, "n") => Some(EndReason::Named),
+        let answer = self.calls.read("GET", self.calls.keys.of_why(id.handle()), &[])?;
+        if answer == Value::Nil {
+            return Ok(None);
+        }
+        let digest = id.digest();
+        Ok(match replies::bytes(&answer)?.split_first() {
+            Some((reason, digests)) if digests.chunks_exact(digest.len()).any(|one| one == digest) => match reason {
+                b'e' => Some(EndReason::Everywhere),
+                b'l' => Some(EndReason::Limit),
+                b'n' => Some(EndReason::Named),
+                _ => None,
+            },
             _ => None,
         })
     }
 }
 
-pub(super) fn handles(reply: &Value) -> Result<Vec<Handle>> {
-    let Value::Array(handles) = reply else { return Err(unexpected(reply)) };
-    handles.iter().map(|handle| text(handle)?.parse()).collect()
+impl Calls {
+    pub(super) fn epoch(&self, owner: &str) -> Result<Epoch> {
+        let [epoch, ..] = self.keys.of_owner(owner);
+        replies::epoch_of(&self.read("GET", epoch, &[])?)
+    }
+
+    pub(super) fn end(&self, plan: &Plan<'_>) -> Result<Outcome> {
+        Ok(match self.write(plan)? {
+            Reply::Done { version, .. } => Outcome::Done(Receipt::ended(version)),
+            Reply::Refused(outcome) => outcome,
+            _ => Outcome::Gone,
+        })
+    }
+
+    /// Draws the epoch to come, or has it begin: the one before, and the sessions.
+    fn raise(&self, owner: &str, to: Option<Epoch>) -> Result<(Epoch, Vec<Handle>)> {
+        let answer = self.ask_one(self.on_owner(&RAISE, owner, to.map(|epoch| epoch.to_u64().to_string())))?;
+        match Reply::of(Handle::from_u64(0), &answer)? {
+            Reply::Entered(epoch, sessions) => Ok((epoch, sessions)),
+            _ => Err(unexpected(&answer)),
+        }
+    }
 }

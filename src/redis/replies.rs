@@ -1,79 +1,143 @@
-//! What scripts answer, and what it means.
+//! The replies: what scripts answer, parsed in one place.
+
+use std::time::Duration;
 
 use ::redis::Value;
 
-use super::fields;
-use super::fields::Word;
+use super::row::{self, Row};
 use crate::error::{Error, Result};
 use crate::id::Handle;
-use crate::record::{Epoch, MAX_KEYS};
-use crate::store::{EndReason, Outcome};
+use crate::record::{MAX_KEYS, Version};
+use crate::store::{Epoch, Outcome};
 
-/// What a script wants before it does anything.
-pub(super) enum Asked<'r> {
-    Nothing,
-    /// The session is to live longer than the sets know it.
-    ToNote(Option<&'r str>),
-    /// Nobody has looked whether this login counts.
-    WhetherLoggedIn(&'r str, Epoch),
-    /// The session is of this layout; empty: of none.
-    ForAnotherVersion(&'r str),
+/// What a script answers.
+pub(super) enum Reply {
+    /// It is done. `seed`: a timed renewal is pending, and the id is the one that it replaces.
+    Done {
+        version: Version,
+        ttl: Duration,
+        seed: Option<u64>,
+    },
+    /// It is not, and nothing was written.
+    Refused(Outcome),
+    /// What a look found: the row, if all was asked for; the owner, or why the visit was not noted.
+    Seen {
+        row: Option<Row>,
+        text: String,
+    },
+    /// The session is to live for so long, and its owner's set or the index does not know it until then.
+    ToNote {
+        ttl_ms: u64,
+        owner: Option<String>,
+    },
+    /// A login of this owner and epoch was not confirmed yet.
+    Unsure(String, Epoch),
+    /// An owner's epoch, and sessions.
+    Entered(Epoch, Vec<Handle>),
+    /// An owner's other sessions, to be looked at first.
+    Others(Vec<Handle>),
+    Counts,
 }
 
-impl<'r> Asked<'r> {
-    pub(super) fn of(reply: &'r Value) -> Result<Self> {
-        let Value::Array(parts) = reply else { return Ok(Self::Nothing) };
-        Ok(match parts.as_slice() {
-            [word, Value::Nil] if is(word, "Note") => Self::ToNote(None),
-            [word] if is(word, "Note") => Self::ToNote(None),
-            [word, owner] if is(word, "Note") => Self::ToNote(Some(text(owner)?)),
-            [word, owner, epoch] if is(word, "Ask") => Self::WhetherLoggedIn(text(owner)?, epoch_of(epoch)?),
-            [word, layout] if is(word, "Format") => Self::ForAnotherVersion(text(layout).unwrap_or_default()),
-            _ => Self::Nothing,
+impl Reply {
+    pub(super) fn of(handle: Handle, reply: &Value) -> Result<Self> {
+        let Value::Array(parts) = reply else { return Err(unexpected(reply)) };
+        Ok(match (text(parts.first().unwrap_or(&Value::Nil))?, parts.get(1..).unwrap_or_default()) {
+            ("done", [version, ttl, seed]) => Self::Done {
+                version: Version::from_u64(eight(version)?.ok_or_else(|| unexpected(version))?),
+                ttl: Duration::from_millis(whole(ttl)?),
+                seed: eight(seed)?,
+            },
+            ("gone", []) => Self::Refused(Outcome::Gone),
+            ("superseded", []) => Self::Refused(Outcome::Superseded),
+            ("taken", []) => Self::Refused(Outcome::Taken),
+            ("changed", []) => Self::Refused(Outcome::Changed),
+            ("revoked", []) => Self::Refused(Outcome::LoginRevoked),
+            ("limit", []) => Self::Refused(Outcome::AtLimit),
+            ("seen", [now, left, Value::Array(fields), word]) => {
+                let left = i64::try_from(whole(left)?).unwrap_or(i64::MAX);
+                Self::Seen { row: Row::read(handle, whole(now)?, Some(left), fields)?, text: text(word)?.to_owned() }
+            }
+            ("note", [ttl, owner]) => {
+                let owner = Some(text(owner)?.to_owned()).filter(|owner| !owner.is_empty());
+                Self::ToNote { ttl_ms: whole(ttl)?, owner }
+            }
+            ("ask", [owner, epoch]) => Self::Unsure(text(owner)?.to_owned(), epoch_of(epoch)?),
+            ("entered", [epoch, sessions]) => Self::Entered(epoch_of(epoch)?, handles(sessions)?),
+            ("others", [sessions]) => Self::Others(handles(sessions)?),
+            ("counts", []) => Self::Counts,
+            ("unknown", []) => return Err(Error::unknown(handle)),
+            ("keys", [keys]) => {
+                let keys = whole(keys)?;
+                return Err(Error::size(format!("{keys} keys in one session, at most {MAX_KEYS} are allowed")));
+            }
+            ("bytes", [bytes]) => {
+                let bytes = whole(bytes)?;
+                return Err(Error::size(format!("{bytes} bytes in one session, more than max_session_size")));
+            }
+            ("format", [layout]) => return Err(row::other_layout(handle, bytes(layout)?)),
+            _ => return Err(unexpected(reply)),
         })
     }
 }
 
-pub(super) fn outcome(reply: &Value) -> Result<Outcome> {
+pub(super) fn handles(reply: &Value) -> Result<Vec<Handle>> {
+    let Value::Array(handles) = reply else { return Err(unexpected(reply)) };
+    handles.iter().map(|handle| text(handle)?.parse()).collect()
+}
+
+/// An epoch; an owner without one has the first.
+pub(super) fn epoch_of(reply: &Value) -> Result<Epoch> {
+    if *reply == Value::Nil {
+        return Ok(Epoch::default());
+    }
+    text(reply)?.parse().map(Epoch::from_u64).map_err(|error: std::num::ParseIntError| Error::store(error))
+}
+
+/// The server's time, in milliseconds.
+pub(super) fn time_of(reply: &Value) -> Result<u64> {
+    let Value::Array(parts) = reply else { return Err(unexpected(reply)) };
+    let [seconds, micros] = parts.as_slice() else { return Err(unexpected(reply)) };
+    let number = |part| text(part)?.parse::<u64>().map_err(Error::store);
+    Ok(number(seconds)?.saturating_mul(1_000).saturating_add(number(micros)? / 1_000))
+}
+
+/// The milliseconds that a key has left; below zero: it has none.
+pub(super) fn left_of(reply: &Value) -> Option<i64> {
+    if let Value::Int(left) = reply { Some(*left) } else { None }
+}
+
+/// Fields and values, in the older protocol or the newer.
+pub(super) fn fields_of(reply: Value) -> Result<Vec<Value>> {
     match reply {
-        reply if is(reply, "Done") => Ok(Outcome::Done),
-        reply if is(reply, "Gone") || is(reply, "Dead") => Ok(Outcome::Gone),
-        reply if is(reply, "Conflict") => Ok(Outcome::Conflict),
-        Value::Array(parts) => match parts.as_slice() {
-            [word, Value::Int(keys)] if is(word, "Keys") => {
-                Err(Error::limit(format!("{keys} keys in one session, at most {MAX_KEYS} are allowed")))
-            }
-            [word, Value::Int(bytes)] if is(word, "Bytes") => {
-                Err(Error::limit(format!("{bytes} bytes in one session, more than max_session_size")))
-            }
-            _ => Err(unexpected(reply)),
-        },
-        _ => Err(unexpected(reply)),
+        Value::Array(fields) => Ok(fields),
+        Value::Map(pairs) => Ok(pairs.into_iter().flat_map(|(field, value)| [field, value]).collect()),
+        other => Err(unexpected(&other)),
     }
 }
 
-/// What came of putting a session in the place of another.
-pub(super) fn conflict_or_done(handle: Handle, reply: &Value) -> Result<()> {
-    match outcome(reply)? {
-        Outcome::Done => Ok(()),
-        Outcome::Conflict | Outcome::Gone => Err(Error::conflict(handle)),
-    }
-}
-
-pub(super) fn is(reply: &Value, word: &str) -> bool {
-    text(reply).is_ok_and(|text| text == word)
-}
-
-pub(super) fn text(reply: &Value) -> Result<&str> {
+pub(super) fn bytes(reply: &Value) -> Result<&[u8]> {
     match reply {
-        Value::BulkString(bytes) => str::from_utf8(bytes).map_err(Error::store),
-        Value::SimpleString(text) => Ok(text),
+        Value::BulkString(bytes) => Ok(bytes),
+        Value::SimpleString(text) => Ok(text.as_bytes()),
         other => Err(unexpected(other)),
     }
 }
 
-pub(super) fn epoch_of(reply: &Value) -> Result<Epoch> {
-    text(reply)?.parse().map(Epoch::from_u64).map_err(|error: std::num::ParseIntError| Error::store(error))
+pub(super) fn text(reply: &Value) -> Result<&str> {
+    str::from_utf8(bytes(reply)?).map_err(Error::store)
+}
+
+fn whole(reply: &Value) -> Result<u64> {
+    match reply {
+        Value::Int(number) => Ok(u64::try_from(*number).unwrap_or(0)),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// A number as eight bytes; `None`: there is none.
+fn eight(reply: &Value) -> Result<Option<u64>> {
+    Ok(bytes(reply)?.try_into().ok().map(u64::from_be_bytes))
 }
 
 pub(super) fn unexpected(reply: &Value) -> Error {
@@ -85,22 +149,4 @@ pub(super) fn unexpected(reply: &Value) -> Error {
         _ => "something",
     };
     Error::store(format!("the server answered with {kind} that no script of lembro gives"))
-}
-
-pub(super) fn letter(reason: EndReason) -> Word<'static> {
-    fields::word(match reason {
-        EndReason::Everywhere => "e",
-        EndReason::Limit => "l",
-        EndReason::Named => "n",
-    })
-}
-
-/// What `GET` would answer for a hash that was read without it; `None` if only the script can tell.
-pub(super) fn as_found([left, fields]: [Value; 2], usual: &[u8]) -> Option<Value> {
-    let Value::Array(pairs) = &fields else { return None };
-    if pairs.is_empty() {
-        return Some(Value::SimpleString("Gone".to_owned()));
-    }
-    let is_timed = matches!(left, Value::Int(left) if left >= 0);
-    (is_timed && fields::are_usual(pairs, usual)).then(|| Value::Array(vec![left, fields, Value::Int(0)]))
 }

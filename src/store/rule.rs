@@ -109,7 +109,7 @@ fn standing_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now:
 }
 
 /// Answers a request's question for its session.
-// Inlined, and the common case first: it is a large part of the time that a look takes.
+#[expect(clippy::inline_always, reason = "it is a large part of the time that a look takes")]
 #[inline(always)]
 pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Sight, Edit) {
     let Some(row) = row.filter(|row| !is_expired(row, now.clock)) else { return (Sight::Missing, Edit::Nothing) };
@@ -190,6 +190,7 @@ fn reseat(
 
 /// Carries out an action. `epoch`: the present epoch of the owner that the action logs in, if the
 /// store has owners. `nonces`: of the last versions, if the store keeps them.
+#[inline]
 pub(crate) fn apply(
     row: Option<&Record>,
     nonces: &Nonces,
@@ -212,6 +213,7 @@ pub(crate) fn apply(
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the callers' type")]
 fn refuse(outcome: Outcome) -> Result<(Outcome, Edit)> {
     Ok((outcome, Edit::Nothing))
 }
@@ -246,7 +248,7 @@ fn end(row: &Record, id: &SessionId, now: Now) -> (Outcome, Edit) {
 }
 
 fn put(row: Option<&Record>, id: &SessionId, record: &Record, ttl: Duration, now: Now) -> Result<(Outcome, Edit)> {
-    if row.is_some_and(|row| !row.state().is_opened_by(id)) {
+    if row.is_some_and(|row| !matches!(standing(row, id, now), Standing::Current)) {
         return refuse(Outcome::Taken);
     }
     let outcome = done(record, ttl, None);
@@ -268,7 +270,7 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     let frame = Frame::of(Version::first(commit.nonce));
     let state = StoreState::row(id.handle(), SecretCheck::of(id));
     let ttl = lease.ttl_of(head.times(), now);
-    let record = commit.changes.write(&Record::new(), Some(&head), state, &frame)?;
+    let record = commit.changes.write(None, Some(&head), state, &frame)?;
     let outcome = done(&record, ttl, None);
     if ttl.is_zero() {
         return Ok((outcome, Edit::Nothing));
@@ -277,6 +279,7 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     Ok((outcome, Edit::Put(record)))
 }
 
+#[inline]
 fn merge(
     row: &Record,
     nonces: &Nonces,
@@ -297,6 +300,10 @@ fn merge(
     }
     let (Expect::Incarnation(base) | Expect::Exactly(base)) = commit.expect else { return refuse(Outcome::Taken) };
     if !row.version().is_same_incarnation(base) {
+        // The first time it was sent, it may have been carried out before that incarnation began.
+        if commit.is_repeated {
+            return Err(Error::unknown(id.handle()));
+        }
         // Another session under this handle, or the same one after a login: its data is not for this commit.
         return refuse(closed(row, id, now).unwrap_or(Outcome::Gone));
     }
@@ -313,6 +320,7 @@ fn merge(
 }
 
 /// Writes the next row of a session that a commit fits.
+#[inline]
 fn write(
     row: &Record,
     id: &SessionId,
@@ -321,33 +329,51 @@ fn write(
     now: Now,
     epoch: Option<Epoch>,
 ) -> Result<(Outcome, Edit)> {
-    if lease.ttl_of(row.times(), now).is_zero() {
+    let ttl = lease.ttl_nanos(row.times(), now);
+    if ttl == 0 {
         return refuse(Outcome::Gone);
     }
     if is_revoked(commit, epoch) {
         return refuse(Outcome::LoginRevoked);
     }
-    let (secret, second) = secrets(row, id, commit, lease, now)?;
-    let head = next_head(row, commit, lease, now);
-    let times = head.map_or_else(|| row.times(), |head| head.times());
-    let ttl = lease.ttl_of(times, now);
     let version = commit.begins().unwrap_or_else(|| row.version().next());
-    let (state, frame) = (StoreState::row(id.handle(), secret), Frame { second, version });
+    let head = next_head(row, commit, lease, now);
+    let ttl = head.map_or(ttl, |head| lease.ttl_nanos(head.times(), now));
     // Of another owner's session nothing is left.
-    let empty;
-    let base = if changes_owner(row, commit) {
-        empty = Record::new();
-        &empty
+    let base = Some(row).filter(|row| !changes_owner(row, commit));
+    let (state, second) = if commit.identity == Identity::Keep && commit.login.is_none() {
+        (StoreState::next(row.state()), row.second())
     } else {
-        row
+        let (secret, second) = secrets(row, id, commit, lease, now)?;
+        (StoreState::row(id.handle(), secret), second)
     };
-    let next = commit.changes.write(base, head.as_ref(), state, &frame)?;
-    next.state().deadline.store(now.after(ttl), Ordering::Relaxed);
+    state.deadline.store(now.after_nanos(ttl), Ordering::Relaxed);
+    let next = commit.changes.write(base, head.as_ref(), state, &Frame { second, version })?;
     let announce = match commit.identity {
         Identity::Replace(new) => Some(new),
-        Identity::Keep | Identity::Renew(_) => announced(&next, id),
+        Identity::Keep | Identity::Renew(_) => second.and_then(|second| announced_beside(&second, row, id)),
     };
-    Ok((done(&next, ttl, announce), Edit::Put(next)))
+    let receipt = Receipt::new(version, Duration::from_nanos(ttl)).announcing(announce);
+    Ok((Outcome::Done(receipt), Edit::Put(next)))
+}
+
+/// What a commit leaves of a record, as far as the session can know that sent it: for what is read
+/// after it.
+pub(crate) fn preview(
+    read: Option<&Record>,
+    commit: &Commit,
+    lease: &Lease,
+    now: Now,
+    version: Version,
+) -> Result<Record> {
+    let (state, frame) = (StoreState::default(), Frame::of(version));
+    let Some(read) = read else {
+        let begun = Head { created_ms: now.calendar_ms, ..Head::default() };
+        let head = logged_in(commit.changes.head_over(begun), commit, now);
+        return commit.changes.write(None, Some(&head), state, &frame);
+    };
+    let base = (!changes_owner(read, commit)).then_some(read);
+    commit.changes.write(base, next_head(read, commit, lease, now).as_ref(), state, &frame)
 }
 
 /// Returns true if the commit logs another owner in than the session has.
@@ -357,6 +383,7 @@ fn changes_owner(row: &Record, commit: &Commit) -> bool {
 }
 
 /// Returns true if all of the owner's sessions were ended since the login began.
+#[inline]
 fn is_revoked(commit: &Commit, epoch: Option<Epoch>) -> bool {
     let begun = commit.login.as_ref().and_then(|login| login.begun);
     begun.zip(epoch).is_some_and(|(begun, present)| begun < present)
@@ -391,14 +418,15 @@ fn secrets(
 }
 
 /// Returns true if a timed renewal begins now: the session has an owner, the id is the current one
-/// and old enough, and no other renewal is under way.
+/// and old enough, no other renewal is under way, and no id before it has its grace.
 fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease: &Lease, now: Now) -> bool {
-    let is_under_way = match second {
-        None | Some(SecondSecret::Superseded { .. }) => false,
+    let is_second_in_use = match second {
+        None => false,
         Some(SecondSecret::Pending { .. }) => true,
-        Some(SecondSecret::Previous { until, .. }) => now.clock < until,
+        // A row remembers one other secret only: this one for as long as its grace lasts.
+        Some(SecondSecret::Superseded { until, .. } | SecondSecret::Previous { until, .. }) => now.clock < until,
     };
-    row.is_owned() && !is_under_way && lease.renewal_due(id_age(row, now)) && row.state().is_opened_by(id)
+    row.is_owned() && !is_second_in_use && lease.renewal_due(id_age(row, now)) && row.state().is_opened_by(id)
 }
 
 /// How long the session has had its id.
@@ -410,13 +438,19 @@ pub(crate) fn id_age(row: &Record, now: Now) -> Duration {
 
 /// The id that a client is to be given that holds the current one, if a renewal is pending.
 fn announced(row: &Record, id: &SessionId) -> Option<SessionId> {
-    match row.second() {
-        Some(SecondSecret::Pending { seed, .. }) if row.state().is_opened_by(id) => Some(id.successor(seed)),
+    row.second().and_then(|second| announced_beside(&second, row, id))
+}
+
+/// The same beside this second secret.
+fn announced_beside(second: &SecondSecret, row: &Record, id: &SessionId) -> Option<SessionId> {
+    match second {
+        SecondSecret::Pending { seed, .. } if row.state().is_opened_by(id) => Some(id.successor(*seed)),
         _ => None,
     }
 }
 
 /// The head of the next row, unless it is the one of before.
+#[inline]
 fn next_head<'a>(row: &'a Record, commit: &'a Commit, lease: &Lease, now: Now) -> Option<Head<'a>> {
     let has_new_id = matches!(commit.identity, Identity::Replace(_));
     if !has_new_id && !commit.changes.changes_head() {

@@ -72,7 +72,9 @@ pub(super) const RULES: &[Rule] = &[
         Ok(())
     }),
     Rule::new("renewals at once agree on the new id", |p| {
-        let sessions = (0..ROUNDS).map(|_| p.session_of("ada")).collect::<Checked<Vec<_>>>()?;
+        // Created with the login: an id that was superseded would have its grace first.
+        let begun = || p.committed(&new_id()?, &Commit::create()?.log_in(login("ada")?), &p.lease(p.long()));
+        let sessions = (0..ROUNDS).map(|_| begun()).collect::<Checked<Vec<_>>>()?;
         p.over();
         for session in sessions {
             let found = at_once(|thread| {

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Changes, EndReason, Expected, Outcome, SessionId, Sessions, Store};
+use lembro::{
+    Changes, Commit, EndReason, Identity, Lease, Login, Outcome, Owner, Receipt, Record, Result, SessionId, Store,
+    Version,
+};
 use redis::Connection;
 
 use crate::redis_server::Server;
@@ -43,33 +46,77 @@ pub(crate) fn everything(link: &mut Connection) -> BTreeMap<Vec<u8>, Vec<Vec<u8>
     keys.into_iter().map(read).collect()
 }
 
+/// An hour from each visit.
+pub(crate) fn lease() -> Lease {
+    Lease::new(HOUR)
+}
+
 pub(crate) fn put(key: &str, value: &str) -> Changes {
     let mut changes = Changes::new();
     changes.insert("", key, value).unwrap();
     changes
 }
 
-pub(crate) fn seen(store: &RedisStore, id: &SessionId) -> Expected {
-    Expected::Incarnation(store.get(id).unwrap().unwrap().record.version())
+pub(crate) fn owner(name: &str) -> Owner {
+    Owner::new(name).unwrap()
 }
 
-/// One session of each kind: a visitor's, a user's, a renewed one, and some that were ended. All ids that there were.
+/// Creates a session with what a record has.
+pub(crate) fn create_at(store: &RedisStore, id: &SessionId, record: &Record) -> Result<Outcome> {
+    store.commit(id, &Commit::create()?.with(record.into()), &lease())
+}
+
+pub(crate) fn create(store: &RedisStore) -> SessionId {
+    let id = SessionId::random().unwrap();
+    assert!(create_at(store, &id, &[("key", "value")].into_iter().collect()).unwrap().is_done());
+    id
+}
+
+/// Merges changes into the session that has this version.
+pub(crate) fn save(store: &RedisStore, id: &SessionId, changes: &Changes, version: Version) -> Result<Outcome> {
+    store.commit(id, &Commit::merge(version)?.with(changes.clone()), &lease())
+}
+
+pub(crate) fn seen(store: &RedisStore, id: &SessionId) -> Version {
+    store.get(id).unwrap().unwrap().record.version()
+}
+
+pub(crate) fn done(outcome: Outcome) -> Receipt {
+    outcome.receipt().unwrap_or_else(|| panic!("{outcome:?}"))
+}
+
+/// A new session of this owner.
+pub(crate) fn create_owned(store: &RedisStore, name: &str) -> SessionId {
+    let id = SessionId::random().unwrap();
+    let login = Commit::create().unwrap().with(put("cart", "tea")).log_in(Login::new(owner(name)));
+    done(store.commit(&id, &login, &lease()).unwrap());
+    id
+}
+
+/// Logs in with a session that is there; the new id.
+pub(crate) fn log_in(store: &RedisStore, id: &SessionId, login: Login) -> Result<(SessionId, Outcome)> {
+    let new = id.renewed(&SessionId::random()?);
+    let version = store.get(id)?.map(|stored| stored.record.version()).unwrap_or_default();
+    let commit = Commit::merge(version)?.identity(Identity::Replace(new)).log_in(login);
+    Ok((new, store.commit(id, &commit, &lease())?))
+}
+
+/// One session of each kind: a visitor's, a user's, one that logged in, one whose renewal is pending, and some
+/// that were ended. All ids that there were; the last one is the user's who is logged in.
 pub(crate) fn one_of_each(store: &RedisStore) -> Vec<SessionId> {
-    let sessions = Sessions::new(store.clone());
-    let mut ids = Vec::new();
-    for owner in [None, Some("ada"), Some("bob"), Some("ada"), Some("eve")] {
-        let mut session = sessions.generate().unwrap();
-        session.insert("cart", &["tea"]).unwrap();
-        session.set_owner(owner).unwrap();
-        session.save().unwrap();
-        ids.push(session.id().unwrap());
-    }
-    let renewed = ids[1].renewed(&SessionId::random().unwrap());
-    assert_eq!(store.rotate(&ids[1], &renewed, HOUR).unwrap(), Outcome::Done);
-    ids.push(renewed);
+    let mut ids = vec![create(store)];
+    ids.extend(["ada", "bob", "ada", "eve"].map(|name| create_owned(store, name)));
+    let (new, outcome) = log_in(store, &ids[1], Login::new(owner("ada"))).unwrap();
+    done(outcome);
+    ids.push(new);
+    let renew = Commit::merge(seen(store, &ids[4])).unwrap().identity(Identity::Renew(7));
+    let always = Lease { renew_after: Some(Duration::ZERO), grace: Duration::ZERO, ..lease() };
+    ids.push(done(store.commit(&ids[4], &renew, &always).unwrap()).announce.unwrap());
     let owners = store.owners().unwrap();
-    assert!(owners.destroy_of("ada", Some(&renewed)).unwrap() > 0);
-    assert_eq!(owners.destroy_handle(ids[2].handle(), EndReason::Named).unwrap(), Outcome::Done);
+    assert!(owners.destroy_all(&owner("ada"), Some(&new)).unwrap() > 0);
+    done(owners.destroy(ids[2].handle(), Some(&owner("bob")), EndReason::Named).unwrap());
+    let last = ids.len() - 1;
+    ids.swap(5, last);
     ids
 }
 

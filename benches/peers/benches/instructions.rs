@@ -7,23 +7,20 @@
 #![allow(missing_docs, unused_qualifications, reason = "in what the macros write")]
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
-use lembro::{Changes, Expected, LembroOptions, LembroStore, Record, SessionId, Store as _};
-use peers::stores::{Lembro, Peer as _};
+use lembro::{Commit, LembroOptions, LembroStore, SessionId, Store as _};
+use peers::stores::{LEASE, Lembro, Peer as _};
 use peers::work::Data;
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Operations in one run, so that the hash table's luck with the ids evens out.
 const TIMES: usize = 1_000;
 
 /// Instructions of one operation.
 const GET: u64 = 263;
-const TOUCH: u64 = 254;
-const SAVE: u64 = 2_668;
+const VISIT: u64 = 254;
+const MERGE: u64 = 2_668;
 const CREATE: u64 = 1_695;
 
 /// The limit for a run: the baseline and 5 %.
@@ -35,59 +32,63 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 
 struct Filled {
     store: LembroStore,
-    sessions: Vec<(SessionId, Expected)>,
-    changes: Changes,
-    records: Vec<Record>,
+    sessions: Vec<SessionId>,
+    merges: Vec<Commit>,
+    creations: Vec<Commit>,
 }
 
 /// A store that holds so many sessions, and as many that it does not.
 fn filled() -> Filled {
     let store = LembroStore::with_options(LembroOptions::new().max_size("1G").interval(0)).unwrap();
-    let record = |number| Lembro::prepare(&Data::new(number));
+    let creation = |number| Lembro::prepare(&Data::new(number));
     let add = |number| {
         let id = SessionId::random().unwrap();
-        assert!(store.create(&id, record(number), HOUR).unwrap().is_done());
-        (id, Expected::Incarnation(store.get(&id).unwrap().unwrap().record.version()))
+        assert!(store.commit(&id, &creation(number), &LEASE).unwrap().is_done());
+        id
     };
-    let sessions = (0..TIMES).map(add).collect();
-    let mut changes = Changes::new();
-    changes.insert("", "seen_at", &1_790_000_123_u64).unwrap();
-    Filled { store, sessions, changes, records: (0..TIMES).map(record).collect() }
+    let sessions: Vec<_> = (0..TIMES).map(add).collect();
+    let merge = |id| {
+        let mut merge = Commit::merge(store.get(id).unwrap().unwrap().record.version()).unwrap();
+        merge.changes.insert("", "seen_at", &1_790_000_123_u64).unwrap();
+        merge
+    };
+    let merges = sessions.iter().map(merge).collect();
+    Filled { store, sessions, merges, creations: (0..TIMES).map(creation).collect() }
 }
 
 #[library_benchmark(config = at_most(GET), setup = filled)]
 fn get(filled: Filled) -> Filled {
-    for (id, _) in &filled.sessions {
+    for id in &filled.sessions {
         black_box(filled.store.get(black_box(id)).unwrap());
     }
     filled
 }
 
-#[library_benchmark(config = at_most(TOUCH), setup = filled)]
-fn touch(filled: Filled) -> Filled {
-    for (id, _) in &filled.sessions {
-        let _ = black_box(filled.store.touch(black_box(id), HOUR).unwrap());
+#[library_benchmark(config = at_most(VISIT), setup = filled)]
+fn visit(filled: Filled) -> Filled {
+    for id in &filled.sessions {
+        black_box(filled.store.visit(black_box(id), &LEASE).unwrap());
     }
     filled
 }
 
-#[library_benchmark(config = at_most(SAVE), setup = filled)]
-fn save(filled: Filled) -> Filled {
-    for (id, expected) in &filled.sessions {
-        let _ = black_box(filled.store.save(black_box(id), &filled.changes, HOUR, *expected).unwrap());
+#[library_benchmark(config = at_most(MERGE), setup = filled)]
+fn merge(filled: Filled) -> Filled {
+    for (id, merge) in filled.sessions.iter().zip(&filled.merges) {
+        let _ = black_box(filled.store.commit(black_box(id), merge, &LEASE).unwrap());
     }
     filled
 }
 
 #[library_benchmark(config = at_most(CREATE), setup = filled)]
-fn create(mut filled: Filled) -> Filled {
-    for record in filled.records.drain(..) {
+fn create(filled: Filled) -> Filled {
+    for creation in &filled.creations {
         let id = SessionId::random().unwrap();
-        let _ = black_box(filled.store.create(black_box(&id), record, HOUR).unwrap());
+        let _ = black_box(filled.store.commit(black_box(&id), creation, &LEASE).unwrap());
     }
     filled
 }
 
-library_benchmark_group!(name = store, benchmarks = [get, touch, save, create]);
+library_benchmark_group!(name = store, benchmarks = [get, visit, merge, create]);
 
 main!(library_benchmark_groups = store);

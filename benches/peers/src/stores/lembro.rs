@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use lembro::{Changes, Expected, LembroOptions, LembroStore, Record, Sessions, Store as _};
+use lembro::{Commit, Lease, LembroOptions, LembroStore, Sessions, Store as _};
 
 use super::{HOUR, Peer, Room};
 use crate::work::{Data, Id};
+
+/// How long a session lives, as the default policy has it; each visit prolongs it, as the peers do.
+pub const LEASE: Lease = Lease { lifetime: Some(Duration::from_secs(24 * 60 * 60)), ..Lease::new(HOUR) };
 
 /// lembro.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ impl Lembro {
 
 impl Peer for Lembro {
     const NAME: &'static str = "lembro";
-    type Payload = Record;
+    type Payload = Commit;
 
     fn new(room: Room) -> Self {
         match room {
@@ -40,8 +43,9 @@ impl Peer for Lembro {
         }
     }
 
-    fn prepare(data: &Data) -> Record {
-        let mut changes = Changes::new();
+    fn prepare(data: &Data) -> Commit {
+        let mut commit = Commit::create().unwrap();
+        let changes = &mut commit.changes;
         changes.insert("", "user_id", &data.user_id).unwrap();
         changes.insert("", "csrf", &data.csrf).unwrap();
         changes.insert("", "cart", &data.cart).unwrap();
@@ -49,11 +53,11 @@ impl Peer for Lembro {
         changes.insert("", "signed_in_at", &data.at).unwrap();
         changes.insert("", "seen_at", &data.at).unwrap();
         changes.insert("", "locale", data.locale).unwrap();
-        changes.apply(&Record::new()).unwrap()
+        commit
     }
 
-    fn insert(&self, id: &Id, record: Record, ttl: Duration) {
-        assert!(self.0.create(&id.own, record, ttl).unwrap().is_done());
+    fn insert(&self, id: &Id, commit: Commit, ttl: Duration) {
+        assert!(self.0.commit(&id.own, &commit, &Lease::new(ttl)).unwrap().is_done());
     }
 
     fn get(&self, id: &Id) -> Option<u64> {
@@ -62,22 +66,19 @@ impl Peer for Lembro {
     }
 
     fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
-        let stored = self.0.get(&id.own).unwrap()?;
+        let stored = self.0.visit(&id.own, &LEASE).unwrap().found()?;
         let user: u64 = stored.record.get("user_id").unwrap().expect("every session has it");
         let csrf: &str = stored.record.get("csrf").unwrap().expect("every session has it");
-        let done = match change {
-            Some(at) => {
-                let mut changes = Changes::new();
-                changes.insert("", "seen_at", &at).unwrap();
-                self.0.save(&id.own, &changes, HOUR, Expected::Incarnation(stored.record.version())).unwrap()
-            }
-            None => self.0.touch(&id.own, HOUR).unwrap(),
-        };
-        done.is_done().then_some(user + csrf.len() as u64)
+        if let Some(at) = change {
+            let mut commit = Commit::merge(stored.record.version()).unwrap();
+            commit.changes.insert("", "seen_at", &at).unwrap();
+            self.0.commit(&id.own, &commit, &LEASE).unwrap().receipt()?;
+        }
+        Some(user + csrf.len() as u64)
     }
 
     fn touch(&self, id: &Id, ttl: Duration) {
-        assert!(self.0.touch(&id.own, ttl).unwrap().is_done());
+        assert!(self.0.touch(&id.own, &Lease::new(ttl)).unwrap().is_done());
     }
 
     fn purge(&self) {
@@ -99,18 +100,18 @@ pub struct LembroSessions(Sessions);
 
 impl Peer for LembroSessions {
     const NAME: &'static str = "lembro Sessions";
-    type Payload = Record;
+    type Payload = Commit;
 
     fn new(room: Room) -> Self {
         Self(Sessions::new(Lembro::new(room).0))
     }
 
-    fn prepare(data: &Data) -> Record {
+    fn prepare(data: &Data) -> Commit {
         Lembro::prepare(data)
     }
 
-    fn insert(&self, id: &Id, record: Record, ttl: Duration) {
-        assert!(self.0.store().create(&id.own, record, ttl).unwrap().is_done());
+    fn insert(&self, id: &Id, commit: Commit, ttl: Duration) {
+        assert!(self.0.store().commit(&id.own, &commit, &Lease::new(ttl)).unwrap().is_done());
     }
 
     fn get(&self, id: &Id) -> Option<u64> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use self::bare::Bare;
 pub use self::dashmap::Dashmap;
 pub use self::in_place::InPlace;
-pub use self::lembro::{Lembro, LembroSessions};
+pub use self::lembro::{LEASE, Lembro, LembroSessions};
 pub use self::lru::Lru;
 pub use self::mini_moka::MiniMoka;
 pub use self::moka::Moka;

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use lembro::{Changes, LembroOptions, Record, Store as _};
+use lembro::{Changes, Commit, LembroOptions, Store as _};
 
 use super::{cycle, get, own_time, piece};
 use crate::pairs::Quartiles;
@@ -64,13 +64,12 @@ pub fn payload(bytes: usize) -> Vec<Row> {
     let found = best_of(|| piece(OPERATIONS, 1, &draw, &|ids| get::serialized(&store, ids)));
     let requests = |count| (draw(count), crate::work::changes(count));
     let cycled = best_of(|| piece(OPERATIONS, 1, &requests, &|stream| cycle::requests(&store, stream)));
-    let record = of_size(bytes);
     let created = best_of(|| {
         let fresh = Id::many(SESSIONS);
+        let commits: Vec<_> = fresh.iter().map(|_| of_size(bytes)).collect();
         let start = Instant::now();
-        for id in &fresh {
-            // A record that nobody shares, as an application's is.
-            store.insert(id, Record::from_bytes(record.as_bytes()).expect("its own bytes"), HOUR);
+        for (id, commit) in fresh.iter().zip(commits) {
+            store.insert(id, commit, HOUR);
         }
         let took = start.elapsed();
         fresh.iter().for_each(|id| assert!(black_box(store.0.destroy(&id.own)).unwrap().is_done()));
@@ -85,13 +84,13 @@ pub fn payload(bytes: usize) -> Vec<Row> {
 }
 
 /// The keys that a request needs, and text up to the size.
-fn of_size(bytes: usize) -> Record {
+fn of_size(bytes: usize) -> Commit {
     let small = r#"{"csrf":"","seen_at":1790000000,"user_id":7}"#.len();
     let mut changes = Changes::new();
     changes.insert("", "csrf", &"x".repeat(bytes.saturating_sub(small))).unwrap();
     changes.insert("", "seen_at", &crate::work::AT).unwrap();
     changes.insert("", "user_id", &7).unwrap();
-    changes.apply(&Record::new()).unwrap()
+    Commit::create().unwrap().with(changes)
 }
 
 /// With so many threads at work on 100,000 sessions: operations per second, of all of them together.
