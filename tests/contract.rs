@@ -17,8 +17,8 @@ fn store(time: &ManualClock, options: LembroOptions) -> LembroStore {
     LembroStore::with_options(options.clock(time)).unwrap()
 }
 
-/// Runs the whole contract, of which nothing may be skipped, and afterwards has the store recompute its
-/// books.
+/// Runs the whole contract, of which nothing may be skipped, and afterwards has the store recompute
+/// its books.
 #[track_caller]
 fn keeps_all(options: &LembroOptions) {
     let time = Clock::manual();

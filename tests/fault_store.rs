@@ -1,5 +1,5 @@
-//! Promise: a fault store fails when it is told to, before or after it did what it was asked, and at no
-//! other time.
+//! Promise: a fault store fails when it is told to, before or after it did what it was asked, and
+//! at no other time.
 
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]

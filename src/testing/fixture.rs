@@ -1,5 +1,6 @@
-//! The store under test beside the plain store, and the words that rules are written in. Each call goes
-//! to both, and their answers are compared: what a rule expects is what the rule of the crate says.
+//! The store under test beside the plain store, and the words that rules are written in. Each call
+//! goes to both, and their answers are compared: what a rule expects is what the rule of the crate
+//! says.
 
 use std::error::Error as _;
 use std::fmt::Debug;
@@ -94,8 +95,8 @@ impl<'a> Fixture<'a> {
         }
     }
 
-    /// Lets whatever had a [`short`](Self::short) time expire: with real time nothing is exact, so it
-    /// waits a little more.
+    /// Lets whatever had a [`short`](Self::short) time expire: with real time nothing is exact, so
+    /// it waits a little more.
     pub(super) fn over(&self) {
         self.pass(3);
     }
@@ -139,7 +140,8 @@ impl<'a> Fixture<'a> {
     }
 
     fn same_time(&self, what: &str, found: Duration, expected: Duration) -> Checked {
-        let most = if self.clock().is_ok() { Duration::ZERO } else { self.units(1) };
+        // Both stores are asked one after the other, on a busy machine a while after.
+        let most = if self.clock().is_ok() { Duration::ZERO } else { self.units(1).max(expected / 10) };
         if found.abs_diff(expected) <= most {
             return Ok(());
         }

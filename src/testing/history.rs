@@ -22,8 +22,8 @@ const STEPS: usize = 1000;
 struct History<'a> {
     p: &'a Fixture<'a>,
     has_owners: bool,
-    /// The state of a random generator: `SplitMix64` (Steele, Lea, Flood 2014). It begins with the same
-    /// seed, so that a history that fails is the same the next time.
+    /// The state of a random generator: `SplitMix64` (Steele, Lea, Flood 2014). It begins with the
+    /// same seed, so that a history that fails is the same the next time.
     random: u64,
     /// Ids that clients have or had, and versions that they saw.
     ids: Vec<SessionId>,
@@ -112,7 +112,8 @@ impl History<'_> {
         }
     }
 
-    /// An id that a client has or had, mostly one that opens a session, rarely one with another secret.
+    /// An id that a client has or had, mostly one that opens a session, rarely one with another
+    /// secret.
     fn id(&mut self) -> Checked<SessionId> {
         let Some(mut id) = self.recent(|history| &history.ids, 16).copied() else { return new_id() };
         for _ in 0..3 {

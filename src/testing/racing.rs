@@ -1,5 +1,5 @@
-//! Rules of threads: each call happens at one instant, so that what is acknowledged is kept and what is
-//! ended stays ended. The plain store takes no part in these.
+//! Rules of threads: each call happens at one instant, so that what is acknowledged is kept and
+//! what is ended stays ended. The plain store takes no part in these.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -257,8 +257,8 @@ fn ends_for_good(
     Ok(())
 }
 
-/// Expects that of the outcomes of one call on several threads exactly one is `Done` and the others are
-/// `otherwise`. Gives out which one.
+/// Expects that of the outcomes of one call on several threads exactly one is `Done` and the others
+/// are `otherwise`. Gives out which one.
 fn one_done(outcomes: &[Outcome], otherwise: Outcome) -> Checked<usize> {
     let done: Vec<usize> = (0..outcomes.len()).filter(|n| outcomes[*n].is_done()).collect();
     let others = outcomes.iter().filter(|outcome| **outcome == otherwise).count();

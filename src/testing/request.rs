@@ -1,4 +1,5 @@
-//! What requests send in rules: ids, changes, logins, and commits for a session that they have seen.
+//! What requests send in rules: ids, changes, logins, and commits for a session that they have
+//! seen.
 
 use std::time::Duration;
 

@@ -21,8 +21,8 @@
 //! `as:b` (a new id, `b`), `elsewhere:b` (with another handle), `renew:1` (a seed), `login:ada`,
 //! `begun` (in the last epoch asked for), `limit:2`, `refuse:2`, `>b` (the id announced is `b`).
 //!
-//! Where time is given, it is the lease: `idle=2`, `idle=max`, `lifetime=`, `touch=`, `renew=`, `grace=`,
-//! `remembered=9/9`, in units. What is not given outlasts the rule.
+//! Where time is given, it is the lease: `idle=2`, `idle=max`, `lifetime=`, `touch=`, `renew=`,
+//! `grace=`, `remembered=9/9`, in units. What is not given outlasts the rule.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +33,8 @@ use crate::id::SessionId;
 use crate::record::{Changes, Record};
 use crate::store::{AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Store};
 
-/// The names and steps of the rules in a text: each name is a line, its steps are indented below it.
+/// The names and steps of the rules in a text: each name is a line, its steps are indented below
+/// it.
 pub(super) fn rules(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     text.split("\n\n").filter(|block| !block.starts_with('#')).filter_map(|rule| rule.trim().split_once('\n'))
 }

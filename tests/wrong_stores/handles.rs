@@ -103,7 +103,8 @@ impl Store for Table {
     }
 }
 
-/// Rows without the second secret: format, its kind, number of nonces, deadline, version, digest, and then it.
+/// Rows without the second secret: format, its kind, number of nonces, deadline, version, digest,
+/// and then it.
 fn without_second_secret(mut row: Vec<u8>) -> Vec<u8> {
     if row[1] != 0 {
         row[1] = 0;

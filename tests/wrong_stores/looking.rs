@@ -189,7 +189,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         ],
     },
     Wrong {
-        name: "a lifetime that begins at the creation, whoever logs in",
+        name: "a lifetime that does not begin again at a login",
         spoil: |store| {
             store.look = Box::new(|right, id, how, lease| {
                 let record = right.stored(id)?.unwrap_or_default();
@@ -202,7 +202,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["the lifetime begins again at a login"],
     },
     Wrong {
-        name: "a store that remembers nobody",
+        name: "a store that knows no remembered sessions",
         spoil: |store| other_lease(store, |lease| Lease { remembered: None, ..lease }),
         caught_by: &["a remembered session has limits of its own"],
     },

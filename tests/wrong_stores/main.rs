@@ -1,5 +1,5 @@
-//! Promise: a store that breaks the contract of `Store` is caught, by the rule it breaks, and no rule is
-//! there for nothing.
+//! Promise: a store that breaks the contract of `Store` is caught, by the rule it breaks, and no
+//! rule is there for nothing.
 
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
@@ -120,7 +120,8 @@ fn a_random_history_alone_catches_seven_of_ten_stores_that_are_wrong_without_thr
     let history = rule("the store does with owners what the rule says");
     let missed: Vec<_> =
         without_threads().filter(|wrong| !matches!(verdict(history, wrong.spoil), Verdict::Broken(_))).collect();
-    // The others need what no history has: keys with a NUL, more keys than are allowed, 50 sessions.
+    // The others need what no history has: keys with a NUL, more keys than are allowed, 50
+    // sessions.
     let names: Vec<_> = missed.iter().map(|wrong| wrong.name).collect();
     assert!(missed.len() * 10 <= without_threads().count() * 3, "{names:#?}");
 }

@@ -160,7 +160,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["destroy_all ends all sessions of an owner and no others"],
     },
     Wrong {
-        name: "a destroy_all that ends everybody's sessions",
+        name: "a destroy_all that ends all sessions there are",
         spoil: |store| {
             store.everywhere = Box::new(|right, owner, except| {
                 let sessions = right.store.destroy_all(owner, except)?;
@@ -200,7 +200,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["destroy_all ends all sessions of an owner and no others"],
     },
     Wrong {
-        name: "a destroy_all that spares nobody",
+        name: "a destroy_all that spares no session",
         spoil: |store| store.everywhere = Box::new(|right, owner, _| right.store.destroy_all(owner, None)),
         caught_by: &[
             "destroy_all spares the session that the excepted id opens",
@@ -285,7 +285,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["destroy by handle and destroy_all free the handle"],
     },
     Wrong {
-        name: "a store that tells everybody why a session ended",
+        name: "a store that tells every id of a handle why its session ended",
         spoil: |store| {
             store.why = Box::new(|right, id| right.store.why_ended(&right.current(id)));
         },
@@ -357,7 +357,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         ],
     },
     Wrong {
-        name: "one epoch for everybody",
+        name: "one epoch for all owners",
         spoil: |store| {
             let ended = Arc::new(AtomicU64::new(0));
             let (now, late) = (Arc::clone(&ended), Arc::clone(&ended));
@@ -385,7 +385,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["epochs never go back"],
     },
     Wrong {
-        name: "an epoch that a destroy_all of nobody does not end",
+        name: "an epoch that a destroy_all without sessions does not end",
         spoil: |store| {
             store.everywhere = Box::new(|right, owner, except| {
                 if right.store.list(owner)?.is_empty() { Ok(0) } else { right.store.destroy_all(owner, except) }

@@ -9,7 +9,7 @@ use super::Wrong;
 use super::wrap::{Right, base, is_create, login, renews, replaces};
 
 /// Between the look and the act: long enough that another call comes in between every time.
-fn meanwhile() {
+fn wait() {
     sleep(Duration::from_millis(1));
 }
 
@@ -34,7 +34,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                     return Ok(Outcome::Changed);
                 }
                 let next = commit.changes.apply(&stored)?;
-                meanwhile();
+                wait();
                 // Another call may be at the same: then both have done it.
                 right.put(id, &next, lease.idle)
             });
@@ -51,7 +51,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         spoil: |store| {
             store.touch = Box::new(|right, id, lease| {
                 let Some(stored) = right.store.get(id)? else { return Ok(Outcome::Gone) };
-                meanwhile();
+                wait();
                 right.put(id, &stored.record, lease.idle)
             });
         },
@@ -63,7 +63,7 @@ pub(crate) const WRONG: &[Wrong] = &[
             store.look = Box::new(|right, id, how, lease| {
                 let found = right.look(id, how, lease)?;
                 if let (Lookup::Found(stored), Look::Visit) = (&found, how) {
-                    meanwhile();
+                    wait();
                     let _ = right.put(id, &stored.record, lease.idle)?;
                 }
                 Ok(found)
@@ -78,7 +78,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                 if !is_create(commit) || right.stored(id)?.is_some() {
                     return right.commit(id, commit, lease);
                 }
-                meanwhile();
+                wait();
                 let _ = right.end(id)?;
                 right.commit(id, commit, lease)
             });
@@ -92,7 +92,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                 if !replaces(commit) || right.store.get(id)?.is_none() {
                     return right.commit(id, commit, lease);
                 }
-                meanwhile();
+                wait();
                 right.commit(id, commit, lease).map(|outcome| if outcome.is_done() { outcome } else { done(right, id) })
             });
         },
@@ -105,7 +105,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                 let Some(seen) = right.stored(id)?.filter(|_| replaces(commit)) else {
                     return right.commit(id, commit, lease);
                 };
-                meanwhile();
+                wait();
                 let mut all = lembro::Changes::from(&seen);
                 all.clear();
                 for (component, key, json) in seen.entries() {
@@ -124,7 +124,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                     return Ok(Outcome::Gone);
                 }
                 let ended = done(right, id);
-                meanwhile();
+                wait();
                 right.end(id).map(|_| ended)
             });
         },
@@ -138,7 +138,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                 if login.begun.is_some_and(|begun| right.store.epoch(&login.owner).unwrap() != begun) {
                     return Ok(Outcome::LoginRevoked);
                 }
-                meanwhile();
+                wait();
                 right.commit(id, &commit.clone().log_in(Login { begun: None, ..login }), lease)
             });
         },
@@ -149,7 +149,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         spoil: |store| {
             store.everywhere = Box::new(|right, owner, except| {
                 let sessions = right.store.list(owner)?;
-                meanwhile();
+                wait();
                 for one in sessions.iter().filter(|one| except.is_none_or(|id| id.handle() != one.handle)) {
                     let _ = right.named(one.handle, None, EndReason::Everywhere)?;
                 }
@@ -171,7 +171,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                         let _ = right.named(handle, None, EndReason::Limit)?;
                     }
                 }
-                meanwhile();
+                wait();
                 right.commit(id, &commit.clone().log_in(Login { limit: None, ..login }), lease)
             });
         },
