@@ -18,9 +18,9 @@ use serde_json::value::RawValue;
 
 use self::block::{Block, FRONT_BYTES, SECOND_BYTES};
 pub(crate) use self::block::{Class, Frame, NEVER, SecondSecret, StoreState};
+pub(crate) use self::body::check_owner;
 use self::body::{Body, Entry, Merge};
 pub(crate) use self::body::{Head, MAX_MILLIS, Owned, Times, calendar_time};
-pub(crate) use self::body::{check_label, check_limits, check_owner};
 pub use self::changes::{Change, Changes};
 #[cfg(feature = "redis")]
 pub(crate) use self::parts::RecordParts;
