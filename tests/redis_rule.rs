@@ -166,7 +166,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(id, record, ttl_ms)| Op::Put { id, record, ttl_ms }),
         1 => (1..100_usize).prop_map(|id| Op::End { id }),
         2 => (prop_oneof![3 => Just(0_usize), 1 => Just(1)], prop::option::weighted(0.8, 0..3_usize)).prop_map(|(owner, except)| Op::EndAll { owner, except }),
-        5 => prop_oneof![6 => 1..600_u64, 2 => 600..1_500_u64, 1 => 1_500..30_000_u64].prop_map(|ms| Op::Wait { ms }),
+        5 => prop_oneof![2 => 1..600_u64, 6 => (1..8_u64).prop_map(|n| n * 100), 1 => 600..1_500_u64, 1 => 1_500..30_000_u64].prop_map(|ms| Op::Wait { ms }),
         1 => (-20_000..20_000_i64).prop_map(|ms| Op::Jump { ms }),
     ]
 }

@@ -49,7 +49,7 @@ impl Calls {
         } else if is_new {
             first.push(self.noting(handle, ttl_ms));
         }
-        let plan = plan.told([plan::login(begun.0, begun.1, handle), rest].concat());
+        let plan = plan.told([rest, plan::login(begun.0, begun.1, handle)].concat());
         self.write_after(first, &plan).map(|reply| outcome(id, commit, &reply))
     }
 
@@ -68,7 +68,7 @@ impl Calls {
         } else {
             first.push(self.noting(handle, ttl_ms));
         }
-        let plan = plan.told([plan::login(None, epoch, handle), rest].concat());
+        let plan = plan.told([rest, plan::login(None, epoch, handle)].concat());
         Ok(match self.write_after(first, &plan)? {
             Reply::Done { version, ttl, .. } => Outcome::Done(Receipt::new(version, ttl)),
             Reply::Refused(outcome) => outcome,

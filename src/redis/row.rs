@@ -45,6 +45,8 @@ impl Row {
     pub(super) fn read(handle: Handle, now_ms: u64, left_ms: Option<i64>, fields: &[Value]) -> Result<Option<Self>> {
         let find = |name: &[u8]| pairs(fields).find_map(|(field, value)| (field == name).then_some(value));
         let left = match left_ms {
+            // A hash that lost its expiry gets another one at the next visit.
+            Some(-1) => 1,
             Some(left) => u64::try_from(left).unwrap_or(0),
             None => find(b"d").and_then(number).unwrap_or(0).saturating_sub(now_ms),
         };

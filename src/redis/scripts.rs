@@ -32,63 +32,41 @@ macro_rules! scripts {
 /// begins at `rest`. The [row](super::row) is read into locals; `meta` is false if there is no live one.
 ///
 /// Digests of 128 random bits may be compared like any text: how far a guess got says nothing about
-/// the secret.
+/// the secret. What scripts share is pasted into them: a call costs Lua more than the text.
 const SESSION: &str = "
 local key, call, plan = KEYS[1], redis.call, ARGV[1]
-local repeated, in_index, now, digest, noted, sure, idle, life, long_idle, long_life, touch_after, renew_after, grace, by, rest =
-    struct.unpack('>c1BI8c16I8I8I8I8I8I8I8I8I8Bc0', plan)
 local NONE, NEVER, FOREVER, NO_TIME = 9007199254740992, 9007199254740991, 3153600000000, 281474976710655
 local SUPERSEDED, PENDING, PREVIOUS = 1, 2, 3
+local repeated, in_index, now, digest, noted, sure, idle, life, long_idle, long_life, touch_after, renew_after, grace, by, rest =
+    struct.unpack('>c1BI8c16I8I8I8I8I8I8I8I8I8Bc0', plan)
 local manual = now > 0
 if not manual then
     local time = call('TIME')
     now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local meta, tail = unpack(call('HMGET', key, 'm', 'x'))
-local left, is_stale = 0, false
-if meta then
-    left = manual and (call('HGET', key, 'd') or 0) - now or call('PTTL', key)
-    if left <= 0 then meta, is_stale = false, true end
-end
+local is_stale = meta and manual and tonumber(call('HGET', key, 'd') or 0) <= now
+if is_stale then meta = false end
 local login, current, kind, known, incarnation, saves, bytes, entries, flags, created, since, id_since, timeout
-local exact, remembered, owned
-local second, seed, over, nonces = nil, '', 0, ''
+local exact, remembered, owned, second, seed, over, nonces
 if meta then
-    tail = tail or ''
     if meta:byte() ~= 50 or #meta ~= 64 then return { 'format', meta:sub(1, 1) } end
     login, current, kind, known, incarnation, saves, bytes, entries, flags, created, since, id_since, timeout =
         struct.unpack('>c1c16BI6c4I4I4I2BI6I6I6I6', meta, 2)
-    exact, remembered, owned = flags % 2, math.floor(flags / 2) % 2, math.floor(flags / 4) % 2
+    exact, remembered, owned = flags % 2, math.floor(flags / 2) % 2, math.floor(flags / 4)
+    nonces = tail or ''
     if kind > 0 then
         second, seed, over = struct.unpack('>c16c8I8', tail)
         nonces = tail:sub(33)
-    else
-        nonces = tail
     end
 end
--- Instants a span from now; no time at all is over for every reader.
-local function after(span) return span == 0 and 0 or now + span end
-local function full_time()
-    local idle, life = idle, life
-    if remembered == 1 then idle, life = long_idle, long_life end
-    if timeout ~= NO_TIME then idle = timeout end
-    local full, began = math.min(idle, FOREVER), math.max(created, since)
-    if life == NONE or began == 0 then return full end
-    return math.min(full, math.max(0, life - math.max(0, now - began)))
-end
-local function row()
-    local more = kind > 0 and second .. seed .. struct.pack('>I8', over) or ''
-    return '2' .. struct.pack('>c1c16BI6c4I4I4I2BI6I6I6I6', login, current, kind, known, incarnation, saves, bytes,
-        entries, exact + 2 * remembered + 4 * owned, created, since, id_since, timeout), more .. nonces
-end
-local function lives(span)
-    if manual then call('HSET', key, 'd', now + span) end
-    call('PEXPIRE', key, manual and 86400000 or span)
-end
-local function done(span)
-    local renewing = kind == PENDING and digest == current and seed or ''
-    return { 'done', incarnation .. struct.pack('>I4', saves), span, renewing }
-end
+local answer
+";
+
+/// That it is done, and the session has `full` time. (No function: each local that it looked at would cost as much as a
+/// command.)
+const DONE: &str = "
+return struct.pack('>c4I4I8', incarnation, saves, full) .. (kind == PENDING and digest == current and seed or '')
 ";
 
 /// Asks whether a login counts that was not confirmed yet.
@@ -101,34 +79,63 @@ end
 
 /// How the id stands to the row: `closed` says why it opens the row no more.
 const STANDING: &str = "
-local closed, is_successor = nil, false
+local closed, is_successor
 if meta then
     if digest == current then
-        if kind == PENDING and over <= now then closed = 'superseded' end
+        closed = kind == PENDING and over <= now and 'superseded'
     elseif digest ~= second then
         closed = 'gone'
     elseif kind == PENDING then
         is_successor = true
-    elseif kind == SUPERSEDED or over <= now then
-        closed = 'superseded'
+    else
+        closed = (kind == SUPERSEDED or over <= now) and 'superseded'
     end
 end
 ";
 
-/// The epoch of a login. On one server the owner's keys are at hand, so the login counts at once or
+/// What the session has left.
+const LEFT: &str = "
+local left = manual and (call('HGET', key, 'd') or 0) - now or call('PTTL', key)
+";
+
+/// The time that a visit or a commit gives the session now.
+const FULL: &str = "
+local full, most_life, began = idle, life, math.max(created, since)
+if remembered == 1 then full, most_life = long_idle, long_life end
+full = math.min(timeout < NO_TIME and timeout or full, FOREVER)
+if most_life < NONE and began > 0 then full = math.min(full, math.max(0, most_life - math.max(0, now - began))) end
+";
+
+/// Writes the row, and as more fields what follows.
+const WRITES: &str = "
+local m = '2' .. struct.pack('>c1c16BI6c4I4I4I2BI6I6I6I6', login, current, kind, known, incarnation, saves, bytes, entries,
+    exact + 2 * remembered + 4 * owned, created, since, id_since, timeout)
+local x = (kind > 0 and second .. seed .. struct.pack('>I8', over) or '') .. nonces
+answer = call('HSET', key, 'm', m, 'x', x, unpack(ARGV, 2, set))
+";
+
+/// Gives the session its time.
+const LIVES: &str = "
+if manual then call('HSET', key, 'd', now + full) end
+answer = call('PEXPIRE', key, manual and 86400000 or full)
+";
+
+/// A login, if `logs_in`: whether it counts. On one server the owner's keys are at hand, so it counts at once or
 /// not at all; in a cluster it is confirmed when the session is next looked at.
-const LOGS_IN: &str = "
-local begun, epoch, handle
+const UNLESS_REFUSED: &str = "
+local begun, epoch, handle, logins = NONE, NONE, '', KEYS[4]
 begun, epoch, handle, rest = struct.unpack('>I8I8c11', plan, rest)
-local logins = KEYS[4]
-local function refused()
-    if not logins then return begun < epoch and 'revoked' end
-    epoch = tonumber(call('GET', KEYS[3]) or 0)
-    local place = call('HGET', logins, handle)
-    if begun < epoch then return 'revoked' end
-    return (not place or place:byte() == 120) and 'limit'
+if logs_in == 1 then
+    if logins then epoch = tonumber(call('GET', KEYS[3]) or 0) end
+    if begun < epoch then return { 'revoked' } end
+    local place = not logins or call('HGET', logins, handle)
+    if not place or logins and place:byte() == 120 then return { 'limit' } end
 end
-local function logged_in()
+";
+
+/// The same once it is written.
+const LOGGED_IN: &str = "
+if logs_in == 1 then
     call('HSET', key, 'e', epoch)
     local place = logins and call('HGET', logins, handle)
     if place and place:byte() == 114 then call('HSET', logins, handle, place:sub(2)) end
@@ -137,88 +144,91 @@ end
 
 scripts! {
     SESSION:
-    /// .., how ('v'isit, 't'ouch, 'p'eek, 'e'xists), whether all is to be told. What it cannot write it tells, and
-    /// answers all the same.
+    /// .., how ('v'isit, 't'ouch, 'p'eek, 'e'xists), whether all is to be told. What cannot be written for a visit is
+    /// told, and it is answered all the same; if there is nothing to tell, nothing is.
     LOOK = ["
 local how, all = struct.unpack('c1c1', plan, rest)
-if how == 'e' and meta then return { 'seen', now, left, {}, call('HGET', key, 'o') or '' } end
-", UNLESS_UNSURE, STANDING, "
-local trouble = ''
-if not meta then
-    if how == 't' or all ~= '1' then return { 'gone' } end
-elseif how == 't' or how == 'v' then
-    local full = full_time()
-    if how == 't' and (closed or full == 0) then return { closed or 'gone' } end
-    if not closed and full > 0 then
-        local due = how == 't' or (full ~= left and math.abs(full - left) >= math.min(touch_after, full / 2))
-        local is_changed = false
-        if how == 'v' and is_successor then
-            kind, second, seed, over = PREVIOUS, current, string.rep('\\0', 8), after(grace)
-            current, id_since, is_changed = digest, now, true
-        elseif how == 'v' and kind == PENDING and over == NEVER then
-            over, is_changed = after(math.max(renew_after == NONE and grace or renew_after, grace)), true
-        end
-        if due and now + full > known then
-            local owner = owned == 1 and call('HGET', key, 'o') or ''
-            if noted < full or by ~= owner then return { 'note', full, owner } end
-            known, is_changed = now + noted, true
-        end
-        local function write()
-            local m, x = row()
-            if is_changed and x == '' then call('HSET', key, 'm', m) end
-            if is_changed and x ~= '' then call('HSET', key, 'm', m, 'x', x) end
-            if due then
-                lives(full)
-                left = full
-            end
-        end
-        if how == 't' then
-            write()
-            return done(full)
-        end
-        local is_written, why = pcall(write)
-        if not is_written then trouble = type(why) == 'table' and why.err or why end
+if not meta and (how == 't' or all == '0') then return { 'gone' } end
+if how == 'e' then return { 'seen', now, 0, {}, call('HGET', key, 'o') or '' } end
+", UNLESS_UNSURE, STANDING, LEFT, "
+if how == 't' and closed then return { closed } end
+if meta and not closed and how ~= 'p' then
+    ", FULL, "
+    local due = full > 0 and (how == 't' or full ~= left and math.abs(full - left) >= math.min(touch_after, full / 2))
+    local is_changed = false
+    if how == 't' then
+        if full == 0 then return { 'gone' } end
+    elseif full > 0 and is_successor then
+        kind, second, seed, over = PREVIOUS, current, string.rep('\\0', 8), grace == 0 and 0 or now + grace
+        current, id_since, is_changed = digest, now, true
+    elseif full > 0 and kind == PENDING and over == NEVER then
+        local last = math.max(renew_after == NONE and 0 or renew_after, grace)
+        over, is_changed = last == 0 and 0 or now + last, true
+    end
+    if due and now + full > known then
+        local owner = owned == 1 and call('HGET', key, 'o') or ''
+        if noted < full or by ~= owner then return { 'note', full, owner } end
+        known, is_changed = now + noted, true
+    end
+    if how == 'v' then call = redis.pcall end
+    if is_changed then
+        local set = 1
+        ", WRITES, "
+    end
+    if due and type(answer) ~= 'table' then
+        ", LIVES, "
+        left = full
+    end
+    if how == 't' then
+        ", DONE, "
     end
 end
-if all ~= '1' then return { 'seen', now, left, {}, trouble } end
-return { 'seen', now, left, call('HGETALL', key), trouble }
+local trouble = type(answer) == 'table' and answer.err or ''
+if all == '1' then return { 'seen', now, left, call('HGETALL', key), trouble } end
+return trouble ~= '' and { 'seen', now, left, {}, trouble }
 "];
-    /// .., [commit](super::plan::commit), field and value of each entry to set, the field of each to remove, and how
-    /// the fields begin that are cleared.
+    /// .., [commit](super::plan::commit), [login](super::plan::login), field and value of each entry to set, the field of each to remove, and how the fields begin that are cleared.
     ///
     /// The size is what the entries take at most: what a commit replaces and removes is not looked at, each
     /// look would cost as much as the writing. When that sum is over a limit, all is counted; when even half
     /// of a limit is really used, what is replaced and removed is measured from then on, so that a large
     /// session is not counted again and again. All is read, too, when more is to be removed than a command
     /// takes arguments.
-    COMMIT = [UNLESS_UNSURE, STANDING, LOGS_IN, "
-local expect, base, base_saves, nonce, begins, identity, new, new_seed, logs_in, new_timeout, new_remembered
-expect, base, base_saves, nonce, begins, identity, new, new_seed, logs_in, new_timeout, new_remembered, rest =
-    struct.unpack('>c1c4I4c8c4c1c16c8BI8B', plan, rest)
-local most, most_bytes, more, more_bytes, set, removed = struct.unpack('>I4I4I4I4I4I4', plan, rest)
-local is_new, is_anothers, why = not meta, false, nil
+    COMMIT = [UNLESS_UNSURE, STANDING, "
+local logs_in, expect, base, base_saves, nonce, begins, identity, new, new_seed, new_timeout, new_remembered
+local most, most_bytes, more, more_bytes, set, removed
+logs_in, expect, base, base_saves, nonce, begins, identity, new, new_seed, new_timeout, new_remembered,
+    most, most_bytes, more, more_bytes, set, removed, rest =
+    struct.unpack('>Bc1c4I4c8c4c1c16c8I8BI4I4I4I4I4I4', plan, rest)
+local is_new, is_anothers = not meta, false
 if is_new then
     if expect ~= 'a' then return { 'gone' } end
-    why = logs_in == 1 and refused()
-    if why then return { why } end
-    login, current, kind, known, incarnation, saves, bytes, entries, exact = 's', digest, 0, 0, begins, 0, 0, 0, 0
-    created, since, id_since, timeout, remembered, owned, second, nonces = now, 0, 0, NO_TIME, 0, 0, nil, ''
 else
-    if (identity == 'r' or expect == 'a') and incarnation == begins then return done(left) end
-    if expect == 'a' then return { 'taken' } end
-    if incarnation ~= base then return { closed or 'gone' } end
-    for i = 1, #nonces, 8 do
-        if nonces:sub(i, i + 7) == nonce then return done(left) end
+    local is_done = (identity == 'r' or expect == 'a') and incarnation == begins
+    if not is_done then
+        if expect == 'a' then return { 'taken' } end
+        if incarnation ~= base then return { closed or 'gone' } end
+        for i = 1, #nonces, 8 do is_done = is_done or nonces:sub(i, i + 7) == nonce end
+    end
+    if is_done then
+        ", LEFT, "
+        local full = left
+        ", DONE, "
     end
     if repeated == '1' and #nonces / 8 < (saves - base_saves) % 4294967296 then return { 'unknown' } end
     if expect == 'e' and saves ~= base_saves then return { 'changed' } end
-    if full_time() == 0 then return { 'gone' } end
-    why = logs_in == 1 and refused()
-    if why then return { why } end
+    ", FULL, "
+    if full == 0 then return { 'gone' } end
+end
+", UNLESS_REFUSED, "
+if is_new then
+    login, current, kind, known, incarnation, saves, bytes, entries, exact = 's', digest, 0, 0, begins, 0, 0, 0, 0
+    created, since, id_since, timeout, remembered, owned, nonces = now, 0, 0, NO_TIME, 0, 0, ''
+else
     is_anothers = logs_in == 1 and owned == 1 and call('HGET', key, 'o') ~= by
     if identity == 'r' then
-        kind, second, seed, over, current = SUPERSEDED, current, string.rep('\\0', 8), after(grace), new
-        incarnation, saves, nonces = begins, 0, ''
+        kind, second, seed, over = SUPERSEDED, current, string.rep('\\0', 8), grace == 0 and 0 or now + grace
+        current, incarnation, saves, nonces = new, begins, 0, ''
     else
         local age = math.max(0, now - (id_since > 0 and id_since or created))
         local is_under_way = kind == PENDING or kind == PREVIOUS and now < over
@@ -233,11 +243,13 @@ else
 end
 if new_timeout < NONE then timeout = new_timeout end
 if new_remembered < 2 then remembered = new_remembered end
-if logs_in == 1 then since, owned = now, 1 end
-local full = full_time()
-if not is_new and noted > 0 and logs_in == 0 and (owned == 1 and call('HGET', key, 'o') or '') ~= by then noted = 0 end
+if logs_in == 1 then login, since, owned = logins and 's' or 'u', now, 1 end
+", FULL, "
+if noted > 0 and not is_new and logs_in == 0 and (owned == 1 and call('HGET', key, 'o') or '') ~= by then noted = 0 end
 if noted > 0 then known = in_index == 1 and now + noted or math.min(known, now + noted) end
-if now + full > known then return { 'note', full, owned == 1 and (logs_in == 1 and by or call('HGET', key, 'o')) or '' } end
+if now + full > known then
+    return { 'note', full, owned == 1 and (logs_in == 1 and by or call('HGET', key, 'o')) or '' }
+end
 local gone
 entries, bytes = entries + more, bytes + more_bytes
 if exact == 1 then
@@ -252,21 +264,20 @@ if exact == 1 then
 end
 if is_anothers or #ARGV > removed or removed - set > most or entries > most or bytes > most_bytes then
     entries, bytes, gone = more, more_bytes, {}
-    local changed = {}
-    for i = 2, set, 2 do changed[ARGV[i]] = 'set' end
-    for i = set + 1, removed do changed[ARGV[i]] = 'removed' end
-    local stored = is_new and {} or call('HGETALL', key)
+    local changed, stored = {}, is_new and {} or call('HGETALL', key)
+    for i = 2, removed do
+        if i > set or i % 2 == 0 then changed[ARGV[i]] = i > set and 'removed' or 'set' end
+    end
     for i = 1, #stored, 2 do
         local field = stored[i]
-        local change = changed[field]
-        local is_ours = field:byte() == 107 or field == 'l'
-        if not change and is_ours and is_anothers then change = 'removed' end
+        local change, is_entry = changed[field], field:byte() == 107
+        if not change and is_anothers and (is_entry or field == 'l') then change = 'removed' end
         for n = removed + 1, #ARGV do
             if not change and field:sub(1, #ARGV[n]) == ARGV[n] then change = 'removed' end
         end
         if change == 'removed' then
             gone[#gone + 1] = field
-        elseif not change and field:byte() == 107 then
+        elseif not change and is_entry then
             entries, bytes = entries + 1, bytes + #field + #stored[i + 1]
         end
     end
@@ -277,45 +288,33 @@ elseif removed > set then
     gone = { unpack(ARGV, set + 1, removed) }
 end
 if bytes * 2 <= most_bytes and entries * 2 <= most then exact = 0 end
+if is_stale or full == 0 then call('DEL', key) end
 if full == 0 then
-    if not is_new or is_stale then call('DEL', key) end
-    return done(0)
+    ", DONE, "
 end
-if is_stale then call('DEL', key) end
-if logs_in == 1 then login = logins and 's' or 'u' end
-local m, x = row()
 -- What only makes it smaller begins with that.
 local is_smaller = set == 1 and not is_new and gone
 if is_smaller then call('HDEL', key, '', unpack(gone)) end
-if x == '' then call('HSET', key, 'm', m, unpack(ARGV, 2, set))
-else call('HSET', key, 'm', m, 'x', x, unpack(ARGV, 2, set)) end
+", WRITES, "
 if gone and not is_smaller then call('HDEL', key, '', unpack(gone)) end
 if is_new then call('DEL', KEYS[2]) end
-if logs_in == 1 then logged_in() end
-lives(full)
-return done(full)
-"];
-    /// .., how ('p'ut, 't'ake over: only if there is none), time to live, the rest of the meta field, field, value, ..
-    PUT = [UNLESS_UNSURE, LOGS_IN, "
-local how, span, logs_in, numbers = struct.unpack('>c1I8Bc39', plan, rest)
+", LOGGED_IN, LIVES, DONE];
+    /// .., whether it has an owner, how ('p'ut, 't'ake over: only if there is none), time to live, the rest of the meta
+    /// field, [login](super::plan::login), field, value, ..
+    PUT = [UNLESS_UNSURE, "
+local logs_in, how, full, numbers
+logs_in, how, full, numbers, rest = struct.unpack('>Bc1I8c39', plan, rest)
 if meta and (how == 't' or digest ~= current) then return { 'taken' } end
-local version = numbers:sub(1, 8)
-if span == 0 then
-    if meta then call('DEL', key) end
-    return { 'done', version, 0, '' }
-end
-if logs_in == 1 then
-    local why = refused()
-    if why then return { why } end
-end
+", UNLESS_REFUSED, "
 if meta or is_stale then call('DEL', key) end
-login = logs_in == 1 and not logins and 'u' or 's'
-local m = '2' .. login .. digest .. '\\0' .. struct.pack('>I6', now + noted) .. numbers
-call('HSET', key, 'm', m, unpack(ARGV, 2))
-call('DEL', KEYS[2])
-if logs_in == 1 then logged_in() end
-lives(span)
-return { 'done', version, span, '' }
+if full > 0 then
+    login = logs_in == 1 and not logins and 'u' or 's'
+    local m = '2' .. login .. digest .. '\\0' .. struct.pack('>I6', now + noted) .. numbers
+    call('HSET', key, 'm', m, unpack(ARGV, 2))
+    call('DEL', KEYS[2])
+    ", LOGGED_IN, LIVES, "
+end
+return numbers:sub(1, 8) .. struct.pack('>I8', full)
 "];
     /// .., how ('i': the session that the id opens, 'h': the session with this handle, of this owner if one is given,
     /// 'b': the same, if it is of an epoch before this one), reason, epoch, the epoch before: a login that did not
@@ -331,8 +330,8 @@ if how ~= 'i' then
     call('SET', KEYS[2], reason .. current .. (kind > SUPERSEDED and second or ''), 'PX', 3600000)
 end
 if how == 'b' and login == 'u' and of < before then return { 'gone' } end
-return done(0)
-"];
+local full = 0
+", DONE];
     /// .., how ('c'onfirm a login of the epoch that is sure, 's'pare the session that the id opens), its epoch from now on.
     MARK = [STANDING, "
 local how, epoch = struct.unpack('>c1I8', plan, rest)
@@ -340,8 +339,8 @@ local owner, of = unpack(call('HMGET', key, 'o', 'e'))
 if not meta or owner ~= by or how == 's' and closed or how == 'c' and tonumber(of) ~= sure then return { 'gone' } end
 call('HDEL', key, '')
 call('HSET', key, 'e', epoch, 'm', '2s' .. meta:sub(3))
-return done(left)
-"];
+local full = 0
+", DONE];
 }
 
 /// How every script on an owner begins. Its keys: the epoch, the epoch that is drawn next, the sessions by
