@@ -156,8 +156,8 @@ fn op() -> impl Strategy<Value = Op> {
         lease,
     });
     prop_oneof![
-        3 => renewal,
-        8 => (recent(), any::<bool>(), 0..5_usize).prop_map(|(id, visit, lease)| Op::Look { id, visit, lease }),
+        4 => renewal,
+        11 => (recent(), prop::bool::weighted(0.8), prop_oneof![4 => 0..3_usize, 1 => 3..5_usize]).prop_map(|(id, visit, lease)| Op::Look { id, visit, lease }),
         10 => commit,
         3 => (prop_oneof![1 => 0..3_usize, 2 => 3..12_usize], 0..5_usize).prop_map(|(commit, lease)| Op::Again { commit, lease }),
         1 => (recent(), 2..7_usize).prop_map(|(id, commits)| Op::Others { id, commits }),
