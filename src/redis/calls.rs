@@ -24,8 +24,8 @@ use crate::sync::Mutex;
 /// Sets know a session for so much longer than it lives: nodes of a cluster have their own clocks.
 const SLACK_MS: u64 = 60 * 60 * 1000;
 
-/// How often a script may ask for something before it is given up. Each time means that another request changed the
-/// session.
+/// How often a script may ask for something before it is given up. Each time means that another
+/// request changed the session.
 const MAX_TURNS: usize = 16;
 
 /// At most one error in such a time goes onto the channel.
@@ -162,9 +162,9 @@ impl Calls {
         Ok(lookup)
     }
 
-    /// What a look sees. In a cluster by one script. On one server a visit is a script that writes only what is due,
-    /// and all is read behind it without a script, in the same round trip: Lua takes longer over a
-    /// session's data than all the rest.
+    /// What a look sees. In a cluster by one script. On one server a visit is a script that writes
+    /// only what is due, and all is read behind it without a script, in the same round trip: Lua
+    /// takes longer over a session's data than all the rest.
     fn seen(&self, call: &Plan<'_>) -> Result<Reply> {
         if self.connections.is_cluster() {
             return self.send(Vec::new(), call);

@@ -17,17 +17,20 @@ use crate::store::Listed;
 pub(super) const BATCH: usize = 256;
 
 impl RedisStore {
-    /// Takes sessions over from another store, as its [`all`](crate::Store::all) lists them: cookies go on working. How many were
-    /// new here; those whose handle is there already are left as they are.
+    /// Takes sessions over from another store, as its [`all`](crate::Store::all) lists them:
+    /// cookies go on working. Returns how many were new here; sessions whose handle is there
+    /// already are left as they are.
     ///
-    /// Sessions from a [`LembroStore`](crate::LembroStore) are taken over even if it has only digests of their secrets, because it
-    /// [restored](crate::LembroOptions::restore) them. Ids in their grace are not: nobody lists them. Stop the requests that go to
-    /// the other store first, or what they write after their session was listed is lost.
+    /// Sessions from a [`LembroStore`](crate::LembroStore) are taken over even if it has only
+    /// digests of their secrets, because it [restored](crate::LembroOptions::restore) them. Ids in
+    /// their grace are not, because no list names them. Stop the requests that go to the other
+    /// store first, or what they write after their session was listed is lost.
     ///
     /// # Errors
     ///
     /// When the other store or the server failed, or a session is larger than
-    /// [`max_session_size`](super::RedisOptions::max_session_size). What was taken over by then stays, and it can be called again.
+    /// [`max_session_size`](super::RedisOptions::max_session_size). What was taken over by then
+    /// stays, and it can be called again.
     ///
     /// # Examples
     ///
@@ -86,7 +89,8 @@ impl Calls {
                     [command("DEL", vec![session], Vec::new()), command("DEL", vec![why], Vec::new())]
                 };
                 let answers = self.ask(&batch.iter().flat_map(delete).collect::<Vec<_>>())?;
-                // What the index knows and is not there may be on its way: noted, and created in a moment.
+                // What the index knows and is not there may be on its way: noted, and created in a
+                // moment.
                 let were_there = batch.iter().zip(answers.iter().step_by(2)).filter(|(_, one)| **one == Value::Int(1));
                 let names: Vec<_> = were_there.map(|(handle, _)| handle.to_string().into_bytes().into()).collect();
                 if !names.is_empty() {
@@ -97,7 +101,8 @@ impl Calls {
         Ok(())
     }
 
-    /// The sessions with these handles that are live: one that cannot be read does not hide the others.
+    /// The sessions with these handles that are live: one that cannot be read does not hide the
+    /// others.
     pub(super) fn listed(&self, handles: &[Handle]) -> Result<Vec<Result<Listed>>> {
         let listed = self.look_at(b"p1", handles)?.into_iter().filter_map(|(handle, reply)| match reply {
             Ok(Reply::Seen { row, .. }) => row.map(|row| Ok(row.listed(handle))),

@@ -85,8 +85,8 @@ impl Calls {
         }
     }
 
-    /// Has an owner's set know a session, and reserves a place for its login: the epoch, and the sessions that
-    /// lose theirs. `None`: there is no place.
+    /// Has an owner's set know a session, and reserves a place for its login: the epoch, and the
+    /// sessions that lose theirs. `None`: there is no place.
     fn enter(&self, entrance: &Entrance<'_>, is_new: bool) -> Result<Option<(Epoch, Vec<Handle>)>> {
         let mut calls = if is_new { vec![self.noting(entrance.handle, entrance.ttl_ms)] } else { Vec::new() };
         calls.push(self.entering(entrance, None));

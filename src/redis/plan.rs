@@ -1,11 +1,11 @@
-//! The plan: a script on one session, and what it is told. Everything but the entries is packed into one
-//! argument, because each argument costs Lua as much as a command.
+//! The plan: a script on one session, and what it is told. Everything but the entries is packed
+//! into one argument, because each argument costs Lua as much as a command.
 //!
 //! ```text
-//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time) · digest of
-//! the secret (16) · noted for (8) · epoch that is sure (8) · the lease: idle, lifetime, both if
-//! remembered, touch_after, renew_after, grace (8 each) · the owner that it was noted for, or that logs in
-//! (length in a byte) · the script's own
+//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time)
+//! · digest of the secret (16) · noted for (8) · epoch that is sure (8) · the lease: idle, lifetime,
+//! both if remembered, touch_after, renew_after, grace (8 each) · the owner that it was noted for, or
+//! that logs in (length in a byte) · the script's own
 //! ```
 //!
 //! Numbers are big-endian, times milliseconds.
@@ -42,7 +42,7 @@ pub(super) struct Plan<'a> {
     pub(super) is_repeated: bool,
     /// Not only the owner's set, the index of all sessions knows it too.
     pub(super) in_index: bool,
-    /// Of the secret; nothing: whoever has the session's id.
+    /// Of the presented secret; zeros where the session is named by its handle.
     pub(super) digest: Digest,
     /// The sets know the session for so many milliseconds from now; 0: as its row says.
     pub(super) noted: u64,
@@ -121,10 +121,10 @@ pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
 /// A commit and the limits of a session, and the entries as the arguments that follow the plan.
 ///
 /// ```text
-/// whether it logs in (1) · what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that version (8) · nonce (8) · the incarnation
-/// that it begins (4) · identity: 'k'eep, re'n'ew, 'r'eplace (1) · digest of the new secret (16) · seed (8)
-/// · new timeout (8) · whether remembered from now
-/// on (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) · their bytes (4)
+/// whether it logs in (1) · what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that version
+/// (8) · nonce (8) · the incarnation that it begins (4) · identity: 'k'eep, re'n'ew, 'r'eplace (1)
+/// · digest of the new secret (16) · seed (8) · new timeout (8) · whether remembered from now on
+/// (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) · their bytes (4)
 /// · which of the arguments is the last to set (4) · and the last to remove (4)
 /// ```
 pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -> (Vec<u8>, Entries<'a>) {

@@ -25,7 +25,8 @@ pub(super) enum Reply {
         row: Option<Row>,
         text: String,
     },
-    /// The session is to live for so long, and its owner's set or the index does not know it until then.
+    /// The session is to live for so long, and its owner's set or the index does not know it until
+    /// then.
     ToNote {
         ttl_ms: u64,
         owner: Option<String>,

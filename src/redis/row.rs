@@ -1,9 +1,10 @@
 //! The row: a session as it stands in its hash.
 //!
-//! Beside the [entries](super::fields) a hash has fields of one letter: the `o`wner, the `e`poch of the
-//! login, the `l`abel, and `d`, the deadline, where tests turn the clock by hand; elsewhere the key's
-//! own expiry is the deadline. What every session has is in one field, `m`, because each field
-//! costs as much to fetch as its bytes. It has 64 bytes, the most that a small hash is kept flat with:
+//! Beside the [entries](super::fields) a hash has fields of one letter: the `o`wner, the `e`poch of
+//! the login, the `l`abel, and `d`, the deadline, where tests turn the clock by hand; elsewhere the
+//! key's own expiry is the deadline. What every session has is in one field, `m`, because each
+//! field costs as much to fetch as its bytes. It has 64 bytes, the most that a small hash is kept
+//! flat with:
 //!
 //! ```text
 //! layout ('2') · login ('s'ure, 'u'nsure: not confirmed yet) · digest of the secret (16) · kind of the
@@ -12,9 +13,9 @@
 //! · owner since (6) · id since (6) · timeout of its own (6; all ones: none)
 //! ```
 //!
-//! A session that was rotated or changed also has `x`: its second secret (digest 16, seed 8, instant 8),
-//! if there is one, and the nonces of its last four versions (8 each). Times are milliseconds since
-//! 1970.
+//! A session that was rotated or changed also has `x`: its second secret (digest 16, seed 8,
+//! instant 8), if there is one, and the nonces of its last four versions (8 each). Times are
+//! milliseconds since 1970.
 
 use ::redis::Value;
 
@@ -40,8 +41,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Reads fields and values; `None`: there is no live session. Without `left_ms` the deadline is in
-    /// the fields.
+    /// Reads fields and values; `None`: there is no live session. Without `left_ms` the deadline is
+    /// in the fields.
     pub(super) fn read(handle: Handle, now_ms: u64, left_ms: Option<i64>, fields: &[Value]) -> Result<Option<Self>> {
         let find = |name: &[u8]| pairs(fields).find_map(|(field, value)| (field == name).then_some(value));
         let left = match left_ms {

@@ -1,11 +1,12 @@
-//! The scripts: the rule of `store::rule` in Lua, and what happens at one instant to an owner's set.
+//! The scripts: the rule of `store::rule` in Lua, and what happens at one instant to an owner's
+//! set.
 //!
-//! A session's script reads the row, decides as the rule does and writes the next row. All is worked out
-//! before anything is written, because a script that stops halfway is not rolled back.
+//! A session's script reads the row, decides as the rule does and writes the next row. All is
+//! worked out before anything is written, because a script that stops halfway is not rolled back.
 //!
-//! On a server whose memory is full a script fails at its first write if that may need memory, or not
-//! at all. So what makes the data grow begins with `HSET` or `ZADD` and is refused; what ends sessions
-//! or makes them smaller begins with a removal, even of nothing, and is carried out.
+//! On a server whose memory is full a script fails at its first write if that may need memory, or
+//! not at all. So what makes the data grow begins with `HSET` or `ZADD` and is refused; what ends
+//! sessions or makes them smaller begins with a removal, even of nothing, and is carried out.
 
 use std::sync::LazyLock;
 
@@ -27,9 +28,10 @@ macro_rules! scripts {
     };
 }
 
-/// How every script on a session begins. Its key is the session; `KEYS[2]`, where a script has it, says
-/// why the session was ended. `ARGV[1]` is the [plan](super::plan::Plan), and what is left of it
-/// begins at `rest`. The [row](super::row) is read into locals; `meta` is false if there is no live one.
+/// How every script on a session begins. Its key is the session; `KEYS[2]`, where a script has it,
+/// says why the session was ended. `ARGV[1]` is the [plan](super::plan::Plan), and what is left of
+/// it begins at `rest`. The [row](super::row) is read into locals; `meta` is false if there is no
+/// live one.
 ///
 /// Digests of 128 random bits may be compared like any text: how far a guess got says nothing about
 /// the secret. What scripts share is pasted into them: a call costs Lua more than the text.
@@ -63,8 +65,8 @@ end
 local answer
 ";
 
-/// That it is done, and the session has `full` time. (No function: each local that it looked at would cost as much as a
-/// command.)
+/// That it is done, and the session has `full` time. (No function: each local that it looked at
+/// would cost as much as a command.)
 const DONE: &str = "
 return struct.pack('>c4I4I8', incarnation, saves, full) .. (kind == PENDING and digest == current and seed or '')
 ";
@@ -120,8 +122,8 @@ if manual then call('HSET', key, 'd', now + full) end
 answer = call('PEXPIRE', key, manual and 86400000 or full)
 ";
 
-/// A login, if `logs_in`: whether it counts. On one server the owner's keys are at hand, so it counts at once or
-/// not at all; in a cluster it is confirmed when the session is next looked at.
+/// A login, if `logs_in`: whether it counts. On one server the owner's keys are at hand, so it
+/// counts at once or not at all; in a cluster it is confirmed when the session is next looked at.
 const UNLESS_REFUSED: &str = "
 local begun, epoch, handle, logins = NONE, NONE, '', KEYS[4]
 begun, epoch, handle, rest = struct.unpack('>I8I8c11', plan, rest)
@@ -144,8 +146,9 @@ end
 
 scripts! {
     SESSION:
-    /// .., how ('v'isit, 't'ouch, 'p'eek, 'e'xists), whether all is to be told. What cannot be written for a visit is
-    /// told, and it is answered all the same; if there is nothing to tell, nothing is.
+    /// .., how ('v'isit, 't'ouch, 'p'eek, 'e'xists), whether all is to be told. What cannot be
+    /// written for a visit is told, and it is answered all the same; if there is nothing to tell,
+    /// nothing is.
     LOOK = ["
 local how, all = struct.unpack('c1c1', plan, rest)
 if not meta and (how == 't' or all == '0') then return { 'gone' } end
@@ -187,13 +190,14 @@ local trouble = type(answer) == 'table' and answer.err or ''
 if all == '1' then return { 'seen', now, left, call('HGETALL', key), trouble } end
 return trouble ~= '' and { 'seen', now, left, {}, trouble }
 "];
-    /// .., [commit](super::plan::commit), [login](super::plan::login), field and value of each entry to set, the field of each to remove, and how the fields begin that are cleared.
+    /// .., [commit](super::plan::commit), [login](super::plan::login), field and value of each
+    /// entry to set, the field of each to remove, and how the fields begin that are cleared.
     ///
-    /// The size is what the entries take at most: what a commit replaces and removes is not looked at, each
-    /// look would cost as much as the writing. When that sum is over a limit, all is counted; when even half
-    /// of a limit is really used, what is replaced and removed is measured from then on, so that a large
-    /// session is not counted again and again. All is read, too, when more is to be removed than a command
-    /// takes arguments.
+    /// The size is what the entries take at most: what a commit replaces and removes is not looked
+    /// at, each look would cost as much as the writing. When that sum is over a limit, all is
+    /// counted; when even half of a limit is really used, what is replaced and removed is measured
+    /// from then on, so that a large session is not counted again and again. All is read, too, when
+    /// more is to be removed than a command takes arguments.
     COMMIT = [UNLESS_UNSURE, STANDING, "
 local logs_in, expect, base, base_saves, nonce, begins, identity, new, new_seed, new_timeout, new_remembered
 local most, most_bytes, more, more_bytes, set, removed
@@ -299,8 +303,8 @@ if is_smaller then call('HDEL', key, '', unpack(gone)) end
 if gone and not is_smaller then call('HDEL', key, '', unpack(gone)) end
 if is_new then call('DEL', KEYS[2]) end
 ", LOGGED_IN, LIVES, DONE];
-    /// .., whether it has an owner, how ('p'ut, 't'ake over: only if there is none), time to live, the rest of the meta
-    /// field, [login](super::plan::login), field, value, ..
+    /// .., whether it has an owner, how ('p'ut, 't'ake over: only if there is none), time to live,
+    /// the rest of the meta field, [login](super::plan::login), field, value, ..
     PUT = [UNLESS_UNSURE, "
 local logs_in, how, full, numbers
 logs_in, how, full, numbers, rest = struct.unpack('>Bc1I8c39', plan, rest)
@@ -316,9 +320,9 @@ if full > 0 then
 end
 return numbers:sub(1, 8) .. struct.pack('>I8', full)
 "];
-    /// .., how ('i': the session that the id opens, 'h': the session with this handle, of this owner if one is given,
-    /// 'b': the same, if it is of an epoch before this one), reason, epoch, the epoch before: a login that did not
-    /// count even in that one is ended but not counted.
+    /// .., how ('i': the session that the id opens, 'h': the session with this handle, of this
+    /// owner if one is given, 'b': the same, if it is of an epoch before this one), reason, epoch,
+    /// the epoch before: a login that did not count even in that one is ended but not counted.
     END = [STANDING, "
 local how, reason, epoch, before = struct.unpack('>c1c1I8I8', plan, rest)
 if not meta or how == 'i' and closed then return { closed or 'gone' } end
@@ -332,7 +336,8 @@ end
 if how == 'b' and login == 'u' and of < before then return { 'gone' } end
 local full = 0
 ", DONE];
-    /// .., how ('c'onfirm a login of the epoch that is sure, 's'pare the session that the id opens), its epoch from now on.
+    /// .., how ('c'onfirm a login of the epoch that is sure, 's'pare the session that the id
+    /// opens), its epoch from now on.
     MARK = [STANDING, "
 local how, epoch = struct.unpack('>c1I8', plan, rest)
 local owner, of = unpack(call('HMGET', key, 'o', 'e'))
@@ -343,9 +348,9 @@ local full = 0
 ", DONE];
 }
 
-/// How every script on an owner begins. Its keys: the epoch, the epoch that is drawn next, the sessions by
-/// the instant until which they are noted, and when each of them logged in: 'r' before it is a place that is
-/// reserved for a login under way, 'x' one that another login took.
+/// How every script on an owner begins. Its keys: the epoch, the epoch that is drawn next, the
+/// sessions by the instant until which they are noted, and when each of them logged in: 'r' before
+/// it is a place that is reserved for a login under way, 'x' one that another login took.
 const OWNER: &str = "
 local epoch, following, sessions, logins = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local call, now = redis.call, tonumber(ARGV[1])
@@ -375,9 +380,10 @@ end
 
 scripts! {
     OWNER:
-    /// now, handle, for how long the set is to know it, when it logged in ('now', or 'known' to the set already), the limit ('': none),
-    /// what happens beyond it ('r'efused), whether the others were looked at, those of them that are not there:
-    /// the epoch and the sessions that are to end, or the sessions that are to be looked at.
+    /// now, handle, for how long the set is to know it, when it logged in ('now', or 'known' to the
+    /// set already), the limit ('': none), what happens beyond it ('r'efused), whether the others
+    /// were looked at, those of them that are not there: the epoch and the sessions that are to
+    /// end, or the sessions that are to be looked at.
     ENTER = ["
 local handle, noted, since, max, at_limit, looked = unpack(ARGV, 2, 7)
 local surplus, gone, rank = {}, {}, now
@@ -438,8 +444,8 @@ end
 forget(gone)
 return { 'counts' }
 "];
-    /// now: draws the epoch to come, and no two calls get the same. Or now, epoch: from then on all earlier logins are
-    /// over; the epoch before, and the sessions.
+    /// now: draws the epoch to come, and no two calls get the same. Or now, epoch: from then on all
+    /// earlier logins are over; the epoch before, and the sessions.
     RAISE = ["
 tidy()
 call('ZREM', sessions, '')
@@ -467,7 +473,8 @@ end
 
 scripts! {
     INDEX:
-    /// now, handle, time in milliseconds. Tidies a little each time, so that no caller waits for all of it.
+    /// now, handle, time in milliseconds. Tidies a little each time, so that no caller waits for
+    /// all of it.
     NOTE = ["
 local over = redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 16)
 if #over > 0 then redis.call('ZREM', index, unpack(over)) end
