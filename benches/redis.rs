@@ -1,4 +1,5 @@
-//! What a session on Redis costs beside a bare GET or SET of the same bytes: load, save of one key, touch.
+//! What a session on Redis costs beside a bare GET or SET of the same bytes: peek, visit, commit of one
+//! key.
 //!
 //! `cargo bench --bench redis --features redis` starts its own server on this machine, where a round trip is as short as it
 //! gets: over a network the ratios are closer to one. They are taken in turns, so that a busy machine slows down both.
@@ -13,12 +14,15 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use divan::{Bencher, black_box};
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Changes, Expected, Outcome, SessionId, Store};
+use lembro::{Changes, Commit, Lease, Login, Owner, SessionId, Store, Version};
 use redis::Connection;
 
 use self::redis_server::Server;
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// Each visit prolongs.
+const LEASE: Lease = Lease { lifetime: Some(Duration::from_secs(24 * 60 * 60)), ..Lease::new(HOUR) };
+
 const THREADS: [usize; 2] = [1, 4];
 
 fn main() {
@@ -30,11 +34,16 @@ fn main() {
     bench.stop();
 }
 
+/// A new session with the sample's keys.
+fn creation() -> Commit {
+    Commit::create().unwrap().with(Changes::from(&sample::record(4711)))
+}
+
 struct Bench {
     server: Server,
     store: RedisStore,
     id: SessionId,
-    expected: Expected,
+    version: Version,
     changes: Changes,
     /// The same session as one value, and a pool to get it over.
     bytes: Vec<u8>,
@@ -49,14 +58,13 @@ impl Bench {
             let server = Server::start();
             let store = RedisStore::with_options(RedisOptions::new().url(server.url())).unwrap();
             let id = SessionId::random().unwrap();
-            assert_eq!(store.create(&id, sample::record(4711), HOUR).unwrap(), Outcome::Done);
-            let expected = Expected::Incarnation(store.get(&id).unwrap().unwrap().record.version());
+            let receipt = store.commit(&id, &creation(), &LEASE).unwrap().receipt().expect("a new id");
             let mut changes = Changes::new();
             changes.insert("", "seen_at", &1_790_000_123_u64).unwrap();
             let (free, idle) = bounded(16);
             (0..16).for_each(|_| free.send(server.connect()).unwrap());
             let bytes = sample::record(4711).as_bytes().to_vec();
-            let bench = Self { server, store, id, expected, changes, bytes, idle, free };
+            let bench = Self { server, store, id, version: receipt.version, changes, bytes, idle, free };
             bench.raw_set();
             bench
         })
@@ -78,16 +86,24 @@ impl Bench {
         self.raw(|link| redis::cmd("SET").arg("raw").arg(&self.bytes).arg("PX").arg(3_600_000).exec(link).unwrap());
     }
 
-    fn load(&self) {
+    fn peek(&self) {
         black_box(self.store.get(&self.id).unwrap().unwrap());
     }
 
-    fn save(&self) {
-        assert_eq!(self.store.save(&self.id, &self.changes, HOUR, self.expected).unwrap(), Outcome::Done);
+    fn visit(&self) {
+        black_box(self.store.visit(&self.id, &LEASE).unwrap().found().unwrap());
     }
 
-    fn touch(&self) {
-        assert_eq!(self.store.touch(&self.id, HOUR).unwrap(), Outcome::Done);
+    fn commit(&self) {
+        let commit = Commit::merge(self.version).unwrap().with(self.changes.clone());
+        assert!(self.store.commit(&self.id, &commit, &LEASE).unwrap().is_done());
+    }
+
+    /// A session of this owner, with the sample's keys.
+    fn log_in(&self, owner: &str) {
+        let login = Login::new(Owner::new(owner).unwrap());
+        let id = SessionId::random().unwrap();
+        assert!(self.store.commit(&id, &creation().log_in(login), &LEASE).unwrap().is_done());
     }
 
     fn ratios(&self) {
@@ -110,9 +126,9 @@ impl Bench {
             );
         };
         println!("\nratios, one thread:");
-        pair("load  / raw GET", Self::load, Self::raw_get);
-        pair("save  / raw SET", Self::save, Self::raw_set);
-        pair("touch / raw SET", Self::touch, Self::raw_set);
+        pair("peek   / raw GET", Self::peek, Self::raw_get);
+        pair("visit  / raw SET", Self::visit, Self::raw_set);
+        pair("commit / raw SET", Self::commit, Self::raw_set);
     }
 
     /// What the guide says about memory.
@@ -125,10 +141,7 @@ impl Bench {
         println!("\nbytes of memory:");
         println!("a session: {}", usage(&format!("lembro:{{{}}}", self.id.handle())));
         for number in 0..2_000 {
-            let mut changes = Changes::new();
-            changes.set_owner(Some(&format!("user{}", number / 1_000))).unwrap();
-            let record = changes.apply(&sample::record(4711)).unwrap();
-            assert_eq!(self.store.create(&SessionId::random().unwrap(), record, HOUR).unwrap(), Outcome::Done);
+            self.log_in(&format!("user{}", number / 1_000));
         }
         let index: usize = (0..16).map(|part| usage(&format!("lembro:{{index:{part}}}"))).sum();
         println!("its place in the index: {}", index / 2_001);
@@ -137,12 +150,9 @@ impl Bench {
             format!("lembro:{{owner:{name}}}:{what}")
         };
         println!("its place in the list of its owner: {}", usage(&owner("user1", "sessions")) / 1_000);
-        let mut changes = Changes::new();
-        changes.set_owner(Some("one")).unwrap();
-        let record = changes.apply(&sample::record(4711)).unwrap();
-        assert_eq!(self.store.create(&SessionId::random().unwrap(), record, HOUR).unwrap(), Outcome::Done);
+        self.log_in("one");
         println!("the list of an owner with one session: {}", usage(&owner("one", "sessions")));
-        self.store.owners().unwrap().destroy_of("one", None).unwrap();
+        self.store.owners().unwrap().destroy_all(&Owner::new("one").unwrap(), None).unwrap();
         println!("an owner's epochs: {}", usage(&owner("one", "epoch")) + usage(&owner("one", "next")));
     }
 
@@ -157,8 +167,8 @@ fn raw_get(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 200)]
-fn load(bencher: Bencher<'_, '_>) {
-    bencher.bench(|| Bench::get().load());
+fn peek(bencher: Bencher<'_, '_>) {
+    bencher.bench(|| Bench::get().peek());
 }
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 200)]
@@ -167,11 +177,11 @@ fn raw_set(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 200)]
-fn save_of_one_key(bencher: Bencher<'_, '_>) {
-    bencher.bench(|| Bench::get().save());
+fn visit(bencher: Bencher<'_, '_>) {
+    bencher.bench(|| Bench::get().visit());
 }
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 200)]
-fn touch(bencher: Bencher<'_, '_>) {
-    bencher.bench(|| Bench::get().touch());
+fn commit_of_one_key(bencher: Bencher<'_, '_>) {
+    bencher.bench(|| Bench::get().commit());
 }

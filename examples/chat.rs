@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use lembro::http::{CookieOptions, Secure, SessionLayer};
-use lembro::{LembroStore, Outcome, Result, Session};
+use lembro::{LembroStore, Result, Session};
 use rouille::websocket::{self, Message, Websocket};
 use rouille::{Request, Response, Server, post_input};
 
@@ -67,8 +67,8 @@ fn answer(request: &Request, session: &mut Session, layer: &SessionLayer, room: 
 fn talk(mut socket: Websocket, mut session: Session, room: &Room) -> Result<()> {
     let mut heard = 0;
     while let Some(message) = socket.next() {
-        // Sees what HTTP changed, the name for instance; and that somebody logged out, wherever.
-        if session.reload()? == Outcome::Gone {
+        // Sees what HTTP changed, the name for instance; and a logout, wherever it was.
+        if !session.reload()? {
             break;
         }
         if let Message::Text(text) = message
@@ -85,7 +85,7 @@ fn talk(mut socket: Websocket, mut session: Session, room: &Room) -> Result<()> 
             room.push_front((number, line.to_string()));
             room.truncate(100);
         }
-        // Copied, so that nobody else waits while a slow browser is told.
+        // Copied, so that no other thread waits while a slow browser is told.
         let news: Vec<_> = room.lock().expect("no panic").iter().take_while(|line| line.0 > heard).cloned().collect();
         for (number, line) in news.into_iter().rev() {
             heard = number;

@@ -202,7 +202,7 @@ fn watch(store: &LembroStore, board: &Board) {
     }
 }
 
-/// Somebody with a browser.
+/// A user with a browser.
 struct User {
     cookie: Option<SessionId>,
     is_member: bool,
@@ -224,7 +224,7 @@ impl User {
                 session.insert("basket", &["tea", "two cups"])?;
                 session.insert("theme", "dark")?;
                 if self.is_member {
-                    session.set_owner(name)?;
+                    session.log_in(name)?;
                 }
             }
             if is_new || part == 0 {

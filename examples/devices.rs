@@ -45,18 +45,17 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
     match (request.url().as_str(), session.owner()?.map(str::to_owned)) {
         ("/login", _) => {
             let user = form.user.unwrap_or_default();
-            // Asked before the password is checked, so that whoever signs out everywhere meanwhile ends this login too.
-            let begun = sessions.epoch_of(&user)?;
-            if user != USER || form.password.as_deref() != Some(PASSWORD) {
+            // Asked before the password is checked, so that signing out everywhere ends this login too.
+            let begun = (user == USER).then(|| sessions.epoch_of(&user)).transpose()?;
+            let Some(begun) = begun.filter(|_| form.password.as_deref() == Some(PASSWORD)) else {
                 return Ok(page(session, sessions, "No user of that name has that password.")?.with_status_code(403));
-            }
-            session.regenerate()?;
-            session.set_owner_since(&user, begun)?;
+            };
+            session.log_in_since(&user, begun)?;
             session.set_label(&label(request.header("User-Agent").unwrap_or_default()))?;
             session.insert("csrf", &SessionId::random()?.expose())?;
         }
         ("/end", Some(owner)) => {
-            // One of their own: a handle opens nothing, but a form can name anybody's.
+            // One of their own: a handle opens nothing, but a form can name any.
             if let Some(handle) = form.device.and_then(|handle| handle.parse().ok()) {
                 let _ended = sessions.destroy_handle_of(&owner, handle)?;
             }

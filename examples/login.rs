@@ -57,8 +57,8 @@ fn answer(request: &Request, session: &mut Session) -> Result<Response> {
     if request.url() == "/logout" {
         session.destroy()?;
     } else if user == USER && password == PASSWORD {
-        // From here on the id is worth something: whoever planted or saw the one before is left with nothing.
-        session.regenerate()?;
+        // A new id in the same step: one that was planted or seen before is worth nothing.
+        session.log_in(USER)?;
         session.insert("user", &user)?;
         session.insert("csrf", &fresh_token()?)?;
         session.insert("flash", "Welcome. Your session has a new id; the old one is dead.")?;
@@ -94,7 +94,7 @@ fn page(session: &mut Session) -> Result<Response> {
     Ok(Response::html(html).with_additional_header("Content-Security-Policy", rules))
 }
 
-/// 24 bytes that nobody can guess, as text. Made like an id, but never one.
+/// 24 bytes that cannot be guessed, as text. Made like an id, but never one.
 fn fresh_token() -> Result<String> {
     Ok(SessionId::random()?.expose())
 }

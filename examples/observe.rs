@@ -62,7 +62,7 @@ fn kind(event: Event) -> &'static str {
         Event::Destroyed { .. } => "destroyed",
         Event::Purged { .. } => "purged",
         Event::UnknownId { .. } => "unknown id",
-        Event::DeadIdUsed { .. } => "dead id used",
+        Event::SupersededId { .. } => "superseded id",
         _ => "other",
     }
 }

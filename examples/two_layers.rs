@@ -1,4 +1,4 @@
-//! Two kinds of session on one server: a shop for everybody and an office for a few, each with a store, a cookie and
+//! Two kinds of session on one server: a shop for all visitors and an office for a few, each with a store, a cookie and
 //! timeouts of its own.
 //!
 //! `cargo run --example two_layers --features rouille`, or with a port of your own after `--`. How to ask for a
@@ -62,7 +62,7 @@ fn answer(
         }
         ("POST", "/empty") => customer.destroy()?,
         ("POST", "/office/enter") => {
-            clerk.regenerate()?;
+            clerk.log_in("grace")?;
             clerk.insert("name", "Grace")?;
         }
         ("POST", "/office/leave") => clerk.destroy()?,

@@ -29,7 +29,15 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 /// ```
 #[derive(Clone, Default)]
 pub struct Clock {
-    manual: Option<Arc<Hands>>,
+    manual: Option<Shown>,
+}
+
+/// A manual clock as one process sees it.
+#[derive(Clone)]
+struct Shown {
+    hands: Arc<Hands>,
+    /// What `monotonic` was when the process started.
+    origin: u64,
 }
 
 /// What a manual clock shows.
@@ -67,7 +75,7 @@ impl Clock {
     pub(crate) fn nanos(&self) -> u64 {
         match &self.manual {
             None => monotonic(),
-            Some(hands) => hands.monotonic.load(Ordering::SeqCst),
+            Some(Shown { hands, origin }) => hands.monotonic.load(Ordering::SeqCst).saturating_sub(*origin),
         }
     }
 
@@ -77,7 +85,9 @@ impl Clock {
     pub(crate) fn calendar_nanos(&self) -> u64 {
         match &self.manual {
             None => since_1970(),
-            Some(hands) => whole_nanos(hands.wall.lock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
+            Some(Shown { hands, .. }) => {
+                whole_nanos(hands.wall.lock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+            }
         }
     }
 
@@ -86,7 +96,7 @@ impl Clock {
     pub fn wall(&self) -> SystemTime {
         match &self.manual {
             None => SystemTime::now(),
-            Some(hands) => *hands.wall.lock(),
+            Some(Shown { hands, .. }) => *hands.wall.lock(),
         }
     }
 }
@@ -135,6 +145,27 @@ impl ManualClock {
     pub fn set_wall(&self, wall: SystemTime) {
         *self.hands.wall.lock() = wall;
     }
+
+    /// The clock of a process that starts now: the same calendar, and a [`Clock::now`] that begins at
+    /// zero again. A store whose data outlives its process is opened with it in tests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lembro::Clock;
+    ///
+    /// let time = Clock::manual();
+    /// let (before, after) = (Clock::from(&time), time.restarted());
+    /// assert_eq!(after.now(), Duration::ZERO);
+    /// time.advance(Duration::from_secs(60));
+    /// assert_eq!(after.now(), Duration::from_secs(60));
+    /// assert_eq!(after.wall(), before.wall());
+    /// ```
+    pub fn restarted(&self) -> Clock {
+        let origin = self.hands.monotonic.load(Ordering::SeqCst);
+        Clock { manual: Some(Shown { hands: Arc::clone(&self.hands), origin }) }
+    }
 }
 
 impl fmt::Debug for ManualClock {
@@ -145,7 +176,7 @@ impl fmt::Debug for ManualClock {
 
 impl From<&ManualClock> for Clock {
     fn from(manual: &ManualClock) -> Self {
-        Self { manual: Some(Arc::clone(&manual.hands)) }
+        Self { manual: Some(Shown { hands: Arc::clone(&manual.hands), origin: 0 }) }
     }
 }
 

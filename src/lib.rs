@@ -34,20 +34,20 @@
 //! - **Nothing lost.** A save merges the changed keys into what is stored at that moment, so requests of one user that run
 //!   side by side keep all their work; [`Session::modify`] is an atomic read-modify-write.
 //! - **A logout is final.** A request that was under way when the session was destroyed cannot bring it back.
-//! - **Owners.** [`Session::set_owner`] at login, and there is a [list of devices](Sessions::sessions_of), a
+//! - **Owners.** [`Session::log_in`], and there is a [list of devices](Sessions::sessions_of), a
 //!   [log out everywhere](Sessions::destroy_of) that is just as final, a [limit](Policy::max_per_owner), and an
 //!   [answer](Session::why_ended) for whoever was ended.
 //! - **Warm restarts.** [`snapshot`](LembroStore::snapshot) and [`restore`](LembroOptions::restore): one file, in which no id can be
 //!   used, and the cookies go on working.
 //! - **Safe ids.** 128 random bits of secret, compared in constant time, never in a log; an id that a client made
-//!   up is never adopted; [`Session::regenerate`] gives a new one in one atomic step, [`Policy::renew_after`] from time
-//!   to time, and whoever comes with a dead one is [reported](Event::DeadIdUsed).
+//!   up is never adopted; [`Session::log_in`] gives a new one in the step that logs in, [`Policy::renew_after`] from time
+//!   to time, and a later request with the old one is [reported](Event::SupersededId).
 //! - **A cookie that cannot be wrong.** What browsers would drop is refused when the server starts; a response that
 //!   sets it is kept by no cache; keys for its signature rotate.
 //! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on
 //!   [a channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
-//! - **Any store.** [`Store`] is a trait of seven methods with its contract in prose, and a contract suite as code
-//!   (feature `testing`) to run against your own.
+//! - **Any store.** [`Store`] is a trait of two methods around one pure rule, with a contract suite as code (feature
+//!   `testing`) to run against your own.
 //! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep.
 //!
 //! # A request on its way
@@ -57,13 +57,13 @@
 //!  ───────────────────────▶│ at most 4 cookies of our name → signature → strict SessionId        │
 //!                          └──────────────────────────────┬──────────────────────────────────────┘
 //!                                                         ▼   nothing is read yet
-//!   handler ── get, insert, modify … ────────────────▶ Session ── first look ──▶ Store::get
+//!   handler ── get, insert, modify … ────────────────▶ Session ── first look ──▶ Store::visit
 //!                                                         │      not there: a new session, a new id
 //!                          ┌──────────────────────────────▼──────────────────────────────────────┐
 //!                          │ SessionLayer::finish: one pure decision, at most one write          │
-//!                          │   unchanged  → a touch, if the last is touch_after ago              │
-//!                          │   changed    → one save of the changed keys                         │
-//!  Set-Cookie: id=…        │   old id     → a new one, the old one has its grace                 │
+//!                          │   unchanged  → nothing: the first look has noted the visit          │
+//!                          │   changed    → one commit: keys, new id, login                      │
+//!  Set-Cookie: id=…        │   old id     → a renewal in the same commit                         │
 //!  Cache-Control: no-store │   new, empty → nothing stored, no cookie                            │
 //!  ◀───────────────────────│   gone       → nothing stored, no cookie                            │
 //!                          └─────────────────────────────────────────────────────────────────────┘
@@ -77,11 +77,11 @@
 //! | `http/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters | sessions |
 //! | `metrics.rs` | `Metrics`: a store's figures for Prometheus (feature `metrics`) | memory |
 //! | `sessions.rs` | [`Sessions`]: generate, load, create, list and end an owner's, on any store | session, policy |
-//! | `session/` | [`Session`]: one user's data, what changed, its life | shared |
-//! | `shared.rs` | store + policy + ids + clock, behind one `Arc` | store |
-//! | `policy.rs` | [`Policy`]: how long sessions live; pure | |
-//! | `store.rs` | [`Store`]: the trait and its contract | record |
-//! | `store/owners.rs` | [`Owners`]: what a store may be able to do with all the sessions of one owner | store |
+//! | `session/` | [`Session`]: one user's data, a commit in the making, its life | context |
+//! | `context.rs` | store + policy + ids + clock, behind one `Arc`; reports what fails | store |
+//! | `policy.rs` | [`Policy`]: how long sessions live; pure | store |
+//! | `store/` | [`Store`]: the trait, and the [rule](Entry) that decides what becomes of a session | record |
+//! | `store/owners.rs` | [`Owners`]: what a store may be able to do with all the sessions of one owner | |
 //! | `memory/` | [`LembroStore`]: shards, queues, indexes, reaper, snapshots | store |
 //! | `redis/` | `RedisStore`: scripts, fields, connections (feature `redis`) | store |
 //! | `testing/` | the contract as code (feature `testing`) | store |
@@ -92,7 +92,7 @@
 //!
 //! # Invariants
 //!
-//! Twelve sentences that hold at all times. Each has a test named after it in `tests/invariants.rs`, and the longer
+//! Fifteen sentences that hold at all times. Each has a test named after it in `tests/invariants.rs`, and the longer
 //! ones that are named here.
 //!
 //! 1. An id sent by a client is never adopted: unknown, expired, malformed means a new id if one is needed.
@@ -108,15 +108,18 @@
 //! 6. `bytes()` equals the sum over the sessions at every unlock, and never exceeds `max_size` but for the time of one
 //!    insert. (`memory_model`, `memory_eviction`, `memory_accounting`)
 //! 7. An expired session is invisible from the instant it expires, with or without the reaper. (`memory_expiry`)
-//! 8. A request that changed nothing writes nothing but one touch per `touch_after`, under a read lock. (`http_decision`)
+//! 8. A request that changed nothing writes at most one touch per `touch_after`, at its first look, and once per renewal
+//!    the confirmation of the new id. (`http_decision`, `http_renewal`)
 //! 9. A new, empty session is neither stored nor announced to the client. (`http_decision`)
 //! 10. The secret part of an id appears in no Debug, error, event, log, dump or snapshot; only in the cookie. (`secrets`,
 //!     `memory_snapshot_file`)
-//! 11. `regenerate` is one atomic step: never without a session, the old id dead when it returns, no acknowledged save
-//!     lost. `renew(grace)` lets requests under way finish, and an id in its grace is never announced. (`session_races`,
-//!     `session_renewal`)
-//! 12. A panic in a handler, a subscriber that is gone, a failure in the reaper: the server keeps serving. (`http_sockets`,
-//!     `events`)
+//! 11. A commit is atomic on its session, id included. After a login or `regenerate` only the new id opens it; after a
+//!     timed renewal the old one too, until its grace is over. (`session_races`, `session_lifecycle`, `session_renewal`)
+//! 12. A panic in a handler, a failed store, a subscriber that is gone, a failure in the reaper: the server keeps serving,
+//!     and what was acknowledged is kept. (`http_sockets`, `events`, `session_unknown`)
+//! 13. An anonymous session never pushes out one with an owner beyond its share. (`memory_eviction`, `floods`)
+//! 14. What `insert` accepts, `get` gives back. (`session_map`)
+//! 15. When an outcome or an error says that nothing was written, nothing was written. (`session_unknown`)
 //!
 //! # Observability
 //!
@@ -163,7 +166,8 @@
 //! ## Why does a stale cookie not give an error?
 //!
 //! Because it is every visitor's first request after a restart without a snapshot. The session is new, under an id of
-//! ours, and keeps what the handler puts in. *Gone* is said only of a session that ended while we held it.
+//! ours, and keeps what the handler puts in. *Gone* is said only of a session that ended while the request held it, and of
+//! a request that comes with the id of before a login that happened a moment ago.
 //!
 //! ## Why does logging out with an id from before a `regenerate` do nothing?
 //!
@@ -181,33 +185,34 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod clock;
+mod context;
 mod error;
 mod event;
-#[cfg(any())]
+#[cfg(feature = "http")]
 pub mod http;
 mod id;
 mod memory;
-#[cfg(any())]
+#[cfg(feature = "metrics")]
 pub mod metrics;
 mod policy;
 mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(any())]
 mod session;
-#[cfg(any())]
 mod sessions;
-#[cfg(any())]
-mod shared;
 mod store;
 mod sync;
-#[cfg(any())]
+#[cfg(feature = "testing")]
 pub mod testing;
 mod units;
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("store_in_a_database.md")]
+pub mod store_in_a_database {}
 
 // Half of what it compares is the cookie layer's.
 #[cfg(all(any(doc, doctest), feature = "http"))]
@@ -221,9 +226,7 @@ pub use self::id::{Handle, SessionId};
 pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
-#[cfg(any())]
 pub use self::session::{Component, Saved, Session};
-#[cfg(any())]
 pub use self::sessions::{OwnedSession, Sessions};
 pub use self::store::{
     Action, AtLimit, Commit, EndReason, Entry, Epoch, Expect, Identity, Lease, Limit, Listed, Listing, Login, Look,

@@ -24,7 +24,7 @@
 //! | `lembro_max_bytes` | gauge | bytes | `max_size`: the bound of `lembro_bytes` |
 //! | `lembro_hits_total` | counter | lookups | that found their session |
 //! | `lembro_misses_total` | counter | lookups | that did not: expired, destroyed, or a guess |
-//! | `lembro_dead_ids_total` | counter | uses | of a live session's handle with a secret that is not, or no longer, its own |
+//! | `lembro_superseded_ids_total` | counter | uses | of an id whose place another one took, later than a request in flight could |
 //! | `lembro_created_total` | counter | sessions | stored for the first time |
 //! | `lembro_saved_total` | counter | saves | merged into a session |
 //! | `lembro_touched_total` | counter | touches | that prolonged a session |
@@ -45,7 +45,7 @@
 //! | how full is it? | `lembro_bytes / lembro_max_bytes` |
 //! | do visitors find their sessions? | `rate(lembro_hits_total[5m]) / (rate(lembro_hits_total[5m]) + rate(lembro_misses_total[5m]))` |
 //! | is somebody logged out for want of memory? | `increase(lembro_evictions_total{owned="true"}[1h]) > 0` |
-//! | does somebody try stolen ids? | `increase(lembro_dead_ids_total[10m])` |
+//! | does somebody try stolen ids? | `increase(lembro_superseded_ids_total[10m])` |
 //! | does the reaper still run? | `time() - lembro_last_purge_timestamp_seconds`, against [`interval`](crate::LembroOptions::interval) |
 //!
 //! # With Prometheus
@@ -119,7 +119,7 @@ const EVICTIONS: (&str, &str) = ("lembro_evictions_total", "Sessions removed to 
 const COUNTERS: [Counter; 13] = [
     ("lembro_hits_total", &[], "Lookups that found their session.", |stats| stats.hits),
     ("lembro_misses_total", &[], "Lookups that did not find a session.", |stats| stats.misses),
-    ("lembro_dead_ids_total", &[], "Uses of a live session's handle with a wrong secret.", |stats| stats.dead_ids),
+    ("lembro_superseded_ids_total", &[], "Late uses of ids that others took the place of.", |stats| stats.superseded),
     ("lembro_created_total", &[], "Sessions stored for the first time.", |stats| stats.created),
     ("lembro_saved_total", &[], "Saves merged into a session.", |stats| stats.saved),
     ("lembro_touched_total", &[], "Touches that prolonged a session.", |stats| stats.touched),

@@ -13,7 +13,7 @@ use crate::units::Setting;
 /// | option | what it is | default |
 /// |---|---|---|
 /// | [`timeout`](Self::timeout) | idle: ends after so long without a visit | 1 hour |
-/// | [`lifetime`](Self::lifetime) | absolute: ends so long after its creation, however busy | 24 hours |
+/// | [`lifetime`](Self::lifetime) | absolute: ends so long after its creation or login, however busy | 24 hours |
 /// | [`touch_after`](Self::touch_after) | visits closer together than this are noted once | 60 seconds |
 /// | [`renew_after`](Self::renew_after) | an id in use gets a successor after so long | never |
 /// | [`grace`](Self::grace) | for how long the id before that still works | 60 seconds |
@@ -81,7 +81,7 @@ impl Policy {
         }
     }
 
-    /// The idle timeout: a session ends when nobody used it for so long. Default: 1 hour.
+    /// The idle timeout: a session ends when it was not used for so long. A visit counts from its first look. Default: 1 hour.
     ///
     /// Change it for what a forgotten open browser can do: minutes for a bank, days for a forum. A session can have
     /// [one of its own](crate::Session::set_timeout).
@@ -90,7 +90,8 @@ impl Policy {
         self
     }
 
-    /// The absolute lifetime: a session ends so long after its creation, and no visit, save or new id prolongs it.
+    /// The absolute lifetime: a session ends so long after its creation, and no visit, save or new id prolongs it. It
+    /// begins again at a [login](crate::Session::log_in).
     /// `None`: only the idle timeout counts. Default: 24 hours.
     ///
     /// It bounds what a stolen cookie is worth. Counted on the wall clock, so it follows when the machine's clock is set.
@@ -112,21 +113,27 @@ impl Policy {
     /// Timed renewal: the cookie layer gives a session a new id when it has had its id for so long. `None`: ids
     /// change at [`regenerate`](crate::Session::regenerate) only. Default: none.
     ///
-    /// It bounds how long a stolen id can be used beside its owner, and shows the theft: once the
-    /// [`grace`](Self::grace) is over, whichever of the two comes with the old id raises
-    /// [`DeadIdUsed`](crate::Event::DeadIdUsed) (the "renewal timeout" of the OWASP Session Management Cheat Sheet). Minutes
-    /// rather than seconds: each renewal is a write, and a browser that loses the response loses its session. Never sooner
-    /// than the `grace`, whatever is said here: an id is renewed only when the one before it is dead.
+    /// It bounds how long a stolen id can be used beside its owner, and shows the theft: after the grace, the
+    /// one of the two that comes with the old id raises [`SupersededId`](crate::Event::SupersededId) (the "renewal
+    /// timeout" of the OWASP Session Management Cheat Sheet). Minutes rather than seconds, because each renewal is
+    /// two writes. Never sooner than the [`grace`](Self::grace), whatever is said here. Sessions without an owner
+    /// are not renewed.
     ///
-    /// What holds an id for long, such as a WebSocket, finds its session gone once its id was renewed and the grace is
-    /// over: its client has to connect anew. (That, too, is reported as a dead id.)
+    /// A renewal is pending until the client presents the new id. Until then both ids open the session, and each
+    /// response to the old one announces the same new one, so a lost response costs nothing. The old id ends a
+    /// `grace` after the new one was first presented, and at the latest `renew_after` after its second
+    /// announcement. A thief who polls with a stolen id while its owner is away has it for that long.
+    ///
+    /// A handle that looks again later, such as a WebSocket's, finds its session gone once its id was renewed and
+    /// the grace is over: its client connects again. (That, too, is reported.)
     pub fn renew_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.renew_after = age.into();
         self
     }
 
-    /// For how long the id before a timed renewal still reads and saves, so that requests under way can finish.
-    /// Default: 60 seconds.
+    /// For how long the id before a timed renewal still opens the session, so that requests under way can finish; and
+    /// for how long requests with the id of before a login are taken for requests in flight, which store nothing and
+    /// get no cookie. Default: 60 seconds.
     ///
     /// Longer for clients on slow networks; shorter if a stolen id must die sooner.
     pub const fn grace(mut self, grace: Duration) -> Self {
@@ -136,7 +143,7 @@ impl Policy {
 
     /// How many sessions an owner may have at once; `None`: any number. Default: any number.
     ///
-    /// Counted when a session is saved with [a new owner](crate::Session::set_owner) (OWASP ASVS 5.0, 7.1.2). Needs a store with
+    /// Counted at a [login](crate::Session::log_in) (OWASP ASVS 5.0, 7.1.2). Needs a store with
     /// [powers over owners](crate::Owners).
     pub fn max_per_owner(mut self, max: impl Into<Option<usize>>) -> Self {
         self.max_per_owner = max.into();
@@ -145,7 +152,8 @@ impl Policy {
 
     /// What happens when an owner logs in once more than that. Default: [`AtLimit::EndOldest`].
     ///
-    /// `RefuseNewest` where a stolen password must not push its user out; then whoever forgot to log out elsewhere has to wait.
+    /// `RefuseNewest` where a stolen password must not push its user out; then a user who forgot to log out elsewhere has
+    /// to wait.
     pub const fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.at_limit = at_limit;
         self
@@ -154,9 +162,9 @@ impl Policy {
     /// What a request does when the store fails. Default: [`StoreDown::FailClosed`].
     ///
     /// [`StoreDown::Anonymous`] for pages that are of use without knowing whose they are. What would be wrong without the store
-    /// fails all the same: [`regenerate`](crate::Session::regenerate) and [`set_owner`](crate::Session::set_owner), so that nobody seems
-    /// to log in; [`destroy`](crate::Session::destroy), so that nobody seems to log out; and the last save of a session that was
-    /// found. That of a new one is left away.
+    /// fails all the same: [`log_in`](crate::Session::log_in) and [`regenerate`](crate::Session::regenerate), so that no user
+    /// seems to log in; [`destroy`](crate::Session::destroy), so that no user seems to log out; and the save of a session that
+    /// was found. The save of a new one is skipped.
     pub const fn store_down(mut self, what: StoreDown) -> Self {
         self.store_down = what;
         self

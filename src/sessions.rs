@@ -8,14 +8,15 @@ use crossbeam_channel::Receiver;
 
 pub use self::owned::OwnedSession;
 use crate::clock::Clock;
+use crate::context::{Context, IdSource};
 use crate::error::{Error, Result};
-use crate::event::{Event, Hub};
+use crate::event::Event;
 use crate::id::SessionId;
 use crate::policy::Policy;
-use crate::record::Record;
+use crate::record::{Changes, Record};
 use crate::session::Session;
-use crate::shared::{IdSource, Shared};
-use crate::store::Store;
+
+use crate::store::{Commit, Outcome, Store};
 use crate::sync::Arc;
 
 /// What every store gets, a custom one too: new sessions, loading, and creation from data, under one [`Policy`].
@@ -37,7 +38,7 @@ use crate::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct Sessions {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
 }
 
 impl Sessions {
@@ -57,16 +58,7 @@ impl Sessions {
     }
 
     fn build(store: impl Store, policy: Policy) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                clock: store.clock(),
-                store: Arc::new(store),
-                policy,
-                ids: Arc::new(SessionId::random),
-                events: Hub::new(),
-                errors: Hub::new(),
-            }),
-        }
+        Self { context: Arc::new(Context::new(Arc::new(store), policy, Arc::new(SessionId::random))) }
     }
 
     /// The same sessions with ids from a source of your own, such as [`SessionId::derive`] over another system's ids.
@@ -86,20 +78,19 @@ impl Sessions {
     #[doc(alias = "genid")]
     #[must_use]
     pub fn id_source(self, source: impl Fn() -> Result<SessionId> + Send + Sync + 'static) -> Self {
-        self.rebuilt(self.shared.policy, Arc::new(source))
+        self.rebuilt(self.context.policy, Arc::new(source))
     }
 
     /// The same sessions under another policy.
     #[cfg(feature = "http")]
     pub(crate) fn under(self, policy: Policy) -> Result<Self> {
         policy.check()?;
-        Ok(self.rebuilt(policy, Arc::clone(&self.shared.ids)))
+        Ok(self.rebuilt(policy, Arc::clone(&self.context.ids)))
     }
 
     fn rebuilt(&self, policy: Policy, ids: IdSource) -> Self {
-        let (store, clock) = (Arc::clone(&self.shared.store), self.shared.clock.clone());
-        let (events, errors) = (Hub::new(), Hub::new());
-        Self { shared: Arc::new(Shared { store, policy, ids, clock, events, errors }) }
+        let store = Arc::clone(self.context.store.inner());
+        Self { context: Arc::new(Context::new(store, policy, ids)) }
     }
 
     /// A new, empty session. It is stored when it is saved with something in it.
@@ -108,7 +99,7 @@ impl Sessions {
     ///
     /// When the random source failed.
     pub fn generate(&self) -> Result<Session> {
-        Session::generate(Arc::clone(&self.shared))
+        Session::generate(Arc::clone(&self.context))
     }
 
     /// The session with this id; `None` if there is none, or no more.
@@ -117,15 +108,17 @@ impl Sessions {
     ///
     /// When the store failed.
     pub fn load(&self, id: &SessionId) -> Result<Option<Session>> {
-        Session::load(Arc::clone(&self.shared), id)
+        Session::load(Arc::clone(&self.context), id)
     }
 
-    /// Creates and stores a session under an id that is known elsewhere, with the data it is to begin with: none
-    /// (`Record::new()`) or what a record was collected from.
+    /// Creates and stores a session under an id that is known elsewhere, with the data it begins with:
+    /// none (`Record::new()`) or what a record was collected from. It is a new session, created now,
+    /// without an owner.
     ///
     /// # Errors
     ///
-    /// [`Error::is_conflict`] when the id is taken; [`Error::is_limit`] when the data is too large; when the store failed.
+    /// [`Error::is_taken`] when the id is taken; [`Error::is_size`] when the data is too large; when the
+    /// store failed.
     ///
     /// # Examples
     ///
@@ -136,66 +129,59 @@ impl Sessions {
     /// let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
     /// let session = sessions.create_session(&id, [("user", "ada")].into_iter().collect())?;
     /// assert_eq!(session.get::<&str>("user")?, Some("ada"));
-    /// assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_conflict());
+    /// assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_taken());
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias("createNewSession", "createSession"))]
+    #[expect(clippy::needless_pass_by_value, reason = "it becomes the session's")]
     pub fn create_session(&self, id: &SessionId, data: Record) -> Result<Session> {
-        let shared = &self.shared;
-        // Admitted here, so that the session knows the version that the store will give it; anew, because data that was
-        // read from a store must not bring back the saves that were under way for the session it was read from.
-        let record = data.admit_anew(shared.clock.wall())?;
-        let ttl = shared.ttl(record.times());
-        if ttl.is_zero() {
-            return Err(Error::limit(format!("session {}: its data is older than a session may get", id.handle())));
+        data.check()?;
+        let (context, commit) = (&self.context, Commit::create()?.with(Changes::from(&data)));
+        match context.store.commit(id, &commit, &context.lease())? {
+            Outcome::Done(receipt) => Ok(Session::created(Arc::clone(context), *id, commit, &receipt)),
+            _ => Err(Error::taken(id.handle())),
         }
-        if shared.seen(shared.store.create(id, record.clone(), ttl))?.is_done() {
-            return Ok(Session::stored(Arc::clone(shared), *id, record));
-        }
-        Err(Error::conflict(id.handle()))
     }
 
     /// The policy.
     pub fn policy(&self) -> &Policy {
-        &self.shared.policy
+        &self.context.policy
     }
 
     /// The store.
     pub fn store(&self) -> &dyn Store {
-        &*self.shared.store
+        &self.context.store
     }
 
     /// The clock: the store's.
     pub fn clock(&self) -> &Clock {
-        &self.shared.clock
+        &self.context.clock
     }
 
     /// Subscribes to what these sessions notice: ids that lead nowhere, whatever the store is.
     ///
     /// Each subscriber has a queue of 1,024 events; what does not fit is dropped.
     pub fn events(&self) -> Receiver<Event> {
-        self.shared.events.subscribe()
+        self.context.events.subscribe()
     }
 
     /// Subscribes to the store's failures, as the sessions meet them. Their callers get them too.
     ///
     /// Each subscriber has a queue of 1,024 errors; what does not fit is dropped.
     pub fn errors(&self) -> Receiver<Error> {
-        self.shared.errors.subscribe()
+        self.context.store.errors.subscribe()
     }
 
-    /// Reports an error that its caller does not get to see, unless it was reported where it happened.
+    /// Reports an error that its caller does not see, unless the store has returned it.
     #[cfg(feature = "rouille")]
     pub(crate) fn report(&self, error: &Error) {
-        if error.note_report() {
-            self.shared.errors.publish(|| error.clone());
-        }
+        self.context.store.report(error);
     }
 
     /// The session that one of these ids leads to, or a new one; nothing is read before somebody looks.
     #[cfg(any(test, feature = "http"))]
     pub(crate) fn open(&self, candidates: crate::session::Candidates) -> Session {
-        Session::unloaded(Arc::clone(&self.shared), candidates)
+        Session::unloaded(Arc::clone(&self.context), candidates)
     }
 }
 

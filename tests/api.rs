@@ -1,10 +1,12 @@
 //! The shape of the public types: what can be sent, shared, boxed and compared.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lembro::{
-    Changes, Clock, Error, Event, Handle, LembroOptions, LembroStore, ManualClock, Outcome, Policy, Record, Saved,
-    SecretDigest, Session, SessionId, Sessions, Stats, Store, Stored, Version,
+    Action, Changes, Clock, Commit, Entry, Epoch, Error, Event, Handle, Lease, LembroOptions, LembroStore, Login,
+    Lookup, ManualClock, Now, Outcome, Owner, Owners, Policy, Receipt, Record, Saved, Session, SessionId, Sessions,
+    Stats, Store, Stored, Version, Write,
 };
 
 fn send<T: Send + 'static>() {}
@@ -13,9 +15,18 @@ fn shared<T: Send + Sync + 'static>() {}
 #[test]
 fn everything_crosses_threads_and_all_but_a_session_is_shared_between_them() {
     shared::<(Changes, Clock, Error, Event, Handle, LembroOptions, LembroStore, ManualClock, Outcome, Policy)>();
-    shared::<(Record, Saved, SecretDigest, SessionId, Sessions, Stats, Stored, Version)>();
+    shared::<(Action<'_>, Commit, Entry, Epoch, Lease, Login, Lookup, Now, Owner, Receipt, Write)>();
+    shared::<(Record, SessionId, Stats, Stored, Version)>();
     shared::<Box<dyn Store>>();
-    send::<Session>();
+    shared::<&dyn Owners>();
+}
+
+#[test]
+fn what_requests_hand_to_a_store_is_small_and_a_lookup_is_moved_cheaply() {
+    assert_eq!((size_of::<Handle>(), size_of::<SessionId>(), size_of::<Version>()), (8, 24, 8));
+    assert!(size_of::<Lookup>() <= 64);
+    assert!(size_of::<Outcome>() <= 64);
+    assert!(size_of::<Error>() == size_of::<usize>());
 }
 
 #[test]
@@ -23,6 +34,25 @@ fn a_store_works_behind_any_pointer() {
     let store = LembroStore::new().unwrap();
     let boxed: Box<dyn Store> = Box::new(store.clone());
     let counted: Arc<dyn Store> = Arc::new(boxed);
+    let (id, lease) = (SessionId::random().unwrap(), Lease::new(Duration::from_secs(60)));
+    assert!(counted.commit(&id, &Commit::create().unwrap(), &lease).unwrap().is_done());
+    assert!(counted.visit(&id, &lease).unwrap().found().is_some());
+    assert_eq!((counted.len().unwrap(), counted.all().unwrap().count(), store.len().unwrap()), (1, 1, 1));
+    assert_eq!(counted.owners().unwrap().count(&Owner::new("ada").unwrap()).unwrap(), 0);
+    assert!(counted.destroy(&id).unwrap().is_done());
+    assert!(store.is_empty().unwrap());
+}
+
+#[test]
+fn sessions_are_shared_between_threads_and_a_session_is_sent() {
+    shared::<(Saved, Sessions)>();
+    send::<Session>();
+}
+
+#[test]
+fn sessions_work_on_a_store_behind_any_pointer() {
+    let store = LembroStore::new().unwrap();
+    let counted: Arc<dyn Store> = Arc::new(Box::new(store.clone()));
     let sessions = Sessions::new(counted);
     let mut session = sessions.generate().unwrap();
     session.insert("user", "ada").unwrap();

@@ -4,7 +4,7 @@
 mod from_outside;
 
 use from_outside::{TARGETS, Target, snapshot};
-use lembro::{Clock, Owners as _, Store};
+use lembro::{Clock, Owner, Owners as _, Store};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -95,9 +95,10 @@ fn a_snapshot_with_an_epoch_that_nobody_can_count_on_from_is_refused() {
         assert!(restore(epoch).unwrap_err().is_snapshot());
     }
     let store = restore(u64::MAX / 2).unwrap();
-    let before = store.epoch("ada").unwrap();
-    store.destroy_of("ada", None).unwrap();
-    assert!(store.epoch("ada").unwrap() > before);
+    let ada = Owner::new("ada").unwrap();
+    let before = store.epoch(&ada).unwrap();
+    store.destroy_all(&ada, None).unwrap();
+    assert!(store.epoch(&ada).unwrap() > before);
 }
 
 proptest! {

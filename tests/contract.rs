@@ -6,17 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store, testing};
-
-#[path = "../examples/custom_store.rs"]
-#[allow(dead_code, reason = "its `main` is not called here")]
-mod custom_store;
+use lembro::testing::{self, FaultStore, PlainStore};
+use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store};
 
 fn store(time: &ManualClock, options: LembroOptions) -> LembroStore {
     LembroStore::with_options(options.clock(time)).unwrap()
 }
 
-/// Runs the whole contract, of which nothing may be skipped, and afterwards has the store recompute its books.
+/// Runs the whole contract, of which nothing may be skipped, and afterwards has the store recompute its
+/// books.
 #[track_caller]
 fn keeps_all(options: &LembroOptions) {
     let time = Clock::manual();
@@ -55,21 +53,46 @@ fn lembro_store_keeps_the_contract_in_real_time() {
     assert!(report.skipped().all(|(_, reason)| reason == "needs a clock that is turned by hand"), "{report}");
 }
 
+/// Nothing is broken and nothing is skipped.
+#[track_caller]
+fn keeps<S: Store>(time: &ManualClock, store: impl Fn() -> S) {
+    let report = testing::check(time, store);
+    assert!(report.is_kept() && report.skipped().count() == 0, "{report}");
+}
+
 #[test]
 fn a_store_behind_arc_or_box_keeps_the_contract_and_loses_no_optional_method() {
     let time = Clock::manual();
     let options = || LembroOptions::new().interval(0);
-    let shared = testing::check(&time, || Arc::new(store(&time, options())) as Arc<dyn Store>);
-    let boxed = testing::check(&time, || Box::new(store(&time, options())) as Box<dyn Store>);
-    for report in [shared, boxed] {
-        assert!(report.is_kept(), "{report}");
-        assert_eq!(report.skipped().count(), 0, "{report}");
-    }
+    keeps(&time, || Arc::new(store(&time, options())) as Arc<dyn Store>);
+    keeps(&time, || Box::new(store(&time, options())) as Box<dyn Store>);
 }
 
 #[test]
-fn the_store_of_the_example_keeps_the_contract() {
+fn a_fault_store_without_faults_keeps_the_contract() {
     let time = Clock::manual();
-    let report = testing::check(&time, || custom_store::MyStore::new(&time));
-    assert!(report.is_kept(), "{report}");
+    keeps(&time, || FaultStore::new(PlainStore::new(&time)));
+}
+
+#[test]
+fn the_plain_store_keeps_the_contract() {
+    let time = Clock::manual();
+    keeps(&time, || PlainStore::new(&time));
+}
+
+#[test]
+fn the_plain_store_keeps_the_contract_reopened_before_each_call() {
+    let time = Clock::manual();
+    keeps(&time, testing::reopened(&time, || opens(&time)));
+}
+
+#[test]
+fn the_plain_store_keeps_the_contract_with_two_handles_on_the_same_data() {
+    let time = Clock::manual();
+    keeps(&time, testing::two_handles(&time, || opens(&time)));
+}
+
+fn opens(time: &ManualClock) -> impl Fn(&Clock) -> PlainStore + Send + Sync + 'static {
+    let data = PlainStore::new(time);
+    move |clock| data.open(clock.clone())
 }

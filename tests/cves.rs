@@ -11,7 +11,7 @@ mod session_support;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lembro::http::{CookieLifetime, CookieOptions, Finished};
-use lembro::{Event, Outcome, Policy, Record, SessionId, Store};
+use lembro::{Commit, Event, Lease, Outcome, Policy, Record, SessionId, Store};
 use session_support::site::{AGE, Site, id_of, look, renewing, sent_back};
 use session_support::{HOUR, MINUTE, manual_store};
 
@@ -20,17 +20,18 @@ use session_support::{HOUR, MINUTE, manual_store};
 fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
     let (store, _) = manual_store();
     let events = store.events();
-    let id = SessionId::random().unwrap();
-    assert!(store.create(&id, Record::new(), HOUR).unwrap().is_done());
+    let (id, lease) = (SessionId::random().unwrap(), Lease::new(HOUR));
+    let create = |id: &SessionId| store.commit(id, &Commit::create().unwrap(), &lease).unwrap();
+    assert!(create(&id).is_done());
     for _ in 0..100 {
         let guess = id.renewed(&SessionId::random().unwrap());
         // It is found by its handle alone: otherwise the guess would be an id like any other, and free.
-        assert_eq!(store.create(&guess, Record::new(), HOUR).unwrap(), Outcome::Conflict);
-        assert!(store.set(&guess, Record::new(), HOUR).unwrap_err().is_conflict());
+        assert_eq!(create(&guess), Outcome::Taken);
+        assert!(store.set(&guess, Record::new(), HOUR).unwrap_err().is_taken());
         // And the secret decides: the right session was found, and not opened.
         assert!(store.get(&guess).unwrap().is_none());
-        assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::DeadIdUsed { handle: id.handle() }]);
-        assert_eq!(store.touch(&guess, HOUR).unwrap(), Outcome::Gone);
+        assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::UnknownId { handle: id.handle() }]);
+        assert_eq!(store.touch(&guess, &lease).unwrap(), Outcome::Gone);
         assert_eq!(store.destroy(&guess).unwrap(), Outcome::Gone);
         let _ = events.try_iter().count();
     }
@@ -39,11 +40,12 @@ fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
     let source = include_str!("../src/id.rs");
     let secret = source.split("impl PartialEq for Secret").nth(1).unwrap();
     assert!(secret.split("impl ").next().unwrap().contains(".ct_eq("), "secrets are compared by `subtle`");
-    let digest = source.split("pub fn proves(").nth(1).unwrap();
-    assert!(digest.split("pub fn ").next().unwrap().contains(".ct_eq("), "digests are compared by `subtle`");
+    let source = include_str!("../src/id/secret_check.rs");
+    let digest = source.split("fn is_same(").nth(1).unwrap();
+    assert!(digest.split("\nfn ").next().unwrap().contains(".ct_eq("), "digests are compared by `subtle`");
 }
 
-/// Rack's cookie was decrypted, and if that failed read another way: so whoever wrote it the other way was let in.
+/// Rack's cookie was decrypted, and if that failed read another way: so a cookie that was written the other way was let in.
 #[test]
 fn cve_2026_39324_a_cookie_that_fails_its_check_is_not_read_another_way() {
     let plain = Site::new(CookieOptions::new(), Policy::new());
@@ -83,12 +85,12 @@ fn cve_2026_39324_a_cookie_that_fails_its_check_is_not_read_another_way() {
     assert_eq!(events.try_iter().count(), 0);
 }
 
-/// Flask sent the session cookie again with responses that did not say `Vary: Cookie`, because nobody had looked at the
+/// Flask sent the session cookie again with responses that did not say `Vary: Cookie`, because no handler had looked at the
 /// session: a cache between gave one user's cookie to the next.
 #[test]
 fn cve_2023_30861_every_response_with_a_cookie_says_that_it_is_for_one_client_alone() {
     fn check(what: &str, finished: &Finished) -> bool {
-        // What a handler says who thinks that his page is the same for everybody.
+        // What a handler says for a page that it takes to be the same for all.
         let mut headers = vec![("Cache-Control".to_owned(), "public, max-age=600, s-maxage=600".to_owned())];
         finished.write_to(&mut headers);
         let value = |name: &str| headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str());
@@ -101,7 +103,10 @@ fn cve_2023_30861_every_response_with_a_cookie_says_that_it_is_for_one_client_al
 
     // Everything that leads to a cookie: a first visit, its refresh by time, a new id, a renewal, a logout.
     let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), renewing());
-    let first = site.request("", |session| session.insert("user", "ada").unwrap());
+    let first = site.request("", |session| {
+        session.insert("user", "ada").unwrap();
+        session.log_in("user-42").unwrap();
+    });
     assert!(check("a first visit", &first));
     let cookie = sent_back(&first);
     site.time.advance(2 * MINUTE);
@@ -111,9 +116,9 @@ fn cve_2023_30861_every_response_with_a_cookie_says_that_it_is_for_one_client_al
     site.time.advance(AGE);
     let renewal = site.request(&sent_back(&login), look);
     assert!(check("a renewal", &renewal));
-    // Flask's own case: the cookie is stale, and nobody looks. Here that response has no cookie.
+    // Flask's own case: the cookie is stale, and no handler looks. Here that response has no cookie.
     let cookie = sent_back(&renewal);
     site.time.advance(2 * MINUTE);
-    assert!(!check("nobody looks", &site.request(&cookie, |_| {})));
+    assert!(!check("no look", &site.request(&cookie, |_| {})));
     assert!(check("a logout", &site.request(&cookie, |session| session.destroy().unwrap())));
 }

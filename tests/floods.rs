@@ -2,29 +2,29 @@
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod steps;
+
 use std::time::Duration;
 
-use lembro::{
-    Changes, Clock, Event, LembroOptions, LembroStore, ManualClock, Record, Saved, SessionId, Sessions, Store, WhenFull,
-};
+use lembro::{Clock, Event, Lease, LembroOptions, LembroStore, ManualClock, Record, SessionId, Store, WhenFull};
+
+use self::steps::{create, create_for, log_in, new_id, owner, owners, renewed, save, touch, version_of};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What one of the sessions below counts for.
 const WEIGHT: usize = 512;
 
+/// A record that counts for that, with its owner.
+type Sized = (Record, Option<&'static str>);
+
 /// How long the value must be for that, given the rest.
-fn sized(owner: Option<&str>) -> Record {
-    let record = |length: usize| {
-        let mut changes = Changes::new();
-        changes.insert("", "data", &"x".repeat(length)).unwrap();
-        changes.set_owner(owner).unwrap();
-        changes.apply(&Record::new()).unwrap()
-    };
+fn sized(owner: Option<&'static str>) -> Sized {
+    let record = |length: usize| -> Record { [("data", "x".repeat(length))].into_iter().collect() };
     let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
     // As long as the one that results is, so that its lengths take as many bytes.
-    store.set(&SessionId::random().unwrap(), record(300), HOUR).unwrap();
-    record(300 + WEIGHT - store.bytes())
+    add(&store, &(record(300), owner));
+    (record(300 + WEIGHT - store.bytes()), owner)
 }
 
 /// One shard with room for so many sessions.
@@ -36,14 +36,14 @@ fn store_for(sessions: usize, percent: u64) -> LembroStore {
     LembroStore::with_options(options(sessions, &Clock::manual()).anonymous_share(percent)).unwrap()
 }
 
-fn add(store: &LembroStore, record: &Record) -> SessionId {
-    let id = SessionId::random().unwrap();
-    assert!(store.create(&id, record.clone(), HOUR).unwrap().is_done());
+fn add(store: &LembroStore, (record, owner): &Sized) -> SessionId {
+    let id = new_id();
+    assert!(create_for(store, &id, record, *owner, HOUR).unwrap().is_done());
     id
 }
 
-fn fill(store: &LembroStore, record: &Record, sessions: usize) -> Vec<SessionId> {
-    (0..sessions).map(|_| add(store, record)).collect()
+fn fill(store: &LembroStore, session: &Sized, sessions: usize) -> Vec<SessionId> {
+    (0..sessions).map(|_| add(store, session)).collect()
 }
 
 /// How many are there, without coming back to any.
@@ -125,15 +125,9 @@ fn in_a_store_full_of_owners_a_visitor_can_still_log_in() {
     for percent in [0, 10, 100] {
         let store = LembroStore::with_options(options(100, &time).anonymous_share(percent)).unwrap();
         fill(&store, &sized(Some("ada")), 200);
-        let sessions = Sessions::new(store.clone());
-        let mut visitor = sessions.generate().unwrap();
-        visitor.insert("csrf", "x").unwrap();
-        assert_eq!(visitor.save().unwrap(), Saved::Written);
-        let mut visitor = sessions.load(&visitor.id().unwrap()).unwrap().expect("the one just written stays");
-        visitor.regenerate().unwrap();
-        visitor.set_owner("bob").unwrap();
-        assert_eq!(visitor.save().unwrap(), Saved::Written);
-        assert_eq!(sessions.count_of("bob").unwrap(), 1);
+        let id = add(&store, &([("csrf", "x")].into_iter().collect(), None));
+        assert!(log_in(&store, &id, &renewed(&id), "bob", &Lease::new(HOUR)).unwrap().is_done());
+        assert_eq!(owners(&store).count(&owner("bob")).unwrap(), 1);
         store.validate().unwrap();
     }
 }
@@ -163,7 +157,7 @@ fn the_options_are_read_under_both_names() {
     ] {
         let store = LembroStore::with_options(serde_json::from_str(text).unwrap()).unwrap();
         fill(&store, &sized(None), 8);
-        assert!(store.create(&SessionId::random().unwrap(), sized(None), HOUR).unwrap_err().is_full());
+        assert!(create(&store, &new_id(), &sized(None).0, HOUR).unwrap_err().is_full());
     }
     assert!(serde_json::from_str::<LembroOptions>(r#"{"whenFull": "evict"}"#).is_ok());
 }
@@ -183,10 +177,9 @@ fn a_full_store_can_refuse_visitors_and_evict_nobody() {
     let (store, _, visitors) = refusing();
     let events = store.events();
     for _ in 0..100 {
-        let id = SessionId::random().unwrap();
-        for error in [store.create(&id, sized(None), HOUR).unwrap_err(), store.set(&id, sized(None), HOUR).unwrap_err()]
-        {
-            assert!(error.is_full() && !error.is_store() && !error.is_limit());
+        let (id, (record, _)) = (new_id(), sized(None));
+        for error in [create(&store, &id, &record, HOUR).unwrap_err(), store.set(&id, record, HOUR).unwrap_err()] {
+            assert!(error.is_full() && !error.is_store() && !error.is_size());
             assert_eq!(error.to_string(), "the store is full: a new session without an owner is refused");
         }
         assert!(store.get(&id).unwrap().is_none());
@@ -202,25 +195,21 @@ fn a_full_store_can_refuse_visitors_and_evict_nobody() {
 #[test]
 fn those_who_have_a_session_go_on_in_a_store_that_refuses_visitors() {
     let (store, _, visitors) = refusing();
-    let sessions = Sessions::new(store.clone());
-    let mut visitor = sessions.load(&visitors[0]).unwrap().unwrap();
-    visitor.insert("data", "less").unwrap();
-    assert_eq!(visitor.save().unwrap(), Saved::Written);
+    let mut less = lembro::Changes::new();
+    less.insert("", "data", "less").unwrap();
+    assert!(save(&store, &visitors[0], &less, HOUR, version_of(&store, &visitors[0])).unwrap().is_done());
     // Replaced by one of the same size, and by a larger one: never refused, never lost.
-    store.set(&visitors[1], sized(None), HOUR).unwrap();
+    store.set(&visitors[1], sized(None).0, HOUR).unwrap();
     assert!(store.get(&visitors[1]).unwrap().is_some());
     let larger: Record = [("data", "y".repeat(2 * WEIGHT))].into_iter().collect();
     store.set(&visitors[1], larger, HOUR).unwrap();
     assert!(store.get(&visitors[1]).unwrap().is_some());
     // They log in, and so does somebody who had no session.
-    visitor.regenerate().unwrap();
-    visitor.set_owner("bob").unwrap();
-    assert_eq!(visitor.save().unwrap(), Saved::Written);
-    let mut newcomer = sessions.generate().unwrap();
-    newcomer.insert("data", &"z".repeat(400)).unwrap();
-    newcomer.set_owner("cyd").unwrap();
-    assert_eq!(newcomer.save().unwrap(), Saved::Written);
-    assert_eq!((sessions.count_of("bob").unwrap(), sessions.count_of("cyd").unwrap()), (1, 1));
+    let lease = Lease::new(HOUR);
+    assert!(log_in(&store, &visitors[0], &renewed(&visitors[0]), "bob", &lease).unwrap().is_done());
+    add(&store, &([("data", "z".repeat(400))].into_iter().collect(), Some("cyd")));
+    let count = |name: &str| owners(&store).count(&owner(name)).unwrap();
+    assert_eq!((count("bob"), count("cyd")), (1, 1));
     assert_eq!(store.stats().turned_away, 0);
     store.validate().unwrap();
 }
@@ -228,24 +217,24 @@ fn those_who_have_a_session_go_on_in_a_store_that_refuses_visitors() {
 #[test]
 fn what_is_expired_makes_room_before_a_visitor_is_refused() {
     let (store, time, visitors) = refusing();
-    assert!(store.touch(&visitors[0], HOUR / 2).unwrap().is_done());
+    assert!(touch(&store, &visitors[0], HOUR / 2).unwrap().is_done());
     time.advance(HOUR / 2);
     add(&store, &sized(None));
-    assert!(store.create(&SessionId::random().unwrap(), sized(None), HOUR).unwrap_err().is_full());
+    assert!(create(&store, &new_id(), &sized(None).0, HOUR).unwrap_err().is_full());
     assert_eq!((store.stats().expired, store.stats().evicted), (1, 0));
     // A session's own handle, too, when it is expired.
-    assert!(store.touch(&visitors[1], HOUR / 4).unwrap().is_done());
+    assert!(touch(&store, &visitors[1], HOUR / 4).unwrap().is_done());
     time.advance(HOUR / 4);
-    store.set(&visitors[1], sized(None), HOUR).unwrap();
+    store.set(&visitors[1], sized(None).0, HOUR).unwrap();
     store.validate().unwrap();
 }
 
 #[test]
 fn a_refused_set_loses_nothing() {
     let (store, _, visitors) = refusing();
-    let (taken, before) = (visitors[0].renewed(&SessionId::random().unwrap()), store.bytes());
-    assert!(store.set(&taken, sized(None), HOUR).unwrap_err().is_conflict());
-    assert!(store.set(&visitors[0], [("data", "x".repeat(9_000))].into_iter().collect(), HOUR).unwrap_err().is_limit());
+    let (taken, before) = (renewed(&visitors[0]), store.bytes());
+    assert!(store.set(&taken, sized(None).0, HOUR).unwrap_err().is_taken());
+    assert!(store.set(&visitors[0], [("data", "x".repeat(9_000))].into_iter().collect(), HOUR).unwrap_err().is_size());
     assert_eq!((left(&store, &visitors), store.bytes()), (5, before));
 }
 

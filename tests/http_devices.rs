@@ -19,8 +19,7 @@ fn site(policy: Policy) -> Site {
 /// A login, on a device that the user has a name for; what its browser sends from then on.
 fn log_in(site: &Site, user: &str, device: &str) -> String {
     sent_back(&site.request("", |session| {
-        session.regenerate().unwrap();
-        session.set_owner(user).unwrap();
+        session.log_in(user).unwrap();
         session.set_label(device).unwrap();
     }))
 }
@@ -54,7 +53,7 @@ fn no_request_under_way_and_no_id_in_its_grace_escapes() {
     site.time.advance(AGE);
     let renewed = sent_back(&site.request(&phone, look));
     let (laptop, library) = (log_in(&site, "ada", "laptop"), log_in(&site, "ada", "library"));
-    let somebody_else = log_in(&site, "grace", "laptop");
+    let another_users = log_in(&site, "grace", "laptop");
 
     // Two of them have requests under way, one of them with the id from before.
     let head = |cookie| RequestHead::new([cookie]);
@@ -63,17 +62,15 @@ fn no_request_under_way_and_no_id_in_its_grace_escapes() {
     writing.insert("draft", "text").unwrap();
 
     assert_eq!(end_all_others(&site, &laptop), 2);
-    for (session, cookie) in [(writing, &phone), (reading, &library)] {
+    for (session, cookie, saved) in [(writing, &phone, Saved::Gone), (reading, &library, Saved::Unchanged)] {
         let finished = site.layer.finish(session, head(cookie.as_str())).unwrap();
-        assert_eq!((finished.saved(), finished.cookie()), (Saved::Gone, None));
-        // By then a visit is to be noted.
-        site.time.advance(MINUTE);
+        assert_eq!((finished.saved(), finished.cookie()), (saved, None));
     }
     for cookie in [&phone, &renewed, &library] {
         assert_eq!(owner(&site, cookie), None);
     }
     assert_eq!(owner(&site, &laptop).as_deref(), Some("ada"));
-    assert_eq!(owner(&site, &somebody_else).as_deref(), Some("grace"));
+    assert_eq!(owner(&site, &another_users).as_deref(), Some("grace"));
     assert_silent(&site.request(&laptop, look));
 }
 
@@ -84,9 +81,9 @@ fn the_list_of_a_users_sessions_shows_no_id() {
     let laptop = log_in(&site, "ada", "laptop");
     site.time.advance(10 * MINUTE);
     let phone = log_in(&site, "ada", "phone");
-    let somebody_else = log_in(&site, "grace", "laptop");
+    let another_users = log_in(&site, "grace", "laptop");
 
-    // However it is shown: as text for the page, as JSON, or by somebody who prints everything there is.
+    // However it is shown: as text for the page, as JSON, or by a log that prints everything there is.
     let listed: Vec<OwnedSession> = site.layer.sessions().sessions_of("ada").unwrap();
     let handles: Vec<_> = listed.iter().map(|device| device.handle).collect();
     let shown = format!("{listed:?} {} {}", handles[0], serde_json::to_string(&handles).unwrap());
@@ -95,7 +92,7 @@ fn the_list_of_a_users_sessions_shows_no_id() {
         assert!(!shown.contains(&secret[1..]), "{shown}");
         assert!(shown.contains(&handle[..10]), "the handle names it");
     }
-    assert!(!shown.contains(&somebody_else[3..13]), "nobody else's is in it");
+    assert!(!shown.contains(&another_users[3..13]), "no other user's is in it");
 }
 
 #[test]
@@ -121,5 +118,5 @@ fn the_browser_that_was_ended_is_told_why_by_its_cookie_and_no_other_is() {
     }
     assert_eq!((why(&site, &here), why(&site, "")), (None, None));
     site.time.advance(HOUR);
-    assert_eq!(why(&site, &here), None, "it expired, nobody ended it");
+    assert_eq!(why(&site, &here), None, "it expired, no request ended it");
 }

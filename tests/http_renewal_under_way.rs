@@ -11,10 +11,18 @@ use lembro::{Policy, Saved, Session, Store};
 use session_support::site::{
     AGE, Site, assert_silent, id_of, look, reasons_to_rewrite, renewing, renewing_site, sent_back,
 };
-use session_support::{HOUR, MINUTE, SECOND, validate};
+use session_support::{Fault, HOUR, MINUTE, SECOND, validate};
 
-/// What somebody does with a session.
+/// What a handler does with a session.
 type Use = fn(&mut Session);
+
+/// The response brings the client no other id than this one.
+#[track_caller]
+fn assert_brings_only(finished: &Finished, new: &str) {
+    if finished.cookie().is_some() {
+        assert_eq!(id_of(&sent_back(finished)), id_of(new));
+    }
+}
 
 #[test]
 fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_old_id_back() {
@@ -44,17 +52,20 @@ fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_o
             look(&mut seen);
             look(&mut last);
             let new = sent_back(&site.request(&old, look));
+            assert_eq!(id_of(&sent_back(&site.request(&old, use_it))), id_of(&new), "{why}, {what}: repeated");
+            // From now on the client is known to have the new one.
+            assert_silent(&site.request(&new, look));
             assert_silent(&site.request(&old, use_it));
             for session in [&mut unseen, &mut seen] {
                 use_it(session);
             }
             for session in [unseen, seen] {
-                assert_silent(&site.layer.finish(session, head()).unwrap());
+                assert_brings_only(&site.layer.finish(session, head()).unwrap(), &new);
             }
             site.time.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
             last.insert("last", &2).unwrap();
             let finished = site.layer.finish(last, head()).unwrap();
-            assert_silent(&finished);
+            assert_brings_only(&finished, &new);
             assert_eq!(finished.saved(), Saved::Written);
 
             assert_eq!(site.value(&new, "slow"), (what != "looks").then_some(1), "{why}, {what}");
@@ -68,7 +79,7 @@ fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_o
 #[test]
 fn an_id_that_was_changed_by_hand_beside_a_request_is_not_announced_either() {
     let changes: [(&str, Use); 3] = [
-        ("renew", |session| assert!(session.renew(MINUTE).unwrap().is_done())),
+        ("log in", |session| session.log_in("user-42").unwrap()),
         ("regenerate", |session| session.regenerate().unwrap()),
         ("destroy", |session| session.destroy().unwrap()),
     ];
@@ -92,7 +103,7 @@ fn an_id_that_was_changed_by_hand_beside_a_request_is_not_announced_either() {
 }
 
 #[test]
-fn of_many_requests_that_are_due_one_renews_and_the_others_say_nothing() {
+fn many_requests_that_are_due_at_once_all_bring_the_same_new_id() {
     for (why, before, options) in reasons_to_rewrite() {
         let site = Site::new(before, renewing());
         let old = site.visitor();
@@ -104,29 +115,30 @@ fn of_many_requests_that_are_due_one_renews_and_the_others_say_nothing() {
             session.contains_key("user").unwrap_or_else(|error| panic!("{number}: {error}"));
         }
         let finished = sessions.into_iter().map(|session| site.layer.finish(session, head()).unwrap());
-        let cookies: Vec<_> = finished.filter_map(|finished| finished.cookie().map(|_| sent_back(&finished))).collect();
-        assert_eq!(cookies.len(), 1, "{why}");
-        assert_eq!(site.user(&cookies[0]).as_deref(), Some("ada"));
+        let ids: Vec<_> = finished.map(|finished| id_of(&sent_back(&finished))).collect();
+        assert!(ids.iter().all(|id| *id == ids[0] && *id != id_of(&old)), "{why}");
+        assert!(site.store.get(&ids[0]).unwrap().is_some(), "{why}");
     }
 }
 
 #[test]
-fn a_request_between_the_two_steps_of_a_renewal_does_not_announce_the_id_that_is_on_its_way_out() {
+fn a_request_that_overtakes_a_renewal_brings_the_same_new_id() {
     for (why, before, options) in reasons_to_rewrite() {
         let site = Site::new(before, renewing());
         let old = site.visitor();
         let site = site.with_cookie(options);
         site.time.advance(AGE);
         let (layer, cookie) = (site.layer.clone(), old.clone());
-        // The renewal is noted, and the id not yet changed.
-        site.probe.before_next_rotate(move || {
+        let (sender, brought) = std::sync::mpsc::channel();
+        site.probe.before_next_commit(move || {
             let head = RequestHead::new([cookie.as_str()]);
             let mut session = layer.load(head.clone());
             look(&mut session);
-            assert_silent(&layer.finish(session, head).unwrap());
+            sender.send(sent_back(&layer.finish(session, head).unwrap())).unwrap();
         });
         let new = sent_back(&site.request(&old, look));
         assert_ne!(id_of(&new), id_of(&old), "{why}");
+        assert_eq!(id_of(&brought.recv().unwrap()), id_of(&new), "{why}");
     }
 }
 
@@ -156,7 +168,7 @@ fn a_cookie_is_written_again_but_never_within_a_grace_of_a_renewal() {
 }
 
 #[test]
-fn a_persistent_cookie_never_ends_before_the_session_of_somebody_who_is_there() {
+fn a_persistent_cookie_never_ends_before_the_session_of_a_user_who_is_there() {
     for timeout in [10 * SECOND, 90 * SECOND, 5 * MINUTE, HOUR] {
         for age in [SECOND, MINUTE, AGE, 3 * HOUR] {
             let policy = Policy::new().timeout(timeout).renew_after(age);
@@ -166,7 +178,10 @@ fn a_persistent_cookie_never_ends_before_the_session_of_somebody_who_is_there() 
                 let seconds = cookie.split("; Max-Age=").nth(1).unwrap().split(';').next().unwrap();
                 Duration::from_secs(seconds.parse().unwrap())
             };
-            let first = site.request("", |session| session.insert("user", "ada").unwrap());
+            let first = site.request("", |session| {
+                session.insert("user", "ada").unwrap();
+                session.log_in("user-42").unwrap();
+            });
             let (mut cookie, mut left) = (sent_back(&first), max_age(&first));
             for _ in 0..2_000 {
                 site.time.advance(SECOND);
@@ -182,33 +197,37 @@ fn a_persistent_cookie_never_ends_before_the_session_of_somebody_who_is_there() 
 }
 
 #[test]
-fn a_logout_elsewhere_before_the_rotation_is_final() {
+fn a_logout_elsewhere_before_the_renewal_is_final() {
     let site = renewing_site();
     let old = site.visitor();
     site.time.advance(AGE);
     let (store, id) = (site.store.clone(), id_of(&old));
-    site.probe.before_next_rotate(move || assert!(store.destroy(&id).unwrap().is_done()));
+    site.probe.before_next_commit(move || assert!(store.destroy(&id).unwrap().is_done()));
     assert_silent(&site.request(&old, look));
     assert_eq!((site.user(&old), site.store.len().unwrap()), (None, 0));
 }
 
 #[test]
-fn a_store_that_fails_between_the_save_and_the_new_id_leaves_the_old_cookie_good() {
-    let site = renewing_site();
-    let cookie = site.visitor();
-    site.time.advance(AGE);
-    let probe = site.probe.clone();
-    site.probe.before_next_rotate(move || probe.break_down(true));
-    let errors = site.layer.errors();
-    assert_silent(&site.request(&cookie, |session| session.insert("cart", &3).unwrap()));
-    assert!(errors.try_recv().unwrap().is_store());
+fn a_renewal_that_fails_costs_no_page_and_leaves_a_cookie_that_works() {
+    for fault in [Fault::Refused, Fault::RequestLost, Fault::ReplyLost] {
+        let site = renewing_site();
+        let cookie = site.visitor();
+        site.time.advance(AGE);
+        site.probe.fail_next_commits([fault]);
+        let errors = site.layer.errors();
+        let finished = site.request(&cookie, look);
+        assert_silent(&finished);
+        assert_eq!(finished.saved(), Saved::Unchanged, "{fault:?}");
+        assert!(errors.try_recv().unwrap().is_store() && errors.is_empty(), "{fault:?}");
+        // What the handler changed must not seem to be saved.
+        site.probe.fail_next_commits([Fault::Refused]);
+        assert!(site.try_request(&cookie, |session| session.insert("cart", &3).unwrap()).unwrap_err().is_store());
 
-    site.probe.break_down(false);
-    assert_silent(&site.request(&cookie, look));
-    assert_eq!((site.user(&cookie).as_deref(), site.value(&cookie, "cart")), (Some("ada"), Some(3)));
-    site.time.advance(AGE);
-    let renewed = sent_back(&site.request(&cookie, look));
-    assert_eq!(site.user(&renewed).as_deref(), Some("ada"), "it is tried again, an age later");
+        let renewed = sent_back(&site.request(&cookie, look));
+        assert_eq!(site.user(&cookie).as_deref(), Some("ada"), "{fault:?}");
+        assert_eq!(site.user(&renewed).as_deref(), Some("ada"), "{fault:?}");
+        assert_eq!(site.value(&renewed, "cart"), None, "{fault:?}");
+    }
 }
 
 #[test]
@@ -217,6 +236,7 @@ fn an_id_is_not_renewed_before_the_one_before_it_is_dead() {
     let first = site.visitor();
     site.time.advance(MINUTE);
     let second = sent_back(&site.request(&first, look));
+    assert_silent(&site.request(&second, look));
     for _ in 0..5 {
         site.time.advance(10 * SECOND);
         assert_silent(&site.request(&second, look));

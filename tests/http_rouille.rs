@@ -26,7 +26,7 @@ fn application(request: &Request, session: &mut Session) -> Result<Response> {
         "/look" => session.get::<u32>("visits")?.unwrap_or(0).to_string(),
         "/static" => String::new(),
         "/login" => {
-            session.regenerate()?;
+            session.log_in("user-42")?;
             session.insert("user", "ada")?;
             "welcome".to_owned()
         }
@@ -151,7 +151,7 @@ fn a_failing_store_is_a_503_and_never_a_new_cookie_or_a_logout() {
         let stranger = Browser::new().get(&site, "/");
         assert_eq!(stranger.status, 503);
         stranger.assert_silent();
-        assert_eq!(browser.get(&site, "/static").status, 200, "who looks at nothing needs no store");
+        assert_eq!(browser.get(&site, "/static").status, 200, "a request that looks at nothing needs no store");
 
         store.fail(false, false);
         assert_eq!(browser.cookie_header(), cookie);
@@ -256,37 +256,41 @@ fn what_a_handler_did_at_once_stays_done_when_it_fails_after_that() {
 }
 
 #[test]
-fn who_got_a_new_id_before_the_request_failed_is_told_it_and_keeps_the_session() {
+fn a_client_is_told_the_id_that_a_failed_request_committed_and_else_keeps_one_that_works() {
     let store = Arc::new(Unreliable::new(store()));
     let layer = layer(Arc::clone(&store));
     let unplugged = Arc::clone(&store);
     let site = RouilleSite::start(move |request| {
         layer.rouille(request, |session| {
-            match request.url().as_str() {
-                "/fails-in-the-handler" => {
-                    session.regenerate()?;
-                    return Err(Error::store("the application's own database"));
-                }
-                "/fails-at-the-end" => {
-                    session.regenerate()?;
-                    session.insert("visits", &1_000)?;
-                    unplugged.fail(false, true);
-                }
-                _ => return application(request, session),
+            let url = request.url();
+            let Some(what) = url.strip_prefix("/fails-") else { return application(request, session) };
+            session.log_in("user-42")?;
+            if what.starts_with("after-a-save") {
+                assert_eq!(session.save()?, Saved::Written);
             }
+            session.insert("visits", &1_000)?;
+            if what.ends_with("in-the-handler") {
+                return Err(Error::store("the application's own database"));
+            }
+            unplugged.fail(false, true);
             Ok(Response::text("welcome"))
         })
     });
     let browser = Browser::new();
     assert_eq!(browser.get(&site, "/").body, "1");
-    for path in ["/fails-in-the-handler", "/fails-at-the-end"] {
+    for (committed, path) in [
+        (false, "/fails-in-the-handler"),
+        (false, "/fails-at-the-end"),
+        (true, "/fails-after-a-save-in-the-handler"),
+        (true, "/fails-after-a-save-at-the-end"),
+    ] {
         let old = browser.cookie_header();
         let answer = browser.get(&site, path);
         store.fail(false, false);
         assert_eq!(answer.status, 503, "{path}");
         assert_eq!(answer.all("Cache-Control"), ["no-store"], "{path}");
-        assert_ne!(browser.cookie_header(), old, "{path}: the old id is dead");
-        assert_eq!(browser.get(&site, "/look").body, "1", "{path}");
+        assert_eq!(browser.cookie_header() != old, committed, "{path}");
+        assert_eq!(browser.get(&site, "/look").body, "1", "{path}: the session is there, and what failed is not");
     }
 }
 
@@ -342,7 +346,7 @@ fn nested_layers_have_a_cookie_and_a_store_each() {
         assert!(browser.get(&site, "/admin").cookie().starts_with("admin="));
         let both = browser.get(&site, "/both");
         assert_eq!(both.body, "32");
-        assert_eq!(both.all("Vary"), ["Cookie"], "once, whoever says it");
+        assert_eq!(both.all("Vary"), ["Cookie"], "once, whichever layer says it");
         assert_eq!(both.all("Cache-Control"), ["no-store"]);
         let anew = Browser::new().get(&site, "/both");
         let names: Vec<_> = anew.all("Set-Cookie").iter().map(|cookie| cookie.split('=').next().unwrap()).collect();

@@ -48,7 +48,7 @@ fn application(request: &mut Request, session: &mut Session) -> Result<String> {
         "/look" => Ok(session.get::<u32>("visits")?.unwrap_or(0).to_string()),
         "/static" => Ok(String::new()),
         "/login" => {
-            session.regenerate()?;
+            session.log_in("user-42")?;
             session.insert("user", "ada")?;
             Ok("welcome".to_owned())
         }

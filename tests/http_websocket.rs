@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use lembro::http::SessionLayer;
-use lembro::{Event, LembroStore, ManualClock, Outcome, Policy, Result, Saved, Session, SessionId, Store as _};
+use lembro::{Event, LembroStore, ManualClock, Policy, Result, Saved, Session, SessionId, Store as _};
 use rouille::websocket::{self, Websocket};
 use rouille::{Request, Response};
 use tungstenite::client::IntoClientRequest as _;
@@ -90,7 +90,7 @@ impl Application {
         let mut socket = upgraded.recv().unwrap();
         while let Some(message) = socket.next() {
             let websocket::Message::Text(command) = message else { panic!("text is sent") };
-            if session.reload()? == Outcome::Gone {
+            if !session.reload()? {
                 let _ = socket.send_text("gone before");
                 return Ok("gone before");
             }
@@ -120,7 +120,7 @@ impl Application {
             }
             ["keys"] => return Ok(session.len()?.to_string()),
             ["touch"] => return Ok(format!("{:?}", session.touch()?)),
-            ["login"] => session.regenerate()?,
+            ["login"] => session.log_in("user-42")?,
             ["logout"] => session.destroy()?,
             ["set-and-wait", key, value] => {
                 session.insert(key, value)?;
@@ -384,6 +384,7 @@ fn a_socket_whose_id_http_renews_has_the_grace_to_go_on_and_is_then_to_connect_a
     let (site, store, time) = site_with_clock(Policy::new().renew_after(10 * MINUTE));
     let events = store.events();
     let browser = visitor(&site);
+    browser.get(&site.server, "/login");
     let mut socket = Socket::of(&site, &browser);
     time.advance(10 * MINUTE);
     assert!(browser.get(&site.server, "/get/user").cookie().starts_with("id="));
@@ -391,7 +392,7 @@ fn a_socket_whose_id_http_renews_has_the_grace_to_go_on_and_is_then_to_connect_a
     assert_eq!(browser.get(&site.server, "/get/in-grace").body, "yes");
     time.advance(MINUTE);
     assert_eq!(socket.ask("set late yes"), "gone before");
-    let reported = events.try_iter().filter(|event| matches!(event, Event::DeadIdUsed { .. })).count();
+    let reported = events.try_iter().filter(|event| matches!(event, Event::SupersededId { .. })).count();
     assert_eq!(reported, 1);
     let mut again = Socket::of(&site, &browser);
     assert_eq!(again.ask("get in-grace"), "yes");
@@ -408,7 +409,7 @@ fn a_socket_that_breaks_off_loses_nothing_that_was_saved() {
     assert_eq!(site.how_it_ended(), "closed");
     assert_eq!(browser.get(&site.server, "/get/draft").body, "half");
 
-    // In the middle of a message the socket's thread has: it is saved, though nobody hears the answer.
+    // In the middle of a message the socket's thread has: it is saved, though no one hears the answer.
     let mut socket = Socket::of(&site, &browser);
     socket.send("set-and-wait draft whole");
     site.application.entered.wait();

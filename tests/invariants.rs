@@ -1,4 +1,4 @@
-//! The twelve invariants of the crate documentation, in their order, each at its shortest. Longer tests of each stand beside it.
+//! The invariants of the crate documentation, in their order, each at its shortest. Longer tests of each stand beside it.
 #![cfg(all(feature = "http", feature = "testing"))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lembro::http::{Finished, RequestHead, SessionLayer};
 use lembro::{
-    Changes, Clock, Expected, LembroOptions, LembroStore, ManualClock, Record, Saved, SessionId, Sessions, Store,
+    Clock, Commit, Lease, LembroOptions, LembroStore, ManualClock, Outcome, Record, Saved, SessionId, Sessions, Store,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -79,7 +79,7 @@ fn invariant_3_a_destroyed_session_never_comes_back_and_that_response_sets_no_co
     let mut logout = site.layer.load(RequestHead::new([&header]));
     logout.destroy().unwrap();
 
-    assert!(site.store.touch(&id, MINUTE).unwrap().is_gone());
+    assert_eq!(site.store.touch(&id, &Lease::new(MINUTE)).unwrap(), Outcome::Gone);
     let finished = site.layer.finish(slow, RequestHead::new([&header])).unwrap();
     assert_eq!((finished.saved(), finished.cookie()), (Saved::Gone, None));
     assert!(site.store.get(&id).unwrap().is_none());
@@ -105,7 +105,7 @@ fn invariant_4_parallel_saves_of_different_keys_all_survive_and_modify_never_los
         }
     });
     let session = sessions.load(&id).unwrap().unwrap();
-    // The user, the count, and everybody's keys.
+    // The user, the count, and the keys of all threads.
     assert_eq!((session.len().unwrap(), session.get("count").unwrap()), (402, Some(400)));
 }
 
@@ -140,9 +140,9 @@ fn invariant_6_bytes_equal_the_sum_over_the_sessions_and_never_exceed_max_size()
         let record: Record = [("data", "x".repeat(number * 37 % 900))].into_iter().collect();
         site.store.set(&id, record, MINUTE).unwrap();
         let version = site.store.get(&id).unwrap().unwrap().record.version();
-        let mut changes = Changes::new();
-        changes.insert("", "more", &"y".repeat(number % 300)).unwrap();
-        assert!(site.store.save(&id, &changes, MINUTE, Expected::Incarnation(version)).unwrap().is_done());
+        let mut commit = Commit::merge(version).unwrap();
+        commit.changes.insert("", "more", &"y".repeat(number % 300)).unwrap();
+        assert!(site.store.commit(&id, &commit, &Lease::new(MINUTE)).unwrap().is_done());
         assert!(site.store.bytes() <= 64 * 1024);
         site.store.validate().unwrap();
     }
@@ -163,7 +163,7 @@ fn invariant_7_an_expired_session_is_invisible_from_the_instant_it_expires() {
 }
 
 #[test]
-fn invariant_8_a_request_that_changed_nothing_writes_nothing_but_one_touch_per_touch_after() {
+fn invariant_8_a_request_that_changed_nothing_writes_at_most_one_touch_per_touch_after_at_its_first_look() {
     let site = site();
     let (header, _) = site.visitor();
     let before = site.store.stats();
@@ -171,7 +171,9 @@ fn invariant_8_a_request_that_changed_nothing_writes_nothing_but_one_touch_per_t
         site.time.advance(MINUTE / 4);
         let session = site.layer.load(RequestHead::new([&header]));
         assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
+        let looked = site.store.stats();
         assert_eq!(site.layer.finish(session, RequestHead::new([&header])).unwrap().cookie(), None);
+        assert_eq!(site.store.stats(), looked, "the end of a request writes nothing");
     }
     let after = site.store.stats();
     assert_eq!((after.touched - before.touched, after.saved, after.created), (3, before.saved, before.created));
@@ -201,19 +203,21 @@ fn invariant_10_the_secret_part_of_an_id_is_only_in_the_cookie() {
 }
 
 #[test]
-fn invariant_11_regenerate_is_one_atomic_step_that_loses_no_acknowledged_save() {
+fn invariant_11_a_commit_is_atomic_id_included_and_after_it_only_the_new_id_opens_the_session() {
     let site = site();
     let (_, id) = site.visitor();
     let sessions = Sessions::new(site.store.clone());
     let (mut login, mut beside) = (sessions.load(&id).unwrap().unwrap(), sessions.load(&id).unwrap().unwrap());
     beside.insert("cart", "tea").unwrap();
     assert_eq!(beside.save().unwrap(), Saved::Written);
-    login.regenerate().unwrap();
-    assert!(sessions.load(&id).unwrap().is_none(), "the old id is dead when it returns");
+    login.log_in("user-42").unwrap();
+    assert!(sessions.load(&id).unwrap().is_some(), "nothing has changed before the commit");
+    assert_eq!(login.save().unwrap(), Saved::Written);
+    assert!(sessions.load(&id).unwrap().is_none(), "the old id is dead");
     beside.insert("cart", "coffee").unwrap();
     assert_eq!(beside.save().unwrap(), Saved::Gone);
     let session = sessions.load(&login.id().unwrap()).unwrap().unwrap();
-    assert_eq!(session.get::<&str>("cart").unwrap(), Some("tea"));
+    assert_eq!((session.owner().unwrap(), session.get::<&str>("cart").unwrap()), (Some("user-42"), Some("tea")));
 }
 
 #[test]
@@ -232,4 +236,50 @@ fn invariant_12_a_panic_in_a_handler_or_a_subscriber_that_is_gone_and_the_server
     session.destroy().unwrap();
     assert!(site.layer.finish(session, RequestHead::new([&header])).unwrap().cookie().is_some());
     site.store.validate().unwrap();
+}
+
+#[test]
+fn invariant_13_an_anonymous_session_never_pushes_out_one_with_an_owner_beyond_its_share() {
+    let site = site();
+    let sessions = Sessions::new(site.store.clone());
+    let mut owned = sessions.generate().unwrap();
+    owned.log_in("user-42").unwrap();
+    owned.save().unwrap();
+    for _ in 0..2_000 {
+        site.visitor();
+    }
+    assert!(site.store.stats().evicted > 0);
+    assert!(sessions.load(&owned.id().unwrap()).unwrap().is_some());
+}
+
+#[test]
+fn invariant_14_what_insert_accepts_get_gives_back() {
+    let site = site();
+    let mut session = Sessions::new(site.store).generate().unwrap();
+    for text in ["ada", "Ada \"Countess\"", "", "\u{0}\u{1F375}\\"] {
+        session.insert("name", text).unwrap();
+        assert_eq!(session.get::<String>("name").unwrap().as_deref(), Some(text));
+        session.save().unwrap();
+        assert_eq!(session.get::<String>("name").unwrap().as_deref(), Some(text));
+    }
+}
+
+#[test]
+fn invariant_15_when_an_outcome_or_an_error_says_that_nothing_was_written_nothing_was_written() {
+    let site = site();
+    let (_, id) = site.visitor();
+    let sessions = Sessions::new(site.store.clone());
+    let before = site.store.get(&id).unwrap().unwrap();
+    let mut large = sessions.load(&id).unwrap().unwrap();
+    large.log_in("user-42").unwrap();
+    large.insert("big", &"x".repeat(1 << 20)).unwrap();
+    let error = large.save().unwrap_err();
+    assert!(error.is_size() && !error.is_unknown());
+    let mut revoked = sessions.load(&id).unwrap().unwrap();
+    let begun = sessions.epoch_of("user-42").unwrap();
+    sessions.destroy_of("user-42", None).unwrap();
+    revoked.log_in_since("user-42", begun).unwrap();
+    assert_eq!(revoked.save().unwrap(), Saved::Gone);
+    assert_eq!(site.store.get(&id).unwrap().unwrap(), before);
+    assert_eq!(site.store.len().unwrap(), 1);
 }

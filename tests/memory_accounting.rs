@@ -1,9 +1,13 @@
 //! What the store says it takes is what the allocator gave out, and that is little more than the JSON.
 
+mod steps;
+
 use std::time::Duration;
 
-use lembro::{Changes, LembroOptions, LembroStore, Record, SessionId, Store};
+use lembro::{Lease, LembroOptions, LembroStore, Record, SessionId, Store};
 use serde_json::{Value, json};
+
+use self::steps::{create_for, renewed, replace};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -33,18 +37,21 @@ struct Measured {
     counted: usize,
 }
 
-/// The same session, of somebody who has a few of them.
-fn owned(session: &Value, number: usize) -> Record {
-    let mut changes = Changes::new();
-    changes.set_owner(Some(&format!("user-{:08}", number / 3))).unwrap();
-    changes.apply(&record(session)).unwrap()
+/// Users who have a few sessions each.
+#[expect(clippy::unnecessary_wraps, reason = "one of two kinds of sessions")]
+fn owned(number: usize) -> Option<String> {
+    Some(format!("user-{:08}", number / 3))
+}
+
+fn anonymous(_: usize) -> Option<String> {
+    None
 }
 
 fn fill(sessions: usize) -> Measured {
-    fill_with(sessions, |session, _| record(session))
+    fill_with(sessions, anonymous)
 }
 
-fn fill_with(sessions: usize, record: impl Fn(&Value, usize) -> Record) -> Measured {
+fn fill_with(sessions: usize, owner: fn(usize) -> Option<String>) -> Measured {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("1G").shards(16)).unwrap();
     let mut json = 0;
     let ids: Vec<_> = (0..sessions).map(|_| SessionId::random().unwrap()).collect();
@@ -52,7 +59,7 @@ fn fill_with(sessions: usize, record: impl Fn(&Value, usize) -> Record) -> Measu
         for (number, id) in ids.iter().enumerate() {
             let session = session(number);
             json += session.to_string().len();
-            assert!(store.create(id, record(&session, number), HOUR).unwrap().is_done());
+            assert!(create_for(&store, id, &record(&session), owner(number).as_deref(), HOUR).unwrap().is_done());
         }
     });
     assert_eq!(store.len().unwrap(), sessions);
@@ -95,30 +102,56 @@ fn bytes_of_owned_sessions_are_within_8_percent_of_the_heap_too() {
 
 /// What 1,000 of these sessions take in one shard that has no index of owners: heap, and as it is counted. Another table
 /// may change both, and a dependency's allocations the first; nothing about owners may.
-const BEFORE_OWNERS: (i64, usize) = (411_116, 407_000);
+const BEFORE_OWNERS: (i64, usize) = (419_116, 416_000);
 
 #[test]
 fn a_session_without_an_owner_pays_nothing_for_the_index_of_owners() {
-    let heap = |record: fn(&Value, usize) -> Record, sessions: usize| {
+    let heap = |owner: fn(usize) -> Option<String>, sessions: usize| {
         let options = LembroOptions::new().interval(0).max_size("1G").shards(1);
         let store = LembroStore::with_options(options).unwrap();
         let ids: Vec<_> = (0..sessions).map(|_| SessionId::random().unwrap()).collect();
         // What stays with the thread is there already.
-        drop(record(&session(0), 0));
+        assert!(create_for(&store, &ids[0], &record(&session(0)), None, HOUR).unwrap().is_done());
+        store.clear().unwrap();
         let info = allocation_counter::measure(|| {
             for (number, id) in ids.iter().enumerate() {
-                assert!(store.create(id, record(&session(number), number), HOUR).unwrap().is_done());
+                let (record, owner) = (record(&session(number)), owner(number));
+                assert!(create_for(&store, id, &record, owner.as_deref(), HOUR).unwrap().is_done());
             }
         });
         (info.bytes_current, store.bytes())
     };
-    let (anonymous, counted) = heap(|session, _| record(session), 1_000);
+    let (anonymous, counted) = heap(anonymous, 1_000);
     println!("1,000 sessions without an owner: {anonymous} B of heap, counted as {counted}");
     let (owned, counted_owned) = heap(owned, 1_000);
-    let name = 1 + "user-00000000".len();
+    // When the owner logged in, and the name with its length.
+    let noted = 6 + 1 + "user-00000000".len();
     println!("1,000 sessions with one: {owned} B of heap, counted as {counted_owned}");
-    assert_eq!(counted_owned - counted, 1_000 * (name + 18));
+    assert_eq!(counted_owned - counted, 1_000 * (noted + 18));
     assert_eq!((anonymous, counted), BEFORE_OWNERS);
+}
+
+#[test]
+fn a_second_secret_costs_32_bytes_of_heap_and_is_counted_as_that_and_costs_others_nothing() {
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1)).unwrap();
+    let ids: Vec<_> = (0..100).map(|_| SessionId::random().unwrap()).collect();
+    for (number, id) in ids.iter().enumerate() {
+        assert!(create_for(&store, id, &record(&session(number)), None, HOUR).unwrap().is_done());
+    }
+    let rotate = |id: &SessionId| {
+        let (new, before) = (renewed(id), store.bytes());
+        let info = allocation_counter::measure(|| {
+            assert!(replace(&store, id, &new, &Lease::new(HOUR)).unwrap().is_done());
+        });
+        (new, info.bytes_current, store.bytes() - before)
+    };
+    for id in &ids[..50] {
+        let (new, heap, counted) = rotate(id);
+        assert_eq!((heap, counted), (32, 32));
+        // The next one takes the place of this one: it remembers one only.
+        assert_eq!(rotate(&new).1, 0);
+    }
+    store.validate().unwrap();
 }
 
 #[test]

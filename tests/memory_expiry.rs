@@ -1,8 +1,12 @@
 //! Time: a session is invisible from the instant it expires, and a purge removes all that is expired and nothing else.
 
+mod steps;
+
 use std::time::Duration;
 
-use lembro::{Clock, Event, LembroOptions, LembroStore, ManualClock, Record, SessionId, Store};
+use lembro::{Clock, Event, Lease, LembroOptions, LembroStore, Lookup, ManualClock, Outcome, Record, SessionId, Store};
+
+use self::steps::{create, touch};
 
 fn store() -> (LembroStore, ManualClock) {
     let time = Clock::manual();
@@ -12,7 +16,7 @@ fn store() -> (LembroStore, ManualClock) {
 
 fn add(store: &LembroStore, ttl: Duration) -> SessionId {
     let id = SessionId::random().unwrap();
-    assert!(store.create(&id, Record::new(), ttl).unwrap().is_done());
+    assert!(create(store, &id, &Record::new(), ttl).unwrap().is_done());
     id
 }
 
@@ -29,8 +33,9 @@ fn invariant_7_an_expired_session_is_invisible_from_the_instant_it_expires_with_
     assert_eq!(store.len().unwrap(), 1);
     time.advance(Duration::from_nanos(1));
     assert!(store.get(&id).unwrap().is_none());
-    assert!(store.touch(&id, secs(60)).unwrap().is_gone());
-    assert!(store.destroy(&id).unwrap().is_gone());
+    assert_eq!(touch(&store, &id, secs(60)).unwrap(), Outcome::Gone);
+    assert_eq!(store.destroy(&id).unwrap(), Outcome::Gone);
+    assert_eq!(store.visit(&id, &Lease::new(secs(60))).unwrap(), Lookup::Missing);
     assert_eq!((store.len().unwrap(), store.all().unwrap().count()), (0, 0));
     // It is still in memory: nothing but the time has passed.
     assert_eq!(store.stats().sessions, 1);
@@ -61,8 +66,8 @@ fn a_purge_removes_the_expired_and_nothing_else_and_says_so() {
 fn a_purge_goes_by_the_latest_touch_longer_or_shorter() {
     let (store, time) = store();
     let (longer, shorter) = (add(&store, secs(10)), add(&store, secs(1_000)));
-    assert!(store.touch(&longer, secs(500)).unwrap().is_done());
-    assert!(store.touch(&shorter, secs(5)).unwrap().is_done());
+    assert!(touch(&store, &longer, secs(500)).unwrap().is_done());
+    assert!(touch(&store, &shorter, secs(5)).unwrap().is_done());
     store.validate().unwrap();
     time.advance(secs(20));
     assert_eq!(store.purge(), 1);
@@ -77,7 +82,7 @@ fn purging_a_hundred_thousand_of_which_all_but_one_were_touched_removes_that_one
     let (store, time) = store();
     let ids: Vec<_> = (0..100_000).map(|_| add(&store, secs(10))).collect();
     for id in &ids[1..] {
-        assert!(store.touch(id, secs(1_000)).unwrap().is_done());
+        assert!(touch(&store, id, secs(1_000)).unwrap().is_done());
     }
     time.advance(secs(10));
     assert_eq!((store.purge(), store.purge(), store.len().unwrap()), (1, 0, 99_999));
@@ -87,10 +92,15 @@ fn purging_a_hundred_thousand_of_which_all_but_one_were_touched_removes_that_one
 #[test]
 fn a_session_that_never_expires_never_does() {
     let (store, time) = store();
-    let id = add(&store, Duration::MAX);
-    time.advance(secs(100 * 365 * 24 * 60 * 60));
+    let id = SessionId::random().unwrap();
+    store.set(&id, Record::new(), Duration::MAX).unwrap();
+    // As long as any lease lets one live.
+    let century = add(&store, Duration::MAX);
+    time.advance(secs(100 * 365 * 24 * 60 * 60 - 1));
     assert_eq!(store.purge(), 0);
-    assert!(store.get(&id).unwrap().is_some());
+    time.advance(secs(1));
+    assert_eq!(store.purge(), 1);
+    assert!(store.get(&id).unwrap().is_some() && store.get(&century).unwrap().is_none());
 }
 
 #[test]
@@ -104,7 +114,7 @@ fn touches_and_purges_side_by_side_lose_no_session_and_keep_the_index_right() {
                 for round in 0..20_u64 {
                     for id in ids.iter().skip(thread).step_by(4) {
                         // Longer and shorter by turns, so that both sides of the index are at work.
-                        assert!(store.touch(id, secs(if round % 2 == 0 { 10_000 } else { 150 })).unwrap().is_done());
+                        assert!(touch(store, id, secs(if round % 2 == 0 { 10_000 } else { 150 })).unwrap().is_done());
                     }
                 }
             });

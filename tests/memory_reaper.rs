@@ -1,8 +1,12 @@
 //! The reaper: it really purges, it stops at once, and no thread is left behind.
 
+mod steps;
+
 use std::time::{Duration, Instant};
 
 use lembro::{Clock, Event, LembroOptions, LembroStore, Record, SessionId, Store};
+
+use self::steps::create;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(50);
@@ -41,7 +45,7 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 
 fn fill(store: &LembroStore, sessions: usize, ttl: Duration) {
     for _ in 0..sessions {
-        assert!(store.create(&SessionId::random().unwrap(), Record::new(), ttl).unwrap().is_done());
+        assert!(create(store, &SessionId::random().unwrap(), &Record::new(), ttl).unwrap().is_done());
     }
 }
 

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod scratch;
+mod steps;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -9,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use lembro::{BadSnapshot, LembroOptions, LembroStore, Record, SessionId, Store};
+use lembro::{BadSnapshot, Clock, LembroOptions, LembroStore, Record, SessionId, Store};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use self::scratch::Folder;
+use self::steps::{create_owned, new_id, renew, renewed, renewing, replace};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -59,22 +61,31 @@ fn the_file_holds_no_secret_in_any_form() {
     let folder = Folder::new();
     let path = folder.join("sessions");
     let ids: Vec<_> = (0..50).map(|_| SessionId::random().unwrap()).collect();
-    let store = store_of(&ids);
-    // One that was rotated and has its grace: two secrets.
-    let next = ids[0].renewed(&SessionId::random().unwrap());
-    assert!(store.rotate(&ids[0], &next, HOUR).unwrap().is_done());
+    let time = Clock::manual();
+    let store = LembroStore::with_options(options().clock(&time)).unwrap();
+    ids.iter().for_each(|id| store.set(id, record("ada"), HOUR).unwrap());
+    // Some with two secrets, of each kind.
+    let lease = renewing(2 * HOUR, HOUR / 2);
+    let [pending, previous] = [new_id(), new_id()];
+    for id in [pending, previous] {
+        assert!(create_owned(&store, &id, &record("ada"), "ada", 2 * HOUR).unwrap().is_done());
+    }
+    time.advance(HOUR / 2);
+    let next = [renewed(&ids[0]), renew(&store, &pending, &lease), renew(&store, &previous, &lease)];
+    assert!(replace(&store, &ids[0], &next[0], &lease).unwrap().is_done());
+    assert!(store.visit(&next[2], &lease).unwrap().found().is_some());
     store.snapshot(&path).unwrap();
     let first = fs::read(&path).unwrap();
     // Known by their digests, some of them by their secrets again.
-    let store = restored(&path).unwrap();
-    for id in &ids[..20] {
-        assert!(store.get(id).unwrap().is_some());
+    let store = LembroStore::with_options(options().clock(&time).restore(&path)).unwrap();
+    for id in ids[1..20].iter().chain([&next[0], &pending, &next[1], &previous, &next[2]]) {
+        assert!(store.visit(id, &lease).unwrap().found().is_some());
     }
     store.snapshot(&path).unwrap();
     for file in [first, fs::read(&path).unwrap()] {
         let holds = |needle: &[u8]| file.windows(needle.len()).any(|window| window == needle);
         assert!(holds(b"\"ada\"") && holds(&ids[0].handle().to_u64().to_be_bytes()), "the search finds what is there");
-        for id in ids.iter().chain([&next]) {
+        for id in ids.iter().chain(&next).chain([&pending, &previous]) {
             let text = id.expose();
             let secret = decode(&text)[8..].to_vec();
             // Half a secret would be bad enough.
@@ -177,9 +188,9 @@ fn what_is_no_snapshot_or_cannot_be_read_is_one_clear_error() {
     let folder = Folder::new();
     let (path, _) = small(&folder);
     let mut newer = fs::read(&path).unwrap();
-    newer[11] = 2;
+    newer[11] = 3;
     fs::write(&path, newer).unwrap();
-    refused(&path, "it is of format 2, and this version of lembro reads format 1 only");
+    refused(&path, "it is of format 3, and this version of lembro reads format 2 only");
     for foreign in [&b"{}"[..], b"lembro\n\n and more", b"\x7fELF", &[0; 1000]] {
         fs::write(&path, foreign).unwrap();
         refused(&path, "it is not a snapshot of lembro");
@@ -234,7 +245,7 @@ fn forged(chunks: &[&[u8]], sessions: u64) -> Vec<u8> {
         }
         file.extend_from_slice(&hash.clone().finalize());
     };
-    put(&[b"lembro\x1a\n", &1_u32.to_be_bytes(), &0_u64.to_be_bytes()]);
+    put(&[b"lembro\x1a\n", &2_u32.to_be_bytes(), &0_u64.to_be_bytes()]);
     for chunk in chunks {
         put(&[&(chunk.len() as u64).to_be_bytes(), chunk]);
     }
@@ -244,11 +255,26 @@ fn forged(chunks: &[&[u8]], sessions: u64) -> Vec<u8> {
 
 /// The bytes of a session without an owner that never expires.
 fn session(handle: u64) -> Vec<u8> {
+    session_with(handle, 0, &[])
+}
+
+/// Where things stand in it.
+const CLASS: usize = 8 + 2;
+const ROW: usize = CLASS + 1 + 8;
+const KIND: usize = ROW + 1;
+const RECORD: usize = ROW + 3 + 8 + 8 + 16;
+
+/// One with a second secret of this kind.
+fn session_with(handle: u64, kind: u8, second: &[u8]) -> Vec<u8> {
     let record = record("ada");
-    let mut bytes = [&handle.to_be_bytes()[..], &[7; 16], &(9_u64 << 32).to_be_bytes(), &[0xff; 8], &[0; 3]].concat();
-    bytes.extend((record.as_bytes().len() as u64).to_be_bytes());
-    bytes.extend_from_slice(record.as_bytes());
-    bytes
+    let row =
+        [&[1, kind, 0][..], &[0xff; 8], &(9_u64 << 32).to_be_bytes(), &[7; 16], second, record.as_bytes()].concat();
+    [&handle.to_be_bytes()[..], &[0; 3], &(row.len() as u64).to_be_bytes(), &row].concat()
+}
+
+/// Digest, no seed, until when.
+fn second(byte: u8) -> Vec<u8> {
+    [[byte; 16], [[0; 8], [byte; 8]].concat().try_into().unwrap()].concat()
 }
 
 #[test]
@@ -263,8 +289,22 @@ fn right_checksums_do_not_make_wrong_contents_right() {
     fs::write(&path, forged(&[&one, &two], 3)).unwrap();
     refused(&path, "it holds 2 sessions and says that there are 3");
     let with = |at: usize, byte: u8| [&one[..at], &[byte], &one[at + 1..]].concat();
-    // An unknown queue, unknown flags, half a session, a body that is no record.
-    for wrong in [with(42, 3), with(42, 0x10), one[..one.len() - 1].to_vec(), with(51, 0xff), vec![0]] {
+    // An unknown queue, unknown flags, half a session, another format of the row, a second secret that is
+    // not there, more nonces than a row has, a body that is no record.
+    let half = one[..one.len() - 1].to_vec();
+    let unreadable = [
+        with(CLASS, 3),
+        with(CLASS, 0x10),
+        half,
+        with(ROW, 2),
+        with(KIND, 1),
+        with(KIND, 4),
+        with(KIND + 1, 5),
+        with(RECORD, 0xff),
+        vec![0],
+        session_with(3, 4, &[0; 32]),
+    ];
+    for wrong in unreadable {
         fs::write(&path, forged(&[&two, &wrong], 2)).unwrap();
         refused(&path, "chunk 2 holds something that is not a session");
     }
@@ -274,8 +314,25 @@ fn right_checksums_do_not_make_wrong_contents_right() {
     assert_eq!((store.len().unwrap(), store.stats().restored.unwrap().refused), (1, 1));
     store.validate().unwrap();
     // No owner, but in the queue of those who have one.
-    fs::write(&path, forged(&[&with(42, 2)], 1)).unwrap();
+    fs::write(&path, forged(&[&with(CLASS, 2)], 1)).unwrap();
     restored(&path).unwrap().validate().unwrap();
+    // A second secret of each kind, and nonces, which this store has no use for.
+    let nonces = [&one[..=KIND], &[1], &one[KIND + 2..RECORD], &[9; 8], &one[RECORD..]].concat();
+    let with_length = |mut session: Vec<u8>| {
+        let row = (session.len() - ROW) as u64;
+        session[ROW - 8..ROW].copy_from_slice(&row.to_be_bytes());
+        session
+    };
+    let sound = [
+        with_length(nonces),
+        session_with(2, 1, &second(1)),
+        session_with(3, 2, &second(2)),
+        session_with(4, 3, &second(3)),
+    ];
+    fs::write(&path, forged(&[&sound.concat()], 4)).unwrap();
+    let store = restored(&path).unwrap();
+    assert_eq!(store.len().unwrap(), 4);
+    store.validate().unwrap();
 }
 
 proptest! {
@@ -283,14 +340,11 @@ proptest! {
 
     #[test]
     fn no_contents_make_the_reader_panic(
-        noise in prop::collection::vec(any::<u8>(), 0..200), at in 0..90_usize, byte: u8, grace: bool,
+        noise in prop::collection::vec(any::<u8>(), 0..200), at in 0..140_usize, byte: u8, kind in 0..4_u8,
     ) {
         let folder = Folder::new();
         let path = folder.join("sessions");
-        let mut changed = session(1);
-        if grace {
-            changed[42] |= 8;
-        }
+        let mut changed = session_with(1, kind, if kind == 0 { &[] } else { &[7; 32] });
         if let Some(place) = changed.get_mut(at) {
             *place = byte;
         }

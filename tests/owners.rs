@@ -3,17 +3,17 @@
 mod session_support;
 
 use lembro::{
-    AtLimit, Changes, Clock, EndReason, Epoch, Expected, LembroOptions, LembroStore, ManualClock, OwnedSession, Owners,
-    Policy, Record, Saved, Session, SessionId, Sessions, Store,
+    AtLimit, Clock, Commit, EndReason, Epoch, Identity, Lease, LembroOptions, LembroStore, Login, ManualClock, Outcome,
+    OwnedSession, Owner, Owners, Policy, Saved, Session, SessionId, Sessions, Store,
 };
 use session_support::{
-    HOUR, MINUTE, Probe, SECOND, load_again, manual_sessions, manual_store, stored_session, validate,
+    HOUR, MINUTE, RowStore, SECOND, load_again, manual_sessions, manual_store, stored_session, validate,
 };
 
 /// A session of an owner, on a device that has nothing else to do.
 fn sign_in(sessions: &Sessions, owner: &str) -> Session {
     let mut session = sessions.generate().unwrap();
-    session.set_owner(owner).unwrap();
+    session.log_in(owner).unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
     session
 }
@@ -34,7 +34,7 @@ fn three_devices(sessions: &Sessions, time: &ManualClock) -> [Session; 3] {
     ["laptop", "phone", "tablet"].map(|label| {
         time.advance(MINUTE);
         let mut session = sessions.generate().unwrap();
-        session.set_owner("ada").unwrap();
+        session.log_in("ada").unwrap();
         session.set_label(label).unwrap();
         assert_eq!(session.save().unwrap(), Saved::Written);
         session
@@ -55,8 +55,7 @@ fn an_owner_sees_every_device_the_latest_login_first() {
     let [mut laptop, ..] = three_devices(&sessions, &time);
     time.advance(10 * MINUTE);
     assert_eq!(laptop.touch().unwrap(), Saved::Written);
-    visitor.regenerate().unwrap();
-    visitor.set_owner("ada").unwrap();
+    visitor.log_in("ada").unwrap();
     visitor.save().unwrap();
     sign_in(&sessions, "bob");
 
@@ -93,7 +92,7 @@ fn one_device_is_ended_by_its_handle_and_the_others_stay() {
     let [laptop, mut phone, tablet] = three_devices(&sessions, &time);
     let lost = sessions.sessions_of("ada").unwrap()[1].handle;
     assert!(sessions.destroy_handle(lost).unwrap().is_done());
-    assert!(sessions.destroy_handle(lost).unwrap().is_gone());
+    assert_eq!(sessions.destroy_handle(lost).unwrap(), Outcome::Gone);
     assert_eq!(labels(&sessions.sessions_of("ada").unwrap()), ["tablet", "laptop"]);
     assert!(is_there(&sessions, &laptop) && is_there(&sessions, &tablet) && !is_there(&sessions, &phone));
     phone.insert("late", &1).unwrap();
@@ -109,10 +108,12 @@ fn a_user_can_end_no_session_of_anybody_else_by_its_handle() {
     let mut visitor = sessions.generate().unwrap();
     visitor.insert("theme", "dark").unwrap();
     visitor.save().unwrap();
-    for (owner, session) in [("bob", &laptop), ("", &laptop), ("ada", &visitor), ("bob", &visitor)] {
-        assert!(sessions.destroy_handle_of(owner, session.handle().unwrap()).unwrap().is_gone());
+    for (owner, session) in [("bob", &laptop), ("ada", &visitor), ("bob", &visitor)] {
+        assert_eq!(sessions.destroy_handle_of(owner, session.handle().unwrap()).unwrap(), Outcome::Gone);
         assert!(is_there(&sessions, session));
     }
+    assert!(sessions.destroy_handle_of("", laptop.handle().unwrap()).unwrap_err().is_size());
+    assert!(is_there(&sessions, &laptop));
     assert!(sessions.destroy_handle_of("ada", phone.handle().unwrap()).unwrap().is_done());
     assert!(!is_there(&sessions, &phone) && is_there(&sessions, &laptop));
     validate(&store);
@@ -123,13 +124,12 @@ fn a_login_that_logs_out_everywhere_else_stays_though_it_was_not_saved_yet() {
     let (sessions, store, time) = manual_sessions();
     let [mut laptop, ..] = three_devices(&sessions, &time);
     let mut new = sessions.generate().unwrap();
-    new.regenerate().unwrap();
-    new.set_owner("ada").unwrap();
+    new.log_in("ada").unwrap();
     new.insert("theme", "dark").unwrap();
     assert_eq!(new.destroy_others().unwrap(), 3);
     assert!(is_there(&sessions, &new) && !new.changed());
     assert_eq!((new.get("theme").unwrap(), sessions.count_of("ada").unwrap()), (Some("dark"), 1));
-    // Neither somebody who was logged out nor a visitor ends anything.
+    // Neither a session that was logged out nor a visitor's ends anything.
     assert_eq!(laptop.destroy_others().unwrap(), 0);
     assert_eq!(sessions.generate().unwrap().destroy_others().unwrap(), 0);
     assert_eq!(sessions.count_of("ada").unwrap(), 1);
@@ -139,20 +139,20 @@ fn a_login_that_logs_out_everywhere_else_stays_though_it_was_not_saved_yet() {
 #[test]
 fn an_owner_with_very_many_sessions_is_like_any_other() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1).max_size("64M")).unwrap();
-    let owned = |owner: &str| {
-        let mut changes = Changes::new();
-        changes.set_owner(Some(owner)).unwrap();
-        changes.apply(&Record::new()).unwrap()
+    let (lease, bot, ada) = (Lease::new(HOUR), Owner::new("bot").unwrap(), Owner::new("ada").unwrap());
+    let log_in = |owner: &Owner| {
+        let commit = Commit::create().unwrap().log_in(Login::new(owner.clone()));
+        assert!(store.commit(&SessionId::random().unwrap(), &commit, &lease).unwrap().is_done());
     };
     for number in 0..50_000 {
-        assert!(store.create(&SessionId::random().unwrap(), owned("bot"), HOUR).unwrap().is_done());
+        log_in(&bot);
         if number % 1_000 == 0 {
-            assert!(store.create(&SessionId::random().unwrap(), owned("ada"), HOUR).unwrap().is_done());
+            log_in(&ada);
         }
     }
-    assert_eq!((store.count_of("bot").unwrap(), store.count_of("ada").unwrap()), (50_000, 50));
-    assert_eq!(store.destroy_of("bot", None).unwrap(), 50_000);
-    assert_eq!((store.count_of("bot").unwrap(), store.count_of("ada").unwrap()), (0, 50));
+    assert_eq!((store.count(&bot).unwrap(), store.count(&ada).unwrap()), (50_000, 50));
+    assert_eq!(store.destroy_all(&bot, None).unwrap(), 50_000);
+    assert_eq!((store.count(&bot).unwrap(), store.count(&ada).unwrap()), (0, 50));
     validate(&store);
 }
 
@@ -179,8 +179,11 @@ fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
         ("modify", |session| {
             session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1).unwrap().is_none()
         }),
-        ("renew", |session| session.renew(MINUTE).unwrap().is_gone()),
-        ("reload", |session| session.reload().unwrap().is_gone()),
+        ("regenerate", |session| {
+            session.regenerate().unwrap();
+            session.save().unwrap() == Saved::Unchanged
+        }),
+        ("reload", |session| !session.reload().unwrap()),
         ("label", |session| {
             session.set_label("late").unwrap();
             session.save().unwrap() == Saved::Gone
@@ -193,7 +196,7 @@ fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
         assert_eq!(slow.owner().unwrap(), Some("ada"));
         assert_eq!(sessions.destroy_of("ada", None).unwrap(), 1);
         assert!(act(&mut slow), "{what}");
-        assert!(slow.is_gone().unwrap(), "{what}");
+        assert_eq!(slow.is_gone().unwrap(), what != "regenerate", "{what}");
         assert_eq!(slow.owner().unwrap(), None, "{what}");
         assert_eq!(slow.why_ended().unwrap(), Some(EndReason::Everywhere), "{what}");
         assert_eq!((store.len().unwrap(), store.bytes()), (0, 0), "{what}");
@@ -202,14 +205,111 @@ fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
 }
 
 #[test]
-fn regenerate_after_log_out_everywhere_begins_an_empty_session_of_nobody() {
+fn regenerate_after_log_out_everywhere_begins_a_session_without_an_owner() {
     let (sessions, store, _) = manual_sessions();
     let session = sign_in(&sessions, "ada");
     let mut slow = load_again(&sessions, &session);
     sessions.destroy_of("ada", None).unwrap();
     slow.regenerate().unwrap();
-    assert!(slow.is_new().unwrap() && slow.owner().unwrap().is_none());
-    assert_eq!(store.len().unwrap(), 0);
+    slow.insert("theme", "dark").unwrap();
+    assert_eq!(slow.save().unwrap(), Saved::Written);
+    assert_ne!(slow.handle().unwrap(), session.handle().unwrap());
+    assert_eq!((slow.owner().unwrap(), store.stats().owned_sessions), (None, 0));
+}
+
+#[test]
+fn a_login_takes_effect_with_the_commit_and_changes_the_id_in_the_same_step() {
+    let (sessions, store, _) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let planted = session.id().unwrap();
+    session.log_in("ada").unwrap();
+    assert_eq!((session.owner().unwrap(), session.id().unwrap()), (Some("ada"), planted));
+    assert_eq!(load_again(&sessions, &session).owner().unwrap(), None, "nothing has changed yet");
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    assert_eq!(session.handle().unwrap(), planted.handle());
+    assert!(sessions.load(&planted).unwrap().is_none(), "a planted id is worth nothing");
+    assert_eq!(load_again(&sessions, &session).get::<&str>("user").unwrap(), Some("ada"), "the visitor's data stays");
+    assert_eq!(store.stats().owned_sessions, 1);
+
+    let mut dropped = sign_in(&sessions, "bob");
+    dropped.log_in("eve").unwrap();
+    assert!(dropped.reload().unwrap());
+    assert_eq!((dropped.owner().unwrap(), dropped.changed()), (Some("bob"), false));
+    validate(&store);
+}
+
+#[test]
+fn a_login_over_another_owner_leaves_nothing_of_theirs() {
+    type Commit = fn(&mut Session);
+    let commits: [(&str, Commit); 2] = [
+        ("save", |session| assert_eq!(session.save().unwrap(), Saved::Written)),
+        ("modify", |session| {
+            let before = session.modify("role", |role: &mut Option<String>| role.replace("guest".to_owned()));
+            assert_eq!(before.unwrap(), Some(None), "nothing of the other's role is seen");
+        }),
+    ];
+    for (what, commit) in commits {
+        let (sessions, store, time) = manual_sessions();
+        let mut ada = sign_in(&sessions, "ada");
+        ada.insert("role", "admin").unwrap();
+        ada.component("shop").insert("card", "4111").unwrap();
+        ada.set_timeout(8 * HOUR).unwrap();
+        ada.set_label("laptop").unwrap();
+        ada.save().unwrap();
+        time.advance(MINUTE);
+
+        let mut grace = load_again(&sessions, &ada);
+        grace.insert("theme", "dark").unwrap();
+        grace.log_in("grace").unwrap();
+        let view = |session: &mut Session| {
+            assert_eq!(session.owner().unwrap(), Some("grace"), "{what}");
+            assert_eq!(session.get::<String>("theme").unwrap().as_deref(), Some("dark"), "{what}");
+            assert!(session.component("shop").is_empty().unwrap(), "{what}");
+            assert_eq!(session.timeout().unwrap(), HOUR, "{what}");
+        };
+        view(&mut grace);
+        assert_eq!(grace.keys().unwrap().collect::<Vec<_>>(), ["theme"], "{what}");
+        commit(&mut grace);
+        view(&mut grace);
+        let mut again = load_again(&sessions, &grace);
+        view(&mut again);
+        assert_eq!(again.get::<String>("role").unwrap().as_deref(), (what == "modify").then_some("guest"), "{what}");
+        let device = &sessions.sessions_of("grace").unwrap()[0];
+        assert_eq!((device.label.as_deref(), device.created_at), (None, Some(sessions.clock().wall())), "{what}");
+        assert_eq!((sessions.count_of("ada").unwrap(), store.len().unwrap()), (0, 1), "{what}");
+        // The same user again keeps everything.
+        again.log_in("grace").unwrap();
+        again.save().unwrap();
+        view(&mut again);
+        validate(&store);
+    }
+}
+
+#[test]
+fn two_logins_at_once_are_two_sessions_and_the_second_has_what_was_there_before_them() {
+    let (sessions, store, _) = manual_sessions();
+    let visitor = stored_session(&sessions);
+    let (mut one, mut two) = (load_again(&sessions, &visitor), load_again(&sessions, &visitor));
+    for (session, owner, key) in [(&mut one, "ada", "first"), (&mut two, "ada", "second")] {
+        session.log_in(owner).unwrap();
+        session.insert(key, &true).unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Written);
+    }
+    assert_ne!(one.handle().unwrap(), two.handle().unwrap());
+    assert_eq!(load_again(&sessions, &one).keys().unwrap().collect::<Vec<_>>(), ["first", "user"]);
+    assert_eq!(load_again(&sessions, &two).keys().unwrap().collect::<Vec<_>>(), ["second", "user"]);
+    assert_eq!(sessions.count_of("ada").unwrap(), 2);
+
+    // What an owner's session held is in no other's.
+    let owned = one;
+    let (mut one, mut two) = (load_again(&sessions, &owned), load_again(&sessions, &owned));
+    one.log_in("ada").unwrap();
+    one.save().unwrap();
+    two.log_in("bob").unwrap();
+    two.insert("second", &true).unwrap();
+    assert_eq!(two.modify("n", |n: &mut Option<u32>| *n = Some(1)).unwrap(), Some(()));
+    assert_eq!(load_again(&sessions, &two).keys().unwrap().collect::<Vec<_>>(), ["n", "second"]);
+    validate(&store);
 }
 
 #[test]
@@ -221,20 +321,20 @@ fn a_login_whose_password_was_checked_before_log_out_everywhere_is_not_let_in() 
     // A session that begins with this login leaves nothing behind ...
     let mut fresh = sessions.generate().unwrap();
     fresh.insert("cart", &1).unwrap();
-    fresh.set_owner_since("ada", begun).unwrap();
+    fresh.log_in_since("ada", begun).unwrap();
     assert_eq!(fresh.save().unwrap(), Saved::Gone);
     assert!(fresh.is_gone().unwrap());
     assert_eq!((store.len().unwrap(), store.bytes()), (0, 0));
 
     // ... one that was there stays what it was ...
     let mut visitor = stored_session(&sessions);
-    visitor.set_owner_since("ada", begun).unwrap();
+    visitor.log_in_since("ada", begun).unwrap();
     assert_eq!(visitor.save().unwrap(), Saved::Gone);
     assert_eq!(load_again(&sessions, &visitor).owner().unwrap(), None);
 
     // ... and so it is with `modify`, which saves the login first.
     let mut visitor = stored_session(&sessions);
-    visitor.set_owner_since("ada", begun).unwrap();
+    visitor.log_in_since("ada", begun).unwrap();
     assert_eq!(visitor.modify("visits", |visits: &mut Option<u32>| *visits = Some(1)).unwrap(), None);
     assert!(load_again(&sessions, &visitor).get::<u32>("visits").unwrap().is_none());
     assert_eq!(sessions.count_of("ada").unwrap(), 0);
@@ -246,18 +346,23 @@ fn a_login_whose_password_was_checked_before_log_out_everywhere_is_not_let_in() 
 }
 
 #[test]
-fn set_owner_asks_for_the_epoch_and_its_save_heeds_it() {
+fn a_login_begins_with_its_commit_or_in_the_epoch_that_it_names() {
     let (sessions, store, _) = manual_sessions();
     let mut login = stored_session(&sessions);
-    login.set_owner("ada").unwrap();
+    login.log_in("ada").unwrap();
     sessions.destroy_of("ada", None).unwrap();
-    assert_eq!(login.save().unwrap(), Saved::Gone);
-    // Somebody else who logs out everywhere is nobody's concern.
+    assert_eq!(login.save().unwrap(), Saved::Written);
+    // Another owner's logout everywhere concerns no one else.
+    let begun = sessions.epoch_of("ada").unwrap();
     let mut login = stored_session(&sessions);
-    login.set_owner("ada").unwrap();
+    login.log_in_since("ada", begun).unwrap();
     sessions.destroy_of("bob", None).unwrap();
     assert_eq!(login.save().unwrap(), Saved::Written);
-    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+    let mut login = stored_session(&sessions);
+    login.log_in_since("ada", begun).unwrap();
+    sessions.destroy_of("ada", None).unwrap();
+    assert_eq!(login.save().unwrap(), Saved::Gone);
+    assert_eq!(sessions.count_of("ada").unwrap(), 0);
     validate(&store);
 }
 
@@ -265,26 +370,10 @@ fn set_owner_asks_for_the_epoch_and_its_save_heeds_it() {
 fn modify_with_an_unsaved_login_saves_both() {
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
-    session.set_owner("ada").unwrap();
+    session.log_in("ada").unwrap();
     assert_eq!(session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1).unwrap(), Some(()));
     let again = load_again(&sessions, &session);
     assert_eq!((again.owner().unwrap(), again.get::<u32>("visits").unwrap()), (Some("ada"), Some(1)));
-}
-
-#[test]
-fn a_logout_that_keeps_the_session_frees_its_place() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = sign_in(&sessions, "ada");
-    session.insert("theme", "dark").unwrap();
-    session.set_owner(None).unwrap();
-    assert_eq!(session.owner().unwrap(), None);
-    assert_eq!(sessions.count_of("ada").unwrap(), 1, "not yet saved");
-    assert_eq!(session.save().unwrap(), Saved::Written);
-    assert_eq!(sessions.count_of("ada").unwrap(), 0);
-    assert_eq!(sessions.destroy_of("ada", None).unwrap(), 0);
-    assert_eq!(load_again(&sessions, &session).get::<&str>("theme").unwrap(), Some("dark"));
-    assert_eq!(store.stats().owned_sessions, 0);
-    validate(&store);
 }
 
 #[test]
@@ -292,7 +381,7 @@ fn the_owner_survives_new_ids_and_a_logout_does_not() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sign_in(&sessions, "ada");
     session.regenerate().unwrap();
-    assert!(session.renew(MINUTE).unwrap().is_done());
+    assert_eq!(session.save().unwrap(), Saved::Written);
     assert_eq!(load_again(&sessions, &session).owner().unwrap(), Some("ada"));
     assert_eq!(sessions.sessions_of("ada").unwrap()[0].handle, session.handle().unwrap());
     session.clear().unwrap();
@@ -337,25 +426,27 @@ fn the_newest_login_is_refused_and_leaves_everything_as_it_was() {
     let (first, second) = (sign_in(&sessions, "ada"), sign_in(&sessions, "ada"));
     let mut third = sessions.generate().unwrap();
     third.insert("cart", &1).unwrap();
-    third.set_owner("ada").unwrap();
+    third.log_in("ada").unwrap();
     let error = third.save().unwrap_err();
-    assert!(error.is_limit());
+    assert!(error.is_too_many_logins());
     assert_eq!(error.to_string(), "the owner is logged in 2 times already, which is as often as the policy allows");
     assert_eq!(store.len().unwrap(), 2);
     let mut visitor = stored_session(&sessions);
-    visitor.set_owner("ada").unwrap();
-    assert!(visitor.save().unwrap_err().is_limit());
-    assert!(visitor.modify("n", |n: &mut Option<u32>| *n = Some(1)).unwrap_err().is_limit());
+    visitor.log_in("ada").unwrap();
+    let before = visitor.id().unwrap();
+    assert!(visitor.save().unwrap_err().is_too_many_logins());
+    assert!(visitor.modify("n", |n: &mut Option<u32>| *n = Some(1)).unwrap_err().is_too_many_logins());
+    assert_eq!(visitor.id().unwrap(), before);
     assert_eq!(load_again(&sessions, &visitor).owner().unwrap(), None);
     assert!(is_there(&sessions, &first) && is_there(&sessions, &second));
     // Not refused: a session that is logged in already, again.
     let mut again = load_again(&sessions, &first);
-    again.set_owner("ada").unwrap();
+    again.log_in("ada").unwrap();
     assert_eq!(again.save().unwrap(), Saved::Written);
     // A place that became free, by a logout or by time, is free.
     load_again(&sessions, &second).destroy().unwrap();
     assert_eq!(visitor.save().unwrap(), Saved::Written, "it can be tried again");
-    assert!(third.save().unwrap_err().is_limit());
+    assert!(third.save().unwrap_err().is_too_many_logins());
     time.advance(2 * HOUR);
     assert_eq!(third.save().unwrap(), Saved::Written);
     assert_eq!(sessions.count_of("ada").unwrap(), 1);
@@ -363,14 +454,20 @@ fn the_newest_login_is_refused_and_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn two_requests_that_log_in_the_same_session_are_one_login() {
-    let (sessions, _, _) = limited(1, AtLimit::RefuseNewest);
-    let visitor = stored_session(&sessions);
-    let (mut one, mut two) = (load_again(&sessions, &visitor), load_again(&sessions, &visitor));
-    one.set_owner("ada").unwrap();
-    two.set_owner("ada").unwrap();
-    assert_eq!((one.save().unwrap(), two.save().unwrap()), (Saved::Written, Saved::Written));
-    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+fn of_two_requests_that_log_in_the_same_session_at_once_the_limit_counts_both() {
+    for (at_limit, lives) in [(AtLimit::RefuseNewest, true), (AtLimit::EndOldest, false)] {
+        let (sessions, _, _) = limited(1, at_limit);
+        let visitor = stored_session(&sessions);
+        let (mut one, mut two) = (load_again(&sessions, &visitor), load_again(&sessions, &visitor));
+        one.log_in("ada").unwrap();
+        two.log_in("ada").unwrap();
+        assert_eq!(one.save().unwrap(), Saved::Written);
+        match two.save() {
+            Ok(saved) => assert_eq!((saved, at_limit), (Saved::Written, AtLimit::EndOldest)),
+            Err(error) => assert!(error.is_too_many_logins() && at_limit == AtLimit::RefuseNewest),
+        }
+        assert_eq!((is_there(&sessions, &one), sessions.count_of("ada").unwrap()), (lives, 1));
+    }
 }
 
 #[test]
@@ -378,7 +475,7 @@ fn expired_sessions_take_no_place() {
     let (sessions, store, time) = limited(2, AtLimit::EndOldest);
     let mut short = sessions.generate().unwrap();
     short.set_timeout(SECOND).unwrap();
-    short.set_owner("ada").unwrap();
+    short.log_in("ada").unwrap();
     short.save().unwrap();
     let kept = sign_in(&sessions, "ada");
     time.advance(SECOND);
@@ -416,7 +513,7 @@ fn an_old_epoch_is_refused_however_many_logged_out_everywhere_since() {
         sessions.destroy_of(&format!("user-{n}"), None).unwrap();
         if n % 100 == 0 {
             let mut late = sessions.generate().unwrap();
-            late.set_owner_since("ada", begun).unwrap();
+            late.log_in_since("ada", begun).unwrap();
             assert_eq!(late.save().unwrap(), Saved::Gone, "after {n}");
             drop(sign_in(&sessions, "ada"));
         }
@@ -442,8 +539,7 @@ fn of_many_endings_the_last_thousand_are_remembered() {
 
 #[test]
 fn a_store_without_powers_over_owners_says_so_and_still_notes_whose_a_session_is() {
-    let (store, _) = manual_store();
-    let sessions = Sessions::new(Probe::new(store.clone()));
+    let (sessions, _) = RowStore::probed_sessions();
     let mut session = sign_in(&sessions, "ada");
     assert_eq!(load_again(&sessions, &session).owner().unwrap(), Some("ada"));
     let sentence = "this store does not support the sessions of one owner";
@@ -463,12 +559,11 @@ fn a_store_without_powers_over_owners_says_so_and_still_notes_whose_a_session_is
 
     for at_limit in [AtLimit::EndOldest, AtLimit::RefuseNewest] {
         let policy = Policy::new().max_per_owner(2).at_limit(at_limit);
-        let sessions = Sessions::with_policy(Probe::new(store.clone()), policy).unwrap();
+        let sessions = Sessions::with_policy(RowStore::new(), policy).unwrap();
         let mut session = sessions.generate().unwrap();
-        session.set_owner("ada").unwrap();
-        let error = session.save().unwrap_err();
+        let error = session.log_in("ada").unwrap_err();
         assert_eq!(error.to_string(), "this store does not support limiting the sessions of one owner");
-        assert_eq!(store.len().unwrap(), 0, "nothing is stored before it is said");
+        assert_eq!((session.owner().unwrap(), session.changed()), (None, false), "nothing is logged in");
     }
 }
 
@@ -483,7 +578,7 @@ fn owners_keep_their_sessions_when_a_mass_purge_gives_everybody_another_place() 
         let mut session = sessions.generate().unwrap();
         session.insert("n", &n).unwrap();
         if n % 100 == 0 {
-            session.set_owner("ada").unwrap();
+            session.log_in("ada").unwrap();
             session.set_timeout(3 * HOUR).unwrap();
         }
         session.save().unwrap();
@@ -498,7 +593,7 @@ fn owners_keep_their_sessions_when_a_mass_purge_gives_everybody_another_place() 
     listed.sort();
     owned.sort();
     assert_eq!(listed, owned);
-    // And the places they left lead nobody to them.
+    // And the places they left lead nowhere else.
     (0..100).for_each(|_| drop(sign_in(&sessions, "bob")));
     assert_eq!((sessions.count_of("ada").unwrap(), sessions.count_of("bob").unwrap()), (20, 100));
     assert_eq!(sessions.destroy_of("ada", None).unwrap(), 20);
@@ -511,10 +606,10 @@ fn an_owner_is_a_name_of_1_to_255_bytes() {
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     for name in ["", &"o".repeat(256)] {
-        assert!(session.set_owner(name).unwrap_err().is_limit());
+        assert!(session.log_in(name).unwrap_err().is_size());
     }
     let longest = "\u{1F375}".repeat(63);
-    session.set_owner(&*longest).unwrap();
+    session.log_in(&longest).unwrap();
     session.save().unwrap();
     assert_eq!(sessions.count_of(&longest).unwrap(), 1);
 }
@@ -530,19 +625,21 @@ fn a_limit_of_zero_is_refused() {
 }
 
 #[test]
-fn an_epoch_is_a_number_and_changes_without_one_depend_on_none() {
+fn an_epoch_is_a_number_and_a_login_without_one_depends_on_none() {
     let (sessions, store, _) = manual_sessions();
     let visitor = stored_session(&sessions);
-    let id = visitor.id().unwrap();
-    let begun = store.epoch("ada").unwrap();
+    let (id, ada) = (visitor.id().unwrap(), Owner::new("ada").unwrap());
+    let begun = store.epoch(&ada).unwrap();
     assert_eq!(Epoch::from_u64(begun.to_u64()), begun);
     sessions.destroy_of("ada", None).unwrap();
-    assert!(store.epoch("ada").unwrap() > begun);
-    let expected = Expected::Incarnation(store.get(&id).unwrap().unwrap().record.version());
-    let mut changes = Changes::new();
-    changes.set_owner(Some("ada")).unwrap();
-    changes.expect_epoch(begun);
-    assert!(store.save(&id, &changes, HOUR, expected).unwrap().is_gone());
-    changes.set_owner(Some("ada")).unwrap();
-    assert!(store.save(&id, &changes, HOUR, expected).unwrap().is_done());
+    assert!(store.epoch(&ada).unwrap() > begun);
+    let version = store.get(&id).unwrap().unwrap().record.version();
+    let new = Identity::Replace(id.renewed(&SessionId::random().unwrap()));
+    let log_in = |begun: Option<Epoch>| {
+        let login = Login { begun, ..Login::new(ada.clone()) };
+        let commit = Commit::merge(version).unwrap().identity(new).log_in(login);
+        store.commit(&id, &commit, &Lease::new(HOUR)).unwrap()
+    };
+    assert_eq!(log_in(Some(begun)), Outcome::LoginRevoked);
+    assert!(log_in(None).is_done());
 }

@@ -1,7 +1,7 @@
 //! Random logins, logouts and endings of two owners on a few devices, against a map of whose each device is.
 //!
 //! Properties, after every step: (1) each owner's list is the map's; (2) every device finds the session that the map says, and
-//! whoever held one that ended is told so and stores nothing; (3) every counter, queue and index of the store recomputes.
+//! a handle on one that ended is told so and stores nothing; (3) every counter, queue and index of the store recomputes.
 
 mod session_support;
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use lembro::{Epoch, LembroStore, ManualClock, Saved, Session, Sessions, Store};
 use proptest::prelude::*;
-use session_support::{HOUR, MINUTE, manual_sessions, validate};
+use session_support::{HOUR, manual_sessions, validate};
 
 const DEVICES: usize = 5;
 const OWNERS: [&str; 2] = ["ada", "bob"];
@@ -25,13 +25,10 @@ enum Step {
         device: usize,
         owner: usize,
     },
-    Logout {
-        device: usize,
-    },
     Save {
         device: usize,
     },
-    Renew {
+    Regenerate {
         device: usize,
     },
     Destroy {
@@ -48,7 +45,7 @@ enum Step {
     DestroyHandle {
         device: usize,
     },
-    /// As one of this owner's, whoever's it is.
+    /// As one of this owner's, whichever owner it has.
     DestroyHandleOf {
         owner: usize,
         device: usize,
@@ -62,9 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (device.clone(), owner.clone()).prop_map(|(device, owner)| Step::Login { device, owner }),
         2 => (device.clone(), owner.clone()).prop_map(|(device, owner)| Step::LateLogin { device, owner }),
-        2 => device.clone().prop_map(|device| Step::Logout { device }),
         3 => device.clone().prop_map(|device| Step::Save { device }),
-        2 => device.clone().prop_map(|device| Step::Renew { device }),
+        2 => device.clone().prop_map(|device| Step::Regenerate { device }),
         1 => device.clone().prop_map(|device| Step::Destroy { device }),
         2 => (owner.clone(), prop::option::of(device.clone()))
             .prop_map(|(owner, except)| Step::DestroyOf { owner, except }),
@@ -81,7 +77,7 @@ struct World {
     store: LembroStore,
     time: ManualClock,
     devices: Vec<Session>,
-    /// Whose each device is; `None` if it has no live session, `Some(None)` if nobody is logged in.
+    /// Whose each device is; none if it has no live session, `Some(None)` if no user is logged in.
     model: BTreeMap<usize, Option<usize>>,
     before: [Option<Epoch>; 2],
 }
@@ -106,26 +102,17 @@ impl World {
         match *step {
             Step::Login { device, owner } => {
                 let session = self.device(device);
-                session.regenerate().unwrap();
-                session.set_owner(OWNERS[owner]).unwrap();
+                session.log_in(OWNERS[owner]).unwrap();
                 assert_eq!(session.save().unwrap(), Saved::Written);
                 self.model.insert(device, Some(owner));
             }
             Step::LateLogin { device, owner } => {
                 let Some(begun) = self.before[owner] else { return };
                 let session = self.device(device);
-                session.set_owner_since(OWNERS[owner], begun).unwrap();
+                session.log_in_since(OWNERS[owner], begun).unwrap();
                 assert_eq!(session.save().unwrap(), Saved::Gone);
                 // What was stored before is there as it was, for the next request.
                 self.device(device);
-            }
-            Step::Logout { device } => {
-                if self.model.contains_key(&device) {
-                    let session = self.device(device);
-                    session.set_owner(None).unwrap();
-                    assert_eq!(session.save().unwrap(), Saved::Written);
-                    self.model.insert(device, None);
-                }
             }
             Step::Save { device } => {
                 // By the request that saw it last: it may be gone since, and then nothing is stored.
@@ -139,10 +126,12 @@ impl World {
                     self.model.insert(device, None);
                 }
             }
-            Step::Renew { device } => {
+            Step::Regenerate { device } => {
                 let live = self.model.contains_key(&device);
                 if live {
-                    assert!(self.device(device).renew(MINUTE).unwrap().is_done());
+                    let session = self.device(device);
+                    session.regenerate().unwrap();
+                    assert_eq!(session.save().unwrap(), Saved::Written);
                 }
             }
             Step::Destroy { device } => {

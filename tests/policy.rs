@@ -37,13 +37,31 @@ fn the_idle_timeout_slides_with_every_save_and_touch() {
 }
 
 #[test]
-fn looking_at_a_session_by_hand_does_not_prolong_it() {
-    let (sessions, _, time) = sessions_with(Policy::new());
-    let session = stored_session(&sessions);
+fn a_load_is_a_visit_and_reading_on_is_not() {
+    let (sessions, store, time) = sessions_with(Policy::new());
+    let mut session = stored_session(&sessions);
+    let left = || store.get(&session.id().unwrap()).unwrap().unwrap().ttl;
+    time.advance(MINUTE.saturating_sub(SECOND));
+    load_again(&sessions, &session);
+    assert_eq!(left(), 59 * MINUTE + SECOND, "not due");
+    time.advance(SECOND);
+    load_again(&sessions, &session);
+    assert_eq!(left(), HOUR, "noted at the first look");
     time.advance(59 * MINUTE);
-    assert!(load_again(&sessions, &session).contains_key("user").unwrap());
+    assert!(session.reload().unwrap() && session.contains_key("user").unwrap());
     time.advance(MINUTE);
-    assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
+    assert!(!session.reload().unwrap());
+}
+
+#[test]
+fn a_request_that_works_for_longer_than_is_left_of_the_timeout_saves() {
+    let (sessions, _, time) = sessions_with(Policy::new().timeout(15 * MINUTE));
+    let session = stored_session(&sessions);
+    time.advance(14 * MINUTE);
+    let mut slow = load_again(&sessions, &session);
+    time.advance(2 * MINUTE);
+    slow.insert("report", "done").unwrap();
+    assert_eq!(slow.save().unwrap(), Saved::Written);
 }
 
 #[test]
@@ -84,19 +102,34 @@ fn nothing_prolongs_a_session_beyond_its_lifetime() {
 }
 
 #[test]
-fn a_lifetime_counts_from_the_creation_of_the_data() {
+fn a_lifetime_counts_from_the_creation_of_the_data_and_begins_again_at_a_login() {
     let (sessions, store, time) = sessions_with(Policy::new().lifetime(3 * HOUR));
     let old = stored_session(&sessions);
     let data = store.get(&old.id().unwrap()).unwrap().unwrap().record;
     time.advance(2 * HOUR + 30 * MINUTE);
-    // Moved to another store: what it has lived counts.
-    let moved = sessions.create_session(&SessionId::derive("moved"), data.clone()).unwrap();
-    assert_eq!(moved.expires_at().unwrap(), Some(Clock::from(&time).wall() + 30 * MINUTE));
-    time.advance(HOUR);
-    let id = SessionId::derive("too late");
-    let error = sessions.create_session(&id, data).unwrap_err();
-    assert_eq!(error.to_string(), format!("session {}: its data is older than a session may get", id.handle()));
-    assert!(sessions.load(&id).unwrap().is_none());
+    // Moved from another store: what it has lived counts.
+    let moved = SessionId::derive("moved");
+    store.set(&moved, data.clone(), HOUR).unwrap();
+    let expires = |session: &lembro::Session| session.expires_at().unwrap();
+    let found = sessions.load(&moved).unwrap().unwrap();
+    assert_eq!(expires(&found), Some(Clock::from(&time).wall() + 30 * MINUTE));
+    time.advance(30 * MINUTE);
+    assert!(sessions.load(&moved).unwrap().is_none());
+    // A session that is created from data is a new one.
+    let mut session = sessions.create_session(&SessionId::derive("created"), data).unwrap();
+    for _ in 0..5 {
+        time.advance(30 * MINUTE);
+        assert_eq!(session.touch().unwrap(), Saved::Written);
+    }
+    assert_eq!(expires(&session), Some(Clock::from(&time).wall() + 30 * MINUTE));
+    session.log_in("user-42").unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    assert_eq!(expires(&session), Some(Clock::from(&time).wall() + HOUR));
+    for _ in 0..5 {
+        time.advance(30 * MINUTE);
+        assert_eq!(session.touch().unwrap(), Saved::Written);
+    }
+    assert_eq!(expires(&session), Some(Clock::from(&time).wall() + 30 * MINUTE), "from the login on");
 }
 
 #[test]
@@ -131,13 +164,13 @@ fn a_stricter_policy_counts_at_once_for_what_is_stored() {
 
 #[test]
 fn the_calendar_set_back_prolongs_nothing_beyond_the_idle_timeout() {
-    let (sessions, _, time) = sessions_with(Policy::new().timeout(HOUR).lifetime(3 * HOUR));
+    let (sessions, store, time) = sessions_with(Policy::new().timeout(HOUR).lifetime(3 * HOUR));
     let session = stored_session(&sessions);
     time.set_wall(Clock::from(&time).wall() - 1000 * HOUR);
     let mut again = load_again(&sessions, &session);
     assert_eq!(again.touch().unwrap(), Saved::Written);
     time.advance(HOUR.saturating_sub(SECOND));
-    assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
+    assert!(store.get(&session.id().unwrap()).unwrap().is_some());
     time.advance(SECOND);
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
 }
@@ -165,7 +198,7 @@ fn a_handle_that_outlived_the_lifetime_is_gone_whatever_it_does() {
         ("save", |session| session.insert("a", &1).and_then(|()| session.save()).unwrap() == Saved::Gone),
         ("touch", |session| session.touch().unwrap() == Saved::Gone),
         ("modify", |session| session.modify("a", |a: &mut Option<u8>| *a = Some(1)).unwrap().is_none()),
-        ("reload", |session| session.reload().unwrap().is_gone()),
+        ("reload", |session| !session.reload().unwrap()),
     ];
     for (name, is_told) in uses {
         let (sessions, store, time) = sessions_with(Policy::new().lifetime(3 * HOUR));
@@ -180,6 +213,7 @@ fn a_handle_that_outlived_the_lifetime_is_gone_whatever_it_does() {
     let mut session = stored_session(&sessions);
     time.set_wall(Clock::from(&time).wall() + 3 * HOUR);
     session.regenerate().unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Unchanged);
     assert!(session.is_new().unwrap(), "regenerate");
 }
 
@@ -238,7 +272,7 @@ fn the_longest_timeouts_there_are_end_in_a_century() {
     session.set_timeout(Duration::MAX).unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
     time.advance(CENTURY.saturating_sub(SECOND));
-    assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
+    assert!(store.get(&session.id().unwrap()).unwrap().is_some());
     time.advance(SECOND);
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
 }

@@ -1,7 +1,11 @@
 //! Bytes from outside: whatever they are, reading them is a record or a clear error, never a panic, never a second form.
 
-use lembro::{Changes, Record};
+mod steps;
+
+use lembro::{Changes, Lease, LembroStore, Record};
 use proptest::prelude::*;
+
+use self::steps::{create, found, log_in, new_id, renewed};
 
 /// What reading may do with bytes: refuse them, or take them for exactly what they are.
 fn read(bytes: &[u8]) {
@@ -12,7 +16,9 @@ fn read(bytes: &[u8]) {
             assert_eq!(record.entries().count(), record.len());
             // A merge that changes nothing writes the same bytes: there is one form of everything.
             assert_eq!(Changes::new().apply(&record).unwrap(), record);
-            let _ = (record.created_at(), record.timeout(), record.owner(), format!("{record:?}"));
+            let _ =
+                (record.created_at(), record.timeout(), record.owner(), record.owner_since(), format!("{record:?}"));
+            let _ = (record.id_since(), record.label(), record.is_remembered());
         }
     }
 }
@@ -21,9 +27,15 @@ fn record() -> Record {
     let record: Record = [("user", "ada"), ("theme", "dark"), ("ü", "\u{1F375}")].into_iter().collect();
     let mut changes = Changes::new();
     changes.insert("cart", "items", &[1, 2, 3]).unwrap();
-    changes.set_owner(Some("ada")).unwrap();
     changes.set_timeout(Some(std::time::Duration::from_secs(900)));
-    changes.apply(&record).unwrap().admit(std::time::SystemTime::now()).unwrap()
+    changes.set_label(Some("Firefox on Linux")).unwrap();
+    changes.remember(true);
+    // Everything that a head can hold.
+    let (store, id, lease) = (LembroStore::new().unwrap(), new_id(), Lease::new(std::time::Duration::MAX));
+    assert!(create(&store, &id, &changes.apply(&record).unwrap(), lease.idle).unwrap().is_done());
+    let (new, lease) = (renewed(&id), Lease { renew_after: Some(lease.idle), ..lease });
+    assert!(log_in(&store, &id, &new, "ada", &lease).unwrap().is_done());
+    found(&store, &new).record
 }
 
 proptest! {
@@ -33,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_behind_a_right_first_one(flags in 0x10..0x20_u8, rest in prop::collection::vec(0..20_u8, 0..60)) {
+    fn any_bytes_behind_a_right_first_one(flags in 0x20..0x30_u8, rest in prop::collection::vec(0..20_u8, 0..60)) {
         let mut bytes = vec![flags];
         bytes.extend(rest);
         read(&bytes);
@@ -63,9 +75,15 @@ fn a_record_cut_off_anywhere_or_with_more_behind_it_is_refused() {
 
 const WRONG_LENGTHS: &str = "stored record: the lengths of the entries are not those of the bytes behind them";
 
-/// Format 1 with these flags: that many entries, so many bytes of names, not created; then what comes behind.
+/// Format 2 with these flags and no notes: that many entries, so many bytes of names, not created; then
+/// what comes behind.
 fn body(flags: u8, entries: u8, names: u8, rest: &[u8]) -> Vec<u8> {
-    [&[0x10 | flags, 0, entries, 0, 0, names, 0, 0, 0, 0, 0, 0], rest].concat()
+    body_with(flags, 0, entries, names, rest)
+}
+
+/// The same with notes.
+fn body_with(flags: u8, notes: u8, entries: u8, names: u8, rest: &[u8]) -> Vec<u8> {
+    [&[0x20 | flags, notes, 0, entries, 0, 0, names, 0, 0, 0, 0, 0, 0], rest].concat()
 }
 
 fn refusal(bytes: &[u8]) -> String {
@@ -102,15 +120,40 @@ fn there_is_one_form_of_everything() {
     let longer = "stored record: lengths in a longer form than they need";
     assert_eq!(refusal(&body(0x04, 1, 1, &[0, 0, 0, 1, 0, 1, b'a', b'1'])), longer);
     assert_eq!(refusal(&body(0x08, 1, 1, &[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, b'a', b'1'])), longer);
-    for (flags, rest) in [(0x0c, &[][..]), (0x01, &[0; 5]), (0x02, &[]), (0x02, &[3, b'a', b'd'])] {
-        assert_eq!(refusal(&body(flags, 0, 0, rest)), "stored record: the head is not readable", "{flags} {rest:?}");
+    let (time, late) = ([0, 0, 0, 0, 0, 9], [0xff; 6]);
+    let ada = [3, b'a', b'd', b'a'];
+    let owner = [&time[..], &ada].concat();
+    for (flags, notes, rest) in [
+        (0x0c, 0, &[][..]),
+        (0x01, 0, &[0; 5]),
+        (0x02, 0, &[]),
+        (0x02, 0, &time),
+        (0x02, 0, &owner[..9]),
+        (0, 0x01, &[0; 5]),
+        (0, 0x02, &[]),
+        (0, 0x02, &ada[..3]),
+        (0, 0x08, &[]),
+        (0, 0x80, &[]),
+    ] {
+        let refused = refusal(&body_with(flags, notes, 0, 0, rest));
+        assert_eq!(refused, "stored record: the head is not readable", "{flags} {notes} {rest:?}");
     }
-    assert!(Record::from_bytes(&body(0x03, 0, 0, &[0, 0, 0, 0, 0, 9, 3, b'a', b'd', b'a'])).is_ok());
-    assert_eq!(refusal(&body(0x02, 0, 0, &[0])), "stored record: an owner that is empty or too long");
-    assert_eq!(refusal(&body(0x01, 0, 0, &[0xff; 6])), "stored record: a time that is out of range");
-    let mut another = body(0, 0, 0, &[]);
-    another[0] = 0x20;
-    assert!(Record::from_bytes(&another).is_err(), "another format");
+    // Timeout, owner, since when the id, label, remembered.
+    let whole = [&time[..], &owner, &time, &ada].concat();
+    let record = Record::from_bytes(&body_with(0x03, 0x07, 0, 0, &whole)).unwrap();
+    assert_eq!((record.owner(), record.label(), record.is_remembered()), (Some("ada"), Some("ada"), true));
+    let at = Some(std::time::UNIX_EPOCH + std::time::Duration::from_millis(9));
+    assert_eq!((record.owner_since(), record.id_since()), (at, at));
+    assert_eq!(refusal(&body(0x02, 0, 0, &[0; 7])), "stored record: an owner that is empty or too long");
+    for (flags, notes, rest) in [(0x01, 0, &late[..]), (0, 0x01, &late), (0x02, 0, &[&late[..], &ada].concat())] {
+        let refused = refusal(&body_with(flags, notes, 0, 0, rest));
+        assert_eq!(refused, "stored record: a time that is out of range");
+    }
+    for another in [0x10, 0x30] {
+        let mut body = body(0, 0, 0, &[]);
+        body[0] = another;
+        assert!(Record::from_bytes(&body).is_err(), "another format");
+    }
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! A record is a sorted map: building one, looking a key up and merging changes into one, against a `BTreeMap`.
 
+mod steps;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lembro::{Changes, MAX_KEY_BYTES, MAX_KEYS, Record};
+use lembro::{Changes, Clock, LembroOptions, LembroStore, MAX_KEY_BYTES, MAX_KEYS, Owner, Record, Store};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use self::steps::{found, new_id};
 
 type Model = BTreeMap<(String, String), Value>;
 
@@ -16,7 +20,8 @@ enum Step {
     Clear,
     ClearComponent(String),
     Timeout(Option<u64>),
-    Owner(Option<String>),
+    Label(Option<String>),
+    Remember(bool),
     /// Apply the changes so far, and begin with new ones.
     Merge,
 }
@@ -59,7 +64,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Clear),
         2 => component().prop_map(Step::ClearComponent),
         1 => prop::option::of(1..u64::from(u32::MAX)).prop_map(Step::Timeout),
-        1 => prop::option::of("[a-z]{1,8}").prop_map(Step::Owner),
+        1 => prop::option::of("[a-z]{0,8}").prop_map(Step::Label),
+        1 => any::<bool>().prop_map(Step::Remember),
         4 => Just(Step::Merge),
     ]
 }
@@ -75,7 +81,7 @@ proptest! {
     #[test]
     fn a_record_after_any_history_of_changes_is_the_map_after_it(steps in prop::collection::vec(step(), 0..60)) {
         let (mut record, mut changes) = (Record::new(), Changes::new());
-        let (mut model, mut timeout, mut owner) = (Model::new(), None, None);
+        let (mut model, mut timeout, mut label, mut remembered) = (Model::new(), None, None, false);
         for step in steps {
             match step {
                 Step::Insert(component, key, value) => {
@@ -98,9 +104,13 @@ proptest! {
                     timeout = millis.map(Duration::from_millis);
                     changes.set_timeout(timeout);
                 }
-                Step::Owner(name) => {
-                    changes.set_owner(name.as_deref()).unwrap();
-                    owner = name;
+                Step::Label(text) => {
+                    changes.set_label(text.as_deref()).unwrap();
+                    label = text;
+                }
+                Step::Remember(remember) => {
+                    changes.remember(remember);
+                    remembered = remember;
                 }
                 Step::Merge => {
                     let before = record.version();
@@ -114,7 +124,8 @@ proptest! {
         prop_assert_eq!(content(&record), model.clone());
         prop_assert_eq!(record.len(), model.len());
         prop_assert_eq!(record.timeout(), timeout);
-        prop_assert_eq!(record.owner(), owner.as_deref());
+        prop_assert_eq!((record.owner(), record.label()), (None, label.as_deref()));
+        prop_assert_eq!(record.is_remembered(), remembered);
         for ((component, key), value) in &model {
             prop_assert_eq!(record.get_in::<Value>(component, key).unwrap(), Some(value.clone()));
         }
@@ -123,6 +134,8 @@ proptest! {
         prop_assert_eq!(&Record::from_bytes(record.as_bytes()).unwrap(), &record);
         let json = serde_json::to_string(&record).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Record>(&json).unwrap(), &record);
+        // As changes they make the same record anew.
+        prop_assert_eq!(&Changes::from(&record).apply(&Record::new()).unwrap(), &record);
     }
 
     #[test]
@@ -196,7 +209,7 @@ fn more_keys_than_a_record_can_count_are_refused_like_too_many() {
     let record: Record = (0..70_000).map(|number| (format!("{number:05}"), number)).collect();
     assert_eq!((record.len(), record.entries().count()), (65_535, 65_535));
     assert_eq!(record.get::<u32>("65534").unwrap(), Some(65_534));
-    let error = record.admit(SystemTime::now()).unwrap_err();
+    let error = LembroStore::new().unwrap().set(&new_id(), record, Duration::MAX).unwrap_err();
     assert_eq!(error.to_string(), "65535 keys in one session, at most 1024 are allowed");
 }
 
@@ -215,7 +228,7 @@ fn limits_are_named_when_they_are_reached() {
     let mut changes = Changes::new();
     let long = "k".repeat(MAX_KEY_BYTES + 1);
     let error = changes.insert("", &long, &1).unwrap_err();
-    assert!(error.is_limit());
+    assert!(error.is_size());
     assert_eq!(error.to_string(), "key \"kkkkkkkkkkkkkkkkkkkk\"... has 256 bytes, at most 255 are allowed");
     let error = changes.insert(&long, "k", &1).unwrap_err();
     assert_eq!(error.to_string(), "component \"kkkkkkkkkkkkkkkkkkkk\"... has 256 bytes, at most 255 are allowed");
@@ -227,8 +240,16 @@ fn limits_are_named_when_they_are_reached() {
     }
     let error = changes.apply(&Record::new()).unwrap_err();
     assert_eq!(error.to_string(), "1026 keys in one session, at most 1024 are allowed");
-    let error = changes.set_owner(Some("")).unwrap_err();
-    assert_eq!(error.to_string(), "owner has 0 bytes, 1 to 255 are allowed");
+    for name in ["", &long] {
+        let error = Owner::new(name).unwrap_err();
+        assert_eq!(error.to_string(), format!("owner has {} bytes, 1 to 255 are allowed", name.len()));
+    }
+    assert_eq!(Owner::new(&long[1..]).unwrap().as_str(), &long[1..]);
+    let error = changes.set_label(Some(&long)).unwrap_err();
+    assert!(error.is_size());
+    assert_eq!(error.to_string(), "label has 256 bytes, at most 255 are allowed");
+    changes.set_label(Some(&long[1..])).unwrap();
+    changes.set_label(Some("")).unwrap();
 }
 
 #[test]
@@ -247,21 +268,27 @@ fn a_value_that_cannot_be_json_is_refused_and_nothing_is_noted() {
 }
 
 #[test]
-fn admission_draws_a_version_once_and_notes_the_first_time_only() {
-    let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+fn a_set_draws_a_version_each_time_and_notes_the_first_time_only() {
+    let (time, id) = (Clock::manual(), new_id());
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
+    let set = |seconds: i64, record: &Record| {
+        let at = Duration::from_secs(seconds.unsigned_abs());
+        time.set_wall(if seconds < 0 { UNIX_EPOCH - at } else { UNIX_EPOCH + at });
+        store.set(&id, record.clone(), Duration::from_secs(60)).unwrap();
+        found(&store, &id).record
+    };
     let record: Record = [("a", 1)].into_iter().collect();
-    let admitted = record.clone().admit(at(100)).unwrap();
-    let again = admitted.clone().admit(at(200)).unwrap();
-    assert_eq!((again.version(), again.created_at()), (admitted.version(), Some(at(100))));
-    let anew = admitted.clone().admit_anew(at(300)).unwrap();
-    assert_ne!(anew.version(), admitted.version());
-    assert_eq!(anew.created_at(), Some(at(100)));
+    let first = set(100, &record);
+    let again = set(200, &first);
+    assert_eq!((first.created_at(), again.created_at()), (Some(at(100)), Some(at(100))));
+    assert_ne!(again.version(), first.version());
     assert_eq!(record.created_at(), None);
-    // Changes applied before admission do not count as a version.
     let changed = applied(&record, |changes| changes.insert("", "b", &2).unwrap());
-    assert_ne!(changed.clone().admit(at(1)).unwrap().version(), changed.admit(at(1)).unwrap().version());
-    assert_eq!(
-        Record::new().admit(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).unwrap().created_at(),
-        Some(at(0) + Duration::from_millis(1))
-    );
+    assert_eq!(set(300, &changed).created_at(), Some(at(300)));
+    // No time is "not yet".
+    assert_eq!(set(-1, &record).created_at(), Some(UNIX_EPOCH + Duration::from_millis(1)));
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -5,21 +5,30 @@
 //! (500). A failure prints the schedule that led to it.
 #![cfg(all(shuttle, feature = "testing"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
+#![expect(clippy::similar_names, reason = "what was saved is what saving gave")]
 
 mod scratch;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lembro::{
-    AtLimit, Changes, Clock, Expected, LembroOptions, LembroStore, ManualClock, Outcome, Owners, Policy, Record, Saved,
-    SessionId, Sessions, Store,
+    AtLimit, Changes, Clock, Commit, EndReason, Event, Identity, Lease, LembroOptions, LembroStore, Limit, Login,
+    Lookup, ManualClock, Outcome, Presented, Record, SessionId, Store, Version,
 };
 use shuttle::thread;
 
 use self::scratch::Folder;
+use self::steps::{
+    create, create_owned, exactly, found, is_there, login, merge, new_id, owner, owners, presented, renew, renewed,
+    renewing, replacement, save, touch, version_of,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const LEASE: Lease = Lease::new(HOUR);
 
 /// Explores schedules: half of them at random, half with few changes of thread at the worst places.
 fn explore(race: impl Fn() + Send + Sync + 'static) {
@@ -41,12 +50,21 @@ fn record() -> Record {
 }
 
 /// A store with one session in it.
-fn one() -> (LembroStore, ManualClock, SessionId, Record) {
+fn one() -> (LembroStore, ManualClock, SessionId, Version) {
     let (store, time) = store();
-    let id = SessionId::random().unwrap();
-    assert!(store.create(&id, record(), HOUR).unwrap().is_done());
-    let record = store.get(&id).unwrap().unwrap().record;
-    (store, time, id, record)
+    let id = new_id();
+    assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
+    let version = version_of(&store, &id);
+    (store, time, id, version)
+}
+
+/// A store with one session of Ada in it, whose id is old enough to be renewed.
+fn one_of_ada() -> (LembroStore, ManualClock, SessionId, Lease) {
+    let (store, time) = store();
+    let id = new_id();
+    assert!(create_owned(&store, &id, &record(), "ada", HOUR).unwrap().is_done());
+    time.advance(MINUTE);
+    (store, time, id, renewing(HOUR, MINUTE))
 }
 
 fn put(key: &str) -> Changes {
@@ -59,31 +77,70 @@ fn holds(record: &Record, key: &str) -> bool {
     record.get::<u32>(key).unwrap().is_some()
 }
 
-fn renewed(id: &SessionId) -> SessionId {
-    id.renewed(&SessionId::random().unwrap())
+fn count(store: &LembroStore, name: &str) -> usize {
+    owners(store).count(&owner(name)).unwrap()
+}
+
+/// A commit that logs Ada in under a limit of one.
+fn limited(commit: Commit, at_limit: AtLimit) -> Commit {
+    commit.log_in(Login { limit: Some(Limit { max: 1, at_limit }), ..login("ada") })
 }
 
 fn all<T: 'static>(threads: Vec<thread::JoinHandle<T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
+/// Adds one to a counter, as `modify` does: reads, compares and swaps, until nothing came in between.
+fn increment(store: &LembroStore, id: &SessionId) {
+    loop {
+        let record = found(store, id).record;
+        let mut changes = Changes::new();
+        changes.insert("", "visits", &(record.get::<u32>("visits").unwrap().unwrap_or(0) + 1)).unwrap();
+        match exactly(store, id, &changes, HOUR, record.version()).unwrap() {
+            Outcome::Done(_) => return,
+            outcome => assert_eq!(outcome, Outcome::Changed),
+        }
+    }
+}
+
 // Invariant 3.
 #[test]
 fn a_destroyed_session_never_comes_back() {
     explore(|| {
-        let (store, _, id, seen) = one();
-        let (saver, toucher, purger) = (store.clone(), store.clone(), store.clone());
-        let version = seen.version();
+        let (store, _, id, version) = one();
+        let (saver, toucher, visitor, purger) = (store.clone(), store.clone(), store.clone(), store.clone());
         let others = vec![
-            thread::spawn(move || drop(saver.save(&id, &put("late"), HOUR, Expected::Incarnation(version)).unwrap())),
-            thread::spawn(move || drop(toucher.touch(&id, HOUR * 2).unwrap())),
-            thread::spawn(move || drop(purger.purge())),
+            thread::spawn(move || _ = save(&saver, &id, &put("late"), HOUR, version).unwrap()),
+            thread::spawn(move || _ = touch(&toucher, &id, HOUR * 2).unwrap()),
+            thread::spawn(move || _ = visitor.visit(&id, &Lease::new(HOUR * 3)).unwrap()),
+            thread::spawn(move || _ = purger.purge()),
         ];
         assert!(store.destroy(&id).unwrap().is_done());
-        assert!(store.get(&id).unwrap().is_none());
+        assert!(!is_there(&store, &id));
         all(others);
-        assert!(store.get(&id).unwrap().is_none());
+        assert!(!is_there(&store, &id));
         assert_eq!((store.len().unwrap(), store.bytes()), (0, 0));
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_and_says_so() {
+    explore(|| {
+        let (store, _, id, lease) = one_of_ada();
+        let (version, saver, reader) = (version_of(&store, &id), store.clone(), store.clone());
+        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
+        let looking = thread::spawn(move || reader.visit(&id, &lease).unwrap());
+        let ended = owners(&store).destroy(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap();
+        let saved = saving.join().unwrap();
+        assert!(matches!(looking.join().unwrap(), Lookup::Found(_) | Lookup::Missing));
+        // The receipt of the end says which version was the last.
+        let last = saved.receipt().map_or(version, |receipt| receipt.version);
+        assert_eq!(ended.receipt().unwrap().version, last);
+        assert!(saved.is_done() || saved == Outcome::Gone);
+        assert!(!is_there(&store, &id));
+        assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Named));
+        assert_eq!((count(&store, "ada"), store.bytes()), (0, 0));
         store.validate().unwrap();
     });
 }
@@ -91,115 +148,232 @@ fn a_destroyed_session_never_comes_back() {
 #[test]
 fn a_logout_beside_a_new_id_ends_the_session_or_comes_too_late_and_says_so() {
     explore(|| {
-        let (store, _, id, _) = one();
+        let (store, _, id, version) = one();
         let (new, rotator) = (renewed(&id), store.clone());
-        let rotating = thread::spawn(move || rotator.rotate(&id, &new, Duration::ZERO).unwrap());
+        let rotating = thread::spawn(move || rotator.commit(&id, &replacement(version, &new), &LEASE).unwrap());
         let destroyed = store.destroy(&id).unwrap();
         let rotated = rotating.join().unwrap();
-        assert_ne!(destroyed, rotated, "exactly one of them was first");
-        assert!(store.get(&id).unwrap().is_none());
-        assert_eq!(store.get(&new).unwrap().is_some(), rotated.is_done());
+        match (destroyed, rotated) {
+            (Outcome::Done(_), Outcome::Gone) => assert!(!is_there(&store, &new)),
+            (Outcome::Superseded, Outcome::Done(_)) => assert!(is_there(&store, &new)),
+            both => panic!("exactly one of them was first: {both:?}"),
+        }
+        assert!(!is_there(&store, &id));
         store.validate().unwrap();
     });
 }
 
 // Invariants 4 and 11.
 #[test]
-fn saves_of_different_keys_all_survive_beside_a_new_id_with_grace() {
+fn commits_of_different_keys_all_survive_beside_a_renewal() {
     explore(|| {
-        let (store, _, id, seen) = one();
-        let expected = Expected::Incarnation(seen.version());
+        let (store, _, id, lease) = one_of_ada();
+        let version = version_of(&store, &id);
         let mut threads: Vec<_> = ["a", "b"]
             .into_iter()
             .map(|key| {
                 let store = store.clone();
-                thread::spawn(move || assert!(store.save(&id, &put(key), HOUR, expected).unwrap().is_done()))
+                thread::spawn(move || assert!(save(&store, &id, &put(key), HOUR, version).unwrap().is_done()))
             })
             .collect();
-        let (new, rotator) = (renewed(&id), store.clone());
-        threads.push(thread::spawn(move || assert!(rotator.rotate(&id, &new, HOUR).unwrap().is_done())));
+        let renewer = store.clone();
+        threads.push(thread::spawn(move || {
+            let commit = merge(&put("c"), version).identity(Identity::Renew(7));
+            let announced = renewer.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap();
+            // The next request has the new id.
+            assert!(renewer.visit(&announced, &lease).unwrap().found().is_some());
+        }));
         all(threads);
-        let stored = store.get(&new).unwrap().unwrap().record;
-        assert_eq!(stored.len(), 3);
-        assert!(store.get(&id).unwrap().unwrap().in_grace);
+        let stored = found(&store, &id);
+        assert_eq!(stored.record.len(), 4);
+        // A confirmation that a commit overtook is made up for by the next visit.
+        if let Presented::Renewing(new) = stored.presented {
+            assert!(store.visit(&new, &lease).unwrap().found().is_some());
+        }
+        assert_eq!(presented(&store, &id), Presented::Previous);
         store.validate().unwrap();
     });
 }
 
 #[test]
-fn a_regenerate_loses_no_acknowledged_save_and_is_never_without_a_session() {
+fn of_commits_that_compare_and_swap_exactly_one_is_done() {
     explore(|| {
-        let (store, _, id, seen) = one();
+        let (store, _, id, version) = one();
+        let outcomes = all((0..3)
+            .map(|number| {
+                let store = store.clone();
+                let key = format!("key {number}");
+                thread::spawn(move || exactly(&store, &id, &put(&key), HOUR, version).unwrap())
+            })
+            .collect());
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_done()).count(), 1);
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Changed).count(), 2);
+        assert_eq!(found(&store, &id).record.len(), 2);
+        assert_eq!(store.stats().saved, 1);
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn a_new_id_loses_no_acknowledged_commit_and_is_never_without_a_session() {
+    explore(|| {
+        let (store, _, id, version) = one();
         let (new, saver, reader) = (renewed(&id), store.clone(), store.clone());
-        let expected = Expected::Incarnation(seen.version());
-        let saving = thread::spawn(move || saver.save(&id, &put("late"), HOUR, expected).unwrap());
-        let reading = thread::spawn(move || {
-            // In this order: once the old id is dead the new one works.
-            reader.get(&id).unwrap().is_some() || reader.get(&new).unwrap().is_some()
-        });
-        assert!(store.rotate(&id, &new, Duration::ZERO).unwrap().is_done());
-        assert!(store.get(&id).unwrap().is_none());
+        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
+        // In this order: once the old id is dead the new one works.
+        let reading = thread::spawn(move || is_there(&reader, &id) || is_there(&reader, &new));
+        assert!(store.commit(&id, &replacement(version, &new), &LEASE).unwrap().is_done());
+        assert_eq!(store.visit(&id, &LEASE).unwrap(), Lookup::Superseded { recent: true });
         let saved = saving.join().unwrap();
         assert!(reading.join().unwrap());
-        let record = store.get(&new).unwrap().unwrap().record;
-        assert_eq!(holds(&record, "late"), saved.is_done());
+        assert!(saved.is_done() || saved == Outcome::Superseded);
+        assert_eq!(holds(&found(&store, &new).record, "late"), saved.is_done());
         store.validate().unwrap();
     });
 }
 
 #[test]
-fn of_two_renewals_at_once_exactly_one_is_done() {
+fn of_two_new_ids_at_once_exactly_one_is_done_and_the_other_is_told() {
     explore(|| {
-        let (store, _, id, _) = one();
+        let (store, _, id, version) = one();
         let outcomes = all((0..2)
             .map(|_| {
                 let (store, new) = (store.clone(), renewed(&id));
-                thread::spawn(move || (store.rotate(&id, &new, HOUR).unwrap(), new))
+                thread::spawn(move || (store.commit(&id, &replacement(version, &new), &LEASE).unwrap(), new))
             })
             .collect());
-        let done: Vec<_> = outcomes.iter().filter(|(outcome, _)| outcome.is_done()).collect();
-        assert_eq!(done.len(), 1);
-        assert!(store.get(&done[0].1).unwrap().is_some_and(|stored| !stored.in_grace));
+        let (done, late): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(outcome, _)| outcome.is_done());
+        assert_eq!((done.len(), late[0].0), (1, Outcome::Superseded));
+        assert_eq!(presented(&store, &done[0].1), Presented::Current);
+        assert!(!is_there(&store, &late[0].1));
     });
 }
 
 #[test]
-fn modify_never_loses_one() {
+fn renewals_at_once_agree_on_the_new_id() {
     explore(|| {
-        let (store, _, id, _) = one();
-        let sessions = Sessions::new(store);
-        let threads = (0..3)
-            .map(|_| {
-                let mut session = sessions.load(&id).unwrap().unwrap();
+        let (store, _, id, lease) = one_of_ada();
+        let version = version_of(&store, &id);
+        let announced = all((0..3)
+            .map(|seed| {
+                let store = store.clone();
                 thread::spawn(move || {
-                    session
-                        .modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1)
-                        .unwrap()
-                        .unwrap();
+                    let commit = merge(&put(&format!("key {seed}")), version).identity(Identity::Renew(seed));
+                    store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap()
+                })
+            })
+            .collect());
+        assert!(announced.iter().all(|new| *new == announced[0]));
+        assert_eq!(presented(&store, &id), Presented::Renewing(announced[0]));
+        assert_eq!(found(&store, &announced[0]).record.len(), 4);
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn a_renewal_beside_looks_and_commits_loses_nothing_and_all_agree_on_the_id() {
+    explore(|| {
+        let (store, _, id, lease) = one_of_ada();
+        let new = renew(&store, &id, &lease);
+        let version = version_of(&store, &id);
+        let mut threads: Vec<_> = (0..2)
+            .map(|_| {
+                let store = store.clone();
+                thread::spawn(move || {
+                    let stored = store.visit(&new, &lease).unwrap().found().unwrap();
+                    assert_eq!(stored.presented, Presented::Current);
                 })
             })
             .collect();
+        for key in ["a", "b"] {
+            let store = store.clone();
+            threads.push(thread::spawn(move || {
+                let receipt = save(&store, &id, &put(key), HOUR, version).unwrap().receipt().unwrap();
+                assert!(receipt.announce.is_none_or(|announced| announced == new));
+            }));
+        }
+        let old = store.clone();
+        threads.push(thread::spawn(move || {
+            let presented = old.visit(&id, &lease).unwrap().found().unwrap().presented;
+            assert!([Presented::Renewing(new), Presented::Previous].contains(&presented), "{presented:?}");
+        }));
         all(threads);
-        assert_eq!(sessions.load(&id).unwrap().unwrap().get::<u32>("visits").unwrap(), Some(3));
+        let stored = found(&store, &new);
+        assert_eq!((stored.record.len(), stored.presented), (3, Presented::Current));
+        assert!(holds(&stored.record, "a") && holds(&stored.record, "b"));
+        // A visit that a commit overtook is confirmed by the next one.
+        assert!(store.visit(&new, &lease).unwrap().found().is_some());
+        assert_eq!(presented(&store, &id), Presented::Previous);
+        assert_eq!(count(&store, "ada"), 1);
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn a_touch_beside_a_confirmation_is_not_lost() {
+    explore(|| {
+        let (store, _, id, lease) = one_of_ada();
+        let new = renew(&store, &id, &lease);
+        // It would not prolong it.
+        let lease = Lease { touch_after: MINUTE, ..lease };
+        let (visitor, toucher) = (store.clone(), store.clone());
+        let visiting = thread::spawn(move || assert!(visitor.visit(&new, &lease).unwrap().found().is_some()));
+        let touching = thread::spawn(move || assert!(touch(&toucher, &new, HOUR + MINUTE / 2).unwrap().is_done()));
+        visiting.join().unwrap();
+        touching.join().unwrap();
+        assert_eq!(found(&store, &new).ttl, HOUR + MINUTE / 2);
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn a_compare_and_swap_that_is_tried_again_never_loses_one() {
+    explore(|| {
+        let (store, _, id, _) = one();
+        let threads = (0..3)
+            .map(|_| {
+                let store = store.clone();
+                thread::spawn(move || increment(&store, &id))
+            })
+            .collect();
+        all(threads);
+        assert_eq!(found(&store, &id).record.get::<u32>("visits").unwrap(), Some(3));
     });
 }
 
 #[test]
 fn a_session_that_was_touched_in_time_is_not_purged() {
     explore(|| {
-        let (store, time, id, seen) = one();
-        time.advance(HOUR - Duration::from_secs(1));
-        let (toucher, purger) = (store.clone(), store.clone());
-        let touching = thread::spawn(move || toucher.touch(&id, HOUR).unwrap());
+        let (store, time, id, version) = one();
+        time.advance(SECOND * 3599);
+        let (toucher, purger, clock) = (store.clone(), store.clone(), time.clone());
+        let touching = thread::spawn(move || touch(&toucher, &id, HOUR).unwrap());
         let purging = thread::spawn(move || purger.purge());
-        let clock = time.clone();
-        let passing = thread::spawn(move || clock.advance(Duration::from_secs(1)));
+        let passing = thread::spawn(move || clock.advance(SECOND));
         let touched = touching.join().unwrap();
         purging.join().unwrap();
         passing.join().unwrap();
-        assert_eq!(store.get(&id).unwrap().is_some(), touched.is_done());
-        let saved = store.save(&id, &put("after"), HOUR, Expected::Incarnation(seen.version())).unwrap();
-        assert_eq!(saved, touched);
+        assert_eq!(is_there(&store, &id), touched.is_done());
+        let saved = save(&store, &id, &put("after"), HOUR, version).unwrap();
+        assert_eq!(saved.is_done(), touched.is_done());
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn a_handle_whose_session_expires_is_given_to_another_or_prolonged_and_never_both() {
+    explore(|| {
+        let (store, time, id, _) = one();
+        time.advance(SECOND * 3599);
+        let other = renewed(&id);
+        let (toucher, creator, clock) = (store.clone(), store.clone(), time.clone());
+        let touching = thread::spawn(move || touch(&toucher, &id, HOUR).unwrap());
+        let creating = thread::spawn(move || create(&creator, &other, &record(), HOUR).unwrap());
+        let passing = thread::spawn(move || clock.advance(SECOND));
+        let (touched, created) = (touching.join().unwrap(), creating.join().unwrap());
+        passing.join().unwrap();
+        assert!(!(touched.is_done() && created.is_done()), "{touched:?} {created:?}");
+        assert_eq!((is_there(&store, &id), is_there(&store, &other)), (touched.is_done(), created.is_done()));
         store.validate().unwrap();
     });
 }
@@ -209,22 +383,24 @@ fn a_session_that_was_touched_in_time_is_not_purged() {
 fn a_full_store_keeps_its_bound_and_its_books() {
     explore(|| {
         let probe = store().0;
-        probe.set(&SessionId::random().unwrap(), record(), HOUR).unwrap();
-        let room = 3 * probe.bytes() as u64;
+        probe.set(&new_id(), record(), HOUR).unwrap();
+        // With a second secret and something to spare.
+        let room = 3 * (probe.bytes() as u64 + 40);
         let options = LembroOptions::new().interval(0).shards(1).max_size(room).clock(&Clock::manual());
         let store = LembroStore::with_options(options).unwrap();
         let threads = (0..3)
             .map(|_| {
                 let store = store.clone();
                 thread::spawn(move || {
-                    let id = SessionId::random().unwrap();
-                    assert!(store.create(&id, record(), HOUR).unwrap().is_done());
+                    let (id, another) = (new_id(), new_id());
+                    assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
                     let Some(stored) = store.get(&id).unwrap() else { return };
-                    let version = stored.record.version();
-                    let _ = store.save(&id, &Changes::new(), HOUR, Expected::Incarnation(version)).unwrap();
-                    let another = SessionId::random().unwrap();
-                    assert!(store.create(&another, record(), HOUR).unwrap().is_done());
-                    let _ = store.destroy(&id).unwrap();
+                    // Evicted meanwhile, or larger than before.
+                    let commit = replacement(stored.record.version(), &renewed(&id));
+                    let outcome = store.commit(&id, &commit, &LEASE).unwrap();
+                    assert!(outcome.is_done() || outcome == Outcome::Gone);
+                    assert!(create(&store, &another, &record(), HOUR).unwrap().is_done());
+                    let _ = store.destroy(&another).unwrap();
                     assert!(store.bytes() as u64 <= store.stats().max_size as u64);
                 })
             })
@@ -235,88 +411,229 @@ fn a_full_store_keeps_its_bound_and_its_books() {
 }
 
 #[test]
+fn a_commit_beside_an_eviction_is_done_or_gone_and_books_and_events_agree() {
+    explore(|| {
+        let probe = store().0;
+        probe.set(&new_id(), record(), HOUR).unwrap();
+        let options = LembroOptions::new().interval(0).shards(1).max_size(2 * probe.bytes() as u64 + 40);
+        let store = LembroStore::with_options(options.clock(&Clock::manual())).unwrap();
+        let events = store.events();
+        let id = new_id();
+        assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
+        let version = version_of(&store, &id);
+        let saver = store.clone();
+        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
+        let mut threads: Vec<_> = (0..2)
+            .map(|_| {
+                let store = store.clone();
+                thread::spawn(move || assert!(create(&store, &new_id(), &record(), HOUR).unwrap().is_done()))
+            })
+            .collect();
+        let visitor = store.clone();
+        threads.push(thread::spawn(move || _ = visitor.visit(&id, &LEASE).unwrap()));
+        let saved = saving.join().unwrap();
+        all(threads);
+        assert!(saved.is_done() || saved == Outcome::Gone);
+        let listed = store.all().unwrap().map(Result::unwrap).find(|listed| listed.handle == id.handle());
+        assert!(listed.is_none_or(|listed| holds(&listed.stored.record, "late") == saved.is_done()));
+        let stats = store.stats();
+        let evicted = events.try_iter().filter(|event| matches!(event, Event::Evicted { .. })).count();
+        assert_eq!((stats.evicted, stats.created - stats.evicted), (evicted as u64, stats.sessions as u64));
+        store.validate().unwrap();
+    });
+}
+
+#[test]
 fn a_login_beside_log_out_everywhere_is_ended_or_not_let_in() {
     explore(|| {
-        let (store, _, id, _) = one();
-        let sessions = Sessions::new(store.clone());
-        let mut session = sessions.load(&id).unwrap().unwrap();
-        session.set_owner("ada").unwrap();
-        let login = thread::spawn(move || session.save().unwrap());
-        sessions.destroy_of("ada", None).unwrap();
-        let _: Saved = login.join().unwrap();
-        assert_eq!(store.count_of("ada").unwrap(), 0);
-        assert!(sessions.load(&id).unwrap().is_none_or(|session| session.owner().unwrap().is_none()));
-        store.validate().unwrap();
-    });
-}
-
-#[test]
-fn a_save_of_an_owned_session_beside_log_out_everywhere_brings_nothing_back() {
-    explore(|| {
-        let (store, _, id, _) = one();
-        let sessions = Sessions::new(store.clone());
-        let mut session = sessions.load(&id).unwrap().unwrap();
-        session.set_owner("ada").unwrap();
-        assert_eq!(session.save().unwrap(), Saved::Written);
-        let (rotator, new) = (store.clone(), renewed(&id));
-        let threads = vec![
+        let (store, _, id, version) = one();
+        let ada = owner("ada");
+        let begun = owners(&store).epoch(&ada).unwrap();
+        let new = renewed(&id);
+        let threads = [Some(begun), None].map(|begun| {
+            let store = store.clone();
             thread::spawn(move || {
-                session.insert("late", &true).unwrap();
-                drop(session.save().unwrap());
-            }),
-            thread::spawn(move || drop(rotator.rotate(&id, &new, HOUR).unwrap())),
-        ];
-        sessions.destroy_of("ada", None).unwrap();
-        all(threads);
-        assert!(store.get(&id).unwrap().is_none() && store.get(&new).unwrap().is_none());
-        assert_eq!(store.len().unwrap(), 0);
+                let login = Login { begun, ..login("ada") };
+                let (id, commit) = match begun {
+                    Some(_) => (id, replacement(version, &new)),
+                    None => (new_id(), Commit::create().unwrap()),
+                };
+                let outcome = store.commit(&id, &commit.log_in(login), &LEASE).unwrap();
+                assert!(outcome.is_done() || (begun.is_some() && outcome == Outcome::LoginRevoked), "{outcome:?}");
+                (id, outcome)
+            })
+        });
+        owners(&store).destroy_all(&ada, None).unwrap();
+        let left = count(&store, "ada");
+        let [(_, revocable), (later, _)] = threads.map(|thread| thread.join().unwrap());
+        // The one that began before: ended or refused. The one that begins with its commit may come after it.
+        assert!(left <= 1);
+        assert_eq!(count(&store, "ada"), usize::from(is_there(&store, &later)));
+        assert!(!is_there(&store, &new));
+        assert_eq!(is_there(&store, &id), revocable == Outcome::LoginRevoked);
         store.validate().unwrap();
     });
 }
 
 #[test]
-fn logins_at_once_keep_the_limit() {
+fn a_commit_to_an_owned_session_beside_log_out_everywhere_brings_nothing_back() {
+    explore(|| {
+        let (store, _, id, lease) = one_of_ada();
+        let (version, new) = (version_of(&store, &id), renewed(&id));
+        let (saver, rotator, renewer) = (store.clone(), store.clone(), store.clone());
+        let threads = vec![
+            thread::spawn(move || _ = save(&saver, &id, &put("late"), HOUR, version).unwrap()),
+            thread::spawn(move || _ = rotator.commit(&id, &replacement(version, &new), &lease).unwrap()),
+            thread::spawn(move || {
+                let commit = Commit::merge(version).unwrap().identity(Identity::Renew(7));
+                _ = renewer.commit(&id, &commit, &lease).unwrap();
+            }),
+        ];
+        owners(&store).destroy_all(&owner("ada"), None).unwrap();
+        assert_eq!(count(&store, "ada"), 0);
+        all(threads);
+        assert!(!is_there(&store, &id) && !is_there(&store, &new));
+        assert_eq!((store.len().unwrap(), store.bytes()), (0, 0));
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn logins_of_one_owner_at_once_keep_the_limit() {
     for at_limit in [AtLimit::EndOldest, AtLimit::RefuseNewest] {
-        let race = move || {
+        explore(move || {
             let (store, _) = store();
-            let policy = Policy::new().max_per_owner(1).at_limit(at_limit);
-            let sessions = Arc::new(Sessions::with_policy(store.clone(), policy).unwrap());
-            let threads = (0..2)
+            let threads = (0..3)
                 .map(|_| {
-                    let sessions = Arc::clone(&sessions);
+                    let store = store.clone();
                     thread::spawn(move || {
-                        let mut session = sessions.generate().unwrap();
-                        session.set_owner("ada").unwrap();
-                        session.save().is_ok_and(|saved| saved == Saved::Written)
+                        let commit = limited(Commit::create().unwrap(), at_limit);
+                        let outcome = store.commit(&new_id(), &commit, &LEASE).unwrap();
+                        // At no instant two.
+                        assert!(count(&store, "ada") <= 1);
+                        assert!(outcome.is_done() || outcome == Outcome::AtLimit);
+                        outcome.is_done()
                     })
                 })
                 .collect();
             let let_in = all(threads).into_iter().filter(|let_in| *let_in).count();
-            let left = store.count_of("ada").unwrap();
-            match at_limit {
-                AtLimit::EndOldest => assert_eq!(left, 1),
-                // Of two at once both may be refused.
-                AtLimit::RefuseNewest => assert!(left == let_in && left <= 1),
-            }
+            assert_eq!(let_in, if at_limit == AtLimit::EndOldest { 3 } else { 1 });
+            assert_eq!((count(&store, "ada"), store.len().unwrap()), (1, 1));
             store.validate().unwrap();
-        };
-        explore(race);
+        });
     }
+}
+
+#[test]
+fn logins_under_different_limits_at_once_leave_as_many_as_the_last_one_allows() {
+    explore(|| {
+        let (store, _) = store();
+        for _ in 0..2 {
+            assert!(create_owned(&store, &new_id(), &record(), "ada", HOUR).unwrap().is_done());
+        }
+        let threads = [1, 2, 3].map(|max| {
+            let store = store.clone();
+            thread::spawn(move || {
+                let limit = Some(Limit { max, at_limit: AtLimit::EndOldest });
+                let commit = Commit::create().unwrap().log_in(Login { limit, ..login("ada") });
+                let id = new_id();
+                assert!(store.commit(&id, &commit, &LEASE).unwrap().is_done());
+                (max, id)
+            })
+        });
+        let logins = threads.map(|thread| thread.join().unwrap());
+        // The last to log in is there, and no more than it allows.
+        let last = logins.iter().filter(|(_, id)| is_there(&store, id));
+        let last = last.max_by_key(|(_, id)| found(&store, id).record.owner_since()).unwrap();
+        assert!(count(&store, "ada") <= last.0);
+        store.validate().unwrap();
+    });
+}
+
+// A double click.
+#[test]
+fn two_logins_on_one_session_at_once_keep_the_limit_and_the_one_that_comes_too_late_is_told() {
+    explore(|| {
+        let (store, _, id, version) = one();
+        let threads = (0..2)
+            .map(|_| {
+                let (store, new) = (store.clone(), renewed(&id));
+                thread::spawn(move || {
+                    let commit = limited(replacement(version, &new), AtLimit::EndOldest);
+                    (store.commit(&id, &commit, &LEASE).unwrap(), new)
+                })
+            })
+            .collect();
+        let (done, late): (Vec<_>, Vec<_>) = all(threads).into_iter().partition(|(outcome, _)| outcome.is_done());
+        assert_eq!((done.len(), late[0].0), (1, Outcome::Superseded));
+        assert_eq!(presented(&store, &done[0].1), Presented::Current);
+        assert_eq!((count(&store, "ada"), store.len().unwrap()), (1, 1));
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn logins_of_two_owners_on_one_session_leave_it_to_one_of_them_and_each_index_is_right() {
+    explore(|| {
+        let (store, _, id, lease) = one_of_ada();
+        let version = version_of(&store, &id);
+        let threads: Vec<_> = ["ada", "grace"]
+            .into_iter()
+            .map(|name| {
+                let (store, new) = (store.clone(), renewed(&id));
+                thread::spawn(move || {
+                    let commit = replacement(version, &new).with(put(name)).log_in(login(name));
+                    store.commit(&id, &commit, &lease).unwrap().is_done()
+                })
+            })
+            .collect();
+        let ended = owners(&store).destroy_all(&owner("ada"), None).unwrap();
+        let done = all(threads);
+        let (ada, grace) = (count(&store, "ada"), count(&store, "grace"));
+        assert_eq!(ada, 0);
+        assert!(done.iter().filter(|done| **done).count() <= 1);
+        // It was Ada's until Grace logged in: then it is hers and stays.
+        assert_eq!((grace, ended), if done[1] { (1, 0) } else { (0, 1) });
+        for listed in owners(&store).list(&owner("grace")).unwrap() {
+            let record = listed.stored.record;
+            assert!(holds(&record, "grace") && record.len() == 1, "nothing of Ada's is left");
+        }
+        store.validate().unwrap();
+    });
 }
 
 #[test]
 fn a_session_is_created_once_under_one_handle() {
     explore(|| {
         let (store, _) = store();
-        let id = SessionId::random().unwrap();
+        let id = new_id();
         let outcomes = all((0..3)
             .map(|_| {
                 let (store, id) = (store.clone(), renewed(&id));
-                thread::spawn(move || store.create(&id, record(), HOUR).unwrap())
+                thread::spawn(move || create(&store, &id, &record(), HOUR).unwrap())
             })
             .collect());
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_done()).count(), 1);
-        assert!(outcomes.iter().all(|outcome| *outcome != Outcome::Gone));
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Taken).count(), 2);
+        assert_eq!(store.stats().created, 1);
+        store.validate().unwrap();
+    });
+}
+
+#[test]
+fn a_set_without_time_ends_no_session_that_has_a_new_id_by_then() {
+    explore(|| {
+        let (store, _, id, version) = one();
+        let (new, rotator) = (renewed(&id), store.clone());
+        let rotating = thread::spawn(move || rotator.commit(&id, &replacement(version, &new), &LEASE).unwrap());
+        let ended = store.set(&id, record(), Duration::ZERO);
+        let rotated = rotating.join().unwrap();
+        match (ended, rotated) {
+            (Ok(()), Outcome::Gone) => assert_eq!(store.len().unwrap(), 0),
+            (Err(error), Outcome::Done(_)) => assert!(error.is_taken() && is_there(&store, &new)),
+            both => panic!("exactly one of them was first: {both:?}"),
+        }
+        assert_eq!(store.stats().created, 1);
         store.validate().unwrap();
     });
 }
@@ -325,40 +642,68 @@ fn a_session_is_created_once_under_one_handle() {
 fn a_snapshot_holds_whole_sessions_and_none_that_was_ended_before() {
     let folder = Folder::new();
     let path = folder.join("sessions");
-    let race = move || {
-        let (store, time, id, _) = one();
-        let sessions = Sessions::new(store.clone());
-        let mut ended = sessions.generate().unwrap();
-        ended.set_owner("ada").unwrap();
-        assert_eq!(ended.save().unwrap(), Saved::Written);
-        let mut late = sessions.generate().unwrap();
-        late.set_owner("ada").unwrap();
-        let mut kept = sessions.load(&id).unwrap().unwrap();
-        let (rotator, new) = (store.clone(), renewed(&id));
+    explore(move || {
+        let (store, time, id, version) = one();
+        let (ended, ada) = (new_id(), owner("ada"));
+        assert!(create_owned(&store, &ended, &record(), "ada", HOUR).unwrap().is_done());
+        let ended_version = version_of(&store, &ended);
+        let begun = Some(owners(&store).epoch(&ada).unwrap());
+        let (saver, late, keeper, new) = (store.clone(), store.clone(), store.clone(), renewed(&id));
         let threads = vec![
+            thread::spawn(move || _ = save(&saver, &ended, &put("late"), HOUR, ended_version).unwrap()),
             thread::spawn(move || {
-                ended.insert("late", &1).unwrap();
-                drop(ended.save().unwrap());
+                let commit = Commit::create().unwrap().log_in(Login { begun, ..login("ada") });
+                _ = late.commit(&new_id(), &commit, &LEASE).unwrap();
             }),
-            thread::spawn(move || drop(late.save().unwrap())),
             thread::spawn(move || {
-                kept.insert("one", &1).unwrap();
-                kept.insert("two", &2).unwrap();
-                drop(kept.save().unwrap());
-                drop(rotator.rotate(&id, &new, Duration::ZERO).unwrap());
+                let mut both = put("one");
+                both.insert("", "two", &2).unwrap();
+                assert!(save(&keeper, &id, &both, HOUR, version).unwrap().is_done());
+                assert!(keeper.commit(&id, &replacement(version, &new), &LEASE).unwrap().is_done());
             }),
         ];
-        sessions.destroy_of("ada", None).unwrap();
+        owners(&store).destroy_all(&ada, None).unwrap();
         store.snapshot(&path).unwrap();
         all(threads);
 
         let options = LembroOptions::new().interval(0).shards(1).clock(&time).restore(&path);
         let restored = LembroStore::with_options(options).unwrap();
-        assert_eq!(restored.count_of("ada").unwrap(), 0);
+        assert_eq!(count(&restored, "ada"), 0);
         let by_either: Vec<_> = [id, new].iter().filter_map(|id| restored.get(id).unwrap()).collect();
         let [kept] = &by_either[..] else { panic!("{} ids open it", by_either.len()) };
         assert_eq!(holds(&kept.record, "one"), holds(&kept.record, "two"));
         restored.validate().unwrap();
-    };
-    explore(race);
+    });
+}
+
+#[test]
+fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() {
+    let folder = Folder::new();
+    let path = folder.join("sessions");
+    explore(move || {
+        let (before, time, id, version) = one();
+        let other = new_id();
+        before.set(&other, record(), HOUR).unwrap();
+        before.snapshot(&path).unwrap();
+        let options = LembroOptions::new().interval(0).shards(1).clock(&time).restore(&path);
+        let store = LembroStore::with_options(options).unwrap();
+        let mut threads: Vec<_> = (0..2)
+            .map(|_| {
+                let store = store.clone();
+                thread::spawn(move || {
+                    assert!(is_there(&store, &id));
+                    let _ = is_there(&store, &other);
+                })
+            })
+            .collect();
+        let (saver, toucher) = (store.clone(), store.clone());
+        threads.push(thread::spawn(move || assert!(save(&saver, &id, &put("late"), HOUR, version).unwrap().is_done())));
+        threads.push(thread::spawn(move || _ = touch(&toucher, &other, 2 * HOUR).unwrap()));
+        assert!(store.destroy(&other).unwrap().is_done());
+        all(threads);
+        assert!(holds(&found(&store, &id).record, "late") && !is_there(&store, &other));
+        assert!(touch(&store, &id, 2 * HOUR).unwrap().is_done());
+        assert_eq!(found(&store, &id).ttl, 2 * HOUR);
+        store.validate().unwrap();
+    });
 }

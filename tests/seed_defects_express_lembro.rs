@@ -6,7 +6,7 @@ mod session_support;
 use std::time::{Duration, Instant};
 
 use lembro::{
-    Changes, Event, Expected, LembroOptions, LembroStore, Outcome, Record, Saved, SessionId, Sessions, Store,
+    Changes, Commit, Event, Lease, LembroOptions, LembroStore, Outcome, Record, Saved, SessionId, Sessions, Store,
 };
 use session_support::{HOUR, MINUTE, SECOND, load_again, manual_sessions, manual_store, stored_session, validate};
 
@@ -36,16 +36,16 @@ fn the_size_stays_right_after_every_kind_of_update() {
     assert_eq!(store.bytes(), hundred);
     let version = store.get(&one).unwrap().unwrap().record.version();
     for length in [5_000, 3, 100] {
-        let mut changes = Changes::new();
-        changes.insert("", "data", &"x".repeat(length)).unwrap();
-        assert_eq!(store.save(&one, &changes, HOUR, Expected::Incarnation(version)).unwrap(), Outcome::Done);
+        let mut commit = Commit::merge(version).unwrap();
+        commit.changes.insert("", "data", &"x".repeat(length)).unwrap();
+        assert!(store.commit(&one, &commit, &Lease::new(HOUR)).unwrap().is_done());
         validate(&store);
     }
     assert_eq!(store.bytes(), hundred);
     store.set(&two, record(100), HOUR).unwrap();
     assert_eq!(store.bytes(), 2 * hundred);
-    assert_eq!(store.destroy(&one).unwrap(), Outcome::Done);
-    assert_eq!(store.destroy(&two).unwrap(), Outcome::Done);
+    assert!(store.destroy(&one).unwrap().is_done());
+    assert!(store.destroy(&two).unwrap().is_done());
     assert_eq!(store.bytes(), 0);
 }
 
@@ -88,7 +88,7 @@ fn the_purge_at_an_interval_really_purges() {
         }
     }
     assert_eq!((expired, purged), (ids.len(), ids.len()));
-    // Nobody read or counted them: they left memory by themselves.
+    // They were not read or counted: they left memory by themselves.
     let stats = store.stats();
     assert_eq!((stats.sessions, stats.expired), (1, 100));
     assert!(stats.last_purge.is_some());
@@ -104,18 +104,18 @@ fn a_touch_never_changes_the_size() {
     store.set(&id, record(100), HOUR).unwrap();
     let bytes = store.bytes();
     for ttl in [MINUTE, 100 * HOUR, SECOND, HOUR] {
-        assert_eq!(store.touch(&id, ttl).unwrap(), Outcome::Done);
+        assert!(store.touch(&id, &Lease::new(ttl)).unwrap().is_done());
         assert_eq!(store.bytes(), bytes);
         validate(&store);
     }
-    assert_eq!(store.destroy(&id).unwrap(), Outcome::Done);
+    assert!(store.destroy(&id).unwrap().is_done());
     assert_eq!(store.bytes(), 0);
     time.advance(HOUR);
 }
 
 #[test]
 fn the_newest_session_is_never_the_one_that_is_evicted() {
-    // L4: with sessions that end with the browser, a full store threw out whoever had just logged in.
+    // L4: with sessions that end with the browser, a full store threw out the session that had just logged in.
     let store = small_store("16K");
     for _ in 0..200 {
         let login = new_id();
@@ -141,7 +141,7 @@ fn how_long_a_session_would_live_does_not_decide_whether_it_is_evicted() {
 }
 
 #[test]
-fn a_session_larger_than_the_store_is_refused_and_nobody_pays_for_it() {
+fn a_session_larger_than_the_store_is_refused_and_no_other_pays_for_it() {
     // L7: it was kept, a hundred times larger than the bound.
     let store = small_store("16K");
     let events = store.events();
@@ -151,14 +151,15 @@ fn a_session_larger_than_the_store_is_refused_and_nobody_pays_for_it() {
     }
     let id = new_id();
     let error = store.set(&id, record(20_000), HOUR).unwrap_err();
-    assert!(error.is_limit());
+    assert!(error.is_size());
     let text = error.to_string();
     assert!(text.ends_with(" bytes, max_session_size is 16384"), "{text}");
-    assert!(store.create(&id, record(20_000), HOUR).unwrap_err().is_limit());
+    let create = Commit::create().unwrap().with(Changes::from(&record(20_000)));
+    assert!(store.commit(&id, &create, &Lease::new(HOUR)).unwrap_err().is_size());
     let version = store.get(&ids[0]).unwrap().unwrap().record.version();
-    let mut changes = Changes::new();
-    changes.insert("", "more", &"x".repeat(20_000)).unwrap();
-    assert!(store.save(&ids[0], &changes, HOUR, Expected::Incarnation(version)).unwrap_err().is_limit());
+    let mut commit = Commit::merge(version).unwrap();
+    commit.changes.insert("", "more", &"x".repeat(20_000)).unwrap();
+    assert!(store.commit(&ids[0], &commit, &Lease::new(HOUR)).unwrap_err().is_size());
     // All five stay, and the one that grew is what it was.
     assert_eq!(store.len().unwrap(), 5);
     let kept = store.get(&ids[0]).unwrap().unwrap().record;
@@ -182,7 +183,7 @@ fn a_size_that_cannot_be_read_is_refused_and_never_unbounded() {
 }
 
 #[test]
-fn a_session_without_anything_in_it_troubles_nobody() {
+fn a_session_without_anything_in_it_troubles_no_call() {
     // L9, L15, E6: one record without a cookie made get, all, length, touch and set throw.
     let (sessions, store, _) = manual_sessions();
     let id = new_id();
@@ -190,7 +191,7 @@ fn a_session_without_anything_in_it_troubles_nobody() {
     stored_session(&sessions);
     assert!(store.get(&id).unwrap().unwrap().record.is_empty());
     assert_eq!((store.len().unwrap(), store.all().unwrap().count()), (2, 2));
-    assert_eq!(store.touch(&id, HOUR).unwrap(), Outcome::Done);
+    assert!(store.touch(&id, &Lease::new(HOUR)).unwrap().is_done());
     let mut empty = sessions.load(&id).unwrap().unwrap();
     assert_eq!(empty.get::<String>("cookie").unwrap(), None);
     assert_eq!(empty.touch().unwrap(), Saved::Written);
@@ -257,7 +258,7 @@ fn a_session_always_expires() {
     let (zero, short) = (new_id(), new_id());
     store.set(&zero, record(1), Duration::ZERO).unwrap();
     assert!(store.get(&zero).unwrap().is_none());
-    assert_eq!(store.create(&zero, record(1), Duration::ZERO).unwrap(), Outcome::Done);
+    assert!(store.commit(&zero, &Commit::create().unwrap(), &Lease::new(Duration::ZERO)).unwrap().is_done());
     assert!(store.get(&zero).unwrap().is_none());
     store.set(&short, record(1), Duration::from_nanos(1)).unwrap();
     assert!(store.get(&short).unwrap().is_some());
@@ -266,7 +267,7 @@ fn a_session_always_expires() {
     assert!(store.get(&short).unwrap().is_none());
     // E7: what has expired is not counted, purged or not.
     assert_eq!((store.len().unwrap(), store.all().unwrap().count()), (0, 0));
-    assert_eq!(store.touch(&short, HOUR).unwrap(), Outcome::Gone);
+    assert_eq!(store.touch(&short, &Lease::new(HOUR)).unwrap(), Outcome::Gone);
     validate(&store);
 }
 

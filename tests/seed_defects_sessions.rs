@@ -6,7 +6,7 @@ mod session_support;
 
 use std::collections::HashSet;
 
-use lembro::{Outcome, Policy, Record, Saved, SessionId, Sessions, Store};
+use lembro::{Commit, Lease, Outcome, Policy, Record, Saved, SessionId, Sessions, Store};
 use session_support::{HOUR, MINUTE, load_again, manual_sessions, manual_store, stored_session, validate};
 
 #[test]
@@ -18,7 +18,7 @@ fn what_is_saved_is_what_is_loaded_and_nothing_else() {
     session.insert("n", &1).unwrap();
     session.save().unwrap();
     for _ in 0..3 {
-        assert_eq!(session.reload().unwrap(), Outcome::Done);
+        assert!(session.reload().unwrap());
         assert_eq!(session.keys().unwrap().collect::<Vec<_>>(), ["n", "user"]);
         let n = session.get::<u32>("n").unwrap().unwrap();
         session.insert("n", &(n + 1)).unwrap();
@@ -78,9 +78,10 @@ fn a_new_id_leaves_no_old_one_valid() {
     let mut ids = vec![session.id().unwrap()];
     for _ in 0..5 {
         session.regenerate().unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Written);
         for old in &ids {
             assert!(store.get(old).unwrap().is_none());
-            assert_eq!(store.touch(old, HOUR).unwrap(), Outcome::Gone);
+            assert!(!store.touch(old, &Lease::new(HOUR)).unwrap().is_done());
             assert!(sessions.load(old).unwrap().is_none());
         }
         ids.push(session.id().unwrap());
@@ -90,6 +91,7 @@ fn a_new_id_leaves_no_old_one_valid() {
     // A handle from before the last new id can do nothing either.
     let mut stale = load_again(&sessions, &session);
     session.regenerate().unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
     stale.insert("user", "mallory").unwrap();
     assert_eq!(stale.save().unwrap(), Saved::Gone);
     assert_eq!(load_again(&sessions, &session).get::<&str>("user").unwrap(), Some("ada"));
@@ -117,10 +119,10 @@ fn an_update_never_revives_what_has_expired() {
     let mut session = stored_session(&sessions);
     let id = session.id().unwrap();
     time.advance(HOUR);
-    assert_eq!(store.touch(&id, HOUR).unwrap(), Outcome::Gone);
+    assert_eq!(store.touch(&id, &Lease::new(HOUR)).unwrap(), Outcome::Gone);
     assert_eq!(session.touch().unwrap(), Saved::Gone);
     assert!(store.get(&id).unwrap().is_none());
-    // And nobody is served one that was not purged yet (S13).
+    // And no request is served one that was not purged yet (S13).
     assert_eq!((store.stats().sessions, store.len().unwrap()), (1, 0));
 }
 
@@ -253,7 +255,7 @@ fn load_gives_the_session_and_touch_prolongs_it() {
 }
 
 #[test]
-fn what_is_not_saved_is_seen_by_nobody() {
+fn what_is_not_saved_is_seen_by_no_other_request() {
     // R2: two holders shared one live object, and saw each other's unsaved changes.
     let (sessions, store, _) = manual_sessions();
     let mut one = stored_session(&sessions);
@@ -313,8 +315,8 @@ fn creating_a_session_never_wipes_one() {
     session.insert("user", "ada").unwrap();
     session.save().unwrap();
     let error = sessions.create_session(&id, Record::new()).unwrap_err();
-    assert!(error.is_conflict());
-    assert_eq!(store.create(&id, Record::new(), HOUR).unwrap(), Outcome::Conflict);
+    assert!(error.is_taken());
+    assert_eq!(store.commit(&id, &Commit::create().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Taken);
     assert_eq!(sessions.load(&id).unwrap().unwrap().get::<&str>("user").unwrap(), Some("ada"));
     session.insert("still", "mine").unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);

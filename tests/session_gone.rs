@@ -3,8 +3,8 @@
 
 mod session_support;
 
-use lembro::{Outcome, Record, Saved, Session, SessionId, Store};
-use session_support::{HOUR, SECOND, load_again, manual_sessions, stored_session};
+use lembro::{Record, Saved, Session, SessionId, Store};
+use session_support::{HOUR, MINUTE, SECOND, load_again, manual_sessions, stored_session};
 
 #[test]
 fn log_out_and_log_in_work_within_one_request() {
@@ -19,7 +19,7 @@ fn log_out_and_log_in_work_within_one_request() {
     assert_eq!((session.len().unwrap(), session.expires_at().unwrap()), (0, None));
     assert_eq!(session.save().unwrap(), Saved::Gone);
     assert_eq!(session.touch().unwrap(), Saved::Gone);
-    assert_eq!(session.reload().unwrap(), Outcome::Gone);
+    assert!(!session.reload().unwrap());
 
     session.regenerate().unwrap();
     assert!(session.is_new().unwrap());
@@ -75,9 +75,33 @@ fn regenerate_on_a_session_that_turns_out_to_be_gone_begins_a_new_one() {
     session.destroy().unwrap();
     login.insert("user", "bob").unwrap();
     login.regenerate().unwrap();
-    assert!(login.is_new().unwrap());
     assert_eq!(login.save().unwrap(), Saved::Written);
     assert_ne!(login.handle().unwrap(), session.handle().unwrap());
+    assert_eq!(load_again(&sessions, &login).keys().unwrap().collect::<Vec<_>>(), ["user"]);
+}
+
+#[test]
+fn a_request_beside_a_login_stores_nothing_and_begins_nothing() {
+    let (sessions, store, time) = manual_sessions();
+    let mut login = stored_session(&sessions);
+    let mut beside = load_again(&sessions, &login);
+    let old = login.id().unwrap();
+    login.log_in("user-42").unwrap();
+    assert_eq!(login.save().unwrap(), Saved::Written);
+
+    // Under way when the other logged in: refused, whatever it asks for.
+    beside.insert("late", &1).unwrap();
+    beside.regenerate().unwrap();
+    assert_eq!(beside.save().unwrap(), Saved::Gone);
+    beside.regenerate().unwrap();
+    beside.insert("late", &1).unwrap();
+    assert_eq!(beside.save().unwrap(), Saved::Gone);
+    assert_eq!(store.len().unwrap(), 1);
+
+    // Not yet begun then: it finds nothing.
+    assert!(sessions.load(&old).unwrap().is_none());
+    time.advance(MINUTE);
+    assert!(sessions.load(&old).unwrap().is_none());
     assert_eq!(load_again(&sessions, &login).keys().unwrap().collect::<Vec<_>>(), ["user"]);
 }
 
@@ -91,12 +115,12 @@ fn another_session_under_the_same_id_is_gone_for_the_holder_of_the_old_one() {
     // Its very data is what the next one begins with: still another session.
     let data = store.get(&id).unwrap().unwrap().record;
     drop(first);
-    assert_eq!(store.destroy(&id).unwrap(), Outcome::Done);
+    assert!(store.destroy(&id).unwrap().is_done());
     let second = sessions.create_session(&id, data).unwrap();
 
     saving.insert("user", "mallory").unwrap();
     assert_eq!(saving.save().unwrap(), Saved::Gone);
-    assert_eq!(reloading.reload().unwrap(), Outcome::Gone);
+    assert!(!reloading.reload().unwrap());
     assert_eq!(modifying.modify("user", |user: &mut Option<String>| *user = None).unwrap(), None);
     assert!(modifying.is_gone().unwrap());
     assert_eq!(load_again(&sessions, &second).len().unwrap(), 0);
@@ -108,7 +132,8 @@ fn an_expired_session_is_gone_and_a_save_does_not_bring_it_back() {
     let mut session = stored_session(&sessions);
     session.insert("late", &1).unwrap();
     time.advance(HOUR.saturating_sub(SECOND));
-    assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
+    // Not a load, which would be a visit.
+    assert!(store.get(&session.id().unwrap()).unwrap().is_some());
     time.advance(SECOND);
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
     assert_eq!(session.save().unwrap(), Saved::Gone);

@@ -5,7 +5,7 @@ mod session_support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lembro::{LembroStore, Outcome, Policy, Saved, Session, SessionId, Sessions, Store};
+use lembro::{LembroStore, Policy, Saved, Session, SessionId, Sessions, Store};
 use session_support::{HOUR, MINUTE, load_again, manual_sessions, manual_store, probed_sessions, stored_session};
 
 #[test]
@@ -17,7 +17,7 @@ fn a_new_session_is_new_until_it_is_saved_with_something_in_it() {
 
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
     assert_eq!(session.touch().unwrap(), Saved::Unchanged);
-    assert_eq!(session.reload().unwrap(), Outcome::Done);
+    assert!(session.reload().unwrap());
     assert_eq!(store.len().unwrap(), 0);
 
     session.insert("user", "ada").unwrap();
@@ -37,7 +37,7 @@ fn a_session_reads_the_store_once() {
         assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
         assert!(session.contains_key("user").unwrap() && !session.is_empty().unwrap());
     }
-    assert_eq!(probe.calls.happened(), [("get", 1)]);
+    assert_eq!(probe.calls.happened(), [("visit", 1)]);
 }
 
 #[test]
@@ -73,24 +73,80 @@ fn a_load_that_finds_nothing_is_none_and_uses_no_id_up() {
 }
 
 #[test]
-fn regenerate_keeps_data_handle_and_unsaved_changes_and_kills_the_old_id() {
+fn regenerate_takes_effect_with_the_save_and_keeps_data_handle_and_unsaved_changes() {
     // FEATURES 23: generate; 14: regenerate.
-    let (sessions, store, _) = manual_sessions();
+    let (sessions, store, time) = manual_sessions();
     let mut session = stored_session(&sessions);
-    let (before, expires) = (session.id().unwrap(), session.expires_at().unwrap());
+    let before = session.id().unwrap();
+    time.advance(MINUTE);
     session.insert("unsaved", &1).unwrap();
+    let expires = session.expires_at().unwrap();
     session.regenerate().unwrap();
+    assert!(session.changed());
+    assert_eq!((session.id().unwrap(), session.expires_at().unwrap()), (before, expires), "nothing has changed yet");
+    assert!(sessions.load(&before).unwrap().is_some());
+
+    assert_eq!(session.save().unwrap(), Saved::Written);
     let after = session.id().unwrap();
     assert_eq!(after.handle(), before.handle());
     assert_ne!(after, before);
-    assert!(session.changed());
-    assert_eq!(session.expires_at().unwrap(), expires);
-    assert!(sessions.load(&before).unwrap().is_none(), "at once, not at the end of the request");
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    assert!(sessions.load(&before).unwrap().is_none(), "at once");
     let again = sessions.load(&after).unwrap().unwrap();
     assert_eq!(again.get::<&str>("user").unwrap(), Some("ada"));
     assert_eq!(again.get::<i32>("unsaved").unwrap(), Some(1));
     assert_eq!(store.len().unwrap(), 1);
+}
+
+#[test]
+fn a_regenerate_that_is_never_saved_changed_nothing() {
+    let (sessions, _, _) = manual_sessions();
+    let session = stored_session(&sessions);
+    let mut dropped = load_again(&sessions, &session);
+    dropped.regenerate().unwrap();
+    drop(dropped);
+    assert_eq!(load_again(&sessions, &session).get::<&str>("user").unwrap(), Some("ada"));
+
+    let mut reloaded = load_again(&sessions, &session);
+    reloaded.regenerate().unwrap();
+    assert!(reloaded.reload().unwrap() && !reloaded.changed());
+    assert_eq!(reloaded.save().unwrap(), Saved::Unchanged);
+    assert_eq!(reloaded.id().unwrap(), session.id().unwrap());
+}
+
+#[test]
+fn a_new_session_keeps_its_id_at_a_regenerate_and_stays_empty() {
+    let (sessions, store, _) = manual_sessions();
+    let mut session = sessions.generate().unwrap();
+    let id = session.id().unwrap();
+    session.regenerate().unwrap();
+    assert!(session.is_new().unwrap() && !session.changed());
+    assert_eq!((session.save().unwrap(), store.len().unwrap()), (Saved::Unchanged, 0));
+    session.insert("user", "ada").unwrap();
+    assert_eq!((session.save().unwrap(), session.id().unwrap()), (Saved::Written, id));
+}
+
+#[test]
+fn every_early_commit_carries_the_new_id_with_it() {
+    type Act = fn(&mut Session);
+    let commits: [(&str, Act); 2] = [
+        ("save", |session| assert_eq!(session.save().unwrap(), Saved::Written)),
+        ("modify", |session| {
+            session.modify("count", |count: &mut Option<u32>| *count = Some(1)).unwrap().expect("alive");
+        }),
+    ];
+    for (what, commit) in commits {
+        let (sessions, probe, _) = probed_sessions();
+        let mut session = stored_session(&sessions);
+        let before = session.id().unwrap();
+        session.regenerate().unwrap();
+        session.insert("role", "admin").unwrap();
+        probe.calls.take();
+        commit(&mut session);
+        assert!(probe.calls.happened().contains(&("commit", 1)), "{what}: one commit");
+        assert!(!session.changed() && session.id().unwrap() != before, "{what}");
+        assert!(sessions.load(&before).unwrap().is_none(), "{what}");
+        assert_eq!(load_again(&sessions, &session).get::<&str>("role").unwrap(), Some("admin"), "{what}");
+    }
 }
 
 #[test]
@@ -104,20 +160,20 @@ fn reload_discards_what_is_unsaved_and_tells_when_the_session_is_gone() {
 
     session.insert("user", "bob").unwrap();
     assert_eq!(session.get::<String>("theme").unwrap(), None);
-    assert_eq!(session.reload().unwrap(), Outcome::Done);
+    assert!(session.reload().unwrap());
     assert!(!session.changed());
     assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
     assert_eq!(session.get::<&str>("theme").unwrap(), Some("dark"));
 
     session.insert("user", "bob").unwrap();
     elsewhere.destroy().unwrap();
-    assert_eq!(session.reload().unwrap(), Outcome::Gone);
+    assert!(!session.reload().unwrap());
     assert!(session.is_gone().unwrap() && !session.changed());
     assert_eq!(session.get::<String>("user").unwrap(), None);
 
     let mut new = sessions.generate().unwrap();
     new.insert("a", &1).unwrap();
-    assert_eq!(new.reload().unwrap(), Outcome::Done);
+    assert!(new.reload().unwrap());
     assert!(new.is_new().unwrap() && !new.changed() && new.is_empty().unwrap());
 }
 

@@ -41,7 +41,7 @@ fn a_save_in_between_is_not_overwritten_and_the_closure_runs_again() {
     let mut session = stored_session(&sessions);
     session.modify("count", increment).unwrap();
     let mut other = load_again(&sessions, &session);
-    probe.before_next_save(move || {
+    probe.before_next_commit(move || {
         other.insert("count", &41).unwrap();
         other.insert("theirs", "kept").unwrap();
         assert_eq!(other.save().unwrap(), Saved::Written);
@@ -152,7 +152,7 @@ fn a_logout_between_the_look_and_the_write_is_final() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     let mut logout = load_again(&sessions, &session);
-    probe.before_next_save(move || logout.destroy().unwrap());
+    probe.before_next_commit(move || logout.destroy().unwrap());
     assert_eq!(session.modify("count", increment).unwrap(), None);
     assert!(session.is_gone().unwrap());
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
@@ -170,9 +170,9 @@ fn an_error_leaves_everything_as_it_was() {
     assert!(error.is_value() && !ran);
     assert_eq!(error.to_string(), "key \"user\": the value is not of the type asked for");
     let error = session.modify(&"k".repeat(256), increment).unwrap_err();
-    assert!(error.is_limit());
+    assert!(error.is_size());
     let error = session.modify("big", |big: &mut Option<String>| *big = Some("x".repeat(70_000))).unwrap_err();
-    assert!(error.is_limit(), "{error}");
+    assert!(error.is_size(), "{error}");
     assert!(session.modify("odd", |odd: &mut Option<Odd>| *odd = Some(Odd)).unwrap_err().is_value());
 
     assert!(session.changed());
@@ -208,7 +208,7 @@ fn after_a_thousand_defeats_it_gives_up_and_keeps_what_is_unsaved() {
             increment(count)
         })
         .unwrap_err();
-    assert!(error.is_conflict());
+    assert!(error.is_contention());
     let handle = id.handle();
     assert_eq!(error.to_string(), format!("session {handle}: changed by others 1000 times in a row, gave up"));
     assert_eq!(runs, 1_000);

@@ -152,6 +152,7 @@ fn use_everything(store: &LembroStore, sessions: &Sessions, id: SessionId) {
     assert_eq!(same.save().unwrap(), Saved::Written);
     assert_eq!(same.touch().unwrap(), Saved::Written);
     other.regenerate().unwrap();
+    assert_eq!(other.save().unwrap(), Saved::Written);
     other.modify("count", |count: &mut Option<u64>| *count = Some(1)).unwrap();
     other.destroy().unwrap();
     drop((sessions.events(), sessions.errors(), store.events()));
@@ -221,6 +222,7 @@ fn no_lock_is_held_while_an_id_source_runs() {
         session.insert("a", &1).unwrap();
         assert_eq!(session.save().unwrap(), Saved::Written);
         session.regenerate().unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Written);
         validate(&store);
     });
 }

@@ -54,13 +54,14 @@ fn a_save_beside_a_regenerate_is_either_kept_or_told_that_it_was_not() {
                 for _ in 0..4 {
                     old_ids.push(session.id().unwrap());
                     session.regenerate().unwrap();
+                    assert_eq!(session.save().unwrap(), Saved::Written);
                     *id.lock().unwrap() = session.id().unwrap();
                 }
                 let written: Vec<String> = savers.into_iter().flat_map(|saver| saver.join().unwrap()).collect();
                 (written, old_ids)
             });
             let last = *id.lock().unwrap();
-            let session = sessions.load(&last).unwrap().expect("nobody ended it");
+            let session = sessions.load(&last).unwrap().expect("it was not ended");
             assert_eq!(session.handle().unwrap(), first.handle());
             for key in &written {
                 assert!(session.contains_key(key).unwrap(), "{key} was acknowledged and is lost");
@@ -101,15 +102,15 @@ fn a_logout_beside_saves_and_regenerates_is_final() {
                     start.wait();
                     for _ in 0..4 {
                         session.regenerate().unwrap();
-                        // On a session that ended this has begun a new one, which nobody stores.
-                        if session.is_new().unwrap() {
+                        // On a session that ended this begins a new one, which holds nothing.
+                        if session.save().unwrap() != Saved::Written {
                             return;
                         }
                         ids.lock().unwrap().push(session.id().unwrap());
                     }
                 });
                 start.wait();
-                // Whoever holds the id that is valid now logs out; if it was renewed meanwhile, once more.
+                // The holder of the id that is valid now logs out; if it was replaced in between, once more.
                 while let Some(mut found) = {
                     let last = *ids.lock().unwrap().last().unwrap();
                     sessions.load(&last).unwrap()

@@ -5,97 +5,46 @@ mod session_support;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use lembro::{
-    Changes, Clock, Error, Event, Expected, Fit, LembroStore, ManualClock, Outcome, Policy, Record, Result, Saved,
-    SessionId, Sessions, Store, Stored,
+    Action, Clock, Entry, Error, Event, Handle, Lease, LembroStore, Look, Lookup, ManualClock, Now, Outcome, Policy,
+    Record, Result, Saved, SessionId, Sessions, Store, Write,
 };
 use session_support::{HOUR, load_again, manual_sessions, manual_store, stored_session};
 
-/// The smallest store there can be: the seven methods, nothing optional.
+/// The smallest store there can be: the two methods and a clock, nothing optional.
 struct Smallest {
-    sessions: Mutex<HashMap<SessionKey, (SessionId, Record, Duration)>>,
+    rows: Mutex<HashMap<Handle, Entry>>,
     clock: Clock,
 }
 
-type SessionKey = lembro::Handle;
-
 impl Smallest {
     fn new(time: &ManualClock) -> Self {
-        Self { sessions: Mutex::default(), clock: time.into() }
+        Self { rows: Mutex::default(), clock: time.into() }
     }
 
-    fn with<R>(&self, id: &SessionId, work: impl FnOnce(&mut (SessionId, Record, Duration)) -> R) -> Option<R> {
-        let now = self.clock.now();
-        let mut sessions = self.sessions.lock().unwrap();
-        sessions.get_mut(&id.handle()).filter(|(own, _, end)| own == id && *end > now).map(work)
+    fn write(rows: &mut HashMap<Handle, Entry>, id: &SessionId, write: Write) {
+        match write {
+            Write::Nothing => {}
+            Write::Put(row) => drop(rows.insert(id.handle(), row)),
+            Write::Remove => drop(rows.remove(&id.handle())),
+        }
     }
 }
 
 impl Store for Smallest {
-    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        let now = self.clock.now();
-        Ok(self.with(id, |(_, record, end)| Stored::new(record.clone(), end.saturating_sub(now))))
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        let mut rows = self.rows.lock().unwrap();
+        let (lookup, write) = Entry::look(rows.get(&id.handle()), id, how, lease, Now::of(&self.clock));
+        Self::write(&mut rows, id, write);
+        Ok(lookup)
     }
 
-    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        let (record, now) = (record.admit(self.clock.wall())?, self.clock.now());
-        let mut sessions = self.sessions.lock().unwrap();
-        if sessions.get(&id.handle()).is_some_and(|(_, _, end)| *end > now) {
-            return Ok(Outcome::Conflict);
-        }
-        sessions.insert(id.handle(), (*id, record, now + ttl));
-        Ok(Outcome::Done)
-    }
-
-    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        let entry = (*id, record.admit_anew(self.clock.wall())?, self.clock.now() + ttl);
-        self.sessions.lock().unwrap().insert(id.handle(), entry);
-        Ok(())
-    }
-
-    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        let now = self.clock.now();
-        let saved = self.with(id, |(_, record, end)| -> Result<Outcome> {
-            Ok(match expected.fits(record) {
-                Fit::Yes => {
-                    (*record, *end) = (changes.apply(record)?, now + ttl);
-                    Outcome::Done
-                }
-                Fit::Changed => Outcome::Conflict,
-                Fit::Another => Outcome::Gone,
-            })
-        });
-        Ok(saved.transpose()?.unwrap_or(Outcome::Gone))
-    }
-
-    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        let now = self.clock.now();
-        Ok(self
-            .with(id, |(_, _, end)| {
-                *end = now + ttl;
-                Outcome::Done
-            })
-            .unwrap_or(Outcome::Gone))
-    }
-
-    fn rotate(&self, id: &SessionId, new: &SessionId, _: Duration) -> Result<Outcome> {
-        Ok(self
-            .with(id, |(own, _, _)| {
-                *own = *new;
-                Outcome::Done
-            })
-            .unwrap_or(Outcome::Gone))
-    }
-
-    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        Ok(self
-            .with(id, |(_, _, end)| {
-                *end = Duration::ZERO;
-                Outcome::Done
-            })
-            .unwrap_or(Outcome::Gone))
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        let mut rows = self.rows.lock().unwrap();
+        let (outcome, write) = Entry::apply(rows.get(&id.handle()), id, action, lease, Now::of(&self.clock), None)?;
+        Self::write(&mut rows, id, write);
+        Ok(outcome)
     }
 
     fn clock(&self) -> Clock {
@@ -113,6 +62,7 @@ fn a_custom_store_gets_the_whole_life_of_sessions() {
     assert_eq!(session.save().unwrap(), Saved::Written);
     let before = session.id().unwrap();
     session.regenerate().unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
     assert!(sessions.load(&before).unwrap().is_none());
 
     let mut other = load_again(&sessions, &session);
@@ -120,6 +70,7 @@ fn a_custom_store_gets_the_whole_life_of_sessions() {
     assert_eq!(other.save().unwrap(), Saved::Written);
     session.insert("theme", "dark").unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
+    assert!(session.reload().unwrap());
     assert_eq!(session.component("cart").get::<u8>("items").unwrap(), Some(1));
     assert_eq!(session.modify("count", |count: &mut Option<u8>| *count = Some(1)).unwrap(), Some(()));
     assert_eq!(load_again(&sessions, &session).len().unwrap(), 3);
@@ -130,7 +81,7 @@ fn a_custom_store_gets_the_whole_life_of_sessions() {
 
     let id = SessionId::derive("given");
     let given = sessions.create_session(&id, Record::new()).unwrap();
-    assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_conflict());
+    assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_taken());
     time.advance(HOUR);
     assert!(sessions.load(&given.id().unwrap()).unwrap().is_none());
     sessions.create_session(&id, Record::new()).unwrap();
@@ -146,12 +97,13 @@ fn a_custom_store_gets_the_whole_life_of_sessions() {
 }
 
 #[test]
-fn a_session_can_be_created_from_data_and_belongs_to_nobodys_request() {
+fn a_session_can_be_created_from_data_and_belongs_to_no_request() {
     // FEATURES 17: createSession from existing data.
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
     let data: Record = [("user", "ada"), ("theme", "dark")].into_iter().collect();
     let mut session = sessions.create_session(&id, data).unwrap();
+    assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
     assert_eq!(session.id().unwrap(), id);
     assert!(!session.is_new().unwrap() && !session.changed());
     assert_eq!(store.len().unwrap(), 1);
@@ -170,7 +122,7 @@ fn an_empty_session_can_be_created_for_a_given_id_and_a_taken_one_is_a_clear_err
     assert_eq!(store.len().unwrap(), 1, "made on purpose, so it is stored although it is empty");
 
     let taken = sessions.create_session(&id, [("user", "mallory")].into_iter().collect()).unwrap_err();
-    assert!(taken.is_conflict());
+    assert!(taken.is_taken());
     assert_eq!(taken.to_string(), format!("session {}: the id is taken already", id.handle()));
     assert!(sessions.load(&id).unwrap().unwrap().is_empty().unwrap());
 
@@ -179,9 +131,9 @@ fn an_empty_session_can_be_created_for_a_given_id_and_a_taken_one_is_a_clear_err
     assert_eq!(error.to_string(), "session id: id has 9 bytes, expected 32");
 
     let big: Record = [("big", "x".repeat(70_000))].into_iter().collect();
-    assert!(sessions.create_session(&SessionId::derive("big"), big).unwrap_err().is_limit());
+    assert!(sessions.create_session(&SessionId::derive("big"), big).unwrap_err().is_size());
     let long: Record = [("k".repeat(256), 1)].into_iter().collect();
-    assert!(sessions.create_session(&SessionId::derive("long"), long).unwrap_err().is_limit());
+    assert!(sessions.create_session(&SessionId::derive("long"), long).unwrap_err().is_size());
     assert_eq!(store.len().unwrap(), 1);
 
     // An id is free again once its session is over.
@@ -222,11 +174,15 @@ fn a_source_that_fails_is_told_and_nothing_is_half_done() {
     let id = session.id().unwrap();
     *broken.lock().unwrap() = true;
     assert!(sessions.generate().unwrap_err().is_store());
-    assert!(session.regenerate().unwrap_err().is_store());
-    assert_eq!(session.id().unwrap(), id);
-    assert!(sessions.load(&id).unwrap().is_some(), "the old id is still the session's");
+    session.regenerate().unwrap();
     session.insert("a", &1).unwrap();
+    assert!(session.save().unwrap_err().is_store());
+    assert_eq!((session.id().unwrap(), session.changed()), (id, true));
+    assert!(sessions.load(&id).unwrap().is_some(), "the old id is still the session's");
+    *broken.lock().unwrap() = false;
     assert_eq!(session.save().unwrap(), Saved::Written);
+    assert_ne!(session.id().unwrap(), id);
+    assert_eq!(load_again(&sessions, &session).get::<i32>("a").unwrap(), Some(1));
 }
 
 #[test]

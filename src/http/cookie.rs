@@ -27,7 +27,7 @@ const MAX_SIGNATURES: usize = 16;
 
 /// A cookie of ours as a request presents it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Presented {
+pub(super) struct PresentedCookie {
     pub(super) id: SessionId,
     /// When it was written, if it says so.
     pub(super) written: Option<SystemTime>,
@@ -57,13 +57,13 @@ impl SessionCookie {
     /// There can be several: a browser sends one for each path and domain it was set for, and a neighbouring subdomain can
     /// plant more. Whatever is not exactly an id, well signed if we sign, does not count and is not looked at twice: it
     /// is somebody else's business, or an attack, and neither is worth an error or a log line.
-    pub(super) fn presented(&self, request: &RequestHead<'_>) -> [Option<Presented>; MAX_CANDIDATES] {
+    pub(super) fn presented(&self, request: &RequestHead<'_>) -> [Option<PresentedCookie>; MAX_CANDIDATES] {
         let mut found = [None; MAX_CANDIDATES];
         let (mut count, mut signatures) = (0, 0);
         // Cut into cookies before anything is read as text, so that a foreign one that is not UTF-8 does not hide ours.
         for text in request.cookies().flat_map(|header| header.split(|byte| *byte == b';')) {
             let Some(presented) = self.read(text, &mut signatures) else { continue };
-            if found.iter().flatten().any(|earlier: &Presented| earlier.id == presented.id) {
+            if found.iter().flatten().any(|earlier: &PresentedCookie| earlier.id == presented.id) {
                 continue;
             }
             found[count] = Some(presented);
@@ -76,7 +76,7 @@ impl SessionCookie {
     }
 
     /// One `name=value`, if it is a cookie of ours.
-    fn read(&self, text: &[u8], signatures: &mut usize) -> Option<Presented> {
+    fn read(&self, text: &[u8], signatures: &mut usize) -> Option<PresentedCookie> {
         // Nearly every cookie is somebody else's, and a header has room for thousands: not worth parsing.
         if !text.trim_ascii_start().starts_with(self.options.name.as_bytes()) {
             return None;
@@ -105,7 +105,7 @@ impl SessionCookie {
         if id.len() != SessionId::TEXT_LEN {
             return None;
         }
-        Some(Presented { id: id.parse().ok()?, written, well_signed: key == 0 })
+        Some(PresentedCookie { id: id.parse().ok()?, written, well_signed: key == 0 })
     }
 
     /// The `Set-Cookie` text that gives the client this id, to be kept for `max_age` or for the browser session.

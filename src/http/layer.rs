@@ -4,7 +4,7 @@ use std::fmt;
 
 use crossbeam_channel::Receiver;
 
-use super::cookie::{Presented, SessionCookie};
+use super::cookie::{PresentedCookie, SessionCookie};
 use super::decision::{Client, CookieStep, Facts, StoreStep, decide};
 use super::finished::{Caching, Finished};
 use super::head::RequestHead;
@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::policy::Policy;
 use crate::session::{Candidates, Saved, Session, Standing};
 use crate::sessions::Sessions;
-use crate::store::{Outcome, Store};
+use crate::store::{Presented, Store};
 use crate::sync::Arc;
 
 /// Sessions in cookies: [`load`](Self::load) before the handler, [`finish`](Self::finish) after it.
@@ -116,21 +116,21 @@ impl SessionLayer {
         self.sessions.open(candidates)
     }
 
-    /// Ends the request: saves the session if it changed, touches it if that is due, renews its id if that is due, and
-    /// says which headers the response needs. `request` is the one that the session was loaded for.
+    /// Ends the request: saves the session if it changed, begins the renewal of its id if that is due,
+    /// and says which headers the response needs. `request` is the one that the session was loaded for.
     ///
-    /// At most one write, and a second one for a new id. A session that nobody looked at costs nothing; one that is new
-    /// and empty is neither stored nor announced; one that ended meanwhile stays ended, and its response sets no cookie. A
-    /// handler that panics never gets here, so it changes nothing. Call it before the response is sent: then the client's
-    /// next request, however quick, finds what this one saved.
+    /// At most one write. A session that was not looked at costs nothing; one that is new and empty is
+    /// neither stored nor announced; one that ended elsewhere stays ended, and its response sets no
+    /// cookie. A handler that panics never gets here, so it changes nothing. Call it before the response
+    /// is sent: then the client's next request, however quick, finds what this one saved.
     ///
     /// Any session of the same [`sessions`](Self::sessions) may be given in place of the loaded one, for instance the one that
     /// [`create_session`](Sessions::create_session) made: the client gets its id.
     ///
     /// # Errors
     ///
-    /// When the store failed, or [`Error::is_limit`] when the session would be too large. Then there is no header to send
-    /// and the response is up to the application.
+    /// As [`Session::save`]. Then there is no header to send and the response is up to the application;
+    /// what it owes the client all the same says [`abandon`](Self::abandon) before.
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn finish<'r>(&self, mut session: Session, request: impl Into<RequestHead<'r>>) -> Result<Finished> {
         // Nobody looked: not even the cookies are read again.
@@ -138,30 +138,31 @@ impl SessionLayer {
             return Ok(Finished::new(Saved::Unchanged, Caching::Free));
         }
         let request = request.into();
-        let plan = decide(self.facts(&session, &request)?);
-        if plan.renew {
-            session.note_renewal()?;
+        let facts = self.facts(&session, &request)?;
+        let plan = decide(facts);
+        if plan.store == StoreStep::Renew {
+            session.renew_on_time();
         }
-        let written = match plan.store {
-            StoreStep::Save => session.save(),
-            StoreStep::Touch => session.touch(),
+        let saved = match plan.store {
+            StoreStep::Save | StoreStep::Renew => session.save(),
             StoreStep::Nothing if session.is_gone()? => Ok(Saved::Gone),
-            StoreStep::Nothing if session.standing() == Standing::Without => Ok(Saved::Nowhere),
+            StoreStep::Nothing if facts.standing == Standing::Without => Ok(Saved::Nowhere),
             StoreStep::Nothing => Ok(Saved::Unchanged),
         };
-        let saved = match written {
-            // What was changed must not seem to be saved; a visit that is not noted is no reason for a page less.
-            Err(error) if plan.store == StoreStep::Touch && self.goes_on_without(&error) => Saved::Nowhere,
-            other => other?,
+        let saved = match saved {
+            // A renewal that cannot be written is no reason for a page less: the next request tries again.
+            Err(error) if !facts.changed && error.is_store() => Saved::Unchanged,
+            saved => saved?,
         };
-        // If another request was first, its response brings the client the new id. If the store failed, which it has
-        // reported, nothing is lost: what the handler did is saved, and the next renewal comes in its time.
-        let has_its_id = !plan.renew || session.renew_on_time().is_ok_and(Outcome::is_done);
+        let is_live = session.standing() == Standing::Live;
         let announced = match plan.cookie {
-            // Only what is stored is announced: it may have ended just now, or it is new and holds nothing after all.
-            CookieStep::Set => has_its_id && session.standing() == Standing::Live && !session.in_grace(),
-            // Nor an id that another request has just rotated away: its response may reach the client before this one.
-            CookieStep::Rewrite => session.is_current()?,
+            // Only what is stored is announced: it may have ended just now, or it is new and holds nothing
+            // after all.
+            CookieStep::Set => is_live && session.how_presented() != Presented::Previous,
+            CookieStep::SetRenewed => matches!(session.how_presented(), Presented::Renewing(_)),
+            // Not an id that another request has just replaced: its response may reach the client before
+            // this one. If the store cannot say, which it has reported, the page is served all the same.
+            CookieStep::Rewrite => session.is_current().unwrap_or(false),
             CookieStep::Remove | CookieStep::Nothing => false,
         };
         let caching = if session.standing() == Standing::New { Caching::Varies } else { Caching::Private };
@@ -177,9 +178,9 @@ impl SessionLayer {
         Ok(finished)
     }
 
-    /// Ends a request that failed: nothing is saved. What the response owes the client all the same is the session's new id,
-    /// if the handler has [regenerated](Session::regenerate) it: the old one is dead, and without this whoever was logging
-    /// in would lose what they had.
+    /// Ends a request that failed: nothing more is saved. What the response owes the client all the same
+    /// is an id that it does not know: one that [`save`](Session::save) or [`modify`](Session::modify)
+    /// gave the session within the handler, or that of a renewal that is pending.
     ///
     /// # Errors
     ///
@@ -187,7 +188,7 @@ impl SessionLayer {
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn abandon<'r>(&self, session: &Session, request: impl Into<RequestHead<'r>>) -> Result<Finished> {
         let finished = Finished::new(Saved::Unchanged, Caching::Private);
-        if !session.was_rotated() {
+        if !session.owes_id() {
             return Ok(finished);
         }
         let https = request.into().is_https(self.cookie.options().trust_proxy);
@@ -209,17 +210,12 @@ impl SessionLayer {
         self.sessions.errors()
     }
 
-    fn goes_on_without(&self, error: &Error) -> bool {
-        self.sessions.policy().goes_on_without() && error.is_store()
-    }
-
     fn facts(&self, session: &Session, request: &RequestHead<'_>) -> Result<Facts> {
         Ok(Facts {
             standing: session.standing(),
             changed: session.changed(),
-            touch_due: session.touch_due(),
-            renewal_due: session.renewal_due()?,
-            in_grace: session.in_grace(),
+            renewal_due: session.renewal_due(),
+            presented: session.how_presented(),
             client: self.client(session, request)?,
         })
     }
@@ -227,12 +223,13 @@ impl SessionLayer {
     /// What the client has is read from the request and not from the session, which may have been opened some other way.
     fn client(&self, session: &Session, request: &RequestHead<'_>) -> Result<Client> {
         let (presented, id) = (self.cookie.presented(request), session.id()?);
-        let current = |presented: &Presented| match (self.is_persistent(session), presented.written) {
+        let current = |presented: &PresentedCookie| match (self.is_persistent(session), presented.written) {
             (false, None) => presented.well_signed,
             (true, Some(written)) => presented.well_signed && !session.cookie_due(written),
             _ => false,
         };
         Ok(match presented.iter().flatten().find(|presented| presented.id == id) {
+            Some(_) if session.replaces_id() => Client::Other,
             Some(presented) if !current(presented) && session.may_repeat_id()? => Client::Stale,
             Some(_) => Client::Current,
             None if presented[0].is_some() => Client::Other,
@@ -243,7 +240,7 @@ impl SessionLayer {
     /// The `Set-Cookie` text of a live session.
     fn announcement(&self, session: &Session, https: bool) -> Result<String> {
         let max_age = self.is_persistent(session).then(|| session.time_left());
-        Ok(self.cookie.announcing(&session.id()?, max_age, self.sessions.clock().wall(), https))
+        Ok(self.cookie.announcing(&session.announced_id()?, max_age, self.sessions.clock().wall(), https))
     }
 
     fn is_persistent(&self, session: &Session) -> bool {

@@ -75,8 +75,8 @@
 //!
 //! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a socket comes without it;
 //! with `SameSite::None` check the `Origin` header. A new id ends such a handle, at once after a
-//! [`regenerate`](crate::Session::regenerate), after its grace at a [`renewal`](crate::Policy::renew_after): the page
-//! connects again, with its new cookie.
+//! [login](crate::Session::log_in), after its grace at a [renewal](crate::Policy::renew_after): the page connects
+//! again, with its new cookie.
 //!
 //! # Behind a proxy
 //!
@@ -100,8 +100,9 @@
 //! - pass on every `Cookie` header, byte for byte: a value that is not text must not hide the others;
 //! - say whether the connection is encrypted;
 //! - call `finish` before the response is sent, or the next request of the client may come before the save;
-//! - not call `finish` when the handler panicked: nothing is saved then;
-//! - answer an error of `finish` with an error, and no cookie.
+//! - not call `finish` when the handler failed or panicked: nothing is saved then;
+//! - answer such a request, and an error of `finish`, with an error, and with the headers that
+//!   [`SessionLayer::abandon`] gave before: they tell the client an id that the handler has committed.
 
 mod cookie;
 mod decision;

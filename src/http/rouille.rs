@@ -21,11 +21,11 @@ impl SessionLayer {
     ///
     /// When the store fails, here or in the handler, the response is a plain 503; any other error of the session's, a
     /// value of another type than the one asked for, say, is a 500. Nothing is saved then, and the error goes to
-    /// [`errors`](Self::errors). The client keeps its cookie; it is only sent another if the handler had regenerated the id by
-    /// then ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the response to you. A handler that panics
+    /// [`errors`](Self::errors). The client keeps its cookie; it is sent another one only if the handler had committed a
+    /// new id by then ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the response to you. A handler that panics
     /// saves nothing either; rouille answers with a 500.
     ///
-    /// What the handler did at once stays done when it fails after that: `save`, `destroy`, `regenerate`.
+    /// What the handler did at once stays done when it fails after that: `save`, `modify`, `destroy`.
     ///
     /// # Examples
     ///
@@ -48,10 +48,10 @@ impl SessionLayer {
     /// # In a WebSocket
     ///
     /// The request that opens it ends with the 101 response, and its session with it. So the socket's thread has a
-    /// session of its own: read anew before each message, saved after it, and the socket ends when the session has. What
-    /// only reads prolongs nothing; [`touch`](Session::touch) does. A [`regenerate`](Session::regenerate), at a login say, ends
-    /// the sockets that were opened before it, and so does a timed renewal once its grace is over: the page
-    /// connects again, with its new cookie.
+    /// session of its own: read again before each message, saved after it, and the socket ends when the session has. What
+    /// only reads prolongs nothing; [`touch`](Session::touch) does. A [login](Session::log_in) ends the sockets that were
+    /// opened before it, and so does a timed renewal once its grace is over: the page connects again, with its new
+    /// cookie.
     ///
     /// ```no_run
     /// use std::thread;
@@ -72,7 +72,7 @@ impl SessionLayer {
     ///         };
     ///         thread::spawn(move || -> Result<(), lembro::Error> {
     ///             for _message in socket.into_iter().flatten() {
-    ///                 if own.reload()?.is_gone() {
+    ///                 if !own.reload()? {
     ///                     break;
     ///                 }
     ///                 let sent = own.get::<u64>("sent")?.unwrap_or(0) + 1;
@@ -114,8 +114,8 @@ impl SessionLayer {
     /// # Errors
     ///
     /// What the handler returned; or the store's failure while the session was saved. Nothing was saved, and there is no
-    /// cookie to send: whoever is logged in stays logged in. Do what may fail before you regenerate: otherwise the client
-    /// never learns its new id.
+    /// cookie to send: a user who is logged in stays logged in. Do what may fail before you save a login: otherwise the
+    /// client never learns its new id.
     ///
     /// # Examples
     ///

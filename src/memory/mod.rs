@@ -160,8 +160,8 @@ impl LembroStore {
     ///
     /// Requests go on. A request waits at most while the order of one shard's queues is read, or the pointers of a thousand
     /// sessions are copied (`cargo bench --bench snapshot` shows the longest waits); the data itself is written without any lock. So this is not the picture of one instant: a session that changes meanwhile is in the file
-    /// as it was before or after. What survives: entries, components, owners, timeouts, versions, the time left, ids in
-    /// their grace, and the order in which sessions are evicted. Counters and [why sessions ended](Owners::why_ended) do not.
+    /// as it was before or after. What survives: entries, components, owners, timeouts, versions, the time left,
+    /// superseded and pending ids, and the order in which sessions are evicted. Counters and [why sessions ended](Owners::why_ended) do not.
     ///
     /// **What happens after a snapshot, a later restore undoes: a logout too.** Take it when the server has stopped
     /// serving ([`snapshot_on_close`](LembroOptions::snapshot_on_close)). Whoever also takes one every few minutes, against

@@ -58,7 +58,7 @@ pub(super) struct Shard {
     turns: Turns,
     hasher: RandomState,
     room: Room,
-    /// Another number whenever all sessions are given new slots.
+    /// Another number whenever all sessions are removed or given new slots.
     layout: u32,
 }
 
@@ -84,6 +84,13 @@ impl Shard {
             room,
             layout: 0,
         }
+    }
+
+    /// All that it holds, as a shard of its own; `empty` takes its place.
+    pub(super) fn give_way_to(&mut self, mut empty: Self) -> Self {
+        // A copy that is under way is void: it would hold sessions of before and after.
+        empty.layout = self.layout.wrapping_add(1);
+        std::mem::replace(self, empty)
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -113,33 +120,33 @@ impl Shard {
         self.expiry.count_later(now) + live.count()
     }
 
-    /// Stores a row, if `current` is still what the shard has under its handle. `now`: when `current`
-    /// was read.
-    pub(super) fn put(
+    /// Puts `next`, or nothing, in the place of the live row that was read under this handle, if that is
+    /// still what the shard has. `now`: when it was read.
+    pub(super) fn swap(
         &mut self,
         hash: u64,
+        handle: Handle,
         current: Option<&Record>,
-        next: Record,
+        next: Option<Record>,
         now: u64,
         removed: &mut Removed,
     ) -> InsertOutcome {
-        let handle = next.state().handle;
-        let there = self.by_handle(hash, handle);
-        let is_current = match (current, there) {
-            (Some(current), Some(there)) => current.same_block(there),
-            (current, there) => current.is_none() && there.is_none(),
-        };
-        if !is_current {
-            return InsertOutcome::Overtaken;
-        }
-        match there {
-            Some(there) if !is_expired(there, now) => {
-                self.replace(hash, next, now, removed);
+        match (current, self.by_handle(hash, handle)) {
+            (Some(current), Some(there)) if current.same_block(there) => {
+                match next {
+                    Some(next) => self.replace(hash, next, now, removed),
+                    None => self.remove(hash, handle, RemovalCause::Destroyed, removed),
+                }
                 return InsertOutcome::Done;
             }
-            Some(_) => self.remove(hash, handle, RemovalCause::Expired, removed),
-            None => {}
+            (None, None) => {}
+            // Not if it is live (again): a touch that began earlier may have prolonged it.
+            (None, Some(there)) if is_expired(there, now) => {
+                self.remove(hash, handle, RemovalCause::Expired, removed);
+            }
+            _ => return InsertOutcome::Overtaken,
         }
+        let Some(next) = next else { return InsertOutcome::Done };
         if self.room.refuse_anonymous && !next.is_owned() && !self.has_room(weight(&next), now, removed) {
             return InsertOutcome::Refused;
         }

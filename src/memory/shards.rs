@@ -92,20 +92,27 @@ impl Shards {
         let now = self.now(how, lease);
         let shard = cell.shard.read();
         let row = shard.by_handle(hash, id.handle());
+        let before = row.map_or(0, |row| row.state().deadline.load(Ordering::Relaxed));
         let (sight, edit) = store::look(row, id, how, lease, now);
         let (Sight::Found { ttl, opened }, Some(row)) = (sight, row) else {
             drop(shard);
             return self.not_found(cell, id, sight);
         };
-        if let Edit::Deadline(deadline) = edit {
+        let touched = match &edit {
+            Edit::Deadline(deadline) => Some(*deadline),
+            Edit::Put(next) => Some(next.state().deadline.load(Ordering::Relaxed)).filter(|next| *next != before),
+            Edit::Nothing | Edit::Remove => None,
+        };
+        if let Some(deadline) = touched {
             shard.touch(row, deadline);
             count(&cell.counters.touched);
         }
         shard.visit(row);
-        let record = row.clone();
+        let mut record = row.clone();
         drop(shard);
         if let Edit::Put(next) = edit {
-            self.reseat(cell, hash, &record, next, now);
+            self.reseat(cell, hash, &record, next.clone(), now);
+            record = next;
         } else if record.state().id().is_none() {
             self.learn(id, &record, now);
         }

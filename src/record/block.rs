@@ -230,8 +230,10 @@ impl SecondSecret {
         let (digest, seed) = (*digest, u64::from_be_bytes(*seed));
         let until = u64::from_be_bytes(*until.first_chunk::<8>()?);
         Some(match kind {
-            SUPERSEDED => Self::Superseded { digest, until },
             PENDING => Self::Pending { digest, seed, until },
+            // Only a renewal has a seed: there is one form of everything.
+            _ if seed != 0 => return None,
+            SUPERSEDED => Self::Superseded { digest, until },
             PREVIOUS => Self::Previous { digest, until },
             _ => return None,
         })

@@ -211,6 +211,22 @@ impl Changes {
         Ok(merge.into_record(head, state, frame))
     }
 
+    /// These changes, and then those on top.
+    #[must_use]
+    pub(crate) fn then(mut self, later: &Self) -> Self {
+        if later.clears_everything() {
+            self.clear();
+        }
+        later.cleared_components().for_each(|component| self.clear_component(component));
+        for Change { component, key, value } in later.keys() {
+            self.keys.put_raw(component, key, value);
+        }
+        self.timeout = later.timeout.or(self.timeout);
+        self.remembered = later.remembered.or(self.remembered);
+        self.label = later.label.clone().or(self.label);
+        self
+    }
+
     /// Returns true if the head changes.
     pub(crate) fn changes_head(&self) -> bool {
         self.timeout.is_some() || self.remembered.is_some() || self.label.is_some()
@@ -263,7 +279,7 @@ impl From<&Record> for Changes {
             ..Self::default()
         };
         for entry in record.raw_entries() {
-            changes.keys.insert_raw(entry.component, entry.key, entry.value);
+            changes.keys.put_raw(entry.component, entry.key, Some(entry.value));
         }
         changes
     }

@@ -209,12 +209,21 @@ impl Record {
     /// Checks the limits, gives the record a version, and notes `now_ms` as the time of creation if
     /// there is none yet: what `set` does to a record.
     pub(crate) fn prepare(self, version: Version, now_ms: u64) -> Result<Self> {
-        body::check_limits(self.body())?;
+        self.check()?;
         let mut prepared = Self::framed(StoreState::default(), &Frame::of(version), self.as_bytes());
         if !body::is_created(self.as_bytes()) {
             prepared.block.set_created_ms(now_ms);
         }
         Ok(prepared)
+    }
+
+    /// Checks the limits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_size`] when there are too many keys, or a name is too long.
+    pub(crate) fn check(&self) -> Result<()> {
+        body::check_limits(self.body())
     }
 
     /// The same data under another version.

@@ -1,14 +1,11 @@
 //! The life of a session: reload, save, touch, destroy.
 
-use super::live::{self, Live};
-use super::{Session, Stage, State};
+use super::commit::Next;
+use super::draft::Draft;
+use super::live::presented_after;
+use super::{Ending, Session, Stage, State};
 use crate::error::Result;
-use crate::id::SessionId;
-use crate::record::{Changes, Expected, Record};
-use crate::store::Outcome;
-
-/// How often a save insists on what it was worked out on, before it leaves the merge to the store.
-const EXACT_SAVES: u32 = 8;
+use crate::store::{Commit, Identity, Outcome, Store};
 
 /// What a [`save`](Session::save) or [`touch`](Session::touch) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +16,17 @@ pub enum Saved {
     Unchanged,
     /// The session ended elsewhere, or here; nothing was written.
     Gone,
-    /// The store failed, and the [policy](crate::Policy::store_down) says to go on without a session; nothing was written.
+    /// The store failed, and the [policy](crate::Policy::store_down) says to go on without a session:
+    /// the client gets none.
     Nowhere,
 }
 
 impl Session {
-    /// Reads what is stored now; changes that were not saved are discarded.
+    /// Reads what is stored now; what was not saved is discarded, a login too. `false`: the session
+    /// ended.
     ///
-    /// For a handle that lives long, such as a WebSocket's: `reload` before a message is handled, `save` after it.
-    /// `Gone` when the session ended in the meantime.
+    /// For a handle that lives long, such as a WebSocket's: `reload` before a message is handled, `save`
+    /// after it. It does not prolong the session; [`touch`](Self::touch) does.
     ///
     /// # Errors
     ///
@@ -36,7 +35,7 @@ impl Session {
     /// # Examples
     ///
     /// ```
-    /// # use lembro::{LembroStore, Sessions, Outcome};
+    /// # use lembro::{LembroStore, Sessions};
     /// # let sessions = Sessions::new(LembroStore::new()?);
     /// # let mut session = sessions.generate()?;
     /// # session.insert("theme", "light")?;
@@ -46,150 +45,103 @@ impl Session {
     /// elsewhere.save()?;
     ///
     /// assert_eq!(session.get::<&str>("theme")?, Some("light"));
-    /// assert_eq!(session.reload()?, Outcome::Done);
+    /// assert!(session.reload()?);
     /// assert_eq!(session.get::<&str>("theme")?, Some("dark"));
     ///
     /// elsewhere.destroy()?;
-    /// assert_eq!(session.reload()?, Outcome::Gone);
+    /// assert!(!session.reload()?);
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias = "load")]
-    pub fn reload(&mut self) -> Result<Outcome> {
-        let state = self.state()?;
-        let gone = match &state.stage {
-            Stage::Live(_) => !self.look_again()?,
-            Stage::Gone { .. } => true,
-            Stage::New | Stage::Without(_) => false,
-        };
-        self.changes = Changes::new();
-        Ok(if gone { Outcome::Gone } else { Outcome::Done })
+    #[must_use = "a session that ended has nothing to read"]
+    pub fn reload(&mut self) -> Result<bool> {
+        // A commit that still is not known to be done is discarded with the rest: its caller was told.
+        let settled = self.settle();
+        if settled.as_ref().is_err_and(|error| !error.is_unknown()) {
+            settled?;
+        }
+        self.state()?;
+        if let Some(ending) = self.look_again()? {
+            self.ended(ending);
+        }
+        (self.draft, self.sent) = (Draft::default(), None);
+        Ok(!self.is_gone()?)
     }
 
-    /// Merges the changed keys into what is stored, and prolongs the session. Done by the cookie layer at the end of a
-    /// request, and by hand wherever it is needed earlier.
+    /// Commits everything that was done to the session since the last save, in one step: changed keys
+    /// are merged into what is stored, a [login](Self::log_in) and a new id take effect, and the
+    /// session is prolonged. The cookie layer does it at the end of a request; call it wherever it is
+    /// needed earlier.
     ///
-    /// Nothing changed: nothing is written. A new session that holds nothing is not stored. A session that ended
-    /// elsewhere says [`Saved::Gone`] and stays ended; what was unsaved is discarded with it.
+    /// If nothing changed, nothing is written. A new session that holds nothing is not stored. A
+    /// session that ended elsewhere says [`Saved::Gone`] and stays ended; what was unsaved is discarded
+    /// with it. A login is not: it begins a new session, with what this request put in.
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`](crate::Error::is_limit) when the session would be too large; when the store failed. The
-    /// changes stay, so it can be tried again.
+    /// [`Error::is_size`](crate::Error::is_size) when the session would be too large;
+    /// [`Error::is_too_many_logins`](crate::Error::is_too_many_logins) when the policy's limit refuses
+    /// the login; when the store failed. Nothing was written then, and what is unsaved stays, so it can
+    /// be tried again. If it [is unknown](crate::Error::is_unknown) whether it was carried out, the next
+    /// call sends the same commit once more, before anything else, and it is not carried out twice.
     pub fn save(&mut self) -> Result<Saved> {
         if !self.is_loaded() && !self.changed() {
             return Ok(Saved::Unchanged);
         }
-        let stored = self.stored_record()?.and_then(Record::owner);
-        let Some(owner) = self.changes.owner().flatten().filter(|owner| stored != Some(owner)).map(str::to_owned)
-        else {
-            return self.save_changes();
-        };
-        self.prepare_login(&owner)?;
-        match self.save_changes()? {
-            Saved::Written => self.keep_limit(&owner),
-            other => Ok(other),
+        let mut saved = Saved::Unchanged;
+        if let Some(outcome) = self.settle()?
+            && let Next::Saved(settled) = self.conclude(outcome)?
+        {
+            saved = settled;
         }
-    }
-
-    fn save_changes(&mut self) -> Result<Saved> {
-        let state = self.state()?;
-        let id = state.id;
-        match &state.stage {
-            Stage::Gone { .. } => Ok(Saved::Gone),
-            Stage::Without(_) => Ok(Saved::Nowhere),
-            Stage::New => self.create(id),
-            Stage::Live(_) if !self.changed() => Ok(Saved::Unchanged),
-            Stage::Live(live) => {
-                let record = live.record().clone();
-                self.merge(id, record)
+        loop {
+            let outcome = match &self.state()?.stage {
+                Stage::Gone(_) => return Ok(Saved::Gone),
+                Stage::Without(_) => return Ok(Saved::Nowhere),
+                Stage::New if self.draft.is_hollow(&self.draft.changes) => return Ok(saved),
+                Stage::New => return self.create(None),
+                Stage::Live(_) if self.draft.is_empty() => return Ok(saved),
+                Stage::Live(live) => self.send(Commit::merge(live.version)?, None)?,
+            };
+            // Again: as a new session.
+            if let Next::Saved(saved) = self.conclude(outcome)? {
+                return Ok(saved);
             }
         }
     }
 
-    /// Stores a new session, if it holds anything and there is a store to hold it.
-    pub(super) fn create(&mut self, id: SessionId) -> Result<Saved> {
-        if matches!(self.state()?.stage, Stage::Without(_)) {
-            return Ok(Saved::Nowhere);
-        }
-        let Some(record) = self.shared.begin(&self.changes)? else { return Ok(Saved::Unchanged) };
-        let begun = self.changes.login().map(|(_, begun)| begun);
-        match self.shared.create(id, &record, begun) {
-            Ok(Some(id)) => {
-                let ttl = self.shared.ttl(record.times());
-                self.became(id, Live::new(record, self.shared.clock.now(), ttl));
-                Ok(Saved::Written)
-            }
-            Ok(None) => Ok(self.ended(id)),
-            Err(error) if error.is_store() && self.shared.policy.goes_on_without() && !self.is_login() => {
-                self.enter(id, Stage::Without(error));
-                Ok(Saved::Nowhere)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether somebody is about to be logged in with this handle.
-    fn is_login(&self) -> bool {
-        self.regenerated || self.changes.owner().is_some()
-    }
-
-    /// Saves the changes to a stored session that was last seen as `stored`.
-    ///
-    /// The time that the session has depends on what is stored: another request may have given it a timeout of its own.
-    /// So the save is worked out on what we know and must find just that; if it does not, it is worked out anew. After
-    /// some defeats the store merges it into whatever it finds, so nobody starves.
-    fn merge(&mut self, id: SessionId, mut stored: Record) -> Result<Saved> {
-        for attempt in 0.. {
-            live::check(&self.changes, &stored)?;
-            let ttl = self.shared.ttl(self.changes.times(&stored));
-            if ttl.is_zero() {
-                break;
-            }
-            let version = stored.version();
-            let exactly = attempt < EXACT_SAVES;
-            let expected = if exactly { Expected::Exactly(version) } else { Expected::Incarnation(version) };
-            match self.shared.seen(self.shared.store.save(&id, &self.changes, ttl, expected))? {
-                Outcome::Done => {
-                    let saved = std::mem::take(&mut self.changes);
-                    self.became(id, Live::new(stored, self.shared.clock.now(), ttl).with(saved));
-                    return Ok(Saved::Written);
-                }
-                Outcome::Gone => break,
-                Outcome::Conflict => match self.newest()? {
-                    Some((_, Some(newer))) => stored = newer,
-                    Some((_, None)) | None => break,
-                },
-            }
-        }
-        Ok(self.ended(id))
-    }
-
-    /// Prolongs the session now, whatever the policy's `touch_after` says, without writing its data.
+    /// Prolongs the session now, without writing its data. A request's first look has done that
+    /// already, if it was [due](crate::Policy::touch_after): for work that takes longer than the idle
+    /// timeout, and for sockets.
     ///
     /// # Errors
     ///
     /// When the store failed.
     #[doc(alias("update", "resetMaxAge"))]
     pub fn touch(&mut self) -> Result<Saved> {
+        if let Some(outcome) = self.settle()? {
+            self.conclude(outcome)?;
+        }
         let state = self.state()?;
         let id = state.id;
         match &state.stage {
-            Stage::New => Ok(Saved::Unchanged),
-            Stage::Gone { .. } => Ok(Saved::Gone),
-            Stage::Without(_) => Ok(Saved::Nowhere),
-            Stage::Live(live) => {
-                let ttl = self.shared.ttl(live.times());
-                // Over: its lifetime ended while we held it.
-                if !ttl.is_zero() && self.shared.seen(self.shared.store.touch(&id, ttl))?.is_done() {
-                    let seen_at = self.shared.clock.now();
-                    if let Some(State { stage: Stage::Live(live), .. }) = self.state.get_mut() {
-                        (live.seen_at, live.ttl) = (seen_at, ttl);
-                    }
-                    return Ok(Saved::Written);
-                }
-                Ok(self.ended(id))
-            }
+            Stage::New => return Ok(Saved::Unchanged),
+            Stage::Gone(_) => return Ok(Saved::Gone),
+            Stage::Without(_) => return Ok(Saved::Nowhere),
+            Stage::Live(_) => {}
         }
+        let outcome = self.context.store.touch(&id, &self.context.lease())?;
+        let seen_at = self.context.clock.now();
+        match (outcome, self.state.get_mut()) {
+            (Outcome::Done(receipt), Some(State { stage: Stage::Live(live), .. })) => {
+                (live.seen_at, live.ttl) = (seen_at, receipt.ttl);
+                live.presented = presented_after(live.presented, receipt.announce);
+                return Ok(Saved::Written);
+            }
+            (Outcome::Superseded, _) => self.ended(Ending::Superseded),
+            _ => self.ended(Ending::Elsewhere),
+        }
+        Ok(Saved::Gone)
     }
 
     /// Ends the session: log out. Its data is gone from the store when this returns, its unsaved changes are
@@ -218,28 +170,16 @@ impl Session {
     #[doc(alias("logout", "flush"))]
     pub fn destroy(&mut self) -> Result<()> {
         let state = self.insist()?;
-        let id = state.id;
-        if matches!(state.stage, Stage::Live(_)) {
-            let (Outcome::Done | Outcome::Gone | Outcome::Conflict) =
-                self.shared.seen(self.shared.store.destroy(&id))?;
+        // A commit of which it is not known whether it was carried out may have created the session, or
+        // given it another id.
+        let sent = self.sent.as_ref().map(|sent| sent.commit.identity);
+        if sent.is_some() || matches!(state.stage, Stage::Live(_)) {
+            let _ended = self.context.store.destroy(&state.id)?;
         }
-        self.changes = Changes::new();
-        self.enter(id, Stage::Gone { asked: true });
+        if let Some(Identity::Replace(new)) = sent {
+            let _ended = self.context.store.destroy(&new)?;
+        }
+        self.ended(Ending::Here);
         Ok(())
-    }
-
-    /// The session ended elsewhere. What was unsaved belonged to it: nothing of it is to be read, or to turn up in the
-    /// session that is begun next.
-    pub(super) fn ended(&mut self, id: SessionId) -> Saved {
-        self.changes = Changes::new();
-        self.enter(id, Stage::Gone { asked: false });
-        Saved::Gone
-    }
-
-    /// The session was stored a moment ago, and nothing is unsaved.
-    pub(super) fn became(&mut self, id: SessionId, live: Live) {
-        self.changes = Changes::new();
-        let live = live.in_grace(self.in_grace());
-        self.enter(id, Stage::Live(live));
     }
 }

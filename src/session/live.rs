@@ -4,48 +4,85 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::record::{Changes, MAX_KEYS, Record, Times};
+use crate::id::SessionId;
+use crate::record::{Changes, MAX_KEYS, Record, Version};
+use crate::store::{Commit, Lease, Now, Presented, Receipt, Stored, preview};
 
-/// What was read from the store, and what was saved on top of it since.
+/// What was read from the store, or committed to it, and how much time it has.
 #[derive(Clone)]
 pub(super) struct Live {
-    read: Record,
-    saved: Option<Changes>,
-    /// Both together, from the first look on: after the last save of a request nobody looks.
-    merged: OnceCell<Record>,
+    data: Data,
+    pub(super) version: Version,
     /// When the session was last seen, on the store's clock, and how long it had left then.
     pub(super) seen_at: Duration,
     pub(super) ttl: Duration,
-    /// Our id was rotated away by another request and is in its grace.
-    pub(super) in_grace: bool,
+    /// How the id stands that opened it.
+    pub(super) presented: Presented,
+}
+
+#[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "it stands in the session, and is not moved")]
+enum Data {
+    Read(Record),
+    /// Merged at the first look: after the last save of a request there is none.
+    Committed(Committed, OnceCell<Record>),
+}
+
+/// A commit that was carried out, and what it was made for.
+#[derive(Clone)]
+pub(super) struct Committed {
+    /// `None`: it created the session.
+    pub(super) read: Option<Record>,
+    pub(super) commit: Commit,
+    pub(super) lease: Lease,
+    pub(super) now: Now,
+}
+
+impl Committed {
+    fn record(&self, version: Version) -> Record {
+        let Self { read, commit, lease, now } = self;
+        // It cannot fail: see `check`.
+        let record = preview(read.as_ref(), commit, lease, *now, version);
+        record.unwrap_or_else(|_| read.clone().unwrap_or_default())
+    }
 }
 
 impl Live {
-    pub(super) fn new(read: Record, seen_at: Duration, ttl: Duration) -> Self {
-        Self { read, saved: None, merged: OnceCell::new(), seen_at, ttl, in_grace: false }
+    pub(super) fn read(stored: Stored, seen_at: Duration) -> Self {
+        let Stored { record, ttl, presented } = stored;
+        Self { version: record.version(), data: Data::Read(record), seen_at, ttl, presented }
     }
 
-    /// The same with changes that the store has saved on top of what was read.
-    pub(super) fn with(self, saved: Changes) -> Self {
-        Self { saved: Some(saved), ..self }
-    }
-
-    pub(super) fn in_grace(self, in_grace: bool) -> Self {
-        Self { in_grace, ..self }
+    pub(super) fn committed(committed: Committed, receipt: &Receipt, presented: Presented) -> Self {
+        Self {
+            version: receipt.version,
+            seen_at: Duration::from_nanos(committed.now.clock),
+            ttl: receipt.ttl,
+            data: Data::Committed(committed, OnceCell::new()),
+            presented,
+        }
     }
 
     pub(super) fn record(&self) -> &Record {
-        let Some(saved) = &self.saved else { return &self.read };
-        // It cannot fail: see `check`.
-        self.merged.get_or_init(|| saved.apply(&self.read).unwrap_or_else(|_| self.read.clone()))
-    }
-
-    pub(super) fn times(&self) -> Times {
-        self.saved.as_ref().map_or_else(|| self.read.times(), |saved| saved.times(&self.read))
+        match &self.data {
+            Data::Read(record) => record,
+            Data::Committed(committed, record) => record.get_or_init(|| committed.record(self.version)),
+        }
     }
 }
 
-/// Refuses changes that do not go on top of a record. Nearly always counting is enough to know that they do.
+/// How an id stands after an action whose receipt announces this one.
+pub(super) fn presented_after(before: Presented, announce: Option<SessionId>) -> Presented {
+    match announce {
+        Some(new) => Presented::Renewing(new),
+        None if before == Presented::Current => before,
+        // The new id was presented meanwhile.
+        None => Presented::Previous,
+    }
+}
+
+/// Refuses changes that do not go on top of a record. Nearly always counting is enough to know that
+/// they do.
 pub(super) fn check(changes: &Changes, stored: &Record) -> Result<()> {
     if stored.len() + changes.keys().count() > MAX_KEYS {
         changes.apply(stored)?;
@@ -65,7 +102,7 @@ mod tests {
         changes.insert("", "7", "changed").unwrap();
         assert!(check(&changes, &full).is_ok());
         changes.insert("", "new", "one more").unwrap();
-        assert!(check(&changes, &full).unwrap_err().is_limit());
+        assert!(check(&changes, &full).unwrap_err().is_size());
         changes.remove("", "8").unwrap();
         assert!(check(&changes, &full).is_ok());
     }

@@ -38,7 +38,7 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
-    /// [`Error::is_limit`](crate::Error::is_limit) for a key longer than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES); when
+    /// [`Error::is_size`](crate::Error::is_size) for a key longer than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES); when
     /// the store failed.
     #[doc(alias = "set")]
     pub fn insert<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<()> {
@@ -144,7 +144,7 @@ impl Session {
     /// When the store failed.
     pub fn clear(&mut self) -> Result<()> {
         self.state()?;
-        self.changes.clear();
+        self.draft.changes.clear();
         Ok(())
     }
 
@@ -173,13 +173,13 @@ impl Session {
     pub(super) fn insert_in<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         // Look first: only then is it known whether this goes into a stored session or a new one.
         self.state()?;
-        self.changes.insert(component, key, value)
+        self.draft.changes.insert(component, key, value)
     }
 
     pub(super) fn remove_in(&mut self, component: &str, key: &str) -> Result<bool> {
         let there = self.raw(component, key)?.is_some();
         if there {
-            self.changes.remove(component, key)?;
+            self.draft.changes.remove(component, key)?;
         }
         Ok(there)
     }
@@ -192,7 +192,7 @@ impl Session {
 
     pub(super) fn clear_in(&mut self, component: &str) -> Result<()> {
         self.state()?;
-        self.changes.clear_component(component);
+        self.draft.changes.clear_component(component);
         Ok(())
     }
 
@@ -208,20 +208,20 @@ impl Session {
     /// The value as it stands now: the unsaved change if there is one, else what is stored.
     pub(super) fn raw(&self, component: &str, key: &str) -> Result<Option<&[u8]>> {
         let stored = self.stored_record()?;
-        Ok(match self.changes.find(component, key) {
+        Ok(match self.draft.changes.find(component, key) {
             Some(changed) => changed,
-            None if self.changes.clears(component) => None,
+            None if self.draft.changes.clears(component) => None,
             None => stored.and_then(|record| record.raw(component, key)),
         })
     }
 
     /// All of a component's entries as they stand now, sorted by key.
     pub(super) fn entries(&self, component: &str) -> Result<Vec<(&str, &[u8])>> {
-        let cleared = self.changes.clears(component);
+        let cleared = self.draft.changes.clears(component);
         let stored = self.stored_record()?.filter(|_| !cleared).into_iter().flat_map(Record::raw_entries);
         let stored = stored.filter(|entry| entry.component == component).map(|entry| (entry.key, entry.value));
-        let unchanged = stored.filter(|(key, _)| self.changes.find(component, key).is_none());
-        let changed = self.changes.keys().filter(|change| change.component == component);
+        let unchanged = stored.filter(|(key, _)| self.draft.changes.find(component, key).is_none());
+        let changed = self.draft.changes.keys().filter(|change| change.component == component);
         let mut entries: Vec<_> =
             unchanged.chain(changed.filter_map(|change| Some((change.key, change.value?)))).collect();
         entries.sort_unstable_by_key(|(key, _)| *key);

@@ -9,13 +9,20 @@
 //!                            └─────────────────────────  gone
 //! ```
 //!
-//! The store is read when somebody first looks. A cookie that leads nowhere gives a *new* session, under a new id, and
-//! whatever is put into it is kept. *Gone* means only: it was there, and it ended while we held it.
+//! The store is read at the first look. A cookie that leads nowhere gives a *new* session, under a new
+//! id, and what is put into it is kept. *Gone* means that the session ended while this handle held it,
+//! or that a login in another request has just given it another id.
+//!
+//! What a request does is a commit in the making: changed keys, a new id, a login. Until it is
+//! carried out nothing has changed, the id included.
 
+mod commit;
 mod component;
+mod draft;
 mod identity;
 mod lifecycle;
 mod live;
+mod look;
 mod map;
 mod modify;
 mod owner;
@@ -27,18 +34,16 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 pub use self::component::Component;
-pub(crate) use self::identity::LEMBRO;
+use self::draft::{Draft, SentCommit};
 pub use self::lifecycle::Saved;
-use self::live::Live;
-pub(crate) use self::owner::{LABEL, OWNER_SINCE};
+use self::live::{Committed, Live};
 #[cfg(feature = "http")]
 pub(crate) use self::standing::Standing;
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::id::{Handle, SessionId};
-use crate::record::{Changes, Record};
-use crate::shared::Shared;
-use crate::store::{Store, Stored};
+use crate::record::Record;
+use crate::store::{Commit, Presented, Receipt, Store};
 use crate::sync::Arc;
 
 /// How many ids one request may present: cookies of the same name from several paths and domains.
@@ -75,14 +80,16 @@ pub(crate) type Candidates = [Option<SessionId>; MAX_CANDIDATES];
 /// # Ok::<(), lembro::Error>(())
 /// ```
 pub struct Session {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     presented: Candidates,
-    /// Empty until somebody looks.
+    /// Empty until the first look.
     state: OnceCell<State>,
-    changes: Changes,
-    /// Whether this handle has put a new id in the place of the one it found.
-    rotated: bool,
-    /// Whether somebody logged in, or tried to: then going on without a session would be wrong.
+    draft: Draft,
+    /// It is sent again before anything else is.
+    sent: Option<SentCommit>,
+    /// A commit of this handle gave the session an id, so the client cannot know it.
+    owes_id: bool,
+    /// The application asked for a new id, as at a login: going on without a store would be wrong.
     regenerated: bool,
 }
 
@@ -94,53 +101,63 @@ struct State {
 }
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly every session is a live one")]
 enum Stage {
     /// Nothing is stored under this id yet.
     New,
     Live(Live),
-    /// It ended. `asked`: by `destroy` on this very session.
-    Gone {
-        asked: bool,
-    },
+    Gone(Ending),
     /// The store failed, like this, and the policy says to go on without a session.
     Without(Error),
 }
 
+/// How a session ended for the handle that holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// By `destroy` on this very handle.
+    Here,
+    /// Destroyed, expired or evicted.
+    Elsewhere,
+    /// A login in another request gave it another id: this request is in flight beside it.
+    Superseded,
+}
+
 impl Session {
     /// A session that will be looked for under these ids.
-    pub(crate) fn unloaded(shared: Arc<Shared>, presented: Candidates) -> Self {
-        Self { shared, presented, state: OnceCell::new(), changes: Changes::new(), rotated: false, regenerated: false }
+    pub(crate) fn unloaded(context: Arc<Context>, presented: Candidates) -> Self {
+        let (state, draft) = (OnceCell::new(), Draft::default());
+        Self { context, presented, state, draft, sent: None, owes_id: false, regenerated: false }
     }
 
-    /// A session that nobody has stored yet.
-    pub(crate) fn generate(shared: Arc<Shared>) -> Result<Self> {
-        let id = (shared.ids)()?;
-        Ok(Self::entered(shared, State { id, stage: Stage::New }))
+    /// A session that is not stored yet.
+    pub(crate) fn generate(context: Arc<Context>) -> Result<Self> {
+        let id = (context.ids)()?;
+        Ok(Self { state: State { id, stage: Stage::New }.into(), ..Self::unloaded(context, Candidates::default()) })
     }
 
-    /// The stored session with this id. None is begun in its place, so no id is drawn.
-    pub(crate) fn load(shared: Arc<Shared>, id: &SessionId) -> Result<Option<Self>> {
+    /// The stored session with this id. Never creates one, so no id is drawn.
+    pub(crate) fn load(context: Arc<Context>, id: &SessionId) -> Result<Option<Self>> {
         let mut presented = Candidates::default();
         presented[0] = Some(*id);
-        let mut session = Self::unloaded(shared, presented);
-        let Some(state) = session.find_presented()? else { return Ok(None) };
-        session.state = OnceCell::from(state);
+        let mut session = Self::unloaded(context, presented);
+        let Some(found) = session.find_presented()?.filter(|state| matches!(state.stage, Stage::Live(_))) else {
+            return Ok(None);
+        };
+        session.state = found.into();
         Ok(Some(session))
     }
 
-    /// A session that was stored a moment ago.
-    pub(crate) fn stored(shared: Arc<Shared>, id: SessionId, record: Record) -> Self {
-        let (seen_at, ttl) = (shared.clock.now(), shared.ttl(record.times()));
-        let live = Live::new(record, seen_at, ttl);
-        Self::entered(shared, State { id, stage: Stage::Live(live) })
+    /// A session that this commit created a moment ago.
+    pub(crate) fn created(context: Arc<Context>, id: SessionId, commit: Commit, receipt: &Receipt) -> Self {
+        let committed = Committed { read: None, commit, lease: context.lease(), now: context.now() };
+        let stage = Stage::Live(Live::committed(committed, receipt, Presented::Current));
+        Self { state: State { id, stage }.into(), ..Self::unloaded(context, Candidates::default()) }
     }
 
-    fn entered(shared: Arc<Shared>, state: State) -> Self {
-        let (presented, changes) = (Candidates::default(), Changes::new());
-        Self { shared, presented, state: OnceCell::from(state), changes, rotated: false, regenerated: false }
-    }
-
-    /// The id. Of a [`new`](Self::is_new) session: the one it will be stored under, unless somebody takes it first.
+    /// The id that the session has in the store. [`log_in`](Self::log_in) and
+    /// [`regenerate`](Self::regenerate) give it another one with the next [`save`](Self::save). Of a
+    /// [new](Self::is_new) session: the id it will be stored under, unless another session takes it
+    /// first.
     ///
     /// # Errors
     ///
@@ -167,20 +184,21 @@ impl Session {
         Ok(matches!(self.state()?.stage, Stage::New))
     }
 
-    /// Whether the session ended while we held it: destroyed here or elsewhere, expired, or evicted.
+    /// Whether the session ended while this handle held it: destroyed here or elsewhere, expired, or
+    /// evicted; or a login in another request, a moment ago, gave it another id.
     ///
-    /// Asks nobody: the store tells on [`save`](Self::save), [`touch`](Self::touch) and [`reload`](Self::reload).
+    /// Does not ask the store, which tells on [`save`](Self::save), [`touch`](Self::touch) and [`reload`](Self::reload).
     ///
     /// # Errors
     ///
     /// When the store failed.
     pub fn is_gone(&self) -> Result<bool> {
-        Ok(matches!(self.state()?.stage, Stage::Gone { .. }))
+        Ok(matches!(self.state()?.stage, Stage::Gone(_)))
     }
 
     /// Whether there is something to save.
     pub fn changed(&self) -> bool {
-        !self.changes.is_empty()
+        !self.draft.is_empty() || self.sent.is_some()
     }
 
     /// The idle timeout: the session's own, else the policy's.
@@ -189,11 +207,11 @@ impl Session {
     ///
     /// When the store failed.
     pub fn timeout(&self) -> Result<Duration> {
-        let own = match self.changes.timeout() {
+        let own = match self.draft.changes.timeout() {
             Some(changed) => changed,
             None => self.stored_record()?.and_then(Record::timeout),
         };
-        Ok(own.unwrap_or(self.shared.policy.idle()))
+        Ok(own.unwrap_or(self.context.policy.idle()))
     }
 
     /// Gives the session an idle timeout of its own ("remember me"), to the millisecond; `None` takes it away. Counts
@@ -220,7 +238,7 @@ impl Session {
             return Err(Error::option("timeout", "a session's own timeout is at least a millisecond"));
         }
         self.state()?;
-        self.changes.set_timeout(timeout);
+        self.draft.changes.set_timeout(timeout);
         Ok(())
     }
 
@@ -233,13 +251,13 @@ impl Session {
     pub fn expires_at(&self) -> Result<Option<SystemTime>> {
         let Stage::Live(live) = &self.state()?.stage else { return Ok(None) };
         // A policy that became stricter since it was stored counts at once.
-        let left = self.left(live).min(self.shared.ttl(live.times()));
-        Ok(self.shared.clock.wall().checked_add(left))
+        let left = self.left(live).min(self.context.lease().ttl(live.record(), self.context.now()));
+        Ok(self.context.clock.wall().checked_add(left))
     }
 
     /// The store that the session lives in.
     pub fn store(&self) -> &dyn Store {
-        &*self.shared.store
+        &self.context.store
     }
 
     /// Whether anybody has looked yet; until then the store was not asked.
@@ -248,58 +266,39 @@ impl Session {
     }
 
     fn left(&self, live: &Live) -> Duration {
-        live.ttl.saturating_sub(self.shared.clock.now().saturating_sub(live.seen_at))
+        live.ttl.saturating_sub(self.context.clock.now().saturating_sub(live.seen_at))
     }
 
-    /// The state; looks for the session first if nobody has.
+    /// The state, after the first look if there was none.
     fn state(&self) -> Result<&State> {
         if let Some(state) = self.state.get() {
             return Ok(state);
         }
-        let state = self.look()?;
+        let state = self.first_look()?;
         Ok(self.state.get_or_init(|| state))
     }
 
-    /// Tries the presented ids in their order; none of them leads anywhere: a new session, under an id of ours.
-    fn look(&self) -> Result<State> {
-        let stage = match self.find_presented() {
-            Ok(Some(state)) => return Ok(state),
-            Ok(None) => Stage::New,
-            Err(error) if error.is_store() && self.shared.policy.goes_on_without() => Stage::Without(error),
-            Err(error) => return Err(error),
-        };
-        Ok(State { id: (self.shared.ids)()?, stage })
-    }
-
-    fn find_presented(&self) -> Result<Option<State>> {
-        for id in self.presented.iter().flatten() {
-            if let Some(live) = self.find(id)? {
-                return Ok(Some(State { id: *id, stage: Stage::Live(live) }));
-            }
-            self.shared.events.publish(|| Event::UnknownId { handle: id.handle() });
-        }
-        Ok(None)
-    }
-
-    fn find(&self, id: &SessionId) -> Result<Option<Live>> {
-        let Some(stored) = self.shared.seen(self.shared.store.get(id))? else { return Ok(None) };
-        // The store keeps a session for as long as it was told; a policy that became stricter since counts at once.
-        if self.shared.ttl(stored.record.times()).is_zero() {
-            return Ok(None);
-        }
-        let Stored { record, ttl, in_grace } = stored;
-        Ok(Some(Live::new(record, self.shared.clock.now(), ttl).in_grace(in_grace)))
-    }
-
     fn enter(&mut self, id: SessionId, stage: Stage) {
-        self.state = OnceCell::from(State { id, stage });
+        self.state = State { id, stage }.into();
     }
 
-    fn stored_record(&self) -> Result<Option<&Record>> {
-        match &self.state()?.stage {
-            Stage::Live(live) => Ok(Some(live.record())),
-            Stage::New | Stage::Gone { .. } | Stage::Without(_) => Ok(None),
+    /// The session is over for this handle. What was not committed belonged to it: nothing of it is
+    /// to be read, or to turn up in the session that is begun next.
+    fn ended(&mut self, ending: Ending) {
+        (self.draft, self.sent) = (Draft::default(), None);
+        if let Some(state) = self.state.get_mut() {
+            state.stage = Stage::Gone(ending);
         }
+    }
+
+    /// What is read beneath the changes of the draft.
+    fn stored_record(&self) -> Result<Option<&Record>> {
+        let record = match (&self.sent, &self.state()?.stage) {
+            (Some(sent), _) => Some(&sent.record),
+            (None, Stage::Live(live)) => Some(live.record()),
+            (None, Stage::New | Stage::Gone(_) | Stage::Without(_)) => None,
+        };
+        Ok(record.filter(|record| !self.draft.wipes(record)))
     }
 
     /// For what would be wrong without the store: fails if it did.
@@ -317,7 +316,7 @@ impl fmt::Debug for Session {
             None => "unloaded",
             Some(Stage::New) => "new",
             Some(Stage::Live(_)) => "live",
-            Some(Stage::Gone { .. }) => "gone",
+            Some(Stage::Gone(_)) => "gone",
             Some(Stage::Without(_)) => "without",
         };
         f.debug_struct("Session")

@@ -1,23 +1,23 @@
-//! Atomic change of one key: read, change, compare and swap, and again if somebody was faster.
+//! Atomic change of one key: read, change, compare and swap, and again if another request was faster.
 
 use crossbeam_utils::Backoff;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::live::{self, Live};
+use super::commit::Next;
 use super::map::OWN;
 use super::{Saved, Session, Stage};
 use crate::error::{Error, Result};
-use crate::id::SessionId;
-use crate::record::{Changes, Expected, Record, parse};
-use crate::store::Outcome;
+use crate::record::{Changes, parse};
+use crate::store::Commit;
 
-/// After so many defeats in a row something other than bad luck is at work. Each one means that somebody else's save
-/// succeeded.
+/// After so many defeats in a row something other than bad luck is at work. Each one means that
+/// another request's commit succeeded.
 const MAX_ATTEMPTS: u32 = 1_000;
 
 impl Session {
-    /// Changes the value of `key` in the store, atomically, together with everything unsaved.
+    /// Changes the value of `key` in the store, atomically, together with everything unsaved, a
+    /// [login](Self::log_in) too.
     ///
     /// `change` is given what is stored at that moment (or an unsaved change of the same key) and leaves behind what is
     /// to be stored; leaving `None` removes the key. If another request saves in between, it runs again on the
@@ -27,9 +27,11 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::is_conflict`] after a thousand defeats in a row; [`Error::is_value`] when the stored value is not a `T`;
-    /// [`Error::is_limit`] when the session would be too large; when the store failed. Nothing is written then, and what was
-    /// unsaved stays unsaved.
+    /// [`Error::is_contention`] after a thousand defeats in a row; [`Error::is_value`] when the stored
+    /// value is not a `T`; [`Error::is_size`] when the session would be too large; otherwise as
+    /// [`save`](Self::save). Nothing was written then, and what was unsaved stays unsaved. If it
+    /// [is unknown](Error::is_unknown) whether it was carried out, the next commit of this session finds
+    /// out first, and it is not carried out twice.
     ///
     /// # Examples
     ///
@@ -62,57 +64,54 @@ impl Session {
     where
         T: DeserializeOwned + Serialize,
     {
-        // A login goes first, and by itself: it may be refused.
-        if self.changes.owner().flatten().is_some() && self.save()? == Saved::Gone {
-            return Ok(None);
+        if let Some(outcome) = self.settle()? {
+            self.conclude(outcome)?;
         }
         let backoff = Backoff::new();
         for _ in 0..MAX_ATTEMPTS {
-            let Some((id, stored)) = self.newest()? else { return Ok(None) };
-            // Worked out aside: a panic in `change` leaves the session as it was.
-            let (changes, result) = self.changed_by(stored.as_ref(), component, key, &mut change)?;
-            let Some(stored) = stored else {
-                // Kept, even if there is nothing to store: what the change removed must not come back with the next save.
-                let before = std::mem::replace(&mut self.changes, changes);
-                let saved = self.create(id).inspect_err(|_| self.changes = before)?;
-                return Ok((saved != Saved::Gone).then_some(result));
+            self.state()?;
+            if let Some(ending) = self.look_again()? {
+                self.outlive(ending)?;
+            }
+            let version = match &self.state()?.stage {
+                Stage::Gone(_) => return Ok(None),
+                Stage::New | Stage::Without(_) => None,
+                Stage::Live(live) => Some(live.version),
             };
-            live::check(&changes, &stored)?;
-            let (ttl, expected) = (self.shared.ttl(changes.times(&stored)), Expected::Exactly(stored.version()));
-            match self.shared.seen(self.shared.store.save(&id, &changes, ttl, expected))? {
-                Outcome::Done => {
-                    self.became(id, Live::new(stored, self.shared.clock.now(), ttl).with(changes));
-                    return Ok(Some(result));
-                }
-                Outcome::Gone => {
-                    self.ended(id);
-                    return Ok(None);
-                }
-                Outcome::Conflict => backoff.snooze(),
+            // Worked out aside: a panic in `change` leaves the session as it was.
+            let (changes, result) = self.changed_by(component, key, &mut change)?;
+            let Some(version) = version else {
+                return Ok((self.create_with(changes)? != Saved::Gone).then_some(result));
+            };
+            let outcome = self.send(Commit::exactly(version)?, Some(changes))?;
+            match self.conclude(outcome)? {
+                Next::Saved(saved) => return Ok((saved != Saved::Gone).then_some(result)),
+                Next::Again => backoff.snooze(),
             }
         }
         Err(Error::contention(self.handle()?, MAX_ATTEMPTS))
     }
 
-    /// The session's id and what is stored of it at this moment: `Some((id, None))` if it is new, `None` if it is gone.
-    pub(super) fn newest(&mut self) -> Result<Option<(SessionId, Option<Record>)>> {
-        let newer = match &self.state()?.stage {
-            Stage::Gone { .. } => return Ok(None),
-            Stage::New | Stage::Without(_) => None,
-            Stage::Live(_) => {
-                if !self.look_again()? {
-                    return Ok(None);
-                }
-                self.stored_record()?.cloned()
-            }
+    /// Stores a new session with these changes in place of the unsaved ones, if that is more than
+    /// nothing and there is a store to hold it.
+    fn create_with(&mut self, changes: Changes) -> Result<Saved> {
+        let is_hollow = self.draft.is_hollow(&changes);
+        let saved = match self.state()?.stage {
+            Stage::Without(_) => Saved::Nowhere,
+            _ if is_hollow => Saved::Unchanged,
+            _ => self.create(Some(&changes))?,
         };
-        Ok(Some((self.id()?, newer)))
+        if matches!(saved, Saved::Nowhere | Saved::Unchanged) {
+            // Kept, even if there is nothing to store: what was removed must not come back with the
+            // next save.
+            self.draft.changes = changes;
+        }
+        Ok(saved)
     }
 
     /// The unsaved changes with `change` on top, as it comes out on what is stored.
     fn changed_by<T, R>(
         &self,
-        stored: Option<&Record>,
         component: &str,
         key: &str,
         change: &mut impl FnMut(&mut Option<T>) -> R,
@@ -120,7 +119,8 @@ impl Session {
     where
         T: DeserializeOwned + Serialize,
     {
-        let mut changes = self.changes.clone();
+        let stored = self.stored_record()?;
+        let mut changes = self.draft.changes.clone();
         let current = match changes.find(component, key) {
             Some(unsaved) => unsaved,
             None if changes.clears(component) => None,

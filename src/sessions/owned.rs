@@ -1,13 +1,11 @@
 //! The sessions of one owner, as the application shows and ends them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::Sessions;
 use crate::error::Result;
 use crate::id::{Handle, SessionId};
-use crate::record::Epoch;
-use crate::session::{LABEL, LEMBRO, OWNER_SINCE};
-use crate::store::{EndReason, Listed, Outcome, Owners};
+use crate::store::{EndReason, Epoch, Lease, Listed, Outcome, Owner, Owners};
 
 /// One of an owner's sessions, for a list of devices. It names the session and opens nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +37,7 @@ impl Sessions {
     /// # use lembro::{LembroStore, Sessions};
     /// # let sessions = Sessions::new(LembroStore::new()?);
     /// # let mut here = sessions.generate()?;
-    /// # here.set_owner("user-42")?;
+    /// # here.log_in("user-42")?;
     /// # here.save()?;
     /// for device in sessions.sessions_of("user-42")? {
     ///     println!("{}, last seen {:?}", device.label.unwrap_or_default(), device.last_seen);
@@ -50,7 +48,7 @@ impl Sessions {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>> {
-        let listed = self.shared.seen(self.owners()?.sessions_of(owner))?;
+        let listed = self.owners()?.list(&Owner::new(owner)?)?;
         let mut sessions: Vec<_> = listed.iter().map(|session| self.described(session)).collect();
         sessions.sort_by_key(|session| (std::cmp::Reverse(session.since), session.handle));
         Ok(sessions)
@@ -62,7 +60,7 @@ impl Sessions {
     ///
     /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
     pub fn count_of(&self, owner: &str) -> Result<usize> {
-        self.shared.seen(self.owners()?.count_of(owner))
+        self.owners()?.count(&Owner::new(owner)?)
     }
 
     /// Ends all sessions of an owner but the one that `except` opens: log out everywhere. How many there were.
@@ -74,7 +72,7 @@ impl Sessions {
     ///
     /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
     pub fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
-        self.shared.seen(self.owners()?.destroy_of(owner, except))
+        self.owners()?.destroy_all(&Owner::new(owner)?, except)
     }
 
     /// Ends one session by its handle, whoever's it is: for administrators, and for what an [event](crate::Event) named.
@@ -84,7 +82,7 @@ impl Sessions {
     ///
     /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
     pub fn destroy_handle(&self, handle: Handle) -> Result<Outcome> {
-        self.shared.seen(self.owners()?.destroy_handle(handle, EndReason::Named))
+        self.owners()?.destroy(handle, None, EndReason::Named)
     }
 
     /// Ends one of an owner's sessions by its handle: a device that its user picked from a list. `Gone` when the owner has no
@@ -100,49 +98,44 @@ impl Sessions {
     /// # use lembro::{LembroStore, Outcome, Sessions};
     /// # let sessions = Sessions::new(LembroStore::new()?);
     /// # let mut phone = sessions.generate()?;
-    /// # phone.set_owner("user-42")?;
+    /// # phone.log_in("user-42")?;
     /// # phone.save()?;
     /// # let from_form = phone.handle()?.to_string();
     /// let handle = from_form.parse()?;
-    /// assert_eq!(sessions.destroy_handle_of("somebody else", handle)?, Outcome::Gone);
-    /// assert_eq!(sessions.destroy_handle_of("user-42", handle)?, Outcome::Done);
+    /// assert_eq!(sessions.destroy_handle_of("user-43", handle)?, Outcome::Gone);
+    /// assert!(sessions.destroy_handle_of("user-42", handle)?.is_done());
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn destroy_handle_of(&self, owner: &str, handle: Handle) -> Result<Outcome> {
-        let theirs = self.shared.seen(self.owners()?.sessions_of(owner))?;
-        if theirs.iter().any(|session| session.handle == handle) {
-            self.destroy_handle(handle)
-        } else {
-            Ok(Outcome::Gone)
-        }
+        self.owners()?.destroy(handle, Some(&Owner::new(owner)?), EndReason::Named)
     }
 
-    /// The owner's epoch, for [`set_owner_since`](crate::Session::set_owner_since).
+    /// The owner's epoch, for [`log_in_since`](crate::Session::log_in_since).
     ///
     /// # Errors
     ///
     /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
     pub fn epoch_of(&self, owner: &str) -> Result<Epoch> {
-        self.shared.seen(self.owners()?.epoch(owner))
+        self.owners()?.epoch(&Owner::new(owner)?)
     }
 
     fn owners(&self) -> Result<&dyn Owners> {
-        self.shared.owners("the sessions of one owner")
+        self.context.owners("the sessions of one owner")
     }
 
     fn described(&self, session: &Listed) -> OwnedSession {
-        let (record, now) = (&session.stored.record, self.shared.clock.wall());
-        let since = record.get_in::<u64>(LEMBRO, OWNER_SINCE).ok().flatten();
-        let since = since.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
-        // The last visit gave it its idle timeout, or what was left of its lifetime: then it was later than this says.
-        let idle = self.shared.policy.ttl(None, record.timeout(), now);
+        let (record, now) = (&session.stored.record, self.context.clock.wall());
+        // The last visit gave it its idle timeout, or what was left of its lifetime: then it was later
+        // than this says.
+        let idle = Lease { lifetime: None, ..self.context.lease() }.ttl(record, self.context.now());
         let seen = now.checked_sub(idle.saturating_sub(session.stored.ttl)).unwrap_or(now);
+        let since = record.owner_since();
         OwnedSession {
             handle: session.handle,
             created_at: record.created_at(),
             since,
             last_seen: since.or(record.created_at()).map_or(seen, |begun| seen.max(begun)).min(now),
-            label: record.get_in(LEMBRO, LABEL).ok().flatten(),
+            label: record.label().map(str::to_owned),
         }
     }
 }

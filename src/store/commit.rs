@@ -170,6 +170,11 @@ impl Commit {
         Self { is_repeated: true, ..self }
     }
 
+    /// Returns true if it is sent again.
+    pub fn is_repeated(&self) -> bool {
+        self.is_repeated
+    }
+
     /// What it must find.
     pub fn expect(&self) -> Expect {
         self.expect

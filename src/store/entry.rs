@@ -49,7 +49,9 @@ impl Entry {
         let (sight, edit) = rule::look(row.map(|row| &row.record), id, how, lease, now);
         let lookup = match (sight, row) {
             (Sight::Found { ttl, opened }, Some(row)) => {
-                Lookup::Found(Stored { record: row.record.clone(), ttl, presented: opened.presented(id) })
+                // As it is after the look: a visit can note when the session got its id.
+                let record = if let Edit::Put(next) = &edit { next } else { &row.record };
+                Lookup::Found(Stored { record: record.clone(), ttl, presented: opened.presented(id) })
             }
             (Sight::Superseded { recent }, _) => Lookup::Superseded { recent },
             _ => Lookup::Missing,
@@ -62,7 +64,7 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`] when the session would be too large; [`Error::is_unknown`] when a repeated
+    /// [`Error::is_size`] when the session would be too large; [`Error::is_unknown`] when a repeated
     /// commit may have been carried out or not; [`Error::is_id`] when a new id has another handle.
     /// Nothing is to be written then.
     pub fn apply(
@@ -77,15 +79,14 @@ impl Entry {
         let (outcome, edit) = rule::apply(row.map(|row| &row.record), &nonces, id, action, lease, now, epoch)?;
         let next = |row: &Self| match action {
             Action::Commit(commit) if commit.begins().is_none() => row.nonces.push(commit.nonce),
-            Action::Commit(_) | Action::Put(..) => Nonces::NONE,
-            Action::Touch | Action::End => row.nonces,
+            _ => Nonces::NONE,
         };
         Ok((outcome, Self::written(row, edit, next)))
     }
 
     fn written(row: Option<&Self>, edit: Edit, nonces: impl FnOnce(&Self) -> Nonces) -> Write {
         match (edit, row) {
-            (Edit::Nothing, _) => Write::Nothing,
+            (Edit::Nothing, _) | (Edit::Deadline(_), None) => Write::Nothing,
             (Edit::Remove, _) => Write::Remove,
             (Edit::Put(record), row) => Write::Put(Self { record, nonces: row.map_or(Nonces::NONE, nonces) }),
             (Edit::Deadline(deadline), Some(row)) => {
@@ -93,7 +94,6 @@ impl Entry {
                 let record = record.with_state(|state| state.deadline.store(deadline, Ordering::Relaxed));
                 Write::Put(Self { record, nonces: row.nonces })
             }
-            (Edit::Deadline(_), None) => Write::Nothing,
         }
     }
 
@@ -103,11 +103,9 @@ impl Entry {
     }
 
     /// When the row may be removed, in milliseconds of the clock that the store's [`Now`] is on: since
-    /// 1970 for [`Now::on_calendar`]. Signed, as integers in databases are, and the largest of them
-    /// for "never".
+    /// 1970 for [`Now::on_calendar`]. Signed, as integers in databases are.
     pub fn deadline_ms(&self) -> i64 {
-        let millis = self.record.state().deadline.load(Ordering::Relaxed).div_ceil(1_000_000);
-        i64::try_from(millis).unwrap_or(i64::MAX)
+        self.record.state().deadline.load(Ordering::Relaxed).div_ceil(1_000_000).cast_signed()
     }
 
     /// How long from now the row must be kept, for a backend that removes rows by itself; zero: not

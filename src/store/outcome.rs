@@ -75,7 +75,8 @@ pub enum Presented {
 pub enum Outcome {
     /// It is done.
     Done(Receipt),
-    /// The session is not there (any more), or its id now opens another one. Nothing was written.
+    /// The session is not there (any more), or its id now opens another one. Nothing was written; what
+    /// a repeated commit may have written the first time ended with the session.
     Gone,
     /// A login or `regenerate` of another request put a new id in the place of this one. Nothing was
     /// written.
@@ -122,8 +123,8 @@ impl Receipt {
         Self { version, ttl, announce: None }
     }
 
-    /// Of a session that ended.
-    pub(crate) fn ended(version: Version) -> Self {
+    /// Of a session that ended, which had this version: for a store that ends one by its handle.
+    pub fn ended(version: Version) -> Self {
         Self::new(version, Duration::ZERO)
     }
 

@@ -22,7 +22,7 @@ use crate::record::{Owned, check_owner};
 ///
 /// let owner = Owner::new("user-42")?;
 /// assert_eq!(owner.as_str(), "user-42");
-/// assert!(Owner::new("").unwrap_err().is_limit());
+/// assert!(Owner::new("").unwrap_err().is_size());
 /// # Ok::<(), lembro::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +33,7 @@ impl Owner {
     ///
     /// # Errors
     ///
-    /// [`Error::is_limit`] when it is empty or longer than 255 bytes.
+    /// [`Error::is_size`] when it is empty or longer than 255 bytes.
     pub fn new(name: &str) -> Result<Self> {
         check_owner(name)?;
         Ok(Self(name.into()))

@@ -109,7 +109,7 @@ fn standing_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now:
 }
 
 /// Answers a request's question for its session.
-// Inlined, and the common case first: it is a large part of the time that a look takes.
+#[expect(clippy::inline_always, reason = "it is a large part of the time that a look takes")]
 #[inline(always)]
 pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Sight, Edit) {
     let Some(row) = row.filter(|row| !is_expired(row, now.clock)) else { return (Sight::Missing, Edit::Nothing) };
@@ -213,6 +213,7 @@ pub(crate) fn apply(
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the callers' type")]
 fn refuse(outcome: Outcome) -> Result<(Outcome, Edit)> {
     Ok((outcome, Edit::Nothing))
 }
@@ -247,7 +248,7 @@ fn end(row: &Record, id: &SessionId, now: Now) -> (Outcome, Edit) {
 }
 
 fn put(row: Option<&Record>, id: &SessionId, record: &Record, ttl: Duration, now: Now) -> Result<(Outcome, Edit)> {
-    if row.is_some_and(|row| !row.state().is_opened_by(id)) {
+    if row.is_some_and(|row| !matches!(standing(row, id, now), Standing::Current)) {
         return refuse(Outcome::Taken);
     }
     let outcome = done(record, ttl, None);
@@ -299,6 +300,10 @@ fn merge(
     }
     let (Expect::Incarnation(base) | Expect::Exactly(base)) = commit.expect else { return refuse(Outcome::Taken) };
     if !row.version().is_same_incarnation(base) {
+        // The first time it was sent, it may have been carried out before that incarnation began.
+        if commit.is_repeated {
+            return Err(Error::unknown(id.handle()));
+        }
         // Another session under this handle, or the same one after a login: its data is not for this commit.
         return refuse(closed(row, id, now).unwrap_or(Outcome::Gone));
     }
@@ -352,6 +357,25 @@ fn write(
     Ok((Outcome::Done(receipt), Edit::Put(next)))
 }
 
+/// What a commit leaves of a record, as far as the session can know that sent it: for what is read
+/// after it.
+pub(crate) fn preview(
+    read: Option<&Record>,
+    commit: &Commit,
+    lease: &Lease,
+    now: Now,
+    version: Version,
+) -> Result<Record> {
+    let (state, frame) = (StoreState::default(), Frame::of(version));
+    let Some(read) = read else {
+        let begun = Head { created_ms: now.calendar_ms, ..Head::default() };
+        let head = logged_in(commit.changes.head_over(begun), commit, now);
+        return commit.changes.write(None, Some(&head), state, &frame);
+    };
+    let base = (!changes_owner(read, commit)).then_some(read);
+    commit.changes.write(base, next_head(read, commit, lease, now).as_ref(), state, &frame)
+}
+
 /// Returns true if the commit logs another owner in than the session has.
 fn changes_owner(row: &Record, commit: &Commit) -> bool {
     let Some(login) = &commit.login else { return false };
@@ -382,10 +406,10 @@ fn secrets(
             let superseded = SecondSecret::Superseded { digest: current.digest(), until: now.after(lease.grace) };
             Ok((SecretCheck::of(&new), Some(superseded)))
         }
-        Identity::Keep if commit.login.is_some() => {
+        Identity::Keep | Identity::Renew(_) if commit.login.is_some() => {
             Err(Error::id(format!("session {} is logged in without a new id", id.handle())))
         }
-        Identity::Renew(seed) if commit.login.is_none() && is_renewed(row, id, second, lease, now) => {
+        Identity::Renew(seed) if is_renewed(row, id, second, lease, now) => {
             let digest = id.successor(seed).digest();
             Ok((current, Some(SecondSecret::Pending { digest, seed, until: NEVER })))
         }
@@ -394,14 +418,15 @@ fn secrets(
 }
 
 /// Returns true if a timed renewal begins now: the session has an owner, the id is the current one
-/// and old enough, and no other renewal is under way.
+/// and old enough, no other renewal is under way, and no id before it has its grace.
 fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease: &Lease, now: Now) -> bool {
-    let is_under_way = match second {
-        None | Some(SecondSecret::Superseded { .. }) => false,
+    let is_second_in_use = match second {
+        None => false,
         Some(SecondSecret::Pending { .. }) => true,
-        Some(SecondSecret::Previous { until, .. }) => now.clock < until,
+        // A row remembers one other secret only: this one for as long as its grace lasts.
+        Some(SecondSecret::Superseded { until, .. } | SecondSecret::Previous { until, .. }) => now.clock < until,
     };
-    row.is_owned() && !is_under_way && lease.renewal_due(id_age(row, now)) && row.state().is_opened_by(id)
+    row.is_owned() && !is_second_in_use && lease.renewal_due(id_age(row, now)) && row.state().is_opened_by(id)
 }
 
 /// How long the session has had its id.

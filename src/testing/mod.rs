@@ -1,14 +1,17 @@
-//! The contract of [`Store`] as code: one line runs every rule of it against a store of your own.
+//! The contract of [`Store`] as code: one line runs every rule of it against a store of your own. And
+//! a store that fails on purpose, to try an application with: [`FaultStore`].
 //!
 //! ```text
-//! mod        what users call, and what they get back
-//!   probe      one store under test, its time, and the words that rules are written in
-//!   finding    create, set and get
-//!   lifetime   time: expiry and touch
-//!   saving     merging, comparing and swapping, limits
-//!   rotating   new ids, dead ids and grace
-//!   ending     destroy, and the optional methods that see all sessions
-//!   racing     threads
+//! mod          what users call, and what they get back
+//!   fixture    the store under test beside the plain store, and how time passes
+//!   script     rules in words: contract.txt
+//!   special    rules that need more than words
+//!   racing     rules of threads
+//!   history    random histories
+//! handles      a store that is reopened, and two on the same data
+//! fault        the store that fails on purpose
+//! plain        the store that is nothing but the rule
+//! wrapper      what the stores that wrap another one have in common
 //! ```
 //!
 //! Feature `testing`. Put it under `[dev-dependencies]`: it is no use in a server.
@@ -24,8 +27,8 @@
 //! testing::contract(&time, || LembroStore::with_options(LembroOptions::new().clock(&time)).unwrap());
 //! ```
 //!
-//! A store whose time passes by itself (a database) is given a unit to wait in. Rules about the very instant of a
-//! deadline are skipped, the others wait a few units each:
+//! A store whose time passes by itself (a server elsewhere) is given a unit to wait in. Rules about
+//! the very instant of a deadline are skipped, the others wait a few units each:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -33,29 +36,39 @@
 //!
 //! testing::contract(Duration::from_millis(50), || LembroStore::new().unwrap());
 //! ```
+//!
+//! A store whose data outlives its process is also tried [reopened](reopened) before each call, and
+//! with [two handles](two_handles) on the same data.
 
-mod ending;
-mod finding;
-mod lifetime;
-mod owning;
-mod probe;
+mod fault;
+mod fixture;
+mod handles;
+mod history;
+mod plain;
 mod racing;
-mod rotating;
-mod saving;
+mod script;
+mod special;
+mod wrapper;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use self::probe::{Checked, Probe, Stop};
-use crate::clock::ManualClock;
+pub use self::fault::{FaultStore, When};
+use self::fixture::{Checked, Fixture, Stop};
+pub use self::handles::{reopened, two_handles};
+pub use self::plain::PlainStore;
+pub use self::wrapper::Call;
+use crate::clock::{Clock, ManualClock};
 use crate::store::Store;
 
-/// Runs the whole contract against a store, and panics with the list of all broken rules if there are any.
+/// Runs the whole contract against a store, and panics with the list of all broken rules if there are
+/// any.
 ///
-/// `store` is called once for each rule, so every rule meets a fresh store; it should be empty. `time` says how time passes
-/// for it: `&ManualClock` if the store was given that clock, or a [`Duration`], the unit to wait in, if its time is real.
-/// Optional methods that answer [`is_unsupported`](crate::Error::is_unsupported) are skipped.
+/// `store` is called once for each rule, so every rule meets a fresh store; it should be empty. `time`
+/// says how time passes for it: `&ManualClock` if the store was given that clock, or a [`Duration`],
+/// the unit to wait in, if its time is real. Optional methods that answer
+/// [`is_unsupported`](crate::Error::is_unsupported) are skipped.
 ///
 /// # Panics
 ///
@@ -70,7 +83,8 @@ pub fn contract<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) {
     }
 }
 
-/// Runs the whole contract against a store and reports on every rule. See [`contract`] for the arguments.
+/// Runs the whole contract against a store and reports on every rule. See [`contract`] for the
+/// arguments.
 ///
 /// # Examples
 ///
@@ -97,16 +111,16 @@ pub fn check<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) -> Report {
 /// }
 /// ```
 pub fn rules() -> impl Iterator<Item = Rule> {
-    [finding::RULES, lifetime::RULES, saving::RULES, rotating::RULES, ending::RULES, owning::RULES, racing::RULES]
-        .into_iter()
-        .flatten()
-        .copied()
+    let scripts =
+        script::rules(include_str!("contract.txt")).map(|(name, steps)| Rule { name, run: Run::Steps(steps) });
+    scripts.chain([special::RULES, racing::RULES, history::RULES].into_iter().flatten().copied())
 }
 
-/// How time passes for the store under test: made from `&ManualClock`, or from the [`Duration`] to wait in.
+/// How time passes for the store under test: made from `&ManualClock`, or from the [`Duration`] to wait
+/// in.
 ///
-/// A unit must be longer than the store's clock is coarse, and long enough that a call does not take twice as long:
-/// 50 ms for a database on the same machine. With a manual clock a unit is a minute.
+/// A unit must be longer than the store's clock is coarse, and long enough that a call does not take
+/// twice as long: 50 ms for a database on the same machine. With a manual clock a unit is a minute.
 #[derive(Clone, Debug)]
 pub struct Time(Passing);
 
@@ -116,6 +130,23 @@ enum Passing {
     Manual(ManualClock),
     /// By itself; rules wait in this unit.
     Real(Duration),
+}
+
+impl Time {
+    fn clock(&self) -> Clock {
+        match &self.0 {
+            Passing::Manual(clock) => clock.into(),
+            Passing::Real(_) => Clock::system(),
+        }
+    }
+
+    /// The clock of a process that starts now.
+    fn restarted(&self) -> Clock {
+        match &self.0 {
+            Passing::Manual(clock) => clock.restarted(),
+            Passing::Real(_) => Clock::system(),
+        }
+    }
 }
 
 impl From<&ManualClock> for Time {
@@ -134,11 +165,21 @@ impl From<Duration> for Time {
 #[derive(Clone, Copy)]
 pub struct Rule {
     name: &'static str,
-    run: fn(&Probe<'_>) -> Checked,
+    run: Run,
+}
+
+#[derive(Clone, Copy)]
+enum Run {
+    Steps(&'static str),
+    Code(fn(&Fixture<'_>) -> Checked),
 }
 
 impl Rule {
-    /// The rule's name: its sentence with underscores, as in this crate's source.
+    const fn new(name: &'static str, run: fn(&Fixture<'_>) -> Checked) -> Self {
+        Self { name, run: Run::Code(run) }
+    }
+
+    /// The rule's name, which is a sentence.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -149,7 +190,11 @@ impl Rule {
         // A store that panics (a `todo!()`, say) breaks this rule; the others are still worth running.
         let run = catch_unwind(AssertUnwindSafe(|| {
             let store = store();
-            (self.run)(&Probe::new(&store, &time))
+            let fixture = Fixture::new(&store, &time);
+            match self.run {
+                Run::Steps(steps) => script::run(&fixture, steps),
+                Run::Code(run) => run(&fixture),
+            }
         }));
         match run {
             Ok(Ok(())) => Verdict::Kept,
@@ -166,7 +211,7 @@ impl Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.name.replace('_', " "))
+        f.pad(self.name)
     }
 }
 
@@ -181,7 +226,8 @@ impl fmt::Debug for Rule {
 pub enum Verdict {
     /// The store keeps the rule.
     Kept,
-    /// It could not be tried, and why: an optional method is missing, or the store's time is not turned by hand.
+    /// It could not be tried, and why: an optional method is missing, or the store's time is not
+    /// turned by hand.
     Skipped(String),
     /// The store breaks the rule: a sentence about what was expected and what was found.
     Broken(String),
@@ -194,7 +240,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether no rule is broken.
+    /// Returns true if no rule is broken.
     pub fn is_kept(&self) -> bool {
         self.broken().next().is_none()
     }
@@ -235,12 +281,3 @@ impl fmt::Display for Report {
         write!(f, "{} rules: {kept} kept, {skipped} skipped, {broken} broken", self.results.len())
     }
 }
-
-/// A table of rules, each a function whose name is its sentence.
-macro_rules! table {
-    ($($name:ident),+ $(,)?) => {
-        pub(super) const RULES: &[$crate::testing::Rule] =
-            &[$($crate::testing::Rule { name: stringify!($name), run: $name }),+];
-    };
-}
-use table;

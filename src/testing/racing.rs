@@ -1,25 +1,128 @@
-//! Rules of threads: each method happens at one instant, so that what is acknowledged is kept and what is ended stays ended.
+//! Rules of threads: each call happens at one instant, so that what is acknowledged is kept and what is
+//! ended stays ended. The plain store takes no part in these.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::json;
 
-use super::probe::{Checked, Probe, Stop, broken, done, gone, holds, new_id, other_secret, put, record, same, to};
+use super::Rule;
+use super::fixture::{Checked, Fixture, Session, Stop, broken, login, new_id, owner, put, same};
+use crate::error::Result;
 use crate::id::SessionId;
-use crate::record::Expected;
-use crate::store::Outcome;
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
+use crate::record::{Changes, Record};
+use crate::store::{AtLimit, Commit, EndReason, Identity, Limit, Login, Look, Outcome};
 
-super::table![
-    saves_of_different_keys_at_once_all_survive,
-    saves_exactly_at_once_add_up,
-    no_acknowledged_save_is_lost_beside_rotations,
-    no_save_or_touch_under_way_brings_a_destroyed_session_back,
-    no_save_or_touch_under_way_brings_back_a_session_that_was_touched_to_its_end,
-    of_creates_at_once_exactly_one_is_done,
-    of_rotations_at_once_exactly_one_is_done,
-    of_destroys_at_once_exactly_one_is_done,
+pub(super) const RULES: &[Rule] = &[
+    Rule::new("commits of different keys at once all survive", |p| {
+        let session = p.session(json!({}))?;
+        at_once(|thread| {
+            (0..100).try_for_each(|n| match commit(p, &session.id, &session.put(&format!("{thread}.{n}"), &n)?)? {
+                Outcome::Done(_) => Ok(()),
+                found => broken(format!("a commit: expected Done, found {found:?}")),
+            })
+        })?;
+        same("the keys after 8 x 100 commits of different keys", stored(p, &session.id)?.len(), THREADS * 100)
+    }),
+    Rule::new("compare and swap at once adds up", |p| {
+        let id = p.session(json!({"n": 0}))?.id;
+        at_once(|_| (0..50).try_for_each(|_| increment(p, &id)))?;
+        same("the sum of 8 x 50 increments", stored(p, &id)?.get("n")?, Some(THREADS * 50))
+    }),
+    Rule::new("no acknowledged commit is lost beside new ids", no_commit_is_lost_beside_new_ids),
+    Rule::new("no commit, touch or visit under way brings a destroyed session back", |p| {
+        ends_for_good(p, || p.session(json!({})), |id| p.store.destroy(id).map(drop))
+    }),
+    Rule::new("no commit, touch or visit under way brings back a session that its owner ended", |p| {
+        let owners = p.owners()?;
+        let end = |id: &SessionId| owners.destroy(id.handle(), None, EndReason::Named).map(drop);
+        ends_for_good(p, || p.session_of("ada"), end)
+    }),
+    Rule::new("of creates at once exactly one is done", |p| {
+        for _ in 0..ROUNDS {
+            let id = new_id()?;
+            let outcomes = at_once(|thread| Ok(commit(p, &id, &Commit::create()?.with(put("by", &thread)?))?))?;
+            let winner = one_done(&outcomes, Outcome::Taken)?;
+            same("whose create is stored", stored(p, &id)?.get("by")?, Some(winner))?;
+        }
+        Ok(())
+    }),
+    Rule::new("of new ids at once exactly one is done", |p| {
+        for _ in 0..ROUNDS {
+            let session = p.session(json!({}))?;
+            let found = at_once(|_| {
+                let (new, replace) = session.replace()?;
+                Ok((new, commit(p, &session.id, &replace)?))
+            })?;
+            let outcomes: Vec<_> = found.iter().map(|(_, outcome)| *outcome).collect();
+            let winner = one_done(&outcomes, Outcome::Superseded)?;
+            for (n, (new, _)) in found.iter().enumerate() {
+                same("whether a new id opens the session", p.store.get(new)?.is_some(), n == winner)?;
+            }
+        }
+        Ok(())
+    }),
+    Rule::new("of destroys at once exactly one is done", |p| {
+        for _ in 0..ROUNDS {
+            let id = p.session(json!({}))?.id;
+            one_done(&at_once(|_| Ok(p.store.destroy(&id)?))?, Outcome::Gone)?;
+        }
+        Ok(())
+    }),
+    Rule::new("renewals at once agree on the new id", |p| {
+        // Created with the login: an id that was superseded would have its grace first.
+        let begun = || p.committed(&new_id()?, &Commit::create()?.log_in(login("ada")?), &p.lease(p.long()));
+        let sessions = (0..ROUNDS).map(|_| begun()).collect::<Checked<Vec<_>>>()?;
+        p.over();
+        for session in sessions {
+            let found = at_once(|thread| {
+                let renew = session.merge(Changes::new())?.identity(Identity::Renew(thread as u64));
+                let outcome = p.store.commit(&session.id, &renew, &p.renews(p.short()))?;
+                Ok(outcome.receipt().and_then(|receipt| receipt.announce))
+            })?;
+            let agree = found[0].is_some() && found.iter().all(|new| *new == found[0]);
+            same("whether all announce the same new id", agree, true)?;
+        }
+        Ok(())
+    }),
+    Rule::new("of logins beside destroy_all none is left over", |p| {
+        let (owners, ada) = (p.owners()?, owner("ada")?);
+        for _ in 0..20 {
+            let login = Login { begun: Some(owners.epoch(&ada)?), ..login("ada")? };
+            let sessions = (0..8).map(|_| p.session(json!({}))).collect::<Checked<Vec<_>>>()?;
+            at_once(|thread| {
+                if thread == 0 {
+                    return Ok(owners.destroy_all(&ada, None).map(drop)?);
+                }
+                // Let in and ended, or not let in: both are right.
+                let (session, lease) = (sessions[thread], p.lease(p.long()));
+                Ok(p.store.commit(&session.id, &session.replace()?.1.log_in(login.clone()), &lease).map(drop)?)
+            })?;
+            same("the sessions that are left", owners.count(&ada)?, 0)?;
+        }
+        Ok(())
+    }),
+    Rule::new("logins at once never exceed the limit", |p| {
+        let owners = p.owners()?;
+        for (name, at_limit) in [("ada", AtLimit::EndOldest), ("bob", AtLimit::RefuseNewest)] {
+            let login = Login { limit: Some(Limit { max: 3, at_limit }), ..login(name)? };
+            at_once(|_| {
+                for _ in 0..3 {
+                    match p.store.commit(&new_id()?, &Commit::create()?.log_in(login.clone()), &p.lease(p.long()))? {
+                        // A login that raced with others may be refused under either policy.
+                        Outcome::Done(_) | Outcome::AtLimit => {}
+                        found => return broken(format!("a login: expected Done or AtLimit, found {found:?}")),
+                    }
+                    let count = owners.count(&login.owner)?;
+                    same("whether there are 3 sessions at most beside logins at once", count <= 3, true)?;
+                }
+                Ok(())
+            })?;
+            same("whether sessions are left of 24 logins at once", owners.count(&login.owner)? > 0, true)?;
+        }
+        Ok(())
+    }),
 ];
 
 const THREADS: usize = 8;
@@ -30,7 +133,8 @@ const ROUNDS: usize = 20;
 /// No honest store needs as many attempts.
 const MANY: usize = 100_000;
 
-/// Runs the same on so many threads at once, each with its number, and gives out what they found in that order.
+/// Runs the same on so many threads at once, each with its number, and gives out what they found in
+/// that order.
 fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>> {
     let start = std::sync::Barrier::new(THREADS);
     let run = |thread| {
@@ -40,204 +144,123 @@ fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>>
     thread::scope(|scope| {
         let run = &run;
         let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || run(thread))).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, Checked<T>>| {
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(Stop::Broken("the store panicked in one of several threads".to_owned())))
-        };
+        let panicked = || Err(Stop::Broken("the store panicked in one of several threads".to_owned()));
         // All are joined before the first problem is looked at.
-        let found: Vec<_> = threads.into_iter().map(join).collect();
+        let found: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
         found.into_iter().collect()
     })
 }
 
-fn saves_of_different_keys_at_once_all_survive(p: &Probe<'_>) -> Checked {
-    const SAVES: usize = 100;
-    let id = p.session(json!({}))?;
-    let seen = p.found("the id", &id)?.record;
-    at_once(|thread| {
-        for n in 0..SAVES {
-            let changes = put(&format!("{thread}.{n}"), &n)?;
-            done("save", p.store.save(&id, &changes, p.long(), to(&seen)))?;
-        }
-        Ok(())
-    })?;
-    let stored = p.found("the id", &id)?.record;
-    same("the keys after 8 x 100 saves of different keys", stored.len(), THREADS * SAVES)
+fn commit(p: &Fixture<'_>, id: &SessionId, commit: &Commit) -> Result<Outcome> {
+    p.store.commit(id, commit, &p.lease(p.long()))
 }
 
-fn saves_exactly_at_once_add_up(p: &Probe<'_>) -> Checked {
-    const INCREMENTS: usize = 50;
-    let id = p.session(json!({"n": 0}))?;
-    at_once(|_| {
-        for _ in 0..INCREMENTS {
-            let mut attempts = 0..MANY;
-            loop {
-                if attempts.next().is_none() {
-                    return broken("save exactly: expected it to be done in the end, found nothing but conflicts");
-                }
-                let seen = p.found("the id", &id)?.record;
-                let n: usize = seen.get("n")?.unwrap_or_default();
-                let exactly = Expected::Exactly(seen.version());
-                // Somebody else's turn: the more often the version changes here, the more this shows.
-                thread::yield_now();
-                match p.store.save(&id, &put("n", &(n + 1))?, p.long(), exactly)? {
-                    Outcome::Done => break,
-                    Outcome::Conflict => thread::yield_now(),
-                    Outcome::Gone => return broken("save exactly: expected Done or Conflict, found Gone"),
-                }
-            }
-        }
-        Ok(())
-    })?;
-    let sum = THREADS * INCREMENTS;
-    holds("the sum of 8 x 50 increments", &p.found("the id", &id)?.record, json!({"n": sum}))
+fn stored(p: &Fixture<'_>, id: &SessionId) -> Checked<Record> {
+    match p.store.get(id)? {
+        Some(stored) => Ok(stored.record),
+        None => broken("a look after a race: expected the session, found none"),
+    }
 }
 
-fn no_acknowledged_save_is_lost_beside_rotations(p: &Probe<'_>) -> Checked {
-    const SAVES: usize = 40;
-    const SAVES_TO_A_ROTATION: usize = 4;
-    let first = p.session(json!({}))?;
-    let seen = p.found("the id", &first)?.record;
-    let current = Mutex::new(first);
-    let savers = AtomicUsize::new(THREADS - 1);
-    let save = |key: &str| {
-        // Gone: the id died between reading it here and using it. The next one is on its way.
+fn increment(p: &Fixture<'_>, id: &SessionId) -> Checked {
+    for _ in 0..MANY {
+        let seen = stored(p, id)?;
+        let n: usize = seen.get("n")?.unwrap_or_default();
+        // Another thread's turn: the more often the version changes here, the more this shows.
+        thread::yield_now();
+        match commit(p, id, &Session { id: *id, version: seen.version() }.exactly("n", &(n + 1))?)? {
+            Outcome::Done(_) => return Ok(()),
+            Outcome::Changed => thread::yield_now(),
+            found => return broken(format!("compare and swap: expected Done or Changed, found {found:?}")),
+        }
+    }
+    broken("compare and swap: expected Done in the end, found nothing but Changed")
+}
+
+/// Seven threads commit, each key until it is done, while one replaces the id.
+fn no_commit_is_lost_beside_new_ids(p: &Fixture<'_>) -> Checked {
+    const COMMITS: usize = 40;
+    let (current, committing) = (Mutex::new(p.session(json!({}))?), AtomicUsize::new(THREADS - 1));
+    let insist = |key: &str| {
         for _ in 0..MANY {
-            let id = *current.lock();
-            match p.store.save(&id, &put(key, &1)?, p.long(), to(&seen))? {
-                Outcome::Done => return Ok(()),
-                Outcome::Gone => thread::yield_now(),
-                Outcome::Conflict => return broken("save: expected Done or Gone, found Conflict"),
+            let session = *current.lock();
+            match commit(p, &session.id, &session.put(key, &1)?)? {
+                Outcome::Done(_) => return Ok(()),
+                // Between reading the id here and using it. The next one is on its way.
+                Outcome::Superseded | Outcome::Gone => thread::yield_now(),
+                found => return broken(format!("a commit: expected Done or Superseded, found {found:?}")),
             }
         }
-        broken("save with the session's current id: expected Done in the end, found nothing but Gone")
+        broken("a commit with the session's current id: expected Done in the end, found nothing but Superseded")
     };
-    let rotations = AtomicUsize::new(0);
-    let rotate = || {
-        while savers.load(Ordering::SeqCst) > 0 {
-            let id = *current.lock();
-            let new = other_secret(&id)?;
-            done("rotate beside saves", p.store.rotate(&id, &new, Duration::ZERO))?;
-            *current.lock() = new;
-            rotations.fetch_add(1, Ordering::SeqCst);
-            thread::yield_now();
-        }
+    let replace = || {
+        let (id, replace) = current.lock().replace()?;
+        let found = commit(p, &{ current.lock().id }, &replace)?;
+        let Outcome::Done(receipt) = found else { return broken(format!("a new id: expected Done, found {found:?}")) };
+        *current.lock() = Session { id, version: receipt.version };
         Ok(())
     };
     at_once(|thread| {
-        if thread == 0 {
-            let rotated = rotate();
-            rotations.store(usize::MAX, Ordering::SeqCst);
-            return rotated;
-        }
-        let saved = (0..SAVES).try_for_each(|n| {
-            // Or on a busy machine all is saved before the first rotation is through.
-            while rotations.load(Ordering::SeqCst) < n / SAVES_TO_A_ROTATION {
-                thread::yield_now();
-            }
-            save(&format!("{thread}.{n}"))
-        });
-        savers.fetch_sub(1, Ordering::SeqCst);
-        saved
+        let done = if thread == 0 {
+            std::iter::repeat_with(|| committing.load(Ordering::SeqCst)).take_while(|left| *left > 0).try_for_each(
+                |_| {
+                    thread::yield_now();
+                    replace()
+                },
+            )
+        } else {
+            (0..COMMITS).try_for_each(|n| insist(&format!("{thread}.{n}")))
+        };
+        committing.fetch_sub(usize::from(thread > 0), Ordering::SeqCst);
+        done
     })?;
-    let id = *current.lock();
-    let stored = p.found("the last id", &id)?.record;
-    same("the keys after 7 x 40 saves beside rotations", stored.len(), (THREADS - 1) * SAVES)
+    let last = current.lock().id;
+    same("the keys after 7 x 40 commits beside new ids", stored(p, &last)?.len(), (THREADS - 1) * COMMITS)
 }
 
-/// Ends a session with `end` while others save and touch it, and expects it to stay ended.
-fn ends_for_good(p: &Probe<'_>, end: impl Fn(&SessionId) -> crate::Result<Outcome> + Sync) -> Checked {
+/// Ends a session with `end` while others use it, and expects it to stay ended.
+fn ends_for_good(
+    p: &Fixture<'_>,
+    session: impl Fn() -> Checked<Session>,
+    end: impl Fn(&SessionId) -> Result<()> + Sync,
+) -> Checked {
     for _ in 0..ROUNDS {
-        let id = p.session(json!({}))?;
-        let seen = p.found("the id", &id)?.record;
+        let (session, lease) = (session()?, p.lease(p.long()));
         let (under_way, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
         at_once(|thread| {
             if thread == 0 {
                 while under_way.load(Ordering::SeqCst) < THREADS {
                     thread::yield_now();
                 }
-                let outcome = end(&id);
+                let done = end(&session.id);
                 ended.store(true, Ordering::SeqCst);
-                return done("the call that ends the session", outcome);
+                return Ok(done?);
             }
             for n in 0..MANY {
                 under_way.fetch_add(1, Ordering::SeqCst);
                 // If it had ended before this call began, this call has to see it.
                 let late = ended.load(Ordering::SeqCst);
-                let (what, outcome) = if thread % 2 == 0 {
-                    ("touch of a session that has ended", p.store.touch(&id, p.long()))
-                } else {
-                    let changes = put(&format!("{thread}.{}", n % 50), &n)?;
-                    ("save to a session that has ended", p.store.save(&id, &changes, p.long(), to(&seen)))
+                let is_there = match thread % 3 {
+                    0 => p.store.touch(&session.id, &lease)?.is_done(),
+                    1 => p.store.look(&session.id, Look::Visit, &lease)?.found().is_some(),
+                    _ => commit(p, &session.id, &session.put(&format!("{thread}.{}", n % 50), &n)?)?.is_done(),
                 };
                 if late {
-                    return gone(what, outcome);
+                    return same("whether a session that has ended is there", is_there, false);
                 }
-                let _ = outcome?;
             }
             Ok(())
         })?;
-        p.nothing("the id of a session that ended while others saved", &id)?;
+        same("whether the session is there after all", p.store.get(&session.id)?.is_some(), false)?;
     }
     Ok(())
 }
 
-fn no_save_or_touch_under_way_brings_a_destroyed_session_back(p: &Probe<'_>) -> Checked {
-    ends_for_good(p, |id| p.store.destroy(id))
-}
-
-fn no_save_or_touch_under_way_brings_back_a_session_that_was_touched_to_its_end(p: &Probe<'_>) -> Checked {
-    ends_for_good(p, |id| p.store.touch(id, Duration::ZERO))
-}
-
-/// Expects that of the outcomes of one call on several threads exactly one is `Done` and the others are `otherwise`.
-fn one_done(what: &str, outcomes: &[Outcome], otherwise: Outcome) -> Checked {
-    let count = |outcome| outcomes.iter().filter(|found| **found == outcome).count();
-    let expected = (1, THREADS - 1);
-    same(
-        &format!("how many {what} at once are Done and {otherwise:?}"),
-        (count(Outcome::Done), count(otherwise)),
-        expected,
-    )
-}
-
-fn of_creates_at_once_exactly_one_is_done(p: &Probe<'_>) -> Checked {
-    for _ in 0..ROUNDS {
-        let id = new_id()?;
-        let outcomes = at_once(|thread| Ok(p.store.create(&id, record(json!({"by": thread})), p.long())?))?;
-        one_done("creates", &outcomes, Outcome::Conflict)?;
-        let winner = outcomes.iter().position(|outcome| outcome.is_done());
-        holds("the entries", &p.found("the id", &id)?.record, json!({"by": winner}))?;
-    }
-    Ok(())
-}
-
-fn of_rotations_at_once_exactly_one_is_done(p: &Probe<'_>) -> Checked {
-    for _ in 0..ROUNDS {
-        let id = p.session(json!({}))?;
-        let found = at_once(|_| {
-            let new = other_secret(&id)?;
-            Ok((new, p.store.rotate(&id, &new, Duration::ZERO)?))
-        })?;
-        let outcomes: Vec<_> = found.iter().map(|(_, outcome)| *outcome).collect();
-        one_done("rotations", &outcomes, Outcome::Gone)?;
-        for (new, outcome) in &found {
-            if outcome.is_done() {
-                p.found("the id of the rotation that was done", new)?;
-            } else {
-                p.nothing("the id of a rotation that was not done", new)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn of_destroys_at_once_exactly_one_is_done(p: &Probe<'_>) -> Checked {
-    for _ in 0..ROUNDS {
-        let id = p.session(json!({}))?;
-        let outcomes = at_once(|_| Ok(p.store.destroy(&id)?))?;
-        one_done("destroys", &outcomes, Outcome::Gone)?;
-    }
-    Ok(())
+/// Expects that of the outcomes of one call on several threads exactly one is `Done` and the others are
+/// `otherwise`. Gives out which one.
+fn one_done(outcomes: &[Outcome], otherwise: Outcome) -> Checked<usize> {
+    let done: Vec<usize> = (0..outcomes.len()).filter(|n| outcomes[*n].is_done()).collect();
+    let others = outcomes.iter().filter(|outcome| **outcome == otherwise).count();
+    same(&format!("how many at once are Done and {otherwise:?}"), (done.len(), others), (1, THREADS - 1))?;
+    Ok(done[0])
 }

@@ -35,7 +35,7 @@ impl Host {
         self.request(&RequestHead::new([cookie]), handler)
     }
 
-    /// Somebody new, with "ada" as their user; what their browser sends from then on.
+    /// A new visitor, with "ada" as their user; what their browser sends from then on.
     pub(crate) fn visitor(&self) -> String {
         sent_back(&self.request(&RequestHead::default(), |session| session.insert("user", "ada").unwrap()))
     }
@@ -48,7 +48,7 @@ impl Host {
     /// How often the store was asked for a session.
     pub(crate) fn reads(&self) -> u64 {
         let stats = self.store.stats();
-        stats.hits + stats.misses + stats.dead_ids
+        stats.hits + stats.misses
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "tests take a part of it, the fuzz targets have it as a library")]
 
 pub mod cookie;
+pub mod entry;
 pub mod options;
 pub mod record;
 pub mod record_json;
@@ -21,6 +22,7 @@ pub struct Target {
 
 pub const TARGETS: &[Target] = &[
     Target { name: "cookie", check: cookie::check, seeds: cookie::seeds },
+    Target { name: "entry", check: entry::check, seeds: entry::seeds },
     Target { name: "options", check: options::check, seeds: options::seeds },
     Target { name: "record", check: record::check, seeds: record::seeds },
     Target { name: "record_json", check: record_json::check, seeds: record_json::seeds },

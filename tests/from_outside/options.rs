@@ -66,14 +66,14 @@ fn visit(layer: &SessionLayer, cookie: &str, key: &str, value: u64) -> Result<Fi
 fn log_in(layer: &SessionLayer, cookie: &str) -> Result<Finished> {
     let request = RequestHead::new([cookie]).secure(true);
     let mut session = layer.load(request.clone());
-    let logged_in = session.regenerate().and_then(|()| session.set_owner("ada"));
+    let logged_in = session.log_in("ada");
     expected(logged_in.and_then(|()| layer.finish(session, request)))
 }
 
 /// A store may be configured too small for this very session, or to be full; everything else is a bug.
 fn expected<T>(result: Result<T>) -> Result<T> {
     if let Err(error) = &result {
-        assert!(error.is_limit() || error.is_full(), "{error}");
+        assert!(error.is_size() || error.is_full(), "{error}");
     }
     result
 }

@@ -1,9 +1,12 @@
 //! The bytes of a record: refused, or taken for exactly what they are, and as good as a record made by hand.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use lembro::{Changes, MAX_KEYS, Record};
+use lembro::{
+    Changes, Clock, Commit, Identity, Lease, LembroOptions, LembroStore, Login, MAX_KEYS, Owner, Record, Result,
+    SessionId, Store,
+};
 use serde_json::value::RawValue;
 
 pub fn check(bytes: &[u8]) {
@@ -44,13 +47,25 @@ fn check_answers(record: &Record) {
     );
     assert!(record.size() > record.as_bytes().len());
     assert!(record.owner().is_none_or(|owner| (1..=255).contains(&owner.len())));
-    let shown = format!("{record:?} {:?} {:?}", record.created_at(), record.timeout());
+    assert!(record.label().is_none_or(|label| label.len() <= 255));
+    assert_eq!(record.owner().is_some(), record.owner_since().is_some());
+    let shown = format!("{record:?} {:?} {:?} {:?}", record.created_at(), record.timeout(), record.id_since());
     assert!(shown.starts_with("Record"));
     // A store that is given the record for the first time.
-    let admitted = record.clone().admit(SystemTime::now()).unwrap();
-    assert_eq!(entries(&admitted), entries(record));
-    assert_eq!((admitted.owner(), admitted.timeout()), (record.owner(), record.timeout()));
-    assert_eq!(Record::from_bytes(admitted.as_bytes()).unwrap(), admitted);
+    let stored = stored(record).unwrap();
+    assert_eq!(entries(&stored), entries(record));
+    assert_eq!((stored.owner(), stored.timeout()), (record.owner(), record.timeout()));
+    assert_eq!((stored.label(), stored.is_remembered()), (record.label(), record.is_remembered()));
+    assert_eq!(Record::from_bytes(stored.as_bytes()).unwrap(), stored);
+}
+
+/// What a store makes of it.
+fn stored(record: &Record) -> Result<Record> {
+    let options =
+        LembroOptions::new().interval(0).shards(1).max_size("4M").max_session_size("4M").clock(&Clock::manual());
+    let (store, id) = (LembroStore::with_options(options)?, SessionId::derive("ada"));
+    store.set(&id, record.clone(), Duration::from_secs(60))?;
+    Ok(store.all()?.next().expect("stored just now")?.stored.record)
 }
 
 /// Changes on top of it give what they would give on top of a plain map.
@@ -71,17 +86,20 @@ fn check_saves(record: &Record) {
         model.insert(name(component, key), "7".to_owned());
     }
     changes.set_timeout(Some(Duration::from_secs(60)));
-    changes.set_owner(Some("ada")).unwrap();
+    changes.set_label(Some("fuzz")).unwrap();
+    changes.remember(true);
     let saved = match changes.apply(record) {
         Ok(saved) => saved,
         Err(error) => {
-            assert!(error.is_limit() && model.len() > MAX_KEYS, "{error}");
+            assert!(error.is_size() && model.len() > MAX_KEYS, "{error}");
             return;
         }
     };
     assert_eq!(entries(&saved), model);
     assert_eq!(saved.created_at(), record.created_at());
-    assert_eq!((saved.timeout(), saved.owner()), (Some(Duration::from_secs(60)), Some("ada")));
+    assert_eq!((saved.timeout(), saved.label()), (Some(Duration::from_secs(60)), Some("fuzz")));
+    assert_eq!((saved.owner(), saved.owner_since()), (record.owner(), record.owner_since()));
+    assert!(saved.is_remembered());
     assert_eq!(Record::from_bytes(saved.as_bytes()).unwrap(), saved);
 
     let mut cleared = Changes::new();
@@ -102,7 +120,8 @@ fn check_json(record: &Record) {
         Ok(again) => {
             assert_eq!(again.len(), record.len());
             assert_eq!((again.owner(), again.timeout()), (record.owner(), record.timeout()));
-            assert_eq!(again.created_at(), record.created_at());
+            assert_eq!((again.created_at(), again.id_since()), (record.created_at(), record.id_since()));
+            assert_eq!((again.label(), again.is_remembered()), (record.label(), record.is_remembered()));
             assert_eq!(serde_json::to_string(&again).unwrap(), text);
         }
         Err(error) => assert!(error.to_string().contains("recursion limit"), "{error}: {text}"),
@@ -113,17 +132,32 @@ fn name(component: &str, key: &str) -> (String, String) {
     (component.to_owned(), key.to_owned())
 }
 
+/// The same with all that a head can hold.
+fn logged_in(record: &Record) -> Record {
+    let time = Clock::manual();
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
+    let id = SessionId::derive("ada");
+    let lease = Lease { renew_after: Some(Duration::ZERO), ..Lease::new(Duration::from_secs(3600)) };
+    let create = Commit::create().unwrap().with(Changes::from(record));
+    assert!(store.commit(&id, &create, &lease).unwrap().is_done());
+    let stored = store.get(&id).unwrap().unwrap().record;
+    let new = id.renewed(&SessionId::derive("another"));
+    let login = Commit::merge(stored.version()).unwrap().identity(Identity::Replace(new));
+    let login = login.log_in(Login::new(Owner::new("ada").unwrap()));
+    assert!(store.commit(&id, &login, &lease).unwrap().is_done());
+    store.get(&new).unwrap().unwrap().record
+}
+
 pub fn seeds() -> Vec<Vec<u8>> {
-    let created = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
     let small: Record = [("user", "ada"), ("theme", "dark"), ("ü", "\u{1F375}")].into_iter().collect();
     let mut changes = Changes::new();
     changes.insert("cart", "items", &[1, 2, 3]).unwrap();
     changes.insert("cart", "sum", &-12.5e-3).unwrap();
     changes.insert("", "long", &"x".repeat(300)).unwrap();
     changes.insert("", "deep", &[[[[[[()]]]]]]).unwrap();
-    changes.set_owner(Some("ada")).unwrap();
     changes.set_timeout(Some(Duration::from_secs(900)));
-    let large = changes.apply(&small).unwrap().admit(created).unwrap();
+    changes.set_label(Some("Firefox on Linux")).unwrap();
+    let large = logged_in(&changes.apply(&small).unwrap());
     let many: Record = (0..200).map(|key| (format!("k{key}"), key)).collect();
     [Record::new(), small, large, many].iter().map(|record| record.as_bytes().to_vec()).collect()
 }

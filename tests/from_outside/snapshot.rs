@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use lembro::{
-    Changes, Clock, Handle, LembroOptions, LembroStore, ManualClock, Outcome, Owners as _, Record, Result, SessionId,
-    Store,
+    Changes, Clock, Commit, Handle, Identity, Lease, LembroOptions, LembroStore, Login, ManualClock, Owner, Owners,
+    Record, Result, SessionId, Store,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -64,22 +64,24 @@ fn check_store(store: &LembroStore) {
         let record = listed.stored.record;
         assert_eq!(Record::from_bytes(record.as_bytes()).unwrap(), record);
         if let Some(owner) = record.owner() {
-            let all = store.sessions_of(owner).unwrap();
+            let owner = Owner::new(owner).unwrap();
+            let all = store.list(&owner).unwrap();
             assert!(all.iter().any(|one| one.handle == listed.handle));
-            assert_eq!(store.count_of(owner).unwrap(), all.len());
+            assert_eq!(store.count(&owner).unwrap(), all.len());
         }
     }
 }
 
 /// Its sessions end like any others: by their owner's word, by their number, by their time.
 fn check_ends(store: &LembroStore, time: &ManualClock) {
-    let before = store.epoch("ada").unwrap();
-    let owned = store.count_of("ada").unwrap();
-    assert_eq!(store.destroy_of("ada", None).unwrap(), owned);
-    assert!(store.epoch("ada").unwrap() > before, "whoever is logging in just now is not let in");
+    let ada = Owner::new("ada").unwrap();
+    let before = store.epoch(&ada).unwrap();
+    let owned = store.count(&ada).unwrap();
+    assert_eq!(store.destroy_all(&ada, None).unwrap(), owned);
+    assert!(store.epoch(&ada).unwrap() > before, "a login that is under way is not let in");
     if let Some(handle) = listed(store).keys().next() {
         let handle = Handle::from_u64(*handle);
-        assert_eq!(store.destroy_handle(handle, lembro::EndReason::Named).unwrap(), Outcome::Done);
+        assert!(Owners::destroy(store, handle, None, lembro::EndReason::Named).unwrap().is_done());
     }
     store.validate().unwrap();
     time.advance(Duration::from_secs(u64::from(u32::MAX)));
@@ -117,7 +119,7 @@ pub fn file(bytes: &[u8]) -> Option<Vec<u8>> {
             let (numbers, sessions) = rest.split_at_checked(16)?;
             let (taken_at, epoch) = numbers.split_at(8);
             let sum = [0; SUM];
-            let mut file = [b"lembro\x1a\n\0\0\0\x01", taken_at, &sum].concat();
+            let mut file = [b"lembro\x1a\n\0\0\0\x02", taken_at, &sum].concat();
             if !sessions.is_empty() {
                 file.extend([&(sessions.len() as u64).to_be_bytes(), sessions, &sum].concat());
             }
@@ -145,13 +147,12 @@ fn seal(file: &mut [u8]) {
 
 /// How many sessions these bytes look like.
 fn count(mut sessions: &[u8]) -> u64 {
-    const FLAGS: usize = 8 + 16 + 8 + 8 + 2;
+    /// Handle, age, flags: after them the length of the row.
+    const LENGTH: usize = 8 + 2 + 1;
     for number in 0.. {
-        let Some(flags) = sessions.get(FLAGS) else { return number };
-        let body = FLAGS + 1 + if flags & 0x08 == 0 { 0 } else { 16 + 8 };
-        let Some(length) = sessions.get(body..).and_then(<[u8]>::first_chunk) else { return number + 1 };
+        let Some(length) = sessions.get(LENGTH..).and_then(<[u8]>::first_chunk) else { return number };
         let length = usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        sessions = sessions.get((body + 8).saturating_add(length)..).unwrap_or_default();
+        sessions = sessions.get((LENGTH + 8).saturating_add(length)..).unwrap_or_default();
     }
     0
 }
@@ -173,25 +174,34 @@ pub fn seeds() -> Vec<Vec<u8>> {
     kinds.collect()
 }
 
-/// Sessions of every kind, always the same ones but for their versions.
+/// Sessions of every kind, always the same ones but for their versions: with owners and without, with a
+/// second secret of each kind, one that never ends.
 fn some_sessions(count: usize) -> LembroStore {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1).clock(&time)).unwrap();
+    let lease = Lease { renew_after: Some(Duration::ZERO), ..Lease::new(Duration::from_secs(3600)) };
+    let (ada, minute) = (Owner::new("ada").unwrap(), Duration::from_secs(60));
     for number in 0..count {
         let id = SessionId::derive(&format!("session {number}"));
         let mut changes = Changes::new();
         changes.insert("", "number", &number).unwrap();
-        changes.set_owner((number % 2 == 0).then_some("ada")).unwrap();
-        let record = changes.apply(&Record::new()).unwrap();
-        let ttl = if number == 3 { Duration::MAX } else { Duration::from_secs(3600) };
-        assert_eq!(store.create(&id, record, ttl).unwrap(), Outcome::Done);
-        if number % 3 == 1 {
-            let new = id.renewed(&SessionId::derive("renewed"));
-            assert_eq!(store.rotate(&id, &new, Duration::from_secs(60)).unwrap(), Outcome::Done);
+        let create = Commit::create().unwrap().with(changes);
+        let create = if number % 2 == 0 { create.log_in(Login::new(ada.clone())) } else { create };
+        let version = store.commit(&id, &create, &lease).unwrap().receipt().unwrap().version;
+        time.advance(minute);
+        let commit = |identity| {
+            let commit = Commit::merge(version).unwrap().identity(identity);
+            store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce
+        };
+        match number {
+            1 => drop(commit(Identity::Replace(id.renewed(&SessionId::derive("renewed"))))),
+            2 => drop(commit(Identity::Renew(7))),
+            4 => assert!(store.visit(&commit(Identity::Renew(7)).unwrap(), &lease).unwrap().found().is_some()),
+            3 => store.set(&id, store.get(&id).unwrap().unwrap().record, Duration::MAX).unwrap(),
+            _ => drop(store.get(&id).unwrap()),
         }
-        store.get(&id).unwrap();
     }
-    assert_eq!(store.destroy_of("grace", None).unwrap(), 0);
+    assert_eq!(store.destroy_all(&Owner::new("grace").unwrap(), None).unwrap(), 0);
     store
 }
 

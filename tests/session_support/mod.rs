@@ -5,6 +5,7 @@
 #[cfg(feature = "http")]
 pub(crate) mod site;
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, mpsc};
@@ -12,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use lembro::{
-    Changes, Clock, Error, Expected, LembroOptions, LembroStore, Listing, ManualClock, Outcome, Record, Result,
-    Session, SessionId, Sessions, Store, Stored,
+    Action, Clock, Entry, Error, Expect, Handle, Lease, LembroOptions, LembroStore, Listing, Look, Lookup, ManualClock,
+    Now, Outcome, Owners, Result, Session, SessionId, Sessions, Store, Write,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -75,11 +76,11 @@ type Hook = Box<dyn FnOnce() + Send>;
 /// How often a [`Probe`] was asked for what.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    pub(crate) get: AtomicUsize,
+    pub(crate) visit: AtomicUsize,
+    pub(crate) peek: AtomicUsize,
     pub(crate) create: AtomicUsize,
-    pub(crate) save: AtomicUsize,
+    pub(crate) commit: AtomicUsize,
     pub(crate) touch: AtomicUsize,
-    pub(crate) rotate: AtomicUsize,
     pub(crate) destroy: AtomicUsize,
 }
 
@@ -87,11 +88,11 @@ impl Calls {
     /// All of them, and from zero again.
     pub(crate) fn take(&self) -> [(&'static str, usize); 6] {
         [
-            ("get", &self.get),
+            ("visit", &self.visit),
+            ("peek", &self.peek),
             ("create", &self.create),
-            ("save", &self.save),
+            ("commit", &self.commit),
             ("touch", &self.touch),
-            ("rotate", &self.rotate),
             ("destroy", &self.destroy),
         ]
         .map(|(name, count)| (name, count.swap(0, Ordering::SeqCst)))
@@ -103,24 +104,35 @@ impl Calls {
     }
 }
 
-/// A store around another that counts calls, fails on demand, and lets something happen just before a save.
+/// What a [`Probe`] does to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails, and is not carried out.
+    Refused,
+    /// The request is lost: the outcome is unknown, and it was not carried out.
+    RequestLost,
+    /// The reply is lost: the outcome is unknown, and it was carried out.
+    ReplyLost,
+}
+
+/// A store around another that counts calls, fails on demand, and lets something happen just before a commit.
 #[derive(Clone)]
 pub(crate) struct Probe {
-    inner: LembroStore,
+    inner: Arc<dyn Store>,
     pub(crate) calls: Arc<Calls>,
     broken: Arc<AtomicBool>,
-    before_save: Arc<Mutex<Option<Hook>>>,
-    before_rotate: Arc<Mutex<Option<Hook>>>,
+    before_commit: Arc<Mutex<Option<Hook>>>,
+    next_commits: Arc<Mutex<VecDeque<Fault>>>,
 }
 
 impl Probe {
-    pub(crate) fn new(inner: LembroStore) -> Self {
+    pub(crate) fn new(inner: impl Store) -> Self {
         Self {
-            inner,
+            inner: Arc::new(inner),
             calls: Arc::default(),
             broken: Arc::default(),
-            before_save: Arc::default(),
-            before_rotate: Arc::default(),
+            before_commit: Arc::default(),
+            next_commits: Arc::default(),
         }
     }
 
@@ -129,63 +141,53 @@ impl Probe {
         self.broken.store(broken, Ordering::SeqCst);
     }
 
-    /// Runs `hook` once, right before the next save reaches the store.
-    pub(crate) fn before_next_save(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.before_save.lock().unwrap() = Some(Box::new(hook));
+    /// Runs `hook` once, right before the next commit reaches the store.
+    pub(crate) fn before_next_commit(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.before_commit.lock().unwrap() = Some(Box::new(hook));
     }
 
-    /// Runs `hook` once, right before the next rotation reaches the store.
-    pub(crate) fn before_next_rotate(&self, hook: impl FnOnce() + Send + 'static) {
-        *self.before_rotate.lock().unwrap() = Some(Box::new(hook));
+    /// What becomes of the next commits.
+    pub(crate) fn fail_next_commits(&self, faults: impl IntoIterator<Item = Fault>) {
+        *self.next_commits.lock().unwrap() = faults.into_iter().collect();
     }
 
     fn count(&self, counter: &AtomicUsize) -> Result<()> {
         counter.fetch_add(1, Ordering::SeqCst);
         if self.broken.load(Ordering::SeqCst) { Err(Error::store("unplugged")) } else { Ok(()) }
     }
+
+    fn counter(&self, action: &Action<'_>) -> &AtomicUsize {
+        match action {
+            Action::Commit(commit) if commit.expect() == Expect::Absent => &self.calls.create,
+            Action::Commit(_) | Action::Put(..) => &self.calls.commit,
+            Action::Touch => &self.calls.touch,
+            Action::End => &self.calls.destroy,
+        }
+    }
 }
 
 impl Store for Probe {
-    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        self.count(&self.calls.get)?;
-        self.inner.get(id)
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        self.count(if how == Look::Visit { &self.calls.visit } else { &self.calls.peek })?;
+        self.inner.look(id, how, lease)
     }
 
-    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        self.count(&self.calls.create)?;
-        self.inner.create(id, record, ttl)
-    }
-
-    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        self.inner.set(id, record, ttl)
-    }
-
-    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        self.count(&self.calls.save)?;
-        let hook = self.before_save.lock().unwrap().take();
-        if let Some(hook) = hook {
-            hook();
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        let mut fault = None;
+        if let Action::Commit(_) = action {
+            if let Some(hook) = { self.before_commit.lock().unwrap().take() } {
+                hook();
+            }
+            fault = self.next_commits.lock().unwrap().pop_front();
         }
-        self.inner.save(id, changes, ttl, expected)
-    }
-
-    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        self.count(&self.calls.touch)?;
-        self.inner.touch(id, ttl)
-    }
-
-    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        let hook = self.before_rotate.lock().unwrap().take();
-        if let Some(hook) = hook {
-            hook();
-        }
-        self.count(&self.calls.rotate)?;
-        self.inner.rotate(id, new, grace)
-    }
-
-    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        self.count(&self.calls.destroy)?;
-        self.inner.destroy(id)
+        self.count(self.counter(action))?;
+        let outcome = match fault {
+            None => return self.inner.apply(id, action, lease),
+            Some(Fault::Refused) => return Err(Error::store("refused")),
+            Some(Fault::RequestLost) => Ok(()),
+            Some(Fault::ReplyLost) => self.inner.apply(id, action, lease).map(drop),
+        };
+        outcome.and(Err(Error::unknown(id.handle())))
     }
 
     fn all(&self) -> Result<Listing<'_>> {
@@ -194,6 +196,10 @@ impl Store for Probe {
 
     fn len(&self) -> Result<usize> {
         self.inner.len()
+    }
+
+    fn owners(&self) -> Option<&dyn Owners> {
+        self.inner.owners()
     }
 
     fn clock(&self) -> Clock {
@@ -206,4 +212,54 @@ pub(crate) fn probed_sessions() -> (Sessions, Probe, ManualClock) {
     let (store, time) = manual_store();
     let probe = Probe::new(store);
     (Sessions::new(probe.clone()), probe, time)
+}
+
+/// A store of rows, which keeps the nonces of the last commits as one outside the process does.
+pub(crate) struct RowStore {
+    rows: Mutex<HashMap<Handle, Entry>>,
+    time: ManualClock,
+}
+
+impl RowStore {
+    pub(crate) fn new() -> Self {
+        Self { rows: Mutex::default(), time: Clock::manual() }
+    }
+
+    /// Sessions over a [`Probe`] around one.
+    pub(crate) fn probed_sessions() -> (Sessions, Probe) {
+        let probe = Probe::new(Self::new());
+        (Sessions::new(probe.clone()), probe)
+    }
+
+    fn keep(rows: &mut HashMap<Handle, Entry>, id: &SessionId, write: Write) {
+        match write {
+            Write::Nothing => {}
+            Write::Put(row) => drop(rows.insert(id.handle(), row)),
+            Write::Remove => drop(rows.remove(&id.handle())),
+        }
+    }
+}
+
+impl Store for RowStore {
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        let mut rows = self.rows.lock().unwrap();
+        let (lookup, write) = Entry::look(rows.get(&id.handle()), id, how, lease, Now::of(&self.clock()));
+        Self::keep(&mut rows, id, write);
+        Ok(lookup)
+    }
+
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        let mut rows = self.rows.lock().unwrap();
+        let (outcome, write) = Entry::apply(rows.get(&id.handle()), id, action, lease, Now::of(&self.clock()), None)?;
+        Self::keep(&mut rows, id, write);
+        Ok(outcome)
+    }
+
+    fn len(&self) -> Result<usize> {
+        Ok(self.rows.lock().unwrap().len())
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::from(&self.time)
+    }
 }

@@ -34,7 +34,7 @@ impl Site {
         Self { layer, store, probe, time }
     }
 
-    /// The same site and its sessions, after somebody has changed the cookie's options.
+    /// The same site and its sessions, after a change of the cookie's options.
     pub(crate) fn with_cookie(self, cookie: CookieOptions) -> Self {
         Self { layer: self.layer.cookie(cookie).unwrap(), ..self }
     }
@@ -53,10 +53,14 @@ impl Site {
 
     /// A visitor who is logged in: what the browser sends from then on.
     pub(crate) fn visitor(&self) -> String {
-        sent_back(&self.request("", |session| session.insert("user", "ada").unwrap()))
+        let log_in = |session: &mut Session| {
+            session.insert("user", "ada").unwrap();
+            session.log_in("user-42").unwrap();
+        };
+        sent_back(&self.request("", log_in))
     }
 
-    /// Whom the server takes the sender of this cookie for.
+    /// Which user the server takes the sender of this cookie for.
     pub(crate) fn user(&self, cookie: &str) -> Option<String> {
         let mut user = None;
         let _ = self.request(cookie, |session| user = session.get("user").unwrap());

@@ -1,10 +1,10 @@
-//! A store of somebody's own: in front of another, it can be unplugged, and its writes can take their time.
+//! A store of one's own: in front of another, it can be unplugged, and its writes can take their time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use lembro::{Changes, Clock, Error, Expected, LembroStore, Outcome, Record, Result, SessionId, Store, Stored};
+use lembro::{Action, Clock, Error, Lease, LembroStore, Look, Lookup, Now, Outcome, Result, SessionId, Store};
 
 pub(crate) struct Unreliable {
     store: LembroStore,
@@ -44,26 +44,16 @@ impl Unreliable {
 }
 
 impl Store for Unreliable {
-    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        self.reading()?.get(id)
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        let lookup = self.reading()?.look(id, Look::Peek, lease)?;
+        let Lookup::Found(stored) = &lookup else { return Ok(lookup) };
+        if how == Look::Peek || stored.ttl + lease.touch_after > lease.ttl(&stored.record, Now::of(&self.clock())) {
+            return Ok(lookup);
+        }
+        self.writing()?.look(id, how, lease)
     }
-    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        self.writing()?.create(id, record, ttl)
-    }
-    fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        self.writing()?.set(id, record, ttl)
-    }
-    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        self.writing()?.save(id, changes, ttl, expected)
-    }
-    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        self.writing()?.touch(id, ttl)
-    }
-    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        self.writing()?.rotate(id, new, grace)
-    }
-    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        self.writing()?.destroy(id)
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        self.writing()?.apply(id, action, lease)
     }
     fn clock(&self) -> Clock {
         self.store.clock()

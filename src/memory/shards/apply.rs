@@ -4,10 +4,12 @@
 use super::{Cell, Shards};
 use crate::error::{Error, Result};
 use crate::id::{SecretCheck, SessionId};
-use crate::memory::shard::{InsertOutcome, RemovalCause, Removed};
+use crate::memory::shard::{InsertOutcome, RemovalCause, Removed, Shard};
 use crate::memory::stats::count;
+use crate::memory::weight::weight;
 use crate::record::Record;
-use crate::store::{self, Action, Edit, EndReason, Epoch, Expect, Lease, Login, Nonces, Now, Outcome};
+use crate::store::{self, Action, Edit, EndReason, Epoch, Expect, Identity, Lease, Login, Nonces, Now, Outcome};
+use crate::sync::Ordering;
 
 /// How often a row is worked out without the lock before it is worked out under it. Each defeat
 /// means that another request succeeded.
@@ -65,11 +67,9 @@ impl Shards {
             let mut removed = Removed::new();
             // The last resort keeps the lock from here on, so it cannot be overtaken again.
             let mut held = (attempt >= OPTIMISTIC_ATTEMPTS && login.is_none()).then(|| cell.shard.write());
-            let current = match &held {
-                Some(shard) => shard.by_handle(hash, id.handle()).cloned(),
-                None => cell.shard.read().by_handle(hash, id.handle()).cloned(),
-            };
             let now = self.login_time(login);
+            let live = |shard: &Shard| shard.live(hash, id.handle(), now.clock).cloned();
+            let current = held.as_ref().map_or_else(|| live(&cell.shard.read()), |shard| live(shard));
             let (outcome, next) = match self.next(cell, current.as_ref(), id, action, lease, now, epoch)? {
                 (outcome, Edit::Put(next)) => (outcome, Some(next)),
                 (outcome, Edit::Remove) => (outcome, None),
@@ -80,19 +80,16 @@ impl Shards {
             {
                 return Ok(Outcome::AtLimit);
             }
+            let is_put = next.is_some();
             let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
-            let done = match next {
-                Some(next) => shard.put(hash, current.as_ref(), next, now.clock, &mut removed),
-                None => {
-                    shard.remove(hash, id.handle(), RemovalCause::Destroyed, &mut removed);
-                    InsertOutcome::Done
-                }
-            };
+            let done = shard.swap(hash, id.handle(), current.as_ref(), next, now.clock, &mut removed);
             drop(shard);
             self.release(cell, removed);
             match done {
                 InsertOutcome::Done => {
-                    count(if is_creation { &cell.counters.created } else { &cell.counters.saved });
+                    if is_put {
+                        count(if is_creation { &cell.counters.created } else { &cell.counters.saved });
+                    }
                     return Ok(outcome);
                 }
                 InsertOutcome::Refused => return Err(self.turn_away(cell, id.handle())),
@@ -115,9 +112,16 @@ impl Shards {
         epoch: Option<Epoch>,
     ) -> Result<(Outcome, Edit)> {
         let (outcome, edit) = store::apply(row, &Nonces::NONE, id, action, lease, now, epoch)?;
-        if let Edit::Put(next) = &edit {
-            self.check_size(cell, next)?;
+        let Edit::Put(next) = &edit else { return Ok((outcome, edit)) };
+        if let Action::Commit(commit) = action
+            && matches!(commit.identity, Identity::Renew(_))
+            && weight(next) > self.max_session_size
+        {
+            // A timed renewal is the policy's wish. A commit that has room without it is not refused for it.
+            let kept = (*commit).clone().identity(Identity::Keep);
+            return self.next(cell, row, id, &Action::Commit(&kept), lease, now, epoch);
         }
+        self.check_size(cell, next)?;
         Ok((outcome, edit))
     }
 
@@ -133,6 +137,9 @@ impl Shards {
 
     /// Ends sessions of a login's owner until one more is within the limit. `false`: the limit
     /// refuses the login. Under the owner's gate, so no other login comes in between.
+    ///
+    /// Before the login, so that there are never more than the limit allows. If the session to log in
+    /// is ended or evicted at this very moment, those others have ended all the same.
     fn make_room_for(&self, login: &Login, id: &SessionId) -> bool {
         let Some(limit) = login.limit else { return true };
         let Some(surplus) = limit.surplus(self.list(login.owner.as_str()), id.handle()) else { return false };
@@ -143,13 +150,19 @@ impl Shards {
     }
 
     /// A look changed the secrets of a session. If another request changed the session since it was
-    /// read, the next visit will do.
+    /// read, or there is no room for what is noted about a new id, the next visit will do.
     #[cold]
     pub(super) fn reseat(&self, cell: &Cell, hash: u64, current: &Record, next: Record, now: Now) {
-        let mut removed = Removed::new();
-        // Replacing what is stored never asks for room.
+        if weight(&next) > self.max_session_size {
+            return;
+        }
+        let (handle, mut removed) = (next.state().handle, Removed::new());
+        let mut shard = cell.shard.write();
+        // A touch takes the read lock only: it may have come after the row was read.
+        next.state().deadline.store(current.state().deadline.load(Ordering::Relaxed), Ordering::Relaxed);
         let (InsertOutcome::Done | InsertOutcome::Overtaken | InsertOutcome::Refused) =
-            cell.shard.write().put(hash, Some(current), next, now.clock, &mut removed);
+            shard.swap(hash, handle, Some(current), Some(next), now.clock, &mut removed);
+        drop(shard);
         self.release(cell, removed);
     }
 

@@ -3,10 +3,10 @@
 use std::hash::BuildHasher as _;
 
 use super::{Cell, Shards, left};
-use crate::id::{Handle, SessionId};
+use crate::id::{Handle, SecretCheck, SessionId};
 use crate::memory::expiry::BATCH;
 use crate::memory::shard::{RemovalCause, Removed};
-use crate::record::Record;
+use crate::record::{Record, SecondSecret};
 use crate::store::{self, EndReason, Lease, Listed, Look, Now, Outcome, Owner, Receipt, Sight, Stored};
 use crate::sync::Mutex;
 
@@ -101,9 +101,19 @@ impl Shards {
             drop(shard);
             ended += removed.len();
             last = removed.last().map(|(row, _)| Receipt::ended(row.version())).or(last);
-            self.endings.note(removed.iter().map(|(row, _)| (row.state().handle, row.state().secret())), reason);
+            self.endings.note(removed.iter().flat_map(|(row, _)| openers(row)), reason);
             self.release(cell, removed);
         }
         last.map(|last| (ended, last))
     }
+}
+
+/// The secrets that open a row: the current one, and the other one of a timed renewal.
+fn openers(row: &Record) -> impl Iterator<Item = (Handle, SecretCheck)> {
+    let (handle, current) = (row.state().handle, row.state().secret());
+    let other = match row.second() {
+        Some(SecondSecret::Pending { digest, .. } | SecondSecret::Previous { digest, .. }) => Some(digest),
+        Some(SecondSecret::Superseded { .. }) | None => None,
+    };
+    [Some(current), other.map(SecretCheck::Digest)].into_iter().flatten().map(move |secret| (handle, secret))
 }

@@ -83,7 +83,7 @@ mod tests {
 
     // From outside this is a race with a purge that is lost once in a blue moon.
     #[test]
-    fn a_copy_is_begun_anew_when_a_mass_purge_gives_everybody_another_slot() {
+    fn a_copy_is_begun_again_when_a_mass_purge_gives_all_sessions_other_slots_and_when_all_are_removed() {
         let time = Clock::manual();
         let options = LembroOptions::new().shards(1).clock(&time);
         let shards = Shards::new(&options.resolve().unwrap());
@@ -104,5 +104,9 @@ mod tests {
         assert_eq!(cell.shard.read().copy(COPY_SLOTS..2 * COPY_SLOTS, 0, &mut copy), Copying::Void);
         assert_eq!(shards.try_to_copy(cell, &mut copy), Copying::Done);
         assert_eq!(copy.sessions.len(), kept as usize);
+        cell.shard.read().begin_copy(&mut copy);
+        shards.clear();
+        assert_eq!(cell.shard.read().copy(0..COPY_SLOTS, 0, &mut copy), Copying::Void);
+        assert_eq!((shards.try_to_copy(cell, &mut copy), copy.sessions.len()), (Copying::Done, 0));
     }
 }

@@ -35,7 +35,7 @@ impl Shards {
         let mut sessions = 0;
         for cell in &self.cells {
             let empty = Shard::new(self.room, self.hasher.clone());
-            let full = std::mem::replace(&mut *cell.shard.write(), empty);
+            let full = cell.shard.write().give_way_to(empty);
             sessions += full.len();
             cell.counters.destroyed.fetch_add(full.len() as u64, Ordering::Relaxed);
             drop(full);

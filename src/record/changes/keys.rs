@@ -74,12 +74,13 @@ impl Keys {
         Ok(())
     }
 
-    /// Sets a key to JSON that was checked before.
-    pub(super) fn insert_raw(&mut self, component: &str, key: &str, json: &[u8]) {
+    /// Sets a key to JSON that was checked before, or removes it.
+    pub(super) fn put_raw(&mut self, component: &str, key: &str, json: Option<&[u8]>) {
         let buffers = self.buffers();
         let start = buffers.values.len();
-        buffers.values.extend_from_slice(json);
-        buffers.put(component, key, Some(start..buffers.values.len()));
+        buffers.values.extend_from_slice(json.unwrap_or_default());
+        let value = json.map(|_| start..buffers.values.len());
+        buffers.put(component, key, value);
     }
 
     pub(super) fn remove(&mut self, component: &str, key: &str) -> Result<()> {

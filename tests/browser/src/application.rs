@@ -52,7 +52,7 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
     match request.url().as_str() {
         "/" => Ok(page(session.get("user")?.map_or("nobody".to_owned(), |user: &str| format!("signed in as {user}")))),
         "/login" => {
-            session.regenerate()?;
+            session.log_in("ada")?;
             session.insert("user", "ada")?;
             Ok(redirect("/"))
         }

@@ -4,7 +4,7 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 
 use lembro::http::{CookieOptions, SameSite, SessionLayer};
-use lembro::{Outcome, Saved, Session};
+use lembro::{Saved, Session};
 use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer, layer_with};
 use rouille::websocket::{self, Message, Websocket};
 use rouille::{Request, Response};
@@ -44,7 +44,7 @@ fn talk(sockets: &Receiver<Websocket>, mut session: Session) {
 
 /// `None`: the session ended.
 fn answer(text: &str, session: &mut Session) -> lembro::Result<Option<String>> {
-    if session.reload()? == Outcome::Gone {
+    if !session.reload()? {
         return Ok(None);
     }
     match text.split(' ').collect::<Vec<_>>()[..] {

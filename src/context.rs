@@ -1,0 +1,140 @@
+//! What every session of an application shares: the store, the policy, the source of ids, the clock,
+//! and the subscribers. Failures of the store are reported here and nowhere else.
+
+use std::fmt;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::event::{Event, Hub};
+use crate::id::{Handle, SessionId};
+use crate::policy::Policy;
+use crate::store::{
+    Action, EndReason, Epoch, Lease, Listed, Listing, Look, Lookup, Now, Outcome, Owner, Owners, Store,
+};
+use crate::sync::Arc;
+
+pub(crate) type IdSource = Arc<dyn Fn() -> Result<SessionId> + Send + Sync>;
+
+pub(crate) struct Context {
+    pub(crate) store: ReportingStore,
+    pub(crate) policy: Policy,
+    pub(crate) ids: IdSource,
+    pub(crate) clock: Clock,
+    pub(crate) events: Hub<Event>,
+}
+
+impl Context {
+    pub(crate) fn new(store: Arc<dyn Store>, policy: Policy, ids: IdSource) -> Self {
+        let (clock, store) = (store.clock(), ReportingStore { inner: store, errors: Hub::new() });
+        Self { store, policy, ids, clock, events: Hub::new() }
+    }
+
+    pub(crate) fn lease(&self) -> Lease {
+        self.policy.lease()
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now::of(&self.clock)
+    }
+
+    /// The store's powers over owners, for `what` cannot be done without.
+    pub(crate) fn owners(&self, what: &'static str) -> Result<&dyn Owners> {
+        self.store.owners().ok_or_else(|| Error::unsupported(what))
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("policy", &self.policy).field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+/// A store that publishes each of its failures once, on their way to the caller.
+pub(crate) struct ReportingStore {
+    inner: Arc<dyn Store>,
+    pub(crate) errors: Hub<Error>,
+}
+
+impl ReportingStore {
+    /// The store without the reports.
+    pub(crate) fn inner(&self) -> &Arc<dyn Store> {
+        &self.inner
+    }
+
+    /// Publishes an error that its caller does not see, unless the store has returned it.
+    #[cfg(feature = "rouille")]
+    pub(crate) fn report(&self, error: &Error) {
+        if error.note_report() {
+            self.errors.publish(|| error.clone());
+        }
+    }
+
+    fn reported<T>(&self, result: Result<T>) -> Result<T> {
+        result.inspect_err(|error| {
+            error.note_report();
+            self.errors.publish(|| error.clone());
+        })
+    }
+
+    /// What the powers over owners say, if the store has them.
+    fn owners_say<T>(&self, ask: impl FnOnce(&dyn Owners) -> Result<T>) -> Result<T> {
+        self.reported(self.inner.owners().ok_or(Error::unsupported("the sessions of one owner")).and_then(ask))
+    }
+}
+
+impl Store for ReportingStore {
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        self.reported(self.inner.look(id, how, lease))
+    }
+
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        self.reported(self.inner.apply(id, action, lease))
+    }
+
+    fn all(&self) -> Result<Listing<'_>> {
+        let all = self.reported(self.inner.all())?;
+        Ok(Box::new(all.map(|listed| self.reported(listed))))
+    }
+
+    fn len(&self) -> Result<usize> {
+        self.reported(self.inner.len())
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.reported(self.inner.clear())
+    }
+
+    fn owners(&self) -> Option<&dyn Owners> {
+        self.inner.owners().map(|_| self as &dyn Owners)
+    }
+
+    fn clock(&self) -> Clock {
+        self.inner.clock()
+    }
+}
+
+impl Owners for ReportingStore {
+    fn epoch(&self, owner: &Owner) -> Result<Epoch> {
+        self.owners_say(|owners| owners.epoch(owner))
+    }
+
+    fn list(&self, owner: &Owner) -> Result<Vec<Listed>> {
+        self.owners_say(|owners| owners.list(owner))
+    }
+
+    fn count(&self, owner: &Owner) -> Result<usize> {
+        self.owners_say(|owners| owners.count(owner))
+    }
+
+    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        self.owners_say(|owners| owners.destroy(handle, owner, reason))
+    }
+
+    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+        self.owners_say(|owners| owners.destroy_all(owner, except))
+    }
+
+    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        self.owners_say(|owners| owners.why_ended(id))
+    }
+}

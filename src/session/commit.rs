@@ -1,0 +1,179 @@
+//! How a draft becomes a commit, and what follows from the store's answer.
+
+use super::draft::{Draft, NextId, SentCommit};
+use super::live::{self, Committed, Live, presented_after};
+use super::{Ending, Saved, Session, Stage};
+use crate::error::{Error, Result};
+use crate::record::{Changes, Record, Version};
+use crate::store::{Commit, Expect, Identity, Outcome, Presented, Receipt, Store, preview};
+
+/// How often a new id is drawn when the one before was taken. With random ids one draw is enough;
+/// with an application's own source it may not be.
+const MAX_DRAWS: usize = 16;
+
+/// What follows from an outcome.
+pub(super) enum Next {
+    Saved(Saved),
+    /// The draft is to be committed once more: to a newer version, or to a session under another id.
+    Again,
+}
+
+impl Session {
+    /// Sends the draft in a commit; with these changes in place of its own, if there are any.
+    ///
+    /// `Done` is carried over into this handle. After every other outcome, and after an error, the
+    /// draft is as it was before; a commit of which it is not known whether it was carried out is
+    /// kept.
+    pub(super) fn send(&mut self, commit: Commit, changes: Option<Changes>) -> Result<Outcome> {
+        let id = self.id()?;
+        if let Some(stored) = self.stored_record()? {
+            live::check(changes.as_ref().unwrap_or(&self.draft.changes), stored)?;
+        }
+        let commit = self.draft.complete(commit, &id, &self.context)?;
+        let own = std::mem::take(&mut self.draft.changes);
+        let (commit, kept) = match changes {
+            Some(changes) => (commit.with(changes), Some(own)),
+            None => (commit.with(own), None),
+        };
+        match self.context.store.commit(&id, &commit, &self.context.lease()) {
+            Ok(Outcome::Done(receipt)) => {
+                self.draft = Draft::default();
+                self.carry_over(commit, &receipt);
+                Ok(Outcome::Done(receipt))
+            }
+            Err(error) if error.is_unknown() => {
+                self.draft.changes = kept.unwrap_or_else(|| commit.changes.clone());
+                self.keep(commit);
+                Err(error)
+            }
+            other => {
+                self.draft.changes = kept.unwrap_or(commit.changes);
+                other
+            }
+        }
+    }
+
+    /// Creates the session, under another id if the first is taken.
+    pub(super) fn create(&mut self, changes: Option<&Changes>) -> Result<Saved> {
+        for _ in 0..MAX_DRAWS {
+            let outcome = match self.send(Commit::create()?, changes.cloned()) {
+                Err(error) if error.is_store() && self.context.policy.goes_on_without() && !self.is_login() => {
+                    self.sent = None;
+                    self.enter(self.id()?, Stage::Without(error));
+                    return Ok(Saved::Nowhere);
+                }
+                other => other?,
+            };
+            if let Next::Saved(saved) = self.conclude(outcome)? {
+                return Ok(saved);
+            }
+        }
+        Err(Error::taken(self.handle()?))
+    }
+
+    /// Sends the commit again of which it is not known whether it was carried out, if there is one.
+    pub(super) fn settle(&mut self) -> Result<Option<Outcome>> {
+        let Some(sent) = self.sent.take() else { return Ok(None) };
+        let id = self.id()?;
+        let outcome = self.context.store.commit(&id, &sent.commit, &self.context.lease());
+        match outcome {
+            Ok(Outcome::Done(receipt)) => self.carry_over(sent.commit, &receipt),
+            Err(error) if !(error.is_size() || error.is_full()) => {
+                self.sent = Some(sent);
+                let unknown = Error::unknown(id.handle());
+                return Err(if error.is_unknown() { error } else { unknown.caused_by(error) });
+            }
+            // The store has looked: it was not carried out.
+            Ok(_) | Err(_) => self.draft = sent.draft.then(std::mem::take(&mut self.draft)),
+        }
+        outcome.map(Some)
+    }
+
+    /// What follows from the outcome of a commit.
+    pub(super) fn conclude(&mut self, outcome: Outcome) -> Result<Next> {
+        let ending = match outcome {
+            Outcome::Done(_) => return Ok(Next::Saved(Saved::Written)),
+            Outcome::Changed => return Ok(Next::Again),
+            Outcome::Taken => return self.begin().map(|()| Next::Again),
+            Outcome::AtLimit => {
+                let limit = self.draft.login.as_ref().and_then(|login| login.limit);
+                return Err(Error::too_many_logins(limit.map_or(0, |limit| limit.max)));
+            }
+            Outcome::Superseded => Ending::Superseded,
+            Outcome::Gone | Outcome::LoginRevoked => Ending::Elsewhere,
+        };
+        if outcome == Outcome::LoginRevoked {
+            self.ended(ending);
+        }
+        self.outlive(ending)
+    }
+
+    /// The session has ended. A login goes into a new one with all that is in the draft, and so does
+    /// `regenerate`, unless a login in another request has just given the client a new id.
+    pub(super) fn outlive(&mut self, ending: Ending) -> Result<Next> {
+        let is_login = self.draft.login.is_some();
+        if !is_login && (ending == Ending::Superseded || self.draft.identity != NextId::New) {
+            self.ended(ending);
+            return Ok(Next::Saved(Saved::Gone));
+        }
+        if ending == Ending::Superseded {
+            // Two logins at once, as after a double click: the second keeps what this request has read,
+            // but nothing of an owner's.
+            if let Some(record) = self.stored_record()?.filter(|record| !record.is_owned()) {
+                self.draft.changes = Changes::from(&self.draft.changes.apply(record)?);
+            }
+        }
+        self.begin().map(|()| Next::Again)
+    }
+
+    /// Begins a new session, under an id of its own, with what is in the draft.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        let id = (self.context.ids)()?;
+        self.draft.identity = NextId::Same;
+        self.enter(id, Stage::New);
+        Ok(())
+    }
+
+    /// Keeps a commit of which it is not known whether it was carried out, with its draft.
+    fn keep(&mut self, commit: Commit) {
+        let (read, lease, now) = (self.read(), self.context.lease(), self.context.now());
+        let draft = std::mem::take(&mut self.draft);
+        let record = preview(read.as_ref(), &commit, &lease, now, Version::default());
+        let record = record.unwrap_or_else(|_| read.unwrap_or_default());
+        self.sent = Some(SentCommit { commit: commit.repeated(), draft, record });
+    }
+
+    /// A commit was carried out: from now on the session is what it left.
+    fn carry_over(&mut self, commit: Commit, receipt: &Receipt) {
+        let (read, lease, now) = (self.read(), self.context.lease(), self.context.now());
+        let Some(state) = self.state.get_mut() else { return };
+        let before = match &state.stage {
+            Stage::Live(live) => live.presented,
+            Stage::New | Stage::Gone(_) | Stage::Without(_) => Presented::Current,
+        };
+        let is_new = commit.expect() == Expect::Absent;
+        let presented = match commit.identity {
+            Identity::Replace(new) if !is_new => {
+                state.id = new;
+                self.owes_id = true;
+                Presented::Current
+            }
+            _ => presented_after(before, receipt.announce),
+        };
+        self.owes_id |= is_new;
+        state.stage = Stage::Live(Live::committed(Committed { read, commit, lease, now }, receipt, presented));
+    }
+
+    /// What was last read of a stored session.
+    fn read(&self) -> Option<Record> {
+        match self.state.get().map(|state| &state.stage) {
+            Some(Stage::Live(live)) => Some(live.record().clone()),
+            _ => None,
+        }
+    }
+
+    /// Returns true if this is a login, or asked for a new id like one.
+    fn is_login(&self) -> bool {
+        self.regenerated || self.draft.login.is_some()
+    }
+}

@@ -1,0 +1,73 @@
+//! The draft: what a request did to its session and has not committed yet.
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::id::{SessionId, random_bytes};
+use crate::record::{Changes, Record};
+use crate::store::{Commit, Expect, Identity, Login};
+
+/// What the next commit does to the session. Until then nothing has changed, the id included.
+#[derive(Clone, Default)]
+pub(super) struct Draft {
+    pub(super) changes: Changes,
+    pub(super) identity: NextId,
+    pub(super) login: Option<Login>,
+}
+
+/// Which id the session has after the next commit.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum NextId {
+    #[default]
+    Same,
+    /// The same, and a timed renewal begins.
+    Renewal,
+    /// A new one at once: a login or `regenerate`.
+    New,
+}
+
+impl Draft {
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.identity == NextId::Same && self.login.is_none()
+    }
+
+    /// Returns true if a new session with these changes would hold nothing: it is not stored.
+    pub(super) fn is_hollow(&self, changes: &Changes) -> bool {
+        self.login.is_none() && changes.keys().all(|change| change.value.is_none())
+    }
+
+    /// Returns true if a commit would leave nothing of a record, because it logs another owner in.
+    pub(super) fn wipes(&self, record: &Record) -> bool {
+        let Some(login) = &self.login else { return false };
+        record.owner().is_some_and(|owner| owner != login.owner.as_str())
+    }
+
+    /// The same commit with the id and the login that this draft asks for.
+    pub(super) fn complete(&self, commit: Commit, id: &SessionId, context: &Context) -> Result<Commit> {
+        let identity = match self.identity {
+            _ if commit.expect() == Expect::Absent => Identity::Keep,
+            NextId::Same => Identity::Keep,
+            NextId::Renewal => Identity::Renew(u64::from_ne_bytes(random_bytes()?)),
+            NextId::New => Identity::Replace(id.renewed(&(context.ids)()?)),
+        };
+        let commit = commit.identity(identity);
+        Ok(match &self.login {
+            Some(login) => commit.log_in(login.clone()),
+            None => commit,
+        })
+    }
+
+    /// This draft, and then what was done later on top.
+    pub(super) fn then(self, later: Self) -> Self {
+        let identity = if later.identity == NextId::Same { self.identity } else { later.identity };
+        Self { changes: self.changes.then(&later.changes), identity, login: later.login.or(self.login) }
+    }
+}
+
+/// A commit that was sent and of which it is not known whether it was carried out.
+pub(super) struct SentCommit {
+    pub(super) commit: Commit,
+    /// What it was made from, if it turns out that it was not carried out.
+    pub(super) draft: Draft,
+    /// What is read until that is known: the session as it leaves it.
+    pub(super) record: Record,
+}

@@ -1,0 +1,72 @@
+//! Looks: the first one, which finds the session of a request, and later ones.
+
+use super::live::Live;
+use super::{Ending, Session, Stage, State};
+use crate::error::Result;
+use crate::event::Event;
+use crate::id::SessionId;
+use crate::store::{Look, Lookup, Store, Stored};
+
+impl Session {
+    /// Tries the presented ids in their order. If none opens a session, a new one begins, under an id
+    /// of ours.
+    pub(super) fn first_look(&self) -> Result<State> {
+        let stage = match self.find_presented() {
+            Ok(Some(state)) => return Ok(state),
+            Ok(None) => Stage::New,
+            Err(error) if error.is_store() && self.context.policy.goes_on_without() => Stage::Without(error),
+            Err(error) => return Err(error),
+        };
+        Ok(State { id: (self.context.ids)()?, stage })
+    }
+
+    /// The session that a presented id opens. If there is none, but another request's login has just
+    /// taken the place of one of these ids: a session that is over for this request.
+    pub(super) fn find_presented(&self) -> Result<Option<State>> {
+        let mut in_flight = None;
+        for id in self.presented.iter().flatten() {
+            match self.visit(id)? {
+                Lookup::Found(stored) => return Ok(Some(State { id: *id, stage: self.live(stored) })),
+                Lookup::Superseded { recent: true } => {
+                    in_flight.get_or_insert(State { id: *id, stage: Stage::Gone(Ending::Superseded) });
+                }
+                Lookup::Superseded { recent: false } => {
+                    self.context.events.publish(|| Event::SupersededId { handle: id.handle() });
+                }
+                Lookup::Missing => self.context.events.publish(|| Event::UnknownId { handle: id.handle() }),
+            }
+        }
+        Ok(in_flight)
+    }
+
+    /// A visit. If the store cannot note it, but can read, the failure, which it has reported, costs
+    /// no page.
+    fn visit(&self, id: &SessionId) -> Result<Lookup> {
+        let (store, lease) = (&self.context.store, self.context.lease());
+        store.visit(id, &lease).or_else(|error| {
+            if !error.is_store() {
+                return Err(error);
+            }
+            store.inner().look(id, Look::Peek, &lease).map_err(|_| error)
+        })
+    }
+
+    /// Sees what is stored now, beside what is not committed; or says how the session ended.
+    pub(super) fn look_again(&mut self) -> Result<Option<Ending>> {
+        let State { id, stage: Stage::Live(live) } = self.state()? else { return Ok(None) };
+        let (id, version) = (*id, live.version);
+        Ok(match self.context.store.look(&id, Look::Peek, &self.context.lease())? {
+            // Another session under the same id is not the one that this handle held.
+            Lookup::Found(stored) if stored.record.version().is_same_incarnation(version) => {
+                self.enter(id, self.live(stored));
+                None
+            }
+            Lookup::Superseded { recent: true } => Some(Ending::Superseded),
+            Lookup::Found(_) | Lookup::Superseded { recent: false } | Lookup::Missing => Some(Ending::Elsewhere),
+        })
+    }
+
+    fn live(&self, stored: Stored) -> Stage {
+        Stage::Live(Live::read(stored, self.context.clock.now()))
+    }
+}

@@ -1,0 +1,144 @@
+//! The fault store: a store that fails when it is told to, before or after it did what it was asked.
+
+use std::fmt;
+
+use parking_lot::Mutex;
+
+use super::wrapper::{Call, lost_answer, owners, wrap_store};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::id::{Handle, SessionId};
+use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Lookup, Outcome, Owner, Owners, Store};
+
+/// When a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Before anything was done: the error is [`Error::is_store`].
+    Before,
+    /// After it was done: the answer is lost. For what may have changed one session the error is
+    /// [`Error::is_unknown`].
+    After,
+}
+
+/// A store that passes all calls on to another one and fails when it is told to, for trying out what
+/// an application makes of it. It counts the calls.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lembro::testing::{Call, FaultStore, When};
+/// use lembro::{Commit, Lease, LembroStore, SessionId, Store};
+///
+/// let (store, id, lease) = (FaultStore::new(LembroStore::new()?), SessionId::random()?, Lease::new(Duration::from_secs(60)));
+/// store.fail(Call::Commit, 1, When::After);
+/// let create = Commit::create()?;
+/// assert!(store.commit(&id, &create, &lease).unwrap_err().is_unknown());
+///
+/// // It was carried out, and the answer was lost: the repeat finds that out.
+/// assert!(store.commit(&id, &create.repeated(), &lease)?.is_done());
+/// assert_eq!(store.calls(Call::Commit), 2);
+/// # Ok::<(), lembro::Error>(())
+/// ```
+pub struct FaultStore<S> {
+    store: S,
+    plan: Mutex<Plan>,
+}
+
+#[derive(Default)]
+struct Plan {
+    faults: Vec<Fault>,
+    calls: Vec<Call>,
+}
+
+struct Fault {
+    /// `None`: any.
+    call: Option<Call>,
+    /// How many of these calls are still to come until it fails, this one included; 0: each fails.
+    nth: usize,
+    when: When,
+}
+
+impl<S: Store> FaultStore<S> {
+    /// Wraps a store. Nothing fails until it is told to.
+    pub fn new(store: S) -> Self {
+        Self { store, plan: Mutex::default() }
+    }
+
+    /// Has one call fail: the `nth` of this kind from now on, 1 being the next one. `None`: the nth
+    /// of all calls.
+    pub fn fail(&self, call: impl Into<Option<Call>>, nth: usize, when: When) {
+        self.plan.lock().faults.push(Fault { call: call.into(), nth: nth.max(1), when });
+    }
+
+    /// Has all calls of this kind fail, or all calls, until [`heal`](Self::heal).
+    pub fn fail_all(&self, call: impl Into<Option<Call>>, when: When) {
+        self.plan.lock().faults.push(Fault { call: call.into(), nth: 0, when });
+    }
+
+    /// Has nothing fail any more.
+    pub fn heal(&self) {
+        self.plan.lock().faults.clear();
+    }
+
+    /// How many calls of this kind there were, or how many in all, failed ones included.
+    pub fn calls(&self, call: impl Into<Option<Call>>) -> usize {
+        let call = call.into();
+        self.plan.lock().calls.iter().filter(|made| call.is_none_or(|call| call == **made)).count()
+    }
+
+    /// The store below, which never fails.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Counts a call and carries it out, or fails. `lost`: the error when its answer is lost.
+    fn on<T>(&self, call: Call, lost: impl FnOnce() -> Error, run: impl FnOnce(&dyn Store) -> Result<T>) -> Result<T> {
+        let when = self.plan.lock().count(call);
+        let fault = || std::io::Error::other(format!("a fault was asked for: {call:?}"));
+        match when {
+            None => run(&self.store),
+            Some(When::Before) => Err(Error::store(fault())),
+            Some(When::After) => {
+                run(&self.store)?;
+                Err(lost().caused_by(fault()))
+            }
+        }
+    }
+
+    fn has_owners(&self) -> bool {
+        self.store.owners().is_some()
+    }
+
+    fn below_clock(&self) -> Clock {
+        self.store.clock()
+    }
+}
+
+wrap_store!(impl[S: Store] for FaultStore<S>);
+
+impl Plan {
+    /// Whether this call fails, and when.
+    fn count(&mut self, call: Call) -> Option<When> {
+        self.calls.push(call);
+        let mut failing = None;
+        self.faults.retain_mut(|fault| {
+            if fault.call.is_some_and(|kind| kind != call) {
+                return true;
+            }
+            if fault.nth <= 1 {
+                failing = failing.or(Some(fault.when));
+            }
+            let is_over = fault.nth == 1;
+            fault.nth = fault.nth.saturating_sub(1);
+            !is_over
+        });
+        failing
+    }
+}
+
+impl<S> fmt::Debug for FaultStore<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultStore").field("calls", &self.plan.lock().calls.len()).finish_non_exhaustive()
+    }
+}

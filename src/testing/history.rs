@@ -1,0 +1,198 @@
+//! Rules of histories: what a store answers in a long random history is what the rule says.
+
+use std::time::Duration;
+
+use super::Rule;
+use super::fixture::{Checked, Fixture, Stop, new_id, noted, other_secret, owner, put};
+use crate::id::SessionId;
+use crate::record::{Changes, Version};
+use crate::store::{
+    Action, AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Presented, Receipt,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule::new("the store does what the rule says", |p| history(p, false)),
+    Rule::new("the store does with owners what the rule says", |p| p.owners().and_then(|_| history(p, true))),
+];
+
+const STEPS: usize = 1000;
+
+/// What the clients of both stores know.
+struct History<'a> {
+    p: &'a Fixture<'a>,
+    has_owners: bool,
+    /// The state of a random generator: SplitMix64 (Steele, Lea, Flood 2014). It begins with the same
+    /// seed, so that a history that fails is the same the next time.
+    random: u64,
+    /// Ids that clients have or had, and versions that they saw.
+    ids: Vec<SessionId>,
+    versions: Vec<Version>,
+    /// Commits whose answer may have been lost.
+    sent: Vec<(SessionId, Commit)>,
+    /// Logins under way: whose, and the epoch in which they began.
+    begun: Vec<(&'static str, Epoch)>,
+}
+
+fn history(p: &Fixture<'_>, has_owners: bool) -> Checked {
+    let (ids, versions, sent, begun) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut history = History { p, has_owners, random: 0x1E3B20, ids, versions, sent, begun };
+    for step in 0..STEPS {
+        history.step().map_err(|stop| match stop {
+            Stop::Broken(problem) => Stop::Broken(format!("step {step} of a random history: {problem}")),
+            skipped @ Stop::Skipped(_) => skipped,
+        })?;
+    }
+    history.ids.iter().try_for_each(|id| p.get(id).map(drop))
+}
+
+impl History<'_> {
+    fn below(&mut self, bound: usize) -> usize {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % bound.max(1) as u64).unwrap_or_default()
+    }
+
+    fn chance(&mut self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
+
+    /// One of the last few.
+    fn recent<T>(&mut self, of: fn(&Self) -> &[T], last: usize) -> Option<&T> {
+        let back = self.below(last.min(of(self).len()));
+        of(self).iter().rev().nth(back)
+    }
+
+    fn step(&mut self) -> Checked {
+        let p = self.p;
+        // No two logins in the same instant: which of them is older would be left to the store.
+        p.clock()?.advance(Duration::from_millis(1));
+        let (id, lease) = (self.id()?, self.lease());
+        match self.below(20) {
+            0 | 1 => p.pass([1, 1, 1, 6][self.below(4)]),
+            2 | 3 => self.create(id, &lease)?,
+            4..=9 => self.merge(id, &lease)?,
+            10 | 11 => {
+                if let Some((id, commit)) = self.recent(|history| &history.sent, 8).cloned() {
+                    self.commit(id, commit.repeated(), &lease)?;
+                }
+            }
+            12 => drop(p.touch(&id, &lease)?),
+            13 if self.chance(3) => drop(p.destroy(&id)?),
+            14 if self.chance(2) => {
+                if let Some(stored) = p.get(&self.id()?)? {
+                    let put = Action::Put(&stored.record, p.units([0, 5][self.below(2)]));
+                    let receipt = p.apply(&id, &put, &Lease::UNLIMITED)?;
+                    self.note(receipt);
+                }
+            }
+            15..=17 if self.has_owners => self.own(id)?,
+            _ => {
+                let seen = p.look(&id, Look::Visit, &lease)?;
+                if let Some(Presented::Renewing(new)) = seen.map(|stored| stored.presented) {
+                    self.ids.push(new);
+                }
+            }
+        }
+        p.look(&id, Look::Peek, &lease)?;
+        p.get(&self.id()?).map(drop)
+    }
+
+    fn lease(&mut self) -> Lease {
+        let p = self.p;
+        Lease {
+            idle: p.units([8, 12, 50][self.below(3)]),
+            lifetime: [None, Some(p.units(30))][self.below(2)],
+            remembered: [None, Some((p.units(40), Some(p.units(60))))][self.below(2)],
+            touch_after: p.units([0, 1, 10][self.below(3)]),
+            renew_after: [None, Some(p.units(2))][self.below(2)],
+            grace: p.units([0, 1, 4][self.below(3)]),
+        }
+    }
+
+    /// An id that a client has or had, rarely one with another secret.
+    fn id(&mut self) -> Checked<SessionId> {
+        match self.recent(|history| &history.ids, 12).copied() {
+            Some(id) if self.chance(12) => other_secret(&id),
+            Some(id) => Ok(id),
+            None => new_id(),
+        }
+    }
+
+    fn changes(&mut self) -> Checked<Changes> {
+        let (n, key) = (self.below(100), ["a", "b", "c"][self.below(3)]);
+        let mut changes = put(key, &n)?;
+        match self.below(8) {
+            0 => changes.clear(),
+            1 => changes.clear_component("cart"),
+            2 => changes.remove("", key)?,
+            3 => return noted([None, Some(self.p.units(5))][self.below(2)], [None, Some(key)][self.below(2)], n > 50),
+            _ => changes.insert(["", "cart"][self.below(2)], key, &n)?,
+        }
+        Ok(changes)
+    }
+
+    fn create(&mut self, id: SessionId, lease: &Lease) -> Checked {
+        let id = if self.chance(4) { id } else { new_id()? };
+        let create = Commit::create()?.with(self.changes()?);
+        let create = if self.chance(2) { create.log_in(self.login()?) } else { create };
+        self.ids.push(id);
+        self.commit(id, create, lease)
+    }
+
+    fn merge(&mut self, id: SessionId, lease: &Lease) -> Checked {
+        let seen = self.p.get(&id)?.map(|stored| stored.record.version()).filter(|_| !self.chance(4));
+        let Some(version) = seen.or(self.recent(|history| &history.versions, 20).copied()) else { return Ok(()) };
+        let merge = if self.chance(3) { Commit::exactly(version)? } else { Commit::merge(version)? };
+        let merge = merge.with(self.changes()?);
+        let replace = Identity::Replace(other_secret(&id)?);
+        let merge = match self.below(8) {
+            0 => merge.identity(replace),
+            1 | 2 => merge.identity(replace).log_in(self.login()?),
+            3 | 4 => merge.identity(Identity::Renew(self.below(usize::MAX) as u64)),
+            _ => merge,
+        };
+        self.commit(id, merge, lease)
+    }
+
+    fn login(&mut self) -> Checked<Login> {
+        let begun = self.recent(|history| &history.begun, 8).copied().filter(|_| self.chance(2));
+        let (name, begun) = begun.map_or((self.name(), None), |(name, epoch)| (name, Some(epoch)));
+        let at_limit = [AtLimit::EndOldest, AtLimit::RefuseNewest][self.below(2)];
+        let limit = (self.has_owners && self.chance(2)).then_some(Limit { max: 2, at_limit });
+        Ok(Login { begun, limit, owner: owner(name)? })
+    }
+
+    fn name(&mut self) -> &'static str {
+        ["ada", "bob"][self.below(2)]
+    }
+
+    fn commit(&mut self, id: SessionId, commit: Commit, lease: &Lease) -> Checked {
+        let receipt = self.p.commit_for(&id, &commit, lease)?;
+        self.sent.push((id, commit));
+        self.note(receipt);
+        Ok(())
+    }
+
+    fn note(&mut self, receipt: Option<Receipt>) {
+        self.versions.extend(receipt.map(|receipt| receipt.version));
+        self.ids.extend(receipt.and_then(|receipt| receipt.announce));
+    }
+
+    /// Something with all the sessions of an owner.
+    fn own(&mut self, id: SessionId) -> Checked {
+        let (p, name) = (self.p, self.name());
+        match self.below(8) {
+            0 => drop(p.destroy_all(name, Some(&id).filter(|_| self.chance(2)))?),
+            1 => drop(p.end(&id, Some(name).filter(|_| self.chance(2)), EndReason::Named)?),
+            2 => p.all()?,
+            3 | 4 => {
+                let epoch = p.epoch(name)?;
+                self.begun.push((name, epoch));
+            }
+            _ => drop(p.list(name)?),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! The plain store: rows as bytes in a map under a lock, and the rule.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::id::{Handle, SessionId};
+use crate::store::{
+    Action, EndReason, Entry, Epoch, Lease, Listed, Listing, Look, Lookup, Now, Outcome, Owner, Owners, Receipt, Store,
+    Write,
+};
+
+/// A store that asks the rule, keeps the rows, and does nothing else.
+///
+/// The suite compares other stores with it. It is slow, knows no bound, and removes an expired row
+/// only when its handle is used again, but it has every power. Like a database it keeps bytes and
+/// counts deadlines by the calendar; [`open`](Self::open) gives another store on the same data.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lembro::testing::PlainStore;
+/// use lembro::{Clock, Commit, Lease, SessionId, Store};
+///
+/// let (store, id) = (PlainStore::new(Clock::system()), SessionId::random()?);
+/// let created = store.commit(&id, &Commit::create()?, &Lease::new(Duration::from_secs(60)))?;
+/// assert!(created.is_done());
+///
+/// let restarted = store.open(Clock::system());
+/// assert!(restarted.get(&id)?.is_some());
+/// # Ok::<(), lembro::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct PlainStore {
+    data: Arc<Mutex<Data>>,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct Data {
+    rows: BTreeMap<Handle, Vec<u8>>,
+    ended: HashMap<Handle, (Vec<u8>, EndReason)>,
+    epochs: HashMap<Owner, u64>,
+}
+
+impl PlainStore {
+    /// An empty store that goes by this clock.
+    pub fn new(clock: impl Into<Clock>) -> Self {
+        Self { data: Arc::default(), clock: clock.into() }
+    }
+
+    /// Another store on the same data, as another process opens it, or the same one after a restart.
+    pub fn open(&self, clock: impl Into<Clock>) -> Self {
+        Self { data: Arc::clone(&self.data), clock: clock.into() }
+    }
+
+    fn now(&self) -> Now {
+        Now::on_calendar(&self.clock)
+    }
+
+    /// Has an owner's epoch be this one, as it is in another store.
+    pub(super) fn set_epoch(&self, owner: &Owner, epoch: Epoch) {
+        self.data.lock().epochs.insert(owner.clone(), epoch.to_u64());
+    }
+}
+
+impl Data {
+    fn decide(&self, id: &SessionId, action: &Action<'_>, lease: &Lease, now: Now) -> Result<(Outcome, Write)> {
+        let epoch = action.login().map(|login| self.epoch(&login.owner));
+        Entry::apply(self.row(id.handle())?.as_ref(), id, action, lease, now, epoch)
+    }
+
+    fn row(&self, handle: Handle) -> Result<Option<Entry>> {
+        self.rows.get(&handle).map(|bytes| Entry::from_bytes(bytes)).transpose()
+    }
+
+    fn write(&mut self, handle: Handle, write: Write) {
+        match write {
+            Write::Nothing => {}
+            Write::Put(row) => drop(self.rows.insert(handle, row.to_bytes())),
+            Write::Remove => drop(self.rows.remove(&handle)),
+        }
+    }
+
+    fn live(&self, now: Now) -> Result<Vec<Listed>> {
+        let listed = |(handle, bytes): (&Handle, &Vec<u8>)| {
+            Entry::from_bytes(bytes).map(|row| row.listed(*handle, now)).transpose()
+        };
+        self.rows.iter().filter_map(listed).collect()
+    }
+
+    fn list(&self, owner: &Owner, now: Now) -> Result<Vec<Listed>> {
+        let mut sessions = self.live(now)?;
+        sessions.retain(|session| session.stored.record.owner() == Some(owner.as_str()));
+        Ok(sessions)
+    }
+
+    fn epoch(&self, owner: &Owner) -> Epoch {
+        Epoch::from_u64(self.epochs.get(owner).copied().unwrap_or_default())
+    }
+
+    /// Removes a row that is live and remembers why.
+    fn end(&mut self, handle: Handle, reason: EndReason) {
+        self.ended.extend(self.rows.remove(&handle).map(|row| (handle, (row, reason))));
+    }
+}
+
+impl Store for PlainStore {
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        let mut data = self.data.lock();
+        let row = data.row(id.handle())?;
+        let (lookup, write) = Entry::look(row.as_ref(), id, how, lease, self.now());
+        data.write(id.handle(), write);
+        Ok(lookup)
+    }
+
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        let mut data = self.data.lock();
+        let (now, handle) = (self.now(), id.handle());
+        let (outcome, write) = data.decide(id, action, lease, now)?;
+        // The limit is part of the login: what is over it ends in the same step.
+        if let (Some(login), Write::Put(_)) = (action.login(), &write)
+            && let Some(limit) = login.limit
+        {
+            let Some(surplus) = limit.surplus(data.list(&login.owner, now)?, handle) else {
+                return Ok(Outcome::AtLimit);
+            };
+            surplus.into_iter().for_each(|handle| data.end(handle, EndReason::Limit));
+        }
+        data.write(handle, write);
+        Ok(outcome)
+    }
+
+    fn all(&self) -> Result<Listing<'_>> {
+        let live = self.data.lock().live(self.now())?;
+        Ok(Box::new(live.into_iter().map(Ok)))
+    }
+
+    fn len(&self) -> Result<usize> {
+        Ok(self.data.lock().live(self.now())?.len())
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.data.lock().rows.clear();
+        Ok(())
+    }
+
+    fn owners(&self) -> Option<&dyn Owners> {
+        Some(self)
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+}
+
+impl Owners for PlainStore {
+    fn epoch(&self, owner: &Owner) -> Result<Epoch> {
+        Ok(self.data.lock().epoch(owner))
+    }
+
+    fn list(&self, owner: &Owner) -> Result<Vec<Listed>> {
+        self.data.lock().list(owner, self.now())
+    }
+
+    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        let mut data = self.data.lock();
+        let Some(listed) = data.row(handle)?.and_then(|row| row.listed(handle, self.now())) else {
+            return Ok(Outcome::Gone);
+        };
+        let record = &listed.stored.record;
+        if owner.is_some_and(|owner| record.owner() != Some(owner.as_str())) {
+            return Ok(Outcome::Gone);
+        }
+        data.end(handle, reason);
+        Ok(Outcome::Done(Receipt::ended(record.version())))
+    }
+
+    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+        let mut data = self.data.lock();
+        *data.epochs.entry(owner.clone()).or_default() += 1;
+        let mut sessions = data.list(owner, self.now())?;
+        if let Some(id) = except {
+            let row = data.row(id.handle())?;
+            let (spared, _) = Entry::look(row.as_ref(), id, Look::Peek, &Lease::UNLIMITED, self.now());
+            sessions.retain(|session| session.handle != id.handle() || spared.clone().found().is_none());
+        }
+        sessions.iter().for_each(|session| data.end(session.handle, EndReason::Everywhere));
+        Ok(sessions.len())
+    }
+
+    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        let data = self.data.lock();
+        let opens =
+            |row: Option<&Entry>| Entry::look(row, id, Look::Peek, &Lease::UNLIMITED, self.now()).0.found().is_some();
+        let Some((row, reason)) = data.ended.get(&id.handle()) else { return Ok(None) };
+        let is_live = opens(data.row(id.handle())?.as_ref());
+        Ok((!is_live && opens(Some(&Entry::from_bytes(row)?))).then_some(*reason))
+    }
+}
+
+impl fmt::Debug for PlainStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlainStore")
+    }
+}

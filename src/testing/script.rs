@@ -1,0 +1,259 @@
+//! Scripts: rules as steps in words, each carried out on both stores and compared.
+//!
+//! ```text
+//! create a +key        a session under a new id, or under the one that `a` has; see below
+//! commit a +key        a commit made for the version that `a` saw first; see below
+//! again 1 [a]          the first commit once more, as a repeat
+//! get, peek, visit, touch, destroy, everything a
+//! set a [b]            a record without keys, or that of `b`
+//! forge b a [c]        `b`: another secret for the handle of `a`, and the version that `c` saw
+//! unknown b a          `b`: an id that no session has, and the version that `a` saw
+//! see a                `a` sees its session again
+//! many 60 [ada]        so many sessions [of an owner]
+//! wait 1, over         units of time; what is over after 2 of them
+//! almost 1, tick       a unit less a nanosecond; that nanosecond
+//! list ada, all, clear, why a, end a [ada], epoch ada, destroy-all ada [a]
+//! ```
+//!
+//! A commit is made of `+key`, `+component.key`, `-key`, `clear`, `clear:component`, `fill:0-9`,
+//! `timeout:9`, `timeout:`, `label:text`, `label:`, `remember`, `forget`, `exactly`, `repeated`,
+//! `as:b` (a new id, `b`), `elsewhere:b` (with another handle), `renew:1` (a seed), `login:ada`,
+//! `begun` (in the last epoch asked for), `limit:2`, `refuse:2`, `>b` (the id announced is `b`).
+//!
+//! Where time is given, it is the lease: `idle=2`, `idle=max`, `lifetime=`, `touch=`, `renew=`, `grace=`,
+//! `remembered=9/9`, in units. What is not given outlasts the rule.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fixture::{Checked, Fixture, Session, Stop, broken, new_id, optional, other_secret, owner};
+use crate::id::SessionId;
+use crate::record::{Changes, Record};
+use crate::store::{AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Store};
+
+/// The names and steps of the rules in a text: each name is a line, its steps are indented below it.
+pub(super) fn rules(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    text.split("\n\n").filter(|block| !block.starts_with('#')).filter_map(|rule| rule.trim().split_once('\n'))
+}
+
+/// Carries out the steps of a rule.
+pub(super) fn run(p: &Fixture<'_>, steps: &str) -> Checked {
+    let mut script = Script { p, sessions: BTreeMap::new(), epoch: Epoch::default(), sent: Vec::new() };
+    let lines = steps.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let steps = lines.flat_map(|line| line.split(';')).map(str::trim);
+    for (number, step) in steps.enumerate() {
+        let words: Vec<&str> = step.split_whitespace().collect();
+        script.step(&words).map_err(|stop| match stop {
+            Stop::Broken(problem) => Stop::Broken(format!("step {}, `{step}`: {problem}", number + 1)),
+            skipped @ Stop::Skipped(_) => skipped,
+        })?;
+    }
+    Ok(())
+}
+
+struct Script<'a> {
+    p: &'a Fixture<'a>,
+    sessions: BTreeMap<String, Session>,
+    epoch: Epoch,
+    sent: Vec<(SessionId, Commit)>,
+}
+
+impl Script<'_> {
+    fn step(&mut self, words: &[&str]) -> Checked {
+        let p = self.p;
+        match *words {
+            ["wait", units] => p.pass(number(units)?),
+            ["over"] => p.over(),
+            ["almost", units] => p.clock()?.advance(p.units(number(units)?).saturating_sub(Duration::from_nanos(1))),
+            ["tick"] => p.clock()?.advance(Duration::from_nanos(1)),
+            ["many", count, ref whose @ ..] => self.many(number(count)?, whose.first().copied())?,
+            ["forge", name, of] => self.forge(name, of, of)?,
+            ["forge", name, of, seen] => self.forge(name, of, seen)?,
+            ["unknown", name, seen] => {
+                let session = Session { id: new_id()?, ..self.session(seen)? };
+                self.sessions.insert(name.to_owned(), session);
+            }
+            ["see", name] => self.see(name)?,
+            ["list", name] => drop(p.list(name)?),
+            ["epoch", name] => self.epoch = p.epoch(name)?,
+            ["destroy-all", name] => drop(p.destroy_all(name, None)?),
+            ["destroy-all", name, except] => drop(p.destroy_all(name, Some(&self.session(except)?.id))?),
+            ["all"] => p.all()?,
+            ["clear"] => optional(p.store.clear()).and(Ok(p.plain.clear()?))?,
+            ["create", name, ref parts @ ..] => self.create(name, parts)?,
+            ["commit", name, ref parts @ ..] => {
+                let session = self.session(name)?;
+                self.commit(&session, Commit::merge(session.version)?, parts)?;
+            }
+            ["again", which, ref name @ ..] => self.again(number(which)?, name.first().copied())?,
+            [verb, name, ref rest @ ..] => self.with(verb, &self.session(name)?, rest)?,
+            _ => return broken("no such step"),
+        }
+        Ok(())
+    }
+
+    /// A step with one session.
+    fn with(&self, verb: &str, session: &Session, rest: &[&str]) -> Checked {
+        let (p, id) = (self.p, &session.id);
+        let name = rest.first().copied().filter(|word| !word.contains('='));
+        match verb {
+            "get" => drop(p.get(id)?),
+            "peek" => drop(p.look(id, Look::Peek, &self.lease(rest)?)?),
+            "visit" => drop(p.look(id, Look::Visit, &self.lease(rest)?)?),
+            "touch" => drop(p.touch(id, &self.lease(rest)?)?),
+            "destroy" => drop(p.destroy(id)?),
+            "everything" => p.everything(session)?,
+            "end" => drop(p.end(id, name, EndReason::Named)?),
+            "why" => drop(p.why_ended(id)?),
+            "set" => {
+                let record = name.map(|of| p.found(&self.session(of)?.id)).transpose()?.unwrap_or_else(Record::new);
+                p.set(id, &record, self.lease(rest)?.idle)?;
+            }
+            _ => return broken("no such step"),
+        }
+        Ok(())
+    }
+
+    fn session(&self, name: &str) -> Checked<Session> {
+        self.sessions.get(name).copied().ok_or_else(|| Stop::Broken(format!("no session is called {name}")))
+    }
+
+    fn forge(&mut self, name: &str, of: &str, seen: &str) -> Checked {
+        let forged = Session { id: other_secret(&self.session(of)?.id)?, ..self.session(seen)? };
+        self.sessions.insert(name.to_owned(), forged);
+        Ok(())
+    }
+
+    fn see(&mut self, name: &str) -> Checked {
+        let id = self.session(name)?.id;
+        self.sessions.insert(name.to_owned(), Session { id, version: self.p.found(&id)?.version() });
+        Ok(())
+    }
+
+    fn many(&mut self, count: u32, whose: Option<&str>) -> Checked {
+        for n in 0..count {
+            let name = format!("{}{n}", whose.unwrap_or_default());
+            self.create(&name, &["+n"])?;
+            if let Some(whose) = whose {
+                self.step(&["commit", &name, &format!("login:{whose}"), &format!("as:{name}")])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, name: &str, parts: &[&str]) -> Checked {
+        let create = Commit::create()?;
+        let id = self.sessions.get(name).map_or_else(new_id, |session| Ok(session.id))?;
+        let session = Session { id, version: crate::Version::default() };
+        if let Some(created) = self.commit(&session, create, parts)? {
+            self.sessions.insert(name.to_owned(), created);
+        }
+        Ok(())
+    }
+
+    fn again(&mut self, which: usize, name: Option<&str>) -> Checked {
+        let sent = self.sent.get(which.wrapping_sub(1)).cloned();
+        let Some((id, commit)) = sent else { return broken("no such commit") };
+        let id = name.map_or(Ok(id), |name| self.session(name).map(|session| session.id))?;
+        self.p.commit(&id, &commit.repeated()).map(drop)
+    }
+
+    /// Commits, and gives out what the session is then, if it is done.
+    fn commit(&mut self, session: &Session, mut commit: Commit, parts: &[&str]) -> Checked<Option<Session>> {
+        let (mut new, mut announced) = (None, None);
+        for part in parts.iter().filter(|part| !part.contains('=')) {
+            let (word, rest) = part.split_once(':').unwrap_or((part, ""));
+            commit = match word {
+                "exactly" => Commit::exactly(session.version)?.with(commit.changes),
+                "repeated" => commit.repeated(),
+                "renew" => commit.identity(Identity::Renew(number(rest)?)),
+                "as" | "elsewhere" => {
+                    let id = if word == "as" { other_secret(&session.id)? } else { new_id()? };
+                    new = Some((rest, id));
+                    commit.identity(Identity::Replace(id))
+                }
+                "login" => commit.log_in(Login::new(owner(rest)?)),
+                "begun" | "limit" | "refuse" => self.limited(commit, word, rest)?,
+                _ => {
+                    announced = announced.or(word.strip_prefix('>'));
+                    change(&mut commit.changes, word, rest, self.sent.len(), self.p)?;
+                    commit
+                }
+            };
+        }
+        let receipt = self.p.commit_for(&session.id, &commit, &self.lease(parts)?)?;
+        self.sent.push((session.id, commit));
+        let done =
+            receipt.map(|receipt| Session { id: receipt.announce.unwrap_or(session.id), version: receipt.version });
+        if let Some((name, id)) = new {
+            let version = done.map_or(session.version, |done| done.version);
+            self.sessions.insert(name.to_owned(), Session { id, version });
+        }
+        if let Some(name) = announced {
+            let Some(id) = receipt.and_then(|receipt| receipt.announce) else { return broken("no id is announced") };
+            self.sessions.insert(name.to_owned(), Session { id, ..*session });
+        }
+        Ok(done)
+    }
+
+    /// The commit with another login: its epoch, or its limit.
+    fn limited(&self, commit: Commit, word: &str, max: &str) -> Checked<Commit> {
+        let Some(mut login) = crate::store::Action::Commit(&commit).login().cloned() else { return broken("no login") };
+        match word {
+            "begun" => login.begun = Some(self.epoch),
+            "limit" => login.limit = Some(Limit { max: number(max)?, at_limit: AtLimit::EndOldest }),
+            _ => login.limit = Some(Limit { max: number(max)?, at_limit: AtLimit::RefuseNewest }),
+        }
+        Ok(commit.log_in(login))
+    }
+
+    fn lease(&self, words: &[&str]) -> Checked<Lease> {
+        let p = self.p;
+        let units = |text: &str| if text == "max" { Ok(Duration::MAX) } else { number(text).map(|n| p.units(n)) };
+        let mut lease = p.lease(p.long());
+        for (name, value) in words.iter().filter_map(|word| word.split_once('=')) {
+            match name {
+                "idle" => lease.idle = units(value)?,
+                "lifetime" => lease.lifetime = Some(units(value)?),
+                "touch" => lease.touch_after = units(value)?,
+                "renew" => lease.renew_after = Some(units(value)?),
+                "grace" => lease.grace = units(value)?,
+                _ => {
+                    let (idle, lifetime) = value.split_once('/').unwrap_or((value, "max"));
+                    lease.remembered = Some((units(idle)?, Some(units(lifetime)?)));
+                }
+            }
+        }
+        Ok(lease)
+    }
+}
+
+/// One part of a commit that is a change. `value`: of the keys that are set.
+fn change(changes: &mut Changes, word: &str, rest: &str, value: usize, p: &Fixture<'_>) -> Checked {
+    let of = |key: &'_ str| -> (String, String) {
+        let (component, key) = key.split_once('.').unwrap_or(("", key));
+        (component.to_owned(), key.to_owned())
+    };
+    match (word, word.get(..1), word.get(1..)) {
+        (_, Some("+"), Some(key)) => changes.insert(&of(key).0, &of(key).1, &value)?,
+        (_, Some("-"), Some(key)) => changes.remove(&of(key).0, &of(key).1)?,
+        ("clear", ..) if rest.is_empty() => changes.clear(),
+        ("clear", ..) => changes.clear_component(rest.trim_matches('"')),
+        ("timeout", ..) if rest.is_empty() => changes.set_timeout(None),
+        ("timeout", ..) => changes.set_timeout(Some(p.units(number(rest)?))),
+        ("label", ..) => changes.set_label(Some(rest).filter(|label| !label.is_empty()))?,
+        ("remember" | "forget", ..) => changes.remember(word == "remember"),
+        ("fill", ..) => {
+            let (from, to) = rest.split_once('-').unwrap_or(("0", rest));
+            let mut keys = number::<usize>(from)?..=number(to)?;
+            keys.try_for_each(|key| changes.insert("", &key.to_string(), &value))?;
+        }
+        (_, Some(">"), _) => {}
+        _ => return broken(format!("no such part of a commit: {word}")),
+    }
+    Ok(())
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Checked<T> {
+    text.parse().map_err(|_| Stop::Broken(format!("not a number: {text}")))
+}

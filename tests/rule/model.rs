@@ -1,0 +1,293 @@
+//! A session by the plainest means: a list of ids with what each is good for until when, a map of
+//! keys, and times as spans. It keeps secrets as they are and knows every commit there was.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lembro::{Lease, MAX_KEYS, SessionId};
+use sha2::{Digest as _, Sha256};
+
+use super::words::{Answer, Edit, Instant, Origin, Seen, Sight, Written};
+
+/// Component and key, and the value as JSON.
+pub(crate) type Keys = BTreeMap<(String, String), String>;
+
+const CENTURY: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+
+/// What an id of a session is good for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Good {
+    Everything,
+    /// Everything until then, and its holder is told the next id. `None`: no end is set yet.
+    Leaving {
+        next: SessionId,
+        until: Option<Duration>,
+    },
+    /// Everything, and a visit makes it the only one.
+    Coming,
+    /// Everything until then.
+    Left {
+        until: Duration,
+    },
+    /// Nothing; until then its holder is a request in flight.
+    Nothing {
+        until: Duration,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(super) begun_by: Origin,
+    /// The commits after the one that began it.
+    pub(super) commits: Vec<usize>,
+    pub(crate) keys: Keys,
+    pub(crate) created: Duration,
+    pub(crate) login: Option<(String, Duration)>,
+    pub(crate) id_since: Option<Duration>,
+    pub(crate) label: Option<String>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) is_remembered: bool,
+    pub(crate) ends: Duration,
+    pub(super) ids: Vec<(SessionId, Good)>,
+}
+
+/// What a store has under one handle.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) session: Option<Session>,
+    sets: usize,
+    /// How often each kind of case was met.
+    pub(crate) met: BTreeMap<&'static str, usize>,
+}
+
+impl Session {
+    /// A session without data.
+    pub(crate) fn blank(created: Duration) -> Session {
+        Session {
+            begun_by: Origin::Set(usize::MAX),
+            commits: Vec::new(),
+            keys: Keys::new(),
+            created,
+            login: None,
+            id_since: None,
+            label: None,
+            timeout: None,
+            is_remembered: false,
+            ends: Duration::ZERO,
+            ids: Vec::new(),
+        }
+    }
+
+    pub(crate) fn version(&self) -> Seen {
+        Seen { incarnation: self.begun_by, commits: u32::try_from(self.commits.len()).unwrap() }
+    }
+
+    pub(crate) fn left(&self, now: Instant) -> Duration {
+        self.ends.saturating_sub(now.clock)
+    }
+
+    pub(crate) fn current(&self) -> SessionId {
+        let is_current = |good: &Good| matches!(good, Good::Everything | Good::Leaving { .. });
+        self.ids.iter().find(|(_, good)| is_current(good)).unwrap().0
+    }
+
+    pub(super) fn good(&self, id: SessionId) -> Option<Good> {
+        self.ids.iter().find(|(one, _)| *one == id).map(|(_, good)| *good)
+    }
+
+    pub(super) fn next_of(&self, id: SessionId) -> Option<SessionId> {
+        match self.good(id) {
+            Some(Good::Leaving { next, .. }) => Some(next),
+            _ => None,
+        }
+    }
+
+    /// How long it lives if it is prolonged at this instant.
+    pub(super) fn allowance(&self, lease: &Lease, now: Instant) -> Duration {
+        let remembered = lease.remembered.filter(|_| self.is_remembered);
+        let (idle, lifetime) = remembered.unwrap_or((lease.idle, lease.lifetime));
+        let idle = self.timeout.unwrap_or(idle).min(CENTURY);
+        let began = self.login.as_ref().map_or(self.created, |(_, since)| self.created.max(*since));
+        lifetime.map_or(idle, |lifetime| idle.min(lifetime.saturating_sub(now.calendar.saturating_sub(began))))
+    }
+
+    pub(crate) fn edited(mut self, edits: &[Edit]) -> Self {
+        self.edit(edits);
+        self
+    }
+
+    pub(super) fn edit(&mut self, edits: &[Edit]) {
+        for edit in edits {
+            match edit.clone() {
+                Edit::Set(component, key, value) => drop(self.keys.insert((component, key), value)),
+                Edit::Unset(component, key) => drop(self.keys.remove(&(component, key))),
+                Edit::Clear => self.keys.clear(),
+                Edit::ClearComponent(component) => self.keys.retain(|(other, _), _| *other != component),
+                Edit::Timeout(timeout) => self.timeout = timeout.map(to_the_millisecond),
+                Edit::Remember(remembered) => self.is_remembered = remembered,
+                Edit::Label(label) => self.label = label,
+                Edit::Flood => {
+                    let name = |key| (String::new(), format!("f{key}"));
+                    self.keys.extend((0..=MAX_KEYS).map(|key| (name(key), "0".to_owned())));
+                }
+            }
+        }
+    }
+}
+
+fn to_the_millisecond(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap())
+}
+
+/// The id that follows in a timed renewal.
+pub(crate) fn derived(id: SessionId, seed: u64) -> SessionId {
+    let mut bytes = URL_SAFE_NO_PAD.decode(id.expose()).unwrap();
+    let digest = Sha256::digest([&b"lembro renewal 1"[..], &bytes[8..], &seed.to_be_bytes()].concat());
+    bytes[8..].copy_from_slice(&digest[..16]);
+    URL_SAFE_NO_PAD.encode(bytes).parse().unwrap()
+}
+
+impl Model {
+    pub(super) fn meet(&mut self, case: &'static str) {
+        *self.met.entry(case).or_default() += 1;
+    }
+
+    /// A peek that is not counted among the cases.
+    pub(crate) fn peek(&self, id: SessionId, lease: &Lease, now: Instant) -> Sight {
+        let mut copy = Self { session: self.session.clone(), ..Self::default() };
+        copy.look(id, false, lease, now).0
+    }
+
+    /// The session, if its time is not over.
+    pub(crate) fn live(&self, now: Instant) -> Option<&Session> {
+        self.session.as_ref().filter(|session| now.clock < session.ends)
+    }
+
+    /// What the id is good for at this instant, `Err` with why it opens nothing.
+    pub(super) fn open(&mut self, id: SessionId, now: Instant) -> Result<(Good, Session), Sight> {
+        let Some(session) = self.live(now).cloned() else {
+            self.meet(if self.session.is_some() { "expired" } else { "none" });
+            return Err(Sight::Missing);
+        };
+        let (case, opened) = match session.good(id) {
+            None => ("guess", Err(Sight::Missing)),
+            Some(good @ Good::Everything) => ("current", Ok(good)),
+            Some(good @ Good::Leaving { until: None, .. }) => ("leaving", Ok(good)),
+            Some(good @ Good::Leaving { until: Some(until), .. }) if now.clock < until => ("leaving again", Ok(good)),
+            Some(Good::Leaving { .. }) => ("leaving over", Err(Sight::Superseded { recent: false })),
+            Some(good @ Good::Coming) => ("coming", Ok(good)),
+            Some(good @ Good::Left { until }) if now.clock < until => ("left", Ok(good)),
+            Some(Good::Left { .. }) => ("left over", Err(Sight::Superseded { recent: false })),
+            Some(Good::Nothing { until }) if now.clock < until => ("dead", Err(Sight::Superseded { recent: true })),
+            Some(Good::Nothing { .. }) => ("dead long", Err(Sight::Superseded { recent: false })),
+        };
+        self.meet(case);
+        opened.map(|good| (good, session))
+    }
+
+    pub(crate) fn look(&mut self, id: SessionId, is_visit: bool, lease: &Lease, now: Instant) -> (Sight, Written) {
+        if self.live(now).is_some_and(|session| session.allowance(lease, now).is_zero()) {
+            self.meet("look: lifetime over");
+            return (Sight::Missing, Written::Nothing);
+        }
+        let (good, mut session) = match self.open(id, now) {
+            Ok(opened) => opened,
+            Err(sight) => return (sight, Written::Nothing),
+        };
+        let (full, left) = (session.allowance(lease, now), session.left(now));
+        let mut written = Written::Nothing;
+        let most = full.abs_diff(left);
+        let is_due = is_visit && !most.is_zero() && (most >= lease.touch_after || most >= full / 2);
+        if is_due {
+            self.meet(if left > full { "visit shortens" } else { "visit prolongs" });
+            session.ends = now.after(full);
+            written = Written::Row;
+        } else if is_visit {
+            self.meet("visit not due");
+        }
+        let ttl = if is_due { full } else { full.min(left) };
+        let sight = match good {
+            Good::Everything | Good::Coming => Sight::Current(ttl),
+            Good::Leaving { next, .. } => Sight::Renewing(ttl, next),
+            Good::Left { .. } => Sight::Previous(ttl),
+            Good::Nothing { .. } => unreachable!(),
+        };
+        match good {
+            Good::Coming if is_visit => {
+                self.meet("confirmed");
+                let old = session.current();
+                session.ids = vec![(id, Good::Everything), (old, Good::Left { until: now.after(lease.grace) })];
+                session.id_since = Some(now.calendar);
+                written = Written::Row;
+            }
+            Good::Leaving { next, until: None } if is_visit => {
+                self.meet("announced again");
+                let until = now.after(lease.renew_after.unwrap_or_default().max(lease.grace));
+                session.ids = vec![(id, Good::Leaving { next, until: Some(until) }), (next, Good::Coming)];
+                written = Written::Row;
+            }
+            _ => {}
+        }
+        self.session = Some(session);
+        (sight, written)
+    }
+
+    pub(crate) fn touch(&mut self, id: SessionId, lease: &Lease, now: Instant) -> (Answer, Written) {
+        match self.open(id, now) {
+            Err(Sight::Superseded { .. }) => (Answer::Superseded, Written::Nothing),
+            Err(_) => (Answer::Gone, Written::Nothing),
+            Ok((_, session)) if session.allowance(lease, now).is_zero() => {
+                self.meet("touch: lifetime over");
+                (Answer::Gone, Written::Nothing)
+            }
+            Ok((_, mut session)) => {
+                self.meet("touched");
+                let ttl = session.allowance(lease, now);
+                session.ends = now.after(ttl);
+                let answer = Answer::Done { version: session.version(), ttl, announce: session.next_of(id) };
+                self.session = Some(session);
+                (answer, Written::Row)
+            }
+        }
+    }
+
+    pub(crate) fn end(&mut self, id: SessionId, now: Instant) -> (Answer, Written) {
+        match self.open(id, now) {
+            Err(Sight::Superseded { .. }) => (Answer::Superseded, Written::Nothing),
+            Err(_) => (Answer::Gone, Written::Nothing),
+            Ok((_, session)) => {
+                self.meet("ended");
+                self.session = None;
+                let answer = Answer::Done { version: session.version(), ttl: Duration::ZERO, announce: None };
+                (answer, Written::Removal)
+            }
+        }
+    }
+
+    /// Puts the data of `kept`, or these keys, in place of the session.
+    pub(crate) fn set(&mut self, id: SessionId, data: &Session, ttl: Duration, now: Instant) -> (Answer, Written) {
+        let is_live = self.live(now).is_some();
+        let is_current = matches!(self.open(id, now), Ok((Good::Everything | Good::Leaving { .. }, _)));
+        if is_live && !is_current {
+            self.meet("set: taken");
+            return (Answer::Taken, Written::Nothing);
+        }
+        let begun_by = Origin::Set(self.sets);
+        self.sets += 1;
+        let ids = vec![(id, Good::Everything)];
+        let session = Session { begun_by, commits: Vec::new(), ids, ends: now.after(ttl), ..data.clone() };
+        let answer = Answer::Done { version: session.version(), ttl, announce: None };
+        if ttl.is_zero() {
+            self.meet(if is_live { "set: ended" } else { "set: nothing" });
+            if is_live {
+                self.session = None;
+            }
+            return (answer, if is_live { Written::Removal } else { Written::Nothing });
+        }
+        self.meet("set");
+        self.session = Some(session);
+        (answer, Written::Row)
+    }
+}
