@@ -211,7 +211,7 @@ else
     local is_done = (identity == 'r' or expect == 'a') and incarnation == begins
     if not is_done then
         if expect == 'a' then return { 'taken' } end
-        if incarnation ~= base then return { closed or 'gone' } end
+        if incarnation ~= base then return { repeated == '1' and 'unknown' or closed or 'gone' } end
         for i = 1, #nonces, 8 do is_done = is_done or nonces:sub(i, i + 7) == nonce end
     end
     if is_done then
@@ -235,8 +235,8 @@ else
         current, incarnation, saves, nonces = new, begins, 0, ''
     else
         local age = math.max(0, now - (id_since > 0 and id_since or created))
-        local is_under_way = kind == PENDING or kind == PREVIOUS and now < over
-        if identity == 'n' and owned == 1 and digest == current and not is_under_way and renew_after < NONE
+        local is_second_in_use = kind == PENDING or kind > 0 and now < over
+        if identity == 'n' and owned == 1 and digest == current and not is_second_in_use and renew_after < NONE
             and age >= math.max(renew_after, grace) then
             kind, second, seed, over = PENDING, new, new_seed, NEVER
         end
@@ -305,10 +305,10 @@ if is_new then call('DEL', KEYS[2]) end
 ", LOGGED_IN, LIVES, DONE];
     /// .., whether it has an owner, how ('p'ut, 't'ake over: only if there is none), time to live,
     /// the rest of the meta field, [login](super::plan::login), field, value, ..
-    PUT = [UNLESS_UNSURE, "
+    PUT = [UNLESS_UNSURE, STANDING, "
 local logs_in, how, full, numbers
 logs_in, how, full, numbers, rest = struct.unpack('>Bc1I8c39', plan, rest)
-if meta and (how == 't' or digest ~= current) then return { 'taken' } end
+if meta and (how == 't' or digest ~= current or closed) then return { 'taken' } end
 ", UNLESS_REFUSED, "
 if meta or is_stale then call('DEL', key) end
 if full > 0 then
@@ -397,11 +397,11 @@ if max ~= '' then
         local is_under_way = place:byte() == RESERVED and now - at < PATIENCE
         rank = math.max(rank, at + 1)
         if name ~= handle then
-            if is_gone[name] and not is_under_way then gone[#gone + 1] = name
+            if is_gone[name] and not is_second_in_use then gone[#gone + 1] = name
             elseif place:byte() == TAKEN then surplus[#surplus + 1] = name
             else
                 others[#others + 1] = { at, name }
-                if not is_under_way then unseen[#unseen + 1] = name end
+                if not is_second_in_use then unseen[#unseen + 1] = name end
             end
         end
     end
