@@ -6,7 +6,7 @@ use super::RedisStore;
 use super::calls::Calls;
 use super::connections::{Command, Verb};
 use super::keys::INDEX_PARTS;
-use super::plan::{self, Plan};
+use super::plan::Plan;
 use super::replies::{self, Reply};
 use super::scripts::{LOOK, PUT};
 use crate::error::Result;
@@ -51,7 +51,7 @@ impl RedisStore {
             let Listed { handle, id, stored } = listed?;
             let digest = id.map_or(stored.record.state().secret().digest(), |id| id.digest());
             let plan = Plan { digest, ..Plan::new(&PUT, handle) };
-            let outcome = self.calls.put(plan, b't', &stored.record, plan::millis(stored.ttl))?;
+            let outcome = self.calls.put(plan, b't', &stored.record, stored.ttl)?;
             taken_over += usize::from(outcome.is_done());
         }
         Ok(taken_over)
@@ -112,9 +112,8 @@ impl Calls {
         Ok(listed.collect())
     }
 
-    pub(super) fn look_at(&self, told: &'static [u8], handles: &[Handle]) -> Result<Vec<(Handle, Result<Reply>)>> {
-        let look = |handle: &Handle| Plan { is_write: false, ..Plan::new(&LOOK, *handle) }.told(told);
-        self.each(&handles.iter().map(look).collect::<Vec<_>>())
+    fn look_at(&self, told: &'static [u8], handles: &[Handle]) -> Result<Vec<(Handle, Result<Reply>)>> {
+        self.each(&handles.iter().map(|handle| looking(*handle, told)).collect::<Vec<_>>())
     }
 
     /// What each of these scripts says, many in one round trip on one server.
@@ -135,4 +134,9 @@ impl Calls {
     pub(super) fn members(&self, set: Vec<u8>) -> Result<Vec<Handle>> {
         replies::handles(&self.read("ZRANGE", set, &["0", "-1"])?)
     }
+}
+
+/// A look at the session with this handle. `told`: see [`LOOK`].
+pub(super) fn looking(handle: Handle, told: &[u8]) -> Plan<'static> {
+    Plan { is_write: false, ..Plan::new(&LOOK, handle) }.told(told)
 }

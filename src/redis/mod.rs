@@ -181,7 +181,7 @@ impl Store for RedisStore {
         let calls = &self.calls;
         match action {
             Action::Commit(commit) => calls.commit(id, commit, lease),
-            Action::Put(record, ttl) => calls.put(Plan::of(&PUT, id, lease), b'p', record, plan::millis(*ttl)),
+            Action::Put(record, ttl) => calls.put(Plan::of(&PUT, id, lease), b'p', record, *ttl),
             Action::Touch => calls.touch(id, lease),
             Action::End => calls.end(&Plan::of(&END, id, lease).told(calls::ending(b'i', b'-', [0, 0]))),
         }

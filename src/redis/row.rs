@@ -56,7 +56,13 @@ impl Row {
             return Err(other_layout(handle, &meta[..meta.len().min(1)]));
         }
         let now = Now { clock: now_ms.saturating_mul(NANOS), calendar_ms: now_ms };
-        let read = read(handle, meta, find(b"x").unwrap_or_default(), fields, now.clock + left.saturating_mul(NANOS));
+        let read = read(
+            handle,
+            meta,
+            find(b"x").unwrap_or_default(),
+            fields,
+            now.clock.saturating_add(left.saturating_mul(NANOS)),
+        );
         let record = read.ok_or_else(|| not_ours(handle))?;
         let epoch = || find(b"e").and_then(number).unwrap_or(0);
         let owner = record.owner().filter(|_| meta[1] == b'u');
@@ -110,7 +116,7 @@ fn read(handle: Handle, mut meta: &[u8], tail: &[u8], fields: &[Value], deadline
         0 => None,
         // The script's "never" is the largest number that Lua is exact with.
         kind => {
-            let never = |until| if until == super::plan::NONE - 1 { NEVER } else { until * NANOS };
+            let never = |until: u64| if until == super::plan::NONE - 1 { NEVER } else { until.saturating_mul(NANOS) };
             Some(SecondSecret::from_parts(kind, tail.first_chunk()?)?.on(never))
         }
     };

@@ -122,16 +122,20 @@ if manual then call('HSET', key, 'd', now + full) end
 answer = call('PEXPIRE', key, manual and 86400000 or full)
 ";
 
-/// A login, if `logs_in`: whether it counts. On one server the owner's keys are at hand, so it
+/// A login, if `logs_in`: whether it counts. Without an epoch it has no place. On one server the owner's keys are at hand, so it
 /// counts at once or not at all; in a cluster it is confirmed when the session is next looked at.
 const UNLESS_REFUSED: &str = "
 local begun, epoch, handle, logins = NONE, NONE, '', KEYS[4]
 begun, epoch, handle, rest = struct.unpack('>I8I8c11', plan, rest)
 if logs_in == 1 then
-    if logins then epoch = tonumber(call('GET', KEYS[3]) or 0) end
-    if begun < epoch then return { 'revoked' } end
-    local place = not logins or call('HGET', logins, handle)
-    if not place or logins and place:byte() == 120 then return { 'limit' } end
+    local place = epoch < NONE
+    if logins then
+        place = place and call('HGET', logins, handle)
+        place = place and place:byte() ~= 120
+        epoch = tonumber(call('GET', KEYS[3]) or 0)
+    end
+    if (place or logins) and begun < epoch then return { 'revoked' } end
+    if not place then return { 'limit' } end
 end
 ";
 
@@ -140,7 +144,7 @@ const LOGGED_IN: &str = "
 if logs_in == 1 then
     call('HSET', key, 'e', epoch)
     local place = logins and call('HGET', logins, handle)
-    if place and place:byte() == 114 then call('HSET', logins, handle, place:sub(2)) end
+    if place and place:byte() == 114 then call('HSET', logins, handle, place:match('^r(%d+)')) end
 end
 ";
 
@@ -251,7 +255,7 @@ if logs_in == 1 then login, since, owned = logins and 's' or 'u', now, 1 end
 ", FULL, "
 if noted > 0 and not is_new and logs_in == 0 and (owned == 1 and call('HGET', key, 'o') or '') ~= by then noted = 0 end
 if noted > 0 then known = in_index == 1 and now + noted or math.min(known, now + noted) end
-if now + full > known then
+if full > 0 and now + full > known then
     return { 'note', full, owned == 1 and (logs_in == 1 and by or call('HGET', key, 'o')) or '' }
 end
 local gone
@@ -349,8 +353,9 @@ local full = 0
 }
 
 /// How every script on an owner begins. Its keys: the epoch, the epoch that is drawn next, the
-/// sessions by the instant until which they are noted, and when each of them logged in: 'r' before
-/// it is a place that is reserved for a login under way, 'x' one that another login took.
+/// sessions by the instant until which they are noted, and the place of each: when it logged in. 'r'
+/// before a place reserves it for a login under way, and behind it stands the place that the session
+/// had before; 'x' marks one that another login took.
 const OWNER: &str = "
 local epoch, following, sessions, logins = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local call, now = redis.call, tonumber(ARGV[1])
@@ -392,16 +397,16 @@ if max ~= '' then
     for i = 8, #ARGV do is_gone[ARGV[i]] = true end
     for i = 1, #places, 2 do
         local name, place = places[i], places[i + 1]
-        local at = tonumber((place:gsub('^[rx]', '')))
+        local at = tonumber(place:match('%d+'))
         -- It is not there yet, and is not looked at: it would be taken for one that ended.
         local is_under_way = place:byte() == RESERVED and now - at < PATIENCE
         rank = math.max(rank, at + 1)
         if name ~= handle then
-            if is_gone[name] and not is_second_in_use then gone[#gone + 1] = name
+            if is_gone[name] and not is_under_way then gone[#gone + 1] = name
             elseif place:byte() == TAKEN then surplus[#surplus + 1] = name
             else
                 others[#others + 1] = { at, name }
-                if not is_second_in_use then unseen[#unseen + 1] = name end
+                if not is_under_way then unseen[#unseen + 1] = name end
             end
         end
     end
@@ -409,12 +414,16 @@ if max ~= '' then
     if over > 0 then
         if looked == '' then return { 'others', unseen } end
         if at_limit == 'r' then return { 'limit' } end
-        table.sort(others, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
+        -- Of two that logged in at once the one with the smaller handle: in base64 digits are larger than letters.
+        local function number(name) return (name:gsub('%d', '{%0'):gsub('%-', '|'):gsub('_', '}')) end
+        table.sort(others, function(a, b) return a[1] < b[1] or a[1] == b[1] and number(a[2]) < number(b[2]) end)
         for i = 1, math.min(over, #others) do surplus[#surplus + 1] = others[i][2] end
     end
 end
 call('ZADD', sessions, 'GT', now + noted, handle)
-if since == 'now' then call('HSET', logins, handle, 'r' .. string.format('%.0f', rank))
+if since == 'now' then
+    local before = (call('HGET', logins, handle) or ''):match('%d+$') or ''
+    call('HSET', logins, handle, string.format('r%.0f:', rank) .. before)
 elseif since == 'known' then call('HSETNX', logins, handle, string.format('%.0f', now))
 else call('HSET', logins, handle, since) end
 forget(gone)
@@ -430,16 +439,20 @@ if tonumber(current) > tonumber(ARGV[3]) then return { 'revoked' } end
 if not place or place:byte() == TAKEN then return { 'limit' } end
 if place:byte() == RESERVED then
     call('HDEL', logins, '')
-    call('HSET', logins, ARGV[2], place:sub(2))
+    call('HSET', logins, ARGV[2], place:match('^r(%d+)'))
 end
 return { 'counts' }
 "];
-    /// now, handle, ..: those whose places another login took have ended.
+    /// now, handle, ..: sessions whose places another login took have ended, and logins that have a
+    /// place reserved were not carried out.
     LEAVE = ["
 local gone = {}
 for i = 2, #ARGV do
-    local place = call('HGET', logins, ARGV[i])
-    if place and place:byte() == TAKEN then gone[#gone + 1] = ARGV[i] end
+    local place = call('HGET', logins, ARGV[i]) or ''
+    local before = place:match('^r.*:(%d+)$')
+    if place:byte() == TAKEN then gone[#gone + 1] = ARGV[i]
+    elseif before then call('HSET', logins, ARGV[i], before)
+    elseif place:byte() == RESERVED then call('HDEL', logins, ARGV[i]) end
 end
 forget(gone)
 return { 'counts' }
