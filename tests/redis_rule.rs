@@ -533,6 +533,37 @@ fn in_a_cluster_too() {
     histories(&server, &RedisOptions::new().cluster([server.url()]), cases().unwrap_or(60), false);
 }
 
+/// What random histories meet too rarely: each instant of a renewal, and the one before and after.
+#[test]
+fn at_the_instants_of_a_renewal_too() {
+    let server = Server::start();
+    let renew = |lease| Op::Commit {
+        id: 0,
+        expect: Expect::Incarnation,
+        version: 0,
+        changes: Vec::new(),
+        identity: New::Renew,
+        login: None,
+        lease,
+    };
+    let visit = |id| Op::Look { id, visit: true, lease: 0 };
+    for around in [0, 499, 500, 501] {
+        // The old id, announced twice; then the new one, and the old one in its grace.
+        let twice = [visit(1), Op::Wait { ms: around }, Op::Touch { id: 1, lease: 0 }, visit(1), visit(0)];
+        let grace = [visit(0), Op::Wait { ms: around }, visit(1), renew(2), Op::Touch { id: 1, lease: 0 }, visit(0)];
+        for then in [&twice[..], &grace] {
+            let mut pair = Pair::new(RedisOptions::new().url(server.url()).prefix(format!("{around} {}:", then.len())));
+            pair.log_in();
+            for op in [Op::Wait { ms: 500 }, renew(0)].iter().chain(then) {
+                if let Some((expected, done)) = pair.carry_out(op) {
+                    assert_eq!(expected, done, "{around}: {op:?}");
+                }
+                pair.compare(op).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn what_the_scripts_do_is_what_the_rule_does() {
     let server = Server::start();
