@@ -551,7 +551,8 @@ fn at_the_instants_of_a_renewal_too() {
         // The old id, announced twice; then the new one, and the old one in its grace.
         let twice = [visit(1), Op::Wait { ms: around }, Op::Touch { id: 1, lease: 0 }, visit(1), visit(0)];
         let grace = [visit(0), Op::Wait { ms: around }, visit(1), renew(2), Op::Touch { id: 1, lease: 0 }, visit(0)];
-        for then in [&twice[..], &grace] {
+        let put = [visit(1), Op::Wait { ms: around }, Op::Put { id: 1, record: 0, ttl_ms: 1_000 }];
+        for then in [&twice[..], &grace, &put] {
             let mut pair = Pair::new(RedisOptions::new().url(server.url()).prefix(format!("{around} {}:", then.len())));
             pair.log_in();
             for op in [Op::Wait { ms: 500 }, renew(0)].iter().chain(then) {
