@@ -17,6 +17,7 @@
 //!   row           a session as it stands in its hash
 //!   fields        its entries as fields of the hash
 //!   keys          what the keys are called
+//!   hints         which sessions were visited so lately that a visit has nothing to note
 //!   connections   a bounded pool, and a time limit for all that is done with it
 //!   breaker       one caller tries again when the server is down
 //!   link          one connection, to a server or to the nodes of a cluster
@@ -30,7 +31,9 @@
 //!
 //! A look on one server is a pipeline: a script that writes only what the visit changes, and the
 //! plain commands that read the hash behind it. The rule itself, in Rust, judges what they read. If
-//! the server refuses the writing, the reading is served all the same.
+//! the server refuses the writing, the reading is served all the same. For a
+//! session that this process saw not to be due yet, the script is left out; if there is something to
+//! note after all, it follows.
 //!
 //! In a cluster a script sees the keys of one slot only, so what concerns an owner, or the index of
 //! all sessions, takes several steps. Why their order is safe:
@@ -69,6 +72,7 @@ mod breaker;
 mod calls;
 mod connections;
 mod fields;
+mod hints;
 mod keys;
 mod link;
 mod listing;

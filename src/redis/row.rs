@@ -17,13 +17,15 @@
 //! instant 8), if there is one, and the nonces of its last four versions (8 each). Times are
 //! milliseconds since 1970.
 
+use std::time::Duration;
+
 use ::redis::Value;
 
 use super::plan::NO_TIME;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SecretCheck, SessionId};
 use crate::record::{Frame, Head, NEVER, Owned, Record, RecordParts, SecondSecret, StoreState, Version};
-use crate::store::{self, Epoch, Lease, Listed, Look, Lookup, Now, Sight, Stored};
+use crate::store::{self, Edit, Epoch, Lease, Listed, Look, Lookup, Now, Sight, Stored};
 use crate::sync::Ordering;
 
 /// The number of the layout, as a digit.
@@ -70,19 +72,28 @@ impl Row {
         Ok(Some(Self { record, unsure, now, ttl_ms: left }))
     }
 
-    /// What a look finds, by the rule. The script has written what a visit changes.
-    pub(super) fn seen_by(self, id: &SessionId, lease: &Lease) -> Lookup {
-        match store::look(Some(&self.record), id, Look::Peek, lease, self.now).0 {
+    /// What a look finds, by the rule, and whether it has anything to write.
+    pub(super) fn seen_by(self, id: &SessionId, how: Look, lease: &Lease) -> (Lookup, bool) {
+        let (sight, edit) = store::look(Some(&self.record), id, how, lease, self.now);
+        let lookup = match sight {
             Sight::Missing => Lookup::Missing,
             Sight::Superseded { recent } => Lookup::Superseded { recent },
             Sight::Found { ttl, opened } => {
                 Lookup::Found(Stored { presented: opened.presented(id), ..Stored::new(self.record, ttl) })
             }
-        }
+        };
+        (lookup, !matches!(edit, Edit::Nothing))
+    }
+
+    /// For how long no visit is due.
+    pub(super) fn quiet_for(&self, lease: &Lease) -> Duration {
+        let (full, left) = (lease.ttl(&self.record, self.now), Duration::from_millis(self.ttl_ms));
+        let since = full.checked_sub(left);
+        since.map_or(Duration::ZERO, |since| lease.touch_after.min(full / 2).saturating_sub(since))
     }
 
     pub(super) fn listed(self, handle: Handle) -> Listed {
-        Listed::new(handle, Stored::new(self.record, std::time::Duration::from_millis(self.ttl_ms)))
+        Listed::new(handle, Stored::new(self.record, Duration::from_millis(self.ttl_ms)))
     }
 }
 
