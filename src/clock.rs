@@ -1,9 +1,10 @@
 //! The clock: the only file that reads the time, and the one that tests can turn by hand.
 //!
-//! Deadlines need a clock that never jumps, cookies and "created at" need the calendar, so a [`Clock`] has both.
-//! The monotonic side is the kernel's coarse clock where there is one: sessions live for minutes, a step of
-//! 1 to 10 ms (one timer tick, 4 ms on most kernels) is nothing to them, and reading it costs a fraction of
-//! `Instant::now`. It does not run while the machine sleeps.
+//! Deadlines need a clock that never jumps, cookies and "created at" need the calendar, so a
+//! [`Clock`] has both. The monotonic side is the kernel's coarse clock where there is one: sessions
+//! live for minutes, a step of 1 to 10 ms (one timer tick, 4 ms on most kernels) is nothing to
+//! them, and reading it costs a fraction of `Instant::now`. It does not run while the machine
+//! sleeps.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -12,8 +13,9 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 /// Tells the time: monotonic for deadlines, wall clock for cookies and creation times.
 ///
-/// Every store has one and hands it to the sessions that live in it. Resolution of [`now`](Self::now):
-/// the kernel's timer tick on Linux and Android (1 to 10 ms), that of `Instant` elsewhere.
+/// Every store has one and hands it to the sessions that live in it. Resolution of
+/// [`now`](Self::now): the kernel's timer tick on Linux and Android (1 to 10 ms), that of `Instant`
+/// elsewhere.
 ///
 /// # Examples
 ///
@@ -57,7 +59,8 @@ impl Clock {
     pub fn manual() -> ManualClock {
         ManualClock {
             hands: Arc::new(Hands {
-                // Not zero: a test that subtracts a little from "now" must not leave the clock's range.
+                // Not zero: a test that subtracts a little from "now" must not leave the clock's
+                // range.
                 monotonic: AtomicU64::new(1_000_000_000),
                 // 2001-09-09T01:46:40Z: any date will do, as long as it is always the same one.
                 wall: Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
@@ -79,8 +82,8 @@ impl Clock {
         }
     }
 
-    /// The calendar's time since 1970, in nanoseconds and as coarse as [`now`](Self::now): what rows
-    /// are stamped with.
+    /// The calendar's time since 1970, in nanoseconds and as coarse as [`now`](Self::now): what
+    /// rows are stamped with.
     #[inline]
     pub(crate) fn calendar_nanos(&self) -> u64 {
         match &self.manual {
@@ -91,8 +94,8 @@ impl Clock {
         }
     }
 
-    /// The calendar's time. Follows the machine's clock when it is set, so it is for display and for the absolute
-    /// lifetime of a session, never for its idle timeout.
+    /// The calendar's time. Follows the machine's clock when it is set, so it is for display and
+    /// for the absolute lifetime of a session, never for its idle timeout.
     pub fn wall(&self) -> SystemTime {
         match &self.manual {
             None => SystemTime::now(),
@@ -146,8 +149,8 @@ impl ManualClock {
         *self.hands.wall.lock() = wall;
     }
 
-    /// The clock of a process that starts now: the same calendar, and a [`Clock::now`] that begins at
-    /// zero again. A store whose data outlives its process is opened with it in tests.
+    /// The clock of a process that starts now: the same calendar, and a [`Clock::now`] that begins
+    /// at zero again. A store whose data outlives its process is opened with it in tests.
     ///
     /// # Examples
     ///
@@ -220,7 +223,8 @@ fn whole_nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Starts measuring how long something takes; the result tells. For figures about ourselves, never for deadlines.
+/// Starts measuring how long something takes; the result tells. For figures about ourselves, never
+/// for deadlines.
 pub(crate) fn stopwatch() -> impl Fn() -> Duration {
     let start = std::time::Instant::now();
     move || start.elapsed()

@@ -1,5 +1,5 @@
-//! What every session of an application shares: the store, the policy, the source of ids, the clock,
-//! and the subscribers. Failures of the store are reported here and nowhere else.
+//! What every session of an application shares: the store, the policy, the source of ids, the
+//! clock, and the subscribers. Failures of the store are reported here and nowhere else.
 
 use std::fmt;
 

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::store::{AtLimit, Lease, Limit};
 use crate::units::Setting;
 
-/// How long sessions live, and how often a visit is noted. Decided on the server; a cookie's expiry decides nothing.
+/// How long sessions live, and how often a visit is noted. Decided on the server; a cookie's expiry
+/// decides nothing.
 ///
 /// | option | what it is | default |
 /// |---|---|---|
@@ -21,9 +22,9 @@ use crate::units::Setting;
 /// | [`at_limit`](Self::at_limit) | what happens then | the oldest is ended |
 /// | [`store_down`](Self::store_down) | what a request does when the store fails | it fails too |
 ///
-/// Read by serde from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after": "15m", "grace": "60s"}`;
-/// a number is milliseconds, a `lifetime` or `renew_after` of 0 or null is none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for
-/// both kinds of limit.
+/// Read by serde from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after":
+/// "15m", "grace": "60s"}`; a number is milliseconds, a `lifetime` or `renew_after` of 0 or null is
+/// none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for both kinds of limit.
 ///
 /// # Examples
 ///
@@ -57,12 +58,13 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreDown {
-    /// It gets the error, and with the cookie layer's default its client a 503: nobody is taken for somebody else, or
-    /// for logged out.
+    /// It gets the error, and with the cookie layer's default its client a 503: no user is taken
+    /// for another one, or for logged out.
     #[default]
     FailClosed,
-    /// It goes on without a session: nothing is found, and what it puts in is gone with the request. No cookie is set, so whoever had
-    /// a session has it again when the store is back.
+    /// It goes on without a session: nothing is found, and what it puts in is gone with the
+    /// request. No cookie is set, so a client that had a session has it again when the store is
+    /// back.
     Anonymous,
 }
 
@@ -81,59 +83,63 @@ impl Policy {
         }
     }
 
-    /// The idle timeout: a session ends when it was not used for so long. A visit counts from its first look. Default: 1 hour.
+    /// The idle timeout: a session ends when it was not used for so long. A visit counts from its
+    /// first look. Default: 1 hour.
     ///
-    /// Change it for what a forgotten open browser can do: minutes for a bank, days for a forum. A session can have
-    /// [one of its own](crate::Session::set_timeout).
+    /// Change it for what a forgotten open browser can do: minutes for a bank, days for a forum. A
+    /// session can have [one of its own](crate::Session::set_timeout).
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The absolute lifetime: a session ends so long after its creation, and no visit, save or new id prolongs it. It
-    /// begins again at a [login](crate::Session::log_in).
-    /// `None`: only the idle timeout counts. Default: 24 hours.
+    /// The absolute lifetime: a session ends so long after its creation, and no visit, save or new
+    /// id prolongs it. It begins again at a [login](crate::Session::log_in). `None`: only the idle
+    /// timeout counts. Default: 24 hours.
     ///
-    /// It bounds what a stolen cookie is worth. Counted on the wall clock, so it follows when the machine's clock is set.
+    /// It bounds what a stolen cookie is worth. Counted on the wall clock, so it follows when the
+    /// machine's clock is set.
     pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.lifetime = lifetime.into();
         self
     }
 
-    /// How much time must have passed since the last note of a visit before the next visit is noted.
-    /// Zero: every visit. Default: 60 seconds. Never more than half of a session's timeout, whatever is said here, so that
-    /// a session in use does not end.
+    /// How much time must have passed since the last note of a visit before the next visit is
+    /// noted. Zero: every visit. Default: 60 seconds. Never more than half of a session's timeout,
+    /// so that a session in use does not end.
     ///
-    /// It saves writes: a session may end up to this much earlier than its timeout says, and never later.
+    /// It saves writes: a session may end up to this much earlier than its timeout says, and never
+    /// later.
     pub const fn touch_after(mut self, touch_after: Duration) -> Self {
         self.touch_after = touch_after;
         self
     }
 
-    /// Timed renewal: the cookie layer gives a session a new id when it has had its id for so long. `None`: ids
-    /// change at [`regenerate`](crate::Session::regenerate) only. Default: none.
+    /// Timed renewal: the cookie layer gives a session a new id when it has had its id for so long.
+    /// `None`: ids change at [`regenerate`](crate::Session::regenerate) only. Default: none.
     ///
-    /// It bounds how long a stolen id can be used beside its owner, and shows the theft: after the grace, the
-    /// one of the two that comes with the old id raises [`SupersededId`](crate::Event::SupersededId) (the "renewal
-    /// timeout" of the OWASP Session Management Cheat Sheet). Minutes rather than seconds, because each renewal is
-    /// two writes. Never sooner than the [`grace`](Self::grace), whatever is said here. Sessions without an owner
-    /// are not renewed.
+    /// It bounds how long a stolen id can be used beside its owner, and shows the theft: after the
+    /// grace, the one of the two that comes with the old id raises
+    /// [`SupersededId`](crate::Event::SupersededId) (the "renewal timeout" of the OWASP Session
+    /// Management Cheat Sheet). Minutes rather than seconds, because each renewal is two writes.
+    /// Never sooner than the [`grace`](Self::grace). Sessions without an owner are not renewed.
     ///
-    /// A renewal is pending until the client presents the new id. Until then both ids open the session, and each
-    /// response to the old one announces the same new one, so a lost response costs nothing. The old id ends a
-    /// `grace` after the new one was first presented, and at the latest `renew_after` after its second
-    /// announcement. A thief who polls with a stolen id while its owner is away has it for that long.
+    /// A renewal is pending until the client presents the new id. Until then both ids open the
+    /// session, and each response to the old one announces the same new one, so a lost response
+    /// costs nothing. The old id ends a `grace` after the new one was first presented, and at the
+    /// latest `renew_after` after its second announcement. A thief who polls with a stolen id while
+    /// its owner is away has it for that long.
     ///
-    /// A handle that looks again later, such as a WebSocket's, finds its session gone once its id was renewed and
-    /// the grace is over: its client connects again. (That, too, is reported.)
+    /// A handle that looks again later, such as a WebSocket's, finds its session gone once its id
+    /// was renewed and the grace is over: its client connects again. (That, too, is reported.)
     pub fn renew_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.renew_after = age.into();
         self
     }
 
-    /// For how long the id before a timed renewal still opens the session, so that requests under way can finish; and
-    /// for how long requests with the id of before a login are taken for requests in flight, which store nothing and
-    /// get no cookie. Default: 60 seconds.
+    /// For how long the id before a timed renewal still opens the session, so that requests under
+    /// way can finish; and for how long requests with the id of before a login are taken for
+    /// requests in flight, which store nothing and get no cookie. Default: 60 seconds.
     ///
     /// Longer for clients on slow networks; shorter if a stolen id must die sooner.
     pub const fn grace(mut self, grace: Duration) -> Self {
@@ -152,8 +158,8 @@ impl Policy {
 
     /// What happens when an owner logs in once more than that. Default: [`AtLimit::EndOldest`].
     ///
-    /// `RefuseNewest` where a stolen password must not push its user out; then a user who forgot to log out elsewhere has
-    /// to wait.
+    /// `RefuseNewest` where a stolen password must not push its user out; then a user who forgot to
+    /// log out elsewhere has to wait.
     pub const fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.at_limit = at_limit;
         self
@@ -161,10 +167,11 @@ impl Policy {
 
     /// What a request does when the store fails. Default: [`StoreDown::FailClosed`].
     ///
-    /// [`StoreDown::Anonymous`] for pages that are of use without knowing whose they are. What would be wrong without the store
-    /// fails all the same: [`log_in`](crate::Session::log_in) and [`regenerate`](crate::Session::regenerate), so that no user
-    /// seems to log in; [`destroy`](crate::Session::destroy), so that no user seems to log out; and the save of a session that
-    /// was found. The save of a new one is skipped.
+    /// [`StoreDown::Anonymous`] for pages that are of use without knowing whose they are. What
+    /// would be wrong without the store fails all the same: [`log_in`](crate::Session::log_in) and
+    /// [`regenerate`](crate::Session::regenerate), so that no user seems to log in;
+    /// [`destroy`](crate::Session::destroy), so that no user seems to log out; and the save of a
+    /// session that was found. The save of a new one is skipped.
     pub const fn store_down(mut self, what: StoreDown) -> Self {
         self.store_down = what;
         self
@@ -227,9 +234,10 @@ impl Policy {
         self.renew_after.is_some()
     }
 
-    /// Whether a client may be given an id of this age once more. Not within a grace of its renewal, before or after: of two
-    /// responses on their way the client keeps the cookie of the one that arrives last, and that must not be the old id.
-    /// `full`: the session's time; the cookie is not to end while we wait.
+    /// Whether a client may be given an id of this age once more. Not within a grace of its
+    /// renewal, before or after: of two responses on their way the client keeps the cookie of the
+    /// one that arrives last, and that must not be the old id. `full`: the session's time; the
+    /// cookie is not to end while we wait.
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.grace.min(full / 4);
         self.renew_after.is_none() || age >= apart && !self.lease().renewal_due(age.saturating_add(apart))

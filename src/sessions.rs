@@ -19,10 +19,11 @@ use crate::session::Session;
 use crate::store::{Commit, Outcome, Store};
 use crate::sync::Arc;
 
-/// What every store gets, a custom one too: new sessions, loading, and creation from data, under one [`Policy`].
+/// What every store gets, a custom one too: new sessions, loading, and creation from data, under
+/// one [`Policy`].
 ///
-/// In a server, `SessionLayer` wraps one and adds the cookie. On its own it is for
-/// everything that has no cookie: jobs, tests, another protocol. Cheap to clone.
+/// In a server, `SessionLayer` wraps one and adds the cookie. On its own it is for everything that
+/// has no cookie: jobs, tests, another protocol. Cheap to clone.
 ///
 /// # Examples
 ///
@@ -61,10 +62,12 @@ impl Sessions {
         Self { context: Arc::new(Context::new(Arc::new(store), policy, Arc::new(SessionId::random))) }
     }
 
-    /// The same sessions with ids from a source of your own, such as [`SessionId::derive`] over another system's ids.
+    /// The same sessions with ids from a source of your own, such as [`SessionId::derive`] over
+    /// another system's ids.
     ///
-    /// Default: [`SessionId::random`], which should stay unless ids must be known elsewhere. Whoever can guess what it
-    /// returns can be anybody. An id that is taken is drawn again, up to 16 times.
+    /// Default: [`SessionId::random`], which should stay unless ids must be known elsewhere. A
+    /// client that can guess what it returns can be any user. An id that is taken is drawn again,
+    /// up to 16 times.
     ///
     /// # Examples
     ///
@@ -111,14 +114,14 @@ impl Sessions {
         Session::load(Arc::clone(&self.context), id)
     }
 
-    /// Creates and stores a session under an id that is known elsewhere, with the data it begins with:
-    /// none (`Record::new()`) or what a record was collected from. It is a new session, created now,
-    /// without an owner.
+    /// Creates and stores a session under an id that is known elsewhere, with the data it begins
+    /// with: none (`Record::new()`) or what a record was collected from. It is a new session,
+    /// created now, without an owner.
     ///
     /// # Errors
     ///
-    /// [`Error::is_taken`] when the id is taken; [`Error::is_size`] when the data is too large; when the
-    /// store failed.
+    /// [`Error::is_taken`] when the id is taken; [`Error::is_size`] when the data is too large;
+    /// when the store failed.
     ///
     /// # Examples
     ///
@@ -158,7 +161,7 @@ impl Sessions {
         &self.context.clock
     }
 
-    /// Subscribes to what these sessions notice: ids that lead nowhere, whatever the store is.
+    /// Subscribes to what these sessions notice: ids that open no session, on every store.
     ///
     /// Each subscriber has a queue of 1,024 events; what does not fit is dropped.
     pub fn events(&self) -> Receiver<Event> {
@@ -178,7 +181,8 @@ impl Sessions {
         self.context.store.report(error);
     }
 
-    /// The session that one of these ids leads to, or a new one; nothing is read before somebody looks.
+    /// The session that one of these ids leads to, or a new one; nothing is read before the first
+    /// look.
     #[cfg(any(test, feature = "http"))]
     pub(crate) fn open(&self, candidates: crate::session::Candidates) -> Session {
         Session::unloaded(Arc::clone(&self.context), candidates)
@@ -214,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_nobody_looks_at_never_reads_the_store() {
+    fn a_session_that_is_not_looked_at_never_reads_the_store() {
         let (store, mut session, _) = opened(&[SessionId::derive("stale")]);
         assert!(!session.changed() && format!("{session:?}").contains("unloaded"));
         assert_eq!(session.save().unwrap(), Saved::Unchanged);

@@ -9,12 +9,16 @@ use std::time::Duration;
 use lembro::testing::{self, FaultStore, PlainStore};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store};
 
+#[path = "../examples/custom_store.rs"]
+#[allow(dead_code, reason = "its `main` is not called here")]
+mod custom_store;
+
 fn store(time: &ManualClock, options: LembroOptions) -> LembroStore {
     LembroStore::with_options(options.clock(time)).unwrap()
 }
 
-/// Runs the whole contract, of which nothing may be skipped, and afterwards has the store recompute its
-/// books.
+/// Runs the whole contract, of which nothing may be skipped, and afterwards has the store recompute
+/// its books.
 #[track_caller]
 fn keeps_all(options: &LembroOptions) {
     let time = Clock::manual();
@@ -66,6 +70,13 @@ fn a_store_behind_arc_or_box_keeps_the_contract_and_loses_no_optional_method() {
     let options = || LembroOptions::new().interval(0);
     keeps(&time, || Arc::new(store(&time, options())) as Arc<dyn Store>);
     keeps(&time, || Box::new(store(&time, options())) as Box<dyn Store>);
+}
+
+#[test]
+fn the_store_of_the_example_keeps_the_contract() {
+    let time = Clock::manual();
+    let report = testing::check(&time, || custom_store::MyStore::new(&time));
+    assert!(report.is_kept(), "{report}");
 }
 
 #[test]

@@ -74,10 +74,11 @@ fn an_id_in_time_costs_no_further_call_to_the_store() {
     site.time.advance(AGE);
     let renewed = sent_back(&site.request(&cookie, look));
     assert_eq!(site.probe.calls.happened(), [("visit", 1), ("commit", 1)]);
-    // A response that was lost is repeated without a write of its own, and the new id confirmed by the visit.
+    // A response that was lost is repeated, if that is still the session's new id, and the visit confirms it.
     assert_eq!(sent_back(&site.request(&cookie, look)), renewed);
+    assert_eq!(site.probe.calls.happened(), [("visit", 1), ("peek", 1)]);
     assert_silent(&site.request(&renewed, look));
-    assert_eq!(site.probe.calls.happened(), [("visit", 2)]);
+    assert_eq!(site.probe.calls.happened(), [("visit", 1)]);
 }
 
 #[test]
@@ -106,6 +107,34 @@ fn a_client_that_loses_every_response_to_a_renewal_stays_logged_in() {
     }
     let new = announced.flatten().expect("it was due");
     assert_eq!(site.user(&new).as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_request_that_fails_while_a_renewal_is_pending_brings_the_new_id_too() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    let head = RequestHead::new([old.as_str()]);
+    let mut failed = site.layer.load(head.clone());
+    assert_silent(&site.layer.abandon(&failed, head.clone()).unwrap());
+    look(&mut failed);
+    assert_eq!(sent_back(&site.layer.abandon(&failed, head).unwrap()), new);
+}
+
+#[test]
+fn a_request_that_looked_before_the_new_id_was_presented_and_saves_after_it_says_nothing() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    let head = RequestHead::new([old.as_str()]);
+    let mut slow = site.layer.load(head.clone());
+    look(&mut slow);
+    assert_silent(&site.request(&new, look));
+    slow.insert("slow", &1).unwrap();
+    assert_silent(&site.layer.finish(slow, head).unwrap());
+    assert_eq!(site.value(&new, "slow"), Some(1));
 }
 
 #[test]

@@ -300,15 +300,25 @@ fn two_logins_at_once_are_two_sessions_and_the_second_has_what_was_there_before_
     assert_eq!(load_again(&sessions, &two).keys().unwrap().collect::<Vec<_>>(), ["second", "user"]);
     assert_eq!(sessions.count_of("ada").unwrap(), 2);
 
-    // What an owner's session held is in no other's.
+    // What an owner's session held is in no other session that a login begins.
     let owned = one;
     let (mut one, mut two) = (load_again(&sessions, &owned), load_again(&sessions, &owned));
+    assert_eq!(two.get::<&str>("user").unwrap(), Some("ada"), "it has read it");
     one.log_in("ada").unwrap();
     one.save().unwrap();
     two.log_in("bob").unwrap();
     two.insert("second", &true).unwrap();
     assert_eq!(two.modify("n", |n: &mut Option<u32>| *n = Some(1)).unwrap(), Some(()));
     assert_eq!(load_again(&sessions, &two).keys().unwrap().collect::<Vec<_>>(), ["n", "second"]);
+    let owned = one;
+    let (mut one, mut two) = (load_again(&sessions, &owned), load_again(&sessions, &owned));
+    for (session, key) in [(&mut one, "third"), (&mut two, "fourth")] {
+        session.log_in("ada").unwrap();
+        session.insert(key, &true).unwrap();
+        session.save().unwrap();
+    }
+    assert_eq!(load_again(&sessions, &one).keys().unwrap().collect::<Vec<_>>(), ["first", "third", "user"]);
+    assert_eq!(load_again(&sessions, &two).keys().unwrap().collect::<Vec<_>>(), ["fourth"]);
     validate(&store);
 }
 

@@ -83,8 +83,13 @@ fn a_modify_that_was_lost_and_overtaken_is_not_carried_out_and_keeps_what_was_un
     let mut other = load_again(&sessions, &session);
     other.modify("count", |count: &mut Option<u64>| *count = Some(40)).unwrap();
 
+    session.insert("later", &2).unwrap();
+    session.set_label("laptop").unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
     let again = load_again(&sessions, &session);
+    assert_eq!(again.get("later").unwrap(), Some(2));
+    let record = sessions.store().get(&session.id().unwrap()).unwrap().unwrap().record;
+    assert_eq!(record.label(), Some("laptop"));
     assert_eq!((again.get("count").unwrap(), again.get("unsaved").unwrap()), (Some(40), Some(1)));
     assert_eq!(session.modify("count", increment).unwrap(), Some(41));
 }

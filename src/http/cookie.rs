@@ -1,12 +1,14 @@
-//! The session cookie: which ids a request's `Cookie` headers present, and the two `Set-Cookie` texts we write.
+//! The session cookie: which ids a request's `Cookie` headers present, and the two `Set-Cookie`
+//! texts we write.
 //!
 //! ```text
 //! value  = id [ "." written ] [ "." signature ]
 //! ```
 //!
-//! `written`, in seconds since 1970, is there if the cookie is persistent. Only the browser's cookie can say how old the
-//! browser's cookie is: the session may have been prolonged by a WebSocket meanwhile, or by a job. A client that changes it
-//! changes when its own cookie is renewed. The signature covers all that stands before it, and the cookie's name.
+//! `written`, in seconds since 1970, is there if the cookie is persistent. Only the browser's
+//! cookie can say how old the browser's cookie is: the session may have been prolonged by a
+//! WebSocket or by a job since. A client that changes it changes when its own cookie is renewed.
+//! The signature covers all that stands before it, and the cookie's name.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,7 +24,8 @@ use crate::session::MAX_CANDIDATES;
 /// No value of ours is longer: an id, 20 digits, a signature of 43 characters.
 const MAX_VALUE: usize = SessionId::TEXT_LEN + 1 + 20 + 1 + 43;
 
-/// How many signatures of one request are looked at. Each costs a hash for every key, and a header has room for hundreds.
+/// How many signatures of one request are looked at. Each costs a hash for every key, and a header
+/// has room for hundreds.
 const MAX_SIGNATURES: usize = 16;
 
 /// A cookie of ours as a request presents it.
@@ -54,13 +57,15 @@ impl SessionCookie {
 
     /// The first cookies of our name that have different ids, in the order of the headers.
     ///
-    /// There can be several: a browser sends one for each path and domain it was set for, and a neighbouring subdomain can
-    /// plant more. Whatever is not exactly an id, well signed if we sign, does not count and is not looked at twice: it
-    /// is somebody else's business, or an attack, and neither is worth an error or a log line.
+    /// There can be several: a browser sends one for each path and domain it was set for, and a
+    /// neighbouring subdomain can plant more. A value that is not exactly an id, well signed if we
+    /// sign, does not count and is not looked at twice: it is another application's, or an attack,
+    /// and neither is worth an error or a log line.
     pub(super) fn presented(&self, request: &RequestHead<'_>) -> [Option<PresentedCookie>; MAX_CANDIDATES] {
         let mut found = [None; MAX_CANDIDATES];
         let (mut count, mut signatures) = (0, 0);
-        // Cut into cookies before anything is read as text, so that a foreign one that is not UTF-8 does not hide ours.
+        // Cut into cookies before anything is read as text, so that a foreign one that is not UTF-8
+        // does not hide ours.
         for text in request.cookies().flat_map(|header| header.split(|byte| *byte == b';')) {
             let Some(presented) = self.read(text, &mut signatures) else { continue };
             if found.iter().flatten().any(|earlier: &PresentedCookie| earlier.id == presented.id) {
@@ -77,7 +82,8 @@ impl SessionCookie {
 
     /// One `name=value`, if it is a cookie of ours.
     fn read(&self, text: &[u8], signatures: &mut usize) -> Option<PresentedCookie> {
-        // Nearly every cookie is somebody else's, and a header has room for thousands: not worth parsing.
+        // Nearly every cookie is another application's, and a header has room for thousands: not
+        // worth parsing.
         if !text.trim_ascii_start().starts_with(self.options.name.as_bytes()) {
             return None;
         }
@@ -108,7 +114,8 @@ impl SessionCookie {
         Some(PresentedCookie { id: id.parse().ok()?, written, well_signed: key == 0 })
     }
 
-    /// The `Set-Cookie` text that gives the client this id, to be kept for `max_age` or for the browser session.
+    /// The `Set-Cookie` text that gives the client this id, to be kept for `max_age` or for the
+    /// browser session.
     pub(super) fn announcing(&self, id: &SessionId, max_age: Option<Duration>, now: SystemTime, https: bool) -> String {
         let mut value = id.expose();
         if max_age.is_some() {
@@ -127,14 +134,16 @@ impl SessionCookie {
         finish(&self.options, &cookie)
     }
 
-    /// The `Set-Cookie` text that makes the client forget its cookie. It repeats every attribute: browsers replace
-    /// a cookie only by one of the same name, domain and path, and take none that breaks its prefix's rules.
+    /// The `Set-Cookie` text that makes the client forget its cookie. It repeats every attribute:
+    /// browsers replace a cookie only by one of the same name, domain and path, and take none that
+    /// breaks its prefix's rules.
     pub(super) fn removal(&self, https: bool) -> String {
         let cookie = describe(&self.options, "", https).max_age(Span::ZERO).expires(OffsetDateTime::UNIX_EPOCH);
         finish(&self.options, &cookie)
     }
 
-    /// The value of the `Clear-Site-Data` header that goes with a removal; none if nothing more is to be forgotten.
+    /// The value of the `Clear-Site-Data` header that goes with a removal; none if nothing more is
+    /// to be forgotten.
     pub(super) fn site_data(&self) -> Option<String> {
         let text = |data: &SiteData| match data {
             SiteData::Cache => "\"cache\"",
@@ -193,8 +202,8 @@ fn read_seconds(text: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// Rounded down, so that the cookie does not outlive its session, but not to zero, which would mean "forget it"; and
-/// no longer than browsers keep it.
+/// Rounded down, so that the cookie does not outlive its session, but not to zero, which would mean
+/// "forget it"; and no longer than browsers keep it.
 fn whole_seconds(max_age: Duration) -> Span {
     let seconds = max_age.min(MAX_AGE).as_secs().max(1);
     Span::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))

@@ -14,11 +14,11 @@
 //! | ended elsewhere | nothing | none |
 //! | not known: the store failed | nothing | none |
 //!
-//! A visit is noted at the first look, not here. A live session's cookie is set all the same when the
-//! client does not know its id: it was replaced, or the session was saved for the first time within
-//! the handler. A cookie is stale when it is persistent and written `touch_after` ago, when it was
-//! signed by a key that is no longer the first, or when the options have it otherwise by now. Around a
-//! renewal none is rewritten: the client might get the old id after the new one.
+//! A visit is noted at the first look, not here. A live session's cookie is set all the same when
+//! the client does not know its id: it was replaced, or the session was saved for the first time
+//! within the handler. A cookie is stale when it is persistent and written `touch_after` ago, when
+//! it was signed by a key that is no longer the first, or when the options have it otherwise by
+//! now. Around a renewal none is rewritten: the client might get the old id after the new one.
 
 use crate::session::Standing;
 use crate::store::Presented;
@@ -91,8 +91,8 @@ pub(super) fn decide(facts: Facts) -> Plan {
         (Standing::Live, _) if store == StoreStep::Renew || !is_current => CookieStep::SetRenewed,
         (Standing::Live, Client::Stale) => CookieStep::Rewrite,
         (Standing::Destroyed, Client::Other | Client::Stale | Client::Current) => CookieStep::Remove,
-        // Not removed when it ended elsewhere: the client may have logged in again, in another request, and
-        // a removal would take that new session's cookie away.
+        // Not removed when it ended elsewhere: the client may have logged in again, in another
+        // request, and a removal would take that new session's cookie away.
         _ => CookieStep::Nothing,
     };
     Plan { store, cookie }
@@ -105,7 +105,8 @@ mod tests {
     use crate::session::Standing;
     use crate::store::Presented;
 
-    /// One row of the table: what is asked of the facts (`None`: either way), and what must come out.
+    /// One row of the table: what is asked of the facts (`None`: either way), and what must come
+    /// out.
     struct Row {
         standing: Standing,
         changed: Option<bool>,
@@ -130,7 +131,8 @@ mod tests {
         Presented::Renewing(SessionId::derive("the next one"))
     }
 
-    /// `y`, `n`, or `-` for either; then the id that opened the session: `c`urrent, `r`enewing, `p`revious.
+    /// `y`, `n`, or `-` for either; then the id that opened the session: `c`urrent, `r`enewing,
+    /// `p`revious.
     fn row(standing: Standing, facts: &str, clients: &'static [Client], store: StoreStep, cookie: CookieStep) -> Row {
         let facts: Vec<_> = facts.split_whitespace().collect();
         let [changed, renewal_due, presented] = facts[..] else { panic!("three facts in a row") };

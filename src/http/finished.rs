@@ -13,10 +13,11 @@ use crate::session::Saved;
 /// | `Vary: Cookie` | the session was looked at |
 /// | `Clear-Site-Data` | with a logout, if [the options](super::CookieOptions::clear_site_data) ask for it |
 ///
-/// `no-store`, and not the gentler `no-cache="Set-Cookie"`, because few caches know the latter: one that keeps a response
-/// with its cookie lets the next user in as the last one (CVE-2023-30861). And what is made from a session is private: the
-/// back button after a logout must not show it again. (A page that a browser holds in memory is dropped when the removal
-/// takes the cookie away; for sessions that end elsewhere see [the rules](super::security), 17.)
+/// `no-store`, and not the gentler `no-cache="Set-Cookie"`, because few caches know the latter: one
+/// that keeps a response with its cookie lets the next user in as the last one (CVE-2023-30861).
+/// And what is made from a session is private: the back button after a logout must not show it
+/// again. (A page that a browser holds in memory is dropped when the removal takes the cookie away;
+/// for sessions that end elsewhere see [the rules](super::security), 17.)
 #[must_use = "its headers belong into the response, or the client never learns its id"]
 pub struct Finished {
     saved: Saved,
@@ -28,11 +29,11 @@ pub struct Finished {
 /// What the response says to caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caching {
-    /// Nobody looked at the session: the response is the same for everybody.
+    /// The session was not looked at: the response is the same for every client.
     Free,
     /// It may look different for another cookie.
     Varies,
-    /// It was made from somebody's session.
+    /// It was made from a stored session.
     Private,
 }
 
@@ -55,8 +56,8 @@ impl Finished {
         Self { clear_site_data: data, ..self }
     }
 
-    /// What became of the session. [`Saved::Gone`]: it ended while the handler ran, here or elsewhere, and what the
-    /// handler changed in it is lost.
+    /// What became of the session. [`Saved::Gone`]: it ended while the handler ran, here or
+    /// elsewhere, and what the handler changed in it is lost.
     pub fn saved(&self) -> Saved {
         self.saved
     }
@@ -66,8 +67,8 @@ impl Finished {
         self.cookie.as_deref()
     }
 
-    /// The headers, as names and values, all of them visible ASCII, for a response that has none of these yet. Otherwise
-    /// [`write_to`](Self::write_to).
+    /// The headers, as names and values, all of them visible ASCII, for a response that has none of
+    /// these yet. Otherwise [`write_to`](Self::write_to).
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let no_store = self.cookie.is_some() || self.caching == Caching::Private;
         let headers = [
@@ -79,9 +80,9 @@ impl Finished {
         headers.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// Puts the headers into a response, beside and into those that it has. Its own `Set-Cookie` headers stay; `Vary` gets
-    /// one name more; of its `Cache-Control` beside a `Set-Cookie` only that stays which does not allow keeping the
-    /// response.
+    /// Puts the headers into a response, beside and into those that it has. Its own `Set-Cookie`
+    /// headers stay; `Vary` gets one name more; of its `Cache-Control` beside a `Set-Cookie` only
+    /// that stays which does not allow keeping the response.
     ///
     /// # Examples
     ///
@@ -115,7 +116,8 @@ impl Finished {
             response.add(name, merged);
         }
         if self.cookie.is_some() {
-            // Caches in front of the site that know one of these pass over `Cache-Control` (RFC 9213).
+            // Caches in front of the site that know one of these pass over `Cache-Control` (RFC
+            // 9213).
             for name in TARGETED.into_iter().filter(|name| !response.take(name).is_empty()).collect::<Vec<_>>() {
                 response.add(name, "no-store".to_owned());
             }
@@ -130,14 +132,16 @@ impl Finished {
         if self.cookie.is_none() && own().next().is_some() {
             return own().collect::<Vec<_>>().join(", ");
         }
-        // Not those that allow keeping it: `must-understand` would even take `no-store` back (RFC 9111, 5.2.2.3).
+        // Not those that allow keeping it: `must-understand` would even take `no-store` back (RFC
+        // 9111, 5.2.2.3).
         let stays = ["private", "no-cache", "must-revalidate", "proxy-revalidate", "no-transform"];
         let kept = own().filter(|one| stays.iter().any(|stay| one.eq_ignore_ascii_case(stay)));
         kept.chain(["no-store"]).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// The elements of a list in which a comma can stand in a quoted string too (RFC 9110, 5.6.1 and 5.6.4).
+/// The elements of a list in which a comma can stand in a quoted string too (RFC 9110, 5.6.1 and
+/// 5.6.4).
 fn elements(list: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     let is_comma = move |next: char| {
@@ -167,9 +171,11 @@ fn listed(own: &[String], more: &str) -> String {
     list.join(", ")
 }
 
-/// The headers of some server's response, so far as [`Finished::write_to`] must change them: two methods, for an adapter.
+/// The headers of some server's response, so far as [`Finished::write_to`] must change them: two
+/// methods, for an adapter.
 pub trait ResponseHeaders {
-    /// Takes out every header of this name, whatever its case, and gives their values in their order.
+    /// Takes out every header of this name, whatever its case, and gives their values in their
+    /// order.
     fn take(&mut self, name: &str) -> Vec<String>;
 
     /// Adds a header beside those that are there.

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// What the layer needs to know of a request: its `Cookie` headers, and whether it came over https.
 ///
-/// An adapter makes one from its framework's request, borrowing the header texts. Bytes, because what clients send
-/// need not be text.
+/// An adapter makes one from its framework's request, borrowing the header texts. Bytes, because
+/// what clients send need not be text.
 ///
 /// # Examples
 ///
@@ -34,7 +34,8 @@ pub struct RequestHead<'r> {
 }
 
 impl<'r> RequestHead<'r> {
-    /// A request with these values of `Cookie` headers, in their order; the headers' names are not part of them.
+    /// A request with these values of `Cookie` headers, in their order; the headers' names are not
+    /// part of them.
     pub fn new<T: AsRef<[u8]> + ?Sized + 'r>(cookies: impl IntoIterator<Item = &'r T>) -> Self {
         let mut head = Self::default();
         for cookie in cookies {
@@ -43,7 +44,8 @@ impl<'r> RequestHead<'r> {
         head
     }
 
-    /// A request with these headers, names and values, in their order. Those that do not matter here are passed over.
+    /// A request with these headers, names and values, in their order. Those that do not matter
+    /// here are passed over.
     pub fn from_headers<N, V>(headers: impl IntoIterator<Item = (N, &'r V)>) -> Self
     where
         N: AsRef<str>,
@@ -82,10 +84,11 @@ impl<'r> RequestHead<'r> {
         self.first.into_iter().chain(self.others.iter().copied())
     }
 
-    /// Whether the client's own connection is encrypted: this one is, or a proxy that is to be believed says so.
+    /// Whether the client's own connection is encrypted: this one is, or a proxy that is to be
+    /// believed says so.
     ///
-    /// The first entry counts, which is the client's end of a chain of proxies. A client can forge it, but what it gets is
-    /// only a cookie of its own that it cannot use.
+    /// The first entry counts, which is the client's end of a chain of proxies. A client can forge
+    /// it, but what it gets is only a cookie of its own that it cannot use.
     pub(super) fn is_https(&self, trust_proxy: bool) -> bool {
         let said = || {
             if let Some(schemes) = self.x_forwarded_proto {
@@ -97,7 +100,8 @@ impl<'r> RequestHead<'r> {
                 name.trim().eq_ignore_ascii_case("proto").then(|| value.trim().trim_matches('"'))
             })
         };
-        // The upgrade request of a WebSocket is an https request too, but some proxies call it by the socket's scheme.
+        // The upgrade request of a WebSocket is an https request too, but some proxies call it by
+        // the socket's scheme.
         let encrypted = |scheme: &str| ["https", "wss"].iter().any(|one| scheme.eq_ignore_ascii_case(one));
         self.secure || trust_proxy && said().is_some_and(encrypted)
     }

@@ -1,4 +1,5 @@
-//! Signatures of cookies: HMAC-SHA256 under a list of keys, of which the first signs and all verify.
+//! Signatures of cookies: HMAC-SHA256 under a list of keys, of which the first signs and all
+//! verify.
 
 use std::fmt;
 
@@ -47,7 +48,8 @@ enum Given {
     Other(IgnoredAny),
 }
 
-/// Reads a list of keys, or the only one. What is wrong is said here, because serde's own words would repeat the key.
+/// Reads a list of keys, or the only one. What is wrong is said here, because serde's own words
+/// would repeat the key.
 pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Key>>, D::Error> {
     match Given::deserialize(deserializer)? {
         Given::One(key) => Ok(Some(vec![key])),
@@ -69,8 +71,8 @@ pub(super) fn check(keys: &[Key]) -> Result<()> {
     })
 }
 
-/// Signs and verifies values, each bound to the name of its cookie: what one layer has signed is no use in another
-/// that shares the keys.
+/// Signs and verifies values, each bound to the name of its cookie: what one layer has signed is no
+/// use in another that shares the keys.
 pub(super) struct Signer {
     /// Ready to begin with: the keys themselves are worked in already.
     keys: Vec<Hmac<Sha256>>,

@@ -1,4 +1,5 @@
-//! `SessionLayer`: from the head of a request to its session, and from the session to the headers of the response.
+//! `SessionLayer`: from the head of a request to its session, and from the session to the headers
+//! of the response.
 
 use std::fmt;
 
@@ -19,8 +20,8 @@ use crate::sync::Arc;
 
 /// Sessions in cookies: [`load`](Self::load) before the handler, [`finish`](Self::finish) after it.
 ///
-/// Works with every [`Store`] and every server. Cheap to clone: one for each worker thread. Two layers with cookies of
-/// different names can stand side by side.
+/// Works with every [`Store`] and every server. Cheap to clone: one for each worker thread. Two
+/// layers with cookies of different names can stand side by side.
 ///
 /// # Examples
 ///
@@ -85,7 +86,8 @@ impl SessionLayer {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when browsers would drop or misread such a cookie, with the option and its value.
+    /// [`Error::is_option`] when browsers would drop or misread such a cookie, with the option and
+    /// its value.
     ///
     /// # Examples
     ///
@@ -105,8 +107,8 @@ impl SessionLayer {
 
     /// The session of a request: the one that its cookie leads to, or a new one.
     ///
-    /// Never fails: a cookie that is malformed, unknown or expired means a new session under a new id. Reads nothing from
-    /// the store; the session does, when the handler first looks into it.
+    /// Never fails: a cookie that is malformed, unknown or expired means a new session under a new
+    /// id. Reads nothing from the store; the session does, when the handler first looks into it.
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn load<'r>(&self, request: impl Into<RequestHead<'r>>) -> Session {
         let mut candidates = Candidates::default();
@@ -116,24 +118,26 @@ impl SessionLayer {
         self.sessions.open(candidates)
     }
 
-    /// Ends the request: saves the session if it changed, begins the renewal of its id if that is due,
-    /// and says which headers the response needs. `request` is the one that the session was loaded for.
+    /// Ends the request: saves the session if it changed, begins the renewal of its id if that is
+    /// due, and says which headers the response needs. `request` is the one that the session was
+    /// loaded for.
     ///
-    /// At most one write. A session that was not looked at costs nothing; one that is new and empty is
-    /// neither stored nor announced; one that ended elsewhere stays ended, and its response sets no
-    /// cookie. A handler that panics never gets here, so it changes nothing. Call it before the response
-    /// is sent: then the client's next request, however quick, finds what this one saved.
+    /// At most one write. A session that was not looked at costs nothing; one that is new and empty
+    /// is neither stored nor announced; one that ended elsewhere stays ended, and its response sets
+    /// no cookie. A handler that panics never gets here, so it changes nothing. Call it before the
+    /// response is sent: then the client's next request, however quick, finds what this one saved.
     ///
-    /// Any session of the same [`sessions`](Self::sessions) may be given in place of the loaded one, for instance the one that
-    /// [`create_session`](Sessions::create_session) made: the client gets its id.
+    /// Any session of the same [`sessions`](Self::sessions) may be given in place of the loaded
+    /// one, for instance the one that [`create_session`](Sessions::create_session) made: the client
+    /// gets its id.
     ///
     /// # Errors
     ///
-    /// As [`Session::save`]. Then there is no header to send and the response is up to the application;
-    /// what it owes the client all the same says [`abandon`](Self::abandon) before.
+    /// As [`Session::save`]. Then there is no header to send and the response is up to the
+    /// application; what it owes the client all the same says [`abandon`](Self::abandon) before.
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn finish<'r>(&self, mut session: Session, request: impl Into<RequestHead<'r>>) -> Result<Finished> {
-        // Nobody looked: not even the cookies are read again.
+        // There was no look: not even the cookies are read again.
         if session.standing() == Standing::Unloaded {
             return Ok(Finished::new(Saved::Unchanged, Caching::Free));
         }
@@ -150,19 +154,23 @@ impl SessionLayer {
             StoreStep::Nothing => Ok(Saved::Unchanged),
         };
         let saved = match saved {
-            // A renewal that cannot be written is no reason for a page less: the next request tries again.
+            // A renewal that cannot be written is no reason for a page less: the next request tries
+            // again.
             Err(error) if !facts.changed && error.is_store() => Saved::Unchanged,
             saved => saved?,
         };
         let is_live = session.standing() == Standing::Live;
         let announced = match plan.cookie {
-            // Only what is stored is announced: it may have ended just now, or it is new and holds nothing
-            // after all.
-            CookieStep::Set => is_live && session.how_presented() != Presented::Previous,
+            // Not an id that a login has just replaced in another request: its response may reach the
+            // client before this one. A commit has found out. If the store cannot say, which it has
+            // reported, the page is served all the same.
+            CookieStep::SetRenewed | CookieStep::Rewrite if plan.store == StoreStep::Nothing => {
+                session.is_current().unwrap_or(false)
+            }
             CookieStep::SetRenewed => matches!(session.how_presented(), Presented::Renewing(_)),
-            // Not an id that another request has just replaced: its response may reach the client before
-            // this one. If the store cannot say, which it has reported, the page is served all the same.
-            CookieStep::Rewrite => session.is_current().unwrap_or(false),
+            // Only what is stored is announced: it may have ended just now, or it is new and holds
+            // nothing after all.
+            CookieStep::Set | CookieStep::Rewrite => is_live && session.how_presented() != Presented::Previous,
             CookieStep::Remove | CookieStep::Nothing => false,
         };
         let caching = if session.standing() == Standing::New { Caching::Varies } else { Caching::Private };
@@ -178,9 +186,10 @@ impl SessionLayer {
         Ok(finished)
     }
 
-    /// Ends a request that failed: nothing more is saved. What the response owes the client all the same
-    /// is an id that it does not know: one that [`save`](Session::save) or [`modify`](Session::modify)
-    /// gave the session within the handler, or that of a renewal that is pending.
+    /// Ends a request that failed: nothing more is saved. What the response owes the client all the
+    /// same is an id that it does not know: one that [`save`](Session::save) or
+    /// [`modify`](Session::modify) gave the session within the handler, or that of a renewal that
+    /// is pending.
     ///
     /// # Errors
     ///
@@ -220,7 +229,8 @@ impl SessionLayer {
         })
     }
 
-    /// What the client has is read from the request and not from the session, which may have been opened some other way.
+    /// What the client has is read from the request and not from the session, which may have been
+    /// opened some other way.
     fn client(&self, session: &Session, request: &RequestHead<'_>) -> Result<Client> {
         let (presented, id) = (self.cookie.presented(request), session.id()?);
         let current = |presented: &PresentedCookie| match (self.is_persistent(session), presented.written) {

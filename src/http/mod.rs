@@ -1,4 +1,5 @@
-//! The cookie layer, for any blocking server: a request's session before the handler, the response's headers after it.
+//! The cookie layer, for any blocking server: a request's session before the handler, the
+//! response's headers after it.
 //!
 //! ```text
 //! layer       SessionLayer: load and finish
@@ -60,49 +61,57 @@
 //! # fn main() {}
 //! ```
 //!
-//! `tiny_http`, which is below `rouille` too, drops a connection whose headers are not ASCII; such a request never gets
-//! here.
+//! `tiny_http`, which is below `rouille` too, drops a connection whose headers are not ASCII; such
+//! a request never gets here.
 //!
 //! # Several layers
 //!
-//! Two applications on one server, two stores, two timeouts: two layers whose cookies have different names. With
-//! rouille they nest, with `tiny_http` each is loaded and finished. `examples/two_layers.rs` has both an admin and a shop.
+//! Two applications on one server, two stores, two timeouts: two layers whose cookies have
+//! different names. With rouille they nest, with `tiny_http` each is loaded and finished.
+//! `examples/two_layers.rs` has both an admin and a shop.
 //!
 //! # A WebSocket
 //!
-//! The thread that serves it holds a session of its own, on the same stored one: loaded in the request that opens it,
-//! read anew before each message, saved after it. The adapter for rouille has the code: see `SessionLayer::rouille`.
+//! The thread that serves it holds a session of its own, on the same stored one: loaded in the
+//! request that opens it, read again before each message, saved after it. The adapter for rouille
+//! has the code: see `SessionLayer::rouille`.
 //!
-//! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a socket comes without it;
-//! with `SameSite::None` check the `Origin` header. A new id ends such a handle, at once after a
-//! [login](crate::Session::log_in), after its grace at a [renewal](crate::Policy::renew_after): the page connects
-//! again, with its new cookie.
+//! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a
+//! socket comes without it; with `SameSite::None` check the `Origin` header. A new id ends such a
+//! handle, at once after a [login](crate::Session::log_in), after its grace at a
+//! [renewal](crate::Policy::renew_after): the page connects again, with its new cookie.
 //!
 //! # Behind a proxy
 //!
-//! The default, [`Secure::Always`], is right behind every proxy that speaks https to the client; nothing needs to be
-//! trusted. [`Secure::Auto`] is for applications that are used over plain http too: it asks whether the connection is
-//! encrypted, and, if [`trust_proxy`](CookieOptions::trust_proxy) says so, what the proxy reports.
+//! The default, [`Secure::Always`], is right behind every proxy that speaks https to the client;
+//! nothing needs to be trusted. [`Secure::Auto`] is for applications that are used over plain http
+//! too: it asks whether the connection is encrypted, and, if
+//! [`trust_proxy`](CookieOptions::trust_proxy) says so, what the proxy reports.
 //!
 //! # Caches
 //!
 //! What a response must say to caches it says by itself: see [`Finished`].
 //!
-//! What it does about each rule of a security review, and what is left to the application: [`security`]. Who could attack
-//! it, and how: [`threats`]. What other session libraries call the same things: [`coming_from`](crate::coming_from).
+//! What it does about each rule of a security review, and what is left to the application:
+//! [`security`]. Who could attack it, and how: [`threats`]. What other session libraries call the
+//! same things: [`coming_from`](crate::coming_from).
 //!
 //! # With another server
 //!
-//! An adapter makes a [`RequestHead`] from the request's headers, gives it to [`SessionLayer::load`] before the handler
-//! and to [`SessionLayer::finish`] after it, and has [`Finished::write_to`] put the headers into the response, for which it
-//! implements [`ResponseHeaders`]. It should
+//! An adapter makes a [`RequestHead`] from the request's headers, gives it to
+//! [`SessionLayer::load`] before the handler and to [`SessionLayer::finish`] after it, and has
+//! [`Finished::write_to`] put the headers into the response, for which it implements
+//! [`ResponseHeaders`]. It should
 //!
-//! - pass on every `Cookie` header, byte for byte: a value that is not text must not hide the others;
+//! - pass on every `Cookie` header, byte for byte: a value that is not text must not hide the
+//!   others;
 //! - say whether the connection is encrypted;
-//! - call `finish` before the response is sent, or the next request of the client may come before the save;
+//! - call `finish` before the response is sent, or the next request of the client may come before
+//!   the save;
 //! - not call `finish` when the handler failed or panicked: nothing is saved then;
 //! - answer such a request, and an error of `finish`, with an error, and with the headers that
-//!   [`SessionLayer::abandon`] gave before: they tell the client an id that the handler has committed.
+//!   [`SessionLayer::abandon`] gave before: they tell the client an id that the handler has
+//!   committed.
 
 mod cookie;
 mod decision;

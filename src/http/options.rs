@@ -26,10 +26,12 @@ use super::keys::{self, Key};
 /// | [`keys`](Self::keys) | signatures, and their rotation | none |
 /// | [`clear_site_data`](Self::clear_site_data) | what else a logout makes the browser forget | nothing |
 ///
-/// However long the browser keeps the cookie, the server decides when the session ends: see [`Policy`](crate::Policy).
+/// However long the browser keeps the cookie, the server decides when the session ends: see
+/// [`Policy`](crate::Policy).
 ///
-/// Read by serde under these names, `httpOnly`, `sameSite`, `proxy` and `secret` too; anything unknown is refused. The values
-/// are checked by [`SessionLayer::cookie`](super::SessionLayer::cookie).
+/// Read by serde under these names, `httpOnly`, `sameSite`, `proxy` and `secret` too; anything
+/// unknown is refused. The values are checked by
+/// [`SessionLayer::cookie`](super::SessionLayer::cookie).
 ///
 /// # Examples
 ///
@@ -73,11 +75,12 @@ impl CookieOptions {
         Self::default()
     }
 
-    /// The name of the cookie. Default: `id`, which tells nobody what software runs here.
+    /// The name of the cookie. Default: `id`, which does not say what software runs here.
     ///
-    /// Change it when two applications share a host, or to `__Host-id`: browsers take a cookie so named only over https,
-    /// from this very host and for the whole of it, so that no neighbouring subdomain can plant one (RFC 6265bis, 4.1.3).
-    /// Those who use the old name are logged out by the change.
+    /// Change it when two applications share a host, or to `__Host-id`: browsers take a cookie so
+    /// named only over https, from this very host and for the whole of it, so that no neighbouring
+    /// subdomain can plant one (RFC 6265bis, 4.1.3). Those who use the old name are logged out by
+    /// the change.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -85,35 +88,37 @@ impl CookieOptions {
 
     /// The path under which the browser sends the cookie. Default: `/`, everywhere.
     ///
-    /// Change it when an application lives under a path of its own. It keeps cookies apart but protects nothing: scripts
-    /// of another path on the same host can still act for the user (RFC 6265, 8.5).
+    /// Change it when an application lives under a path of its own. It keeps cookies apart but
+    /// protects nothing: scripts of another path on the same host can still act for the user (RFC
+    /// 6265, 8.5).
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// The domain whose hosts all get the cookie: `example.com` and every subdomain. Default: none, only the host that
-    /// sets it.
+    /// The domain whose hosts all get the cookie: `example.com` and every subdomain. Default: none,
+    /// only the host that sets it.
     ///
-    /// Change it when several subdomains share one login. Then each of them, and whoever takes one over, can read the
-    /// cookie and be any of its users.
+    /// Change it when several subdomains share one login. Then each of them, and an attacker who
+    /// takes one over, can read the cookie and be any of its users.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Whether the browser sends the cookie over https alone. Default: [`Secure::Always`]. `true` and `false` stand for
-    /// `Always` and `Never`.
+    /// Whether the browser sends the cookie over https alone. Default: [`Secure::Always`]. `true`
+    /// and `false` stand for `Always` and `Never`.
     ///
-    /// `Auto` for an application that is used over plain http too, say while it is developed; `Never` only to try things
-    /// out: without `Secure` anybody on the same network can read the cookie and be that user (OWASP ASVS 5.0, 3.3.1).
+    /// `Auto` for an application that is used over plain http too, say while it is developed;
+    /// `Never` only to try things out: without `Secure` every host on the same network can read the
+    /// cookie and be that user (OWASP ASVS 5.0, 3.3.1).
     pub fn secure(mut self, secure: impl Into<Secure>) -> Self {
         self.secure = secure.into();
         self
     }
 
-    /// Whether [`Secure::Auto`] believes the `X-Forwarded-Proto` (else the `Forwarded`, RFC 7239) of a request that came
-    /// over plain http. Default: no.
+    /// Whether [`Secure::Auto`] believes the `X-Forwarded-Proto` (else the `Forwarded`, RFC 7239)
+    /// of a request that came over plain http. Default: no.
     ///
     /// Switch it on behind a proxy that speaks https to the client and sets one of these headers.
     #[doc(alias = "proxy")]
@@ -124,18 +129,20 @@ impl CookieOptions {
 
     /// Whether the page's scripts are kept from reading the cookie. Default: yes.
     ///
-    /// There is hardly a reason to switch it off: one injected script could then carry every visitor's session away
-    /// (OWASP ASVS 5.0, 3.3.4).
+    /// There is hardly a reason to switch it off: one injected script could then carry every
+    /// visitor's session away (OWASP ASVS 5.0, 3.3.4).
     #[doc(alias = "httpOnly")]
     pub fn http_only(mut self, http_only: bool) -> Self {
         self.http_only = http_only;
         self
     }
 
-    /// Whether the browser sends the cookie when another site links or posts here. Default: [`SameSite::Lax`].
+    /// Whether the browser sends the cookie when another site links or posts here. Default:
+    /// [`SameSite::Lax`].
     ///
-    /// `Strict` for what nobody links into. `None` for what is embedded in other sites: then each form needs a token of
-    /// its own against forged requests (OWASP ASVS 5.0, 3.3.2). Requires `secure`.
+    /// `Strict` for what no other site links into. `None` for what is embedded in other sites: then
+    /// each form needs a token of its own against forged requests (OWASP ASVS 5.0, 3.3.2). Requires
+    /// `secure`.
     #[doc(alias = "sameSite")]
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
@@ -144,15 +151,16 @@ impl CookieOptions {
 
     /// Until when the browser keeps the cookie. Default: [`CookieLifetime::BrowserSession`].
     ///
-    /// `Persistent` for those who want to find themselves logged in tomorrow; on a shared computer the next person does
-    /// too, until the session ends. `Remembered` lets each user choose.
+    /// `Persistent` for those who want to find themselves logged in tomorrow; on a shared computer
+    /// the next person does too, until the session ends. `Remembered` lets each user choose.
     #[doc(alias("maxAge", "max_age", "expires", "rolling"))]
     pub fn lifetime(mut self, lifetime: CookieLifetime) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Whether a browser that embeds this site in others keeps a cookie of its own for each of them (CHIPS). Default: no.
+    /// Whether a browser that embeds this site in others keeps a cookie of its own for each of them
+    /// (CHIPS). Default: no.
     ///
     /// For what is embedded, with [`SameSite::None`]. Requires `secure`.
     pub fn partitioned(mut self, partitioned: bool) -> Self {
@@ -160,8 +168,8 @@ impl CookieOptions {
         self
     }
 
-    /// Which cookies a browser built on Chromium gives up last when it has too many. Default: nothing is said, which is
-    /// [`Priority::Medium`].
+    /// Which cookies a browser built on Chromium gives up last when it has too many. Default:
+    /// nothing is said, which is [`Priority::Medium`].
     ///
     /// `High` where one site sets cookies by the hundred.
     pub fn priority(mut self, priority: impl Into<Option<Priority>>) -> Self {
@@ -169,16 +177,18 @@ impl CookieOptions {
         self
     }
 
-    /// Keys to sign the cookie with: the first signs, all of them verify. Default: none, no signature.
+    /// Keys to sign the cookie with: the first signs, all of them verify. Default: none, no
+    /// signature.
     ///
-    /// Each is at least 32 bytes from a random source, known to nobody else. To change keys put the new one first; cookies
-    /// of the old one are written anew at their next request; take the old one out when those who still have
-    /// them may be logged out. A cookie with a wrong signature, or none, is no session, and the store is not even asked.
+    /// Each is at least 32 bytes from a random source, known to the servers alone. To change keys
+    /// put the new one first; cookies of the old one are written again at their next request; take
+    /// the old one out when those who still have them may be logged out. A cookie with a wrong
+    /// signature, or none, is no session, and the store is not even asked.
     ///
     /// In a configuration file a single key may stand without its list.
     ///
-    /// An id cannot be guessed with or without it. A signature keeps those who guess away from the store, and makes an
-    /// id from a stolen backup worthless.
+    /// An id cannot be guessed with or without it. A signature keeps those who guess away from the
+    /// store, and makes an id from a stolen backup worthless.
     ///
     /// # Examples
     ///
@@ -195,12 +205,12 @@ impl CookieOptions {
         self
     }
 
-    /// What the browser is to forget of the whole site when somebody logs out (the `Clear-Site-Data` header). Default:
-    /// nothing.
+    /// What the browser is to forget of the whole site when a user logs out (the `Clear-Site-Data`
+    /// header). Default: nothing.
     ///
-    /// `Cache` and `Storage` where others use the same browser (OWASP Session Management Cheat Sheet). Some browsers take
-    /// seconds to clear a large cache. Not sent where a request ends without a `destroy`. Browsers ignore it over plain http,
-    /// except from the loopback.
+    /// `Cache` and `Storage` where others use the same browser (OWASP Session Management Cheat
+    /// Sheet). Some browsers take seconds to clear a large cache. Not sent where a request ends
+    /// without a `destroy`. Browsers ignore it over plain http, except from the loopback.
     pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
         self.clear_site_data = data.into_iter().collect();
         self

@@ -13,19 +13,23 @@ impl<'r> From<&'r Request> for RequestHead<'r> {
 }
 
 impl SessionLayer {
-    /// Runs a handler with the request's session, and gives its response the headers that the session needs.
+    /// Runs a handler with the request's session, and gives its response the headers that the
+    /// session needs.
     ///
-    /// The handler returns a `Response`, or a `Result` with one, so that it can use `?` on the session. Layers nest: one
-    /// handler can have a session of each. The inner one is finished first; put [`try_rouille`](Self::try_rouille) inside, and
-    /// the outer one saves nothing either when it fails.
+    /// The handler returns a `Response`, or a `Result` with one, so that it can use `?` on the
+    /// session. Layers nest: one handler can have a session of each. The inner one is finished
+    /// first; put [`try_rouille`](Self::try_rouille) inside, and the outer one saves nothing either
+    /// when it fails.
     ///
-    /// When the store fails, here or in the handler, the response is a plain 503; any other error of the session's, a
-    /// value of another type than the one asked for, say, is a 500. Nothing is saved then, and the error goes to
-    /// [`errors`](Self::errors). The client keeps its cookie; it is sent another one only if the handler had committed a
-    /// new id by then ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the response to you. A handler that panics
-    /// saves nothing either; rouille answers with a 500.
+    /// When the store fails, here or in the handler, the response is a plain 503; any other error
+    /// of the session's, a value of another type than the one asked for, say, is a 500. Nothing is
+    /// saved then, and the error goes to [`errors`](Self::errors). The client keeps its cookie; it
+    /// is sent another one only if the handler had committed a new id by then
+    /// ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the response to you.
+    /// A handler that panics saves nothing either; rouille answers with a 500.
     ///
-    /// What the handler did at once stays done when it fails after that: `save`, `modify`, `destroy`.
+    /// What the handler did at once stays done when it fails after that: `save`, `modify`,
+    /// `destroy`.
     ///
     /// # Examples
     ///
@@ -47,11 +51,12 @@ impl SessionLayer {
     ///
     /// # In a WebSocket
     ///
-    /// The request that opens it ends with the 101 response, and its session with it. So the socket's thread has a
-    /// session of its own: read again before each message, saved after it, and the socket ends when the session has. What
-    /// only reads prolongs nothing; [`touch`](Session::touch) does. A [login](Session::log_in) ends the sockets that were
-    /// opened before it, and so does a timed renewal once its grace is over: the page connects again, with its new
-    /// cookie.
+    /// The request that opens it ends with the 101 response, and its session with it. So the
+    /// socket's thread has a session of its own: read again before each message, saved after it,
+    /// and the socket ends when the session has. What only reads prolongs nothing;
+    /// [`touch`](Session::touch) does. A [login](Session::log_in) ends the sockets that were opened
+    /// before it, and so does a timed renewal once its grace is over: the page connects again, with
+    /// its new cookie.
     ///
     /// ```no_run
     /// use std::thread;
@@ -113,9 +118,9 @@ impl SessionLayer {
     ///
     /// # Errors
     ///
-    /// What the handler returned; or the store's failure while the session was saved. Nothing was saved, and there is no
-    /// cookie to send: a user who is logged in stays logged in. Do what may fail before you save a login: otherwise the
-    /// client never learns its new id.
+    /// What the handler returned; or the store's failure while the session was saved. Nothing was
+    /// saved, and there is no cookie to send: a user who is logged in stays logged in. Do what may
+    /// fail before you save a login: otherwise the client never learns its new id.
     ///
     /// # Examples
     ///
@@ -173,7 +178,8 @@ impl Answer for Result<Response> {
 impl ResponseHeaders for Response {
     fn take(&mut self, name: &str) -> Vec<String> {
         let named = self.headers.extract_if(.., |(one, _)| one.eq_ignore_ascii_case(name));
-        // rouille sends no header that is not ASCII: what is merged into such a one would be lost with it.
+        // rouille sends no header that is not ASCII: what is merged into such a one would be lost
+        // with it.
         named.map(|(_, value)| value.into_owned()).filter(|value| value.is_ascii()).collect()
     }
 

@@ -1,4 +1,5 @@
-//! The adapter for `tiny_http`: what of a request the layer reads, and how its headers get into a response.
+//! The adapter for `tiny_http`: what of a request the layer reads, and how its headers get into a
+//! response.
 
 use std::io::Read;
 
@@ -20,7 +21,7 @@ impl Finished {
         if self.headers().next().is_none() {
             return response;
         }
-        // A response of tiny_http gives none of its headers back, so it is made anew.
+        // A response of tiny_http gives none of its headers back, so a new one is made.
         let mut headers = response.headers().to_vec();
         self.write_to(&mut headers);
         let (status, length) = (response.status_code(), response.data_length());
@@ -37,7 +38,8 @@ impl ResponseHeaders for Vec<Header> {
     }
 
     fn add(&mut self, name: &'static str, value: String) {
-        // Never refused: the options allow nothing but ASCII in a cookie, and the others come from headers.
+        // Never refused: the options allow nothing but ASCII in a cookie, and the others come from
+        // headers.
         self.extend(Header::from_bytes(name, value));
     }
 }

@@ -20,11 +20,6 @@ impl Version {
         Self { incarnation: ((nonce >> 32) as u32).max(1), saves: 0 }
     }
 
-    /// Returns true if this is the version of a record that no store has had yet.
-    pub(crate) fn is_unset(self) -> bool {
-        self.incarnation == 0
-    }
-
     /// Returns true if both are versions of the same incarnation.
     pub(crate) fn is_same_incarnation(self, other: Self) -> bool {
         self.incarnation == other.incarnation

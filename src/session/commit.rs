@@ -14,7 +14,8 @@ const MAX_DRAWS: usize = 16;
 /// What follows from an outcome.
 pub(super) enum Next {
     Saved(Saved),
-    /// The draft is to be committed once more: to a newer version, or to a session under another id.
+    /// The draft is to be committed once more: to a newer version, or to a session under another
+    /// id.
     Again,
 }
 
@@ -108,8 +109,8 @@ impl Session {
         self.outlive(ending)
     }
 
-    /// The session has ended. A login goes into a new one with all that is in the draft, and so does
-    /// `regenerate`, unless a login in another request has just given the client a new id.
+    /// The session has ended. A login goes into a new one with all that is in the draft, and so
+    /// does `regenerate`, unless a login in another request has just given the client a new id.
     pub(super) fn outlive(&mut self, ending: Ending) -> Result<Next> {
         let is_login = self.draft.login.is_some();
         if !is_login && (ending == Ending::Superseded || self.draft.identity != NextId::New) {
@@ -117,8 +118,8 @@ impl Session {
             return Ok(Next::Saved(Saved::Gone));
         }
         if ending == Ending::Superseded {
-            // Two logins at once, as after a double click: the second keeps what this request has read,
-            // but nothing of an owner's.
+            // Two logins at once, as after a double click: the second keeps what this request has
+            // read, but nothing of an owner's.
             if let Some(record) = self.stored_record()?.filter(|record| !record.is_owned()) {
                 self.draft.changes = Changes::from(&self.draft.changes.apply(record)?);
             }

@@ -11,8 +11,8 @@ use crate::error::Result;
 
 /// The keys of one component, from [`Session::component`].
 ///
-/// Every method does what the one of the same name on [`Session`] does, for this component's keys alone, with the same
-/// errors.
+/// Every method does what the one of the same name on [`Session`] does, for this component's keys
+/// alone, with the same errors.
 pub struct Component<'s> {
     session: &'s mut Session,
     name: &'s str,

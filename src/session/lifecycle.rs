@@ -16,8 +16,8 @@ pub enum Saved {
     Unchanged,
     /// The session ended elsewhere, or here; nothing was written.
     Gone,
-    /// The store failed, and the [policy](crate::Policy::store_down) says to go on without a session:
-    /// the client gets none.
+    /// The store failed, and the [policy](crate::Policy::store_down) says to go on without a
+    /// session: the client gets none.
     Nowhere,
 }
 
@@ -25,8 +25,8 @@ impl Session {
     /// Reads what is stored now; what was not saved is discarded, a login too. `false`: the session
     /// ended.
     ///
-    /// For a handle that lives long, such as a WebSocket's: `reload` before a message is handled, `save`
-    /// after it. It does not prolong the session; [`touch`](Self::touch) does.
+    /// For a handle that lives long, such as a WebSocket's: `reload` before a message is handled,
+    /// `save` after it. It does not prolong the session; [`touch`](Self::touch) does.
     ///
     /// # Errors
     ///
@@ -55,7 +55,8 @@ impl Session {
     #[doc(alias = "load")]
     #[must_use = "a session that ended has nothing to read"]
     pub fn reload(&mut self) -> Result<bool> {
-        // A commit that still is not known to be done is discarded with the rest: its caller was told.
+        // A commit that still is not known to be done is discarded with the rest: its caller was
+        // told.
         let settled = self.settle();
         if settled.as_ref().is_err_and(|error| !error.is_unknown()) {
             settled?;
@@ -68,22 +69,23 @@ impl Session {
         Ok(!self.is_gone()?)
     }
 
-    /// Commits everything that was done to the session since the last save, in one step: changed keys
-    /// are merged into what is stored, a [login](Self::log_in) and a new id take effect, and the
-    /// session is prolonged. The cookie layer does it at the end of a request; call it wherever it is
-    /// needed earlier.
+    /// Commits everything that was done to the session since the last save, in one step: changed
+    /// keys are merged into what is stored, a [login](Self::log_in) and a new id take effect, and
+    /// the session is prolonged. The cookie layer does it at the end of a request; call it wherever
+    /// it is needed earlier.
     ///
     /// If nothing changed, nothing is written. A new session that holds nothing is not stored. A
-    /// session that ended elsewhere says [`Saved::Gone`] and stays ended; what was unsaved is discarded
-    /// with it. A login is not: it begins a new session, with what this request put in.
+    /// session that ended elsewhere says [`Saved::Gone`] and stays ended; what was unsaved is
+    /// discarded with it. A login is not: it begins a new session, with what this request put in.
     ///
     /// # Errors
     ///
     /// [`Error::is_size`](crate::Error::is_size) when the session would be too large;
-    /// [`Error::is_too_many_logins`](crate::Error::is_too_many_logins) when the policy's limit refuses
-    /// the login; when the store failed. Nothing was written then, and what is unsaved stays, so it can
-    /// be tried again. If it [is unknown](crate::Error::is_unknown) whether it was carried out, the next
-    /// call sends the same commit once more, before anything else, and it is not carried out twice.
+    /// [`Error::is_too_many_logins`](crate::Error::is_too_many_logins) when the policy's limit
+    /// refuses the login; when the store failed. Nothing was written then, and what is unsaved
+    /// stays, so it can be tried again. If it [is unknown](crate::Error::is_unknown) whether it was
+    /// carried out, the next call sends the same commit once more, before anything else, and it is
+    /// not carried out twice.
     pub fn save(&mut self) -> Result<Saved> {
         if !self.is_loaded() && !self.changed() {
             return Ok(Saved::Unchanged);
@@ -111,8 +113,8 @@ impl Session {
     }
 
     /// Prolongs the session now, without writing its data. A request's first look has done that
-    /// already, if it was [due](crate::Policy::touch_after): for work that takes longer than the idle
-    /// timeout, and for sockets.
+    /// already, if it was [due](crate::Policy::touch_after): for work that takes longer than the
+    /// idle timeout, and for sockets.
     ///
     /// # Errors
     ///
@@ -144,8 +146,8 @@ impl Session {
         Ok(Saved::Gone)
     }
 
-    /// Ends the session: log out. Its data is gone from the store when this returns, its unsaved changes are
-    /// discarded, and no request that is still under way can bring it back.
+    /// Ends the session: log out. Its data is gone from the store when this returns, its unsaved
+    /// changes are discarded, and no request that is still under way can bring it back.
     ///
     /// # Errors
     ///
@@ -170,8 +172,8 @@ impl Session {
     #[doc(alias("logout", "flush"))]
     pub fn destroy(&mut self) -> Result<()> {
         let state = self.insist()?;
-        // A commit of which it is not known whether it was carried out may have created the session, or
-        // given it another id.
+        // A commit of which it is not known whether it was carried out may have created the
+        // session, or given it another id.
         let sent = self.sent.as_ref().map(|sent| sent.commit.identity);
         if sent.is_some() || matches!(state.stage, Stage::Live(_)) {
             let _ended = self.context.store.destroy(&state.id)?;

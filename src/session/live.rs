@@ -76,7 +76,7 @@ pub(super) fn presented_after(before: Presented, announce: Option<SessionId>) ->
     match announce {
         Some(new) => Presented::Renewing(new),
         None if before == Presented::Current => before,
-        // The new id was presented meanwhile.
+        // The new id has been presented by now.
         None => Presented::Previous,
     }
 }

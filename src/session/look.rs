@@ -8,8 +8,8 @@ use crate::id::SessionId;
 use crate::store::{Look, Lookup, Store, Stored};
 
 impl Session {
-    /// Tries the presented ids in their order. If none opens a session, a new one begins, under an id
-    /// of ours.
+    /// Tries the presented ids in their order. If none opens a session, a new one begins, under an
+    /// id of ours.
     pub(super) fn first_look(&self) -> Result<State> {
         let stage = match self.find_presented() {
             Ok(Some(state)) => return Ok(state),
@@ -20,8 +20,8 @@ impl Session {
         Ok(State { id: (self.context.ids)()?, stage })
     }
 
-    /// The session that a presented id opens. If there is none, but another request's login has just
-    /// taken the place of one of these ids: a session that is over for this request.
+    /// The session that a presented id opens. If there is none, but another request's login has
+    /// just taken the place of one of these ids: a session that is over for this request.
     pub(super) fn find_presented(&self) -> Result<Option<State>> {
         let mut in_flight = None;
         for id in self.presented.iter().flatten() {
@@ -39,8 +39,8 @@ impl Session {
         Ok(in_flight)
     }
 
-    /// A visit. If the store cannot note it, but can read, the failure, which it has reported, costs
-    /// no page.
+    /// A visit. If the store cannot note it, but can read, the failure, which it has reported,
+    /// costs no page.
     fn visit(&self, id: &SessionId) -> Result<Lookup> {
         let (store, lease) = (&self.context.store, self.context.lease());
         store.visit(id, &lease).or_else(|error| {

@@ -1,4 +1,5 @@
-//! The session as a map: what is stored with the unsaved changes on top, for its own keys and for every component's.
+//! The session as a map: what is stored with the unsaved changes on top, for its own keys and for
+//! every component's.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,11 +13,13 @@ use crate::record::{Record, parse};
 pub(super) const OWN: &str = "";
 
 impl Session {
-    /// The value of `key`, read as `T`. `&str` borrows from the session, if the text needs no unescaping.
+    /// The value of `key`, read as `T`. `&str` borrows from the session, if the text needs no
+    /// unescaping.
     ///
     /// # Errors
     ///
-    /// [`Error::is_value`](crate::Error::is_value) when the value is not a `T`; when the store failed.
+    /// [`Error::is_value`](crate::Error::is_value) when the value is not a `T`; when the store
+    /// failed.
     ///
     /// # Examples
     ///
@@ -33,13 +36,14 @@ impl Session {
         self.get_in(OWN, key)
     }
 
-    /// Sets `key`. The value is written as JSON at once; a later change of it takes another `insert`.
+    /// Sets `key`. The value is written as JSON at once; a later change of it takes another
+    /// `insert`.
     ///
     /// # Errors
     ///
     /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
-    /// [`Error::is_size`](crate::Error::is_size) for a key longer than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES); when
-    /// the store failed.
+    /// [`Error::is_size`](crate::Error::is_size) for a key longer than
+    /// [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES); when the store failed.
     #[doc(alias = "set")]
     pub fn insert<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<()> {
         self.insert_in(OWN, key, value)
@@ -59,7 +63,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::is_value`](crate::Error::is_value) when the value is not a `T`: then it stays. When the store failed.
+    /// [`Error::is_value`](crate::Error::is_value) when the value is not a `T`: then it stays. When
+    /// the store failed.
     ///
     /// # Examples
     ///
@@ -135,9 +140,9 @@ impl Session {
         Ok(self.entries(OWN)?.is_empty())
     }
 
-    /// Removes everything, the components' keys too, whatever is stored when this is saved.
+    /// Removes everything that is stored when this is saved, the components' keys too.
     ///
-    /// The session itself stays, under its id. To log somebody out, [`destroy`](Self::destroy) it.
+    /// The session itself stays, under its id. To log a user out, [`destroy`](Self::destroy) it.
     ///
     /// # Errors
     ///

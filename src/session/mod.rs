@@ -9,9 +9,9 @@
 //!                            └─────────────────────────  gone
 //! ```
 //!
-//! The store is read at the first look. A cookie that leads nowhere gives a *new* session, under a new
-//! id, and what is put into it is kept. *Gone* means that the session ended while this handle held it,
-//! or that a login in another request has just given it another id.
+//! The store is read at the first look. A cookie that leads nowhere gives a *new* session, under a
+//! new id, and what is put into it is kept. *Gone* means that the session ended while this handle
+//! held it, or that a login in another request has just given it another id.
 //!
 //! What a request does is a commit in the making: changed keys, a new id, a login. Until it is
 //! carried out nothing has changed, the id included.
@@ -54,14 +54,15 @@ pub(crate) type Candidates = [Option<SessionId>; MAX_CANDIDATES];
 
 /// One user's session: Map-like, with string keys and values of any type that serde knows.
 ///
-/// It reads the store once, when it is first looked at, remembers which keys changed, and [`save`](Self::save) merges
-/// those into what is stored at that moment: requests of one user that run side by side lose nothing of each other's,
-/// unless they set the same key, and then the last one counts ([`modify`](Self::modify) is for counters and lists).
-/// A session that was destroyed elsewhere stays destroyed.
+/// It reads the store once, when it is first looked at, remembers which keys changed, and
+/// [`save`](Self::save) merges those into what is stored at that moment: requests of one user that
+/// run side by side lose nothing of each other's, unless they set the same key, and then the last
+/// one counts ([`modify`](Self::modify) is for counters and lists). A session that was destroyed
+/// elsewhere stays destroyed.
 ///
-/// In a server the cookie layer loads and saves it. Dropping a session that was not saved discards its changes, so a
-/// handler that panics changes nothing. A session can move to another thread (a WebSocket's, say) but not be used by
-/// two at once: load a second one there.
+/// In a server the cookie layer loads and saves it. Dropping a session that was not saved discards
+/// its changes, so a handler that panics changes nothing. A session can move to another thread (a
+/// WebSocket's, say) but not be used by two at once: load a second one there.
 ///
 /// # Examples
 ///
@@ -155,9 +156,9 @@ impl Session {
     }
 
     /// The id that the session has in the store. [`log_in`](Self::log_in) and
-    /// [`regenerate`](Self::regenerate) give it another one with the next [`save`](Self::save). Of a
-    /// [new](Self::is_new) session: the id it will be stored under, unless another session takes it
-    /// first.
+    /// [`regenerate`](Self::regenerate) give it another one with the next [`save`](Self::save). Of
+    /// a [new](Self::is_new) session: the id it will be stored under, unless another session takes
+    /// it first.
     ///
     /// # Errors
     ///
@@ -166,7 +167,8 @@ impl Session {
         Ok(self.state()?.id)
     }
 
-    /// The part of the id that may be seen: for logs and lists. It survives [`regenerate`](Self::regenerate).
+    /// The part of the id that may be seen: for logs and lists. It survives
+    /// [`regenerate`](Self::regenerate).
     ///
     /// # Errors
     ///
@@ -184,10 +186,11 @@ impl Session {
         Ok(matches!(self.state()?.stage, Stage::New))
     }
 
-    /// Whether the session ended while this handle held it: destroyed here or elsewhere, expired, or
-    /// evicted; or a login in another request, a moment ago, gave it another id.
+    /// Whether the session ended while this handle held it: destroyed here or elsewhere, expired,
+    /// or evicted; or a login in another request, a moment ago, gave it another id.
     ///
-    /// Does not ask the store, which tells on [`save`](Self::save), [`touch`](Self::touch) and [`reload`](Self::reload).
+    /// Does not ask the store, which tells on [`save`](Self::save), [`touch`](Self::touch) and
+    /// [`reload`](Self::reload).
     ///
     /// # Errors
     ///
@@ -214,12 +217,13 @@ impl Session {
         Ok(own.unwrap_or(self.context.policy.idle()))
     }
 
-    /// Gives the session an idle timeout of its own ("remember me"), to the millisecond; `None` takes it away. Counts
-    /// from the next save. The policy's `lifetime` still ends it.
+    /// Gives the session an idle timeout of its own ("remember me"), to the millisecond; `None`
+    /// takes it away. Counts from the next save. The policy's `lifetime` still ends it.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] for a timeout of zero: to end a session, [`destroy`](Self::destroy) it. When the store failed.
+    /// [`Error::is_option`] for a timeout of zero: to end a session, [`destroy`](Self::destroy) it.
+    /// When the store failed.
     ///
     /// # Examples
     ///
@@ -242,7 +246,8 @@ impl Session {
         Ok(())
     }
 
-    /// When the session ends if nobody uses it again; `None` while nothing is stored, and when it is gone.
+    /// When the session ends if it is not used again; `None` while nothing is stored, and when it
+    /// is gone.
     ///
     /// # Errors
     ///
@@ -260,7 +265,7 @@ impl Session {
         &self.context.store
     }
 
-    /// Whether anybody has looked yet; until then the store was not asked.
+    /// Whether there was a look; until then the store was not asked.
     pub(crate) fn is_loaded(&self) -> bool {
         self.state.get().is_some()
     }

@@ -1,4 +1,5 @@
-//! Atomic change of one key: read, change, compare and swap, and again if another request was faster.
+//! Atomic change of one key: read, change, compare and swap, and again if another request was
+//! faster.
 
 use crossbeam_utils::Backoff;
 use serde::Serialize;
@@ -19,19 +20,20 @@ impl Session {
     /// Changes the value of `key` in the store, atomically, together with everything unsaved, a
     /// [login](Self::log_in) too.
     ///
-    /// `change` is given what is stored at that moment (or an unsaved change of the same key) and leaves behind what is
-    /// to be stored; leaving `None` removes the key. If another request saves in between, it runs again on the
-    /// newer value, so it must not do anything else that counts. Returns what `change` returned, or `None` if the session
-    /// is gone. For counters, lists, anything that is made from its old value; a plain
-    /// [`insert`](Self::insert) would lose one of two increments.
+    /// `change` is given what is stored at that moment (or an unsaved change of the same key) and
+    /// leaves behind what is to be stored; leaving `None` removes the key. If another request saves
+    /// in between, it runs again on the newer value, so it must not do anything else that counts.
+    /// Returns what `change` returned, or `None` if the session is gone. For counters, lists,
+    /// anything that is made from its old value; a plain [`insert`](Self::insert) would lose one of
+    /// two increments.
     ///
     /// # Errors
     ///
-    /// [`Error::is_contention`] after a thousand defeats in a row; [`Error::is_value`] when the stored
-    /// value is not a `T`; [`Error::is_size`] when the session would be too large; otherwise as
-    /// [`save`](Self::save). Nothing was written then, and what was unsaved stays unsaved. If it
-    /// [is unknown](Error::is_unknown) whether it was carried out, the next commit of this session finds
-    /// out first, and it is not carried out twice.
+    /// [`Error::is_contention`] after a thousand defeats in a row; [`Error::is_value`] when the
+    /// stored value is not a `T`; [`Error::is_size`] when the session would be too large; otherwise
+    /// as [`save`](Self::save). Nothing was written then, and what was unsaved stays unsaved. If it
+    /// [is unknown](Error::is_unknown) whether it was carried out, the next commit of this session
+    /// finds out first, and it is not carried out twice.
     ///
     /// # Examples
     ///

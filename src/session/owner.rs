@@ -6,7 +6,7 @@ use crate::record::Record;
 use crate::store::{EndReason, Epoch, Login, Owner, Store};
 
 impl Session {
-    /// Whose session it is: the user who is logged in; `None` if nobody is.
+    /// The owner: the user who is logged in; `None` for an anonymous session.
     ///
     /// # Errors
     ///
@@ -18,14 +18,14 @@ impl Session {
         })
     }
 
-    /// Logs a user in, with the next commit: the session belongs to this owner, has a new id, and its
-    /// lifetime begins again, all in one step. Until the next [`save`](Self::save),
+    /// Logs a user in, with the next commit: the session belongs to this owner, has a new id, and
+    /// its lifetime begins again, all in one step. Until the next [`save`](Self::save),
     /// [`modify`](Self::modify) or end of the request nothing has changed. To log out,
     /// [`destroy`](Self::destroy) the session.
     ///
-    /// `owner` is what never changes about the user, a number in a users' table, say, and not a spelling
-    /// of a name. What an anonymous session holds stays in it. If another owner was logged in, nothing
-    /// of that owner's data is left: the session holds what this request puts in.
+    /// `owner` is what never changes about the user, a number in a users' table, say, and not a
+    /// spelling of a name. What an anonymous session holds stays in it. If another owner was logged
+    /// in, nothing of that owner's data is left: the session holds what this request puts in.
     ///
     /// A session with an owner is listed by [`sessions_of`](crate::Sessions::sessions_of), ended by
     /// [`destroy_of`](crate::Sessions::destroy_of), counted against
@@ -34,9 +34,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::is_size`](crate::Error::is_size) when the owner is empty or longer than 255 bytes; [`Error::is_unsupported`](crate::Error::is_unsupported)
-    /// when the policy has a limit and the store no [powers](crate::Owners) over owners; when the store
-    /// failed.
+    /// [`Error::is_size`](crate::Error::is_size) when the owner is empty or longer than 255 bytes;
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the policy has a limit and the
+    /// store no [powers](crate::Owners) over owners; when the store failed.
     ///
     /// # Examples
     ///
@@ -60,9 +60,9 @@ impl Session {
         self.begin_login(owner, None)
     }
 
-    /// The same for a login that began in this [epoch](crate::Owners::epoch): before the password was
-    /// checked. If all of the owner's sessions were ended since, the login is revoked: the commit says
-    /// [`Saved::Gone`].
+    /// The same for a login that began in this [epoch](crate::Owners::epoch): before the password
+    /// was checked. If all of the owner's sessions were ended since, the login is revoked: the
+    /// commit says [`Saved::Gone`].
     ///
     /// # Errors
     ///
@@ -98,26 +98,29 @@ impl Session {
         Ok(())
     }
 
-    /// Sets the name that the owner's list of sessions shows: "Firefox on Linux", say. It is text from
-    /// outside: escape it where it is shown.
+    /// Sets the name that the owner's list of sessions shows: "Firefox on Linux", say. It is text
+    /// from outside: escape it where it is shown.
     ///
     /// # Errors
     ///
-    /// [`Error::is_size`](crate::Error::is_size) when it is longer than 255 bytes; when the store failed.
+    /// [`Error::is_size`](crate::Error::is_size) when it is longer than 255 bytes; when the store
+    /// failed.
     pub fn set_label(&mut self, label: &str) -> Result<()> {
         self.state()?;
         self.draft.changes.set_label(Some(label))
     }
 
-    /// Ends all other sessions of this one's owner: log out everywhere else, after a change of password, say (OWASP ASVS 5.0,
-    /// 7.4.3). How many there were; none if this one has no owner, or has ended itself.
+    /// Ends all other sessions of this one's owner: log out everywhere else, after a change of
+    /// password, say (OWASP ASVS 5.0, 7.4.3). How many there were; none if this one has no owner,
+    /// or has ended itself.
     ///
-    /// What is unsaved here is saved first. [`destroy_of`](crate::Sessions::destroy_of) would end a login that is not
-    /// saved yet together with the others, for it cannot know whose that is.
+    /// What is unsaved here is saved first. [`destroy_of`](crate::Sessions::destroy_of) would end a
+    /// login that is not saved yet together with the others, for it cannot know whose that is.
     ///
     /// # Errors
     ///
-    /// As for [`save`](Self::save); [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no [powers](crate::Owners) over owners.
+    /// As for [`save`](Self::save); [`Error::is_unsupported`](crate::Error::is_unsupported) when
+    /// the store has no [powers](crate::Owners) over owners.
     ///
     /// # Examples
     ///
@@ -144,8 +147,8 @@ impl Session {
         self.context.owners("the sessions of one owner")?.destroy_all(&Owner::new(&owner)?, Some(&id))
     }
 
-    /// Why the session that the client's cookie stands for was ended by another request, if it was and
-    /// the store remembers: for "you were logged out because ...".
+    /// Why the session that the client's cookie stands for was ended by another request, if it was
+    /// and the store remembers: for "you were logged out because ...".
     ///
     /// # Errors
     ///

@@ -39,14 +39,16 @@ impl Session {
         }
     }
 
-    /// Whether a cookie that was written then is to be renewed: as often as visits are noted, and when the timeout changes.
+    /// Whether a cookie that was written then is to be renewed: as often as visits are noted, and
+    /// when the timeout changes.
     pub(crate) fn cookie_due(&self, written: SystemTime) -> bool {
         let Ok(Some(record)) = self.stored_record() else { return false };
         // It was written for another timeout.
         if self.draft.changes.timeout().is_some_and(|timeout| timeout != record.timeout()) {
             return true;
         }
-        // One from the future, written before the clock was set back, tells as little about what the browser has left.
+        // One from the future, written before the clock was set back, tells as little about what
+        // the browser has left.
         let age = self.context.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
         let lease = self.context.lease();
         let full = lease.ttl(record, self.context.now());
@@ -61,8 +63,8 @@ impl Session {
         }
     }
 
-    /// Whether the client must be told an id, even if the request failed: a commit of this handle gave
-    /// the session one, or a timed renewal is pending.
+    /// Whether the client must be told an id, even if the request failed: a commit of this handle
+    /// gave the session one, or a timed renewal is pending.
     pub(crate) fn owes_id(&self) -> bool {
         let presented = self.how_presented();
         self.standing() == Standing::Live
@@ -78,7 +80,8 @@ impl Session {
             .is_some()
     }
 
-    /// Whether the session is still there and has this id: the store is asked. What is unsaved stays.
+    /// Whether the session is still there and has this id: the store is asked. What is unsaved
+    /// stays.
     pub(crate) fn is_current(&mut self) -> Result<bool> {
         if let Some(ending) = self.look_again()? {
             self.ended(ending);
@@ -86,8 +89,8 @@ impl Session {
         Ok(self.standing() == Standing::Live && self.how_presented() != Presented::Previous)
     }
 
-    /// Whether the client may be given the id that it has once more: not shortly before or after it is
-    /// renewed.
+    /// Whether the client may be given the id that it has once more: not shortly before or after it
+    /// is renewed.
     pub(crate) fn may_repeat_id(&self) -> Result<bool> {
         let (Some(age), Some(record)) = (self.id_age(), self.stored_record()?) else { return Ok(true) };
         Ok(self.context.policy.may_repeat(age, self.context.lease().ttl(record, self.context.now())))

@@ -17,10 +17,12 @@ pub struct OwnedSession {
     pub created_at: Option<SystemTime>,
     /// When its owner logged in.
     pub since: Option<SystemTime>,
-    /// When somebody last used it, as far as it was noted: see [`touch_after`](crate::Policy::touch_after). Once its lifetime
-    /// will end it before its idle timeout can, visits leave no trace, and this is the earliest that the last can have been.
+    /// When it was last used, as far as that was noted: see
+    /// [`touch_after`](crate::Policy::touch_after). Once its lifetime will end it before its idle
+    /// timeout can, visits leave no trace, and this is the earliest that the last can have been.
     pub last_seen: SystemTime,
-    /// What the application called it: [`set_label`](crate::Session::set_label). Text from outside: escape it.
+    /// What the application called it: [`set_label`](crate::Session::set_label). Text from outside:
+    /// escape it.
     pub label: Option<String>,
 }
 
@@ -29,7 +31,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no [powers](Owners) over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no
+    /// [powers](Owners) over owners; when it failed.
     ///
     /// # Examples
     ///
@@ -58,39 +61,47 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
+    /// owners; when it failed.
     pub fn count_of(&self, owner: &str) -> Result<usize> {
         self.owners()?.count(&Owner::new(owner)?)
     }
 
-    /// Ends all sessions of an owner but the one that `except` opens: log out everywhere. How many there were.
+    /// Ends all sessions of an owner but the one that `except` opens: log out everywhere. How many
+    /// there were.
     ///
-    /// Final when it returns: a request under way saves nothing any more, and a login under way is not let in. For "everywhere
-    /// else", from within a session, see [`destroy_others`](crate::Session::destroy_others).
+    /// Final when it returns: a request under way saves nothing any more, and a login under way is
+    /// not let in. For "everywhere else", from within a session, see
+    /// [`destroy_others`](crate::Session::destroy_others).
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
+    /// owners; when it failed.
     pub fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
         self.owners()?.destroy_all(&Owner::new(owner)?, except)
     }
 
-    /// Ends one session by its handle, whoever's it is: for administrators, and for what an [event](crate::Event) named.
-    /// For a user's choice from a list of devices there is [`destroy_handle_of`](Self::destroy_handle_of).
+    /// Ends one session by its handle, of any owner or none: for administrators, and for what an
+    /// [event](crate::Event) named. For a user's choice from a list of devices there is
+    /// [`destroy_handle_of`](Self::destroy_handle_of).
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
+    /// owners; when it failed.
     pub fn destroy_handle(&self, handle: Handle) -> Result<Outcome> {
         self.owners()?.destroy(handle, None, EndReason::Named)
     }
 
-    /// Ends one of an owner's sessions by its handle: a device that its user picked from a list. `Gone` when the owner has no
-    /// such session, for a handle that comes from a form may be anybody's.
+    /// Ends one of an owner's sessions by its handle: a device that its user picked from a list.
+    /// `Gone` when the owner has no such session, for a handle that comes from a form may be that
+    /// of any session.
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
+    /// owners; when it failed.
     ///
     /// # Examples
     ///
@@ -114,7 +125,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
+    /// owners; when it failed.
     pub fn epoch_of(&self, owner: &str) -> Result<Epoch> {
         self.owners()?.epoch(&Owner::new(owner)?)
     }
@@ -125,8 +137,8 @@ impl Sessions {
 
     fn described(&self, session: &Listed) -> OwnedSession {
         let (record, now) = (&session.stored.record, self.context.clock.wall());
-        // The last visit gave it its idle timeout, or what was left of its lifetime: then it was later
-        // than this says.
+        // The last visit gave it its idle timeout, or what was left of its lifetime: then it was
+        // later than this says.
         let idle = Lease { lifetime: None, ..self.context.lease() }.ttl(record, self.context.now());
         let seen = now.checked_sub(idle.saturating_sub(session.stored.ttl)).unwrap_or(now);
         let since = record.owner_since();

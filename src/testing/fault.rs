@@ -1,4 +1,5 @@
-//! The fault store: a store that fails when it is told to, before or after it did what it was asked.
+//! The fault store: a store that fails when it is told to, before or after it did what it was
+//! asked.
 
 use std::fmt;
 
@@ -20,8 +21,8 @@ pub enum When {
     After,
 }
 
-/// A store that passes all calls on to another one and fails when it is told to, for trying out what
-/// an application makes of it. It counts the calls.
+/// A store that passes all calls on to another one and fails when it is told to, for trying out
+/// what an application makes of it. It counts the calls.
 ///
 /// # Examples
 ///

@@ -36,7 +36,7 @@ where
     D: Fn(&Clock) -> S + Send + Sync + 'static,
 {
     let time = time.into();
-    move || Handles::new(time.clone(), data(), 1, true)
+    move || Handles::boxed(time.clone(), data(), 1, true)
 }
 
 /// Two stores on the same data, as two processes have them: the calls go to one and the other in
@@ -60,7 +60,7 @@ where
     D: Fn(&Clock) -> S + Send + Sync + 'static,
 {
     let time = time.into();
-    move || Handles::new(time.clone(), data(), 2, false)
+    move || Handles::boxed(time.clone(), data(), 2, false)
 }
 
 struct Handles {
@@ -72,7 +72,7 @@ struct Handles {
 }
 
 impl Handles {
-    fn new<S, D>(time: Time, data: D, count: usize, is_reopened: bool) -> Box<dyn Store>
+    fn boxed<S, D>(time: Time, data: D, count: usize, is_reopened: bool) -> Box<dyn Store>
     where
         S: Store,
         D: Fn(&Clock) -> S + Send + Sync + 'static,
@@ -93,7 +93,8 @@ impl Handles {
             stores.push((self.open)());
         }
         let stores = self.stores.read();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % stores.len().max(1);
+        // The Thue-Morse sequence: whatever a rule does in turns, each handle gets some of it.
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).count_ones() as usize % stores.len().max(1);
         run(&**stores.get(turn).ok_or_else(|| Error::store("the store was not opened"))?)
     }
 

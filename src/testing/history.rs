@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::Rule;
-use super::fixture::{Checked, Fixture, Stop, new_id, noted, other_secret, owner, put};
+use super::fixture::{Checked, Fixture, Stop};
+use super::request::{new_id, noted, other_secret, owner, put};
 use crate::id::SessionId;
 use crate::record::{Changes, Version};
 use crate::store::{
-    Action, AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Presented, Receipt,
+    Action, AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Presented, Receipt, Store,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -21,8 +22,8 @@ const STEPS: usize = 1000;
 struct History<'a> {
     p: &'a Fixture<'a>,
     has_owners: bool,
-    /// The state of a random generator: SplitMix64 (Steele, Lea, Flood 2014). It begins with the same
-    /// seed, so that a history that fails is the same the next time.
+    /// The state of a random generator: `SplitMix64` (Steele, Lea, Flood 2014). It begins with the
+    /// same seed, so that a history that fails is the same the next time.
     random: u64,
     /// Ids that clients have or had, and versions that they saw.
     ids: Vec<SessionId>,
@@ -35,7 +36,7 @@ struct History<'a> {
 
 fn history(p: &Fixture<'_>, has_owners: bool) -> Checked {
     let (ids, versions, sent, begun) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut history = History { p, has_owners, random: 0x1E3B20, ids, versions, sent, begun };
+    let mut history = History { p, has_owners, random: 0x1E_3B20, ids, versions, sent, begun };
     for step in 0..STEPS {
         history.step().map_err(|stop| match stop {
             Stop::Broken(problem) => Stop::Broken(format!("step {step} of a random history: {problem}")),
@@ -70,7 +71,7 @@ impl History<'_> {
         p.clock()?.advance(Duration::from_millis(1));
         let (id, lease) = (self.id()?, self.lease());
         match self.below(20) {
-            0 | 1 => p.pass([1, 1, 1, 6][self.below(4)]),
+            0 | 1 => p.pass([1, 1, 2, 6][self.below(4)]),
             2 | 3 => self.create(id, &lease)?,
             4..=9 => self.merge(id, &lease)?,
             10 | 11 => {
@@ -111,13 +112,15 @@ impl History<'_> {
         }
     }
 
-    /// An id that a client has or had, rarely one with another secret.
+    /// An id that a client has or had, mostly one that opens a session, rarely one with another
+    /// secret.
     fn id(&mut self) -> Checked<SessionId> {
-        match self.recent(|history| &history.ids, 12).copied() {
-            Some(id) if self.chance(12) => other_secret(&id),
-            Some(id) => Ok(id),
-            None => new_id(),
+        let Some(mut id) = self.recent(|history| &history.ids, 16).copied() else { return new_id() };
+        for _ in 0..3 {
+            let is_live = self.p.plain.get(&id)?.is_some();
+            id = self.recent(|history| &history.ids, 16).copied().filter(|_| !is_live).unwrap_or(id);
         }
+        if self.chance(16) { other_secret(&id) } else { Ok(id) }
     }
 
     fn changes(&mut self) -> Checked<Changes> {
@@ -160,7 +163,7 @@ impl History<'_> {
         let begun = self.recent(|history| &history.begun, 8).copied().filter(|_| self.chance(2));
         let (name, begun) = begun.map_or((self.name(), None), |(name, epoch)| (name, Some(epoch)));
         let at_limit = [AtLimit::EndOldest, AtLimit::RefuseNewest][self.below(2)];
-        let limit = (self.has_owners && self.chance(2)).then_some(Limit { max: 2, at_limit });
+        let limit = (self.has_owners && self.chance(2)).then_some(Limit { max: 1, at_limit });
         Ok(Login { begun, limit, owner: owner(name)? })
     }
 
@@ -183,7 +186,7 @@ impl History<'_> {
     /// Something with all the sessions of an owner.
     fn own(&mut self, id: SessionId) -> Checked {
         let (p, name) = (self.p, self.name());
-        match self.below(8) {
+        match self.below(6) {
             0 => drop(p.destroy_all(name, Some(&id).filter(|_| self.chance(2)))?),
             1 => drop(p.end(&id, Some(name).filter(|_| self.chance(2)), EndReason::Named)?),
             2 => p.all()?,

@@ -1,9 +1,10 @@
-//! The contract of [`Store`] as code: one line runs every rule of it against a store of your own. And
-//! a store that fails on purpose, to try an application with: [`FaultStore`].
+//! The contract of [`Store`] as code: one line runs every rule of it against a store of your own.
+//! And a store that fails on purpose, to try an application with: [`FaultStore`].
 //!
 //! ```text
 //! mod          what users call, and what they get back
 //!   fixture    the store under test beside the plain store, and how time passes
+//!   request    what requests send
 //!   script     rules in words: contract.txt
 //!   special    rules that need more than words
 //!   racing     rules of threads
@@ -37,8 +38,8 @@
 //! testing::contract(Duration::from_millis(50), || LembroStore::new().unwrap());
 //! ```
 //!
-//! A store whose data outlives its process is also tried [reopened](reopened) before each call, and
-//! with [two handles](two_handles) on the same data.
+//! A store whose data outlives its process is tried [`reopened`] before each call, too, and with
+//! [`two_handles`] on the same data.
 
 mod fault;
 mod fixture;
@@ -46,6 +47,7 @@ mod handles;
 mod history;
 mod plain;
 mod racing;
+mod request;
 mod script;
 mod special;
 mod wrapper;
@@ -62,12 +64,12 @@ pub use self::wrapper::Call;
 use crate::clock::{Clock, ManualClock};
 use crate::store::Store;
 
-/// Runs the whole contract against a store, and panics with the list of all broken rules if there are
-/// any.
+/// Runs the whole contract against a store, and panics with the list of all broken rules if there
+/// are any.
 ///
-/// `store` is called once for each rule, so every rule meets a fresh store; it should be empty. `time`
-/// says how time passes for it: `&ManualClock` if the store was given that clock, or a [`Duration`],
-/// the unit to wait in, if its time is real. Optional methods that answer
+/// `store` is called once for each rule, so every rule meets a fresh store; it should be empty.
+/// `time` says how time passes for it: `&ManualClock` if the store was given that clock, or a
+/// [`Duration`], the unit to wait in, if its time is real. Optional methods that answer
 /// [`is_unsupported`](crate::Error::is_unsupported) are skipped.
 ///
 /// # Panics
@@ -116,11 +118,12 @@ pub fn rules() -> impl Iterator<Item = Rule> {
     scripts.chain([special::RULES, racing::RULES, history::RULES].into_iter().flatten().copied())
 }
 
-/// How time passes for the store under test: made from `&ManualClock`, or from the [`Duration`] to wait
-/// in.
+/// How time passes for the store under test: made from `&ManualClock`, or from the [`Duration`] to
+/// wait in.
 ///
-/// A unit must be longer than the store's clock is coarse, and long enough that a call does not take
-/// twice as long: 50 ms for a database on the same machine. With a manual clock a unit is a minute.
+/// A unit must be longer than the store's clock is coarse, and long enough that a call does not
+/// take twice as long: 50 ms for a database on the same machine. With a manual clock a unit is a
+/// minute.
 #[derive(Clone, Debug)]
 pub struct Time(Passing);
 
@@ -187,7 +190,8 @@ impl Rule {
     /// Runs this one rule against a store. See [`contract`] for the arguments.
     pub fn check<S: Store>(&self, time: impl Into<Time>, store: impl FnOnce() -> S) -> Verdict {
         let time = time.into();
-        // A store that panics (a `todo!()`, say) breaks this rule; the others are still worth running.
+        // A store that panics (a `todo!()`, say) breaks this rule; the others are still worth
+        // running.
         let run = catch_unwind(AssertUnwindSafe(|| {
             let store = store();
             let fixture = Fixture::new(&store, &time);

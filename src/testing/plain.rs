@@ -54,7 +54,9 @@ impl PlainStore {
         Self { data: Arc::default(), clock: clock.into() }
     }
 
-    /// Another store on the same data, as another process opens it, or the same one after a restart.
+    /// Another store on the same data, as another process opens it, or the same one after a
+    /// restart.
+    #[must_use]
     pub fn open(&self, clock: impl Into<Clock>) -> Self {
         Self { data: Arc::clone(&self.data), clock: clock.into() }
     }

@@ -7,6 +7,7 @@
 //! get, peek, visit, touch, destroy, everything a
 //! set a [b]            a record without keys, or that of `b`
 //! forge b a [c]        `b`: another secret for the handle of `a`, and the version that `c` saw
+//! stale b a c          `b`: the id of `a`, and the version that `c` saw
 //! unknown b a          `b`: an id that no session has, and the version that `a` saw
 //! see a                `a` sees its session again
 //! many 60 [ada]        so many sessions [of an owner]
@@ -20,18 +21,20 @@
 //! `as:b` (a new id, `b`), `elsewhere:b` (with another handle), `renew:1` (a seed), `login:ada`,
 //! `begun` (in the last epoch asked for), `limit:2`, `refuse:2`, `>b` (the id announced is `b`).
 //!
-//! Where time is given, it is the lease: `idle=2`, `idle=max`, `lifetime=`, `touch=`, `renew=`, `grace=`,
-//! `remembered=9/9`, in units. What is not given outlasts the rule.
+//! Where time is given, it is the lease: `idle=2`, `idle=max`, `lifetime=`, `touch=`, `renew=`,
+//! `grace=`, `remembered=9/9`, in units. What is not given outlasts the rule.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fixture::{Checked, Fixture, Session, Stop, broken, new_id, optional, other_secret, owner};
+use super::fixture::{Checked, Fixture, Stop, broken, optional};
+use super::request::{Session, new_id, other_secret, owner};
 use crate::id::SessionId;
 use crate::record::{Changes, Record};
 use crate::store::{AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Store};
 
-/// The names and steps of the rules in a text: each name is a line, its steps are indented below it.
+/// The names and steps of the rules in a text: each name is a line, its steps are indented below
+/// it.
 pub(super) fn rules(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     text.split("\n\n").filter(|block| !block.starts_with('#')).filter_map(|rule| rule.trim().split_once('\n'))
 }
@@ -67,12 +70,10 @@ impl Script<'_> {
             ["almost", units] => p.clock()?.advance(p.units(number(units)?).saturating_sub(Duration::from_nanos(1))),
             ["tick"] => p.clock()?.advance(Duration::from_nanos(1)),
             ["many", count, ref whose @ ..] => self.many(number(count)?, whose.first().copied())?,
-            ["forge", name, of] => self.forge(name, of, of)?,
-            ["forge", name, of, seen] => self.forge(name, of, seen)?,
-            ["unknown", name, seen] => {
-                let session = Session { id: new_id()?, ..self.session(seen)? };
-                self.sessions.insert(name.to_owned(), session);
-            }
+            ["forge", name, of] => self.hold(name, other_secret(&self.session(of)?.id)?, of)?,
+            ["forge", name, of, seen] => self.hold(name, other_secret(&self.session(of)?.id)?, seen)?,
+            ["stale", name, of, seen] => self.hold(name, self.session(of)?.id, seen)?,
+            ["unknown", name, seen] => self.hold(name, new_id()?, seen)?,
             ["see", name] => self.see(name)?,
             ["list", name] => drop(p.list(name)?),
             ["epoch", name] => self.epoch = p.epoch(name)?,
@@ -118,9 +119,9 @@ impl Script<'_> {
         self.sessions.get(name).copied().ok_or_else(|| Stop::Broken(format!("no session is called {name}")))
     }
 
-    fn forge(&mut self, name: &str, of: &str, seen: &str) -> Checked {
-        let forged = Session { id: other_secret(&self.session(of)?.id)?, ..self.session(seen)? };
-        self.sessions.insert(name.to_owned(), forged);
+    fn hold(&mut self, name: &str, id: SessionId, seen: &str) -> Checked {
+        let held = Session { id, ..self.session(seen)? };
+        self.sessions.insert(name.to_owned(), held);
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Rule;
-use super::fixture::{Checked, broken, login, new_id, optional, owner, put, same};
+use super::fixture::{Checked, broken, optional, same};
+use super::request::{login, new_id, owner, put};
 use crate::record::{Changes, MAX_KEY_BYTES, MAX_KEYS, Record};
 use crate::store::{Commit, Login};
 
@@ -25,8 +26,8 @@ pub(super) const RULES: &[Rule] = &[
         keys.iter().try_for_each(|key| p.merge(&other, put(key, key)?).map(drop))
     }),
     Rule::new("keys of components stay apart, and no component is special", |p| {
-        // Names that are one and the same if a store just writes them one after the other; and names that
-        // a store may want for itself.
+        // Names that are one and the same if a store just writes them one after the other; and
+        // names that a store may want for itself.
         let longest = "c".repeat(MAX_KEY_BYTES);
         let alike = [("", "ab"), ("a", "b"), ("ab", ""), ("a", ""), ("", ""), ("a:", "b"), ("a", ":b"), ("\u{0}", "a")];
         let own = [("", "\u{0}a"), ("lembro", "label"), ("lembro", "owner"), ("", "owner"), (&*longest, &*longest)];

@@ -209,8 +209,6 @@ impl World {
 
     fn look(&mut self, by: &Request, is_visit: bool) {
         let (id, lease) = (self.cookies[by.client], self.setting.leases[by.lease]);
-        // A look gives out the row as it found it.
-        let found = self.model.session.clone();
         let (sight, written) = self.model.look(id, is_visit, &lease, self.now());
         let lookup = self.store.look(&id, if is_visit { Look::Visit } else { Look::Peek }, &lease).unwrap();
         assert_eq!(self.store.row.lock().unwrap().written, Some(written));
@@ -219,7 +217,8 @@ impl World {
             self.announce(by, next);
         }
         if let Some(stored) = lookup.found() {
-            self.seen.push(Sighting { record: stored.record, session: found.unwrap() });
+            // As it is after the look: a visit can note when the session got its id.
+            self.seen.push(Sighting { record: stored.record, session: self.model.session.clone().unwrap() });
         }
     }
 

@@ -1,412 +1,500 @@
-//! Stores whose powers over owners are wrong.
+//! Stores whose powers over owners are wrong, or their logins.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::sleep;
-use std::time::Duration;
 
-use lembro::{Changes, EndReason, Epoch, LembroStore, Listed, Outcome, Owners, Store};
+use lembro::{
+    AtLimit, Changes, Commit, EndReason, Epoch, Handle, Identity, Lease, Limit, Listed, Login, Outcome, Owner,
+    Owners as _, Result, SessionId, Store as _,
+};
 
 use super::Wrong;
-use super::wrap::{Memory, current, headless, only, replace};
+use super::wrap::{Memory, Right, Wrap, base, is_create, login, replaces};
+
+/// Has every login be another one.
+fn other_login(store: &mut Wrap, other: fn(&Right, &Commit, Login) -> Login) {
+    store.commit = Box::new(move |right, id, commit, lease| match login(commit) {
+        Some(login) => right.commit(id, &commit.clone().log_in(other(right, commit, login)), lease),
+        None => right.commit(id, commit, lease),
+    });
+}
+
+/// Has an owner's sessions be other ones.
+fn other_list(store: &mut Wrap, other: fn(&Right, &Owner) -> Result<Vec<Listed>>) {
+    store.list = Box::new(other);
+    store.count = Box::new(move |right, owner| Ok(other(right, owner)?.len()));
+}
+
+/// Has a session's handle be left out of its owner's list once `leaves` says so.
+fn leaving(store: &mut Wrap, leaves: fn(&Commit) -> bool) {
+    let left = Memory::<()>::default();
+    let asked = Memory::clone(&left);
+    store.commit = Box::new(move |right, id, commit, lease| {
+        let outcome = right.commit(id, commit, lease)?;
+        if outcome.is_done() && leaves(commit) {
+            left.lock().unwrap().insert(id.handle(), ());
+        }
+        Ok(outcome)
+    });
+    store.list = Box::new(move |right, owner| {
+        let asked = asked.lock().unwrap();
+        Ok(right.store.list(owner)?.into_iter().filter(|one| !asked.contains_key(&one.handle)).collect())
+    });
+}
+
+fn is_owned_by(listed: &Listed, owner: &Owner) -> bool {
+    listed.stored.record.owner() == Some(owner.as_str())
+}
+
+fn end_all(right: &Right, handles: impl IntoIterator<Item = Handle>) -> usize {
+    let end = |handle| right.named(handle, None, EndReason::Everywhere).unwrap().is_done();
+    handles.into_iter().filter(|handle| end(*handle)).count()
+}
 
 pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
-        name: "a list of sessions that looks at the beginning of the name",
+        name: "a list that looks at the beginning of the name",
         spoil: |store| {
-            store.sessions_of = Box::new(|right, owner| {
-                let is_theirs = |listed: &Listed| listed.stored.record.owner().is_some_and(|o| o.starts_with(owner));
-                Ok(listed(right).into_iter().filter(is_theirs).collect())
+            other_list(store, |right, owner| {
+                let is_theirs =
+                    |one: &Listed| one.stored.record.owner().is_some_and(|name| name.starts_with(owner.as_str()));
+                Ok(right.all()?.into_iter().filter(is_theirs).collect())
             });
         },
-        caught_by: &["sessions of lists the live sessions of an owner and no others"],
+        caught_by: &["list has the live sessions of an owner and no others"],
+    },
+    Wrong {
+        name: "a list for which ada is Ada",
+        spoil: |store| {
+            other_list(store, |right, owner| {
+                let name = owner.as_str();
+                let is_theirs =
+                    |one: &Listed| one.stored.record.owner().is_some_and(|other| other.eq_ignore_ascii_case(name));
+                Ok(right.all()?.into_iter().filter(is_theirs).collect())
+            });
+        },
+        caught_by: &["list has the live sessions of an owner and no others"],
+    },
+    Wrong {
+        name: "a list that is cut at 50",
+        spoil: |store| {
+            other_list(store, |right, owner| Ok(right.store.list(owner)?.into_iter().take(50).collect()));
+        },
+        caught_by: &["list has the live sessions of an owner and no others"],
     },
     Wrong {
         name: "a count of all sessions",
-        spoil: |store| store.count_of = Box::new(|right, _| right.len()),
-        caught_by: &["sessions of lists the live sessions of an owner and no others"],
+        spoil: |store| store.count = Box::new(|right, _| right.store.len()),
+        caught_by: &["list has the live sessions of an owner and no others"],
     },
     Wrong {
         name: "a list of sessions with whole ids",
         spoil: |store| {
-            store.sessions_of = Box::new(|right, owner| {
-                let whole = right.all()?.map(Result::unwrap);
-                Ok(whole.filter(|listed| listed.stored.record.owner() == Some(owner)).collect())
+            other_list(store, |right, owner| {
+                let whole = |one: Listed| Listed::with_id(right.opens(one.handle).unwrap(), one.stored);
+                Ok(right.store.list(owner)?.into_iter().map(whole).collect())
             });
         },
-        caught_by: &["the sessions of an owner are listed without an id that opens them"],
+        caught_by: &["lists give out the ids that open the sessions, or none, and those of owners none"],
     },
     Wrong {
         name: "an index that a session is entered in once and never leaves",
         spoil: |store| {
-            let entered = Memory::<String>::default();
+            let entered = Memory::<Owner>::default();
             let asked = Memory::clone(&entered);
-            store.save = Box::new(move |right, id, changes, ttl, expected| {
-                let outcome = right.save(id, changes, ttl, expected)?;
-                if let (true, Some(owner)) = (outcome.is_done(), changes.owner().flatten()) {
-                    entered.lock().unwrap().entry(id.handle()).or_insert(owner.to_owned());
+            store.commit = Box::new(move |right, id, commit, lease| {
+                let outcome = right.commit(id, commit, lease)?;
+                if let (true, Some(login)) = (outcome.is_done(), login(commit)) {
+                    entered.lock().unwrap().entry(id.handle()).or_insert(login.owner);
                 }
                 Ok(outcome)
             });
-            store.sessions_of = Box::new(move |right, owner| {
+            store.list = Box::new(move |right, owner| {
                 let asked = asked.lock().unwrap();
-                let is_theirs = |listed: &Listed| asked.get(&listed.handle).is_some_and(|entered| entered == owner);
-                Ok(listed(right).into_iter().filter(is_theirs).collect())
+                Ok(right.all()?.into_iter().filter(|one| asked.get(&one.handle) == Some(owner)).collect())
             });
         },
-        caught_by: &["an owner comes changes and goes with saves"],
+        caught_by: &["an owner comes with a login and changes with another", "an owner comes and goes with set"],
     },
     Wrong {
-        name: "an index that only a save enters sessions in",
-        spoil: |store| {
-            let saved = Memory::<()>::default();
-            let asked = Memory::clone(&saved);
-            store.save = Box::new(move |right, id, changes, ttl, expected| {
-                saved.lock().unwrap().insert(id.handle(), ());
-                right.save(id, changes, ttl, expected)
-            });
-            store.sessions_of = Box::new(move |right, owner| {
-                let asked = asked.lock().unwrap();
-                let listed = right.sessions_of(owner)?.into_iter();
-                Ok(listed.filter(|listed| asked.contains_key(&listed.handle)).collect())
-            });
-        },
-        caught_by: &["an owner comes changes and goes with saves"],
-    },
-    Wrong {
-        name: "a save that forgets the owner unless it is told",
-        spoil: |store| {
-            store.save = Box::new(|right, id, changes, ttl, expected| {
-                let mut all = changes.clone();
-                if changes.owner().is_none() {
-                    all.set_owner(None)?;
-                }
-                right.save(id, &all, ttl, expected)
-            });
-        },
-        caught_by: &["a session stays its owners whatever else happens to it"],
-    },
-    Wrong {
-        name: "a clear that clears the owner",
-        spoil: |store| {
-            store.save = Box::new(|right, id, changes, ttl, expected| {
-                let mut all = changes.clone();
-                if changes.clears_everything() {
-                    all.set_owner(None)?;
-                }
-                right.save(id, &all, ttl, expected)
-            });
-        },
-        caught_by: &["a session stays its owners whatever else happens to it"],
+        name: "an index that a clear takes a session out of",
+        spoil: |store| leaving(store, |commit| commit.changes.clears_everything()),
+        caught_by: &["a session stays its owner's, whatever else happens to it"],
     },
     Wrong {
         name: "an index by secret, which a new id falls out of",
-        spoil: |store| {
-            let rotated = Memory::<()>::default();
-            let asked = Memory::clone(&rotated);
-            store.rotate = Box::new(move |right, id, new, grace| {
-                rotated.lock().unwrap().insert(id.handle(), ());
-                right.rotate(id, new, grace)
-            });
-            store.sessions_of = Box::new(move |right, owner| {
-                let asked = asked.lock().unwrap();
-                let listed = right.sessions_of(owner)?.into_iter();
-                Ok(listed.filter(|listed| !asked.contains_key(&listed.handle)).collect())
-            });
-        },
-        caught_by: &["a session stays its owners whatever else happens to it"],
+        spoil: |store| leaving(store, |commit| replaces(commit) && login(commit).is_none()),
+        caught_by: &["a session stays its owner's, whatever else happens to it"],
     },
     Wrong {
         name: "a list that keeps what is expired",
         spoil: |store| {
             // As if the index knew a session's end from its login alone.
-            let ever = Arc::new(Mutex::new(Vec::<Listed>::new()));
-            store.sessions_of = Box::new(move |right, owner| {
+            let ever: Mutex<Vec<Listed>> = Mutex::default();
+            store.list = Box::new(move |right, owner| {
                 let mut ever = ever.lock().unwrap();
-                for session in right.sessions_of(owner)? {
+                for session in right.store.list(owner)? {
                     ever.retain(|known| known.handle != session.handle);
                     ever.push(session);
                 }
-                Ok(ever.iter().filter(|session| session.stored.record.owner() == Some(owner)).cloned().collect())
+                Ok(ever.iter().filter(|session| is_owned_by(session, owner)).cloned().collect())
             });
         },
-        caught_by: &["sessions that ended are nobodys"],
+        caught_by: &["sessions that ended have no owner"],
     },
     Wrong {
-        name: "a destroy_of that ends one session",
+        name: "a destroy_all that ends one session",
         spoil: |store| {
-            store.destroy_of = Box::new(|right, owner, _| match right.sessions_of(owner)?.first() {
-                Some(listed) => right.destroy_handle(listed.handle, EndReason::Everywhere).map(|_| 1),
-                None => Ok(0),
+            store.everywhere =
+                Box::new(|right, owner, _| Ok(end_all(right, right.store.list(owner)?.first().map(|one| one.handle))));
+        },
+        caught_by: &["destroy_all ends all sessions of an owner and no others"],
+    },
+    Wrong {
+        name: "a destroy_all that ends 50 sessions",
+        spoil: |store| {
+            store.everywhere = Box::new(|right, owner, _| {
+                Ok(end_all(right, right.store.list(owner)?.iter().take(50).map(|one| one.handle)))
             });
         },
-        caught_by: &["destroy of ends all sessions of an owner and no others"],
+        caught_by: &["destroy_all ends all sessions of an owner and no others"],
     },
     Wrong {
-        name: "a destroy_of that ends everybody's sessions",
+        name: "a destroy_all that ends all sessions there are",
         spoil: |store| {
-            store.destroy_of = Box::new(|right, owner, except| {
-                let sessions = right.destroy_of(owner, except)?;
-                right.clear()?;
+            store.everywhere = Box::new(|right, owner, except| {
+                let sessions = right.store.destroy_all(owner, except)?;
+                right.store.clear()?;
                 Ok(sessions)
             });
         },
-        caught_by: &["destroy of ends all sessions of an owner and no others"],
+        caught_by: &["destroy_all ends all sessions of an owner and no others"],
     },
     Wrong {
-        name: "a destroy_of that counts whatever it finds in its index",
-        spoil: |store| store.destroy_of = Box::new(|right, owner, kept| Ok(right.destroy_of(owner, kept)? + 1)),
+        name: "a destroy_all that counts what it finds in its index",
+        spoil: |store| {
+            store.everywhere = Box::new(|right, owner, kept| Ok(right.store.destroy_all(owner, kept)? + 1));
+        },
         caught_by: &[
-            "destroy of ends all sessions of an owner and no others",
-            "sessions that ended are nobodys",
-            "destroy of spares the session that the excepted id opens",
+            "destroy_all ends all sessions of an owner and no others",
+            "sessions that ended have no owner",
+            "destroy_all spares the session that the excepted id opens",
         ],
     },
     Wrong {
-        name: "a destroy_of that hides sessions and still saves them",
+        name: "a destroy_all that hides sessions and still commits to them",
         spoil: |store| {
-            // The epoch is looked at when a session is found, and not when it is saved.
-            let ended = Memory::<()>::default();
-            let (hidden, listed) = (Memory::clone(&ended), Memory::clone(&ended));
-            store.destroy_of = Box::new(move |right, owner, _| {
-                let sessions = right.sessions_of(owner)?;
-                let fresh = sessions.iter().filter(|one| ended.lock().unwrap().insert(one.handle, ()).is_none());
+            // The epoch is looked at when a session is found, and not when it is committed to.
+            let hidden = Memory::<()>::default();
+            let looked = Memory::clone(&hidden);
+            store.everywhere = Box::new(move |right, owner, _| {
+                let sessions = right.store.list(owner)?;
+                let fresh = sessions.iter().filter(|one| hidden.lock().unwrap().insert(one.handle, ()).is_none());
                 Ok(fresh.count())
             });
-            store.get = Box::new(move |right, id| {
-                Ok(right.get(id)?.filter(|_| !hidden.lock().unwrap().contains_key(&id.handle())))
-            });
-            store.sessions_of = Box::new(move |right, owner| {
-                let sessions = right.sessions_of(owner)?.into_iter();
-                Ok(sessions.filter(|one| !listed.lock().unwrap().contains_key(&one.handle)).collect())
+            store.look = Box::new(move |right, id, how, lease| {
+                let is_hidden = looked.lock().unwrap().contains_key(&id.handle());
+                if is_hidden { Ok(lembro::Lookup::Missing) } else { right.look(id, how, lease) }
             });
         },
-        caught_by: &["destroy of ends all sessions of an owner and no others"],
+        caught_by: &["destroy_all ends all sessions of an owner and no others"],
     },
     Wrong {
-        name: "a destroy_of that spares nobody",
-        spoil: |store| store.destroy_of = Box::new(|right, owner, _| right.destroy_of(owner, None)),
+        name: "a destroy_all that spares no session",
+        spoil: |store| store.everywhere = Box::new(|right, owner, _| right.store.destroy_all(owner, None)),
         caught_by: &[
-            "destroy of spares the session that the excepted id opens",
-            "an id in its grace is spared with its session and ends with it",
+            "destroy_all spares the session that the excepted id opens",
+            "both ids of a renewal are spared with their session and end with it",
         ],
     },
     Wrong {
-        name: "a destroy_of that spares a handle, whatever the secret",
+        name: "a destroy_all that spares a handle, whatever the secret",
         spoil: |store| {
-            store.destroy_of = Box::new(|right, owner, except| {
-                right.destroy_of(owner, except.and_then(|id| current(right, id.handle())).as_ref())
+            store.everywhere = Box::new(|right, owner, except| {
+                right.store.destroy_all(owner, except.map(|id| right.current(id)).as_ref())
             });
         },
-        caught_by: &["destroy of spares the session that the excepted id opens"],
+        caught_by: &["destroy_all spares the session that the excepted id opens"],
     },
     Wrong {
-        name: "a destroy_of that spares the session by its current id alone",
+        name: "a destroy_all that spares the session by its current id alone",
         spoil: |store| {
-            store.destroy_of = Box::new(|right, owner, except| {
-                let is_current = |id: &&_| current(right, lembro::SessionId::handle(id)).as_ref() == Some(*id);
-                right.destroy_of(owner, except.filter(is_current))
+            store.everywhere = Box::new(|right, owner, except| {
+                let is_current = |id: &&SessionId| right.current(id) == **id;
+                right.store.destroy_all(owner, except.filter(is_current))
             });
         },
-        caught_by: &["an id in its grace is spared with its session and ends with it"],
+        caught_by: &["both ids of a renewal are spared with their session and end with it"],
     },
     Wrong {
-        name: "a destroy_of that writes the spared session anew",
+        name: "a destroy_all that prolongs the spared session",
         spoil: |store| {
-            store.destroy_of = Box::new(|right, owner, except| {
-                let sessions = right.destroy_of(owner, except)?;
-                if let Some((id, stored)) = except.and_then(|id| Some((id, right.get(id).unwrap()?))) {
-                    right.set(id, stored.record, stored.ttl)?;
+            store.everywhere = Box::new(|right, owner, except| {
+                let sessions = right.store.destroy_all(owner, except)?;
+                if let Some(id) = except {
+                    let _ = right.touch(id, &Lease::UNLIMITED)?;
                 }
                 Ok(sessions)
             });
         },
-        caught_by: &["destroy of spares the session that the excepted id opens"],
+        caught_by: &["destroy_all spares the session that the excepted id opens"],
     },
     Wrong {
-        name: "a save that knows no epoch",
+        name: "a destroy by handle that ends all of the owner's sessions",
         spoil: |store| {
-            store.save =
-                Box::new(|right, id, changes, ttl, expected| right.save(id, &timeless(changes), ttl, expected));
-        },
-        caught_by: &["a login that began before destroy of is not let in"],
-    },
-    Wrong {
-        name: "a create_owned that knows no epoch",
-        spoil: |store| store.create_owned = Box::new(|right, id, record, ttl, _| right.create(id, record, ttl)),
-        caught_by: &["a new session begins with a login that still counts or not at all"],
-    },
-    Wrong {
-        name: "a create_owned that stores first and looks afterwards",
-        spoil: |store| {
-            store.create_owned = Box::new(|right, id, record, ttl, begun| {
-                let owner = record.owner().unwrap_or_default().to_owned();
-                let outcome = right.create(id, record, ttl)?;
-                Ok(if right.epoch(&owner)? == begun { outcome } else { Outcome::Gone })
-            });
-        },
-        caught_by: &["a new session begins with a login that still counts or not at all"],
-    },
-    Wrong {
-        name: "a create_owned that overwrites",
-        spoil: |store| {
-            store.create_owned =
-                Box::new(|right, id, record, ttl, begun| match right.create_owned(id, record.clone(), ttl, begun)? {
-                    Outcome::Conflict => right.set(id, record, ttl).map(|()| Outcome::Done),
-                    outcome => Ok(outcome),
-                });
-        },
-        caught_by: &["a new session begins with a login that still counts or not at all"],
-    },
-    Wrong {
-        name: "a create_owned that lives too short",
-        spoil: |store| {
-            store.create_owned =
-                Box::new(|right, id, record, ttl, begun| right.create_owned(id, record, ttl / 2, begun));
-        },
-        caught_by: &["a new session begins with a login that still counts or not at all"],
-    },
-    Wrong {
-        name: "a refused login that leaves its other changes behind",
-        spoil: |store| {
-            store.save =
-                Box::new(|right, id, changes, ttl, expected| match right.save(id, changes, ttl, expected)? {
-                    Outcome::Gone if changes.login().is_some() => {
-                        right.save(id, &headless(changes), ttl, expected).map(|_| Outcome::Gone)
-                    }
-                    outcome => Ok(outcome),
-                });
-        },
-        caught_by: &["a login that began before destroy of is not let in"],
-    },
-    Wrong {
-        name: "one epoch for everybody",
-        spoil: |store| {
-            let ended = Arc::new(AtomicU64::new(0));
-            let (now, late) = (Arc::clone(&ended), Arc::clone(&ended));
-            store.epoch = Box::new(move |_, _| Ok(Epoch::from_u64(now.load(Ordering::SeqCst))));
-            store.destroy_of = Box::new(move |right, owner, except| {
-                ended.fetch_add(1, Ordering::SeqCst);
-                right.destroy_of(owner, except)
-            });
-            store.save = Box::new(move |right, id, changes, ttl, expected| match changes.login() {
-                Some((_, begun)) if begun.to_u64() < late.load(Ordering::SeqCst) => Ok(Outcome::Gone),
-                _ => right.save(id, &timeless(changes), ttl, expected),
-            });
-        },
-        caught_by: &["a login that began before destroy of is not let in"],
-    },
-    Wrong {
-        name: "an epoch that never ends",
-        spoil: |store| store.epoch = Box::new(|_, _| Ok(Epoch::default())),
-        caught_by: &["a login that began after destroy of is let in"],
-    },
-    Wrong {
-        name: "a destroy_handle that does nothing",
-        spoil: |store| store.destroy_handle = Box::new(|_, _, _| Ok(Outcome::Done)),
-        caught_by: &["destroy handle ends one session"],
-    },
-    Wrong {
-        name: "a destroy_handle that ends all sessions of the owner",
-        spoil: |store| {
-            store.destroy_handle = Box::new(|right, handle, reason| {
-                let id = current(right, handle);
-                let owner = id.and_then(|id| right.get(&id).unwrap()?.record.owner().map(str::to_owned));
-                let outcome = right.destroy_handle(handle, reason)?;
+            store.named = Box::new(|right, handle, owner, reason| {
+                let outcome = right.named(handle, owner, reason)?;
                 if let Some(owner) = owner {
-                    right.destroy_of(&owner, None)?;
+                    right.store.destroy_all(owner, None)?;
                 }
                 Ok(outcome)
             });
         },
-        caught_by: &["destroy handle ends one session"],
+        caught_by: &["destroy by handle ends one session"],
     },
     Wrong {
-        name: "a destroy_handle for owned sessions only",
+        name: "a destroy by handle for owned sessions only",
         spoil: |store| {
-            store.destroy_handle = Box::new(|right, handle, reason| {
-                let owned =
-                    current(right, handle).is_some_and(|id| right.get(&id).unwrap().unwrap().record.owner().is_some());
-                if owned { right.destroy_handle(handle, reason) } else { Ok(Outcome::Gone) }
+            store.named = Box::new(|right, handle, owner, reason| {
+                let mut all = right.all()?.into_iter();
+                let is_owned = all.any(|one| one.handle == handle && one.stored.record.owner().is_some());
+                if is_owned { right.named(handle, owner, reason) } else { Ok(Outcome::Gone) }
             });
         },
-        caught_by: &["destroy handle ends one session"],
+        caught_by: &["destroy by handle ends one session"],
     },
     Wrong {
-        name: "a store that tells everybody why a session ended",
+        name: "a destroy by handle that compares no owner",
+        spoil: |store| store.named = Box::new(|right, handle, _, reason| right.named(handle, None, reason)),
+        caught_by: &["destroy by handle compares the owner"],
+    },
+    Wrong {
+        name: "a destroy by handle that never frees the handle",
         spoil: |store| {
-            let ended = Memory::<EndReason>::default();
-            let asked = Memory::clone(&ended);
-            store.destroy_handle = Box::new(move |right, handle, reason| {
-                ended.lock().unwrap().insert(handle, reason);
-                right.destroy_handle(handle, reason)
+            let used = Memory::<()>::default();
+            let asked = Memory::clone(&used);
+            store.named = Box::new(move |right, handle, owner, reason| {
+                used.lock().unwrap().insert(handle, ());
+                right.named(handle, owner, reason)
             });
-            store.why_ended = Box::new(move |right, id| match asked.lock().unwrap().get(&id.handle()) {
-                Some(reason) => Ok(Some(*reason)),
-                None => right.why_ended(id),
+            store.commit = Box::new(move |right, id, commit, lease| {
+                let is_used = is_create(commit) && asked.lock().unwrap().contains_key(&id.handle());
+                if is_used { Ok(Outcome::Taken) } else { right.commit(id, commit, lease) }
             });
+        },
+        caught_by: &["destroy by handle and destroy_all free the handle"],
+    },
+    Wrong {
+        name: "a store that tells every id of a handle why its session ended",
+        spoil: |store| {
+            store.why = Box::new(|right, id| right.store.why_ended(&right.current(id)));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
     Wrong {
         name: "a store that knows one reason",
         spoil: |store| {
-            store.destroy_handle = Box::new(|right, handle, _| right.destroy_handle(handle, EndReason::Everywhere));
+            store.named = Box::new(|right, handle, owner, _| right.named(handle, owner, EndReason::Everywhere));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
     Wrong {
         name: "a store that says why a live session ended",
         spoil: |store| {
-            store.why_ended = Box::new(|right, id| Ok(right.why_ended(id)?.or(Some(EndReason::Named))));
+            store.why = Box::new(|right, id| Ok(right.store.why_ended(id)?.or(Some(EndReason::Named))));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
     Wrong {
-        name: "a save that looks at the epoch and writes a little later",
-        spoil: |store| {
-            store.save = Box::new(|right, id, changes, ttl, expected| {
-                if changes.login().is_some_and(|(owner, begun)| right.epoch(owner).unwrap() != begun) {
-                    return Ok(Outcome::Gone);
-                }
-                sleep(Duration::from_micros(200));
-                right.save(id, &timeless(changes), ttl, expected)
-            });
-        },
-        caught_by: &["of logins beside destroy of none is left over"],
+        name: "a login that knows no epoch",
+        spoil: |store| other_login(store, |_, _, login| Login { begun: None, ..login }),
+        caught_by: &[
+            "a login that began before destroy_all is revoked",
+            "epochs never go back",
+            "the store does with owners what the rule says",
+        ],
     },
     Wrong {
-        name: "a destroy_of that ends the epoch after the sessions",
+        name: "a create that knows no epoch",
         spoil: |store| {
-            store.destroy_of = Box::new(|right, owner, except| {
-                let mut sessions = 0;
-                for session in
-                    right.sessions_of(owner)?.iter().filter(|one| except.is_none_or(|id| id.handle() != one.handle))
-                {
-                    sessions += usize::from(right.destroy_handle(session.handle, EndReason::Everywhere)?.is_done());
+            other_login(store, |_, commit, login| Login { begun: login.begun.filter(|_| !is_create(commit)), ..login });
+        },
+        caught_by: &["a login that began before destroy_all is revoked", "epochs never go back"],
+    },
+    Wrong {
+        name: "a login that is let in to the epoch it began in and to no later one",
+        spoil: |store| {
+            store.epoch = Box::new(|right, owner| Ok(Epoch::from_u64(right.store.epoch(owner)?.to_u64() / 2)));
+        },
+        caught_by: &["a login that began after destroy_all is let in", "epochs never go back"],
+    },
+    Wrong {
+        name: "a login that stores first and looks at the epoch afterwards",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
+                Outcome::LoginRevoked => {
+                    let late = commit.clone().log_in(Login::new(login(commit).unwrap().owner));
+                    right.commit(id, &late, lease).map(|_| Outcome::LoginRevoked)
                 }
-                sleep(Duration::from_micros(200));
-                // Who came in between is in, and stays.
-                let between = right.sessions_of(owner)?;
-                let records: Vec<_> = between.iter().filter_map(|one| current(right, one.handle)).collect();
-                let kept: Vec<_> = records.iter().filter_map(|id| Some((*id, right.get(id).unwrap()?))).collect();
-                right.destroy_of(owner, except)?;
-                for (id, stored) in kept {
-                    let _ = replace(right, &id, stored.record, stored.ttl)?;
-                }
-                Ok(sessions)
+                outcome => Ok(outcome),
             });
         },
-        caught_by: &["of logins beside destroy of none is left over"],
+        caught_by: &["a login that began before destroy_all is revoked"],
+    },
+    Wrong {
+        name: "a refused login that leaves its other changes behind",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
+                refused @ (Outcome::LoginRevoked | Outcome::AtLimit) if !is_create(commit) => {
+                    right.merge(id, commit.changes.clone(), lease).map(|_| refused)
+                }
+                outcome => Ok(outcome),
+            });
+        },
+        caught_by: &[
+            "a login that began before destroy_all is revoked",
+            "a login at the limit is refused if the newest is",
+        ],
+    },
+    Wrong {
+        name: "one epoch for all owners",
+        spoil: |store| {
+            let ended = Arc::new(AtomicU64::new(0));
+            let (now, late) = (Arc::clone(&ended), Arc::clone(&ended));
+            store.epoch = Box::new(move |_, _| Ok(Epoch::from_u64(now.load(Ordering::SeqCst))));
+            store.everywhere = Box::new(move |right, owner, except| {
+                ended.fetch_add(1, Ordering::SeqCst);
+                right.store.destroy_all(owner, except)
+            });
+            store.commit = Box::new(move |right, id, commit, lease| match login(commit) {
+                Some(Login { begun: Some(begun), .. }) if begun.to_u64() < late.load(Ordering::SeqCst) => {
+                    Ok(Outcome::LoginRevoked)
+                }
+                Some(login) => right.commit(id, &commit.clone().log_in(Login { begun: None, ..login }), lease),
+                None => right.commit(id, commit, lease),
+            });
+        },
+        caught_by: &["a login that began before destroy_all is revoked"],
+    },
+    Wrong {
+        name: "epochs that go 0, 1, 0",
+        spoil: |store| {
+            let is_odd = |epoch: Epoch| Epoch::from_u64(epoch.to_u64() % 2);
+            store.epoch = Box::new(move |right, owner| right.store.epoch(owner).map(is_odd));
+        },
+        caught_by: &["epochs never go back"],
+    },
+    Wrong {
+        name: "an epoch that a destroy_all without sessions does not end",
+        spoil: |store| {
+            store.everywhere = Box::new(|right, owner, except| {
+                if right.store.list(owner)?.is_empty() { Ok(0) } else { right.store.destroy_all(owner, except) }
+            });
+        },
+        caught_by: &["a login that began before destroy_all is revoked", "epochs never go back"],
+    },
+    Wrong {
+        name: "a login that begins with an empty session",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| {
+                if login(commit).is_none() {
+                    return right.commit(id, commit, lease);
+                }
+                let mut changes = Changes::new();
+                changes.clear();
+                right.commit(id, &commit.clone().with(changes), lease)
+            });
+        },
+        caught_by: &["a login keeps what an anonymous session holds"],
+    },
+    Wrong {
+        name: "a login over another owner that keeps that owner's data",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| {
+                let stored = right.stored(id)?.unwrap_or_default();
+                let is_over = login(commit).is_some_and(|login| stored.owner() != Some(login.owner.as_str()));
+                let changes = if is_over { Changes::from(&stored) } else { commit.changes.clone() };
+                right.commit(id, &commit.clone().with(changes), lease)
+            });
+        },
+        caught_by: &["a login over another owner leaves nothing of that owner"],
+    },
+    Wrong {
+        name: "a login that another login of the same owner leaves as it was",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| {
+                let stored = right.stored(id)?.unwrap_or_default();
+                match (login(commit), base(commit)) {
+                    (Some(login), Some(base)) if stored.owner() == Some(login.owner.as_str()) => {
+                        let new = id.renewed(&SessionId::random()?);
+                        let again = Commit::merge(base)?.identity(Identity::Replace(new));
+                        right.commit(id, &again.with(commit.changes.clone()), lease)
+                    }
+                    _ => right.commit(id, commit, lease),
+                }
+            });
+        },
+        caught_by: &["a login notes its time", "a session that logs in again counts once"],
+    },
+    Wrong {
+        name: "a store that knows no limit of logins",
+        spoil: |store| other_login(store, |_, _, login| Login { limit: None, ..login }),
+        caught_by: &[
+            "a login at the limit ends the session that was logged in first",
+            "a login at the limit is refused if the newest is",
+            "logins at once never exceed the limit",
+        ],
+    },
+    Wrong {
+        name: "a limit that counts a session that logs in again twice",
+        spoil: |store| {
+            other_login(store, |right, commit, login| {
+                let again = right
+                    .store
+                    .list(&login.owner)
+                    .unwrap()
+                    .iter()
+                    .any(|one| base(commit).is_some_and(|base| one.stored.record.version() == base));
+                let lower = |limit: Limit| Limit { max: limit.max.saturating_sub(usize::from(again)), ..limit };
+                Login { limit: login.limit.map(lower), ..login }
+            });
+        },
+        caught_by: &["a session that logs in again counts once"],
+    },
+    Wrong {
+        name: "a limit that always ends the oldest",
+        spoil: |store| {
+            other_login(store, |_, _, login| Login {
+                limit: login.limit.map(|limit| Limit { at_limit: AtLimit::EndOldest, ..limit }),
+                ..login
+            });
+        },
+        caught_by: &["a login at the limit is refused if the newest is"],
+    },
+    Wrong {
+        name: "a limit that ends the session that was logged in last",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| {
+                let Some(limit) = login(commit).and_then(|login| login.limit) else {
+                    return right.commit(id, commit, lease);
+                };
+                let login = login(commit).unwrap();
+                let mut sessions = right.store.list(&login.owner)?;
+                sessions.sort_by_key(|one| std::cmp::Reverse(one.stored.record.owner_since()));
+                let surplus = (sessions.len() + 1).saturating_sub(limit.max);
+                for one in sessions.iter().filter(|one| one.handle != id.handle()).take(surplus) {
+                    let _ = right.named(one.handle, None, EndReason::Limit)?;
+                }
+                right.commit(id, &commit.clone().log_in(Login { limit: None, ..login }), lease)
+            });
+        },
+        caught_by: &["a login at the limit ends the session that was logged in first"],
+    },
+    Wrong {
+        name: "a limit that does not say why it ended a session",
+        spoil: |store| {
+            store.why = Box::new(|right, id| Ok(right.store.why_ended(id)?.filter(|why| *why != EndReason::Limit)));
+        },
+        caught_by: &["a login at the limit ends the session that was logged in first"],
     },
 ];
-
-/// The same changes, for whatever epoch.
-fn timeless(changes: &Changes) -> Changes {
-    only(changes, |_, _| true)
-}
-
-/// All sessions, without their ids.
-fn listed(right: &LembroStore) -> Vec<Listed> {
-    right.all().unwrap().map(Result::unwrap).map(|listed| Listed::new(listed.handle, listed.stored)).collect()
-}

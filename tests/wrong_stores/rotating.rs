@@ -1,183 +1,329 @@
-//! Stores whose rotate is wrong.
+//! Stores that get new ids wrong, and timed renewal.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lembro::{LembroStore, Outcome, Record, SessionId, Store};
+use lembro::{Changes, Commit, Lease, Look, Lookup, Outcome, Presented, SessionId, Store as _};
 
 use super::Wrong;
-use super::wrap::{Wrap, current, replace};
+use super::wrap::{Memory, Right, Wrap, base, login, other_lease, renews, replaces};
+
+/// Has every commit that announces an id announce another one.
+fn other_announcement(store: &mut Wrap, other: fn(&Right, &SessionId, &Commit, &Lease) -> Option<SessionId>) {
+    store.commit = Box::new(move |right, id, commit, lease| match right.commit(id, commit, lease)? {
+        Outcome::Done(mut receipt) => {
+            receipt.announce = other(right, id, commit, lease).or(receipt.announce);
+            Ok(Outcome::Done(receipt))
+        }
+        outcome => Ok(outcome),
+    });
+}
+
+fn another(id: &SessionId) -> SessionId {
+    id.renewed(&SessionId::random().unwrap())
+}
+
+/// Returns true if this id opens the session, and another one is the session's.
+fn is_previous(right: &Right, id: &SessionId) -> bool {
+    right.store.get(id).unwrap().is_some_and(|stored| stored.presented == Presented::Previous)
+}
 
 pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
-        name: "a rotate that keeps the old secret",
+        name: "a new id that does nothing",
         spoil: |store| {
-            store.rotate =
-                Box::new(|right, id, new, grace| right.rotate(id, new, grace.max(Duration::from_secs(3600))));
+            store.commit =
+                Box::new(
+                    |right, id, commit, lease| {
+                        if replaces(commit) { right.touch(id, lease) } else { right.commit(id, commit, lease) }
+                    },
+                );
         },
         caught_by: &[
-            "the old id is dead for every method",
-            "the old id is dead for every method after its grace",
-            "a rotation without grace ends an earlier grace",
+            "a new id takes the place of the old one at once",
+            "a new id and the changes with it are one commit",
+            "of new ids at once exactly one is done",
         ],
     },
     Wrong {
-        name: "a rotate that does nothing",
-        spoil: |store| store.rotate = Box::new(|_, id, new, _| new.check_renews(id).map(|()| Outcome::Done)),
-        caught_by: &[
-            "rotate gives the session a new id and changes nothing else",
-            "rotate never creates",
-            "rotate takes the secret of the session",
-            "of rotations at once exactly one is done",
-        ],
-    },
-    Wrong {
-        name: "a rotate that makes another session",
+        name: "a new id without the changes that came with it",
         spoil: |store| {
-            store.rotate = Box::new(|right, id, new, _| {
-                new.check_renews(id)?;
-                let Some(stored) = right.get(id)? else { return Ok(Outcome::Gone) };
-                let _ = right.destroy(id)?;
-                right.create(new, stored.record.admit_anew(right.clock().wall())?, stored.ttl)
+            store.commit = Box::new(|right, id, commit, lease| {
+                let changes = if replaces(commit) { Changes::new() } else { commit.changes.clone() };
+                right.commit(id, &commit.clone().with(changes), lease)
             });
         },
-        caught_by: &["rotate gives the session a new id and changes nothing else"],
+        caught_by: &["a new id and the changes with it are one commit"],
     },
     Wrong {
-        name: "a rotate that starts the time anew",
+        name: "an old id that a commit makes the session's id again",
         spoil: |store| {
-            store.rotate = Box::new(|right, id, new, grace| {
-                let outcome = right.rotate(id, new, grace)?;
-                let _ = right.touch(new, Duration::from_secs(3600))?;
-                Ok(outcome)
-            });
-        },
-        caught_by: &["rotate gives the session a new id and changes nothing else"],
-    },
-    Wrong {
-        name: "a get that does not tell an id in its grace",
-        spoil: |store| {
-            store.get = Box::new(|right, id| Ok(right.get(id)?.map(|stored| stored.in_grace(false))));
-        },
-        caught_by: &["an id in its grace is told from the current one"],
-    },
-    Wrong {
-        name: "a get that takes every id for one in its grace",
-        spoil: |store| {
-            store.get = Box::new(|right, id| Ok(right.get(id)?.map(|stored| stored.in_grace(true))));
-        },
-        caught_by: &["an id in its grace is told from the current one"],
-    },
-    Wrong {
-        name: "a rotate that moves to another handle",
-        spoil: |store| {
-            store.rotate = Box::new(|right, id, new, grace| {
-                let Some(stored) = right.get(id)?.filter(|_| id.handle() != new.handle()) else {
-                    return right.rotate(id, new, grace);
-                };
-                let _ = right.destroy(id)?;
-                right.create(new, stored.record, stored.ttl)
-            });
-        },
-        caught_by: &["rotate refuses an id with another handle"],
-    },
-    Wrong {
-        name: "a rotate that asks for no secret",
-        spoil: |store| {
-            store.rotate =
-                Box::new(|right, id, new, grace| right.rotate(&current(right, id.handle()).unwrap_or(*id), new, grace));
-        },
-        caught_by: &["rotate takes the secret of the session", "an id in its grace does not rotate"],
-    },
-    Wrong {
-        name: "a rotate that creates",
-        spoil: |store| {
-            store.rotate = Box::new(|right, id, new, grace| match right.rotate(id, new, grace)? {
-                Outcome::Gone => right.create(new, Record::new(), Duration::from_secs(60)).map(|_| Outcome::Gone),
+            store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
+                Outcome::Superseded => {
+                    let record = right.stored(id)?.unwrap_or_default();
+                    let _ = right.end(&right.current(id))?;
+                    right.put(id, &record, lease.idle)
+                }
                 outcome => Ok(outcome),
             });
         },
-        caught_by: &["rotate never creates", "a session is gone for every method once its time is over"],
-    },
-    Wrong {
-        name: "a rotate that knows no grace",
-        spoil: |store| store.rotate = Box::new(|right, id, new, _| right.rotate(id, new, Duration::ZERO)),
         caught_by: &[
-            "an id in its grace gets saves and touches",
-            "an id in its grace destroys",
-            "the grace is over at the instant it ends",
+            "a superseded id opens nothing, and every method says that it is superseded",
+            "a superseded id is recent for its grace",
         ],
     },
     Wrong {
-        name: "a grace in which one can only look",
-        spoil: |store| {
-            store.touch = Box::new(|right, id, ttl| match current(right, id.handle()) {
-                Some(current) if current == *id => right.touch(id, ttl),
-                _ => Ok(Outcome::Gone),
-            });
-        },
-        caught_by: &["an id in its grace gets saves and touches"],
+        name: "a destroy that asks for no secret",
+        spoil: |store| store.end = Box::new(|right, id| right.end(&right.current(id))),
+        caught_by: &[
+            "the right handle with a wrong secret opens nothing",
+            "a superseded id opens nothing, and every method says that it is superseded",
+        ],
     },
     Wrong {
         name: "a grace that ends after its last instant",
         spoil: |store| {
-            let late = |grace: Duration| if grace.is_zero() { grace } else { grace + Duration::from_nanos(1) };
-            store.rotate = Box::new(move |right, id, new, grace| right.rotate(id, new, late(grace)));
+            other_lease(store, |lease| Lease { grace: lease.grace.saturating_add(Duration::from_nanos(1)), ..lease });
         },
-        caught_by: &["the grace is over at the instant it ends"],
+        caught_by: &["the grace of a superseded id ends at its instant"],
     },
     Wrong {
-        name: "a grace that lets the old id rotate",
-        spoil: |store| {
-            store.rotate = Box::new(|right, id, new, grace| match (right.get(id)?, current(right, id.handle())) {
-                (Some(_), Some(current)) => right.rotate(&current, new, grace),
-                _ => right.rotate(id, new, grace),
-            });
-        },
-        caught_by: &["an id in its grace does not rotate"],
-    },
-    Wrong {
-        name: "graces kept in a list of their own, which nothing ever ends",
-        spoil: graces_aside,
+        name: "a grace that never ends",
+        spoil: |store| other_lease(store, |lease| Lease { grace: Duration::MAX, ..lease }),
         caught_by: &[
-            "an id two rotations old is dead",
-            "a rotation without grace ends an earlier grace",
-            "a grace ends with the session",
+            "a superseded id is recent for its grace",
+            "the old id ends a grace after the new one was presented",
         ],
     },
     Wrong {
-        name: "a save with an old id that makes it the session's id again",
+        name: "a new id that begins no new incarnation",
         spoil: |store| {
-            store.save = Box::new(|right, id, changes, ttl, expected| {
-                let outcome = right.save(id, changes, ttl, expected)?;
-                match (right.get(id)?, current(right, id.handle())) {
-                    (Some(stored), Some(current)) if current != *id => {
-                        let _ = right.destroy(&current)?;
-                        replace(right, id, stored.record, stored.ttl)
-                    }
-                    _ => Ok(outcome),
-                }
+            store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
+                Outcome::Gone if right.store.get(id)?.is_some() => right.merge(id, commit.changes.clone(), lease),
+                outcome => Ok(outcome),
             });
         },
-        caught_by: &["an id in its grace gets saves and touches"],
+        caught_by: &[
+            "a new id begins a new incarnation",
+            "a commit for another incarnation is gone and writes nothing",
+        ],
+    },
+    Wrong {
+        name: "a new id that may have another handle",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| {
+                right.commit(id, commit, lease).or_else(|_| right.merge(id, commit.changes.clone(), lease))
+            });
+        },
+        caught_by: &["a new id has the same handle", "a login on a session needs a new id"],
+    },
+    Wrong {
+        name: "a new id that creates",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
+                Outcome::Gone if replaces(commit) => right.commit(id, &Commit::create()?, lease),
+                outcome => Ok(outcome),
+            });
+        },
+        caught_by: &["a new id never creates"],
+    },
+    Wrong {
+        name: "superseded ids kept in a list of their own, which nothing ever ends",
+        spoil: |store| {
+            let old: Arc<Mutex<Vec<SessionId>>> = Arc::default();
+            let looked = Arc::clone(&old);
+            store.commit = Box::new(move |right, id, commit, lease| {
+                let outcome = right.commit(id, commit, lease)?;
+                if replaces(commit) && outcome.is_done() {
+                    old.lock().unwrap().push(*id);
+                }
+                Ok(outcome)
+            });
+            store.look = Box::new(move |right, id, how, lease| match right.look(id, how, lease)? {
+                Lookup::Missing if looked.lock().unwrap().contains(id) => Ok(Lookup::Superseded { recent: false }),
+                found => Ok(found),
+            });
+        },
+        caught_by: &["an id superseded twice is unknown", "a superseded id ends with its session"],
+    },
+    Wrong {
+        name: "a new id that compares nothing",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
+                Outcome::Changed => right.merge(id, commit.changes.clone(), lease),
+                outcome => Ok(outcome),
+            });
+        },
+        caught_by: &["compare and swap says Changed if something changed and writes nothing"],
+    },
+    Wrong {
+        name: "a store that does not note how old an id is",
+        spoil: |store| other_lease(store, |lease| Lease { renew_after: None, ..lease }),
+        caught_by: &[
+            "the age of a new id is noted under a lease that renews ids",
+            "what is noted about a session comes back, and a clear leaves it",
+        ],
+    },
+    Wrong {
+        name: "a login that leaves the id as it is",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| match login(commit) {
+                Some(login) if !replaces(commit) && base(commit).is_some() => {
+                    let (new, version) = (another(id), base(commit).unwrap_or_default());
+                    let identity = lembro::Identity::Replace(new);
+                    right.commit(id, &Commit::merge(version)?.identity(identity).log_in(login), lease)
+                }
+                _ => right.commit(id, commit, lease),
+            });
+        },
+        caught_by: &["a login on a session needs a new id"],
+    },
+    Wrong {
+        name: "a renewal that takes effect at once",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| {
+                let outcome = right.commit(id, commit, lease)?;
+                if let Some(new) = outcome.receipt().and_then(|receipt| receipt.announce).filter(|_| renews(commit)) {
+                    right.look(&new, Look::Visit, lease)?;
+                }
+                Ok(outcome)
+            });
+        },
+        caught_by: &[
+            "a renewal leaves both ids open until the new one is presented",
+            "a peek with the new id confirms nothing",
+            "a renewal ends with its session",
+        ],
+    },
+    Wrong {
+        name: "renewals that each announce another id",
+        spoil: |store| {
+            other_announcement(store, |_, id, commit, _| Some(another(id)).filter(|_| renews(commit)));
+        },
+        caught_by: &[
+            "every response to the old id announces the same new one",
+            "renewals at once agree on the new id",
+            "only the id of an owned session that is old enough is renewed",
+            "an id in its grace begins no renewal",
+        ],
+    },
+    Wrong {
+        name: "a renewal that is announced once",
+        spoil: |store| {
+            store.look = Box::new(|right, id, how, lease| {
+                let mut found = right.look(id, how, lease)?;
+                if let Lookup::Found(stored) = &mut found
+                    && matches!(stored.presented, Presented::Renewing(_))
+                {
+                    stored.presented = Presented::Current;
+                }
+                Ok(found)
+            });
+        },
+        caught_by: &[
+            "every response to the old id announces the same new one",
+            "a renewal leaves both ids open until the new one is presented",
+        ],
+    },
+    Wrong {
+        name: "a peek that confirms a renewal",
+        spoil: |store| {
+            store.look = Box::new(|right, id, how, lease| {
+                let lease = Lease { touch_after: Duration::MAX, ..*lease };
+                let how = if lease.grace == Duration::from_secs(120) { Look::Visit } else { how };
+                right.look(id, how, &lease)
+            });
+        },
+        caught_by: &["a peek with the new id confirms nothing"],
+    },
+    Wrong {
+        name: "a new id that is never confirmed",
+        spoil: |store| {
+            store.look = Box::new(|right, id, how, lease| {
+                if how == Look::Visit {
+                    let _ = right.touch(id, lease)?;
+                }
+                right.look(id, Look::Peek, lease)
+            });
+        },
+        caught_by: &[
+            "the first visit with the new id makes it the current one",
+            "the old id ends some time after it was told the new one for the second time",
+            "an id that was renewed is renewed again",
+        ],
+    },
+    Wrong {
+        name: "an id in its grace that only looks",
+        spoil: |store| {
+            store.touch =
+                Box::new(
+                    |right, id, lease| {
+                        if is_previous(right, id) { Ok(Outcome::Superseded) } else { right.touch(id, lease) }
+                    },
+                );
+            store.end =
+                Box::new(|right, id| if is_previous(right, id) { Ok(Outcome::Superseded) } else { right.end(id) });
+        },
+        caught_by: &[
+            "an id in its grace looks, commits, touches, and puts a new one in its place",
+            "an id in its grace destroys",
+        ],
+    },
+    Wrong {
+        name: "a renewal without a grace",
+        spoil: |store| {
+            store.look =
+                Box::new(|right, id, how, lease| right.look(id, how, &Lease { grace: Duration::ZERO, ..*lease }));
+        },
+        caught_by: &[
+            "the first visit with the new id makes it the current one",
+            "the old id ends a grace after the new one was presented",
+            "an id in its grace looks, commits, touches, and puts a new one in its place",
+        ],
+    },
+    Wrong {
+        name: "a store that renews every id, however young",
+        spoil: |store| {
+            store.commit = Box::new(|right, id, commit, lease| {
+                let renew_after = lease.renew_after.map(|_| Duration::ZERO);
+                right.commit(id, commit, &Lease { renew_after, grace: Duration::ZERO, ..*lease })
+            });
+        },
+        caught_by: &["only the id of an owned session that is old enough is renewed"],
+    },
+    Wrong {
+        name: "a store that renews an id once",
+        spoil: |store| {
+            let renewed: Memory<()> = Memory::default();
+            store.commit = Box::new(move |right, id, commit, lease| {
+                let is_second = renews(commit) && renewed.lock().unwrap().contains_key(&id.handle());
+                let lease = Lease { renew_after: lease.renew_after.filter(|_| !is_second), ..*lease };
+                let outcome = right.commit(id, commit, &lease)?;
+                if outcome.receipt().is_some_and(|receipt| receipt.announce.is_some()) {
+                    renewed.lock().unwrap().insert(id.handle(), ());
+                }
+                Ok(outcome)
+            });
+        },
+        caught_by: &["an id that was renewed is renewed again"],
+    },
+    Wrong {
+        name: "ids that open a session for as long as it lives, once they did",
+        spoil: |store| {
+            let known: Arc<Mutex<Vec<SessionId>>> = Arc::default();
+            store.look = Box::new(move |right, id, how, lease| match right.look(id, how, lease)? {
+                Lookup::Found(stored) => {
+                    known.lock().unwrap().push(*id);
+                    Ok(Lookup::Found(stored))
+                }
+                _ if known.lock().unwrap().contains(id) => right.look(&right.current(id), how, lease),
+                found => Ok(found),
+            });
+        },
+        caught_by: &[
+            "a new id at once ends a renewal and its grace",
+            "an id superseded twice is unknown",
+            "a superseded id is recent for its grace",
+        ],
     },
 ];
-
-fn graces_aside(store: &mut Wrap) {
-    let old: Arc<Mutex<Vec<SessionId>>> = Arc::default();
-    let resolve = {
-        let old = Arc::clone(&old);
-        move |right: &LembroStore, id: &SessionId| match current(right, id.handle()) {
-            Some(current) if old.lock().unwrap().contains(id) => current,
-            _ => *id,
-        }
-    };
-    store.rotate = Box::new(move |right, id, new, grace| {
-        let outcome = right.rotate(id, new, Duration::ZERO)?;
-        if outcome.is_done() && !grace.is_zero() {
-            old.lock().unwrap().push(*id);
-        }
-        Ok(outcome)
-    });
-    store.get = Box::new(move |right, id| right.get(&resolve(right, id)));
-}

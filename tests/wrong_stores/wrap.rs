@@ -4,103 +4,166 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lembro::testing::PlainStore;
 use lembro::{
-    Changes, Clock, EndReason, Epoch, Expected, Handle, LembroStore, Listed, Listing, Outcome, Owners, Record, Result,
-    SessionId, Store, Stored,
+    Action, Changes, Clock, Commit, EndReason, Epoch, Expect, Handle, Lease, Listed, Listing, Look, Lookup,
+    ManualClock, Outcome, Owner, Owners, Record, Result, SessionId, Store, Version,
 };
 
-type Right = LembroStore;
-type Get = dyn Fn(&Right, &SessionId) -> Result<Option<Stored>> + Send + Sync;
-type Create = dyn Fn(&Right, &SessionId, Record, Duration) -> Result<Outcome> + Send + Sync;
-type Set = dyn Fn(&Right, &SessionId, Record, Duration) -> Result<()> + Send + Sync;
-type Save = dyn Fn(&Right, &SessionId, &Changes, Duration, Expected) -> Result<Outcome> + Send + Sync;
-type Touch = dyn Fn(&Right, &SessionId, Duration) -> Result<Outcome> + Send + Sync;
-type Rotate = dyn Fn(&Right, &SessionId, &SessionId, Duration) -> Result<Outcome> + Send + Sync;
-type Destroy = dyn Fn(&Right, &SessionId) -> Result<Outcome> + Send + Sync;
-type All = dyn for<'a> Fn(&'a Right) -> Result<Listing<'a>> + Send + Sync;
-type Len = dyn Fn(&Right) -> Result<usize> + Send + Sync;
-type Clear = dyn Fn(&Right) -> Result<()> + Send + Sync;
-type EpochOf = dyn Fn(&Right, &str) -> Result<Epoch> + Send + Sync;
-type CreateOwned = dyn Fn(&Right, &SessionId, Record, Duration, Epoch) -> Result<Outcome> + Send + Sync;
-type SessionsOf = dyn Fn(&Right, &str) -> Result<Vec<Listed>> + Send + Sync;
-type CountOf = dyn Fn(&Right, &str) -> Result<usize> + Send + Sync;
-type DestroyOf = dyn Fn(&Right, &str, Option<&SessionId>) -> Result<usize> + Send + Sync;
-type DestroyHandle = dyn Fn(&Right, Handle, EndReason) -> Result<Outcome> + Send + Sync;
-type WhyEnded = dyn Fn(&Right, &SessionId) -> Result<Option<EndReason>> + Send + Sync;
+/// The right store, and the ids that open its sessions, which a right store does not know.
+pub(crate) struct Right {
+    pub(crate) store: PlainStore,
+    ids: Mutex<HashMap<Handle, SessionId>>,
+}
+
+type OnLook = dyn Fn(&Right, &SessionId, Look, &Lease) -> Result<Lookup> + Send + Sync;
+type OnCommit = dyn Fn(&Right, &SessionId, &Commit, &Lease) -> Result<Outcome> + Send + Sync;
+type OnTouch = dyn Fn(&Right, &SessionId, &Lease) -> Result<Outcome> + Send + Sync;
+type OnPut = dyn Fn(&Right, &SessionId, &Record, Duration) -> Result<Outcome> + Send + Sync;
+type OnEnd = dyn Fn(&Right, &SessionId) -> Result<Outcome> + Send + Sync;
+type OnAll = dyn Fn(&Right) -> Result<Vec<Listed>> + Send + Sync;
+type OnLen = dyn Fn(&Right) -> Result<usize> + Send + Sync;
+type OnClear = dyn Fn(&Right) -> Result<()> + Send + Sync;
+type OnEpoch = dyn Fn(&Right, &Owner) -> Result<Epoch> + Send + Sync;
+type OnList = dyn Fn(&Right, &Owner) -> Result<Vec<Listed>> + Send + Sync;
+type OnCount = dyn Fn(&Right, &Owner) -> Result<usize> + Send + Sync;
+type OnNamed = dyn Fn(&Right, Handle, Option<&Owner>, EndReason) -> Result<Outcome> + Send + Sync;
+type OnEverywhere = dyn Fn(&Right, &Owner, Option<&SessionId>) -> Result<usize> + Send + Sync;
+type OnWhy = dyn Fn(&Right, &SessionId) -> Result<Option<EndReason>> + Send + Sync;
+
+impl Right {
+    pub(crate) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        let found = self.store.look(id, how, lease)?;
+        if how == Look::Visit
+            && matches!(&found, Lookup::Found(stored) if stored.presented == lembro::Presented::Current)
+        {
+            self.ids.lock().unwrap().insert(id.handle(), *id);
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn commit(&self, id: &SessionId, commit: &Commit, lease: &Lease) -> Result<Outcome> {
+        let outcome = self.store.commit(id, commit, lease)?;
+        let new = outcome.receipt().and_then(|receipt| receipt.announce).filter(|_| replaces(commit));
+        let current = new.or(Some(*id).filter(|_| is_create(commit) && outcome.is_done()));
+        self.ids.lock().unwrap().extend(current.map(|current| (current.handle(), current)));
+        Ok(outcome)
+    }
+
+    pub(crate) fn touch(&self, id: &SessionId, lease: &Lease) -> Result<Outcome> {
+        self.store.touch(id, lease)
+    }
+
+    pub(crate) fn put(&self, id: &SessionId, record: &Record, ttl: Duration) -> Result<Outcome> {
+        let outcome = self.store.apply(id, &Action::Put(record, ttl), &Lease::UNLIMITED)?;
+        if outcome.is_done() {
+            self.ids.lock().unwrap().insert(id.handle(), *id);
+        }
+        Ok(outcome)
+    }
+
+    pub(crate) fn end(&self, id: &SessionId) -> Result<Outcome> {
+        Store::destroy(&self.store, id)
+    }
+
+    pub(crate) fn named(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        Owners::destroy(&self.store, handle, owner, reason)
+    }
+
+    pub(crate) fn all(&self) -> Result<Vec<Listed>> {
+        self.store.all()?.collect()
+    }
+
+    /// What is stored under a handle, whatever the secret.
+    pub(crate) fn stored(&self, id: &SessionId) -> Result<Option<Record>> {
+        Ok(self.all()?.into_iter().find(|one| one.handle == id.handle()).map(|one| one.stored.record))
+    }
+
+    /// The id that opens the session with this id's handle now, or this id.
+    pub(crate) fn current(&self, id: &SessionId) -> SessionId {
+        self.opens(id.handle()).unwrap_or(*id)
+    }
+
+    /// The id that opens the session with this handle now.
+    pub(crate) fn opens(&self, handle: Handle) -> Option<SessionId> {
+        self.ids.lock().unwrap().get(&handle).copied()
+    }
+
+    /// Merges changes into whatever is stored.
+    pub(crate) fn merge(&self, id: &SessionId, changes: Changes, lease: &Lease) -> Result<Outcome> {
+        let Some(stored) = self.stored(id)? else { return Ok(Outcome::Gone) };
+        self.store.commit(id, &Commit::merge(stored.version())?.with(changes), lease)
+    }
+}
 
 /// Every method does what the right store does, until a test puts something else in its place.
 pub(crate) struct Wrap {
     right: Right,
-    pub(crate) get: Box<Get>,
-    pub(crate) create: Box<Create>,
-    pub(crate) set: Box<Set>,
-    pub(crate) save: Box<Save>,
-    pub(crate) touch: Box<Touch>,
-    pub(crate) rotate: Box<Rotate>,
-    pub(crate) destroy: Box<Destroy>,
-    pub(crate) all: Box<All>,
-    pub(crate) len: Box<Len>,
-    pub(crate) clear: Box<Clear>,
+    pub(crate) look: Box<OnLook>,
+    pub(crate) commit: Box<OnCommit>,
+    pub(crate) touch: Box<OnTouch>,
+    pub(crate) put: Box<OnPut>,
+    pub(crate) end: Box<OnEnd>,
+    pub(crate) all: Box<OnAll>,
+    pub(crate) len: Box<OnLen>,
+    pub(crate) clear: Box<OnClear>,
     pub(crate) clock: Clock,
-    pub(crate) epoch: Box<EpochOf>,
-    pub(crate) create_owned: Box<CreateOwned>,
-    pub(crate) sessions_of: Box<SessionsOf>,
-    pub(crate) count_of: Box<CountOf>,
-    pub(crate) destroy_of: Box<DestroyOf>,
-    pub(crate) destroy_handle: Box<DestroyHandle>,
-    pub(crate) why_ended: Box<WhyEnded>,
+    pub(crate) epoch: Box<OnEpoch>,
+    pub(crate) list: Box<OnList>,
+    pub(crate) count: Box<OnCount>,
+    pub(crate) named: Box<OnNamed>,
+    pub(crate) everywhere: Box<OnEverywhere>,
+    pub(crate) why: Box<OnWhy>,
+    /// Whether `set` cuts off what is over the limit.
+    pub(crate) cuts: bool,
 }
 
 impl Wrap {
-    pub(crate) fn around(right: Right) -> Self {
+    pub(crate) fn around(time: &ManualClock) -> Self {
+        Self::over(PlainStore::new(time))
+    }
+
+    pub(crate) fn over(store: PlainStore) -> Self {
         Self {
-            clock: right.clock(),
-            right,
-            get: Box::new(Store::get),
-            create: Box::new(Store::create),
-            set: Box::new(Store::set),
-            save: Box::new(Store::save),
-            touch: Box::new(Store::touch),
-            rotate: Box::new(Store::rotate),
-            destroy: Box::new(Store::destroy),
-            all: Box::new(Store::all),
-            len: Box::new(Store::len),
-            clear: Box::new(Store::clear),
-            epoch: Box::new(Owners::epoch),
-            create_owned: Box::new(Owners::create_owned),
-            sessions_of: Box::new(Owners::sessions_of),
-            count_of: Box::new(Owners::count_of),
-            destroy_of: Box::new(Owners::destroy_of),
-            destroy_handle: Box::new(Owners::destroy_handle),
-            why_ended: Box::new(Owners::why_ended),
+            clock: store.clock(),
+            right: Right { store, ids: Mutex::default() },
+            look: Box::new(Right::look),
+            commit: Box::new(Right::commit),
+            touch: Box::new(Right::touch),
+            put: Box::new(Right::put),
+            end: Box::new(Right::end),
+            all: Box::new(Right::all),
+            len: Box::new(|right| right.store.len()),
+            clear: Box::new(|right| right.store.clear()),
+            epoch: Box::new(|right, owner| right.store.epoch(owner)),
+            list: Box::new(|right, owner| right.store.list(owner)),
+            count: Box::new(|right, owner| right.store.count(owner)),
+            named: Box::new(Right::named),
+            everywhere: Box::new(|right, owner, except| right.store.destroy_all(owner, except)),
+            why: Box::new(|right, id| right.store.why_ended(id)),
+            cuts: false,
         }
     }
 }
 
 impl Store for Wrap {
-    fn get(&self, id: &SessionId) -> Result<Option<Stored>> {
-        (self.get)(&self.right, id)
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        (self.look)(&self.right, id, how, lease)
     }
-    fn create(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-        (self.create)(&self.right, id, record, ttl)
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        match action {
+            Action::Commit(commit) => (self.commit)(&self.right, id, commit, lease),
+            Action::Touch => (self.touch)(&self.right, id, lease),
+            Action::Put(record, ttl) => (self.put)(&self.right, id, record, *ttl),
+            Action::End => (self.end)(&self.right, id),
+        }
     }
     fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        (self.set)(&self.right, id, record, ttl)
-    }
-    fn save(&self, id: &SessionId, changes: &Changes, ttl: Duration, expected: Expected) -> Result<Outcome> {
-        (self.save)(&self.right, id, changes, ttl, expected)
-    }
-    fn touch(&self, id: &SessionId, ttl: Duration) -> Result<Outcome> {
-        (self.touch)(&self.right, id, ttl)
-    }
-    fn rotate(&self, id: &SessionId, new: &SessionId, grace: Duration) -> Result<Outcome> {
-        (self.rotate)(&self.right, id, new, grace)
-    }
-    fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        (self.destroy)(&self.right, id)
+        let entries = record.entries().map(|(_, key, json)| (key, serde_json::to_value(json).unwrap()));
+        self.right.store.set(id, if self.cuts { entries.take(9).collect() } else { record.clone() }, ttl)
     }
     fn all(&self) -> Result<Listing<'_>> {
-        (self.all)(&self.right)
+        Ok(Box::new((self.all)(&self.right)?.into_iter().map(Ok)))
     }
     fn len(&self) -> Result<usize> {
         (self.len)(&self.right)
@@ -117,81 +180,111 @@ impl Store for Wrap {
 }
 
 impl Owners for Wrap {
-    fn epoch(&self, owner: &str) -> Result<Epoch> {
+    fn epoch(&self, owner: &Owner) -> Result<Epoch> {
         (self.epoch)(&self.right, owner)
     }
-    fn create_owned(&self, id: &SessionId, record: Record, ttl: Duration, begun: Epoch) -> Result<Outcome> {
-        (self.create_owned)(&self.right, id, record, ttl, begun)
+    fn list(&self, owner: &Owner) -> Result<Vec<Listed>> {
+        (self.list)(&self.right, owner)
     }
-    fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {
-        (self.sessions_of)(&self.right, owner)
+    fn count(&self, owner: &Owner) -> Result<usize> {
+        (self.count)(&self.right, owner)
     }
-    fn count_of(&self, owner: &str) -> Result<usize> {
-        (self.count_of)(&self.right, owner)
+    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        (self.named)(&self.right, handle, owner, reason)
     }
-    fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
-        (self.destroy_of)(&self.right, owner, except)
-    }
-    fn destroy_handle(&self, handle: Handle, reason: EndReason) -> Result<Outcome> {
-        (self.destroy_handle)(&self.right, handle, reason)
+    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+        (self.everywhere)(&self.right, owner, except)
     }
     fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
-        (self.why_ended)(&self.right, id)
+        (self.why)(&self.right, id)
     }
 }
 
 /// What a wrong store remembers beside the right one.
 pub(crate) type Memory<T> = Arc<Mutex<HashMap<Handle, T>>>;
 
-/// The id that opens the session with this handle now.
-pub(crate) fn current(right: &Right, handle: Handle) -> Option<SessionId> {
-    right.all().unwrap().map(|listed| listed.unwrap().id.unwrap()).find(|id| id.handle() == handle)
+pub(crate) fn is_create(commit: &Commit) -> bool {
+    commit.expect() == Expect::Absent
 }
 
-/// Puts a record in the place of a session, in two steps and with the record's own version.
-pub(crate) fn replace(right: &Right, id: &SessionId, record: Record, ttl: Duration) -> Result<Outcome> {
-    let _ = right.destroy(id)?;
-    right.create(id, record, ttl)
+pub(crate) fn replaces(commit: &Commit) -> bool {
+    format!("{commit:?}").contains("\"replace\"")
 }
 
-/// Has every `get` give out another record than the stored one.
-pub(crate) fn distort(store: &mut Wrap, distort: fn(&Record) -> Record) {
-    store.get =
-        Box::new(move |right, id| Ok(right.get(id)?.map(|stored| Stored::new(distort(&stored.record), stored.ttl))));
+pub(crate) fn renews(commit: &Commit) -> bool {
+    format!("{commit:?}").contains("\"renew\"")
+}
+
+/// The login of a commit.
+pub(crate) fn login(commit: &Commit) -> Option<lembro::Login> {
+    Action::Commit(commit).login().cloned()
+}
+
+/// The version that a commit was made for.
+pub(crate) fn base(commit: &Commit) -> Option<Version> {
+    match commit.expect() {
+        Expect::Absent => None,
+        Expect::Incarnation(version) | Expect::Exactly(version) => Some(version),
+    }
+}
+
+/// Has every commit change something else than it says.
+pub(crate) fn other_changes(store: &mut Wrap, other: fn(&Changes, Option<Record>) -> Changes) {
+    store.commit = Box::new(move |right, id, commit, lease| {
+        let changes = other(&commit.changes, right.stored(id)?);
+        right.commit(id, &commit.clone().with(changes), lease)
+    });
+}
+
+/// Has every lease be another one, wherever one is given.
+pub(crate) fn other_lease(store: &mut Wrap, other: fn(Lease) -> Lease) {
+    store.look = Box::new(move |right, id, how, lease| right.look(id, how, &other(*lease)));
+    store.touch = Box::new(move |right, id, lease| right.touch(id, &other(*lease)));
+    store.commit = Box::new(move |right, id, commit, lease| right.commit(id, commit, &other(*lease)));
 }
 
 /// The same changes without the keys that `keep` does not want, cleared and all else as before.
 pub(crate) fn only(changes: &Changes, keep: impl Fn(&str, bool) -> bool) -> Changes {
+    let mut rest = unkeyed(changes);
+    copy_keys(changes, &mut rest, |component, key| (component, key), keep);
+    rest
+}
+
+/// What of changes is not about keys.
+pub(crate) fn unkeyed(changes: &Changes) -> Changes {
     let mut rest = Changes::new();
-    if let Some(timeout) = changes.timeout() {
-        rest.set_timeout(timeout);
-    }
-    if let Some(owner) = changes.owner() {
-        rest.set_owner(owner).unwrap();
-    }
+    changes.timeout().into_iter().for_each(|timeout| rest.set_timeout(timeout));
+    changes.remembered().into_iter().for_each(|remembered| rest.remember(remembered));
+    changes.label().into_iter().for_each(|label| rest.set_label(label).unwrap());
     if changes.clears_everything() {
         rest.clear();
     }
     changes.cleared_components().for_each(|component| rest.clear_component(component));
-    copy_keys(changes, &mut rest, keep);
     rest
 }
 
-/// The changed keys alone: nothing cleared, no timeout, no owner.
-pub(crate) fn headless(changes: &Changes) -> Changes {
+/// The changed keys alone: nothing cleared, nothing noted.
+pub(crate) fn keys_only(changes: &Changes) -> Changes {
     let mut rest = Changes::new();
-    copy_keys(changes, &mut rest, |_, _| true);
+    copy_keys(changes, &mut rest, |component, key| (component, key), |_, _| true);
     rest
 }
 
-pub(crate) fn copy_keys(from: &Changes, to: &mut Changes, keep: impl Fn(&str, bool) -> bool) {
+/// Copies those keys that `keep` wants, under the names that `rename` gives them.
+pub(crate) fn copy_keys(
+    from: &Changes,
+    to: &mut Changes,
+    rename: impl Fn(String, String) -> (String, String),
+    keep: impl Fn(&str, bool) -> bool,
+) {
     for change in from.keys().filter(|change| keep(change.key, change.value.is_none())) {
+        let (component, key) = rename(change.component.to_owned(), change.key.to_owned());
         match change.value {
             Some(json) => {
                 let value: serde_json::Value = serde_json::from_slice(json).unwrap();
-                to.insert(change.component, change.key, &value).unwrap();
+                to.insert(&component, &key, &value).unwrap();
             }
-            None => to.remove(change.component, change.key).unwrap(),
+            None => to.remove(&component, &key).unwrap(),
         }
     }
 }

@@ -11,13 +11,16 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Given")]
 pub enum Secure {
-    /// Over https alone, however the request came here: right behind every proxy that speaks https to the client.
+    /// Over https alone, however the request came here: right behind every proxy that speaks https
+    /// to the client.
     #[default]
     Always,
-    /// Over https alone if the request came over https: for an application that is also used over plain http, say
-    /// while it is developed. Behind a proxy see [`trust_proxy`](super::CookieOptions::trust_proxy).
+    /// Over https alone if the request came over https: for an application that is also used over
+    /// plain http, say while it is developed. Behind a proxy see
+    /// [`trust_proxy`](super::CookieOptions::trust_proxy).
     Auto,
-    /// Over plain http too. Anybody on the same network can then read the cookie and be that user.
+    /// Over plain http too. Every host on the same network can then read the cookie and be that
+    /// user.
     Never,
 }
 
@@ -43,9 +46,10 @@ impl TryFrom<Given> for Secure {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Given")]
 pub enum SameSite {
-    /// Never, not even when somebody follows a link: they arrive logged out.
+    /// Never, not even when a user follows a link: they arrive logged out.
     Strict,
-    /// When somebody follows a link, but not with another site's forms, pictures, scripts and sockets.
+    /// When a user follows a link, but not with another site's forms, pictures, scripts and
+    /// sockets.
     #[default]
     Lax,
     /// Always. Any site can then send requests in the name of your users.
@@ -62,12 +66,13 @@ pub enum CookieLifetime {
     /// As long as the session has left: `Max-Age`, renewed as the session is used, at most once per
     /// [`touch_after`](crate::Policy::touch_after).
     Persistent,
-    /// `Persistent` for sessions with [a timeout of their own](crate::Session::set_timeout), `BrowserSession` for the
-    /// others: a "remember me" box.
+    /// `Persistent` for sessions with [a timeout of their own](crate::Session::set_timeout),
+    /// `BrowserSession` for the others: a "remember me" box.
     Remembered,
 }
 
-/// Which cookies the browser gives up last when it has too many. Known to browsers built on Chromium.
+/// Which cookies the browser gives up last when it has too many. Known to browsers built on
+/// Chromium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Given")]
 pub enum Priority {
@@ -85,7 +90,7 @@ pub enum Priority {
 pub enum SiteData {
     /// Pages and files in its cache.
     Cache,
-    /// The cookies of the site and all its subdomains, this layer's and everybody else's.
+    /// The cookies of the site and all its subdomains, this layer's and all others.
     Cookies,
     /// What scripts stored, and service workers.
     Storage,
@@ -139,8 +144,8 @@ enum Given {
 }
 
 impl Given {
-    /// The choice of this name, in whichever of the common spellings: `browser_session`, `browserSession`, `Lax`. `also` is
-    /// what else the option takes.
+    /// The choice of this name, in whichever of the common spellings: `browser_session`,
+    /// `browserSession`, `Lax`. `also` is what else the option takes.
     fn choose<T, const N: usize>(self, option: &'static str, also: &str, choices: [(&str, T); N]) -> Result<T> {
         let plain = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
         let names = choices.each_ref().map(|(name, _)| format!("{name:?}")).join(", ");

@@ -8,10 +8,12 @@ use super::{CookieLifetime, CookieOptions, SameSite, Secure};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 
-/// The most bytes of a cookie, attributes included, that every browser is sure to keep (RFC 6265, 6.1).
+/// The most bytes of a cookie, attributes included, that every browser is sure to keep (RFC 6265,
+/// 6.1).
 const MAX_COOKIE: usize = 4096;
 
-/// Longer attributes are ignored by browsers (RFC 6265bis, 5.6): the cookie would go where it was not meant to.
+/// Longer attributes are ignored by browsers (RFC 6265bis, 5.6): the cookie would go where it was
+/// not meant to.
 const MAX_ATTRIBUTE: usize = 1024;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -50,7 +52,8 @@ impl CookieOptions {
 
     fn check_path(&self) -> Result<()> {
         let path = &self.path;
-        // Browsers cut blanks off the end (RFC 6265bis, 5.6), so that the cookie would get another path.
+        // Browsers cut blanks off the end (RFC 6265bis, 5.6), so that the cookie would get another
+        // path.
         let cut_short = path.len() > MAX_ATTRIBUTE || path.ends_with(' ');
         if !path.starts_with('/') || !path.bytes().all(in_attribute) || cut_short {
             let problem = format!(
@@ -86,7 +89,8 @@ impl CookieOptions {
         Ok(())
     }
 
-    /// RFC 6265bis, 4.1.3: browsers drop a cookie that does not live up to its name. They read the prefix in either case.
+    /// RFC 6265bis, 4.1.3: browsers drop a cookie that does not live up to its name. They read the
+    /// prefix in either case.
     fn check_prefix(&self) -> Result<()> {
         let is = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         let (host, secure) = (is("__Host-"), is("__Secure-"));
@@ -102,7 +106,8 @@ impl CookieOptions {
         Err(Error::option("name", format!("a cookie named {:?} {problem}, or browsers drop it", self.name)))
     }
 
-    /// Only what the policy gives to every session is known here; a session's own timeout is cut down when it is written.
+    /// Only what the policy gives to every session is known here; a session's own timeout is cut
+    /// down when it is written.
     fn check_lifetime(&self, policy: &Policy) -> Result<()> {
         let longest = policy.longest();
         if self.lifetime != CookieLifetime::Persistent || longest <= MAX_AGE {

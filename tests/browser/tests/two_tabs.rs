@@ -50,9 +50,10 @@ fn two_tabs_whose_requests_overlap_when_the_id_is_due_for_renewal_both_stay_sign
 
     let new = id_in(&chromium.cookie().value);
     assert_ne!(old, new);
+    // The new one is presented: a grace later the old one is over.
+    assert_eq!(one.fetch("/data"), "cart=tea theme=dark user=ada");
     time.advance(Duration::from_secs(61));
     assert!(layer.sessions().load(&old).unwrap().is_none(), "its grace is over");
-    assert_eq!(one.fetch("/data"), "cart=tea theme=dark user=ada");
     assert_eq!(other.reload(), "signed in as ada");
     assert_eq!(id_in(&chromium.cookie().value), new);
 }

@@ -1,0 +1,81 @@
+//! What requests send in rules: ids, changes, logins, and commits for a session that they have
+//! seen.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::fixture::Checked;
+use crate::id::SessionId;
+use crate::record::{Changes, Record, Version};
+use crate::store::{Commit, Identity, Login, Owner};
+
+/// Changes that set the keys of a JSON object.
+pub(super) fn keys(entries: Value) -> Changes {
+    let Value::Object(entries) = entries else { return Changes::new() };
+    Changes::from(&entries.into_iter().collect::<Record>())
+}
+
+/// Changes that set one key.
+pub(super) fn put<T: Serialize + ?Sized>(key: &str, value: &T) -> Checked<Changes> {
+    let mut changes = Changes::new();
+    changes.insert("", key, value)?;
+    Ok(changes)
+}
+
+/// Changes of what is noted beside the keys.
+pub(super) fn noted(timeout: Option<Duration>, label: Option<&str>, remembered: bool) -> Checked<Changes> {
+    let mut changes = Changes::new();
+    changes.set_timeout(timeout);
+    changes.set_label(label)?;
+    changes.remember(remembered);
+    Ok(changes)
+}
+
+pub(super) fn new_id() -> Checked<SessionId> {
+    Ok(SessionId::random()?)
+}
+
+/// Another id with the same handle.
+pub(super) fn other_secret(id: &SessionId) -> Checked<SessionId> {
+    Ok(id.renewed(&SessionId::random()?))
+}
+
+pub(super) fn owner(name: &str) -> Checked<Owner> {
+    Ok(Owner::new(name)?)
+}
+
+pub(super) fn login(name: &str) -> Checked<Login> {
+    Ok(Login::new(owner(name)?))
+}
+
+/// A session in the store: its id, and the version that a request has seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) version: Version,
+}
+
+impl Session {
+    /// A commit that merges these changes into it.
+    pub(super) fn merge(&self, changes: Changes) -> Checked<Commit> {
+        Ok(Commit::merge(self.version)?.with(changes))
+    }
+
+    /// A commit that sets one key.
+    pub(super) fn put<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Checked<Commit> {
+        self.merge(put(key, value)?)
+    }
+
+    /// A commit that sets one key if the version is still the one that was seen.
+    pub(super) fn exactly<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Checked<Commit> {
+        Ok(Commit::exactly(self.version)?.with(put(key, value)?))
+    }
+
+    /// A new id, and a commit that puts it in the place of the present one.
+    pub(super) fn replace(&self) -> Checked<(SessionId, Commit)> {
+        let new = other_secret(&self.id)?;
+        Ok((new, Commit::merge(self.version)?.identity(Identity::Replace(new))))
+    }
+}
