@@ -310,7 +310,8 @@ fn merge(
     if nonces.contains(commit.nonce) {
         return refuse(done(row, left, announced(row, id)));
     }
-    if commit.is_repeated && nonces.len() < row.version().commits_since(base) {
+    // A new id would have begun another incarnation; of what keeps it only the nonces tell.
+    if commit.is_repeated && commit.begins().is_none() && nonces.len() < row.version().commits_since(base) {
         return Err(Error::unknown(id.handle()));
     }
     match commit.expect {

@@ -118,9 +118,9 @@ impl Model {
         if old.commits[last..].contains(&sent.serial) {
             return done("commit: done before", old.next_of(id));
         }
-        // What it was made for is out of sight: too long ago, or not yet.
+        // What it was made for is out of sight: too long ago, or not yet. A new id would be seen.
         let since = i64::try_from(old.commits.len()).unwrap() - i64::from(seen.commits);
-        if sent.is_repeated && !(0..=4).contains(&since) {
+        if sent.is_repeated && !begins && !(0..=4).contains(&since) {
             return Err(("repeat: out of sight", Answer::Unknown));
         }
         if sent.is_repeated {

@@ -200,7 +200,7 @@ else
         local full = left
         ", DONE, "
     end
-    if repeated == '1' and #nonces / 8 < (saves - base_saves) % 4294967296 then return { 'unknown' } end
+    if repeated == '1' and identity ~= 'r' and #nonces / 8 < (saves - base_saves) % 4294967296 then return { 'unknown' } end
     if expect == 'e' and saves ~= base_saves then return { 'changed' } end
     ", FULL, "
     if full == 0 then return { 'gone' } end
