@@ -8,13 +8,27 @@ mod redis_server;
 use std::time::Duration;
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{SessionId, Store};
+use lembro::{SessionId, Store, testing};
 
 use self::redis_behind::{create, create_owned, owner};
 use self::redis_cluster_nodes::Cluster;
 
 fn store(cluster: &Cluster) -> RedisStore {
     RedisStore::with_options(RedisOptions::new().cluster(cluster.urls()).timeout("5s")).unwrap()
+}
+
+#[test]
+#[ignore = "needs a cluster; .ci/full runs it"]
+fn a_store_on_a_cluster_keeps_the_contract() {
+    let cluster = Cluster::start();
+    let report = testing::check(Duration::from_millis(100), || {
+        cluster.empty();
+        store(&cluster)
+    });
+    println!("{report}");
+    assert!(report.is_kept(), "{report}");
+    // Rules that stop time.
+    assert_eq!(report.skipped().count(), 6, "{report}");
 }
 
 #[test]

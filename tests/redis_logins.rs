@@ -98,15 +98,35 @@ fn sessions_that_ended_expired_or_are_another_owners_do_not_count() {
 }
 
 #[test]
-fn a_place_is_kept_for_half_a_minute_for_a_login_that_does_not_come() {
+fn a_login_that_is_not_carried_out_keeps_no_place() {
     let server = Server::start();
-    let (store, clock) = store(&server);
-    // It enters, and is not carried out.
+    let (store, _clock) = store(&server);
     let id = SessionId::random().unwrap();
     let new = Identity::Replace(id.renewed(&SessionId::random().unwrap()));
     let commit =
         Commit::merge(Version::from_u64(1 << 32)).unwrap().identity(new).log_in(at_most(1, AtLimit::EndOldest));
     assert_eq!(store.commit(&id, &commit, &lease()).unwrap(), Outcome::Gone);
+    let (first, outcome) = create(&store, at_most(1, AtLimit::RefuseNewest));
+    done(outcome);
+    // Nor does it end a session, or take the place of the one that it is about.
+    let again = store.commit(&id, &commit, &lease()).unwrap();
+    assert_eq!(again, Outcome::Gone);
+    let new = Identity::Replace(first.renewed(&SessionId::random().unwrap()));
+    let stale = Commit::merge(Version::from_u64(1 << 32)).unwrap().identity(new).log_in(at_most(1, AtLimit::EndOldest));
+    assert_eq!(store.commit(&first, &stale, &lease()).unwrap(), Outcome::Gone);
+    assert!(is_there(&store, &first));
+    assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);
+    assert_eq!(store.owners().unwrap().destroy_all(&owner("ada"), None).unwrap(), 1);
+}
+
+#[test]
+fn a_place_is_kept_for_half_a_minute_for_a_login_whose_process_died() {
+    let server = Server::start();
+    let (store, clock) = store(&server);
+    done(create(&store, Login::new(owner("bob"))).1);
+    // As its script leaves it.
+    let key = "lembro:{owner:616461}:logins";
+    redis::cmd("HSET").arg(key).arg("AAAAAAAAAAA").arg("r1000000000000:").exec(&mut server.connect()).unwrap();
     assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);
     clock.advance(29 * SECOND);
     assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);

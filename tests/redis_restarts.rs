@@ -154,7 +154,7 @@ fn stored(server: &Server, key: &str) -> Vec<u8> {
 
 /// Everything that a store does with a session fails, in such a way.
 #[track_caller]
-fn fails(store: &RedisStore, id: &SessionId, version: lembro::Version, as_told: impl Fn(&Error) -> bool) {
+fn fails(store: &RedisStore, id: &SessionId, version: Version, as_told: impl Fn(&Error) -> bool) {
     let owners = store.owners().unwrap();
     let errors: BTreeMap<&str, Error> = [
         ("get", store.get(id).unwrap_err()),

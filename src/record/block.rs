@@ -335,15 +335,6 @@ impl Block {
         self.stamp(|state| state.times = times);
     }
 
-    /// The same for the version.
-    pub(crate) fn set_version(&mut self, version: Version) {
-        self.patch(|bytes| {
-            if let Some(place) = bytes.first_chunk_mut() {
-                *place = version.to_u64().to_ne_bytes();
-            }
-        });
-    }
-
     fn patch(&mut self, patch: impl FnOnce(&mut [u8])) {
         self.make_unique();
         self.0.with_arc_mut(|arc| triomphe::Arc::get_mut(arc).map(|block| patch(block.slice_mut())));

@@ -245,7 +245,7 @@ impl Changes {
     /// What of a record was not cleared.
     fn kept_of(&self, stored: &Record) -> Record {
         let kept = stored.raw_entries().filter(|entry| !self.cleared.covers(entry.component));
-        Record::written(&stored.body().head(), kept)
+        Record::written(&stored.head(), stored.version(), kept)
     }
 
     /// What was last done to a key: `None` if nothing, else its new value or `Some(None)` for "removed".

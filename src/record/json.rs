@@ -7,8 +7,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::Record;
 use super::body::{self, Entry, Head, Owned};
+use super::{Record, Version};
 
 /// The public shape. Values are parsed, so it can be written in any format, not in JSON alone.
 /// Instants are milliseconds since 1970, the timeout is milliseconds.
@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Record {
             .flat_map(|(component, keys)| keys.iter().map(move |(key, value)| (component, key, value.to_string())));
         let entries: Vec<_> = entries.collect();
         let entries = entries.iter().map(|(component, key, value)| Entry { component, key, value: value.as_bytes() });
-        let record = Self::written(&head, entries);
+        let record = Self::written(&head, Version::default(), entries);
         body::check_limits(record.body()).map_err(D::Error::custom)?;
         Ok(record)
     }

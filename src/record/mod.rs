@@ -75,10 +75,10 @@ impl Record {
     }
 
     /// A record of entries in their order.
-    fn written<'a>(head: &Head<'a>, entries: impl IntoIterator<Item = Entry<'a>>) -> Self {
+    fn written<'a>(head: &Head<'a>, version: Version, entries: impl IntoIterator<Item = Entry<'a>>) -> Self {
         let mut merge = Merge::new(Body::EMPTY);
         entries.into_iter().for_each(|Entry { component, key, value }| merge.put(component, key, Some(value)));
-        merge.into_record(Some(head), StoreState::default(), &Frame::default())
+        merge.into_record(Some(head), StoreState::default(), &Frame::of(version))
     }
 
     /// Reads the bytes that [`as_bytes`](Self::as_bytes) gave.
@@ -226,13 +226,6 @@ impl Record {
         body::check_limits(self.body())
     }
 
-    /// The same data under another version.
-    #[cfg(feature = "redis")]
-    pub(crate) fn with_version(mut self, version: Version) -> Self {
-        self.block.set_version(version);
-        self
-    }
-
     /// The same entries in a row with another state, other notes and another frame.
     pub(crate) fn rewritten(&self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Self {
         Merge::new(self.body()).into_record(head, state, frame)
@@ -310,7 +303,7 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
         let entries = entries.into_iter().take(usize::from(u16::MAX));
         let entries: Vec<_> = entries.map(|(key, value)| (key, value.to_string())).collect();
         let entries = entries.iter().map(|(key, value)| Entry { component: "", key, value: value.as_bytes() });
-        Self::written(&Head::default(), entries)
+        Self::written(&Head::default(), Version::default(), entries)
     }
 }
 

@@ -35,7 +35,7 @@ impl<'a> RecordParts<'a> {
             let json = serde_json::from_slice::<&RawValue>(entry.value);
             entry.value = json.map_err(|_| Error::corrupt("a value is not JSON"))?.get().as_bytes();
         }
-        let record = Record::written(&self.head, self.entries).with_version(version);
+        let record = Record::written(&self.head, version, self.entries);
         body::check_limits(record.body())?;
         Ok(record)
     }

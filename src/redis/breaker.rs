@@ -1,17 +1,19 @@
-//! The circuit breaker: while a server is down, one request in a while finds out, and the others do not wait for it.
+//! The circuit breaker: while a server is down, one request at a time finds out, and the others do
+//! not wait.
 
 use std::time::{Duration, Instant};
 
 use crate::sync::Mutex;
 
-/// After a failure of the server itself nobody tries again for a while; then one does, and what comes of it counts for all.
+/// After a failure of the server itself all calls fail at once for a while; then one call tries,
+/// and its result counts for all.
 pub(super) struct Breaker {
     pause: Duration,
     down: Mutex<Option<Down>>,
 }
 
 struct Down {
-    /// Somebody may try at this instant, and moves it on.
+    /// The first call after this instant tries, and moves the instant on.
     next_try: Instant,
     why: String,
 }
@@ -21,7 +23,7 @@ impl Breaker {
         Self { pause, down: Mutex::new(None) }
     }
 
-    /// Whether this is the one that tries while the others do not. If nobody is to: what failed.
+    /// Returns true if this call is the half-open trial. If it must not try: what failed.
     pub(super) fn admit(&self) -> Result<bool, String> {
         let mut down = self.down.lock();
         match &mut *down {

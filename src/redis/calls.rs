@@ -7,6 +7,7 @@ use ::redis::Value;
 
 use super::connections::{Command, Connections, Failure, Verb};
 use super::fields::Word;
+use super::hints::Hints;
 use super::keys::Keys;
 use super::logins::{Entrance, Since};
 use super::options::Config;
@@ -24,8 +25,8 @@ use crate::sync::Mutex;
 /// Sets know a session for so much longer than it lives: nodes of a cluster have their own clocks.
 const SLACK_MS: u64 = 60 * 60 * 1000;
 
-/// How often a script may ask for something before it is given up. Each time means that another request changed the
-/// session.
+/// How often a script may ask for something before it is given up. Each time means that another
+/// request changed the session.
 const MAX_TURNS: usize = 16;
 
 /// At most one error in such a time goes onto the channel.
@@ -37,6 +38,7 @@ pub(super) struct Calls {
     pub(super) max_session_size: usize,
     pub(super) clock: Clock,
     is_manual: bool,
+    hints: Hints,
     pub(super) events: Hub<Event>,
     pub(super) errors: Hub<Error>,
     last_report: Mutex<Option<Instant>>,
@@ -50,6 +52,7 @@ impl Calls {
             keys: Keys { prefix: config.prefix },
             is_manual: config.clock.is_some(),
             clock: config.clock.unwrap_or_default(),
+            hints: Hints::new(),
             events: Hub::new(),
             errors: Hub::new(),
             last_report: Mutex::new(None),
@@ -87,6 +90,7 @@ impl Calls {
 
     /// The same behind what must come first, in one round trip on one server.
     pub(super) fn write_after(&self, first: Vec<Command<'_>>, call: &Plan<'_>) -> Result<Reply> {
+        self.hints.note(call.handle, 0);
         let reply = self.send(first, call)?;
         self.settle(call, reply, |call| self.send(Vec::new(), call))
     }
@@ -141,19 +145,24 @@ impl Calls {
         Err(Error::contention(call.handle, u32::try_from(MAX_TURNS).unwrap_or(u32::MAX)))
     }
 
-    /// Looks at a session. What was read is judged by the rule itself.
+    /// Looks at a session. What was read is judged by the rule itself. If a visit was not due a moment
+    /// ago, it is read first as by a peek, and the script follows if there is something to note.
     pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
-        let told =
-            [if how == Look::Visit { b'v' } else { b'p' }, if self.connections.is_cluster() { b'1' } else { b'0' }];
-        let call = Plan { is_write: false, ..Plan::of(&LOOK, id, lease) }.told(told);
-        let lookup = match self.settle(&call, self.seen(&call)?, |call| self.seen(call))? {
-            Reply::Seen { row: Some(row), text } => {
-                self.report_trouble(&text);
-                row.seen_by(id, lease)
+        let (handle, second, is_visit) = (id.handle(), self.clock.nanos() / 1_000_000_000, how == Look::Visit);
+        let is_quiet = is_visit && !self.connections.is_cluster() && self.hints.is_quiet(handle, second);
+        let mut lookup = Lookup::Missing;
+        for is_script in [is_visit && !is_quiet, true] {
+            let Some(row) = self.row_of(id, if is_script { b'v' } else { b'p' }, lease)? else { break };
+            let quiet_for = row.quiet_for(lease).as_secs();
+            let is_due;
+            (lookup, is_due) = row.seen_by(id, if is_script { Look::Peek } else { how }, lease);
+            if is_visit {
+                self.hints.note(handle, if is_due { 0 } else { second + quiet_for });
             }
-            _ => Lookup::Missing,
-        };
-        let handle = call.handle;
+            if !is_due {
+                break;
+            }
+        }
         match lookup {
             Lookup::Missing => self.events.publish(|| Event::UnknownId { handle }),
             Lookup::Superseded { recent: false } => self.events.publish(|| Event::SupersededId { handle }),
@@ -162,9 +171,22 @@ impl Calls {
         Ok(lookup)
     }
 
-    /// What a look sees. In a cluster by one script. On one server a visit is a script that writes only what is due,
-    /// and all is read behind it without a script, in the same round trip: Lua takes longer over a
-    /// session's data than all the rest.
+    /// The row that a look reads. `how`: 'v'isit, which is noted, or 'p'eek.
+    fn row_of(&self, id: &SessionId, how: u8, lease: &Lease) -> Result<Option<Row>> {
+        let all = if self.connections.is_cluster() { b'1' } else { b'0' };
+        let call = Plan { is_write: false, ..Plan::of(&LOOK, id, lease) }.told([how, all]);
+        Ok(match self.settle(&call, self.seen(&call)?, |call| self.seen(call))? {
+            Reply::Seen { row: Some(row), text } => {
+                self.report_trouble(&text);
+                Some(row)
+            }
+            _ => None,
+        })
+    }
+
+    /// What a look sees. In a cluster by one script. On one server a visit is a script that writes
+    /// only what is due, and all is read behind it without a script, in the same round trip: Lua
+    /// takes longer over a session's data than all the rest.
     fn seen(&self, call: &Plan<'_>) -> Result<Reply> {
         if self.connections.is_cluster() {
             return self.send(Vec::new(), call);

@@ -1,7 +1,9 @@
-//! The connections: a bounded pool, a time limit for all that is done with them, and what happens when the server fails.
+//! The connections: a bounded pool, a time limit for all that is done with them, and what happens
+//! when the server fails.
 //!
-//! A *place* is the right to have a connection. Whoever has one takes the connection that was used last, or makes one; it goes back
-//! before the place does, and only after an answer was read to its end. On every other way out, a panic included, it is closed.
+//! A *permit* is the right to have a connection. A call with a permit takes the connection that was
+//! used last, or makes one. The connection goes back before the permit does, and only after an
+//! answer was read to its end. On every other way out, a panic included, it is closed.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -21,7 +23,7 @@ pub(super) struct Connections {
     timeout: Duration,
     breaker: Breaker,
     /// As many as there may be connections, without those in use.
-    places: Receiver<()>,
+    permits: Receiver<()>,
     free: Sender<()>,
     /// The one used last on top, so that no more are kept busy than are needed.
     idle: Mutex<Vec<Link>>,
@@ -47,12 +49,12 @@ enum Why {
 
 impl Connections {
     pub(super) fn new(server: Server, name: String, connections: usize, timeout: Duration, pause: Duration) -> Self {
-        let (free, places) = bounded(connections);
+        let (free, permits) = bounded(connections);
         for _ in 0..connections {
             // There is room for just so many.
             let _ = free.try_send(());
         }
-        Self { server, name, timeout, breaker: Breaker::new(pause), places, free, idle: Mutex::new(Vec::new()) }
+        Self { server, name, timeout, breaker: Breaker::new(pause), permits, free, idle: Mutex::new(Vec::new()) }
     }
 
     /// How the server is called in errors.
@@ -68,8 +70,8 @@ impl Connections {
     /// connection that lay idle turns out to be lost, all is sent once more over another one.
     pub(super) fn ask(&self, calls: &[Command<'_>]) -> Result<Vec<Result<Value, Failure>>, Failure> {
         let deadline = Instant::now() + self.timeout;
-        let place = self.place(deadline).map_err(|why| self.failure(why, false))?;
-        // Who had to wait for long and then ran out of time has learnt nothing about the server.
+        let permit = self.permit(deadline).map_err(|why| self.failure(why, false))?;
+        // A call that waited for long and then ran out of time has learnt nothing about the server.
         let is_telling = deadline.saturating_duration_since(Instant::now()) >= self.timeout / 2;
         let (mut link, mut times_sent) = (None, 0);
         let result = self.answers(&mut link, &mut times_sent, calls, deadline);
@@ -81,7 +83,7 @@ impl Connections {
         if let Some(link) = link.filter(|link| is_good && link.is_open()) {
             self.idle.lock().push(link);
         }
-        drop(place);
+        drop(permit);
         // What was sent before may have been carried out, though the server refuses it now.
         let refused = |error| self.failure(Why::Redis(error), times_sent > 1);
         match result {
@@ -94,18 +96,18 @@ impl Connections {
         }
     }
 
-    fn place(&self, deadline: Instant) -> Result<Place<'_>, Why> {
+    fn permit(&self, deadline: Instant) -> Result<Permit<'_>, Why> {
         let is_trial = self.breaker.admit().map_err(Why::Down)?;
-        if self.places.try_recv().is_ok() {
-            return Ok(Place { free: &self.free });
+        if self.permits.try_recv().is_ok() {
+            return Ok(Permit { free: &self.free });
         }
-        self.places.recv_deadline(deadline).map_err(|_| self.busy())?;
-        let place = Place { free: &self.free };
+        self.permits.recv_deadline(deadline).map_err(|_| self.busy())?;
+        let permit = Permit { free: &self.free };
         if !is_trial {
             // Those it waited for may have found the server down.
             self.breaker.admit().map_err(Why::Down)?;
         }
-        Ok(place)
+        Ok(permit)
     }
 
     /// `link`: what they came over, if there was a connection at all.
@@ -143,7 +145,8 @@ impl Connections {
                     self.breaker.failed(&error.to_string());
                 }
             }
-            // The others are as old, or lead to the same replica: none of them is to cost a request.
+            // The others are as old, or lead to the same replica: none of them is to cost a
+            // request.
             Err(error) if is_lost(error) || is_replica(error) => self.forget_idle(),
             Ok(answers) if has_replica(answers) => self.forget_idle(),
             // Even if it answered that it will not.
@@ -170,12 +173,12 @@ fn has_replica(answers: &Answers) -> bool {
     answers.iter().any(|answer| answer.as_ref().is_err_and(is_replica))
 }
 
-/// A place in use. Dropped, it is free again.
-struct Place<'a> {
+/// A permit in use. Dropped, it is free again.
+struct Permit<'a> {
     free: &'a Sender<()>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // There is room: this one was taken from it.
         let _ = self.free.try_send(());

@@ -12,7 +12,8 @@ pub(super) type Word<'a> = Cow<'a, [u8]>;
 
 /// Changes as arguments that follow the plan, which is the first.
 pub(super) struct Entries<'a> {
-    /// Field and value of each to set, the field of each to remove, how the fields begin that are cleared.
+    /// Field and value of each to set, the field of each to remove, how the fields begin that are
+    /// cleared.
     pub(super) words: Vec<Word<'a>>,
     /// How many entries are set, and their bytes.
     pub(super) set: usize,

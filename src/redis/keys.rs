@@ -1,7 +1,7 @@
 //! What the keys are called.
 //!
-//! The part in braces decides which node of a cluster has a key. All keys of a session share one, all keys of an owner, and each part
-//! of the index has its own.
+//! The part in braces decides which node of a cluster has a key. All keys of a session share one,
+//! all keys of an owner, and each part of the index has its own.
 
 use crate::id::Handle;
 

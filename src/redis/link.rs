@@ -1,4 +1,5 @@
-//! One connection, to a server or to the nodes of a cluster: what is sent over it is answered by an instant, or not at all.
+//! One connection, to a server or to the nodes of a cluster: what is sent over it is answered by an
+//! instant, or not at all.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,7 +32,8 @@ pub(super) struct Command<'a> {
 pub(super) enum Verb {
     Name(&'static str),
     Script(&'static Script),
-    /// One whose first argument is a [plan](super::plan::Plan), which says whether it was sent before.
+    /// One whose first argument is a [plan](super::plan::Plan), which says whether it was sent
+    /// before.
     Planned(&'static Script),
 }
 
@@ -57,11 +59,13 @@ impl Server {
                 Ok(Link::One(Single { connection, limit: Duration::MAX }))
             }
             Self::Cluster(client) => {
-                // The same for each node: some of them may be down, and the whole still ends in time.
+                // The same for each node: some of them may be down, and the whole still ends in
+                // time.
                 let step = left / 8;
                 let config = ClusterConfig::new().set_connection_timeout(step).set_response_timeout(step);
                 let connection = client.get_connection_with_config(config)?;
-                // It would do that after the time is over, and then send once more what must not be sent twice.
+                // It would do that after the time is over, and then send once more what must not be
+                // sent twice.
                 connection.set_auto_reconnect(false);
                 Ok(Link::Cluster(Box::new(Nodes { connection, is_current: true })))
             }
@@ -93,8 +97,8 @@ impl Link {
         match self {
             Self::One(single) => {
                 let mut answers = single.pipelined(calls.iter().map(|call| command(call, false)), deadline)?;
-                // From the first script on that the server does not know all is sent once more: what comes
-                // later depends on it. Each call may be sent twice.
+                // From the first script on that the server does not know all is sent once more:
+                // what comes later depends on it. Each call may be sent twice.
                 if let Some(first) = answers.iter().position(is_unknown_script) {
                     answers.truncate(first);
                     answers.extend(single.pipelined(calls[first..].iter().map(|call| command(call, true)), deadline)?);
@@ -126,8 +130,8 @@ impl Link {
 }
 
 impl Single {
-    /// Has the socket wait until the deadline, give or take a twentieth: telling it each time would cost as much as the
-    /// rest of a call.
+    /// Has the socket wait until the deadline, give or take a twentieth: telling it each time would
+    /// cost as much as the rest of a call.
     fn limit(&mut self, deadline: Instant) -> RedisResult<()> {
         let left = left(deadline)?;
         if self.limit.abs_diff(left) > left / 20 {
@@ -138,7 +142,8 @@ impl Single {
         Ok(())
     }
 
-    /// Sends all and then reads all. (A `Pipeline` goes on reading after an answer did not come in time, and waits for each.)
+    /// Sends all and then reads all. (A `Pipeline` goes on reading after an answer did not come in
+    /// time, and waits for each.)
     fn pipelined(&mut self, commands: impl Iterator<Item = Cmd>, deadline: Instant) -> RedisResult<Answers> {
         let (mut packed, mut sent) = (Vec::new(), 0);
         for command in commands {
@@ -162,8 +167,9 @@ impl Nodes {
         self.connection.set_write_timeout(left)
     }
 
-    /// Follows a slot to the node that has it. The connection could do so itself, but it would also send again what was not answered
-    /// in time or got lost on the way, each time with a new time limit.
+    /// Follows a slot to the node that has it. The connection could do so itself, but it would also
+    /// send again what was not answered in time or got lost on the way, each time with a new time
+    /// limit.
     fn send(&mut self, command: &Cmd, deadline: Instant) -> RedisResult<Value> {
         self.limit(deadline)?;
         let mut answer = command.query(&mut self.connection);
@@ -218,7 +224,7 @@ pub(super) fn is_lost(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
-/// Nothing more may be read from this connection: what comes may be the answer to somebody else's question.
+/// Nothing more may be read from this connection: what comes may be the answer to another call.
 pub(super) fn is_unusable(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() || is_replica(error)
 }

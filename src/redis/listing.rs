@@ -6,7 +6,7 @@ use super::RedisStore;
 use super::calls::Calls;
 use super::connections::{Command, Verb};
 use super::keys::INDEX_PARTS;
-use super::plan::{self, Plan};
+use super::plan::Plan;
 use super::replies::{self, Reply};
 use super::scripts::{LOOK, PUT};
 use crate::error::Result;
@@ -17,17 +17,20 @@ use crate::store::Listed;
 pub(super) const BATCH: usize = 256;
 
 impl RedisStore {
-    /// Takes sessions over from another store, as its [`all`](crate::Store::all) lists them: cookies go on working. How many were
-    /// new here; those whose handle is there already are left as they are.
+    /// Takes sessions over from another store, as its [`all`](crate::Store::all) lists them:
+    /// cookies go on working. Returns how many were new here; sessions whose handle is there
+    /// already are left as they are.
     ///
-    /// Sessions from a [`LembroStore`](crate::LembroStore) are taken over even if it has only digests of their secrets, because it
-    /// [restored](crate::LembroOptions::restore) them. Ids in their grace are not: nobody lists them. Stop the requests that go to
-    /// the other store first, or what they write after their session was listed is lost.
+    /// Sessions from a [`LembroStore`](crate::LembroStore) are taken over even if it has only
+    /// digests of their secrets, because it [restored](crate::LembroOptions::restore) them. Ids in
+    /// their grace are not, because no list names them. Stop the requests that go to the other
+    /// store first, or what they write after their session was listed is lost.
     ///
     /// # Errors
     ///
     /// When the other store or the server failed, or a session is larger than
-    /// [`max_session_size`](super::RedisOptions::max_session_size). What was taken over by then stays, and it can be called again.
+    /// [`max_session_size`](super::RedisOptions::max_session_size). What was taken over by then
+    /// stays, and it can be called again.
     ///
     /// # Examples
     ///
@@ -48,7 +51,7 @@ impl RedisStore {
             let Listed { handle, id, stored } = listed?;
             let digest = id.map_or(stored.record.state().secret().digest(), |id| id.digest());
             let plan = Plan { digest, ..Plan::new(&PUT, handle) };
-            let outcome = self.calls.put(plan, b't', &stored.record, plan::millis(stored.ttl))?;
+            let outcome = self.calls.put(plan, b't', &stored.record, stored.ttl)?;
             taken_over += usize::from(outcome.is_done());
         }
         Ok(taken_over)
@@ -86,7 +89,8 @@ impl Calls {
                     [command("DEL", vec![session], Vec::new()), command("DEL", vec![why], Vec::new())]
                 };
                 let answers = self.ask(&batch.iter().flat_map(delete).collect::<Vec<_>>())?;
-                // What the index knows and is not there may be on its way: noted, and created in a moment.
+                // What the index knows and is not there may be on its way: noted, and created in a
+                // moment.
                 let were_there = batch.iter().zip(answers.iter().step_by(2)).filter(|(_, one)| **one == Value::Int(1));
                 let names: Vec<_> = were_there.map(|(handle, _)| handle.to_string().into_bytes().into()).collect();
                 if !names.is_empty() {
@@ -97,7 +101,8 @@ impl Calls {
         Ok(())
     }
 
-    /// The sessions with these handles that are live: one that cannot be read does not hide the others.
+    /// The sessions with these handles that are live: one that cannot be read does not hide the
+    /// others.
     pub(super) fn listed(&self, handles: &[Handle]) -> Result<Vec<Result<Listed>>> {
         let listed = self.look_at(b"p1", handles)?.into_iter().filter_map(|(handle, reply)| match reply {
             Ok(Reply::Seen { row, .. }) => row.map(|row| Ok(row.listed(handle))),
@@ -107,9 +112,8 @@ impl Calls {
         Ok(listed.collect())
     }
 
-    pub(super) fn look_at(&self, told: &'static [u8], handles: &[Handle]) -> Result<Vec<(Handle, Result<Reply>)>> {
-        let look = |handle: &Handle| Plan { is_write: false, ..Plan::new(&LOOK, *handle) }.told(told);
-        self.each(&handles.iter().map(look).collect::<Vec<_>>())
+    fn look_at(&self, told: &'static [u8], handles: &[Handle]) -> Result<Vec<(Handle, Result<Reply>)>> {
+        self.each(&handles.iter().map(|handle| looking(*handle, told)).collect::<Vec<_>>())
     }
 
     /// What each of these scripts says, many in one round trip on one server.
@@ -130,4 +134,9 @@ impl Calls {
     pub(super) fn members(&self, set: Vec<u8>) -> Result<Vec<Handle>> {
         replies::handles(&self.read("ZRANGE", set, &["0", "-1"])?)
     }
+}
+
+/// A look at the session with this handle. `told`: see [`LOOK`].
+pub(super) fn looking(handle: Handle, told: &[u8]) -> Plan<'static> {
+    Plan { is_write: false, ..Plan::new(&LOOK, handle) }.told(told)
 }

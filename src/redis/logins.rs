@@ -1,8 +1,11 @@
 //! Logins: an owner's set is told of the session first, and holds the owner to the limit.
 
+use std::time::Duration;
+
 use super::calls::{Calls, noted_for};
 use super::connections::Command;
 use super::fields;
+use super::listing::looking;
 use super::plan::{self, Plan};
 use super::replies::Reply;
 use super::scripts::{COMMIT, ENTER, LEAVE};
@@ -10,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
 use crate::record::Record;
 use crate::store::{AtLimit, Commit, EndReason, Epoch, Expect, Identity, Lease, Limit, Outcome, Receipt};
+
+/// The owner's epoch, and the sessions that lose their places.
+type Entered = (Epoch, Vec<Handle>);
 
 /// A session on its way into its owner's set.
 pub(super) struct Entrance<'a> {
@@ -35,42 +41,49 @@ impl Calls {
         } else {
             check_identity(id, commit)?;
         }
-        let (mut first, mut ends, mut begun) = (Vec::new(), Vec::new(), (None, None));
-        if let Some(login) = &commit.login {
-            let owner = login.owner.as_str();
-            let entrance = Entrance { handle, owner, ttl_ms, since: Since::Now, limit: login.limit };
-            let Some((epoch, surplus)) = self.enter(&entrance, is_new)? else { return Ok(Outcome::AtLimit) };
-            self.log_in(&mut plan, owner, ttl_ms);
-            begun = (login.begun, Some(epoch));
-            ends.extend(surplus.iter().map(|handle| self.ending(*handle, Some(owner), EndReason::Limit)));
-            first.extend(ends.iter().map(|end| self.sent(end)));
-            let left = surplus.iter().map(Handle::to_string);
-            first.extend((!surplus.is_empty()).then(|| self.on_owner(&LEAVE, owner, left)));
-        } else if is_new {
-            first.push(self.noting(handle, ttl_ms));
+        let Some(login) = &commit.login else {
+            let first = if is_new { vec![self.noting(handle, ttl_ms)] } else { Vec::new() };
+            let plan = plan.told([rest, plan::login(None, None, handle)].concat());
+            return self.write_after(first, &plan).map(|reply| outcome(id, commit, &reply));
+        };
+        let owner = login.owner.as_str();
+        self.log_in(&mut plan, owner, ttl_ms);
+        let told = |epoch| [&rest[..], &plan::login(login.begun, epoch, handle)].concat();
+        let entrance = Entrance { handle, owner, ttl_ms, since: Since::Now, limit: login.limit };
+        let (epoch, surplus) = match self.enter(&entrance, is_new, Some(plan.clone().told(told(None))))? {
+            Ok(entered) => entered,
+            Err(reply) => return Ok(outcome(id, commit, &reply)),
+        };
+        let ends: Vec<_> = surplus.iter().map(|one| self.ending(*one, Some(owner), EndReason::Limit)).collect();
+        let mut first: Vec<_> = ends.iter().map(|end| self.sent(end)).collect();
+        first.extend((!ends.is_empty()).then(|| self.on_owner(&LEAVE, owner, surplus.iter().map(Handle::to_string))));
+        let plan = plan.told(told(Some(epoch)));
+        let outcome = self.write_after(first, &plan).map(|reply| outcome(id, commit, &reply))?;
+        // In a cluster a login that is done has its place until it is confirmed.
+        if !outcome.is_done() || commit.is_repeated && !self.connections.is_cluster() {
+            self.ask_one(self.on_owner(&LEAVE, owner, [handle.to_string()]))?;
         }
-        let plan = plan.told([plan::login(begun.0, begun.1, handle), rest].concat());
-        self.write_after(first, &plan).map(|reply| outcome(id, commit, &reply))
+        Ok(outcome)
     }
 
     /// Stores a record as it is. `how`: 'p'ut, or 't'ake over where there is none yet.
-    pub(super) fn put(&self, plan: Plan<'static>, how: u8, record: &Record, ttl_ms: u64) -> Result<Outcome> {
-        let handle = plan.handle;
+    pub(super) fn put(&self, plan: Plan<'static>, how: u8, record: &Record, ttl: Duration) -> Result<Outcome> {
+        let (handle, ttl_ms) = (plan.handle, plan::millis(ttl));
         self.check_size(handle, fields::size_of_record(record))?;
         let (rest, words) = plan::put(how, ttl_ms, record);
         let mut plan = Plan { words, keys: vec![self.keys.of_why(handle)], noted: ttl_ms * 2, ..plan };
         let (mut first, mut epoch) = (Vec::new(), None);
         if let Some(owned) = record.head().owner {
             let (owner, since) = (owned.by, Since::At(owned.since_ms));
-            let entered = self.enter(&Entrance { handle, owner, ttl_ms, since, limit: None }, true)?;
-            epoch = entered.map(|(epoch, _)| epoch);
+            let entered = self.enter(&Entrance { handle, owner, ttl_ms, since, limit: None }, true, None)?;
+            epoch = entered.ok().map(|(epoch, _)| epoch);
             self.log_in(&mut plan, owner, ttl_ms);
         } else {
             first.push(self.noting(handle, ttl_ms));
         }
-        let plan = plan.told([plan::login(None, epoch, handle), rest].concat());
+        let plan = plan.told([rest, plan::login(None, epoch, handle)].concat());
         Ok(match self.write_after(first, &plan)? {
-            Reply::Done { version, ttl, .. } => Outcome::Done(Receipt::new(version, ttl)),
+            Reply::Done { version, .. } => Outcome::Done(Receipt::new(version, ttl)),
             Reply::Refused(outcome) => outcome,
             _ => Outcome::Gone,
         })
@@ -85,15 +98,22 @@ impl Calls {
         }
     }
 
-    /// Has an owner's set know a session, and reserves a place for its login: the epoch, and the sessions that
-    /// lose theirs. `None`: there is no place.
-    fn enter(&self, entrance: &Entrance<'_>, is_new: bool) -> Result<Option<(Epoch, Vec<Handle>)>> {
+    /// Has an owner's set know a session, and reserves a place for its login: the epoch, and the
+    /// sessions that lose theirs. Or what becomes of the commit without one: `trial`, which has no
+    /// place, tells whether anything but the limit is in its way, before a session ends for it.
+    fn enter(&self, entrance: &Entrance<'_>, is_new: bool, trial: Option<Plan<'_>>) -> Result<Result<Entered, Reply>> {
         let mut calls = if is_new { vec![self.noting(entrance.handle, entrance.ttl_ms)] } else { Vec::new() };
         calls.push(self.entering(entrance, None));
         let mut reply = Reply::of(entrance.handle, &self.ask(&calls)?.pop().unwrap_or_default())?;
-        if let Reply::Others(others) = reply {
+        if let (Reply::Others(others), Some(trial)) = (&reply, trial) {
+            let plans: Vec<_> = [trial].into_iter().chain(others.iter().map(|one| looking(*one, b"e0"))).collect();
+            let mut replies = self.each(&plans)?.into_iter();
+            match replies.next().map(|(_, reply)| reply).transpose()? {
+                None | Some(Reply::Refused(Outcome::AtLimit)) => {}
+                Some(other) => return Ok(Err(other)),
+            }
             let mut gone = Vec::new();
-            for (handle, reply) in self.look_at(b"e0", &others)? {
+            for (handle, reply) in replies {
                 match reply? {
                     Reply::Seen { text, .. } if text == entrance.owner => {}
                     _ => gone.push(handle),
@@ -102,8 +122,8 @@ impl Calls {
             reply = Reply::of(entrance.handle, &self.ask_one(self.entering(entrance, Some(&gone)))?)?;
         }
         Ok(match reply {
-            Reply::Entered(epoch, surplus) => Some((epoch, surplus)),
-            _ => None,
+            Reply::Entered(epoch, surplus) => Ok((epoch, surplus)),
+            other => Err(other),
         })
     }
 

@@ -17,54 +17,62 @@
 //!   row           a session as it stands in its hash
 //!   fields        its entries as fields of the hash
 //!   keys          what the keys are called
+//!   hints         which sessions were visited so lately that a visit has nothing to note
 //!   connections   a bounded pool, and a time limit for all that is done with it
 //!   breaker       one caller tries again when the server is down
 //!   link          one connection, to a server or to the nodes of a cluster
 //!   tls           certificates
 //! ```
 //!
-//! A session is one hash under its handle, and every action one script on it: it happens at one instant, in
-//! one round trip, by the server's clock. The scripts do what the rule does ([`Entry`](crate::Entry)),
-//! and `tests/redis_rule.rs` holds them to it. Redis' own expiry ends sessions. For an hour after another
-//! request ended a session, a key beside it says why.
+//! A session is one hash under its handle, and every action one script on it: it happens at one
+//! instant, in one round trip, by the server's clock. The scripts do what the rule does
+//! ([`Entry`](crate::Entry)), and `tests/redis_rule.rs` holds them to it. Redis' own expiry ends
+//! sessions. For an hour after another request ended a session, a key beside it says why.
 //!
-//! A look on one server is a pipeline: a script that writes only what the visit changes, and the plain
-//! commands that read the hash behind it. The rule itself, in Rust, judges what they read. If the
-//! server refuses the writing, the reading is served all the same.
+//! A look on one server is a pipeline: a script that writes only what the visit changes, and the
+//! plain commands that read the hash behind it. The rule itself, in Rust, judges what they read. If
+//! the server refuses the writing, the reading is served all the same. For a
+//! session that this process saw not to be due yet, the script is left out; if there is something to
+//! note after all, it follows.
 //!
-//! In a cluster a script sees the keys of one slot only, so what concerns an owner, or the index of all
-//! sessions, takes several steps. Why their order is safe:
+//! In a cluster a script sees the keys of one slot only, so what concerns an owner, or the index of
+//! all sessions, takes several steps. Why their order is safe:
 //!
-//! - **The sets are hints, and know too much rather than too little.** A session is *noted* in the index and in the
-//!   set of its owner for twice the time it has, before it gets that time. Its row says until when; a script that
-//!   would prolong it beyond that answers "note" and writes nothing. So sets are written once per session and
-//!   lifetime, not at every visit. What reads a set looks at each session, too.
-//! - **A login enters its owner's set first**, which tells the epoch and reserves a place. The commit then carries the
-//!   epoch. Log out everywhere raises the epoch and then reads the set, so it finds every login that entered
-//!   before; if the commit of such a login comes later, it carries an epoch that is over.
-//! - **A login is confirmed before it is served.** On one server the commit has the owner's keys at hand: it counts, or
-//!   it is refused. In a cluster it is stored as not confirmed, and the first script that meets it writes nothing
-//!   and asks: if the owner's epoch is still the commit's and its place was not given away, the session is
-//!   confirmed, else it is ended.
-//! - **The limit is held in the owner's set**, which knows when each session logged in. Over the limit, the login looks at the
-//!   sessions that the set knows, and enters once more with those that are not there any more. The script
-//!   drops these, and gives the places of the oldest away; their sessions are ended before the commit. A place whose
-//!   login is not carried out counts for 30 seconds. If a process dies in between, the next login finds the
-//!   places that were given away and ends their sessions.
-//! - **All but this one**: the next epoch is drawn, the spared session is lifted to it, and only then it begins. In the
-//!   other order a second call could end that session.
-//! - Epochs are milliseconds, so that they go on growing when the keys of an owner who was away have expired. They live
-//!   as long as any session in the set, and a day: longer than any login takes.
+//! - **The sets are hints, and know too much rather than too little.** A session is *noted* in the
+//!   index and in the set of its owner for twice the time it has, before it gets that time. Its row
+//!   says until when; a script that would prolong it beyond that answers "note" and writes nothing.
+//!   So sets are written once per session and lifetime, not at every visit. What reads a set looks
+//!   at each session, too.
+//! - **A login enters its owner's set first**, which tells the epoch and reserves a place. The
+//!   commit then carries the epoch. Log out everywhere raises the epoch and then reads the set, so
+//!   it finds every login that entered before; if the commit of such a login comes later, it
+//!   carries an epoch that is over.
+//! - **A login is confirmed before it is served.** On one server the commit has the owner's keys at
+//!   hand: it counts, or it is refused. In a cluster it is stored as not confirmed, and the first
+//!   script that meets it writes nothing and asks: if the owner's epoch is still the commit's and
+//!   its place was not given away, the session is confirmed, else it is ended.
+//! - **The limit is held in the owner's set**, which knows when each session logged in. Over the
+//!   limit, the login looks at the sessions that the set knows, and enters once more with those
+//!   that are not there any more. The script drops these, and gives the places of the oldest away;
+//!   their sessions are ended before the commit. A place whose login is not carried out counts for
+//!   30 seconds. If a process dies in between, the next login finds the places that were given away
+//!   and ends their sessions.
+//! - **All but this one**: the next epoch is drawn, the spared session is lifted to it, and only
+//!   then it begins. In the other order a second call could end that session.
+//! - Epochs are milliseconds, so that they go on growing when the keys of an owner who was away
+//!   have expired. They live as long as any session in the set, and a day: longer than any login
+//!   takes.
 //!
-//! **Whatever is sent may be sent twice.** The row keeps the nonces of its last four versions, so a commit that is
-//! repeated is recognised; looks, touches and ends do the same again or nothing. A connection that was lost while it
-//! lay idle is therefore replaced and all is sent once more. Any other lost answer is
-//! [`Error::is_unknown`](crate::Error::is_unknown).
+//! **Whatever is sent may be sent twice.** The row keeps the nonces of its last four versions, so a
+//! commit that is repeated is recognised; looks, touches and ends do the same again or nothing. A
+//! connection that was lost while it lay idle is therefore replaced and all is sent once more. Any
+//! other lost answer is [`Error::is_unknown`](crate::Error::is_unknown).
 
 mod breaker;
 mod calls;
 mod connections;
 mod fields;
+mod hints;
 mod keys;
 mod link;
 mod listing;
@@ -94,8 +102,9 @@ use crate::sync::Arc;
 
 /// Sessions on a Redis or Valkey server, or a cluster of them: for more than one process.
 ///
-/// It keeps every promise that [`LembroStore`](crate::LembroStore) keeps: parallel commits merge, a logout is
-/// final, logins and renewals are part of a commit. A clone is another handle on the same connections.
+/// It keeps every promise that [`LembroStore`](crate::LembroStore) keeps: parallel commits merge, a
+/// logout is final, logins and renewals are part of a commit. A clone is another handle on the same
+/// connections.
 ///
 /// # Examples
 ///
@@ -117,7 +126,8 @@ pub struct RedisStore {
 impl RedisStore {
     /// A store on one server, with the default options.
     ///
-    /// Nothing is connected yet: the first call does that, and whenever the connection was lost another one does.
+    /// Nothing is connected yet: the first call does that, and whenever the connection was lost
+    /// another one does.
     ///
     /// # Errors
     ///
@@ -136,7 +146,8 @@ impl RedisStore {
         Ok(Self { calls: Arc::new(Calls::new(options.resolve()?)) })
     }
 
-    /// Asks the server whether it answers: for a start that is to fail at once without it, and for health checks.
+    /// Asks the server whether it answers: for a start that is to fail at once without it, and for
+    /// health checks.
     ///
     /// # Errors
     ///
@@ -153,7 +164,8 @@ impl RedisStore {
         self.calls.events.subscribe()
     }
 
-    /// Subscribes to failures of the server from now on: one in a second at most, however many requests met it.
+    /// Subscribes to failures of the server from now on: one in a second at most, however many
+    /// requests met it.
     ///
     /// A visit that the server refused to note is one of them; its request was served.
     ///
@@ -173,7 +185,7 @@ impl Store for RedisStore {
         let calls = &self.calls;
         match action {
             Action::Commit(commit) => calls.commit(id, commit, lease),
-            Action::Put(record, ttl) => calls.put(Plan::of(&PUT, id, lease), b'p', record, plan::millis(*ttl)),
+            Action::Put(record, ttl) => calls.put(Plan::of(&PUT, id, lease), b'p', record, *ttl),
             Action::Touch => calls.touch(id, lease),
             Action::End => calls.end(&Plan::of(&END, id, lease).told(calls::ending(b'i', b'-', [0, 0]))),
         }

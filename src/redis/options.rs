@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::units::Setting;
 
-/// The longest time that may be set: whoever means for ever has mistaken the unit.
+/// The longest time that may be set: a longer one is a mistaken unit.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// The prefix is sent with every key.
@@ -26,13 +26,13 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// |---|---|---|
 /// | [`url`](Self::url) | where the server is, with user, password and database | `redis://127.0.0.1:6379` |
 /// | [`cluster`](Self::cluster) | nodes of a cluster, in place of that | none |
-/// | [`username`](Self::username), [`password`](Self::password) | whoever is not in the URL | none |
+/// | [`username`](Self::username), [`password`](Self::password) | the login, if it is not in the URL | none |
 /// | [`ca_certificate`](Self::ca_certificate) | whose certificates to trust, with TLS | the system's |
 /// | [`client_certificate`](Self::client_certificate) | proves who we are, with TLS | none |
 /// | [`prefix`](Self::prefix) | what all keys begin with | `lembro:` |
 /// | [`connections`](Self::connections) | the most at once | 16 |
 /// | [`timeout`](Self::timeout) | for one round trip, waiting for a connection included | 1 s |
-/// | [`retry_after`](Self::retry_after) | how long nobody tries again after a failure | 1 s |
+/// | [`retry_after`](Self::retry_after) | how long calls fail at once after a failure | 1 s |
 /// | [`max_session_size`](Self::max_session_size) | bound of the entries of one session | 64K |
 ///
 /// With serde the names are these, and anything unknown is refused. `Debug` shows no password.
@@ -83,21 +83,23 @@ impl RedisOptions {
         Self::default()
     }
 
-    /// Where the server is: `redis://[user][:password]@host[:port][/database]`, `rediss://` for TLS (feature `redis_tls`),
-    /// `redis+unix:///path?db=2&user=u&pass=p` for a Unix socket; `valkey://` and its like say the same.
-    /// Default: `redis://127.0.0.1:6379`.
+    /// Where the server is: `redis://[user][:password]@host[:port][/database]`, `rediss://` for TLS
+    /// (feature `redis_tls`), `redis+unix:///path?db=2&user=u&pass=p` for a Unix socket;
+    /// `valkey://` and its like say the same. Default: `redis://127.0.0.1:6379`.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.raw.url = Some(url.into());
         self
     }
 
-    /// Some nodes of a cluster, as URLs; the others are found by themselves. In place of [`url`](Self::url).
+    /// Some nodes of a cluster, as URLs; the others are found by themselves. In place of
+    /// [`url`](Self::url).
     pub fn cluster<U: Into<String>>(mut self, nodes: impl IntoIterator<Item = U>) -> Self {
         self.raw.cluster = nodes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The user, if the URL does not say who. The [guide](super) has an ACL with just what is needed.
+    /// The user, if the URL does not say who. The [guide](super) has an ACL with just what is
+    /// needed.
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.raw.username = Some(username.into());
         self
@@ -109,21 +111,24 @@ impl RedisOptions {
         self
     }
 
-    /// A file in PEM format with the certificates to trust, in place of the system's: for a server whose certificate you made
-    /// yourself. Needs `rediss://` and the feature `redis_tls`. Default: the system's.
+    /// A file in PEM format with the certificates to trust, in place of the system's: for a server
+    /// whose certificate you made yourself. Needs `rediss://` and the feature `redis_tls`. Default:
+    /// the system's.
     pub fn ca_certificate(mut self, file: impl Into<PathBuf>) -> Self {
         self.raw.ca_certificate = Some(file.into());
         self
     }
 
-    /// Files in PEM format with a certificate and its key, for a server that asks its clients for one. Default: none.
+    /// Files in PEM format with a certificate and its key, for a server that asks its clients for
+    /// one. Default: none.
     pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.raw.client_certificate = Some(certificate.into());
         self.raw.client_key = Some(key.into());
         self
     }
 
-    /// What all keys begin with, so that others can use the same server: text without braces, 255 bytes at most. Default: `lembro:`.
+    /// What all keys begin with, so that others can use the same server: text without braces, 255
+    /// bytes at most. Default: `lembro:`.
     ///
     /// Two applications with one prefix share their sessions.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
@@ -139,35 +144,40 @@ impl RedisOptions {
         self
     }
 
-    /// How long one round trip may take: waiting for a connection, connecting, sending, the answer. A [`Duration`], a number of
-    /// milliseconds, or a text; an hour at most. Default: 1 second.
+    /// How long one round trip may take: waiting for a connection, connecting, sending, the answer.
+    /// A [`Duration`], a number of milliseconds, or a text; an hour at most. Default: 1 second.
     ///
-    /// Most methods of the store are one round trip, the commit of a login is two, and the first that runs out of time ends them all with an
-    /// error; its connection is closed. Not in it: looking a host's name up, which the system does with limits of its own. And an
-    /// answer that began in time has that time once more for each part it comes in, should the network stop in the midst of it.
+    /// Most methods of the store are one round trip, the commit of a login is two, and the first
+    /// that runs out of time ends them all with an error; its connection is closed. Not in it:
+    /// looking a host's name up, which the system does with limits of its own. And an answer that
+    /// began in time has that time once more for each part it comes in, should the network stop in
+    /// the midst of it.
     pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
         self.raw.timeout = Some(timeout.into());
         self
     }
 
-    /// For how long calls fail at once after the server could not be reached, or did not answer in time. Then one call tries again,
-    /// and what comes of it counts for all. An hour at most. Default: 1 second.
+    /// For how long calls fail at once after the server could not be reached, or did not answer in
+    /// time. Then one call tries again, and what comes of it counts for all. An hour at most.
+    /// Default: 1 second.
     ///
-    /// So a server that is down costs one request its [`timeout`](Self::timeout) in a while, and not every request.
+    /// So a server that is down costs one request its [`timeout`](Self::timeout) in a while, and
+    /// not every request.
     pub fn retry_after(mut self, pause: impl Into<Setting>) -> Self {
         self.raw.retry_after = Some(pause.into());
         self
     }
 
-    /// The most that the entries of one session may take: bytes or a text. A larger one is refused with an error before
-    /// anything is sent, or by the script that would add to it; what is stored stays. Default: 64K.
+    /// The most that the entries of one session may take: bytes or a text. A larger one is refused
+    /// with an error before anything is sent, or by the script that would add to it; what is stored
+    /// stays. Default: 64K.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
         self.raw.max_session_size = Some(max_session_size.into());
         self
     }
 
-    /// Goes by a clock that a test turns by hand, in place of the server's: times are kept beside the
-    /// sessions, and the server's own expiry only cleans up a day later. For tests.
+    /// Goes by a clock that a test turns by hand, in place of the server's: times are kept beside
+    /// the sessions, and the server's own expiry only cleans up a day later. For tests.
     #[cfg(feature = "testing")]
     pub fn clock(mut self, clock: &crate::clock::ManualClock) -> Self {
         self.clock = Some(clock.into());
@@ -220,7 +230,7 @@ impl RedisOptions {
             return Err(Error::option("cluster", "there is a url too, and only one of them can be meant"));
         }
         let nodes = self.nodes()?;
-        // It would repeat what must not be sent twice, and each time wait anew.
+        // It would wait the whole time again at each repeat.
         let builder = ClusterClientBuilder::new(nodes.clone()).retries(0);
         let client = files.cluster(&nodes, builder)?.build();
         client.map(Server::Cluster).map_err(|error| Error::option("cluster", error.to_string()))
@@ -258,7 +268,7 @@ impl RedisOptions {
             login = login.set_password(password);
         }
         if login.username().is_some() && login.password().is_none() {
-            // It would not be sent, and somebody else's rights be used.
+            // It would not be sent, and another user's rights be used.
             return Err(Error::option("username", "there is no password to it; for a user without one any will do"));
         }
         // To tell the server our name would take a round trip more.

@@ -1,4 +1,5 @@
-//! The sessions of one owner: the owner's set is a hint where they are, the epoch decides which logins count.
+//! The sessions of one owner: the owner's set is a hint where they are, the epoch decides which
+//! logins count.
 
 use ::redis::Value;
 

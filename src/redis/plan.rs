@@ -1,11 +1,11 @@
-//! The plan: a script on one session, and what it is told. Everything but the entries is packed into one
-//! argument, because each argument costs Lua as much as a command.
+//! The plan: a script on one session, and what it is told. Everything but the entries is packed
+//! into one argument, because each argument costs Lua as much as a command.
 //!
 //! ```text
-//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time) · digest of
-//! the secret (16) · noted for (8) · epoch that is sure (8) · the lease: idle, lifetime, both if
-//! remembered, touch_after, renew_after, grace (8 each) · the owner that it was noted for, or that logs in
-//! (length in a byte) · the script's own
+//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time)
+//! · digest of the secret (16) · noted for (8) · epoch that is sure (8) · the lease: idle, lifetime,
+//! both if remembered, touch_after, renew_after, grace (8 each) · the owner that it was noted for, or
+//! that logs in (length in a byte) · the script's own
 //! ```
 //!
 //! Numbers are big-endian, times milliseconds.
@@ -42,7 +42,7 @@ pub(super) struct Plan<'a> {
     pub(super) is_repeated: bool,
     /// Not only the owner's set, the index of all sessions knows it too.
     pub(super) in_index: bool,
-    /// Of the secret; nothing: whoever has the session's id.
+    /// Of the presented secret; zeros where the session is named by its handle.
     pub(super) digest: Digest,
     /// The sets know the session for so many milliseconds from now; 0: as its row says.
     pub(super) noted: u64,
@@ -121,10 +121,10 @@ pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
 /// A commit and the limits of a session, and the entries as the arguments that follow the plan.
 ///
 /// ```text
-/// what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that version (8) · nonce (8) · the incarnation
-/// that it begins (4) · identity: 'k'eep, re'n'ew, 'r'eplace (1) · digest of the new secret (16) · seed (8)
-/// · whether it logs in (1) · new timeout (8) · whether remembered from now
-/// on (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) · their bytes (4)
+/// whether it logs in (1) · what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that version
+/// (8) · nonce (8) · the incarnation that it begins (4) · identity: 'k'eep, re'n'ew, 'r'eplace (1)
+/// · digest of the new secret (16) · seed (8) · new timeout (8) · whether remembered from now on
+/// (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) · their bytes (4)
 /// · which of the arguments is the last to set (4) · and the last to remove (4)
 /// ```
 pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -> (Vec<u8>, Entries<'a>) {
@@ -143,14 +143,13 @@ pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -
     let owner = commit.login.as_ref().map(|login| login.owner.as_str());
     let entries = fields::of_changes(changes, owner);
     let counts = [MAX_KEYS, max_bytes, entries.set, entries.bytes, entries.last_set, entries.last_removed];
-    let mut rest = vec![kind];
+    let mut rest = vec![u8::from(owner.is_some()), kind];
     rest.extend(base);
     rest.extend(commit.nonce.to_be_bytes());
     rest.extend(&Version::first(commit.nonce).to_u64().to_be_bytes()[..4]);
     rest.push(identity);
     rest.extend(new);
     rest.extend(seed.to_be_bytes());
-    rest.push(u8::from(owner.is_some()));
     rest.extend(timeout.to_be_bytes());
     rest.push(changes.remembered().map_or(2, u8::from));
     counts.iter().for_each(|count| rest.extend(u32::try_from(*count).unwrap_or(u32::MAX).to_be_bytes()));
@@ -162,9 +161,8 @@ pub(super) fn put(how: u8, ttl: u64, record: &Record) -> (Vec<u8>, Vec<Word<'_>>
     let head = record.head();
     let bytes = u32::try_from(fields::size_of_record(record)).unwrap_or(u32::MAX);
     let entries = u16::try_from(record.len()).unwrap_or(u16::MAX);
-    let mut rest = vec![how];
+    let mut rest = vec![u8::from(head.owner.is_some()), how];
     rest.extend(ttl.to_be_bytes());
-    rest.push(u8::from(head.owner.is_some()));
     rest.extend(record.version().to_u64().to_be_bytes());
     rest.extend(bytes.to_be_bytes());
     rest.extend(entries.to_be_bytes());

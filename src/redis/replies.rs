@@ -25,7 +25,8 @@ pub(super) enum Reply {
         row: Option<Row>,
         text: String,
     },
-    /// The session is to live for so long, and its owner's set or the index does not know it until then.
+    /// The session is to live for so long, and its owner's set or the index does not know it until
+    /// then.
     ToNote {
         ttl_ms: u64,
         owner: Option<String>,
@@ -41,13 +42,14 @@ pub(super) enum Reply {
 
 impl Reply {
     pub(super) fn of(handle: Handle, reply: &Value) -> Result<Self> {
-        let Value::Array(parts) = reply else { return Err(unexpected(reply)) };
+        let parts = match reply {
+            Value::Array(parts) => parts,
+            Value::BulkString(done) => return Self::done(done).ok_or_else(|| unexpected(reply)),
+            // A visit that is as usual.
+            Value::Nil => return Ok(Self::Seen { row: None, text: String::new() }),
+            _ => return Err(unexpected(reply)),
+        };
         Ok(match (text(parts.first().unwrap_or(&Value::Nil))?, parts.get(1..).unwrap_or_default()) {
-            ("done", [version, ttl, seed]) => Self::Done {
-                version: Version::from_u64(eight(version)?.ok_or_else(|| unexpected(version))?),
-                ttl: Duration::from_millis(whole(ttl)?),
-                seed: eight(seed)?,
-            },
             ("gone", []) => Self::Refused(Outcome::Gone),
             ("superseded", []) => Self::Refused(Outcome::Superseded),
             ("taken", []) => Self::Refused(Outcome::Taken),
@@ -78,6 +80,13 @@ impl Reply {
             ("format", [layout]) => return Err(row::other_layout(handle, bytes(layout)?)),
             _ => return Err(unexpected(reply)),
         })
+    }
+
+    /// Version, time and, if there is one, seed: eight bytes each.
+    fn done(bytes: &[u8]) -> Option<Self> {
+        let mut numbers = bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok()).map(u64::from_be_bytes);
+        let (version, ttl) = (Version::from_u64(numbers.next()?), Duration::from_millis(numbers.next()?));
+        Some(Self::Done { version, ttl, seed: numbers.next() })
     }
 }
 
@@ -133,11 +142,6 @@ fn whole(reply: &Value) -> Result<u64> {
         Value::Int(number) => Ok(u64::try_from(*number).unwrap_or(0)),
         other => Err(unexpected(other)),
     }
-}
-
-/// A number as eight bytes; `None`: there is none.
-fn eight(reply: &Value) -> Result<Option<u64>> {
-    Ok(bytes(reply)?.try_into().ok().map(u64::from_be_bytes))
 }
 
 pub(super) fn unexpected(reply: &Value) -> Error {

@@ -1,9 +1,10 @@
 //! The row: a session as it stands in its hash.
 //!
-//! Beside the [entries](super::fields) a hash has fields of one letter: the `o`wner, the `e`poch of the
-//! login, the `l`abel, and `d`, the deadline, where tests turn the clock by hand; elsewhere the key's
-//! own expiry is the deadline. What every session has is in one field, `m`, because each field
-//! costs as much to fetch as its bytes. It has 64 bytes, the most that a small hash is kept flat with:
+//! Beside the [entries](super::fields) a hash has fields of one letter: the `o`wner, the `e`poch of
+//! the login, the `l`abel, and `d`, the deadline, where tests turn the clock by hand; elsewhere the
+//! key's own expiry is the deadline. What every session has is in one field, `m`, because each
+//! field costs as much to fetch as its bytes. It has 64 bytes, the most that a small hash is kept
+//! flat with:
 //!
 //! ```text
 //! layout ('2') · login ('s'ure, 'u'nsure: not confirmed yet) · digest of the secret (16) · kind of the
@@ -12,9 +13,11 @@
 //! · owner since (6) · id since (6) · timeout of its own (6; all ones: none)
 //! ```
 //!
-//! A session that was rotated or changed also has `x`: its second secret (digest 16, seed 8, instant 8),
-//! if there is one, and the nonces of its last four versions (8 each). Times are milliseconds since
-//! 1970.
+//! A session that was rotated or changed also has `x`: its second secret (digest 16, seed 8,
+//! instant 8), if there is one, and the nonces of its last four versions (8 each). Times are
+//! milliseconds since 1970.
+
+use std::time::Duration;
 
 use ::redis::Value;
 
@@ -22,7 +25,7 @@ use super::plan::NO_TIME;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SecretCheck, SessionId};
 use crate::record::{Frame, Head, NEVER, Owned, Record, RecordParts, SecondSecret, StoreState, Version};
-use crate::store::{self, Epoch, Lease, Listed, Look, Lookup, Now, Sight, Stored};
+use crate::store::{self, Edit, Epoch, Lease, Listed, Look, Lookup, Now, Sight, Stored};
 use crate::sync::Ordering;
 
 /// The number of the layout, as a digit.
@@ -40,11 +43,13 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Reads fields and values; `None`: there is no live session. Without `left_ms` the deadline is in
-    /// the fields.
+    /// Reads fields and values; `None`: there is no live session. Without `left_ms` the deadline is
+    /// in the fields.
     pub(super) fn read(handle: Handle, now_ms: u64, left_ms: Option<i64>, fields: &[Value]) -> Result<Option<Self>> {
         let find = |name: &[u8]| pairs(fields).find_map(|(field, value)| (field == name).then_some(value));
         let left = match left_ms {
+            // A hash that lost its expiry gets another one at the next visit.
+            Some(-1) => 1,
             Some(left) => u64::try_from(left).unwrap_or(0),
             None => find(b"d").and_then(number).unwrap_or(0).saturating_sub(now_ms),
         };
@@ -53,7 +58,13 @@ impl Row {
             return Err(other_layout(handle, &meta[..meta.len().min(1)]));
         }
         let now = Now { clock: now_ms.saturating_mul(NANOS), calendar_ms: now_ms };
-        let read = read(handle, meta, find(b"x").unwrap_or_default(), fields, now.clock + left.saturating_mul(NANOS));
+        let read = read(
+            handle,
+            meta,
+            find(b"x").unwrap_or_default(),
+            fields,
+            now.clock.saturating_add(left.saturating_mul(NANOS)),
+        );
         let record = read.ok_or_else(|| not_ours(handle))?;
         let epoch = || find(b"e").and_then(number).unwrap_or(0);
         let owner = record.owner().filter(|_| meta[1] == b'u');
@@ -61,19 +72,28 @@ impl Row {
         Ok(Some(Self { record, unsure, now, ttl_ms: left }))
     }
 
-    /// What a look finds, by the rule. The script has written what a visit changes.
-    pub(super) fn seen_by(self, id: &SessionId, lease: &Lease) -> Lookup {
-        match store::look(Some(&self.record), id, Look::Peek, lease, self.now).0 {
+    /// What a look finds, by the rule, and whether it has anything to write.
+    pub(super) fn seen_by(self, id: &SessionId, how: Look, lease: &Lease) -> (Lookup, bool) {
+        let (sight, edit) = store::look(Some(&self.record), id, how, lease, self.now);
+        let lookup = match sight {
             Sight::Missing => Lookup::Missing,
             Sight::Superseded { recent } => Lookup::Superseded { recent },
             Sight::Found { ttl, opened } => {
                 Lookup::Found(Stored { presented: opened.presented(id), ..Stored::new(self.record, ttl) })
             }
-        }
+        };
+        (lookup, !matches!(edit, Edit::Nothing))
+    }
+
+    /// For how long no visit is due.
+    pub(super) fn quiet_for(&self, lease: &Lease) -> Duration {
+        let (full, left) = (lease.ttl(&self.record, self.now), Duration::from_millis(self.ttl_ms));
+        let since = full.checked_sub(left);
+        since.map_or(Duration::ZERO, |since| lease.touch_after.min(full / 2).saturating_sub(since))
     }
 
     pub(super) fn listed(self, handle: Handle) -> Listed {
-        Listed::new(handle, Stored::new(self.record, std::time::Duration::from_millis(self.ttl_ms)))
+        Listed::new(handle, Stored::new(self.record, Duration::from_millis(self.ttl_ms)))
     }
 }
 
@@ -107,7 +127,7 @@ fn read(handle: Handle, mut meta: &[u8], tail: &[u8], fields: &[Value], deadline
         0 => None,
         // The script's "never" is the largest number that Lua is exact with.
         kind => {
-            let never = |until| if until == super::plan::NONE - 1 { NEVER } else { until * NANOS };
+            let never = |until: u64| if until == super::plan::NONE - 1 { NEVER } else { until.saturating_mul(NANOS) };
             Some(SecondSecret::from_parts(kind, tail.first_chunk()?)?.on(never))
         }
     };

@@ -7,8 +7,8 @@ use ::redis::{Client, ConnectionAddr, ConnectionInfo};
 
 use crate::error::{Error, Result};
 
-/// What is said to whoever asks for TLS without it.
-#[cfg_attr(feature = "redis_tls", allow(dead_code, reason = "nobody does"))]
+/// The error where TLS is asked for without it.
+#[cfg_attr(feature = "redis_tls", allow(dead_code, reason = "no URL is refused then"))]
 pub(super) const NEEDS_FEATURE: &str = "TLS needs the feature redis_tls";
 
 /// Files in PEM format.
@@ -86,7 +86,7 @@ impl Files {
         };
         let root_cert = read("ca_certificate", &self.ca)?;
         if let (Some(bytes), Some(file)) = (&root_cert, &self.ca) {
-            // Else nobody would be trusted, and every connection fail.
+            // Else no server would be trusted, and every connection fail.
             if !CertificateDer::pem_slice_iter(bytes).any(|certificate| certificate.is_ok()) {
                 return Err(Error::option(
                     "ca_certificate",

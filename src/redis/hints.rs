@@ -1,0 +1,38 @@
+//! Hints: which sessions were visited so lately that a visit has nothing to note.
+//!
+//! A visit without a script costs the server half of one with. A hint only says which is tried first:
+//! the rule judges what was read, and if there is something to note after all, the script follows.
+
+use crate::id::Handle;
+use crate::sync::{AtomicU64, Ordering};
+
+/// How many sessions are known, at most; one takes the place of another by chance.
+const SLOTS: usize = 4096;
+
+/// A slot: the upper half of the handle, and the second until which the hint holds.
+pub(super) struct Hints {
+    slots: Box<[AtomicU64]>,
+}
+
+impl Hints {
+    pub(super) fn new() -> Self {
+        Self { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    /// Returns true if no visit to this session is due in this second of the clock.
+    pub(super) fn is_quiet(&self, handle: Handle, second: u64) -> bool {
+        let hint = self.slot(handle).load(Ordering::Relaxed);
+        hint >> 32 == handle.to_u64() >> 32 && second < hint & 0xffff_ffff
+    }
+
+    /// Notes that no visit is due before this second; 0: that it is not known.
+    pub(super) fn note(&self, handle: Handle, second: u64) {
+        let hint = handle.to_u64() >> 32 << 32 | second.min(0xffff_ffff);
+        self.slot(handle).store(hint, Ordering::Relaxed);
+    }
+
+    fn slot(&self, handle: Handle) -> &AtomicU64 {
+        // The remainder fits, and handles are random.
+        &self.slots[usize::try_from(handle.to_u64() % SLOTS as u64).unwrap_or(0)]
+    }
+}

@@ -1,0 +1,330 @@
+//! The scripts on a session: the rule of `store::rule` in Lua.
+//!
+//! A script reads the row, decides as the rule does and writes the next row. All is worked out before
+//! anything is written, because a script that stops halfway is not rolled back.
+
+use super::{LazyLock, Script, script, scripts};
+
+/// How every script on a session begins. Its key is the session; `KEYS[2]`, where a script has it,
+/// says why the session was ended. `ARGV[1]` is the [plan](crate::redis::plan::Plan), and what is left of
+/// it begins at `rest`. The [row](crate::redis::row) is read into locals; `meta` is false if there is no
+/// live one.
+///
+/// Digests of 128 random bits may be compared like any text: how far a guess got says nothing about
+/// the secret. What scripts share is pasted into them: a call costs Lua more than the text.
+const SESSION: &str = "
+local key, call, plan = KEYS[1], redis.call, ARGV[1]
+local NONE, NEVER, FOREVER, NO_TIME = 9007199254740992, 9007199254740991, 3153600000000, 281474976710655
+local SUPERSEDED, PENDING, PREVIOUS = 1, 2, 3
+local repeated, in_index, now, digest, noted, sure, idle, life, long_idle, long_life, touch_after, renew_after, grace, by, rest =
+    struct.unpack('>c1BI8c16I8I8I8I8I8I8I8I8I8Bc0', plan)
+local manual = now > 0
+if not manual then
+    local time = call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local meta, tail = unpack(call('HMGET', key, 'm', 'x'))
+local is_stale = meta and manual and tonumber(call('HGET', key, 'd') or 0) <= now
+if is_stale then meta = false end
+local login, current, kind, known, incarnation, saves, bytes, entries, flags, created, since, id_since, timeout
+local exact, remembered, owned, second, seed, over, nonces
+if meta then
+    if meta:byte() ~= 50 or #meta ~= 64 then return { 'format', meta:sub(1, 1) } end
+    login, current, kind, known, incarnation, saves, bytes, entries, flags, created, since, id_since, timeout =
+        struct.unpack('>c1c16BI6c4I4I4I2BI6I6I6I6', meta, 2)
+    exact, remembered, owned = flags % 2, math.floor(flags / 2) % 2, math.floor(flags / 4)
+    nonces = tail or ''
+    if kind > 0 then
+        second, seed, over = struct.unpack('>c16c8I8', tail)
+        nonces = tail:sub(33)
+    end
+end
+local answer
+";
+
+/// That it is done, and the session has `full` time. (No function: each local that it looked at
+/// would cost as much as a command.)
+const DONE: &str = "
+return struct.pack('>c4I4I8', incarnation, saves, full) .. (kind == PENDING and digest == current and seed or '')
+";
+
+/// Asks whether a login counts that was not confirmed yet.
+const UNLESS_UNSURE: &str = "
+if meta and login == 'u' then
+    local owner, epoch = unpack(call('HMGET', key, 'o', 'e'))
+    if tonumber(epoch) ~= sure then return { 'ask', owner, epoch } end
+end
+";
+
+/// How the id stands to the row: `closed` says why it opens the row no more.
+const STANDING: &str = "
+local closed, is_successor
+if meta then
+    if digest == current then
+        closed = kind == PENDING and over <= now and 'superseded'
+    elseif digest ~= second then
+        closed = 'gone'
+    elseif kind == PENDING then
+        is_successor = true
+    else
+        closed = (kind == SUPERSEDED or over <= now) and 'superseded'
+    end
+end
+";
+
+/// What the session has left.
+const LEFT: &str = "
+local left = manual and (call('HGET', key, 'd') or 0) - now or call('PTTL', key)
+";
+
+/// The time that a visit or a commit gives the session now.
+const FULL: &str = "
+local full, most_life, began = idle, life, math.max(created, since)
+if remembered == 1 then full, most_life = long_idle, long_life end
+full = math.min(timeout < NO_TIME and timeout or full, FOREVER)
+if most_life < NONE and began > 0 then full = math.min(full, math.max(0, most_life - math.max(0, now - began))) end
+";
+
+/// Writes the row, and as more fields what follows.
+const WRITES: &str = "
+local m = '2' .. struct.pack('>c1c16BI6c4I4I4I2BI6I6I6I6', login, current, kind, known, incarnation, saves, bytes, entries,
+    exact + 2 * remembered + 4 * owned, created, since, id_since, timeout)
+local x = (kind > 0 and second .. seed .. struct.pack('>I8', over) or '') .. nonces
+answer = call('HSET', key, 'm', m, 'x', x, unpack(ARGV, 2, set))
+";
+
+/// Gives the session its time.
+const LIVES: &str = "
+if manual then call('HSET', key, 'd', now + full) end
+answer = call('PEXPIRE', key, manual and 86400000 or full)
+";
+
+/// A login, if `logs_in`: whether it counts. Without an epoch it has no place. On one server the owner's keys are at hand, so it
+/// counts at once or not at all; in a cluster it is confirmed when the session is next looked at.
+const UNLESS_REFUSED: &str = "
+local begun, epoch, handle, logins = NONE, NONE, '', KEYS[4]
+begun, epoch, handle, rest = struct.unpack('>I8I8c11', plan, rest)
+if logs_in == 1 then
+    local place = epoch < NONE
+    if logins then
+        place = place and call('HGET', logins, handle)
+        place = place and place:byte() ~= 120
+        epoch = tonumber(call('GET', KEYS[3]) or 0)
+    end
+    if (place or logins) and begun < epoch then return { 'revoked' } end
+    if not place then return { 'limit' } end
+end
+";
+
+/// The same once it is written.
+const LOGGED_IN: &str = "
+if logs_in == 1 then
+    call('HSET', key, 'e', epoch)
+    local place = logins and call('HGET', logins, handle)
+    if place and place:byte() == 114 then call('HSET', logins, handle, place:match('^r(%d+)')) end
+end
+";
+
+scripts! {
+    SESSION:
+    /// .., how ('v'isit, 't'ouch, 'p'eek, 'e'xists), whether all is to be told. What cannot be
+    /// written for a visit is told, and it is answered all the same; if there is nothing to tell,
+    /// nothing is.
+    LOOK = ["
+local how, all = struct.unpack('c1c1', plan, rest)
+if not meta and (how == 't' or all == '0') then return { 'gone' } end
+if how == 'e' then return { 'seen', now, 0, {}, call('HGET', key, 'o') or '' } end
+", UNLESS_UNSURE, STANDING, LEFT, "
+if how == 't' and closed then return { closed } end
+if meta and not closed and how ~= 'p' then
+    ", FULL, "
+    local due = full > 0 and (how == 't' or full ~= left and math.abs(full - left) >= math.min(touch_after, full / 2))
+    local is_changed = false
+    if how == 't' then
+        if full == 0 then return { 'gone' } end
+    elseif full > 0 and is_successor then
+        kind, second, seed, over = PREVIOUS, current, string.rep('\\0', 8), grace == 0 and 0 or now + grace
+        current, id_since, is_changed = digest, now, true
+    elseif full > 0 and kind == PENDING and over == NEVER then
+        local last = math.max(renew_after == NONE and 0 or renew_after, grace)
+        over, is_changed = last == 0 and 0 or now + last, true
+    end
+    if due and now + full > known then
+        local owner = owned == 1 and call('HGET', key, 'o') or ''
+        if noted < full or by ~= owner then return { 'note', full, owner } end
+        known, is_changed = now + noted, true
+    end
+    if how == 'v' then call = redis.pcall end
+    if is_changed then
+        local set = 1
+        ", WRITES, "
+    end
+    if due and type(answer) ~= 'table' then
+        ", LIVES, "
+        left = full
+    end
+    if how == 't' then
+        ", DONE, "
+    end
+end
+local trouble = type(answer) == 'table' and answer.err or ''
+if all == '1' then return { 'seen', now, left, call('HGETALL', key), trouble } end
+return trouble ~= '' and { 'seen', now, left, {}, trouble }
+"];
+    /// .., [commit](crate::redis::plan::commit), [login](crate::redis::plan::login), field and value of each
+    /// entry to set, the field of each to remove, and how the fields begin that are cleared.
+    ///
+    /// The size is what the entries take at most: what a commit replaces and removes is not looked
+    /// at, each look would cost as much as the writing. When that sum is over a limit, all is
+    /// counted; when even half of a limit is really used, what is replaced and removed is measured
+    /// from then on, so that a large session is not counted again and again. All is read, too, when
+    /// more is to be removed than a command takes arguments.
+    COMMIT = [UNLESS_UNSURE, STANDING, "
+local logs_in, expect, base, base_saves, nonce, begins, identity, new, new_seed, new_timeout, new_remembered
+local most, most_bytes, more, more_bytes, set, removed
+logs_in, expect, base, base_saves, nonce, begins, identity, new, new_seed, new_timeout, new_remembered,
+    most, most_bytes, more, more_bytes, set, removed, rest =
+    struct.unpack('>Bc1c4I4c8c4c1c16c8I8BI4I4I4I4I4I4', plan, rest)
+local is_new, is_anothers = not meta, false
+if is_new then
+    if expect ~= 'a' then return { 'gone' } end
+else
+    local is_done = (identity == 'r' or expect == 'a') and incarnation == begins
+    if not is_done then
+        if expect == 'a' then return { 'taken' } end
+        if incarnation ~= base then return { repeated == '1' and 'unknown' or closed or 'gone' } end
+        for i = 1, #nonces, 8 do is_done = is_done or nonces:sub(i, i + 7) == nonce end
+    end
+    if is_done then
+        ", LEFT, "
+        local full = left
+        ", DONE, "
+    end
+    if repeated == '1' and #nonces / 8 < (saves - base_saves) % 4294967296 then return { 'unknown' } end
+    if expect == 'e' and saves ~= base_saves then return { 'changed' } end
+    ", FULL, "
+    if full == 0 then return { 'gone' } end
+end
+", UNLESS_REFUSED, "
+if is_new then
+    login, current, kind, known, incarnation, saves, bytes, entries, exact = 's', digest, 0, 0, begins, 0, 0, 0, 0
+    created, since, id_since, timeout, remembered, owned, nonces = now, 0, 0, NO_TIME, 0, 0, ''
+else
+    is_anothers = logs_in == 1 and owned == 1 and call('HGET', key, 'o') ~= by
+    if identity == 'r' then
+        kind, second, seed, over = SUPERSEDED, current, string.rep('\\0', 8), grace == 0 and 0 or now + grace
+        current, incarnation, saves, nonces = new, begins, 0, ''
+    else
+        local age = math.max(0, now - (id_since > 0 and id_since or created))
+        local is_second_in_use = kind == PENDING or kind > 0 and now < over
+        if identity == 'n' and owned == 1 and digest == current and not is_second_in_use and renew_after < NONE
+            and age >= math.max(renew_after, grace) then
+            kind, second, seed, over = PENDING, new, new_seed, NEVER
+        end
+        saves, nonces = (saves + 1) % 4294967296, (nonces .. nonce):sub(-32)
+    end
+    if is_anothers then created, since, id_since, timeout, remembered = now, 0, 0, NO_TIME, 0 end
+    if identity == 'r' and renew_after < NONE then id_since = now end
+end
+if new_timeout < NONE then timeout = new_timeout end
+if new_remembered < 2 then remembered = new_remembered end
+if logs_in == 1 then login, since, owned = logins and 's' or 'u', now, 1 end
+", FULL, "
+if noted > 0 and not is_new and logs_in == 0 and (owned == 1 and call('HGET', key, 'o') or '') ~= by then noted = 0 end
+if noted > 0 then known = in_index == 1 and now + noted or math.min(known, now + noted) end
+if full > 0 and now + full > known then
+    return { 'note', full, owned == 1 and (logs_in == 1 and by or call('HGET', key, 'o')) or '' }
+end
+local gone
+entries, bytes = entries + more, bytes + more_bytes
+if exact == 1 then
+    for i = 2, removed do
+        local field = ARGV[i]
+        if (i > set or i % 2 == 0) and field:byte() == 107 then
+            -- No value is empty, so without a length there is none.
+            local length = call('HSTRLEN', key, field)
+            if length > 0 then entries, bytes = entries - 1, bytes - #field - length end
+        end
+    end
+end
+if is_anothers or #ARGV > removed or removed - set > most or entries > most or bytes > most_bytes then
+    entries, bytes, gone = more, more_bytes, {}
+    local changed, stored = {}, is_new and {} or call('HGETALL', key)
+    for i = 2, removed do
+        if i > set or i % 2 == 0 then changed[ARGV[i]] = i > set and 'removed' or 'set' end
+    end
+    for i = 1, #stored, 2 do
+        local field = stored[i]
+        local change, is_entry = changed[field], field:byte() == 107
+        if not change and is_anothers and (is_entry or field == 'l') then change = 'removed' end
+        for n = removed + 1, #ARGV do
+            if not change and field:sub(1, #ARGV[n]) == ARGV[n] then change = 'removed' end
+        end
+        if change == 'removed' then
+            gone[#gone + 1] = field
+        elseif not change and is_entry then
+            entries, bytes = entries + 1, bytes + #field + #stored[i + 1]
+        end
+    end
+    if entries > most then return { 'keys', entries } end
+    if bytes > most_bytes then return { 'bytes', bytes } end
+    exact = 1
+elseif removed > set then
+    gone = { unpack(ARGV, set + 1, removed) }
+end
+if bytes * 2 <= most_bytes and entries * 2 <= most then exact = 0 end
+if is_stale or full == 0 then call('DEL', key) end
+if full == 0 then
+    ", DONE, "
+end
+-- What only makes it smaller begins with that.
+local is_smaller = set == 1 and not is_new and gone
+if is_smaller then call('HDEL', key, '', unpack(gone)) end
+", WRITES, "
+if gone and not is_smaller then call('HDEL', key, '', unpack(gone)) end
+if is_new then call('DEL', KEYS[2]) end
+", LOGGED_IN, LIVES, DONE];
+    /// .., whether it has an owner, how ('p'ut, 't'ake over: only if there is none), time to live,
+    /// the rest of the meta field, [login](crate::redis::plan::login), field, value, ..
+    PUT = [UNLESS_UNSURE, STANDING, "
+local logs_in, how, full, numbers
+logs_in, how, full, numbers, rest = struct.unpack('>Bc1I8c39', plan, rest)
+if meta and (how == 't' or digest ~= current or closed) then return { 'taken' } end
+", UNLESS_REFUSED, "
+if meta or is_stale then call('DEL', key) end
+if full > 0 then
+    login = logs_in == 1 and not logins and 'u' or 's'
+    local m = '2' .. login .. digest .. '\\0' .. struct.pack('>I6', now + noted) .. numbers
+    call('HSET', key, 'm', m, unpack(ARGV, 2))
+    call('DEL', KEYS[2])
+    ", LOGGED_IN, LIVES, "
+end
+return numbers:sub(1, 8) .. struct.pack('>I8', full)
+"];
+    /// .., how ('i': the session that the id opens, 'h': the session with this handle, of this
+    /// owner if one is given, 'b': the same, if it is of an epoch before this one), reason, epoch,
+    /// the epoch before: a login that did not count even in that one is ended but not counted.
+    END = [STANDING, "
+local how, reason, epoch, before = struct.unpack('>c1c1I8I8', plan, rest)
+if not meta or how == 'i' and closed then return { closed or 'gone' } end
+local owner, of = unpack(call('HMGET', key, 'o', 'e'))
+of = tonumber(of) or 0
+if how ~= 'i' and by ~= '' and owner ~= by or how == 'b' and of >= epoch then return { 'gone' } end
+call('DEL', key)
+if how ~= 'i' then
+    call('SET', KEYS[2], reason .. current .. (kind > SUPERSEDED and second or ''), 'PX', 3600000)
+end
+if how == 'b' and login == 'u' and of < before then return { 'gone' } end
+local full = 0
+", DONE];
+    /// .., how ('c'onfirm a login of the epoch that is sure, 's'pare the session that the id
+    /// opens), its epoch from now on.
+    MARK = [STANDING, "
+local how, epoch = struct.unpack('>c1I8', plan, rest)
+local owner, of = unpack(call('HMGET', key, 'o', 'e'))
+if not meta or owner ~= by or how == 's' and closed or how == 'c' and tonumber(of) ~= sure then return { 'gone' } end
+call('HDEL', key, '')
+call('HSET', key, 'e', epoch, 'm', '2s' .. meta:sub(3))
+local full = 0
+", DONE];
+}
