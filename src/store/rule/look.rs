@@ -80,14 +80,13 @@ fn look_rotated(
         Standing::Successor => (found(Opened::Current), Edit::Nothing),
         Standing::Current => match row.second() {
             Some(SecondSecret::Pending { digest, seed, until }) => {
-                let is_second_announcement = how == Look::Visit && until == NEVER;
-                let edit = if is_second_announcement {
-                    let until = now.after(lease.renew_after.unwrap_or(lease.grace).max(lease.grace));
+                let end = lease.renew_after.filter(|_| how == Look::Visit && until == NEVER);
+                let edit = end.map_or(prolong, |end| {
+                    // The second announcement. It is of use for a moment at least.
+                    let until = now.after(end.max(lease.grace).max(Duration::from_millis(1)));
                     let pending = SecondSecret::Pending { digest, seed, until };
                     reseat(row, id, None, row.state().secret(), pending, touch)
-                } else {
-                    prolong
-                };
+                });
                 (found(Opened::Renewing(seed)), edit)
             }
             _ => (found(Opened::Current), prolong),
