@@ -208,7 +208,7 @@ impl Changes {
             merge.put(component, key, value);
         }
         body::check_count(merge.count())?;
-        Ok(merge.into_record(head, state, frame))
+        Ok(merge.to_record(head, state, frame))
     }
 
     /// These changes, and then those on top.

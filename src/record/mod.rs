@@ -78,7 +78,7 @@ impl Record {
     fn written<'a>(head: &Head<'a>, version: Version, entries: impl IntoIterator<Item = Entry<'a>>) -> Self {
         let mut merge = Merge::new(Body::EMPTY);
         entries.into_iter().for_each(|Entry { component, key, value }| merge.put(component, key, Some(value)));
-        merge.into_record(Some(head), StoreState::default(), &Frame::of(version))
+        merge.to_record(Some(head), StoreState::default(), &Frame::of(version))
     }
 
     /// Reads the bytes that [`as_bytes`](Self::as_bytes) gave.
@@ -228,7 +228,7 @@ impl Record {
 
     /// The same entries in a row with another state, other notes and another frame.
     pub(crate) fn rewritten(&self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Self {
-        Merge::new(self.body()).into_record(head, state, frame)
+        Merge::new(self.body()).to_record(head, state, frame)
     }
 
     /// The second secret of a session that was rotated.
@@ -268,7 +268,7 @@ impl Record {
 
 impl Merge<'_> {
     /// The record that results, in one allocation.
-    fn into_record(self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Record {
+    fn to_record(&self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Record {
         let second = frame.second.as_ref();
         self.write(head, frame, |bytes| Record { block: Block::new(state, second, bytes) })
     }

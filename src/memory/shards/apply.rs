@@ -100,6 +100,7 @@ impl Shards {
     }
 
     /// What the rule says, unless the row that it wants stored is too large.
+    #[inline]
     #[expect(clippy::too_many_arguments, reason = "the rule's, and where to count")]
     fn next(
         &self,
