@@ -206,7 +206,8 @@ impl LembroStore {
     /// use std::time::Duration;
     /// use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
     ///
-    /// # let path = std::env::temp_dir().join(format!("lembro-doc-snapshot-{}", std::process::id()));
+    /// # let name = format!("lembro-doc-snapshot-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
     /// let (store, id) = (LembroStore::new()?, SessionId::random()?);
     /// store.set(&id, [("user", "ada")].into_iter().collect(), Duration::from_secs(3600))?;
     /// let written = store.snapshot(&path)?;

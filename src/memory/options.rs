@@ -42,7 +42,8 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// ```
 /// use lembro::{LembroOptions, LembroStore};
 ///
-/// let options: LembroOptions = serde_json::from_str(r#"{"interval": 360000, "maxSize": "4M"}"#).unwrap();
+/// let json = r#"{"interval": 360000, "maxSize": "4M"}"#;
+/// let options: LembroOptions = serde_json::from_str(json).unwrap();
 /// let store = LembroStore::with_options(options)?;
 /// assert_eq!(store.stats().max_size, 4 * 1024 * 1024);
 /// # Ok::<(), lembro::Error>(())
@@ -173,10 +174,14 @@ impl LembroOptions {
     /// ```
     /// use lembro::{BadSnapshot, LembroOptions, LembroStore};
     ///
-    /// # let path = std::env::temp_dir().join(format!("lembro-doc-restore-{}", std::process::id()));
-    /// let options = LembroOptions::new().restore(&path).on_bad_snapshot(BadSnapshot::StartEmpty).snapshot_on_close(&path);
+    /// # let name = format!("lembro-doc-restore-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let options = LembroOptions::new()
+    ///     .restore(&path)
+    ///     .on_bad_snapshot(BadSnapshot::StartEmpty)
+    ///     .snapshot_on_close(&path);
     /// let store = LembroStore::with_options(options.clone())?;
-    /// // ... serve, until somebody stops the server ...
+    /// // ... serve until the server is stopped ...
     /// store.close()?;
     /// let again = LembroStore::with_options(options)?;
     /// assert!(again.stats().restored.is_some());

@@ -5,7 +5,7 @@
 //! chunk   = length of its sessions, not 0 (8) · session* · sum
 //! end     = 0 (8) · number of sessions in the file (8) · epoch (8) · sum
 //! session = handle (8) · age (2) · flags (1) · length of the row (8) · row
-//! row     = the bytes of an `Entry`, with its instants on the calendar; they begin with their format
+//! row     = the bytes of an `Entry`, with instants on the calendar; they begin with their format
 //! sum     = SHA-256 of everything before it in the file, other sums left out (32)
 //! ```
 //!

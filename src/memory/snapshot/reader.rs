@@ -1,4 +1,5 @@
-//! The reader of a snapshot: reads it chunk by chunk, and uses nothing before its sum was checked.
+//! The reader of a snapshot: reads it chunk by chunk, and keeps no session before its chunk's sum
+//! was checked.
 
 use std::io::{self, Read};
 
