@@ -1,9 +1,8 @@
-//! The rule: what becomes of a session. Two pure functions, without a clock, a lock or I/O; stores
-//! only keep rows.
+//! The rule: decides what happens to a session. Two pure functions, without clock, lock or I/O;
+//! stores only keep rows.
 //!
-//! A row is a [`Record`] with its store state: handle, version, deadline, secrets. [`look`] answers a
-//! request's question for its session, [`apply`] carries out an action; both say what is to be
-//! written. The comments name the promises of the crate docs that a line keeps.
+//! A row is a [`Record`] with its store state: handle, version, deadline, secrets. [`look`] answers
+//! a request's look, [`apply`] carries out an action; both return the edit to write.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::id::{SecretCheck, SessionId, is_same};
 use crate::record::{Frame, Head, NEVER, Owned, Record, SecondSecret, StoreState, Version};
 use crate::sync::Ordering;
 
-/// What a look found, without the record.
+/// The answer to a look, without the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
     Missing,
@@ -24,11 +23,11 @@ pub(crate) enum Sight {
     Found { ttl: Duration, opened: Opened },
 }
 
-/// How an id stands that opens a row: [`Presented`], without the id that a renewal derives.
+/// The role of an id that opens a row: [`Presented`], without the id that a renewal derives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opened {
     Current,
-    /// By the current id, beside a pending renewal with this seed.
+    /// The current id, beside a pending renewal with this seed.
     Renewing(u64),
     Previous,
 }
@@ -44,27 +43,27 @@ impl Opened {
     }
 }
 
-/// What is to be written.
+/// The edit to write.
 #[derive(Debug)]
 pub(crate) enum Edit {
     Nothing,
-    /// The session has another deadline.
+    /// The same row with another deadline.
     Deadline(u64),
-    /// This row takes the place of the one that was read.
+    /// This row, in place of the one that was read.
     Put(Record),
     Remove,
 }
 
-/// How an id stands to a live row.
+/// The role of an id beside a live row.
 enum Standing {
     Current,
-    /// Derived by a timed renewal that is pending.
+    /// Derived by a pending timed renewal.
     Successor,
     Previous,
     Superseded {
         recent: bool,
     },
-    /// A secret that never was, or is forgotten.
+    /// A secret that never was, or one that the row no longer has.
     Unknown,
 }
 
@@ -108,13 +107,14 @@ fn standing_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now:
     }
 }
 
-/// Answers a request's question for its session.
+/// Answers a request's look.
 #[expect(clippy::inline_always, reason = "it is a large part of the time that a look takes")]
 #[inline(always)]
 pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Sight, Edit) {
     let Some(row) = row.filter(|row| !is_expired(row, now.clock)) else { return (Sight::Missing, Edit::Nothing) };
     let full = lease.ttl_nanos(row.times(), now);
-    // The calendar may have jumped: what is over by it is not found, and not removed either.
+    // The calendar may have jumped, so a session whose lifetime is over is not found, but not
+    // removed either.
     if full == 0 {
         return (Sight::Missing, Edit::Nothing);
     }
@@ -130,7 +130,7 @@ pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Leas
     (Sight::Found { ttl, opened: Opened::Current }, touch.map_or(Edit::Nothing, Edit::Deadline))
 }
 
-/// The same for a session that was rotated. `touch`: its next deadline if the visit counts.
+/// The same for a session that was rotated. `touch`: the next deadline if the visit prolongs.
 fn look_rotated(
     row: &Record,
     id: &SessionId,
@@ -165,8 +165,8 @@ fn look_rotated(
     }
 }
 
-/// The first visit with a derived id: from now on it is the current one, and the one before it has
-/// its grace.
+/// The first visit with a derived id: it becomes the current one, and the grace of the one before
+/// begins.
 fn confirm(row: &Record, id: &SessionId, lease: &Lease, touch: Option<u64>, now: Now) -> Edit {
     let previous = SecondSecret::Previous { digest: row.state().secret().digest(), until: now.after(lease.grace) };
     let head = Head { id_since_ms: Some(now.calendar_ms), ..row.head() };
@@ -189,7 +189,7 @@ fn reseat(
 }
 
 /// Carries out an action. `epoch`: the present epoch of the owner that the action logs in, if the
-/// store has owners. `nonces`: of the last versions, if the store keeps them.
+/// store has owners. `nonces`: those of the last versions, if the store keeps them.
 #[inline]
 pub(crate) fn apply(
     row: Option<&Record>,
@@ -222,7 +222,7 @@ fn done(row: &Record, ttl: Duration, announce: Option<SessionId>) -> Outcome {
     Outcome::Done(Receipt::new(row.version(), ttl).announcing(announce))
 }
 
-/// Why an id opens a live row no more; `None` if it does.
+/// Why an id no longer opens a live row; `None` if it does.
 fn closed(row: &Record, id: &SessionId, now: Now) -> Option<Outcome> {
     match standing(row, id, now) {
         Standing::Current | Standing::Successor | Standing::Previous => None,
@@ -291,7 +291,7 @@ fn merge(
 ) -> Result<(Outcome, Edit)> {
     let left = now.until(deadline(row));
     if commit.begins().is_some_and(|begun| row.version().is_same_incarnation(begun)) {
-        // It was carried out before: this is the incarnation that it begins.
+        // Carried out before: the stored incarnation is the one that this commit begins.
         let announce = match commit.identity {
             Identity::Replace(new) if commit.expect != Expect::Absent => Some(new),
             _ => None,
@@ -300,17 +300,18 @@ fn merge(
     }
     let (Expect::Incarnation(base) | Expect::Exactly(base)) = commit.expect else { return refuse(Outcome::Taken) };
     if !row.version().is_same_incarnation(base) {
-        // The first time it was sent, it may have been carried out before that incarnation began.
+        // It may have been carried out before the stored incarnation began.
         if commit.is_repeated {
             return Err(Error::unknown(id.handle()));
         }
-        // Another session under this handle, or the same one after a login: its data is not for this commit.
+        // Another session under this handle, or the same one after a login: the commit was not made
+        // for its data.
         return refuse(closed(row, id, now).unwrap_or(Outcome::Gone));
     }
     if nonces.contains(commit.nonce) {
         return refuse(done(row, left, announced(row, id)));
     }
-    // A new id would have begun another incarnation; of what keeps it only the nonces tell.
+    // A new id would have begun another incarnation. Without one, only the nonces tell.
     if commit.is_repeated && commit.begins().is_none() && nonces.len() < row.version().commits_since(base) {
         return Err(Error::unknown(id.handle()));
     }
@@ -320,7 +321,7 @@ fn merge(
     }
 }
 
-/// Writes the next row of a session that a commit fits.
+/// Writes the next row of a session that the commit was made for.
 #[inline]
 fn write(
     row: &Record,
@@ -340,7 +341,7 @@ fn write(
     let version = commit.begins().unwrap_or_else(|| row.version().next());
     let head = next_head(row, commit, lease, now);
     let ttl = head.map_or(ttl, |head| lease.ttl_nanos(head.times(), now));
-    // Of another owner's session nothing is left.
+    // After a change of owner, none of the other owner's data stays.
     let base = Some(row).filter(|row| !changes_owner(row, commit));
     let (state, second) = if commit.identity == Identity::Keep && commit.login.is_none() {
         (StoreState::next(row.state()), row.second())
@@ -358,8 +359,8 @@ fn write(
     Ok((Outcome::Done(receipt), Edit::Put(next)))
 }
 
-/// What a commit leaves of a record, as far as the session can know that sent it: for what is read
-/// after it.
+/// The record that a commit leaves, as far as the session that sent it can know. The session reads
+/// it after the commit.
 pub(crate) fn preview(
     read: Option<&Record>,
     commit: &Commit,
@@ -377,7 +378,7 @@ pub(crate) fn preview(
     commit.changes.write(base, next_head(read, commit, lease, now).as_ref(), state, &frame)
 }
 
-/// Returns true if the commit logs another owner in than the session has.
+/// Returns true if the commit logs in another owner than the session has.
 fn changes_owner(row: &Record, commit: &Commit) -> bool {
     let Some(login) = &commit.login else { return false };
     row.owner().is_some_and(|owner| owner != login.owner.as_str())
@@ -419,12 +420,12 @@ fn secrets(
 }
 
 /// Returns true if a timed renewal begins now: the session has an owner, the id is the current one
-/// and old enough, no other renewal is under way, and no id before it has its grace.
+/// and old enough, no other renewal is pending, and no earlier id is within its grace.
 fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease: &Lease, now: Now) -> bool {
     let is_second_in_use = match second {
         None => false,
         Some(SecondSecret::Pending { .. }) => true,
-        // A row remembers one other secret only: this one for as long as its grace lasts.
+        // A row has room for one second secret, and keeps it for as long as its grace lasts.
         Some(SecondSecret::Superseded { until, .. } | SecondSecret::Previous { until, .. }) => now.clock < until,
     };
     row.is_owned() && !is_second_in_use && lease.renewal_due(id_age(row, now)) && row.state().is_opened_by(id)
@@ -433,16 +434,16 @@ fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease:
 /// How long the session has had its id.
 pub(crate) fn id_age(row: &Record, now: Now) -> Duration {
     let head = row.head();
-    // An id from the future (the calendar was set back) is not old.
+    // An id from the future, after the calendar was set back, is new.
     Duration::from_millis(now.calendar_ms.saturating_sub(head.id_since_ms.unwrap_or(head.created_ms)))
 }
 
-/// The id that a client is to be given that holds the current one, if a renewal is pending.
+/// The new id for a client that presented the current one, if a renewal is pending.
 fn announced(row: &Record, id: &SessionId) -> Option<SessionId> {
     row.second().and_then(|second| announced_beside(&second, row, id))
 }
 
-/// The same beside this second secret.
+/// The same for this second secret.
 fn announced_beside(second: &SecondSecret, row: &Record, id: &SessionId) -> Option<SessionId> {
     match second {
         SecondSecret::Pending { seed, .. } if row.state().is_opened_by(id) => Some(id.successor(*seed)),
@@ -450,7 +451,7 @@ fn announced_beside(second: &SecondSecret, row: &Record, id: &SessionId) -> Opti
     }
 }
 
-/// The head of the next row, unless it is the one of before.
+/// The head of the next row; `None` if it does not change.
 #[inline]
 fn next_head<'a>(row: &'a Record, commit: &'a Commit, lease: &Lease, now: Now) -> Option<Head<'a>> {
     let has_new_id = matches!(commit.identity, Identity::Replace(_));
@@ -469,7 +470,7 @@ fn logged_in<'a>(head: Head<'a>, commit: &'a Commit, now: Now) -> Head<'a> {
     Head { owner: Some(Owned { by: login.owner.as_str(), since_ms: now.calendar_ms }), ..head }
 }
 
-/// The nonces of the last versions of a row, newest last: which commits made them.
+/// The nonces of the commits that made the last versions of a row, newest last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Nonces {
     last: [u64; Self::MOST],
@@ -479,7 +480,7 @@ pub(crate) struct Nonces {
 impl Nonces {
     pub(crate) const MOST: usize = 4;
 
-    /// Of a store that keeps none.
+    /// For a store that keeps none.
     pub(crate) const NONE: Self = Self { last: [0; Self::MOST], len: 0 };
 
     pub(crate) fn as_slice(&self) -> &[u64] {
@@ -494,7 +495,7 @@ impl Nonces {
         u32::try_from(self.len).unwrap_or(u32::MAX)
     }
 
-    /// Those after one more version.
+    /// These nonces after one more version.
     pub(crate) fn push(mut self, nonce: u64) -> Self {
         if self.len == Self::MOST {
             self.last.rotate_left(1);
