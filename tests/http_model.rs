@@ -208,10 +208,10 @@ impl Browser {
     /// Nothing stays under way for longer than half of a grace.
     fn pass(&mut self, time: Duration) {
         let (now, limit) = (self.now() + time, MINUTE / 2);
-        while let Some(place) = self.under_way.iter().position(|request| now - request.sent_at >= limit) {
+        while let Some(place) = self.under_way.iter().position(|request| now >= request.sent_at + limit) {
             self.finish(place);
         }
-        while let Some(place) = self.responses.iter().position(|response| now - response.since >= limit) {
+        while let Some(place) = self.responses.iter().position(|response| now >= response.since + limit) {
             self.deliver(place);
         }
         self.site.time.advance(time);

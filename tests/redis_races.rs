@@ -83,7 +83,10 @@ fn eight_threads_that_count_five_hundred_times_each_reach_4000() {
                 commit.changes.insert("", "count", &next).unwrap();
                 match store.commit(&id, &commit, &lease()).unwrap() {
                     Outcome::Changed => {}
-                    outcome => break drop(done(outcome)),
+                    outcome => {
+                        done(outcome);
+                        break;
+                    }
                 }
             }
         }

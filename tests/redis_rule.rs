@@ -287,11 +287,9 @@ impl Pair {
     }
 
     fn look(&mut self, id: &SessionId, how: Look, lease: &Lease) -> (String, String) {
-        let (mut expected, write) = Entry::look(self.rows.get(&id.handle()), id, how, lease, self.now());
+        let (expected, write) = Entry::look(self.rows.get(&id.handle()), id, how, lease, self.now());
         self.keep(id.handle(), write);
-        if let Lookup::Found(stored) = &mut expected {
-            // The store reads what a visit has written: a confirmed renewal says since when its id is there.
-            stored.record = self.rows[&id.handle()].record().clone();
+        if let Lookup::Found(stored) = &expected {
             self.versions.push(stored.record.version());
             self.records.push(stored.record.clone());
             if let Presented::Renewing(new) = stored.presented {

@@ -37,6 +37,7 @@ const CASES: &[&str] = &[
     "committed by a forgotten id",
     "confirmed",
     "create: done before",
+    "create: repeated login",
     "create: revoked",
     "created",
     "created for no time",

@@ -172,7 +172,7 @@ impl Calls {
     }
 
     /// The row that a look reads. `how`: 'v'isit, which is noted, or 'p'eek.
-    fn row_of(&self, id: &SessionId, how: u8, lease: &Lease) -> Result<Option<Row>> {
+    pub(super) fn row_of(&self, id: &SessionId, how: u8, lease: &Lease) -> Result<Option<Row>> {
         let all = if self.connections.is_cluster() { b'1' } else { b'0' };
         let call = Plan { is_write: false, ..Plan::of(&LOOK, id, lease) }.told([how, all]);
         Ok(match self.settle(&call, self.seen(&call)?, |call| self.seen(call))? {

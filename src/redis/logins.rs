@@ -12,7 +12,7 @@ use super::scripts::{COMMIT, ENTER, LEAVE};
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
 use crate::record::Record;
-use crate::store::{AtLimit, Commit, EndReason, Epoch, Expect, Identity, Lease, Limit, Outcome, Receipt};
+use crate::store::{AtLimit, Commit, EndReason, Epoch, Expect, Identity, Lease, Limit, Outcome, Receipt, Stored};
 
 /// The owner's epoch, and the sessions that lose their places.
 type Entered = (Epoch, Vec<Handle>);
@@ -46,9 +46,13 @@ impl Calls {
             let plan = plan.told([rest, plan::login(None, None, handle)].concat());
             return self.write_after(first, &plan).map(|reply| outcome(id, commit, &reply));
         };
+        if is_new && commit.is_repeated && login.begun.is_none() {
+            return self.recall(id, commit);
+        }
         let owner = login.owner.as_str();
         self.log_in(&mut plan, owner, ttl_ms);
-        let told = |epoch| [&rest[..], &plan::login(login.begun, epoch, handle)].concat();
+        // A login that begins with its commit begins when it enters: what is sent twice is one login.
+        let told = |epoch: Option<Epoch>| [&rest[..], &plan::login(login.begun.or(epoch), epoch, handle)].concat();
         let entrance = Entrance { handle, owner, ttl_ms, since: Since::Now, limit: login.limit };
         let (epoch, surplus) = match self.enter(&entrance, is_new, Some(plan.clone().told(told(None))))? {
             Ok(entered) => entered,
@@ -64,6 +68,16 @@ impl Calls {
             self.ask_one(self.on_owner(&LEAVE, owner, [handle.to_string()]))?;
         }
         Ok(outcome)
+    }
+
+    /// What became of a login that created a session, whose outcome is unknown. It is not carried out
+    /// now: the session may have ended since, with all others of its owner.
+    fn recall(&self, id: &SessionId, commit: &Commit) -> Result<Outcome> {
+        let handle = id.handle();
+        let row = self.row_of(id, b'p', &Lease::UNLIMITED)?.ok_or_else(|| Error::unknown(handle))?;
+        let Stored { record, ttl, .. } = row.listed(handle).stored;
+        let is_done = commit.begins().is_some_and(|begun| record.version().is_same_incarnation(begun));
+        Ok(if is_done { Outcome::Done(Receipt::new(record.version(), ttl)) } else { Outcome::Taken })
     }
 
     /// Stores a record as it is. `how`: 'p'ut, or 't'ake over where there is none yet.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::commit::Action;
 use super::lease::{Lease, Now};
+use super::nonces::Nonces;
 use super::outcome::{Look, Lookup, Outcome, Stored};
 use super::owners::Epoch;
-use super::rule::{self, Edit, Nonces, Sight};
+use super::rule::{self, Edit, Sight};
 use super::{Listed, Result};
 use crate::error::Error;
 use crate::id::{Handle, SecretCheck, SessionId};

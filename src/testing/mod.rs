@@ -19,7 +19,7 @@
 //!
 //! # Examples
 //!
-//! A store with a clock that is turned by hand is tested in milliseconds, and to the nanosecond:
+//! A store with a clock that is turned by hand is tested in milliseconds, and to the millisecond:
 //!
 //! ```
 //! use lembro::{Clock, LembroOptions, LembroStore, testing};

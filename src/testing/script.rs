@@ -12,7 +12,7 @@
 //! see a                `a` sees its session again
 //! many 60 [ada]        so many sessions [of an owner]
 //! wait 1, over         units of time; what is over after 2 of them
-//! almost 1, tick       a unit less a nanosecond; that nanosecond
+//! almost 1, tick       a unit less a millisecond; that millisecond
 //! list ada, all, clear, why a, end a [ada], epoch ada, destroy-all ada [a]
 //! ```
 //!
@@ -67,8 +67,8 @@ impl Script<'_> {
         match *words {
             ["wait", units] => p.pass(number(units)?),
             ["over"] => p.over(),
-            ["almost", units] => p.clock()?.advance(p.units(number(units)?).saturating_sub(Duration::from_nanos(1))),
-            ["tick"] => p.clock()?.advance(Duration::from_nanos(1)),
+            ["almost", units] => p.clock()?.advance(p.units(number(units)?).saturating_sub(Duration::from_millis(1))),
+            ["tick"] => p.clock()?.advance(Duration::from_millis(1)),
             ["many", count, ref whose @ ..] => self.many(number(count)?, whose.first().copied())?,
             ["forge", name, of] => self.hold(name, other_secret(&self.session(of)?.id)?, of)?,
             ["forge", name, of, seen] => self.hold(name, other_secret(&self.session(of)?.id)?, seen)?,

@@ -47,6 +47,10 @@ impl Model {
         let Some(old) = self.live(now).cloned() else {
             return match sent.base {
                 Base::Absent if is_revoked => Err(("create: revoked", Answer::LoginRevoked)),
+                // It may have logged in before, and out everywhere since.
+                Base::Absent if sent.is_repeated && matches!(sent.login, Some((_, None))) => {
+                    Err(("create: repeated login", Answer::Unknown))
+                }
                 Base::Absent => {
                     self.meet("created");
                     let ids = vec![(id, Good::Everything)];

@@ -222,9 +222,10 @@ impl Model {
                 session.id_since = Some(now.calendar);
                 written = Written::Row;
             }
-            Good::Leaving { next, until: None } if is_visit => {
+            Good::Leaving { next, until: None } if is_visit && lease.renew_after.is_some() => {
                 self.meet("announced again");
-                let until = now.after(lease.renew_after.unwrap_or_default().max(lease.grace));
+                let longest = lease.renew_after.unwrap().max(lease.grace);
+                let until = now.after(longest.max(Duration::from_millis(1)));
                 session.ids = vec![(id, Good::Leaving { next, until: Some(until) }), (next, Good::Coming)];
                 written = Written::Row;
             }

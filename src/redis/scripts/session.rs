@@ -145,9 +145,8 @@ if meta and not closed and how ~= 'p' then
     elseif full > 0 and is_successor then
         kind, second, seed, over = PREVIOUS, current, string.rep('\\0', 8), grace == 0 and 0 or now + grace
         current, id_since, is_changed = digest, now, true
-    elseif full > 0 and kind == PENDING and over == NEVER then
-        local last = math.max(renew_after == NONE and 0 or renew_after, grace)
-        over, is_changed = last == 0 and 0 or now + last, true
+    elseif full > 0 and kind == PENDING and over == NEVER and renew_after < NONE then
+        over, is_changed = now + math.max(renew_after, grace, 1), true
     end
     if due and now + full > known then
         local owner = owned == 1 and call('HGET', key, 'o') or ''

@@ -1,0 +1,118 @@
+//! The look: what a request finds of its session, and what its visit changes.
+
+use std::time::Duration;
+
+use super::secrets::{Standing, standing};
+use super::{Edit, deadline, is_expired};
+use crate::id::{SecretCheck, SessionId};
+use crate::record::{Frame, Head, NEVER, Record, SecondSecret, StoreState};
+use crate::store::lease::{Lease, Now};
+use crate::store::outcome::{Look, Presented};
+use crate::sync::Ordering;
+
+/// What a look found, without the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Missing,
+    Superseded { recent: bool },
+    Found { ttl: Duration, opened: Opened },
+}
+
+/// How an id stands that opens a row: [`Presented`], without the id that a renewal derives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    Current,
+    /// By the current id, beside a pending renewal with this seed.
+    Renewing(u64),
+    Previous,
+}
+
+impl Opened {
+    #[inline]
+    pub(crate) fn presented(self, id: &SessionId) -> Presented {
+        match self {
+            Self::Current => Presented::Current,
+            Self::Renewing(seed) => Presented::Renewing(id.successor(seed)),
+            Self::Previous => Presented::Previous,
+        }
+    }
+}
+
+/// Answers a request's question for its session.
+#[expect(clippy::inline_always, reason = "it is a large part of the time that a look takes")]
+#[inline(always)]
+pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Sight, Edit) {
+    let Some(row) = row.filter(|row| !is_expired(row, now.clock)) else { return (Sight::Missing, Edit::Nothing) };
+    let full = lease.ttl_nanos(row.times(), now);
+    // The calendar may have jumped: what is over by it is not found, and not removed either.
+    if full == 0 {
+        return (Sight::Missing, Edit::Nothing);
+    }
+    let left = deadline(row).saturating_sub(now.clock);
+    let touch = (how == Look::Visit && lease.touch_due(full, left)).then(|| now.after_nanos(full));
+    let ttl = Duration::from_nanos(if touch.is_some() { full } else { left.min(full) });
+    if row.state().has_second() {
+        return look_rotated(row, id, how, lease, now, touch, ttl);
+    }
+    if !row.state().is_opened_by(id) {
+        return (Sight::Missing, Edit::Nothing);
+    }
+    (Sight::Found { ttl, opened: Opened::Current }, touch.map_or(Edit::Nothing, Edit::Deadline))
+}
+
+/// The same for a session that was rotated. `touch`: its next deadline if the visit counts.
+fn look_rotated(
+    row: &Record,
+    id: &SessionId,
+    how: Look,
+    lease: &Lease,
+    now: Now,
+    touch: Option<u64>,
+    ttl: Duration,
+) -> (Sight, Edit) {
+    let found = |opened| Sight::Found { ttl, opened };
+    let prolong = touch.map_or(Edit::Nothing, Edit::Deadline);
+    match standing(row, id, now) {
+        Standing::Unknown => (Sight::Missing, Edit::Nothing),
+        Standing::Superseded { recent } => (Sight::Superseded { recent }, Edit::Nothing),
+        Standing::Previous => (found(Opened::Previous), prolong),
+        Standing::Successor if how == Look::Visit => (found(Opened::Current), confirm(row, id, lease, touch, now)),
+        Standing::Successor => (found(Opened::Current), Edit::Nothing),
+        Standing::Current => match row.second() {
+            Some(SecondSecret::Pending { digest, seed, until }) => {
+                let end = lease.renew_after.filter(|_| how == Look::Visit && until == NEVER);
+                let edit = end.map_or(prolong, |end| {
+                    // The second announcement. It is of use for a moment at least.
+                    let until = now.after(end.max(lease.grace).max(Duration::from_millis(1)));
+                    let pending = SecondSecret::Pending { digest, seed, until };
+                    reseat(row, id, None, row.state().secret(), pending, touch)
+                });
+                (found(Opened::Renewing(seed)), edit)
+            }
+            _ => (found(Opened::Current), prolong),
+        },
+    }
+}
+
+/// The first visit with a derived id: from now on it is the current one, and the one before it has
+/// its grace.
+fn confirm(row: &Record, id: &SessionId, lease: &Lease, touch: Option<u64>, now: Now) -> Edit {
+    let previous = SecondSecret::Previous { digest: row.state().secret().digest(), until: now.after(lease.grace) };
+    let head = Head { id_since_ms: Some(now.calendar_ms), ..row.head() };
+    reseat(row, id, Some(&head), SecretCheck::of(id), previous, touch)
+}
+
+/// The same data and version with other secrets.
+fn reseat(
+    row: &Record,
+    id: &SessionId,
+    head: Option<&Head<'_>>,
+    secret: SecretCheck,
+    second: SecondSecret,
+    touch: Option<u64>,
+) -> Edit {
+    let frame = Frame { second: Some(second), version: row.version() };
+    let next = row.rewritten(head, StoreState::row(id.handle(), secret), &frame);
+    next.state().deadline.store(touch.unwrap_or(deadline(row)), Ordering::Relaxed);
+    Edit::Put(next)
+}
