@@ -32,35 +32,27 @@
 //!       validate  recomputes everything, for tests
 //! ```
 //!
-//! **Commits.** The next row of a session is worked out without a lock, from the row that is
-//! stored. A write lock is then taken for a pointer swap, which succeeds if that row is still
-//! stored; if not, the commit starts over. A login holds its owner's gate, a striped mutex, so the
-//! logins of one owner and "log out everywhere" run one after the other.
+//! A commit works out the session's next row without a lock and swaps the pointer in under the
+//! write lock. If the stored row has changed since, it starts over. A login holds its owner's gate,
+//! a striped mutex, so the logins of one owner and "log out everywhere" run one after the other. A
+//! visit prolongs the session at the first look, under the read lock: deadline, visited bit and
+//! turn are atomics in the row's header. A session that was rotated has a second secret behind its
+//! body and counts 32 bytes more.
 //!
-//! **Visits.** A visit prolongs the session at the first look, under the shard's read lock:
-//! deadline, visited bit and generation are atomics in the row's header. A session that was rotated
-//! has a second secret behind its body. It is part of the block, so the session counts 32 bytes
-//! more.
+//! Over `max_size`, expired sessions are removed first. After them victims come from three queues.
+//! A new session starts in *probation*, which is sure of a tenth of the memory. If it is visited
+//! before it becomes the victim, it moves to *main*, where a session that was visited since its
+//! last examination gets a second chance. That is S3-FIFO (Yang et al., SOSP '23) without its ghost
+//! queue: a flood of sessions that are never visited again passes through probation and leaves main
+//! alone, where an LRU would lose its working set. S3-FIFO alone would let abandoned sessions fill
+//! main. So main ages by the visits to its sessions, and abandoned sessions in main are evicted
+//! before new ones. Sessions with an owner are the third queue, whose sessions are evicted only
+//! when those without an owner are down to their share.
 //!
-//! **Eviction.** Over `max_size`, expired sessions are removed first. After them the store picks
-//! victims from three queues. A new session starts in *probation*, which is sure of a tenth of the
-//! memory. If it is visited before it becomes the victim, it moves to *main*. In main a session
-//! that was visited since its last examination gets a second chance. A read only sets atomics, so
-//! it needs no lock on a list. That is S3-FIFO (Yang et al., SOSP '23) without its ghost queue: a
-//! flood of sessions that are never visited again passes through probation and leaves main alone,
-//! where an LRU would lose its working set.
-//!
-//! S3-FIFO alone never removes abandoned sessions from main while probation is crowded: they would
-//! fill main, and new sessions would have no more than probation. So main ages by the visits to its
-//! sessions, and abandoned sessions in main are evicted before new ones. Sessions with an owner are
-//! the third queue. Its sessions are evicted only when those without an owner are down to their
-//! share.
-//!
-//! **Snapshots.** A snapshot copies one shard after the other. Under the shard's read lock it reads
-//! the order of the queues, then copies the pointers and deadlines of a thousand slots at a time;
-//! it writes the file without a lock. So the file is not the picture of one instant, but each
-//! session in it is whole. A session that was read from a file has only the digest of its secret.
-//! The first request that opens it brings the secret, which replaces the digest.
+//! A snapshot copies one shard after the other. Under the shard's read lock it reads the order of
+//! the queues, then copies the pointers and deadlines of a thousand slots at a time; it writes the
+//! file without a lock. A session that was read from a file has only the digest of its secret,
+//! until the first request that opens it brings the secret.
 
 mod endings;
 mod expiry;
@@ -127,8 +119,6 @@ pub struct LembroStore {
 impl LembroStore {
     /// A store with the default options: purges every 60 seconds, holds a mebibyte.
     ///
-    /// It is ready when this returns.
-    ///
     /// # Errors
     ///
     /// [`Error::is_background`] when the reaper's thread cannot be started.
@@ -191,9 +181,8 @@ impl LembroStore {
     ///
     /// **A restore undoes what happened after the snapshot, logouts included.** Take the snapshot
     /// when the server has stopped serving
-    /// ([`snapshot_on_close`](LembroOptions::snapshot_on_close)). A snapshot every few minutes,
-    /// against crashes, is a trade: after a crash, either all logins are lost, or the logouts of
-    /// those minutes are.
+    /// ([`snapshot_on_close`](LembroOptions::snapshot_on_close)). With another one every few
+    /// minutes, a crash loses the logouts since the last; without, it loses all logins.
     ///
     /// # Errors
     ///
@@ -246,8 +235,7 @@ impl LembroStore {
         self.shards.events.subscribe()
     }
 
-    /// Subscribes to errors in the background from now on: those that no caller receives as a
-    /// result.
+    /// Subscribes to errors in the background from now on: those that no caller receives.
     ///
     /// A queue of 1,024 errors, as for [`events`](Self::events).
     #[doc(alias = "on_error")]

@@ -1,14 +1,12 @@
-//! The block: reference count, store state and the bytes of a record, in one allocation behind one
-//! pointer.
+//! The block: reference count, store state and bytes of a record, in one allocation.
 //!
 //! ```text
 //! block = reference count · length · store state · version (8) · body · [second secret (32)]
 //! ```
 //!
-//! A look reads one cache line, the header: it has the handle, the secret and the times. A session
-//! that was rotated has a second secret behind its body: a superseded id, or the other id of a
-//! timed renewal. It is part of the block, so a store charges its 32 bytes to the session. `Clone`,
-//! `==` and serde see the body alone.
+//! A look reads one cache line, the header. A session that was rotated has a second secret behind
+//! its body, and its store charges it 32 bytes more: a superseded id, or the other id of a timed
+//! renewal. `Clone`, `==` and serde see the body alone.
 
 use triomphe::ThinArc;
 
@@ -36,8 +34,7 @@ impl Class {
     }
 }
 
-/// The part of a row that a store keeps beside the record. The atomics change under a shard's read
-/// lock.
+/// The part of a row beside the record. The atomics change under a shard's read lock.
 pub(crate) struct StoreState {
     pub(crate) handle: Handle,
     /// The body's times: bit 0 is set if the session is remembered, bit 1 if it has a timeout of
@@ -45,7 +42,7 @@ pub(crate) struct StoreState {
     times: u64,
     /// When the session expires, in nanoseconds of the store's clock.
     pub(crate) deadline: AtomicU64,
-    /// The secret or its digest, as `kinds` says.
+    /// Or its digest, as `kinds` says.
     secret: [u8; 16],
     /// The slot in its shard's queues and expiry index.
     pub(crate) slot: AtomicU32,
@@ -69,7 +66,6 @@ const OWN_TIMEOUT: u64 = 0x02;
 const BEGAN_SHIFT: u32 = 2;
 
 impl StoreState {
-    /// The state of a new row.
     pub(crate) fn row(handle: Handle, secret: SecretCheck) -> Self {
         let mut state = Self { handle, ..Self::default() };
         state.set_secret(secret);
@@ -159,8 +155,7 @@ impl Clone for StoreState {
 /// The second secret of a session that was rotated. Instants are nanoseconds of the store's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecondSecret {
-    /// The secret that a login or `regenerate` superseded. Until `until`, the grace, its holders
-    /// count as requests in flight.
+    /// The secret that a login or `regenerate` superseded. `until` is the end of its grace.
     Superseded { digest: Digest, until: u64 },
     /// The secret of a pending timed renewal, derived from the current one and `seed`. It opens the
     /// session too, and becomes the current one when it is first presented. The current one ends at
@@ -260,7 +255,7 @@ impl SecondSecret {
     }
 }
 
-/// Bytes before the body: reference count, length and store state.
+/// Reference count, length and store state.
 const HEADER_BYTES: usize = 2 * size_of::<usize>() + size_of::<StoreState>();
 
 // The header is most of a session's cost beside its data, so it grows by decision, never by
@@ -319,7 +314,6 @@ impl Block {
         HEADER_BYTES + self.0.slice.len()
     }
 
-    /// Returns true if both are the same allocation.
     pub(crate) fn is(&self, other: &Self) -> bool {
         std::ptr::eq(self.0.ptr(), other.0.ptr())
     }
