@@ -1,21 +1,20 @@
-//! The clock: the only file that reads the time, and the one that tests can turn by hand.
+//! The clock: the only file that reads the time, and the one that tests turn by hand.
 //!
-//! Deadlines need a clock that never jumps, cookies and "created at" need the calendar, so a
-//! [`Clock`] has both. The monotonic side is the kernel's coarse clock where there is one: sessions
-//! live for minutes, a step of 1 to 10 ms (one timer tick, 4 ms on most kernels) is nothing to
-//! them, and reading it costs a fraction of `Instant::now`. It does not run while the machine
-//! sleeps.
+//! Deadlines need a clock that never jumps; cookies and "created at" need the calendar. A [`Clock`]
+//! has both. The monotonic side is the kernel's coarse clock where there is one. Its step of 1 to
+//! 10 ms (one timer tick, 4 ms on most kernels) does not matter for sessions, which live for
+//! minutes, and reading it costs a fraction of `Instant::now`. It does not count the time that the
+//! machine sleeps.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
-/// Tells the time: monotonic for deadlines, wall clock for cookies and creation times.
+/// The time: monotonic for deadlines, the calendar for cookies and creation times.
 ///
-/// Every store has one and hands it to the sessions that live in it. Resolution of
-/// [`now`](Self::now): the kernel's timer tick on Linux and Android (1 to 10 ms), that of `Instant`
-/// elsewhere.
+/// Every store has a clock, and its sessions use the same one. The resolution of [`now`](Self::now)
+/// is the kernel's timer tick on Linux and Android (1 to 10 ms), and that of `Instant` elsewhere.
 ///
 /// # Examples
 ///
@@ -34,7 +33,7 @@ pub struct Clock {
     manual: Option<Shown>,
 }
 
-/// A manual clock as one process sees it.
+/// A manual clock, as one process sees it.
 #[derive(Clone)]
 struct Shown {
     hands: Arc<Hands>,
@@ -42,7 +41,7 @@ struct Shown {
     origin: u64,
 }
 
-/// What a manual clock shows.
+/// The two times of a manual clock.
 struct Hands {
     /// Nanoseconds since the clock was made.
     monotonic: AtomicU64,
@@ -59,10 +58,9 @@ impl Clock {
     pub fn manual() -> ManualClock {
         ManualClock {
             hands: Arc::new(Hands {
-                // Not zero: a test that subtracts a little from "now" must not leave the clock's
-                // range.
+                // Not zero, so that a test can subtract a little from "now".
                 monotonic: AtomicU64::new(1_000_000_000),
-                // 2001-09-09T01:46:40Z: any date will do, as long as it is always the same one.
+                // 2001-09-09T01:46:40Z: an arbitrary date that is always the same.
                 wall: Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
             }),
         }
@@ -82,8 +80,8 @@ impl Clock {
         }
     }
 
-    /// The calendar's time since 1970, in nanoseconds and as coarse as [`now`](Self::now): what
-    /// rows are stamped with.
+    /// The calendar's time since 1970 in nanoseconds, as coarse as [`now`](Self::now). Stores stamp
+    /// rows with it.
     #[inline]
     pub(crate) fn calendar_nanos(&self) -> u64 {
         match &self.manual {
@@ -94,8 +92,8 @@ impl Clock {
         }
     }
 
-    /// The calendar's time. Follows the machine's clock when it is set, so it is for display and
-    /// for the absolute lifetime of a session, never for its idle timeout.
+    /// The calendar's time. It follows the machine's clock when that is set, so it is for display
+    /// and for the absolute lifetime of a session, never for its idle timeout.
     pub fn wall(&self) -> SystemTime {
         match &self.manual {
             None => SystemTime::now(),
@@ -126,7 +124,7 @@ impl fmt::Debug for Clock {
 /// assert_eq!(clock.now() - now, Duration::from_secs(90));
 /// assert_eq!(clock.wall(), wall + Duration::from_secs(90));
 ///
-/// // Somebody sets the machine's clock: deadlines do not move.
+/// // The machine's calendar is set: deadlines do not move.
 /// time.set_wall(SystemTime::UNIX_EPOCH);
 /// assert_eq!(clock.now() - now, Duration::from_secs(90));
 /// ```
@@ -223,8 +221,8 @@ fn whole_nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Starts measuring how long something takes; the result tells. For figures about ourselves, never
-/// for deadlines.
+/// Starts a measurement and returns the function that tells the time since. For the figures that a
+/// store reports, never for deadlines.
 pub(crate) fn stopwatch() -> impl Fn() -> Duration {
     let start = std::time::Instant::now();
     move || start.elapsed()

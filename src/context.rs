@@ -1,5 +1,5 @@
-//! What every session of an application shares: the store, the policy, the source of ids, the
-//! clock, and the subscribers. Failures of the store are reported here and nowhere else.
+//! The context that all sessions of an application share: the store, the policy, the source of ids,
+//! the clock, the subscribers. Failures of the store are reported here and nowhere else.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ impl Context {
         Now::of(&self.clock)
     }
 
-    /// The store's powers over owners, for `what` cannot be done without.
+    /// The store's operations on owners. `what` completes the error if it has none.
     pub(crate) fn owners(&self, what: &'static str) -> Result<&dyn Owners> {
         self.store.owners().ok_or_else(|| Error::unsupported(what))
     }
@@ -76,7 +76,7 @@ impl ReportingStore {
         })
     }
 
-    /// What the powers over owners say, if the store has them.
+    /// The answer of the store's operations on owners, if it has them.
     fn owners_say<T>(&self, ask: impl FnOnce(&dyn Owners) -> Result<T>) -> Result<T> {
         self.reported(self.inner.owners().ok_or(Error::unsupported("the sessions of one owner")).and_then(ask))
     }

@@ -1,4 +1,4 @@
-//! The error: one opaque type, asked by predicates, that names what was wrong and never an id's secret.
+//! The error: one opaque type with predicates, which names what was wrong and never an id's secret.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,13 +13,14 @@ type Source = Arc<dyn std::error::Error + Send + Sync>;
 
 /// What went wrong.
 ///
-/// "Not found", "expired" and "malformed cookie" are values, not errors: an error means that the caller asked for
-/// something impossible (a wrong option, a key that is too long) or that the system failed (a store that cannot be
-/// reached). Ask with the predicates; the text is for people. It names the option, key, limit or handle, and never
-/// contains a session's data or the secret part of an id. (The [`source`](std::error::Error::source) of an
+/// "Not found", "expired" and "malformed cookie" are values, not errors. An error means that the
+/// caller asked for something impossible (a wrong option, a key that is too long) or that the
+/// system failed (a store that cannot be reached). Programs ask the predicates; the text is for
+/// people. The text names the option, key, limit or handle, and never contains a session's data or
+/// the secret part of an id. (The [`source`](std::error::Error::source) of an
 /// [`is_value`](Self::is_value) error is serde's own and may quote the value.)
 ///
-/// Cheap to clone, so that the same error can be returned and reported on a channel.
+/// It is cheap to clone, so that the same error can be returned and published.
 ///
 /// # Examples
 ///
@@ -37,7 +38,7 @@ pub struct Error {
 
 struct Inner {
     kind: Kind,
-    /// On a channel, whoever else gets it.
+    /// Whether it was published on a channel already.
     reported: AtomicBool,
 }
 
@@ -92,7 +93,8 @@ impl Error {
         Kind::Store { source: Arc::from(source.into()) }.into()
     }
 
-    /// Says that a store does not have an optional power. `what` completes "this store does not support …".
+    /// Says that a store does not have an optional power. `what` completes "this store does not
+    /// support …".
     ///
     /// # Examples
     ///
@@ -167,7 +169,7 @@ impl Error {
         matches!(self.inner.kind, Kind::Taken(_))
     }
 
-    /// `modify` was overtaken by other requests so often that it gave up. Nothing was written.
+    /// Other requests overtook `modify` so often that it gave up. Nothing was written.
     pub fn is_contention(&self) -> bool {
         matches!(self.inner.kind, Kind::Contention { .. })
     }
@@ -178,8 +180,8 @@ impl Error {
         matches!(self.inner.kind, Kind::Size(_))
     }
 
-    /// The owner is logged in as often as the [policy](crate::Policy::max_per_owner) allows. Nothing
-    /// was written.
+    /// The owner is logged in as often as the [policy](crate::Policy::max_per_owner) allows.
+    /// Nothing was written.
     pub fn is_too_many_logins(&self) -> bool {
         matches!(self.inner.kind, Kind::TooManyLogins(_))
     }
@@ -190,7 +192,7 @@ impl Error {
         matches!(self.inner.kind, Kind::Unknown { .. })
     }
 
-    /// The store is full and does not evict for new sessions without an owner.
+    /// The store is full and does not evict for new sessions without an owner. Nothing was written.
     pub fn is_full(&self) -> bool {
         matches!(self.inner.kind, Kind::Full)
     }
@@ -216,18 +218,18 @@ impl Error {
         matches!(self.inner.kind, Kind::Unsupported(_))
     }
 
-    /// Something failed in the background, where nobody was waiting for a result.
+    /// Something failed in the background, where no caller receives a result.
     pub fn is_background(&self) -> bool {
         matches!(self.inner.kind, Kind::Background(_))
     }
 
-    /// Notes that it goes onto a channel. Whether it is the first time.
+    /// Notes that the error is published. Returns true the first time.
     pub(crate) fn note_report(&self) -> bool {
         !self.inner.reported.swap(true, Ordering::Relaxed)
     }
 
-    /// A snapshot could not be written, or the file to restore is not a whole, sound snapshot. The text names the file and
-    /// says what is wrong with it.
+    /// A snapshot could not be written, or the file to restore is not a whole, sound snapshot. The
+    /// text names the file and says what is wrong with it.
     pub fn is_snapshot(&self) -> bool {
         matches!(self.inner.kind, Kind::Snapshot { .. })
     }
@@ -236,7 +238,7 @@ impl Error {
         Kind::Option { option, problem: problem.into() }.into()
     }
 
-    /// Says that a store has no room for a new session of somebody who is not logged in.
+    /// Says that a store has no room for a new session without an owner.
     pub fn full() -> Self {
         Kind::Full.into()
     }

@@ -1,4 +1,5 @@
-//! Events and the hub that hands them out: every subscriber has its own bounded queue, and nobody waits for a slow one.
+//! Events, and the hub that sends them to every subscriber's own bounded queue, without waiting for
+//! any.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use serde::Serialize;
 use crate::id::Handle;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 
-/// Something that happened to a session without its own request asking for it, or worth knowing about.
+/// What happens to a session without a request of its own asking for it, or is worth knowing about.
 ///
-/// Sessions are named by [`Handle`]; the secret part of an id is never in an event. `bytes` is what the session
-/// counted for against `max_size`.
+/// A session is named by its [`Handle`]; the secret part of an id is never in an event. `bytes` is
+/// what the session counted for against `max_size`.
 ///
 /// # Examples
 ///
@@ -25,7 +26,8 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 /// let id = SessionId::random()?;
 /// store.set(&id, Record::new(), Duration::from_secs(60))?;
 /// store.destroy(&id)?;
-/// assert!(matches!(events.try_recv(), Ok(Event::Destroyed { handle, .. }) if handle == id.handle()));
+/// let event = events.try_recv();
+/// assert!(matches!(event, Ok(Event::Destroyed { handle, .. }) if handle == id.handle()));
 /// # Ok::<(), lembro::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,10 +47,11 @@ pub enum Event {
         handle: Handle,
         /// The memory that became free.
         bytes: usize,
-        /// Whether it had an owner, that is, whether somebody was logged in.
+        /// Whether the session had an owner: its user was logged in.
         owned: bool,
     },
-    /// Somebody asked for the session to end.
+    /// The session was ended on request: by a logout, by its handle, by its owner's limit, or with
+    /// all of its owner's sessions.
     Destroyed {
         /// Which session.
         handle: Handle,
@@ -60,7 +63,8 @@ pub enum Event {
         /// How many there were.
         sessions: usize,
     },
-    /// A purge went over the whole store. Follows an [`Expired`](Self::Expired) for each session it removed.
+    /// A purge went over the whole store. It follows an [`Expired`](Self::Expired) for each session
+    /// that the purge removed.
     Purged {
         /// How many expired sessions it removed.
         sessions: usize,
@@ -76,54 +80,58 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
-    /// The store began with the sessions of a file. That was before anybody could subscribe, so the first subscriber is told.
+    /// The store began with the sessions of a file. The first subscriber receives this event,
+    /// although it subscribed later.
     Restored {
         /// How many sessions were restored.
         sessions: usize,
-        /// How many had expired since they were written.
+        /// How many had expired since the snapshot.
         expired: usize,
-        /// How many there was no room for.
+        /// How many were evicted because there was no room for all.
         evicted: usize,
         /// How many are larger than `max_session_size` now.
         refused: usize,
         /// How long it took.
         took: Duration,
     },
-    /// A session was refused because it is larger than `max_session_size`. What was stored before stays.
+    /// A session was refused because it is larger than `max_session_size`. What was stored before
+    /// stays.
     Refused {
         /// Which session.
         handle: Handle,
-        /// How large it wanted to be.
+        /// The bytes that it would have counted for.
         bytes: usize,
     },
-    /// A new session without an owner was refused because the store is full, as its options have it.
+    /// A new session without an owner was refused because the store is full: see
+    /// [`WhenFull`](crate::WhenFull).
     TurnedAway {
         /// Which session it would have been.
         handle: Handle,
     },
     /// An id was presented that opens no session: expired, evicted, destroyed, or a guess.
     UnknownId {
-        /// The handle part of it, as the client sent it.
+        /// The handle part of the id, as the client sent it.
         handle: Handle,
     },
-    /// A request looked for its session by an id that another one took the place of, later than a
-    /// request in flight could: possibly a stolen one.
+    /// A look presented a superseded id later than a request in flight could: possibly a stolen
+    /// one.
     SupersededId {
         /// Which session.
         handle: Handle,
     },
 }
 
-/// How many messages wait for one subscriber before further ones are counted as missed.
+/// How many messages wait for one subscriber; further ones are counted as missed.
 const QUEUE: usize = 1024;
 
-/// Hands every message to every subscriber. Without a subscriber a message is not even built.
+/// Sends every message to every subscriber. Without a subscriber a message is not even built.
 pub(crate) struct Hub<T> {
     subscribers: RwLock<Vec<Sender<T>>>,
-    /// How many subscribers there are: read without the lock, so that nobody pays for events nobody wants.
+    /// The number of subscribers, read without the lock, so that an event without subscribers costs
+    /// one load.
     count: AtomicUsize,
     missed: AtomicU64,
-    /// What happened before anybody could subscribe.
+    /// Messages from before the first subscription.
     early: Mutex<Vec<T>>,
 }
 
@@ -149,17 +157,18 @@ impl<T: Clone> Hub<T> {
         receiver
     }
 
-    /// Keeps a message for the first subscriber: for the few things that happen while a store is made.
+    /// Keeps a message for the first subscriber: for what happens while a store is made.
     pub(crate) fn leave(&self, message: T) {
         self.early.lock().push(message);
     }
 
-    /// Whether anybody listens.
+    /// Returns true if there is a subscriber.
     pub(crate) fn is_heard(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Never blocks and never fails: a full queue misses the message, a subscriber that is gone is forgotten.
+    /// Sends a message. Never blocks and never fails: a full queue misses it, and a subscriber
+    /// whose channel is closed is removed.
     pub(crate) fn publish(&self, message: impl FnOnce() -> T) {
         if !self.is_heard() {
             return;
@@ -182,7 +191,7 @@ impl<T: Clone> Hub<T> {
         }
     }
 
-    /// How many messages did not fit into a subscriber's queue, over all subscribers.
+    /// How many messages did not fit into a queue, over all subscribers.
     pub(crate) fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
     }

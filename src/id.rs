@@ -1,10 +1,11 @@
-//! The session id: a handle that names a session and may be seen, and a secret that proves it and may not.
+//! The session id: a public handle that names a session, and a secret that opens it.
 //!
-//! A store looks a session up by its handle and then compares the secret in constant time. So the look-up is no
-//! timing oracle (CVE-2019-16782), logs and lists can name a session without giving it away, a store on disk keeps
-//! only a digest, and a new id after login is a new secret under the same handle: one field changes in one place.
+//! A store finds a session by its handle and then compares the secret in constant time. So the
+//! lookup is no timing oracle (CVE-2019-16782), logs and lists can name a session without giving it
+//! away, a file or a database holds only digests of secrets, and a new id is a new secret under the
+//! same handle: the row stays where it is.
 //!
-//! 128 random bits of secret are what OWASP ASVS 5.0, 7.2.3 asks for; the handle adds none to that.
+//! OWASP ASVS 5.0, 7.2.3 asks for 128 random bits. The secret has them; the handle adds none.
 
 mod secret_check;
 
@@ -29,7 +30,8 @@ const ID_BYTES: usize = HANDLE_BYTES + SECRET_BYTES;
 
 /// The public name of a session: safe in logs, events, lists of devices and database keys.
 ///
-/// Knowing it gives no access. It stays the same when the session gets a new id. Shown as 11 URL-safe characters.
+/// It gives no access, and it stays the same when the session gets a new id. Its text is 11
+/// URL-safe characters.
 ///
 /// # Examples
 ///
@@ -86,7 +88,7 @@ impl Serialize for Handle {
     }
 }
 
-/// The secret half of an id. It has no text form of its own, and comparing two takes the same time wherever they differ.
+/// The secret half of an id. It has no text form of its own, and `==` compares in constant time.
 #[derive(Clone, Copy)]
 pub(crate) struct Secret([u8; SECRET_BYTES]);
 
@@ -102,18 +104,19 @@ impl Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        // As one number: `subtle` compares slices byte by byte, which takes longer than finding the session.
+        // As one number: `subtle` compares slices byte by byte, which takes longer than finding the
+        // session.
         u128::from_ne_bytes(self.0).ct_eq(&u128::from_ne_bytes(other.0)).into()
     }
 }
 
 impl Eq for Secret {}
 
-/// The id of a session: 24 bytes, shown as 32 URL-safe characters, proof of who somebody is.
+/// The id of a session: 24 bytes, shown as 32 URL-safe characters. Its holder has the session.
 ///
-/// There is one kind of id and one text for each. It deliberately has no `Display`: the text is a password, so
-/// writing it out takes the word [`expose`](Self::expose). `Debug` shows the [`Handle`] only, and `==` compares
-/// in constant time.
+/// Each id has exactly one text. There is deliberately no `Display`: the text is a password, so
+/// writing it out takes the word [`expose`](Self::expose). `Debug` shows the [`Handle`] only, and
+/// `==` compares the secrets in constant time.
 ///
 /// # Examples
 ///
@@ -148,10 +151,10 @@ impl SessionId {
         random_bytes().map(Self::from_bytes)
     }
 
-    /// The id that stands for a text made elsewhere: the first 24 bytes of its SHA-256.
+    /// Derives the id for a text made elsewhere: the first 24 bytes of its SHA-256.
     ///
-    /// For sessions that move here with their ids (express-session's `genid`, another store) and for ids that
-    /// another system hands out. The result is exactly as hard to guess as `text` is.
+    /// For sessions that move here with their ids (express-session's `genid`, another store), and
+    /// for ids that another system gives out. The id is exactly as hard to guess as `text`.
     ///
     /// # Examples
     ///
@@ -168,12 +171,13 @@ impl SessionId {
         Self::from_bytes(bytes)
     }
 
-    /// The part that may be seen.
+    /// The public part.
     pub fn handle(&self) -> Handle {
         self.handle
     }
 
-    /// The text of the whole id, secret included: for a cookie or another channel only its owner reads.
+    /// The text of the whole id, secret included: for a cookie, or another channel that only the
+    /// session's user reads.
     pub fn expose(&self) -> String {
         let mut bytes = [0; ID_BYTES];
         bytes[..HANDLE_BYTES].copy_from_slice(&self.handle.0);
@@ -181,7 +185,8 @@ impl SessionId {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// This session's next id: the same handle with the secret of `fresh`.
+    /// A new id for this session: the same handle with the secret of `fresh`. For
+    /// [`Identity::Replace`](crate::Identity::Replace).
     #[must_use]
     pub fn renewed(&self, fresh: &Self) -> Self {
         Self { handle: self.handle, secret: fresh.secret }
@@ -213,7 +218,7 @@ impl FromStr for SessionId {
     ///
     /// # Errors
     ///
-    /// [`Error::is_id`] when the text is anything else. The message does not repeat it.
+    /// [`Error::is_id`] when the text is anything else. The message does not repeat the text.
     fn from_str(text: &str) -> Result<Self> {
         decode(text, "id").map(Self::from_bytes)
     }
@@ -225,11 +230,12 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// Reads `N` bytes of base64url. `N` is a multiple of three for ids; for handles the last character has two bits to
-/// spare and the decoder refuses any text in which they are set, so one value has one text.
+/// Reads `N` bytes of base64url. For ids `N` is a multiple of three. For handles the last character
+/// has two spare bits, and the decoder refuses a text in which they are set, so each value has one
+/// text.
 fn decode<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
     let expected = (N * 4).div_ceil(3);
-    // Length first: a megabyte of cookie is refused before anything looks at it.
+    // The length is checked first: a megabyte of cookie is refused before it is decoded.
     if text.len() != expected {
         return Err(Error::id(format!("{what} has {} bytes, expected {expected}", text.len())));
     }
@@ -240,11 +246,12 @@ fn decode<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
     }
 }
 
-/// Secure random bytes: a generator for each thread, seeded by the operating system and seeded anew every
-/// `RESEED_AFTER` draws. Asking the system each time would be much of the cost of creating a session.
+/// Draws secure random bytes from a generator for each thread. The operating system seeds it, again
+/// every `RESEED_AFTER` draws. Asking the system for every draw would be much of the cost of
+/// creating a session.
 ///
 /// `rand::rng()` does the same but panics when the system cannot seed it, and no request may panic.
-/// A process that forks without `exec` must not draw ids in both halves: they would repeat.
+/// A process that forks without `exec` must not draw ids in both halves, because they would repeat.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     const RESEED_AFTER: u32 = 4096;
     thread_local! {

@@ -1,4 +1,5 @@
-//! The policy: how long sessions live. Pure arithmetic; the time is always an argument.
+//! The policy: how long sessions live, and what their users may have. Pure arithmetic; the time is
+//! an argument.
 
 use std::time::Duration;
 
@@ -8,23 +9,23 @@ use crate::error::{Error, Result};
 use crate::store::{AtLimit, Lease, Limit};
 use crate::units::Setting;
 
-/// How long sessions live, and how often a visit is noted. Decided on the server; a cookie's expiry
+/// How long sessions live, and how often a visit is noted. The server decides it; a cookie's expiry
 /// decides nothing.
 ///
 /// | option | what it is | default |
 /// |---|---|---|
-/// | [`timeout`](Self::timeout) | idle: ends after so long without a visit | 1 hour |
-/// | [`lifetime`](Self::lifetime) | absolute: ends so long after its creation or login, however busy | 24 hours |
+/// | [`timeout`](Self::timeout) | idle timeout: a session ends after so long without a visit | 1 hour |
+/// | [`lifetime`](Self::lifetime) | absolute: a session ends so long after its creation or login | 24 hours |
 /// | [`touch_after`](Self::touch_after) | visits closer together than this are noted once | 60 seconds |
-/// | [`renew_after`](Self::renew_after) | an id in use gets a successor after so long | never |
-/// | [`grace`](Self::grace) | for how long the id before that still works | 60 seconds |
-/// | [`max_per_owner`](Self::max_per_owner) | how often one owner may be logged in | any number |
-/// | [`at_limit`](Self::at_limit) | what happens then | the oldest is ended |
+/// | [`renew_after`](Self::renew_after) | the age at which a timed renewal of an id begins | never |
+/// | [`grace`](Self::grace) | how long requests with the old id still count as in flight | 60 seconds |
+/// | [`max_per_owner`](Self::max_per_owner) | how many sessions one owner may have | any number |
+/// | [`at_limit`](Self::at_limit) | what a login beyond that does | ends the oldest |
 /// | [`store_down`](Self::store_down) | what a request does when the store fails | it fails too |
 ///
-/// Read by serde from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after":
-/// "15m", "grace": "60s"}`; a number is milliseconds, a `lifetime` or `renew_after` of 0 or null is
-/// none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for both kinds of limit.
+/// serde reads it from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after":
+/// "15m", "grace": "60s"}`. A number is milliseconds; a `lifetime` or `renew_after` of 0 or null
+/// means none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for both kinds of limit.
 ///
 /// # Examples
 ///
@@ -32,7 +33,8 @@ use crate::units::Setting;
 /// use std::time::Duration;
 /// use lembro::{LembroStore, Policy, Sessions};
 ///
-/// let policy = Policy::new().timeout(Duration::from_secs(15 * 60)).lifetime(Duration::from_secs(12 * 3600));
+/// let (timeout, lifetime) = (Duration::from_secs(15 * 60), Duration::from_secs(12 * 3600));
+/// let policy = Policy::new().timeout(timeout).lifetime(lifetime);
 /// let sessions = Sessions::with_policy(LembroStore::new()?, policy)?;
 /// assert_eq!(sessions.policy(), &policy);
 ///
@@ -58,13 +60,12 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreDown {
-    /// It gets the error, and with the cookie layer's default its client a 503: no user is taken
-    /// for another one, or for logged out.
+    /// The request gets the error, and under the cookie layer's default its client gets a 503. No
+    /// user is mistaken for another one, or for logged out.
     #[default]
     FailClosed,
-    /// It goes on without a session: nothing is found, and what it puts in is gone with the
-    /// request. No cookie is set, so a client that had a session has it again when the store is
-    /// back.
+    /// The request goes on without a session: it finds nothing, and what it puts in is discarded.
+    /// No cookie is set, so a client that had a session has it again when the store is back.
     Anonymous,
 }
 
@@ -86,62 +87,69 @@ impl Policy {
     /// The idle timeout: a session ends when it was not used for so long. A visit counts from its
     /// first look. Default: 1 hour.
     ///
-    /// Change it for what a forgotten open browser can do: minutes for a bank, days for a forum. A
-    /// session can have [one of its own](crate::Session::set_timeout).
+    /// Choose it by the risk of a browser that is left open: minutes for a bank, days for a forum.
+    /// A session can have [a timeout of its own](crate::Session::set_timeout).
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The absolute lifetime: a session ends so long after its creation, and no visit, save or new
-    /// id prolongs it. It begins again at a [login](crate::Session::log_in). `None`: only the idle
-    /// timeout counts. Default: 24 hours.
+    /// The absolute lifetime: a session ends so long after its creation, and no visit, commit or
+    /// new id prolongs it. It begins again at a [login](crate::Session::log_in). `None`: only the
+    /// idle timeout counts. Default: 24 hours.
     ///
-    /// It bounds what a stolen cookie is worth. Counted on the wall clock, so it follows when the
-    /// machine's clock is set.
+    /// It bounds how long a stolen cookie can be used. It is counted on the calendar, so it follows
+    /// when the machine's clock is set.
     pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.lifetime = lifetime.into();
         self
     }
 
-    /// How much time must have passed since the last note of a visit before the next visit is
-    /// noted. Zero: every visit. Default: 60 seconds. Never more than half of a session's timeout,
-    /// so that a session in use does not end.
+    /// How long after a visit was noted the next visit is noted. Zero: every visit. Default: 60
+    /// seconds. At most half of a session's timeout, so that a session in use does not end.
     ///
-    /// It saves writes: a session may end up to this much earlier than its timeout says, and never
+    /// It saves writes. A session may end up to this much earlier than its timeout says, and never
     /// later.
     pub const fn touch_after(mut self, touch_after: Duration) -> Self {
         self.touch_after = touch_after;
         self
     }
 
-    /// Timed renewal: the cookie layer gives a session a new id when it has had its id for so long.
-    /// `None`: ids change at [`regenerate`](crate::Session::regenerate) only. Default: none.
+    /// Timed renewal: when a session has had its id for so long, the cookie layer gives it a new
+    /// one. `None`: ids change only at [`log_in`](crate::Session::log_in) and
+    /// [`regenerate`](crate::Session::regenerate). Default: none.
     ///
-    /// It bounds how long a stolen id can be used beside its owner, and shows the theft: after the
-    /// grace, the one of the two that comes with the old id raises
+    /// It bounds how long a stolen id can be used beside its user, and it shows the theft: after
+    /// the grace, the request that still presents the old id raises
     /// [`SupersededId`](crate::Event::SupersededId) (the "renewal timeout" of the OWASP Session
-    /// Management Cheat Sheet). Minutes rather than seconds, because each renewal is two writes.
-    /// Never sooner than the [`grace`](Self::grace). Sessions without an owner are not renewed.
+    /// Management Cheat Sheet). Use minutes rather than seconds, because each renewal is two
+    /// writes. A renewal begins never sooner than one [`grace`](Self::grace) after the last new id.
+    /// Sessions without an owner are not renewed.
     ///
     /// A renewal is pending until the client presents the new id. Until then both ids open the
     /// session, and each response to the old one announces the same new one, so a lost response
-    /// costs nothing. The old id ends a `grace` after the new one was first presented, and at the
-    /// latest `renew_after` after its second announcement. A thief who polls with a stolen id while
-    /// its owner is away has it for that long.
+    /// costs nothing. The old id ends one `grace` after the new one was first presented. At the
+    /// latest it ends `renew_after` (at least one `grace`) after its second announcement. A thief
+    /// who polls with a stolen id while its user is away has the session for that long.
     ///
-    /// A handle that looks again later, such as a WebSocket's, finds its session gone once its id
-    /// was renewed and the grace is over: its client connects again. (That, too, is reported.)
+    /// A handle that looks again later with its old id, such as a WebSocket's, finds its session
+    /// gone when the grace is over, and raises that event too. Its client must connect again.
     pub fn renew_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.renew_after = age.into();
         self
     }
 
-    /// For how long the id before a timed renewal still opens the session, so that requests under
-    /// way can finish; and for how long requests with the id of before a login are taken for
-    /// requests in flight, which store nothing and get no cookie. Default: 60 seconds.
+    /// The grace of an old id: how long requests with it still count as requests in flight.
+    /// Default: 60 seconds.
     ///
-    /// Longer for clients on slow networks; shorter if a stolen id must die sooner.
+    /// After a timed renewal, the old id still opens the session for one grace, counted from the
+    /// first request with the new id. After a login or `regenerate`, the old id is superseded and
+    /// opens nothing. For one grace its requests store nothing and get no cookie, because the new
+    /// one is on its way. After the grace, a superseded id is treated as unknown: a new session may
+    /// begin. Presenting it raises [`SupersededId`](crate::Event::SupersededId).
+    ///
+    /// Choose a longer grace for clients on slow networks, a shorter one if a stolen id must end
+    /// sooner.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -149,17 +157,18 @@ impl Policy {
 
     /// How many sessions an owner may have at once; `None`: any number. Default: any number.
     ///
-    /// Counted at a [login](crate::Session::log_in) (OWASP ASVS 5.0, 7.1.2). Needs a store with
-    /// [powers over owners](crate::Owners).
+    /// It is counted at a [login](crate::Session::log_in) (OWASP ASVS 5.0, 7.1.2). It needs a store
+    /// with [operations on owners](crate::Owners).
     pub fn max_per_owner(mut self, max: impl Into<Option<usize>>) -> Self {
         self.max_per_owner = max.into();
         self
     }
 
-    /// What happens when an owner logs in once more than that. Default: [`AtLimit::EndOldest`].
+    /// What a login beyond [`max_per_owner`](Self::max_per_owner) does. Default:
+    /// [`AtLimit::EndOldest`].
     ///
-    /// `RefuseNewest` where a stolen password must not push its user out; then a user who forgot to
-    /// log out elsewhere has to wait.
+    /// Use `RefuseNewest` where a stolen password must not push its user out. A user who forgot to
+    /// log out elsewhere then has to wait.
     pub const fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.at_limit = at_limit;
         self
@@ -167,22 +176,22 @@ impl Policy {
 
     /// What a request does when the store fails. Default: [`StoreDown::FailClosed`].
     ///
-    /// [`StoreDown::Anonymous`] for pages that are of use without knowing whose they are. What
-    /// would be wrong without the store fails all the same: [`log_in`](crate::Session::log_in) and
+    /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. Operations that
+    /// would be wrong without the store fail all the same: [`log_in`](crate::Session::log_in) and
     /// [`regenerate`](crate::Session::regenerate), so that no user seems to log in;
     /// [`destroy`](crate::Session::destroy), so that no user seems to log out; and the save of a
-    /// session that was found. The save of a new one is skipped.
+    /// session that was found. A new session's save is skipped.
     pub const fn store_down(mut self, what: StoreDown) -> Self {
         self.store_down = what;
         self
     }
 
-    /// Whether requests go on without a session when the store fails.
+    /// Returns true if requests go on without a session when the store fails.
     pub(crate) fn goes_on_without(&self) -> bool {
         self.store_down == StoreDown::Anonymous
     }
 
-    /// How many sessions an owner may have, and what happens beyond that.
+    /// The limit on an owner's sessions.
     pub(crate) fn limit(&self) -> Option<Limit> {
         self.max_per_owner.map(|max| Limit { max, at_limit: self.at_limit })
     }
@@ -203,7 +212,7 @@ impl Policy {
         self.timeout
     }
 
-    /// Refuses what cannot work.
+    /// Refuses options that cannot work.
     pub(crate) fn check(&self) -> Result<()> {
         if self.timeout.is_zero() {
             return Err(Error::option("timeout", "0 would end every session at once"));
@@ -223,21 +232,21 @@ impl Policy {
         Ok(())
     }
 
-    /// The longest that a session without a timeout of its own can have left.
+    /// The longest time that a session without a timeout of its own can have left.
     #[cfg(feature = "http")]
     pub(crate) fn longest(&self) -> Duration {
         self.lifetime.map_or(self.timeout, |lifetime| lifetime.min(self.timeout))
     }
 
-    /// Whether ids are renewed when they reach some age.
+    /// Returns true if timed renewal is on.
     pub(crate) fn renews(&self) -> bool {
         self.renew_after.is_some()
     }
 
-    /// Whether a client may be given an id of this age once more. Not within a grace of its
-    /// renewal, before or after: of two responses on their way the client keeps the cookie of the
-    /// one that arrives last, and that must not be the old id. `full`: the session's time; the
-    /// cookie is not to end while we wait.
+    /// Returns true if a client may receive an id of this age again. Not within one grace before or
+    /// after its renewal: of two responses on their way the client keeps the cookie of the one that
+    /// arrives last, and that must not be the old id. `full`: the session's time, because the
+    /// cookie must not end during that wait.
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.grace.min(full / 4);
         self.renew_after.is_none() || age >= apart && !self.lease().renewal_due(age.saturating_add(apart))
@@ -250,7 +259,7 @@ impl Default for Policy {
     }
 }
 
-/// The policy as a configuration file has it.
+/// The policy as a configuration file spells it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPolicy {

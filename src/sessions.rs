@@ -1,4 +1,4 @@
-//! The life of sessions on any store: generate a new one, load one, create one from data.
+//! The lifecycle of sessions on any store: generate a new one, load one, create one from data.
 
 mod owned;
 
@@ -19,11 +19,11 @@ use crate::session::Session;
 use crate::store::{Commit, Outcome, Store};
 use crate::sync::Arc;
 
-/// What every store gets, a custom one too: new sessions, loading, and creation from data, under
+/// Sessions on any store, a custom one too: new sessions, loading, and creation from data, under
 /// one [`Policy`].
 ///
-/// In a server, `SessionLayer` wraps one and adds the cookie. On its own it is for everything that
-/// has no cookie: jobs, tests, another protocol. Cheap to clone.
+/// In a server, `SessionLayer` wraps one and adds the cookie. Without a server it is for code that
+/// has no cookies: jobs, tests, another protocol. It is cheap to clone.
 ///
 /// # Examples
 ///
@@ -66,15 +66,16 @@ impl Sessions {
     /// another system's ids.
     ///
     /// Default: [`SessionId::random`], which should stay unless ids must be known elsewhere. A
-    /// client that can guess what it returns can be any user. An id that is taken is drawn again,
-    /// up to 16 times.
+    /// client that can guess the ids of the source can be any user. If an id is taken, another one
+    /// is drawn, up to 16 times.
     ///
     /// # Examples
     ///
     /// ```
     /// use lembro::{LembroStore, SessionId, Sessions};
     ///
-    /// let sessions = Sessions::new(LembroStore::new()?).id_source(|| Ok(SessionId::derive("from elsewhere")));
+    /// let source = || Ok(SessionId::derive("from elsewhere"));
+    /// let sessions = Sessions::new(LembroStore::new()?).id_source(source);
     /// assert_eq!(sessions.generate()?.id()?, SessionId::derive("from elsewhere"));
     /// # Ok::<(), lembro::Error>(())
     /// ```
@@ -105,7 +106,7 @@ impl Sessions {
         Session::generate(Arc::clone(&self.context))
     }
 
-    /// The session with this id; `None` if there is none, or no more.
+    /// The session with this id; `None` if there is none.
     ///
     /// # Errors
     ///
@@ -114,9 +115,8 @@ impl Sessions {
         Session::load(Arc::clone(&self.context), id)
     }
 
-    /// Creates and stores a session under an id that is known elsewhere, with the data it begins
-    /// with: none (`Record::new()`) or what a record was collected from. It is a new session,
-    /// created now, without an owner.
+    /// Creates and stores a session under an id that is known elsewhere. It begins with the data of
+    /// a record, or without any (`Record::new()`). It is created now and has no owner.
     ///
     /// # Errors
     ///
@@ -156,19 +156,19 @@ impl Sessions {
         &self.context.store
     }
 
-    /// The clock: the store's.
+    /// The store's clock.
     pub fn clock(&self) -> &Clock {
         &self.context.clock
     }
 
-    /// Subscribes to what these sessions notice: ids that open no session, on every store.
+    /// Subscribes to the events that these sessions see: ids that open no session, on every store.
     ///
     /// Each subscriber has a queue of 1,024 events; what does not fit is dropped.
     pub fn events(&self) -> Receiver<Event> {
         self.context.events.subscribe()
     }
 
-    /// Subscribes to the store's failures, as the sessions meet them. Their callers get them too.
+    /// Subscribes to the store's failures in these sessions. The callers receive them too.
     ///
     /// Each subscriber has a queue of 1,024 errors; what does not fit is dropped.
     pub fn errors(&self) -> Receiver<Error> {
@@ -181,8 +181,8 @@ impl Sessions {
         self.context.store.report(error);
     }
 
-    /// The session that one of these ids leads to, or a new one; nothing is read before the first
-    /// look.
+    /// The session that one of these ids opens, or a new one. The store is not read before the
+    /// first look.
     #[cfg(any(test, feature = "http"))]
     pub(crate) fn open(&self, candidates: crate::session::Candidates) -> Session {
         Session::unloaded(Arc::clone(&self.context), candidates)
@@ -201,7 +201,8 @@ mod tests {
     use crate::memory::{LembroOptions, LembroStore};
     use crate::session::{Candidates, Saved};
 
-    // Only the cookie layer, a feature, opens sessions unseen: so what they promise is shown here.
+    // Only the cookie layer, a feature, opens sessions without a look, so their promises are tested
+    // here.
     fn opened(ids: &[SessionId]) -> (LembroStore, Session, Sessions) {
         let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
         let sessions = Sessions::new(store.clone());

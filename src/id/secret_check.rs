@@ -1,4 +1,4 @@
-//! The secret check: what a row compares an id with, the secret itself or half of its SHA-256.
+//! The secret check: what a row compares an id with, the secret or half of its SHA-256.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -19,7 +19,7 @@ const RENEWAL_DOMAIN: &[u8] = b"lembro renewal 1";
 pub(crate) enum SecretCheck {
     /// The secret.
     Secret(Secret),
-    /// Its digest: all that is known of a secret that was read from a file or a database.
+    /// Its digest, if the row was read from a file or a database.
     Digest(Digest),
 }
 
@@ -28,7 +28,7 @@ impl SecretCheck {
         Self::Secret(id.secret)
     }
 
-    /// Returns true if `id` has this secret. The handle is the caller's business.
+    /// Returns true if `id` has this secret. The caller has compared the handle.
     #[inline]
     pub(crate) fn matches(&self, id: &SessionId) -> bool {
         match self {
@@ -37,7 +37,7 @@ impl SecretCheck {
         }
     }
 
-    /// What a file may hold.
+    /// The digest, for a file or a database.
     pub(crate) fn digest(&self) -> Digest {
         match self {
             Self::Secret(secret) => digest_of(*secret),
@@ -60,8 +60,8 @@ impl SessionId {
         digest_of(self.secret)
     }
 
-    /// The id that takes this one's place in a timed renewal: the same handle, and a secret that only
-    /// the holder of this secret and of the row's seed can derive.
+    /// The id that a timed renewal gives the session: the same handle, and a secret derived from
+    /// this id's secret and the row's seed. Neither of the two alone is enough to derive it.
     pub(crate) fn successor(&self, seed: u64) -> Self {
         let digest = Sha256::new()
             .chain_update(RENEWAL_DOMAIN)

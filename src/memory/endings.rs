@@ -1,4 +1,5 @@
-//! What the store remembers of sessions that somebody ended: when owners logged out everywhere, and why ids are dead.
+//! The memory of ended sessions: the epoch of each owner's last "log out everywhere", and why the
+//! last sessions were ended.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,11 +7,12 @@ use crate::id::{Handle, SecretCheck, SessionId};
 use crate::store::{EndReason, Epoch};
 use crate::sync::{Mutex, RwLock};
 
-/// How many owners are remembered one by one, and how many endings: some 80 KiB each at the most.
+/// How many owners and how many endings are remembered one by one: about 80 KiB each at most.
 const OWNERS: usize = 1024;
 const ENDINGS: usize = 1024;
 
-/// The epochs of owners. One count for all: an owner's epoch is the number of their last "log out everywhere".
+/// The epochs of owners, from one counter: an owner's epoch is the number of that owner's last "log
+/// out everywhere".
 #[derive(Default)]
 pub(super) struct Epochs {
     past: RwLock<Past>,
@@ -20,24 +22,26 @@ pub(super) struct Epochs {
 struct Past {
     count: u64,
     ended: HashMap<Box<str>, u64>,
-    /// What counts for owners who are not remembered. Too high refuses a login that is under way, and is safe.
+    /// The epoch of owners that are not remembered. One that is too high refuses a login under way,
+    /// which is safe.
     others: u64,
 }
 
 impl Epochs {
-    /// The epoch that a login begins in, whoever it is.
+    /// The epoch that a login begins in, for every owner.
     pub(super) fn current(&self) -> Epoch {
         Epoch::from_u64(self.past.read().count)
     }
 
-    /// Goes on from the epoch of a snapshot, so that a login that began before the restart and outlived it, and was ended
-    /// before it, is not let in.
+    /// Continues from the epoch of a snapshot. A login that began before the restart, and whose
+    /// owner logged out everywhere before the snapshot, is then still refused.
     pub(super) fn resume(&self, epoch: u64) {
         let mut past = self.past.write();
         (past.count, past.others) = (epoch, epoch);
     }
 
-    /// All of the owner's sessions are about to be ended. Comes before that, so that a login is either refused or found.
+    /// Begins a new epoch for an owner. Runs before the owner's sessions are ended, so that a login
+    /// is either refused or found.
     pub(super) fn end(&self, owner: &str) {
         let mut past = self.past.write();
         past.count += 1;
@@ -74,7 +78,7 @@ impl Endings {
     }
 
     pub(super) fn why(&self, id: &SessionId) -> Option<EndReason> {
-        // The handle first: it finds, the secret proves.
+        // The handle finds, the secret proves.
         let last = self.last.lock();
         let named = last.iter().rev().find(|(handle, secret, _)| *handle == id.handle() && secret.matches(id));
         named.map(|(_, _, reason)| *reason)

@@ -1,24 +1,26 @@
-//! The expiry index: one small number per slot, a lower bound of when its session can expire, scanned from end to end.
+//! The expiry index: one tick per slot, a lower bound of when the slot's session can expire.
 //!
-//! A session's deadline is an atomic in its record, and a touch only raises that. The number here is *filed*: it says "not
-//! before". A purge reads the numbers, one after the other in memory, looks only at the sessions whose number is due, and files those
-//! anew that were touched since. Beside a timing wheel this costs a scan, and in turn no reader ever waits for it, a
-//! touch costs nothing, and there are no stale entries.
+//! A session's deadline is an atomic in its row, and a touch moves it under the read lock. The tick
+//! that is *filed* here says "not before". A touch that prolongs leaves the tick as it is; one that
+//! shortens the deadline lowers it. A purge scans the ticks, which lie one after the other in
+//! memory, examines only the sessions whose tick is due, and files those again that were touched
+//! since. Beside a timing wheel this costs a scan. In return a touch that prolongs costs nothing,
+//! no reader waits for the scan, and there are no stale entries.
 
 use smallvec::SmallVec;
 
 use crate::sync::{AtomicU32, Ordering};
 
-/// How many sessions a scan looks at before it lets others have their turn.
+/// The most sessions that one scan examines before the lock is released.
 pub(super) const BATCH: usize = 64;
 
 /// Slots that are due.
 pub(super) type Due = SmallVec<[u32; BATCH]>;
 
-/// A filed number covers 2^27 ns, 134 ms: a `u32` of them is 18 years, and what is later is filed as that.
+/// A tick covers 2^27 ns, 134 ms. A `u32` of ticks is 18 years; later deadlines saturate.
 const TICK_SHIFT: u32 = 27;
 
-/// Filed for a slot without a session.
+/// The tick of a slot without a session.
 const EMPTY: u32 = u32::MAX;
 
 /// The tick that a time in nanoseconds falls into.
@@ -28,9 +30,9 @@ pub(super) fn tick(nanos: u64) -> u32 {
 
 #[derive(Debug)]
 pub(super) struct Expiry {
-    /// By slot.
+    /// The tick of each slot.
     filed: Vec<AtomicU32>,
-    /// No slot has a smaller number: if this is not due, nothing is.
+    /// No slot has a smaller tick: if this is not due, no slot is.
     earliest: AtomicU32,
 }
 
@@ -39,7 +41,7 @@ impl Expiry {
         Self { filed: Vec::new(), earliest: AtomicU32::new(EMPTY) }
     }
 
-    /// Files a session that just got its slot.
+    /// Files a session that has just got its slot.
     pub(super) fn file(&mut self, slot: u32, deadline: u64) {
         let index = slot as usize;
         if index >= self.filed.len() {
@@ -54,34 +56,35 @@ impl Expiry {
         *earliest = tick.min(*earliest);
     }
 
-    /// Forgets a session that loses its slot.
+    /// Clears the tick of a session that loses its slot.
     pub(super) fn unfile(&mut self, slot: u32) {
         *self.filed[slot as usize].get_mut() = EMPTY;
     }
 
-    /// The deadline came closer: the session must not be found later than that.
+    /// Lowers a session's tick after its deadline came closer, so that a scan finds it in time.
     ///
-    /// Runs beside [`refile`](Self::refile) under the shard's read lock. Both write first and then look at what the
-    /// other one wrote, in one order that all threads agree on, so at least one of them sees both.
+    /// Runs beside [`refile`](Self::refile) under the shard's read lock. Both write first and then
+    /// read what the other one wrote, in one order for all threads, so at least one of them sees
+    /// both.
     pub(super) fn lower(&self, slot: u32, deadline: u64) {
         let tick = tick(deadline);
         self.filed[slot as usize].fetch_min(tick, Ordering::SeqCst);
         self.earliest.fetch_min(tick, Ordering::SeqCst);
     }
 
-    /// A due session turned out to have been touched: files it by its deadline now, which `deadline` reads.
+    /// Files a due session that was touched since by its present deadline, which `deadline` reads.
     pub(super) fn refile(&self, slot: u32, deadline: impl Fn() -> u64) {
         let filed = &self.filed[slot as usize];
         filed.store(tick(deadline()), Ordering::SeqCst);
         filed.fetch_min(tick(deadline()), Ordering::SeqCst);
     }
 
-    /// Whether any session can have expired by `now`.
+    /// Returns true if a session can have expired by `now`.
     pub(super) fn any_due(&self, now: u64) -> bool {
         self.earliest.load(Ordering::SeqCst) <= tick(now)
     }
 
-    /// Up to `most` slots from `from` on that are due, and where to go on: `None` at the end.
+    /// Collects up to `most` due slots from `from` on; returns where to go on, `None` at the end.
     pub(super) fn due(&self, from: usize, window: usize, most: usize, now: u64, slots: &mut Due) -> Option<usize> {
         let now = tick(now);
         let end = from.saturating_add(window).min(self.filed.len());
@@ -106,7 +109,7 @@ impl Expiry {
             .count()
     }
 
-    /// Works out the smallest number anew, after a scan found nothing (more) that is due.
+    /// Recomputes the smallest tick, after a scan found nothing more that is due.
     pub(super) fn settle(&mut self) {
         *self.earliest.get_mut() = self.filed.iter_mut().map(|filed| *filed.get_mut()).min().unwrap_or(EMPTY);
     }

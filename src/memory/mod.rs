@@ -1,49 +1,58 @@
-//! `LembroStore`: sessions in memory, in sharded maps behind reader-writer locks, with a reaper and a byte budget.
+//! `LembroStore`: sessions in memory, in sharded tables behind reader-writer locks, with a reaper
+//! and a byte budget.
 //!
 //! ```text
-//! mod       the handle: what users see
+//! mod         the handle: what users see
 //!   reaper    the thread that purges at an interval
-//!   options   what can be set, checked in one place
+//!   options   the options, checked in one place
 //!   snapshot  all sessions in a file, and a store that begins with them
 //!     format    the bytes of that file
-//!     writer    .. written, chunk by chunk
-//!     reader    .. read, and believed only if the sums are right
-//!     draft     a file beside another one that takes its place in one step
-//!   watch     what somebody holds who reports on a store and must not keep it alive
-//!   shards    finds the shard for a handle, takes its lock; reports and frees afterwards
-//!     apply     actions: the next row of a session in the place of the current one
-//!     purge     removes what is expired, in small steps
+//!     writer    writes it, chunk by chunk
+//!     reader    reads it, chunk by chunk, and checks every sum
+//!     draft     a temporary file that takes the target's place in one step
+//!   watch     a weak handle for the metrics, which does not keep the store alive
+//!   shards    routes a handle to its shard and locks it; reports and frees after unlocking
+//!     apply     actions: works out the next row without a lock and swaps it in
+//!     purge     removes expired sessions, in small steps
 //!     owners    the sessions of one owner
-//!     transfer  sessions on their way out, to a list or a file, and in again
-//!     whole     all shards as one: listed, counted, emptied
-//!     endings   when owners logged out everywhere, and why ids are dead
+//!     transfer  copies sessions out for lists and snapshots, and restores them
+//!     whole     all shards as one: listed, counted, cleared
+//!     endings   the owners' epochs, and why sessions were ended
 //!     stats     counters and figures
-//!     shard     one table of records with its queue and index; knows no lock
-//!       table     finds a session by its hash
-//!       evict     who has to go when there is no room
-//!       turns     who has left, by how often the others were visited meanwhile
-//!       queue     eviction order and bytes, as lists through a slab
-//!       copy      what a list or a snapshot takes, and how it comes back
-//!       tidy      gives back what is no longer needed
-//!       owned     whose sessions they are, as a hash per slot
-//!       expiry    who can have expired, as one number per slot
-//!       weight    what a session counts for
+//!     shard     one table of rows with its queues and indexes; knows no lock
+//!       table     finds a row by its hash
+//!       evict     picks victims when the shard is over its budget
+//!       turns     ages the sessions in main by the visits to the others
+//!       queue     the eviction queues and their bytes, as lists in one slab
+//!       copy      copies rows for lists and snapshots, and restores them
+//!       tidy      shrinks a shard that has become mostly empty
+//!       owned     the owner index: a hash of the owner for each slot
+//!       expiry    the expiry index: a tick for each slot
+//!       weight    the bytes that a session counts for
+//!       validate  recomputes everything, for tests
 //! ```
 //!
-//! What happens over `max_size`: expired sessions go first. Then there are three queues. A new session starts in
-//! *probation*, which is sure of a tenth of the memory; when it is its turn to go and somebody came back to it
-//! meanwhile, it moves to *main*; there, too, whoever was visited since the last time is passed over once. Reads only
-//! set a bit and note the turn, so there is no list to lock for them. That is S3-FIFO (Yang et al., SOSP '23) without its ghost queue: a
-//! flood of sessions that nobody comes back to passes through a tenth of the memory and leaves the rest alone, where an
-//! LRU would be washed out. What S3-FIFO lacks for sessions is an end: in main those who have left would gather until nothing but that
-//! tenth is left to newcomers. So main grows old by the visits to it, and who was left behind goes before anybody new. Sessions with an
-//! owner, somebody logged in, are the third queue. They go when the others are down to the share that is theirs in any
-//! case, and not before.
+//! A commit works out the session's next row without a lock and swaps the pointer in under the
+//! write lock. If the stored row has changed since, it starts over. A login holds its owner's gate,
+//! a striped mutex, so the logins of one owner and "log out everywhere" run one after the other. A
+//! visit prolongs the session at the first look, under the read lock: deadline, visited bit and
+//! turn are atomics in the row's header. A session that was rotated has a second secret behind its
+//! body and counts 32 bytes more.
 //!
-//! A snapshot goes from shard to shard. Under a shard's read lock it first reads the order of the queues, then
-//! copies pointers and deadlines, of a thousand sessions at a time, and writes after it let go; so it is not the picture of one instant, but each session in it
-//! is whole. A session that comes back from a file is known by half of the SHA-256 of its secret, until the first request
-//! that proves it brings the secret along.
+//! Over `max_size`, expired sessions are removed first. After them victims come from three queues.
+//! A new session starts in *probation*, which is sure of a tenth of the memory. If it is visited
+//! before it becomes the victim, it moves to *main*, where a session that was visited since its
+//! last examination gets a second chance. That is S3-FIFO (Yang et al., SOSP '23) without its ghost
+//! queue: a flood of sessions that are never visited again passes through probation and leaves main
+//! alone, where an LRU would lose its working set. S3-FIFO alone would let abandoned sessions fill
+//! main. So main ages by the visits to its sessions, and abandoned sessions in main are evicted
+//! before new ones. Sessions with an owner are the third queue, whose sessions are evicted only
+//! when those without an owner are down to their share.
+//!
+//! A snapshot copies one shard after the other. Under the shard's read lock it reads the order of
+//! the queues, then copies the pointers and deadlines of a thousand slots at a time; it writes the
+//! file without a lock. A session that was read from a file has only the digest of its secret,
+//! until the first request that opens it brings the secret.
 
 mod endings;
 mod expiry;
@@ -78,10 +87,11 @@ use crate::id::{Handle, SessionId};
 use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Lookup, Outcome, Owner, Owners, Store};
 use crate::sync::Arc;
 
-/// Sessions in memory, for one process: bounded, purged, and safe to use from any number of threads.
+/// Sessions in memory, for one process: bounded, purged, and safe to use from any number of
+/// threads.
 ///
-/// A clone is another handle on the same store. When the last handle is dropped, the reaper thread is stopped and joined
-/// and the sessions are gone.
+/// A clone is another handle on the same store. When the last handle is dropped, the reaper thread
+/// is stopped and joined and the sessions are freed.
 ///
 /// # Examples
 ///
@@ -99,8 +109,8 @@ use crate::sync::Arc;
 #[derive(Clone)]
 #[doc(alias = "MemoryStore")]
 pub struct LembroStore {
-    // Dropped first: if the thread outlived this handle's hold on the shards, it would be the one to free them, and
-    // waiting for it would be waiting for that.
+    // Dropped before `shards`: the reaper's thread must not be the one that frees them, because the
+    // drop of `reaper` waits for that thread.
     reaper: Arc<Reaper>,
     shards: Arc<Shards>,
     on_close: Option<Arc<PathBuf>>,
@@ -108,8 +118,6 @@ pub struct LembroStore {
 
 impl LembroStore {
     /// A store with the default options: purges every 60 seconds, holds a mebibyte.
-    ///
-    /// It is ready when this returns.
     ///
     /// # Errors
     ///
@@ -122,9 +130,10 @@ impl LembroStore {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when one of them is wrong, with its name and value; [`Error::is_background`] when the reaper's
-    /// thread cannot be started; [`Error::is_snapshot`] when the file to [`restore`](LembroOptions::restore) is there but is not a
-    /// whole, sound snapshot.
+    /// [`Error::is_option`] when an option is wrong, with its name and value;
+    /// [`Error::is_background`] when the reaper's thread cannot be started; [`Error::is_snapshot`]
+    /// when the file to [`restore`](LembroOptions::restore) exists but is not a whole, sound
+    /// snapshot.
     pub fn with_options(options: LembroOptions) -> Result<Self> {
         let config = options.resolve()?;
         let shards = Arc::new(Shards::new(&config));
@@ -144,32 +153,41 @@ impl LembroStore {
         Ok(Self { shards, reaper: Arc::new(reaper), on_close: config.snapshot_on_close.map(Arc::new) })
     }
 
-    /// Removes every expired session from memory now; how many there were. The reaper does the same at its interval.
+    /// Removes every expired session from memory now and returns how many there were. The reaper
+    /// does the same at its interval.
     ///
-    /// No reader waits for it longer than for one write of its own.
+    /// The purge takes each lock for a small batch only, so a reader waits for it no longer than
+    /// for a few writes.
     #[doc(alias = "reap")]
     pub fn purge(&self) -> usize {
         self.shards.purge(|| false)
     }
 
-    /// Writes all live sessions to a file that [`LembroOptions::restore`] reads: for a restart that logs nobody out.
+    /// Writes all live sessions to a file that [`LembroOptions::restore`] reads, so that a restart
+    /// logs no user out.
     ///
-    /// The file is written beside `path`, brought to the disk, and then takes its place in one step: whatever happens
-    /// meanwhile, a `kill -9` included, `path` is the old file or the new one, whole. It is readable by its owner only
-    /// (mode 0600, on Unix), and although that holds the users' data, it holds **no usable id**: of each secret half its SHA-256.
+    /// The file is written beside `path`, flushed to the disk, and then takes the place of `path`
+    /// in one step. Whatever interrupts it, a `kill -9` included, `path` is the old file or the new
+    /// one, whole. Only the file's owner may read it (mode 0600, on Unix). It holds the users' data
+    /// but **no usable id**: of each secret it has half of the SHA-256.
     ///
-    /// Requests go on. A request waits at most while the order of one shard's queues is read, or the pointers of a thousand
-    /// sessions are copied (`cargo bench --bench snapshot` shows the longest waits); the data itself is written without any lock. So this is not the picture of one instant: a session that changes meanwhile is in the file
-    /// as it was before or after. What survives: entries, components, owners, timeouts, versions, the time left,
-    /// superseded and pending ids, and the order in which sessions are evicted. Counters and [why sessions ended](Owners::why_ended) do not.
+    /// Requests go on. A request waits at most while the order of one shard's queues is read, or
+    /// while the pointers of a thousand slots are copied (`cargo bench --bench snapshot` shows the
+    /// longest waits). The data is written without a lock. So the file is not the picture of one
+    /// instant: a session that changes during the snapshot is in the file as it was before or after
+    /// the change. The file keeps the rows (entries, components, owners, timeouts, labels,
+    /// versions, deadlines, superseded and pending ids) and the order in which sessions are
+    /// evicted. It does not keep the counters and [why sessions ended](Owners::why_ended).
     ///
-    /// **What happens after a snapshot, a later restore undoes: a logout too.** Take it when the server has stopped
-    /// serving ([`snapshot_on_close`](LembroOptions::snapshot_on_close)). Whoever also takes one every few minutes, against
-    /// crashes, chooses between that many minutes of logouts and all logins.
+    /// **A restore undoes what happened after the snapshot, logouts included.** Take the snapshot
+    /// when the server has stopped serving
+    /// ([`snapshot_on_close`](LembroOptions::snapshot_on_close)). With another one every few
+    /// minutes, a crash loses the logouts since the last; without, it loses all logins.
     ///
     /// # Errors
     ///
-    /// [`Error::is_snapshot`] when it cannot be written, with the path and the reason. The old file stays.
+    /// [`Error::is_snapshot`] when it cannot be written, with the path and the reason. The old file
+    /// stays.
     ///
     /// # Examples
     ///
@@ -177,7 +195,8 @@ impl LembroStore {
     /// use std::time::Duration;
     /// use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
     ///
-    /// # let path = std::env::temp_dir().join(format!("lembro-doc-snapshot-{}", std::process::id()));
+    /// # let name = format!("lembro-doc-snapshot-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
     /// let (store, id) = (LembroStore::new()?, SessionId::random()?);
     /// store.set(&id, [("user", "ada")].into_iter().collect(), Duration::from_secs(3600))?;
     /// let written = store.snapshot(&path)?;
@@ -195,7 +214,8 @@ impl LembroStore {
         snapshot::write(&self.shards, path.as_ref())
     }
 
-    /// Bytes that the sessions take, as they count for `max_size`: within 8 % of what the allocator gave out for them.
+    /// The bytes that the sessions count for, as `max_size` bounds them: within 8 % of what the
+    /// allocator gave out for them.
     #[doc(alias = "size")]
     pub fn bytes(&self) -> usize {
         self.shards.bytes()
@@ -206,16 +226,16 @@ impl LembroStore {
         self.shards.stats()
     }
 
-    /// Subscribes to what happens in the store from now on.
+    /// Subscribes to the store's events from now on.
     ///
     /// Each subscriber has a queue of 1,024 events. What does not fit is dropped and counted
-    /// ([`Stats::events_missed`]); nobody ever waits for a slow subscriber.
+    /// ([`Stats::events_missed`]), so a slow subscriber never blocks the store.
     #[doc(alias = "on")]
     pub fn events(&self) -> Receiver<Event> {
         self.shards.events.subscribe()
     }
 
-    /// Subscribes to errors that happen in the background from now on, where no caller is waiting for a result.
+    /// Subscribes to errors in the background from now on: those that no caller receives.
     ///
     /// A queue of 1,024 errors, as for [`events`](Self::events).
     #[doc(alias = "on_error")]
@@ -223,21 +243,24 @@ impl LembroStore {
         self.shards.errors.subscribe()
     }
 
-    /// For those who report on the store from now on, until it is gone.
+    /// A weak handle for the metrics, valid until the store is gone.
     #[cfg(feature = "metrics")]
     pub(crate) fn watch(&self) -> Watch {
         Watch::new(&self.shards)
     }
 
-    /// Stops the reaper and waits until its thread is gone, then writes the [snapshot](Self::snapshot) that
-    /// [`snapshot_on_close`](LembroOptions::snapshot_on_close) asks for. Every handle goes on working, without a purge at an interval.
+    /// Stops the reaper and waits until its thread is gone, then writes the
+    /// [snapshot](Self::snapshot) that [`snapshot_on_close`](LembroOptions::snapshot_on_close) asks
+    /// for. Every handle goes on working, without a purge at an interval.
     ///
-    /// Dropping the last handle stops the reaper too, but writes nothing: nobody would learn that it failed, it is seldom known
-    /// which thread is the last, and a process that exits may not drop it at all.
+    /// Dropping the last handle stops the reaper too, but writes no snapshot: a drop cannot return
+    /// an error, it is seldom known which thread drops the last handle, and a process that exits
+    /// may not drop it at all.
     ///
     /// # Errors
     ///
-    /// [`Error::is_snapshot`] when the snapshot cannot be written. The old file stays, the reaper is stopped.
+    /// [`Error::is_snapshot`] when the snapshot cannot be written. The old file stays, the reaper
+    /// is stopped.
     pub fn close(&self) -> Result<()> {
         self.reaper.stop();
         match &self.on_close {
@@ -246,7 +269,8 @@ impl LembroStore {
         }
     }
 
-    /// Recomputes every counter, every queue and every index, and compares them with what the store keeps. For tests.
+    /// Recomputes every counter, every queue and every index, and compares them with what the store
+    /// keeps. For tests.
     ///
     /// # Errors
     ///

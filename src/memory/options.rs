@@ -12,15 +12,15 @@ use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::units::Setting;
 
-/// The size a shard should have at least, so that one large session does not empty it.
+/// The least size of a shard by default, so that one large session does not empty it.
 const SHARD_BYTES: u64 = 256 * 1024;
 
 const MAX_SHARDS: u64 = 64;
 
-/// More than this could need more slots in a shard than a `u32` counts.
+/// A larger `max_size` could need more slots in a shard than a `u32` counts.
 const MAX_MAX_SIZE: u64 = 16 << 40;
 
-/// The options of a [`LembroStore`](crate::LembroStore). None of them is needed.
+/// The options of a [`LembroStore`](crate::LembroStore). Each of them has a default.
 ///
 /// | option | what it is | default |
 /// |---|---|---|
@@ -35,14 +35,15 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// | [`snapshot_on_close`](Self::snapshot_on_close) | the file that `close` writes | none |
 /// | [`clock`](Self::clock) | where the time comes from | the machine |
 ///
-/// With serde the names are these, `maxSize` and the like too, and anything unknown is refused.
+/// serde reads these names, and their camel-case forms such as `maxSize`; it refuses unknown ones.
 ///
 /// # Examples
 ///
 /// ```
 /// use lembro::{LembroOptions, LembroStore};
 ///
-/// let options: LembroOptions = serde_json::from_str(r#"{"interval": 360000, "maxSize": "4M"}"#).unwrap();
+/// let json = r#"{"interval": 360000, "maxSize": "4M"}"#;
+/// let options: LembroOptions = serde_json::from_str(json).unwrap();
 /// let store = LembroStore::with_options(options)?;
 /// assert_eq!(store.stats().max_size, 4 * 1024 * 1024);
 /// # Ok::<(), lembro::Error>(())
@@ -85,8 +86,9 @@ pub enum WhenFull {
     /// It is stored, and others are evicted.
     #[default]
     Evict,
-    /// It is refused with [`Error::is_full`](crate::Error::is_full), once nothing more is expired. Whoever has a session keeps it,
-    /// and a visitor who comes later waits: for a store that only those use who are invited.
+    /// It is refused with [`Error::is_full`](crate::Error::is_full) if there is no room after
+    /// expired sessions were removed. Stored sessions stay, and new visitors wait: for a store
+    /// whose users are all known.
     RefuseAnonymous,
 }
 
@@ -100,75 +102,86 @@ impl LembroOptions {
         Self::default()
     }
 
-    /// How often expired sessions are purged in the background: a [`Duration`], a number of milliseconds, or a text
-    /// such as `"5m"`. Zero: no thread at all; then sessions expire just as punctually, but their memory is removed only
-    /// when room is needed or by [`purge`](crate::LembroStore::purge). Default: 60 seconds.
+    /// How often expired sessions are purged in the background: a [`Duration`], a number of
+    /// milliseconds, or a text such as `"5m"`. Zero: there is no reaper thread. Sessions then
+    /// expire just as punctually, but their memory is freed only when room is needed or by
+    /// [`purge`](crate::LembroStore::purge). Default: 60 seconds.
     ///
-    /// Shorter frees memory earlier, longer wakes the thread less often. A purge costs one short look at each session, plus
-    /// what it frees.
+    /// A shorter interval frees memory earlier, a longer one wakes the thread less often. A purge
+    /// costs one short look at each session, plus what it frees.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
         self.raw.interval = Some(Some(interval.into()));
         self
     }
 
-    /// The most memory that sessions may take: bytes, or a text such as `"4M"`. K, M and G alone are 1024-based, every
-    /// other unit is as written ("4MB", "4MiB"). Default: 1M, a mebibyte: 2,500 sessions of 300 bytes.
+    /// The most memory that sessions may take: bytes, or a text such as `"4M"`. K, M and G alone
+    /// are 1024-based; every other unit is as written ("4MB", "4MiB"). Default: 1M, a mebibyte,
+    /// enough for 2,500 sessions with 300 bytes of JSON each.
     ///
-    /// Approximate in that it counts a fixed share of table and queues for each session; the sum is within 8 % of
-    /// what the allocator gives out. Set it to what the server can spare: beyond it the expired go first, then those
-    /// nobody came back to.
+    /// The sum is approximate because it counts a fixed share of table and queues for each session;
+    /// it is within 8 % of what the allocator gives out. Set it to what the server can spare.
+    /// Beyond it, expired sessions are removed first, then sessions that were not visited again.
     #[doc(alias = "maxSize")]
     pub fn max_size(mut self, max_size: impl Into<Setting>) -> Self {
         self.raw.max_size = Some(max_size.into());
         self
     }
 
-    /// The most memory that one session may take, as it counts for `max_size`: bytes or a text. A larger one is refused with
-    /// an error and what is stored stays. Default: 64K, or a shard's share of `max_size` if that is less.
+    /// The most memory that one session may take, as it counts for `max_size`: bytes or a text. A
+    /// larger one is refused with an error, and what is stored stays. Default: 64K, or a shard's
+    /// share of `max_size` if that is less.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
         self.raw.max_session_size = Some(max_session_size.into());
         self
     }
 
-    /// How many parts the store is split into, each with a lock of its own: a power of two up to 64. Default: one for every
-    /// 256K of `max_size`, which is enough for many threads on a few cores and leaves each shard room.
+    /// How many parts the store is split into, each with a lock of its own: a power of two up to
+    /// 64. Default: one for every 256K of `max_size`, which is enough for many threads on a few
+    /// cores and leaves each shard room.
     pub fn shards(mut self, shards: u64) -> Self {
         self.raw.shards = Some(shards.into());
         self
     }
 
-    /// How many percent of `max_size` sessions without an owner may take in any case. Default: 10.
+    /// How many percent of `max_size` sessions without an owner are sure of. Default: 10.
     ///
-    /// Beyond it they are evicted before any session of somebody who is logged in, however recently they were used, so
-    /// that a flood of visitors logs nobody out. Within it those go who have not used their login for the longest: without
-    /// any share nobody could log in any more once the store is full of those who are.
+    /// Above this share, sessions without an owner are evicted before any session with an owner,
+    /// however recently they were used, so a flood of visitors logs no user out. Below this share,
+    /// sessions with an owner are evicted, least recently used first: without a share, no user
+    /// could log in once the store is full of sessions with an owner.
     pub fn anonymous_share(mut self, percent: u64) -> Self {
         self.raw.anonymous_share = Some(percent.into());
         self
     }
 
-    /// What happens to a new session without an owner when the store is full. Default: [`WhenFull::Evict`].
+    /// What happens to a new session without an owner when the store is full. Default:
+    /// [`WhenFull::Evict`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.raw.when_full = when_full;
         self
     }
 
-    /// The file whose sessions the store begins with, as [`snapshot`](crate::LembroStore::snapshot) wrote it. No such file: the very first
-    /// start, and the store is empty. Default: none.
+    /// The file whose sessions the store begins with, as [`snapshot`](crate::LembroStore::snapshot)
+    /// wrote it. If there is no such file, as at the first start, the store is empty. Default:
+    /// none.
     ///
-    /// Cookies go on working. Whatever is expired by now stays away; the time that the server was down counts. What
-    /// there is no room for is evicted by the usual rules ([`Restored`](crate::Restored) says how many). The file is read, never
-    /// written or removed.
+    /// Cookies go on working. Sessions that have expired by now are left out; the time that the
+    /// server was down counts. If there is no room for all, the usual rules evict
+    /// ([`Restored`](crate::Restored) says how many). The file is read, never written or removed.
     ///
     /// # Examples
     ///
     /// ```
     /// use lembro::{BadSnapshot, LembroOptions, LembroStore};
     ///
-    /// # let path = std::env::temp_dir().join(format!("lembro-doc-restore-{}", std::process::id()));
-    /// let options = LembroOptions::new().restore(&path).on_bad_snapshot(BadSnapshot::StartEmpty).snapshot_on_close(&path);
+    /// # let name = format!("lembro-doc-restore-{}", std::process::id());
+    /// # let path = std::env::temp_dir().join(name);
+    /// let options = LembroOptions::new()
+    ///     .restore(&path)
+    ///     .on_bad_snapshot(BadSnapshot::StartEmpty)
+    ///     .snapshot_on_close(&path);
     /// let store = LembroStore::with_options(options.clone())?;
-    /// // ... serve, until somebody stops the server ...
+    /// // ... serve until the server is stopped ...
     /// store.close()?;
     /// let again = LembroStore::with_options(options)?;
     /// assert!(again.stats().restored.is_some());
@@ -180,8 +193,9 @@ impl LembroOptions {
         self
     }
 
-    /// What happens when the file to [`restore`](Self::restore) is there but cut off, damaged, of a newer lembro, something
-    /// else or not readable. It stays as it is in any case. Default: [`BadSnapshot::Refuse`].
+    /// What happens when the file to [`restore`](Self::restore) exists but is truncated, damaged,
+    /// of another format or not readable. The file stays as it is in any case. Default:
+    /// [`BadSnapshot::Refuse`].
     pub fn on_bad_snapshot(mut self, what: BadSnapshot) -> Self {
         self.raw.on_bad_snapshot = what;
         self

@@ -1,22 +1,24 @@
-//! The eviction queues: three lists through one slab, linked by numbers, that know nothing of sessions but a handle.
+//! The eviction queues: three lists in one slab, linked by slot numbers. They know a session by its
+//! handle alone.
 //!
-//! A session waits in *probation* until somebody comes back to it, then moves to *main*; sessions with an owner are a
-//! list of their own. Which one to give up is the shard's decision. Every list knows its bytes, and this is
-//! the only place where bytes are added up.
+//! A session starts in *probation* and moves to *main* if it is visited there; sessions with an
+//! owner have a list of their own. The shard picks the victims. Every list keeps its bytes, and
+//! only this file adds bytes up.
 
 use crate::id::Handle;
 use crate::record::Class;
 
-/// The number of no slot.
+/// The slot number that means "none".
 const NONE: u32 = u32::MAX;
 
-/// 16 bytes a session. The handle leads back to it, through the shard's table: no second owner, no cycle.
+/// 16 bytes for each session. The handle leads back to the row through the shard's table, so there
+/// is no cycle of pointers.
 #[derive(Debug)]
 struct Node {
     handle: Handle,
-    /// Towards the older end.
+    /// The neighbour towards the older end.
     older: u32,
-    /// Towards the newer end; in a free node, the next free one.
+    /// The neighbour towards the newer end; in a free node, the next free one.
     newer: u32,
 }
 
@@ -42,7 +44,7 @@ impl Queue {
         Self { nodes: Vec::new(), free: NONE, lists: [EMPTY; Class::ALL.len()] }
     }
 
-    /// Bytes of everything in the queue.
+    /// The bytes of all three lists.
     pub(super) fn bytes(&self) -> usize {
         self.lists.iter().map(|list| list.bytes).sum()
     }
@@ -60,26 +62,27 @@ impl Queue {
         self.lists.iter().map(|list| list.len).sum()
     }
 
-    /// How many slots there are, used and free: one more than the largest slot number ever given.
+    /// How many slots there are, used and free: one more than the largest slot number given out.
     pub(super) fn slots(&self) -> usize {
         self.nodes.len()
     }
 
-    /// The session in a slot; a free slot's answer means nothing.
+    /// The session in a slot; meaningless for a free slot.
     pub(super) fn handle(&self, slot: u32) -> Option<Handle> {
         self.nodes.get(slot as usize).map(|node| node.handle)
     }
 
-    /// Puts a session at the newer end of its list; its slot.
+    /// Adds a session at the newer end of its list and returns its slot.
     pub(super) fn push(&mut self, class: Class, handle: Handle, bytes: usize) -> u32 {
         let slot = self.free;
         let slot = if slot == NONE {
-            // Grow by a quarter, not by half or double: half-empty slabs would be a tenth of a small session's cost.
+            // A quarter, not double: half-empty slabs would be a tenth of a small session's cost.
             if self.nodes.len() == self.nodes.capacity() {
                 self.nodes.reserve_exact((self.nodes.len() / 4).max(16));
             }
             self.nodes.push(Node { handle, older: NONE, newer: NONE });
-            // `LembroOptions` refuses a `max_size` that could hold more sessions than a `u32` counts.
+            // `LembroOptions` refuses a `max_size` that could hold more sessions than a `u32`
+            // counts.
             u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
         } else {
             let node = &mut self.nodes[slot as usize];
@@ -91,7 +94,7 @@ impl Queue {
         slot
     }
 
-    /// Takes a session out; its slot becomes free.
+    /// Removes a session; its slot becomes free.
     pub(super) fn remove(&mut self, slot: u32, class: Class, bytes: usize) {
         self.unlink(slot, class, bytes);
         self.nodes[slot as usize].newer = self.free;
@@ -104,7 +107,7 @@ impl Queue {
         self.link(slot, to, bytes);
     }
 
-    /// A session became larger or smaller.
+    /// Updates the bytes of a list after one of its sessions became larger or smaller.
     pub(super) fn reweigh(&mut self, class: Class, old: usize, new: usize) {
         let list = &mut self.lists[class as usize];
         list.bytes = list.bytes - old + new;
@@ -124,7 +127,7 @@ impl Queue {
         self.chain(self.lists[class as usize].oldest)
     }
 
-    /// The slots from one on, along `newer`.
+    /// The slots from `first` on, along `newer`.
     fn chain(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
         let valid = |slot: u32| (slot != NONE).then_some(slot);
         std::iter::successors(valid(first), move |slot| valid(self.nodes[*slot as usize].newer))
@@ -163,7 +166,7 @@ impl Queue {
         }
     }
 
-    /// Recomputes everything that is kept and compares.
+    /// Recomputes links, lengths and bytes, and compares.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self, bytes_of: impl Fn(u32) -> usize) -> Result<(), String> {
         let mut linked = 0;

@@ -1,7 +1,9 @@
-//! The reaper: one thread that purges at an interval, stops at once when asked, and survives a panic.
+//! The reaper: one thread that purges at an interval, stops at once when asked, and survives a
+//! panic.
 //!
-//! It owns the shards it works on, never a handle of the store: so it cannot be the one that drops the last handle, and
-//! never has to join itself. The handles share the [`Reaper`], whose drop stops the thread and waits for it.
+//! Its thread holds the shards, never a handle of the store. So it cannot drop the last handle, and
+//! never has to join itself. The handles share the [`Reaper`], whose drop stops the thread and
+//! waits for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -22,7 +24,7 @@ struct Running {
     thread: thread::JoinHandle<()>,
 }
 
-/// Asked between two batches of a purge.
+/// A flag that the purge reads between two batches.
 #[derive(Clone, Default)]
 pub(super) struct Stop(Arc<AtomicBool>);
 
@@ -38,7 +40,7 @@ impl Reaper {
         Self { running: Mutex::new(None), stop: Stop::default() }
     }
 
-    /// Starts the thread: `work` at every `interval`, `failed` when it panicked.
+    /// Starts the thread. It calls `work` at every `interval`, and `failed` if `work` panicked.
     pub(super) fn start(
         interval: Duration,
         work: impl Fn(&Stop) + Send + 'static,
@@ -54,13 +56,13 @@ impl Reaper {
         Ok(Self { running: Mutex::new(Some(Running { wake, thread })), stop })
     }
 
-    /// Stops the thread and waits until it is gone: at most for one batch of a purge.
+    /// Stops the thread and waits until it is gone, which takes at most one batch of a purge.
     pub(super) fn stop(&self) {
         self.stop.0.store(true, Ordering::Relaxed);
         let running = self.running.lock().take();
         if let Some(Running { wake, thread }) = running {
             drop(wake);
-            // Its panics were caught and reported; there is nothing to learn from the result.
+            // The panics of the thread were caught and reported, so the result says nothing.
             let _ = thread.join();
         }
     }
@@ -74,7 +76,8 @@ impl Drop for Reaper {
 
 fn run(asleep: &Receiver<()>, interval: Duration, stop: &Stop, work: impl Fn(&Stop), failed: impl Fn(Error)) {
     while asleep.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-        // Nothing of a shard is left half done by a panic: its steps that can panic are none, and its lock does not poison.
+        // A panic leaves no shard half changed: none of the steps under a lock can panic. The lock
+        // does not poison.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(stop))) {
             let text =
                 panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -87,7 +90,7 @@ fn run(asleep: &Receiver<()>, interval: Duration, stop: &Stop, work: impl Fn(&St
 mod tests {
     use super::*;
 
-    // The one promise that no public path can show: nothing in a purge can be made to panic from outside.
+    // No public path shows this promise, because a purge cannot be made to panic from outside.
     #[test]
     fn the_reaper_survives_a_panic_and_reports_it() {
         let (errors, reported) = bounded(2);

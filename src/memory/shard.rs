@@ -1,5 +1,5 @@
-//! One shard: a table of rows, their queue, their expiry index and their bytes. It knows no lock and
-//! no channel.
+//! One shard: a table of rows, their queues, their expiry index and their bytes. It knows no lock
+//! and no channel.
 //!
 //! Removed records are returned to the caller, which drops and reports them after unlocking.
 
@@ -28,7 +28,7 @@ use crate::record::{Class, Record};
 use crate::store::is_expired;
 use crate::sync::Ordering;
 
-/// Rows that left the shard, with the cause. Nearly always at most one.
+/// Rows that were removed from the shard, with the cause. Nearly always at most one.
 pub(super) type Removed = SmallVec<[(Record, RemovalCause); 1]>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,17 +36,17 @@ pub(super) enum RemovalCause {
     Expired,
     Evicted,
     Destroyed,
-    /// The next version of the same session took its place.
+    /// The next row of the same session took its place.
     Replaced,
 }
 
-/// What became of a row that was to be stored.
+/// The outcome of storing a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InsertOutcome {
     Done,
-    /// Another request changed what is stored since it was read.
+    /// The stored row is not the one that the next one was worked out from.
     Overtaken,
-    /// There is no room, and the options forbid to evict for it.
+    /// There is no room, and the options forbid eviction for it.
     Refused,
 }
 
@@ -58,17 +58,17 @@ pub(super) struct Shard {
     turns: Turns,
     hasher: RandomState,
     room: Room,
-    /// Another number whenever all sessions are removed or given new slots.
+    /// Changes whenever all sessions are removed or get new slots.
     layout: u32,
 }
 
-/// How much a shard may hold.
+/// The budget of a shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub(super) budget: usize,
-    /// What sessions without an owner are sure of.
+    /// The bytes that sessions without an owner are sure of.
     pub(super) anonymous_share: usize,
-    /// Beyond the budget new ones of them are refused.
+    /// Beyond the budget, new sessions without an owner are refused.
     pub(super) refuse_anonymous: bool,
 }
 
@@ -86,9 +86,9 @@ impl Shard {
         }
     }
 
-    /// All that it holds, as a shard of its own; `empty` takes its place.
+    /// Puts `empty` in this shard's place and returns the shard as it was.
     pub(super) fn give_way_to(&mut self, mut empty: Self) -> Self {
-        // A copy that is under way is void: it would hold sessions of before and after.
+        // A copy under way must start over: it would hold sessions of before and after.
         empty.layout = self.layout.wrapping_add(1);
         std::mem::replace(self, empty)
     }
@@ -101,18 +101,18 @@ impl Shard {
         self.table.len()
     }
 
-    /// How many sessions have an owner, and what they count for.
+    /// How many sessions have an owner, and how many bytes they count for.
     pub(super) fn owned(&self) -> (usize, usize) {
         (self.owned.len(), self.queue.bytes_of(Class::Owned))
     }
 
-    /// Every session, expired ones too.
+    /// Every session, including expired ones.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
         self.table.iter()
     }
 
-    /// How many sessions are live. Only those near their end are looked at one by one.
+    /// How many sessions are live. Only the sessions with a due tick are examined one by one.
     pub(super) fn count_live(&self, now: u64) -> usize {
         let mut due = Due::new();
         self.expiry.due(0, usize::MAX, usize::MAX, now, &mut due);
@@ -120,8 +120,9 @@ impl Shard {
         self.expiry.count_later(now) + live.count()
     }
 
-    /// Puts `next`, or nothing, in the place of the live row that was read under this handle, if that is
-    /// still what the shard has. `now`: when it was read.
+    /// Stores `next`, or nothing, in the place of `current`, the live row that was read under this
+    /// handle at `now`, if the shard still has that row. The pointers are compared, not the
+    /// versions.
     pub(super) fn swap(
         &mut self,
         hash: u64,
@@ -140,7 +141,7 @@ impl Shard {
                 return InsertOutcome::Done;
             }
             (None, None) => {}
-            // Not if it is live (again): a touch that began earlier may have prolonged it.
+            // Overtaken if the row is live: a touch that began earlier may have prolonged it.
             (None, Some(there)) if is_expired(there, now) => {
                 self.remove(hash, handle, RemovalCause::Expired, removed);
             }
@@ -154,7 +155,7 @@ impl Shard {
         InsertOutcome::Done
     }
 
-    /// Adds a session whose handle is free, as a new one.
+    /// Adds a new session. The handle is free.
     pub(super) fn begin(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) {
         let state = record.state();
         let class = if record.is_owned() { Class::Owned } else { Class::Probation };
@@ -163,7 +164,7 @@ impl Shard {
         self.insert(hash, record, now, removed);
     }
 
-    /// Adds a session whose handle is free, to the queue that its block names.
+    /// Adds a session to the queue that its block names. The handle is free.
     fn insert(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) {
         let state = record.state();
         let (class, handle) = (state.class(), state.handle);
@@ -178,7 +179,7 @@ impl Shard {
         self.evict(slot, now, removed);
     }
 
-    /// Puts the next version of a session in its place.
+    /// Stores the next row of a session in the place of the current one.
     fn replace(&mut self, hash: u64, next: Record, now: u64, removed: &mut Removed) {
         let handle = next.state().handle;
         let Some(place) = self.table.find_mut(hash, |record| record.state().handle == handle) else { return };
@@ -206,8 +207,8 @@ impl Shard {
         self.evict(slot, now, removed);
     }
 
-    /// Moves the deadline of a session. Under the read lock: the deadline and the expiry index are
-    /// atomics.
+    /// Moves the deadline of a session. Runs under the read lock, because deadline and expiry index
+    /// are atomics.
     pub(super) fn touch(&self, record: &Record, deadline: u64) {
         let state = record.state();
         let before = state.deadline.swap(deadline, Ordering::SeqCst);
@@ -232,13 +233,14 @@ impl Shard {
         removed.push((record, reason));
     }
 
-    /// Looks at due sessions from slot `from` on, under the read lock: names the expired, files the others anew. At most
-    /// `window` slots and [`BATCH`] sessions; where to go on, `None` at the end.
+    /// Examines due sessions from slot `from` on, under the read lock: collects the expired ones
+    /// and files the others again. At most `window` slots and [`BATCH`] sessions. Returns where to
+    /// go on, `None` at the end.
     pub(super) fn scan(&self, from: usize, window: usize, now: u64, expired: &mut Vec<Handle>) -> Option<usize> {
         let mut due = Due::new();
         let next = self.expiry.due(from, window, BATCH, now, &mut due);
-        // From slot to handle to session is one cache miss after the other. Each step is taken for all of them before the
-        // next one, so that the misses of a step overlap.
+        // Slot, handle and row are one cache miss each, one after the other. Each step is done for
+        // the whole batch before the next one, so that the misses of a step overlap.
         let hash = |handle| hash_of(&self.hasher, handle);
         let handles: SmallVec<[_; BATCH]> = due.iter().map(|slot| self.queue.handle(*slot)).collect();
         let likely: SmallVec<[_; BATCH]> =
@@ -256,7 +258,7 @@ impl Shard {
         next
     }
 
-    /// Removes a session if it is (still) expired.
+    /// Removes a session if it is still expired.
     pub(super) fn remove_expired(&mut self, handle: Handle, now: u64, removed: &mut Removed) {
         let is_it = |record: &Record| record.state().handle == handle && is_expired(record, now);
         self.remove_if(hash_of(&self.hasher, handle), is_it, RemovalCause::Expired, removed);
@@ -268,7 +270,7 @@ impl Shard {
         self.by_handle(hash, handle).filter(|record| !is_expired(record, now))
     }
 
-    /// The row of a handle, expired ones too.
+    /// The row of a handle, even if it is expired.
     #[inline]
     pub(super) fn by_handle(&self, hash: u64, handle: Handle) -> Option<&Record> {
         self.table.find(hash, |record| record.state().handle == handle)
@@ -280,17 +282,17 @@ impl Shard {
     }
 }
 
-/// The list a session belongs to after a save that did or did not leave it with an owner.
+/// The queue of a session after a commit.
 fn class_after(class: Class, owned: bool) -> Class {
     match (class, owned) {
         (_, true) => Class::Owned,
-        // Logged out but kept: it has been used, so it does not start over.
+        // The session lost its owner but has been in use, so it does not start over in probation.
         (Class::Owned, false) => Class::Main,
         (class, false) => class,
     }
 }
 
 pub(super) fn hash_of(hasher: &RandomState, handle: Handle) -> u64 {
-    // As one word: hashing the same bytes as a slice costs more.
+    // As one number: hashing the same bytes as a slice costs more.
     hasher.hash_one(handle.to_u64())
 }

@@ -1,8 +1,9 @@
-//! The shards together: finds the one for a handle, takes its lock, and reports and frees what left
-//! it afterwards.
+//! The shards together: routes a handle to its shard, takes the lock, and reports and frees the
+//! removed records after unlocking.
 //!
-//! Never two shards' locks at once, and nothing but pointer swaps under a write lock: rows are built
-//! before it is taken and dropped after it is released.
+//! No two shard locks are held at once. Under a write lock a commit only swaps pointers: its row is
+//! built before the lock is taken, and the row before it is dropped after the release. Only a
+//! commit that lost the race repeatedly builds its row under the lock.
 
 mod apply;
 mod owners;
@@ -29,23 +30,24 @@ use crate::record::Record;
 use crate::store::{self, Edit, Lease, Look, Lookup, Now, Sight, Stored};
 use crate::sync::{Mutex, Ordering, RwLock};
 
-/// How many owners can log in at once.
+/// How many owners can log in at the same time.
 const GATES: usize = 64;
 
 pub(super) struct Shards {
     cells: Box<[CachePadded<Cell>]>,
     hasher: RandomState,
     pub(super) max_size: usize,
-    /// Of each shard.
+    /// The budget of each shard.
     room: Room,
     max_session_size: usize,
     pub(super) clock: Clock,
     pub(super) events: Hub<Event>,
     pub(super) errors: Hub<Error>,
-    /// Apart from the events, whose queues a flood can fill.
+    /// Apart from the events, because a flood can fill their queues.
     pub(super) purges: Hub<Purge>,
     pub(super) epochs: Epochs,
-    /// Held by logins and by "log out everywhere", so that those of one owner come one after the other.
+    /// Held by logins and by "log out everywhere", so that those of one owner run one after the
+    /// other.
     gates: Box<[CachePadded<Mutex<()>>]>,
     pub(super) endings: Endings,
     pub(super) snapshots: snapshot::Log,
@@ -125,7 +127,7 @@ impl Shards {
         count(&cell.counters.misses);
         match sight {
             Sight::Superseded { recent } => {
-                // Not one of a request in flight: possibly a stolen one.
+                // Later than a request in flight can arrive: possibly a stolen id.
                 if !recent {
                     count(&cell.counters.superseded);
                     self.events.publish(|| Event::SupersededId { handle: id.handle() });
@@ -153,7 +155,7 @@ impl Shards {
         Ok(())
     }
 
-    /// Refuses a row that is too large to be kept.
+    /// Refuses a row that is larger than the options allow.
     fn check_size(&self, cell: &Cell, row: &Record) -> Result<()> {
         let (bytes, max) = (weight(row), self.max_session_size);
         if bytes <= max {
@@ -165,14 +167,15 @@ impl Shards {
         Err(Error::size(format!("session {handle}: {bytes} bytes, max_session_size is {max}")))
     }
 
-    /// There is no room for a new session, and the options forbid to evict for it.
+    /// The error for a new session that is refused because the store is full.
     fn turn_away(&self, cell: &Cell, handle: Handle) -> Error {
         count(&cell.counters.turned_away);
         self.events.publish(|| Event::TurnedAway { handle });
         Error::full()
     }
 
-    /// Counts, reports and drops what left a shard, now that its lock is released.
+    /// Counts, reports and drops the rows that were removed from a shard, after its lock was
+    /// released.
     fn release(&self, cell: &Cell, removed: impl IntoIterator<Item = (Record, RemovalCause)>) {
         for (record, reason) in removed {
             let (handle, bytes) = (record.state().handle, weight(&record));
@@ -195,13 +198,13 @@ impl Shards {
 
     fn cell(&self, handle: Handle) -> (&Cell, u64) {
         let hash = hash_of(&self.hasher, handle);
-        // The table below uses the lower half.
+        // The upper half of the hash; the table uses the lower one.
         let index = (hash >> 32) as usize & (self.cells.len() - 1);
         (&self.cells[index], hash)
     }
 
-    /// The instant of a look. The calendar is read only where the rule needs it: it takes as long as
-    /// finding the session.
+    /// The instant of a look. A peek reads the calendar only if the lease needs it, because that
+    /// takes as long as finding the session.
     fn now(&self, how: Look, lease: &Lease) -> Now {
         if how == Look::Visit || lease.needs_calendar() {
             Now::of(&self.clock)

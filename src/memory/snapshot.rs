@@ -1,4 +1,5 @@
-//! Snapshots: all sessions in one file, and a store that begins with them, so that a restart logs nobody out.
+//! Snapshots: all sessions in one file, and a store that begins with them, so that a restart logs
+//! no user out.
 
 mod draft;
 mod format;
@@ -38,7 +39,8 @@ pub struct Snapshot {
     pub bytes: u64,
 }
 
-/// What became of the sessions in the file that a store began with: see [`LembroOptions::restore`](crate::LembroOptions::restore).
+/// What became of the sessions in the file that a store began with: see
+/// [`LembroOptions::restore`](crate::LembroOptions::restore).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Restored {
@@ -47,32 +49,34 @@ pub struct Restored {
     pub taken_at: SystemTime,
     /// How long reading it took. serde writes seconds and nanoseconds.
     pub took: Duration,
-    /// How many sessions are there again.
+    /// How many sessions are in the store again.
     pub sessions: usize,
     /// How many had expired since they were written.
     pub expired: usize,
-    /// How many there was no room for: `max_size` is less than what the file holds.
+    /// How many were evicted, because `max_size` is less than what the file holds.
     pub evicted: usize,
     /// How many are larger than `max_session_size` is now.
     pub refused: usize,
 }
 
-/// What happens when the file to [restore](crate::LembroOptions::restore) is there but is not a whole, sound snapshot.
+/// What happens when the file to [restore](crate::LembroOptions::restore) exists but is not a
+/// whole, sound snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BadSnapshot {
-    /// No store is made: the error is [`with_options`](crate::LembroStore::with_options)'.
+    /// No store is made: [`with_options`](crate::LembroStore::with_options) returns the error.
     #[default]
     Refuse,
-    /// The store begins empty, and the first who subscribes to [`errors`](crate::LembroStore::errors) is told why.
+    /// The store begins empty, and the first subscriber to [`errors`](crate::LembroStore::errors)
+    /// receives the error.
     StartEmpty,
 }
 
-/// What a store remembers of its snapshots.
+/// The snapshots of a store: the last one written, and the one it began with.
 #[derive(Default)]
 pub(super) struct Log {
-    /// One at a time: a picture must not be replaced by an older one.
+    /// Held while a snapshot is written, so that an older one never replaces a newer one.
     turn: Mutex<()>,
     pub(super) last: Mutex<Option<Snapshot>>,
     pub(super) restored: Mutex<Option<Restored>>,
@@ -96,13 +100,13 @@ fn write_file(shards: &Shards, path: &Path) -> io::Result<(usize, u64)> {
     let draft = Draft::of(path)?;
     let mut writer = Writer::begin(draft.file(), noon(&shards.clock))?;
     shards.copies(|shard| writer.shard(shard))?;
-    // Read last: an epoch that is too high is safe.
+    // The epoch is read last, because one that is too high is safe.
     let figures = writer.finish(shards.epochs.current().to_u64())?;
     draft.publish()?;
     Ok(figures)
 }
 
-/// Fills a new store with the sessions of a file, if there is one.
+/// Fills a new store with the sessions of a file, if the file exists.
 pub(super) fn restore(shards: &Shards, path: &Path, bad: BadSnapshot) -> Result<()> {
     let elapsed = stopwatch();
     let contents = match read_file(path, noon(&shards.clock)) {
@@ -129,18 +133,18 @@ pub(super) fn restore(shards: &Shards, path: &Path, bad: BadSnapshot) -> Result<
     Ok(())
 }
 
-/// `None`: there is no such file, as at the very first start.
+/// `None`: the file does not exist, as at the first start.
 fn read_file(path: &Path, noon: Noon) -> Result<Option<Contents>, reader::Problem> {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(&error)),
-        // Not even opened: opening a pipe waits for somebody to write into it.
+        // A pipe is not opened, because opening it waits for a writer.
         Ok(found) if !found.is_file() => return Err("it is not a file".to_owned()),
         Ok(_) => {}
     }
     let file = File::open(path).map_err(|error| unreadable(&error))?;
     let size = file.metadata().map_err(|error| unreadable(&error))?.len();
-    // The larger part comes in chunks that are larger than the buffer and pass it by.
+    // Most of the file is read in chunks that are larger than the buffer and bypass it.
     reader::read(io::BufReader::new(file), size, noon).map(Some)
 }
 

@@ -1,4 +1,4 @@
-//! What a store counts, and the figures it gives out.
+//! The counters of a store, and the figures it gives out.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::snapshot::{Restored, Snapshot};
 use crate::sync::{AtomicU64, Ordering};
 
-/// Counters of one shard, beside its lock, so that counting costs no further cache line.
+/// The counters of one shard, beside its lock, so that counting costs no further cache line.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) hits: AtomicU64,
@@ -28,7 +28,8 @@ pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The figures of a [`LembroStore`](crate::LembroStore) at one moment, from [`stats`](crate::LembroStore::stats). serde writes them.
+/// The figures of a [`LembroStore`](crate::LembroStore) at one moment, from
+/// [`stats`](crate::LembroStore::stats). serde writes them.
 ///
 /// # Examples
 ///
@@ -43,27 +44,29 @@ pub(super) fn count(counter: &AtomicU64) {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Sessions in memory, expired ones that were not purged yet among them.
+    /// Sessions in memory, including expired ones that are not purged yet.
     pub sessions: usize,
-    /// Bytes they take, as they count for `max_size`.
+    /// The bytes that they count for.
     pub bytes: usize,
-    /// The bound.
+    /// The option `max_size`, in bytes.
     pub max_size: usize,
-    /// How many of the sessions have an owner: somebody is logged in.
+    /// Sessions with an owner: those of users who are logged in.
     pub owned_sessions: usize,
-    /// How many of the bytes are theirs.
+    /// The bytes that sessions with an owner count for.
     pub owned_bytes: usize,
-    /// How often a look found a session.
+    /// Looks that found a session.
     pub hits: u64,
-    /// How often it did not: expired, destroyed, or a guess. Many more than usual: somebody is trying ids.
+    /// Looks that found none: the id was expired, ended, superseded, or a guess. A sudden rise can
+    /// mean that ids are being guessed.
     pub misses: u64,
-    /// How often an id came that another one took the place of, later than a request in flight could.
+    /// Looks with a superseded id later than a request in flight could send it: possibly a stolen
+    /// id.
     pub superseded: u64,
     /// Sessions created, by commits and `set`.
     pub created: u64,
-    /// Commits that were merged into a session.
+    /// Commits that were merged into a stored session.
     pub saved: u64,
-    /// Sessions prolonged.
+    /// Visits and touches that moved a session's deadline.
     pub touched: u64,
     /// Sessions destroyed, by `destroy` and `clear`.
     pub destroyed: u64,

@@ -1,14 +1,16 @@
-//! The table: finds a session by its hash, through lines of five hashes and five pointers that fill a cache line each.
+//! The table: finds a row by its hash, through lines of five tags and five pointers that fill a
+//! cache line each (the "groups" of F14).
 //!
-//! A pointer is followed only if the 32 bits of hash beside it are those that are looked for, so a lookup costs two cache
-//! misses: one line, one session. The hash also says which line an item belongs into. If that is full, the item goes to
-//! the next one that is not, and every line it had to pass counts it, so that whoever looks for something that is not there
-//! knows where to stop, and nothing has to move when something is removed. To grow, items are put into a larger
-//! table by the hashes beside them, without a look at a single one: in the order of the lines, which is that of the
-//! hashes, so that both tables are walked from end to end.
+//! A tag is 32 bits of the hash. A pointer is followed only if the tag beside it matches, so a
+//! lookup costs two cache misses: one for the line, one for the row. The tag also chooses the
+//! item's home line. If that line is full, the item goes to the next one with room, and every line
+//! that it passes counts it (F14's overflow count). So the search for an absent item knows where to
+//! stop, and a removal moves nothing. To grow, the table moves its items by the tags alone and
+//! reads no row. It does so in the order of the lines, which is the order of the tags, so both
+//! tables are walked from end to end.
 //!
-//! Not `hashbrown`: it keeps seven bits of the hash beside an item, so to grow it asks every session for the rest, a cache miss
-//! each, and one login waits for all of them.
+//! Not `hashbrown`: it keeps seven bits of the hash beside an item, so it reads every row to grow,
+//! a cache miss each, and one login waits for all of them.
 
 use crate::record::Record;
 
@@ -17,14 +19,14 @@ const WIDTH: usize = 5;
 
 #[repr(align(64))]
 struct Line<T> {
-    /// Means nothing where there is no item.
+    /// Meaningless where there is no item.
     tags: [u32; WIDTH],
-    /// How many items had to pass this line because it was full, and live further on.
+    /// How many items passed this line because it was full, and are stored further on.
     passed: u32,
     items: [Option<T>; WIDTH],
 }
 
-// What a lookup costs is how many cache lines it touches.
+// A lookup costs as much as the cache lines that it reads.
 const _: () = assert!(size_of::<Line<Record>>() == 64);
 
 impl<T> Line<T> {
@@ -32,7 +34,8 @@ impl<T> Line<T> {
         Self { tags: [0; WIDTH], passed: 0, items: [const { None }; WIDTH] }
     }
 
-    /// The places with this tag. Which one it is nobody can foresee, a processor neither: so no branch depends on it.
+    /// The places with this tag. No branch depends on which place matches, because no branch
+    /// predictor could foresee it.
     fn tagged(&self, tag: u32) -> Places {
         Places::of(|place| self.tags[place] == tag)
     }
@@ -42,7 +45,7 @@ impl<T> Line<T> {
     }
 }
 
-/// Places of a line, as bits.
+/// A set of places in a line, as bits.
 struct Places(u32);
 
 impl Places {
@@ -61,7 +64,7 @@ impl Iterator for Places {
     }
 }
 
-/// A table of pointers. Which of several with the same hash is meant, the caller says.
+/// A table of pointers. Among several items with the same hash, the caller's predicate chooses.
 pub(super) struct Table<T> {
     lines: Box<[Line<T>]>,
     len: usize,
@@ -76,7 +79,7 @@ impl<T> Table<T> {
         self.len
     }
 
-    /// Every item, in no order that means anything.
+    /// Every item, in no particular order.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.lines.iter().flat_map(|line| &line.items).flatten()
@@ -93,10 +96,11 @@ impl<T> Table<T> {
         self.lines[line].items[place].as_mut()
     }
 
-    /// Adds an item. That it is not there yet is the caller's promise.
+    /// Adds an item. The caller has checked that it is absent.
     pub(super) fn insert(&mut self, hash: u64, item: T) {
         if self.len == room(self.lines.len()) {
-            // By a half, not to twice the size: half-empty tables would be a twentieth of a small session's cost.
+            // By a half, not to twice the size: half-empty tables would be a twentieth of a small
+            // session's cost.
             self.resize(self.lines.len() + self.lines.len() / 2 + 1);
         }
         put(&mut self.lines, tag(hash), item);
@@ -116,7 +120,7 @@ impl<T> Table<T> {
         item
     }
 
-    /// Gives back what is not needed, but for room to grow.
+    /// Frees unused lines, but for some room to grow.
     pub(super) fn shrink(&mut self) {
         let needed = (1..self.lines.len()).find(|lines| room(*lines) >= self.len);
         if let Some(lines) = needed.map(|lines| lines + lines / 8) {
@@ -138,7 +142,7 @@ impl<T> Table<T> {
     #[inline]
     fn position(&self, tag: u32, is_it: impl Fn(&T) -> bool) -> Option<(usize, usize)> {
         let mut number = home(tag, self.lines.len());
-        // Not further than once round: in a small table every line may have been passed.
+        // At most once round: in a small table every line can have been passed.
         for _ in 0..self.lines.len() {
             let line = &self.lines[number];
             if let Some(place) = line.tagged(tag).find(|place| line.items[*place].as_ref().is_some_and(&is_it)) {
@@ -152,7 +156,7 @@ impl<T> Table<T> {
         None
     }
 
-    /// Recomputes what is kept about every item, and compares.
+    /// Recomputes tags, counts and overflow counts, and compares.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self, hash_of: impl Fn(&T) -> u64) -> Result<(), String> {
         let (mut len, mut passed) = (0, vec![0; self.lines.len()]);
@@ -181,18 +185,19 @@ impl<T> Table<T> {
     }
 }
 
-/// How many items so many lines take: 85 in 100 places, so a search seldom goes beyond the first line and always ends.
+/// The capacity of so many lines: 85 % of the places, so a search seldom goes beyond the first line
+/// and always ends.
 fn room(lines: usize) -> usize {
     lines * 17 / 4
 }
 
-/// The part of a hash that is kept beside an item. The other half chooses the shard.
+/// The half of a hash that is kept beside an item. The other half chooses the shard.
 #[expect(clippy::cast_possible_truncation, reason = "half of it")]
 fn tag(hash: u64) -> u32 {
     hash as u32
 }
 
-/// The line that a tag belongs into: the same share of all lines as the tag is of all tags.
+/// The home line of a tag: as far along the lines as the tag is along all tags.
 fn home(tag: u32, lines: usize) -> usize {
     ((u64::from(tag) * lines as u64) >> 32) as usize
 }
@@ -201,7 +206,8 @@ fn after(line: usize, lines: usize) -> usize {
     if line + 1 == lines { 0 } else { line + 1 }
 }
 
-/// Puts an item into the first line with a place for it. There is one: `room` leaves some.
+/// Stores an item in the first line with a free place. There is one, because the capacity leaves
+/// some free.
 fn put<T>(lines: &mut [Line<T>], tag: u32, item: T) {
     let mut number = home(tag, lines.len());
     loop {
@@ -223,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    /// An item: its hash, and what tells it from others with the same one.
+    /// An item: its hash, and a name that tells it from others with the same hash.
     type Item = Box<(u64, u32)>;
 
     #[derive(Clone, Debug)]
@@ -231,12 +237,13 @@ mod tests {
         Insert(u64, u32),
         Remove(u64, u32),
         Rename(u64, u32),
-        /// All but so many.
+        /// Removes all but so many.
         Purge(usize),
         Shrink,
     }
 
-    /// Few hashes, near the ends and the middle of what there is, so that items crowd, collide and go round the end.
+    /// Few hashes, near the ends and the middle of their range, so that items crowd, collide and
+    /// wrap around the end.
     fn hash() -> impl Strategy<Value = u64> {
         let crowded = (0..8_u32, prop_oneof![Just(0), Just(1 << 31), Just(u32::MAX - 7)]);
         prop_oneof![
@@ -312,7 +319,8 @@ mod tests {
         }
     }
 
-    // In a large table a line is passed now and then; in a small one all of them can be, and nothing else ends the search.
+    // In a large table a line is passed now and then. In a small one every line can be, and then
+    // only the bound on the steps ends the search.
     #[test]
     fn a_search_for_what_is_not_there_ends_although_every_line_was_passed() {
         let mut table: Table<Item> = Table::new();

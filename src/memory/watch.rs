@@ -1,4 +1,4 @@
-//! What somebody holds who reports on a store and must not keep it alive.
+//! A weak handle on a store for the metrics, which must not keep it alive.
 
 use std::sync::Weak;
 
@@ -24,12 +24,13 @@ impl Watch {
         self.shards.upgrade().map(|shards| shards.stats())
     }
 
-    /// Every purge since the watch began. It closes when the store is gone, and so wakes whoever waits on it.
+    /// The purges since the watch began. The channel closes when the store is gone, which wakes its
+    /// receiver.
     pub(crate) fn purges(&self) -> &Receiver<Purge> {
         &self.purges
     }
 
-    /// Tells those who listen to the store's background errors.
+    /// Publishes an error to the subscribers of the store's background errors.
     pub(crate) fn report(&self, error: &Error) {
         if let Some(shards) = self.shards.upgrade() {
             shards.errors.publish(|| error.clone());

@@ -1,13 +1,12 @@
-//! The block: reference count, store state and the bytes of a record, in one allocation behind one
-//! pointer.
+//! The block: reference count, store state and bytes of a record, in one allocation.
 //!
 //! ```text
 //! block = reference count · length · store state · version (8) · body · [second secret (32)]
 //! ```
 //!
-//! What a look needs lives in the header: finding a session, checking its secret and seeing how long
-//! it lives read one cache line. A second secret, which only sessions have that were rotated, stands
-//! behind the body. `Clone`, `==` and serde see the body alone.
+//! A look reads one cache line, the header. A session that was rotated has a second secret behind
+//! its body, and its store charges it 32 bytes more: a superseded id, or the other id of a timed
+//! renewal. `Clone`, `==` and serde see the body alone.
 
 use triomphe::ThinArc;
 
@@ -16,14 +15,14 @@ use super::version::Version;
 use crate::id::{Digest, Handle, Secret, SecretCheck, SessionId, is_same};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-/// Which eviction queue a session is in.
+/// The eviction queue that a session is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// New: not visited yet.
     Probation,
-    /// Visited again.
+    /// Visited while in probation.
     Main,
-    /// With an owner: last to be evicted.
+    /// With an owner: evicted last.
     Owned,
 }
 
@@ -35,24 +34,24 @@ impl Class {
     }
 }
 
-/// What a store notes beside a record. The atomics change under a shard's read lock.
+/// The part of a row beside the record. The atomics change under a shard's read lock.
 pub(crate) struct StoreState {
     pub(crate) handle: Handle,
-    /// The body's times: bit 0 says that the session is remembered, bit 1 that it has a timeout of its
-    /// own, which only the body has; the other bits are when its lifetime began.
+    /// The body's times: bit 0 is set if the session is remembered, bit 1 if it has a timeout of
+    /// its own, which only the body holds. The other bits say when its lifetime began.
     times: u64,
     /// When the session expires, in nanoseconds of the store's clock.
     pub(crate) deadline: AtomicU64,
-    /// The secret or its digest, as `kinds` says.
+    /// Or its digest, as `kinds` says.
     secret: [u8; 16],
-    /// Where the session stands in its shard's queue and expiry index.
+    /// The slot in its shard's queues and expiry index.
     pub(crate) slot: AtomicU32,
     class: AtomicU8,
     /// Whether the session was visited since its last examination.
     pub(crate) visited: AtomicBool,
-    /// The last of the shard's turns in which it was visited.
+    /// The shard's turn in which it was last visited.
     pub(crate) turn: AtomicU8,
-    /// Bit 0: only the digest of the secret is known. Bits 1 and 2: the kind of the second secret.
+    /// Bit 0: the secret is known by its digest only. Bits 1 and 2: the kind of the second secret.
     kinds: u8,
 }
 
@@ -67,7 +66,6 @@ const OWN_TIMEOUT: u64 = 0x02;
 const BEGAN_SHIFT: u32 = 2;
 
 impl StoreState {
-    /// The state of a row.
     pub(crate) fn row(handle: Handle, secret: SecretCheck) -> Self {
         let mut state = Self { handle, ..Self::default() };
         state.set_secret(secret);
@@ -154,18 +152,16 @@ impl Clone for StoreState {
     }
 }
 
-/// A second secret of a session that was rotated, beside the current one. Instants are nanoseconds
-/// of the store's clock.
+/// The second secret of a session that was rotated. Instants are nanoseconds of the store's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecondSecret {
-    /// A login or `regenerate` took this secret's place. Until `until` its holders are taken for
-    /// requests in flight.
+    /// The secret that a login or `regenerate` superseded. `until` is the end of its grace.
     Superseded { digest: Digest, until: u64 },
-    /// A timed renewal is pending: this secret, derived from the current one and `seed`, opens the
-    /// session too, and takes the current one's place when it is first presented. The current one
-    /// ends at `until`; [`NEVER`] until it was announced a second time.
+    /// The secret of a pending timed renewal, derived from the current one and `seed`. It opens the
+    /// session too, and becomes the current one when it is first presented. The current one ends at
+    /// `until`, which is [`NEVER`] until this one was announced a second time.
     Pending { digest: Digest, seed: u64, until: u64 },
-    /// A timed renewal took this secret's place. It opens the session until `until`.
+    /// The secret before a timed renewal. It opens the session until `until`, the end of its grace.
     Previous { digest: Digest, until: u64 },
 }
 
@@ -175,10 +171,10 @@ pub(crate) const NEVER: u64 = u64::MAX;
 /// Bytes of a second secret: digest, seed, instant.
 pub(crate) const SECOND_BYTES: usize = 32;
 
-/// Bytes of what stands in front of a body.
+/// Bytes of the version, in front of a body.
 pub(crate) const FRONT_BYTES: usize = 8;
 
-/// What stands around a body.
+/// The parts around a body.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) second: Option<SecondSecret>,
@@ -231,7 +227,7 @@ impl SecondSecret {
         let until = u64::from_be_bytes(*until.first_chunk::<8>()?);
         Some(match kind {
             PENDING => Self::Pending { digest, seed, until },
-            // Only a renewal has a seed: there is one form of everything.
+            // Only a renewal has a seed: one value has one form.
             _ if seed != 0 => return None,
             SUPERSEDED => Self::Superseded { digest, until },
             PREVIOUS => Self::Previous { digest, until },
@@ -239,7 +235,7 @@ impl SecondSecret {
         })
     }
 
-    /// The same with its instant on another clock.
+    /// The same with its instant converted to another clock.
     pub(crate) fn on(self, on: impl Fn(u64) -> u64) -> Self {
         match self {
             Self::Superseded { digest, until } => Self::Superseded { digest, until: on(until) },
@@ -248,7 +244,7 @@ impl SecondSecret {
         }
     }
 
-    /// The kind as a byte and the rest as bytes, for a row that is written somewhere.
+    /// The kind and the bytes, for a row that leaves the process.
     pub(crate) fn to_parts(self) -> (u8, [u8; SECOND_BYTES]) {
         (self.kind() >> 1, self.to_bytes())
     }
@@ -259,10 +255,11 @@ impl SecondSecret {
     }
 }
 
-/// Bytes before the body: reference count, length and store state.
+/// Reference count, length and store state.
 const HEADER_BYTES: usize = 2 * size_of::<usize>() + size_of::<StoreState>();
 
-// The header is most of what a session costs beside its data: growing it is a decision, not an accident.
+// The header is most of a session's cost beside its data, so it grows by decision, never by
+// accident.
 #[cfg(not(shuttle))]
 const _: () = assert!(HEADER_BYTES <= 64);
 
@@ -270,7 +267,7 @@ const _: () = assert!(HEADER_BYTES <= 64);
 pub(crate) struct Block(ThinArc<StoreState, u8>);
 
 impl Block {
-    /// `bytes`: the body with what stands around it.
+    /// Makes a block. `bytes`: the body with the parts around it.
     #[inline]
     pub(crate) fn new(mut state: StoreState, second: Option<&SecondSecret>, bytes: &[u8]) -> Self {
         state.kinds = state.kinds & DIGEST | second.map_or(0, SecondSecret::kind);
@@ -317,18 +314,17 @@ impl Block {
         HEADER_BYTES + self.0.slice.len()
     }
 
-    /// Returns true if both are the same allocation.
     pub(crate) fn is(&self, other: &Self) -> bool {
         std::ptr::eq(self.0.ptr(), other.0.ptr())
     }
 
-    /// Changes the state: in place if this is the only pointer to the block, else on a copy of it.
+    /// Changes the state: in place if this is the only pointer to the block, else on a copy.
     pub(crate) fn stamp(&mut self, stamp: impl FnOnce(&mut StoreState)) {
         self.make_unique();
         self.0.with_arc_mut(|arc| triomphe::Arc::get_mut(arc).map(|block| stamp(block.header_mut())));
     }
 
-    /// The same for the time of creation, which stands in the body.
+    /// Changes the time of creation, which is in the body, in the same way.
     pub(crate) fn set_created_ms(&mut self, millis: u64) {
         self.patch(|bytes| body::set_created_ms(bytes.get_mut(FRONT_BYTES..).unwrap_or_default(), millis));
         let times = packed_times(self.body());

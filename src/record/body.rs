@@ -1,4 +1,4 @@
-//! The bytes of a record: how they are laid out, searched and checked.
+//! The body: the bytes of a record, how they are laid out, searched and checked.
 //!
 //! ```text
 //! body    = head · lengths · names · short values · long values
@@ -6,21 +6,23 @@
 //!           · length of the names (3) · created_at (6) · [timeout (6)]
 //!           · [owner since (6) · length of the owner (1) · owner] · [id since (6)]
 //!           · [length of the label (1) · label]
-//! lengths = (length of the component · of the key · of the value)*, each of 1, 2 or 4 bytes, as the longest of all needs
+//! lengths = (length of the component · of the key · of the value)*,
+//!           each of 1, 2 or 4 bytes, as the longest of all needs
 //! names   = (component · key)*
 //! values  = value (JSON)*
 //! ```
 //!
-//! Numbers are big-endian. Times are milliseconds, `created_at` 0 means "not yet". Entries are sorted by the bytes of
-//! (component, key), each pair once, so that a merge is one walk over two sorted lists; lengths, names and the values of each
-//! kind keep that order.
+//! Numbers are big-endian. Times are milliseconds; a `created_at` of 0 means "not yet". Entries are
+//! sorted by the bytes of (component, key), each pair once, so that a merge is one walk over two
+//! sorted lists. Lengths, names and the values of each kind keep that order.
 //!
-//! What takes time in reading a key of a session that nobody looked at for a while is waiting for memory, one cache line after the
-//! other. So all that is searched stands in front, where the processor has fetched it along with the block's header: finding a
-//! key is adding up lengths, without a look at any name but those as long as its own. Next come the values that are not
-//! longer than a line, because what every request reads is among them: ids, tokens, flags.
+//! To read a key of a session that is not in the processor's cache is to wait for memory, one cache
+//! line after the other. So all that is searched comes first, where the processor fetches it along
+//! with the block's header. The search adds up lengths and compares only names of the right length.
+//! Next come the values that fit a cache line, because ids, tokens and flags, which every request
+//! reads, are among them.
 //!
-//! Everything that reads is total: bytes that are not a record end the reading, they never panic.
+//! Every reading function is total: bytes that are not a record end the reading and never panic.
 
 mod checks;
 mod entries;
@@ -41,13 +43,13 @@ pub(crate) use self::head::{
 use self::lengths::{Lengths, Width};
 pub(crate) use self::merge::Merge;
 
-/// The longest value that stands with the short ones, in bytes: a cache line.
+/// The longest short value, in bytes: a cache line.
 const SHORT: usize = 64;
 
 /// The parts of a body.
 #[derive(Clone, Copy)]
 pub(crate) struct Body<'a> {
-    /// The head, still as bytes.
+    /// The bytes of the head.
     start: &'a [u8],
     lengths: Lengths<'a>,
     names: &'a [u8],
@@ -57,7 +59,7 @@ pub(crate) struct Body<'a> {
 impl<'a> Body<'a> {
     pub(crate) const EMPTY: Self = Body { start: EMPTY, lengths: Lengths::NONE, names: &[], values: &[] };
 
-    /// Of bytes that are no body: an empty one.
+    /// The parts of a body; those of an empty one if the bytes are not a body.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self::split(bytes).unwrap_or(Self::EMPTY)
     }
@@ -90,7 +92,7 @@ impl<'a> Body<'a> {
         Entries { lengths: self.lengths, names: self.names, short, long }
     }
 
-    /// How many bytes the short values are.
+    /// The length of all short values together.
     fn short(self) -> usize {
         let mut short = 0;
         self.lengths.each(|[_, _, value]| {
@@ -100,7 +102,8 @@ impl<'a> Body<'a> {
         short
     }
 
-    /// The entry with a name, and the length of its value. Nothing is read but lengths, and the names that are as long as this one.
+    /// The place of the entry with a name, and the length of its value. Reads only lengths, and
+    /// names of the same length.
     #[inline]
     fn position(self, component: &str, key: &str) -> Option<(Place, usize)> {
         let (component, key) = (component.as_bytes(), key.as_bytes());
@@ -114,16 +117,16 @@ impl<'a> Body<'a> {
         })
     }
 
-    /// Whether the name at a place is this one, if it is as long.
+    /// Returns true if the name at a place is this one. The caller has compared the lengths.
     #[inline]
     fn is_named(self, place: Place, component: &[u8], key: &[u8]) -> bool {
         let Some(both) = self.names.get(place.names..place.names + component.len() + key.len()) else { return false };
         let (found, name) = both.split_at(component.len());
-        // Comparing the last bytes first, and no empty component, spares two calls.
+        // Comparing the last bytes first, and no empty component, saves two calls.
         name.last() == key.last() && name == key && (component.is_empty() || found == component)
     }
 
-    /// Whether names and values are as long as their lengths say.
+    /// Returns true if names and values are as long as their lengths say.
     fn is_whole(self) -> bool {
         let (names, values) = self.lengths.iter().fold((0_u64, 0_u64), |(names, values), [component, key, value]| {
             (names + component as u64 + key as u64, values + value as u64)
@@ -137,9 +140,10 @@ fn count(start: &[u8]) -> usize {
     usize::from(u16::from_be_bytes([*high, *low]))
 }
 
-/// The order in which entries with these names stand, each of them component and key.
+/// Compares two names, each a component and a key, in the order of a body.
 ///
-/// Most have no component, and differ in the first byte of the key: that spares two calls.
+/// Most names have no component and differ in the first byte of the key; comparing that first saves
+/// two calls.
 #[inline]
 pub(crate) fn order(one: [&[u8]; 2], other: [&[u8]; 2]) -> Ordering {
     if !(one[0].is_empty() && other[0].is_empty()) {
@@ -154,7 +158,7 @@ pub(crate) fn order(one: [&[u8]; 2], other: [&[u8]; 2]) -> Ordering {
     }
 }
 
-/// The value of a key, in bytes that are a body. What a request does most.
+/// The value of a key, in bytes that are a body: the most frequent call of a request.
 pub(crate) fn find<'a>(body: &'a [u8], component: &str, key: &str) -> Option<&'a [u8]> {
     let body = Body::split(body)?;
     let (place, length) = body.position(component, key)?;

@@ -1,4 +1,5 @@
-//! Changes: which keys a request set and removed, and how they merge into a record. Pure: no clock, no store.
+//! Changes: which keys a request set and removed, and how they merge into a record. Pure: no clock,
+//! no store.
 
 mod keys;
 
@@ -12,12 +13,12 @@ use super::body::{self, Body, Head, Merge, millis};
 use super::{Frame, Record, StoreState};
 use crate::error::Result;
 
-/// What a request changed in a session: keys set and removed, cleared or not, a new timeout, a new
-/// label, whether it is remembered.
+/// The changes of a request to a session: keys set and removed, cleared or not, a new timeout, a
+/// new label, whether it is remembered.
 ///
-/// Applying it to a record gives the next one. Keys it does not name stay as they are, which is why two requests that
-/// change different keys at once both keep their work. For each key the last thing done counts: "remove, then insert"
-/// inserts, "clear, then insert" leaves that one key.
+/// Applied to a record they give the next one. Keys that they do not name stay as they are, so two
+/// concurrent requests that change different keys both keep their work. For each key the last
+/// change counts: "remove, then insert" inserts, "clear, then insert" leaves that one key.
 ///
 /// # Examples
 ///
@@ -79,17 +80,18 @@ impl Changes {
         Self::default()
     }
 
-    /// Whether applying this would change nothing but the version.
+    /// Returns true if applying these would change nothing but the version.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Sets a key. The value is written as JSON now, so nothing of the user's runs later.
+    /// Sets a key. The value is written as JSON at once, so no code of the application runs later.
     ///
     /// # Errors
     ///
     /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
-    /// [`Error::is_size`](crate::Error::is_size) when the key is too long, or the value as JSON 4 GiB or more.
+    /// [`Error::is_size`](crate::Error::is_size) when the key is too long, or the value as JSON 4
+    /// GiB or more.
     pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         self.keys.insert(component, key, value)
     }
@@ -98,7 +100,7 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// [`Error::is_size`](crate::Error::is_size) when the key is longer than any key can be.
+    /// [`Error::is_size`](crate::Error::is_size) when the key is longer than a key may be.
     pub fn remove(&mut self, component: &str, key: &str) -> Result<()> {
         self.keys.remove(component, key)
     }
@@ -120,18 +122,18 @@ impl Changes {
         }
     }
 
-    /// Gives the session an idle timeout of its own, or takes it away. Kept to the millisecond.
+    /// Gives the session an idle timeout of its own, to the millisecond; `None` removes it.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = Some(timeout);
     }
 
-    /// Has the session remembered, or no longer: [`Lease`](crate::Lease) has limits of their own for
-    /// remembered sessions.
+    /// Sets whether the session is remembered: a [`Lease`](crate::Lease) can have other limits for
+    /// it.
     pub fn remember(&mut self, remembered: bool) {
         self.remembered = Some(remembered);
     }
 
-    /// Sets the name that the owner's list of sessions shows, or takes it away.
+    /// Sets the name that the owner's list of sessions shows; `None` removes it.
     ///
     /// # Errors
     ///
@@ -142,22 +144,23 @@ impl Changes {
         Ok(())
     }
 
-    /// The changed keys, in the order of their bytes. They come after whatever was cleared.
+    /// The changed keys, sorted by their bytes. They apply after the clears.
     pub fn keys(&self) -> impl Iterator<Item = Change<'_>> {
         self.keys.iter()
     }
 
-    /// Whether all stored keys of all components are removed first.
+    /// Returns true if all stored keys of all components are removed first.
     pub fn clears_everything(&self) -> bool {
         self.cleared == Cleared::Everything
     }
 
-    /// Whether all stored keys of this component are removed first.
+    /// Returns true if all stored keys of this component are removed first.
     pub fn clears(&self, component: &str) -> bool {
         self.cleared.covers(component)
     }
 
-    /// The components that are cleared one by one; none when [everything](Self::clears_everything) is.
+    /// The components that are cleared one by one; none when [everything](Self::clears_everything)
+    /// is.
     pub fn cleared_components(&self) -> impl Iterator<Item = &str> {
         let components: &[Box<str>] = match &self.cleared {
             Cleared::Components(components) => components,
@@ -166,22 +169,22 @@ impl Changes {
         components.iter().map(|component| &**component)
     }
 
-    /// The new timeout of the session's own, if it changes; `Some(None)` takes it away.
+    /// The new timeout of the session's own, if it changes; `Some(None)` removes it.
     pub fn timeout(&self) -> Option<Option<Duration>> {
         self.timeout
     }
 
-    /// Whether the session is remembered from now on, if that changes.
+    /// Whether the session is remembered, if that changes.
     pub fn remembered(&self) -> Option<bool> {
         self.remembered
     }
 
-    /// The new label, if it changes; `Some(None)` takes it away.
+    /// The new label, if it changes; `Some(None)` removes it.
     pub fn label(&self) -> Option<Option<&str>> {
         self.label.as_ref().map(Option::as_deref)
     }
 
-    /// The record that results: what `stored` holds, with these changes on top and the next version.
+    /// The record that results: these changes on top of `stored`, with the next version.
     ///
     /// # Errors
     ///
@@ -192,8 +195,8 @@ impl Changes {
         self.write(Some(stored), head.as_ref(), StoreState::default(), &Frame::of(stored.version().next()))
     }
 
-    /// The row that results, with this state and this frame. Without a `head` the stored one stays.
-    /// `stored`: `None` for a record without entries.
+    /// Writes the resulting row with this state and this frame. Without a `head` the stored one
+    /// stays. `stored`: `None` for a record without entries.
     pub(crate) fn write(
         &self,
         stored: Option<&Record>,
@@ -201,7 +204,8 @@ impl Changes {
         state: StoreState,
         frame: &Frame,
     ) -> Result<Record> {
-        // Clearing is rare: what it leaves is written out first, and then it is a merge like any other.
+        // Clearing is rare: the entries that stay are written out first, and then it is a merge
+        // like any other.
         let kept = stored.filter(|_| self.cleared != Cleared::Nothing).map(|stored| self.kept_of(stored));
         let mut merge = Merge::new(kept.as_ref().or(stored).map_or(Body::EMPTY, Record::body));
         for Change { component, key, value } in self.keys.iter() {
@@ -211,7 +215,7 @@ impl Changes {
         Ok(merge.to_record(head, state, frame))
     }
 
-    /// These changes, and then those on top.
+    /// These changes, and `later` on top.
     #[must_use]
     pub(crate) fn then(mut self, later: &Self) -> Self {
         if later.clears_everything() {
@@ -227,7 +231,7 @@ impl Changes {
         self
     }
 
-    /// Returns true if the head changes.
+    /// Returns true if these change the head.
     pub(crate) fn changes_head(&self) -> bool {
         self.timeout.is_some() || self.remembered.is_some() || self.label.is_some()
     }
@@ -242,13 +246,14 @@ impl Changes {
         }
     }
 
-    /// What of a record was not cleared.
+    /// The entries of a record that were not cleared.
     fn kept_of(&self, stored: &Record) -> Record {
         let kept = stored.raw_entries().filter(|entry| !self.cleared.covers(entry.component));
         Record::written(&stored.head(), stored.version(), kept)
     }
 
-    /// What was last done to a key: `None` if nothing, else its new value or `Some(None)` for "removed".
+    /// The last change of a key: `None` if there is none, else its new value or `Some(None)` for
+    /// "removed".
     pub(crate) fn find(&self, component: &str, key: &str) -> Option<Option<&[u8]>> {
         self.keys.find(component, key)
     }
@@ -256,7 +261,7 @@ impl Changes {
 
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Keys only: values are the user's.
+        // Keys only, because values are the user's.
         let keys: Vec<_> = self.keys().map(|change| ((change.component, change.key), change.value.is_some())).collect();
         f.debug_struct("Changes")
             .field("keys", &keys)
@@ -268,8 +273,7 @@ impl fmt::Debug for Changes {
 }
 
 impl From<&Record> for Changes {
-    /// The changes that put a record's entries, its timeout, its label and whether it is remembered
-    /// into another one.
+    /// The changes that copy a record's entries, timeout, label and "remembered" into another one.
     fn from(record: &Record) -> Self {
         let head = record.head();
         let mut changes = Self {

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::body::{self, Entry, Head, Owned};
 use super::{Record, Version};
 
-/// The public shape. Values are parsed, so it can be written in any format, not in JSON alone.
-/// Instants are milliseconds since 1970, the timeout is milliseconds.
+/// The public shape. Values are parsed, so that it can be written in any format, not in JSON alone.
+/// Instants are milliseconds since 1970; the timeout is milliseconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shape {

@@ -1,4 +1,4 @@
-//! One stored session: created when, its own timeout, its owner, and its entries as raw JSON in one flat block.
+//! The record: one session's data, with what the crate notes about it, in one flat block.
 
 mod block;
 mod body;
@@ -35,11 +35,12 @@ pub const MAX_KEYS: usize = 1024;
 
 /// One stored session.
 ///
-/// A record never changes: a save makes the next one out of it and some [`Changes`]. Inside is one block of bytes behind
-/// one pointer, with every value as the JSON it came as, so that its size is its size in memory, a clone is a
-/// counter, and a save copies what it did not change. Reading a value parses that value and nothing else.
+/// A record never changes: a commit makes the next one out of it and some [`Changes`]. It is one
+/// block of bytes behind one pointer, with every value as JSON. So its size is its size in memory,
+/// a clone is an increment, and a commit copies what it did not change. Reading a value parses that
+/// value and nothing else.
 ///
-/// `Clone`, `==` and serde see the session's data and never what a store noted beside it.
+/// `Clone`, `==` and serde see the session's data, never what a store keeps beside it.
 ///
 /// # Examples
 ///
@@ -60,12 +61,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// A record without entries.
+    /// An empty record.
     pub fn new() -> Self {
         Self::framed(StoreState::default(), &Frame::default(), body::EMPTY)
     }
 
-    /// The record of a body, with this state and this frame.
+    /// A record with this body, this state and this frame.
     fn framed(state: StoreState, frame: &Frame, body: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(body.len() + FRONT_BYTES + SECOND_BYTES);
         frame.write_front(&mut bytes);
@@ -74,7 +75,7 @@ impl Record {
         Self { block: Block::new(state, frame.second.as_ref(), &bytes) }
     }
 
-    /// A record of entries in their order.
+    /// A record of entries that are in their order.
     fn written<'a>(head: &Head<'a>, version: Version, entries: impl IntoIterator<Item = Entry<'a>>) -> Self {
         let mut merge = Merge::new(Body::EMPTY);
         entries.into_iter().for_each(|Entry { component, key, value }| merge.put(component, key, Some(value)));
@@ -101,13 +102,14 @@ impl Record {
         Ok(Self::framed(StoreState::default(), &Frame::default(), bytes))
     }
 
-    /// The record as bytes. What else a row has, its version and its secrets, is not part of them:
-    /// [`Entry::to_bytes`](crate::Entry::to_bytes) writes all of it.
+    /// The record as bytes, without the other parts of a row: version and secrets.
+    /// [`Entry::to_bytes`](crate::Entry::to_bytes) writes the whole row.
     pub fn as_bytes(&self) -> &[u8] {
         self.block.body()
     }
 
-    /// The value of `key`, read as `T`. `&str` borrows from the record, if the text needs no unescaping.
+    /// The value of `key`, read as `T`. A `&str` borrows from the record if the text needs no
+    /// unescaping.
     ///
     /// # Errors
     ///
@@ -125,7 +127,8 @@ impl Record {
         self.raw(component, key).map(|value| parse(key, value)).transpose()
     }
 
-    /// Every entry: component (`""` for the session's own keys), key and value, in the order of their bytes.
+    /// Every entry: component (`""` for the session's own keys), key and value, sorted by their
+    /// bytes.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &str, &RawValue)> {
         self.raw_entries().filter_map(|entry| {
             let value = serde_json::from_slice(entry.value).ok()?;
@@ -143,12 +146,13 @@ impl Record {
         self.len() == 0
     }
 
-    /// When the session was created, to the millisecond; `None` for a record that no store has had yet.
+    /// When the session was created, to the millisecond; `None` before a store has stored the
+    /// record.
     pub fn created_at(&self) -> Option<SystemTime> {
         self.body().head().created_at()
     }
 
-    /// The idle timeout this session has of its own, in place of the policy's.
+    /// The session's own idle timeout, which replaces the policy's.
     pub fn timeout(&self) -> Option<Duration> {
         self.body().head().timeout()
     }
@@ -163,21 +167,21 @@ impl Record {
         self.body().head().owner.and_then(|owner| calendar_time(owner.since_ms))
     }
 
-    /// When the session got its id, to the millisecond. Noted when the id changes under a lease that
-    /// renews ids; until then the id is as old as the session.
+    /// When the session got its id, to the millisecond. It is noted when the id changes under a
+    /// lease that renews ids; without a note the id is as old as the session.
     pub fn id_since(&self) -> Option<SystemTime> {
         let head = self.body().head();
         head.id_since_ms.and_then(calendar_time).or(head.created_at())
     }
 
-    /// The name that the owner's list of sessions shows, such as "Firefox on Linux". It is text from
-    /// outside: escape it where it is shown.
+    /// The name that the owner's list of sessions shows, such as "Firefox on Linux". It comes from
+    /// outside: escape it in a page.
     pub fn label(&self) -> Option<&str> {
         self.body().head().label
     }
 
-    /// Returns true if the session is remembered: [`Lease`](crate::Lease) has limits of their own
-    /// for such sessions.
+    /// Returns true if the session is remembered: a [`Lease`](crate::Lease) can have other limits
+    /// for it.
     pub fn is_remembered(&self) -> bool {
         self.body().head().remembered
     }
@@ -191,7 +195,7 @@ impl Record {
         self.body().head()
     }
 
-    /// Whether it has an owner, without reading who.
+    /// Returns true if there is an owner. Reads only the flag.
     pub(crate) fn is_owned(&self) -> bool {
         body::has_owner(self.as_bytes())
     }
@@ -201,13 +205,13 @@ impl Record {
         self.block.version()
     }
 
-    /// The memory that the record takes, in bytes: its block, without what a store needs to find it.
+    /// The memory of the record's block in bytes, without the structures of a store that find it.
     pub fn size(&self) -> usize {
         self.block.size()
     }
 
-    /// Checks the limits, gives the record a version, and notes `now_ms` as the time of creation if
-    /// there is none yet: what `set` does to a record.
+    /// Prepares a record for `set`: checks the limits, gives the record a version, and notes
+    /// `now_ms` as the time of creation if none is noted.
     pub(crate) fn prepare(self, version: Version, now_ms: u64) -> Result<Self> {
         self.check()?;
         let mut prepared = Self::framed(StoreState::default(), &Frame::of(version), self.as_bytes());
@@ -226,7 +230,7 @@ impl Record {
         body::check_limits(self.body())
     }
 
-    /// The same entries in a row with another state, other notes and another frame.
+    /// The same entries with another head, state and frame.
     pub(crate) fn rewritten(&self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Self {
         Merge::new(self.body()).to_record(head, state, frame)
     }
@@ -249,8 +253,8 @@ impl Record {
         self.block.state()
     }
 
-    /// The same data with other store state: in place if this is the only pointer to the block, else
-    /// on a copy.
+    /// The same data with another store state. The block is changed in place if this is the only
+    /// pointer to it, else on a copy.
     #[must_use]
     pub(crate) fn with_state(mut self, stamp: impl FnOnce(&mut StoreState)) -> Self {
         self.block.stamp(stamp);
@@ -267,14 +271,14 @@ impl Record {
 }
 
 impl Merge<'_> {
-    /// The record that results, in one allocation.
+    /// Writes the resulting record in one allocation.
     fn to_record(&self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Record {
         let second = frame.second.as_ref();
         self.write(head, frame, |bytes| Record { block: Block::new(state, second, bytes) })
     }
 }
 
-/// Reads one value. The key is for the message.
+/// Reads one value. The key is for the message of an error.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(key: &str, value: &'a [u8]) -> Result<T> {
     serde_json::from_slice(value).map_err(|source| Error::read_value(key, source))
 }
@@ -294,12 +298,13 @@ impl PartialEq for Record {
 impl Eq for Record {}
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
-    /// Collects entries; of two with the same key the later one stays. Too many or too long keys are refused by the
-    /// store that is given the record; of more than 65,535 keys it gets no more than that to refuse.
+    /// Collects entries; of two with the same key the later one stays. A store refuses a record
+    /// with too many or too long keys. Of more than 65,535 keys, only the first 65,535 are kept,
+    /// which a store refuses all the same.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value.into()));
         let entries: BTreeMap<String, Value> = entries.collect();
-        // More than a body can count would make it unreadable.
+        // A body that holds more than it can count would be unreadable.
         let entries = entries.into_iter().take(usize::from(u16::MAX));
         let entries: Vec<_> = entries.map(|(key, value)| (key, value.to_string())).collect();
         let entries = entries.iter().map(|(key, value)| Entry { component: "", key, value: value.as_bytes() });
@@ -309,7 +314,7 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Keys only: values are the user's.
+        // Keys only, because values are the user's.
         let keys: Vec<_> = self.raw_entries().map(|entry| (entry.component, entry.key)).collect();
         f.debug_struct("Record")
             .field("created_at", &self.created_at())

@@ -1,4 +1,4 @@
-//! A record put together from parts that a store keeps apart, in any order.
+//! A record assembled from parts that a store keeps apart, in any order.
 
 use serde_json::value::RawValue;
 
@@ -17,7 +17,7 @@ impl<'a> RecordParts<'a> {
         Self { head: Head::default(), entries: Vec::with_capacity(entries) }
     }
 
-    /// Adds an entry. No two have the same name.
+    /// Adds an entry. No two may have the same name.
     pub(crate) fn push(&mut self, component: &'a str, key: &'a str, value: &'a [u8]) {
         self.entries.push(Entry { component, key, value });
     }
@@ -26,7 +26,7 @@ impl<'a> RecordParts<'a> {
     ///
     /// # Errors
     ///
-    /// When this crate could not have written it.
+    /// When the parts are not a record that this crate could have written.
     pub(crate) fn into_record(mut self, version: Version) -> Result<Record> {
         self.entries.sort_unstable_by(|one, other| one.name().cmp(&other.name()));
         body::check_count(self.entries.len())?;

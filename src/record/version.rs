@@ -1,9 +1,9 @@
-//! Versions: how a commit knows that the session it was made for is still the same one.
+//! Versions: which state of which session a commit was made for.
 
 use std::fmt;
 
-/// Which state of which session: a random incarnation, which is another one whenever a session is
-/// created or gets a new id at a login, and a counter of commits.
+/// One state of one session: a random incarnation, and a counter of commits. A session gets another
+/// incarnation when it is created, at a login and at `regenerate`; a timed renewal keeps it.
 ///
 /// Opaque: ask [`Record::version`](crate::Record::version) and hand it back in a
 /// [`Commit`](crate::Commit).
@@ -16,7 +16,7 @@ pub struct Version {
 impl Version {
     /// The first version of the incarnation that a commit with this nonce begins.
     pub(crate) fn first(nonce: u64) -> Self {
-        // Zero means "no store has had it yet".
+        // Zero means "not stored yet".
         Self { incarnation: ((nonce >> 32) as u32).max(1), saves: 0 }
     }
 
@@ -35,10 +35,10 @@ impl Version {
         Self { saves: self.saves.wrapping_add(1), ..self }
     }
 
-    /// The version as a number, for a store that keeps records elsewhere.
+    /// The version as a number, for a store outside the process.
     ///
-    /// The upper 32 bits are the incarnation, the lower 32 count the commits
-    /// and start over after the last, so that a script within a database can compare and advance it.
+    /// The upper 32 bits are the incarnation. The lower 32 count the commits and wrap around, so
+    /// that a script within a database can compare and advance them.
     pub fn to_u64(self) -> u64 {
         u64::from(self.incarnation) << 32 | u64::from(self.saves)
     }

@@ -1,4 +1,4 @@
-//! How a draft becomes a commit, and what follows from the store's answer.
+//! Commits of a session: sends the draft, and applies the store's answer.
 
 use super::draft::{Draft, NextId, SentCommit};
 use super::live::{self, Committed, Live, presented_after};
@@ -7,24 +7,22 @@ use crate::error::{Error, Result};
 use crate::record::{Changes, Record, Version};
 use crate::store::{Commit, Expect, Identity, Outcome, Presented, Receipt, Store, preview};
 
-/// How often a new id is drawn when the one before was taken. With random ids one draw is enough;
-/// with an application's own source it may not be.
+/// How often another id is drawn when one is taken. With random ids one draw is enough; with an
+/// application's own source it may not be.
 const MAX_DRAWS: usize = 16;
 
-/// What follows from an outcome.
+/// What a session does after an outcome.
 pub(super) enum Next {
     Saved(Saved),
-    /// The draft is to be committed once more: to a newer version, or to a session under another
-    /// id.
+    /// Commits the draft once more: on a newer version, or as a session under another id.
     Again,
 }
 
 impl Session {
-    /// Sends the draft in a commit; with these changes in place of its own, if there are any.
+    /// Sends the draft in a commit, with `changes` in place of its own, if there are any.
     ///
-    /// `Done` is carried over into this handle. After every other outcome, and after an error, the
-    /// draft is as it was before; a commit of which it is not known whether it was carried out is
-    /// kept.
+    /// `Done` updates this handle. After every other outcome, and after an error, the draft is as
+    /// it was before. A commit whose outcome is unknown is kept.
     pub(super) fn send(&mut self, commit: Commit, changes: Option<Changes>) -> Result<Outcome> {
         let id = self.id()?;
         if let Some(stored) = self.stored_record()? {
@@ -72,7 +70,7 @@ impl Session {
         Err(Error::taken(self.handle()?))
     }
 
-    /// Sends the commit again of which it is not known whether it was carried out, if there is one.
+    /// Sends the commit whose outcome is unknown again, if there is one.
     pub(super) fn settle(&mut self) -> Result<Option<Outcome>> {
         let Some(sent) = self.sent.take() else { return Ok(None) };
         let id = self.id()?;
@@ -84,13 +82,13 @@ impl Session {
                 let unknown = Error::unknown(id.handle());
                 return Err(if error.is_unknown() { error } else { unknown.caused_by(error) });
             }
-            // The store has looked: it was not carried out.
+            // The store has answered: the commit was not carried out.
             Ok(_) | Err(_) => self.draft = sent.draft.then(std::mem::take(&mut self.draft)),
         }
         outcome.map(Some)
     }
 
-    /// What follows from the outcome of a commit.
+    /// Decides what follows from the outcome of a commit.
     pub(super) fn conclude(&mut self, outcome: Outcome) -> Result<Next> {
         let ending = match outcome {
             Outcome::Done(_) => return Ok(Next::Saved(Saved::Written)),
@@ -109,8 +107,9 @@ impl Session {
         self.outlive(ending)
     }
 
-    /// The session has ended. A login goes into a new one with all that is in the draft, and so
-    /// does `regenerate`, unless a login in another request has just given the client a new id.
+    /// Continues after the session has ended. A login goes into a new session with the whole draft,
+    /// and so does `regenerate`, unless a login in another request has just given the client a new
+    /// id.
     pub(super) fn outlive(&mut self, ending: Ending) -> Result<Next> {
         let is_login = self.draft.login.is_some();
         if !is_login && (ending == Ending::Superseded || self.draft.identity != NextId::New) {
@@ -118,8 +117,8 @@ impl Session {
             return Ok(Next::Saved(Saved::Gone));
         }
         if ending == Ending::Superseded {
-            // Two logins at once, as after a double click: the second keeps what this request has
-            // read, but nothing of an owner's.
+            // Two logins at once, as after a double click: the second session keeps what this
+            // request has read from an anonymous session, but no owner's data.
             if let Some(record) = self.stored_record()?.filter(|record| !record.is_owned()) {
                 self.draft.changes = Changes::from(&self.draft.changes.apply(record)?);
             }
@@ -127,7 +126,7 @@ impl Session {
         self.begin().map(|()| Next::Again)
     }
 
-    /// Begins a new session, under an id of its own, with what is in the draft.
+    /// Begins a new session with the draft, under an id of its own.
     pub(super) fn begin(&mut self) -> Result<()> {
         let id = (self.context.ids)()?;
         self.draft.identity = NextId::Same;
@@ -135,7 +134,7 @@ impl Session {
         Ok(())
     }
 
-    /// Keeps a commit of which it is not known whether it was carried out, with its draft.
+    /// Keeps a commit whose outcome is unknown, with its draft.
     fn keep(&mut self, commit: Commit) {
         let (read, lease, now) = (self.read(), self.context.lease(), self.context.now());
         let draft = std::mem::take(&mut self.draft);
@@ -144,7 +143,7 @@ impl Session {
         self.sent = Some(SentCommit { commit: commit.repeated(), draft, record });
     }
 
-    /// A commit was carried out: from now on the session is what it left.
+    /// Updates this handle after a commit was carried out.
     fn carry_over(&mut self, commit: Commit, receipt: &Receipt) {
         let (read, lease, now) = (self.read(), self.context.lease(), self.context.now());
         let Some(state) = self.state.get_mut() else { return };
@@ -165,7 +164,7 @@ impl Session {
         state.stage = Stage::Live(Live::committed(Committed { read, commit, lease, now }, receipt, presented));
     }
 
-    /// What was last read of a stored session.
+    /// The record that was last read of a stored session.
     fn read(&self) -> Option<Record> {
         match self.state.get().map(|state| &state.stage) {
             Some(Stage::Live(live)) => Some(live.record().clone()),
@@ -173,7 +172,7 @@ impl Session {
         }
     }
 
-    /// Returns true if this is a login, or asked for a new id like one.
+    /// Returns true for a login or a `regenerate`.
     fn is_login(&self) -> bool {
         self.regenerated || self.draft.login.is_some()
     }

@@ -1,4 +1,4 @@
-//! A component's own keys within a session: the same map, one name further in.
+//! A component of a session: the same map, for keys of its own.
 
 use std::fmt;
 

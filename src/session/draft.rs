@@ -6,7 +6,8 @@ use crate::id::{SessionId, random_bytes};
 use crate::record::{Changes, Record};
 use crate::store::{Commit, Expect, Identity, Login};
 
-/// What the next commit does to the session. Until then nothing has changed, the id included.
+/// The effect of the next commit on the session. Before that commit nothing has changed, the id
+/// included.
 #[derive(Clone, Default)]
 pub(super) struct Draft {
     pub(super) changes: Changes,
@@ -14,12 +15,12 @@ pub(super) struct Draft {
     pub(super) login: Option<Login>,
 }
 
-/// Which id the session has after the next commit.
+/// The id of the session after the next commit.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum NextId {
     #[default]
     Same,
-    /// The same, and a timed renewal begins.
+    /// The same id, and a timed renewal begins.
     Renewal,
     /// A new one at once: a login or `regenerate`.
     New,
@@ -30,12 +31,12 @@ impl Draft {
         self.changes.is_empty() && self.identity == NextId::Same && self.login.is_none()
     }
 
-    /// Returns true if a new session with these changes would hold nothing: it is not stored.
+    /// Returns true if a new session with these changes would be empty, so that it is not stored.
     pub(super) fn is_hollow(&self, changes: &Changes) -> bool {
         self.login.is_none() && changes.keys().all(|change| change.value.is_none())
     }
 
-    /// Returns true if a commit would leave nothing of a record, because it logs another owner in.
+    /// Returns true if the commit logs another owner in, so that none of a record's data stays.
     pub(super) fn wipes(&self, record: &Record) -> bool {
         let Some(login) = &self.login else { return false };
         record.owner().is_some_and(|owner| owner != login.owner.as_str())
@@ -56,18 +57,18 @@ impl Draft {
         })
     }
 
-    /// This draft, and then what was done later on top.
+    /// This draft, with `later` on top.
     pub(super) fn then(self, later: Self) -> Self {
         let identity = if later.identity == NextId::Same { self.identity } else { later.identity };
         Self { changes: self.changes.then(&later.changes), identity, login: later.login.or(self.login) }
     }
 }
 
-/// A commit that was sent and of which it is not known whether it was carried out.
+/// A commit whose outcome is unknown.
 pub(super) struct SentCommit {
     pub(super) commit: Commit,
-    /// What it was made from, if it turns out that it was not carried out.
+    /// The draft that it was made from, for the case that it was not carried out.
     pub(super) draft: Draft,
-    /// What is read until that is known: the session as it leaves it.
+    /// The session as the commit leaves it, which is read until the outcome is known.
     pub(super) record: Record,
 }

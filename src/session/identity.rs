@@ -1,22 +1,22 @@
-//! A new id for a session, when its user gains rights.
+//! Identity: a new id for a session, when its user gains rights.
 
 use super::draft::NextId;
 use super::{Ending, Session, Stage};
 use crate::error::Result;
 
 impl Session {
-    /// Gives the session a new id with the next commit, and kills the old one in the same step.
-    /// Data and unsaved changes stay, and so do the handle, the time of creation and the absolute
-    /// lifetime.
+    /// Gives the session a new id with the next commit. The old id is superseded in the same step
+    /// and opens nothing from then on. Data and unsaved changes stay, as do the handle, the time of
+    /// creation and the absolute lifetime.
     ///
-    /// Call it when a user gains rights, so that an id seen before is worth nothing (OWASP ASVS
-    /// 5.0, 7.2.4). [`log_in`](Self::log_in) does it by itself. Until the next
-    /// [`save`](Self::save), [`modify`](Self::modify) or end of the request nothing has changed, so
-    /// a request that fails leaves the client an id that works.
+    /// Call it when a user gains rights, so that an id from before is worthless (OWASP ASVS 5.0,
+    /// 7.2.4). [`log_in`](Self::log_in) calls it. Before the next [`save`](Self::save),
+    /// [`modify`](Self::modify) or end of the request nothing has changed, so a request that fails
+    /// leaves the client an id that works.
     ///
-    /// A new session keeps its id, which only this request knows. On a session that is gone, or
-    /// turns out to be at the commit, a new one begins. If another request has just given the
-    /// session a new id, this request is in flight beside it and stores nothing.
+    /// A new session keeps its id, which only this request knows. If the session is gone, or turns
+    /// out to be at the commit, a new one begins. If another request has just given the session a
+    /// new id, this request is in flight beside it and stores nothing.
     ///
     /// # Errors
     ///

@@ -14,16 +14,16 @@ pub enum Saved {
     Written,
     /// There was nothing to write.
     Unchanged,
-    /// The session ended elsewhere, or here; nothing was written.
+    /// The session has ended, here or elsewhere. Nothing was written.
     Gone,
-    /// The store failed, and the [policy](crate::Policy::store_down) says to go on without a
-    /// session: the client gets none.
+    /// The store failed, and the [policy](crate::Policy::store_down) lets the request go on without
+    /// a session. The client gets none.
     Nowhere,
 }
 
 impl Session {
-    /// Reads what is stored now; what was not saved is discarded, a login too. `false`: the session
-    /// ended.
+    /// Reads what is stored now. Unsaved changes are discarded, a login too. `false`: the session
+    /// has ended.
     ///
     /// For a handle that lives long, such as a WebSocket's: `reload` before a message is handled,
     /// `save` after it. It does not prolong the session; [`touch`](Self::touch) does.
@@ -55,8 +55,8 @@ impl Session {
     #[doc(alias = "load")]
     #[must_use = "a session that ended has nothing to read"]
     pub fn reload(&mut self) -> Result<bool> {
-        // A commit that still is not known to be done is discarded with the rest: its caller was
-        // told.
+        // A commit whose outcome is still unknown is discarded with the rest; its caller has
+        // received the error.
         let settled = self.settle();
         if settled.as_ref().is_err_and(|error| !error.is_unknown()) {
             settled?;
@@ -69,23 +69,24 @@ impl Session {
         Ok(!self.is_gone()?)
     }
 
-    /// Commits everything that was done to the session since the last save, in one step: changed
+    /// Commits everything that was done to the session since the last save, in one step. Changed
     /// keys are merged into what is stored, a [login](Self::log_in) and a new id take effect, and
-    /// the session is prolonged. The cookie layer does it at the end of a request; call it wherever
-    /// it is needed earlier.
+    /// the session is prolonged. The cookie layer does it at the end of a request; call it to
+    /// commit earlier.
     ///
-    /// If nothing changed, nothing is written. A new session that holds nothing is not stored. A
-    /// session that ended elsewhere says [`Saved::Gone`] and stays ended; what was unsaved is
-    /// discarded with it. A login is not: it begins a new session, with what this request put in.
+    /// If nothing changed, nothing is written. A new session without data is not stored. If the
+    /// session ended elsewhere, the result is [`Saved::Gone`]: it stays ended, and unsaved changes
+    /// are discarded. A login is not discarded: it begins a new session, with what this request put
+    /// in.
     ///
     /// # Errors
     ///
     /// [`Error::is_size`](crate::Error::is_size) when the session would be too large;
     /// [`Error::is_too_many_logins`](crate::Error::is_too_many_logins) when the policy's limit
-    /// refuses the login; when the store failed. Nothing was written then, and what is unsaved
-    /// stays, so it can be tried again. If it [is unknown](crate::Error::is_unknown) whether it was
-    /// carried out, the next call sends the same commit once more, before anything else, and it is
-    /// not carried out twice.
+    /// refuses the login; when the store failed. Nothing was written then, and unsaved changes
+    /// stay, so the call can be repeated. If it [is unknown](crate::Error::is_unknown) whether the
+    /// commit was carried out, the next call sends the same commit again before anything else, and
+    /// it is not carried out twice.
     pub fn save(&mut self) -> Result<Saved> {
         if !self.is_loaded() && !self.changed() {
             return Ok(Saved::Unchanged);
@@ -105,7 +106,7 @@ impl Session {
                 Stage::Live(_) if self.draft.is_empty() => return Ok(saved),
                 Stage::Live(live) => self.send(Commit::merge(live.version)?, None)?,
             };
-            // Again: as a new session.
+            // Once more, as a new session.
             if let Next::Saved(saved) = self.conclude(outcome)? {
                 return Ok(saved);
             }
@@ -113,7 +114,7 @@ impl Session {
     }
 
     /// Prolongs the session now, without writing its data. A request's first look has done that
-    /// already, if it was [due](crate::Policy::touch_after): for work that takes longer than the
+    /// already, if it was [due](crate::Policy::touch_after). For work that takes longer than the
     /// idle timeout, and for sockets.
     ///
     /// # Errors
@@ -146,8 +147,8 @@ impl Session {
         Ok(Saved::Gone)
     }
 
-    /// Ends the session: log out. Its data is gone from the store when this returns, its unsaved
-    /// changes are discarded, and no request that is still under way can bring it back.
+    /// Ends the session: log out. When this returns, its data is gone from the store and its
+    /// unsaved changes are discarded. No request under way can bring it back.
     ///
     /// # Errors
     ///
@@ -172,8 +173,7 @@ impl Session {
     #[doc(alias("logout", "flush"))]
     pub fn destroy(&mut self) -> Result<()> {
         let state = self.insist()?;
-        // A commit of which it is not known whether it was carried out may have created the
-        // session, or given it another id.
+        // A commit whose outcome is unknown may have created the session or given it another id.
         let sent = self.sent.as_ref().map(|sent| sent.commit.identity);
         if sent.is_some() || matches!(state.stage, Stage::Live(_)) {
             let _ended = self.context.store.destroy(&state.id)?;

@@ -8,7 +8,7 @@ use crate::id::SessionId;
 use crate::record::{Changes, MAX_KEYS, Record, Version};
 use crate::store::{Commit, Lease, Now, Presented, Receipt, Stored, preview};
 
-/// What was read from the store, or committed to it, and how much time it has.
+/// A stored session: what was read from the store or committed to it, and the time it has left.
 #[derive(Clone)]
 pub(super) struct Live {
     data: Data,
@@ -16,7 +16,7 @@ pub(super) struct Live {
     /// When the session was last seen, on the store's clock, and how long it had left then.
     pub(super) seen_at: Duration,
     pub(super) ttl: Duration,
-    /// How the id stands that opened it.
+    /// The role of the id that opened it.
     pub(super) presented: Presented,
 }
 
@@ -24,11 +24,11 @@ pub(super) struct Live {
 #[expect(clippy::large_enum_variant, reason = "it stands in the session, and is not moved")]
 enum Data {
     Read(Record),
-    /// Merged at the first look: after the last save of a request there is none.
+    /// Merged when it is read: after the last save of a request it seldom is.
     Committed(Committed, OnceCell<Record>),
 }
 
-/// A commit that was carried out, and what it was made for.
+/// A commit that was carried out, and the record it was made from.
 #[derive(Clone)]
 pub(super) struct Committed {
     /// `None`: it created the session.
@@ -71,18 +71,17 @@ impl Live {
     }
 }
 
-/// How an id stands after an action whose receipt announces this one.
+/// The role of an id after an action, from the id that the receipt announces.
 pub(super) fn presented_after(before: Presented, announce: Option<SessionId>) -> Presented {
     match announce {
         Some(new) => Presented::Renewing(new),
         None if before == Presented::Current => before,
-        // The new id has been presented by now.
+        // The new id has been presented since.
         None => Presented::Previous,
     }
 }
 
-/// Refuses changes that do not go on top of a record. Nearly always counting is enough to know that
-/// they do.
+/// Refuses changes that would put too many keys into a record. Nearly always counting is enough.
 pub(super) fn check(changes: &Changes, stored: &Record) -> Result<()> {
     if stored.len() + changes.keys().count() > MAX_KEYS {
         changes.apply(stored)?;

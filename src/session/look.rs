@@ -9,7 +9,7 @@ use crate::store::{Look, Lookup, Store, Stored};
 
 impl Session {
     /// Tries the presented ids in their order. If none opens a session, a new one begins, under an
-    /// id of ours.
+    /// id that this crate draws.
     pub(super) fn first_look(&self) -> Result<State> {
         let stage = match self.find_presented() {
             Ok(Some(state)) => return Ok(state),
@@ -21,7 +21,7 @@ impl Session {
     }
 
     /// The session that a presented id opens. If there is none, but another request's login has
-    /// just taken the place of one of these ids: a session that is over for this request.
+    /// just superseded one of the ids, the session is over for this request.
     pub(super) fn find_presented(&self) -> Result<Option<State>> {
         let mut in_flight = None;
         for id in self.presented.iter().flatten() {
@@ -39,8 +39,8 @@ impl Session {
         Ok(in_flight)
     }
 
-    /// A visit. If the store cannot note it, but can read, the failure, which it has reported,
-    /// costs no page.
+    /// Visits a session. If the store fails to note the visit but can read, the request is served
+    /// as a peek; the store has reported the failure.
     fn visit(&self, id: &SessionId) -> Result<Lookup> {
         let (store, lease) = (&self.context.store, self.context.lease());
         store.visit(id, &lease).or_else(|error| {
@@ -51,7 +51,8 @@ impl Session {
         })
     }
 
-    /// Sees what is stored now, beside what is not committed; or says how the session ended.
+    /// Reads what is stored now, and keeps what is not committed. Returns how the session ended, if
+    /// it did.
     pub(super) fn look_again(&mut self) -> Result<Option<Ending>> {
         let State { id, stage: Stage::Live(live) } = self.state()? else { return Ok(None) };
         let id = *id;
@@ -64,7 +65,7 @@ impl Session {
         }
     }
 
-    /// What is stored now of this session, or how it ended.
+    /// What is stored of this session now, or how it ended.
     pub(super) fn peek(&self, id: &SessionId, live: &Live) -> Result<Result<Stored, Ending>> {
         Ok(match self.context.store.look(id, Look::Peek, &self.context.lease())? {
             // Another session under the same id is not the one that this handle held.

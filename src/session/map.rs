@@ -1,5 +1,5 @@
-//! The session as a map: what is stored with the unsaved changes on top, for its own keys and for
-//! every component's.
+//! The session as a map: the stored entries with the unsaved changes on top, for its own keys and
+//! for every component's.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::record::{Record, parse};
 pub(super) const OWN: &str = "";
 
 impl Session {
-    /// The value of `key`, read as `T`. `&str` borrows from the session, if the text needs no
+    /// The value of `key`, read as `T`. A `&str` borrows from the session if the text needs no
     /// unescaping.
     ///
     /// # Errors
@@ -36,8 +36,8 @@ impl Session {
         self.get_in(OWN, key)
     }
 
-    /// Sets `key`. The value is written as JSON at once; a later change of it takes another
-    /// `insert`.
+    /// Sets `key`. The value is written as JSON at once; to store a later change of it, call
+    /// `insert` again.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Session {
         self.insert_in(OWN, key, value)
     }
 
-    /// Removes `key`; whether it was there.
+    /// Removes `key`. Returns true if it was there.
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ impl Session {
         Ok(self.entries(OWN)?.is_empty())
     }
 
-    /// Removes everything that is stored when this is saved, the components' keys too.
+    /// Removes all keys that are stored at the save, those of components too.
     ///
     /// The session itself stays, under its id. To log a user out, [`destroy`](Self::destroy) it.
     ///
@@ -176,7 +176,7 @@ impl Session {
     }
 
     pub(super) fn insert_in<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
-        // Look first: only then is it known whether this goes into a stored session or a new one.
+        // The first look decides whether this goes into a stored session or a new one.
         self.state()?;
         self.draft.changes.insert(component, key, value)
     }
@@ -210,7 +210,7 @@ impl Session {
         Ok(entries.filter_map(|(key, value)| Some((key, serde_json::from_slice(value).ok()?))))
     }
 
-    /// The value as it stands now: the unsaved change if there is one, else what is stored.
+    /// The present value: the unsaved change if there is one, else what is stored.
     pub(super) fn raw(&self, component: &str, key: &str) -> Result<Option<&[u8]>> {
         let stored = self.stored_record()?;
         Ok(match self.draft.changes.find(component, key) {
@@ -220,7 +220,7 @@ impl Session {
         })
     }
 
-    /// All of a component's entries as they stand now, sorted by key.
+    /// All present entries of a component, sorted by key.
     pub(super) fn entries(&self, component: &str) -> Result<Vec<(&str, &[u8])>> {
         let cleared = self.draft.changes.clears(component);
         let stored = self.stored_record()?.filter(|_| !cleared).into_iter().flat_map(Record::raw_entries);

@@ -1,4 +1,4 @@
-//! One user's session: a map of values that remembers what changed, and saves just that.
+//! The session: one user's map of values, which remembers its changes and commits only those.
 //!
 //! ```text
 //!              first look                    save
@@ -9,12 +9,12 @@
 //!                            └─────────────────────────  gone
 //! ```
 //!
-//! The store is read at the first look. A cookie that leads nowhere gives a *new* session, under a
-//! new id, and what is put into it is kept. *Gone* means that the session ended while this handle
-//! held it, or that a login in another request has just given it another id.
+//! The store is read at the first look. If no presented id opens a session, a *new* session begins
+//! under a new id, and keeps what is put into it. *Gone* means that the session ended while this
+//! handle held it, or that a login in another request has just superseded its id.
 //!
-//! What a request does is a commit in the making: changed keys, a new id, a login. Until it is
-//! carried out nothing has changed, the id included.
+//! What a request does is collected in a draft: changed keys, a new id, a login. Before the draft
+//! is committed nothing has changed, the id included.
 
 mod commit;
 mod component;
@@ -54,15 +54,14 @@ pub(crate) type Candidates = [Option<SessionId>; MAX_CANDIDATES];
 
 /// One user's session: Map-like, with string keys and values of any type that serde knows.
 ///
-/// It reads the store once, when it is first looked at, remembers which keys changed, and
-/// [`save`](Self::save) merges those into what is stored at that moment: requests of one user that
-/// run side by side lose nothing of each other's, unless they set the same key, and then the last
-/// one counts ([`modify`](Self::modify) is for counters and lists). A session that was destroyed
-/// elsewhere stays destroyed.
+/// It reads the store at the first look, remembers which keys changed, and [`save`](Self::save)
+/// merges those into what is stored at that moment. So concurrent requests of one user lose none of
+/// each other's changes. If they set the same key, the last one counts; [`modify`](Self::modify) is
+/// for counters and lists. A session that was destroyed elsewhere stays destroyed.
 ///
-/// In a server the cookie layer loads and saves it. Dropping a session that was not saved discards
-/// its changes, so a handler that panics changes nothing. A session can move to another thread (a
-/// WebSocket's, say) but not be used by two at once: load a second one there.
+/// In a server the cookie layer loads and saves it. A session that is dropped unsaved discards its
+/// changes, so a handler that panics changes nothing. A session can move to another thread, a
+/// WebSocket's for example, but not be used by two at once: load a second handle there.
 ///
 /// # Examples
 ///
@@ -86,15 +85,15 @@ pub struct Session {
     /// Empty until the first look.
     state: OnceCell<State>,
     draft: Draft,
-    /// It is sent again before anything else is.
+    /// Sent again before anything else is.
     sent: Option<SentCommit>,
-    /// A commit of this handle gave the session an id, so the client cannot know it.
+    /// Set when a commit of this handle gave the session an id: the client does not know it yet.
     owes_id: bool,
-    /// The application asked for a new id, as at a login: going on without a store would be wrong.
+    /// Set by `regenerate` and `log_in`, which must not go on without a store.
     regenerated: bool,
 }
 
-/// What is known after the first look.
+/// What the first look found.
 #[derive(Clone)]
 struct State {
     id: SessionId,
@@ -108,23 +107,23 @@ enum Stage {
     New,
     Live(Live),
     Gone(Ending),
-    /// The store failed, like this, and the policy says to go on without a session.
+    /// The store failed with this error, and the policy lets the request go on without a session.
     Without(Error),
 }
 
 /// How a session ended for the handle that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
-    /// By `destroy` on this very handle.
+    /// By `destroy` on this handle.
     Here,
     /// Destroyed, expired or evicted.
     Elsewhere,
-    /// A login in another request gave it another id: this request is in flight beside it.
+    /// A login in another request superseded its id: this request is in flight beside it.
     Superseded,
 }
 
 impl Session {
-    /// A session that will be looked for under these ids.
+    /// A session that the first look will search under these ids.
     pub(crate) fn unloaded(context: Arc<Context>, presented: Candidates) -> Self {
         let (state, draft) = (OnceCell::new(), Draft::default());
         Self { context, presented, state, draft, sent: None, owes_id: false, regenerated: false }
@@ -136,7 +135,7 @@ impl Session {
         Ok(Self { state: State { id, stage: Stage::New }.into(), ..Self::unloaded(context, Candidates::default()) })
     }
 
-    /// The stored session with this id. Never creates one, so no id is drawn.
+    /// The stored session with this id. Never creates a session.
     pub(crate) fn load(context: Arc<Context>, id: &SessionId) -> Result<Option<Self>> {
         let mut presented = Candidates::default();
         presented[0] = Some(*id);
@@ -148,7 +147,7 @@ impl Session {
         Ok(Some(session))
     }
 
-    /// A session that this commit created a moment ago.
+    /// A session that this commit has created.
     pub(crate) fn created(context: Arc<Context>, id: SessionId, commit: Commit, receipt: &Receipt) -> Self {
         let committed = Committed { read: None, commit, lease: context.lease(), now: context.now() };
         let stage = Stage::Live(Live::committed(committed, receipt, Presented::Current));
@@ -156,9 +155,9 @@ impl Session {
     }
 
     /// The id that the session has in the store. [`log_in`](Self::log_in) and
-    /// [`regenerate`](Self::regenerate) give it another one with the next [`save`](Self::save). Of
-    /// a [new](Self::is_new) session: the id it will be stored under, unless another session takes
-    /// it first.
+    /// [`regenerate`](Self::regenerate) replace it at the next [`save`](Self::save). For a
+    /// [new](Self::is_new) session it is the id that the session will be stored under, unless
+    /// another session takes it first.
     ///
     /// # Errors
     ///
@@ -167,8 +166,7 @@ impl Session {
         Ok(self.state()?.id)
     }
 
-    /// The part of the id that may be seen: for logs and lists. It survives
-    /// [`regenerate`](Self::regenerate).
+    /// The public part of the id, for logs and lists. It survives [`regenerate`](Self::regenerate).
     ///
     /// # Errors
     ///
@@ -177,7 +175,7 @@ impl Session {
         Ok(self.state()?.id.handle())
     }
 
-    /// Whether nothing is stored under this session's id yet.
+    /// Returns true if nothing is stored under this session's id yet.
     ///
     /// # Errors
     ///
@@ -186,11 +184,11 @@ impl Session {
         Ok(matches!(self.state()?.stage, Stage::New))
     }
 
-    /// Whether the session ended while this handle held it: destroyed here or elsewhere, expired,
-    /// or evicted; or a login in another request, a moment ago, gave it another id.
+    /// Returns true if the session ended while this handle held it: it was destroyed, expired or
+    /// evicted, or a login in another request has just superseded its id.
     ///
-    /// Does not ask the store, which tells on [`save`](Self::save), [`touch`](Self::touch) and
-    /// [`reload`](Self::reload).
+    /// Does not ask the store; [`save`](Self::save), [`touch`](Self::touch) and
+    /// [`reload`](Self::reload) do.
     ///
     /// # Errors
     ///
@@ -199,7 +197,7 @@ impl Session {
         Ok(matches!(self.state()?.stage, Stage::Gone(_)))
     }
 
-    /// Whether there is something to save.
+    /// Returns true if there is something to save.
     pub fn changed(&self) -> bool {
         !self.draft.is_empty() || self.sent.is_some()
     }
@@ -217,8 +215,8 @@ impl Session {
         Ok(own.unwrap_or(self.context.policy.idle()))
     }
 
-    /// Gives the session an idle timeout of its own ("remember me"), to the millisecond; `None`
-    /// takes it away. Counts from the next save. The policy's `lifetime` still ends it.
+    /// Gives the session an idle timeout of its own, to the millisecond; `None` removes it. It
+    /// counts from the next save. The policy's `lifetime` still applies.
     ///
     /// # Errors
     ///
@@ -246,8 +244,7 @@ impl Session {
         Ok(())
     }
 
-    /// When the session ends if it is not used again; `None` while nothing is stored, and when it
-    /// is gone.
+    /// When the session ends if it is not used again; `None` if it is not stored, or gone.
     ///
     /// # Errors
     ///
@@ -255,7 +252,7 @@ impl Session {
     #[doc(alias = "expiration")]
     pub fn expires_at(&self) -> Result<Option<SystemTime>> {
         let Stage::Live(live) = &self.state()?.stage else { return Ok(None) };
-        // A policy that became stricter since it was stored counts at once.
+        // A policy that became stricter since the session was stored applies at once.
         let left = self.left(live).min(self.context.lease().ttl(live.record(), self.context.now()));
         Ok(self.context.clock.wall().checked_add(left))
     }
@@ -265,7 +262,7 @@ impl Session {
         &self.context.store
     }
 
-    /// Whether there was a look; until then the store was not asked.
+    /// Returns true if there was a look; before it the store is not asked.
     pub(crate) fn is_loaded(&self) -> bool {
         self.state.get().is_some()
     }
@@ -274,7 +271,7 @@ impl Session {
         live.ttl.saturating_sub(self.context.clock.now().saturating_sub(live.seen_at))
     }
 
-    /// The state, after the first look if there was none.
+    /// The state, after a first look if there was none.
     fn state(&self) -> Result<&State> {
         if let Some(state) = self.state.get() {
             return Ok(state);
@@ -287,8 +284,8 @@ impl Session {
         self.state = State { id, stage }.into();
     }
 
-    /// The session is over for this handle. What was not committed belonged to it: nothing of it is
-    /// to be read, or to turn up in the session that is begun next.
+    /// Ends the session for this handle. The draft belonged to it, so it is dropped: it must not be
+    /// read, or go into a session that is begun next.
     fn ended(&mut self, ending: Ending) {
         (self.draft, self.sent) = (Draft::default(), None);
         if let Some(state) = self.state.get_mut() {
@@ -296,7 +293,7 @@ impl Session {
         }
     }
 
-    /// What is read beneath the changes of the draft.
+    /// The record beneath the changes of the draft.
     fn stored_record(&self) -> Result<Option<&Record>> {
         let record = match (&self.sent, &self.state()?.stage) {
             (Some(sent), _) => Some(&sent.record),
@@ -306,7 +303,8 @@ impl Session {
         Ok(record.filter(|record| !self.draft.wipes(record)))
     }
 
-    /// For what would be wrong without the store: fails if it did.
+    /// The state, or the error of a store that is down: for operations that must not go on without
+    /// it.
     fn insist(&self) -> Result<&State> {
         match self.state()? {
             State { stage: Stage::Without(error), .. } => Err(error.clone()),

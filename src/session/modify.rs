@@ -1,5 +1,4 @@
-//! Atomic change of one key: read, change, compare and swap, and again if another request was
-//! faster.
+//! Atomic change of one key: read, change, compare and swap, and again after a lost race.
 
 use crossbeam_utils::Backoff;
 use serde::Serialize;
@@ -12,28 +11,26 @@ use crate::error::{Error, Result};
 use crate::record::{Changes, parse};
 use crate::store::Commit;
 
-/// After so many defeats in a row something other than bad luck is at work. Each one means that
-/// another request's commit succeeded.
+/// The most lost races in a row. Each one means that another request's commit succeeded.
 const MAX_ATTEMPTS: u32 = 1_000;
 
 impl Session {
     /// Changes the value of `key` in the store, atomically, together with everything unsaved, a
     /// [login](Self::log_in) too.
     ///
-    /// `change` is given what is stored at that moment (or an unsaved change of the same key) and
-    /// leaves behind what is to be stored; leaving `None` removes the key. If another request saves
-    /// in between, it runs again on the newer value, so it must not do anything else that counts.
-    /// Returns what `change` returned, or `None` if the session is gone. For counters, lists,
-    /// anything that is made from its old value; a plain [`insert`](Self::insert) would lose one of
-    /// two increments.
+    /// `change` receives what is stored at that moment (or an unsaved change of the same key) and
+    /// leaves the new value; `None` removes the key. If another request commits in between, it runs
+    /// again on the newer value, so it must have no other effect. Returns what `change` returned,
+    /// or `None` if the session is gone. Use it for counters, lists and other values that are made
+    /// from the old one; a plain [`insert`](Self::insert) would lose one of two increments.
     ///
     /// # Errors
     ///
-    /// [`Error::is_contention`] after a thousand defeats in a row; [`Error::is_value`] when the
+    /// [`Error::is_contention`] after a thousand lost races in a row; [`Error::is_value`] when the
     /// stored value is not a `T`; [`Error::is_size`] when the session would be too large; otherwise
-    /// as [`save`](Self::save). Nothing was written then, and what was unsaved stays unsaved. If it
-    /// [is unknown](Error::is_unknown) whether it was carried out, the next commit of this session
-    /// finds out first, and it is not carried out twice.
+    /// as [`save`](Self::save). Nothing was written then, and unsaved changes stay. If it [is
+    /// unknown](Error::is_unknown) whether the change was carried out, the next commit of this
+    /// session finds out first, so it is not carried out twice.
     ///
     /// # Examples
     ///
@@ -80,7 +77,7 @@ impl Session {
                 Stage::New | Stage::Without(_) => None,
                 Stage::Live(live) => Some(live.version),
             };
-            // Worked out aside: a panic in `change` leaves the session as it was.
+            // The result is kept apart, so that a panic in `change` leaves the session as it was.
             let (changes, result) = self.changed_by(component, key, &mut change)?;
             let Some(version) = version else {
                 return Ok((self.create_with(changes)? != Saved::Gone).then_some(result));
@@ -94,8 +91,8 @@ impl Session {
         Err(Error::contention(self.handle()?, MAX_ATTEMPTS))
     }
 
-    /// Stores a new session with these changes in place of the unsaved ones, if that is more than
-    /// nothing and there is a store to hold it.
+    /// Stores a new session with these changes in place of the unsaved ones, unless it would be
+    /// empty or the store is down.
     fn create_with(&mut self, changes: Changes) -> Result<Saved> {
         let is_hollow = self.draft.is_hollow(&changes);
         let saved = match self.state()?.stage {
@@ -104,14 +101,13 @@ impl Session {
             _ => self.create(Some(&changes))?,
         };
         if matches!(saved, Saved::Nowhere | Saved::Unchanged) {
-            // Kept, even if there is nothing to store: what was removed must not come back with the
-            // next save.
+            // Kept even if nothing is stored: a removed key must not come back with the next save.
             self.draft.changes = changes;
         }
         Ok(saved)
     }
 
-    /// The unsaved changes with `change` on top, as it comes out on what is stored.
+    /// The unsaved changes with the result of `change` on top.
     fn changed_by<T, R>(
         &self,
         component: &str,

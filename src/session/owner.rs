@@ -1,4 +1,4 @@
-//! Whose session it is: from its login on, and what follows from it.
+//! The owner of a session: logging in, and the operations on the owner's other sessions.
 
 use super::{Ending, Saved, Session, Stage};
 use crate::error::Result;
@@ -23,9 +23,9 @@ impl Session {
     /// [`modify`](Self::modify) or end of the request nothing has changed. To log out,
     /// [`destroy`](Self::destroy) the session.
     ///
-    /// `owner` is what never changes about the user, a number in a users' table, say, and not a
-    /// spelling of a name. What an anonymous session holds stays in it. If another owner was logged
-    /// in, nothing of that owner's data is left: the session holds what this request puts in.
+    /// `owner` is a value that never changes, such as a number in a users' table, not a spelling of
+    /// a name. An anonymous session keeps its data. If another owner was logged in, none of that
+    /// owner's data stays: the session holds what this request puts in.
     ///
     /// A session with an owner is listed by [`sessions_of`](crate::Sessions::sessions_of), ended by
     /// [`destroy_of`](crate::Sessions::destroy_of), counted against
@@ -60,9 +60,9 @@ impl Session {
         self.begin_login(owner, None)
     }
 
-    /// The same for a login that began in this [epoch](crate::Owners::epoch): before the password
+    /// Logs a user in whose login began in this [epoch](crate::Owners::epoch), before the password
     /// was checked. If all of the owner's sessions were ended since, the login is revoked: the
-    /// commit says [`Saved::Gone`].
+    /// commit returns [`Saved::Gone`].
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Session {
     /// # let sessions = Sessions::new(LembroStore::new()?);
     /// # let mut session = sessions.generate()?;
     /// let begun = sessions.epoch_of("user-42")?;
-    /// // While a slow hash of the password is computed, the user logs out everywhere, on another device.
+    /// // While the password is hashed, the user logs out everywhere, on another device.
     /// sessions.destroy_of("user-42", None)?;
     /// session.log_in_since("user-42", begun)?;
     /// assert_eq!(session.save()?, Saved::Gone);
@@ -98,8 +98,8 @@ impl Session {
         Ok(())
     }
 
-    /// Sets the name that the owner's list of sessions shows: "Firefox on Linux", say. It is text
-    /// from outside: escape it where it is shown.
+    /// Sets the name that the owner's list of sessions shows, such as "Firefox on Linux". It comes
+    /// from outside: escape it in a page.
     ///
     /// # Errors
     ///
@@ -110,12 +110,13 @@ impl Session {
         self.draft.changes.set_label(Some(label))
     }
 
-    /// Ends all other sessions of this one's owner: log out everywhere else, after a change of
-    /// password, say (OWASP ASVS 5.0, 7.4.3). How many there were; none if this one has no owner,
-    /// or has ended itself.
+    /// Ends all other sessions of this one's owner and returns how many: "log out everywhere else",
+    /// as after a change of password (OWASP ASVS 5.0, 7.4.3). Ends none if this session has no
+    /// owner or has ended itself.
     ///
-    /// What is unsaved here is saved first. [`destroy_of`](crate::Sessions::destroy_of) would end a
-    /// login that is not saved yet together with the others, for it cannot know whose that is.
+    /// Unsaved changes of this session are saved first. [`destroy_of`](crate::Sessions::destroy_of)
+    /// would end a login that is not saved yet together with the others, because that session is
+    /// not stored yet.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl Session {
     /// ```
     pub fn destroy_others(&mut self) -> Result<usize> {
         let Some(owner) = self.owner()?.map(str::to_owned) else { return Ok(0) };
-        // A session that was itself logged out elsewhere ends no other.
+        // A session that was logged out elsewhere must not end others.
         if self.save()? != Saved::Written && self.touch()? != Saved::Written {
             return Ok(0);
         }
@@ -147,8 +148,8 @@ impl Session {
         self.context.owners("the sessions of one owner")?.destroy_all(&Owner::new(&owner)?, Some(&id))
     }
 
-    /// Why the session that the client's cookie stands for was ended by another request, if it was
-    /// and the store remembers: for "you were logged out because ...".
+    /// Why another request ended the session of the client's cookie, if one did and the store
+    /// remembers it: for "you were logged out because ...".
     ///
     /// # Errors
     ///

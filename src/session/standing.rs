@@ -1,4 +1,5 @@
-//! Where a session stands when a request ends, for the cookie layer to decide what follows.
+//! The standing of a session at the end of a request, from which the cookie layer decides what to
+//! send.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +10,7 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::{Identity, Presented, id_age, nanos};
 
-/// The states of a session, as the end of a request tells them apart.
+/// The states of a session that the end of a request distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// There was no look, so the store was not asked.
@@ -21,7 +22,7 @@ pub(crate) enum Standing {
     /// It ended elsewhere while this handle held it, or another request's login has just given it
     /// another id.
     Ended,
-    /// It was destroyed here, and nothing was begun after that.
+    /// It was destroyed here, and no new session was begun after that.
     Destroyed,
     /// The store failed, and the request went on without a session.
     Without,
@@ -39,16 +40,16 @@ impl Session {
         }
     }
 
-    /// Whether a cookie that was written then is to be renewed: as often as visits are noted, and
-    /// when the timeout changes.
+    /// Returns true if a cookie written at `written` is due to be sent again: as often as visits
+    /// are noted, and when the timeout changes.
     pub(crate) fn cookie_due(&self, written: SystemTime) -> bool {
         let Ok(Some(record)) = self.stored_record() else { return false };
-        // It was written for another timeout.
+        // The cookie was written for another timeout.
         if self.draft.changes.timeout().is_some_and(|timeout| timeout != record.timeout()) {
             return true;
         }
-        // One from the future, written before the clock was set back, tells as little about what
-        // the browser has left.
+        // A cookie from the future, written before the calendar was set back, says as little about
+        // the time that the browser still keeps it.
         let age = self.context.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
         let lease = self.context.lease();
         let full = lease.ttl(record, self.context.now());
@@ -63,8 +64,8 @@ impl Session {
         }
     }
 
-    /// Whether the client must be told an id, even if the request failed: a commit of this handle
-    /// gave the session one, or a timed renewal is pending, as far as the store can tell.
+    /// Returns true if the client must receive an id even if the request failed: a commit of this
+    /// handle gave the session one, or a timed renewal is pending, as far as the store can tell.
     pub(crate) fn owes_id(&self) -> bool {
         let Some(State { id, stage: Stage::Live(live) }) = self.state.get() else { return false };
         match live.presented {
@@ -84,8 +85,7 @@ impl Session {
             .is_some()
     }
 
-    /// Whether the session is still there and has this id: the store is asked. What is unsaved
-    /// stays.
+    /// Asks the store whether the session still exists and has this id. Unsaved changes stay.
     pub(crate) fn is_current(&mut self) -> Result<bool> {
         if let Some(ending) = self.look_again()? {
             self.ended(ending);
@@ -93,14 +93,14 @@ impl Session {
         Ok(self.standing() == Standing::Live && self.how_presented() != Presented::Previous)
     }
 
-    /// Whether the client may be given the id that it has once more: not shortly before or after it
-    /// is renewed.
+    /// Returns true if the client may receive its present id again: not shortly before or after the
+    /// id is renewed.
     pub(crate) fn may_repeat_id(&self) -> Result<bool> {
         let (Some(age), Some(record)) = (self.id_age(), self.stored_record()?) else { return Ok(true) };
         Ok(self.context.policy.may_repeat(age, self.context.lease().ttl(record, self.context.now())))
     }
 
-    /// The id that the client is to have: the session's, or the one that a timed renewal gives it.
+    /// The id that the client must have: the session's, or the one that a timed renewal announces.
     pub(crate) fn announced_id(&self) -> Result<SessionId> {
         Ok(match self.how_presented() {
             Presented::Renewing(new) => new,
@@ -108,7 +108,7 @@ impl Session {
         })
     }
 
-    /// How the id stands that opened the session.
+    /// The role of the id that opened the session.
     pub(crate) fn how_presented(&self) -> Presented {
         match self.state.get() {
             Some(State { stage: Stage::Live(live), .. }) => live.presented,
@@ -122,14 +122,14 @@ impl Session {
         self.draft.identity == NextId::New || matches!(sent, Some(Identity::Replace(_)))
     }
 
-    /// Has a timed renewal begin with the next commit.
+    /// Lets a timed renewal begin with the next commit.
     pub(crate) fn renew_on_time(&mut self) {
         if self.draft.identity == NextId::Same {
             self.draft.identity = NextId::Renewal;
         }
     }
 
-    /// Whether the policy wants a timed renewal to begin now.
+    /// Returns true if a timed renewal is due under the policy.
     pub(crate) fn renewal_due(&self) -> bool {
         self.how_presented() == Presented::Current
             && !self.replaces_id()

@@ -8,23 +8,23 @@ use crate::error::Result;
 use crate::id::{SessionId, random_bytes};
 use crate::record::{Changes, Record, Version};
 
-/// What a [`Store`](crate::Store) is asked to do to one session.
+/// An action: what a [`Store`](crate::Store) carries out on one session.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
     /// Apply everything that a request did.
     Commit(&'a Commit),
     /// Prolong the session without changing its data.
     Touch,
-    /// Store a record with this time to live, in place of the session that the id opens, if there is
-    /// one. A time of zero stores nothing.
+    /// Store a record with this time to live, in place of the session that the id opens, if there
+    /// is one. With a time of zero, end that session and store nothing.
     Put(&'a Record, Duration),
     /// End the session.
     End,
 }
 
 impl Action<'_> {
-    /// The login that this action is, for a store that keeps owners: it asks for the owner's epoch
-    /// and holds the owner to the limit in the same step.
+    /// The login in this action. A store with [`Owners`](crate::Owners) reads the owner's epoch for
+    /// it, and applies the owner's limit in the same step.
     pub fn login(&self) -> Option<&Login> {
         match self {
             Self::Commit(commit) => commit.login.as_ref(),
@@ -33,8 +33,8 @@ impl Action<'_> {
     }
 }
 
-/// Everything that a request did to its session, applied in one atomic step: keys set and removed, a
-/// new id, a login.
+/// Everything that a request did to its session, applied in one atomic step: keys set and removed,
+/// a new id, a login.
 ///
 /// # Examples
 ///
@@ -42,7 +42,8 @@ impl Action<'_> {
 /// use std::time::Duration;
 /// use lembro::{Commit, Lease, LembroStore, SessionId, Store};
 ///
-/// let (store, id, lease) = (LembroStore::new()?, SessionId::random()?, Lease::new(Duration::from_secs(3600)));
+/// let (store, id) = (LembroStore::new()?, SessionId::random()?);
+/// let lease = Lease::new(Duration::from_secs(3600));
 /// let mut create = Commit::create()?;
 /// create.changes.insert("", "cart", &["tea"])?;
 /// assert!(store.commit(&id, &create, &lease)?.is_done());
@@ -56,7 +57,7 @@ impl Action<'_> {
 #[derive(Clone)]
 pub struct Commit {
     pub(crate) expect: Expect,
-    /// The changed keys, timeout and label.
+    /// The changed keys, timeout, label and "remembered".
     pub changes: Changes,
     pub(crate) identity: Identity,
     pub(crate) login: Option<Login>,
@@ -64,41 +65,40 @@ pub struct Commit {
     pub(crate) is_repeated: bool,
 }
 
-/// What a commit must find.
+/// What a commit must find; if it finds anything else, nothing is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// No live session under this handle: the commit creates one.
+    /// No live session under this handle. The commit creates one.
     Absent,
-    /// The same session, whatever was committed to it since: the changes are merged into what is
-    /// stored now.
+    /// A session of this incarnation. The changes are merged into what is stored, even if other
+    /// commits came in between.
     Incarnation(Version),
-    /// The same session, unchanged since: compare and swap.
+    /// A session of exactly this version: compare and swap.
     Exactly(Version),
 }
 
-/// What becomes of a session's id.
+/// The id of a session after a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// It stays.
+    /// The id stays.
     Keep,
-    /// A timed renewal, if one is due: the id that is derived from the current one and this random
-    /// seed opens the session too, and takes the place of the current one when it is first
-    /// presented.
+    /// A timed renewal begins, if one is due. The id that is derived from the current one and this
+    /// random seed opens the session too. When it is first presented, it becomes the current one.
     Renew(u64),
-    /// This id takes its place at once. It has the same handle.
+    /// This id, with the same handle, takes the current one's place at once.
     Replace(SessionId),
 }
 
-/// A login: who, and what it depends on.
+/// A login: the owner, and the conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// Whose session it becomes.
+    /// The owner of the session from this commit on.
     pub owner: Owner,
-    /// The owner's epoch when the login began, before the password was checked: if all of the
+    /// The owner's epoch when the login began, before the password was checked. If all of the
     /// owner's sessions were ended since, the login is revoked. `None`: the login begins with the
     /// commit.
     pub begun: Option<Epoch>,
-    /// How many sessions the owner may have, this one included.
+    /// The limit on the owner's sessions, this one included; `None`: no limit.
     pub limit: Option<Limit>,
 }
 
@@ -119,7 +119,7 @@ impl Commit {
         Self::new(Expect::Absent)
     }
 
-    /// Merges changes into the session that had this version.
+    /// Merges changes into the session, if it is still the incarnation of this version.
     ///
     /// # Errors
     ///
@@ -149,22 +149,22 @@ impl Commit {
         Self { changes, ..self }
     }
 
-    /// The same with a new id, a timed renewal, or neither. For a commit that creates a session this
-    /// means nothing: it has a new id.
+    /// The same with a new id, a timed renewal, or neither. A commit that creates a session ignores
+    /// it, because the session has a new id anyway.
     #[must_use]
     pub fn identity(self, identity: Identity) -> Self {
         Self { identity, ..self }
     }
 
-    /// The same with a login. A session that is there already needs a [new id](Identity::Replace)
-    /// with it; if it has another owner, nothing of that owner's data is left.
+    /// The same with a login. On a stored session it needs a [new id](Identity::Replace). If
+    /// another owner was logged in, none of that owner's data stays.
     #[must_use]
     pub fn log_in(self, login: Login) -> Self {
         Self { login: Some(login), ..self }
     }
 
-    /// The same commit, sent again because the outcome of the first time is unknown: a store that
-    /// has carried it out says so and does not carry it out twice.
+    /// The same commit, marked as sent again because its first outcome is unknown. A store that has
+    /// carried it out answers `Done` and does not carry it out twice.
     #[must_use]
     pub fn repeated(self) -> Self {
         Self { is_repeated: true, ..self }
@@ -180,7 +180,7 @@ impl Commit {
         self.expect
     }
 
-    /// The first version of the incarnation that it begins, if it begins one.
+    /// The first version of the incarnation that this commit begins, if it begins one.
     pub(crate) fn begins(&self) -> Option<Version> {
         let begins = self.expect == Expect::Absent || matches!(self.identity, Identity::Replace(_));
         begins.then(|| Version::first(self.nonce))

@@ -1,4 +1,4 @@
-//! The entry: the row that a store keeps of a session, and the rule as methods on it.
+//! The entry: the row that a store keeps of a session, with the rule as methods.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,23 +15,22 @@ use crate::id::{Handle, SecretCheck, SessionId};
 use crate::record::{Frame, Record, SecondSecret, StoreState, Version};
 use crate::sync::Ordering;
 
-/// The number of the layout that [`Entry::to_bytes`] writes.
+/// The version of the layout that [`Entry::to_bytes`] writes.
 const FORMAT: u8 = 1;
 
 /// The row that a store keeps of a session: the record, the secrets that open it, its deadline, and
-/// which commits made its last versions.
+/// the nonces of the commits that made its last versions.
 ///
-/// A store finds the row by the [`Handle`] of an id, asks [`look`](Self::look) or
-/// [`apply`](Self::apply), and writes what they say. It is a loop around the rule: lock or begin a
-/// transaction, read the row, ask, write, unlock or commit. See [`Store`](crate::Store) for a whole
-/// one.
+/// A store is a loop around the rule: it locks or begins a transaction, reads the row of an id's
+/// [`Handle`], asks [`look`](Self::look) or [`apply`](Self::apply), writes what they say, and
+/// unlocks or commits. [`Store`](crate::Store) shows a whole one.
 #[derive(Clone)]
 pub struct Entry {
     record: Record,
     nonces: Nonces,
 }
 
-/// What a store is to write after it asked the rule.
+/// What a store must write after it asked the rule.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Write {
@@ -39,18 +38,18 @@ pub enum Write {
     Nothing,
     /// This row, in place of the one that was read.
     Put(Entry),
-    /// Nothing is to be left of the row.
+    /// The row must be removed.
     Remove,
 }
 
 impl Entry {
-    /// Answers a request's question for its session. `row`: what the store has under the id's handle.
+    /// Answers a request's look. `row`: the stored row of the id's handle.
     #[must_use = "the row must be written"]
     pub fn look(row: Option<&Self>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Lookup, Write) {
         let (sight, edit) = rule::look(row.map(|row| &row.record), id, how, lease, now);
         let lookup = match (sight, row) {
             (Sight::Found { ttl, opened }, Some(row)) => {
-                // As it is after the look: a visit can note when the session got its id.
+                // The record after the look, because a visit can note when the session got its id.
                 let record = if let Edit::Put(next) = &edit { next } else { &row.record };
                 Lookup::Found(Stored { record: record.clone(), ttl, presented: opened.presented(id) })
             }
@@ -65,9 +64,9 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Error::is_size`] when the session would be too large; [`Error::is_unknown`] when a repeated
-    /// commit may have been carried out or not; [`Error::is_id`] when a new id has another handle.
-    /// Nothing is to be written then.
+    /// [`Error::is_size`] when the session would be too large; [`Error::is_unknown`] when it cannot
+    /// be told whether a repeated commit was carried out; [`Error::is_id`] when a new id has
+    /// another handle, or a login has no new id. After an error the store must write nothing.
     pub fn apply(
         row: Option<&Self>,
         id: &SessionId,
@@ -103,19 +102,19 @@ impl Entry {
         &self.record
     }
 
-    /// When the row may be removed, in milliseconds of the clock that the store's [`Now`] is on: since
-    /// 1970 for [`Now::on_calendar`]. Signed, as integers in databases are.
+    /// When the row may be removed, in milliseconds of the clock that the store's [`Now`] is on:
+    /// since 1970 for [`Now::on_calendar`]. It is signed, as integers in databases are.
     pub fn deadline_ms(&self) -> i64 {
         self.record.state().deadline.load(Ordering::Relaxed).div_ceil(1_000_000).cast_signed()
     }
 
-    /// How long from now the row must be kept, for a backend that removes rows by itself; zero: not
-    /// at all. The deadline inside the row decides, whatever the backend does.
+    /// How long from now the row must be kept, for a backend that removes rows by itself; zero: it
+    /// may be removed now. The deadline inside the row decides, whatever the backend does.
     pub fn ttl(&self, now: Now) -> Duration {
         now.until(self.record.state().deadline.load(Ordering::Relaxed))
     }
 
-    /// The session for a list, if it is live.
+    /// The session for a list; `None` if it has expired.
     pub fn listed(&self, handle: Handle, now: Now) -> Option<Listed> {
         if rule::is_expired(&self.record, now.clock) {
             return None;
@@ -123,12 +122,13 @@ impl Entry {
         Some(Listed::new(handle, Stored::new(self.record.clone(), self.ttl(now))))
     }
 
-    /// The row as bytes, for a database, a file or a snapshot. Of secrets they hold digests, which
-    /// open nothing.
+    /// The row as bytes, for a database, a file or a snapshot. They hold digests of the secrets,
+    /// which open nothing.
     ///
     /// ```text
-    /// format (1) · kind of the second secret (1) · number of nonces (1) · deadline (8) · version (8)
-    /// · digest of the secret (16) · [second secret (32)] · nonces (8 each) · bytes of the record
+    /// format (1) · kind of the second secret (1) · number of nonces (1)
+    /// · deadline (8) · version (8) · digest of the secret (16)
+    /// · [second secret (32)] · nonces (8 each) · bytes of the record
     /// ```
     ///
     /// Numbers are big-endian; the deadline is in nanoseconds.
@@ -139,8 +139,12 @@ impl Entry {
     /// use std::time::Duration;
     /// use lembro::{Action, Clock, Commit, Entry, Lease, Look, Lookup, Now, SessionId, Write};
     ///
-    /// let (id, lease, now) = (SessionId::random()?, Lease::new(Duration::from_secs(60)), Now::on_calendar(&Clock::system()));
-    /// let (_, Write::Put(entry)) = Entry::apply(None, &id, &Action::Commit(&Commit::create()?), &lease, now, None)? else {
+    /// let id = SessionId::random()?;
+    /// let lease = Lease::new(Duration::from_secs(60));
+    /// let now = Now::on_calendar(&Clock::system());
+    /// let create = Commit::create()?;
+    /// let (_, write) = Entry::apply(None, &id, &Action::Commit(&create), &lease, now, None)?;
+    /// let Write::Put(entry) = write else {
     ///     panic!("a session was created")
     /// };
     /// let again = Entry::from_bytes(&entry.to_bytes())?;
@@ -165,7 +169,7 @@ impl Entry {
     }
 }
 
-/// Writes a row as [`Entry::to_bytes`] says. `on`: its instants on the clock of those who will read it.
+/// Writes a row as [`Entry::to_bytes`] says. `on` converts its instants to the clock of the reader.
 pub(crate) fn write_row(bytes: &mut Vec<u8>, row: &Record, nonces: &Nonces, deadline: u64, on: impl Fn(u64) -> u64) {
     let second = row.second().map(|second| second.on(&on).to_parts());
     let nonces = nonces.as_slice();
@@ -178,7 +182,7 @@ pub(crate) fn write_row(bytes: &mut Vec<u8>, row: &Record, nonces: &Nonces, dead
     bytes.extend_from_slice(row.as_bytes());
 }
 
-/// Reads what [`write_row`] wrote. `on`: its instants on the clock of this process.
+/// Reads what [`write_row`] wrote. `on` converts its instants to the clock of this process.
 pub(crate) fn read_row(bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Result<(Record, Nonces)> {
     let unreadable = || Error::corrupt("the row is not readable");
     let (state, frame, nonces, body) = parse_row(bytes, handle, on).ok_or_else(unreadable)?;

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::clock::Clock;
 use crate::record::{MAX_MILLIS, Record, Times};
 
-/// A timeout of more than a century is one of a century, so that every store can count it and a
-/// visit to such a session is not forever due to be noted.
+/// The longest timeout, a century: every store can count it, and a visit to such a session is not
+/// due each time.
 const FOREVER: u64 = 100 * 365 * 24 * 60 * 60 * 1_000_000_000;
 
 /// The rules that a session's time is computed from, at every look and every commit.
 ///
-/// A [`Policy`](crate::Policy) gives sessions theirs. Whoever uses a [`Store`](crate::Store) without
-/// `Sessions` makes one.
+/// A [`Policy`](crate::Policy) has a lease for its sessions. Code that uses a
+/// [`Store`](crate::Store) without `Sessions` makes its own.
 ///
 /// # Examples
 ///
@@ -20,10 +20,11 @@ const FOREVER: u64 = 100 * 365 * 24 * 60 * 60 * 1_000_000_000;
 /// use std::time::Duration;
 /// use lembro::{Clock, Lease, Now, Record};
 ///
-/// let lease = Lease { lifetime: Some(Duration::from_secs(60)), ..Lease::new(Duration::from_secs(3600)) };
+/// let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+/// let lease = Lease { lifetime: Some(minute), ..Lease::new(hour) };
 /// let now = Now::of(&Clock::system());
-/// // A record that no store has had yet has used up nothing of its lifetime.
-/// assert_eq!(lease.ttl(&Record::new(), now), Duration::from_secs(3600));
+/// // The lifetime of a record begins when a store first stores it.
+/// assert_eq!(lease.ttl(&Record::new(), now), hour);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -32,20 +33,22 @@ pub struct Lease {
     /// How long a session lives at most, from its creation or from its owner's login; `None`: no
     /// limit.
     pub lifetime: Option<Duration>,
-    /// Both for a [remembered](crate::Changes::remember) session, in place of those above.
+    /// The idle timeout and the lifetime of a [remembered](crate::Changes::remember) session, in
+    /// place of the two above.
     pub remembered: Option<(Duration, Option<Duration>)>,
-    /// A visit prolongs a session if the last one that did is so long ago, or half of the session's
-    /// time.
+    /// How long after the last visit that prolonged a session the next one does; at most half of
+    /// the session's time.
     pub touch_after: Duration,
-    /// The age at which an id is renewed; `None`: never.
+    /// The age at which a timed renewal of an id is due; `None`: never. At least the grace.
     pub renew_after: Option<Duration>,
-    /// For how long the holders of an id that another one took the place of are taken for requests
-    /// in flight.
+    /// How long requests with an old id still count as requests in flight. The old id of a timed
+    /// renewal opens the session for so long; the superseded id of a login or `regenerate` opens
+    /// nothing.
     pub grace: Duration,
 }
 
 impl Lease {
-    /// No limit at all: for reading a session whose policy is not known.
+    /// No limits: for reading a session whose policy is not known.
     pub const UNLIMITED: Self = Self::new(Duration::MAX);
 
     /// An idle timeout and nothing else: no lifetime, a visit always prolongs, ids are not renewed,
@@ -61,13 +64,13 @@ impl Lease {
         }
     }
 
-    /// How long a session lives on if it is touched or saved now: its own timeout or the idle one,
-    /// at most what is left of its lifetime. Zero: its lifetime is over.
+    /// The time that a session has if it is touched or committed now: its own timeout or the idle
+    /// one, at most what is left of its lifetime. Zero: its lifetime is over.
     pub fn ttl(&self, record: &Record, now: Now) -> Duration {
         self.ttl_of(record.times(), now)
     }
 
-    /// Returns true if the time that a session has depends on the calendar.
+    /// Returns true if a session's time depends on the calendar under this lease.
     pub(crate) fn needs_calendar(&self) -> bool {
         self.lifetime.is_some() || self.remembered.is_some()
     }
@@ -86,7 +89,7 @@ impl Lease {
         };
         let idle = times.timeout_ms.map_or(nanos(idle), of_millis).min(FOREVER);
         match lifetime {
-            // A beginning in the future (the calendar was set back) has used up nothing.
+            // A beginning in the future, after the calendar was set back, counts as now.
             Some(lifetime) if times.began_ms > 0 => {
                 let age = of_millis(now.calendar_ms.saturating_sub(times.began_ms));
                 idle.min(nanos(lifetime).saturating_sub(age))
@@ -98,16 +101,16 @@ impl Lease {
     /// Returns true if a visit prolongs a session that has `left`, and would have `full`, both in
     /// nanoseconds.
     ///
-    /// A session whose own timeout is short is touched at half of it, or it would end while it is
-    /// used. One that has more left than it should, because the policy became stricter or the
-    /// calendar was set, is brought back to what it should have.
+    /// A session with a short timeout is touched at half of it; otherwise it would end while in
+    /// use. If a session has more left than it should, because the policy became stricter or the
+    /// calendar was set, the visit corrects it.
     #[inline]
     pub(crate) fn touch_due(&self, full: u64, left: u64) -> bool {
         full != left && full.abs_diff(left) >= nanos(self.touch_after).min(full / 2)
     }
 
-    /// Returns true if an id of this age is to be renewed. Never sooner than a grace: a row
-    /// remembers one other secret only.
+    /// Returns true if the renewal of an id of this age is due. Never sooner than a grace, because
+    /// a row has room for one second secret only.
     pub(crate) fn renewal_due(&self, age: Duration) -> bool {
         self.renew_after.is_some_and(|after| age >= after.max(self.grace))
     }
@@ -141,8 +144,8 @@ impl Now {
         crate::record::calendar_time(self.calendar_ms).unwrap_or(UNIX_EPOCH)
     }
 
-    /// The deadline of a session that lives so long from now. Saturates to "never"; a zero span is
-    /// over for every reader, even for one that read the clock earlier.
+    /// The deadline of a session that lives this long from now. Saturates to "never". A zero span
+    /// has expired for every reader, even for one that read the clock earlier.
     pub(crate) fn after(&self, span: Duration) -> u64 {
         self.after_nanos(nanos(span))
     }
@@ -152,13 +155,14 @@ impl Now {
         if span == 0 { 0 } else { self.clock.saturating_add(span) }
     }
 
-    /// What is left until a deadline.
+    /// The time left until a deadline.
     pub(crate) fn until(&self, deadline: u64) -> Duration {
         Duration::from_nanos(deadline.saturating_sub(self.clock))
     }
 }
 
-/// Milliseconds since 1970. 0 means "not yet", so 1970 itself counts as a millisecond later.
+/// Milliseconds since 1970. 0 means "not yet", so the first millisecond of 1970 counts as the
+/// second.
 #[inline]
 fn since_ms(nanos: u64) -> u64 {
     (nanos / 1_000_000).clamp(1, MAX_MILLIS)

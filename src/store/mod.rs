@@ -1,4 +1,4 @@
-//! The trait every backend implements, and the rule that decides what becomes of a session.
+//! The store: the trait that every backend implements, and the rule that decides for all of them.
 
 mod commit;
 mod entry;
@@ -26,20 +26,20 @@ use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId, random_bytes};
 use crate::record::{Record, Version};
 
-/// Where sessions are kept. Two methods; five more may be given.
+/// A backend that keeps sessions. Two methods are required; five more are optional.
 ///
 /// # The contract
 ///
-/// **The rule decides.** What a look finds and what an action does is decided by
-/// [`Entry::look`] and [`Entry::apply`]. A store finds the row of the id's [`Handle`], asks, and writes
-/// what they say, in one atomic step: under a lock, or in a transaction that no other one overlaps.
+/// **The rule decides.** [`Entry::look`] and [`Entry::apply`] decide what a look finds and what an
+/// action does. A store reads the row of the id's [`Handle`], asks, and writes what they say, all
+/// in one atomic step: under a lock, or in a transaction that overlaps no other one.
 ///
-/// **Errors.** "Unknown", "expired", "destroyed" and "superseded" are values. An `Err` says that the
-/// system failed or that the action is impossible. If a failed write may have been carried out all
-/// the same, the error is [`Error::is_unknown`]; for every other error nothing was written.
+/// **Errors.** "Unknown", "expired", "destroyed" and "superseded" are values. An `Err` says that
+/// the system failed or that the action is impossible. If a failed write may have been carried out
+/// all the same, the error is [`Error::is_unknown`]; for every other error nothing was written.
 ///
-/// **Bytes, not user code.** Values arrive as JSON. A store never runs anything of the
-/// application's, so it may hold its locks.
+/// **Bytes, not user code.** Values arrive as JSON. A store never runs code of the application, so
+/// it may hold its locks.
 ///
 /// # Writing one
 ///
@@ -47,7 +47,10 @@ use crate::record::{Record, Version};
 /// use std::collections::HashMap;
 /// use std::sync::Mutex;
 ///
-/// use lembro::{Action, Clock, Entry, Handle, Lease, Look, Lookup, Now, Outcome, Result, SessionId, Store, Write};
+/// use lembro::{
+///     Action, Clock, Entry, Handle, Lease, Look, Lookup, Now, Outcome, Result, SessionId, Store,
+///     Write,
+/// };
 ///
 /// #[derive(Default)]
 /// struct MyStore {
@@ -57,14 +60,16 @@ use crate::record::{Record, Version};
 /// impl Store for MyStore {
 ///     fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
 ///         let mut rows = self.rows.lock().unwrap();
-///         let (lookup, write) = Entry::look(rows.get(&id.handle()), id, how, lease, Now::of(&self.clock()));
+///         let (row, now) = (rows.get(&id.handle()), Now::of(&self.clock()));
+///         let (lookup, write) = Entry::look(row, id, how, lease, now);
 ///         keep(&mut rows, id, write);
 ///         Ok(lookup)
 ///     }
 ///
 ///     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
 ///         let mut rows = self.rows.lock().unwrap();
-///         let (outcome, write) = Entry::apply(rows.get(&id.handle()), id, action, lease, Now::of(&self.clock()), None)?;
+///         let (row, now) = (rows.get(&id.handle()), Now::of(&self.clock()));
+///         let (outcome, write) = Entry::apply(row, id, action, lease, now, None)?;
 ///         keep(&mut rows, id, write);
 ///         Ok(outcome)
 ///     }
@@ -79,15 +84,14 @@ use crate::record::{Record, Version};
 /// }
 /// ```
 ///
-/// `lembro::testing` (feature `testing`) has the contract as code, to run against your own store, and
-/// a store that fails on purpose, to try an application with.
+/// `lembro::testing` (feature `testing`) has the contract as code, to run against your own store,
+/// and a store that fails on purpose, for the tests of an application.
 #[cfg_attr(
     any(doc, doctest),
     doc = "[`store_in_a_database`](crate::store_in_a_database) says what a store that outlives its process needs."
 )]
 pub trait Store: Send + Sync + 'static {
-    /// Answers a request's question for its session, and prolongs it if the look is a visit that
-    /// counts.
+    /// Answers a request's look. A visit prolongs the session if that is due.
     ///
     /// # Errors
     ///
@@ -103,8 +107,7 @@ pub trait Store: Send + Sync + 'static {
     /// when the store failed: then, and in every case but `is_unknown`, nothing was written.
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome>;
 
-    /// The session that an id opens, if there is one, without prolonging it and without regard to
-    /// any lease.
+    /// The session that an id opens. Neither prolongs it nor applies a lease.
     ///
     /// # Errors
     ///
@@ -113,7 +116,7 @@ pub trait Store: Send + Sync + 'static {
         self.look(id, Look::Peek, &Lease::UNLIMITED).map(Lookup::found)
     }
 
-    /// Looks at a session and prolongs it, if the last visit that did is long enough ago.
+    /// Looks at a session, and prolongs it if the last visit that did is long enough ago.
     ///
     /// # Errors
     ///
@@ -131,11 +134,12 @@ pub trait Store: Send + Sync + 'static {
         self.apply(id, &Action::Commit(commit), lease)
     }
 
-    /// Stores a session, in place of the one with this id if there is one; a `ttl` of zero ends that
-    /// one.
+    /// Stores a session, in place of the one with this id if there is one. With a `ttl` of zero,
+    /// ends that session and stores nothing.
     ///
-    /// For applications that keep sessions by hand, and for moving them from another store. What it
-    /// replaces is gone: a commit that was made for it finds another incarnation.
+    /// For applications that keep sessions by hand, and for moving sessions from another store. It
+    /// begins a new incarnation, so a commit that was made for the replaced session is
+    /// [`Outcome::Gone`].
     ///
     /// # Errors
     ///
@@ -161,7 +165,7 @@ pub trait Store: Send + Sync + 'static {
         self.apply(id, &Action::Touch, lease)
     }
 
-    /// Ends a session. [`Outcome::Gone`] if there was none, which is just as good.
+    /// Ends a session. [`Outcome::Gone`] says that there was none, which is a success too.
     ///
     /// # Errors
     ///
@@ -171,11 +175,13 @@ pub trait Store: Send + Sync + 'static {
         self.apply(id, &Action::End, &Lease::UNLIMITED)
     }
 
-    /// Every live session. Not one instant's picture: sessions come and go while it runs.
+    /// Every live session. The list is not the picture of one instant: sessions begin and end while
+    /// it runs.
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store has it; when the store failed, at once or on the way.
+    /// [`Error::is_unsupported`] unless the store has this method; when the store failed, at once
+    /// or on the way.
     fn all(&self) -> Result<Listing<'_>> {
         Err(Error::unsupported("listing its sessions"))
     }
@@ -184,7 +190,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store has it; when the store failed.
+    /// [`Error::is_unsupported`] unless the store has this method; when the store failed.
     #[doc(alias = "length")]
     fn len(&self) -> Result<usize> {
         Err(Error::unsupported("counting its sessions"))
@@ -203,17 +209,17 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store has it; when the store failed.
+    /// [`Error::is_unsupported`] unless the store has this method; when the store failed.
     fn clear(&self) -> Result<()> {
         Err(Error::unsupported("clearing itself"))
     }
 
-    /// The store's powers over all the sessions of one owner; `None` unless it has them.
+    /// The store's operations on all sessions of one owner; `None` unless it has them.
     fn owners(&self) -> Option<&dyn Owners> {
         None
     }
 
-    /// The clock that the store goes by. Sessions use the same one.
+    /// The clock of the store, which its sessions use too.
     fn clock(&self) -> Clock {
         Clock::system()
     }
@@ -228,7 +234,7 @@ pub type Listing<'a> = Box<dyn Iterator<Item = Result<Listed>> + 'a>;
 pub struct Listed {
     /// Which session.
     pub handle: Handle,
-    /// Its whole id, from a store that keeps whole ids: what moving to another store needs.
+    /// Its whole id, if the store keeps whole ids: what a move to another store needs.
     pub id: Option<SessionId>,
     /// The session.
     pub stored: Stored,
@@ -246,7 +252,7 @@ impl Listed {
     }
 }
 
-/// Passes on what a store must have and what it may have. The provided methods build on these.
+/// Forwards the required and the optional methods. The provided ones build on these.
 macro_rules! forward_store {
     ($pointer:ident) => {
         impl<S: Store + ?Sized> Store for $pointer<S> {

@@ -1,6 +1,6 @@
-//! Nonces: how a row tells that a repeated commit was carried out before.
+//! Nonces: the proof that a repeated commit was carried out before.
 
-/// The nonces of the last versions of a row, newest last: which commits made them.
+/// The nonces of the commits that made the last versions of a row, newest last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Nonces {
     last: [u64; Self::MOST],
@@ -10,7 +10,7 @@ pub(crate) struct Nonces {
 impl Nonces {
     pub(crate) const MOST: usize = 4;
 
-    /// Of a store that keeps none.
+    /// For a store that keeps none.
     pub(crate) const NONE: Self = Self { last: [0; Self::MOST], len: 0 };
 
     pub(crate) fn as_slice(&self) -> &[u64] {
@@ -25,7 +25,7 @@ impl Nonces {
         u32::try_from(self.len).unwrap_or(u32::MAX)
     }
 
-    /// Those after one more version.
+    /// These nonces after one more version.
     pub(crate) fn push(mut self, nonce: u64) -> Self {
         if self.len == Self::MOST {
             self.last.rotate_left(1);

@@ -1,4 +1,4 @@
-//! What a store answers: what a look found, and what became of an action.
+//! The answers of a store: what a look found, and the outcome of an action.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use crate::record::{Record, Version};
 /// How a request looks at its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Reads it and leaves its time alone: a page that polls.
+    /// Reads the session without prolonging it: for a page that polls.
     Peek,
-    /// Reads it and prolongs it, if the last visit that did is long enough ago.
+    /// Reads the session, and prolongs it if the last visit that did is long enough ago.
     Visit,
 }
 
@@ -19,13 +19,14 @@ pub enum Look {
 pub enum Lookup {
     /// The session that the id opens.
     Found(Stored),
-    /// A login, `regenerate` or a timed renewal put another id in the place of this one.
+    /// The id was superseded by a login, `regenerate` or a timed renewal.
     Superseded {
-        /// It was a login or `regenerate`, and not longer than a grace ago: its holder is a request in
-        /// flight, and the client has the new id or is about to.
+        /// It was a login or `regenerate`, at most a grace ago: the request is in flight, and the
+        /// client has the new id or receives it soon.
         recent: bool,
     },
-    /// No session: unknown, expired, ended, or the right handle with a secret that never was.
+    /// No session: the id is unknown, the session has expired or ended, or the handle is right and
+    /// the secret never was.
     Missing,
 }
 
@@ -47,7 +48,7 @@ pub struct Stored {
     pub record: Record,
     /// The time it has left.
     pub ttl: Duration,
-    /// How the id that opened it stands.
+    /// The role of the id that opened it.
     pub presented: Presented,
 }
 
@@ -58,36 +59,37 @@ impl Stored {
     }
 }
 
-/// How an id stands that opens a session.
+/// The role of an id that opens a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented {
-    /// It is the session's id.
+    /// The session's current id.
     Current,
-    /// It is, and a timed renewal is pending: the client is to be given this id.
+    /// The current id while a timed renewal is pending: the client must be given this new id.
     Renewing(SessionId),
-    /// A timed renewal took its place, and its grace is not over: the client has the new id.
+    /// The id before a timed renewal, within its grace: the client has the new id.
     Previous,
 }
 
-/// What became of an action. Ignoring it would be a logout undone, or an id taken twice.
+/// The outcome of an action. Code that ignores it can lose a logout, or use an id that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Outcome {
-    /// It is done.
+    /// The action was carried out.
     Done(Receipt),
-    /// The session is not there (any more), or its id now opens another one. Nothing was written; what
-    /// a repeated commit may have written the first time ended with the session.
+    /// There is no live session that the action was made for. Nothing was written. If a repeated
+    /// commit was carried out the first time, that ended with the session.
     Gone,
-    /// A login or `regenerate` of another request put a new id in the place of this one. Nothing was
-    /// written.
+    /// The id was superseded by another request's login or `regenerate`, or by a timed renewal
+    /// whose grace is over. Nothing was written.
     Superseded,
     /// The handle belongs to a live session. Nothing was written.
     Taken,
-    /// The version is not the one that the commit compares with. Nothing was written.
+    /// The stored version is not the expected one. Nothing was written.
     Changed,
     /// All of the owner's sessions were ended since the login began. Nothing was written.
     LoginRevoked,
-    /// The owner has as many sessions as the limit allows. Nothing was written.
+    /// The owner has as many sessions as the limit allows, and it refuses new ones. Nothing was
+    /// written.
     AtLimit,
 }
 
@@ -106,15 +108,15 @@ impl Outcome {
     }
 }
 
-/// What a session is after an action.
+/// The state of a session after an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// Its version; that of an ended session is the last one.
+    /// Its version; for an ended session the last one.
     pub version: Version,
-    /// The time it has.
+    /// The time that it has left.
     pub ttl: Duration,
-    /// The id that the client is to be given, if it is another one than the request presented.
+    /// The id that the client must be given, if it is not the one that the request presented.
     pub announce: Option<SessionId>,
 }
 
@@ -123,7 +125,8 @@ impl Receipt {
         Self { version, ttl, announce: None }
     }
 
-    /// Of a session that ended, which had this version: for a store that ends one by its handle.
+    /// The receipt for a session that ended with this version, for a store that ends one by its
+    /// handle.
     pub fn ended(version: Version) -> Self {
         Self::new(version, Duration::ZERO)
     }

@@ -1,5 +1,5 @@
-//! The optional powers of a store over all the sessions of one owner: list them, count them, end
-//! them, and hold logins to a limit.
+//! Owners: the optional operations of a store on all sessions of one owner, and the limit on
+//! logins.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::record::{Owned, check_owner};
 
 /// The user that a session belongs to: a checked name of 1 to 255 bytes.
 ///
-/// Use what never changes, a number in a users' table, say, and not a spelling of a name.
+/// Use a value that never changes, such as a number in a users' table, not a spelling of a name.
 ///
 /// # Examples
 ///
@@ -58,12 +58,12 @@ impl FromStr for Owner {
 
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the name: it is the user's.
+        // Not the name, because it is the user's.
         f.write_str("Owner(..)")
     }
 }
 
-/// Which login period of an owner: it grows whenever all of the owner's sessions are ended. Opaque.
+/// The login period of an owner. It grows whenever all of the owner's sessions are ended. Opaque.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Epoch(u64);
 
@@ -90,26 +90,26 @@ impl fmt::Debug for Epoch {
 pub struct Limit {
     /// How many.
     pub max: usize,
-    /// What happens at a login beyond that.
+    /// What happens at a login beyond the limit.
     pub at_limit: AtLimit,
 }
 
-/// What happens when an owner logs in once more than the policy allows.
+/// What happens at a login beyond an owner's limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtLimit {
-    /// The session that has been logged in the longest is ended.
+    /// The session with the oldest login is ended.
     #[default]
     EndOldest,
-    /// The new one is refused.
+    /// The new login is refused.
     RefuseNewest,
 }
 
 impl Limit {
-    /// Which of an owner's sessions end so that one more login is within the limit, the session with
-    /// this handle; `None`: that login is refused.
+    /// The sessions of an owner that must end so that one more login, of the session with this
+    /// handle, is within the limit. `None`: that login is refused.
     ///
-    /// A store asks it in the step that carries out the login.
+    /// A store asks this in the step that carries out the login.
     pub fn surplus(&self, sessions: Vec<Listed>, login: Handle) -> Option<Vec<Handle>> {
         let mut others = sessions;
         others.retain(|session| session.handle != login);
@@ -124,38 +124,37 @@ impl Limit {
     }
 }
 
-/// What a store can do with the sessions of one owner: of one user, say, who is logged in on several
-/// devices.
+/// What a store can do with all sessions of one owner: those of one user on several devices.
 ///
-/// A session gets its owner by a [commit that logs in](crate::Commit::log_in). These powers are apart
-/// from [`Store`](crate::Store) because a store is complete without them; one that has them says so
-/// in [`Store::owners`](crate::Store::owners), passes the owner's epoch to
-/// [`Entry::apply`](crate::Entry::apply), and holds logins to their [`Limit`].
+/// A session gets its owner by a [commit that logs in](crate::Commit::log_in). The trait is
+/// separate from [`Store`](crate::Store) because a store is complete without it. A store that has
+/// it returns it from [`Store::owners`](crate::Store::owners), passes the owner's epoch to
+/// [`Entry::apply`](crate::Entry::apply), and applies the [`Limit`] of logins.
 ///
 /// # The contract
 ///
-/// **Ending is final.** When [`destroy_all`](Self::destroy_all) returns, no session that the owner had
-/// is found again. A login that was under way is not let in either: each `destroy_all` gives the
+/// **Ending is final.** After [`destroy_all`](Self::destroy_all) has returned, no session that the
+/// owner had is found again, and no login that was under way succeeds: each `destroy_all` gives the
 /// owner a new [`Epoch`], and a login that [began](crate::Login) in an older one is
 /// [`Outcome::LoginRevoked`].
 ///
-/// **Epochs never go back**, not by a restart either, and are kept for at least as long as a login
+/// **Epochs never go back**, not even at a restart. They are kept for at least as long as a login
 /// can take: a day is enough.
 ///
-/// **Only live sessions count.** An expired session is not listed and not counted.
+/// **Only live sessions count.** Expired sessions are neither listed nor counted.
 ///
-/// **No id gets out.** A list names sessions by [`Handle`], which opens nothing; a store that keeps
-/// whole ids leaves them out of these lists.
+/// **No id leaves the store.** A list names sessions by [`Handle`], which opens nothing; a store
+/// that keeps whole ids leaves them out of these lists.
 pub trait Owners: Send + Sync {
-    /// The owner's epoch now. Asked for before the password is checked: what ends all of the owner's
-    /// sessions after that ends this login too.
+    /// The owner's present epoch. Read it before the password is checked: if all of the owner's
+    /// sessions are ended after that, the login is revoked too.
     ///
     /// # Errors
     ///
     /// When the store failed.
     fn epoch(&self, owner: &Owner) -> Result<Epoch>;
 
-    /// The live sessions of an owner, in no particular order; none is an empty list.
+    /// The live sessions of an owner, in no particular order. Without any the list is empty.
     ///
     /// # Errors
     ///
@@ -171,24 +170,24 @@ pub trait Owners: Send + Sync {
         Ok(self.list(owner)?.len())
     }
 
-    /// Ends one session, named by its handle and for this reason, if it is live and belongs to
-    /// `owner`; `None`: whoever owns it. The owner is compared in the step that ends it.
+    /// Ends one live session by its handle, for this reason. With an `owner`, only if it belongs to
+    /// that owner; the owner is compared in the step that ends it.
     ///
     /// # Errors
     ///
     /// When the store failed: the session may still be there.
     fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome>;
 
-    /// Ends all sessions of an owner but the one that `except` opens: "log out everywhere", "log out
-    /// all other devices". How many there were.
+    /// Ends all sessions of an owner but the one that `except` opens, and returns how many: "log
+    /// out everywhere", "log out all other devices".
     ///
     /// # Errors
     ///
     /// When the store failed: some may still be there.
     fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize>;
 
-    /// Why the session that this id opened was ended by one of the above, if the store still
-    /// remembers. It answers the holder of the id's secret only.
+    /// Why one of the methods above ended the session that this id opened, if the store still
+    /// remembers. It answers only if the id's secret is right.
     ///
     /// # Errors
     ///
@@ -196,15 +195,15 @@ pub trait Owners: Send + Sync {
     fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>>;
 }
 
-/// Why a session was ended by another request than its user's logout.
+/// Why a session was ended, other than by its user's logout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EndReason {
-    /// Its owner logged out everywhere, or everywhere else.
+    /// The owner logged out everywhere, or everywhere else.
     Everywhere,
     /// It was ended by its handle: from another device, or by an administrator.
     Named,
-    /// Its owner logged in once more than the [policy](crate::Policy::max_per_owner) allows.
+    /// The owner logged in once more than the [policy](crate::Policy::max_per_owner) allows.
     Limit,
 }

@@ -31,7 +31,8 @@ pub enum When {
 /// use lembro::testing::{Call, FaultStore, When};
 /// use lembro::{Commit, Lease, LembroStore, SessionId, Store};
 ///
-/// let (store, id, lease) = (FaultStore::new(LembroStore::new()?), SessionId::random()?, Lease::new(Duration::from_secs(60)));
+/// let (store, id) = (FaultStore::new(LembroStore::new()?), SessionId::random()?);
+/// let lease = Lease::new(Duration::from_secs(60));
 /// store.fail(Call::Commit, 1, When::After);
 /// let create = Commit::create()?;
 /// assert!(store.commit(&id, &create, &lease).unwrap_err().is_unknown());

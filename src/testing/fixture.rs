@@ -1,6 +1,5 @@
-//! The store under test beside the plain store, and the words that rules are written in. Each call
-//! goes to both, and their answers are compared: what a rule expects is what the rule of the crate
-//! says.
+//! The store under test beside the plain store. Each call goes to both, and their answers must be
+//! equal.
 
 use std::error::Error as _;
 use std::fmt::Debug;
@@ -155,7 +154,6 @@ impl<'a> Fixture<'a> {
 
 /// Looks and actions.
 impl Fixture<'_> {
-    /// Looks with an id.
     pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Checked<Option<Stored>> {
         let what = format!("a look ({how:?}) with an id of {}", id.handle());
         match (self.store.look(id, how, lease)?, self.plain.look(id, how, lease)?) {

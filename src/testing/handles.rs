@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
 use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Lookup, Outcome, Owner, Owners, Store};
 
-/// Stores that are closed and opened again before each call: what a process did must outlive it.
+/// Stores that are closed and opened again before each call: what was acknowledged must outlive the
+/// process.
 ///
 /// `data` makes new, empty data for each rule, and what it returns opens a store on them. The store
 /// is given a clock whose [`Clock::now`] begins at zero each time, as in a process that was just
@@ -93,7 +94,7 @@ impl Handles {
             stores.push((self.open)());
         }
         let stores = self.stores.read();
-        // The Thue-Morse sequence: whatever a rule does in turns, each handle gets some of it.
+        // The Thue-Morse sequence: each handle gets some of any alternating pattern of a rule.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed).count_ones() as usize % stores.len().max(1);
         run(&**stores.get(turn).ok_or_else(|| Error::store("the store was not opened"))?)
     }

@@ -30,7 +30,7 @@ struct History<'a> {
     versions: Vec<Version>,
     /// Commits whose answer may have been lost.
     sent: Vec<(SessionId, Commit)>,
-    /// Logins under way: whose, and the epoch in which they began.
+    /// Logins under way: the owner, and the epoch in which each began.
     begun: Vec<(&'static str, Epoch)>,
 }
 

@@ -1,5 +1,5 @@
 //! The contract of [`Store`] as code: one line runs every rule of it against a store of your own.
-//! And a store that fails on purpose, to try an application with: [`FaultStore`].
+//! With it comes [`FaultStore`], which fails on purpose, for the tests of an application.
 //!
 //! ```text
 //! mod          what users call, and what they get back
@@ -15,7 +15,7 @@
 //! wrapper      what the stores that wrap another one have in common
 //! ```
 //!
-//! Feature `testing`. Put it under `[dev-dependencies]`: it is no use in a server.
+//! Feature `testing`. It belongs under `[dev-dependencies]`.
 //!
 //! # Examples
 //!
@@ -25,11 +25,12 @@
 //! use lembro::{Clock, LembroOptions, LembroStore, testing};
 //!
 //! let time = Clock::manual();
-//! testing::contract(&time, || LembroStore::with_options(LembroOptions::new().clock(&time)).unwrap());
+//! let store = || LembroStore::with_options(LembroOptions::new().clock(&time)).unwrap();
+//! testing::contract(&time, store);
 //! ```
 //!
 //! A store whose time passes by itself (a server elsewhere) is given a unit to wait in. Rules about
-//! the very instant of a deadline are skipped, the others wait a few units each:
+//! the exact instant of a deadline are skipped; the others wait a few units each:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -64,8 +65,8 @@ pub use self::wrapper::Call;
 use crate::clock::{Clock, ManualClock};
 use crate::store::Store;
 
-/// Runs the whole contract against a store, and panics with the list of all broken rules if there
-/// are any.
+/// Runs the whole contract against a store. Panics with the list of all broken rules, if there are
+/// any.
 ///
 /// `store` is called once for each rule, so every rule meets a fresh store; it should be empty.
 /// `time` says how time passes for it: `&ManualClock` if the store was given that clock, or a
@@ -94,7 +95,8 @@ pub fn contract<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) {
 /// use lembro::{Clock, LembroOptions, LembroStore, testing};
 ///
 /// let time = Clock::manual();
-/// let report = testing::check(&time, || LembroStore::with_options(LembroOptions::new().clock(&time)).unwrap());
+/// let store = || LembroStore::with_options(LembroOptions::new().clock(&time)).unwrap();
+/// let report = testing::check(&time, store);
 /// assert!(report.is_kept(), "{report}");
 /// assert_eq!(report.skipped().count(), 0);
 /// ```

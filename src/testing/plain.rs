@@ -65,7 +65,7 @@ impl PlainStore {
         Now::on_calendar(&self.clock)
     }
 
-    /// Has an owner's epoch be this one, as it is in another store.
+    /// Sets an owner's epoch to that of another store.
     pub(super) fn set_epoch(&self, owner: &Owner, epoch: Epoch) {
         self.data.lock().epochs.insert(owner.clone(), epoch.to_u64());
     }
@@ -106,7 +106,7 @@ impl Data {
         Epoch::from_u64(self.epochs.get(owner).copied().unwrap_or_default())
     }
 
-    /// Removes a row that is live and remembers why.
+    /// Removes a live row and remembers the reason.
     fn end(&mut self, handle: Handle, reason: EndReason) {
         self.ended.extend(self.rows.remove(&handle).map(|row| (handle, (row, reason))));
     }
@@ -125,7 +125,7 @@ impl Store for PlainStore {
         let mut data = self.data.lock();
         let (now, handle) = (self.now(), id.handle());
         let (outcome, write) = data.decide(id, action, lease, now)?;
-        // The limit is part of the login: what is over it ends in the same step.
+        // The limit is part of the login: the surplus ends in the same step.
         if let (Some(login), Write::Put(_)) = (action.login(), &write)
             && let Some(limit) = login.limit
         {

@@ -1,4 +1,4 @@
-//! Rules of threads: each call happens at one instant, so that what is acknowledged is kept and
+//! Rules of threads: each call takes effect at one instant, so what is acknowledged is kept and
 //! what is ended stays ended. The plain store takes no part in these.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -118,7 +118,7 @@ pub(super) const RULES: &[Rule] = &[
                 }
                 Ok(())
             })?;
-            // Only now: a count beside logins is not one instant's picture.
+            // Counted after the threads: a count beside logins is not the picture of one instant.
             let left = owners.count(&login.owner)?;
             same(&format!("whether {left} sessions are 1 to 3"), (1..=3).contains(&left), true)?;
         }
@@ -134,7 +134,7 @@ const ROUNDS: usize = 20;
 /// No honest store needs as many attempts.
 const MANY: usize = 100_000;
 
-/// Runs the same on so many threads at once, each with its number, and gives out what they found in
+/// Runs the same on so many threads at once, each with its number, and returns what they found in
 /// that order.
 fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>> {
     let start = std::sync::Barrier::new(THREADS);
@@ -187,7 +187,8 @@ fn no_commit_is_lost_beside_new_ids(p: &Fixture<'_>) -> Checked {
             let session = *current.lock();
             match commit(p, &session.id, &session.put(key, &1)?)? {
                 Outcome::Done(_) => return Ok(()),
-                // Between reading the id here and using it. The next one is on its way.
+                // The id was replaced between reading it here and using it; the next one is on its
+                // way.
                 Outcome::Superseded | Outcome::Gone => thread::yield_now(),
                 found => return broken(format!("a commit: expected Done or Superseded, found {found:?}")),
             }
@@ -258,7 +259,7 @@ fn ends_for_good(
 }
 
 /// Expects that of the outcomes of one call on several threads exactly one is `Done` and the others
-/// are `otherwise`. Gives out which one.
+/// are `otherwise`. Returns which one.
 fn one_done(outcomes: &[Outcome], otherwise: Outcome) -> Checked<usize> {
     let done: Vec<usize> = (0..outcomes.len()).filter(|n| outcomes[*n].is_done()).collect();
     let others = outcomes.iter().filter(|outcome| **outcome == otherwise).count();

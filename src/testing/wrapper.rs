@@ -1,4 +1,4 @@
-//! What wrapping a store takes: every call to it becomes a call of one method.
+//! The wrapper of a store: a macro that turns every call into a call of one method.
 
 /// Implements [`Store`](crate::Store) and [`Owners`](crate::Owners) for a type with the methods
 /// `on(&self, Call, lost, run)`, which gives `run` the store below, `has_owners` and `below_clock`.
@@ -95,7 +95,7 @@ impl Call {
     }
 }
 
-/// The error when the answer to a read is lost, or to what changes several sessions.
+/// The error of a read, or of a change to several sessions, whose answer is lost.
 pub(super) fn lost_answer() -> Error {
     Error::store("the answer was lost")
 }

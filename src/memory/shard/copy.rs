@@ -1,4 +1,5 @@
-//! What lists and snapshots take out of a shard, some slots at a time, and how a session comes back from a file.
+//! Copies of a shard for lists and snapshots, some slots at a time, and the return of a session
+//! from a file.
 
 use std::ops::Range;
 
@@ -7,12 +8,12 @@ use crate::record::{Class, Record};
 use crate::store::is_expired;
 use crate::sync::Ordering;
 
-/// The live sessions of a shard: pointers, and what moves on beside them. Used again for the next shard, so that little is
-/// allocated under a lock.
+/// A copy of a shard's live sessions: the pointers, and the values beside them that go on changing.
+/// It is reused for the next shard, so that little is allocated under a lock.
 #[derive(Default)]
 pub(in crate::memory) struct ShardCopy {
     pub(in crate::memory) sessions: Vec<Copied>,
-    /// By slot.
+    /// The place in the queue of each slot.
     ages: Vec<u16>,
     layout: u32,
 }
@@ -20,19 +21,20 @@ pub(in crate::memory) struct ShardCopy {
 pub(in crate::memory) struct Copied {
     pub(in crate::memory) record: Record,
     pub(in crate::memory) deadline: u64,
-    /// Where it stands in its queue: the oldest at 0, the newest near 65,535, so that queues of any length can be joined.
+    /// The place in its queue: 0 for the oldest, near 65,535 for the newest, so that queues of any
+    /// length can be merged.
     pub(in crate::memory) age: u16,
     pub(in crate::memory) class: Class,
     pub(in crate::memory) visited: bool,
 }
 
-/// A session on its way back. Its block already says everything else.
+/// A session that returns from a file. Its block holds everything else.
 pub(in crate::memory) struct Kept {
     pub(in crate::memory) record: Record,
     pub(in crate::memory) age: u16,
 }
 
-/// How far a copy of a shard is.
+/// The progress of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::memory) enum Copying {
     More,
@@ -41,7 +43,7 @@ pub(in crate::memory) enum Copying {
 }
 
 impl Shard {
-    /// Begins a copy: notes how long everybody has been waiting in the queues.
+    /// Begins a copy: notes the place of each session in its queue.
     pub(in crate::memory) fn begin_copy(&self, copy: &mut ShardCopy) {
         copy.layout = self.layout;
         copy.sessions.clear();
@@ -55,8 +57,8 @@ impl Shard {
         }
     }
 
-    /// Goes on with it: copies the sessions in these slots. A session keeps its slot, so none is left out or there twice;
-    /// unless all were given new ones since, and then this copy is worth nothing.
+    /// Continues a copy with the sessions in these slots. A session keeps its slot, so none is left
+    /// out or copied twice. If all sessions got new slots since the copy began, it is void.
     pub(in crate::memory) fn copy(&self, slots: Range<u32>, now: u64, copy: &mut ShardCopy) -> Copying {
         if copy.layout != self.layout {
             return Copying::Void;
@@ -65,14 +67,14 @@ impl Shard {
         for slot in slots {
             let Some(record) = self.in_slot(slot) else { continue };
             let state = record.state();
-            // A free slot's handle may be that of a session in another one by now.
+            // The handle in a free slot may be that of a session that is in another slot now.
             if state.slot.load(Ordering::Relaxed) != slot || is_expired(record, now) {
                 continue;
             }
             copy.sessions.push(Copied {
                 record: record.clone(),
                 deadline: state.deadline.load(Ordering::Relaxed),
-                // A slot that was not there yet is one of a newcomer.
+                // A slot that was added since belongs to a new session.
                 age: copy.ages.get(slot as usize).copied().unwrap_or(u16::MAX),
                 class: state.class(),
                 visited: state.visited.load(Ordering::Relaxed),
@@ -81,7 +83,8 @@ impl Shard {
         if (end as usize) < self.queue.slots() { Copying::More } else { Copying::Done }
     }
 
-    /// Adds a session that was in a file, at the newer end of the queue it was in. `false`: its handle is taken.
+    /// Adds a session from a file, at the newer end of the queue it was in. `false`: its handle is
+    /// taken.
     pub(in crate::memory) fn readmit(&mut self, hash: u64, kept: Kept, now: u64, removed: &mut Removed) -> bool {
         let Kept { record, .. } = kept;
         let handle = record.state().handle;
@@ -94,7 +97,7 @@ impl Shard {
     }
 }
 
-/// How many sessions had to go.
+/// How many sessions were evicted.
 pub(in crate::memory) fn evicted(removed: &Removed) -> usize {
     removed.iter().filter(|(_, reason)| *reason == RemovalCause::Evicted).count()
 }

@@ -1,19 +1,21 @@
-//! Who has to go when a shard is over its budget: the expired, then those nobody came back to, those with an owner last.
+//! Eviction: the victims of a shard over its budget. Expired sessions first, then unvisited ones,
+//! those with an owner last.
 
 use super::{RemovalCause, Removed, Shard, hash_of};
 use crate::memory::weight::weight;
 use crate::record::Class;
 use crate::sync::Ordering;
 
-/// The share of a shard's budget that new sessions are sure of, in parts of the whole: a tenth, as in S3-FIFO.
+/// The divisor for the share of a shard's budget that probation is sure of: a tenth, as in S3-FIFO.
 const PROBATION_SHARE: usize = 10;
 
-/// How many sessions that somebody came back to are passed over in one eviction. It bounds how long an insert can take
-/// when everybody came back, to well under a millisecond; then one of them goes all the same.
+/// How many sessions get a second chance in one eviction. It bounds an insert to well under a
+/// millisecond if every session was visited; after that a visited session is evicted all the same.
 const MAX_SECOND_CHANCES: usize = 4096;
 
 impl Shard {
-    /// Evicts until the shard is within its budget: expired sessions first, then by the queues; never `keep`.
+    /// Evicts until the shard is within its budget: expired sessions first, then by the queues;
+    /// never the session in slot `keep`.
     pub(super) fn evict(&mut self, keep: u32, now: u64, removed: &mut Removed) {
         if self.bytes() <= self.room.budget {
             return;
@@ -21,13 +23,13 @@ impl Shard {
         self.evict_expired(0, now, removed);
         let mut chances = MAX_SECOND_CHANCES;
         while self.bytes() > self.room.budget {
-            // None: nothing is left but the session just written, and that is no larger than the shard.
+            // None: only the session just written is left, and it is no larger than the shard.
             let Some(slot) = self.victim(keep, &mut chances) else { return };
             self.remove_slot(slot, RemovalCause::Evicted, removed);
         }
     }
 
-    /// Whether so many bytes more fit in, once what is expired has gone.
+    /// Returns true if so many bytes more fit in after expired sessions were removed.
     pub(super) fn has_room(&mut self, bytes: usize, now: u64, removed: &mut Removed) -> bool {
         self.evict_expired(bytes, now, removed);
         self.bytes() + bytes <= self.room.budget
@@ -52,7 +54,8 @@ impl Shard {
         }
     }
 
-    /// The lists in the order in which they give up a session. Those without an owner come first, down to their share.
+    /// The queues in the order in which they give up a session. Those without an owner come first,
+    /// down to their share.
     fn order(&self) -> [Class; 3] {
         let probation = self.queue.bytes_of(Class::Probation);
         let crowded = probation > self.room.budget / PROBATION_SHARE;
@@ -65,8 +68,9 @@ impl Shard {
         }
     }
 
-    /// The next session to give up. Those that somebody came back to are passed over once and move on: from probation
-    /// to main, in main and among the owned to the newer end. Before somebody new has to go, who has left main does.
+    /// The next victim. A visited session gets a second chance and moves: from probation to main,
+    /// in main and among the owned to the newer end. Abandoned sessions in main are evicted before
+    /// new ones in probation.
     fn victim(&mut self, keep: u32, chances: &mut usize) -> Option<u32> {
         if self.order()[0] == Class::Probation
             && let Some(left) = self.left_behind(keep)

@@ -1,4 +1,4 @@
-//! Gives back what a shard no longer needs: tables that have become too large.
+//! Maintenance of a shard: frees the memory of tables that have become too large.
 
 use super::Shard;
 use super::owned::Owned;
@@ -9,7 +9,7 @@ use crate::record::Class;
 use crate::sync::Ordering;
 
 impl Shard {
-    /// After a purge: gives back memory if most of it is empty.
+    /// Runs after a purge: frees memory if most of it is empty.
     pub(in crate::memory) fn tidy(&mut self) {
         if self.wants_compaction() {
             self.compact();
@@ -17,7 +17,7 @@ impl Shard {
         self.expiry.settle();
     }
 
-    /// Whether [`tidy`](Self::tidy) has anything to do.
+    /// Returns true if [`tidy`](Self::tidy) has anything to do.
     pub(in crate::memory) fn wants_tidying(&self, now: u64) -> bool {
         self.wants_compaction() || self.expiry.any_due(now)
     }
@@ -27,7 +27,7 @@ impl Shard {
         self.queue.slots() > 512 && self.table.len() < self.queue.slots() / 8
     }
 
-    /// Gives the sessions new slots without gaps, in their order.
+    /// Gives the sessions new slots without gaps, in the order of their queues.
     fn compact(&mut self) {
         let mut queue = Queue::new();
         let mut expiry = Expiry::new();

@@ -1,35 +1,38 @@
-//! Turns: the time in which main's sessions grow old, measured in how many of them are visited.
+//! Aging: finds the abandoned sessions in main. Time is counted in turns, and visits to main's
+//! sessions advance it.
 //!
-//! Who has left looks like who has not come back yet. What tells them apart is how often the others came meanwhile. A turn is over when a
-//! fifth of main's sessions were visited in it, however often each; whom nobody visited for many turns has left. Seconds
-//! would not do, a chat and a tax form have different ones; nor the number of evictions, for then a flood would make time fly. A
-//! flood visits nothing, and time stands still.
+//! At any moment an abandoned session looks like one that is between two visits. The difference is
+//! how often other sessions were visited since. A turn ends when a fifth of main's sessions were
+//! visited in it, however often each; a session that was not visited for many turns is abandoned.
+//! Seconds would not do, because a chat and a tax form are visited at different rates. The number
+//! of evictions would not do either, because a flood drives it. A flood reads nothing, so it does
+//! not advance the turn.
 
 use super::Shard;
 use crate::record::{Class, Record};
 use crate::sync::{AtomicU32, Ordering};
 
-/// One in so many sessions in main is visited in a turn. If there are never as many in use, none is judged by them: a few busy ones
-/// are not everybody.
+/// One in so many sessions in main is visited in a turn. If fewer are ever in use, the turn does
+/// not advance: a few busy sessions say nothing about the others.
 const VISITED: usize = 5;
 
-/// After so many turns a session that nobody visited counts as left. Of sessions that are visited equally often, at any time,
-/// one in a thousand is unlucky.
+/// After so many turns without a visit a session counts as abandoned. If all sessions are visited
+/// equally often at random times, that is wrong for one in a thousand.
 const PATIENCE: u8 = 24;
 
-/// In so many turns all of main is looked at once.
+/// All of main is examined once in so many turns.
 const LAP: usize = 4;
 
-/// How many sessions are looked at in one eviction: it bounds how long an insert can take.
+/// How many sessions are examined in one eviction, to bound the time of an insert.
 const LOOKS: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Turns {
-    /// Goes round: a session that is forgotten for so long is found some turns later.
+    /// Wraps around: a session that is not examined for that long is found some turns later.
     turn: u8,
     /// How many sessions in main were visited in this turn.
     visitors: AtomicU32,
-    /// How many are still to be looked at in this turn.
+    /// How many sessions are still to be examined in this turn.
     looks: usize,
 }
 
@@ -38,7 +41,7 @@ impl Turns {
         Self { turn: 0, visitors: AtomicU32::new(0), looks: 0 }
     }
 
-    /// What newcomers are noted with: the turn before, so that a visit in this one counts.
+    /// The turn that a new session gets: the one before, so that a visit in this one counts.
     pub(super) fn last(&self) -> u8 {
         self.turn.wrapping_sub(1)
     }
@@ -58,8 +61,8 @@ impl Turns {
 }
 
 impl Shard {
-    /// Somebody came back to a session. Under the read lock, and written only once in a turn: a second reader must not find the
-    /// line dirty.
+    /// Notes a visit to a session. Runs under the read lock, and writes only once in a turn, so
+    /// that other readers find the cache line clean.
     pub(in crate::memory) fn visit(&self, record: &Record) {
         let state = record.state();
         if !state.visited.load(Ordering::Relaxed) {
@@ -71,7 +74,7 @@ impl Shard {
         }
     }
 
-    /// A session in main that somebody has left, if there is one among the next that are to be looked at.
+    /// An abandoned session in main, if there is one among the next to be examined.
     pub(super) fn left_behind(&mut self, keep: u32) -> Option<u32> {
         self.turns.advance(self.queue.len_of(Class::Main));
         for _ in 0..LOOKS.min(self.turns.looks) {

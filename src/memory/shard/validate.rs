@@ -1,4 +1,4 @@
-//! Recomputes what a shard keeps, and compares: for tests.
+//! The check of a shard for tests: recomputes everything that it keeps, and compares.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::store::is_expired;
 use crate::sync::Ordering;
 
 impl Shard {
-    /// Recomputes every counter, every list and the index, and compares.
+    /// Recomputes every counter, every queue and both indexes, and compares.
     pub(in crate::memory) fn validate(&self) -> Result<(), String> {
         self.table.validate(|record| hash_of(&self.hasher, record.state().handle))?;
         let records: HashMap<u32, &Record> =

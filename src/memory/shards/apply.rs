@@ -1,5 +1,5 @@
-//! Carries out actions: the next row of a session is worked out without a lock, from the row that is
-//! stored, and takes its place if that is still the same one.
+//! Actions: works out the next row of a session without a lock, from the stored row, and swaps it
+//! in if that row is still stored.
 
 use super::{Cell, Shards};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::store::{self, Action, Edit, EndReason, Epoch, Expect, Identity, Lease, Login, Nonces, Now, Outcome};
 use crate::sync::Ordering;
 
-/// How often a row is worked out without the lock before it is worked out under it. Each defeat
+/// How often a row is worked out without the lock before it is worked out under it. Each lost race
 /// means that another request succeeded.
 const OPTIMISTIC_ATTEMPTS: usize = 8;
 
@@ -58,14 +58,15 @@ impl Shards {
         Ok(outcome)
     }
 
-    /// Carries out an action that may store a row. A login holds its owner's gate.
+    /// Carries out an action that may store a row. For a login, the caller holds the owner's gate.
     fn put(&self, id: &SessionId, action: &Action<'_>, lease: &Lease, login: Option<&Login>) -> Result<Outcome> {
         let (cell, hash) = self.cell(id.handle());
         let epoch = login.map(|login| self.epochs.of(login.owner.as_str()));
         let is_creation = !matches!(action, Action::Commit(commit) if commit.expect() != Expect::Absent);
         for attempt in 0.. {
             let mut removed = Removed::new();
-            // The last resort keeps the lock from here on, so it cannot be overtaken again.
+            // After these attempts the lock is held from here on, so no other request can come
+            // first.
             let mut held = (attempt >= OPTIMISTIC_ATTEMPTS && login.is_none()).then(|| cell.shard.write());
             let now = self.login_time(login);
             let live = |shard: &Shard| shard.live(hash, id.handle(), now.clock).cloned();
@@ -99,8 +100,12 @@ impl Shards {
         Err(Error::contention(id.handle(), u32::MAX))
     }
 
+<<<<<<< HEAD
     /// What the rule says, unless the row that it wants stored is too large.
     #[inline]
+=======
+    /// Asks the rule, and refuses a row that is too large.
+>>>>>>> wt-prose
     #[expect(clippy::too_many_arguments, reason = "the rule's, and where to count")]
     fn next(
         &self,
@@ -118,7 +123,8 @@ impl Shards {
             && matches!(commit.identity, Identity::Renew(_))
             && weight(next) > self.max_session_size
         {
-            // A timed renewal is the policy's wish. A commit that has room without it is not refused for it.
+            // The policy asks for a timed renewal, not the request. If the commit fits without it,
+            // the renewal waits.
             let kept = (*commit).clone().identity(Identity::Keep);
             return self.next(cell, row, id, &Action::Commit(&kept), lease, now, epoch);
         }
@@ -126,8 +132,9 @@ impl Shards {
         Ok((outcome, edit))
     }
 
-    /// Now; for a login under a limit later than all other logins of its owner, even if the calendar
-    /// was set back: or the next login would end this session as the oldest.
+    /// The instant of an action. For a login under a limit it is later than all other logins of the
+    /// owner, even if the calendar was set back; otherwise the next login would end this session as
+    /// the oldest.
     fn login_time(&self, login: Option<&Login>) -> Now {
         let now = Now::of(&self.clock);
         let Some(login) = login.filter(|login| login.limit.is_some()) else { return now };
@@ -137,10 +144,11 @@ impl Shards {
     }
 
     /// Ends sessions of a login's owner until one more is within the limit. `false`: the limit
-    /// refuses the login. Under the owner's gate, so no other login comes in between.
+    /// refuses the login. The owner's gate is held, so no other login comes in between.
     ///
-    /// Before the login, so that there are never more than the limit allows. If the session to log in
-    /// is ended or evicted at this very moment, those others have ended all the same.
+    /// The surplus ends before the login, so that the owner never has more sessions than the limit
+    /// allows. If the session to log in is destroyed or evicted in between, the surplus has ended
+    /// all the same.
     fn make_room_for(&self, login: &Login, id: &SessionId) -> bool {
         let Some(limit) = login.limit else { return true };
         let Some(surplus) = limit.surplus(self.list(login.owner.as_str()), id.handle()) else { return false };
@@ -150,8 +158,9 @@ impl Shards {
         true
     }
 
-    /// A look changed the secrets of a session. If another request changed the session since it was
-    /// read, or there is no room for what is noted about a new id, the next visit will do.
+    /// Stores the row of a look that changed the secrets of a session. If another request changed
+    /// the session since it was read, or the row is too large, nothing is written, and the next
+    /// visit tries again.
     #[cold]
     pub(super) fn reseat(&self, cell: &Cell, hash: u64, current: &Record, next: Record, now: Now) {
         if weight(&next) > self.max_session_size {
@@ -159,7 +168,8 @@ impl Shards {
         }
         let (handle, mut removed) = (next.state().handle, Removed::new());
         let mut shard = cell.shard.write();
-        // A touch takes the read lock only: it may have come after the row was read.
+        // A touch takes only the read lock, so it may have moved the deadline after the row was
+        // read.
         next.state().deadline.store(current.state().deadline.load(Ordering::Relaxed), Ordering::Relaxed);
         let (InsertOutcome::Done | InsertOutcome::Overtaken | InsertOutcome::Refused) =
             shard.swap(hash, handle, Some(current), Some(next), now.clock, &mut removed);
@@ -167,8 +177,8 @@ impl Shards {
         self.release(cell, removed);
     }
 
-    /// A session that was restored from a file has been opened by its id: from now on the id is
-    /// compared with its secret, not with a digest.
+    /// Notes the secret of a session that was read from a file and has been opened by its id. From
+    /// then on the store compares secrets, not digests.
     #[cold]
     pub(super) fn learn(&self, id: &SessionId, restored: &Record, now: Now) {
         if restored.state().is_opened_by(id) {
@@ -187,7 +197,7 @@ mod tests {
     use crate::memory::LembroOptions;
     use crate::store::{Commit, Look};
 
-    // From outside this is a race that is lost once in a blue moon.
+    // From outside, this race is lost too seldom to be tested.
     #[test]
     fn learning_a_secret_overwrites_no_commit_and_brings_no_session_back() {
         let shards = Shards::new(&LembroOptions::new().resolve().unwrap());

@@ -29,8 +29,8 @@ impl Shards {
         self.cells.iter().map(|cell| cell.shard.read().owned_by(owner, self.clock_now()).count()).sum()
     }
 
-    /// Ends all of an owner's sessions but one. The owner's gate keeps logins out meanwhile: a login is
-    /// either found here, or asks for the epoch after this has raised it.
+    /// Ends all sessions of an owner but one. The owner's gate is held, so no login overlaps: each
+    /// either stored its session before and is found here, or reads the epoch that this raised.
     pub(in crate::memory) fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> usize {
         let _gate = self.gate(owner.as_str()).lock();
         self.epochs.end(owner.as_str());
@@ -38,7 +38,7 @@ impl Shards {
         let mut sessions = 0;
         for cell in &self.cells {
             let now = self.clock_now();
-            // Most shards have none of them: then no write lock is taken.
+            // Most shards have none of these sessions; they are not write-locked.
             let others: Vec<Handle> = (cell.shard.read().owned_by(owner.as_str(), now))
                 .map(|record| record.state().handle)
                 .filter(|handle| Some(*handle) != spared)
@@ -49,12 +49,13 @@ impl Shards {
     }
 
     pub(super) fn gate(&self, owner: &str) -> &Mutex<()> {
-        // There are 64, so the remainder fits.
+        // There are 64 gates, so the remainder fits.
         let number = usize::try_from(self.hasher.hash_one(owner) % self.gates.len() as u64).unwrap_or(0);
         &self.gates[number]
     }
 
-    /// The session that an id opens, also by an id in its grace.
+    /// The session that an id opens, which may be the previous or the pending id of a timed
+    /// renewal.
     fn opened_by(&self, id: &SessionId) -> Option<Handle> {
         let (cell, hash) = self.cell(id.handle());
         let now = Now { clock: self.clock_now(), calendar_ms: 0 };
@@ -77,8 +78,8 @@ impl Shards {
         }
     }
 
-    /// Removes those of these sessions of a shard that are live and `owner`'s, a few at a time. How
-    /// many there were, with the receipt of the last.
+    /// Removes those of these sessions of a shard that are live and belong to `owner`, a few at a
+    /// time. Returns how many, with the receipt of the last.
     fn end(
         &self,
         cell: &Cell,
@@ -108,7 +109,8 @@ impl Shards {
     }
 }
 
-/// The secrets that open a row: the current one, and the other one of a timed renewal.
+/// The secrets that open a row: the current one, and the second one if it belongs to a timed
+/// renewal.
 fn openers(row: &Record) -> impl Iterator<Item = (Handle, SecretCheck)> {
     let (handle, current) = (row.state().handle, row.state().secret());
     let other = match row.second() {

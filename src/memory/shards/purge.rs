@@ -1,4 +1,4 @@
-//! The purge: removes what is expired from one shard after the other, in small steps that no reader has to wait for.
+//! The purge: removes expired sessions from one shard after the other, in small steps.
 
 use std::hint::black_box;
 
@@ -10,14 +10,16 @@ use crate::memory::expiry::BATCH;
 use crate::memory::shard::Removed;
 use crate::memory::stats::Purge;
 
-/// How many slots a purge looks at before it lets go of a read lock.
+/// How many slots a purge scans under one read lock.
 const SCAN_SLOTS: usize = 4096;
 
 impl Shards {
-    /// Removes every session that is expired. `stop` is asked between batches. How many there were.
+    /// Removes every expired session and returns how many there were. `stop` is asked between
+    /// batches.
     pub(in crate::memory) fn purge(&self, stop: impl Fn() -> bool) -> usize {
         let elapsed = stopwatch();
-        // One buffer each for all batches: between two frees the allocator would first sort what it was given back.
+        // One buffer each for all batches: a new one would make the allocator sort the freed blocks
+        // first.
         let (mut sessions, mut expired, mut removed) = (0, Vec::with_capacity(BATCH), Removed::with_capacity(BATCH));
         for cell in &self.cells {
             let mut from = Some(0);
@@ -42,7 +44,7 @@ impl Shards {
         sessions
     }
 
-    /// No reader ever waits for longer than one of these.
+    /// Removes one batch. No reader waits longer than for one of these.
     fn remove_expired(&self, cell: &Cell, handles: &[Handle], removed: &mut Removed) -> usize {
         if handles.is_empty() {
             return 0;
@@ -54,8 +56,9 @@ impl Shards {
         }
         drop(shard);
         let count = removed.len();
-        // Where a block ends the allocator keeps its books. Read one after the other, and nothing between, these cache misses
-        // overlap; in `release` each block would wait for its own.
+        // The allocator keeps its records at the end of a block. Read one after the other with
+        // nothing in between, these cache misses overlap; in `release` each block would wait for
+        // its own.
         black_box(removed.iter().filter(|(record, _)| record.as_bytes().last() == Some(&0)).count());
         self.release(cell, removed.drain(..));
         count

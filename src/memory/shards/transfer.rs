@@ -1,15 +1,16 @@
-//! Carries sessions out of the shards, one shard at a time, and into them again: for lists and snapshots.
+//! Transfer: copies sessions out of the shards for lists and snapshots, one shard at a time, and
+//! restores them.
 
 use super::{Cell, Shards};
 use crate::memory::shard::{Copying, Kept, Removed, ShardCopy, evicted};
 use crate::memory::stats::count;
 use crate::memory::weight::weight;
 
-/// How many slots are copied under one read lock. No request waits for longer than that, or than for a walk along the queues of a
-/// shard, which costs less for each session.
+/// How many slots are copied under one read lock. No request waits longer than for that, or for a
+/// walk along the queues of one shard, which costs less for each session.
 const COPY_SLOTS: u32 = 1024;
 
-/// What became of sessions that were to come back.
+/// The counts of a restore.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::memory) struct Readmitted {
     pub(in crate::memory) sessions: usize,
@@ -18,7 +19,8 @@ pub(in crate::memory) struct Readmitted {
 }
 
 impl Shards {
-    /// Copies one shard after the other, pointers only, and hands each copy on when no lock is held.
+    /// Copies one shard after the other, pointers only, and hands each copy on without holding a
+    /// lock.
     pub(in crate::memory) fn copies<E>(&self, mut each: impl FnMut(&ShardCopy) -> Result<(), E>) -> Result<(), E> {
         let mut copy = ShardCopy::default();
         for cell in &self.cells {
@@ -47,7 +49,7 @@ impl Shards {
         }
     }
 
-    /// Takes sessions back, the oldest of their queues first, so that the newest stay if there is not room for all.
+    /// Restores sessions, oldest first, so that the newest stay if there is not room for all.
     pub(in crate::memory) fn readmit(&self, mut sessions: Vec<Kept>) -> Readmitted {
         sessions.sort_by_key(|kept| kept.age);
         let now = self.clock_now();
@@ -81,7 +83,7 @@ mod tests {
     use crate::memory::LembroOptions;
     use crate::store::{Action, Commit, Lease};
 
-    // From outside this is a race with a purge that is lost once in a blue moon.
+    // From outside, this race with a purge is lost too seldom to be tested.
     #[test]
     fn a_copy_is_begun_again_when_a_mass_purge_gives_all_sessions_other_slots_and_when_all_are_removed() {
         let time = Clock::manual();
@@ -90,7 +92,7 @@ mod tests {
         let [minute, hour] = [60, 3600].map(Duration::from_secs);
         let kept = 100;
         for number in 0..COPY_SLOTS + kept {
-            // The last ones are beyond the first slots, and stay.
+            // The last ones are beyond the first slots, and are live at the purge.
             let ttl = if number < COPY_SLOTS { minute } else { hour };
             let (id, create) = (SessionId::random().unwrap(), Commit::create().unwrap());
             assert!(shards.apply(&id, &Action::Commit(&create), &Lease::new(ttl)).unwrap().is_done());

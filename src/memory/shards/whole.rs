@@ -1,4 +1,4 @@
-//! All shards as one: listed, counted, measured and emptied, one after the other.
+//! All shards as one: listed, counted, measured and cleared, one after the other.
 
 use super::{Shards, left};
 use crate::event::Event;
@@ -8,7 +8,7 @@ use crate::store::{Listed, Stored};
 use crate::sync::Ordering;
 
 impl Shards {
-    /// The live sessions: pointers are copied, a few of them at a time, so that no write waits for long.
+    /// The live sessions. Pointers are copied, a few at a time, so that no write waits for long.
     pub(in crate::memory) fn all(&self) -> impl Iterator<Item = Listed> + '_ {
         self.cells.iter().flat_map(|cell| {
             let mut copy = ShardCopy::default();

@@ -1,4 +1,5 @@
-//! A file that is written beside another one and takes its place when it is whole and on the disk.
+//! A temporary file beside the target, which takes the target's place when it is whole and on the
+//! disk.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -8,7 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::id::random_bytes;
 
-/// Drafts of processes that were killed are removed when they are older than this: nobody writes for so long.
+/// Files of processes that were killed are removed when they are older than this, longer than any
+/// write takes.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 const SUFFIX: &str = ".tmp";
@@ -22,11 +24,12 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Begins a file that will take the place of `target`, which only its owner may read, from its first instant on.
+    /// Creates a file that will take the place of `target`. From the start only its owner may read
+    /// it.
     pub(super) fn of(target: &Path) -> io::Result<Self> {
-        // Through a link, if it is one: what it points to is replaced, not the link.
+        // If the target is a symbolic link, the file that it points to is replaced, not the link.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
-        // Never in the place of a folder or a device.
+        // A directory or a device is never replaced.
         if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
             return Err(io::Error::other("it is not a file"));
         }
@@ -46,7 +49,8 @@ impl Draft {
         &self.file
     }
 
-    /// Puts it in its place, in one step. Before that all of it is on the disk, and after that so is the step.
+    /// Puts the file in the target's place, in one step. The content is on the disk before that
+    /// step, and the rename after it.
     pub(super) fn publish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, &self.target)?;
@@ -54,7 +58,8 @@ impl Draft {
         sync_folder(folder(&self.target))
     }
 
-    /// Removes what processes left that were killed while they wrote. Whatever does not work is left for the next time.
+    /// Removes the files that killed processes left behind. If a removal fails, the next snapshot
+    /// tries again.
     pub(super) fn sweep(target: &Path, now: SystemTime) {
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         let (Ok(prefix), Ok(entries)) = (prefix(&target), fs::read_dir(folder(&target))) else { return };
@@ -77,7 +82,7 @@ impl Drop for Draft {
     }
 }
 
-/// What the names of a file's drafts begin with.
+/// The common start of the names of a target's temporary files.
 fn prefix(target: &Path) -> io::Result<OsString> {
     let name = target.file_name().ok_or_else(|| io::Error::other("it does not end in a file's name"))?;
     let mut prefix = OsString::from(".");
@@ -96,7 +101,8 @@ fn folder(target: &Path) -> &Path {
     target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The rename itself is in the folder. Elsewhere than on Unix a folder cannot be opened, and some file systems cannot do this.
+/// Flushes the directory, which holds the rename. Elsewhere than on Unix a directory cannot be
+/// opened, and some file systems cannot flush one.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());

@@ -1,21 +1,21 @@
-//! The bytes of a snapshot: what a file of sessions looks like.
+//! The format of a snapshot.
 //!
 //! ```text
 //! file    = magic (8 bytes) · format (4) · taken_at (8) · sum · chunk* · end
 //! chunk   = length of its sessions, not 0 (8) · session* · sum
 //! end     = 0 (8) · number of sessions in the file (8) · epoch (8) · sum
 //! session = handle (8) · age (2) · flags (1) · length of the row (8) · row
-//! row     = the bytes of an `Entry`, on the calendar, which say themselves what format they are of
+//! row     = the bytes of an `Entry`, with instants on the calendar; they begin with their format
 //! sum     = SHA-256 of everything before it in the file, other sums left out (32)
 //! ```
 //!
-//! Numbers are big-endian. Times are nanoseconds since 1970, the largest number is "never". A row
-//! holds digests of secrets, which open nothing. *Age* is the place in the eviction queue. *Flags*:
-//! the queue (2 bits), whether the session was visited since its last examination.
+//! Numbers are big-endian. Times are nanoseconds since 1970; the largest number is "never". A row
+//! holds digests of secrets, which open nothing. *Age* is the place in the eviction queue. *Flags*
+//! are the queue (2 bits) and whether the session was visited since its last examination.
 //!
-//! Every sum covers all that was written before, so nothing can be changed, left out, repeated or cut off unnoticed.
-//! SHA-256 because it is here already and costs little beside reading the records; it is no signature: whoever may write
-//! the file may write another one.
+//! Every sum covers all bytes before it, so no change, omission, repetition or truncation goes
+//! unnoticed. SHA-256 is a dependency already and costs little beside reading the records. A sum is
+//! no signature: a process that may write the file can write another one.
 
 use crate::id::Handle;
 use crate::memory::shard::{Copied, Kept};
@@ -23,7 +23,7 @@ use crate::record::{Class, NEVER};
 use crate::store::{Nonces, is_expired, read_row, write_row};
 use crate::sync::Ordering;
 
-/// Not text, and damaged by whatever changes line ends.
+/// Not text, and damaged by every conversion of line ends.
 pub(super) const MAGIC: [u8; 8] = *b"lembro\x1a\n";
 
 /// A file of another format is refused.
@@ -34,13 +34,15 @@ pub(super) const SUM_BYTES: usize = 32;
 /// A chunk is written when it is larger than this.
 pub(super) const CHUNK_BYTES: usize = 128 * 1024;
 
-/// No file of ours has a larger epoch; from here on a store can count as often as anybody logs out.
+/// The largest epoch that a file may hold, far beyond any real one: a store that continues from it
+/// cannot overflow.
 pub(super) const MAX_EPOCH: u64 = u64::MAX / 2;
 
 const CLASS: u8 = 0x03;
 const VISITED: u8 = 0x04;
 
-/// The same instant on the store's clock and on the calendar, both in nanoseconds: turns deadlines of one into the other's.
+/// One instant on the store's clock and on the calendar, both in nanoseconds. It converts deadlines
+/// from one to the other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Noon {
     pub(super) now: u64,
@@ -52,13 +54,13 @@ impl Noon {
         if deadline == NEVER { NEVER } else { self.wall.saturating_add(deadline.saturating_sub(self.now)) }
     }
 
-    /// What is over becomes this very instant.
+    /// An instant in the past becomes the present one.
     fn on_clock(self, instant: u64) -> u64 {
         if instant == NEVER { NEVER } else { self.now.saturating_add(instant.saturating_sub(self.wall)) }
     }
 }
 
-/// Writes one session at the end of `bytes`.
+/// Appends one session to `bytes`.
 pub(super) fn write_session(bytes: &mut Vec<u8>, session: &Copied, noon: Noon) {
     bytes.extend(session.record.state().handle.to_u64().to_be_bytes());
     bytes.extend(session.age.to_be_bytes());
@@ -70,7 +72,7 @@ pub(super) fn write_session(bytes: &mut Vec<u8>, session: &Copied, noon: Noon) {
     bytes[length..length + 8].copy_from_slice(&row.to_be_bytes());
 }
 
-/// Reads the next session of a chunk. `None`: these are not the bytes of one.
+/// Reads the next session of a chunk. `None`: the bytes are not a session.
 pub(super) fn read_session(bytes: &mut &[u8], noon: Noon) -> Option<Read> {
     let handle = Handle::from_u64(number(bytes)?);
     let age = u16::from_be_bytes(take(bytes)?);
@@ -92,10 +94,10 @@ pub(super) fn read_session(bytes: &mut &[u8], noon: Noon) -> Option<Read> {
     Some(Read::Live(Kept { record, age }))
 }
 
-/// A session as it was in a file.
+/// A session that was read from a file.
 pub(super) enum Read {
     Live(Kept),
-    /// It would have ended by now.
+    /// Its deadline has passed.
     Expired,
 }
 

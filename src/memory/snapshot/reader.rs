@@ -1,4 +1,5 @@
-//! Reads a snapshot, chunk by chunk, and believes nothing that its sum does not cover.
+//! The reader of a snapshot: reads it chunk by chunk, and keeps no session before its chunk's sum
+//! was checked.
 
 use std::io::{self, Read};
 
@@ -7,10 +8,10 @@ use sha2::{Digest as _, Sha256};
 use super::format::{self, FORMAT, MAGIC, MAX_EPOCH, Noon, SUM_BYTES, read_session};
 use crate::memory::shard::Kept;
 
-/// What is wrong with a file: completes "snapshot /path: …".
+/// The fault of a file: completes "snapshot /path: …".
 pub(super) type Problem = String;
 
-/// All that is in a file.
+/// The content of a file.
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) taken_at: u64,
@@ -19,11 +20,11 @@ pub(super) struct Contents {
     pub(super) epoch: u64,
 }
 
-/// Reads a file of `size` bytes to its end. `noon` is now.
+/// Reads a file of `size` bytes to its end. `noon` is the present instant.
 pub(super) fn read(input: impl Read, size: u64, noon: Noon) -> Result<Contents, Problem> {
     let mut reader = Reader { input, left: size, hash: Sha256::new() };
     let taken_at = reader.header()?;
-    // A clock that went back since then prolongs nothing.
+    // If the calendar was set back since the snapshot, that prolongs no session.
     let noon = Noon { wall: noon.wall.max(taken_at), ..noon };
     let mut contents = Contents { taken_at, ..Contents::default() };
     let mut chunk = Vec::new();
@@ -61,14 +62,14 @@ pub(super) fn read(input: impl Read, size: u64, noon: Noon) -> Result<Contents, 
 
 struct Reader<R> {
     input: R,
-    /// Bytes of the file that are still to come.
+    /// How many bytes of the file are still to come.
     left: u64,
-    /// Of everything so far, sums left out.
+    /// Covers everything so far, other sums left out.
     hash: Sha256,
 }
 
 impl<R: Read> Reader<R> {
-    /// When it was taken.
+    /// Reads the head; returns when the snapshot was taken.
     fn header(&mut self) -> Result<u64, Problem> {
         if self.left == 0 {
             return Err("it is empty".to_owned());
@@ -101,7 +102,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn bytes(&mut self, length: u64, bytes: &mut Vec<u8>) -> Result<(), Problem> {
-        // Before there is memory for it: a length that is damaged may be any number.
+        // Checked before the memory is allocated, because a damaged length may be any number.
         let length = usize::try_from(length).ok().filter(|length| *length as u64 <= self.left).ok_or_else(cut_off)?;
         bytes.clear();
         bytes.resize(length, 0);

@@ -1,4 +1,4 @@
-//! Writes a snapshot, chunk by chunk, to whatever takes bytes.
+//! The writer of a snapshot, chunk by chunk.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use crate::memory::shard::ShardCopy;
 pub(super) struct Writer<W> {
     out: W,
     noon: Noon,
-    /// Of everything so far.
+    /// Covers everything so far, other sums left out.
     hash: Sha256,
     /// Sessions that are not written yet.
     chunk: Vec<u8>,
@@ -37,7 +37,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Ends the file; how many sessions it holds, and its size in bytes.
+    /// Ends the file; returns how many sessions it holds, and its size in bytes.
     pub(super) fn finish(mut self, epoch: u64) -> io::Result<(usize, u64)> {
         self.flush()?;
         self.put(&[&[0; 8], &(self.sessions as u64).to_be_bytes(), &epoch.to_be_bytes()])?;
@@ -56,7 +56,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes the parts and the sum of all so far.
+    /// Writes the parts and the sum of everything so far.
     fn put(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         for part in parts {
             self.hash.update(part);

@@ -1,4 +1,4 @@
-//! What no record may be: too many keys, names that are too long, or bytes that this crate would not have written.
+//! The limits of a record, and the check of bytes from outside.
 
 use serde_json::value::RawValue;
 
@@ -7,7 +7,7 @@ use super::{Body, Head};
 use crate::error::{Error, Result};
 use crate::record::{MAX_KEY_BYTES, MAX_KEYS};
 
-/// Refuses what no record may hold.
+/// Refuses a body that is beyond the limits of a record.
 pub(crate) fn check_limits(body: Body<'_>) -> Result<()> {
     check_count(body.count())?;
     let is_short = |[component, key, _]: [usize; 3]| component <= MAX_KEY_BYTES && key <= MAX_KEY_BYTES;
@@ -62,7 +62,7 @@ pub(crate) fn check_label(label: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks that bytes from outside are a body this crate could have written.
+/// Checks that bytes from outside are a body that this crate could have written.
 pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
     let body = Body::split(bytes).ok_or(Error::corrupt("the head is not readable"))?;
     let head = Head::read(body.start).ok_or(Error::corrupt("the head is not readable"))?;
@@ -75,7 +75,7 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
     if head.owner.is_some_and(|owner| check_owner(owner.by).is_err()) {
         return Err(Error::corrupt("an owner that is empty or too long"));
     }
-    // First of all, because whoever adds lengths up relies on it.
+    // Checked first, because adding up lengths relies on it.
     if !body.is_whole() {
         return Err(Error::corrupt("the lengths of the entries are not those of the bytes behind them"));
     }
@@ -91,8 +91,8 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
         if check_name(entry.component, entry.key).is_err() {
             return Err(Error::corrupt("a key is too long"));
         }
-        // As raw text, because ignoring a value would also ignore broken UTF-8 in it; of its full length, because JSON
-        // may have spaces around it and ours never has.
+        // As raw text, because ignoring a value would also ignore broken UTF-8 in it. Of its full
+        // length, because a written value never has spaces around it.
         let value = serde_json::from_slice::<&RawValue>(entry.value);
         if value.map_or(true, |value| value.get().len() != entry.value.len()) {
             return Err(Error::corrupt("a value is not JSON"));
@@ -106,7 +106,7 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
 
-    // From outside it would take a value of 4 GiB.
+    // From outside, this would take a value of 4 GiB.
     #[test]
     fn a_value_that_is_longer_than_its_length_can_say_is_refused() {
         assert!(check_value("data", 0xffff_ffff).is_ok());

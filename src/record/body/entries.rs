@@ -1,9 +1,9 @@
-//! The entries of a body, and places between them.
+//! The entries of a body, and the places between them.
 
 use super::SHORT;
 use super::lengths::{Lengths, Three};
 
-/// One entry, still as bytes.
+/// One entry as bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) component: &'a str,
@@ -17,7 +17,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A place between two entries: what stands before it of each part.
+/// A place between two entries: how much of each part comes before it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Place {
     pub(super) entries: usize,
@@ -27,7 +27,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place behind the entry with these lengths. They may be added up: bytes that are not as long as they say are no record.
+    /// The place after the entry with these lengths. The sum cannot overflow, because a body is no
+    /// longer than its bytes.
     #[inline]
     pub(super) fn behind(self, [component, key, value]: Three) -> Self {
         let (short, long) = if value <= SHORT { (value, 0) } else { (0, value) };

@@ -1,11 +1,12 @@
-//! What stands before a body's entries: format and flags, times, the owner, and what the crate notes about a session.
+//! The head of a body: format and flags, times, the owner, and what the crate notes about a
+//! session.
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::lengths::Width;
 
-/// The upper half of the first byte. Another format has another number.
+/// The upper half of the first byte; it changes with the format.
 const FORMAT: u8 = 0x20;
 const HAS_TIMEOUT: u8 = 0x01;
 const HAS_OWNER: u8 = 0x02;
@@ -27,17 +28,17 @@ const CREATED: Range<usize> = COUNTED.end..COUNTED.end + TIME;
 /// Bytes of a time.
 const TIME: usize = 6;
 
-/// A body without entries, that of a record that no store has had yet: nothing but a head.
+/// A body without entries whose time of creation is not noted yet: a head alone.
 pub(crate) const EMPTY: &[u8] = &[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// The longest owner and the longest label, in bytes.
 pub(crate) const MAX_TEXT_BYTES: usize = 255;
 
-/// Later than any time that is kept: the largest number of milliseconds that `SystemTime` can add
-/// to 1970 everywhere.
+/// The latest time that is kept: the largest number of milliseconds that `SystemTime` can add to
+/// 1970 on every platform.
 pub(crate) const MAX_MILLIS: u64 = i64::MAX as u64 / 1_000_000;
 
-/// Notes when a session was created in bytes that are a body.
+/// Writes the time of creation into bytes that are a body.
 pub(crate) fn set_created_ms(body: &mut [u8], millis: u64) {
     if let Some(place) = body.get_mut(CREATED) {
         place.copy_from_slice(&time(millis));
@@ -53,7 +54,7 @@ pub(super) fn set_counts(body: &mut [u8], width: Width, entries: usize, names: u
     body[COUNTED].copy_from_slice(&[high, low, names[0], names[1], names[2]]);
 }
 
-/// Returns true if a time of creation is noted in these bytes.
+/// Returns true if these bytes have a time of creation.
 pub(crate) fn is_created(body: &[u8]) -> bool {
     body.get(CREATED).is_some_and(|bytes| bytes != [0; TIME])
 }
@@ -70,13 +71,13 @@ pub(crate) struct Head<'a> {
     pub(crate) created_ms: u64,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) owner: Option<Owned<'a>>,
-    /// When the session got its id, if that was after its creation and the ids are renewed.
+    /// When the session got its id. `None`: at its creation, or ids are not renewed.
     pub(crate) id_since_ms: Option<u64>,
     pub(crate) label: Option<&'a str>,
     pub(crate) remembered: bool,
 }
 
-/// Whose session it is, and since when.
+/// The owner of a session, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owned<'a> {
     pub(crate) by: &'a str,
@@ -145,7 +146,8 @@ impl<'a> Head<'a> {
 /// The times of a head that decide how long its session lives, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times {
-    /// When the lifetime began: at the creation, or anew at the owner's login. 0: not yet.
+    /// When the lifetime began: at the creation, or at the owner's login if that was later. 0: not
+    /// yet.
     pub(crate) began_ms: u64,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) remembered: bool,
@@ -161,7 +163,7 @@ impl Head<'_> {
     }
 }
 
-/// The times in bytes that are a body, without reading the texts: every look asks for them.
+/// The times in bytes that are a body. Skips the texts, because every look asks for the times.
 #[inline]
 pub(crate) fn times(body: &[u8]) -> Option<Times> {
     let (fixed, mut rest) = body.split_at_checked(EMPTY.len())?;
@@ -176,7 +178,7 @@ pub(crate) fn times(body: &[u8]) -> Option<Times> {
     Some(times)
 }
 
-/// How long the head is with which these bytes begin.
+/// The length of the head at the start of these bytes.
 #[inline]
 pub(super) fn length(bytes: &[u8]) -> Option<usize> {
     let &[flags, notes, ..] = bytes else { return None };
@@ -203,12 +205,12 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
 /// Milliseconds of a span, saturating.
 #[inline]
 pub(crate) fn millis(span: Duration) -> u64 {
-    // As two numbers: dividing 128 bits takes longer than the rest of a look.
+    // As two numbers, because dividing 128 bits takes longer than the rest of a look.
     let millis = span.as_secs().saturating_mul(1000).saturating_add(span.subsec_millis().into());
     millis.min(MAX_MILLIS)
 }
 
-/// The instant so many milliseconds after 1970, if this machine can count it.
+/// The instant so many milliseconds after 1970, if the platform can represent it.
 pub(crate) fn calendar_time(millis: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
@@ -241,5 +243,5 @@ fn write_text(text: &str, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
 }
 
-// What a time holds is more than any that is kept.
+// Six bytes hold every time that is kept.
 const _: () = assert!(MAX_MILLIS < 1 << (8 * TIME));

@@ -1,11 +1,12 @@
-//! The lengths of a body's entries: three numbers for each, all of one width, so that finding a key is adding up.
+//! The lengths of a body's entries: three numbers for each, all of one width, so that a search is
+//! an addition.
 
 use std::ops::{ControlFlow, Range};
 
 /// The lengths of one entry: component, key, value.
 pub(super) type Three = [usize; 3];
 
-/// Bytes of a number: as many as the longest of a body needs.
+/// The bytes of a number: as many as the longest in the body needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Width {
     #[default]
@@ -15,10 +16,10 @@ pub(super) enum Width {
 }
 
 impl Width {
-    /// The bits of a body's first byte that say it.
+    /// The bits of a body's first byte that hold the width.
     pub(super) const MASK: u8 = 0x0c;
 
-    /// What the longest of three needs.
+    /// The width that the longest of three numbers needs.
     pub(super) fn of_longest([one, two, three]: Three) -> Self {
         match one | two | three {
             0..=0xff => Self::One,
@@ -45,7 +46,7 @@ impl Width {
         }
     }
 
-    /// Writes three numbers. One that is more than four bytes can say is written as the most that they can.
+    /// Writes three numbers. Numbers beyond four bytes saturate.
     #[inline]
     pub(super) fn write(self, three: Three, bytes: &mut Vec<u8>) {
         let [one, two, three] = three.map(|number| u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
@@ -67,7 +68,7 @@ impl Width {
     }
 }
 
-/// Of all entries, one after the other.
+/// The lengths of all entries, one after the other.
 #[derive(Clone, Copy)]
 pub(super) struct Lengths<'a> {
     pub(super) bytes: &'a [u8],
@@ -77,21 +78,21 @@ pub(super) struct Lengths<'a> {
 impl<'a> Lengths<'a> {
     pub(super) const NONE: Self = Lengths { bytes: &[], width: Width::One };
 
-    /// Of the entry that so many stand before.
+    /// The lengths of the entry with this index.
     #[inline]
     pub(super) fn get(self, number: usize) -> Option<Three> {
         let bytes = self.bytes.get(number * self.width.of_three()..)?;
         Some(match self.width {
             Width::One => bytes.first_chunk().copied().map(|three: [u8; 3]| three.map(usize::from))?,
             Width::Two => wide::<6, 2>(bytes)?.map(|length| usize::from(u16::from_be_bytes(length))),
-            // On a machine where this does not fit, neither does the entry.
+            // On a platform where this does not fit, neither does the entry.
             Width::Four => {
                 wide::<12, 4>(bytes)?.map(|length| usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX))
             }
         })
     }
 
-    /// Copies those of a range of entries, in a width that is enough for them.
+    /// Copies the lengths of a range of entries, in a width that is enough for them.
     pub(super) fn copy(self, range: Range<usize>, width: Width, bytes: &mut Vec<u8>) {
         if width == self.width {
             let range = range.start * width.of_three()..range.end * width.of_three();
@@ -101,7 +102,7 @@ impl<'a> Lengths<'a> {
         }
     }
 
-    /// The width that the longest of them needs.
+    /// The width that the longest of the lengths needs.
     pub(super) fn longest_width(self) -> Width {
         self.iter().map(Width::of_longest).max().unwrap_or(Width::One)
     }
@@ -110,7 +111,8 @@ impl<'a> Lengths<'a> {
         (0..).map_while(move |number| self.get(number))
     }
 
-    /// Looks at one after the other until there is something to say. The width, nearly always the same, is asked for once and not for each.
+    /// Calls `look` for one entry after the other until it breaks. The width is tested once, not
+    /// for each entry.
     #[inline]
     pub(super) fn each<R>(self, mut look: impl FnMut(Three) -> ControlFlow<R>) -> Option<R> {
         let flow = if self.width == Width::One {

@@ -1,4 +1,5 @@
-//! The merge: a body made of another one, with some of its entries replaced or removed, and new ones in between.
+//! The merge: writes a body from another one, with some entries replaced or removed and new ones in
+//! between.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -12,24 +13,24 @@ use super::lengths::{Three, Width};
 use super::{Body, SHORT, order};
 use crate::record::block::{FRONT_BYTES, Frame};
 
-/// A larger buffer is not kept for the next body.
+/// The largest buffer that is kept for the next body.
 const MAX_KEPT: usize = 16 * 1024;
 
 thread_local! {
-    /// What this thread's last body was written in: it is copied into its block at once.
+    /// The buffer of this thread's last body, which was copied into a block at once.
     static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// What is to become of a body's entries, found in one walk over two sorted lists.
+/// The edits to a body's entries, found in one walk over two sorted lists.
 pub(crate) struct Merge<'a> {
     body: Body<'a>,
     old: Entries<'a>,
-    /// Entries up to here come before all that is still to be put.
+    /// Entries before this place sort before every name that is still to be put.
     passed: Place,
     edits: SmallVec<[Edit<'a>; 8]>,
 }
 
-/// Entries, at most one, that give way to another or to nothing.
+/// The replacement or removal of at most one entry, or an insertion.
 struct Edit<'a> {
     from: Place,
     to: Place,
@@ -55,7 +56,7 @@ impl<'a> Merge<'a> {
         Self { body: old, old: old.parts(), passed: Place::default(), edits: SmallVec::new() }
     }
 
-    /// Puts this in the place of the entry with its name, if there is one; `None` removes it. Names come in their order.
+    /// Sets or, with `None`, removes the entry with this name. Names must come in their order.
     pub(crate) fn put(&mut self, component: &'a str, key: &'a str, value: Option<&'a [u8]>) {
         let to = self.pass(component, key);
         let from = self.passed;
@@ -64,7 +65,8 @@ impl<'a> Merge<'a> {
         self.edits.push(Edit { from, to: self.passed, new });
     }
 
-    /// Passes the entries before this name. The place behind the entry that has it, if there is one.
+    /// Passes the entries before this name. Returns the place after the entry that has it, if there
+    /// is one.
     fn pass(&mut self, component: &str, key: &str) -> Option<Place> {
         loop {
             let lengths = self.old.lengths.get(self.passed.entries)?;
@@ -78,15 +80,15 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// How many entries there will be.
+    /// How many entries result.
     pub(crate) fn count(&self) -> usize {
         let added = self.edits.iter().filter(|edit| edit.new.is_some()).count();
         self.body.count() + added - self.edits.iter().map(Edit::removed).sum::<usize>()
     }
 
-    /// Writes the body in its frame and hands both out. Without a `head` the old one stays.
+    /// Writes the body in its frame and gives it to `take`. Without a `head` the old one stays.
     pub(crate) fn write<R>(&self, head: Option<&Head<'_>>, frame: &Frame, take: impl FnOnce(&[u8]) -> R) -> R {
-        // A thread that is about to end has none.
+        // Thread-local buffers are gone while a thread ends.
         let mut bytes = KEPT.try_with(Cell::take).unwrap_or_default();
         frame.write_front(&mut bytes);
         match head {
@@ -109,7 +111,7 @@ impl<'a> Merge<'a> {
         taken
     }
 
-    /// What the longest of all lengths will need.
+    /// The width that the longest of all lengths needs.
     fn width(&self) -> Width {
         let new = self.edits.iter().filter_map(Edit::new_lengths).map(Width::of_longest).max().unwrap_or_default();
         if self.old.lengths.width <= new {
@@ -143,7 +145,7 @@ impl<'a> Merge<'a> {
         splice(self.old.names, edits, bytes);
     }
 
-    /// The values of one kind.
+    /// Writes the short or the long values.
     fn write_values(
         &self,
         old: &[u8],
@@ -159,7 +161,7 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// Copies bytes, with others in the place of some.
+/// Copies `old` with the ranges of the edits replaced.
 fn splice<'a, const PARTS: usize>(
     old: &'a [u8],
     edits: impl Iterator<Item = (Range<usize>, [&'a [u8]; PARTS])>,
@@ -167,7 +169,7 @@ fn splice<'a, const PARTS: usize>(
 ) {
     let mut done = 0;
     for (range, new) in edits {
-        // Mostly there is nothing between two.
+        // Mostly there is nothing between two edits.
         if done < range.start {
             bytes.extend_from_slice(old.get(done..range.start).unwrap_or_default());
         }

@@ -1,7 +1,7 @@
 //! The changed keys in their order, with all names and all values in one buffer each.
 //!
-//! A change lives for one request, and each allocation costs as much as the rest of it: so the buffers stay with the thread for
-//! the next request.
+//! Changes live for one request, and each allocation costs as much as the rest of their work. So
+//! the buffers stay with the thread for the next request.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -12,18 +12,18 @@ use super::Change;
 use crate::error::{Error, Result};
 use crate::record::body;
 
-/// So many bytes may be left over by keys that were changed again before anything is moved.
+/// How many unused bytes, of keys that were changed again, stay before the buffers are compacted.
 const MAX_UNUSED: usize = 4096;
 
-/// Larger buffers are not kept for the next request: keys, bytes of names, bytes of values.
+/// The largest buffers that are kept for the next request: keys, bytes of names, bytes of values.
 const MAX_KEPT: (usize, usize, usize) = (64, 4 * 1024, 16 * 1024);
 
 thread_local! {
-    /// Those of the last request's changes.
+    /// The buffers of the thread's last request.
     static KEPT: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
 }
 
-/// No buffers until there is a change.
+/// `None` until there is a change.
 #[derive(Clone, Default)]
 pub(super) struct Keys(Option<Box<Buffers>>);
 
@@ -34,14 +34,14 @@ struct Buffers {
     names: String,
     /// JSON.
     values: Vec<u8>,
-    /// Bytes of both that no place leads to any more.
+    /// Bytes of both that no place points to any more.
     unused: usize,
 }
 
-/// Where a changed key lies.
+/// The position of a changed key in the buffers.
 #[derive(Clone)]
 struct Place {
-    /// Component and key, one behind the other.
+    /// Component and key, one after the other.
     name: Range<usize>,
     component_bytes: usize,
     /// `None`: the key is removed.
@@ -53,7 +53,8 @@ impl Keys {
         self.0.iter().flat_map(|buffers| buffers.iter())
     }
 
-    /// What was last done to a key: `None` if nothing, else its new value or `Some(None)` for "removed".
+    /// The last change of a key: `None` if there is none, else its new value or `Some(None)` for
+    /// "removed".
     pub(super) fn find(&self, component: &str, key: &str) -> Option<Option<&[u8]>> {
         let buffers = self.0.as_ref()?;
         let number = buffers.position(component, key).ok()?;
@@ -89,12 +90,12 @@ impl Keys {
         Ok(())
     }
 
-    /// Forgets what was done to any key.
+    /// Drops the changes of every key.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Forgets what was done to the keys of a component.
+    /// Drops the changes of a component's keys.
     pub(super) fn clear_component(&mut self, component: &str) {
         if let Some(buffers) = &mut self.0 {
             buffers.clear_component(component);
@@ -102,7 +103,7 @@ impl Keys {
     }
 
     fn buffers(&mut self) -> &mut Buffers {
-        // A thread that is about to end has none.
+        // Thread-local buffers are gone while a thread ends.
         self.0.get_or_insert_with(|| KEPT.try_with(Cell::take).ok().flatten().unwrap_or_default())
     }
 }
@@ -135,7 +136,7 @@ impl Buffers {
         *unused = 0;
     }
 
-    /// Forgets what was done to the keys of a component.
+    /// Drops the changes of a component's keys.
     fn clear_component(&mut self, component: &str) {
         let Self { places, names, unused, .. } = self;
         places.retain(|place| {
@@ -162,7 +163,7 @@ impl Buffers {
         }
     }
 
-    /// A place with this name, which it writes down.
+    /// A place for this name, which it appends to the names.
     fn named(&mut self, component: &str, key: &str, value: Option<Range<usize>>) -> Place {
         let start = self.names.len();
         self.names.push_str(component);
@@ -170,7 +171,8 @@ impl Buffers {
         Place { name: start..self.names.len(), component_bytes: component.len(), value }
     }
 
-    /// Moves everything together once most of it is unused, so that a key may be changed any number of times.
+    /// Compacts the buffers once most of their bytes are unused, so that a key may be changed any
+    /// number of times.
     fn settle(&mut self) {
         let used = self.names.len() + self.values.len() - self.unused;
         if self.unused <= MAX_UNUSED.max(used) {
@@ -189,7 +191,7 @@ impl Buffers {
 
     fn position(&self, component: &str, key: &str) -> Result<usize, usize> {
         let name = [component.as_bytes(), key.as_bytes()];
-        // Of bytes, because a text is asked at each cut whether it may be cut there.
+        // As bytes, because slicing a `str` checks the boundaries each time.
         self.places.binary_search_by(|place| {
             let (component, key) = self.names.as_bytes()[place.name.clone()].split_at(place.component_bytes);
             body::order([component, key], name)

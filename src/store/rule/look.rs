@@ -1,4 +1,4 @@
-//! The look: what a request finds of its session, and what its visit changes.
+//! The look: what a request finds of its session, and the edit that its visit makes.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::store::lease::{Lease, Now};
 use crate::store::outcome::{Look, Presented};
 use crate::sync::Ordering;
 
-/// What a look found, without the record.
+/// The answer to a look, without the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
     Missing,
@@ -18,11 +18,11 @@ pub(crate) enum Sight {
     Found { ttl: Duration, opened: Opened },
 }
 
-/// How an id stands that opens a row: [`Presented`], without the id that a renewal derives.
+/// The role of an id that opens a row: [`Presented`], without the id that a renewal derives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opened {
     Current,
-    /// By the current id, beside a pending renewal with this seed.
+    /// The current id, beside a pending renewal with this seed.
     Renewing(u64),
     Previous,
 }
@@ -38,13 +38,14 @@ impl Opened {
     }
 }
 
-/// Answers a request's question for its session.
+/// Answers a request's look.
 #[expect(clippy::inline_always, reason = "it is a large part of the time that a look takes")]
 #[inline(always)]
 pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Sight, Edit) {
     let Some(row) = row.filter(|row| !is_expired(row, now.clock)) else { return (Sight::Missing, Edit::Nothing) };
     let full = lease.ttl_nanos(row.times(), now);
-    // The calendar may have jumped: what is over by it is not found, and not removed either.
+    // The calendar may have jumped, so a session whose lifetime is over is not found, but not
+    // removed either.
     if full == 0 {
         return (Sight::Missing, Edit::Nothing);
     }
@@ -60,7 +61,7 @@ pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Leas
     (Sight::Found { ttl, opened: Opened::Current }, touch.map_or(Edit::Nothing, Edit::Deadline))
 }
 
-/// The same for a session that was rotated. `touch`: its next deadline if the visit counts.
+/// The same for a session that was rotated. `touch`: the next deadline if the visit prolongs.
 fn look_rotated(
     row: &Record,
     id: &SessionId,
@@ -82,7 +83,7 @@ fn look_rotated(
             Some(SecondSecret::Pending { digest, seed, until }) => {
                 let end = lease.renew_after.filter(|_| how == Look::Visit && until == NEVER);
                 let edit = end.map_or(prolong, |end| {
-                    // The second announcement. It is of use for a moment at least.
+                    // The second announcement. The old id still works for a moment at least.
                     let until = now.after(end.max(lease.grace).max(Duration::from_millis(1)));
                     let pending = SecondSecret::Pending { digest, seed, until };
                     reseat(row, id, None, row.state().secret(), pending, touch)
@@ -94,8 +95,8 @@ fn look_rotated(
     }
 }
 
-/// The first visit with a derived id: from now on it is the current one, and the one before it has
-/// its grace.
+/// The first visit with a derived id: it becomes the current one, and the grace of the one before
+/// begins.
 fn confirm(row: &Record, id: &SessionId, lease: &Lease, touch: Option<u64>, now: Now) -> Edit {
     let previous = SecondSecret::Previous { digest: row.state().secret().digest(), until: now.after(lease.grace) };
     let head = Head { id_since_ms: Some(now.calendar_ms), ..row.head() };

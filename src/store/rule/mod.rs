@@ -1,9 +1,8 @@
-//! The rule: what becomes of a session. Two pure functions, without a clock, a lock or I/O; stores
-//! only keep rows.
+//! The rule: decides what happens to a session. Two pure functions, without clock, lock or I/O;
+//! stores only keep rows.
 //!
-//! A row is a [`Record`] with its store state: handle, version, deadline, secrets. [`look`] answers a
-//! request's question for its session, [`apply`] carries out an action; both say what is to be
-//! written.
+//! A row is a [`Record`] with its store state: handle, version, deadline, secrets. [`look`] answers
+//! a request's look, [`apply`] carries out an action; both return the edit to write.
 
 mod look;
 mod secrets;
@@ -23,13 +22,13 @@ use crate::id::{SecretCheck, SessionId};
 use crate::record::{Frame, Head, Owned, Record, StoreState, Version};
 use crate::sync::Ordering;
 
-/// What is to be written.
+/// The edit to write.
 #[derive(Debug)]
 pub(crate) enum Edit {
     Nothing,
-    /// The session has another deadline.
+    /// The same row with another deadline.
     Deadline(u64),
-    /// This row takes the place of the one that was read.
+    /// This row, in place of the one that was read.
     Put(Record),
     Remove,
 }
@@ -45,7 +44,7 @@ pub(crate) fn is_expired(row: &Record, now: u64) -> bool {
 }
 
 /// Carries out an action. `epoch`: the present epoch of the owner that the action logs in, if the
-/// store has owners. `nonces`: of the last versions, if the store keeps them.
+/// store has owners. `nonces`: those of the last versions, if the store keeps them.
 #[inline]
 pub(crate) fn apply(
     row: Option<&Record>,
@@ -112,7 +111,7 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     if is_revoked(commit, epoch) {
         return refuse(Outcome::LoginRevoked);
     }
-    // The first time it was sent, it may have created a session that ended with all of its owner's.
+    // The first time, it may have created a session that ended with all of its owner's sessions.
     if commit.is_repeated && commit.login.as_ref().is_some_and(|login| login.begun.is_none()) {
         return Err(Error::unknown(id.handle()));
     }
@@ -142,7 +141,7 @@ fn merge(
 ) -> Result<(Outcome, Edit)> {
     let left = now.until(deadline(row));
     if commit.begins().is_some_and(|begun| row.version().is_same_incarnation(begun)) {
-        // It was carried out before: this is the incarnation that it begins.
+        // Carried out before: the stored incarnation is the one that this commit begins.
         let announce = match commit.identity {
             Identity::Replace(new) if commit.expect != Expect::Absent => Some(new),
             _ => None,
@@ -151,17 +150,18 @@ fn merge(
     }
     let (Expect::Incarnation(base) | Expect::Exactly(base)) = commit.expect else { return refuse(Outcome::Taken) };
     if !row.version().is_same_incarnation(base) {
-        // The first time it was sent, it may have been carried out before that incarnation began.
+        // It may have been carried out before the stored incarnation began.
         if commit.is_repeated {
             return Err(Error::unknown(id.handle()));
         }
-        // Another session under this handle, or the same one after a login: its data is not for this commit.
+        // Another session under this handle, or the same one after a login: the commit was not made
+        // for its data.
         return refuse(closed(row, id, now).unwrap_or(Outcome::Gone));
     }
     if nonces.contains(commit.nonce) {
         return refuse(done(row, left, announced(row, id)));
     }
-    // A new id would have begun another incarnation; of what keeps it only the nonces tell.
+    // A new id would have begun another incarnation. Without one, only the nonces tell.
     if commit.is_repeated && commit.begins().is_none() && nonces.len() < row.version().commits_since(base) {
         return Err(Error::unknown(id.handle()));
     }
@@ -171,7 +171,7 @@ fn merge(
     }
 }
 
-/// Writes the next row of a session that a commit fits.
+/// Writes the next row of a session that the commit was made for.
 #[inline]
 fn write(
     row: &Record,
@@ -191,7 +191,7 @@ fn write(
     let version = commit.begins().unwrap_or_else(|| row.version().next());
     let head = next_head(row, commit, lease, now);
     let ttl = head.map_or(ttl, |head| lease.ttl_nanos(head.times(), now));
-    // Of another owner's session nothing is left.
+    // After a change of owner, none of the other owner's data stays.
     let base = Some(row).filter(|row| !changes_owner(row, commit));
     let (state, second) = if commit.identity == Identity::Keep && commit.login.is_none() {
         (StoreState::next(row.state()), row.second())
@@ -209,8 +209,8 @@ fn write(
     Ok((Outcome::Done(receipt), Edit::Put(next)))
 }
 
-/// What a commit leaves of a record, as far as the session can know that sent it: for what is read
-/// after it.
+/// The record that a commit leaves, as far as the session that sent it can know. The session reads
+/// it after the commit.
 pub(crate) fn preview(
     read: Option<&Record>,
     commit: &Commit,
@@ -228,7 +228,7 @@ pub(crate) fn preview(
     commit.changes.write(base, next_head(read, commit, lease, now).as_ref(), state, &frame)
 }
 
-/// Returns true if the commit logs another owner in than the session has.
+/// Returns true if the commit logs in another owner than the session has.
 fn changes_owner(row: &Record, commit: &Commit) -> bool {
     let Some(login) = &commit.login else { return false };
     row.owner().is_some_and(|owner| owner != login.owner.as_str())
@@ -241,7 +241,7 @@ fn is_revoked(commit: &Commit, epoch: Option<Epoch>) -> bool {
     begun.zip(epoch).is_some_and(|(begun, present)| begun < present)
 }
 
-/// The head of the next row, unless it is the one of before.
+/// The head of the next row; `None` if it does not change.
 #[inline]
 fn next_head<'a>(row: &'a Record, commit: &'a Commit, lease: &Lease, now: Now) -> Option<Head<'a>> {
     let has_new_id = matches!(commit.identity, Identity::Replace(_));

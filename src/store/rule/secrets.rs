@@ -1,4 +1,4 @@
-//! The secrets of a row: how an id stands to it, and which secrets open the next row.
+//! The secrets of a row: the role of an id beside it, and the secrets that open the next row.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use crate::store::commit::{Commit, Identity};
 use crate::store::lease::{Lease, Now};
 use crate::store::outcome::Outcome;
 
-/// How an id stands to a live row.
+/// The role of an id beside a live row.
 pub(super) enum Standing {
     Current,
-    /// Derived by a timed renewal that is pending.
+    /// Derived by a pending timed renewal.
     Successor,
     Previous,
     Superseded {
         recent: bool,
     },
-    /// A secret that never was, or is forgotten.
+    /// A secret that never was, or one that the row no longer has.
     Unknown,
 }
 
@@ -52,7 +52,7 @@ fn standing_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now:
     }
 }
 
-/// Why an id opens a live row no more; `None` if it does.
+/// Why an id no longer opens a live row; `None` if it does.
 pub(super) fn closed(row: &Record, id: &SessionId, now: Now) -> Option<Outcome> {
     match standing(row, id, now) {
         Standing::Current | Standing::Successor | Standing::Previous => None,
@@ -90,12 +90,12 @@ pub(super) fn secrets(
 }
 
 /// Returns true if a timed renewal begins now: the session has an owner, the id is the current one
-/// and old enough, no other renewal is under way, and no id before it has its grace.
+/// and old enough, no other renewal is pending, and no earlier id is within its grace.
 fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease: &Lease, now: Now) -> bool {
     let is_second_in_use = match second {
         None => false,
         Some(SecondSecret::Pending { .. }) => true,
-        // A row remembers one other secret only: this one for as long as its grace lasts.
+        // A row has room for one second secret, and keeps it for as long as its grace lasts.
         Some(SecondSecret::Superseded { until, .. } | SecondSecret::Previous { until, .. }) => now.clock < until,
     };
     row.is_owned() && !is_second_in_use && lease.renewal_due(id_age(row, now)) && row.state().is_opened_by(id)
@@ -104,16 +104,16 @@ fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease:
 /// How long the session has had its id.
 pub(crate) fn id_age(row: &Record, now: Now) -> Duration {
     let head = row.head();
-    // An id from the future (the calendar was set back) is not old.
+    // An id from the future, after the calendar was set back, is new.
     Duration::from_millis(now.calendar_ms.saturating_sub(head.id_since_ms.unwrap_or(head.created_ms)))
 }
 
-/// The id that a client is to be given that holds the current one, if a renewal is pending.
+/// The new id for a client that presented the current one, if a renewal is pending.
 pub(super) fn announced(row: &Record, id: &SessionId) -> Option<SessionId> {
     row.second().and_then(|second| announced_beside(&second, row, id))
 }
 
-/// The same beside this second secret.
+/// The same for this second secret.
 pub(super) fn announced_beside(second: &SecondSecret, row: &Record, id: &SessionId) -> Option<SessionId> {
     match second {
         SecondSecret::Pending { seed, .. } if row.state().is_opened_by(id) => Some(id.successor(*seed)),
