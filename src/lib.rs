@@ -1,5 +1,6 @@
-//! Production-ready sessions for blocking, thread-per-request servers: sharded `RwLock`'d hash maps with a reaper and a
-//! byte budget, sessions that merge what they changed, and channels to hear about it. No async, no callbacks.
+//! Production-ready sessions for blocking, thread-per-request servers: sharded `RwLock`'d hash
+//! tables with a reaper and a byte budget, sessions that merge what they changed, and channels to
+//! hear about it. No async, no callbacks.
 //!
 //! ```
 //! use lembro::{LembroStore, Sessions};
@@ -19,56 +20,73 @@
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!
-//! In a server the cookie layer does the loading and saving; it takes one call around a rouille handler, two in
-//! `tiny_http`. See
+//! In a server the cookie layer does the loading and saving; it takes one call around a rouille
+//! handler, two in `tiny_http`. See
 #![cfg_attr(feature = "http", doc = "[`http`] for the whole of it.")]
 #![cfg_attr(not(feature = "http"), doc = "the module `http` (feature `http`) for the whole of it.")]
 //!
 //! # What it does for you
 //!
-//! - **Bounded.** A [`LembroStore`] stays within [`max_size`](LembroOptions::max_size), counted by serialized size and
-//!   held against the allocator. Beyond it the expired go first, then the sessions nobody came back to, and those of
-//!   somebody who is logged in last: a flood of bots does not wash your users out.
-//! - **Purged.** A reaper thread removes expired sessions at an [`interval`](LembroOptions::interval), without stopping a
-//!   reader. Without the reaper a session ends just as punctually.
-//! - **Nothing lost.** A save merges the changed keys into what is stored at that moment, so requests of one user that run
-//!   side by side keep all their work; [`Session::modify`] is an atomic read-modify-write.
-//! - **A logout is final.** A request that was under way when the session was destroyed cannot bring it back.
+//! - **Bounded.** A [`LembroStore`] stays within [`max_size`](LembroOptions::max_size), counted by
+//!   serialized size and compared with the heap by a test. Beyond it the expired go first, then
+//!   sessions that were not visited again, and those with an owner last, except that visitors keep
+//!   a [share](LembroOptions::anonymous_share): a flood of bots does not log your users out.
+//! - **Purged.** A reaper thread removes expired sessions at an
+//!   [`interval`](LembroOptions::interval), 64 under one lock at most. Without the reaper a session
+//!   ends just as punctually.
+//! - **Nothing lost.** A [`Commit`] merges the changed keys into what is stored at that moment, so
+//!   requests of one user that run side by side keep all their work; of two that set the same key
+//!   the last one wins, and [`Session::modify`] is an atomic read-modify-write.
+//! - **A logout is final.** A request that was under way when the session was destroyed cannot
+//!   bring it back.
+//! - **All or nothing.** Changed keys, a new id and a login take effect in one step. A request that
+//!   fails before it leaves the client a cookie that works; a commit whose [outcome is
+//!   unknown](Error::is_unknown) is sent again and not carried out twice.
 //! - **Owners.** [`Session::log_in`], and there is a [list of devices](Sessions::sessions_of), a
-//!   [log out everywhere](Sessions::destroy_of) that is just as final, a [limit](Policy::max_per_owner), and an
-//!   [answer](Session::why_ended) for whoever was ended.
-//! - **Warm restarts.** [`snapshot`](LembroStore::snapshot) and [`restore`](LembroOptions::restore): one file, in which no id can be
-//!   used, and the cookies go on working.
-//! - **Safe ids.** 128 random bits of secret, compared in constant time, never in a log; an id that a client made
-//!   up is never adopted; [`Session::log_in`] gives a new one in the step that logs in, [`Policy::renew_after`] from time
-//!   to time, and a later request with the old one is [reported](Event::SupersededId).
-//! - **A cookie that cannot be wrong.** What browsers would drop is refused when the server starts; a response that
-//!   sets it is kept by no cache; keys for its signature rotate.
-//! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on
-//!   [a channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
-//! - **Any store.** [`Store`] is a trait of two methods around one pure rule, with a contract suite as code (feature
-//!   `testing`) to run against your own.
+//!   [log out everywhere](Sessions::destroy_of) that is just as final, a
+//!   [limit](Policy::max_per_owner), and an [answer](Session::why_ended) for a user who was logged
+//!   out.
+//! - **Warm restarts.** [`snapshot`](LembroStore::snapshot) and
+//!   [`restore`](LembroOptions::restore): one file, in which no id can be used, and the cookies go
+//!   on working.
+//! - **Safe ids.** 128 random bits of secret, compared in constant time, never in a log; an id that
+//!   a client made up is never adopted; [`Session::log_in`] gives a new one in the step that logs
+//!   in, [`Policy::renew_after`] from time to time, and a later request with the old one is
+//!   [reported](Event::SupersededId).
+//! - **A cookie that is checked.** Options that contradict each other or the standard are refused
+//!   when the server starts; a response that sets the cookie says `no-store`; keys for its
+//!   signature can be changed without a logout.
+//! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on [a
+//!   channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
+//! - **Any store.** [`Store`] is a trait of two methods around one pure [rule](Entry), with a
+//!   contract suite as code (feature `testing`) to run against your own.
 //! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep.
 //!
 //! # A request on its way
 //!
 //! ```text
 //!  Cookie: id=…            ┌───────────────────────── SessionLayer::load ────────────────────────┐
-//!  ───────────────────────▶│ at most 4 cookies of our name → signature → strict SessionId        │
+//!  ───────────────────────▶│ at most 4 ids in cookies of our name → signature → strict SessionId │
 //!                          └──────────────────────────────┬──────────────────────────────────────┘
 //!                                                         ▼   nothing is read yet
 //!   handler ── get, insert, modify … ────────────────▶ Session ── first look ──▶ Store::visit
-//!                                                         │      not there: a new session, a new id
+//!                                                         │   found: the visit counts, if that is due
+//!                                                         │   missing: a new session, a new id
 //!                          ┌──────────────────────────────▼──────────────────────────────────────┐
-//!                          │ SessionLayer::finish: one pure decision, at most one write          │
-//!                          │   unchanged  → nothing: the first look has noted the visit          │
-//!                          │   changed    → one commit: keys, new id, login                      │
-//!  Set-Cookie: id=…        │   old id     → a renewal in the same commit                         │
+//!                          │ SessionLayer::finish: one pure decision, at most one commit         │
+//!                          │   unchanged  → nothing                                              │
+//!                          │   changed    → Store::commit: keys, new id, login, in one step      │
+//!  Set-Cookie: id=…        │   old id     → a timed renewal begins in the same commit            │
 //!  Cache-Control: no-store │   new, empty → nothing stored, no cookie                            │
 //!  ◀───────────────────────│   gone       → nothing stored, no cookie                            │
+//!                          │   destroyed  → the cookie is removed                                │
 //!                          └─────────────────────────────────────────────────────────────────────┘
-//!  inside LembroStore:  handle → shard → read lock → record (expired? right secret?) → a clone of a pointer
+//!  inside LembroStore:  handle → shard → read lock → row → the rule (expired? which secret?)
+//!                       → a clone of a pointer
 //! ```
+//!
+//! A request looks when its handler first reads or writes the session; a handler that does neither
+//! costs the store nothing, and is no visit.
 //!
 //! # The modules, from the request down
 //!
@@ -76,66 +94,80 @@
 //! |---|---|---|
 //! | `http/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters | sessions |
 //! | `metrics.rs` | `Metrics`: a store's figures for Prometheus (feature `metrics`) | memory |
-//! | `sessions.rs` | [`Sessions`]: generate, load, create, list and end an owner's, on any store | session, policy |
+//! | `sessions.rs` `sessions/` | [`Sessions`]: generate, load, create, list and end an owner's, on any store | session |
 //! | `session/` | [`Session`]: one user's data, a commit in the making, its life | context |
-//! | `context.rs` | store + policy + ids + clock, behind one `Arc`; reports what fails | store |
-//! | `policy.rs` | [`Policy`]: how long sessions live; pure | store |
-//! | `store/` | [`Store`]: the trait, and the [rule](Entry) that decides what becomes of a session | record |
-//! | `store/owners.rs` | [`Owners`]: what a store may be able to do with all the sessions of one owner | |
+//! | `context.rs` | store + policy + ids + clock, behind one `Arc`; reports what fails | policy, store |
+//! | `policy.rs` | [`Policy`]: how long sessions live; pure; makes the [`Lease`] | store |
 //! | `memory/` | [`LembroStore`]: shards, queues, indexes, reaper, snapshots | store |
-//! | `redis/` | `RedisStore`: scripts, fields, connections (feature `redis`) | store |
+//! | `redis/` | `RedisStore`: the rule in Lua, rows, connections (feature `redis`) | store |
+//! | `store/` | [`Store`]: the trait, and the pure [rule](Entry) that decides what becomes of a session | record |
+//! | `store/owners.rs` | [`Owners`]: what a store may be able to do with all the sessions of one owner | record |
 //! | `testing/` | the contract as code (feature `testing`) | store |
 //! | `record/` | [`Record`], [`Changes`]: one flat block and how it is merged; pure | |
 //! | `id.rs` `clock.rs` `event.rs` `error.rs` `units.rs` `sync.rs` | the ground all of it stands on | |
 //!
-//! Arrows point down only; `tests/architecture.rs` reads the `use` lines and fails on one that points up.
+//! Arrows point down only; `tests/architecture.rs` reads the `crate::` paths and fails on one that
+//! points up.
 //!
 //! # Invariants
 //!
-//! Fifteen sentences that hold at all times. Each has a test named after it in `tests/invariants.rs`, and the longer
-//! ones that are named here.
+//! Fifteen sentences that hold at all times. Each has a test named after it in
+//! `tests/invariants.rs` (`invariant_1_…`), and the longer ones that are named here, by their files
+//! in `tests/`. "Contract" is the suite of `lembro::testing`, which `tests/contract.rs`,
+//! `tests/store_sqlite.rs` and `tests/redis_contract.rs` run.
 //!
-//! 1. An id sent by a client is never adopted: unknown, expired, malformed means a new id if one is needed.
-//!    (`http_sockets`)
-//! 2. Malformed, oversized, repeated cookies mean "no session": no error, no panic, no log line with the value.
-//!    (`http_cookie`)
-//! 3. A destroyed session never comes back: save and touch say Gone and store nothing; that response sets no cookie.
-//!    (`session_races`, `http_sockets`)
-//! 4. Parallel saves of different keys all survive. The same key: the last save wins, `modify` never loses one.
-//!    (`session_modify`, `contract`)
-//! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard locks at once.
-//!    (`session_panics`)
-//! 6. `bytes()` equals the sum over the sessions at every unlock, and never exceeds `max_size` but for the time of one
-//!    insert. (`memory_model`, `memory_eviction`, `memory_accounting`)
-//! 7. An expired session is invisible from the instant it expires, with or without the reaper. (`memory_expiry`)
-//! 8. A request that changed nothing writes at most one touch per `touch_after`, at its first look, and once per renewal
-//!    the confirmation of the new id. (`http_decision`, `http_renewal`)
-//! 9. A new, empty session is neither stored nor announced to the client. (`http_decision`)
-//! 10. The secret part of an id appears in no Debug, error, event, log, dump or snapshot; only in the cookie. (`secrets`,
-//!     `memory_snapshot_file`)
-//! 11. A commit is atomic on its session, id included. After a login or `regenerate` only the new id opens it; after a
-//!     timed renewal the old one too, until its grace is over. (`session_races`, `session_lifecycle`, `session_renewal`)
-//! 12. A panic in a handler, a failed store, a subscriber that is gone, a failure in the reaper: the server keeps serving,
-//!     and what was acknowledged is kept. (`http_sockets`, `events`, `session_unknown`)
-//! 13. An anonymous session never pushes out one with an owner beyond its share. (`memory_eviction`, `floods`)
-//! 14. What `insert` accepts, `get` gives back. (`session_map`)
-//! 15. When an outcome or an error says that nothing was written, nothing was written. (`session_unknown`)
+//! 1. An id sent by a client is never adopted: if it is unknown, expired or malformed, and an id is
+//!    needed, the server draws one. (`http_sockets`, `http_decision`)
+//! 2. A malformed or oversized cookie, once or many times over, means "no session": no error, no
+//!    panic, no log line with the value. (`http_cookie`)
+//! 3. A destroyed session never comes back: a request under way stores nothing and its response
+//!    sets no cookie, and a snapshot that begins later does not hold it. (`session_races`,
+//!    `http_sockets`, `schedules`, contract)
+//! 4. Parallel commits of different keys all survive. Of commits of the same key the last one wins;
+//!    `modify` never loses one. (`session_modify`, `schedules`, contract)
+//! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard
+//!    locks at once. (`session_panics`; for the second, `schedules` would find a deadlock)
+//! 6. `bytes()` equals the sum over the sessions at every unlock, and never exceeds `max_size` but
+//!    for the time of one insert. (`memory_model`, `memory_eviction`, `memory_accounting`)
+//! 7. An expired session is invisible from the instant it expires, with or without the reaper.
+//!    (`memory_expiry`, contract)
+//! 8. A request that changed nothing writes at most one touch per `touch_after`, at its first look.
+//!    If ids are renewed, one renewal adds three writes at most: its beginning, the next visit by
+//!    the old id, and the first visit by the new one. (`http_decision`, `http_renewal`)
+//! 9. A new session without data and owner is neither stored nor announced to the client.
+//!    (`http_decision`)
+//! 10. The secret part of an id appears in no Debug, error, event, log, dump or snapshot; only in
+//!     the cookie. (`secrets`, `memory_snapshot_file`, `redis_layout`)
+//! 11. A commit is atomic on its session, id included. After a login or `regenerate` only the new
+//!     id opens it; after a timed renewal the old one too, for as long as [`Policy::renew_after`]
+//!     says. (`session_races`, `session_lifecycle`, `session_renewal`)
+//! 12. A panic in a handler, a failed store, a subscriber that is gone, a panic in the reaper: the
+//!     server keeps serving, and what was acknowledged is kept; on Redis as far as its replication
+//!     keeps it. (`http_sockets`, `http_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
+//! 13. Sessions without an owner never push out one with an owner beyond their share, or the size
+//!     of one session where that is more. (`memory_eviction`, `floods`)
+//! 14. What `insert` accepts, `get` gives back, read as the type that was inserted. (A number that
+//!     is not finite excepted: JSON has none, so it is written as `null`.) (`session_map`)
+//! 15. When an outcome or an error says that nothing was written, nothing was written to that
+//!     session. (`session_unknown`, `redis_faults`)
 //!
 //! # Observability
 //!
 //! | to learn | there is | what it costs requests |
 //! |---|---|---|
-//! | how things stand, now | [`LembroStore::stats`]: sessions, bytes, hits, misses, what was evicted and why; serde writes them | nothing: the counters are there |
+//! | how things stand, now | [`LembroStore::stats`]: sessions, bytes, hits, misses, how many were evicted; serde writes them | nothing: the counters are there |
 //! | how they develop | `metrics::Metrics` (feature `metrics`): the same for Prometheus, with a histogram of purges, in one line | nothing |
-//! | what happens to which session | [`LembroStore::events`], [`Sessions::events`]: a channel of [`Event`]s | a message each, while somebody listens |
+//! | what a store does to which session | [`LembroStore::events`]: expired, evicted, destroyed, refused | a message each, while there is a subscriber |
+//! | which ids open no session | [`Sessions::events`], on every store: unknown and superseded ids | the same |
 //! | what fails | [`LembroStore::errors`] in the background; [`Sessions::errors`] of any store, on its way to the caller | nothing |
 //!
-//! No figure, event or error has the secret part of an id in it. `examples/observe.rs` prints all of them under a load;
-//! `examples/dashboard.rs` draws them, and has a button that lets the bots in.
+//! No figure, event or error has the secret part of an id in it. `examples/observe.rs` prints all
+//! of them under a load; `examples/dashboard.rs` draws them, and has a button that lets the bots
+//! in.
 //!
 //! # Capacity
 //!
-//! A session of 300 bytes of JSON takes about 410 bytes in all, a million of them 410 MB.
+//! A session of 300 bytes of JSON takes about 418 bytes in all, a million of them 418 MB.
 #![cfg_attr(
     any(doc, doctest),
     doc = "[`capacity`] has the formula, a table, and what to set `max_size` and `interval` to."
@@ -144,40 +176,47 @@
 //! # Features
 //!
 //! - **default**: nothing but the store, sessions, events and errors.
-//! - **`http`**: the cookie layer, for any server that can hand over header text.
+//! - **`http`**: the cookie layer, for any server that can hand over headers.
 //! - **`tiny_http`**, **`rouille`**: its adapters.
-//! - **`redis`**: `lembro::redis`, sessions on Redis or Valkey for more than one process; **`redis_tls`**: over TLS. They need a
-//!   server, in tests too, and are no part of `full`.
-//! - **`metrics`**: a store's figures for Prometheus, or for whoever else records what the `metrics` crate is told.
-//! - **`testing`**: the contract suite for stores of your own, and `LembroStore::validate`. For `[dev-dependencies]`.
-//! - **`full`**: all of these.
+//! - **`redis`**: `lembro::redis`, sessions on Redis or Valkey for more than one process;
+//!   **`redis_tls`**: over TLS. They need a server, in tests too.
+//! - **`metrics`**: a store's figures for Prometheus, or for any other recorder of the `metrics`
+//!   crate.
+//! - **`testing`**: the contract suite for stores of your own, and `LembroStore::validate`. For
+//!   `[dev-dependencies]`.
+//! - **`full`**: all of these but `redis` and `redis_tls`.
 //!
 //! # What it is not
 //!
-//! Not a cache, not async, not generic over a type of session (a value may be of any type), and not a cluster of its own: a
-//! [`LembroStore`] is for one process, and its sessions end with it unless a [snapshot](LembroStore::snapshot) was taken. For more
-//! than one process there is `RedisStore`, which keeps the same promises.
+//! Not a cache, not async, not generic over a type of session (a value may be of any type), and not
+//! a cluster of its own: a [`LembroStore`] is for one process, and its sessions end with it unless
+//! a [snapshot](LembroStore::snapshot) was taken. For more than one process there is `RedisStore`,
+//! which keeps the same promises.
 //!
 //! ## Why is there no `save_uninitialized`, `resave` or `rolling`?
 //!
-//! Because their right values are known. A session that holds nothing is never stored, an unchanged one never rewritten, and
-//! a visit prolongs it, noted at most once per [`touch_after`](Policy::touch_after).
+//! Because their right values are known. A new session without data and owner is never stored, an
+//! unchanged one never rewritten, and a visit prolongs it, noted at most once per
+//! [`touch_after`](Policy::touch_after).
 //!
 //! ## Why does a stale cookie not give an error?
 //!
-//! Because it is every visitor's first request after a restart without a snapshot. The session is new, under an id of
-//! ours, and keeps what the handler puts in. *Gone* is said only of a session that ended while the request held it, and of
-//! a request that comes with the id of before a login that happened a moment ago.
+//! Because it is every visitor's first request after a restart without a snapshot. The session is
+//! new, under an id of ours, and keeps what the handler puts in. *Gone* is said only of a session
+//! that ended while the request held it, and of a request that comes with the id of before a login
+//! or `regenerate` that happened a moment ago.
 //!
-//! ## Why does logging out with an id from before a `regenerate` do nothing?
+//! ## Why does logging out with an id from before a `regenerate` end no session?
 //!
-//! Because that id is dead, for this too: whoever planted or stole it must not be able to end the session it was
-//! exchanged for. Log out in the session that the client has now.
+//! Because that id is dead, for this too: a thief, or an attacker who planted it, must not be able
+//! to end the session it was exchanged for. The response removes the cookie of the browser that
+//! asked, and nothing else. Log out in the session that the client has now.
 //!
 //! ## Why can reading a key fail?
 //!
-//! Because the store is asked at the first look, and a store may be a machine elsewhere. With a [`LembroStore`] the only
-//! failure is a value of another type than the one asked for.
+//! Because the store is asked at the first look, and a store may be a machine elsewhere. With a
+//! [`LembroStore`] two failures are left: a value of another type than the one asked for, and,
+//! where a new session needs an id, a random source that fails.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // No panic may be reachable from a request, and a library does not print. Tests and examples may do both.

@@ -9,7 +9,7 @@ use crate::session::Saved;
 /// | header | when |
 /// |---|---|
 /// | `Set-Cookie` | the client is to get, renew or forget its cookie |
-/// | `Cache-Control: no-store` | with every `Set-Cookie`; and for what a live session was looked at for, unless the handler said otherwise |
+/// | `Cache-Control: no-store` | with every `Set-Cookie`; and if the session that was looked at was not a new one, unless the handler said otherwise |
 /// | `Vary: Cookie` | the session was looked at |
 /// | `Clear-Site-Data` | with a logout, if [the options](super::CookieOptions::clear_site_data) ask for it |
 ///
@@ -57,7 +57,8 @@ impl Finished {
     }
 
     /// What became of the session. [`Saved::Gone`]: it ended while the handler ran, here or
-    /// elsewhere, and what the handler changed in it is lost.
+    /// elsewhere, or a login in another request had just given it another id; what the handler
+    /// changed in it is lost.
     pub fn saved(&self) -> Saved {
         self.saved
     }

@@ -78,15 +78,16 @@
 //!
 //! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a
 //! socket comes without it; with `SameSite::None` check the `Origin` header. A new id ends such a
-//! handle, at once after a [login](crate::Session::log_in), after its grace at a
-//! [renewal](crate::Policy::renew_after): the page connects again, with its new cookie.
+//! handle at its next message: at once after a [login](crate::Session::log_in), after a grace at a
+//! [renewal](crate::Policy::renew_after). The page connects again, with its new cookie.
 //!
 //! # Behind a proxy
 //!
 //! The default, [`Secure::Always`], is right behind every proxy that speaks https to the client;
 //! nothing needs to be trusted. [`Secure::Auto`] is for applications that are used over plain http
 //! too: it asks whether the connection is encrypted, and, if
-//! [`trust_proxy`](CookieOptions::trust_proxy) says so, what the proxy reports.
+//! [`trust_proxy`](CookieOptions::trust_proxy) says so, what the proxy reports. (rouille reports
+//! its own TLS as unencrypted: take `Always` there.)
 //!
 //! # Caches
 //!
@@ -108,7 +109,7 @@
 //! - say whether the connection is encrypted;
 //! - call `finish` before the response is sent, or the next request of the client may come before
 //!   the save;
-//! - not call `finish` when the handler failed or panicked: nothing is saved then;
+//! - not call `finish` when the handler failed or panicked: nothing more is saved then;
 //! - answer such a request, and an error of `finish`, with an error, and with the headers that
 //!   [`SessionLayer::abandon`] gave before: they tell the client an id that the handler has
 //!   committed.

@@ -101,6 +101,9 @@ impl CookieOptions {
     ///
     /// Change it when several subdomains share one login. Then each of them, and an attacker who
     /// takes one over, can read the cookie and be any of its users.
+    ///
+    /// It is a host name alone. A scheme, a port or a wildcard in it is not refused, and browsers
+    /// drop such a cookie.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
@@ -181,8 +184,9 @@ impl CookieOptions {
     /// signature.
     ///
     /// Each is at least 32 bytes from a random source, known to the servers alone. To change keys
-    /// put the new one first; cookies of the old one are written again at their next request; take
-    /// the old one out when those who still have them may be logged out. A cookie with a wrong
+    /// put the new one first; cookies of the old one are written again at their next request, but not
+    /// around a timed renewal; take the old one out when clients that still have them may be logged
+    /// out. A cookie with a wrong
     /// signature, or none, is no session, and the store is not even asked.
     ///
     /// In a configuration file a single key may stand without its list.

@@ -21,12 +21,13 @@ impl SessionLayer {
     /// first; put [`try_rouille`](Self::try_rouille) inside, and the outer one saves nothing either
     /// when it fails.
     ///
-    /// When the store fails, here or in the handler, the response is a plain 503; any other error
-    /// of the session's, a value of another type than the one asked for, say, is a 500. Nothing is
-    /// saved then, and the error goes to [`errors`](Self::errors). The client keeps its cookie; it
-    /// is sent another one only if the handler had committed a new id by then
-    /// ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the response to you.
-    /// A handler that panics saves nothing either; rouille answers with a 500.
+    /// When the store fails or is full, here or in the handler, the response is a plain 503; any
+    /// other error of the session's, a value of another type than the one asked for, say, is a 500.
+    /// Nothing more is saved then (of a commit whose [outcome is unknown](Error::is_unknown) it is
+    /// not known), and the error goes to [`errors`](Self::errors). The client keeps its cookie; it is
+    /// sent another one only if the handler had committed a new id by then, or a timed renewal is
+    /// pending ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the response
+    /// to you. A handler that panics saves nothing more either; rouille answers with a 500.
     ///
     /// What the handler did at once stays done when it fails after that: `save`, `modify`,
     /// `destroy`.
@@ -118,9 +119,10 @@ impl SessionLayer {
     ///
     /// # Errors
     ///
-    /// What the handler returned; or the store's failure while the session was saved. Nothing was
-    /// saved, and there is no cookie to send: a user who is logged in stays logged in. Do what may
-    /// fail before you save a login: otherwise the client never learns its new id.
+    /// What the handler returned; or the store's failure while the session was saved. Nothing is
+    /// saved but what the handler committed itself, and there is no cookie to send: a user who is
+    /// logged in stays logged in. Do what may fail before you save a login: otherwise the client
+    /// never learns its new id.
     ///
     /// # Examples
     ///

@@ -17,7 +17,8 @@ pub enum Secure {
     Always,
     /// Over https alone if the request came over https: for an application that is also used over
     /// plain http, say while it is developed. Behind a proxy see
-    /// [`trust_proxy`](super::CookieOptions::trust_proxy).
+    /// [`trust_proxy`](super::CookieOptions::trust_proxy). rouille reports its own TLS as plain
+    /// http.
     Auto,
     /// Over plain http too. Every host on the same network can then read the cookie and be that
     /// user.
