@@ -100,12 +100,8 @@ impl Shards {
         Err(Error::contention(id.handle(), u32::MAX))
     }
 
-<<<<<<< HEAD
-    /// What the rule says, unless the row that it wants stored is too large.
-    #[inline]
-=======
     /// Asks the rule, and refuses a row that is too large.
->>>>>>> wt-prose
+    #[inline]
     #[expect(clippy::too_many_arguments, reason = "the rule's, and where to count")]
     fn next(
         &self,
