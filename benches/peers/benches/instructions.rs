@@ -18,10 +18,10 @@ use peers::work::Data;
 const TIMES: usize = 1_000;
 
 /// Instructions of one operation.
-const GET: u64 = 263;
-const VISIT: u64 = 254;
-const MERGE: u64 = 2_668;
-const CREATE: u64 = 1_695;
+const GET: u64 = 328;
+const VISIT: u64 = 434;
+const MERGE: u64 = 3_129;
+const CREATE: u64 = 5_473;
 
 /// The limit for a run: the baseline and 5 %.
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
