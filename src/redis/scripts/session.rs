@@ -272,7 +272,7 @@ elseif removed > set then
     gone = { unpack(ARGV, set + 1, removed) }
 end
 if bytes * 2 <= most_bytes and entries * 2 <= most then exact = 0 end
-if is_stale or full == 0 then call('DEL', key) end
+if full > 0 and is_stale or full == 0 and meta then call('DEL', key) end
 if full == 0 then
     ", DONE, "
 end
@@ -290,7 +290,7 @@ local logs_in, how, full, numbers
 logs_in, how, full, numbers, rest = struct.unpack('>Bc1I8c39', plan, rest)
 if meta and (how == 't' or digest ~= current or closed) then return { 'taken' } end
 ", UNLESS_REFUSED, "
-if meta or is_stale then call('DEL', key) end
+if meta or is_stale and full > 0 then call('DEL', key) end
 if full > 0 then
     login = logs_in == 1 and not logins and 'u' or 's'
     local m = '2' .. login .. digest .. '\\0' .. struct.pack('>I6', now + noted) .. numbers
