@@ -158,7 +158,7 @@ pub trait Store: Send + Sync + 'static {
     /// As [`apply`](Self::apply).
     #[doc(alias = "update")]
     fn touch(&self, id: &SessionId, lease: &Lease) -> Result<Outcome> {
-        self.apply(id, &Action::Touch, lease)
+        self.apply(id, &Action::Touch(None), lease)
     }
 
     /// Ends a session. [`Outcome::Gone`] if there was none, which is just as good.
@@ -168,7 +168,7 @@ pub trait Store: Send + Sync + 'static {
     /// As [`apply`](Self::apply).
     #[doc(alias("delete", "remove"))]
     fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        self.apply(id, &Action::End, &Lease::UNLIMITED)
+        self.apply(id, &Action::End(None), &Lease::UNLIMITED)
     }
 
     /// Every live session. Not one instant's picture: sessions come and go while it runs.

@@ -16,8 +16,8 @@ const SESSION: &str = "
 local key, call, plan = KEYS[1], redis.call, ARGV[1]
 local NONE, NEVER, FOREVER, NO_TIME = 9007199254740992, 9007199254740991, 3153600000000, 281474976710655
 local SUPERSEDED, PENDING, PREVIOUS = 1, 2, 3
-local repeated, in_index, now, digest, noted, sure, idle, life, long_idle, long_life, touch_after, renew_after, grace, by, rest =
-    struct.unpack('>c1BI8c16I8I8I8I8I8I8I8I8I8Bc0', plan)
+local repeated, in_index, now, digest, is_held, held, noted, sure, idle, life, long_idle, long_life, touch_after, renew_after, grace, by, rest =
+    struct.unpack('>c1BI8c16Bc4I8I8I8I8I8I8I8I8I8Bc0', plan)
 local manual = now > 0
 if not manual then
     local time = call('TIME')
@@ -56,7 +56,7 @@ if meta and login == 'u' then
 end
 ";
 
-/// How the id stands to the row: `closed` says why it opens the row no more.
+/// How the id stands to the row: `closed` says why it opens the row no more, if the session is not held.
 const STANDING: &str = "
 local closed, is_successor
 if meta then
@@ -69,6 +69,7 @@ if meta then
     else
         closed = (kind == SUPERSEDED or over <= now) and 'superseded'
     end
+    if is_held == 1 and held == incarnation then closed = false end
 end
 ";
 
