@@ -130,8 +130,9 @@ impl Policy {
     /// latest `renew_after` after its second announcement. A thief who polls with a stolen id while
     /// its owner is away has it for that long.
     ///
-    /// A handle that looks again later, such as a WebSocket's, finds its session gone once its id
-    /// was renewed and the grace is over: its client connects again. (That, too, is reported.)
+    /// A handle that lives long, such as a WebSocket's, outlives renewals: it goes by the session that
+    /// it has seen, not by the id. A login or `regenerate` in another request ends it. So a renewal
+    /// does not close a socket that a thief has opened; a login and a logout do.
     pub fn renew_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.renew_after = age.into();
         self
