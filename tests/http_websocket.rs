@@ -380,23 +380,27 @@ fn no_touch_of_a_socket_prolongs_a_session_beyond_its_lifetime() {
 }
 
 #[test]
-fn a_socket_whose_id_http_renews_has_the_grace_to_go_on_and_is_then_to_connect_again() {
+fn a_socket_goes_on_however_often_http_renews_the_id_and_a_logout_over_it_ends_the_session() {
     let (site, store, time) = site_with_clock(Policy::new().renew_after(10 * MINUTE));
     let events = store.events();
     let browser = visitor(&site);
     browser.get(&site.server, "/login");
     let mut socket = Socket::of(&site, &browser);
-    time.advance(10 * MINUTE);
-    assert!(browser.get(&site.server, "/get/user").cookie().starts_with("id="));
-    assert_eq!(socket.ask("set in-grace yes"), "done");
-    assert_eq!(browser.get(&site.server, "/get/in-grace").body, "yes");
-    time.advance(MINUTE);
-    assert_eq!(socket.ask("set late yes"), "gone before");
-    let reported = events.try_iter().filter(|event| matches!(event, Event::SupersededId { .. })).count();
-    assert_eq!(reported, 1);
-    let mut again = Socket::of(&site, &browser);
-    assert_eq!(again.ask("get in-grace"), "yes");
-    assert_eq!(again.ask("get late"), "nothing");
+    for turn in ["one", "two"] {
+        time.advance(10 * MINUTE);
+        assert!(browser.get(&site.server, "/get/user").cookie().starts_with("id="));
+        assert_eq!(socket.ask(&format!("set in-grace {turn}")), "done");
+        assert_eq!(browser.get(&site.server, "/get/in-grace").body, turn);
+        time.advance(MINUTE);
+        assert_eq!(socket.ask(&format!("set late {turn}")), "done");
+        assert_eq!(socket.ask("touch"), "Written");
+        assert_eq!(socket.ask("count messages").len(), 1);
+        assert_eq!(browser.get(&site.server, "/get/late").body, turn);
+    }
+    assert_eq!(events.try_iter().filter(|event| matches!(event, Event::SupersededId { .. })).count(), 0);
+    assert_eq!(socket.ask("logout"), "gone after");
+    assert_eq!(browser.get(&site.server, "/get/user").body, "nothing");
+    assert_eq!(store.len().unwrap(), 0);
 }
 
 #[test]

@@ -38,6 +38,8 @@ enum Step {
     Look(Name, bool, Lease),
     Commit(Name, Expected, Change, NewId, Option<LogIn>, Lease),
     Touch(Name, Lease),
+    /// A look, a touch or the end by a version that was once under the handle.
+    Held(Name, u8, Option<usize>, Lease),
     Put(Name, usize, u64),
     End(Name),
     DestroyAll(u8, Option<Name>),
@@ -141,6 +143,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => commit(),
         8 => (name(), any::<bool>(), lease()).prop_map(|(name, visit, lease)| Step::Look(name, visit, lease)),
         3 => (name(), lease()).prop_map(|(name, lease)| Step::Touch(name, lease)),
+        3 => (name(), 0..6_u8, prop::option::weighted(0.3, 0..20_usize), lease())
+            .prop_map(|(name, what, seen, lease)| Step::Held(name, what, seen, lease)),
         2 => (name(), 0..600_usize, 0..40_u64).prop_map(|(name, size, ttl)| Step::Put(name, size, ttl)),
         1 => name().prop_map(Step::End),
         1 => (0..2_u8, prop::option::of(name())).prop_map(|(owner, except)| Step::DestroyAll(owner, except)),
@@ -277,14 +281,22 @@ impl Both {
                 let commit = self.commit(name, expected, &change, new_id, login);
                 self.apply(self.id(name), &Action::Commit(&commit), &lease);
             }
-            Step::Touch(name, lease) => self.apply(self.id(name), &Action::Touch, &lease),
+            Step::Touch(name, lease) => self.apply(self.id(name), &Action::Touch(None), &lease),
+            Step::Held(name, what, seen, lease) => {
+                let (id, version) = (self.id(name), self.seen(handle(name.handle), seen));
+                match what {
+                    0 => self.apply(id, &Action::End(Some(version)), &lease),
+                    1 | 2 => self.apply(id, &Action::Touch(Some(version)), &lease),
+                    _ => self.look(id, Look::Held(version), &lease),
+                }
+            }
             Step::Put(name, size, ttl) => {
                 let commit = Commit::create().unwrap().with(changes(&Change::Set(0, size)));
                 let new = Entry::apply(None, &id(name), &Action::Commit(&commit), &Lease::UNLIMITED, self.now(), None);
                 let (_, Write::Put(entry)) = new.unwrap() else { panic!("it is a new session") };
                 self.apply(self.id(name), &Action::Put(entry.record(), seconds(ttl)), &Lease::UNLIMITED);
             }
-            Step::End(name) => self.apply(self.id(name), &Action::End, &Lease::UNLIMITED),
+            Step::End(name) => self.apply(self.id(name), &Action::End(None), &Lease::UNLIMITED),
             Step::DestroyAll(owner, except) => self.destroy_all(owner, except),
             Step::DestroyOne(number, owner) => self.destroy_one(number, owner),
             Step::Advance(passed) => self.time.advance(seconds(passed)),
@@ -320,14 +332,17 @@ impl Both {
         self.write(id.handle(), write);
     }
 
+    /// The version that is stored, or one that was once under the handle.
+    fn seen(&self, handle: Handle, which: Option<usize>) -> Version {
+        let known = self.versions.get(&handle).map_or(&[][..], |versions| versions);
+        let stored = self.map.get(&handle).map(|entry| entry.record().version());
+        let old = which.and_then(|which| known.get(which % known.len().max(1)).copied());
+        old.or(stored).unwrap_or(Version::from_u64(7))
+    }
+
     fn commit(&self, name: Name, expected: Expected, change: &Change, new_id: NewId, login: Option<LogIn>) -> Commit {
         let handle = handle(name.handle);
-        let base = |which: Option<usize>| {
-            let known = self.versions.get(&handle).map_or(&[][..], |versions| versions);
-            let stored = self.map.get(&handle).map(|entry| entry.record().version());
-            let old = which.and_then(|which| known.get(which % known.len().max(1)).copied());
-            old.or(stored).unwrap_or(Version::from_u64(7))
-        };
+        let base = |which: Option<usize>| self.seen(handle, which);
         let commit = match expected {
             Expected::Absent => Commit::create(),
             Expected::Incarnation(which) => Commit::merge(base(which)),

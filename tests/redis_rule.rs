@@ -49,6 +49,13 @@ enum Op {
         id: usize,
         lease: usize,
     },
+    /// A look, a touch or the end by a version that was seen.
+    Held {
+        id: usize,
+        what: usize,
+        version: usize,
+        lease: usize,
+    },
     Put {
         id: usize,
         record: usize,
@@ -162,6 +169,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (prop_oneof![1 => 0..3_usize, 2 => 3..12_usize], 0..5_usize).prop_map(|(commit, lease)| Op::Again { commit, lease }),
         2 => (recent(), 1..7_usize).prop_map(|(id, commits)| Op::Others { id, commits }),
         2 => (recent(), 0..5_usize).prop_map(|(id, lease)| Op::Touch { id, lease }),
+        4 => (recent(), 0..6_usize, prop_oneof![1 => Just(0_usize), 1 => 0..20_usize], 0..5_usize)
+            .prop_map(|(id, what, version, lease)| Op::Held { id, what, version, lease }),
         1 => (recent(), 0..20_usize, prop_oneof![1 => Just(0), 4 => 1..5_000_u64])
             .prop_map(|(id, record, ttl_ms)| Op::Put { id, record, ttl_ms }),
         1 => (1..100_usize).prop_map(|id| Op::End { id }),
@@ -239,7 +248,8 @@ fn sort(how: Look, lookup: &Lookup) -> String {
         },
         other => format!("{other:?}"),
     };
-    format!("{how:?}: {sort}")
+    let how = if let Look::Held(_) = how { "Held".to_owned() } else { format!("{how:?}") };
+    format!("{how}: {sort}")
 }
 
 impl Pair {
@@ -324,9 +334,11 @@ impl Pair {
                 lembro::Expect::Incarnation(_) => "merge",
                 lembro::Expect::Exactly(_) => "exactly",
             },
-            Action::Touch => "touch",
+            Action::Touch(None) => "touch",
+            Action::Touch(Some(_)) => "touch held",
             Action::Put(..) => "put",
-            Action::End => "end",
+            Action::End(None) => "end",
+            Action::End(Some(_)) => "end held",
         };
         self.reached.insert(format!("{what}: {sort}"));
         let show = |result: Result<Outcome, &'static str>| {
@@ -403,7 +415,17 @@ impl Pair {
             }
             Op::Touch { id, lease: number } => {
                 let id = self.id(*id);
-                self.apply(&id, &Action::Touch, &lease(*number))
+                self.apply(&id, &Action::Touch(None), &lease(*number))
+            }
+            Op::Held { id, what, version, lease: number } => {
+                let id = self.id(*id);
+                let row = self.rows.get(&id.handle()).map(|row| row.record().version());
+                let version = row.filter(|_| *version == 0).or(Self::pick(&self.versions, *version).copied())?;
+                match what {
+                    0 => self.apply(&id, &Action::End(Some(version)), &lease(*number)),
+                    1 | 2 => self.apply(&id, &Action::Touch(Some(version)), &lease(*number)),
+                    _ => self.look(&id, Look::Held(version), &lease(*number)),
+                }
             }
             Op::Put { id, record, ttl_ms } => {
                 let (id, record) = (self.id(*id), Self::pick(&self.records, *record)?.clone());
@@ -411,7 +433,7 @@ impl Pair {
             }
             Op::End { id } => {
                 let id = self.id(*id);
-                self.apply(&id, &Action::End, &Lease::UNLIMITED)
+                self.apply(&id, &Action::End(None), &Lease::UNLIMITED)
             }
             Op::EndAll { owner: number, except } => {
                 let (owner, except) = (owner(*number), except.map(|id| self.id(id)));
@@ -550,8 +572,13 @@ fn at_the_instants_of_a_renewal_too() {
         let twice = [visit(1), Op::Wait { ms: around }, Op::Touch { id: 1, lease: 0 }, visit(1), visit(0)];
         let grace = [visit(0), Op::Wait { ms: around }, visit(1), renew(2), Op::Touch { id: 1, lease: 0 }, visit(0)];
         let put = [visit(1), Op::Wait { ms: around }, Op::Put { id: 1, record: 0, ttl_ms: 1_000 }];
-        for then in [&twice[..], &grace, &put] {
-            let mut pair = Pair::new(RedisOptions::new().url(server.url()).prefix(format!("{around} {}:", then.len())));
+        // Held by the old id, and by one that never was.
+        let held = |id, what| Op::Held { id, what, version: 0, lease: 0 };
+        let presented = [visit(0), Op::Wait { ms: around }, held(1, 3), held(1, 1), held(2, 3), held(1, 0)];
+        let leave =
+            [visit(1), Op::Wait { ms: around }, held(1, 3), held(1, 1), visit(0), held(1, 1), held(1, 0), held(1, 3)];
+        for (number, then) in [&twice[..], &grace, &put, &presented, &leave].into_iter().enumerate() {
+            let mut pair = Pair::new(RedisOptions::new().url(server.url()).prefix(format!("{around} {number}:")));
             pair.log_in();
             for op in [Op::Wait { ms: 500 }, renew(0)].iter().chain(then) {
                 if let Some((expected, done)) = pair.carry_out(op) {
@@ -569,6 +596,11 @@ fn what_the_scripts_do_is_what_the_rule_does() {
     let options = RedisOptions::new().url(server.url());
     let reached = histories(&server, &options, cases().unwrap_or(250), cases().is_none());
     let all = [
+        "Held: Missing",
+        "Held: Superseded { recent: true }",
+        "Held: found Current",
+        "Held: found Previous",
+        "Held: found renewing",
         "Peek: Missing",
         "Peek: Superseded { recent: false }",
         "Peek: Superseded { recent: true }",
@@ -586,6 +618,8 @@ fn what_the_scripts_do_is_what_the_rule_does() {
         "create: done, same id",
         "end: Ok(Gone)",
         "end: Ok(Superseded)",
+        "end held: Ok(Gone)",
+        "end held: done, same id",
         "end: done, same id",
         "exactly: Ok(Changed)",
         "exactly: Ok(Gone)",
@@ -603,6 +637,10 @@ fn what_the_scripts_do_is_what_the_rule_does() {
         "touch: Ok(Gone)",
         "touch: Ok(Superseded)",
         "touch: done, announced",
+        "touch held: Ok(Gone)",
+        "touch held: Ok(Superseded)",
+        "touch held: done, announced",
+        "touch held: done, same id",
         "touch: done, same id",
     ];
     let missed: Vec<_> = all.iter().filter(|what| !reached.contains(**what)).collect();

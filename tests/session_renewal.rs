@@ -108,29 +108,83 @@ fn in_its_grace_the_old_id_renews_nothing() {
 
 #[test]
 fn after_its_grace_the_old_id_opens_nothing_and_each_look_with_it_is_reported() {
-    let uses: [(&str, Use, usize); 5] = [
-        ("modify", |old| assert_eq!(old.modify("late", |late: &mut Option<u32>| *late = Some(1)).unwrap(), None), 2),
-        ("touch", |old| assert_eq!(old.touch().unwrap(), Saved::Gone), 1),
-        ("reload", |old| assert!(!old.reload().unwrap()), 2),
-        ("destroy", |old| old.destroy().unwrap(), 1),
-        ("nothing", |_| {}, 1),
-    ];
-    for (what, use_it, looks) in uses {
+    for looks in 1..4 {
         let (sessions, store, time) = renewing_sessions();
-        let (session, mut old) = renewed(&sessions, &time);
+        let (session, old) = renewed(&sessions, &time);
         let (id, old_id) = (session.id().unwrap(), old.id().unwrap());
         time.advance(MINUTE);
         let (events, told, before) = (store.events(), sessions.events(), store.get(&id).unwrap().unwrap());
 
-        use_it(&mut old);
-        assert!(sessions.load(&old_id).unwrap().is_none(), "{what}");
-
+        for _ in 0..looks {
+            assert!(sessions.load(&old_id).unwrap().is_none());
+        }
         let reports: Vec<_> = events.try_iter().collect();
-        assert_eq!(reports, vec![Event::SupersededId { handle: id.handle() }; looks], "{what}");
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), reports[..1], "{what}: the load");
-        assert_eq!(store.stats().superseded, looks as u64, "{what}");
-        assert_eq!(store.get(&id).unwrap().unwrap(), before, "{what} left the session alone");
-        assert_eq!(store.len().unwrap(), 1, "{what}");
+        assert_eq!(reports, vec![Event::SupersededId { handle: id.handle() }; looks]);
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), reports);
+        assert_eq!(store.stats().superseded, looks as u64);
+        assert_eq!(store.get(&id).unwrap().unwrap(), before, "the session is left alone");
+        assert_eq!(store.len().unwrap(), 1);
+    }
+}
+
+#[test]
+fn a_handle_outlives_timed_renewals_and_their_graces() {
+    let uses: [(&str, Use); 5] = [
+        ("reload", |held| assert!(held.reload().unwrap())),
+        ("touch", |held| assert_eq!(held.touch().unwrap(), Saved::Written)),
+        ("modify", |held| assert!(held.modify("count", |count: &mut Option<u32>| *count = Some(1)).unwrap().is_some())),
+        ("save", |held| {
+            held.insert("late", &1).unwrap();
+            assert_eq!(held.save().unwrap(), Saved::Written);
+        }),
+        ("all of it", |held| {
+            assert!(held.reload().unwrap());
+            held.insert("late", &1).unwrap();
+            assert_eq!(held.save().unwrap(), Saved::Written);
+            assert_eq!(held.touch().unwrap(), Saved::Written);
+        }),
+    ];
+    for (what, use_it) in uses {
+        let (sessions, store, time) = renewing_sessions();
+        let mut held = logged_in(&sessions);
+        let (first, events) = (held.id().unwrap(), store.events());
+        let mut id = first;
+        for _ in 0..2 {
+            time.advance(AGE);
+            id = renew(&sessions, &id).expect("it is due");
+            sessions.load(&id).unwrap().expect("it is presented").insert("seen", &1).unwrap();
+            time.advance(MINUTE);
+            use_it(&mut held);
+            assert_eq!(held.get::<&str>("user").unwrap(), Some("ada"), "{what}");
+        }
+        assert_eq!((held.id().unwrap(), events.try_iter().count()), (first, 0), "{what}");
+        assert!(sessions.load(&first).unwrap().is_none(), "{what}: the id itself opens nothing");
+
+        held.destroy().unwrap();
+        assert!(sessions.load(&id).unwrap().is_none(), "{what}");
+        assert_eq!(store.len().unwrap(), 0, "{what}: a logout by the handle ends the session");
+        validate(&store);
+    }
+}
+
+#[test]
+fn a_login_or_regenerate_elsewhere_ends_a_handle_also_after_a_renewal() {
+    let logins: [Use; 2] =
+        [|elsewhere| elsewhere.log_in("user-42").unwrap(), |elsewhere| elsewhere.regenerate().unwrap()];
+    for log_in in logins {
+        let (sessions, store, time) = renewing_sessions();
+        let (mut elsewhere, mut held) = renewed(&sessions, &time);
+        let mut touching = load_again(&sessions, &held);
+        let mut leaving = load_again(&sessions, &held);
+        time.advance(MINUTE);
+        log_in(&mut elsewhere);
+        assert_eq!(elsewhere.save().unwrap(), Saved::Written);
+
+        assert!(!held.reload().unwrap());
+        assert_eq!(touching.touch().unwrap(), Saved::Gone);
+        leaving.destroy().unwrap();
+        assert_eq!(store.len().unwrap(), 1, "the session of the login is left alone");
+        assert!(elsewhere.reload().unwrap());
     }
 }
 

@@ -77,9 +77,9 @@
 //! has the code: see `SessionLayer::rouille`.
 //!
 //! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a
-//! socket comes without it; with `SameSite::None` check the `Origin` header. A new id ends such a
-//! handle at its next message: at once after a [login](crate::Session::log_in), after a grace at a
-//! [renewal](crate::Policy::renew_after). The page connects again, with its new cookie.
+//! socket comes without it; with `SameSite::None` check the `Origin` header. A
+//! [login](crate::Session::log_in) in another request ends such a handle: the page connects again,
+//! with its new cookie. A [timed renewal](crate::Policy::renew_after) does not.
 //!
 //! # Behind a proxy
 //!

@@ -56,8 +56,8 @@ impl SessionLayer {
     /// socket's thread has a session of its own: read again before each message, saved after it,
     /// and the socket ends when the session has. What only reads prolongs nothing;
     /// [`touch`](Session::touch) does. A [login](Session::log_in) ends the sockets that were opened
-    /// before it, and so does a timed renewal once its grace is over: the page connects again, with
-    /// its new cookie.
+    /// before it: the page connects again, with its new cookie. A
+    /// [timed renewal](crate::Policy::renew_after) does not end them.
     ///
     /// ```no_run
     /// use std::thread;

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::{Handle, SessionId};
+use crate::record::Version;
 use crate::store::{EndReason, Epoch, Lease, Look, Lookup, Now, Outcome, Receipt};
 use crate::sync::Mutex;
 
@@ -213,8 +214,9 @@ impl Calls {
         })
     }
 
-    pub(super) fn touch(&self, id: &SessionId, lease: &Lease) -> Result<Outcome> {
-        Ok(match self.write(&Plan::of(&LOOK, id, lease).told(*b"t0"))? {
+    pub(super) fn touch(&self, id: &SessionId, held: Option<Version>, lease: &Lease) -> Result<Outcome> {
+        let plan = Plan { held, ..Plan::of(&LOOK, id, lease) };
+        Ok(match self.write(&plan.told(*b"t0"))? {
             Reply::Done { version, ttl, seed } => {
                 Outcome::Done(Receipt::new(version, ttl).announcing(seed.map(|seed| id.successor(seed))))
             }

@@ -186,8 +186,11 @@ impl Store for RedisStore {
         match action {
             Action::Commit(commit) => calls.commit(id, commit, lease),
             Action::Put(record, ttl) => calls.put(Plan::of(&PUT, id, lease), b'p', record, *ttl),
-            Action::Touch => calls.touch(id, lease),
-            Action::End => calls.end(&Plan::of(&END, id, lease).told(calls::ending(b'i', b'-', [0, 0]))),
+            Action::Touch(held) => calls.touch(id, *held, lease),
+            Action::End(held) => {
+                let plan = Plan { held: *held, ..Plan::of(&END, id, lease) };
+                calls.end(&plan.told(calls::ending(b'i', b'-', [0, 0])))
+            }
         }
     }
 

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time)
-//! · digest of the secret (16) · noted for (8) · epoch that is sure (8) · the lease: idle, lifetime,
-//! both if remembered, touch_after, renew_after, grace (8 each) · the owner that it was noted for, or
-//! that logs in (length in a byte) · the script's own
+//! · digest of the secret (16) · whether the session is held (1), and its incarnation (4) · noted
+//! for (8) · epoch that is sure (8) · the lease: idle, lifetime, both if remembered, touch_after,
+//! renew_after, grace (8 each) · the owner that it was noted for, or that logs in (length in a byte)
+//! · the script's own
 //! ```
 //!
 //! Numbers are big-endian, times milliseconds.
@@ -44,6 +45,8 @@ pub(super) struct Plan<'a> {
     pub(super) in_index: bool,
     /// Of the presented secret; zeros where the session is named by its handle.
     pub(super) digest: Digest,
+    /// Of this incarnation the session is meant, too, if its id was renewed.
+    pub(super) held: Option<Version>,
     /// The sets know the session for so many milliseconds from now; 0: as its row says.
     pub(super) noted: u64,
     /// The epoch of a login that is known to count.
@@ -59,8 +62,23 @@ impl Plan<'static> {
     pub(super) fn new(script: &'static Script, handle: Handle) -> Self {
         let (keys, words, rest) = (Vec::new(), Vec::new(), Vec::new());
         let (is_write, is_repeated, in_index, noted, sure) = (true, false, true, 0, None);
-        let (digest, lease, by) = (Digest::default(), Lease::UNLIMITED, String::new());
-        Self { script, handle, keys, words, is_write, is_repeated, in_index, digest, noted, sure, lease, by, rest }
+        let (digest, held, lease, by) = (Digest::default(), None, Lease::UNLIMITED, String::new());
+        Self {
+            script,
+            handle,
+            keys,
+            words,
+            is_write,
+            is_repeated,
+            in_index,
+            digest,
+            held,
+            noted,
+            sure,
+            lease,
+            by,
+            rest,
+        }
     }
 
     /// For the session that an id opens.
@@ -99,12 +117,20 @@ impl Plan<'_> {
         bytes.extend([if self.is_repeated { b'1' } else { b'0' }, u8::from(self.in_index)]);
         bytes.extend(now.to_be_bytes());
         bytes.extend(self.digest);
+        bytes.push(u8::from(self.held.is_some()));
+        bytes.extend(incarnation(self.held.unwrap_or_default()));
         numbers.iter().for_each(|number| bytes.extend(number.to_be_bytes()));
         bytes.push(length);
         bytes.extend(&self.by.as_bytes()[..usize::from(length)]);
         bytes.extend(&self.rest);
         bytes
     }
+}
+
+/// The incarnation of a version.
+fn incarnation(version: Version) -> [u8; 4] {
+    let [a, b, c, d, ..] = version.to_u64().to_be_bytes();
+    [a, b, c, d]
 }
 
 /// A login as the scripts are told of it: the epoch it began in, that of the owner, the handle.
@@ -146,7 +172,7 @@ pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -
     let mut rest = vec![u8::from(owner.is_some()), kind];
     rest.extend(base);
     rest.extend(commit.nonce.to_be_bytes());
-    rest.extend(&Version::first(commit.nonce).to_u64().to_be_bytes()[..4]);
+    rest.extend(incarnation(Version::first(commit.nonce)));
     rest.push(identity);
     rest.extend(new);
     rest.extend(seed.to_be_bytes());

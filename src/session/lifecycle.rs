@@ -5,7 +5,7 @@ use super::draft::Draft;
 use super::live::presented_after;
 use super::{Ending, Session, Stage, State};
 use crate::error::Result;
-use crate::store::{Commit, Identity, Outcome, Store};
+use crate::store::{Action, Commit, Identity, Lease, Outcome, Store};
 
 /// What a [`save`](Session::save) or [`touch`](Session::touch) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,9 @@ impl Session {
     /// has ended.
     ///
     /// For a handle that lives long, such as a WebSocket's: `reload` before a message is handled,
-    /// `save` after it. It does not prolong the session; [`touch`](Self::touch) does.
+    /// `save` after it. It does not prolong the session; [`touch`](Self::touch) does. A
+    /// [timed renewal](crate::Policy::renew_after) does not end such a handle; a login or `regenerate`
+    /// elsewhere does.
     ///
     /// # Errors
     ///
@@ -127,13 +129,13 @@ impl Session {
         }
         let state = self.state()?;
         let id = state.id;
-        match &state.stage {
+        let held = match &state.stage {
             Stage::New => return Ok(Saved::Unchanged),
             Stage::Gone(_) => return Ok(Saved::Gone),
             Stage::Without(_) => return Ok(Saved::Nowhere),
-            Stage::Live(_) => {}
-        }
-        let outcome = self.context.store.touch(&id, &self.context.lease())?;
+            Stage::Live(live) => live.version,
+        };
+        let outcome = self.context.store.apply(&id, &Action::Touch(Some(held)), &self.context.lease())?;
         let seen_at = self.context.clock.now();
         match (outcome, self.state.get_mut()) {
             (Outcome::Done(receipt), Some(State { stage: Stage::Live(live), .. })) => {
@@ -175,8 +177,9 @@ impl Session {
         let state = self.insist()?;
         // A commit whose outcome is unknown may have created the session or given it another id.
         let sent = self.sent.as_ref().map(|sent| sent.commit.identity);
-        if sent.is_some() || matches!(state.stage, Stage::Live(_)) {
-            let _ended = self.context.store.destroy(&state.id)?;
+        let held = if let Stage::Live(live) = &state.stage { Some(live.version) } else { None };
+        if sent.is_some() || held.is_some() {
+            let _ended = self.context.store.apply(&state.id, &Action::End(held), &Lease::UNLIMITED)?;
         }
         if let Some(Identity::Replace(new)) = sent {
             let _ended = self.context.store.destroy(&new)?;

@@ -65,9 +65,9 @@ impl Session {
         }
     }
 
-    /// What is stored of this session now, or how it ended.
+    /// What is stored now of this session, also if its id was renewed since; or how it ended.
     pub(super) fn peek(&self, id: &SessionId, live: &Live) -> Result<Result<Stored, Ending>> {
-        Ok(match self.context.store.look(id, Look::Peek, &self.context.lease())? {
+        Ok(match self.context.store.look(id, Look::Held(live.version), &self.context.lease())? {
             // Another session under the same id is not the one that this handle held.
             Lookup::Found(stored) if stored.record.version().is_same_incarnation(live.version) => Ok(stored),
             Lookup::Superseded { recent: true } => Err(Ending::Superseded),

@@ -69,8 +69,11 @@ impl Session {
     pub(crate) fn owes_id(&self) -> bool {
         let Some(State { id, stage: Stage::Live(live) }) = self.state.get() else { return false };
         match live.presented {
-            // A login in another request may have ended the renewal.
-            Presented::Renewing(_) => self.peek(id, live).is_ok_and(|stored| stored.is_ok()),
+            // A login in another request may have ended the renewal, or the client has the new id by now.
+            Presented::Renewing(_) => {
+                let stored = self.peek(id, live).ok().and_then(std::result::Result::ok);
+                stored.is_some_and(|stored| stored.presented != Presented::Previous)
+            }
             Presented::Current => self.owes_id,
             Presented::Previous => false,
         }

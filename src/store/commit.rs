@@ -13,13 +13,15 @@ use crate::record::{Changes, Record, Version};
 pub enum Action<'a> {
     /// Apply everything that a request did.
     Commit(&'a Commit),
-    /// Prolong the session without changing its data.
-    Touch,
-    /// Store a record with this time to live, in place of the session that the id opens, if there
-    /// is one. With a time of zero, end that session and store nothing.
+    /// Prolong the session without changing its data: the one that the id opens, and the one that had
+    /// this version, even if its id was renewed since.
+    Touch(Option<Version>),
+    /// Store a record with this time to live, in place of the session that the id opens, if there is
+    /// one. A time of zero stores nothing.
     Put(&'a Record, Duration),
-    /// End the session.
-    End,
+    /// End the session: the one that the id opens, and the one that had this version, even if its id
+    /// was renewed since.
+    End(Option<Version>),
 }
 
 impl Action<'_> {
@@ -28,7 +30,7 @@ impl Action<'_> {
     pub fn login(&self) -> Option<&Login> {
         match self {
             Self::Commit(commit) => commit.login.as_ref(),
-            Self::Touch | Self::Put(..) | Self::End => None,
+            Self::Touch(_) | Self::Put(..) | Self::End(_) => None,
         }
     }
 }

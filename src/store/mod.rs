@@ -162,7 +162,7 @@ pub trait Store: Send + Sync + 'static {
     /// As [`apply`](Self::apply).
     #[doc(alias = "update")]
     fn touch(&self, id: &SessionId, lease: &Lease) -> Result<Outcome> {
-        self.apply(id, &Action::Touch, lease)
+        self.apply(id, &Action::Touch(None), lease)
     }
 
     /// Ends a session. [`Outcome::Gone`] says that there was none, which is a success too.
@@ -172,7 +172,7 @@ pub trait Store: Send + Sync + 'static {
     /// As [`apply`](Self::apply).
     #[doc(alias("delete", "remove"))]
     fn destroy(&self, id: &SessionId) -> Result<Outcome> {
-        self.apply(id, &Action::End, &Lease::UNLIMITED)
+        self.apply(id, &Action::End(None), &Lease::UNLIMITED)
     }
 
     /// Every live session. The list is not the picture of one instant: sessions begin and end while

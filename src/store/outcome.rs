@@ -12,6 +12,9 @@ pub enum Look {
     Peek,
     /// Reads the session, and prolongs it if the last visit that did is long enough ago.
     Visit,
+    /// A peek of a process that has seen the session with this version: it is found by its
+    /// incarnation, even if its id was renewed since.
+    Held(Version),
 }
 
 /// What a look found.
@@ -66,7 +69,8 @@ pub enum Presented {
     Current,
     /// The current id while a timed renewal is pending: the client must be given this new id.
     Renewing(SessionId),
-    /// The id before a timed renewal, within its grace: the client has the new id.
+    /// A timed renewal took its place, and its grace is not over: the client has the new id. After the
+    /// grace only a session that is [held](Look::Held) is found like this.
     Previous,
 }
 

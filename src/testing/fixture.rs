@@ -229,12 +229,12 @@ impl Fixture<'_> {
         self.commit(&session.id, &session.merge(changes)?)
     }
 
-    pub(super) fn touch(&self, id: &SessionId, lease: &Lease) -> Checked<Option<Receipt>> {
-        self.apply(id, &Action::Touch, lease)
+    pub(super) fn touch(&self, id: &SessionId, held: Option<Version>, lease: &Lease) -> Checked<Option<Receipt>> {
+        self.apply(id, &Action::Touch(held), lease)
     }
 
-    pub(super) fn destroy(&self, id: &SessionId) -> Checked<Option<Receipt>> {
-        self.apply(id, &Action::End, &Lease::UNLIMITED)
+    pub(super) fn destroy(&self, id: &SessionId, held: Option<Version>) -> Checked<Option<Receipt>> {
+        self.apply(id, &Action::End(held), &Lease::UNLIMITED)
     }
 
     /// Puts a record under an id, as `set` does.
@@ -249,11 +249,11 @@ impl Fixture<'_> {
         let (id, lease) = (&session.id, self.lease(self.long()));
         self.look(id, Look::Peek, &lease)?;
         self.visit(id)?;
-        self.touch(id, &lease)?;
+        self.touch(id, None, &lease)?;
         for commit in [session.put("a", &1)?, session.exactly("b", &1)?, session.replace()?.1] {
             self.commit(id, &commit)?;
         }
-        self.destroy(id).map(drop)
+        self.destroy(id, None).map(drop)
     }
 }
 

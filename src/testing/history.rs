@@ -79,8 +79,8 @@ impl History<'_> {
                     self.commit(id, commit.repeated(), &lease)?;
                 }
             }
-            12 => drop(p.touch(&id, &lease)?),
-            13 if self.chance(3) => drop(p.destroy(&id)?),
+            12 => drop(p.touch(&id, self.held(), &lease)?),
+            13 if self.chance(3) => drop(p.destroy(&id, self.held())?),
             14 if self.chance(2) => {
                 if let Some(stored) = p.get(&self.id()?)? {
                     let put = Action::Put(&stored.record, p.units([0, 5][self.below(2)]));
@@ -96,8 +96,13 @@ impl History<'_> {
                 }
             }
         }
-        p.look(&id, Look::Peek, &lease)?;
+        p.look(&id, self.held().map_or(Look::Peek, Look::Held), &lease)?;
         p.get(&self.id()?).map(drop)
+    }
+
+    /// A version that was seen, of whichever session.
+    fn held(&mut self) -> Option<Version> {
+        if self.chance(2) { None } else { self.recent(|history| &history.versions, 8).copied() }
     }
 
     fn lease(&mut self) -> Lease {

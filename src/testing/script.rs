@@ -5,6 +5,7 @@
 //! commit a +key        a commit made for the version that `a` saw first; see below
 //! again 1 [a]          the first commit once more, as a repeat
 //! get, peek, visit, touch, destroy, everything a
+//! hold, held-touch, held-destroy a     by the version that `a` saw
 //! set a [b]            a record without keys, or that of `b`
 //! forge b a [c]        `b`: another secret for the handle of `a`, and the version that `c` saw
 //! stale b a c          `b`: the id of `a`, and the version that `c` saw
@@ -101,8 +102,11 @@ impl Script<'_> {
             "get" => drop(p.get(id)?),
             "peek" => drop(p.look(id, Look::Peek, &self.lease(rest)?)?),
             "visit" => drop(p.look(id, Look::Visit, &self.lease(rest)?)?),
-            "touch" => drop(p.touch(id, &self.lease(rest)?)?),
-            "destroy" => drop(p.destroy(id)?),
+            "touch" => drop(p.touch(id, None, &self.lease(rest)?)?),
+            "destroy" => drop(p.destroy(id, None)?),
+            "hold" => drop(p.look(id, Look::Held(session.version), &self.lease(rest)?)?),
+            "held-touch" => drop(p.touch(id, Some(session.version), &self.lease(rest)?)?),
+            "held-destroy" => drop(p.destroy(id, Some(session.version))?),
             "everything" => p.everything(session)?,
             "end" => drop(p.end(id, name, EndReason::Named)?),
             "why" => drop(p.why_ended(id)?),

@@ -88,9 +88,9 @@ impl Call {
     pub(super) fn of_action(action: &Action<'_>) -> Self {
         match action {
             Action::Commit(_) => Self::Commit,
-            Action::Touch => Self::Touch,
+            Action::Touch(_) => Self::Touch,
             Action::Put(..) => Self::Put,
-            Action::End => Self::End,
+            Action::End(_) => Self::End,
         }
     }
 }

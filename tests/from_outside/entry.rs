@@ -36,7 +36,7 @@ fn check_bytes(entry: &Entry) {
 fn check_rule(entry: &Entry, id: &SessionId, lease: &Lease, now: Now) {
     let is_live = !entry.ttl(now).is_zero();
     assert_eq!(entry.listed(id.handle(), now).is_some(), is_live);
-    for how in [Look::Peek, Look::Visit] {
+    for how in [Look::Peek, Look::Visit, Look::Held(entry.record().version())] {
         let (lookup, write) = Entry::look(Some(entry), id, how, lease, now);
         if let Lookup::Found(stored) = &lookup {
             assert!(is_live && !stored.ttl.is_zero());
@@ -58,7 +58,11 @@ fn check_rule(entry: &Entry, id: &SessionId, lease: &Lease, now: Now) {
         merge(version).identity(Identity::Replace(new)).log_in(Login::new(Owner::new("grace").unwrap())),
         merge(version).log_in(Login::new(Owner::new("ada").unwrap())),
     ];
-    let actions = commits.iter().map(Action::Commit).chain([Action::Touch, Action::End, Action::Put(&record, HOUR)]);
+    let actions = commits
+        .iter()
+        .map(Action::Commit)
+        .chain([None, Some(version)].into_iter().flat_map(|held| [Action::Touch(held), Action::End(held)]))
+        .chain([Action::Put(&record, HOUR)]);
     for action in actions {
         match Entry::apply(Some(entry), id, &action, lease, now, None) {
             Ok((outcome, write)) => {

@@ -31,6 +31,12 @@ pub(crate) enum Step {
         by: Request,
         is_visit: bool,
     },
+    /// A look, a touch or the end by a version that was seen so many looks ago.
+    Held {
+        by: Request,
+        seen: usize,
+        does: Does,
+    },
     Commit {
         by: Request,
         made: Made,
@@ -69,6 +75,13 @@ pub(crate) enum Step {
     },
     Purge,
     ThroughBytes,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Does {
+    Look,
+    Touch,
+    End,
 }
 
 #[derive(Clone, Debug)]
@@ -238,6 +251,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (request(), few(), prop::bool::weighted(0.8))
             .prop_map(|(by, back, is_repeated)| Step::Again { by, back, is_repeated }),
         3 => request().prop_map(Step::Touch),
+        4 => held(),
         1 => request().prop_map(Step::End),
         1 => (request(), prop::option::of(few()), set_keys, ttl)
             .prop_map(|(by, seen, edits, ttl)| Step::Set { by, seen, edits, ttl }),
@@ -250,6 +264,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Purge),
         4 => Just(Step::ThroughBytes),
     ]
+}
+
+fn held() -> impl Strategy<Value = Step> {
+    let does = prop_oneof![5 => Just(Does::Look), 3 => Just(Does::Touch), 1 => Just(Does::End)];
+    (request(), few(), does).prop_map(|(by, seen, does)| Step::Held { by, seen, does })
 }
 
 /// A request that changes a little, of a client that is logged in. If its id is old, it is renewed.
@@ -285,6 +304,7 @@ fn calm_history() -> impl Strategy<Value = History> {
     let step = prop_oneof![
         8 => visit,
         6 => small_commit(),
+        1 => held(),
         1 => (request(), few()).prop_map(|(by, seen)| {
             Step::Set { by, seen: Some(seen), edits: Vec::new(), ttl: Duration::from_secs(300) }
         }),

@@ -187,6 +187,36 @@ impl Model {
         opened.map(|good| (good, session))
     }
 
+    /// What the id is good for; of the session that is held every id is good for everything.
+    fn open_held(&mut self, id: SessionId, held: Option<Seen>, now: Instant) -> Result<Session, Sight> {
+        let opened = self.open(id, now).map(|(_, session)| session);
+        let is_held = |session: &&Session| held.is_some_and(|held| held.incarnation == session.begun_by);
+        match (opened, self.live(now).filter(is_held).cloned()) {
+            (Err(_), Some(session)) => {
+                self.meet("held");
+                Ok(session)
+            }
+            (Err(sight), None) if held.is_some() => {
+                self.meet("not held");
+                Err(sight)
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    /// A peek at the session that has this version or a later one.
+    pub(super) fn hold(&mut self, id: SessionId, held: Seen, lease: &Lease, now: Instant) -> Sight {
+        let peeked = self.peek(id, lease, now);
+        let Some(ttl) = self.live(now).map(|session| session.allowance(lease, now).min(session.left(now))) else {
+            return peeked;
+        };
+        let is_closed = matches!(peeked, Sight::Missing | Sight::Superseded { .. });
+        match self.open_held(id, Some(held), now) {
+            Ok(_) if is_closed && !ttl.is_zero() => Sight::Previous(ttl),
+            _ => peeked,
+        }
+    }
+
     pub(crate) fn look(&mut self, id: SessionId, is_visit: bool, lease: &Lease, now: Instant) -> (Sight, Written) {
         if self.live(now).is_some_and(|session| session.allowance(lease, now).is_zero()) {
             self.meet("look: lifetime over");
@@ -235,15 +265,21 @@ impl Model {
         (sight, written)
     }
 
-    pub(crate) fn touch(&mut self, id: SessionId, lease: &Lease, now: Instant) -> (Answer, Written) {
-        match self.open(id, now) {
+    pub(crate) fn touch(
+        &mut self,
+        id: SessionId,
+        held: Option<Seen>,
+        lease: &Lease,
+        now: Instant,
+    ) -> (Answer, Written) {
+        match self.open_held(id, held, now) {
             Err(Sight::Superseded { .. }) => (Answer::Superseded, Written::Nothing),
             Err(_) => (Answer::Gone, Written::Nothing),
-            Ok((_, session)) if session.allowance(lease, now).is_zero() => {
+            Ok(session) if session.allowance(lease, now).is_zero() => {
                 self.meet("touch: lifetime over");
                 (Answer::Gone, Written::Nothing)
             }
-            Ok((_, mut session)) => {
+            Ok(mut session) => {
                 self.meet("touched");
                 let ttl = session.allowance(lease, now);
                 session.ends = now.after(ttl);
@@ -254,11 +290,11 @@ impl Model {
         }
     }
 
-    pub(crate) fn end(&mut self, id: SessionId, now: Instant) -> (Answer, Written) {
-        match self.open(id, now) {
+    pub(crate) fn end(&mut self, id: SessionId, held: Option<Seen>, now: Instant) -> (Answer, Written) {
+        match self.open_held(id, held, now) {
             Err(Sight::Superseded { .. }) => (Answer::Superseded, Written::Nothing),
             Err(_) => (Answer::Gone, Written::Nothing),
-            Ok((_, session)) => {
+            Ok(session) => {
                 self.meet("ended");
                 self.session = None;
                 let answer = Answer::Done { version: session.version(), ttl: Duration::ZERO, announce: None };

@@ -10,7 +10,7 @@ use lembro::{
 };
 
 use super::compare::sight_of;
-use super::history::{Begun, CLIENTS, Expected, History, Made, Named, OWNERS, Request, Setting, Step, Wait};
+use super::history::{Begun, CLIENTS, Does, Expected, History, Made, Named, OWNERS, Request, Setting, Step, Wait};
 use super::model::{Model, Session};
 use super::words::{Answer, Base, Edit, Instant, NewId, Origin, Sent, Sight, Written};
 
@@ -147,18 +147,9 @@ impl World {
                 let is_repeated = *is_repeated || sent.is_repeated;
                 self.send(by, id, &commit, &Sent { is_repeated, ..sent });
             }
-            Step::Touch(by) => {
-                let (id, lease) = (self.cookies[by.client], self.setting.leases[by.lease]);
-                let got = self.store.touch(&id, &lease);
-                let answered = self.model.touch(id, &lease, self.now());
-                self.compare_outcome(by, got, &answered);
-            }
-            Step::End(by) => {
-                let id = self.cookies[by.client];
-                let got = self.store.destroy(&id);
-                let answered = self.model.end(id, self.now());
-                self.compare_outcome(by, got, &answered);
-            }
+            Step::Touch(by) => self.act(by, None, Does::Touch),
+            Step::End(by) => self.act(by, None, Does::End),
+            Step::Held { by, seen, does } => self.act(by, back(&self.seen, *seen), *does),
             Step::Set { by, seen, edits, ttl } => self.set(by, *seen, edits, *ttl),
             Step::EndAllOf(owner) => {
                 self.epochs[*owner] += 1;
@@ -220,6 +211,25 @@ impl World {
             // As it is after the look: a visit can note when the session got its id.
             self.seen.push(Sighting { record: stored.record, session: self.model.session.clone().unwrap() });
         }
+    }
+
+    /// A look, a touch or the end, by the version of a sighting if there is one.
+    fn act(&mut self, by: &Request, seen: Option<Sighting>, does: Does) {
+        let (id, lease, now) = (self.cookies[by.client], self.setting.leases[by.lease], self.now());
+        let (version, held) = seen.map(|Sighting { record, session }| (record.version(), session.version())).unzip();
+        let (action, answered) = match does {
+            Does::Look => {
+                let (Some(version), Some(held)) = (version, held) else { return };
+                let sight = self.model.hold(id, held, &lease, now);
+                assert_eq!(sight_of(&self.store.look(&id, Look::Held(version), &lease).unwrap()), sight);
+                assert_eq!(self.store.row.lock().unwrap().written, Some(Written::Nothing));
+                return;
+            }
+            Does::Touch => (Action::Touch(version), self.model.touch(id, held, &lease, now)),
+            Does::End => (Action::End(version), self.model.end(id, held, now)),
+        };
+        let got = self.store.apply(&id, &action, &lease);
+        self.compare_outcome(by, got, &answered);
     }
 
     pub(super) fn announce(&mut self, by: &Request, id: SessionId) {

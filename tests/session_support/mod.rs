@@ -160,8 +160,8 @@ impl Probe {
         match action {
             Action::Commit(commit) if commit.expect() == Expect::Absent => &self.calls.create,
             Action::Commit(_) | Action::Put(..) => &self.calls.commit,
-            Action::Touch => &self.calls.touch,
-            Action::End => &self.calls.destroy,
+            Action::Touch(_) => &self.calls.touch,
+            Action::End(_) => &self.calls.destroy,
         }
     }
 }

@@ -137,7 +137,7 @@ fn a_run_reports_every_broken_rule_and_what_was_found() {
     });
     assert!(!report.is_kept());
     let problem = |name: &str| report.broken().find(|(rule, _)| rule.name() == name).map(|(_, problem)| problem);
-    assert!(problem("destroy frees the handle").unwrap().starts_with("step 2, `destroy a`: End with an id of"));
+    assert!(problem("destroy frees the handle").unwrap().starts_with("step 2, `destroy a`: End(None) with an id of"));
     assert_eq!(problem("set makes a session"), None);
     assert!(report.broken().count() > 5, "{report}");
     let skipped: Vec<_> = report.skipped().map(|(rule, reason)| (rule.name(), reason)).collect();
@@ -158,7 +158,7 @@ fn a_store_that_panics_breaks_the_rule_and_the_run_goes_on() {
 }
 
 #[test]
-#[should_panic(expected = "the store breaks 1 of 131 rules\n- clear destroys every session: step 4, ")]
+#[should_panic(expected = "the store breaks 1 of 133 rules\n- clear destroys every session: step 4, ")]
 fn the_one_line_form_panics_with_the_list() {
     let time = Clock::manual();
     testing::contract(&time, || {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lembro::{Changes, Commit, Lease, Look, Lookup, Outcome, Presented, SessionId, Store as _};
+use lembro::{Action, Changes, Commit, Lease, Look, Lookup, Outcome, Presented, SessionId, Store as _};
 
 use super::Wrong;
 use super::wrap::{Memory, Right, Wrap, base, login, other_lease, renews, replaces};
@@ -268,6 +268,36 @@ pub(crate) const WRONG: &[Wrong] = &[
             "an id in its grace looks, commits, touches, and puts a new one in its place",
             "an id in its grace destroys",
         ],
+    },
+    Wrong {
+        name: "a store that knows sessions by their ids only",
+        spoil: |store| {
+            store.look = Box::new(|right, id, how, lease| {
+                right.look(id, if matches!(how, Look::Held(_)) { Look::Peek } else { how }, lease)
+            });
+        },
+        caught_by: &[
+            "a session that was seen is looked at, touched and ended by its incarnation after its id was renewed",
+        ],
+    },
+    Wrong {
+        name: "a store that touches and ends sessions by their ids only",
+        spoil: |store| {
+            store.held = Box::new(|right, id, action, lease| match action {
+                Action::Touch(_) => right.touch(id, lease),
+                _ => right.end(id),
+            });
+        },
+        caught_by: &[
+            "a session that was seen is looked at, touched and ended by its incarnation after its id was renewed",
+        ],
+    },
+    Wrong {
+        name: "a store that takes any session under a handle for the one that was seen",
+        spoil: |store| {
+            store.held = Box::new(|right, id, action, lease| right.store.apply(&right.current(id), action, lease));
+        },
+        caught_by: &["a session that was seen is another one after a login or its end"],
     },
     Wrong {
         name: "a renewal without a grace",

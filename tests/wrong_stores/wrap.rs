@@ -19,6 +19,7 @@ pub(crate) struct Right {
 type OnLook = dyn Fn(&Right, &SessionId, Look, &Lease) -> Result<Lookup> + Send + Sync;
 type OnCommit = dyn Fn(&Right, &SessionId, &Commit, &Lease) -> Result<Outcome> + Send + Sync;
 type OnTouch = dyn Fn(&Right, &SessionId, &Lease) -> Result<Outcome> + Send + Sync;
+type OnHeld = dyn Fn(&Right, &SessionId, &Action<'_>, &Lease) -> Result<Outcome> + Send + Sync;
 type OnPut = dyn Fn(&Right, &SessionId, &Record, Duration) -> Result<Outcome> + Send + Sync;
 type OnEnd = dyn Fn(&Right, &SessionId) -> Result<Outcome> + Send + Sync;
 type OnAll = dyn Fn(&Right) -> Result<Vec<Listed>> + Send + Sync;
@@ -102,6 +103,8 @@ pub(crate) struct Wrap {
     pub(crate) look: Box<OnLook>,
     pub(crate) commit: Box<OnCommit>,
     pub(crate) touch: Box<OnTouch>,
+    /// A touch or an end by a version that was seen.
+    pub(crate) held: Box<OnHeld>,
     pub(crate) put: Box<OnPut>,
     pub(crate) end: Box<OnEnd>,
     pub(crate) all: Box<OnAll>,
@@ -130,6 +133,7 @@ impl Wrap {
             look: Box::new(Right::look),
             commit: Box::new(Right::commit),
             touch: Box::new(Right::touch),
+            held: Box::new(|right, id, action, lease| right.store.apply(id, action, lease)),
             put: Box::new(Right::put),
             end: Box::new(Right::end),
             all: Box::new(Right::all),
@@ -153,9 +157,10 @@ impl Store for Wrap {
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
         match action {
             Action::Commit(commit) => (self.commit)(&self.right, id, commit, lease),
-            Action::Touch => (self.touch)(&self.right, id, lease),
+            Action::Touch(None) => (self.touch)(&self.right, id, lease),
             Action::Put(record, ttl) => (self.put)(&self.right, id, record, *ttl),
-            Action::End => (self.end)(&self.right, id),
+            Action::End(None) => (self.end)(&self.right, id),
+            Action::Touch(Some(_)) | Action::End(Some(_)) => (self.held)(&self.right, id, action, lease),
         }
     }
     fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {

@@ -18,8 +18,8 @@ const OPTIMISTIC_ATTEMPTS: usize = 8;
 impl Shards {
     pub(in crate::memory) fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
         match action {
-            Action::Touch => self.touch(id, lease),
-            Action::End => self.end_session(id),
+            Action::Touch(_) => self.touch(id, action, lease),
+            Action::End(_) => self.end_session(id, action),
             Action::Commit(_) | Action::Put(..) => match action.login() {
                 None => self.put(id, action, lease, None),
                 Some(login) => {
@@ -30,12 +30,12 @@ impl Shards {
         }
     }
 
-    fn touch(&self, id: &SessionId, lease: &Lease) -> Result<Outcome> {
+    fn touch(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
         let (cell, hash) = self.cell(id.handle());
         let now = Now::of(&self.clock);
         let shard = cell.shard.read();
         let row = shard.by_handle(hash, id.handle());
-        let (outcome, edit) = store::apply(row, &Nonces::NONE, id, &Action::Touch, lease, now, None)?;
+        let (outcome, edit) = store::apply(row, &Nonces::NONE, id, action, lease, now, None)?;
         if let (Edit::Deadline(deadline), Some(row)) = (edit, row) {
             shard.touch(row, deadline);
             count(&cell.counters.touched);
@@ -43,13 +43,13 @@ impl Shards {
         Ok(outcome)
     }
 
-    fn end_session(&self, id: &SessionId) -> Result<Outcome> {
+    fn end_session(&self, id: &SessionId, action: &Action<'_>) -> Result<Outcome> {
         let (cell, hash) = self.cell(id.handle());
         let now = Now { clock: self.clock_now(), calendar_ms: 0 };
         let mut removed = Removed::new();
         let mut shard = cell.shard.write();
         let row = shard.by_handle(hash, id.handle());
-        let (outcome, edit) = store::apply(row, &Nonces::NONE, id, &Action::End, &Lease::UNLIMITED, now, None)?;
+        let (outcome, edit) = store::apply(row, &Nonces::NONE, id, action, &Lease::UNLIMITED, now, None)?;
         if matches!(edit, Edit::Remove) {
             shard.remove(hash, id.handle(), RemovalCause::Destroyed, &mut removed);
         }
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(read().unwrap().get::<&str>("user").unwrap(), Some("ada"));
 
         let restored = read().unwrap();
-        assert!(shards.apply(&id, &Action::End, &lease).unwrap().is_done());
+        assert!(shards.apply(&id, &Action::End(None), &lease).unwrap().is_done());
         shards.learn(&id, &restored, now);
         assert!(read().is_none());
         shards.validate().unwrap();

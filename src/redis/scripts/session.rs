@@ -16,8 +16,8 @@ const SESSION: &str = "
 local key, call, plan = KEYS[1], redis.call, ARGV[1]
 local NONE, NEVER, FOREVER, NO_TIME = 9007199254740992, 9007199254740991, 3153600000000, 281474976710655
 local SUPERSEDED, PENDING, PREVIOUS = 1, 2, 3
-local repeated, in_index, now, digest, noted, sure, idle, life, long_idle, long_life, touch_after, renew_after, grace, by, rest =
-    struct.unpack('>c1BI8c16I8I8I8I8I8I8I8I8I8Bc0', plan)
+local repeated, in_index, now, digest, is_held, held, noted, sure, idle, life, long_idle, long_life, touch_after, renew_after, grace, by, rest =
+    struct.unpack('>c1BI8c16Bc4I8I8I8I8I8I8I8I8I8Bc0', plan)
 local manual = now > 0
 if not manual then
     local time = call('TIME')
@@ -56,7 +56,7 @@ if meta and login == 'u' then
 end
 ";
 
-/// How the id stands to the row: `closed` says why it opens the row no more.
+/// How the id stands to the row: `closed` says why it opens the row no more, if the session is not held.
 const STANDING: &str = "
 local closed, is_successor
 if meta then
@@ -69,6 +69,7 @@ if meta then
     else
         closed = (kind == SUPERSEDED or over <= now) and 'superseded'
     end
+    if is_held == 1 and held == incarnation then closed = false end
 end
 ";
 
@@ -272,7 +273,7 @@ elseif removed > set then
     gone = { unpack(ARGV, set + 1, removed) }
 end
 if bytes * 2 <= most_bytes and entries * 2 <= most then exact = 0 end
-if is_stale or full == 0 then call('DEL', key) end
+if full > 0 and is_stale or full == 0 and meta then call('DEL', key) end
 if full == 0 then
     ", DONE, "
 end
@@ -290,7 +291,7 @@ local logs_in, how, full, numbers
 logs_in, how, full, numbers, rest = struct.unpack('>Bc1I8c39', plan, rest)
 if meta and (how == 't' or digest ~= current or closed) then return { 'taken' } end
 ", UNLESS_REFUSED, "
-if meta or is_stale then call('DEL', key) end
+if meta or is_stale and full > 0 then call('DEL', key) end
 if full > 0 then
     login = logs_in == 1 and not logins and 'u' or 's'
     local m = '2' .. login .. digest .. '\\0' .. struct.pack('>I6', now + noted) .. numbers

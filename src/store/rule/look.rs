@@ -56,7 +56,7 @@ pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Leas
         return look_rotated(row, id, how, lease, now, touch, ttl);
     }
     if !row.state().is_opened_by(id) {
-        return (Sight::Missing, Edit::Nothing);
+        return (closed(row, how, ttl, Sight::Missing), Edit::Nothing);
     }
     (Sight::Found { ttl, opened: Opened::Current }, touch.map_or(Edit::Nothing, Edit::Deadline))
 }
@@ -74,8 +74,8 @@ fn look_rotated(
     let found = |opened| Sight::Found { ttl, opened };
     let prolong = touch.map_or(Edit::Nothing, Edit::Deadline);
     match standing(row, id, now) {
-        Standing::Unknown => (Sight::Missing, Edit::Nothing),
-        Standing::Superseded { recent } => (Sight::Superseded { recent }, Edit::Nothing),
+        Standing::Unknown => (closed(row, how, ttl, Sight::Missing), Edit::Nothing),
+        Standing::Superseded { recent } => (closed(row, how, ttl, Sight::Superseded { recent }), Edit::Nothing),
         Standing::Previous => (found(Opened::Previous), prolong),
         Standing::Successor if how == Look::Visit => (found(Opened::Current), confirm(row, id, lease, touch, now)),
         Standing::Successor => (found(Opened::Current), Edit::Nothing),
@@ -95,8 +95,19 @@ fn look_rotated(
     }
 }
 
-/// The first visit with a derived id: it becomes the current one, and the grace of the one before
-/// begins.
+/// What a look finds whose id does not open the row: `sight`, unless the session is held.
+#[cold]
+fn closed(row: &Record, how: Look, ttl: Duration, sight: Sight) -> Sight {
+    match how {
+        Look::Held(version) if row.version().is_same_incarnation(version) => {
+            Sight::Found { ttl, opened: Opened::Previous }
+        }
+        Look::Peek | Look::Visit | Look::Held(_) => sight,
+    }
+}
+
+/// The first visit with a derived id: from now on it is the current one, and the one before it has
+/// its grace.
 fn confirm(row: &Record, id: &SessionId, lease: &Lease, touch: Option<u64>, now: Now) -> Edit {
     let previous = SecondSecret::Previous { digest: row.state().secret().digest(), until: now.after(lease.grace) };
     let head = Head { id_since_ms: Some(now.calendar_ms), ..row.head() };

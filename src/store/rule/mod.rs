@@ -63,8 +63,8 @@ pub(crate) fn apply(
             None => refuse(Outcome::Gone),
         },
         Action::Put(record, ttl) => put(row, id, record, *ttl, now),
-        Action::Touch => Ok(row.map_or((Outcome::Gone, Edit::Nothing), |row| touch(row, id, lease, now))),
-        Action::End => Ok(row.map_or((Outcome::Gone, Edit::Nothing), |row| end(row, id, now))),
+        Action::Touch(held) => Ok(row.map_or((Outcome::Gone, Edit::Nothing), |row| touch(row, id, *held, lease, now))),
+        Action::End(held) => Ok(row.map_or((Outcome::Gone, Edit::Nothing), |row| end(row, id, *held, now))),
     }
 }
 
@@ -77,20 +77,25 @@ fn done(row: &Record, ttl: Duration, announce: Option<SessionId>) -> Outcome {
     Outcome::Done(Receipt::new(row.version(), ttl).announcing(announce))
 }
 
-fn touch(row: &Record, id: &SessionId, lease: &Lease, now: Now) -> (Outcome, Edit) {
+fn touch(row: &Record, id: &SessionId, held: Option<Version>, lease: &Lease, now: Now) -> (Outcome, Edit) {
     let full = lease.ttl_of(row.times(), now);
-    match closed(row, id, now) {
+    match refused(row, id, held, now) {
         Some(outcome) => (outcome, Edit::Nothing),
         None if full.is_zero() => (Outcome::Gone, Edit::Nothing),
         None => (done(row, full, announced(row, id)), Edit::Deadline(now.after(full))),
     }
 }
 
-fn end(row: &Record, id: &SessionId, now: Now) -> (Outcome, Edit) {
-    match closed(row, id, now) {
+fn end(row: &Record, id: &SessionId, held: Option<Version>, now: Now) -> (Outcome, Edit) {
+    match refused(row, id, held, now) {
         Some(outcome) => (outcome, Edit::Nothing),
         None => (done(row, Duration::ZERO, None), Edit::Remove),
     }
+}
+
+/// Why a row is not the session that is meant: neither the id opens it, nor is it held.
+fn refused(row: &Record, id: &SessionId, held: Option<Version>, now: Now) -> Option<Outcome> {
+    closed(row, id, now).filter(|_| !held.is_some_and(|held| row.version().is_same_incarnation(held)))
 }
 
 fn put(row: Option<&Record>, id: &SessionId, record: &Record, ttl: Duration, now: Now) -> Result<(Outcome, Edit)> {
