@@ -253,19 +253,30 @@ fn decode<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
 /// `rand::rng()` does the same but panics when the system cannot seed it, and no request may panic.
 /// A process that forks without `exec` must not draw ids in both halves, because they would repeat.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    draw(|generator| {
+        let mut bytes = [0; N];
+        generator.fill_bytes(&mut bytes);
+        bytes
+    })
+}
+
+/// A random number from the same generator.
+pub(crate) fn random_number() -> Result<u64> {
+    draw(StdRng::next_u64)
+}
+
+#[inline]
+fn draw<T>(draw: impl FnOnce(&mut StdRng) -> T) -> Result<T> {
     const RESEED_AFTER: u32 = 4096;
     thread_local! {
         static GENERATOR: RefCell<Option<(StdRng, u32)>> = const { RefCell::new(None) };
     }
     GENERATOR.with_borrow_mut(|slot| {
-        if slot.as_ref().is_none_or(|(_, left)| *left == 0) {
-            *slot = Some((StdRng::try_from_rng(&mut SysRng).map_err(Error::random)?, RESEED_AFTER));
-        }
-        let mut bytes = [0; N];
-        if let Some((generator, left)) = slot {
-            generator.fill_bytes(&mut bytes);
-            *left -= 1;
-        }
-        Ok(bytes)
+        let (generator, left) = match slot {
+            Some(drawn) if drawn.1 > 0 => drawn,
+            _ => slot.insert((StdRng::try_from_rng(&mut SysRng).map_err(Error::random)?, RESEED_AFTER)),
+        };
+        *left -= 1;
+        Ok(draw(generator))
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::id::{SessionId, random_bytes};
+use crate::id::{SessionId, random_number};
 use crate::record::{Changes, Record};
 use crate::store::{Commit, Expect, Identity, Login};
 
@@ -47,7 +47,7 @@ impl Draft {
         let identity = match self.identity {
             _ if commit.expect() == Expect::Absent => Identity::Keep,
             NextId::Same => Identity::Keep,
-            NextId::Renewal => Identity::Renew(u64::from_ne_bytes(random_bytes()?)),
+            NextId::Renewal => Identity::Renew(random_number()?),
             NextId::New => Identity::Replace(id.renewed(&(context.ids)()?)),
         };
         let commit = commit.identity(identity);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::owners::{Epoch, Limit, Owner};
 use crate::error::Result;
-use crate::id::{SessionId, random_bytes};
+use crate::id::{SessionId, random_number};
 use crate::record::{Changes, Record, Version};
 
 /// An action: what a [`Store`](crate::Store) carries out on one session.
@@ -140,7 +140,7 @@ impl Commit {
     }
 
     fn new(expect: Expect) -> Result<Self> {
-        let nonce = u64::from_ne_bytes(random_bytes()?);
+        let nonce = random_number()?;
         let (changes, identity) = (Changes::new(), Identity::Keep);
         Ok(Self { expect, changes, identity, login: None, nonce, is_repeated: false })
     }

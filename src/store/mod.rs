@@ -23,7 +23,7 @@ pub(crate) use self::rule::{Edit, Sight, id_age, is_expired};
 pub(crate) use self::rule::{apply, look, preview};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::id::{Handle, SessionId, random_bytes};
+use crate::id::{Handle, SessionId, random_number};
 use crate::record::{Record, Version};
 
 /// A backend that keeps sessions. Two methods are required; five more are optional.
@@ -147,7 +147,7 @@ pub trait Store: Send + Sync + 'static {
     /// as [`apply`](Self::apply).
     #[doc(alias = "upsert")]
     fn set(&self, id: &SessionId, record: Record, ttl: Duration) -> Result<()> {
-        let version = Version::first(u64::from_ne_bytes(random_bytes()?));
+        let version = Version::first(random_number()?);
         let record = record.prepare(version, Now::of(&self.clock()).calendar_ms)?;
         match self.apply(id, &Action::Put(&record, ttl), &Lease::UNLIMITED)? {
             Outcome::Done(_) => Ok(()),

@@ -11,7 +11,7 @@ use super::request::{Session, keys, login, new_id, owner};
 use super::{Passing, PlainStore, Time};
 use crate::clock::ManualClock;
 use crate::error::{Error, Result};
-use crate::id::{Handle, SessionId, random_bytes};
+use crate::id::{Handle, SessionId, random_number};
 use crate::record::{Changes, Record, Version};
 use crate::store::{
     Action, Commit, EndReason, Epoch, Lease, Listed, Login, Look, Lookup, Now, Outcome, Owners, Receipt, Store, Stored,
@@ -239,7 +239,7 @@ impl Fixture<'_> {
 
     /// Puts a record under an id, as `set` does.
     pub(super) fn set(&self, id: &SessionId, record: &Record, ttl: Duration) -> Checked<Option<Receipt>> {
-        let version = Version::first(u64::from_ne_bytes(random_bytes()?));
+        let version = Version::first(random_number()?);
         let record = record.clone().prepare(version, Now::of(&self.time.clock()).calendar_ms)?;
         self.apply(id, &Action::Put(&record, ttl), &Lease::UNLIMITED)
     }
