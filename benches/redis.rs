@@ -1,8 +1,9 @@
-//! What a session on Redis costs beside a bare GET or SET of the same bytes: peek, visit, commit of one
-//! key.
+//! What a session on Redis costs beside a bare GET or SET of the same bytes: peek, visit, commit of
+//! one key.
 //!
-//! `cargo bench --bench redis --features redis` starts its own server on this machine, where a round trip is as short as it
-//! gets: over a network the ratios are closer to one. They are taken in turns, so that a busy machine slows down both.
+//! `cargo bench --bench redis --features redis` starts its own server on this machine, where a
+//! round trip is as short as it gets: over a network the ratios are closer to one. They are taken
+//! in turns, so that a busy machine slows down both.
 
 #[path = "../tests/redis_server/mod.rs"]
 mod redis_server;

@@ -1,7 +1,9 @@
-//! What the store's four everyday operations cost: get, visit, commit of one key, create, with one thread and with two.
+//! What the store's four everyday operations cost: get, visit, commit of one key, create, with one
+//! thread and with two.
 //!
-//! `cargo bench` prints nanoseconds per operation. The lookups are independent of each other, so the processor overlaps
-//! them: figures for throughput, not for one request's wait. On a shared machine compare within one run only.
+//! `cargo bench` prints nanoseconds per operation. The lookups are independent of each other, so
+//! the processor overlaps them: figures for throughput, not for one request's wait. On a shared
+//! machine compare within one run only.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};

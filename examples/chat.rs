@@ -1,8 +1,9 @@
 //! A chat: HTTP and a WebSocket share one session, and the socket ends when the session does.
 //!
-//! `cargo run --example chat --features rouille`, or with a port of your own after `--`; open it in two browsers. A
-//! thread that waits in rouille's `Websocket` cannot send on it meanwhile, so the page asks: every half second it sends
-//! what is to be said, or a blank (rouille holds an empty message back), and is told what is new.
+//! `cargo run --example chat --features rouille`, or with a port of your own after `--`; open it in
+//! two browsers. A thread that waits in rouille's `Websocket` cannot send on it meanwhile, so the
+//! page asks: every half second it sends what is to be said, or a blank (rouille holds an empty
+//! message back), and is told what is new.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -35,9 +36,9 @@ fn answer(request: &Request, session: &mut Session, layer: &SessionLayer, room: 
     let refused = |text, status| Ok(Response::text(text).with_status_code(status));
     match (request.method(), request.url().as_str()) {
         ("GET", "/") => return page(session),
-        // A page of any origin may open a WebSocket to here. SameSite keeps the cookie from other sites, not from other
-        // ports and subdomains: their pages could talk and listen as our visitor (cross-site WebSocket hijacking).
-        // But the browser says whose page it is.
+        // A page of any origin may open a WebSocket to here. SameSite keeps the cookie from other
+        // sites, not from other ports and subdomains: their pages could talk and listen as our
+        // visitor (cross-site WebSocket hijacking). But the browser says whose page it is.
         _ if !is_our_page(request) => return refused("Not from here.", 403),
         ("POST", "/name") => {
             let name = post_input!(request, { name: String }).map(|form| form.name.trim().chars().take(30).collect());
@@ -51,7 +52,8 @@ fn answer(request: &Request, session: &mut Session, layer: &SessionLayer, room: 
             let Ok((response, socket)) = websocket::start(request, None::<String>) else {
                 return refused("That is no WebSocket.", 400);
             };
-            // This request ends and the socket stays, so its thread gets a handle of its own on the same session.
+            // This request ends and the socket stays, so its thread gets a handle of its own on the
+            // same session.
             session.save()?;
             let Some(own) = layer.sessions().load(&session.id()?)? else { return refused("Too late.", 403) };
             let room = Arc::clone(room);
@@ -63,7 +65,8 @@ fn answer(request: &Request, session: &mut Session, layer: &SessionLayer, room: 
     Ok(Response::redirect_303("/"))
 }
 
-/// Until the browser leaves or the session ends. Only talking prolongs the session; asking does not.
+/// Until the browser leaves or the session ends. Only talking prolongs the session; asking does
+/// not.
 fn talk(mut socket: Websocket, mut session: Session, room: &Room) -> Result<()> {
     let mut heard = 0;
     while let Some(message) = socket.next() {
@@ -74,7 +77,8 @@ fn talk(mut socket: Websocket, mut session: Session, room: &Room) -> Result<()> 
         if let Message::Text(text) = message
             && !text.trim().is_empty()
         {
-            // Saves too. `insert` and `save` would count once for two tabs that talk at the same moment.
+            // Saves too. `insert` and `save` would count once for two tabs that talk at the same
+            // moment.
             if session.modify("said", |said: &mut Option<u64>| *said.get_or_insert(0) += 1)?.is_none() {
                 break;
             }

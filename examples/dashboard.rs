@@ -1,7 +1,9 @@
-//! A dashboard: a store under a load of users, and of bots at the press of a button, in charts that move.
+//! A dashboard: a store under a load of users, and of bots at the press of a button, in charts that
+//! move.
 //!
-//! `cargo run --release --example dashboard --features rouille`, or with a port of your own after `--`. Whoever looks at
-//! the page has a session too, in the same store: it knows who pressed the button, and sits through the flood.
+//! `cargo run --release --example dashboard --features rouille`, or with a port of your own after
+//! `--`. Whoever looks at the page has a session too, in the same store: it knows who pressed the
+//! button, and sits through the flood.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -22,7 +24,8 @@ use serde::Serialize;
 /// How many seconds the charts look back.
 const SECONDS: usize = 300;
 const MAX_SIZE: &str = "2M";
-/// People who come and go: so many at a time, each with a visit of four requests every seven seconds or so.
+/// People who come and go: so many at a time, each with a visit of four requests every seven
+/// seconds or so.
 const USERS: usize = 2_000;
 const VISITS_PER_STEP: usize = 3;
 const BOTS_PER_STEP: u64 = 50;
@@ -118,9 +121,11 @@ fn answer(request: &Request, session: &mut Session, store: &LembroStore, board: 
             Ok(page.with_additional_header("Content-Security-Policy", rules))
         }
         ("GET", "/news") => news(request, session, store, board),
-        // Its cookie comes along from other ports of this host too, but the browser says whose page it is.
+        // Its cookie comes along from other ports of this host too, but the browser says whose page
+        // it is.
         ("POST", "/flood") if is_our_page(request) => {
-            // Not a `bool`: rouille reads a check box, which is on if it is there, whatever it says.
+            // Not a `bool`: rouille reads a check box, which is on if it is there, whatever it
+            // says.
             let is_on = match post_input!(request, { bots: String }).as_ref().map(|form| form.bots.as_str()) {
                 Ok("in") => true,
                 Ok("out") => false,
@@ -237,7 +242,8 @@ impl User {
     }
 }
 
-/// People who come back again and again, log out or just stay away in the end, and make room for others.
+/// People who come back again and again, log out or just stay away in the end, and make room for
+/// others.
 fn users(sessions: &Sessions, board: &Board) -> Result<()> {
     let mut random = StdRng::seed_from_u64(1);
     let mut users: Vec<User> = (0..USERS).map(|_| User::new(&mut random)).collect();

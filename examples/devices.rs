@@ -1,7 +1,8 @@
-//! Where am I logged in? A list of one's devices, with a way to end one of them, all others, or all; three at most.
+//! Where am I logged in? A list of one's devices, with a way to end one of them, all others, or
+//! all; three at most.
 //!
-//! `cargo run --example devices --features rouille`, or with a port of your own after `--`. Private windows are
-//! devices too. More about the form and its token is in `login.rs`.
+//! `cargo run --example devices --features rouille`, or with a port of your own after `--`. Private
+//! windows are devices too. More about the form and its token is in `login.rs`.
 
 #![expect(clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -45,7 +46,8 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
     match (request.url().as_str(), session.owner()?.map(str::to_owned)) {
         ("/login", _) => {
             let user = form.user.unwrap_or_default();
-            // Asked before the password is checked, so that signing out everywhere ends this login too.
+            // Asked before the password is checked, so that signing out everywhere ends this login
+            // too.
             let begun = (user == USER).then(|| sessions.epoch_of(&user)).transpose()?;
             let Some(begun) = begun.filter(|_| form.password.as_deref() == Some(PASSWORD)) else {
                 return Ok(page(session, sessions, "No user of that name has that password.")?.with_status_code(403));

@@ -1,7 +1,8 @@
-//! Signing in and out: a new id at login, a message that is shown once, and forms that no other site can send.
+//! Signing in and out: a new id at login, a message that is shown once, and forms that no other
+//! site can send.
 //!
-//! `cargo run --example login --features rouille`, or with a port of your own after `--`. A real one keeps an Argon2
-//! hash for each user instead of a password, and slows down those who guess.
+//! `cargo run --example login --features rouille`, or with a port of your own after `--`. A real
+//! one keeps an Argon2 hash for each user instead of a password, and slows down those who guess.
 
 #![expect(clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -47,7 +48,8 @@ fn answer(request: &Request, session: &mut Session) -> Result<Response> {
     let Ok(form) = post_input!(request, { csrf: String, user: Option<String>, password: Option<String> }) else {
         return Ok(Response::text("That is no form of ours.").with_status_code(400));
     };
-    // Other sites can send a form here, but none of them can read the token in this session's pages.
+    // Other sites can send a form here, but none of them can read the token in this session's
+    // pages.
     let token = session.get::<&str>("csrf")?;
     if !token.is_some_and(|token| token.as_bytes().ct_eq(form.csrf.as_bytes()).into()) {
         session.insert("flash", "That page had become too old. Please try again.")?;

@@ -1,4 +1,5 @@
-//! Watching a store: a thread prints its events, errors and figures while a generated load fills it beyond its bound.
+//! Watching a store: a thread prints its events, errors and figures while a generated load fills it
+//! beyond its bound.
 //!
 //! `cargo run --release --example observe`. Runs for ten seconds, or as many as you say after `--`.
 
@@ -67,7 +68,8 @@ fn kind(event: Event) -> &'static str {
     }
 }
 
-/// Two hundred users who come back again and again, and log out now and then: how many requests, and how many found their session.
+/// Two hundred users who come back again and again, and log out now and then: how many requests,
+/// and how many found their session.
 fn users(sessions: &Sessions, over: &AtomicBool) -> Result<(u64, u64), lembro::Error> {
     let mut ids: Vec<Option<SessionId>> = vec![None; 200];
     let mut found = 0;

@@ -1,5 +1,5 @@
-//! Sessions in a file of `SQLite` that several processes share, owners included, and the contract suite
-//! run against it: `cargo run --example store_sqlite --features testing`.
+//! Sessions in a file of `SQLite` that several processes share, owners included, and the contract
+//! suite run against it: `cargo run --example store_sqlite --features testing`.
 
 #![allow(clippy::print_stdout, reason = "an example prints what it found")]
 
@@ -14,8 +14,8 @@ use lembro::{
 };
 use rusqlite::{Connection, Params, TransactionBehavior, params};
 
-/// Times are milliseconds since 1970. A row with an `ended` is no session any more: it stays until its
-/// deadline, to say why.
+/// Times are milliseconds since 1970. A row with an `ended` is no session any more: it stays until
+/// its deadline, to say why.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS sessions (handle INTEGER PRIMARY KEY, owner TEXT, deadline INTEGER, ended TEXT, row BLOB);
     CREATE INDEX IF NOT EXISTS owners ON sessions (owner) WHERE owner IS NOT NULL;
@@ -40,8 +40,8 @@ impl SqliteStore {
         Ok(Self { connection: Mutex::new(connection), clock: clock.clone() })
     }
 
-    /// Removes rows whose time is over, and epochs of more than a day ago. One process calls it from
-    /// time to time.
+    /// Removes rows whose time is over, and epochs of more than a day ago. One process calls it
+    /// from time to time.
     #[allow(dead_code, reason = "a server does, and the test of this file")]
     pub(crate) fn purge(&self) -> Result<usize> {
         self.step("purged", |tables| {
@@ -55,14 +55,15 @@ impl SqliteStore {
         read(Tables { connection: &connection, now: Now::on_calendar(&self.clock) })
     }
 
-    /// Runs a step in one transaction. It has the right to write from the start, so no other step, of
-    /// whatever process, comes between what it reads and what it writes.
+    /// Runs a step in one transaction. It has the right to write from the start, so no other step,
+    /// of whatever process, comes between what it reads and what it writes.
     fn step<R>(&self, what: impl std::fmt::Display, step: impl FnOnce(Tables<'_>) -> Result<R>) -> Result<R> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Error::store)?;
         // The time is read after the wait for other steps.
         let done = step(Tables { connection: &begun, now: Now::on_calendar(&self.clock) })?;
-        // Until here every error rolls back. A COMMIT that fails may be found on the disk all the same.
+        // Until here every error rolls back. A COMMIT that fails may be found on the disk all the
+        // same.
         begun.commit().map_err(|error| Error::unknown(what).caused_by(error))?;
         Ok(done)
     }

@@ -1,8 +1,8 @@
-//! Two kinds of session on one server: a shop for all visitors and an office for a few, each with a store, a cookie and
-//! timeouts of its own.
+//! Two kinds of session on one server: a shop for all visitors and an office for a few, each with a
+//! store, a cookie and timeouts of its own.
 //!
-//! `cargo run --example two_layers --features rouille`, or with a port of your own after `--`. How to ask for a
-//! password is in `login.rs`.
+//! `cargo run --example two_layers --features rouille`, or with a port of your own after `--`. How
+//! to ask for a password is in `login.rs`.
 
 #![expect(clippy::print_stdout, reason = "an example may")]
 
@@ -24,7 +24,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let cookie = CookieOptions::new().name("basket").lifetime(CookieLifetime::Persistent).secure(Secure::Auto);
     let shop = SessionLayer::new(customers.clone()).policy(policy)?.cookie(cookie)?;
 
-    // Few and powerful, for minutes: no link from elsewhere brings the cookie, and the shop's pages never get it.
+    // Few and powerful, for minutes: no link from elsewhere brings the cookie, and the shop's pages
+    // never get it.
     let clerks = LembroStore::new()?;
     let policy = Policy::new().timeout(5 * MINUTE).lifetime(60 * MINUTE);
     let cookie = CookieOptions::new().name("office").path("/office").same_site(SameSite::Strict).secure(Secure::Auto);

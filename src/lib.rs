@@ -219,7 +219,8 @@
 //! where a new session needs an id, a random source that fails.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// No panic may be reachable from a request, and a library does not print. Tests and examples may do both.
+// No panic may be reachable from a request, and a library does not print. Tests and examples may do
+// both.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo, clippy::dbg_macro))]
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

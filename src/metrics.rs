@@ -1,4 +1,5 @@
-//! A store's figures for Prometheus, or for whoever else records what the [`metrics`] facade is told.
+//! A store's figures for Prometheus, or for whoever else records what the [`metrics`] facade is
+//! told.
 //!
 //! One line publishes them every five seconds, for as long as the store lives:
 //!
@@ -10,8 +11,9 @@
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!
-//! Requests pay nothing for it: the store counts anyway, and its counters are copied out when figures are published, under
-//! each shard's read lock for the time of a few additions. The recorder runs after that, under no lock.
+//! Requests pay nothing for it: the store counts anyway, and its counters are copied out when
+//! figures are published, under each shard's read lock for the time of a few additions. The
+//! recorder runs after that, under no lock.
 //!
 //! # What is published
 //!
@@ -50,8 +52,9 @@
 //!
 //! # With Prometheus
 //!
-//! `metrics-exporter-prometheus` is the recorder, and has a listener of its own. Where there is a server anyway, a
-//! route of it does: this one publishes when it is scraped, so the figures are those of that moment.
+//! `metrics-exporter-prometheus` is the recorder, and has a listener of its own. Where there is a
+//! server anyway, a route of it does: this one publishes when it is scraped, so the figures are
+//! those of that moment.
 //!
 //! ```
 //! use std::io::Read as _;
@@ -75,8 +78,9 @@
 //!
 //! # What is not
 //!
-//! Figures about a `RedisStore`: its server's exporter has those. When it fails, or any other store,
-//! [`Sessions::errors`](crate::Sessions::errors) tells, and what is counted there is the application's to name.
+//! Figures about a `RedisStore`: its server's exporter has those. When it fails, or any other
+//! store, [`Sessions::errors`](crate::Sessions::errors) tells, and what is counted there is the
+//! application's to name.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,7 +94,8 @@ use crate::memory::{LembroStore, Purge, Stats, Watch};
 use crate::sync::thread;
 use crate::units::Setting;
 
-/// Buckets for `lembro_purge_seconds`, as upper bounds: from 0.1 ms, a small store, to 1 s, where something is wrong.
+/// Buckets for `lembro_purge_seconds`, as upper bounds: from 0.1 ms, a small store, to 1 s, where
+/// something is wrong.
 pub const PURGE_SECONDS: [f64; 9] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0];
 
 const PURGES: &str = "lembro_purge_seconds";
@@ -133,10 +138,11 @@ const COUNTERS: [Counter; 13] = [
     ("lembro_events_missed_total", &[], "Messages that did not fit into a queue.", |stats| stats.events_missed),
 ];
 
-/// Publishes the figures of one [`LembroStore`], without keeping it alive: when it is gone nothing more is published.
+/// Publishes the figures of one [`LembroStore`], without keeping it alive: when it is gone nothing
+/// more is published.
 ///
-/// To whichever recorder the application installed, before or after. Without one it costs next to nothing. The
-/// [module](self) has the list of figures.
+/// To whichever recorder the application installed, before or after. Without one it costs next to
+/// nothing. The [module](self) has the list of figures.
 #[must_use]
 pub struct Metrics {
     watch: Watch,
@@ -144,22 +150,25 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// For the figures of this store. Its counters are published from their beginning, its purges from now on.
+    /// For the figures of this store. Its counters are published from their beginning, its purges
+    /// from now on.
     pub fn of(store: &LembroStore) -> Self {
         Self { watch: store.watch(), name: None }
     }
 
-    /// Gives every figure the label `store` with this value. Needed as soon as there is a second store: figures that have the same
-    /// name and labels are the same to a recorder. Default: no such label.
+    /// Gives every figure the label `store` with this value. Needed as soon as there is a second
+    /// store: figures that have the same name and labels are the same to a recorder. Default: no
+    /// such label.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Publishes the figures of this moment, for whoever knows when they are looked at: at a scrape, say.
+    /// Publishes the figures of this moment, for whoever knows when they are looked at: at a
+    /// scrape, say.
     ///
-    /// The recorder is called on this thread. At most 1,024 purges wait for it; more of them between two
-    /// publications are missing from the histogram.
+    /// The recorder is called on this thread. At most 1,024 purges wait for it; more of them
+    /// between two publications are missing from the histogram.
     pub fn publish(&self) {
         self.watch.purges().try_iter().for_each(|purge| self.record(&purge));
         let Some(stats) = self.watch.stats() else { return };
@@ -171,17 +180,19 @@ impl Metrics {
         }
         for (name, labels, description, value) in COUNTERS {
             describe_counter!(name, Unit::Count, description);
-            // Not the difference to the last time: so nothing is lost that was published before a recorder was there.
+            // Not the difference to the last time: so nothing is lost that was published before a
+            // recorder was there.
             counter!(name, self.labels(labels)).absolute(value(&stats));
         }
     }
 
-    /// Publishes now and then at this interval, from a thread of its own that ends with the store: a [`Duration`](std::time::Duration), a
-    /// number of milliseconds, or a text such as `"5s"`. Purges are told when they happen.
+    /// Publishes now and then at this interval, from a thread of its own that ends with the store:
+    /// a [`Duration`](std::time::Duration), a number of milliseconds, or a text such as `"5s"`.
+    /// Purges are told when they happen.
     ///
-    /// Shorter than the interval of the scrapes, which is a minute by default and seldom below 15 s; 5 s is a good value. A
-    /// recorder that panics is reported on [`errors`](LembroStore::errors), and called again the next time. Install it before
-    /// this: a purge that is told to nobody is missing from the histogram, while counters catch up.
+    /// Shorter than the interval of the scrapes, which is a minute by default and seldom below 15
+    /// s; 5 s is a good value. A recorder that panics is reported on
+    /// [`errors`](LembroStore::errors), and called again the next time. Install it before this: a purge that is told to nobody is missing from the histogram, while counters catch up.
     ///
     /// # Errors
     ///

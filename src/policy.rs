@@ -132,9 +132,9 @@ impl Policy {
     /// latest it ends `renew_after` (at least one `grace`) after its second announcement. A thief
     /// who polls with a stolen id while its user is away has the session for that long.
     ///
-    /// A handle that lives long, such as a WebSocket's, outlives renewals: it goes by the session that
-    /// it has seen, not by the id. A login or `regenerate` in another request ends it. So a renewal
-    /// does not close a socket that a thief has opened; a login and a logout do.
+    /// A handle that lives long, such as a WebSocket's, outlives renewals: it goes by the session
+    /// that it has seen, not by the id. A login or `regenerate` in another request ends it. So a
+    /// renewal does not close a socket that a thief has opened; a login and a logout do.
     pub fn renew_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.renew_after = age.into();
         self

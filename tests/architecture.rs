@@ -1,4 +1,5 @@
-//! The architecture: arrows between modules point down, only the clock reads the time, every file says what it is.
+//! The architecture: arrows between modules point down, only the clock reads the time, every file
+//! says what it is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,7 +92,8 @@ fn arrows_point_down() {
 
 #[test]
 fn only_the_clock_reads_the_time() {
-    // The contract suite waits for stores whose time is real, and whoever speaks to a server waits for it in real time.
+    // The contract suite waits for stores whose time is real, and whoever speaks to a server waits
+    // for it in real time.
     let real = ["clock", "testing", "redis"];
     for (path, text) in sources().into_iter().filter(|(path, _)| !real.contains(&module(path).as_str())) {
         for call in ["Instant::now", "SystemTime::now", "clock_gettime", "sleep("] {

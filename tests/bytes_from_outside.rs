@@ -1,4 +1,5 @@
-//! Whatever comes from outside is refused or works: what `tests/fuzz` tries for minutes, for a moment.
+//! Whatever comes from outside is refused or works: what `tests/fuzz` tries for minutes, for a
+//! moment.
 #![cfg(all(feature = "http", feature = "testing"))]
 
 mod from_outside;
@@ -83,7 +84,8 @@ fn every_form_in_which_a_snapshot_is_fuzzed_leads_to_its_sessions() {
     assert!(forms.chunks(3).all(|forms| forms[0] == forms[1] && forms[0] == forms[2]));
 }
 
-// Found by fuzzing: the next "log out everywhere" would have overflown, and let a login under way in.
+// Found by fuzzing: the next "log out everywhere" would have overflown, and let a login under way
+// in.
 #[test]
 fn a_snapshot_with_an_epoch_that_nobody_can_count_on_from_is_refused() {
     let (folder, sessions_alone) = (snapshot::Folder::new(), [2]);

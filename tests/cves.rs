@@ -1,8 +1,10 @@
 //! Flaws that other session libraries had, each as the request or the call that would show it here.
 //!
-//! Two more are held by longer tests: CVE-2024-38513 (any id a client sends is adopted) by `http_sockets`,
-//! `an_id_sent_by_a_client_is_never_adopted`; CVE-2025-46336 (a slow request stores a session again after its logout)
-//! by `http_sockets`, `a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie`, and `session_races`.
+//! Two more are held by longer tests: CVE-2024-38513 (any id a client sends is adopted) by
+//! `http_sockets`,
+//! `an_id_sent_by_a_client_is_never_adopted`; CVE-2025-46336 (a slow request stores a session again
+//! after its logout) by `http_sockets`,
+//! `a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie`, and `session_races`.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -15,7 +17,8 @@ use lembro::{Commit, Event, Lease, Outcome, Policy, Record, SessionId, Store};
 use session_support::site::{AGE, Site, id_of, look, renewing, sent_back};
 use session_support::{HOUR, MINUTE, manual_store};
 
-/// Rack looked sessions up by the whole secret id, so that the time it took told how much of a guess was right.
+/// Rack looked sessions up by the whole secret id, so that the time it took told how much of a
+/// guess was right.
 #[test]
 fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
     let (store, _) = manual_store();
@@ -25,7 +28,8 @@ fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
     assert!(create(&id).is_done());
     for _ in 0..100 {
         let guess = id.renewed(&SessionId::random().unwrap());
-        // It is found by its handle alone: otherwise the guess would be an id like any other, and free.
+        // It is found by its handle alone: otherwise the guess would be an id like any other, and
+        // free.
         assert_eq!(create(&guess), Outcome::Taken);
         assert!(store.set(&guess, Record::new(), HOUR).unwrap_err().is_taken());
         // And the secret decides: the right session was found, and not opened.
@@ -45,7 +49,8 @@ fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
     assert!(digest.split("\nfn ").next().unwrap().contains(".ct_eq("), "digests are compared by `subtle`");
 }
 
-/// Rack's cookie was decrypted, and if that failed read another way: so a cookie that was written the other way was let in.
+/// Rack's cookie was decrypted, and if that failed read another way: so a cookie that was written
+/// the other way was let in.
 #[test]
 fn cve_2026_39324_a_cookie_that_fails_its_check_is_not_read_another_way() {
     let plain = Site::new(CookieOptions::new(), Policy::new());
@@ -85,8 +90,8 @@ fn cve_2026_39324_a_cookie_that_fails_its_check_is_not_read_another_way() {
     assert_eq!(events.try_iter().count(), 0);
 }
 
-/// Flask sent the session cookie again with responses that did not say `Vary: Cookie`, because no handler had looked at the
-/// session: a cache between gave one user's cookie to the next.
+/// Flask sent the session cookie again with responses that did not say `Vary: Cookie`, because no
+/// handler had looked at the session: a cache between gave one user's cookie to the next.
 #[test]
 fn cve_2023_30861_every_response_with_a_cookie_says_that_it_is_for_one_client_alone() {
     fn check(what: &str, finished: &Finished) -> bool {
@@ -101,7 +106,8 @@ fn cve_2023_30861_every_response_with_a_cookie_says_that_it_is_for_one_client_al
         true
     }
 
-    // Everything that leads to a cookie: a first visit, its refresh by time, a new id, a renewal, a logout.
+    // Everything that leads to a cookie: a first visit, its refresh by time, a new id, a renewal, a
+    // logout.
     let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), renewing());
     let first = site.request("", |session| {
         session.insert("user", "ada").unwrap();
@@ -116,7 +122,8 @@ fn cve_2023_30861_every_response_with_a_cookie_says_that_it_is_for_one_client_al
     site.time.advance(AGE);
     let renewal = site.request(&sent_back(&login), look);
     assert!(check("a renewal", &renewal));
-    // Flask's own case: the cookie is stale, and no handler looks. Here that response has no cookie.
+    // Flask's own case: the cookie is stale, and no handler looks. Here that response has no
+    // cookie.
     let cookie = sent_back(&renewal);
     site.time.advance(2 * MINUTE);
     assert!(!check("no look", &site.request(&cookie, |_| {})));

@@ -1,4 +1,5 @@
-//! Events and errors: every subscriber gets them, no request waits for a slow one, and what it missed is counted.
+//! Events and errors: every subscriber gets them, no request waits for a slow one, and what it
+//! missed is counted.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Promise: a flood of visitors logs nobody out, and among themselves visitors are treated as before.
+//! Promise: a flood of visitors logs nobody out, and among themselves visitors are treated as
+//! before.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -58,7 +59,8 @@ fn flood(visitors: usize) {
     let (visitor, events) = (sized(None), store.events());
     for n in 0..visitors {
         let id = add(&store, &visitor);
-        // Some of them come back, over and over: it does not help them against those who are logged in.
+        // Some of them come back, over and over: it does not help them against those who are logged
+        // in.
         if n % 3 == 0 {
             store.get(&id).unwrap();
         }

@@ -1,4 +1,5 @@
-//! The end of a request, by the rules: what is stored, what the client is told, and what costs nothing.
+//! The end of a request, by the rules: what is stored, what the client is told, and what costs
+//! nothing.
 #![cfg(feature = "http")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 

@@ -1,4 +1,5 @@
-//! The sessions of one owner over the cookie layer: what their browsers get when they are listed, ended and told why.
+//! The sessions of one owner over the cookie layer: what their browsers get when they are listed,
+//! ended and told why.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -83,7 +84,8 @@ fn the_list_of_a_users_sessions_shows_no_id() {
     let phone = log_in(&site, "ada", "phone");
     let another_users = log_in(&site, "grace", "laptop");
 
-    // However it is shown: as text for the page, as JSON, or by a log that prints everything there is.
+    // However it is shown: as text for the page, as JSON, or by a log that prints everything there
+    // is.
     let listed: Vec<OwnedSession> = site.layer.sessions().sessions_of("ada").unwrap();
     let handles: Vec<_> = listed.iter().map(|device| device.handle).collect();
     let shown = format!("{listed:?} {} {}", handles[0], serde_json::to_string(&handles).unwrap());

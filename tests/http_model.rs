@@ -1,8 +1,11 @@
-//! A browser whose requests and responses overtake each other and are lost, against what its user would expect.
+//! A browser whose requests and responses overtake each other and are lost, against what its user
+//! would expect.
 //!
-//! Properties: (1) from the login's response on, every request that the browser sends is the user's, whatever order the
-//! others take, as long as none is under way for longer than a grace, and the id changes once in that time; (2) what a response said was saved is there; (3) no
-//! more than the browser's own sessions are stored; (4) every counter, queue and index of the store recomputes.
+//! Properties: (1) from the login's response on, every request that the browser sends is the
+//! user's, whatever order the others take, as long as none is under way for longer than a grace,
+//! and the id changes once in that time; (2) what a response said was saved is there; (3) no more
+//! than the browser's own sessions are stored; (4) every counter, queue and index of the store
+//! recomputes.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -84,8 +87,8 @@ struct Browser {
     /// What responses said was saved since the login.
     saved: BTreeMap<String, u32>,
     counter: u32,
-    /// When the browser got its id. A store remembers one other: with two changes at once, requests with the first id
-    /// are not known for what they are.
+    /// When the browser got its id. A store remembers one other: with two changes at once, requests
+    /// with the first id are not known for what they are.
     id_since: Duration,
     /// The last id that a lost response announced.
     lost: Option<SessionId>,
@@ -196,7 +199,8 @@ impl Browser {
         self.cookie = cookie;
     }
 
-    /// A renewed id is announced until it is presented, but not for ever: the browser hears of it the second time.
+    /// A renewed id is announced until it is presented, but not for ever: the browser hears of it
+    /// the second time.
     fn lose(&mut self, place: usize) {
         let announced = self.responses[place].set_cookie.as_deref().map(id_of);
         if announced.is_none() || announced != self.lost {

@@ -1,4 +1,5 @@
-//! Timed renewal through the layer: when an id changes, who is told, and what becomes of the one before.
+//! Timed renewal through the layer: when an id changes, who is told, and what becomes of the one
+//! before.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -74,7 +75,8 @@ fn an_id_in_time_costs_no_further_call_to_the_store() {
     site.time.advance(AGE);
     let renewed = sent_back(&site.request(&cookie, look));
     assert_eq!(site.probe.calls.happened(), [("visit", 1), ("commit", 1)]);
-    // A response that was lost is repeated, if that is still the session's new id, and the visit confirms it.
+    // A response that was lost is repeated, if that is still the session's new id, and the visit
+    // confirms it.
     assert_eq!(sent_back(&site.request(&cookie, look)), renewed);
     assert_eq!(site.probe.calls.happened(), [("visit", 1), ("peek", 1)]);
     assert_silent(&site.request(&renewed, look));
@@ -224,7 +226,8 @@ fn after_regenerate_the_age_counts_from_then() {
     let third = sent_back(&site.request(&second, look));
     assert_ne!(third, second);
     assert_silent(&site.request(&third, look));
-    // A login in a request that is due for a renewal changes the id once, and leaves the old one no grace.
+    // A login in a request that is due for a renewal changes the id once, and leaves the old one no
+    // grace.
     site.time.advance(AGE);
     site.probe.calls.take();
     let fourth = sent_back(&site.request(&third, |session| session.regenerate().unwrap()));

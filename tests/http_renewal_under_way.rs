@@ -1,4 +1,5 @@
-//! Renewal beside other requests of the same client: they finish their work, and none brings the old id back.
+//! Renewal beside other requests of the same client: they finish their work, and none brings the
+//! old id back.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -44,8 +45,8 @@ fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_o
             let site = site.with_cookie(options.clone());
             site.time.advance(AGE);
 
-            // Five at once: one has not looked yet when the id changes, one has, one looks when it has changed,
-            // and one ends on the grace's last nanosecond.
+            // Five at once: one has not looked yet when the id changes, one has, one looks when it
+            // has changed, and one ends on the grace's last nanosecond.
             let head = || RequestHead::new([old.as_str()]);
             let (mut unseen, mut seen, mut last) =
                 (site.layer.load(head()), site.layer.load(head()), site.layer.load(head()));
@@ -148,7 +149,8 @@ fn a_cookie_is_written_again_but_never_within_a_grace_of_a_renewal() {
         let site = Site::new(before, renewing());
         let old = site.visitor();
         let site = site.with_cookie(options);
-        // A response with this id that is still on its way when the next request renews it would arrive after the new one.
+        // A response with this id that is still on its way when the next request renews it would
+        // arrive after the new one.
         site.time.advance(14 * MINUTE);
         assert_silent(&site.request(&old, look));
         site.time.advance(MINUTE.saturating_sub(SECOND));

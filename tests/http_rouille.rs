@@ -372,7 +372,8 @@ fn when_an_inner_layer_fails_the_outer_one_has_its_503_to_send_or_fails_with_it(
         assert_eq!(reported(&inner_errors), ["the store failed"]);
         assert_eq!(reported(&outer_errors), [""; 0], "it was not the outer one's store");
         admin.fail(false, false);
-        // The outer layer gets a response from `rouille`, whatever its status; from `try_rouille` it gets the error.
+        // The outer layer gets a response from `rouille`, whatever its status; from `try_rouille`
+        // it gets the error.
         assert_eq!(browser.get(&site, "/both").body, if all_or_nothing { "22" } else { "32" });
     }
 }
@@ -410,7 +411,8 @@ fn headers_that_the_handler_sets_stay_beside_the_layers() {
     }
 }
 
-// rouille sends no header that is not ASCII; merged into one of those, ours would not be sent either.
+// rouille sends no header that is not ASCII; merged into one of those, ours would not be sent
+// either.
 #[test]
 fn a_header_of_the_handlers_that_cannot_be_sent_takes_none_of_ours_with_it() {
     let layer = layer(store());

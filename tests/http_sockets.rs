@@ -1,4 +1,5 @@
-//! Over real sockets: a `tiny_http` server, a client that keeps cookies, and one that sends what no browser would.
+//! Over real sockets: a `tiny_http` server, a client that keeps cookies, and one that sends what no
+//! browser would.
 #![cfg(feature = "tiny_http")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
@@ -218,14 +219,16 @@ fn malformed_oversized_and_repeated_cookies_mean_no_session() {
         assert_eq!((answer.status, answer.body.as_str()), (200, "1"), "{cookie:.40}");
         assert_ne!(answer.sent_back(), ours);
     }
-    // tiny_http hangs up on a header that is not ASCII. Whatever it does, the server lives and nobody is let in.
+    // tiny_http hangs up on a header that is not ASCII. Whatever it does, the server lives and
+    // nobody is let in.
     if let Some(answer) = send(&site, "/", &[b"id=\xff\xfe; ", ours.as_bytes()].concat()) {
         assert_eq!(answer.status, 200);
     }
     assert_eq!(browser.get(&site, "/").body, "2");
 }
 
-// OWASP Session Management Cheat Sheet: an id in an address ends up in logs, histories and other sites' hands.
+// OWASP Session Management Cheat Sheet: an id in an address ends up in logs, histories and other
+// sites' hands.
 #[test]
 fn an_id_in_the_address_a_form_or_another_header_is_nothing() {
     let site = Site::start(&layer(store()), |request, session| {

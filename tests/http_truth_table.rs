@@ -1,7 +1,8 @@
-//! The end of a request beside express-session's, for every combination of its options: the same, or a reason why not.
+//! The end of a request beside express-session's, for every combination of its options: the same,
+//! or a reason why not.
 //!
-//! What express-session 1.19 does was measured. What lembro does is measured here, through the layer. `src/coming_from.md`
-//! shows the same table; it is read and compared.
+//! What express-session 1.19 does was measured. What lembro does is measured here, through the
+//! layer. `src/coming_from.md` shows the same table; it is read and compared.
 #![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -32,9 +33,9 @@ const REASONS: [(&str, &str); 6] = [
     ("Touch", "Once per touch_after keeps a session in use alive and saves the other writes."),
 ];
 
-/// `saveUninitialized`, `resave`, `rolling`, and what happens to a session that is: new and unchanged, new and changed,
-/// existing and unchanged, existing and changed. `C`: a cookie is sent. `m`: one is, if `maxAge` is set. Behind each
-/// the reasons why lembro differs.
+/// `saveUninitialized`, `resave`, `rolling`, and what happens to a session that is: new and
+/// unchanged, new and changed, existing and unchanged, existing and changed. `C`: a cookie is sent.
+/// `m`: one is, if `maxAge` is set. Behind each the reasons why lembro differs.
 type Row = ([bool; 3], [(&'static str, &'static [usize]); 4]);
 
 #[rustfmt::skip]
@@ -145,7 +146,8 @@ fn every_answer_is_express_sessions_or_there_is_a_reason_and_never_both() {
     for (options, cells) in EXPRESS_SESSION {
         for (column, (there, reasons)) in cells.into_iter().enumerate() {
             let case = Case { existing: column >= 2, changed: column % 2 == 1 };
-            // Which reasons it takes to explain this cell, over all moments: no more may be given, and no fewer.
+            // Which reasons it takes to explain this cell, over all moments: no more may be given,
+            // and no fewer.
             let mut needed = BTreeSet::new();
             for (persistent, due) in [(false, false), (false, true), (true, false), (true, true)] {
                 let (theirs, ours) = (Answer::read(there, persistent), lembro(case, Moment { persistent, due }));
@@ -173,8 +175,10 @@ fn every_answer_is_express_sessions_or_there_is_a_reason_and_never_both() {
     assert_eq!(compared, 8 * 4 * 4);
 }
 
-/// What a special action led to, there and here, for a new session and for an existing one. Measured there with
-/// `saveUninitialized` and `resave` off; here with an empty new session, and an existing one whose touch is due.
+/// What a special action led to, there and here, for a new session and for an existing one.
+/// Measured there with
+/// `saveUninitialized` and `resave` off; here with an empty new session, and an existing one whose
+/// touch is due.
 struct Special {
     /// As the page calls it.
     name: &'static str,

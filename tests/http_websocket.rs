@@ -1,4 +1,5 @@
-//! A session in a WebSocket: loaded in the upgrade request, read anew before and saved after each message.
+//! A session in a WebSocket: loaded in the upgrade request, read anew before and saved after each
+//! message.
 #![cfg(feature = "rouille")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
@@ -70,7 +71,8 @@ impl Application {
         })
     }
 
-    /// The session goes into the socket's thread: a handle of its own, because this one ends with the request.
+    /// The session goes into the socket's thread: a handle of its own, because this one ends with
+    /// the request.
     fn upgrade(self: &Arc<Self>, request: &Request, session: &mut Session) -> Result<Response> {
         let (response, socket) = websocket::start(request, None::<&str>).unwrap();
         if session.is_new()? {
@@ -104,7 +106,8 @@ impl Application {
         Ok("closed")
     }
 
-    /// What both parts can do: `set KEY VALUE`, `get KEY`, `count KEY`, `touch`, `login`, `logout`, and `wait`.
+    /// What both parts can do: `set KEY VALUE`, `get KEY`, `count KEY`, `touch`, `login`, `logout`,
+    /// and `wait`.
     fn obey(&self, session: &mut Session, command: &str) -> Result<String> {
         let words: Vec<_> = command.split(' ').collect();
         match words[..] {
@@ -413,7 +416,8 @@ fn a_socket_that_breaks_off_loses_nothing_that_was_saved() {
     assert_eq!(site.how_it_ended(), "closed");
     assert_eq!(browser.get(&site.server, "/get/draft").body, "half");
 
-    // In the middle of a message the socket's thread has: it is saved, though no one hears the answer.
+    // In the middle of a message the socket's thread has: it is saved, though no one hears the
+    // answer.
     let mut socket = Socket::of(&site, &browser);
     socket.send("set-and-wait draft whole");
     site.application.entered.wait();

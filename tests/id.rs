@@ -1,4 +1,5 @@
-//! Ids: one text for one id, strictly read; one bit changed anywhere is another id; random ones never repeat.
+//! Ids: one text for one id, strictly read; one bit changed anywhere is another id; random ones
+//! never repeat.
 
 use std::collections::HashSet;
 
@@ -20,7 +21,8 @@ proptest! {
         prop_assert_eq!(handle.to_u64(), number);
         let mut other: String = text[..10].to_owned();
         other.push(last);
-        // Any other last character is another handle or none; the two spare bits of it make no second text.
+        // Any other last character is another handle or none; the two spare bits of it make no
+        // second text.
         if other != text && let Ok(read) = other.parse::<Handle>() {
             prop_assert_ne!(read, handle);
         }
@@ -97,7 +99,8 @@ fn every_bit_of_an_id_is_random() {
 
 #[test]
 fn a_derived_id_is_the_first_24_bytes_of_the_sha_256_of_its_text() {
-    // NIST's example for "abc": ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61 f20015ad.
+    // NIST's example for "abc": ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61
+    // f20015ad.
     assert_eq!(SessionId::derive("abc").expose(), "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qc");
     assert_ne!(SessionId::derive("abc"), SessionId::derive("abd"));
 }

@@ -1,4 +1,5 @@
-//! The invariants of the crate documentation, in their order, each at its shortest. Longer tests of each stand beside it.
+//! The invariants of the crate documentation, in their order, each at its shortest. Longer tests of
+//! each stand beside it.
 #![cfg(all(feature = "http", feature = "testing"))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

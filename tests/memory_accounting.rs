@@ -1,4 +1,5 @@
-//! What the store says it takes is what the allocator gave out, and that is little more than the JSON.
+//! What the store says it takes is what the allocator gave out, and that is little more than the
+//! JSON.
 
 mod steps;
 
@@ -11,8 +12,8 @@ use self::steps::{create_for, renewed, replace};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// In 16 shards. Around 1,797 sessions a shard's slabs grow by a quarter, the table by an eighth: somewhere between two of
-/// these steps, just before one, and just after.
+/// In 16 shards. Around 1,797 sessions a shard's slabs grow by a quarter, the table by an eighth:
+/// somewhere between two of these steps, just before one, and just after.
 const SESSIONS: [usize; 3] = [25_000, 27_500, 30_000];
 
 /// Six keys and about 300 bytes of JSON, as a shop would keep them.
@@ -100,8 +101,9 @@ fn bytes_of_owned_sessions_are_within_8_percent_of_the_heap_too() {
     }
 }
 
-/// What 1,000 of these sessions take in one shard that has no index of owners: heap, and as it is counted. Another table
-/// may change both, and a dependency's allocations the first; nothing about owners may.
+/// What 1,000 of these sessions take in one shard that has no index of owners: heap, and as it is
+/// counted. Another table may change both, and a dependency's allocations the first; nothing about
+/// owners may.
 const BEFORE_OWNERS: (i64, usize) = (419_116, 416_000);
 
 #[test]

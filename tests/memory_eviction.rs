@@ -1,4 +1,5 @@
-//! Over `max_size`: the expired go first, then those nobody came back to, those with an owner last, and never the one just written.
+//! Over `max_size`: the expired go first, then those nobody came back to, those with an owner last,
+//! and never the one just written.
 
 mod steps;
 
@@ -32,7 +33,8 @@ fn sized(bytes: usize) -> Record {
     [("data", "x".repeat(room))].into_iter().collect()
 }
 
-/// What an owner takes: a name of three bytes and its length, the time of the login, and 18 in the index of owners.
+/// What an owner takes: a name of three bytes and its length, the time of the login, and 18 in the
+/// index of owners.
 const OWNER: usize = 3 + 1 + 6 + 18;
 
 /// One shard with room for so many sessions.
@@ -120,8 +122,9 @@ fn a_flood_of_one_hit_sessions_leaves_the_visited_ones_alone() {
     assert_eq!(users.iter().filter(|id| is_listed(&store, id)).count(), 800);
 }
 
-/// A store that has been full for long: each of its users comes back twenty times, at any time, and leaves; meanwhile ten bots for each of their
-/// requests begin sessions that nobody comes back to. How many percent of the users' requests found their session, generation by generation.
+/// A store that has been full for long: each of its users comes back twenty times, at any time, and
+/// leaves; meanwhile ten bots for each of their requests begin sessions that nobody comes back to.
+/// How many percent of the users' requests found their session, generation by generation.
 fn hits_among_bots(sessions: usize, users: usize, generations: usize) -> Vec<usize> {
     const REQUESTS: usize = 20;
     let store = store_for(sessions, &Clock::manual());
@@ -224,7 +227,8 @@ fn a_login_moves_a_session_to_the_class_that_goes_last_and_a_set_without_an_owne
     store.set(&new, record(), HOUR).unwrap();
     store.validate().unwrap();
     assert_eq!(store.stats().owned_sessions, 0);
-    // Others that are visited fill the memory: it is passed over once, because it was visited too, and then it goes.
+    // Others that are visited fill the memory: it is passed over once, because it was visited too,
+    // and then it goes.
     assert!(is_there(&store, &new));
     (0..50).for_each(|_| assert!(is_there(&store, &add(&store, &record(), HOUR))));
     assert!(!is_listed(&store, &new));

@@ -1,4 +1,5 @@
-//! Time: a session is invisible from the instant it expires, and a purge removes all that is expired and nothing else.
+//! Time: a session is invisible from the instant it expires, and a purge removes all that is
+//! expired and nothing else.
 
 mod steps;
 

@@ -1,8 +1,10 @@
-//! Random histories of a `LembroStore` against the rule itself over a map: what a store does besides is keeping rows.
+//! Random histories of a `LembroStore` against the rule itself over a map: what a store does
+//! besides is keeping rows.
 //!
-//! Properties, after every step: (1) with room for everything, every answer and every row is the map's; (2) every
-//! counter, queue and index recomputes to what is kept; (3) with little room, the bound holds, nothing is found that the
-//! map does not have, and what is found is what the map has. The rule has a model of its own.
+//! Properties, after every step: (1) with room for everything, every answer and every row is the
+//! map's; (2) every counter, queue and index recomputes to what is kept; (3) with little room, the
+//! bound holds, nothing is found that the map does not have, and what is found is what the map has.
+//! The rule has a model of its own.
 #![cfg(feature = "testing")]
 
 mod scratch;
@@ -156,7 +158,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Steps one by one, and now and then those that lead to a timed renewal, which no chance would find.
+/// Steps one by one, and now and then those that lead to a timed renewal, which no chance would
+/// find.
 fn history(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let one = step().prop_map(|step| vec![step]);
     let renewal =

@@ -27,7 +27,8 @@ fn assert_no_reaper_is_left() {
     }
 }
 
-/// A busy machine makes a thread late now and then; a reaper that has to be waited for is late each time.
+/// A busy machine makes a thread late now and then; a reaper that has to be waited for is late each
+/// time.
 fn assert_soon(mut attempt: impl FnMut() -> Duration) {
     let mut took = Vec::new();
     while took.iter().all(|took| *took >= SOON) {

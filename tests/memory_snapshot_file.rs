@@ -289,8 +289,8 @@ fn right_checksums_do_not_make_wrong_contents_right() {
     fs::write(&path, forged(&[&one, &two], 3)).unwrap();
     refused(&path, "it holds 2 sessions and says that there are 3");
     let with = |at: usize, byte: u8| [&one[..at], &[byte], &one[at + 1..]].concat();
-    // An unknown queue, unknown flags, half a session, another format of the row, a second secret that is
-    // not there, more nonces than a row has, a body that is no record.
+    // An unknown queue, unknown flags, half a session, another format of the row, a second secret
+    // that is not there, more nonces than a row has, a body that is no record.
     let half = one[..one.len() - 1].to_vec();
     let unreadable = [
         with(CLASS, 3),
@@ -383,7 +383,8 @@ fn a_full_disk_leaves_the_old_file_and_nothing_else() {
     }
     let folder = Folder::new();
     let (path, id) = small(&folder);
-    // This test again, in a process that may write no more than 8 blocks of 512 or 1024 bytes to a file.
+    // This test again, in a process that may write no more than 8 blocks of 512 or 1024 bytes to a
+    // file.
     let name = "a_full_disk_leaves_the_old_file_and_nothing_else";
     let script = format!("trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact {name} --nocapture");
     let mut shell = Command::new("sh");

@@ -1,4 +1,5 @@
-//! Metrics, as Prometheus gets them: a real exporter behind a real socket, scraped and read line by line.
+//! Metrics, as Prometheus gets them: a real exporter behind a real socket, scraped and read line by
+//! line.
 
 #![cfg(feature = "metrics")]
 
@@ -26,7 +27,8 @@ fn exporter() -> PrometheusRecorder {
     PrometheusBuilder::new().set_buckets_for_metric(purges, &PURGE_SECONDS).unwrap().build_recorder()
 }
 
-/// What a scrape of the exporter's page finds: the type of each family and the value of each series.
+/// What a scrape of the exporter's page finds: the type of each family and the value of each
+/// series.
 #[derive(Debug, Default)]
 struct Scrape {
     types: BTreeMap<String, String>,
@@ -105,7 +107,8 @@ fn add(store: &LembroStore) -> SessionId {
     id
 }
 
-/// A store that has done a little of everything, in a time that stands still, and what its figures are then.
+/// A store that has done a little of everything, in a time that stands still, and what its figures
+/// are then.
 fn busy() -> (LembroStore, Vec<(&'static str, f64)>) {
     let time = Clock::manual();
     let options = LembroOptions::new().interval(0).max_session_size(400).clock(&time);
@@ -118,7 +121,8 @@ fn busy() -> (LembroStore, Vec<(&'static str, f64)>) {
     }
     assert!(store.destroy(four).unwrap().is_done());
     assert!(store.get(four).unwrap().is_none());
-    // The old id of a session that has a new one, longer than a request in flight could take; and a guess.
+    // The old id of a session that has a new one, longer than a request in flight could take; and a
+    // guess.
     let lease = Lease { grace: Duration::ZERO, ..Lease::new(HOUR) };
     assert!(replace(&store, five, &renewed(five), &lease).unwrap().is_done());
     assert!(store.get(five).unwrap().is_none() && store.get(&renewed(five)).unwrap().is_none());

@@ -1,4 +1,5 @@
-//! Promise: an owner sees all of their sessions, ends them for good, and is logged in no more often than the policy allows.
+//! Promise: an owner sees all of their sessions, ends them for good, and is logged in no more often
+//! than the policy allows.
 
 mod session_support;
 
@@ -26,7 +27,8 @@ fn labels(devices: &[OwnedSession]) -> Vec<&str> {
     devices.iter().map(|device| device.label.as_deref().unwrap_or("")).collect()
 }
 
-/// Something that a request does with a session that it has loaded; whether it is told that the session is gone.
+/// Something that a request does with a session that it has loaded; whether it is told that the
+/// session is gone.
 type Act = fn(&mut Session) -> bool;
 
 /// Three devices a minute apart, each with a name.
@@ -75,7 +77,8 @@ fn an_owner_sees_every_device_the_latest_login_first() {
 #[test]
 fn last_seen_is_never_later_than_the_last_visit() {
     let (store, time) = manual_store();
-    // Their lifetime ends them before their timeout can: visits leave no trace in the time that is left.
+    // Their lifetime ends them before their timeout can: visits leave no trace in the time that is
+    // left.
     let policy = Policy::new().timeout(30 * HOUR).lifetime(24 * HOUR);
     let sessions = Sessions::with_policy(store, policy).unwrap();
     let mut session = sign_in(&sessions, "ada");

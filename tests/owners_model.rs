@@ -1,7 +1,9 @@
-//! Random logins, logouts and endings of two owners on a few devices, against a map of whose each device is.
+//! Random logins, logouts and endings of two owners on a few devices, against a map of whose each
+//! device is.
 //!
-//! Properties, after every step: (1) each owner's list is the map's; (2) every device finds the session that the map says, and
-//! a handle on one that ended is told so and stores nothing; (3) every counter, queue and index of the store recomputes.
+//! Properties, after every step: (1) each owner's list is the map's; (2) every device finds the
+//! session that the map says, and a handle on one that ended is told so and stores nothing; (3)
+//! every counter, queue and index of the store recomputes.
 
 mod session_support;
 
@@ -115,7 +117,8 @@ impl World {
                 self.device(device);
             }
             Step::Save { device } => {
-                // By the request that saw it last: it may be gone since, and then nothing is stored.
+                // By the request that saw it last: it may be gone since, and then nothing is
+                // stored.
                 let live = self.model.contains_key(&device);
                 let session = &mut self.devices[device];
                 session.insert("page", &1).unwrap();

@@ -1,4 +1,5 @@
-//! Bytes from outside: whatever they are, reading them is a record or a clear error, never a panic, never a second form.
+//! Bytes from outside: whatever they are, reading them is a record or a clear error, never a panic,
+//! never a second form.
 
 mod steps;
 
@@ -75,8 +76,8 @@ fn a_record_cut_off_anywhere_or_with_more_behind_it_is_refused() {
 
 const WRONG_LENGTHS: &str = "stored record: the lengths of the entries are not those of the bytes behind them";
 
-/// Format 2 with these flags and no notes: that many entries, so many bytes of names, not created; then
-/// what comes behind.
+/// Format 2 with these flags and no notes: that many entries, so many bytes of names, not created;
+/// then what comes behind.
 fn body(flags: u8, entries: u8, names: u8, rest: &[u8]) -> Vec<u8> {
     body_with(flags, 0, entries, names, rest)
 }

@@ -1,4 +1,5 @@
-//! A record is a sorted map: building one, looking a key up and merging changes into one, against a `BTreeMap`.
+//! A record is a sorted map: building one, looking a key up and merging changes into one, against a
+//! `BTreeMap`.
 
 mod steps;
 

@@ -1,4 +1,5 @@
-//! Promise: a user with the rights in the guide can do all that a store does, and has no right that is not used.
+//! Promise: a user with the rights in the guide can do all that a store does, and has no right that
+//! is not used.
 #![cfg(feature = "redis")]
 
 mod redis_behind;

@@ -1,4 +1,5 @@
-//! Promise: on a cluster of three nodes a store keeps the whole contract, and its sessions are spread over all of them.
+//! Promise: on a cluster of three nodes a store keeps the whole contract, and its sessions are
+//! spread over all of them.
 #![cfg(all(feature = "redis", feature = "testing"))]
 
 mod redis_behind;

@@ -1,4 +1,5 @@
-//! Promise: in a cluster, too, every request has an answer in time, slots may move, and nothing is done twice.
+//! Promise: in a cluster, too, every request has an answer in time, slots may move, and nothing is
+//! done twice.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 

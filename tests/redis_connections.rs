@@ -1,4 +1,5 @@
-//! Promise: a server is reached in every usual way, and what keeps it from being reached is told in one sentence without the password.
+//! Promise: a server is reached in every usual way, and what keeps it from being reached is told in
+//! one sentence without the password.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -30,7 +31,8 @@ fn works(store: &RedisStore) -> SessionId {
     id
 }
 
-/// What is said about a server that cannot be used. It says so again, and never what must not be seen.
+/// What is said about a server that cannot be used. It says so again, and never what must not be
+/// seen.
 #[track_caller]
 fn refused(options: RedisOptions, secret: &str) -> String {
     assert!(!format!("{options:?}").contains(secret), "{options:?}");
@@ -114,7 +116,8 @@ fn a_pool_that_is_used_up_is_an_error_within_the_timeout_and_does_no_harm() {
     thread::scope(|scope| drop([(); 2].map(|()| scope.spawn(|| store.ping().unwrap()))));
     assert_eq!(network.accepted(), 2);
     network.delay(Duration::from_millis(300));
-    // Two at a time: the first two have their answers after 300 ms, the next two have come too late, the rest finds no place.
+    // Two at a time: the first two have their answers after 300 ms, the next two have come too
+    // late, the rest finds no place.
     let start = Barrier::new(8);
     let results: Vec<(Result<bool>, Duration)> = thread::scope(|scope| {
         let get = || {

@@ -1,5 +1,5 @@
-//! Promise: whatever happens to the server or the network, every request has an answer in time, nothing acknowledged is lost, and
-//! nothing is done twice.
+//! Promise: whatever happens to the server or the network, every request has an answer in time,
+//! nothing acknowledged is lost, and nothing is done twice.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 

@@ -1,4 +1,5 @@
-//! Promise: a server whose memory is full takes no new session, and ends those that there are as ever.
+//! Promise: a server whose memory is full takes no new session, and ends those that there are as
+//! ever.
 #![cfg(feature = "redis")]
 
 mod redis_behind;

@@ -1,4 +1,5 @@
-//! Promise: a session is never larger than its limits, however it came to be, and any text fits into it.
+//! Promise: a session is never larger than its limits, however it came to be, and any text fits
+//! into it.
 #![cfg(feature = "redis")]
 
 mod redis_behind;

@@ -1,4 +1,5 @@
-//! Promise: an owner has as many sessions as the limit allows, whatever became of the logins before.
+//! Promise: an owner has as many sessions as the limit allows, whatever became of the logins
+//! before.
 #![cfg(all(feature = "redis", feature = "testing"))]
 
 mod redis_behind;

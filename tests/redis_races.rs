@@ -1,4 +1,5 @@
-//! Promise: what many threads do at once on a real server adds up, and a logout everywhere leaves no login over.
+//! Promise: what many threads do at once on a real server adds up, and a logout everywhere leaves
+//! no login over.
 #![cfg(feature = "redis")]
 
 mod redis_behind;
@@ -104,7 +105,8 @@ fn rounds() -> usize {
     std::env::var("LEMBRO_ROUNDS").map_or(200, |rounds| rounds.parse().unwrap())
 }
 
-/// Logins whose passwords were checked before somebody logs out everywhere, again and again: none of them is left over.
+/// Logins whose passwords were checked before somebody logs out everywhere, again and again: none
+/// of them is left over.
 fn logins_beside_destroy_all(with_except: bool, prepare: Prepare, log_in: LogIn) {
     const LOGINS: usize = 3;
     let server = Server::start();
@@ -185,7 +187,8 @@ fn beside_logins_log_out_everywhere_else_leaves_its_own_session_and_no_other() {
     logins_beside_destroy_all(true, |_, _| (), begin_with_a_login);
 }
 
-/// A session that logs in as another user while its time is prolonged: the set of its last owner knows it.
+/// A session that logs in as another user while its time is prolonged: the set of its last owner
+/// knows it.
 #[test]
 fn a_session_that_changes_hands_while_it_is_touched_is_found_by_its_last_owner() {
     let server = Server::start();
@@ -215,7 +218,8 @@ fn a_session_that_changes_hands_while_it_is_touched_is_found_by_its_last_owner()
     }
 }
 
-/// Logins at once under a limit of three: never are more than three found, and the newest of them are.
+/// Logins at once under a limit of three: never are more than three found, and the newest of them
+/// are.
 #[test]
 fn of_many_logins_at_once_no_more_than_the_limit_are_left() {
     const LOGINS: usize = 6;

@@ -1,4 +1,5 @@
-//! Promise: a server that forgot, that is another one now, or that holds what lembro did not write has one clear outcome each.
+//! Promise: a server that forgot, that is another one now, or that holds what lembro did not write
+//! has one clear outcome each.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 

@@ -1,4 +1,5 @@
-//! Promise: a page that reads costs one round trip, one that changes two, a login three, a logout one more.
+//! Promise: a page that reads costs one round trip, one that changes two, a login three, a logout
+//! one more.
 #![cfg(feature = "redis")]
 
 mod redis_behind;

@@ -1,5 +1,5 @@
-//! Promise: the scripts do what the rule does. Random histories are driven through a store on a real
-//! server and through the rule over a map, with the time as an argument.
+//! Promise: the scripts do what the rule does. Random histories are driven through a store on a
+//! real server and through the rule over a map, with the time as an argument.
 #![cfg(all(feature = "redis", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 

@@ -1,8 +1,8 @@
-//! The races of the invariants on the real code, under thousands of schedules: a model checker decides at every lock and
-//! every atomic which thread goes on.
+//! The races of the invariants on the real code, under thousands of schedules: a model checker
+//! decides at every lock and every atomic which thread goes on.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --test schedules --features testing`; `SCHEDULES` says how many each test explores
-//! (500). A failure prints the schedule that led to it.
+//! `RUSTFLAGS="--cfg shuttle" cargo test --test schedules --features testing`; `SCHEDULES` says how
+//! many each test explores (500). A failure prints the schedule that led to it.
 #![cfg(all(shuttle, feature = "testing"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 #![expect(clippy::similar_names, reason = "what was saved is what saving gave")]
@@ -90,7 +90,8 @@ fn all<T: 'static>(threads: Vec<thread::JoinHandle<T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
-/// Adds one to a counter, as `modify` does: reads, compares and swaps, until nothing came in between.
+/// Adds one to a counter, as `modify` does: reads, compares and swaps, until nothing came in
+/// between.
 fn increment(store: &LembroStore, id: &SessionId) {
     loop {
         let record = found(store, id).record;
@@ -466,7 +467,8 @@ fn a_login_beside_log_out_everywhere_is_ended_or_not_let_in() {
         owners(&store).destroy_all(&ada, None).unwrap();
         let left = count(&store, "ada");
         let [(_, revocable), (later, _)] = threads.map(|thread| thread.join().unwrap());
-        // The one that began before: ended or refused. The one that begins with its commit may come after it.
+        // The one that began before: ended or refused. The one that begins with its commit may come
+        // after it.
         assert!(left <= 1);
         assert_eq!(count(&store, "ada"), usize::from(is_there(&store, &later)));
         assert!(!is_there(&store, &new));

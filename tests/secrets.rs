@@ -11,7 +11,8 @@ use lembro::{
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Every way that 16 bytes of secret could be written: base64url of the id's tail, hex, decimal, as a list of bytes.
+/// Every way that 16 bytes of secret could be written: base64url of the id's tail, hex, decimal, as
+/// a list of bytes.
 struct Search {
     needles: Vec<String>,
     haystack: String,
@@ -26,7 +27,8 @@ impl Search {
 
     fn add(&mut self, id: SessionId) {
         let text = id.expose();
-        // The first 11 characters are the handle, and the 11th has two bits of the secret's first byte.
+        // The first 11 characters are the handle, and the 11th has two bits of the secret's first
+        // byte.
         self.needles.push(text[11..].to_owned());
         self.needles.push(text[16..24].to_owned());
         let bytes = decode(&text);

@@ -1,4 +1,5 @@
-//! The security rules and the threats name their tests: every one of them exists, and no rule is missing.
+//! The security rules and the threats name their tests: every one of them exists, and no rule is
+//! missing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,7 +30,8 @@ fn flaws() -> Vec<Vec<&'static str>> {
     PAGE.lines().filter(|line| line.starts_with(FLAWS.0)).map(cells).collect()
 }
 
-/// The rows of the threat model: who (the heading above them), what they try, what stops it, and its tests.
+/// The rows of the threat model: who (the heading above them), what they try, what stops it, and
+/// its tests.
 fn threats() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut attacker = "";
     let mut threats = Vec::new();
@@ -75,7 +77,8 @@ fn is_test(source: &str, name: &str) -> bool {
     })
 }
 
-/// Whether the contract suite has this rule: a line of its script, or the name of a function in its tables.
+/// Whether the contract suite has this rule: a line of its script, or the name of a function in its
+/// tables.
 fn is_rule_of_the_contract(name: &str) -> bool {
     let files = fs::read_dir(root().join("src/testing")).unwrap();
     files.filter_map(|file| read(file.unwrap().path())).any(|source| {

@@ -1,4 +1,5 @@
-//! What was wrong with express-lembro 1.1.0 and its peers in memory (L1 to L15, E1 to E7), and is right here.
+//! What was wrong with express-lembro 1.1.0 and its peers in memory (L1 to L15, E1 to E7), and is
+//! right here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
@@ -51,7 +52,8 @@ fn the_size_stays_right_after_every_kind_of_update() {
 
 #[test]
 fn the_bound_holds_after_updates() {
-    // L1, with the script that showed it: one update, then a thousand inserts into a store of a few kilobytes.
+    // L1, with the script that showed it: one update, then a thousand inserts into a store of a few
+    // kilobytes.
     let store = small_store("16K");
     let first = new_id();
     store.set(&first, record(10), HOUR).unwrap();
@@ -98,7 +100,8 @@ fn the_purge_at_an_interval_really_purges() {
 
 #[test]
 fn a_touch_never_changes_the_size() {
-    // L3: a touch changed what was stored and not what was counted; in the end the size was negative.
+    // L3: a touch changed what was stored and not what was counted; in the end the size was
+    // negative.
     let (store, time) = manual_store();
     let id = new_id();
     store.set(&id, record(100), HOUR).unwrap();
@@ -115,7 +118,8 @@ fn a_touch_never_changes_the_size() {
 
 #[test]
 fn the_newest_session_is_never_the_one_that_is_evicted() {
-    // L4: with sessions that end with the browser, a full store threw out the session that had just logged in.
+    // L4: with sessions that end with the browser, a full store threw out the session that had just
+    // logged in.
     let store = small_store("16K");
     for _ in 0..200 {
         let login = new_id();
@@ -128,8 +132,8 @@ fn the_newest_session_is_never_the_one_that_is_evicted() {
 
 #[test]
 fn how_long_a_session_would_live_does_not_decide_whether_it_is_evicted() {
-    // L5 and L6: those without an expiry outlived the others, and a session read a moment ago went first
-    // because it was the soonest to expire.
+    // L5 and L6: those without an expiry outlived the others, and a session read a moment ago went
+    // first because it was the soonest to expire.
     let store = small_store("16K");
     let busy = new_id();
     store.set(&busy, record(1_000), MINUTE).unwrap();

@@ -1,5 +1,6 @@
-//! What was wrong with the sessions of simpleS (S1 to S14), express-ts-session (T1 to T12) and RAIN (R1 to R9), and is
-//! right here. What concerns cookies and responses is tested with the HTTP layer.
+//! What was wrong with the sessions of simpleS (S1 to S14), express-ts-session (T1 to T12) and RAIN
+//! (R1 to R9), and is right here. What concerns cookies and responses is tested with the HTTP
+//! layer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
@@ -29,7 +30,8 @@ fn what_is_saved_is_what_is_loaded_and_nothing_else() {
 
 #[test]
 fn a_save_leaves_nothing_to_save() {
-    // S4 and R5: `changed` and the lists of changed keys were never cleared, so a second save undid another's work.
+    // S4 and R5: `changed` and the lists of changed keys were never cleared, so a second save undid
+    // another's work.
     let (sessions, _, _) = manual_sessions();
     let mut one = stored_session(&sessions);
     let mut two = load_again(&sessions, &one);
@@ -51,7 +53,8 @@ fn a_save_leaves_nothing_to_save() {
 
 #[test]
 fn a_save_after_destroy_brings_nothing_back_and_is_no_accident() {
-    // S5, T5 and R6: the automatic save at the end brought the session back, or threw and hung the response.
+    // S5, T5 and R6: the automatic save at the end brought the session back, or threw and hung the
+    // response.
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let mut slow = load_again(&sessions, &session);
@@ -168,7 +171,8 @@ fn a_connection_that_ends_late_overwrites_only_what_it_changed() {
 
 #[test]
 fn one_applications_settings_do_not_leak_into_anothers() {
-    // S11, T4, E4: a child's settings changed its parent, one user's touch changed everybody's cookie.
+    // S11, T4, E4: a child's settings changed its parent, one user's touch changed everybody's
+    // cookie.
     let (store, _) = manual_store();
     let parent = Sessions::new(store.clone());
     let child = Sessions::with_policy(store, Policy::new().timeout(5 * MINUTE)).unwrap();
@@ -182,7 +186,8 @@ fn one_applications_settings_do_not_leak_into_anothers() {
 
 #[test]
 fn a_failing_store_is_told_and_never_taken_for_no_session() {
-    // S12, T11's `get`: a failure hung the response, or gave the user a new session under the same id.
+    // S12, T11's `get`: a failure hung the response, or gave the user a new session under the same
+    // id.
     let (sessions, probe, _) = session_support::probed_sessions();
     let mut session = stored_session(&sessions);
     probe.break_down(true);

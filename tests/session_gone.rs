@@ -1,4 +1,5 @@
-//! A session that ended, here or elsewhere: it shows nothing, stores nothing, and what follows is another one.
+//! A session that ended, here or elsewhere: it shows nothing, stores nothing, and what follows is
+//! another one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;

@@ -1,4 +1,5 @@
-//! Regenerate, save and log out at once, a thousand times: nothing acknowledged is lost, nothing ended comes back.
+//! Regenerate, save and log out at once, a thousand times: nothing acknowledged is lost, nothing
+//! ended comes back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
@@ -11,7 +12,8 @@ use session_support::{ends_soon, stored_session, validate};
 
 const ROUNDS: usize = 1_000;
 
-/// Saves one key after the other under whatever the id is at that moment; the keys that were acknowledged.
+/// Saves one key after the other under whatever the id is at that moment; the keys that were
+/// acknowledged.
 fn save_keys(sessions: &Sessions, id: &Mutex<SessionId>, name: &str) -> Result<Vec<String>, Error> {
     let mut written = Vec::new();
     for number in 0..4 {
@@ -34,7 +36,8 @@ fn a_save_beside_a_regenerate_is_either_kept_or_told_that_it_was_not() {
         let mut refused = 0;
         for _ in 0..ROUNDS {
             let mut session = stored_session(&sessions);
-            // A merge takes the longer the more there is to copy: room for the others to come in between.
+            // A merge takes the longer the more there is to copy: room for the others to come in
+            // between.
             session.insert("ballast", &"x".repeat(50_000)).unwrap();
             session.save().unwrap();
             let first = session.id().unwrap();
@@ -110,7 +113,8 @@ fn a_logout_beside_saves_and_regenerates_is_final() {
                     }
                 });
                 start.wait();
-                // The holder of the id that is valid now logs out; if it was replaced in between, once more.
+                // The holder of the id that is valid now logs out; if it was replaced in between,
+                // once more.
                 while let Some(mut found) = {
                     let last = *ids.lock().unwrap().last().unwrap();
                     sessions.load(&last).unwrap()
@@ -155,7 +159,8 @@ fn a_logout_beside_saves_leaves_nothing_behind() {
                 let start = &start;
                 scope.spawn(move || {
                     start.wait();
-                    // Written before the logout or Gone after it; in both cases it is gone in the end.
+                    // Written before the logout or Gone after it; in both cases it is gone in the
+                    // end.
                     let saved = slow.save().unwrap();
                     assert_ne!(saved, Saved::Unchanged);
                     if saved == Saved::Written {

@@ -1,5 +1,5 @@
-//! Timed renewal, as the handles on a session see it: both ids open it for a while, parallel renewals
-//! agree, and no work is lost.
+//! Timed renewal, as the handles on a session see it: both ids open it for a while, parallel
+//! renewals agree, and no work is lost.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
@@ -40,7 +40,8 @@ fn logged_in(sessions: &Sessions) -> Session {
     session
 }
 
-/// Asks for a renewal, as the cookie layer does at the end of a request: the id to announce, if there is one.
+/// Asks for a renewal, as the cookie layer does at the end of a request: the id to announce, if
+/// there is one.
 fn renew(sessions: &Sessions, id: &SessionId) -> Option<SessionId> {
     let store = sessions.store();
     let version = store.get(id).unwrap().expect("it is stored").record.version();
@@ -292,7 +293,8 @@ fn saves_by_the_old_id_beside_renewals_lose_nothing() {
         let (sessions, store, time) = renewing_sessions();
         for _ in 0..300 {
             let mut session = logged_in(&sessions);
-            // A merge takes the longer the more there is to copy: room for the renewal to come in between.
+            // A merge takes the longer the more there is to copy: room for the renewal to come in
+            // between.
             session.insert("ballast", &"x".repeat(20_000)).unwrap();
             session.save().unwrap();
             time.advance(AGE);

@@ -120,7 +120,8 @@ fn a_source_that_repeats_itself_ends_in_a_clear_error_and_the_data_stays() {
 
 #[test]
 fn a_save_that_is_overtaken_keeps_the_timeout_that_overtook_it() {
-    // "Remember me" in one request while another one saves: the session must not fall back to an hour.
+    // "Remember me" in one request while another one saves: the session must not fall back to an
+    // hour.
     let (sessions, probe, time) = probed_sessions();
     let mut session = stored_session(&sessions);
     let mut remember = load_again(&sessions, &session);

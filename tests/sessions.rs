@@ -1,4 +1,5 @@
-//! `Sessions`: what every store gets, a custom one too, and what is told when something is not as it should be.
+//! `Sessions`: what every store gets, a custom one too, and what is told when something is not as
+//! it should be.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
@@ -54,7 +55,8 @@ impl Store for Smallest {
 
 #[test]
 fn a_custom_store_gets_the_whole_life_of_sessions() {
-    // FEATURES 14: generate, regenerate, load, createSession, on every store; 13: the optional ones left out.
+    // FEATURES 14: generate, regenerate, load, createSession, on every store; 13: the optional ones
+    // left out.
     let time = Clock::manual();
     let sessions = Sessions::new(Smallest::new(&time));
     let mut session = sessions.generate().unwrap();

@@ -108,8 +108,8 @@ impl SessionLayer {
     /// The session of a request: the one that its cookie leads to, or a new one.
     ///
     /// Never fails: a cookie that is malformed, unknown or expired means a new session under a new
-    /// id. Reads nothing from the store; the session does, when the handler first looks into it, and
-    /// that look is the visit.
+    /// id. Reads nothing from the store; the session does, when the handler first looks into it,
+    /// and that look is the visit.
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn load<'r>(&self, request: impl Into<RequestHead<'r>>) -> Session {
         let mut candidates = Candidates::default();
@@ -126,9 +126,9 @@ impl SessionLayer {
     /// At most one commit, and before it the repeat of one whose outcome is unknown. A session that
     /// was not looked at costs nothing; one that is new and empty is neither stored nor announced;
     /// one that ended elsewhere stays ended, and its response sets no cookie, unless the handler
-    /// logged in: then a new session begins. A handler that panics never gets here, so nothing of it
-    /// is saved but what it committed itself. Call it before the response is sent: then the client's
-    /// next request, however quick, finds what this one saved.
+    /// logged in: then a new session begins. A handler that panics never gets here, so nothing of
+    /// it is saved but what it committed itself. Call it before the response is sent: then the
+    /// client's next request, however quick, finds what this one saved.
     ///
     /// Any session of the same [`sessions`](Self::sessions) may be given in place of the loaded
     /// one, for instance the one that [`create_session`](Sessions::create_session) made: the client
@@ -137,7 +137,8 @@ impl SessionLayer {
     /// # Errors
     ///
     /// As [`Session::save`]. Then there is no header to send and the response is up to the
-    /// application. Call [`abandon`](Self::abandon) before, for what it owes the client all the same.
+    /// application. Call [`abandon`](Self::abandon) before, for what it owes the client all the
+    /// same.
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn finish<'r>(&self, mut session: Session, request: impl Into<RequestHead<'r>>) -> Result<Finished> {
         // There was no look: not even the cookies are read again.
@@ -164,9 +165,9 @@ impl SessionLayer {
         };
         let is_live = session.standing() == Standing::Live;
         let announced = match plan.cookie {
-            // Not an id that a login has just replaced in another request: its response may reach the
-            // client before this one. A commit has found out. If the store cannot say, which it has
-            // reported, the page is served all the same.
+            // Not an id that a login has just replaced in another request: its response may reach
+            // the client before this one. A commit has found out. If the store cannot say, which it
+            // has reported, the page is served all the same.
             CookieStep::SetRenewed | CookieStep::Rewrite if plan.store == StoreStep::Nothing => {
                 session.is_current().unwrap_or(false)
             }

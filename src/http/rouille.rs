@@ -24,10 +24,11 @@ impl SessionLayer {
     /// When the store fails or is full, here or in the handler, the response is a plain 503; any
     /// other error of the session's, a value of another type than the one asked for, say, is a 500.
     /// Nothing more is saved then (of a commit whose [outcome is unknown](Error::is_unknown) it is
-    /// not known), and the error goes to [`errors`](Self::errors). The client keeps its cookie; it is
-    /// sent another one only if the handler had committed a new id by then, or a timed renewal is
-    /// pending ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the response
-    /// to you. A handler that panics saves nothing more either; rouille answers with a 500.
+    /// not known), and the error goes to [`errors`](Self::errors). The client keeps its cookie; it
+    /// is sent another one only if the handler had committed a new id by then, or a timed renewal
+    /// is pending ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the
+    /// response to you. A handler that panics saves nothing more either; rouille answers with a
+    /// 500.
     ///
     /// What the handler did at once stays done when it fails after that: `save`, `modify`,
     /// `destroy`.

@@ -146,8 +146,9 @@ impl Calls {
         Err(Error::contention(call.handle, u32::try_from(MAX_TURNS).unwrap_or(u32::MAX)))
     }
 
-    /// Looks at a session. What was read is judged by the rule itself. If a visit was not due a moment
-    /// ago, it is read first as by a peek, and the script follows if there is something to note.
+    /// Looks at a session. What was read is judged by the rule itself. If a visit was not due a
+    /// moment ago, it is read first as by a peek, and the script follows if there is something to
+    /// note.
     pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
         let (handle, second, is_visit) = (id.handle(), self.clock.nanos() / 1_000_000_000, how == Look::Visit);
         let is_quiet = is_visit && !self.connections.is_cluster() && self.hints.is_quiet(handle, second);

@@ -1,7 +1,8 @@
 //! Hints: which sessions were visited so lately that a visit has nothing to note.
 //!
-//! A visit without a script costs the server half of one with. A hint only says which is tried first:
-//! the rule judges what was read, and if there is something to note after all, the script follows.
+//! A visit without a script costs the server half of one with. A hint only says which is tried
+//! first: the rule judges what was read, and if there is something to note after all, the script
+//! follows.
 
 use crate::id::Handle;
 use crate::sync::{AtomicU64, Ordering};

@@ -51,7 +51,8 @@ impl Calls {
         }
         let owner = login.owner.as_str();
         self.log_in(&mut plan, owner, ttl_ms);
-        // A login that begins with its commit begins when it enters: what is sent twice is one login.
+        // A login that begins with its commit begins when it enters: what is sent twice is one
+        // login.
         let told = |epoch: Option<Epoch>| [&rest[..], &plan::login(login.begun.or(epoch), epoch, handle)].concat();
         let entrance = Entrance { handle, owner, ttl_ms, since: Since::Now, limit: login.limit };
         let (epoch, surplus) = match self.enter(&entrance, is_new, Some(plan.clone().told(told(None))))? {
@@ -70,8 +71,8 @@ impl Calls {
         Ok(outcome)
     }
 
-    /// What became of a login that created a session, whose outcome is unknown. It is not carried out
-    /// now: the session may have ended since, with all others of its owner.
+    /// What became of a login that created a session, whose outcome is unknown. It is not carried
+    /// out now: the session may have ended since, with all others of its owner.
     fn recall(&self, id: &SessionId, commit: &Commit) -> Result<Outcome> {
         let handle = id.handle();
         let row = self.row_of(id, b'p', &Lease::UNLIMITED)?.ok_or_else(|| Error::unknown(handle))?;

@@ -32,8 +32,8 @@
 //! A look on one server is a pipeline: a script that writes only what the visit changes, and the
 //! plain commands that read the hash behind it. The rule itself, in Rust, judges what they read. If
 //! the server refuses the writing, the reading is served all the same. For a
-//! session that this process saw not to be due yet, the script is left out; if there is something to
-//! note after all, it follows.
+//! session that this process saw not to be due yet, the script is left out; if there is something
+//! to note after all, it follows.
 //!
 //! In a cluster a script sees the keys of one slot only, so what concerns an owner, or the index of
 //! all sessions, takes several steps. Why their order is safe:

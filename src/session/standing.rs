@@ -69,7 +69,8 @@ impl Session {
     pub(crate) fn owes_id(&self) -> bool {
         let Some(State { id, stage: Stage::Live(live) }) = self.state.get() else { return false };
         match live.presented {
-            // A login in another request may have ended the renewal, or the client has the new id by now.
+            // A login in another request may have ended the renewal, or the client has the new id
+            // by now.
             Presented::Renewing(_) => {
                 let stored = self.peek(id, live).ok().and_then(std::result::Result::ok);
                 stored.is_some_and(|stored| stored.presented != Presented::Previous)

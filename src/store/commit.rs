@@ -13,14 +13,14 @@ use crate::record::{Changes, Record, Version};
 pub enum Action<'a> {
     /// Apply everything that a request did.
     Commit(&'a Commit),
-    /// Prolong the session without changing its data: the one that the id opens, and the one that had
-    /// this version, even if its id was renewed since.
+    /// Prolong the session without changing its data: the one that the id opens, and the one that
+    /// had this version, even if its id was renewed since.
     Touch(Option<Version>),
-    /// Store a record with this time to live, in place of the session that the id opens, if there is
-    /// one. A time of zero stores nothing.
+    /// Store a record with this time to live, in place of the session that the id opens, if there
+    /// is one. A time of zero stores nothing.
     Put(&'a Record, Duration),
-    /// End the session: the one that the id opens, and the one that had this version, even if its id
-    /// was renewed since.
+    /// End the session: the one that the id opens, and the one that had this version, even if its
+    /// id was renewed since.
     End(Option<Version>),
 }
 

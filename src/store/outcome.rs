@@ -69,8 +69,8 @@ pub enum Presented {
     Current,
     /// The current id while a timed renewal is pending: the client must be given this new id.
     Renewing(SessionId),
-    /// A timed renewal took its place, and its grace is not over: the client has the new id. After the
-    /// grace only a session that is [held](Look::Held) is found like this.
+    /// A timed renewal took its place, and its grace is not over: the client has the new id. After
+    /// the grace only a session that is [held](Look::Held) is found like this.
     Previous,
 }
 

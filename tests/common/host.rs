@@ -1,4 +1,5 @@
-//! A cookie layer over a store in memory, with a clock turned by hand, and requests to it without a socket.
+//! A cookie layer over a store in memory, with a clock turned by hand, and requests to it without a
+//! socket.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use lembro::http::{CookieOptions, Finished, RequestHead, SessionLayer};

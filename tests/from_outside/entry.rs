@@ -1,4 +1,5 @@
-//! The bytes of a row, as a database keeps them: refused, or a row that answers every question and has bytes again.
+//! The bytes of a row, as a database keeps them: refused, or a row that answers every question and
+//! has bytes again.
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
-//! What must hold of anything that comes from outside: one function for each reader, which panics when it does not.
+//! What must hold of anything that comes from outside: one function for each reader, which panics
+//! when it does not.
 //!
-//! `tests/bytes_from_outside.rs` tries them for a moment at every commit, `tests/fuzz` for as long as one likes.
+//! `tests/bytes_from_outside.rs` tries them for a moment at every commit, `tests/fuzz` for as long
+//! as one likes.
 #![allow(dead_code, unreachable_pub, reason = "tests take a part of it, the fuzz targets have it as a library")]
 
 pub mod cookie;

@@ -70,7 +70,8 @@ fn log_in(layer: &SessionLayer, cookie: &str) -> Result<Finished> {
     expected(logged_in.and_then(|()| layer.finish(session, request)))
 }
 
-/// A store may be configured too small for this very session, or to be full; everything else is a bug.
+/// A store may be configured too small for this very session, or to be full; everything else is a
+/// bug.
 fn expected<T>(result: Result<T>) -> Result<T> {
     if let Err(error) = &result {
         assert!(error.is_size() || error.is_full(), "{error}");
@@ -78,7 +79,8 @@ fn expected<T>(result: Result<T>) -> Result<T> {
     result
 }
 
-/// What a browser makes of the response: everything before the first attribute. Nothing may have slipped in between those.
+/// What a browser makes of the response: everything before the first attribute. Nothing may have
+/// slipped in between those.
 fn sent_back(finished: &Finished) -> String {
     let cookie = finished.cookie().expect("a Set-Cookie");
     assert!(cookie.len() <= 4096 && cookie.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{cookie}");

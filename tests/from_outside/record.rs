@@ -1,4 +1,5 @@
-//! The bytes of a record: refused, or taken for exactly what they are, and as good as a record made by hand.
+//! The bytes of a record: refused, or taken for exactly what they are, and as good as a record made
+//! by hand.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -114,7 +115,8 @@ fn check_saves(record: &Record) {
 
 /// What JSON can be made of it is read as the same data.
 fn check_json(record: &Record) {
-    // A value that serde_json passes over but cannot read (a number without end, half a surrogate pair) is an error here.
+    // A value that serde_json passes over but cannot read (a number without end, half a surrogate
+    // pair) is an error here.
     let Ok(text) = serde_json::to_string(record) else { return };
     match serde_json::from_str::<Record>(&text) {
         Ok(again) => {

@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 /// The rest is a file.
 const WHOLE: u8 = 0;
-/// The rest is a file, but for its sums, which are put right: so that more of it is read than its first damaged part.
+/// The rest is a file, but for its sums, which are put right: so that more of it is read than its
+/// first damaged part.
 const UNSEALED: u8 = 1;
 // Everything else: the sessions alone, after when it was taken and the epoch.
 
@@ -174,8 +175,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     kinds.collect()
 }
 
-/// Sessions of every kind, always the same ones but for their versions: with owners and without, with a
-/// second secret of each kind, one that never ends.
+/// Sessions of every kind, always the same ones but for their versions: with owners and without,
+/// with a second secret of each kind, one that never ends.
 fn some_sessions(count: usize) -> LembroStore {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1).clock(&time)).unwrap();
@@ -205,7 +206,8 @@ fn some_sessions(count: usize) -> LembroStore {
     store
 }
 
-/// A folder that is removed when it is dropped; in memory, where there is such a place, because each input is a file.
+/// A folder that is removed when it is dropped; in memory, where there is such a place, because
+/// each input is a file.
 pub struct Folder(PathBuf);
 
 impl Folder {

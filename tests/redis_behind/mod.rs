@@ -1,4 +1,5 @@
-//! What tests see behind the store's back: all that is in the database, and what the server was asked to do.
+//! What tests see behind the store's back: all that is in the database, and what the server was
+//! asked to do.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::BTreeMap;
@@ -101,8 +102,9 @@ pub(crate) fn log_in(store: &RedisStore, id: &SessionId, login: Login) -> Result
     Ok((new, store.commit(id, &commit, &lease())?))
 }
 
-/// One session of each kind: a visitor's, a user's, one that logged in, one whose renewal is pending, and some
-/// that were ended. All ids that there were; the last one is the user's who is logged in.
+/// One session of each kind: a visitor's, a user's, one that logged in, one whose renewal is
+/// pending, and some that were ended. All ids that there were; the last one is the user's who is
+/// logged in.
 pub(crate) fn one_of_each(store: &RedisStore) -> Vec<SessionId> {
     let mut ids = vec![create(store)];
     ids.extend(["ada", "bob", "ada", "eve"].map(|name| create_owned(store, name)));

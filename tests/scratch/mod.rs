@@ -13,7 +13,8 @@ impl Folder {
         Self::under(&std::env::temp_dir())
     }
 
-    /// In memory, where the system has such a place: for a test that syncs files thousands of times.
+    /// In memory, where the system has such a place: for a test that syncs files thousands of
+    /// times.
     pub(crate) fn in_memory() -> Self {
         let shared = Path::new("/dev/shm");
         if shared.is_dir() { Self::under(shared) } else { Self::new() }

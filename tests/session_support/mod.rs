@@ -1,4 +1,5 @@
-//! What the tests of sessions share: a store under a manual clock, and a store that counts, fails and overtakes.
+//! What the tests of sessions share: a store under a manual clock, and a store that counts, fails
+//! and overtakes.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -115,7 +116,8 @@ pub(crate) enum Fault {
     ReplyLost,
 }
 
-/// A store around another that counts calls, fails on demand, and lets something happen just before a commit.
+/// A store around another that counts calls, fails on demand, and lets something happen just before
+/// a commit.
 #[derive(Clone)]
 pub(crate) struct Probe {
     inner: Arc<dyn Store>,

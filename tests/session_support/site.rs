@@ -1,4 +1,5 @@
-//! A site without a server: requests go straight through the layer, over a store that counts and fails on demand.
+//! A site without a server: requests go straight through the layer, over a store that counts and
+//! fails on demand.
 
 use std::time::Duration;
 
@@ -94,7 +95,8 @@ pub(crate) fn look(session: &mut Session) {
     session.contains_key("user").unwrap();
 }
 
-/// Every reason there is to write a cookie again: what it is, the options that it was written by, and those of now.
+/// Every reason there is to write a cookie again: what it is, the options that it was written by,
+/// and those of now.
 pub(crate) fn reasons_to_rewrite() -> [(&'static str, CookieOptions, CookieOptions); 4] {
     let (plain, persistent) = (CookieOptions::new(), CookieOptions::new().lifetime(CookieLifetime::Persistent));
     let keys = |keys: &[[u8; 32]]| CookieOptions::new().keys(keys.iter());

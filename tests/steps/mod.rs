@@ -31,7 +31,8 @@ pub fn login(name: &str) -> Login {
     Login::new(owner(name))
 }
 
-/// What a store can do with the sessions of one owner. (Both traits have a `destroy`, so only one is imported.)
+/// What a store can do with the sessions of one owner. (Both traits have a `destroy`, so only one
+/// is imported.)
 pub fn owners(store: &impl Store) -> &dyn Owners {
     store.owners().unwrap()
 }

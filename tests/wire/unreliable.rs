@@ -1,4 +1,5 @@
-//! A store of one's own: in front of another, it can be unplugged, and its writes can take their time.
+//! A store of one's own: in front of another, it can be unplugged, and its writes can take their
+//! time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -1,8 +1,10 @@
-//! How many instructions lembro's four hot paths take: a count that no busy machine disturbs, held against what it was.
+//! How many instructions lembro's four hot paths take: a count that no busy machine disturbs, held
+//! against what it was.
 //!
-//! `cargo bench --manifest-path benches/peers/Cargo.toml --bench instructions` needs valgrind and the `gungraun-runner` of the version in
-//! Cargo.toml, and fails when a path takes 5 % more than its baseline below. Whoever changes a path on purpose writes the new
-//! figure down. Counts depend on the compiler; these are of Rust 1.95, x86-64.
+//! `cargo bench --manifest-path benches/peers/Cargo.toml --bench instructions` needs valgrind and
+//! the `gungraun-runner` of the version in Cargo.toml, and fails when a path takes 5 % more than
+//! its baseline below. Whoever changes a path on purpose writes the new figure down. Counts depend
+//! on the compiler; these are of Rust 1.95, x86-64.
 
 #![allow(missing_docs, unused_qualifications, reason = "in what the macros write")]
 

@@ -3,9 +3,9 @@
 use super::{LazyLock, Script, script, scripts};
 
 /// How every script on an owner begins. Its keys: the epoch, the epoch that is drawn next, the
-/// sessions by the instant until which they are noted, and the place of each: when it logged in. 'r'
-/// before a place reserves it for a login under way, and behind it stands the place that the session
-/// had before; 'x' marks one that another login took.
+/// sessions by the instant until which they are noted, and the place of each: when it logged in.
+/// 'r' before a place reserves it for a login under way, and behind it stands the place that the
+/// session had before; 'x' marks one that another login took.
 const OWNER: &str = "
 local epoch, following, sessions, logins = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local call, now = redis.call, tonumber(ARGV[1])

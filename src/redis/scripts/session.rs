@@ -1,14 +1,14 @@
 //! The scripts on a session: the rule of `store::rule` in Lua.
 //!
-//! A script reads the row, decides as the rule does and writes the next row. All is worked out before
-//! anything is written, because a script that stops halfway is not rolled back.
+//! A script reads the row, decides as the rule does and writes the next row. All is worked out
+//! before anything is written, because a script that stops halfway is not rolled back.
 
 use super::{LazyLock, Script, script, scripts};
 
 /// How every script on a session begins. Its key is the session; `KEYS[2]`, where a script has it,
-/// says why the session was ended. `ARGV[1]` is the [plan](crate::redis::plan::Plan), and what is left of
-/// it begins at `rest`. The [row](crate::redis::row) is read into locals; `meta` is false if there is no
-/// live one.
+/// says why the session was ended. `ARGV[1]` is the [plan](crate::redis::plan::Plan), and what is
+/// left of it begins at `rest`. The [row](crate::redis::row) is read into locals; `meta` is false
+/// if there is no live one.
 ///
 /// Digests of 128 random bits may be compared like any text: how far a guess got says nothing about
 /// the secret. What scripts share is pasted into them: a call costs Lua more than the text.
@@ -56,7 +56,8 @@ if meta and login == 'u' then
 end
 ";
 
-/// How the id stands to the row: `closed` says why it opens the row no more, if the session is not held.
+/// How the id stands to the row: `closed` says why it opens the row no more, if the session is not
+/// held.
 const STANDING: &str = "
 local closed, is_successor
 if meta then
@@ -100,8 +101,9 @@ if manual then call('HSET', key, 'd', now + full) end
 answer = call('PEXPIRE', key, manual and 86400000 or full)
 ";
 
-/// A login, if `logs_in`: whether it counts. Without an epoch it has no place. On one server the owner's keys are at hand, so it
-/// counts at once or not at all; in a cluster it is confirmed when the session is next looked at.
+/// A login, if `logs_in`: whether it counts. Without an epoch it has no place. On one server the
+/// owner's keys are at hand, so it counts at once or not at all; in a cluster it is confirmed when
+/// the session is next looked at.
 const UNLESS_REFUSED: &str = "
 local begun, epoch, handle, logins = NONE, NONE, '', KEYS[4]
 begun, epoch, handle, rest = struct.unpack('>I8I8c11', plan, rest)
@@ -171,8 +173,9 @@ local trouble = type(answer) == 'table' and answer.err or ''
 if all == '1' then return { 'seen', now, left, call('HGETALL', key), trouble } end
 return trouble ~= '' and { 'seen', now, left, {}, trouble }
 "];
-    /// .., [commit](crate::redis::plan::commit), [login](crate::redis::plan::login), field and value of each
-    /// entry to set, the field of each to remove, and how the fields begin that are cleared.
+    /// .., [commit](crate::redis::plan::commit), [login](crate::redis::plan::login), field and
+    /// value of each entry to set, the field of each to remove, and how the fields begin that are
+    /// cleared.
     ///
     /// The size is what the entries take at most: what a commit replaces and removes is not looked
     /// at, each look would cost as much as the writing. When that sum is over a limit, all is

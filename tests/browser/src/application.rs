@@ -1,4 +1,5 @@
-//! What most of the tests need of an application: a sign-in, a private page, things to put into a session, a log-out.
+//! What most of the tests need of an application: a sign-in, a private page, things to put into a
+//! session, a log-out.
 
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use rouille::{Request, Response};
 
 use super::{Gate, Site};
 
-/// A layer with a store of its own, and the default cookie: `Secure` too, which browsers take over plain http from the
-/// loopback.
+/// A layer with a store of its own, and the default cookie: `Secure` too, which browsers take over
+/// plain http from the loopback.
 pub fn layer() -> SessionLayer {
     layer_with(CookieOptions::new())
 }
@@ -93,7 +94,8 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
     }
 }
 
-/// A page with this text, which knows afterwards whether the browser had kept it alive (`persisted`).
+/// A page with this text, which knows afterwards whether the browser had kept it alive
+/// (`persisted`).
 pub fn page(text: impl AsRef<str>) -> Response {
     let text = text.as_ref();
     // The empty icon keeps the browser from asking for one.
@@ -104,7 +106,8 @@ pub fn page(text: impl AsRef<str>) -> Response {
     ))
 }
 
-/// The id in a cookie's value; a persistent one says after it when it was written, a signed one is longer still.
+/// The id in a cookie's value; a persistent one says after it when it was written, a signed one is
+/// longer still.
 pub fn id_in(value: &str) -> SessionId {
     value.split('.').next().unwrap_or_default().parse().expect("an id")
 }

@@ -9,7 +9,8 @@ use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer,
 use rouille::websocket::{self, Message, Websocket};
 use rouille::{Request, Response};
 
-/// The application, and at `/socket` a WebSocket that reads and changes the same session: `get KEY`, `set KEY VALUE`.
+/// The application, and at `/socket` a WebSocket that reads and changes the same session:
+/// `get KEY`, `set KEY VALUE`.
 fn serve(layer: &SessionLayer) -> Site {
     let layer = layer.clone();
     Site::start(move |request| {

@@ -40,7 +40,8 @@ pub enum Room {
 }
 
 impl Room {
-    /// How many sessions to expect, and how many bytes they may take by [`estimate`](crate::map::estimate).
+    /// How many sessions to expect, and how many bytes they may take by
+    /// [`estimate`](crate::map::estimate).
     pub(crate) fn in_bytes(self) -> (usize, u64) {
         match self {
             // Some caches make shards by what they are told to expect.
@@ -79,11 +80,12 @@ pub trait Peer: Send + Sync + Sized + 'static {
     /// Stores a session.
     fn insert(&self, id: &Id, payload: Self::Payload, ttl: Duration);
 
-    /// Finds a session: a snapshot that stays as it is while others change it. The result depends on what was found.
+    /// Finds a session: a snapshot that stays as it is while others change it. The result depends
+    /// on what was found.
     fn get(&self, id: &Id) -> Option<u64>;
 
-    /// A request: finds the session, reads two typed keys, changes one and saves, or only prolongs it. `None`: it is not
-    /// there.
+    /// A request: finds the session, reads two typed keys, changes one and saves, or only prolongs
+    /// it. `None`: it is not there.
     fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64>;
 
     /// Gives a session another time to live.

@@ -1,6 +1,8 @@
-//! `curves`: how lembro's cost grows with the number of sessions, with their size, and with the number of threads.
+//! `curves`: how lembro's cost grows with the number of sessions, with their size, and with the
+//! number of threads.
 //!
-//! A bare `HashMap` stands beside the first, because cache misses grow with the working set whoever has them.
+//! A bare `HashMap` stands beside the first, because cache misses grow with the working set whoever
+//! has them.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -54,7 +56,8 @@ pub fn sessions(sessions: usize) -> Vec<Row> {
     ]
 }
 
-/// With sessions of so many bytes of JSON. There are only few of them, so that their own size matters and not their sum.
+/// With sessions of so many bytes of JSON. There are only few of them, so that their own size
+/// matters and not their sum.
 pub fn payload(bytes: usize) -> Vec<Row> {
     const SESSIONS: usize = 2_000;
     let store = Lembro::with(LembroOptions::new().max_size("1G").max_session_size("128K"));
@@ -93,7 +96,8 @@ fn of_size(bytes: usize) -> Commit {
     Commit::create().unwrap().with(changes)
 }
 
-/// With so many threads at work on 100,000 sessions: operations per second, of all of them together.
+/// With so many threads at work on 100,000 sessions: operations per second, of all of them
+/// together.
 pub fn threads(threads: usize) -> Vec<Row> {
     let ids = Id::many(100_000);
     let store = Lembro::filled(Room::Plenty, &ids, Data::new);
