@@ -241,6 +241,8 @@ fn step() -> impl Strategy<Value = Step> {
     let ttl = prop_oneof![
         4 => seconds(&[0, 30, 300]),
         1 => Just(Duration::MAX),
+        // More than a clock of 64 bits can count, by a little.
+        1 => Just(Duration::from_secs(18_446_744_074)),
         1 => Just(Duration::from_nanos(1_500_000_001)),
     ];
     let set_keys = prop::collection::vec("[a-c]", 0..3)
