@@ -1,5 +1,5 @@
-//! What a warm restart costs: time and size of a snapshot, how long requests wait meanwhile, and
-//! the time to restore it.
+//! What a warm restart costs: time and size of a snapshot, how long requests wait while it is
+//! written, and the time to restore it.
 //!
 //! `cargo bench --bench snapshot` prints a table for 1,000,000 sessions of 300 bytes of JSON;
 //! `cargo bench --bench snapshot -- 50000` for so many. Reads and writes go on in a thread of their

@@ -1,7 +1,7 @@
 //! A chat: HTTP and a WebSocket share one session, and the socket ends when the session does.
 //!
 //! `cargo run --example chat --features rouille`, or with a port of your own after `--`; open it in
-//! two browsers. A thread that waits in rouille's `Websocket` cannot send on it meanwhile, so the
+//! two browsers. A thread that waits in rouille's `Websocket` cannot send on it while it waits, so the
 //! page asks: every half second it sends what is to be said, or a blank (rouille holds an empty
 //! message back), and is told what is new.
 

@@ -2,8 +2,8 @@
 //! move.
 //!
 //! `cargo run --release --example dashboard --features rouille`, or with a port of your own after
-//! `--`. Whoever looks at the page has a session too, in the same store: it knows who pressed the
-//! button, and sits through the flood.
+//! `--`. A visitor of the page has a session too, in the same store: it knows who pressed the
+//! button, and outlives the flood.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 

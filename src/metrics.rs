@@ -1,5 +1,4 @@
-//! A store's figures for Prometheus, or for whoever else records what the [`metrics`] facade is
-//! told.
+//! A store's figures for Prometheus, or for another recorder of the [`metrics`] facade.
 //!
 //! One line publishes them every five seconds, for as long as the store lives:
 //!
@@ -47,7 +46,7 @@
 //! | how full is it? | `lembro_bytes / lembro_max_bytes` |
 //! | do visitors find their sessions? | `rate(lembro_hits_total[5m]) / (rate(lembro_hits_total[5m]) + rate(lembro_misses_total[5m]))` |
 //! | is somebody logged out for want of memory? | `increase(lembro_evictions_total{owned="true"}[1h]) > 0` |
-//! | does somebody try stolen ids? | `increase(lembro_superseded_ids_total[10m])` |
+//! | are stolen ids tried? | `increase(lembro_superseded_ids_total[10m])` |
 //! | does the reaper still run? | `time() - lembro_last_purge_timestamp_seconds`, against [`interval`](crate::LembroOptions::interval) |
 //!
 //! # With Prometheus
@@ -164,7 +163,7 @@ impl Metrics {
         self
     }
 
-    /// Publishes the figures of this moment, for whoever knows when they are looked at: at a
+    /// Publishes the figures of this moment, for a program that knows when they are read: at a
     /// scrape, say.
     ///
     /// The recorder is called on this thread. At most 1,024 purges wait for it; more of them
@@ -192,7 +191,8 @@ impl Metrics {
     ///
     /// Shorter than the interval of the scrapes, which is a minute by default and seldom below 15
     /// s; 5 s is a good value. A recorder that panics is reported on
-    /// [`errors`](LembroStore::errors), and called again the next time. Install it before this: a purge that is told to nobody is missing from the histogram, while counters catch up.
+    /// [`errors`](LembroStore::errors), and called again the next time. Install it before this:
+    /// a purge before there is a recorder is missing from the histogram, while counters catch up.
     ///
     /// # Errors
     ///

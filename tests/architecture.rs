@@ -92,8 +92,8 @@ fn arrows_point_down() {
 
 #[test]
 fn only_the_clock_reads_the_time() {
-    // The contract suite waits for stores whose time is real, and whoever speaks to a server waits
-    // for it in real time.
+    // The contract suite waits for stores whose time is real, and a client of a server waits for it
+    // in real time.
     let real = ["clock", "testing", "redis"];
     for (path, text) in sources().into_iter().filter(|(path, _)| !real.contains(&module(path).as_str())) {
         for call in ["Instant::now", "SystemTime::now", "clock_gettime", "sleep("] {

@@ -220,7 +220,7 @@ fn malformed_oversized_and_repeated_cookies_mean_no_session() {
         assert_ne!(answer.sent_back(), ours);
     }
     // tiny_http hangs up on a header that is not ASCII. Whatever it does, the server lives and
-    // nobody is let in.
+    // opens no session.
     if let Some(answer) = send(&site, "/", &[b"id=\xff\xfe; ", ours.as_bytes()].concat()) {
         assert_eq!(answer.status, 200);
     }

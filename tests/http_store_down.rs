@@ -1,5 +1,5 @@
-//! Promise: when the store is down, nobody is taken for somebody else or loses a session over it,
-//! whatever the policy says.
+//! Promise: when the store is down, no client gets another one's session or loses its own, whatever
+//! the policy says.
 #![cfg(feature = "http")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 

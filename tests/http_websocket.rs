@@ -1,5 +1,5 @@
-//! A session in a WebSocket: loaded in the upgrade request, read anew before and saved after each
-//! message.
+//! A session in a WebSocket: loaded in the upgrade request, read again before each message and
+//! saved after it.
 #![cfg(feature = "rouille")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 

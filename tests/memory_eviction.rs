@@ -1,5 +1,5 @@
-//! Over `max_size`: the expired go first, then those nobody came back to, those with an owner last,
-//! and never the one just written.
+//! Over `max_size`: the expired go first, then sessions of a single visit, those with an
+//! owner last, and never the one just written.
 
 mod steps;
 
@@ -123,7 +123,7 @@ fn a_flood_of_one_hit_sessions_leaves_the_visited_ones_alone() {
 }
 
 /// A store that has been full for long: each of its users comes back twenty times, at any time, and
-/// leaves; meanwhile ten bots for each of their requests begin sessions that nobody comes back to.
+/// leaves; meanwhile ten bots for each of their requests begin sessions of a single visit.
 /// How many percent of the users' requests found their session, generation by generation.
 fn hits_among_bots(sessions: usize, users: usize, generations: usize) -> Vec<usize> {
     const REQUESTS: usize = 20;

@@ -135,7 +135,7 @@ proptest! {
         prop_assert_eq!(&Record::from_bytes(record.as_bytes()).unwrap(), &record);
         let json = serde_json::to_string(&record).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Record>(&json).unwrap(), &record);
-        // As changes they make the same record anew.
+        // As changes they make the same record again.
         prop_assert_eq!(&Changes::from(&record).apply(&Record::new()).unwrap(), &record);
     }
 

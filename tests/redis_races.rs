@@ -105,7 +105,7 @@ fn rounds() -> usize {
     std::env::var("LEMBRO_ROUNDS").map_or(200, |rounds| rounds.parse().unwrap())
 }
 
-/// Logins whose passwords were checked before somebody logs out everywhere, again and again: none
+/// Logins whose passwords were checked before the owner logs out everywhere, again and again: none
 /// of them is left over.
 fn logins_beside_destroy_all(with_except: bool, prepare: Prepare, log_in: LogIn) {
     const LOGINS: usize = 3;

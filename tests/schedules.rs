@@ -396,7 +396,7 @@ fn a_full_store_keeps_its_bound_and_its_books() {
                     let (id, another) = (new_id(), new_id());
                     assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
                     let Some(stored) = store.get(&id).unwrap() else { return };
-                    // Evicted meanwhile, or larger than before.
+                    // It was evicted since then, or it is larger than before.
                     let commit = replacement(stored.record.version(), &renewed(&id));
                     let outcome = store.commit(&id, &commit, &LEASE).unwrap();
                     assert!(outcome.is_done() || outcome == Outcome::Gone);

@@ -118,6 +118,10 @@ impl Session {
     /// would end a login that is not saved yet together with the others, because that session is
     /// not stored yet.
     ///
+    /// The store keeps the session that this one's id opens. A handle that is kept longer than a
+    /// request, as in a WebSocket, may have an id whose [grace](crate::Policy::grace) after a timed
+    /// renewal is over: this session then ends with the others.
+    ///
     /// # Errors
     ///
     /// As for [`save`](Self::save); [`Error::is_unsupported`](crate::Error::is_unsupported) when

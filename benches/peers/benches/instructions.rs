@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --manifest-path benches/peers/Cargo.toml --bench instructions` needs valgrind and
 //! the `gungraun-runner` of the version in Cargo.toml, and fails when a path takes 5 % more than
-//! its baseline below. Whoever changes a path on purpose writes the new figure down. Counts depend
-//! on the compiler; these are of Rust 1.95, x86-64.
+//! its baseline below. A path that is changed on purpose gets a new baseline. Counts depend on the
+//! compiler; these are of Rust 1.95, x86-64.
 
 #![allow(missing_docs, unused_qualifications, reason = "in what the macros write")]
 

@@ -64,7 +64,8 @@ if max ~= '' then
     if over > 0 then
         if looked == '' then return { 'others', unseen } end
         if at_limit == 'r' then return { 'limit' } end
-        -- Of two that logged in at once the one with the smaller handle: in base64 digits are larger than letters.
+        -- Of two that logged in at once the one with the smaller handle: in base64 digits are larger
+        -- than letters.
         local function number(name) return (name:gsub('%d', '{%0'):gsub('%-', '|'):gsub('_', '}')) end
         table.sort(others, function(a, b) return a[1] < b[1] or a[1] == b[1] and number(a[2]) < number(b[2]) end)
         for i = 1, math.min(over, #others) do surplus[#surplus + 1] = others[i][2] end

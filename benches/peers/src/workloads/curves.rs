@@ -1,8 +1,8 @@
 //! `curves`: how lembro's cost grows with the number of sessions, with their size, and with the
 //! number of threads.
 //!
-//! A bare `HashMap` stands beside the first, because cache misses grow with the working set whoever
-//! has them.
+//! A bare `HashMap` stands beside the first, because cache misses grow with the working set of any
+//! table.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
