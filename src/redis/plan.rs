@@ -2,11 +2,11 @@
 //! into one argument, because each argument costs Lua as much as a command.
 //!
 //! ```text
-//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time)
-//! · digest of the secret (16) · whether the session is held (1), and its incarnation (4) · noted
-//! for (8) · epoch that is sure (8) · the lease: idle, lifetime, both if remembered, touch_after,
-//! renew_after, grace (8 each) · the owner that it was noted for, or that logs in (length in a byte)
-//! · the script's own
+//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time) ·
+//! digest of the secret (16) · whether the session is held (1), and its incarnation (4) · noted for
+//! (8) · epoch that is sure (8) · the lease: idle, lifetime, both if remembered, touch_after,
+//! renew_after, grace (8 each) · the owner that it was noted for, or that logs in (length in a
+//! byte) · the script's own
 //! ```
 //!
 //! Numbers are big-endian, times milliseconds.
@@ -147,11 +147,11 @@ pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
 /// A commit and the limits of a session, and the entries as the arguments that follow the plan.
 ///
 /// ```text
-/// whether it logs in (1) · what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that version
-/// (8) · nonce (8) · the incarnation that it begins (4) · identity: 'k'eep, re'n'ew, 'r'eplace (1)
+/// whether it logs in (1) · what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that
+/// version (8) · nonce (8) · the incarnation that it begins (4) · identity: 'k'eep, re'n'ew, 'r'eplace (1)
 /// · digest of the new secret (16) · seed (8) · new timeout (8) · whether remembered from now on
-/// (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) · their bytes (4)
-/// · which of the arguments is the last to set (4) · and the last to remove (4)
+/// (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) · their bytes
+/// (4) · which of the arguments is the last to set (4) · and the last to remove (4)
 /// ```
 pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -> (Vec<u8>, Entries<'a>) {
     let (kind, base) = match commit.expect() {

@@ -7,10 +7,10 @@
 //! flat with:
 //!
 //! ```text
-//! layout ('2') · login ('s'ure, 'u'nsure: not confirmed yet) · digest of the secret (16) · kind of the
-//! second secret (1) · noted in the sets until (6) · incarnation (4) · saves (4) · bytes of the entries,
-//! at most (4) · entries, at most (2) · flags: these two are exact, remembered, owned (1) · created (6)
-//! · owner since (6) · id since (6) · timeout of its own (6; all ones: none)
+//! layout ('2') · login ('s'ure, 'u'nsure: not confirmed yet) · digest of the secret (16) · kind of
+//! the second secret (1) · noted in the sets until (6) · incarnation (4) · saves (4) · bytes of the
+//! entries, at most (4) · entries, at most (2) · flags: these two are exact, remembered, owned (1)
+//! · created (6) · owner since (6) · id since (6) · timeout of its own (6; all ones: none)
 //! ```
 //!
 //! A session that was rotated or changed also has `x`: its second secret (digest 16, seed 8,

@@ -27,8 +27,8 @@ impl Session {
     ///
     /// For a handle that lives long, such as a WebSocket's: `reload` before a message is handled,
     /// `save` after it. It does not prolong the session; [`touch`](Self::touch) does. A
-    /// [timed renewal](crate::Policy::renew_after) does not end such a handle; a login or `regenerate`
-    /// elsewhere does.
+    /// [timed renewal](crate::Policy::renew_after) does not end such a handle; a login or
+    /// `regenerate` elsewhere does.
     ///
     /// # Errors
     ///
