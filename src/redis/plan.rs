@@ -148,10 +148,10 @@ pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
 ///
 /// ```text
 /// whether it logs in (1) · what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that
-/// version (8) · nonce (8) · the incarnation that it begins (4) · identity: 'k'eep, re'n'ew, 'r'eplace (1)
-/// · digest of the new secret (16) · seed (8) · new timeout (8) · whether remembered from now on
-/// (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) · their bytes
-/// (4) · which of the arguments is the last to set (4) · and the last to remove (4)
+/// version (8) · nonce (8) · the incarnation that it begins (4) · identity: 'k'eep, re'n'ew,
+/// 'r'eplace (1) · digest of the new secret (16) · seed (8) · new timeout (8) · whether remembered
+/// from now on (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) ·
+/// their bytes (4) · which of the arguments is the last to set (4) · and the last to remove (4)
 /// ```
 pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -> (Vec<u8>, Entries<'a>) {
     let (kind, base) = match commit.expect() {
