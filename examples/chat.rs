@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use lembro::http::{CookieOptions, Secure, SessionLayer};
+use lembro::web::{CookieOptions, Secure, SessionLayer};
 use lembro::{LembroStore, Result, Session};
 use rouille::websocket::{self, Message, Websocket};
 use rouille::{Request, Response, Server, post_input};

@@ -8,7 +8,7 @@ use std::io::{Cursor, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use lembro::http::{CookieOptions, Secure, SessionLayer};
+use lembro::web::{CookieOptions, Secure, SessionLayer};
 use lembro::{LembroStore, Session};
 use tiny_http::{Header, Method, Request, Response, Server};
 

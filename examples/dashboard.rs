@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::tick;
-use lembro::http::{CookieOptions, Secure, SessionLayer};
+use lembro::web::{CookieOptions, Secure, SessionLayer};
 use lembro::{Handle, LembroOptions, LembroStore, Policy, Result, Session, SessionId, Sessions, Stats};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -9,7 +9,7 @@
 use std::time::{Duration, SystemTime};
 
 use humantime::format_duration;
-use lembro::http::{CookieOptions, Secure, SessionLayer};
+use lembro::web::{CookieOptions, Secure, SessionLayer};
 use lembro::{EndReason, LembroStore, OwnedSession, Policy, Result, Session, SessionId, Sessions};
 use rouille::{Request, Response, Server, post_input};
 use subtle::ConstantTimeEq as _;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use lembro::http::{CookieOptions, Secure, SessionLayer, SiteData};
+use lembro::web::{CookieOptions, Secure, SessionLayer, SiteData};
 use lembro::{LembroStore, Policy, Result, Session, SessionId, Store};
 use rouille::{Request, Response, Server, post_input};
 use subtle::ConstantTimeEq as _;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use lembro::http::{CookieOptions, Secure, SessionLayer};
+use lembro::web::{CookieOptions, Secure, SessionLayer};
 use lembro::{BadSnapshot, LembroOptions, LembroStore, Session};
 use tiny_http::{Request, Response, Server};
 

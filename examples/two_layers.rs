@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lembro::http::{CookieLifetime, CookieOptions, SameSite, Secure, SessionLayer};
+use lembro::web::{CookieLifetime, CookieOptions, SameSite, Secure, SessionLayer};
 use lembro::{LembroOptions, LembroStore, Policy, Result, Session, Store as _};
 use rouille::{Request, Response, Server};
 

@@ -22,8 +22,8 @@
 //!
 //! In a server the cookie layer does the loading and saving; it takes one call around a rouille
 //! handler, two in `tiny_http`. See
-#![cfg_attr(feature = "http", doc = "[`http`] for the whole of it.")]
-#![cfg_attr(not(feature = "http"), doc = "the module `http` (feature `http`) for the whole of it.")]
+#![cfg_attr(feature = "web", doc = "[`web`] for the whole of it.")]
+#![cfg_attr(not(feature = "web"), doc = "the module `web` (feature `web`) for the whole of it.")]
 //!
 //! # What it does for you
 //!
@@ -92,7 +92,7 @@
 //!
 //! | file | what it is | knows |
 //! |---|---|---|
-//! | `http/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters | sessions |
+//! | `web/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters | sessions |
 //! | `metrics.rs` | `Metrics`: a store's figures for Prometheus (feature `metrics`) | memory |
 //! | `sessions.rs` `sessions/` | [`Sessions`]: generate, load, create, list and end an owner's, on any store | session |
 //! | `session/` | [`Session`]: one user's data, a commit in the making, its life | context |
@@ -117,12 +117,12 @@
 //! `tests/store_sqlite.rs` and `tests/redis_contract.rs` run.
 //!
 //! 1. An id sent by a client is never adopted: if it is unknown, expired or malformed, and an id is
-//!    needed, the server draws one. (`http_sockets`, `http_decision`)
+//!    needed, the server draws one. (`web_sockets`, `web_decision`)
 //! 2. A malformed or oversized cookie, once or many times over, means "no session": no error, no
-//!    panic, no log line with the value. (`http_cookie`)
+//!    panic, no log line with the value. (`web_cookie`)
 //! 3. A destroyed session never comes back: a request under way stores nothing and its response
 //!    sets no cookie, and a snapshot that begins later does not hold it. (`session_races`,
-//!    `http_sockets`, `schedules`, contract)
+//!    `web_sockets`, `schedules`, contract)
 //! 4. Parallel commits of different keys all survive. Of commits of the same key the last one wins;
 //!    `modify` never loses one. (`session_modify`, `schedules`, contract)
 //! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard
@@ -133,9 +133,9 @@
 //!    (`memory_expiry`, contract)
 //! 8. A request that changed nothing writes at most one touch per `touch_after`, at its first look.
 //!    If ids are renewed, one renewal adds three writes at most: its beginning, the next visit by
-//!    the old id, and the first visit by the new one. (`http_decision`, `http_renewal`)
+//!    the old id, and the first visit by the new one. (`web_decision`, `web_renewal`)
 //! 9. A new session without data and owner is neither stored nor announced to the client.
-//!    (`http_decision`)
+//!    (`web_decision`)
 //! 10. The secret part of an id appears in no Debug, error, event, log, dump or snapshot; only in
 //!     the cookie. (`secrets`, `memory_snapshot_file`, `redis_layout`)
 //! 11. A commit is atomic on its session, id included. After a login or `regenerate` only the new
@@ -143,7 +143,7 @@
 //!     says. (`session_races`, `session_lifecycle`, `session_renewal`)
 //! 12. A panic in a handler, a failed store, a subscriber that is gone, a panic in the reaper: the
 //!     server keeps serving, and what was acknowledged is kept; on Redis as far as its replication
-//!     keeps it. (`http_sockets`, `http_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
+//!     keeps it. (`web_sockets`, `web_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
 //! 13. Sessions without an owner never push out one with an owner beyond their share, or the size
 //!     of one session where that is more. (`memory_eviction`, `floods`)
 //! 14. What `insert` accepts, `get` gives back, read as the type that was inserted. (A number that
@@ -176,7 +176,7 @@
 //! # Features
 //!
 //! - **default**: nothing but the store, sessions, events and errors.
-//! - **`http`**: the cookie layer, for any server that can hand over headers.
+//! - **`web`**: the cookie layer, for any server that can hand over headers.
 //! - **`tiny_http`**, **`rouille`**: its adapters.
 //! - **`redis`**: `lembro::redis`, sessions on Redis or Valkey for more than one process;
 //!   **`redis_tls`**: over TLS. They need a server, in tests too.
@@ -228,8 +228,6 @@ mod clock;
 mod context;
 mod error;
 mod event;
-#[cfg(feature = "http")]
-pub mod http;
 mod id;
 mod memory;
 #[cfg(feature = "metrics")]
@@ -245,6 +243,8 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod units;
+#[cfg(feature = "web")]
+pub mod web;
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("capacity.md")]
@@ -255,7 +255,7 @@ pub mod capacity {}
 pub mod store_in_a_database {}
 
 // Half of what it compares is the cookie layer's.
-#[cfg(all(any(doc, doctest), feature = "http"))]
+#[cfg(all(any(doc, doctest), feature = "web"))]
 #[doc = include_str!("coming_from.md")]
 pub mod coming_from {}
 

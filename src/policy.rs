@@ -234,7 +234,7 @@ impl Policy {
     }
 
     /// The longest time that a session without a timeout of its own can have left.
-    #[cfg(feature = "http")]
+    #[cfg(feature = "web")]
     pub(crate) fn longest(&self) -> Duration {
         self.lifetime.map_or(self.timeout, |lifetime| lifetime.min(self.timeout))
     }

@@ -86,7 +86,7 @@ impl Sessions {
     }
 
     /// The same sessions under another policy.
-    #[cfg(feature = "http")]
+    #[cfg(feature = "web")]
     pub(crate) fn under(self, policy: Policy) -> Result<Self> {
         policy.check()?;
         Ok(self.rebuilt(policy, Arc::clone(&self.context.ids)))
@@ -183,7 +183,7 @@ impl Sessions {
 
     /// The session that one of these ids opens, or a new one. The store is not read before the
     /// first look.
-    #[cfg(any(test, feature = "http"))]
+    #[cfg(any(test, feature = "web"))]
     pub(crate) fn open(&self, candidates: crate::session::Candidates) -> Session {
         Session::unloaded(Arc::clone(&self.context), candidates)
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// From the request down. A module may use those of later rows, and its own parts.
 const LAYERS: [&[&str]; 9] = [
     &["testing"],
-    &["http", "metrics"],
+    &["web", "metrics"],
     &["sessions"],
     &["session"],
     &["context"],
@@ -107,7 +107,7 @@ fn records_policies_the_rule_and_the_decision_are_pure() {
     for (path, text) in sources() {
         let is_pure = ["record", "policy"].contains(&module(&path).as_str())
             || path.to_string_lossy().contains("store/rule/")
-            || path.ends_with("http/decision.rs");
+            || path.ends_with("web/decision.rs");
         if is_pure {
             for name in ["clock", "event", "context"] {
                 assert!(!used(&code(&text)).contains(&name.to_owned()), "{} uses `{name}`", path.display());
@@ -119,7 +119,7 @@ fn records_policies_the_rule_and_the_decision_are_pure() {
 #[test]
 fn the_failures_of_a_store_are_reported_in_one_place() {
     for (path, text) in sources() {
-        if ["session", "sessions", "http"].contains(&module(&path).as_str()) {
+        if ["session", "sessions", "web"].contains(&module(&path).as_str()) {
             assert!(!code(&text).contains("errors.publish"), "{} reports by itself", path.display());
         }
     }
@@ -136,11 +136,11 @@ fn a_shard_knows_no_lock() {
 }
 
 #[test]
-fn the_http_layer_names_no_store_and_one_file_names_each_framework() {
-    for (path, text) in sources().into_iter().filter(|(path, _)| module(path) == "http") {
+fn the_web_layer_names_no_store_and_one_file_names_each_framework() {
+    for (path, text) in sources().into_iter().filter(|(path, _)| module(path) == "web") {
         assert!(!code(&text).contains("LembroStore"), "{} names a store", path.display());
         for framework in ["tiny_http", "rouille"] {
-            if !path.ends_with(format!("http/{framework}.rs")) {
+            if !path.ends_with(format!("web/{framework}.rs")) {
                 let named =
                     code(&text).replace(&format!("self::{framework}::"), "").contains(&format!("{framework}::"));
                 assert!(!named, "{} names a framework", path.display());

@@ -1,6 +1,6 @@
 //! Whatever comes from outside is refused or works: what `tests/fuzz` tries for minutes, for a
 //! moment.
-#![cfg(all(feature = "http", feature = "testing"))]
+#![cfg(all(feature = "web", feature = "testing"))]
 
 mod from_outside;
 

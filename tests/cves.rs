@@ -1,18 +1,18 @@
 //! Flaws that other session libraries had, each as the request or the call that would show it here.
 //!
 //! Two more are held by longer tests: CVE-2024-38513 (any id a client sends is adopted) by
-//! `http_sockets`,
+//! `web_sockets`,
 //! `an_id_sent_by_a_client_is_never_adopted`; CVE-2025-46336 (a slow request stores a session again
-//! after its logout) by `http_sockets`,
+//! after its logout) by `web_sockets`,
 //! `a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie`, and `session_races`.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use lembro::http::{CookieLifetime, CookieOptions, Finished};
+use lembro::web::{CookieLifetime, CookieOptions, Finished};
 use lembro::{Commit, Event, Lease, Outcome, Policy, Record, SessionId, Store};
 use session_support::site::{AGE, Site, id_of, look, renewing, sent_back};
 use session_support::{HOUR, MINUTE, manual_store};

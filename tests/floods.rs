@@ -243,7 +243,7 @@ fn a_refused_set_loses_nothing() {
 #[cfg(feature = "rouille")]
 #[test]
 fn rouille_answers_503_to_a_visitor_who_is_refused() {
-    use lembro::http::SessionLayer;
+    use lembro::web::SessionLayer;
     use rouille::{Request, Response};
 
     let (store, _, _) = refusing();

@@ -1,12 +1,12 @@
 //! The invariants of the crate documentation, in their order, each at its shortest. Longer tests of
 //! each stand beside it.
-#![cfg(all(feature = "http", feature = "testing"))]
+#![cfg(all(feature = "web", feature = "testing"))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
-use lembro::http::{Finished, RequestHead, SessionLayer};
+use lembro::web::{Finished, RequestHead, SessionLayer};
 use lembro::{
     Clock, Commit, Lease, LembroOptions, LembroStore, ManualClock, Outcome, Record, Saved, SessionId, Sessions, Store,
 };

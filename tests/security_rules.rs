@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PAGE: &str = include_str!("../src/http/security.md");
-const THREATS: &str = include_str!("../src/http/threats.md");
+const PAGE: &str = include_str!("../src/web/security.md");
+const THREATS: &str = include_str!("../src/web/threats.md");
 
 /// The page's rules, and the flaws of others: each is a row, and its tests are in this column.
 const RULES: (&str, usize) = ("| ", 4);

@@ -26,7 +26,7 @@ mod look;
 mod map;
 mod modify;
 mod owner;
-#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is the cookie layer that asks"))]
+#[cfg_attr(not(feature = "web"), expect(dead_code, reason = "it is the cookie layer that asks"))]
 mod standing;
 
 use std::cell::OnceCell;
@@ -37,7 +37,7 @@ pub use self::component::Component;
 use self::draft::{Draft, SentCommit};
 pub use self::lifecycle::Saved;
 use self::live::{Committed, Live};
-#[cfg(feature = "http")]
+#[cfg(feature = "web")]
 pub(crate) use self::standing::Standing;
 use crate::context::Context;
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 //! socket.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use lembro::http::{CookieOptions, Finished, RequestHead, SessionLayer};
+use lembro::web::{CookieOptions, Finished, RequestHead, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Session, SessionId};
 
 pub(crate) struct Host {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use lembro::Session;
-use lembro::http::SessionLayer;
+use lembro::web::SessionLayer;
 use tiny_http::{Request, Response, Server};
 
 pub(crate) use self::client::{Browser, send};

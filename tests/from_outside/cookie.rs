@@ -1,6 +1,6 @@
 //! A request's headers: no session and no harm, or the session that was there, found among whatever else is sent.
 
-use lembro::http::{CookieLifetime, CookieOptions, RequestHead, Secure, SessionLayer};
+use lembro::web::{CookieLifetime, CookieOptions, RequestHead, Secure, SessionLayer};
 use lembro::{LembroOptions, LembroStore, Session, SessionId};
 
 const SIGNED: u8 = 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lembro::http::{CookieOptions, Finished, RequestHead, SessionLayer};
+use lembro::web::{CookieOptions, Finished, RequestHead, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Result};
 use serde::Deserialize;
 

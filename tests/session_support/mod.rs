@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
-#[cfg(feature = "http")]
+#[cfg(feature = "web")]
 pub(crate) mod site;
 
 use std::collections::{HashMap, VecDeque};

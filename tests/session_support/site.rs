@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use lembro::http::{CookieLifetime, CookieOptions, Finished, RequestHead, SessionLayer};
+use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead, SessionLayer};
 use lembro::{LembroStore, ManualClock, Policy, Result, Session, SessionId};
 
 use super::{HOUR, MINUTE, Probe, manual_store};

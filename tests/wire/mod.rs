@@ -13,7 +13,7 @@ mod unreliable;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lembro::http::{CookieOptions, SessionLayer};
+use lembro::web::{CookieOptions, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store};
 
 pub(crate) use self::browser::{Answer, Browser};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use lembro::http::{CookieOptions, SessionLayer};
+use lembro::web::{CookieOptions, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, Result, Saved, Session, SessionId};
 use rouille::{Request, Response};
 

@@ -5,7 +5,7 @@
 //! page and the removal of the cookie. A session that ends elsewhere (it expired, it was destroyed from another device)
 //! changes no cookie here, and no header reaches a page that is woken: such a page must ask again by itself.
 
-use lembro::http::{CookieOptions, SessionLayer, SiteData};
+use lembro::web::{CookieOptions, SessionLayer, SiteData};
 use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer, layer_with, serve};
 use rouille::Response;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lembro::http::{CookieLifetime, CookieOptions, Priority, SameSite};
+use lembro::web::{CookieLifetime, CookieOptions, Priority, SameSite};
 use lembro_browser_tests::{Chromium, Cookie, Site, Tab, layer_with, page, serve};
 
 /// Signs in with such a cookie, gives what the browser keeps of it, and sees to it that it works and goes.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lembro::http::{CookieLifetime, CookieOptions, SessionLayer};
+use lembro::web::{CookieLifetime, CookieOptions, SessionLayer};
 use lembro::{Clock, Policy};
 use lembro_browser_tests::{Chromium, layer, layer_by, serve};
 

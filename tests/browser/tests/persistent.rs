@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lembro::http::{CookieLifetime, CookieOptions};
+use lembro::web::{CookieLifetime, CookieOptions};
 use lembro::{Clock, Policy};
 use lembro_browser_tests::{Chromium, Gate, Site, application, id_in, layer_by};
 

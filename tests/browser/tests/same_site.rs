@@ -2,7 +2,7 @@
 //!
 //! To a browser `127.0.0.1` and `localhost` are two sites, whatever their ports.
 
-use lembro::http::{CookieOptions, SameSite, SessionLayer};
+use lembro::web::{CookieOptions, SameSite, SessionLayer};
 use lembro_browser_tests::{Chromium, Site, Tab, id_in, layer_with, serve};
 use rouille::Response;
 

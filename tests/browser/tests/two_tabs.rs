@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lembro::http::CookieOptions;
+use lembro::web::CookieOptions;
 use lembro::{Clock, Policy};
 use lembro_browser_tests::{Chromium, id_in, layer, layer_by, serve};
 

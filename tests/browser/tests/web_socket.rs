@@ -3,7 +3,7 @@
 use std::sync::mpsc::Receiver;
 use std::thread;
 
-use lembro::http::{CookieOptions, SameSite, SessionLayer};
+use lembro::web::{CookieOptions, SameSite, SessionLayer};
 use lembro::{Saved, Session};
 use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer, layer_with};
 use rouille::websocket::{self, Message, Websocket};

@@ -1,5 +1,5 @@
 //! Over which requests the cookie is `Secure`: always, never, or as the connection and a proxy that is believed say.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
@@ -8,7 +8,7 @@ mod host;
 mod user_agent;
 
 use host::{Host, attributes, look, sent_back};
-use lembro::http::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, Secure};
+use lembro::web::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, Secure};
 use proptest::prelude::*;
 use user_agent::{Cookie, Jar, parse};
 
@@ -151,7 +151,7 @@ proptest! {
         said in prop::sample::select(SAID.to_vec()),
     ) {
         let store = lembro::LembroStore::with_options(lembro::LembroOptions::new().interval(0)).unwrap();
-        prop_assume!(lembro::http::SessionLayer::new(store).cookie(options.clone()).is_ok());
+        prop_assume!(lembro::web::SessionLayer::new(store).cookie(options.clone()).is_ok());
         let host = Host::new(options);
         let now = 1_000_000_000;
         let set = host.request(&request(said.0, https, ""), |session| session.insert("user", "ada").unwrap());

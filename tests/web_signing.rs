@@ -1,5 +1,5 @@
 //! Signed cookies: what we did not sign never reaches the store, and keys can change without logging anybody out.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use host::{Host, id_of, look, sent_back};
-use lembro::http::{CookieLifetime, CookieOptions};
+use lembro::web::{CookieLifetime, CookieOptions};
 use lembro::{Event, SessionId};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -198,7 +198,7 @@ fn sixteen_signatures_of_a_request_are_tried_and_no_more() {
     assert_eq!(host.user(&format!("{junk}{cookie}")).as_deref(), Some("ada"));
     // Nor do those in several headers count anew in each.
     let (first, second) = (forged.clone(), behind(15));
-    let head = lembro::http::RequestHead::new([first.as_str(), second.as_str()]);
+    let head = lembro::web::RequestHead::new([first.as_str(), second.as_str()]);
     assert_eq!(host.layer.load(head).get::<String>("user").unwrap(), None);
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 /// # Examples
 ///
 /// ```
-/// use lembro::http::RequestHead;
+/// use lembro::web::RequestHead;
 ///
 /// let from_text = RequestHead::new(["theme=dark; id=7sNlGhvxmlqT5aSMbX0Pcw6kSJzXbF1R"]);
 /// let from_bytes = RequestHead::new([b"theme=dark".as_slice(), b"tracker=\xff"]);

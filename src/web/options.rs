@@ -37,7 +37,7 @@ use super::keys::{self, Key};
 ///
 /// ```
 /// use lembro::LembroStore;
-/// use lembro::http::{CookieLifetime, CookieOptions, SameSite, SessionLayer};
+/// use lembro::web::{CookieLifetime, CookieOptions, SameSite, SessionLayer};
 ///
 /// let options = CookieOptions::new().name("__Host-id").same_site(SameSite::Strict).lifetime(CookieLifetime::Persistent);
 /// let layer = SessionLayer::new(LembroStore::new()?).cookie(options.clone())?;

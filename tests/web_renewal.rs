@@ -1,13 +1,13 @@
 //! Timed renewal through the layer: when an id changes, who is told, and what becomes of the one
 //! before.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 
 use std::time::Duration;
 
-use lembro::http::{CookieLifetime, CookieOptions, RequestHead, SessionLayer};
+use lembro::web::{CookieLifetime, CookieOptions, RequestHead, SessionLayer};
 use lembro::{Event, Policy, Saved, Store};
 use session_support::site::{AGE, Site, assert_silent, id_of, look, renewing, renewing_site, sent_back};
 use session_support::{HOUR, MINUTE, SECOND, manual_store, validate};

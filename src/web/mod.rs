@@ -21,7 +21,7 @@
 //! # #[cfg(feature = "rouille")]
 //! # fn main() -> Result<(), lembro::Error> {
 //! use lembro::LembroStore;
-//! use lembro::http::SessionLayer;
+//! use lembro::web::SessionLayer;
 //! use rouille::Response;
 //!
 //! let layer = SessionLayer::new(LembroStore::new()?);
@@ -44,7 +44,7 @@
 //! # #[cfg(feature = "tiny_http")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! use lembro::LembroStore;
-//! use lembro::http::SessionLayer;
+//! use lembro::web::SessionLayer;
 //!
 //! let layer = SessionLayer::new(LembroStore::new()?);
 //! let server = tiny_http::Server::http("127.0.0.1:8080")?;

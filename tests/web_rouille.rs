@@ -7,7 +7,7 @@ mod wire;
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use lembro::http::{CookieOptions, SessionLayer};
+use lembro::web::{CookieOptions, SessionLayer};
 use lembro::{Error, Result, Saved, Session, SessionId, Sessions, Store};
 use rouille::{Request, Response};
 
@@ -467,7 +467,7 @@ fn a_request_whose_prefix_was_taken_off_has_the_same_session() {
 #[test]
 fn a_cookie_is_secure_where_the_request_was_and_a_proxy_is_believed_only_if_it_is_trusted() {
     let secure = |trust: bool, request: &Request| {
-        let options = CookieOptions::new().secure(lembro::http::Secure::Auto).trust_proxy(trust);
+        let options = CookieOptions::new().secure(lembro::web::Secure::Auto).trust_proxy(trust);
         let layer = SessionLayer::new(store()).cookie(options).unwrap();
         let response = layer.rouille(request, |session| session.insert("a", "b").map(|()| Response::empty_204()));
         let cookie = response.headers.iter().find(|(name, _)| name == "Set-Cookie").unwrap();

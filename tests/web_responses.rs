@@ -8,7 +8,7 @@ use std::io::{self, Cursor, Read, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lembro::http::SessionLayer;
+use lembro::web::SessionLayer;
 use lembro::{LembroStore, Session, SessionId, Store as _};
 use rouille::ResponseBody;
 

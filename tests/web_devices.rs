@@ -1,11 +1,11 @@
 //! The sessions of one owner over the cookie layer: what their browsers get when they are listed,
 //! ended and told why.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 
-use lembro::http::{CookieOptions, RequestHead, SessionLayer};
+use lembro::web::{CookieOptions, RequestHead, SessionLayer};
 use lembro::{EndReason, OwnedSession, Policy, Saved};
 use session_support::site::{AGE, Site, assert_silent, look, renewing, sent_back};
 use session_support::{HOUR, MINUTE};

@@ -89,7 +89,7 @@ impl Finished {
     ///
     /// ```
     /// use lembro::LembroStore;
-    /// use lembro::http::{RequestHead, SessionLayer};
+    /// use lembro::web::{RequestHead, SessionLayer};
     ///
     /// let layer = SessionLayer::new(LembroStore::new()?);
     /// let mut session = layer.load(RequestHead::default());

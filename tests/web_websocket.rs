@@ -11,7 +11,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use lembro::http::SessionLayer;
+use lembro::web::SessionLayer;
 use lembro::{Event, LembroStore, ManualClock, Policy, Result, Saved, Session, SessionId, Store as _};
 use rouille::websocket::{self, Websocket};
 use rouille::{Request, Response};

@@ -14,7 +14,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use lembro::http::{CookieLifetime, CookieOptions, SessionLayer};
+use lembro::web::{CookieLifetime, CookieOptions, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Result, Session, SessionId, Store};
 use tiny_http::{Header, Request, Response};
 

@@ -1,6 +1,6 @@
 //! The options of the cookie: the defaults are safe, a configuration file can have them all, and what browsers would drop or
 //! misread is refused in one sentence.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
@@ -11,7 +11,7 @@ mod user_agent;
 use std::time::Duration;
 
 use host::Host;
-use lembro::http::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SessionLayer, SiteData};
+use lembro::web::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SessionLayer, SiteData};
 use lembro::{Error, LembroOptions, LembroStore, Policy, SessionId};
 use proptest::prelude::*;
 use user_agent::Jar;

@@ -1,6 +1,6 @@
 //! The cookie, read and written: our id is found in any header, nothing a client sends does harm, and a browser reads what
 //! we write as it was meant.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
@@ -10,7 +10,7 @@ mod user_agent;
 
 use allocation_counter::measure;
 use host::{Host, look};
-use lembro::http::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, SessionLayer};
+use lembro::web::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, SessionLayer};
 use lembro::{Event, LembroOptions, LembroStore, Record, SessionId};
 use proptest::prelude::*;
 

@@ -27,7 +27,7 @@ use crate::sync::Arc;
 ///
 /// ```
 /// use lembro::LembroStore;
-/// use lembro::http::{RequestHead, SessionLayer};
+/// use lembro::web::{RequestHead, SessionLayer};
 ///
 /// let layer = SessionLayer::new(LembroStore::new()?);
 ///
@@ -62,7 +62,7 @@ impl SessionLayer {
     ///
     /// ```
     /// use lembro::{LembroStore, SessionId, Sessions};
-    /// use lembro::http::SessionLayer;
+    /// use lembro::web::SessionLayer;
     ///
     /// let sessions = Sessions::new(LembroStore::new()?).id_source(SessionId::random);
     /// let layer = SessionLayer::with_sessions(sessions);
@@ -93,7 +93,7 @@ impl SessionLayer {
     ///
     /// ```
     /// use lembro::LembroStore;
-    /// use lembro::http::{CookieOptions, SessionLayer};
+    /// use lembro::web::{CookieOptions, SessionLayer};
     ///
     /// let layer = SessionLayer::new(LembroStore::new()?);
     /// let error = layer.cookie(CookieOptions::new().name("__Host-id").secure(false)).unwrap_err();

@@ -1,11 +1,11 @@
 //! The end of a request, by the rules: what is stored, what the client is told, and what costs
 //! nothing.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use std::time::Duration;
 
-use lembro::http::{CookieLifetime, CookieOptions, Finished, RequestHead, SessionLayer};
+use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Record, Saved, Session, SessionId, Store};
 
 struct Site {

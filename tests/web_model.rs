@@ -6,7 +6,7 @@
 //! and the id changes once in that time; (2) what a response said was saved is there; (3) no more
 //! than the browser's own sessions are stored; (4) every counter, queue and index of the store
 //! recomputes.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
@@ -14,7 +14,7 @@ mod session_support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lembro::http::{CookieLifetime, CookieOptions, RequestHead};
+use lembro::web::{CookieLifetime, CookieOptions, RequestHead};
 use lembro::{Saved, Session, SessionId, Store};
 use proptest::prelude::*;
 use session_support::site::{Site, id_of, renewing, sent_back};

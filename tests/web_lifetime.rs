@@ -1,6 +1,6 @@
 //! How long the browser keeps the cookie, and when it is written anew: by the options, the session's own timeout, and the time
 //! that the cookie itself carries.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
@@ -11,7 +11,7 @@ mod user_agent;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host::{Host, attributes, id_of, look, sent_back};
-use lembro::http::{CookieLifetime, CookieOptions, Finished};
+use lembro::web::{CookieLifetime, CookieOptions, Finished};
 use lembro::{Policy, Saved, Session};
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -1,7 +1,7 @@
 //! What the cookie layer costs: the work of `load` and `finish` for one request, and the throughput of a trivial handler
 //! with and without it.
 //!
-//! `cargo bench --bench http --features rouille,tiny_http`. The first part prints nanoseconds per request. The second needs
+//! `cargo bench --bench web --features rouille,tiny_http`. The first part prints nanoseconds per request. The second needs
 //! `wrk` and prints, for each server, the median over interleaved rounds of "requests per second with the layer" divided by
 //! those without: on a shared machine only the ratio says something.
 
@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use lembro::http::{CookieLifetime, CookieOptions, RequestHead, SessionLayer};
+use lembro::web::{CookieLifetime, CookieOptions, RequestHead, SessionLayer};
 use lembro::{LembroOptions, LembroStore, Policy};
 
 const ROUNDS: usize = 15;

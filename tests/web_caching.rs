@@ -1,6 +1,6 @@
 //! What a response says to caches: no cookie is ever kept with it, what depends on a session says so, and the handler's own
 //! headers stay.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
@@ -9,7 +9,7 @@ mod host;
 use std::time::Duration;
 
 use host::{Host, look};
-use lembro::http::{CookieLifetime, CookieOptions, Finished, RequestHead, ResponseHeaders, SiteData};
+use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead, ResponseHeaders, SiteData};
 use lembro::{Record, Saved};
 use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 //!
 //! What express-session 1.19 does was measured. What lembro does is measured here, through the
 //! layer. `src/coming_from.md` shows the same table; it is read and compared.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
@@ -11,7 +11,7 @@ mod session_support;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use lembro::http::{CookieLifetime, CookieOptions};
+use lembro::web::{CookieLifetime, CookieOptions};
 use lembro::{Policy, Saved, Session, Stats, Store};
 use session_support::MINUTE;
 use session_support::site::{Site, look};
@@ -322,7 +322,7 @@ fn a_session_that_ended_in_another_request_is_not_brought_back_and_a_store_that_
     let cookie = site.visitor();
     site.probe.break_down(true);
     assert!(site.try_request(&cookie, |session| assert!(session.id().unwrap_err().is_store())).is_ok(), "not loaded");
-    let head = lembro::http::RequestHead::new([cookie.as_str()]);
+    let head = lembro::web::RequestHead::new([cookie.as_str()]);
     site.probe.break_down(false);
     let mut session = site.layer.load(head.clone());
     session.insert("theme", "dark").unwrap();

@@ -1,6 +1,6 @@
 //! Promise: when the store is down, no client gets another one's session or loses its own, whatever
 //! the policy says.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 #[path = "wire/unreliable.rs"]
@@ -9,7 +9,7 @@ mod unreliable;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lembro::http::{Finished, RequestHead, SessionLayer};
+use lembro::web::{Finished, RequestHead, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Result, Saved, Session, StoreDown};
 
 use self::unreliable::Unreliable;

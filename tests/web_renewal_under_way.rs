@@ -1,13 +1,13 @@
 //! Renewal beside other requests of the same client: they finish their work, and none brings the
 //! old id back.
-#![cfg(feature = "http")]
+#![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod session_support;
 
 use std::time::Duration;
 
-use lembro::http::{CookieLifetime, CookieOptions, Finished, RequestHead};
+use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
 use lembro::{Policy, Saved, Session, Store};
 use session_support::site::{
     AGE, Site, assert_silent, id_of, look, reasons_to_rewrite, renewing, renewing_site, sent_back,
