@@ -197,7 +197,7 @@ impl CookieOptions {
     /// # Examples
     ///
     /// ```
-    /// # use lembro::{LembroStore, http::{CookieOptions, SessionLayer}};
+    /// # use lembro::{LembroStore, web::{CookieOptions, SessionLayer}};
     /// # let (new_key, old_key) = ([7; 32], [8; 32]);
     /// let options = CookieOptions::new().keys([new_key, old_key]);
     /// SessionLayer::new(LembroStore::new()?).cookie(options)?;

@@ -36,7 +36,7 @@ impl SessionLayer {
     /// # Examples
     ///
     /// ```no_run
-    /// use lembro::{LembroStore, http::SessionLayer};
+    /// use lembro::{LembroStore, web::SessionLayer};
     /// use rouille::Response;
     ///
     /// # fn main() -> Result<(), lembro::Error> {
@@ -62,7 +62,7 @@ impl SessionLayer {
     ///
     /// ```no_run
     /// use std::thread;
-    /// use lembro::{LembroStore, Saved, http::SessionLayer};
+    /// use lembro::{LembroStore, Saved, web::SessionLayer};
     /// use rouille::{Response, websocket};
     ///
     /// # fn main() -> Result<(), lembro::Error> {
@@ -128,7 +128,7 @@ impl SessionLayer {
     /// # Examples
     ///
     /// ```no_run
-    /// use lembro::{LembroStore, http::SessionLayer};
+    /// use lembro::{LembroStore, web::SessionLayer};
     /// use rouille::Response;
     ///
     /// # fn main() -> Result<(), lembro::Error> {
