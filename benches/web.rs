@@ -34,7 +34,7 @@ fn visited(cookie: CookieOptions) -> (SessionLayer, String) {
     let mut session = layer.load(RequestHead::default());
     session.insert("user", "ada").unwrap();
     session.insert("cart", &["tea", "cups"]).unwrap();
-    let finished = layer.finish(session, RequestHead::default()).unwrap();
+    let finished = layer.finish(&mut session).unwrap();
     let set = finished.cookie().unwrap();
     let header = format!("theme=dark; {}; lang=pt", &set[..set.find(';').unwrap()]);
     (layer, header)
@@ -52,8 +52,8 @@ mod request {
         let (layer, header) = visited(cookies());
         bencher.bench(|| {
             let head = RequestHead::new([black_box(header.as_str())]);
-            let session = layer.load(head.clone());
-            layer.finish(session, head).unwrap()
+            let mut session = layer.load(head.clone());
+            layer.finish(&mut session).unwrap()
         });
     }
 
@@ -81,7 +81,7 @@ mod request {
             let mut session = layer.load(head.clone());
             visits += 1;
             session.insert("visits", &visits).unwrap();
-            layer.finish(session, head).unwrap()
+            layer.finish(&mut session).unwrap()
         });
     }
 
@@ -92,7 +92,7 @@ mod request {
             let head = RequestHead::default();
             let mut session = layer.load(head.clone());
             session.insert("user", "ada").unwrap();
-            layer.finish(session, head).unwrap()
+            layer.finish(&mut session).unwrap()
         });
     }
 
@@ -100,9 +100,9 @@ mod request {
         let (layer, header) = visited(options);
         bencher.bench(|| {
             let head = RequestHead::new([black_box(header.as_str())]);
-            let session = layer.load(head.clone());
+            let mut session = layer.load(head.clone());
             black_box(session.get::<&str>("user").unwrap());
-            layer.finish(session, head).unwrap()
+            layer.finish(&mut session).unwrap()
         });
     }
 }
@@ -215,9 +215,9 @@ fn tiny_http_site(layered: bool) -> Running {
 }
 
 fn greet(layer: &SessionLayer, request: &tiny_http::Request) -> tiny_http::Response<Cursor<Vec<u8>>> {
-    let session = layer.load(request);
+    let mut session = layer.load(request);
     let response = hello(session.get("user").unwrap().unwrap_or("stranger"));
-    layer.finish(session, request).unwrap().add_to(response)
+    layer.finish(&mut session).unwrap().add_to(response)
 }
 
 fn hello(name: &str) -> tiny_http::Response<Cursor<Vec<u8>>> {

@@ -47,7 +47,7 @@ fn answer(request: &Request, session: &mut Session, layer: &SessionLayer, room: 
             };
             session.insert("name", &name)?;
         }
-        ("POST", "/leave") => session.destroy()?,
+        ("POST", "/leave") => session.log_out()?,
         ("GET", "/socket") if session.contains_key("name")? => {
             let Ok((response, socket)) = websocket::start(request, None::<String>) else {
                 return refused("That is no WebSocket.", 400);

@@ -40,7 +40,7 @@ fn serve(layer: &SessionLayer, mut request: Request) {
     // A panic ends this request, not the thread; the session is dropped and nothing of it is saved.
     let answer = catch_unwind(AssertUnwindSafe(|| {
         let response = answer(&mut request, &mut session)?;
-        Ok::<_, Anything>(layer.finish(session, &request)?.add_to(response))
+        Ok::<_, Anything>(layer.finish(&mut session)?.add_to(response))
     }));
     let response = match answer {
         Ok(Ok(response)) => response,
@@ -71,7 +71,7 @@ fn answer(request: &mut Request, session: &mut Session) -> Result<Page, Anything
             Ok(back())
         }
         (Method::Post, "/logout") => {
-            session.destroy()?;
+            session.log_out()?;
             Ok(back())
         }
         _ => Ok(Response::from_string("Nothing here.").with_status_code(404)),

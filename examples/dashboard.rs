@@ -259,7 +259,7 @@ fn users(sessions: &Sessions, board: &Board) -> Result<()> {
                 if let Some(cookie) = user.cookie.take().filter(|_| logs_out)
                     && let Some(mut session) = sessions.load(&cookie)?
                 {
-                    session.destroy()?;
+                    session.log_out()?;
                 }
                 *user = User::new(&mut random);
             }

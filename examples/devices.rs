@@ -48,7 +48,7 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
             let user = form.user.unwrap_or_default();
             // Asked before the password is checked, so that signing out everywhere ends this login
             // too.
-            let begun = (user == USER).then(|| sessions.epoch_of(&user)).transpose()?;
+            let begun = (user == USER).then(|| sessions.owner(&user)?.epoch()).transpose()?;
             let Some(begun) = begun.filter(|_| form.password.as_deref() == Some(PASSWORD)) else {
                 return Ok(page(session, sessions, "No user of that name has that password.")?.with_status_code(403));
             };
@@ -59,13 +59,13 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
         ("/end", Some(owner)) => {
             // One of their own: a handle opens nothing, but a form can name any.
             if let Some(handle) = form.device.and_then(|handle| handle.parse().ok()) {
-                let _ended = sessions.destroy_handle_of(&owner, handle)?;
+                let _ended = sessions.owner(&owner)?.destroy(handle)?;
             }
         }
         ("/others", _) => drop(session.destroy_others()?),
         // This one too: its next request is told so, like those of the others.
-        ("/everywhere", Some(owner)) => drop(sessions.destroy_of(&owner, None)?),
-        _ => session.destroy()?,
+        ("/everywhere", Some(owner)) => drop(sessions.owner(&owner)?.destroy_all()?),
+        _ => session.log_out()?,
     }
     Ok(Response::redirect_303("/"))
 }
@@ -81,7 +81,7 @@ fn page(session: &mut Session, sessions: &Sessions, message: &str) -> Result<Res
         session.insert("csrf", &SessionId::random()?.expose())?;
     }
     let (owner, here) = (session.owner()?, session.handle()?);
-    let devices = owner.map_or(Ok(Vec::new()), |owner| sessions.sessions_of(owner))?;
+    let devices = owner.map_or(Ok(Vec::new()), |owner| sessions.owner(owner)?.list())?;
     let html = include_str!("devices.html")
         .replace("{place}", if owner.is_some() { "inside" } else { "door" })
         .replace("{csrf}", session.get("csrf")?.unwrap_or_default())

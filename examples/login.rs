@@ -57,7 +57,7 @@ fn answer(request: &Request, session: &mut Session) -> Result<Response> {
     }
     let (user, password) = (form.user.unwrap_or_default(), form.password.unwrap_or_default());
     if request.url() == "/logout" {
-        session.destroy()?;
+        session.log_out()?;
     } else if user == USER && password == PASSWORD {
         // A new id in the same step: one that was planted or seen before is worth nothing.
         session.log_in(USER)?;

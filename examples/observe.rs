@@ -84,7 +84,7 @@ fn users(sessions: &Sessions, over: &AtomicBool) -> Result<(u64, u64), lembro::E
         session.modify("visits", |visits: &mut Option<u64>| *visits.get_or_insert(0) += 1)?;
         ids[user] = Some(session.id()?);
         if request % 5_000 == 0 {
-            session.destroy()?;
+            session.log_out()?;
         }
         thread::sleep(Duration::from_micros(200));
     }

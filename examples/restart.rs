@@ -52,7 +52,7 @@ fn main() -> Result<(), Anything> {
 
 fn serve(layer: &SessionLayer, request: Request) {
     let mut session = layer.load(&request);
-    let answer = count(&mut session).and_then(|text| Ok((text, layer.finish(session, &request)?)));
+    let answer = count(&mut session).and_then(|text| Ok((text, layer.finish(&mut session)?)));
     let response = match answer {
         Ok((text, finished)) => finished.add_to(Response::from_string(text)),
         Err(error) => Response::from_string(format!("Sorry: {error}\n")).with_status_code(500),

@@ -61,12 +61,12 @@ fn answer(
             let page = page.replace("{baskets}", &baskets.to_string()).replace("{desks}", &desks.to_string());
             return Ok(Response::html(page));
         }
-        ("POST", "/empty") => customer.destroy()?,
+        ("POST", "/empty") => customer.log_out()?,
         ("POST", "/office/enter") => {
             clerk.log_in("grace")?;
             clerk.insert("name", "Grace")?;
         }
-        ("POST", "/office/leave") => clerk.destroy()?,
+        ("POST", "/office/leave") => clerk.log_out()?,
         // Ends the session of every customer, and of no clerk.
         ("POST", "/office/close") if clerk.contains_key("name")? => customers.clear()?,
         ("POST", _) => {

@@ -3,9 +3,11 @@
 
 use std::fmt;
 
+use crossbeam_channel::{Receiver, Sender};
+
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::event::{Event, Hub};
+use crate::event::{Event, Hub, subscription};
 use crate::id::{Handle, SessionId};
 use crate::policy::Policy;
 use crate::store::{
@@ -31,6 +33,22 @@ impl Context {
 
     pub(crate) fn lease(&self) -> Lease {
         self.policy.lease()
+    }
+
+    /// A channel on which the events of the sessions and of the store arrive.
+    pub(crate) fn subscribe(&self) -> Receiver<Event> {
+        let (sender, receiver) = subscription();
+        self.store.send_events(sender.clone());
+        self.events.add(sender);
+        receiver
+    }
+
+    /// A channel on which the store's failures arrive, those that no caller receives too.
+    pub(crate) fn subscribe_errors(&self) -> Receiver<Error> {
+        let (sender, receiver) = subscription();
+        self.store.send_errors(sender.clone());
+        self.store.errors.add(sender);
+        receiver
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -62,7 +80,7 @@ impl ReportingStore {
     }
 
     /// Publishes an error that its caller does not see, unless the store has returned it.
-    #[cfg(feature = "rouille")]
+    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
     pub(crate) fn report(&self, error: &Error) {
         if error.note_report() {
             self.errors.publish(|| error.clone());
@@ -110,6 +128,14 @@ impl Store for ReportingStore {
 
     fn clock(&self) -> Clock {
         self.inner.clock()
+    }
+
+    fn send_events(&self, to: Sender<Event>) {
+        self.inner.send_events(to);
+    }
+
+    fn send_errors(&self, to: Sender<Error>) {
+        self.inner.send_errors(to);
     }
 }
 

@@ -68,6 +68,10 @@ enum Kind {
     Store { source: Source },
     #[error("this store does not support {0}")]
     Unsupported(&'static str),
+    #[error("{0} on a handle that no response follows: the client would never learn its id")]
+    Late(&'static str),
+    #[error("session {0}: it ended, or got another id, under the request, so its changes are lost")]
+    Lost(String),
     #[error("the operating system's random source failed")]
     Random { source: Source },
     #[error("{0}")]
@@ -218,6 +222,18 @@ impl Error {
         matches!(self.inner.kind, Kind::Unsupported(_))
     }
 
+    /// A login or another new id came too late: the request has ended, or the handle is one for
+    /// another thread. Nothing was changed.
+    pub fn is_late(&self) -> bool {
+        matches!(self.inner.kind, Kind::Late(_))
+    }
+
+    /// The session ended, or was superseded by a login, while the request held it, so what the
+    /// request changed is lost.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.inner.kind, Kind::Lost(_))
+    }
+
     /// Something failed in the background, where no caller receives a result.
     pub fn is_background(&self) -> bool {
         matches!(self.inner.kind, Kind::Background(_))
@@ -249,6 +265,15 @@ impl Error {
 
     pub(crate) fn contention(handle: impl fmt::Display, attempts: u32) -> Self {
         Kind::Contention { handle: handle.to_string(), attempts }.into()
+    }
+
+    pub(crate) fn late(what: &'static str) -> Self {
+        Kind::Late(what).into()
+    }
+
+    #[cfg(feature = "web")]
+    pub(crate) fn lost(handle: impl fmt::Display) -> Self {
+        Kind::Lost(handle.to_string()).into()
     }
 
     pub(crate) fn too_many_logins(max: usize) -> Self {

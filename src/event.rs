@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde::Serialize;
 
 use crate::id::Handle;
@@ -113,6 +113,12 @@ pub enum Event {
         /// The handle part of the id, as the client sent it.
         handle: Handle,
     },
+    /// What a request changed was lost: its session ended, or was superseded by a login, while the
+    /// request held it.
+    LostChange {
+        /// Which session.
+        handle: Handle,
+    },
     /// A look presented a superseded id later than a request in flight could: possibly a stolen
     /// one.
     SupersededId {
@@ -123,6 +129,12 @@ pub enum Event {
 
 /// How many messages wait for one subscriber; further ones are counted as missed.
 const QUEUE: usize = 1024;
+
+/// The channel of a subscriber. It takes no memory for a whole queue at once, because a receiver
+/// that was dropped is noticed with the next message only.
+pub(crate) fn subscription<T>() -> (Sender<T>, Receiver<T>) {
+    unbounded()
+}
 
 /// Sends every message to every subscriber. Without a subscriber a message is not even built.
 pub(crate) struct Hub<T> {
@@ -146,15 +158,20 @@ impl<T: Clone> Hub<T> {
     }
 
     pub(crate) fn subscribe(&self) -> Receiver<T> {
-        let (sender, receiver) = bounded(QUEUE);
+        let (sender, receiver) = subscription();
+        self.add(sender);
+        receiver
+    }
+
+    /// Sends to this channel, too, from now on.
+    pub(crate) fn add(&self, sender: Sender<T>) {
         for message in self.early.lock().drain(..) {
-            // An empty queue has room for it, and its receiver is here.
+            // A subscriber that is gone by now misses it.
             let _ = sender.try_send(message);
         }
         let mut subscribers = self.subscribers.write();
         subscribers.push(sender);
         self.count.store(subscribers.len(), Ordering::Relaxed);
-        receiver
     }
 
     /// Keeps a message for the first subscriber: for what happens while a store is made.
@@ -176,12 +193,10 @@ impl<T: Clone> Hub<T> {
         let message = message();
         let mut gone = Vec::new();
         for subscriber in self.subscribers.read().iter() {
-            match subscriber.try_send(message.clone()) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => {
-                    self.missed.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(TrySendError::Disconnected(_)) => gone.push(subscriber.clone()),
+            if subscriber.len() >= QUEUE {
+                self.missed.fetch_add(1, Ordering::Relaxed);
+            } else if subscriber.try_send(message.clone()).is_err_and(|error| error.is_disconnected()) {
+                gone.push(subscriber.clone());
             }
         }
         if !gone.is_empty() {

@@ -16,7 +16,7 @@
 //! let mut session = sessions.load(&session.id()?)?.expect("saved above");
 //! assert_eq!(session.get::<&str>("user")?, Some("ada"));
 //! session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1)?;
-//! session.destroy()?;
+//! session.log_out()?;
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!
@@ -42,8 +42,8 @@
 //! - **All or nothing.** Changed keys, a new id and a login take effect in one step. A request that
 //!   fails before it leaves the client a cookie that works; a commit whose [outcome is
 //!   unknown](Error::is_unknown) is sent again and not carried out twice.
-//! - **Owners.** [`Session::log_in`], and there is a [list of devices](Sessions::sessions_of), a
-//!   [log out everywhere](Sessions::destroy_of) that is just as final, a
+//! - **Owners.** [`Session::log_in`], and there is a [list of devices](OwnerSessions::list), a
+//!   [log out everywhere](OwnerSessions::destroy_all) that is just as final, a
 //!   [limit](Policy::max_per_owner), and an [answer](Session::why_ended) for a user who was logged
 //!   out.
 //! - **Warm restarts.** [`snapshot`](LembroStore::snapshot) and
@@ -267,7 +267,7 @@ pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored,
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
 pub use self::session::{Component, Saved, Session};
-pub use self::sessions::{OwnedSession, Sessions};
+pub use self::sessions::{OwnedSession, OwnerSessions, Sessions};
 pub use self::store::{
     Action, AtLimit, Commit, EndReason, Entry, Epoch, Expect, Identity, Lease, Limit, Listed, Listing, Login, Look,
     Lookup, Now, Outcome, Owner, Owners, Presented, Receipt, Store, Stored, Write,

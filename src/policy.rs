@@ -16,6 +16,7 @@ use crate::units::Setting;
 /// |---|---|---|
 /// | [`timeout`](Self::timeout) | idle timeout: a session ends after so long without a visit | 1 hour |
 /// | [`lifetime`](Self::lifetime) | absolute: a session ends so long after its creation or login | 24 hours |
+/// | [`remember`](Self::remember) | both, for sessions whose user ticked "remember me" | none |
 /// | [`touch_after`](Self::touch_after) | visits closer together than this are noted once | 60 seconds |
 /// | [`renew_after`](Self::renew_after) | the age at which a timed renewal of an id begins | never |
 /// | [`grace`](Self::grace) | how long requests with the old id still count as in flight | 60 seconds |
@@ -48,6 +49,7 @@ use crate::units::Setting;
 pub struct Policy {
     timeout: Duration,
     lifetime: Option<Duration>,
+    remembered: Option<(Duration, Option<Duration>)>,
     touch_after: Duration,
     renew_after: Option<Duration>,
     grace: Duration,
@@ -75,6 +77,7 @@ impl Policy {
         Self {
             timeout: Duration::from_secs(60 * 60),
             lifetime: Some(Duration::from_secs(24 * 60 * 60)),
+            remembered: None,
             touch_after: Duration::from_secs(60),
             renew_after: None,
             grace: Duration::from_secs(60),
@@ -102,6 +105,29 @@ impl Policy {
     /// when the machine's clock is set.
     pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.lifetime = lifetime.into();
+        self
+    }
+
+    /// The idle timeout and the lifetime of [remembered](crate::Session::remember) sessions, in
+    /// place of [`timeout`](Self::timeout) and [`lifetime`](Self::lifetime). Default: none, and then
+    /// `remember(true)` is an error.
+    ///
+    /// serde reads it from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lembro::Policy;
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    /// let policy = Policy::new().remember(14 * DAY, 90 * DAY);
+    /// let same: Policy = serde_json::from_str(r#"{"remember": {"timeout": "14d", "lifetime": "90d"}}"#).unwrap();
+    /// assert_eq!(same, policy);
+    /// ```
+    #[doc(alias = "remember_me")]
+    pub fn remember(mut self, timeout: Duration, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.remembered = Some((timeout, lifetime.into()));
         self
     }
 
@@ -180,7 +206,7 @@ impl Policy {
     /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. Operations that
     /// would be wrong without the store fail all the same: [`log_in`](crate::Session::log_in) and
     /// [`regenerate`](crate::Session::regenerate), so that no user seems to log in;
-    /// [`destroy`](crate::Session::destroy), so that no user seems to log out; and the save of a
+    /// [`log_out`](crate::Session::log_out), so that no user seems to log out; and the save of a
     /// session that was found. A new session's save is skipped.
     pub const fn store_down(mut self, what: StoreDown) -> Self {
         self.store_down = what;
@@ -201,6 +227,7 @@ impl Policy {
     pub(crate) fn lease(&self) -> Lease {
         Lease {
             lifetime: self.lifetime,
+            remembered: self.remembered,
             touch_after: self.touch_after,
             renew_after: self.renew_after,
             grace: self.grace,
@@ -213,13 +240,21 @@ impl Policy {
         self.timeout
     }
 
+    /// The absolute lifetime of a session that is not remembered.
+    pub(crate) fn absolute(&self) -> Option<Duration> {
+        self.lifetime
+    }
+
+    /// Idle timeout and lifetime of remembered sessions, if the policy has them.
+    pub(crate) fn remembered(&self) -> Option<(Duration, Option<Duration>)> {
+        self.remembered
+    }
+
     /// Refuses options that cannot work.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.timeout.is_zero() {
-            return Err(Error::option("timeout", "0 would end every session at once"));
-        }
-        if self.lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
-            return Err(Error::option("lifetime", "0 would end every session at once; None means no limit"));
+        check_limits(self.timeout, self.lifetime)?;
+        if let Some((timeout, lifetime)) = self.remembered {
+            check_limits(timeout, lifetime)?;
         }
         if self.max_per_owner == Some(0) {
             return Err(Error::option("max_per_owner", "0 would let nobody log in; None means any number"));
@@ -239,6 +274,12 @@ impl Policy {
         self.lifetime.map_or(self.timeout, |lifetime| lifetime.min(self.timeout))
     }
 
+    /// The same for remembered sessions, if the policy has limits for them.
+    #[cfg(feature = "web")]
+    pub(crate) fn longest_remembered(&self) -> Option<Duration> {
+        self.remembered.map(|(timeout, lifetime)| lifetime.map_or(timeout, |lifetime| lifetime.min(timeout)))
+    }
+
     /// Returns true if timed renewal is on.
     pub(crate) fn renews(&self) -> bool {
         self.renew_after.is_some()
@@ -254,6 +295,16 @@ impl Policy {
     }
 }
 
+fn check_limits(timeout: Duration, lifetime: Option<Duration>) -> Result<()> {
+    if timeout.is_zero() {
+        return Err(Error::option("timeout", "0 would end every session at once"));
+    }
+    if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
+        return Err(Error::option("lifetime", "0 would end every session at once; None means no limit"));
+    }
+    Ok(())
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self::new()
@@ -267,6 +318,7 @@ struct RawPolicy {
     timeout: Option<Setting>,
     #[serde(default = "default_lifetime")]
     lifetime: Option<Setting>,
+    remember: Option<RawRemember>,
     touch_after: Option<Setting>,
     renew_after: Option<Setting>,
     grace: Option<Setting>,
@@ -275,6 +327,14 @@ struct RawPolicy {
     at_limit: AtLimit,
     #[serde(default)]
     store_down: StoreDown,
+}
+
+/// The limits of remembered sessions as a configuration file spells them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRemember {
+    timeout: Setting,
+    lifetime: Option<Setting>,
 }
 
 fn default_lifetime() -> Option<Setting> {
@@ -289,8 +349,14 @@ impl TryFrom<RawPolicy> for Policy {
         if let Some(timeout) = raw.timeout {
             policy.timeout = timeout.duration("timeout")?;
         }
-        let lifetime = raw.lifetime.map(|lifetime| lifetime.duration("lifetime")).transpose()?;
-        policy.lifetime = lifetime.filter(|lifetime| !lifetime.is_zero());
+        let lifetime = |raw: Option<Setting>| {
+            let lifetime = raw.map(|lifetime| lifetime.duration("lifetime")).transpose();
+            lifetime.map(|lifetime| lifetime.filter(|lifetime| !lifetime.is_zero()))
+        };
+        policy.lifetime = lifetime(raw.lifetime)?;
+        if let Some(remember) = raw.remember {
+            policy.remembered = Some((remember.timeout.duration("remember")?, lifetime(remember.lifetime)?));
+        }
         if let Some(touch_after) = raw.touch_after {
             policy.touch_after = touch_after.duration("touch_after")?;
         }

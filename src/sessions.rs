@@ -6,7 +6,7 @@ use std::fmt;
 
 use crossbeam_channel::Receiver;
 
-pub use self::owned::OwnedSession;
+pub use self::owned::{OwnedSession, OwnerSessions};
 use crate::clock::Clock;
 use crate::context::{Context, IdSource};
 use crate::error::{Error, Result};
@@ -161,22 +161,24 @@ impl Sessions {
         &self.context.clock
     }
 
-    /// Subscribes to the events that these sessions see: ids that open no session, on every store.
+    /// Subscribes to events, from now on: what these sessions see, such as ids that open no session,
+    /// and what the store sees, such as evictions.
     ///
     /// Each subscriber has a queue of 1,024 events; what does not fit is dropped.
     pub fn events(&self) -> Receiver<Event> {
-        self.context.events.subscribe()
+        self.context.subscribe()
     }
 
-    /// Subscribes to the store's failures in these sessions. The callers receive them too.
+    /// Subscribes to failures, from now on: those of the store in these sessions, which their
+    /// callers receive too, and those in the background, which no caller receives.
     ///
     /// Each subscriber has a queue of 1,024 errors; what does not fit is dropped.
     pub fn errors(&self) -> Receiver<Error> {
-        self.context.store.errors.subscribe()
+        self.context.subscribe_errors()
     }
 
     /// Reports an error that its caller does not see, unless the store has returned it.
-    #[cfg(feature = "rouille")]
+    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
     pub(crate) fn report(&self, error: &Error) {
         self.context.store.report(error);
     }
@@ -184,8 +186,8 @@ impl Sessions {
     /// The session that one of these ids opens, or a new one. The store is not read before the
     /// first look.
     #[cfg(any(test, feature = "web"))]
-    pub(crate) fn open(&self, candidates: crate::session::Candidates) -> Session {
-        Session::unloaded(Arc::clone(&self.context), candidates)
+    pub(crate) fn open(&self, presented: crate::session::Candidates, https: bool) -> Session {
+        Session::unloaded(Arc::clone(&self.context), presented).over(https)
     }
 }
 
@@ -208,9 +210,9 @@ mod tests {
         let sessions = Sessions::new(store.clone());
         let mut candidates = Candidates::default();
         for (place, id) in candidates.iter_mut().zip(ids) {
-            *place = Some(*id);
+            *place = Some((*id).into());
         }
-        (store, sessions.open(candidates), sessions)
+        (store, sessions.open(candidates, false), sessions)
     }
 
     fn reads(store: &LembroStore) -> u64 {

@@ -30,7 +30,7 @@ impl Site {
     fn visitor(&self) -> (String, SessionId) {
         let mut session = self.layer.load(RequestHead::default());
         session.insert("user", "ada").unwrap();
-        let cookie = cookie(&self.layer.finish(session, RequestHead::default()).unwrap()).unwrap();
+        let cookie = cookie(&self.layer.finish(&mut session).unwrap()).unwrap();
         let id = cookie["id=".len()..].parse().unwrap();
         (cookie, id)
     }
@@ -52,7 +52,7 @@ fn invariant_1_an_id_sent_by_a_client_is_never_adopted() {
         let header = format!("id={sent}");
         let mut session = site.layer.load(RequestHead::new([&header]));
         session.insert("user", "mallory").unwrap();
-        let given = cookie(&site.layer.finish(session, RequestHead::new([&header])).unwrap()).unwrap();
+        let given = cookie(&site.layer.finish(&mut session).unwrap()).unwrap();
         assert_ne!(given, header);
         assert!(site.store.get(&made_up).unwrap().is_none() && site.store.get(&expired).unwrap().is_none());
     }
@@ -65,9 +65,9 @@ fn invariant_2_malformed_oversized_repeated_cookies_mean_no_session() {
     let large = format!("id={}", "A".repeat(1_000_000));
     let repeated = [&right[..20]; 50].join("; ");
     for header in ["id", "id=", "=;=;;", "id=%00%ff", &large, &repeated] {
-        let session = site.layer.load(RequestHead::new([header]));
+        let mut session = site.layer.load(RequestHead::new([header]));
         assert!(session.is_new().unwrap());
-        assert_eq!(site.layer.finish(session, RequestHead::new([header])).unwrap().cookie(), None);
+        assert_eq!(site.layer.finish(&mut session).unwrap().cookie(), None);
     }
 }
 
@@ -78,10 +78,10 @@ fn invariant_3_a_destroyed_session_never_comes_back_and_that_response_sets_no_co
     let mut slow = site.layer.load(RequestHead::new([&header]));
     slow.insert("page", "/inbox").unwrap();
     let mut logout = site.layer.load(RequestHead::new([&header]));
-    logout.destroy().unwrap();
+    logout.log_out().unwrap();
 
     assert_eq!(site.store.touch(&id, &Lease::new(MINUTE)).unwrap(), Outcome::Gone);
-    let finished = site.layer.finish(slow, RequestHead::new([&header])).unwrap();
+    let finished = site.layer.finish(&mut slow).unwrap();
     assert_eq!((finished.saved(), finished.cookie()), (Saved::Gone, None));
     assert!(site.store.get(&id).unwrap().is_none());
     assert_eq!(site.store.len().unwrap(), 0);
@@ -170,10 +170,10 @@ fn invariant_8_a_request_that_changed_nothing_writes_at_most_one_touch_per_touch
     let before = site.store.stats();
     for _ in 0..12 {
         site.time.advance(MINUTE / 4);
-        let session = site.layer.load(RequestHead::new([&header]));
+        let mut session = site.layer.load(RequestHead::new([&header]));
         assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
         let looked = site.store.stats();
-        assert_eq!(site.layer.finish(session, RequestHead::new([&header])).unwrap().cookie(), None);
+        assert_eq!(site.layer.finish(&mut session).unwrap().cookie(), None);
         assert_eq!(site.store.stats(), looked, "the end of a request writes nothing");
     }
     let after = site.store.stats();
@@ -186,7 +186,7 @@ fn invariant_9_a_new_empty_session_is_neither_stored_nor_announced_to_the_client
     let mut session = site.layer.load(RequestHead::default());
     session.insert("gone", &1).unwrap();
     session.remove("gone").unwrap();
-    let finished = site.layer.finish(session, RequestHead::default()).unwrap();
+    let finished = site.layer.finish(&mut session).unwrap();
     assert_eq!((finished.saved(), finished.cookie()), (Saved::Unchanged, None));
     assert_eq!(site.store.len().unwrap(), 0);
 }
@@ -234,8 +234,8 @@ fn invariant_12_a_panic_in_a_handler_or_a_subscriber_that_is_gone_and_the_server
     assert!(catch_unwind(AssertUnwindSafe(handler)).is_err());
     let mut session = site.layer.load(RequestHead::new([&header]));
     assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
-    session.destroy().unwrap();
-    assert!(site.layer.finish(session, RequestHead::new([&header])).unwrap().cookie().is_some());
+    session.log_out().unwrap();
+    assert!(site.layer.finish(&mut session).unwrap().cookie().is_some());
     site.store.validate().unwrap();
 }
 
@@ -277,8 +277,8 @@ fn invariant_15_when_an_outcome_or_an_error_says_that_nothing_was_written_nothin
     let error = large.save().unwrap_err();
     assert!(error.is_size() && !error.is_unknown());
     let mut revoked = sessions.load(&id).unwrap().unwrap();
-    let begun = sessions.epoch_of("user-42").unwrap();
-    sessions.destroy_of("user-42", None).unwrap();
+    let begun = sessions.owner("user-42").unwrap().epoch().unwrap();
+    sessions.owner("user-42").unwrap().destroy_all().unwrap();
     revoked.log_in_since("user-42", begun).unwrap();
     assert_eq!(revoked.save().unwrap(), Saved::Gone);
     assert_eq!(site.store.get(&id).unwrap().unwrap(), before);

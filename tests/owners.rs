@@ -61,9 +61,12 @@ fn an_owner_sees_every_device_the_latest_login_first() {
     visitor.save().unwrap();
     sign_in(&sessions, "bob");
 
-    let devices = sessions.sessions_of("ada").unwrap();
+    let devices = sessions.owner("ada").unwrap().list().unwrap();
     assert_eq!(labels(&devices), ["", "tablet", "phone", "laptop"]);
-    assert_eq!((sessions.count_of("ada").unwrap(), sessions.count_of("bob").unwrap()), (4, 1));
+    assert_eq!(
+        (sessions.owner("ada").unwrap().count().unwrap(), sessions.owner("bob").unwrap().count().unwrap()),
+        (4, 1)
+    );
     let minutes = |at: std::time::SystemTime| at.duration_since(began).unwrap().as_secs() / 60;
     let since: Vec<_> = devices.iter().map(|device| minutes(device.since.unwrap())).collect();
     let created: Vec<_> = devices.iter().map(|device| minutes(device.created_at.unwrap())).collect();
@@ -86,17 +89,17 @@ fn last_seen_is_never_later_than_the_last_visit() {
     time.advance(HOUR);
     session.touch().unwrap();
     time.advance(5 * HOUR);
-    assert_eq!(sessions.sessions_of("ada").unwrap()[0].last_seen, login);
+    assert_eq!(sessions.owner("ada").unwrap().list().unwrap()[0].last_seen, login);
 }
 
 #[test]
 fn one_device_is_ended_by_its_handle_and_the_others_stay() {
     let (sessions, store, time) = manual_sessions();
     let [laptop, mut phone, tablet] = three_devices(&sessions, &time);
-    let lost = sessions.sessions_of("ada").unwrap()[1].handle;
-    assert!(sessions.destroy_handle(lost).unwrap().is_done());
-    assert_eq!(sessions.destroy_handle(lost).unwrap(), Outcome::Gone);
-    assert_eq!(labels(&sessions.sessions_of("ada").unwrap()), ["tablet", "laptop"]);
+    let lost = sessions.owner("ada").unwrap().list().unwrap()[1].handle;
+    assert!(sessions.destroy(lost).unwrap().is_done());
+    assert_eq!(sessions.destroy(lost).unwrap(), Outcome::Gone);
+    assert_eq!(labels(&sessions.owner("ada").unwrap().list().unwrap()), ["tablet", "laptop"]);
     assert!(is_there(&sessions, &laptop) && is_there(&sessions, &tablet) && !is_there(&sessions, &phone));
     phone.insert("late", &1).unwrap();
     assert_eq!(phone.save().unwrap(), Saved::Gone);
@@ -112,12 +115,12 @@ fn a_user_can_end_no_session_of_anybody_else_by_its_handle() {
     visitor.insert("theme", "dark").unwrap();
     visitor.save().unwrap();
     for (owner, session) in [("bob", &laptop), ("ada", &visitor), ("bob", &visitor)] {
-        assert_eq!(sessions.destroy_handle_of(owner, session.handle().unwrap()).unwrap(), Outcome::Gone);
+        assert_eq!(sessions.owner(owner).unwrap().destroy(session.handle().unwrap()).unwrap(), Outcome::Gone);
         assert!(is_there(&sessions, session));
     }
-    assert!(sessions.destroy_handle_of("", laptop.handle().unwrap()).unwrap_err().is_size());
+    assert!(sessions.owner("").unwrap().destroy(laptop.handle().unwrap()).unwrap_err().is_size());
     assert!(is_there(&sessions, &laptop));
-    assert!(sessions.destroy_handle_of("ada", phone.handle().unwrap()).unwrap().is_done());
+    assert!(sessions.owner("ada").unwrap().destroy(phone.handle().unwrap()).unwrap().is_done());
     assert!(!is_there(&sessions, &phone) && is_there(&sessions, &laptop));
     validate(&store);
 }
@@ -131,11 +134,11 @@ fn a_login_that_logs_out_everywhere_else_stays_though_it_was_not_saved_yet() {
     new.insert("theme", "dark").unwrap();
     assert_eq!(new.destroy_others().unwrap(), 3);
     assert!(is_there(&sessions, &new) && !new.changed());
-    assert_eq!((new.get("theme").unwrap(), sessions.count_of("ada").unwrap()), (Some("dark"), 1));
+    assert_eq!((new.get("theme").unwrap(), sessions.owner("ada").unwrap().count().unwrap()), (Some("dark"), 1));
     // Neither a session that was logged out nor a visitor's ends anything.
     assert_eq!(laptop.destroy_others().unwrap(), 0);
     assert_eq!(sessions.generate().unwrap().destroy_others().unwrap(), 0);
-    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+    assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 1);
     validate(&store);
 }
 
@@ -167,7 +170,7 @@ fn all_other_devices_are_ended_and_this_one_goes_on() {
     assert!(!is_there(&sessions, &phone) && !is_there(&sessions, &tablet));
     laptop.insert("password_changed", &true).unwrap();
     assert_eq!(laptop.save().unwrap(), Saved::Written);
-    assert_eq!((laptop.why_ended().unwrap(), sessions.count_of("ada").unwrap()), (None, 1));
+    assert_eq!((laptop.why_ended().unwrap(), sessions.owner("ada").unwrap().count().unwrap()), (None, 1));
     validate(&store);
 }
 
@@ -197,7 +200,7 @@ fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
         let session = sign_in(&sessions, "ada");
         let mut slow = load_again(&sessions, &session);
         assert_eq!(slow.owner().unwrap(), Some("ada"));
-        assert_eq!(sessions.destroy_of("ada", None).unwrap(), 1);
+        assert_eq!(sessions.owner("ada").unwrap().destroy_all().unwrap(), 1);
         assert!(act(&mut slow), "{what}");
         assert_eq!(slow.is_gone().unwrap(), what != "regenerate", "{what}");
         assert_eq!(slow.owner().unwrap(), None, "{what}");
@@ -212,7 +215,7 @@ fn regenerate_after_log_out_everywhere_begins_a_session_without_an_owner() {
     let (sessions, store, _) = manual_sessions();
     let session = sign_in(&sessions, "ada");
     let mut slow = load_again(&sessions, &session);
-    sessions.destroy_of("ada", None).unwrap();
+    sessions.owner("ada").unwrap().destroy_all().unwrap();
     slow.regenerate().unwrap();
     slow.insert("theme", "dark").unwrap();
     assert_eq!(slow.save().unwrap(), Saved::Written);
@@ -277,9 +280,9 @@ fn a_login_over_another_owner_leaves_nothing_of_theirs() {
         let mut again = load_again(&sessions, &grace);
         view(&mut again);
         assert_eq!(again.get::<String>("role").unwrap().as_deref(), (what == "modify").then_some("guest"), "{what}");
-        let device = &sessions.sessions_of("grace").unwrap()[0];
+        let device = &sessions.owner("grace").unwrap().list().unwrap()[0];
         assert_eq!((device.label.as_deref(), device.created_at), (None, Some(sessions.clock().wall())), "{what}");
-        assert_eq!((sessions.count_of("ada").unwrap(), store.len().unwrap()), (0, 1), "{what}");
+        assert_eq!((sessions.owner("ada").unwrap().count().unwrap(), store.len().unwrap()), (0, 1), "{what}");
         // The same user again keeps everything.
         again.log_in("grace").unwrap();
         again.save().unwrap();
@@ -301,7 +304,7 @@ fn two_logins_at_once_are_two_sessions_and_the_second_has_what_was_there_before_
     assert_ne!(one.handle().unwrap(), two.handle().unwrap());
     assert_eq!(load_again(&sessions, &one).keys().unwrap().collect::<Vec<_>>(), ["first", "user"]);
     assert_eq!(load_again(&sessions, &two).keys().unwrap().collect::<Vec<_>>(), ["second", "user"]);
-    assert_eq!(sessions.count_of("ada").unwrap(), 2);
+    assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 2);
 
     // What an owner's session held is in no other session that a login begins.
     let owned = one;
@@ -328,8 +331,8 @@ fn two_logins_at_once_are_two_sessions_and_the_second_has_what_was_there_before_
 #[test]
 fn a_login_whose_password_was_checked_before_log_out_everywhere_is_not_let_in() {
     let (sessions, store, _) = manual_sessions();
-    let begun = sessions.epoch_of("ada").unwrap();
-    sessions.destroy_of("ada", None).unwrap();
+    let begun = sessions.owner("ada").unwrap().epoch().unwrap();
+    sessions.owner("ada").unwrap().destroy_all().unwrap();
 
     // A session that begins with this login leaves nothing behind ...
     let mut fresh = sessions.generate().unwrap();
@@ -350,11 +353,11 @@ fn a_login_whose_password_was_checked_before_log_out_everywhere_is_not_let_in() 
     visitor.log_in_since("ada", begun).unwrap();
     assert_eq!(visitor.modify("visits", |visits: &mut Option<u32>| *visits = Some(1)).unwrap(), None);
     assert!(load_again(&sessions, &visitor).get::<u32>("visits").unwrap().is_none());
-    assert_eq!(sessions.count_of("ada").unwrap(), 0);
+    assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 0);
 
     // Whoever begins now is let in.
     sign_in(&sessions, "ada");
-    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+    assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 1);
     validate(&store);
 }
 
@@ -363,19 +366,19 @@ fn a_login_begins_with_its_commit_or_in_the_epoch_that_it_names() {
     let (sessions, store, _) = manual_sessions();
     let mut login = stored_session(&sessions);
     login.log_in("ada").unwrap();
-    sessions.destroy_of("ada", None).unwrap();
+    sessions.owner("ada").unwrap().destroy_all().unwrap();
     assert_eq!(login.save().unwrap(), Saved::Written);
     // Another owner's logout everywhere concerns no one else.
-    let begun = sessions.epoch_of("ada").unwrap();
+    let begun = sessions.owner("ada").unwrap().epoch().unwrap();
     let mut login = stored_session(&sessions);
     login.log_in_since("ada", begun).unwrap();
-    sessions.destroy_of("bob", None).unwrap();
+    sessions.owner("bob").unwrap().destroy_all().unwrap();
     assert_eq!(login.save().unwrap(), Saved::Written);
     let mut login = stored_session(&sessions);
     login.log_in_since("ada", begun).unwrap();
-    sessions.destroy_of("ada", None).unwrap();
+    sessions.owner("ada").unwrap().destroy_all().unwrap();
     assert_eq!(login.save().unwrap(), Saved::Gone);
-    assert_eq!(sessions.count_of("ada").unwrap(), 0);
+    assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 0);
     validate(&store);
 }
 
@@ -396,12 +399,12 @@ fn the_owner_survives_new_ids_and_a_logout_does_not() {
     session.regenerate().unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
     assert_eq!(load_again(&sessions, &session).owner().unwrap(), Some("ada"));
-    assert_eq!(sessions.sessions_of("ada").unwrap()[0].handle, session.handle().unwrap());
+    assert_eq!(sessions.owner("ada").unwrap().list().unwrap()[0].handle, session.handle().unwrap());
     session.clear().unwrap();
     session.save().unwrap();
-    assert_eq!(sessions.count_of("ada").unwrap(), 1, "clearing the data is no logout");
-    session.destroy().unwrap();
-    assert_eq!(sessions.count_of("ada").unwrap(), 0);
+    assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 1, "clearing the data is no logout");
+    session.log_out().unwrap();
+    assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 0);
     validate(&store);
 }
 
@@ -409,7 +412,7 @@ fn the_owner_survives_new_ids_and_a_logout_does_not() {
 fn the_oldest_login_is_ended_when_there_is_one_too_many() {
     let (sessions, store, time) = limited(2, AtLimit::EndOldest);
     let [mut laptop, phone, tablet] = three_devices(&sessions, &time);
-    assert_eq!(labels(&sessions.sessions_of("ada").unwrap()), ["tablet", "phone"]);
+    assert_eq!(labels(&sessions.owner("ada").unwrap().list().unwrap()), ["tablet", "phone"]);
     assert!(is_there(&sessions, &phone) && is_there(&sessions, &tablet));
     laptop.insert("late", &1).unwrap();
     assert_eq!(laptop.save().unwrap(), Saved::Gone);
@@ -417,7 +420,10 @@ fn the_oldest_login_is_ended_when_there_is_one_too_many() {
     // Others have a limit of their own, and visitors none.
     (0..2).for_each(|_| drop(sign_in(&sessions, "bob")));
     (0..5).for_each(|_| drop(stored_session(&sessions)));
-    assert_eq!((sessions.count_of("ada").unwrap(), sessions.count_of("bob").unwrap()), (2, 2));
+    assert_eq!(
+        (sessions.owner("ada").unwrap().count().unwrap(), sessions.owner("bob").unwrap().count().unwrap()),
+        (2, 2)
+    );
     validate(&store);
 }
 
@@ -428,7 +434,7 @@ fn a_login_is_never_the_oldest_whatever_the_clock_says() {
     for _ in 0..50 {
         let session = sign_in(&sessions, "ada");
         assert!(is_there(&sessions, &session));
-        assert!(sessions.count_of("ada").unwrap() <= 2);
+        assert!(sessions.owner("ada").unwrap().count().unwrap() <= 2);
     }
     assert_eq!(store.len().unwrap(), 2);
 }
@@ -457,12 +463,12 @@ fn the_newest_login_is_refused_and_leaves_everything_as_it_was() {
     again.log_in("ada").unwrap();
     assert_eq!(again.save().unwrap(), Saved::Written);
     // A place that became free, by a logout or by time, is free.
-    load_again(&sessions, &second).destroy().unwrap();
+    load_again(&sessions, &second).log_out().unwrap();
     assert_eq!(visitor.save().unwrap(), Saved::Written, "it can be tried again");
     assert!(third.save().unwrap_err().is_too_many_logins());
     time.advance(2 * HOUR);
     assert_eq!(third.save().unwrap(), Saved::Written);
-    assert_eq!(sessions.count_of("ada").unwrap(), 1);
+    assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 1);
     validate(&store);
 }
 
@@ -479,7 +485,7 @@ fn of_two_requests_that_log_in_the_same_session_at_once_the_limit_counts_both() 
             Ok(saved) => assert_eq!((saved, at_limit), (Saved::Written, AtLimit::EndOldest)),
             Err(error) => assert!(error.is_too_many_logins() && at_limit == AtLimit::RefuseNewest),
         }
-        assert_eq!((is_there(&sessions, &one), sessions.count_of("ada").unwrap()), (lives, 1));
+        assert_eq!((is_there(&sessions, &one), sessions.owner("ada").unwrap().count().unwrap()), (lives, 1));
     }
 }
 
@@ -495,7 +501,7 @@ fn expired_sessions_take_no_place() {
     sign_in(&sessions, "ada");
     assert!(is_there(&sessions, &kept));
     assert_eq!(short.why_ended().unwrap(), None, "its time was over");
-    assert_eq!((sessions.count_of("ada").unwrap(), store.stats().sessions), (2, 3), "not purged yet");
+    assert_eq!((sessions.owner("ada").unwrap().count().unwrap(), store.stats().sessions), (2, 3), "not purged yet");
     validate(&store);
 }
 
@@ -506,24 +512,24 @@ fn why_a_session_ended_is_told_to_its_user_and_to_no_stranger() {
     let why = |id: &SessionId| store.why_ended(id).unwrap();
     let id = session.id().unwrap();
     assert_eq!((why(&id), session.why_ended().unwrap()), (None, None), "it is live");
-    sessions.destroy_of("ada", None).unwrap();
+    sessions.owner("ada").unwrap().destroy_all().unwrap();
     assert_eq!(why(&id), Some(EndReason::Everywhere));
     assert_eq!(why(&id.renewed(&SessionId::random().unwrap())), None, "a stranger who knows the handle");
     assert_eq!(why(&visitor.id().unwrap()), None);
     // Logging out by oneself is no news.
     let mut mine = sign_in(&sessions, "ada");
     let id = mine.id().unwrap();
-    mine.destroy().unwrap();
+    mine.log_out().unwrap();
     assert_eq!((why(&id), mine.why_ended().unwrap()), (None, None));
 }
 
 #[test]
 fn an_old_epoch_is_refused_however_many_logged_out_everywhere_since() {
     let (sessions, store, _) = manual_sessions();
-    let begun = sessions.epoch_of("ada").unwrap();
-    sessions.destroy_of("ada", None).unwrap();
+    let begun = sessions.owner("ada").unwrap().epoch().unwrap();
+    sessions.owner("ada").unwrap().destroy_all().unwrap();
     for n in 0..2_000 {
-        sessions.destroy_of(&format!("user-{n}"), None).unwrap();
+        sessions.owner(&format!("user-{n}")).unwrap().destroy_all().unwrap();
         if n % 100 == 0 {
             let mut late = sessions.generate().unwrap();
             late.log_in_since("ada", begun).unwrap();
@@ -531,7 +537,10 @@ fn an_old_epoch_is_refused_however_many_logged_out_everywhere_since() {
             drop(sign_in(&sessions, "ada"));
         }
     }
-    assert_eq!((sessions.count_of("ada").unwrap(), sessions.count_of("user-0").unwrap()), (20, 0));
+    assert_eq!(
+        (sessions.owner("ada").unwrap().count().unwrap(), sessions.owner("user-0").unwrap().count().unwrap()),
+        (20, 0)
+    );
     validate(&store);
 }
 
@@ -541,7 +550,7 @@ fn of_many_endings_the_last_thousand_are_remembered() {
     let ids: Vec<_> = (0..1_500)
         .map(|_| {
             let session = sign_in(&sessions, "ada");
-            assert!(sessions.destroy_handle(session.handle().unwrap()).unwrap().is_done());
+            assert!(sessions.destroy(session.handle().unwrap()).unwrap().is_done());
             session.id().unwrap()
         })
         .collect();
@@ -558,16 +567,16 @@ fn a_store_without_powers_over_owners_says_so_and_still_notes_whose_a_session_is
     let sentence = "this store does not support the sessions of one owner";
     let handle = session.handle().unwrap();
     for error in [
-        sessions.sessions_of("ada").unwrap_err(),
-        sessions.count_of("ada").unwrap_err(),
-        sessions.destroy_of("ada", None).unwrap_err(),
-        sessions.destroy_handle(handle).unwrap_err(),
-        sessions.epoch_of("ada").unwrap_err(),
+        sessions.owner("ada").unwrap().list().unwrap_err(),
+        sessions.owner("ada").unwrap().count().unwrap_err(),
+        sessions.owner("ada").unwrap().destroy_all().unwrap_err(),
+        sessions.destroy(handle).unwrap_err(),
+        sessions.owner("ada").unwrap().epoch().unwrap_err(),
     ] {
         assert!(error.is_unsupported());
         assert_eq!(error.to_string(), sentence);
     }
-    session.destroy().unwrap();
+    session.log_out().unwrap();
     assert_eq!(session.why_ended().unwrap(), None);
 
     for at_limit in [AtLimit::EndOldest, AtLimit::RefuseNewest] {
@@ -602,14 +611,18 @@ fn owners_keep_their_sessions_when_a_mass_purge_gives_everybody_another_place() 
     time.advance(2 * HOUR);
     assert_eq!(store.purge(), 1_980);
     validate(&store);
-    let mut listed: Vec<_> = sessions.sessions_of("ada").unwrap().iter().map(|device| device.handle).collect();
+    let mut listed: Vec<_> =
+        sessions.owner("ada").unwrap().list().unwrap().iter().map(|device| device.handle).collect();
     listed.sort();
     owned.sort();
     assert_eq!(listed, owned);
     // And the places they left lead nowhere else.
     (0..100).for_each(|_| drop(sign_in(&sessions, "bob")));
-    assert_eq!((sessions.count_of("ada").unwrap(), sessions.count_of("bob").unwrap()), (20, 100));
-    assert_eq!(sessions.destroy_of("ada", None).unwrap(), 20);
+    assert_eq!(
+        (sessions.owner("ada").unwrap().count().unwrap(), sessions.owner("bob").unwrap().count().unwrap()),
+        (20, 100)
+    );
+    assert_eq!(sessions.owner("ada").unwrap().destroy_all().unwrap(), 20);
     assert_eq!(store.len().unwrap(), 100);
     validate(&store);
 }
@@ -624,7 +637,7 @@ fn an_owner_is_a_name_of_1_to_255_bytes() {
     let longest = "\u{1F375}".repeat(63);
     session.log_in(&longest).unwrap();
     session.save().unwrap();
-    assert_eq!(sessions.count_of(&longest).unwrap(), 1);
+    assert_eq!(sessions.owner(&longest).unwrap().count().unwrap(), 1);
 }
 
 #[test]
@@ -644,7 +657,7 @@ fn an_epoch_is_a_number_and_a_login_without_one_depends_on_none() {
     let (id, ada) = (visitor.id().unwrap(), Owner::new("ada").unwrap());
     let begun = store.epoch(&ada).unwrap();
     assert_eq!(Epoch::from_u64(begun.to_u64()), begun);
-    sessions.destroy_of("ada", None).unwrap();
+    sessions.owner("ada").unwrap().destroy_all().unwrap();
     assert!(store.epoch(&ada).unwrap() > begun);
     let version = store.get(&id).unwrap().unwrap().record.version();
     let new = Identity::Replace(id.renewed(&SessionId::random().unwrap()));

@@ -9,7 +9,7 @@ mod session_support;
 
 use std::collections::BTreeMap;
 
-use lembro::{Epoch, LembroStore, ManualClock, Saved, Session, Sessions, Store};
+use lembro::{Epoch, LembroStore, ManualClock, Owner, Saved, Session, Sessions, Store};
 use proptest::prelude::*;
 use session_support::{HOUR, manual_sessions, validate};
 
@@ -138,13 +138,14 @@ impl World {
                 }
             }
             Step::Destroy { device } => {
-                self.device(device).destroy().unwrap();
+                self.device(device).log_out().unwrap();
                 self.model.remove(&device);
             }
             Step::DestroyOf { owner, except } => {
-                self.before[owner] = Some(self.sessions.epoch_of(OWNERS[owner]).unwrap());
+                self.before[owner] = Some(self.sessions.owner(OWNERS[owner]).unwrap().epoch().unwrap());
                 let id = except.map(|device| self.devices[device].id().unwrap());
-                let ended = self.sessions.destroy_of(OWNERS[owner], id.as_ref()).unwrap();
+                let owners = self.sessions.store().owners().unwrap();
+                let ended = owners.destroy_all(&Owner::new(OWNERS[owner]).unwrap(), id.as_ref()).unwrap();
                 let before = self.model.len();
                 self.model.retain(|device, whose| *whose != Some(owner) || Some(*device) == except);
                 assert_eq!(ended, before - self.model.len());
@@ -153,7 +154,7 @@ impl World {
                 let before = self.model.len();
                 let whose = self.model.get(&device).copied().flatten();
                 if let Some(owner) = whose {
-                    self.before[owner] = Some(self.sessions.epoch_of(OWNERS[owner]).unwrap());
+                    self.before[owner] = Some(self.sessions.owner(OWNERS[owner]).unwrap().epoch().unwrap());
                 }
                 let ended = self.device(device).destroy_others().unwrap();
                 if let Some(owner) = whose {
@@ -163,12 +164,12 @@ impl World {
             }
             Step::DestroyHandle { device } => {
                 let handle = self.devices[device].handle().unwrap();
-                let done = self.sessions.destroy_handle(handle).unwrap().is_done();
+                let done = self.sessions.destroy(handle).unwrap().is_done();
                 assert_eq!(done, self.model.remove(&device).is_some());
             }
             Step::DestroyHandleOf { owner, device } => {
                 let handle = self.devices[device].handle().unwrap();
-                let done = self.sessions.destroy_handle_of(OWNERS[owner], handle).unwrap().is_done();
+                let done = self.sessions.owner(OWNERS[owner]).unwrap().destroy(handle).unwrap().is_done();
                 assert_eq!(done, self.model.get(&device) == Some(&Some(owner)));
                 if done {
                     self.model.remove(&device);
@@ -188,12 +189,12 @@ impl World {
         for (owner, name) in OWNERS.iter().enumerate() {
             let theirs = self.model.iter().filter(|(_, whose)| **whose == Some(owner));
             let mut expected: Vec<_> = theirs.map(|(device, _)| self.devices[*device].handle().unwrap()).collect();
-            let listed = self.sessions.sessions_of(name).unwrap();
+            let listed = self.sessions.owner(name).unwrap().list().unwrap();
             let mut listed: Vec<_> = listed.iter().map(|device| device.handle).collect();
             expected.sort();
             listed.sort();
             assert_eq!(listed, expected, "{name}");
-            assert_eq!(self.sessions.count_of(name).unwrap(), expected.len());
+            assert_eq!(self.sessions.owner(name).unwrap().count().unwrap(), expected.len());
         }
         assert_eq!(self.store.len().unwrap(), self.model.len());
         for (device, session) in self.devices.iter().enumerate() {

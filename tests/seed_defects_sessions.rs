@@ -60,7 +60,7 @@ fn a_save_after_destroy_brings_nothing_back_and_is_no_accident() {
     let mut slow = load_again(&sessions, &session);
     session.insert("changed", &1).unwrap();
     session.component("cart").insert("changed", &1).unwrap();
-    session.destroy().unwrap();
+    session.log_out().unwrap();
     session.insert("later", &1).unwrap();
     assert_eq!(session.save().unwrap(), Saved::Gone);
     slow.component("cart").insert("late", &1).unwrap();
@@ -68,8 +68,8 @@ fn a_save_after_destroy_brings_nothing_back_and_is_no_accident() {
     assert_eq!(slow.save().unwrap(), Saved::Gone);
     assert_eq!((store.len().unwrap(), store.bytes()), (0, 0));
     // Again and again is fine, as is an id that never was.
-    session.destroy().unwrap();
-    slow.destroy().unwrap();
+    session.log_out().unwrap();
+    slow.log_out().unwrap();
     assert_eq!(store.destroy(&SessionId::random().unwrap()).unwrap(), Outcome::Gone);
 }
 
@@ -107,7 +107,7 @@ fn login_after_logout_never_uses_the_same_id_again() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let before = session.id().unwrap();
-    session.destroy().unwrap();
+    session.log_out().unwrap();
     session.regenerate().unwrap();
     session.insert("user", "ada").unwrap();
     session.save().unwrap();

@@ -14,7 +14,7 @@ fn log_out_and_log_in_work_within_one_request() {
     let before = session.id().unwrap();
     session.insert("unsaved", &1).unwrap();
 
-    session.destroy().unwrap(); // FEATURES 23: destroy
+    session.log_out().unwrap(); // FEATURES 23: destroy
     assert!(session.is_gone().unwrap() && !session.changed());
     assert_eq!(session.get::<String>("user").unwrap(), None);
     assert_eq!((session.len().unwrap(), session.expires_at().unwrap()), (0, None));
@@ -37,7 +37,7 @@ fn log_out_and_log_in_work_within_one_request() {
 fn what_is_put_into_a_destroyed_session_goes_into_the_next_one_only() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
-    session.destroy().unwrap();
+    session.log_out().unwrap();
     session.insert("flash", "Logged out.").unwrap();
     assert_eq!(session.save().unwrap(), Saved::Gone);
     assert_eq!(store.len().unwrap(), 0);
@@ -54,7 +54,7 @@ fn a_session_that_ended_elsewhere_shows_nothing_and_leaves_nothing_to_the_next()
         let mut session = stored_session(&sessions);
         let mut slow = load_again(&sessions, &session);
         slow.insert("role", "admin").unwrap();
-        session.destroy().unwrap();
+        session.log_out().unwrap();
 
         assert!(!slow.is_gone().unwrap(), "nobody told it yet");
         assert_eq!(end(&mut slow).unwrap(), Saved::Gone);
@@ -73,7 +73,7 @@ fn regenerate_on_a_session_that_turns_out_to_be_gone_begins_a_new_one() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let mut login = load_again(&sessions, &session);
-    session.destroy().unwrap();
+    session.log_out().unwrap();
     login.insert("user", "bob").unwrap();
     login.regenerate().unwrap();
     assert_eq!(login.save().unwrap(), Saved::Written);

@@ -166,7 +166,7 @@ fn reload_discards_what_is_unsaved_and_tells_when_the_session_is_gone() {
     assert_eq!(session.get::<&str>("theme").unwrap(), Some("dark"));
 
     session.insert("user", "bob").unwrap();
-    elsewhere.destroy().unwrap();
+    elsewhere.log_out().unwrap();
     assert!(!session.reload().unwrap());
     assert!(session.is_gone().unwrap() && !session.changed());
     assert_eq!(session.get::<String>("user").unwrap(), None);

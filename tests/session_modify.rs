@@ -134,7 +134,7 @@ fn on_a_session_that_is_gone_it_says_none_and_stores_nothing() {
     let mut session = stored_session(&sessions);
     let mut other = load_again(&sessions, &session);
     other.insert("unsaved", &1).unwrap();
-    session.destroy().unwrap();
+    session.log_out().unwrap();
     let mut runs = 0;
     for gone in [&mut session, &mut other] {
         let result = gone.modify("count", |count| {
@@ -152,7 +152,7 @@ fn a_logout_between_the_look_and_the_write_is_final() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     let mut logout = load_again(&sessions, &session);
-    probe.before_next_commit(move || logout.destroy().unwrap());
+    probe.before_next_commit(move || logout.log_out().unwrap());
     assert_eq!(session.modify("count", increment).unwrap(), None);
     assert!(session.is_gone().unwrap());
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());

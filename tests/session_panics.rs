@@ -154,7 +154,7 @@ fn use_everything(store: &LembroStore, sessions: &Sessions, id: SessionId) {
     other.regenerate().unwrap();
     assert_eq!(other.save().unwrap(), Saved::Written);
     other.modify("count", |count: &mut Option<u64>| *count = Some(1)).unwrap();
-    other.destroy().unwrap();
+    other.log_out().unwrap();
     drop((sessions.events(), sessions.errors(), store.events()));
     store.purge();
     validate(store);

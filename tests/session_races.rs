@@ -119,14 +119,14 @@ fn a_logout_beside_saves_and_regenerates_is_final() {
                     let last = *ids.lock().unwrap().last().unwrap();
                     sessions.load(&last).unwrap()
                 } {
-                    found.destroy().unwrap();
+                    found.log_out().unwrap();
                     assert_eq!(found.save().unwrap(), Saved::Gone);
                 }
             });
             // A regenerate may have overtaken the last look.
             let ids = ids.lock().unwrap().clone();
             if let Some(mut survivor) = sessions.load(ids.last().unwrap()).unwrap() {
-                survivor.destroy().unwrap();
+                survivor.log_out().unwrap();
             }
             for id in &ids {
                 assert!(sessions.load(id).unwrap().is_none(), "it came back");
@@ -169,7 +169,7 @@ fn a_logout_beside_saves_leaves_nothing_behind() {
                     }
                 });
                 start.wait();
-                logout.destroy().unwrap();
+                logout.log_out().unwrap();
                 assert_eq!(store.len().unwrap(), 0, "gone when destroy returns");
             });
             assert_eq!(store.len().unwrap(), 0, "it came back");

@@ -89,7 +89,7 @@ fn in_its_grace_the_old_id_reads_saves_touches_and_modifies() {
 fn in_its_grace_the_old_id_destroys_and_the_new_one_is_gone() {
     let (sessions, store, time) = renewing_sessions();
     let (mut session, mut old) = renewed(&sessions, &time);
-    old.destroy().unwrap();
+    old.log_out().unwrap();
     session.insert("late", &1).unwrap();
     assert_eq!(session.save().unwrap(), Saved::Gone);
     assert_eq!(store.len().unwrap(), 0);
@@ -161,7 +161,7 @@ fn a_handle_outlives_timed_renewals_and_their_graces() {
         assert_eq!((held.id().unwrap(), events.try_iter().count()), (first, 0), "{what}");
         assert!(sessions.load(&first).unwrap().is_none(), "{what}: the id itself opens nothing");
 
-        held.destroy().unwrap();
+        held.log_out().unwrap();
         assert!(sessions.load(&id).unwrap().is_none(), "{what}");
         assert_eq!(store.len().unwrap(), 0, "{what}: a logout by the handle ends the session");
         validate(&store);
@@ -183,7 +183,7 @@ fn a_login_or_regenerate_elsewhere_ends_a_handle_also_after_a_renewal() {
 
         assert!(!held.reload().unwrap());
         assert_eq!(touching.touch().unwrap(), Saved::Gone);
-        leaving.destroy().unwrap();
+        leaving.log_out().unwrap();
         assert_eq!(store.len().unwrap(), 1, "the session of the login is left alone");
         assert!(elsewhere.reload().unwrap());
     }

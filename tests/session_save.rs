@@ -60,7 +60,7 @@ fn a_failing_store_leaves_the_changes_in_place_and_a_retry_works() {
     }
     assert!(session.touch().unwrap_err().is_store());
     assert!(session.reload().unwrap_err().is_store());
-    assert!(session.destroy().unwrap_err().is_store());
+    assert!(session.log_out().unwrap_err().is_store());
     assert!(session.modify("b", |_: &mut Option<u8>| ()).unwrap_err().is_store());
     assert_eq!(session.id().unwrap(), id);
     assert_eq!(session.get::<i32>("b").unwrap(), Some(2));

@@ -175,7 +175,7 @@ fn a_logout_after_an_unknown_login_or_creation_ends_what_there_is() {
         let (mut session, sessions, _) = session_before([lost]);
         session.log_in("user-42").unwrap();
         assert_unknown(session.save());
-        session.destroy().unwrap();
+        session.log_out().unwrap();
         assert_eq!(sessions.store().len().unwrap(), 0, "{lost:?}");
 
         let (sessions, probe) = RowStore::probed_sessions();
@@ -183,7 +183,7 @@ fn a_logout_after_an_unknown_login_or_creation_ends_what_there_is() {
         new.insert("user", "ada").unwrap();
         probe.fail_next_commits([lost]);
         assert_unknown(new.save());
-        new.destroy().unwrap();
+        new.log_out().unwrap();
         assert_eq!(sessions.store().len().unwrap(), 0, "{lost:?}");
     }
 }
@@ -195,7 +195,7 @@ fn a_session_that_ended_after_an_unknown_save_stays_ended() {
         let mut logout = load_again(&sessions, &session);
         session.insert("page", "/").unwrap();
         assert_unknown(session.save());
-        logout.destroy().unwrap();
+        logout.log_out().unwrap();
         session.insert("more", &1).unwrap();
         assert_eq!(session.save().unwrap(), Saved::Gone, "{lost:?}");
         assert!(session.is_gone().unwrap() && !session.changed());

@@ -77,7 +77,7 @@ fn a_custom_store_gets_the_whole_life_of_sessions() {
     assert_eq!(session.modify("count", |count: &mut Option<u8>| *count = Some(1)).unwrap(), Some(()));
     assert_eq!(load_again(&sessions, &session).len().unwrap(), 3);
 
-    session.destroy().unwrap();
+    session.log_out().unwrap();
     other.insert("late", &1).unwrap();
     assert_eq!(other.save().unwrap(), Saved::Gone);
 

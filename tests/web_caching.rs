@@ -9,7 +9,7 @@ mod host;
 use std::time::Duration;
 
 use host::{Host, look};
-use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead, ResponseHeaders, SiteData};
+use lembro::web::{CookieLifetime, CookieOptions, Finished, ResponseHeaders, SiteData};
 use lembro::{Record, Saved};
 use proptest::prelude::*;
 
@@ -34,14 +34,15 @@ fn merged(finished: &Finished, own: &[(&str, &str)]) -> Headers {
 /// What a request can end in with a cookie, and what without one.
 fn with_a_cookie(host: &Host) -> Vec<(&'static str, Finished)> {
     let [cookie, other, third] = [host.visitor(), host.visitor(), host.visitor()];
-    let created = host.layer.sessions().create_session(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
+    let mut created =
+        host.layer.sessions().create_session(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
     let (undated, _) = other.rsplit_once('.').expect("of a host with persistent cookies");
     let ends = vec![
         ("new", host.visit("", |session| session.insert("user", "ada").unwrap())),
         ("a new id", host.visit(&cookie, |session| session.regenerate().unwrap())),
-        ("another session", host.layer.finish(created, RequestHead::default()).unwrap()),
+        ("another session", host.layer.finish(&mut created).unwrap()),
         ("written anew", host.visit(undated, look)),
-        ("a logout", host.visit(&third, |session| session.destroy().unwrap())),
+        ("a logout", host.visit(&third, |session| session.log_out().unwrap())),
     ];
     assert!(ends.iter().all(|(_, finished)| finished.cookie().is_some()));
     ends
@@ -112,7 +113,7 @@ fn every_response_that_depends_on_the_session_says_so() {
     let ended = host.visit(&cookie, |session| {
         look(session);
         let mut elsewhere = host.layer.sessions().load(&host::id_of(&cookie)).unwrap().unwrap();
-        elsewhere.destroy().unwrap();
+        elsewhere.log_out().unwrap();
         session.insert("user", "grace").unwrap();
     });
     assert_eq!(told(&ended), private);
@@ -218,12 +219,12 @@ fn a_logout_clears_what_was_chosen_and_other_responses_clear_nothing() {
         (&[SiteData::Storage, SiteData::Cache], Some("\"storage\", \"cache\"")),
     ] {
         let host = clearing(data);
-        let logout = host.visit(&host.visitor(), |session| session.destroy().unwrap());
+        let logout = host.visit(&host.visitor(), |session| session.log_out().unwrap());
         assert_eq!(all(&merged(&logout, &[]), "Clear-Site-Data"), expected.into_iter().collect::<Vec<_>>());
     }
 
     let host = clearing(&[SiteData::Storage, SiteData::Cache]);
-    let logout = |cookie: &str| host.visit(cookie, |session| session.destroy().unwrap());
+    let logout = |cookie: &str| host.visit(cookie, |session| session.log_out().unwrap());
     for (own, expected) in [
         ("", "\"storage\", \"cache\""),
         ("\"cookies\"", "\"cookies\", \"storage\", \"cache\""),
@@ -243,7 +244,7 @@ fn a_logout_clears_what_was_chosen_and_other_responses_clear_nothing() {
         (
             "out and in",
             host.visit(&host.visitor(), |session| {
-                session.destroy().unwrap();
+                session.log_out().unwrap();
                 session.regenerate().unwrap();
                 session.insert("user", "grace").unwrap();
             }),

@@ -199,7 +199,7 @@ proptest! {
         let live = [host.visitor(), host.visitor()];
         let dead: Vec<_> = (0..6).map(|_| {
             let cookie = host.visitor();
-            assert!(host.visit(&cookie, |session| session.destroy().unwrap()).cookie().is_some());
+            assert!(host.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
             cookie
         }).collect();
         let text = |piece: &Piece| match piece {

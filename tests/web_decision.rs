@@ -35,7 +35,7 @@ impl Site {
         let head = RequestHead::new(cookies.iter().copied());
         let mut session = self.layer.load(head.clone());
         handler(&mut session);
-        self.layer.finish(session, head).unwrap()
+        self.layer.finish(&mut session).unwrap()
     }
 
     /// A visitor with one key in the session; what the browser sends from then on.
@@ -179,7 +179,7 @@ fn a_regenerated_session_is_announced_under_its_new_id_changed_or_not() {
 fn a_logout_removes_the_cookie_of_a_client_that_has_one_and_of_no_other() {
     let site = site();
     let cookie = site.visitor();
-    let finished = site.request(&[&cookie], |session| session.destroy().unwrap());
+    let finished = site.request(&[&cookie], |session| session.log_out().unwrap());
     let removal = set_cookie(&finished);
     assert!(removal.starts_with("id=;"), "{removal}");
     assert!(removal.contains("; Max-Age=0;"), "{removal}");
@@ -188,7 +188,7 @@ fn a_logout_removes_the_cookie_of_a_client_that_has_one_and_of_no_other() {
     let nobody = site.request(&[], |session| {
         session.insert("name", "ada").unwrap();
         session.save().unwrap();
-        session.destroy().unwrap();
+        session.log_out().unwrap();
     });
     assert_silent(&nobody);
     assert_eq!(site.store.len().unwrap(), 0);
@@ -199,7 +199,7 @@ fn logging_out_and_in_within_one_request_announces_the_new_session() {
     let site = site();
     let before = site.visitor();
     let finished = site.request(&[&before], |session| {
-        session.destroy().unwrap();
+        session.log_out().unwrap();
         session.regenerate().unwrap();
         session.insert("user", "grace").unwrap();
     });
@@ -220,7 +220,7 @@ fn a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie() {
         let finished = site.request(&[&cookie], |session| {
             look(session);
             // Another request of the same client logs out at this moment.
-            let _ = site.request(&[&cookie], |other| other.destroy().unwrap());
+            let _ = site.request(&[&cookie], |other| other.log_out().unwrap());
             if write {
                 session.insert("last_page", "/inbox").unwrap();
             }
@@ -348,7 +348,7 @@ fn a_request_beside_a_login_sets_no_cookie_and_stores_nothing_whatever_order_the
             if writes {
                 beside.insert("late", &1).unwrap();
             }
-            assert_silent(&site.layer.finish(beside, head).unwrap());
+            assert_silent(&site.layer.finish(&mut beside).unwrap());
             // Whatever the client still sends with the old id, within the grace.
             site.time.advance(Duration::from_secs(59));
             assert_silent(&site.request(&[&cookie], |session| session.insert("late", &2).unwrap()));
@@ -407,7 +407,7 @@ fn an_id_that_a_failed_request_committed_is_owed_to_the_client_and_nothing_else_
             if saves {
                 assert_eq!(session.save().unwrap(), Saved::Written);
             }
-            let owed = site.layer.abandon(&session, head).unwrap();
+            let owed = site.layer.fail(&mut session);
             assert_eq!(owed.cookie().is_some(), saves && what != "neither", "{what}, {saves}");
             if owed.cookie().is_some() {
                 cookie = sent_back(&owed);
@@ -419,7 +419,7 @@ fn an_id_that_a_failed_request_committed_is_owed_to_the_client_and_nothing_else_
     let mut session = site.layer.load(RequestHead::default());
     session.log_in("ada").unwrap();
     session.save().unwrap();
-    let owed = sent_back(&site.layer.abandon(&session, RequestHead::default()).unwrap());
+    let owed = sent_back(&site.layer.fail(&mut session));
     assert_eq!(id_of(&owed), session.id().unwrap());
 }
 
@@ -428,15 +428,17 @@ fn a_session_that_was_opened_another_way_is_announced_to_the_client_that_does_no
     let site = site();
     let old_id = SessionId::derive("s:from-another-system");
     let data: Record = [("user", "ada")].into_iter().collect();
-    let head = RequestHead::default();
-
     let created = site.layer.sessions().create_session(&old_id, data).unwrap();
-    let finished = site.layer.finish(created, head.clone()).unwrap();
-    assert_eq!(id_of(&sent_back(&finished)), old_id);
-
     let loaded = site.layer.sessions().load(&old_id).unwrap().expect("created above");
-    let finished = site.layer.finish(loaded, head).unwrap();
-    assert_eq!(id_of(&sent_back(&finished)), old_id);
+    for other in [created, loaded] {
+        let mut session = site.layer.load(RequestHead::default());
+        session.insert("unsaved", &true).unwrap();
+        session.attach(other).unwrap();
+        assert_eq!(session.get::<bool>("unsaved").unwrap(), None);
+        let finished = site.layer.finish(&mut session).unwrap();
+        assert_eq!(id_of(&sent_back(&finished)), old_id);
+    }
+    assert_eq!(site.store.len().unwrap(), 1);
 }
 
 #[test]

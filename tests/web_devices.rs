@@ -34,8 +34,7 @@ fn owner(site: &Site, cookie: &str) -> Option<String> {
 
 fn end_all_others(site: &Site, cookie: &str) -> usize {
     let mut ended = 0;
-    let others = |id| site.layer.sessions().destroy_of("ada", Some(&id)).unwrap();
-    let _ = site.request(cookie, |session| ended = others(session.id().unwrap()));
+    let _ = site.request(cookie, |session| ended = session.destroy_others().unwrap());
     ended
 }
 
@@ -63,8 +62,8 @@ fn no_request_under_way_and_no_id_in_its_grace_escapes() {
     writing.insert("draft", "text").unwrap();
 
     assert_eq!(end_all_others(&site, &laptop), 2);
-    for (session, cookie, saved) in [(writing, &phone, Saved::Gone), (reading, &library, Saved::Unchanged)] {
-        let finished = site.layer.finish(session, head(cookie.as_str())).unwrap();
+    for (mut session, saved) in [(writing, Saved::Gone), (reading, Saved::Unchanged)] {
+        let finished = site.layer.finish(&mut session).unwrap();
         assert_eq!((finished.saved(), finished.cookie()), (saved, None));
     }
     for cookie in [&phone, &renewed, &library] {
@@ -86,7 +85,7 @@ fn the_list_of_a_users_sessions_shows_no_id() {
 
     // However it is shown: as text for the page, as JSON, or by a log that prints everything there
     // is.
-    let listed: Vec<OwnedSession> = site.layer.sessions().sessions_of("ada").unwrap();
+    let listed: Vec<OwnedSession> = site.layer.sessions().owner("ada").unwrap().list().unwrap();
     let handles: Vec<_> = listed.iter().map(|device| device.handle).collect();
     let shown = format!("{listed:?} {} {}", handles[0], serde_json::to_string(&handles).unwrap());
     for cookie in [&laptop, &phone] {
@@ -101,10 +100,10 @@ fn the_list_of_a_users_sessions_shows_no_id() {
 fn the_browser_that_was_ended_is_told_why_by_its_cookie_and_no_other_is() {
     let site = site(Policy::new().max_per_owner(2));
     let named = log_in(&site, "ada", "phone");
-    let listed = site.layer.sessions().sessions_of("ada").unwrap();
+    let listed = site.layer.sessions().owner("ada").unwrap().list().unwrap();
     // What the form of the page sends back.
     let handle = listed[0].handle.to_string().parse().unwrap();
-    assert!(site.layer.sessions().destroy_handle(handle).unwrap().is_done());
+    assert!(site.layer.sessions().destroy(handle).unwrap().is_done());
     let oldest = log_in(&site, "ada", "library");
     site.time.advance(MINUTE);
     let other = log_in(&site, "ada", "desk");

@@ -144,7 +144,7 @@ fn a_cookie_is_not_written_anew_for_a_session_that_ended_meanwhile() {
     let finished = persistent.visit(&cookie, |session| {
         look(session);
         let mut elsewhere = persistent.layer.sessions().load(&id_of(&cookie)).unwrap().unwrap();
-        elsewhere.destroy().unwrap();
+        elsewhere.log_out().unwrap();
     });
     assert_eq!(finished.cookie(), None);
 }

@@ -67,7 +67,6 @@ fn step() -> impl Strategy<Value = Step> {
 
 struct Request {
     session: Session,
-    cookie: String,
     sent_at: Duration,
     is_users: bool,
     inserted: BTreeMap<String, u32>,
@@ -110,7 +109,7 @@ impl Browser {
     fn send(&self) -> Request {
         let (cookie, sent_at) = (self.cookie.clone(), self.now());
         let session = self.site.layer.load(RequestHead::new([cookie.as_str()]));
-        Request { session, cookie, sent_at, is_users: self.is_logged_in, inserted: BTreeMap::new() }
+        Request { session, sent_at, is_users: self.is_logged_in, inserted: BTreeMap::new() }
     }
 
     fn take(&mut self, step: &Step) {
@@ -135,8 +134,7 @@ impl Browser {
             Step::Finish(which) => pick(which, requests).map_or((), |place| self.finish(place)),
             Step::Abandon(which) => {
                 let Some(place) = pick(which, requests) else { return };
-                let Request { session, cookie, .. } = self.under_way.remove(place);
-                let owed = self.site.layer.abandon(&session, RequestHead::new([cookie.as_str()])).unwrap();
+                let owed = self.site.layer.fail(&mut self.under_way.remove(place).session);
                 self.respond(owed.cookie().map(|_| sent_back(&owed)));
             }
             Step::Deliver(which) => pick(which, responses).map_or((), |place| self.deliver(place)),
@@ -178,8 +176,8 @@ impl Browser {
 
     fn finish(&mut self, place: usize) {
         let is_changed = self.under_way[place].session.changed();
-        let Request { session, cookie, inserted, .. } = self.under_way.remove(place);
-        let finished = self.site.layer.finish(session, RequestHead::new([cookie.as_str()])).unwrap();
+        let Request { mut session, inserted, .. } = self.under_way.remove(place);
+        let finished = self.site.layer.finish(&mut session).unwrap();
         if is_changed && finished.saved() == Saved::Written {
             self.saved.extend(inserted);
         }

@@ -44,7 +44,7 @@ fn the_defaults_are_safe() {
     assert_eq!(pair.len(), "id=".len() + SessionId::TEXT_LEN);
     assert_eq!(attributes, "HttpOnly; SameSite=Lax; Secure; Path=/");
 
-    let removal = host.visit(pair, |session| session.destroy().unwrap());
+    let removal = host.visit(pair, |session| session.log_out().unwrap());
     let expected = "id=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
     assert_eq!(removal.cookie(), Some(expected));
     assert_eq!(CookieOptions::default(), options());

@@ -95,7 +95,7 @@ fn the_cookie_is_secure_when_the_clients_connection_is_known_to_be() {
                 let set = host.request(&request(headers, https, ""), |session| session.insert("user", "ada").unwrap());
                 assert_eq!(attributes(&set).contains(&"Secure"), expected, "{what}");
                 let removed =
-                    host.request(&request(headers, https, &sent_back(&set)), |session| session.destroy().unwrap());
+                    host.request(&request(headers, https, &sent_back(&set)), |session| session.log_out().unwrap());
                 assert_eq!(attributes(&removed).contains(&"Secure"), expected, "removed: {what}");
                 assert_eq!(attributes(&removed)[..attributes(&set).len()], attributes(&set), "{what}");
             }
@@ -160,7 +160,7 @@ proptest! {
         prop_assert!(jar.receive(set, now, true), "{set}");
 
         let back = request(said.0, https, &jar.header());
-        let removal = host.request(&back, |session| session.destroy().unwrap());
+        let removal = host.request(&back, |session| session.log_out().unwrap());
         let removal = removal.cookie().unwrap();
         let (kept, taken) = (parse(set, now).unwrap(), parse(removal, now).unwrap());
         prop_assert_eq!(&taken, &Cookie { value: String::new(), ends: Some(i64::MIN), ..kept });

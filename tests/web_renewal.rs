@@ -119,9 +119,9 @@ fn a_request_that_fails_while_a_renewal_is_pending_brings_the_new_id_too() {
     let new = sent_back(&site.request(&old, look));
     let head = RequestHead::new([old.as_str()]);
     let mut failed = site.layer.load(head.clone());
-    assert_silent(&site.layer.abandon(&failed, head.clone()).unwrap());
+    assert_silent(&site.layer.fail(&mut failed));
     look(&mut failed);
-    assert_eq!(sent_back(&site.layer.abandon(&failed, head).unwrap()), new);
+    assert_eq!(sent_back(&site.layer.fail(&mut failed)), new);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_request_that_looked_before_the_new_id_was_presented_and_saves_after_it_says
     look(&mut slow);
     assert_silent(&site.request(&new, look));
     slow.insert("slow", &1).unwrap();
-    assert_silent(&site.layer.finish(slow, head).unwrap());
+    assert_silent(&site.layer.finish(&mut slow).unwrap());
     assert_eq!(site.value(&new, "slow"), Some(1));
 }
 
@@ -257,7 +257,7 @@ fn a_logout_in_a_request_that_is_due_renews_nothing_and_ends_every_id() {
     let old = site.visitor();
     site.time.advance(AGE);
     site.probe.calls.take();
-    let finished = site.request(&old, |session| session.destroy().unwrap());
+    let finished = site.request(&old, |session| session.log_out().unwrap());
     assert!(finished.cookie().unwrap().starts_with("id=;"));
     assert_eq!(site.probe.calls.happened(), [("visit", 1), ("destroy", 1)]);
 
@@ -269,7 +269,7 @@ fn a_logout_in_a_request_that_is_due_renews_nothing_and_ends_every_id() {
         if presented {
             look(&mut site.layer.load(RequestHead::new([new.as_str()])));
         }
-        let _ = site.request(&old, |session| session.destroy().unwrap());
+        let _ = site.request(&old, |session| session.log_out().unwrap());
         assert_eq!((site.user(&new), site.store.len().unwrap()), (None, 0));
     }
 }

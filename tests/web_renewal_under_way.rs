@@ -60,12 +60,12 @@ fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_o
             for session in [&mut unseen, &mut seen] {
                 use_it(session);
             }
-            for session in [unseen, seen] {
-                assert_brings_only(&site.layer.finish(session, head()).unwrap(), &new);
+            for mut session in [unseen, seen] {
+                assert_brings_only(&site.layer.finish(&mut session).unwrap(), &new);
             }
             site.time.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
             last.insert("last", &2).unwrap();
-            let finished = site.layer.finish(last, head()).unwrap();
+            let finished = site.layer.finish(&mut last).unwrap();
             assert_brings_only(&finished, &new);
             assert_eq!(finished.saved(), Saved::Written);
 
@@ -82,7 +82,7 @@ fn an_id_that_was_changed_by_hand_beside_a_request_is_not_announced_either() {
     let changes: [(&str, Use); 3] = [
         ("log in", |session| session.log_in("user-42").unwrap()),
         ("regenerate", |session| session.regenerate().unwrap()),
-        ("destroy", |session| session.destroy().unwrap()),
+        ("destroy", |session| session.log_out().unwrap()),
     ];
     for (why, before, options) in reasons_to_rewrite() {
         for (what, change) in changes {
@@ -115,7 +115,7 @@ fn many_requests_that_are_due_at_once_all_bring_the_same_new_id() {
         for (number, session) in sessions.iter().enumerate() {
             session.contains_key("user").unwrap_or_else(|error| panic!("{number}: {error}"));
         }
-        let finished = sessions.into_iter().map(|session| site.layer.finish(session, head()).unwrap());
+        let finished = sessions.into_iter().map(|mut session| site.layer.finish(&mut session).unwrap());
         let ids: Vec<_> = finished.map(|finished| id_of(&sent_back(&finished))).collect();
         assert!(ids.iter().all(|id| *id == ids[0] && *id != id_of(&old)), "{why}");
         assert!(site.store.get(&ids[0]).unwrap().is_some(), "{why}");
@@ -135,7 +135,7 @@ fn a_request_that_overtakes_a_renewal_brings_the_same_new_id() {
             let head = RequestHead::new([cookie.as_str()]);
             let mut session = layer.load(head.clone());
             look(&mut session);
-            sender.send(sent_back(&layer.finish(session, head).unwrap())).unwrap();
+            sender.send(sent_back(&layer.finish(&mut session).unwrap())).unwrap();
         });
         let new = sent_back(&site.request(&old, look));
         assert_ne!(id_of(&new), id_of(&old), "{why}");

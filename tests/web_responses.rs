@@ -82,7 +82,7 @@ fn sites(
         } else {
             let mut session = layer.load(&request);
             let page = handler(request.url(), Some(&mut session));
-            layer.finish(session, &request).unwrap().add_to(page.into_plain())
+            layer.finish(&mut session).unwrap().add_to(page.into_plain())
         };
         let _ = request.respond(response);
     });
@@ -267,7 +267,7 @@ fn an_upgrade_hands_the_socket_over_and_its_101_has_our_headers() {
     let plain = PlainSite::start(move |request| {
         let mut session = layer.load(&request);
         visit(&mut session);
-        let finished = layer.finish(session, &request).unwrap();
+        let finished = layer.finish(&mut session).unwrap();
         echo(request.upgrade("echo", finished.add_to(tiny_http::Response::empty(101))));
     });
     for (server, site) in [("rouille", &rouille as &dyn Listens), ("tiny_http", &plain)] {
@@ -414,7 +414,7 @@ fn caching_sites() -> [(&'static str, Box<dyn Listens>); 2] {
         match (what, session) {
             ("visit", Some(session)) => drop(visit(session)),
             ("look", Some(session)) => drop(session.get::<u32>("visits").unwrap()),
-            ("logout", Some(session)) => session.destroy().unwrap(),
+            ("logout", Some(session)) => session.log_out().unwrap(),
             _ => {}
         }
         Page::new(200, CACHING[row.parse::<usize>().unwrap()].own, "a page")

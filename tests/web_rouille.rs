@@ -31,7 +31,7 @@ fn application(request: &Request, session: &mut Session) -> Result<Response> {
             "welcome".to_owned()
         }
         "/user" => session.get("user")?.unwrap_or("nobody").to_owned(),
-        "/logout" => session.destroy().map(|()| "bye".to_owned())?,
+        "/logout" => session.log_out().map(|()| "bye".to_owned())?,
         "/wrong-type" => {
             session.insert("visits", &1_000)?;
             session.get::<Vec<u8>>("visits")?;
@@ -200,11 +200,11 @@ fn an_application_chooses_what_its_errors_and_the_stores_look_like() {
     let store = Arc::new(Unreliable::new(store()));
     let layer = layer(Arc::clone(&store));
     let site = RouilleSite::start(move |request| {
-        let answer = layer.try_rouille(request, |session| {
+        let page = |session: &mut Session| {
             let visits = visit(session)?;
             if request.url() == "/teapot" { Err(Failure::Teapot) } else { Ok(Response::text(visits)) }
-        });
-        answer.unwrap_or_else(Failure::into_response)
+        };
+        layer.try_rouille(request, page, Failure::into_response)
     });
     let browser = Browser::new();
     assert_eq!(browser.get(&site, "/").body, "1");
@@ -237,7 +237,7 @@ fn what_a_handler_did_at_once_stays_done_when_it_fails_after_that() {
                     session.insert("visits", &10)?;
                     assert_eq!(session.save()?, Saved::Written);
                 }
-                "/ends" => session.destroy()?,
+                "/ends" => session.log_out()?,
                 other => panic!("{other} is no path of this site"),
             }
             session.insert("visits", &1_000)?;
@@ -327,7 +327,15 @@ fn nested(shop: SessionLayer, admin: SessionLayer, all_or_nothing: bool) -> Roui
             Ok(Response::text(text))
         };
         if all_or_nothing {
-            shop.rouille(request, |bought| admin.try_rouille(request, |worked| both(bought, worked)))
+            shop.rouille(request, |bought| {
+                let mut failed = None;
+                let failure = |error| {
+                    failed = Some(error);
+                    Response::empty_204()
+                };
+                let response = admin.try_rouille(request, |worked| both(bought, worked), failure);
+                failed.map_or(Ok(response), Err)
+            })
         } else {
             shop.rouille(request, |bought| admin.rouille(request, |worked| both(bought, worked)))
         }

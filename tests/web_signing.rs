@@ -230,7 +230,7 @@ fn the_time_in_a_persistent_cookie_is_signed_too() {
 fn an_id_that_was_signed_but_ended_is_asked_for_and_reported() {
     let host = Host::new(signed(&[&NEW]));
     let cookie = host.visitor();
-    assert!(host.visit(&cookie, |session| session.destroy().unwrap()).cookie().is_some());
+    assert!(host.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
     let (events, reads) = (host.layer.events(), host.reads());
     assert_eq!(host.user(&cookie), None);
     assert_eq!(host.reads(), reads + 1);

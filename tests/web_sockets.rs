@@ -54,7 +54,7 @@ fn application(request: &mut Request, session: &mut Session) -> Result<String> {
             Ok("welcome".to_owned())
         }
         "/user" => Ok(session.get("user")?.unwrap_or("nobody").to_owned()),
-        "/logout" => session.destroy().map(|()| "bye".to_owned()),
+        "/logout" => session.log_out().map(|()| "bye".to_owned()),
         "/panic" => {
             session.insert("visits", &1_000)?;
             panic!("a handler that panics: this message belongs to the test");
@@ -382,8 +382,8 @@ fn two_layers_with_two_cookies_and_two_stores_stand_side_by_side() {
             text += &visit(&mut worked)?;
         }
         let mut response = Response::from_string(text);
-        for (layer, session) in layers.into_iter().zip([bought, worked]) {
-            response = layer.finish(session, &*request)?.add_to(response);
+        for (layer, mut session) in layers.into_iter().zip([bought, worked]) {
+            response = layer.finish(&mut session)?.add_to(response);
         }
         Ok(response)
     });
@@ -403,7 +403,7 @@ fn a_response_keeps_the_cookies_that_the_application_set() {
         let mut session = layer.load(&*request);
         let text = visit(&mut session)?;
         let own = Header::from_bytes("Set-Cookie", "theme=dark; Path=/").unwrap();
-        Ok(layer.finish(session, &*request)?.add_to(Response::from_string(text).with_header(own)))
+        Ok(layer.finish(&mut session)?.add_to(Response::from_string(text).with_header(own)))
     });
     let answer = Browser::new().get(&site, "/");
     assert_eq!(answer.cookies.len(), 2, "{answer:?}");

@@ -38,7 +38,7 @@ impl Site {
         let head = RequestHead::new((!cookie.is_empty()).then_some(cookie));
         let mut session = self.layer.load(head.clone());
         handler(&mut session)?;
-        self.layer.finish(session, head)
+        self.layer.finish(&mut session)
     }
 
     fn user(&self, cookie: &str) -> Option<String> {
@@ -92,7 +92,7 @@ fn without_a_store_nobody_seems_to_log_in_or_out() {
     let (site, cookie) = site(StoreDown::Anonymous);
     site.store.fail(true, true);
     let acts: [fn(&mut Session) -> Result<()>; 3] =
-        [Session::regenerate, Session::destroy, |session| session.log_in("ada")];
+        [Session::regenerate, Session::log_out, |session| session.log_in("ada")];
     for act in acts {
         assert!(site.visit(&cookie, act).unwrap_err().is_store());
     }

@@ -201,13 +201,13 @@ fn specials() -> [Special; 8] {
         Special {
             name: "`session = null`, `unset: 'destroy'`",
             there: ["destroy", "destroy"], here: ["nothing", "touch, destroy, removed"],
-            act: |session| session.destroy().unwrap(),
+            act: |session| session.log_out().unwrap(),
             reason: "A new session is not in the store; the client of an existing one is told to forget its cookie.",
         },
         Special {
             name: "`destroy()`",
             there: ["destroy", "destroy"], here: ["nothing", "touch, destroy, removed"],
-            act: |session| session.destroy().unwrap(),
+            act: |session| session.log_out().unwrap(),
             reason: "The same.",
         },
         Special {
@@ -215,7 +215,7 @@ fn specials() -> [Special; 8] {
             there: ["destroy", "destroy"], here: ["nothing", "touch, destroy, removed"],
             act: |session| {
                 session.insert("theme", "dark").unwrap();
-                session.destroy().unwrap();
+                session.log_out().unwrap();
             },
             reason: "The same.",
         },
@@ -313,7 +313,7 @@ fn a_session_that_ended_in_another_request_is_not_brought_back_and_a_store_that_
     let cookie = site.visitor();
     let finished = site.request(&cookie, |session| {
         look(session);
-        let _ = site.request(&cookie, |other| other.destroy().unwrap());
+        let _ = site.request(&cookie, |other| other.log_out().unwrap());
         session.insert("theme", "dark").unwrap();
     });
     assert_eq!((finished.saved(), finished.cookie()), (Saved::Gone, None));
@@ -327,7 +327,7 @@ fn a_session_that_ended_in_another_request_is_not_brought_back_and_a_store_that_
     let mut session = site.layer.load(head.clone());
     session.insert("theme", "dark").unwrap();
     site.probe.break_down(true);
-    assert!(site.layer.finish(session, head).unwrap_err().is_store());
+    assert!(site.layer.finish(&mut session).unwrap_err().is_store());
 }
 
 const PAGE: &str = include_str!("../src/coming_from.md");

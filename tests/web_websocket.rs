@@ -124,7 +124,7 @@ impl Application {
             ["keys"] => return Ok(session.len()?.to_string()),
             ["touch"] => return Ok(format!("{:?}", session.touch()?)),
             ["login"] => session.log_in("user-42")?,
-            ["logout"] => session.destroy()?,
+            ["logout"] => session.log_out()?,
             ["set-and-wait", key, value] => {
                 session.insert(key, value)?;
                 self.entered.wait();

@@ -71,7 +71,7 @@ mod weight;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
 pub use self::options::{LembroOptions, WhenFull};
 use self::reaper::Reaper;
@@ -309,6 +309,14 @@ impl Store for LembroStore {
 
     fn clock(&self) -> Clock {
         self.shards.clock.clone()
+    }
+
+    fn send_events(&self, to: Sender<Event>) {
+        self.shards.events.add(to);
+    }
+
+    fn send_errors(&self, to: Sender<Error>) {
+        self.shards.errors.add(to);
     }
 }
 

@@ -149,7 +149,7 @@ impl Session {
         let Some(state) = self.state.get_mut() else { return };
         let before = match &state.stage {
             Stage::Live(live) => live.presented,
-            Stage::New | Stage::Gone(_) | Stage::Without(_) => Presented::Current,
+            Stage::New | Stage::Ended(_) | Stage::Without(_) => Presented::Current,
         };
         let is_new = commit.expect() == Expect::Absent;
         let presented = match commit.identity {

@@ -60,6 +60,15 @@ impl<'s> Component<'s> {
         self.session.take_in(self.name, key)
     }
 
+    /// Removes `key` from the store and returns its value, atomically: see [`Session::consume`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn consume<T: DeserializeOwned + Serialize>(&mut self, key: &str) -> Result<Option<T>> {
+        self.session.consume_in(self.name, key)
+    }
+
     /// Changes the value of `key` in the store, atomically: see [`Session::modify`].
     ///
     /// # Errors

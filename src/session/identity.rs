@@ -2,7 +2,7 @@
 
 use super::draft::NextId;
 use super::{Ending, Session, Stage};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Session {
     /// Gives the session a new id with the next commit. The old id is superseded in the same step
@@ -20,7 +20,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the store or the random source failed.
+    /// [`Error::is_late`] on a handle for another thread, and after the end of the request:
+    /// no response announces the new id. When the store or the random source failed.
     ///
     /// # Examples
     ///
@@ -44,12 +45,18 @@ impl Session {
     /// ```
     #[doc(alias("generate", "cycle_id", "RenewToken"))]
     pub fn regenerate(&mut self) -> Result<()> {
+        self.check_open("a new id")?;
         match self.insist()?.stage {
             Stage::Live(_) => self.draft.identity = NextId::New,
-            Stage::Gone(Ending::Here | Ending::Elsewhere) => self.begin()?,
-            Stage::Gone(Ending::Superseded) | Stage::New | Stage::Without(_) => {}
+            Stage::Ended(Ending::Here | Ending::Elsewhere) => self.begin()?,
+            Stage::Ended(Ending::Superseded) | Stage::New | Stage::Without(_) => {}
         }
         self.regenerated = true;
         Ok(())
+    }
+
+    /// Refuses what only a response can complete, if there is none to come.
+    pub(super) fn check_open(&self, what: &'static str) -> Result<()> {
+        if self.sealed { Err(Error::late(what)) } else { Ok(()) }
     }
 }

@@ -1,11 +1,12 @@
-//! The life of a session: reload, save, touch, destroy.
+//! The life of a session: peek, reload, save, touch, fork, log out.
 
 use super::commit::Next;
 use super::draft::Draft;
 use super::live::presented_after;
 use super::{Ending, Session, Stage, State};
 use crate::error::Result;
-use crate::store::{Action, Commit, Identity, Lease, Outcome, Store};
+use crate::store::{Action, Commit, Identity, Lease, Look, Outcome, Store};
+use crate::sync::Arc;
 
 /// What a [`save`](Session::save) or [`touch`](Session::touch) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,85 @@ pub enum Saved {
 }
 
 impl Session {
+    /// Makes this request no visit, if it has not looked at the session yet: it reads the session
+    /// and does not prolong it. For a page that polls, so that the idle timeout ends the session of
+    /// a user who left the page open (OWASP ASVS 5.0, 7.3.1).
+    ///
+    /// A commit still prolongs the session; so does [`touch`](Self::touch).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "web")] {
+    /// use lembro::web::{RequestHead, SessionLayer};
+    /// # use lembro::LembroStore;
+    ///
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// let mut session = layer.load(RequestHead::default());
+    /// let unread = session.peek().get::<u32>("unread")?.unwrap_or(0);
+    /// # assert_eq!(unread, 0);
+    /// # }
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn peek(&mut self) -> &mut Self {
+        self.first = Look::Peek;
+        self
+    }
+
+    /// A second handle on the same session, for another thread: a WebSocket's, or a long piece of
+    /// work. It reads and changes the session beside this one, and both keep their work.
+    ///
+    /// Saves what is unsaved first. `None`: no session is stored, because this one is new and empty
+    /// or has ended. A login or [`regenerate`](Self::regenerate) on the second handle is an error,
+    /// because no response can announce the new id.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Self::save).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut session = sessions.generate()?;
+    /// session.insert("job", "running")?;
+    /// let mut own = session.fork()?.expect("it is stored");
+    /// let worker = std::thread::spawn(move || {
+    ///     own.insert("job", "done")?;
+    ///     own.save()
+    /// });
+    /// worker.join().unwrap()?;
+    /// assert!(session.reload()?);
+    /// assert_eq!(session.get_str("job")?.as_deref(), Some("done"));
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias = "clone")]
+    pub fn fork(&mut self) -> Result<Option<Self>> {
+        self.save()?;
+        let state = self.insist()?.clone();
+        if !matches!(state.stage, Stage::Live(_)) {
+            return Ok(None);
+        }
+        let forked = Self::unloaded(Arc::clone(&self.context), self.presented);
+        Ok(Some(Self { state: state.into(), sealed: true, ..forked }))
+    }
+
+    /// Goes on with another session in place of this one, such as one that
+    /// [`create_session`](crate::Sessions::create_session) made: the response announces its id.
+    /// Unsaved changes of this one are discarded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_late`](crate::Error::is_late) on a handle for another thread, and after the end of
+    /// the request.
+    pub fn attach(&mut self, other: Self) -> Result<()> {
+        self.check_open("attaching a session")?;
+        let Self { state, draft, sent, .. } = other;
+        (self.state, self.draft, self.sent, self.owes_id) = (state, draft, sent, true);
+        Ok(())
+    }
+
     /// Reads what is stored now. Unsaved changes are discarded, a login too. `false`: the session
     /// has ended.
     ///
@@ -50,7 +130,7 @@ impl Session {
     /// assert!(session.reload()?);
     /// assert_eq!(session.get::<&str>("theme")?, Some("dark"));
     ///
-    /// elsewhere.destroy()?;
+    /// elsewhere.log_out()?;
     /// assert!(!session.reload()?);
     /// # Ok::<(), lembro::Error>(())
     /// ```
@@ -64,10 +144,11 @@ impl Session {
             settled?;
         }
         self.state()?;
+        // Discarded by the caller, so not lost.
+        (self.draft, self.sent) = (Draft::default(), None);
         if let Some(ending) = self.look_again()? {
             self.ended(ending);
         }
-        (self.draft, self.sent) = (Draft::default(), None);
         Ok(!self.is_gone()?)
     }
 
@@ -101,7 +182,10 @@ impl Session {
         }
         loop {
             let outcome = match &self.state()?.stage {
-                Stage::Gone(_) => return Ok(Saved::Gone),
+                Stage::Ended(ending) => {
+                    self.ended(*ending);
+                    return Ok(Saved::Gone);
+                }
                 Stage::Without(_) => return Ok(Saved::Nowhere),
                 Stage::New if self.draft.is_hollow(&self.draft.changes) => return Ok(saved),
                 Stage::New => return self.create(None),
@@ -131,7 +215,7 @@ impl Session {
         let id = state.id;
         let held = match &state.stage {
             Stage::New => return Ok(Saved::Unchanged),
-            Stage::Gone(_) => return Ok(Saved::Gone),
+            Stage::Ended(_) => return Ok(Saved::Gone),
             Stage::Without(_) => return Ok(Saved::Nowhere),
             Stage::Live(live) => live.version,
         };
@@ -149,8 +233,13 @@ impl Session {
         Ok(Saved::Gone)
     }
 
-    /// Ends the session: log out. When this returns, its data is gone from the store and its
-    /// unsaved changes are discarded. No request under way can bring it back.
+    /// Logs out: ends the session, and every other live session whose id the request presented.
+    /// When this returns, their data is gone from the store, and unsaved changes are discarded. No
+    /// request under way can bring a session back. At the end of the request the client's cookie is
+    /// removed.
+    ///
+    /// A browser presents several ids if cookies of the same name were set for several paths or
+    /// domains. Ending only one of them would leave the user logged in by another.
     ///
     /// # Errors
     ///
@@ -167,22 +256,26 @@ impl Session {
     /// let mut slow_request = sessions.load(&session.id()?)?.expect("saved");
     /// slow_request.insert("last_page", "/inbox")?;
     ///
-    /// session.destroy()?;
-    /// assert_eq!(session.get::<&str>("user")?, None);
+    /// session.log_out()?;
+    /// assert_eq!(session.get_str("user")?, None);
     /// assert_eq!(slow_request.save()?, Saved::Gone);
     /// # Ok::<(), lembro::Error>(())
     /// ```
-    #[doc(alias("logout", "flush"))]
-    pub fn destroy(&mut self) -> Result<()> {
+    #[doc(alias("destroy", "logout", "flush"))]
+    pub fn log_out(&mut self) -> Result<()> {
         let state = self.insist()?;
+        let (id, store) = (state.id, &self.context.store);
         // A commit whose outcome is unknown may have created the session or given it another id.
         let sent = self.sent.as_ref().map(|sent| sent.commit.identity);
         let held = if let Stage::Live(live) = &state.stage { Some(live.version) } else { None };
         if sent.is_some() || held.is_some() {
-            let _ended = self.context.store.apply(&state.id, &Action::End(held), &Lease::UNLIMITED)?;
+            let _ended = store.apply(&id, &Action::End(held), &Lease::UNLIMITED)?;
         }
         if let Some(Identity::Replace(new)) = sent {
-            let _ended = self.context.store.destroy(&new)?;
+            let _ended = store.destroy(&new)?;
+        }
+        for other in self.presented.iter().flatten().filter(|presented| presented.id != id) {
+            let _ended = store.destroy(&other.id)?;
         }
         self.ended(Ending::Here);
         Ok(())

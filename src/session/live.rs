@@ -10,7 +10,7 @@ use crate::store::{Commit, Lease, Now, Presented, Receipt, Stored, preview};
 
 /// A stored session: what was read from the store or committed to it, and the time it has left.
 #[derive(Clone)]
-pub(super) struct Live {
+pub(crate) struct Live {
     data: Data,
     pub(super) version: Version,
     /// When the session was last seen, on the store's clock, and how long it had left then.

@@ -1,7 +1,7 @@
 //! Looks: the first one, which finds the session of a request, and later ones.
 
 use super::live::Live;
-use super::{Ending, Session, Stage, State};
+use super::{Candidate, Ending, Session, Stage, State};
 use crate::error::Result;
 use crate::event::Event;
 use crate::id::SessionId;
@@ -24,11 +24,11 @@ impl Session {
     /// just superseded one of the ids, the session is over for this request.
     pub(super) fn find_presented(&self) -> Result<Option<State>> {
         let mut in_flight = None;
-        for id in self.presented.iter().flatten() {
-            match self.visit(id)? {
+        for Candidate { id, .. } in self.presented.iter().flatten() {
+            match self.look(id)? {
                 Lookup::Found(stored) => return Ok(Some(State { id: *id, stage: self.live(stored) })),
                 Lookup::Superseded { recent: true } => {
-                    in_flight.get_or_insert(State { id: *id, stage: Stage::Gone(Ending::Superseded) });
+                    in_flight.get_or_insert(State { id: *id, stage: Stage::Ended(Ending::Superseded) });
                 }
                 Lookup::Superseded { recent: false } => {
                     self.context.events.publish(|| Event::SupersededId { handle: id.handle() });
@@ -39,12 +39,12 @@ impl Session {
         Ok(in_flight)
     }
 
-    /// Visits a session. If the store fails to note the visit but can read, the request is served
-    /// as a peek; the store has reported the failure.
-    fn visit(&self, id: &SessionId) -> Result<Lookup> {
+    /// The first look. If the store fails to note a visit but can read, the request is served as a
+    /// peek; the store has reported the failure.
+    fn look(&self, id: &SessionId) -> Result<Lookup> {
         let (store, lease) = (&self.context.store, self.context.lease());
-        store.visit(id, &lease).or_else(|error| {
-            if !error.is_store() {
+        store.look(id, self.first, &lease).or_else(|error| {
+            if !error.is_store() || self.first == Look::Peek {
                 return Err(error);
             }
             store.inner().look(id, Look::Peek, &lease).map_err(|_| error)
@@ -56,7 +56,7 @@ impl Session {
     pub(super) fn look_again(&mut self) -> Result<Option<Ending>> {
         let State { id, stage: Stage::Live(live) } = self.state()? else { return Ok(None) };
         let id = *id;
-        match self.peek(&id, live)? {
+        match self.peek_at(&id, live)? {
             Ok(stored) => {
                 self.enter(id, self.live(stored));
                 Ok(None)
@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// What is stored now of this session, also if its id was renewed since; or how it ended.
-    pub(super) fn peek(&self, id: &SessionId, live: &Live) -> Result<Result<Stored, Ending>> {
+    pub(super) fn peek_at(&self, id: &SessionId, live: &Live) -> Result<Result<Stored, Ending>> {
         Ok(match self.context.store.look(id, Look::Held(live.version), &self.context.lease())? {
             // Another session under the same id is not the one that this handle held.
             Lookup::Found(stored) if stored.record.version().is_same_incarnation(live.version) => Ok(stored),

@@ -4,13 +4,13 @@
 //!              first look                    save
 //!   unloaded ─────────────▶ new ───────────────────────▶ live ──┐ save, touch, reload, regenerate
 //!       │                    ▲                            │ ▲───┘
-//!       │ found              │ regenerate                 │ destroy, or the store no longer has it
+//!       │ found              │ regenerate                 │ log_out, or the store no longer has it
 //!       └────────────────────┼──────────▶ live            ▼
-//!                            └─────────────────────────  gone
+//!                            └─────────────────────────  ended
 //! ```
 //!
 //! The store is read at the first look. If no presented id opens a session, a *new* session begins
-//! under a new id, and keeps what is put into it. *Gone* means that the session ended while this
+//! under a new id, and keeps what is put into it. *Ended* means that the session ended while this
 //! handle held it, or that a login in another request has just superseded its id.
 //!
 //! What a request does is collected in a draft: changed keys, a new id, a login. Before the draft
@@ -19,6 +19,8 @@
 mod commit;
 mod component;
 mod draft;
+#[cfg_attr(not(feature = "web"), expect(dead_code, reason = "it is the cookie layer that asks"))]
+mod facts;
 mod identity;
 mod lifecycle;
 mod live;
@@ -26,8 +28,6 @@ mod look;
 mod map;
 mod modify;
 mod owner;
-#[cfg_attr(not(feature = "web"), expect(dead_code, reason = "it is the cookie layer that asks"))]
-mod standing;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -35,22 +35,39 @@ use std::time::{Duration, SystemTime};
 
 pub use self::component::Component;
 use self::draft::{Draft, SentCommit};
+#[cfg(feature = "web")]
+pub(crate) use self::facts::{Client, Facts};
 pub use self::lifecycle::Saved;
 use self::live::{Committed, Live};
-#[cfg(feature = "web")]
-pub(crate) use self::standing::Standing;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::id::{Handle, SessionId};
 use crate::record::Record;
-use crate::store::{Commit, Presented, Receipt, Store};
+use crate::store::{Commit, Look, Presented, Receipt, Store};
 use crate::sync::Arc;
 
 /// How many ids one request may present: cookies of the same name from several paths and domains.
 pub(crate) const MAX_CANDIDATES: usize = 4;
 
-/// The ids a request presented, in its order.
-pub(crate) type Candidates = [Option<SessionId>; MAX_CANDIDATES];
+/// The cookies a request presented, in its order.
+pub(crate) type Candidates = [Option<Candidate>; MAX_CANDIDATES];
+
+/// An id that a request presented, and the cookie that it stood in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) id: SessionId,
+    /// When the cookie was written, in seconds since 1970, if it says so.
+    pub(crate) written: Option<u64>,
+    /// Signed as it would be signed now.
+    pub(crate) well_signed: bool,
+}
+
+impl From<SessionId> for Candidate {
+    fn from(id: SessionId) -> Self {
+        Self { id, written: None, well_signed: true }
+    }
+}
 
 /// One user's session: Map-like, with string keys and values of any type that serde knows.
 ///
@@ -82,6 +99,10 @@ pub(crate) type Candidates = [Option<SessionId>; MAX_CANDIDATES];
 pub struct Session {
     context: Arc<Context>,
     presented: Candidates,
+    /// Whether the request came over https.
+    https: bool,
+    /// What the first look is: a visit, unless the request is none.
+    first: Look,
     /// Empty until the first look.
     state: OnceCell<State>,
     draft: Draft,
@@ -91,6 +112,8 @@ pub struct Session {
     owes_id: bool,
     /// Set by `regenerate` and `log_in`, which must not go on without a store.
     regenerated: bool,
+    /// No response can announce a new id any more.
+    sealed: bool,
 }
 
 /// What the first look found.
@@ -100,23 +123,24 @@ struct State {
     stage: Stage,
 }
 
-#[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly every session is a live one")]
-enum Stage {
+/// How a session stands. The cookie layer decides by a stage without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage<L = Live, E = Error> {
     /// Nothing is stored under this id yet.
     New,
-    Live(Live),
-    Gone(Ending),
+    /// It was stored when it was last seen.
+    Live(L),
+    Ended(Ending),
     /// The store failed with this error, and the policy lets the request go on without a session.
-    Without(Error),
+    Without(E),
 }
 
 /// How a session ended for the handle that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// By `destroy` on this handle.
+pub(crate) enum Ending {
+    /// By `log_out` on this handle.
     Here,
-    /// Destroyed, expired or evicted.
+    /// Logged out, expired or evicted.
     Elsewhere,
     /// A login in another request superseded its id: this request is in flight beside it.
     Superseded,
@@ -125,8 +149,18 @@ enum Ending {
 impl Session {
     /// A session that the first look will search under these ids.
     pub(crate) fn unloaded(context: Arc<Context>, presented: Candidates) -> Self {
-        let (state, draft) = (OnceCell::new(), Draft::default());
-        Self { context, presented, state, draft, sent: None, owes_id: false, regenerated: false }
+        Self {
+            context,
+            presented,
+            https: false,
+            first: Look::Visit,
+            state: OnceCell::new(),
+            draft: Draft::default(),
+            sent: None,
+            owes_id: false,
+            regenerated: false,
+            sealed: false,
+        }
     }
 
     /// A session that is not stored yet.
@@ -138,7 +172,7 @@ impl Session {
     /// The stored session with this id. Never creates a session.
     pub(crate) fn load(context: Arc<Context>, id: &SessionId) -> Result<Option<Self>> {
         let mut presented = Candidates::default();
-        presented[0] = Some(*id);
+        presented[0] = Some((*id).into());
         let mut session = Self::unloaded(context, presented);
         let Some(found) = session.find_presented()?.filter(|state| matches!(state.stage, Stage::Live(_))) else {
             return Ok(None);
@@ -194,7 +228,7 @@ impl Session {
     ///
     /// When the store failed.
     pub fn is_gone(&self) -> Result<bool> {
-        Ok(matches!(self.state()?.stage, Stage::Gone(_)))
+        Ok(matches!(self.state()?.stage, Stage::Ended(_)))
     }
 
     /// Returns true if there is something to save.
@@ -212,16 +246,18 @@ impl Session {
             Some(changed) => changed,
             None => self.stored_record()?.and_then(Record::timeout),
         };
-        Ok(own.unwrap_or(self.context.policy.idle()))
+        Ok(own.unwrap_or(self.limits()?.0))
     }
 
     /// Gives the session an idle timeout of its own, to the millisecond; `None` removes it. It
-    /// counts from the next save. The policy's `lifetime` still applies.
+    /// counts from the next save. The policy's lifetime still applies.
+    ///
+    /// For "remember me" there is [`remember`](Self::remember).
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] for a timeout of zero: to end a session, [`destroy`](Self::destroy) it.
-    /// When the store failed.
+    /// [`Error::is_option`] for a timeout of zero (to end a session, [log out](Self::log_out)), and
+    /// for one beyond the session's lifetime, which would end it before. When the store failed.
     ///
     /// # Examples
     ///
@@ -235,13 +271,93 @@ impl Session {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn set_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> Result<()> {
-        let timeout = timeout.into();
+        let (timeout, lifetime) = (timeout.into(), self.limits()?.1);
         if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
             return Err(Error::option("timeout", "a session's own timeout is at least a millisecond"));
         }
-        self.state()?;
+        if let (Some(timeout), Some(lifetime)) = (timeout, lifetime)
+            && timeout > lifetime
+        {
+            let problem =
+                format!("{timeout:?} is beyond the lifetime of {lifetime:?}, which would end the session before");
+            return Err(Error::option("timeout", problem));
+        }
         self.draft.changes.set_timeout(timeout);
         Ok(())
+    }
+
+    /// The idle timeout and the lifetime that the policy has for this session.
+    fn limits(&self) -> Result<(Duration, Option<Duration>)> {
+        let (policy, is_remembered) = (self.context.policy, self.is_remembered()?);
+        Ok(policy.remembered().filter(|_| is_remembered).unwrap_or((policy.idle(), policy.absolute())))
+    }
+
+    /// Returns true if the session is [remembered](Self::remember).
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn is_remembered(&self) -> Result<bool> {
+        let stored = self.stored_record()?;
+        Ok(self.draft.changes.remembered().unwrap_or_else(|| stored.is_some_and(Record::is_remembered)))
+    }
+
+    /// "Remember me": with `true` the policy's limits for [remembered](crate::Policy::remember)
+    /// sessions apply from the next save on, and the browser keeps the cookie when it is closed.
+    /// Call it beside [`log_in`](Self::log_in), by what the user ticked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_option`] for `true` when the policy has no limits for remembered sessions. When
+    /// the store failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lembro::{LembroStore, Policy, Sessions};
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    /// let policy = Policy::new().remember(14 * DAY, 90 * DAY);
+    /// let mut session = Sessions::with_policy(LembroStore::new()?, policy)?.generate()?;
+    /// session.log_in("user-42")?;
+    /// session.remember(true)?;
+    /// session.save()?;
+    /// assert_eq!(session.timeout()?, 14 * DAY);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias = "remember_me")]
+    pub fn remember(&mut self, remembered: bool) -> Result<()> {
+        self.state()?;
+        if remembered && self.context.policy.remembered().is_none() {
+            let problem = "the policy has no limits for remembered sessions; set them with Policy::remember";
+            return Err(Error::option("remember", problem));
+        }
+        self.draft.changes.remember(remembered);
+        Ok(())
+    }
+
+    /// When the session was created; `None` if it is not stored.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn created_at(&self) -> Result<Option<SystemTime>> {
+        Ok(self.stored_record()?.and_then(Record::created_at))
+    }
+
+    /// When the owner logged in; `None` for an anonymous session. For a page that asks for the
+    /// password once more if the login is not recent (OWASP ASVS 5.0, 7.5).
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    #[doc(alias = "authenticated_at")]
+    pub fn logged_in_at(&self) -> Result<Option<SystemTime>> {
+        if self.draft.login.is_some() {
+            return Ok(Some(self.context.clock.wall()));
+        }
+        Ok(self.stored_record()?.and_then(Record::owner_since))
     }
 
     /// When the session ends if it is not used again; `None` if it is not stored, or gone.
@@ -285,11 +401,16 @@ impl Session {
     }
 
     /// Ends the session for this handle. The draft belonged to it, so it is dropped: it must not be
-    /// read, or go into a session that is begun next.
+    /// read, or go into a session that is begun next. What is lost by it is reported.
     fn ended(&mut self, ending: Ending) {
+        let is_lost = ending != Ending::Here && self.changed();
         (self.draft, self.sent) = (Draft::default(), None);
         if let Some(state) = self.state.get_mut() {
-            state.stage = Stage::Gone(ending);
+            state.stage = Stage::Ended(ending);
+            let handle = state.id.handle();
+            if is_lost {
+                self.context.events.publish(|| Event::LostChange { handle });
+            }
         }
     }
 
@@ -298,7 +419,7 @@ impl Session {
         let record = match (&self.sent, &self.state()?.stage) {
             (Some(sent), _) => Some(&sent.record),
             (None, Stage::Live(live)) => Some(live.record()),
-            (None, Stage::New | Stage::Gone(_) | Stage::Without(_)) => None,
+            (None, Stage::New | Stage::Ended(_) | Stage::Without(_)) => None,
         };
         Ok(record.filter(|record| !self.draft.wipes(record)))
     }
@@ -319,7 +440,7 @@ impl fmt::Debug for Session {
             None => "unloaded",
             Some(Stage::New) => "new",
             Some(Stage::Live(_)) => "live",
-            Some(Stage::Gone(_)) => "gone",
+            Some(Stage::Ended(_)) => "ended",
             Some(Stage::Without(_)) => "without",
         };
         f.debug_struct("Session")

@@ -54,6 +54,43 @@ impl Session {
         self.modify_in(OWN, key, change)
     }
 
+    /// Removes `key` from the store and returns its value, atomically: of several requests that
+    /// consume it, one gets the value. For tokens that work once, such as one of a password reset or
+    /// of an OAuth `state`. Everything unsaved is committed with it. [`take`](Self::take) is for what
+    /// may be seen twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`modify`](Self::modify).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut session = sessions.generate()?;
+    /// session.insert("state", "af0ifjsldkj")?;
+    /// session.save()?;
+    /// let mut other_tab = sessions.load(&session.id()?)?.expect("saved");
+    /// assert_eq!(session.consume::<String>("state")?.as_deref(), Some("af0ifjsldkj"));
+    /// assert_eq!(other_tab.consume::<String>("state")?, None);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn consume<T: DeserializeOwned + Serialize>(&mut self, key: &str) -> Result<Option<T>> {
+        self.consume_in(OWN, key)
+    }
+
+    pub(super) fn consume_in<T>(&mut self, component: &str, key: &str) -> Result<Option<T>>
+    where
+        T: DeserializeOwned + Serialize,
+    {
+        // What is not there needs no commit, unless one is not settled.
+        if self.sent.is_none() && self.raw(component, key)?.is_none() {
+            return Ok(None);
+        }
+        Ok(self.modify_in(component, key, Option::take)?.flatten())
+    }
+
     pub(super) fn modify_in<T, R>(
         &mut self,
         component: &str,
@@ -73,7 +110,7 @@ impl Session {
                 self.outlive(ending)?;
             }
             let version = match &self.state()?.stage {
-                Stage::Gone(_) => return Ok(None),
+                Stage::Ended(_) => return Ok(None),
                 Stage::New | Stage::Without(_) => None,
                 Stage::Live(live) => Some(live.version),
             };

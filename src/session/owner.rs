@@ -21,14 +21,13 @@ impl Session {
     /// Logs a user in, with the next commit: the session belongs to this owner, has a new id, and
     /// its lifetime begins again, all in one step. Until the next [`save`](Self::save),
     /// [`modify`](Self::modify) or end of the request nothing has changed. To log out,
-    /// [`destroy`](Self::destroy) the session.
+    /// [log out](Self::log_out).
     ///
     /// `owner` is a value that never changes, such as a number in a users' table, not a spelling of
     /// a name. An anonymous session keeps its data. If another owner was logged in, none of that
     /// owner's data stays: the session holds what this request puts in.
     ///
-    /// A session with an owner is listed by [`sessions_of`](crate::Sessions::sessions_of), ended by
-    /// [`destroy_of`](crate::Sessions::destroy_of), counted against
+    /// A session with an owner is listed and ended by [`owner`](crate::Sessions::owner), counted against
     /// [`max_per_owner`](crate::Policy::max_per_owner), and the last to be evicted. If checking the
     /// password takes long, use [`log_in_since`](Self::log_in_since).
     ///
@@ -48,9 +47,9 @@ impl Session {
     /// laptop.log_in("user-42")?;
     /// laptop.set_label("Firefox on Linux")?;
     /// laptop.save()?;
-    /// assert_eq!(sessions.count_of("user-42")?, 1);
+    /// assert_eq!(sessions.owner("user-42")?.count()?, 1);
     ///
-    /// sessions.destroy_of("user-42", None)?; // log out everywhere
+    /// sessions.owner("user-42")?.destroy_all()?; // log out everywhere
     /// laptop.insert("last_page", "/inbox")?;
     /// assert_eq!(laptop.save()?, Saved::Gone);
     /// # Ok::<(), lembro::Error>(())
@@ -74,9 +73,9 @@ impl Session {
     /// # use lembro::{LembroStore, Saved, Sessions};
     /// # let sessions = Sessions::new(LembroStore::new()?);
     /// # let mut session = sessions.generate()?;
-    /// let begun = sessions.epoch_of("user-42")?;
+    /// let begun = sessions.owner("user-42")?.epoch()?;
     /// // While the password is hashed, the user logs out everywhere, on another device.
-    /// sessions.destroy_of("user-42", None)?;
+    /// sessions.owner("user-42")?.destroy_all()?;
     /// session.log_in_since("user-42", begun)?;
     /// assert_eq!(session.save()?, Saved::Gone);
     /// # Ok::<(), lembro::Error>(())
@@ -86,12 +85,13 @@ impl Session {
     }
 
     fn begin_login(&mut self, owner: &str, begun: Option<Epoch>) -> Result<()> {
+        self.check_open("a login")?;
         let (owner, limit) = (Owner::new(owner)?, self.context.policy.limit());
         if limit.is_some() {
             self.context.owners("limiting the sessions of one owner")?;
         }
         self.regenerate()?;
-        if matches!(self.state()?.stage, Stage::Gone(Ending::Superseded)) {
+        if matches!(self.state()?.stage, Stage::Ended(Ending::Superseded)) {
             self.begin()?;
         }
         self.draft.login = Some(Login { owner, begun, limit });
@@ -114,7 +114,7 @@ impl Session {
     /// as after a change of password (OWASP ASVS 5.0, 7.4.3). Ends none if this session has no
     /// owner or has ended itself.
     ///
-    /// Unsaved changes of this session are saved first. [`destroy_of`](crate::Sessions::destroy_of)
+    /// Unsaved changes of this session are saved first. [`destroy_all`](crate::OwnerSessions::destroy_all)
     /// would end a login that is not saved yet together with the others, because that session is
     /// not stored yet.
     ///
@@ -139,7 +139,7 @@ impl Session {
     /// let mut new = sessions.generate()?;
     /// new.log_in("user-42")?; // signed in, and nowhere else from now on
     /// assert_eq!(new.destroy_others()?, 1);
-    /// assert_eq!(sessions.count_of("user-42")?, 1);
+    /// assert_eq!(sessions.owner("user-42")?.count()?, 1);
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn destroy_others(&mut self) -> Result<usize> {
@@ -160,12 +160,12 @@ impl Session {
     /// When the store failed.
     pub fn why_ended(&self) -> Result<Option<EndReason>> {
         let state = self.state()?;
-        let held = matches!(state.stage, Stage::Gone(Ending::Elsewhere | Ending::Superseded)).then_some(state.id);
+        let held = matches!(state.stage, Stage::Ended(Ending::Elsewhere | Ending::Superseded)).then_some(state.id);
         let Some(owners) = self.context.store.owners() else { return Ok(None) };
         if matches!(state.stage, Stage::Live(_) | Stage::Without(_)) {
             return Ok(None);
         }
-        for id in held.iter().chain(self.presented.iter().flatten()) {
+        for id in held.iter().chain(self.presented.iter().flatten().map(|presented| &presented.id)) {
             if let Some(reason) = owners.why_ended(id)? {
                 return Ok(Some(reason));
             }

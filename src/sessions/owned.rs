@@ -1,17 +1,19 @@
 //! The sessions of one owner, as the application shows and ends them.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use super::Sessions;
+use crate::context::Context;
 use crate::error::Result;
-use crate::id::{Handle, SessionId};
+use crate::id::Handle;
 use crate::store::{EndReason, Epoch, Lease, Listed, Outcome, Owner, Owners};
 
 /// One of an owner's sessions, for a list of devices. It names the session and opens nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedSession {
-    /// What [`destroy_handle_of`](Sessions::destroy_handle_of) takes.
+    /// What [`OwnerSessions::destroy`] takes.
     pub handle: Handle,
     /// When the session began.
     pub created_at: Option<SystemTime>,
@@ -27,12 +29,13 @@ pub struct OwnedSession {
 }
 
 impl Sessions {
-    /// The live sessions of an owner, the latest login first.
+    /// The sessions of one owner, to list and to end them. It reads nothing yet.
     ///
     /// # Errors
     ///
+    /// [`Error::is_size`](crate::Error::is_size) when the owner is empty or longer than 255 bytes;
     /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no
-    /// [powers](Owners) over owners; when it failed.
+    /// [operations on owners](Owners).
     ///
     /// # Examples
     ///
@@ -42,66 +45,75 @@ impl Sessions {
     /// # let mut here = sessions.generate()?;
     /// # here.log_in("user-42")?;
     /// # here.save()?;
-    /// for device in sessions.sessions_of("user-42")? {
+    /// let user = sessions.owner("user-42")?;
+    /// for device in user.list()? {
     ///     println!("{}, last seen {:?}", device.label.unwrap_or_default(), device.last_seen);
     ///     if device.handle != here.handle()? {
-    ///         let _ended = sessions.destroy_handle_of("user-42", device.handle)?;
+    ///         let _ended = user.destroy(device.handle)?;
     ///     }
     /// }
+    /// assert_eq!(user.destroy_all()?, 1); // log out everywhere
     /// # Ok::<(), lembro::Error>(())
     /// ```
-    pub fn sessions_of(&self, owner: &str) -> Result<Vec<OwnedSession>> {
-        let listed = self.owners()?.list(&Owner::new(owner)?)?;
+    #[doc(alias("sessions_of", "findByPrincipalName"))]
+    pub fn owner(&self, owner: &str) -> Result<OwnerSessions<'_>> {
+        let owner = Owner::new(owner)?;
+        Ok(OwnerSessions { context: &self.context, owners: self.owners()?, owner })
+    }
+
+    /// Ends one session by its handle, of any owner or none: for administrators, and for what an
+    /// [event](crate::Event) named. For a user's choice from a list of devices there is
+    /// [`OwnerSessions::destroy`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no operations on
+    /// owners; when it failed.
+    pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
+        self.owners()?.destroy(handle, None, EndReason::Named)
+    }
+
+    fn owners(&self) -> Result<&dyn Owners> {
+        self.context.owners("the sessions of one owner")
+    }
+}
+
+/// The sessions of one owner, from [`Sessions::owner`].
+pub struct OwnerSessions<'s> {
+    context: &'s Context,
+    owners: &'s dyn Owners,
+    owner: Owner,
+}
+
+impl OwnerSessions<'_> {
+    /// The live sessions, the latest login first.
+    ///
+    /// # Errors
+    ///
+    /// When the store failed.
+    pub fn list(&self) -> Result<Vec<OwnedSession>> {
+        let listed = self.owners.list(&self.owner)?;
         let mut sessions: Vec<_> = listed.iter().map(|session| self.described(session)).collect();
         sessions.sort_by_key(|session| (std::cmp::Reverse(session.since), session.handle));
         Ok(sessions)
     }
 
-    /// How many live sessions an owner has.
+    /// How many live sessions there are.
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
-    /// owners; when it failed.
-    pub fn count_of(&self, owner: &str) -> Result<usize> {
-        self.owners()?.count(&Owner::new(owner)?)
+    /// When the store failed.
+    pub fn count(&self) -> Result<usize> {
+        self.owners.count(&self.owner)
     }
 
-    /// Ends all sessions of an owner but the one that `except` opens: log out everywhere. How many
-    /// there were.
-    ///
-    /// Final when it returns: a request under way saves nothing any more, and a login under way is
-    /// not let in. For "everywhere else", from within a session, see
-    /// [`destroy_others`](crate::Session::destroy_others).
+    /// Ends one session by its handle: a device that its user picked from a list.
+    /// [`Outcome::Gone`] when the owner has no such session; a handle that comes from a form may be
+    /// that of any session, so the store compares the owner in the same step.
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
-    /// owners; when it failed.
-    pub fn destroy_of(&self, owner: &str, except: Option<&SessionId>) -> Result<usize> {
-        self.owners()?.destroy_all(&Owner::new(owner)?, except)
-    }
-
-    /// Ends one session by its handle, of any owner or none: for administrators, and for what an
-    /// [event](crate::Event) named. For a user's choice from a list of devices there is
-    /// [`destroy_handle_of`](Self::destroy_handle_of).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
-    /// owners; when it failed.
-    pub fn destroy_handle(&self, handle: Handle) -> Result<Outcome> {
-        self.owners()?.destroy(handle, None, EndReason::Named)
-    }
-
-    /// Ends one of an owner's sessions by its handle: a device that its user picked from a list.
-    /// `Gone` when the owner has no such session, for a handle that comes from a form may be that
-    /// of any session.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
-    /// owners; when it failed.
+    /// When the store failed.
     ///
     /// # Examples
     ///
@@ -113,26 +125,34 @@ impl Sessions {
     /// # phone.save()?;
     /// # let from_form = phone.handle()?.to_string();
     /// let handle = from_form.parse()?;
-    /// assert_eq!(sessions.destroy_handle_of("user-43", handle)?, Outcome::Gone);
-    /// assert!(sessions.destroy_handle_of("user-42", handle)?.is_done());
+    /// assert_eq!(sessions.owner("user-43")?.destroy(handle)?, Outcome::Gone);
+    /// assert!(sessions.owner("user-42")?.destroy(handle)?.is_done());
     /// # Ok::<(), lembro::Error>(())
     /// ```
-    pub fn destroy_handle_of(&self, owner: &str, handle: Handle) -> Result<Outcome> {
-        self.owners()?.destroy(handle, Some(&Owner::new(owner)?), EndReason::Named)
+    pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
+        self.owners.destroy(handle, Some(&self.owner), EndReason::Named)
+    }
+
+    /// Ends all sessions: log out everywhere. Returns how many there were.
+    ///
+    /// When this returns, it is final: a request under way saves nothing any more, and a login
+    /// under way is not let in. For "everywhere else", from within a session, see
+    /// [`destroy_others`](crate::Session::destroy_others).
+    ///
+    /// # Errors
+    ///
+    /// When the store failed: some sessions may have ended.
+    pub fn destroy_all(&self) -> Result<usize> {
+        self.owners.destroy_all(&self.owner, None)
     }
 
     /// The owner's epoch, for [`log_in_since`](crate::Session::log_in_since).
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no powers over
-    /// owners; when it failed.
-    pub fn epoch_of(&self, owner: &str) -> Result<Epoch> {
-        self.owners()?.epoch(&Owner::new(owner)?)
-    }
-
-    fn owners(&self) -> Result<&dyn Owners> {
-        self.context.owners("the sessions of one owner")
+    /// When the store failed.
+    pub fn epoch(&self) -> Result<Epoch> {
+        self.owners.epoch(&self.owner)
     }
 
     fn described(&self, session: &Listed) -> OwnedSession {
@@ -149,5 +169,11 @@ impl Sessions {
             last_seen: since.or(record.created_at()).map_or(seen, |begun| seen.max(begun)).min(now),
             label: record.label().map(str::to_owned),
         }
+    }
+}
+
+impl fmt::Debug for OwnerSessions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnerSessions").finish_non_exhaustive()
     }
 }

@@ -21,8 +21,11 @@ pub use self::outcome::{Look, Lookup, Outcome, Presented, Receipt, Stored};
 pub use self::owners::{AtLimit, EndReason, Epoch, Limit, Owner, Owners};
 pub(crate) use self::rule::{Edit, Sight, id_age, is_expired};
 pub(crate) use self::rule::{apply, look, preview};
+use crossbeam_channel::Sender;
+
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::id::{Handle, SessionId, random_number};
 use crate::record::{Record, Version};
 
@@ -223,6 +226,18 @@ pub trait Store: Send + Sync + 'static {
     fn clock(&self) -> Clock {
         Clock::system()
     }
+
+    /// Sends what happens to sessions in the store to a subscriber, from now on, if the store
+    /// notices it. [`Sessions::events`](crate::Sessions::events) subscribes with it.
+    fn send_events(&self, to: Sender<Event>) {
+        drop(to);
+    }
+
+    /// Sends the errors that no caller receives to a subscriber, from now on, if there can be any.
+    /// [`Sessions::errors`](crate::Sessions::errors) subscribes with it.
+    fn send_errors(&self, to: Sender<Error>) {
+        drop(to);
+    }
 }
 
 /// The live sessions of a store, one by one.
@@ -276,6 +291,12 @@ macro_rules! forward_store {
             }
             fn clock(&self) -> Clock {
                 (**self).clock()
+            }
+            fn send_events(&self, to: Sender<Event>) {
+                (**self).send_events(to);
+            }
+            fn send_errors(&self, to: Sender<Error>) {
+                (**self).send_errors(to);
             }
         }
     };

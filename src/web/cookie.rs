@@ -19,7 +19,7 @@ use super::head::RequestHead;
 use super::keys::Signer;
 use super::options::{CookieOptions, MAX_AGE, Priority, SameSite, Secure, SiteData};
 use crate::id::SessionId;
-use crate::session::MAX_CANDIDATES;
+use crate::session::{Candidate, Candidates, MAX_CANDIDATES};
 
 /// No value of ours is longer: an id, 20 digits, a signature of 43 characters.
 const MAX_VALUE: usize = SessionId::TEXT_LEN + 1 + 20 + 1 + 43;
@@ -27,16 +27,6 @@ const MAX_VALUE: usize = SessionId::TEXT_LEN + 1 + 20 + 1 + 43;
 /// How many signatures of one request are looked at. Each costs a hash for every key, and a header
 /// has room for hundreds.
 const MAX_SIGNATURES: usize = 16;
-
-/// A cookie of ours as a request presents it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PresentedCookie {
-    pub(super) id: SessionId,
-    /// When it was written, if it says so.
-    pub(super) written: Option<SystemTime>,
-    /// Signed as we would sign it now.
-    pub(super) well_signed: bool,
-}
 
 /// The cookie that carries session ids, as its options have it.
 pub(super) struct SessionCookie {
@@ -61,14 +51,14 @@ impl SessionCookie {
     /// neighbouring subdomain can plant more. A value that is not exactly an id, well signed if we
     /// sign, does not count and is not looked at twice: it is another application's, or an attack,
     /// and neither is worth an error or a log line.
-    pub(super) fn presented(&self, request: &RequestHead<'_>) -> [Option<PresentedCookie>; MAX_CANDIDATES] {
-        let mut found = [None; MAX_CANDIDATES];
+    pub(super) fn presented(&self, request: &RequestHead<'_>) -> Candidates {
+        let mut found = Candidates::default();
         let (mut count, mut signatures) = (0, 0);
         // Cut into cookies before anything is read as text, so that a foreign one that is not UTF-8
         // does not hide ours.
         for text in request.cookies().flat_map(|header| header.split(|byte| *byte == b';')) {
             let Some(presented) = self.read(text, &mut signatures) else { continue };
-            if found.iter().flatten().any(|earlier: &PresentedCookie| earlier.id == presented.id) {
+            if found.iter().flatten().any(|earlier| earlier.id == presented.id) {
                 continue;
             }
             found[count] = Some(presented);
@@ -81,18 +71,17 @@ impl SessionCookie {
     }
 
     /// One `name=value`, if it is a cookie of ours.
-    fn read(&self, text: &[u8], signatures: &mut usize) -> Option<PresentedCookie> {
-        // Nearly every cookie is another application's, and a header has room for thousands: not
-        // worth parsing.
-        if !text.trim_ascii_start().starts_with(self.options.name.as_bytes()) {
-            return None;
-        }
-        let cookie = Cookie::parse(str::from_utf8(text).ok()?).ok()?;
-        let (name, value) = cookie.name_value();
+    fn read(&self, text: &[u8], signatures: &mut usize) -> Option<Candidate> {
+        let name = self.options.name.as_str();
+        let value = text.trim_ascii_start().strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?;
+        let value = value.trim_ascii();
+        // Some clients quote every value (RFC 6265, 4.1.1).
+        let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
         // The length first: an error about a text that cannot be an id would be made for nothing.
-        if name != self.options.name || !(SessionId::TEXT_LEN..=MAX_VALUE).contains(&value.len()) {
+        if !(SessionId::TEXT_LEN..=MAX_VALUE).contains(&value.len()) {
             return None;
         }
+        let value = str::from_utf8(value).ok()?;
         let (content, key) = match &self.signer {
             None => (value, 0),
             Some(signer) => {
@@ -111,7 +100,7 @@ impl SessionCookie {
         if id.len() != SessionId::TEXT_LEN {
             return None;
         }
-        Some(PresentedCookie { id: id.parse().ok()?, written, well_signed: key == 0 })
+        Some(Candidate { id: id.parse().ok()?, written, well_signed: key == 0 })
     }
 
     /// The `Set-Cookie` text that gives the client this id, to be kept for `max_age` or for the
@@ -196,10 +185,9 @@ fn finish(options: &CookieOptions, cookie: &CookieBuilder<'_>) -> String {
 }
 
 /// Strictly digits, none of them a zero in front, so that one time has one text.
-fn read_seconds(text: &str) -> Option<SystemTime> {
+fn read_seconds(text: &str) -> Option<u64> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-    let seconds = canonical.then(|| text.parse().ok())??;
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    canonical.then(|| text.parse().ok())?
 }
 
 /// Rounded down, so that the cookie does not outlive its session, but not to zero, which would mean

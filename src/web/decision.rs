@@ -10,8 +10,8 @@
 //! | live, its id is old | save, which begins a renewal | the renewed id |
 //! | live, a renewal is pending | nothing, or save if it changed | the renewed id |
 //! | live, opened by an id in its grace | nothing, or save if it changed | none |
-//! | destroyed here | nothing | remove, if the client has one |
-//! | ended elsewhere | nothing | none |
+//! | logged out here | nothing | remove, if the client has one |
+//! | ended elsewhere | nothing, or a save that says so if it changed | none |
 //! | not known: the store failed | nothing | none |
 //!
 //! A visit is noted at the first look, not here. A live session's cookie is set all the same when
@@ -20,34 +20,8 @@
 //! it was signed by a key that is no longer the first, or when the options have it otherwise by
 //! now. Around a renewal none is rewritten: the client might get the old id after the new one.
 
-use crate::session::Standing;
+use crate::session::{Client, Ending, Facts, Stage};
 use crate::store::Presented;
-
-/// What is known when the handler is done.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Facts {
-    pub(super) standing: Standing,
-    /// There is something to save.
-    pub(super) changed: bool,
-    /// The policy wants the id renewed.
-    pub(super) renewal_due: bool,
-    /// How the id stands that opened the session.
-    pub(super) presented: Presented,
-    pub(super) client: Client,
-}
-
-/// Which cookie the client has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Client {
-    /// None of ours.
-    Without,
-    /// One with another id than the session has, or will have after the save.
-    Other,
-    /// One with the session's id, that we would write otherwise now, and may.
-    Stale,
-    /// The right one, or as good as.
-    Current,
-}
 
 /// What is to be done, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,20 +51,22 @@ pub(super) enum CookieStep {
 }
 
 pub(super) fn decide(facts: Facts) -> Plan {
-    let is_current = facts.presented == Presented::Current;
-    let store = match facts.standing {
-        Standing::Live if facts.renewal_due && is_current => StoreStep::Renew,
-        Standing::New | Standing::Live if facts.changed => StoreStep::Save,
+    let Some(stage) = facts.stage else { return Plan { store: StoreStep::Nothing, cookie: CookieStep::Nothing } };
+    let store = match stage {
+        Stage::Live(Presented::Current) if facts.renewal_due => StoreStep::Renew,
+        // A change of a session that has ended is lost, and the save says so.
+        Stage::New | Stage::Live(_) | Stage::Ended(_) if facts.changed => StoreStep::Save,
         _ => StoreStep::Nothing,
     };
-    let cookie = match (facts.standing, facts.client) {
-        (Standing::New, _) if facts.changed => CookieStep::Set,
+    let cookie = match (stage, facts.client) {
+        (Stage::New, _) if facts.changed => CookieStep::Set,
         // The client has, or is about to get, the id that took the place of this one.
-        (Standing::Live, _) if facts.presented == Presented::Previous => CookieStep::Nothing,
-        (Standing::Live, Client::Without | Client::Other) => CookieStep::Set,
-        (Standing::Live, _) if store == StoreStep::Renew || !is_current => CookieStep::SetRenewed,
-        (Standing::Live, Client::Stale) => CookieStep::Rewrite,
-        (Standing::Destroyed, Client::Other | Client::Stale | Client::Current) => CookieStep::Remove,
+        (Stage::Live(Presented::Previous), _) => CookieStep::Nothing,
+        (Stage::Live(_), Client::Without | Client::Other) => CookieStep::Set,
+        (Stage::Live(Presented::Renewing(_)), _) => CookieStep::SetRenewed,
+        (Stage::Live(_), _) if store == StoreStep::Renew => CookieStep::SetRenewed,
+        (Stage::Live(_), Client::Stale) => CookieStep::Rewrite,
+        (Stage::Ended(Ending::Here), Client::Other | Client::Stale | Client::Current) => CookieStep::Remove,
         // Not removed when it ended elsewhere: the client may have logged in again, in another
         // request, and a removal would take that new session's cookie away.
         _ => CookieStep::Nothing,
@@ -100,18 +76,18 @@ pub(super) fn decide(facts: Facts) -> Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, CookieStep, Facts, Plan, StoreStep, decide};
+    use super::{Client, CookieStep, Ending, Facts, Plan, Stage, StoreStep, decide};
     use crate::id::SessionId;
-    use crate::session::Standing;
     use crate::store::Presented;
+
+    type Standing = Option<Stage<Presented, ()>>;
 
     /// One row of the table: what is asked of the facts (`None`: either way), and what must come
     /// out.
     struct Row {
-        standing: Standing,
+        stages: Vec<Standing>,
         changed: Option<bool>,
         renewal_due: Option<bool>,
-        presented: Option<Presented>,
         clients: &'static [Client],
         plan: Plan,
     }
@@ -119,10 +95,9 @@ mod tests {
     impl Row {
         fn covers(&self, facts: Facts) -> bool {
             let fits = |asked: Option<bool>, fact: bool| asked.is_none_or(|asked| asked == fact);
-            self.standing == facts.standing
+            self.stages.contains(&facts.stage)
                 && fits(self.changed, facts.changed)
                 && fits(self.renewal_due, facts.renewal_due)
-                && self.presented.is_none_or(|presented| presented == facts.presented)
                 && self.clients.contains(&facts.client)
         }
     }
@@ -131,32 +106,22 @@ mod tests {
         Presented::Renewing(SessionId::derive("the next one"))
     }
 
-    /// `y`, `n`, or `-` for either; then the id that opened the session: `c`urrent, `r`enewing,
-    /// `p`revious.
-    fn row(standing: Standing, facts: &str, clients: &'static [Client], store: StoreStep, cookie: CookieStep) -> Row {
-        let facts: Vec<_> = facts.split_whitespace().collect();
-        let [changed, renewal_due, presented] = facts[..] else { panic!("three facts in a row") };
+    /// `y`, `n`, or `-` for either.
+    fn row(stages: &[Standing], facts: &str, clients: &'static [Client], store: StoreStep, cookie: CookieStep) -> Row {
         let asked = |fact: &str| match fact {
             "y" => Some(true),
             "n" => Some(false),
             "-" => None,
             other => panic!("{other:?} in the table"),
         };
-        let presented = match presented {
-            "c" => Some(Presented::Current),
-            "r" => Some(renewing()),
-            "p" => Some(Presented::Previous),
-            "-" => None,
-            other => panic!("{other:?} in the table"),
-        };
-        let (changed, renewal_due) = (asked(changed), asked(renewal_due));
-        Row { standing, changed, renewal_due, presented, clients, plan: Plan { store, cookie } }
+        let facts: Vec<_> = facts.split_whitespace().map(asked).collect();
+        let [changed, renewal_due] = facts[..] else { panic!("two facts in a row") };
+        Row { stages: stages.to_vec(), changed, renewal_due, clients, plan: Plan { store, cookie } }
     }
 
     #[rustfmt::skip]
     fn table() -> Vec<Row> {
         use CookieStep as Cookie;
-        use Standing::{Destroyed, Ended, Live, New, Unloaded, Without};
         use StoreStep::{Nothing, Renew, Save};
         const ANY: &[Client] = &[Client::Without, Client::Other, Client::Stale, Client::Current];
         const UNKNOWN: &[Client] = &[Client::Without, Client::Other];
@@ -165,67 +130,75 @@ mod tests {
         const CURRENT: &[Client] = &[Client::Current];
         const WITHOUT: &[Client] = &[Client::Without];
         const WITH: &[Client] = &[Client::Other, Client::Stale, Client::Current];
+        let unloaded = &[None];
+        let new = &[Some(Stage::New)];
+        let live = &[Some(Stage::Live(Presented::Current))];
+        let renewing = &[Some(Stage::Live(renewing()))];
+        let previous = &[Some(Stage::Live(Presented::Previous))];
+        let elsewhere = &[Some(Stage::Ended(Ending::Elsewhere)), Some(Stage::Ended(Ending::Superseded))];
+        let here = &[Some(Stage::Ended(Ending::Here))];
+        let without = &[Some(Stage::Without(()))];
         vec![
             //              changed
             //              | renewal_due
-            //              | | presented
-            row(Unloaded,  "- - -", ANY,     Nothing, Cookie::Nothing),
-            row(New,       "n - -", ANY,     Nothing, Cookie::Nothing),
-            row(New,       "y - -", ANY,     Save,    Cookie::Set),
-            row(Live,      "n n c", CURRENT, Nothing, Cookie::Nothing),
-            row(Live,      "n n c", STALE,   Nothing, Cookie::Rewrite),
-            row(Live,      "n n c", UNKNOWN, Nothing, Cookie::Set),
-            row(Live,      "y n c", CURRENT, Save,    Cookie::Nothing),
-            row(Live,      "y n c", STALE,   Save,    Cookie::Rewrite),
-            row(Live,      "y n c", UNKNOWN, Save,    Cookie::Set),
-            row(Live,      "- y c", KNOWN,   Renew,   Cookie::SetRenewed),
-            row(Live,      "- y c", UNKNOWN, Renew,   Cookie::Set),
-            row(Live,      "n - r", KNOWN,   Nothing, Cookie::SetRenewed),
-            row(Live,      "n - r", UNKNOWN, Nothing, Cookie::Set),
-            row(Live,      "y - r", KNOWN,   Save,    Cookie::SetRenewed),
-            row(Live,      "y - r", UNKNOWN, Save,    Cookie::Set),
-            row(Live,      "n - p", ANY,     Nothing, Cookie::Nothing),
-            row(Live,      "y - p", ANY,     Save,    Cookie::Nothing),
-            row(Ended,     "- - -", ANY,     Nothing, Cookie::Nothing),
-            row(Destroyed, "- - -", WITHOUT, Nothing, Cookie::Nothing),
-            row(Destroyed, "- - -", WITH,    Nothing, Cookie::Remove),
-            row(Without,   "- - -", ANY,     Nothing, Cookie::Nothing),
+            row(unloaded,  "- -", ANY,     Nothing, Cookie::Nothing),
+            row(new,       "n -", ANY,     Nothing, Cookie::Nothing),
+            row(new,       "y -", ANY,     Save,    Cookie::Set),
+            row(live,      "n n", CURRENT, Nothing, Cookie::Nothing),
+            row(live,      "n n", STALE,   Nothing, Cookie::Rewrite),
+            row(live,      "n n", UNKNOWN, Nothing, Cookie::Set),
+            row(live,      "y n", CURRENT, Save,    Cookie::Nothing),
+            row(live,      "y n", STALE,   Save,    Cookie::Rewrite),
+            row(live,      "y n", UNKNOWN, Save,    Cookie::Set),
+            row(live,      "- y", KNOWN,   Renew,   Cookie::SetRenewed),
+            row(live,      "- y", UNKNOWN, Renew,   Cookie::Set),
+            row(renewing,  "n -", KNOWN,   Nothing, Cookie::SetRenewed),
+            row(renewing,  "n -", UNKNOWN, Nothing, Cookie::Set),
+            row(renewing,  "y -", KNOWN,   Save,    Cookie::SetRenewed),
+            row(renewing,  "y -", UNKNOWN, Save,    Cookie::Set),
+            row(previous,  "n -", ANY,     Nothing, Cookie::Nothing),
+            row(previous,  "y -", ANY,     Save,    Cookie::Nothing),
+            row(elsewhere, "n -", ANY,     Nothing, Cookie::Nothing),
+            row(elsewhere, "y -", ANY,     Save,    Cookie::Nothing),
+            row(here,      "n -", WITHOUT, Nothing, Cookie::Nothing),
+            row(here,      "n -", WITH,    Nothing, Cookie::Remove),
+            row(here,      "y -", WITHOUT, Save,    Cookie::Nothing),
+            row(here,      "y -", WITH,    Save,    Cookie::Remove),
+            row(without,   "- -", ANY,     Nothing, Cookie::Nothing),
         ]
     }
 
-    fn all_facts() -> impl Iterator<Item = Facts> {
-        let standings = [
-            Standing::Unloaded,
-            Standing::New,
-            Standing::Live,
-            Standing::Ended,
-            Standing::Destroyed,
-            Standing::Without,
+    fn all_facts() -> Vec<Facts> {
+        let stages = [
+            None,
+            Some(Stage::New),
+            Some(Stage::Live(Presented::Current)),
+            Some(Stage::Live(renewing())),
+            Some(Stage::Live(Presented::Previous)),
+            Some(Stage::Ended(Ending::Here)),
+            Some(Stage::Ended(Ending::Elsewhere)),
+            Some(Stage::Ended(Ending::Superseded)),
+            Some(Stage::Without(())),
         ];
-        let clients = [Client::Without, Client::Other, Client::Stale, Client::Current];
-        let ids = [Presented::Current, renewing(), Presented::Previous];
-        standings.into_iter().flat_map(move |standing| {
-            clients.into_iter().flat_map(move |client| {
-                ids.into_iter().flat_map(move |presented| {
-                    (0..1_u32 << 2).map(move |bits| {
-                        let (changed, renewal_due) = (bits & 1 == 1, bits & 2 == 2);
-                        Facts { standing, changed, renewal_due, presented, client }
-                    })
-                })
-            })
-        })
+        let mut all = Vec::new();
+        for stage in stages {
+            for client in [Client::Without, Client::Other, Client::Stale, Client::Current] {
+                for (changed, renewal_due) in [(false, false), (false, true), (true, false), (true, true)] {
+                    all.push(Facts { stage, changed, renewal_due, client });
+                }
+            }
+        }
+        all
     }
 
     #[test]
     fn every_combination_of_facts_leads_to_what_the_table_says() {
-        let table = table();
-        let mut combinations = 0;
-        for facts in all_facts() {
-            let rows: Vec<_> = table.iter().filter(|row| row.covers(facts)).collect();
+        let (table, all) = (table(), all_facts());
+        for facts in &all {
+            let rows: Vec<_> = table.iter().filter(|row| row.covers(*facts)).collect();
             assert_eq!(rows.len(), 1, "the table must have one row, and no more, for {facts:?}");
-            assert_eq!(decide(facts), rows[0].plan, "{facts:?}");
-            combinations += 1;
+            assert_eq!(decide(*facts), rows[0].plan, "{facts:?}");
         }
-        assert_eq!(combinations, 288);
+        assert_eq!(all.len(), 144);
     }
 }

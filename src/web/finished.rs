@@ -21,6 +21,7 @@ use crate::session::Saved;
 #[must_use = "its headers belong into the response, or the client never learns its id"]
 pub struct Finished {
     saved: Saved,
+    is_lost: bool,
     caching: Caching,
     cookie: Option<String>,
     clear_site_data: Option<String>,
@@ -45,7 +46,11 @@ const CLEAR_SITE_DATA: &str = "Clear-Site-Data";
 
 impl Finished {
     pub(super) fn new(saved: Saved, caching: Caching) -> Self {
-        Self { saved, caching, cookie: None, clear_site_data: None }
+        Self { saved, is_lost: false, caching, cookie: None, clear_site_data: None }
+    }
+
+    pub(super) fn lost(self, is_lost: bool) -> Self {
+        Self { is_lost, ..self }
     }
 
     pub(super) fn with_cookie(self, cookie: String) -> Self {
@@ -61,6 +66,12 @@ impl Finished {
     /// changed in it is lost.
     pub fn saved(&self) -> Saved {
         self.saved
+    }
+
+    /// Returns true if something that the handler changed is lost, because the session ended, or was
+    /// superseded by a login, under it. The page that the handler made may say what is not so.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// The `Set-Cookie` header's value, if the client is told anything about its cookie.
@@ -94,7 +105,7 @@ impl Finished {
     /// let layer = SessionLayer::new(LembroStore::new()?);
     /// let mut session = layer.load(RequestHead::default());
     /// session.insert("user", "ada")?;
-    /// let finished = layer.finish(session, RequestHead::default())?;
+    /// let finished = layer.finish(&mut session)?;
     ///
     /// let mut headers = vec![
     ///     ("vary".to_owned(), "Accept-Language".to_owned()),

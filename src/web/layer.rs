@@ -2,23 +2,26 @@
 //! of the response.
 
 use std::fmt;
+#[cfg(any(feature = "rouille", feature = "tiny_http"))]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam_channel::Receiver;
 
-use super::cookie::{PresentedCookie, SessionCookie};
-use super::decision::{Client, CookieStep, Facts, StoreStep, decide};
+use super::cookie::SessionCookie;
+use super::decision::{CookieStep, StoreStep, decide};
 use super::finished::{Caching, Finished};
 use super::head::RequestHead;
 use super::options::{CookieLifetime, CookieOptions};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::policy::Policy;
-use crate::session::{Candidates, Saved, Session, Standing};
+use crate::session::{Ending, Saved, Session, Stage};
 use crate::sessions::Sessions;
 use crate::store::{Presented, Store};
 use crate::sync::Arc;
 
-/// Sessions in cookies: [`load`](Self::load) before the handler, [`finish`](Self::finish) after it.
+/// Sessions in cookies: [`load`](Self::load) before the handler, [`finish`](Self::finish) after it,
+/// or [`fail`](Self::fail) if the handler failed. The adapters do all three in one call.
 ///
 /// Works with every [`Store`] and every server. Cheap to clone: one for each worker thread. Two
 /// layers with cookies of different names can stand side by side.
@@ -32,22 +35,37 @@ use crate::sync::Arc;
 /// let layer = SessionLayer::new(LembroStore::new()?);
 ///
 /// let first_visit = RequestHead::default();
-/// let mut session = layer.load(first_visit.clone());
+/// let mut session = layer.load(first_visit);
 /// session.insert("user", "ada")?;
-/// let finished = layer.finish(session, first_visit)?;
+/// let finished = layer.finish(&mut session)?;
 /// let cookie = finished.cookie().expect("a new session is announced");
 /// assert!(cookie.starts_with("id=") && cookie.ends_with("; HttpOnly; SameSite=Lax; Secure; Path=/"));
 ///
 /// let returning = RequestHead::new([&cookie[..cookie.find(';').unwrap()]]);
-/// let session = layer.load(returning.clone());
-/// assert_eq!(session.get::<&str>("user")?, Some("ada"));
-/// assert_eq!(layer.finish(session, returning)?.cookie(), None); // it has it already
+/// let mut session = layer.load(returning);
+/// assert_eq!(session.get::<String>("user")?.as_deref(), Some("ada"));
+/// assert_eq!(layer.finish(&mut session)?.cookie(), None); // it has it already
 /// # Ok::<(), lembro::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct SessionLayer {
     sessions: Sessions,
     cookie: Arc<SessionCookie>,
+    lost_change: LostChange,
+}
+
+/// What the adapters answer when a change was lost: the session ended, or was superseded by a login
+/// in another request, while the handler had it.
+///
+/// The event [`LostChange`](Event::LostChange) is raised either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LostChange {
+    /// What the handler said.
+    #[default]
+    Serve,
+    /// An error that [`is_lost`](Error::is_lost): a plain 409 (Conflict), or what the application
+    /// makes of it.
+    Refuse,
 }
 
 impl SessionLayer {
@@ -69,7 +87,8 @@ impl SessionLayer {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn with_sessions(sessions: Sessions) -> Self {
-        Self { sessions, cookie: Arc::new(SessionCookie::new(CookieOptions::new())) }
+        let cookie = Arc::new(SessionCookie::new(CookieOptions::new()));
+        Self { sessions, cookie, lost_change: LostChange::default() }
     }
 
     /// The same with another policy. Subscriptions to the layer made before this end.
@@ -105,6 +124,12 @@ impl SessionLayer {
         Ok(Self { cookie: Arc::new(SessionCookie::new(options)), ..self })
     }
 
+    /// The same with another answer to a lost change. Default: [`LostChange::Serve`].
+    #[must_use]
+    pub fn lost_change(self, lost_change: LostChange) -> Self {
+        Self { lost_change, ..self }
+    }
+
     /// The session of a request: the one that its cookie leads to, or a new one.
     ///
     /// Never fails: a cookie that is malformed, unknown or expired means a new session under a new
@@ -112,50 +137,41 @@ impl SessionLayer {
     /// and that look is the visit.
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn load<'r>(&self, request: impl Into<RequestHead<'r>>) -> Session {
-        let mut candidates = Candidates::default();
-        for (candidate, presented) in candidates.iter_mut().zip(self.cookie.presented(&request.into())) {
-            *candidate = presented.map(|presented| presented.id);
-        }
-        self.sessions.open(candidates)
+        let request = request.into();
+        let https = request.is_https(self.cookie.options().trust_proxy);
+        self.sessions.open(self.cookie.presented(&request), https)
     }
 
     /// Ends the request: saves the session if it changed, begins the renewal of its id if that is
-    /// due, and says which headers the response needs. `request` is the one that the session was
-    /// loaded for.
+    /// due, and says which headers the response needs.
     ///
     /// At most one commit, and before it the repeat of one whose outcome is unknown. A session that
     /// was not looked at costs nothing; one that is new and empty is neither stored nor announced;
     /// one that ended elsewhere stays ended, and its response sets no cookie, unless the handler
-    /// logged in: then a new session begins. A handler that panics never gets here, so nothing of
-    /// it is saved but what it committed itself. Call it before the response is sent: then the
-    /// client's next request, however quick, finds what this one saved.
+    /// logged in: then a new session begins. Call it before the response is sent: then the client's
+    /// next request, however quick, finds what this one saved. After it a login and
+    /// [`regenerate`](Session::regenerate) are errors, because the headers are made.
     ///
-    /// Any session of the same [`sessions`](Self::sessions) may be given in place of the loaded
-    /// one, for instance the one that [`create_session`](Sessions::create_session) made: the client
-    /// gets its id.
+    /// A handler that panics never gets here, so nothing of it is saved but what it committed
+    /// itself.
     ///
     /// # Errors
     ///
-    /// As [`Session::save`]. Then there is no header to send and the response is up to the
-    /// application. Call [`abandon`](Self::abandon) before, for what it owes the client all the
-    /// same.
-    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
-    pub fn finish<'r>(&self, mut session: Session, request: impl Into<RequestHead<'r>>) -> Result<Finished> {
-        // There was no look: not even the cookies are read again.
-        if session.standing() == Standing::Unloaded {
-            return Ok(Finished::new(Saved::Unchanged, Caching::Free));
-        }
-        let request = request.into();
-        let facts = self.facts(&session, &request)?;
+    /// As [`Session::save`]. Then the response is up to the application, with the headers that
+    /// [`fail`](Self::fail) gives.
+    pub fn finish(&self, session: &mut Session) -> Result<Finished> {
+        session.seal();
+        let facts = session.facts(self.is_persistent(session)?)?;
+        let Some(stage) = facts.stage else { return Ok(Finished::new(Saved::Unchanged, Caching::Free)) };
         let plan = decide(facts);
         if plan.store == StoreStep::Renew {
             session.renew_on_time();
         }
-        let saved = match plan.store {
-            StoreStep::Save | StoreStep::Renew => session.save(),
-            StoreStep::Nothing if session.is_gone()? => Ok(Saved::Gone),
-            StoreStep::Nothing if facts.standing == Standing::Without => Ok(Saved::Nowhere),
-            StoreStep::Nothing => Ok(Saved::Unchanged),
+        let saved = match (plan.store, stage) {
+            (StoreStep::Save | StoreStep::Renew, _) => session.save(),
+            (StoreStep::Nothing, Stage::Ended(_)) => Ok(Saved::Gone),
+            (StoreStep::Nothing, Stage::Without(())) => Ok(Saved::Nowhere),
+            (StoreStep::Nothing, _) => Ok(Saved::Unchanged),
         };
         let saved = match saved {
             // A renewal that cannot be written is no reason for a page less: the next request tries
@@ -163,31 +179,37 @@ impl SessionLayer {
             Err(error) if !facts.changed && error.is_store() => Saved::Unchanged,
             saved => saved?,
         };
-        let is_live = session.standing() == Standing::Live;
-        let announced = match plan.cookie {
-            // Not an id that a login has just replaced in another request: its response may reach
-            // the client before this one. A commit has found out. If the store cannot say, which it
-            // has reported, the page is served all the same.
-            CookieStep::SetRenewed | CookieStep::Rewrite if plan.store == StoreStep::Nothing => {
-                session.is_current().unwrap_or(false)
-            }
-            CookieStep::SetRenewed => matches!(session.how_presented(), Presented::Renewing(_)),
-            // Only what is stored is announced: it may have ended just now, or it is new and holds
-            // nothing after all.
-            CookieStep::Set | CookieStep::Rewrite => is_live && session.how_presented() != Presented::Previous,
-            CookieStep::Remove | CookieStep::Nothing => false,
-        };
-        let caching = if session.standing() == Standing::New { Caching::Varies } else { Caching::Private };
-        let finished = Finished::new(saved, caching);
-        let https = request.is_https(self.cookie.options().trust_proxy);
-        if announced {
-            return Ok(finished.with_cookie(self.announcement(&session, https)?));
+        let is_announced = self.is_announced(plan.cookie, plan.store, session);
+        let caching = if session.stage() == Some(Stage::New) { Caching::Varies } else { Caching::Private };
+        let is_lost = saved == Saved::Gone && facts.changed && stage != Stage::Ended(Ending::Here);
+        let finished = Finished::new(saved, caching).lost(is_lost);
+        if is_announced {
+            return Ok(finished.with_cookie(self.announcement(session)?));
         }
         if plan.cookie == CookieStep::Remove {
             let site_data = self.cookie.site_data();
-            return Ok(finished.with_cookie(self.cookie.removal(https)).with_clear_site_data(site_data));
+            return Ok(finished.with_cookie(self.cookie.removal(session.is_https())).with_clear_site_data(site_data));
         }
         Ok(finished)
+    }
+
+    /// Whether the response tells the client an id.
+    fn is_announced(&self, cookie: CookieStep, store: StoreStep, session: &mut Session) -> bool {
+        match cookie {
+            // Not an id that a login has just replaced in another request: its response may reach
+            // the client before this one. A commit has found out. If the store cannot say, which it
+            // has reported, the page is served all the same.
+            CookieStep::SetRenewed | CookieStep::Rewrite if store == StoreStep::Nothing => {
+                session.is_current().unwrap_or(false)
+            }
+            CookieStep::SetRenewed => matches!(session.stage(), Some(Stage::Live(Presented::Renewing(_)))),
+            // Only what is stored is announced: it may have ended just now, or it is new and holds
+            // nothing after all.
+            CookieStep::Set | CookieStep::Rewrite => {
+                matches!(session.stage(), Some(Stage::Live(Presented::Current | Presented::Renewing(_))))
+            }
+            CookieStep::Remove | CookieStep::Nothing => false,
+        }
     }
 
     /// Ends a request that failed: nothing more is saved. What the response owes the client all the
@@ -195,17 +217,29 @@ impl SessionLayer {
     /// [`modify`](Session::modify) gave the session within the handler, or that of a renewal that
     /// is pending.
     ///
-    /// # Errors
+    /// # Examples
     ///
-    /// When the store failed.
-    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
-    pub fn abandon<'r>(&self, session: &Session, request: impl Into<RequestHead<'r>>) -> Result<Finished> {
-        let finished = Finished::new(Saved::Unchanged, Caching::Private);
-        if !session.owes_id() {
-            return Ok(finished);
+    /// ```
+    /// use lembro::LembroStore;
+    /// use lembro::web::{RequestHead, SessionLayer};
+    ///
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// let mut session = layer.load(RequestHead::default());
+    /// session.log_in("user-42")?;
+    /// session.save()?;
+    /// // The template fails after that: the error page brings the cookie.
+    /// assert!(layer.fail(&mut session).cookie().is_some());
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn fail(&self, session: &mut Session) -> Finished {
+        session.seal();
+        let caching = if session.stage().is_some() { Caching::Private } else { Caching::Free };
+        let finished = Finished::new(Saved::Unchanged, caching);
+        let owed = session.owes_id().then(|| self.announcement(session)).and_then(Result::ok);
+        match owed {
+            Some(cookie) => finished.with_cookie(cookie),
+            None => finished,
         }
-        let https = request.into().is_https(self.cookie.options().trust_proxy);
-        Ok(finished.with_cookie(self.announcement(session, https)?))
     }
 
     /// The sessions behind the layer, for what has no request: jobs, administration.
@@ -213,55 +247,65 @@ impl SessionLayer {
         &self.sessions
     }
 
-    /// Subscribes to what the sessions notice: see [`Sessions::events`].
+    /// Subscribes to what the sessions and the store notice: see [`Sessions::events`].
     pub fn events(&self) -> Receiver<Event> {
         self.sessions.events()
     }
 
-    /// Subscribes to the store's failures: see [`Sessions::errors`].
+    /// Subscribes to the store's failures, in the background too: see [`Sessions::errors`].
     pub fn errors(&self) -> Receiver<Error> {
         self.sessions.errors()
     }
 
-    fn facts(&self, session: &Session, request: &RequestHead<'_>) -> Result<Facts> {
-        Ok(Facts {
-            standing: session.standing(),
-            changed: session.changed(),
-            renewal_due: session.renewal_due(),
-            presented: session.how_presented(),
-            client: self.client(session, request)?,
-        })
-    }
-
-    /// What the client has is read from the request and not from the session, which may have been
-    /// opened some other way.
-    fn client(&self, session: &Session, request: &RequestHead<'_>) -> Result<Client> {
-        let (presented, id) = (self.cookie.presented(request), session.id()?);
-        let current = |presented: &PresentedCookie| match (self.is_persistent(session), presented.written) {
-            (false, None) => presented.well_signed,
-            (true, Some(written)) => presented.well_signed && !session.cookie_due(written),
-            _ => false,
-        };
-        Ok(match presented.iter().flatten().find(|presented| presented.id == id) {
-            Some(_) if session.replaces_id() => Client::Other,
-            Some(presented) if !current(presented) && session.may_repeat_id()? => Client::Stale,
-            Some(_) => Client::Current,
-            None if presented[0].is_some() => Client::Other,
-            None => Client::Without,
-        })
-    }
-
     /// The `Set-Cookie` text of a live session.
-    fn announcement(&self, session: &Session, https: bool) -> Result<String> {
-        let max_age = self.is_persistent(session).then(|| session.time_left());
-        Ok(self.cookie.announcing(&session.announced_id()?, max_age, self.sessions.clock().wall(), https))
+    fn announcement(&self, session: &Session) -> Result<String> {
+        let max_age = self.is_persistent(session)?.then(|| session.time_left());
+        let id = session.announced_id().map_or_else(|| session.id(), Ok)?;
+        Ok(self.cookie.announcing(&id, max_age, self.sessions.clock().wall(), session.is_https()))
     }
 
-    fn is_persistent(&self, session: &Session) -> bool {
+    fn is_persistent(&self, session: &Session) -> Result<bool> {
         match self.cookie.options().lifetime {
-            CookieLifetime::BrowserSession => false,
-            CookieLifetime::Persistent => true,
-            CookieLifetime::Remembered => session.has_own_timeout(),
+            CookieLifetime::BrowserSession => Ok(false),
+            CookieLifetime::Persistent => Ok(true),
+            CookieLifetime::Remembered => Ok(session.stage().is_some() && session.is_remembered()?),
+        }
+    }
+
+    /// Runs a handler with a request's session. The headers belong into the response, if there is
+    /// one, and into the page for the error, if not. `Err(None)`: the handler panicked.
+    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
+    pub(super) fn run<R, E: From<Error>>(
+        &self,
+        mut session: Session,
+        handler: impl FnOnce(&mut Session) -> Result<R, E>,
+    ) -> (Result<R, Option<E>>, Finished) {
+        // What the handler leaves half done is dropped with the session.
+        let answered = catch_unwind(AssertUnwindSafe(|| handler(&mut session)));
+        let finished = match answered {
+            Ok(Ok(response)) => self.finish(&mut session).and_then(|finished| {
+                let is_refused = finished.is_lost() && self.lost_change == LostChange::Refuse;
+                if is_refused { Err(Error::lost(session.handle()?)) } else { Ok((response, finished)) }
+            }),
+            Ok(Err(error)) => return (Err(Some(error)), self.fail(&mut session)),
+            Err(_panic) => return (Err(None), self.fail(&mut session)),
+        };
+        match finished {
+            Ok((response, finished)) => (Ok(response), finished),
+            Err(error) => (Err(Some(error.into())), self.fail(&mut session)),
+        }
+    }
+
+    /// The plain page for an error that the application leaves to the adapter: status and text. The
+    /// error is reported.
+    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
+    pub(super) fn error_page(&self, error: Option<&Error>) -> (u16, &'static str) {
+        let Some(error) = error else { return (500, "Internal server error") };
+        self.sessions.report(error);
+        match error {
+            error if error.is_store() || error.is_full() => (503, "Service unavailable"),
+            error if error.is_lost() => (409, "Your session has ended, so nothing was saved"),
+            _ => (500, "Internal server error"),
         }
     }
 }

@@ -38,7 +38,7 @@
 //!
 //! # With `tiny_http` (feature `tiny_http`)
 //!
-//! Two calls: `load` before the handler, `finish` after it.
+//! One call around the handler, which sends the response too.
 //!
 //! ```no_run
 //! # #[cfg(feature = "tiny_http")]
@@ -49,11 +49,11 @@
 //! let layer = SessionLayer::new(LembroStore::new()?);
 //! let server = tiny_http::Server::http("127.0.0.1:8080")?;
 //! for request in server.incoming_requests() {
-//!     let mut session = layer.load(&request);
-//!     session.insert("last_page", request.url())?;
-//!     let response = tiny_http::Response::from_string("Hello");
-//!     let finished = layer.finish(session, &request)?;
-//!     request.respond(finished.add_to(response))?;
+//!     layer.tiny_http(request, |_request, session| {
+//!         let visits = session.get::<u64>("visits")?.unwrap_or(0) + 1;
+//!         session.insert("visits", &visits)?;
+//!         Ok(tiny_http::Response::from_string(format!("Visit number {visits}")))
+//!     });
 //! }
 //! # Ok(())
 //! # }
@@ -67,7 +67,7 @@
 //! # Several layers
 //!
 //! Two applications on one server, two stores, two timeouts: two layers whose cookies have
-//! different names. With rouille they nest, with `tiny_http` each is loaded and finished.
+//! different names. Their calls nest.
 //! `examples/two_layers.rs` has both an admin and a shop.
 //!
 //! # A WebSocket
@@ -99,10 +99,10 @@
 //!
 //! # With another server
 //!
-//! An adapter makes a [`RequestHead`] from the request's headers, gives it to
-//! [`SessionLayer::load`] before the handler and to [`SessionLayer::finish`] after it, and has
-//! [`Finished::write_to`] put the headers into the response, for which it implements
-//! [`ResponseHeaders`]. It should
+//! An adapter makes a [`RequestHead`] from the request's headers and gives it to
+//! [`SessionLayer::load`]. After the handler it calls [`SessionLayer::finish`], or, if the handler
+//! or `finish` failed, [`SessionLayer::fail`]. [`Finished::write_to`] puts the headers of either
+//! into the response, for which the adapter implements [`ResponseHeaders`]. It should
 //!
 //! - pass on every `Cookie` header, byte for byte: a value that is not text must not hide the
 //!   others;
@@ -110,9 +110,25 @@
 //! - call `finish` before the response is sent, or the next request of the client may come before
 //!   the save;
 //! - not call `finish` when the handler failed or panicked: nothing more is saved then;
-//! - answer such a request, and an error of `finish`, with an error, and with the headers that
-//!   [`SessionLayer::abandon`] gave before: they tell the client an id that the handler has
-//!   committed.
+//! - add the headers of `fail` to the page for the error: they tell the client an id that the
+//!   handler has committed.
+//!
+//! ```
+//! use lembro::LembroStore;
+//! use lembro::web::{RequestHead, SessionLayer};
+//!
+//! let layer = SessionLayer::new(LembroStore::new()?);
+//! let mut session = layer.load(RequestHead::default());
+//! let answered = session.insert("user", "ada").and_then(|()| layer.finish(&mut session));
+//! let (status, finished) = match answered {
+//!     Ok(finished) => (200, finished),
+//!     Err(_error) => (500, layer.fail(&mut session)),
+//! };
+//! let mut headers: Vec<(String, String)> = Vec::new();
+//! finished.write_to(&mut headers);
+//! # assert_eq!((status, headers.len()), (200, 3));
+//! # Ok::<(), lembro::Error>(())
+//! ```
 
 mod cookie;
 mod decision;
@@ -136,7 +152,7 @@ pub mod threats {}
 
 pub use self::finished::{Finished, ResponseHeaders};
 pub use self::head::RequestHead;
-pub use self::layer::SessionLayer;
+pub use self::layer::{LostChange, SessionLayer};
 pub use self::options::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SiteData};
 #[cfg(feature = "rouille")]
 pub use self::rouille::Answer;

@@ -20,7 +20,7 @@ use super::keys::{self, Key};
 /// | [`trust_proxy`](Self::trust_proxy) | whether `Auto` believes a proxy about https | no |
 /// | [`http_only`](Self::http_only) | hidden from scripts | yes |
 /// | [`same_site`](Self::same_site) | whether other sites' links and forms bring it | `Lax` |
-/// | [`lifetime`](Self::lifetime) | until when the browser keeps it | the browser session |
+/// | [`lifetime`](Self::lifetime) | until when the browser keeps it | `Remembered` |
 /// | [`partitioned`](Self::partitioned) | one for each site that embeds this one | no |
 /// | [`priority`](Self::priority) | which cookies Chromium gives up last | not said |
 /// | [`keys`](Self::keys) | signatures, and their rotation | none |
@@ -152,7 +152,7 @@ impl CookieOptions {
         self
     }
 
-    /// Until when the browser keeps the cookie. Default: [`CookieLifetime::BrowserSession`].
+    /// Until when the browser keeps the cookie. Default: [`CookieLifetime::Remembered`].
     ///
     /// `Persistent` for those who want to find themselves logged in tomorrow; on a shared computer
     /// the next person does too, until the session ends. `Remembered` lets each user choose.

@@ -18,20 +18,18 @@ impl SessionLayer {
     ///
     /// The handler returns a `Response`, or a `Result` with one, so that it can use `?` on the
     /// session. Layers nest: one handler can have a session of each. The inner one is finished
-    /// first; put [`try_rouille`](Self::try_rouille) inside, and the outer one saves nothing either
-    /// when it fails.
+    /// first.
     ///
     /// When the store fails or is full, here or in the handler, the response is a plain 503; any
-    /// other error of the session's, a value of another type than the one asked for, say, is a 500.
-    /// Nothing more is saved then (of a commit whose [outcome is unknown](Error::is_unknown) it is
-    /// not known), and the error goes to [`errors`](Self::errors). The client keeps its cookie; it
-    /// is sent another one only if the handler had committed a new id by then, or a timed renewal
-    /// is pending ([`abandon`](Self::abandon)). [`try_rouille`](Self::try_rouille) leaves the
-    /// response to you. A handler that panics saves nothing more either; rouille answers with a
-    /// 500.
+    /// other error of the session's, a value of another type than the one asked for, say, is a 500,
+    /// and so is a panic. Nothing more is saved then (of a commit whose [outcome is
+    /// unknown](Error::is_unknown) it is not known), and the error goes to
+    /// [`errors`](Self::errors). The client keeps its cookie; it is sent another one only if the
+    /// handler had committed a new id by then, or a timed renewal is pending.
+    /// [`try_rouille`](Self::try_rouille) leaves the page to you.
     ///
     /// What the handler did at once stays done when it fails after that: `save`, `modify`,
-    /// `destroy`.
+    /// `log_out`.
     ///
     /// # Examples
     ///
@@ -73,10 +71,8 @@ impl SessionLayer {
     ///             return Ok(Response::empty_400());
     ///         };
     ///         session.insert("in_chat", &true)?;
-    ///         session.save()?; // now it is stored, and can be loaded
-    ///         let Some(mut own) = layer.sessions().load(&session.id()?)? else {
-    ///             return Ok(Response::empty_400());
-    ///         };
+    ///         // A handle of the socket's own; what is unsaved is saved first.
+    ///         let Some(mut own) = session.fork()? else { return Ok(Response::empty_400()) };
     ///         thread::spawn(move || -> Result<(), lembro::Error> {
     ///             for _message in socket.into_iter().flatten() {
     ///                 if !own.reload()? {
@@ -96,34 +92,12 @@ impl SessionLayer {
     /// # }
     /// ```
     pub fn rouille<A: Answer>(&self, request: &Request, handler: impl FnOnce(&mut Session) -> A) -> Response {
-        let mut session = self.load(request);
-        let answered = handler(&mut session).into_result();
-        let owed = self.abandon(&session, request);
-        let answered = answered.and_then(|mut response| {
-            self.finish(session, request)?.write_to(&mut response);
-            Ok(response)
-        });
-        answered.unwrap_or_else(|error| {
-            self.sessions().report(&error);
-            let (status, text) = if error.is_store() || error.is_full() {
-                (503, "Service unavailable")
-            } else {
-                (500, "Internal server error")
-            };
-            let mut response = Response::text(text).with_status_code(status);
-            owed.iter().for_each(|owed| owed.write_to(&mut response));
-            response
-        })
+        self.try_rouille(request, |session| handler(session).into_result(), |error| self.rouille_page(Some(&error)))
     }
 
-    /// The same, with an error type of yours, and what it means left to you.
-    ///
-    /// # Errors
-    ///
-    /// What the handler returned; or the store's failure while the session was saved. Nothing is
-    /// saved but what the handler committed itself, and there is no cookie to send: a user who is
-    /// logged in stays logged in. Do what may fail before you save a login: otherwise the client
-    /// never learns its new id.
+    /// The same, with an error type of yours, and the page for it: `failed` makes the response for
+    /// an error of the handler, and for one of the store while the session was saved. The headers
+    /// that the session needs are added to that response too.
     ///
     /// # Examples
     ///
@@ -136,11 +110,12 @@ impl SessionLayer {
     ///
     /// let layer = SessionLayer::new(LembroStore::new()?);
     /// rouille::start_server("127.0.0.1:8080", move |request| {
-    ///     let answer = layer.try_rouille(request, |session| {
+    ///     let page = |session: &mut lembro::Session| -> Result<Response, Anything> {
     ///         let page = std::fs::read_to_string("page.html")?;
-    ///         Ok(Response::html(page.replace("{user}", session.get("user")?.unwrap_or("stranger"))))
-    ///     });
-    ///     answer.unwrap_or_else(|error: Anything| Response::text(error.to_string()).with_status_code(500))
+    ///         let user = session.get::<String>("user")?;
+    ///         Ok(Response::html(page.replace("{user}", &user.unwrap_or("stranger".to_owned()))))
+    ///     };
+    ///     layer.try_rouille(request, page, |error| Response::text(error.to_string()).with_status_code(500))
     /// })
     /// # }
     /// ```
@@ -148,11 +123,22 @@ impl SessionLayer {
         &self,
         request: &Request,
         handler: impl FnOnce(&mut Session) -> Result<Response, E>,
-    ) -> Result<Response, E> {
-        let mut session = self.load(request);
-        let mut response = handler(&mut session)?;
-        self.finish(session, request)?.write_to(&mut response);
-        Ok(response)
+        failed: impl FnOnce(E) -> Response,
+    ) -> Response {
+        let (answered, finished) = self.run(self.load(request), handler);
+        let mut response = match answered {
+            Ok(response) => response,
+            Err(Some(error)) => failed(error),
+            Err(None) => self.rouille_page(None),
+        };
+        finished.write_to(&mut response);
+        response
+    }
+
+    /// The plain page for an error.
+    fn rouille_page(&self, error: Option<&Error>) -> Response {
+        let (status, text) = self.error_page(error);
+        Response::text(text).with_status_code(status)
     }
 }
 

@@ -1,17 +1,85 @@
-//! The adapter for `tiny_http`: what of a request the layer reads, and how its headers get into a
-//! response.
+//! The adapter for `tiny_http`: one call around the handler, which answers the request too.
 
 use std::io::Read;
 
-use tiny_http::{Header, Request, Response};
+use tiny_http::{Header, Request, Response, ResponseBox};
 
-use super::{Finished, RequestHead, ResponseHeaders};
+use super::{Finished, RequestHead, ResponseHeaders, SessionLayer};
+use crate::error::{Error, Result};
+use crate::session::Session;
 
 impl<'r> From<&'r Request> for RequestHead<'r> {
     fn from(request: &'r Request) -> Self {
         let headers = request.headers().iter();
         Self::from_headers(headers.map(|header| (header.field.as_str().as_str(), header.value.as_str())))
             .secure(request.secure())
+    }
+}
+
+impl SessionLayer {
+    /// Runs a handler with the request's session, gives its response the headers that the session
+    /// needs, and sends it.
+    ///
+    /// When the store fails or is full, here or in the handler, the response is a plain 503; any
+    /// other error is a 500, and so is a panic: the thread goes on to its next request. Nothing
+    /// more is saved then (of a commit whose [outcome is unknown](Error::is_unknown) it is not
+    /// known), and the error goes to [`errors`](Self::errors).
+    /// [`try_tiny_http`](Self::try_tiny_http) leaves the page to you. A client that has gone away
+    /// before its response is no error.
+    ///
+    /// What the handler did at once stays done when it fails after that: `save`, `modify`,
+    /// `log_out`. For a response that is not sent at once, such as an upgrade to a WebSocket, there
+    /// are [`load`](Self::load) and [`finish`](Self::finish).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lembro::{LembroStore, web::SessionLayer};
+    /// use tiny_http::{Response, Server};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// let server = Server::http("127.0.0.1:8080")?;
+    /// for request in server.incoming_requests() {
+    ///     layer.tiny_http(request, |_request, session| {
+    ///         let visits = session.get::<u64>("visits")?.unwrap_or(0) + 1;
+    ///         session.insert("visits", &visits)?;
+    ///         Ok(Response::from_string(format!("Visit number {visits}")))
+    ///     });
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tiny_http<R: Read>(
+        &self,
+        request: Request,
+        handler: impl FnOnce(&mut Request, &mut Session) -> Result<Response<R>>,
+    ) {
+        self.try_tiny_http(request, handler, |error| self.tiny_http_page(Some(&error)));
+    }
+
+    /// The same, with an error type of yours, and the page for it: `failed` makes the response for
+    /// an error of the handler, and for one of the store while the session was saved. The headers
+    /// that the session needs are added to that response too.
+    pub fn try_tiny_http<R: Read, E: From<Error>>(
+        &self,
+        mut request: Request,
+        handler: impl FnOnce(&mut Request, &mut Session) -> Result<Response<R>, E>,
+        failed: impl FnOnce(E) -> ResponseBox,
+    ) {
+        let session = self.load(&request);
+        let (answered, finished) = self.run(session, |session| handler(&mut request, session));
+        let _client_has_gone = match answered {
+            Ok(response) => request.respond(finished.add_to(response)),
+            Err(Some(error)) => request.respond(finished.add_to(failed(error))),
+            Err(None) => request.respond(finished.add_to(self.tiny_http_page(None))),
+        };
+    }
+
+    /// The plain page for an error.
+    fn tiny_http_page(&self, error: Option<&Error>) -> ResponseBox {
+        let (status, text) = self.error_page(error);
+        Response::from_string(text).with_status_code(status).boxed()
     }
 }
 

@@ -28,7 +28,7 @@ impl Host {
     pub(crate) fn request(&self, head: &RequestHead<'_>, handler: impl FnOnce(&mut Session)) -> Finished {
         let mut session = self.layer.load(head.clone());
         handler(&mut session);
-        self.layer.finish(session, head.clone()).unwrap()
+        self.layer.finish(&mut session).unwrap()
     }
 
     /// A request with this `Cookie` header.

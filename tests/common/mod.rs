@@ -34,7 +34,7 @@ impl Site {
         Self::raw(move |request| {
             let mut session = layer.load(&*request);
             let text = handler(request, &mut session)?;
-            Ok(layer.finish(session, &*request)?.add_to(Response::from_string(text)))
+            Ok(layer.finish(&mut session)?.add_to(Response::from_string(text)))
         })
     }
 

@@ -59,7 +59,7 @@ fn visit(layer: &SessionLayer, cookie: &str, key: &str, value: u64) -> Result<Fi
     let request = RequestHead::new([cookie]).secure(true);
     let mut session = layer.load(request.clone());
     session.insert(key, &value)?;
-    let finished = layer.finish(session, request);
+    let finished = layer.finish(&mut session);
     expected(finished)
 }
 
@@ -67,7 +67,7 @@ fn log_in(layer: &SessionLayer, cookie: &str) -> Result<Finished> {
     let request = RequestHead::new([cookie]).secure(true);
     let mut session = layer.load(request.clone());
     let logged_in = session.log_in("ada");
-    expected(logged_in.and_then(|()| layer.finish(session, request)))
+    expected(logged_in.and_then(|()| layer.finish(&mut session)))
 }
 
 /// A store may be configured too small for this very session, or to be full; everything else is a

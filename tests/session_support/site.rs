@@ -44,7 +44,7 @@ impl Site {
         let head = RequestHead::new([cookie]);
         let mut session = self.layer.load(head.clone());
         handler(&mut session);
-        self.layer.finish(session, head)
+        self.layer.finish(&mut session)
     }
 
     #[track_caller]

@@ -62,13 +62,13 @@ pub enum SameSite {
 #[serde(try_from = "Given")]
 pub enum CookieLifetime {
     /// Until the browser is closed. (One that reopens its tabs may keep it longer.)
-    #[default]
     BrowserSession,
     /// As long as the session has left: `Max-Age`, renewed as the session is used, at most once per
     /// [`touch_after`](crate::Policy::touch_after).
     Persistent,
-    /// `Persistent` for sessions with [a timeout of their own](crate::Session::set_timeout),
-    /// `BrowserSession` for the others: a "remember me" box.
+    /// `Persistent` for [remembered](crate::Session::remember) sessions, `BrowserSession` for the
+    /// others.
+    #[default]
     Remembered,
 }
 

@@ -109,8 +109,17 @@ impl CookieOptions {
     /// Only what the policy gives to every session is known here; a session's own timeout is cut
     /// down when it is written.
     fn check_lifetime(&self, policy: &Policy) -> Result<()> {
-        let longest = policy.longest();
-        if self.lifetime != CookieLifetime::Persistent || longest <= MAX_AGE {
+        let remembered = policy.longest_remembered();
+        let longest = match self.lifetime {
+            CookieLifetime::BrowserSession if remembered.is_some() => {
+                let problem = "BrowserSession cookies of a policy that remembers sessions: take Remembered";
+                return Err(Error::option("lifetime", problem));
+            }
+            CookieLifetime::BrowserSession => Duration::ZERO,
+            CookieLifetime::Persistent => policy.longest().max(remembered.unwrap_or_default()),
+            CookieLifetime::Remembered => remembered.unwrap_or_default(),
+        };
+        if longest <= MAX_AGE {
             return Ok(());
         }
         let days = longest.as_nanos().div_ceil(Duration::from_secs(DAY).as_nanos());

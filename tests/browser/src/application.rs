@@ -58,7 +58,7 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
             Ok(redirect("/"))
         }
         "/logout" => {
-            session.destroy()?;
+            session.log_out()?;
             Ok(redirect("/"))
         }
         "/private" => Ok(page(match session.get("user")? {

@@ -72,7 +72,7 @@ fn a_page_that_asks_again_when_it_is_woken_shows_nothing_of_a_session_that_ended
     assert_eq!(tab.open(&site.url("/asks-again")), DIARY);
     tab.open(&site.url("/public"));
     let id = id_in(&chromium.cookie().value);
-    layer.sessions().load(&id).unwrap().expect("signed in").destroy().unwrap();
+    layer.sessions().load(&id).unwrap().expect("signed in").log_out().unwrap();
     assert_eq!(tab.back_and_on(), "nobody");
 }
 

@@ -108,7 +108,7 @@ fn a_path_is_kept_and_its_cookie_goes_nowhere_else() {
     let site = Site::start(move |request| {
         inner.rouille(request, |session| match request.url().as_str() {
             "/shop/login" => session.insert("user", "ada").map(|()| page("welcome")),
-            "/shop/logout" => session.destroy().map(|()| page("bye")),
+            "/shop/logout" => session.log_out().map(|()| page("bye")),
             _ => Ok(page(session.get("user")?.unwrap_or("nobody"))),
         })
     });

@@ -1,0 +1,198 @@
+//! The facts at the end of a request, from which the cookie layer decides what to send.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::draft::NextId;
+use super::{Session, Stage, State};
+use crate::error::Result;
+use crate::id::SessionId;
+use crate::store::{Identity, Look, Presented, id_age, nanos};
+
+/// What is known of a session when the handler is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// With the role of the id that opened it; `None`: there was no look.
+    pub(crate) stage: Option<Stage<Presented, ()>>,
+    /// There is something to save.
+    pub(crate) changed: bool,
+    /// A timed renewal is due under the policy.
+    pub(crate) renewal_due: bool,
+    pub(crate) client: Client,
+}
+
+/// The cookie that the client has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// None of ours.
+    Without,
+    /// One with another id than the session has, or will have after the save.
+    Other,
+    /// One with the session's id, that we would write otherwise now, and may.
+    Stale,
+    /// The right one, or as good as.
+    Current,
+}
+
+impl Session {
+    /// The session of a request that came over https, or not.
+    pub(crate) fn over(self, https: bool) -> Self {
+        Self { https, ..self }
+    }
+
+    /// Whether the request came over https.
+    pub(crate) fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// From here on no response announces a new id, so a login and `regenerate` are errors.
+    pub(crate) fn seal(&mut self) {
+        self.sealed = true;
+    }
+
+    /// `persistent`: the browser is to keep the session's cookie when it is closed.
+    pub(crate) fn facts(&self, persistent: bool) -> Result<Facts> {
+        let stage = self.stage();
+        Ok(Facts {
+            stage,
+            changed: self.changed(),
+            renewal_due: self.renewal_due(),
+            client: if stage.is_some() { self.client(persistent)? } else { Client::Without },
+        })
+    }
+
+    /// The stage, without its data.
+    pub(crate) fn stage(&self) -> Option<Stage<Presented, ()>> {
+        Some(match &self.state.get()?.stage {
+            Stage::New => Stage::New,
+            Stage::Live(live) => Stage::Live(live.presented),
+            Stage::Ended(ending) => Stage::Ended(*ending),
+            Stage::Without(_) => Stage::Without(()),
+        })
+    }
+
+    fn client(&self, persistent: bool) -> Result<Client> {
+        let id = self.id()?;
+        let is_current = |written: Option<u64>| match (persistent, written) {
+            (false, None) => true,
+            (true, Some(written)) => !self.cookie_due(written),
+            _ => false,
+        };
+        Ok(match self.presented.iter().flatten().find(|presented| presented.id == id) {
+            Some(_) if self.replaces_id() => Client::Other,
+            Some(presented) if presented.well_signed && is_current(presented.written) => Client::Current,
+            Some(_) if self.may_repeat_id()? => Client::Stale,
+            Some(_) => Client::Current,
+            None if self.presented[0].is_some() => Client::Other,
+            None => Client::Without,
+        })
+    }
+
+    /// Returns true if a cookie written at this time is due to be sent again: as often as visits
+    /// are noted, and when the timeout changes.
+    fn cookie_due(&self, written: u64) -> bool {
+        let Ok(Some(record)) = self.stored_record() else { return false };
+        let changes = &self.draft.changes;
+        // The cookie was written for other limits.
+        if changes.timeout().is_some_and(|timeout| timeout != record.timeout())
+            || changes.remembered().is_some_and(|remembered| remembered != record.is_remembered())
+        {
+            return true;
+        }
+        let Some(written) = UNIX_EPOCH.checked_add(Duration::from_secs(written)) else { return true };
+        // A cookie from the future, written before the calendar was set back, says as little about
+        // the time that the browser still keeps it.
+        let age = self.context.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
+        let lease = self.context.lease();
+        let full = lease.ttl(record, self.context.now());
+        lease.touch_due(nanos(full), nanos(full.saturating_sub(age)))
+    }
+
+    /// The time that the session has left; none unless it is live.
+    pub(crate) fn time_left(&self) -> Duration {
+        match self.state.get() {
+            Some(State { stage: Stage::Live(live), .. }) => self.left(live),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Returns true if the client must receive an id even if the request failed: a commit of this
+    /// handle gave the session one, or a timed renewal is pending, as far as the store can tell.
+    pub(crate) fn owes_id(&self) -> bool {
+        let Some(State { id, stage: Stage::Live(live) }) = self.state.get() else { return false };
+        match live.presented {
+            // A login in another request may have ended the renewal, or the client has the new id
+            // by now.
+            Presented::Renewing(_) => {
+                let stored = self.peek_at(id, live).ok().and_then(std::result::Result::ok);
+                stored.is_some_and(|stored| stored.presented != Presented::Previous)
+            }
+            Presented::Current => self.owes_id,
+            Presented::Previous => false,
+        }
+    }
+
+    /// Asks the store whether the session still exists and has this id. Unsaved changes stay.
+    pub(crate) fn is_current(&mut self) -> Result<bool> {
+        if let Some(ending) = self.look_again()? {
+            self.ended(ending);
+        }
+        Ok(matches!(self.stage(), Some(Stage::Live(Presented::Current | Presented::Renewing(_)))))
+    }
+
+    /// Returns true if the client may receive its present id again: not shortly before or after the
+    /// id is renewed, and not by a request that is no visit.
+    fn may_repeat_id(&self) -> Result<bool> {
+        if self.first == Look::Peek && !self.changed() {
+            return Ok(false);
+        }
+        let (Some(age), Some(record)) = (self.id_age(), self.stored_record()?) else { return Ok(true) };
+        Ok(self.context.policy.may_repeat(age, self.context.lease().ttl(record, self.context.now())))
+    }
+
+    /// The id that the client of a live session must have: the session's, or the one that a timed
+    /// renewal announces.
+    pub(crate) fn announced_id(&self) -> Option<SessionId> {
+        match self.state.get()? {
+            State { stage: Stage::Live(live), id } => Some(match live.presented {
+                Presented::Renewing(new) => new,
+                Presented::Current | Presented::Previous => *id,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Returns true if the next commit gives the session a new id.
+    fn replaces_id(&self) -> bool {
+        let sent = self.sent.as_ref().map(|sent| sent.commit.identity);
+        self.draft.identity == NextId::New || matches!(sent, Some(Identity::Replace(_)))
+    }
+
+    /// Lets a timed renewal begin with the next commit.
+    pub(crate) fn renew_on_time(&mut self) {
+        if self.draft.identity == NextId::Same {
+            self.draft.identity = NextId::Renewal;
+        }
+    }
+
+    /// Returns true if a timed renewal is due under the policy. A request that is no visit begins
+    /// none, because that would prolong the session.
+    fn renewal_due(&self) -> bool {
+        matches!(self.stage(), Some(Stage::Live(Presented::Current)))
+            && self.first != Look::Peek
+            && !self.replaces_id()
+            && self.id_age().is_some_and(|age| self.context.lease().renewal_due(age))
+    }
+
+    /// How long the session has had its id; `None` if its ids are not renewed.
+    fn id_age(&self) -> Option<Duration> {
+        if !self.context.policy.renews() {
+            return None;
+        }
+        match self.state.get() {
+            Some(State { stage: Stage::Live(live), .. }) if live.record().is_owned() => {
+                Some(id_age(live.record(), self.context.now()))
+            }
+            _ => None,
+        }
+    }
+}
