@@ -1,40 +1,18 @@
 //! What requests send in rules: ids, changes, logins, and commits for a session that they have
 //! seen.
 
-use std::time::Duration;
-
 use serde::Serialize;
-use serde_json::Value;
 
 use super::fixture::Checked;
 use crate::id::SessionId;
-use crate::record::{Changes, Record, Version};
+use crate::record::{Changes, Version};
 use crate::store::{Commit, Identity, Login, Owner};
-
-/// Changes that set the keys of a JSON object.
-pub(super) fn keys(entries: Value) -> Changes {
-    let Value::Object(entries) = entries else { return Changes::new() };
-    Changes::from(&entries.into_iter().collect::<Record>())
-}
 
 /// Changes that set one key.
 pub(super) fn put<T: Serialize + ?Sized>(key: &str, value: &T) -> Checked<Changes> {
     let mut changes = Changes::new();
     changes.insert("", key, value)?;
     Ok(changes)
-}
-
-/// Changes of what is noted beside the keys.
-pub(super) fn noted(timeout: Option<Duration>, label: Option<&str>, remembered: bool) -> Checked<Changes> {
-    let mut changes = Changes::new();
-    changes.set_timeout(timeout);
-    changes.set_label(label)?;
-    changes.remember(remembered);
-    Ok(changes)
-}
-
-pub(super) fn new_id() -> Checked<SessionId> {
-    Ok(SessionId::random()?)
 }
 
 /// Another id with the same handle.
