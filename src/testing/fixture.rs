@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::request::{Session, login, owner};
+use super::request::Session;
 use super::{PlainStore, Time, Verdict};
 use crate::clock::ManualClock;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId, random_number};
 use crate::record::{Changes, Record, Version};
 use crate::store::{
-    Action, Commit, EndReason, Epoch, Lease, Listed, Look, Lookup, Now, Outcome, Owners, Receipt, Store, Stored,
+    Action, Commit, EndReason, Epoch, Lease, Listed, Login, Look, Lookup, Now, Outcome, Owner, Owners, Receipt, Store,
+    Stored,
 };
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -198,20 +199,7 @@ impl Fixture<'_> {
 
     /// Commits under a lease that outlasts the rule.
     pub(super) fn commit(&self, id: &SessionId, commit: &Commit) -> Checked<Option<Receipt>> {
-        self.commit_for(id, commit, &self.lease())
-    }
-
-    pub(super) fn commit_for(&self, id: &SessionId, commit: &Commit, lease: &Lease) -> Checked<Option<Receipt>> {
-        self.apply(id, &Action::Commit(commit), lease)
-    }
-
-    /// Merges changes into a session.
-    pub(super) fn merge(&self, session: &Session, changes: Changes) -> Checked<Option<Receipt>> {
-        self.commit(&session.id, &session.merge(changes)?)
-    }
-
-    pub(super) fn destroy(&self, id: &SessionId, held: Option<Version>) -> Checked<Option<Receipt>> {
-        self.apply(id, &Action::End(held), &Lease::UNLIMITED)
+        self.apply(id, &Action::Commit(commit), &self.lease())
     }
 
     /// Puts a record under an id, as `set` does.
@@ -230,7 +218,7 @@ impl Fixture<'_> {
         for commit in [session.put("a", &1)?, session.exactly("b", &1)?, session.replace()?.1] {
             self.commit(id, &commit)?;
         }
-        self.destroy(id, None).map(drop)
+        self.apply(id, &Action::End(None), &lease).map(drop)
     }
 }
 
@@ -252,7 +240,7 @@ impl Fixture<'_> {
     /// Creates a session and logs an owner in.
     pub(super) fn session_of(&self, name: &str) -> Checked<Session> {
         let session = self.session(&[("cart", 1)].into_iter().collect())?;
-        self.committed(&session.id, &session.replace()?.1.log_in(login(name)?))
+        self.committed(&session.id, &session.replace()?.1.log_in(Login::new(Owner::new(name)?)))
     }
 }
 
@@ -265,14 +253,14 @@ impl<'a> Fixture<'a> {
 
     /// The owner's epoch.
     pub(super) fn epoch(&self, name: &str) -> Checked<Epoch> {
-        let owner = owner(name)?;
+        let owner = Owner::new(name)?;
         let (epoch, last) = (self.owners()?.epoch(&owner)?, Owners::epoch(&self.plain, &owner)?);
         same("whether the epoch went back", epoch < last, false).map(|()| epoch)
     }
 
     /// The sessions of an owner.
     pub(super) fn list(&self, name: &str) -> Checked {
-        let (owners, owner) = (self.owners()?, owner(name)?);
+        let (owners, owner) = (self.owners()?, Owner::new(name)?);
         let (listed, expected) = (owners.list(&owner)?, self.plain.list(&owner)?);
         same(&format!("the count of {name:?}"), owners.count(&owner)?, expected.len())?;
         same("the ids in a list of an owner", listed.iter().filter_map(|one| one.id).count(), 0)?;
@@ -301,7 +289,7 @@ impl<'a> Fixture<'a> {
     }
 
     pub(super) fn destroy_all(&self, name: &str, except: Option<&SessionId>) -> Checked {
-        let (owners, owner) = (self.owners()?, owner(name)?);
+        let (owners, owner) = (self.owners()?, Owner::new(name)?);
         let before = owners.epoch(&owner)?;
         let (ended, expected) = (owners.destroy_all(&owner, except)?, self.plain.destroy_all(&owner, except)?);
         same("how many sessions destroy_all ends", ended, expected)?;
@@ -312,10 +300,10 @@ impl<'a> Fixture<'a> {
     }
 
     /// Ends a session by its handle, for this owner.
-    pub(super) fn end(&self, id: &SessionId, name: Option<&str>, reason: EndReason) -> Checked {
-        let (handle, owner) = (id.handle(), name.map(owner).transpose()?);
-        let found = self.owners()?.destroy(handle, owner.as_ref(), reason);
-        let expected = Owners::destroy(&self.plain, handle, owner.as_ref(), reason);
+    pub(super) fn end(&self, id: &SessionId, name: Option<&str>) -> Checked {
+        let (handle, owner) = (id.handle(), name.map(Owner::new).transpose()?);
+        let found = self.owners()?.destroy(handle, owner.as_ref(), EndReason::Named);
+        let expected = Owners::destroy(&self.plain, handle, owner.as_ref(), EndReason::Named);
         self.same_outcome("destroy by handle", found, expected)?;
         self.get(id).map(drop)
     }

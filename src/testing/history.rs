@@ -7,11 +7,11 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::Rule;
 use super::fixture::{Checked, Fixture};
-use super::request::{other_secret, owner, put};
+use super::request::{other_secret, put};
 use crate::id::SessionId;
 use crate::record::{Changes, Version};
 use crate::store::{
-    Action, AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Presented, Receipt, Store,
+    Action, AtLimit, Commit, Epoch, Identity, Lease, Limit, Login, Look, Owner, Presented, Receipt, Store,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -76,7 +76,7 @@ impl History<'_> {
                 }
             }
             12 => drop(p.apply(&id, &Action::Touch(self.held()), &lease)?),
-            13 if self.chance(3) => drop(p.destroy(&id, self.held())?),
+            13 if self.chance(3) => drop(p.apply(&id, &Action::End(self.held()), &Lease::UNLIMITED)?),
             14 if self.chance(2) => {
                 if let Some(stored) = p.get(&self.id()?)? {
                     let put = Action::Put(&stored.record, p.units([0, 5][self.below(2)]));
@@ -169,7 +169,7 @@ impl History<'_> {
         let (name, begun) = begun.map_or((self.name(), None), |(name, epoch)| (name, Some(epoch)));
         let at_limit = [AtLimit::EndOldest, AtLimit::RefuseNewest][self.below(2)];
         let limit = (self.has_owners && self.chance(2)).then_some(Limit { max: 1, at_limit });
-        Ok(Login { begun, limit, owner: owner(name)? })
+        Ok(Login { begun, limit, owner: Owner::new(name)? })
     }
 
     fn name(&mut self) -> &'static str {
@@ -177,7 +177,7 @@ impl History<'_> {
     }
 
     fn commit(&mut self, id: SessionId, commit: Commit, lease: &Lease) -> Checked {
-        let receipt = self.p.commit_for(&id, &commit, lease)?;
+        let receipt = self.p.apply(&id, &Action::Commit(&commit), lease)?;
         self.sent.push((id, commit));
         self.note(receipt);
         Ok(())
@@ -193,7 +193,7 @@ impl History<'_> {
         let (p, name) = (self.p, self.name());
         match self.below(6) {
             0 => p.destroy_all(name, Some(&id).filter(|_| self.chance(2)))?,
-            1 => p.end(&id, Some(name).filter(|_| self.chance(2)), EndReason::Named)?,
+            1 => p.end(&id, Some(name).filter(|_| self.chance(2)))?,
             2 => p.all()?,
             3 | 4 => {
                 let epoch = p.epoch(name)?;

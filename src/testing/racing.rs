@@ -7,12 +7,12 @@ use std::thread;
 use parking_lot::Mutex;
 
 use super::fixture::{Checked, Fixture, broken, same};
-use super::request::{Session, login, owner, put};
+use super::request::{Session, put};
 use super::{Rule, Verdict};
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::record::{Changes, Record};
-use crate::store::{AtLimit, Commit, EndReason, Identity, Lease, Limit, Login, Look, Outcome};
+use crate::store::{AtLimit, Commit, EndReason, Identity, Lease, Limit, Login, Look, Outcome, Owner};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("commits of different keys at once all survive", |p| {
@@ -72,7 +72,7 @@ pub(super) const RULES: &[Rule] = &[
     }),
     Rule::new("renewals at once agree on the new id", |p| {
         // Created with the login: an id that was superseded would have its grace first.
-        let begun = || p.committed(&SessionId::random()?, &Commit::create()?.log_in(login("ada")?));
+        let begun = || p.committed(&SessionId::random()?, &Commit::create()?.log_in(Login::new(Owner::new("ada")?)));
         let sessions = (0..ROUNDS).map(|_| begun()).collect::<Checked<Vec<_>>>()?;
         p.over();
         let lease = Lease { renew_after: Some(p.units(1)), grace: p.units(2), ..p.lease() };
@@ -88,9 +88,9 @@ pub(super) const RULES: &[Rule] = &[
         Ok(())
     }),
     Rule::new("of logins beside destroy_all none is left over", |p| {
-        let (owners, ada) = (p.owners()?, owner("ada")?);
+        let (owners, ada) = (p.owners()?, Owner::new("ada")?);
         for _ in 0..20 {
-            let login = Login { begun: Some(owners.epoch(&ada)?), ..login("ada")? };
+            let login = Login { begun: Some(owners.epoch(&ada)?), ..Login::new(ada.clone()) };
             let sessions = (0..8).map(|_| p.session(&Record::new())).collect::<Checked<Vec<_>>>()?;
             at_once(|thread| {
                 if thread == 0 {
@@ -107,7 +107,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("logins at once never exceed the limit", |p| {
         let owners = p.owners()?;
         for (name, at_limit) in [("ada", AtLimit::EndOldest), ("bob", AtLimit::RefuseNewest)] {
-            let login = Login { limit: Some(Limit { max: 3, at_limit }), ..login(name)? };
+            let login = Login { limit: Some(Limit { max: 3, at_limit }), ..Login::new(Owner::new(name)?) };
             at_once(|_| {
                 for _ in 0..3 {
                     match p.store.commit(&SessionId::random()?, &Commit::create()?.log_in(login.clone()), &p.lease())? {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::fixture::Checked;
 use crate::id::SessionId;
 use crate::record::{Changes, Version};
-use crate::store::{Commit, Identity, Login, Owner};
+use crate::store::{Commit, Identity};
 
 /// Changes that set one key.
 pub(super) fn put<T: Serialize + ?Sized>(key: &str, value: &T) -> Checked<Changes> {
@@ -18,14 +18,6 @@ pub(super) fn put<T: Serialize + ?Sized>(key: &str, value: &T) -> Checked<Change
 /// Another id with the same handle.
 pub(super) fn other_secret(id: &SessionId) -> Checked<SessionId> {
     Ok(id.renewed(&SessionId::random()?))
-}
-
-pub(super) fn owner(name: &str) -> Checked<Owner> {
-    Ok(Owner::new(name)?)
-}
-
-pub(super) fn login(name: &str) -> Checked<Login> {
-    Ok(Login::new(owner(name)?))
 }
 
 /// A session in the store: its id, and the version that a request has seen.

@@ -30,10 +30,10 @@ use std::time::Duration;
 
 use super::Verdict;
 use super::fixture::{Checked, Fixture, broken, optional};
-use super::request::{Session, other_secret, owner};
+use super::request::{Session, other_secret};
 use crate::id::SessionId;
 use crate::record::{Changes, Record};
-use crate::store::{Action, AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Store};
+use crate::store::{Action, AtLimit, Commit, Epoch, Identity, Lease, Limit, Login, Look, Owner, Store};
 
 /// The names and steps of the rules in a text: each name is a line, its steps are indented below
 /// it.
@@ -101,12 +101,12 @@ impl Script<'_> {
             "peek" => drop(p.look(id, Look::Peek, &self.lease(rest)?)?),
             "visit" => drop(p.look(id, Look::Visit, &self.lease(rest)?)?),
             "touch" => drop(p.apply(id, &Action::Touch(None), &self.lease(rest)?)?),
-            "destroy" => drop(p.destroy(id, None)?),
+            "destroy" => drop(p.apply(id, &Action::End(None), &Lease::UNLIMITED)?),
             "hold" => drop(p.look(id, Look::Held(session.version), &self.lease(rest)?)?),
             "held-touch" => drop(p.apply(id, &Action::Touch(Some(session.version)), &self.lease(rest)?)?),
-            "held-destroy" => drop(p.destroy(id, Some(session.version))?),
+            "held-destroy" => drop(p.apply(id, &Action::End(Some(session.version)), &Lease::UNLIMITED)?),
             "everything" => p.everything(session)?,
-            "end" => p.end(id, name, EndReason::Named)?,
+            "end" => p.end(id, name)?,
             "why" => p.why_ended(id)?,
             "set" => {
                 let record = name.map(|of| p.found(&self.session(of)?.id)).transpose()?.unwrap_or_else(Record::new);
@@ -175,7 +175,7 @@ impl Script<'_> {
                     new = Some((rest, id));
                     commit.identity(Identity::Replace(id))
                 }
-                "login" => commit.log_in(Login::new(owner(rest)?)),
+                "login" => commit.log_in(Login::new(Owner::new(rest)?)),
                 "begun" | "limit" | "refuse" => {
                     let Some(login) = &mut commit.login else { return broken("no login") };
                     match word {
@@ -192,7 +192,7 @@ impl Script<'_> {
                 }
             };
         }
-        let receipt = self.p.commit_for(&session.id, &commit, &self.lease(parts)?)?;
+        let receipt = self.p.apply(&session.id, &Action::Commit(&commit), &self.lease(parts)?)?;
         self.sent.push((session.id, commit));
         let done =
             receipt.map(|receipt| Session { id: receipt.announce.unwrap_or(session.id), version: receipt.version });

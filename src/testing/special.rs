@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::Rule;
 use super::fixture::{broken, same};
-use super::request::put;
 use crate::id::SessionId;
 use crate::record::{Changes, MAX_KEY_BYTES, MAX_KEYS, Record};
 use crate::store::Commit;
@@ -24,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         p.session(&keys.iter().enumerate().map(|(n, key)| (key.to_string(), n)).collect())?;
         // And one by one, by merging, which may write keys in another way.
         let other = p.session(&Record::new())?;
-        keys.iter().try_for_each(|key| p.merge(&other, put(key, key)?).map(drop))
+        keys.iter().try_for_each(|key| p.commit(&other.id, &other.put(key, key)?).map(drop))
     }),
     Rule::new("keys of components stay apart, and no component is special", |p| {
         // Names that are one and the same if a store just writes them one after the other; and
@@ -35,7 +34,8 @@ pub(super) const RULES: &[Rule] = &[
         let mut changes = Changes::new();
         alike.into_iter().chain(own).try_for_each(|(component, key)| changes.insert(component, key, &[component]))?;
         p.commit(&SessionId::random()?, &Commit::create()?.with(changes.clone()))?;
-        p.merge(&p.session(&Record::new())?, changes).map(drop)
+        let session = p.session(&Record::new())?;
+        p.commit(&session.id, &session.merge(changes)?).map(drop)
     }),
     Rule::new("set refuses a record over the limits and leaves what is stored", |p| {
         let many: Record = (0..=MAX_KEYS).map(|n| (n.to_string(), n)).collect();
