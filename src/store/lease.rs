@@ -67,17 +67,12 @@ impl Lease {
     /// The time that a session has if it is touched or committed now: its own timeout or the idle
     /// one, at most what is left of its lifetime. Zero: its lifetime is over.
     pub fn ttl(&self, record: &Record, now: Now) -> Duration {
-        self.ttl_of(record.times(), now)
+        Duration::from_nanos(self.ttl_nanos(record.times(), now))
     }
 
     /// Returns true if a session's time depends on the calendar under this lease.
     pub(crate) fn needs_calendar(&self) -> bool {
         self.lifetime.is_some() || self.remembered.is_some()
-    }
-
-    #[inline]
-    pub(crate) fn ttl_of(&self, times: Times, now: Now) -> Duration {
-        Duration::from_nanos(self.ttl_nanos(times, now))
     }
 
     /// In nanoseconds, because every look computes it.

@@ -78,7 +78,7 @@ fn done(row: &Record, ttl: Duration, announce: Option<SessionId>) -> Outcome {
 }
 
 fn touch(row: &Record, id: &SessionId, held: Option<Version>, lease: &Lease, now: Now) -> (Outcome, Edit) {
-    let full = lease.ttl_of(row.times(), now);
+    let full = lease.ttl(row, now);
     match refused(row, id, held, now) {
         Some(outcome) => (outcome, Edit::Nothing),
         None if full.is_zero() => (Outcome::Gone, Edit::Nothing),
@@ -123,7 +123,7 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     let head = head_over(None, commit, now);
     let frame = Frame::of(Version::first(commit.nonce));
     let state = StoreState::row(id.handle(), SecretCheck::of(id));
-    let ttl = lease.ttl_of(head.times(), now);
+    let ttl = Duration::from_nanos(lease.ttl_nanos(head.times(), now));
     let record = commit.changes.write(None, Some(&head), state, &frame)?;
     let outcome = done(&record, ttl, None);
     if ttl.is_zero() {
