@@ -9,6 +9,7 @@
 
 mod secret_check;
 
+use std::array::from_fn;
 use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +20,6 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
 pub(crate) use self::secret_check::{Digest, SecretCheck, is_same};
 use crate::error::{Error, Result};
@@ -104,9 +104,7 @@ impl Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        // As one number: `subtle` compares slices byte by byte, which takes longer than finding the
-        // session.
-        u128::from_ne_bytes(self.0).ct_eq(&u128::from_ne_bytes(other.0)).into()
+        is_same(&self.0, &other.0)
     }
 }
 
@@ -166,9 +164,7 @@ impl SessionId {
     #[doc(alias("genid", "createNewSession"))]
     pub fn derive(text: &str) -> Self {
         let digest: [u8; 32] = Sha256::digest(text).into();
-        let mut bytes = [0; ID_BYTES];
-        bytes.copy_from_slice(&digest[..ID_BYTES]);
-        Self::from_bytes(bytes)
+        Self::from_bytes(from_fn(|n| digest[n]))
     }
 
     /// The public part.
@@ -203,10 +199,7 @@ impl SessionId {
     }
 
     fn from_bytes(bytes: [u8; ID_BYTES]) -> Self {
-        let mut handle = [0; HANDLE_BYTES];
-        let mut secret = [0; SECRET_BYTES];
-        handle.copy_from_slice(&bytes[..HANDLE_BYTES]);
-        secret.copy_from_slice(&bytes[HANDLE_BYTES..]);
+        let (handle, secret) = (from_fn(|n| bytes[n]), from_fn(|n| bytes[HANDLE_BYTES + n]));
         Self { handle: Handle(handle), secret: Secret(secret) }
     }
 }

@@ -169,7 +169,7 @@ impl Metrics {
     /// The recorder is called on this thread. At most 1,024 purges wait for it; more of them
     /// between two publications are missing from the histogram.
     pub fn publish(&self) {
-        self.watch.purges().try_iter().for_each(|purge| self.record(&purge));
+        self.watch.purges.try_iter().for_each(|purge| self.record(&purge));
         let Some(stats) = self.watch.stats() else { return };
         for (name, unit, description, value) in GAUGES {
             if let Some(value) = value(&stats) {
@@ -213,7 +213,7 @@ impl Metrics {
     fn run<T>(&self, ticks: &Receiver<T>) {
         loop {
             let purged = select! {
-                recv(self.watch.purges()) -> purge => match purge {
+                recv(self.watch.purges) -> purge => match purge {
                     Ok(purge) => Some(purge),
                     // The store is gone.
                     Err(_) => return,

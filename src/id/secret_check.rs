@@ -68,7 +68,7 @@ impl SessionId {
             .chain_update(self.secret.0)
             .chain_update(seed.to_be_bytes())
             .finalize();
-        Self { handle: self.handle, secret: Secret(half(&digest)) }
+        Self { handle: self.handle, secret: Secret(half(digest.into())) }
     }
 }
 
@@ -80,11 +80,9 @@ pub(crate) fn is_same(one: &Digest, other: &Digest) -> bool {
 }
 
 fn digest_of(secret: Secret) -> Digest {
-    half(&Sha256::digest(secret.0))
+    half(Sha256::digest(secret.0).into())
 }
 
-fn half(digest: &[u8]) -> Digest {
-    let mut half = [0; SECRET_BYTES];
-    half.copy_from_slice(&digest[..SECRET_BYTES]);
-    half
+fn half(digest: [u8; 32]) -> Digest {
+    std::array::from_fn(|n| digest[n])
 }

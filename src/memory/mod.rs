@@ -141,11 +141,11 @@ impl LembroStore {
             snapshot::restore(&shards, path, config.on_bad_snapshot)?;
         }
         let reaper = match config.interval {
-            None => Reaper::none(),
+            None => Reaper::default(),
             Some(interval) => {
                 let (purged, reported) = (Arc::clone(&shards), Arc::clone(&shards));
-                let purge = move |stop: &reaper::Stop| {
-                    purged.purge(|| stop.is_requested());
+                let purge = move |is_stopped: &dyn Fn() -> bool| {
+                    purged.purge(is_stopped);
                 };
                 Reaper::start(interval, purge, move |error| reported.errors.publish(|| error))?
             }

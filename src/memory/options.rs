@@ -60,9 +60,8 @@ pub struct LembroOptions {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawOptions {
-    // A missing interval is the default, an interval of null is none.
-    #[serde(default, deserialize_with = "given")]
-    interval: Option<Option<Setting>>,
+    #[serde(default, deserialize_with = "or_none")]
+    interval: Option<Setting>,
     #[serde(alias = "maxSize")]
     max_size: Option<Setting>,
     #[serde(alias = "maxSessionSize")]
@@ -92,8 +91,9 @@ pub enum WhenFull {
     RefuseAnonymous,
 }
 
-fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Setting>>, D::Error> {
-    Option::<Setting>::deserialize(deserializer).map(Some)
+/// A missing interval is the default, an interval of null is none.
+fn or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Setting>, D::Error> {
+    Option::deserialize(deserializer).map(|given| given.or(Some(Setting::Whole(0))))
 }
 
 impl LembroOptions {
@@ -110,7 +110,7 @@ impl LembroOptions {
     /// A shorter interval frees memory earlier, a longer one wakes the thread less often. A purge
     /// costs one short look at each session, plus what it frees.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
-        self.raw.interval = Some(Some(interval.into()));
+        self.raw.interval = Some(interval.into());
         self
     }
 
@@ -215,28 +215,20 @@ impl LembroOptions {
     }
 
     pub(super) fn resolve(self) -> Result<Config> {
-        let RawOptions { interval, max_size, max_session_size, shards, anonymous_share, when_full, .. } = &self.raw;
-        let interval = match interval {
-            None => Duration::from_secs(60),
-            Some(None) => Duration::ZERO,
-            Some(Some(setting)) => setting.duration("interval")?,
-        };
-        let max_size = max_size.as_ref().map_or(Ok(1 << 20), |setting| setting.bytes("max_size"))?;
+        let raw = self.raw;
+        let interval = raw.interval.map_or(Ok(Duration::from_secs(60)), |setting| setting.duration("interval"))?;
+        let max_size = raw.max_size.map_or(Ok(1 << 20), |setting| setting.bytes("max_size"))?;
         if max_size > MAX_MAX_SIZE {
-            return Err(Error::option(
-                "max_size",
-                format!("{max_size} bytes is more than the 16 TiB a store can manage"),
-            ));
+            let problem = format!("{max_size} bytes is more than the 16 TiB a store can manage");
+            return Err(Error::option("max_size", problem));
         }
-        let shards = match shards.as_ref().map(|setting| setting.count("shards")).transpose()? {
-            None => (max_size / SHARD_BYTES).clamp(1, MAX_SHARDS).next_power_of_two(),
-            Some(shards) if shards.is_power_of_two() && shards <= MAX_SHARDS => shards,
-            Some(shards) => {
-                return Err(Error::option("shards", format!("{shards} is not a power of two from 1 to {MAX_SHARDS}")));
-            }
-        };
+        let enough = (max_size / SHARD_BYTES).clamp(1, MAX_SHARDS).next_power_of_two();
+        let shards = raw.shards.map_or(Ok(enough), |setting| setting.count("shards"))?;
+        if !shards.is_power_of_two() || shards > MAX_SHARDS {
+            return Err(Error::option("shards", format!("{shards} is not a power of two from 1 to {MAX_SHARDS}")));
+        }
         let shard_size = max_size / shards;
-        let (option, max_session_size) = match max_session_size {
+        let (option, max_session_size) = match raw.max_session_size {
             None => ("max_size", shard_size.min(64 * 1024)),
             Some(setting) => ("max_session_size", setting.bytes("max_session_size")?),
         };
@@ -250,20 +242,14 @@ impl LembroOptions {
             let problem = format!("{max_session_size} bytes is less than an empty session takes ({minimum})");
             return Err(Error::option(option, problem));
         }
-        let anonymous_share =
-            match anonymous_share.as_ref().map(|setting| setting.count("anonymous_share")).transpose()? {
-                None => 10,
-                Some(percent) if percent <= 100 => percent,
-                Some(percent) => {
-                    return Err(Error::option("anonymous_share", format!("{percent} is not a percentage")));
-                }
-            };
+        let anonymous_share = raw.anonymous_share.map_or(Ok(10), |setting| setting.count("anonymous_share"))?;
+        if anonymous_share > 100 {
+            return Err(Error::option("anonymous_share", format!("{anonymous_share} is not a percentage")));
+        }
         let bytes = |size: u64| {
             usize::try_from(size).map_err(|_| Error::option("max_size", "more than this machine can address"))
         };
-        let refuse_anonymous = *when_full == WhenFull::RefuseAnonymous;
-        let RawOptions { restore, on_bad_snapshot, snapshot_on_close, .. } = self.raw;
-        for (option, path) in [("restore", &restore), ("snapshot_on_close", &snapshot_on_close)] {
+        for (option, path) in [("restore", &raw.restore), ("snapshot_on_close", &raw.snapshot_on_close)] {
             if path.as_ref().is_some_and(|path| path.file_name().is_none()) {
                 return Err(Error::option(option, "the path does not end in a file's name"));
             }
@@ -275,10 +261,10 @@ impl LembroOptions {
             shards: bytes(shards)?,
             // Of one shard.
             anonymous_share: bytes(shard_size / 100 * anonymous_share)?,
-            refuse_anonymous,
-            restore,
-            on_bad_snapshot,
-            snapshot_on_close,
+            refuse_anonymous: raw.when_full == WhenFull::RefuseAnonymous,
+            restore: raw.restore,
+            on_bad_snapshot: raw.on_bad_snapshot,
+            snapshot_on_close: raw.snapshot_on_close,
             clock: self.clock,
         })
     }

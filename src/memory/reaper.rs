@@ -8,57 +8,41 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use crate::error::{Error, Result};
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering, thread};
+use crate::sync::{Mutex, thread};
 
+#[derive(Default)]
 pub(super) struct Reaper {
+    /// `None`: there is no thread, or no more.
     running: Mutex<Option<Running>>,
-    stop: Stop,
 }
 
 struct Running {
-    /// Never sent on: dropping it wakes the thread.
+    /// Never sent on: dropping it wakes the thread, and ends its purge after the present batch.
     wake: Sender<()>,
     thread: thread::JoinHandle<()>,
 }
 
-/// A flag that the purge reads between two batches.
-#[derive(Clone, Default)]
-pub(super) struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    pub(super) fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 impl Reaper {
-    /// No thread.
-    pub(super) fn none() -> Self {
-        Self { running: Mutex::new(None), stop: Stop::default() }
-    }
-
     /// Starts the thread. It calls `work` at every `interval`, and `failed` if `work` panicked.
+    /// `work` is given what tells it whether to stop.
     pub(super) fn start(
         interval: Duration,
-        work: impl Fn(&Stop) + Send + 'static,
+        work: impl Fn(&dyn Fn() -> bool) + Send + 'static,
         failed: impl Fn(Error) + Send + 'static,
     ) -> Result<Self> {
         let (wake, asleep) = bounded(0);
-        let stop = Stop::default();
-        let stopping = stop.clone();
         let thread = thread::Builder::new()
             .name("lembro-reaper".to_owned())
-            .spawn(move || run(&asleep, interval, &stopping, work, failed))
+            .spawn(move || run(&asleep, interval, work, failed))
             .map_err(|error| Error::background(format!("the reaper thread did not start: {error}")))?;
-        Ok(Self { running: Mutex::new(Some(Running { wake, thread })), stop })
+        Ok(Self { running: Mutex::new(Some(Running { wake, thread })) })
     }
 
     /// Stops the thread and waits until it is gone, which takes at most one batch of a purge.
     pub(super) fn stop(&self) {
-        self.stop.0.store(true, Ordering::Relaxed);
         let running = self.running.lock().take();
         if let Some(Running { wake, thread }) = running {
             drop(wake);
@@ -74,11 +58,12 @@ impl Drop for Reaper {
     }
 }
 
-fn run(asleep: &Receiver<()>, interval: Duration, stop: &Stop, work: impl Fn(&Stop), failed: impl Fn(Error)) {
+fn run(asleep: &Receiver<()>, interval: Duration, work: impl Fn(&dyn Fn() -> bool), failed: impl Fn(Error)) {
+    let is_stopped = || asleep.try_recv() == Err(TryRecvError::Disconnected);
     while asleep.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
         // A panic leaves no shard half changed: none of the steps under a lock can panic. The lock
         // does not poison.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(stop))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&is_stopped))) {
             let text =
                 panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
             failed(Error::background(format!("a purge panicked: {}", text.unwrap_or("no message"))));
@@ -89,6 +74,7 @@ fn run(asleep: &Receiver<()>, interval: Duration, stop: &Stop, work: impl Fn(&St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::{AtomicBool, Ordering};
 
     // No public path shows this promise, because a purge cannot be made to panic from outside.
     #[test]

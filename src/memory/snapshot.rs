@@ -19,7 +19,7 @@ use self::reader::{Contents, unreadable};
 use self::writer::Writer;
 use super::shards::Shards;
 use super::stats::unix_millis;
-use crate::clock::{Clock, stopwatch};
+use crate::clock::stopwatch;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::sync::Mutex;
@@ -98,7 +98,7 @@ pub(super) fn write(shards: &Shards, path: &Path) -> Result<Snapshot> {
 
 fn write_file(shards: &Shards, path: &Path) -> io::Result<(usize, u64)> {
     let draft = Draft::of(path)?;
-    let mut writer = Writer::begin(draft.file(), noon(&shards.clock))?;
+    let mut writer = Writer::begin(draft.file(), Noon::of(&shards.clock))?;
     shards.copies(|shard| writer.shard(shard))?;
     // The epoch is read last, because one that is too high is safe.
     let figures = writer.finish(shards.epochs.current().to_u64())?;
@@ -109,18 +109,16 @@ fn write_file(shards: &Shards, path: &Path) -> io::Result<(usize, u64)> {
 /// Fills a new store with the sessions of a file, if the file exists.
 pub(super) fn restore(shards: &Shards, path: &Path, bad: BadSnapshot) -> Result<()> {
     let elapsed = stopwatch();
-    let contents = match read_file(path, noon(&shards.clock)) {
+    let contents = match read_file(path, Noon::of(&shards.clock)) {
         Ok(Some(contents)) => contents,
         Ok(None) => return Ok(()),
         Err(problem) => {
             let error = Error::snapshot(path, problem);
-            return match bad {
-                BadSnapshot::Refuse => Err(error),
-                BadSnapshot::StartEmpty => {
-                    shards.errors.leave(error);
-                    Ok(())
-                }
-            };
+            if bad == BadSnapshot::Refuse {
+                return Err(error);
+            }
+            shards.errors.leave(error);
+            return Ok(());
         }
     };
     shards.epochs.resume(contents.epoch);
@@ -146,10 +144,4 @@ fn read_file(path: &Path, noon: Noon) -> Result<Option<Contents>, reader::Proble
     let size = file.metadata().map_err(|error| unreadable(&error))?.len();
     // Most of the file is read in chunks that are larger than the buffer and bypass it.
     reader::read(io::BufReader::new(file), size, noon).map(Some)
-}
-
-fn noon(clock: &Clock) -> Noon {
-    let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    let wall = clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Noon { now: nanos(clock.now()), wall: nanos(wall) }
 }

@@ -7,22 +7,38 @@ use serde::{Serialize, Serializer};
 use super::snapshot::{Restored, Snapshot};
 use crate::sync::{AtomicU64, Ordering};
 
-/// The counters of one shard, beside its lock, so that counting costs no further cache line.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) hits: AtomicU64,
-    pub(super) misses: AtomicU64,
-    pub(super) superseded: AtomicU64,
-    pub(super) created: AtomicU64,
-    pub(super) saved: AtomicU64,
-    pub(super) touched: AtomicU64,
-    pub(super) destroyed: AtomicU64,
-    pub(super) expired: AtomicU64,
-    pub(super) evicted: AtomicU64,
-    pub(super) evicted_owned: AtomicU64,
-    pub(super) turned_away: AtomicU64,
-    pub(super) refused: AtomicU64,
+/// A counter for each of these figures, and their sums.
+macro_rules! counters {
+    ($($name:ident),*) => {
+        /// The counters of one shard, beside its lock, so that counting costs no further cache
+        /// line.
+        #[derive(Debug, Default)]
+        pub(super) struct Counters {
+            $(pub(super) $name: AtomicU64),*
+        }
+
+        impl Stats {
+            pub(super) fn add(&mut self, counters: &Counters) {
+                $(self.$name += counters.$name.load(Ordering::Relaxed);)*
+            }
+        }
+    };
 }
+
+counters!(
+    hits,
+    misses,
+    superseded,
+    created,
+    saved,
+    touched,
+    destroyed,
+    expired,
+    evicted,
+    evicted_owned,
+    turned_away,
+    refused
+);
 
 pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
@@ -106,22 +122,4 @@ pub struct Purge {
 pub(super) fn unix_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     serializer.serialize_u64(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-impl Stats {
-    pub(super) fn add(&mut self, counters: &Counters) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        self.hits += read(&counters.hits);
-        self.misses += read(&counters.misses);
-        self.superseded += read(&counters.superseded);
-        self.created += read(&counters.created);
-        self.saved += read(&counters.saved);
-        self.touched += read(&counters.touched);
-        self.destroyed += read(&counters.destroyed);
-        self.expired += read(&counters.expired);
-        self.evicted += read(&counters.evicted);
-        self.evicted_owned += read(&counters.evicted_owned);
-        self.turned_away += read(&counters.turned_away);
-        self.refused += read(&counters.refused);
-    }
 }

@@ -11,7 +11,9 @@ use crate::sync::Arc;
 
 pub(crate) struct Watch {
     shards: Weak<Shards>,
-    purges: Receiver<Purge>,
+    /// The purges since the watch began. The channel closes when the store is gone, which wakes its
+    /// receiver.
+    pub(crate) purges: Receiver<Purge>,
 }
 
 impl Watch {
@@ -22,12 +24,6 @@ impl Watch {
     /// The figures at this moment; `None` once the store is gone.
     pub(crate) fn stats(&self) -> Option<Stats> {
         self.shards.upgrade().map(|shards| shards.stats())
-    }
-
-    /// The purges since the watch began. The channel closes when the store is gone, which wakes its
-    /// receiver.
-    pub(crate) fn purges(&self) -> &Receiver<Purge> {
-        &self.purges
     }
 
     /// Publishes an error to the subscribers of the store's background errors.

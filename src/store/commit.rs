@@ -1,6 +1,5 @@
 //! The commit: everything that a request did to its session, applied in one atomic step.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::owners::{Epoch, Limit, Owner};
@@ -56,7 +55,7 @@ impl Action<'_> {
 /// assert!(store.commit(&id, &merge, &lease)?.is_done());
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Commit {
     pub(crate) expect: Expect,
     /// The changed keys, timeout, label and "remembered".
@@ -186,22 +185,5 @@ impl Commit {
     pub(crate) fn begins(&self) -> Option<Version> {
         let begins = self.expect == Expect::Absent || matches!(self.identity, Identity::Replace(_));
         begins.then(|| Version::first(self.nonce))
-    }
-}
-
-impl fmt::Debug for Commit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let identity = match self.identity {
-            Identity::Keep => "keep",
-            Identity::Renew(_) => "renew",
-            Identity::Replace(_) => "replace",
-        };
-        f.debug_struct("Commit")
-            .field("expect", &self.expect)
-            .field("changes", &self.changes)
-            .field("identity", &identity)
-            .field("login", &self.login.is_some())
-            .field("is_repeated", &self.is_repeated)
-            .finish_non_exhaustive()
     }
 }

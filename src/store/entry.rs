@@ -1,6 +1,5 @@
 //! The entry: the row that a store keeps of a session, with the rule as methods.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::commit::Action;
@@ -24,7 +23,7 @@ const FORMAT: u8 = 1;
 /// A store is a loop around the rule: it locks or begins a transaction, reads the row of an id's
 /// [`Handle`], asks [`look`](Self::look) or [`apply`](Self::apply), writes what they say, and
 /// unlocks or commits. [`Store`](crate::Store) shows a whole one.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     record: Record,
     nonces: Nonces,
@@ -211,14 +210,9 @@ fn parse_row(mut bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Optio
     Some((state, Frame { second, version: Version::from_u64(version) }, nonces, bytes))
 }
 
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+/// Takes the first bytes off.
+pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
     Some(*taken)
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("record", &self.record).finish_non_exhaustive()
-    }
 }

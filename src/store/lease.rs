@@ -67,17 +67,12 @@ impl Lease {
     /// The time that a session has if it is touched or committed now: its own timeout or the idle
     /// one, at most what is left of its lifetime. Zero: its lifetime is over.
     pub fn ttl(&self, record: &Record, now: Now) -> Duration {
-        self.ttl_of(record.times(), now)
+        Duration::from_nanos(self.ttl_nanos(record.times(), now))
     }
 
     /// Returns true if a session's time depends on the calendar under this lease.
     pub(crate) fn needs_calendar(&self) -> bool {
         self.lifetime.is_some() || self.remembered.is_some()
-    }
-
-    #[inline]
-    pub(crate) fn ttl_of(&self, times: Times, now: Now) -> Duration {
-        Duration::from_nanos(self.ttl_nanos(times, now))
     }
 
     /// In nanoseconds, because every look computes it.
@@ -177,34 +172,4 @@ fn of_millis(millis: u64) -> u64 {
 #[inline]
 pub(crate) fn nanos(span: Duration) -> u64 {
     span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos().into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: u64 = 1_000_000_000;
-
-    #[test]
-    fn a_visit_is_noted_once_per_touch_after_and_when_there_is_too_much_left() {
-        let lease = Lease { touch_after: Duration::from_secs(60), ..Lease::new(Duration::from_secs(3600)) };
-        let cases = [
-            ("just touched", 3_600, 3_600, false),
-            ("59 s ago", 3_600, 3_541, false),
-            ("60 s ago", 3_600, 3_540, true),
-            ("long ago", 3_600, 1, true),
-            ("short timeout of its own, touched", 20, 20, false),
-            ("short timeout of its own, not yet half over", 20, 11, false),
-            ("short timeout of its own, half over", 20, 10, true),
-            ("the policy became stricter", 600, 3_600, true),
-            ("a rounding error more than it should have", 600, 601, false),
-            ("its lifetime is over", 0, 600, true),
-        ];
-        for (what, full, left, due) in cases {
-            assert_eq!(lease.touch_due(full * SECOND, left * SECOND), due, "{what}");
-        }
-        let every = Lease { touch_after: Duration::ZERO, ..lease };
-        assert!(every.touch_due(10 * SECOND, 9_999_999_999));
-        assert!(!every.touch_due(10 * SECOND, 10 * SECOND), "nothing to note");
-    }
 }

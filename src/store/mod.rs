@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use self::commit::{Action, Commit, Expect, Identity, Login};
 pub use self::entry::{Entry, Write};
-pub(crate) use self::entry::{read_row, write_row};
+pub(crate) use self::entry::{read_row, take, write_row};
 pub(crate) use self::lease::nanos;
 pub use self::lease::{Lease, Now};
 pub(crate) use self::nonces::Nonces;

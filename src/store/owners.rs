@@ -64,7 +64,7 @@ impl fmt::Debug for Owner {
 }
 
 /// The login period of an owner. It grows whenever all of the owner's sessions are ended. Opaque.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Epoch(u64);
 
 impl Epoch {
@@ -76,12 +76,6 @@ impl Epoch {
     /// The epoch that [`to_u64`](Self::to_u64) gave.
     pub fn from_u64(number: u64) -> Self {
         Self(number)
-    }
-}
-
-impl fmt::Debug for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Epoch({})", self.0)
     }
 }
 

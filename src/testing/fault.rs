@@ -5,7 +5,7 @@ use std::fmt;
 
 use parking_lot::Mutex;
 
-use super::wrapper::{Call, lost_answer, owners, wrap_store};
+use super::wrapper::{Call, owners, wrap_store};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
@@ -56,8 +56,8 @@ struct Plan {
 struct Fault {
     /// `None`: any.
     call: Option<Call>,
-    /// How many of these calls are still to come until it fails, this one included; 0: each fails.
-    nth: usize,
+    /// Which of these calls fails, counted from the first one ever; `None`: each.
+    nth: Option<usize>,
     when: When,
 }
 
@@ -70,12 +70,14 @@ impl<S: Store> FaultStore<S> {
     /// Has one call fail: the `nth` of this kind from now on, 1 being the next one. `None`: the nth
     /// of all calls.
     pub fn fail(&self, call: impl Into<Option<Call>>, nth: usize, when: When) {
-        self.plan.lock().faults.push(Fault { call: call.into(), nth: nth.max(1), when });
+        let (call, mut plan) = (call.into(), self.plan.lock());
+        let nth = Some(plan.calls(call) + nth.max(1));
+        plan.faults.push(Fault { call, nth, when });
     }
 
     /// Has all calls of this kind fail, or all calls, until [`heal`](Self::heal).
     pub fn fail_all(&self, call: impl Into<Option<Call>>, when: When) {
-        self.plan.lock().faults.push(Fault { call: call.into(), nth: 0, when });
+        self.plan.lock().faults.push(Fault { call: call.into(), nth: None, when });
     }
 
     /// Has nothing fail any more.
@@ -85,8 +87,7 @@ impl<S: Store> FaultStore<S> {
 
     /// How many calls of this kind there were, or how many in all, failed ones included.
     pub fn calls(&self, call: impl Into<Option<Call>>) -> usize {
-        let call = call.into();
-        self.plan.lock().calls.iter().filter(|made| call.is_none_or(|call| call == **made)).count()
+        self.plan.lock().calls(call.into())
     }
 
     /// The store below, which never fails.
@@ -94,8 +95,8 @@ impl<S: Store> FaultStore<S> {
         &self.store
     }
 
-    /// Counts a call and carries it out, or fails. `lost`: the error when its answer is lost.
-    fn on<T>(&self, call: Call, lost: impl FnOnce() -> Error, run: impl FnOnce(&dyn Store) -> Result<T>) -> Result<T> {
+    /// Counts a call and carries it out, or fails.
+    fn on<T>(&self, call: Call, one: Option<Handle>, run: impl FnOnce(&dyn Store) -> Result<T>) -> Result<T> {
         let when = self.plan.lock().count(call);
         let fault = || std::io::Error::other(format!("a fault was asked for: {call:?}"));
         match when {
@@ -103,7 +104,8 @@ impl<S: Store> FaultStore<S> {
             Some(When::Before) => Err(Error::store(fault())),
             Some(When::After) => {
                 run(&self.store)?;
-                Err(lost().caused_by(fault()))
+                let lost = || Error::store("the answer was lost");
+                Err(one.map_or_else(lost, |handle| Error::unknown(handle).caused_by(fault())))
             }
         }
     }
@@ -120,22 +122,15 @@ impl<S: Store> FaultStore<S> {
 wrap_store!(impl[S: Store] for FaultStore<S>);
 
 impl Plan {
+    fn calls(&self, kind: Option<Call>) -> usize {
+        self.calls.iter().filter(|call| kind.is_none_or(|kind| kind == **call)).count()
+    }
+
     /// Whether this call fails, and when.
     fn count(&mut self, call: Call) -> Option<When> {
         self.calls.push(call);
-        let mut failing = None;
-        self.faults.retain_mut(|fault| {
-            if fault.call.is_some_and(|kind| kind != call) {
-                return true;
-            }
-            if fault.nth <= 1 {
-                failing = failing.or(Some(fault.when));
-            }
-            let is_over = fault.nth == 1;
-            fault.nth = fault.nth.saturating_sub(1);
-            !is_over
-        });
-        failing
+        let mut faults = self.faults.iter().filter(|fault| fault.call.is_none_or(|kind| kind == call));
+        faults.find(|fault| fault.nth.is_none_or(|nth| nth == self.calls(fault.call))).map(|fault| fault.when)
     }
 }
 

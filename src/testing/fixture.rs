@@ -2,33 +2,38 @@
 //! equal.
 
 use std::error::Error as _;
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::request::{Session, keys, login, new_id, owner};
-use super::{Passing, PlainStore, Time};
+use super::request::Session;
+use super::{PlainStore, Time, Verdict};
 use crate::clock::ManualClock;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId, random_number};
 use crate::record::{Changes, Record, Version};
 use crate::store::{
-    Action, Commit, EndReason, Epoch, Lease, Listed, Login, Look, Lookup, Now, Outcome, Owners, Receipt, Store, Stored,
+    Action, Commit, EndReason, Epoch, Lease, Listed, Login, Look, Lookup, Now, Outcome, Owner, Owners, Receipt, Store,
+    Stored,
 };
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// How a rule ends before its end.
-#[derive(Debug)]
-pub(super) enum Stop {
-    Broken(String),
-    Skipped(String),
+/// A rule that ends before its end does so with the verdict that it is broken or skipped.
+pub(super) type Checked<T = ()> = Result<T, Verdict>;
+
+impl Verdict {
+    /// The same with the place where the rule was broken.
+    pub(super) fn at(self, place: impl Display) -> Self {
+        match self {
+            Self::Broken(problem) => Self::Broken(format!("{place}: {problem}")),
+            other => other,
+        }
+    }
 }
 
-pub(super) type Checked<T = ()> = Result<T, Stop>;
-
-impl From<Error> for Stop {
+impl From<Error> for Verdict {
     fn from(error: Error) -> Self {
         let source = error.source().map(|source| format!(" ({source})")).unwrap_or_default();
         Self::Broken(format!("expected no error, found {:?}{source}", error.to_string()))
@@ -37,7 +42,7 @@ impl From<Error> for Stop {
 
 /// Breaks the rule. `problem`: what was expected and what was found.
 pub(super) fn broken<T>(problem: impl Into<String>) -> Checked<T> {
-    Err(Stop::Broken(problem.into()))
+    Err(Verdict::Broken(problem.into()))
 }
 
 /// Expects two things to be equal. `what` names the first.
@@ -52,7 +57,7 @@ pub(super) fn same<T: PartialEq<U> + Debug, U: Debug>(what: &str, found: T, expe
 /// The answer of an optional method; the rule is skipped if the store does not have it.
 pub(super) fn optional<T>(found: Result<T>) -> Checked<T> {
     match found {
-        Err(error) if error.is_unsupported() => Err(Stop::Skipped(error.to_string())),
+        Err(error) if error.is_unsupported() => Err(Verdict::Skipped(error.to_string())),
         found => Ok(found?),
     }
 }
@@ -72,64 +77,46 @@ impl<'a> Fixture<'a> {
 
     /// So many units of time.
     pub(super) fn units(&self, units: u32) -> Duration {
-        match &self.time.0 {
-            Passing::Manual(_) => Duration::from_secs(60) * units,
-            Passing::Real(unit) => *unit * units,
-        }
-    }
-
-    /// A time that outlasts the rule.
-    pub(super) fn long(&self) -> Duration {
-        self.units(1000)
-    }
-
-    /// A time that is over after [`over`](Self::over).
-    pub(super) fn short(&self) -> Duration {
-        self.units(2)
+        self.time.unit * units
     }
 
     /// Lets so many units pass.
     pub(super) fn pass(&self, units: u32) {
-        match &self.time.0 {
-            Passing::Manual(clock) => clock.advance(self.units(units)),
-            Passing::Real(_) => std::thread::sleep(self.units(units)),
+        match &self.time.manual {
+            Some(clock) => clock.advance(self.units(units)),
+            None => std::thread::sleep(self.units(units)),
         }
     }
 
-    /// Lets whatever had a [`short`](Self::short) time expire: with real time nothing is exact, so
-    /// it waits a little more.
+    /// Lets whatever had a time of two units expire: with real time nothing is exact, so it waits a
+    /// little more.
     pub(super) fn over(&self) {
         self.pass(3);
     }
 
     /// The clock, for a rule that stops time.
     pub(super) fn clock(&self) -> Checked<&ManualClock> {
-        match &self.time.0 {
-            Passing::Manual(clock) => Ok(clock),
-            Passing::Real(_) => Err(Stop::Skipped("needs a clock that is turned by hand".to_owned())),
-        }
+        let missing = || Verdict::Skipped("needs a clock that is turned by hand".to_owned());
+        self.time.manual.as_ref().ok_or_else(missing)
     }
 
-    /// A lease with this idle timeout and a grace that outlasts the rule, under which every visit
+    /// A lease with an idle timeout and a grace that outlast the rule, under which every visit
     /// prolongs.
-    pub(super) fn lease(&self, idle: Duration) -> Lease {
-        Lease { grace: self.long(), ..Lease::new(idle) }
-    }
-
-    /// A lease under which ids are renewed at the age of a unit, with this grace.
-    pub(super) fn renews(&self, grace: Duration) -> Lease {
-        Lease { renew_after: Some(self.units(1)), grace, ..self.lease(self.long()) }
+    pub(super) fn lease(&self) -> Lease {
+        let long = self.units(1000);
+        Lease { grace: long, ..Lease::new(long) }
     }
 
     /// What of a session is compared: all of it with a clock that stands still; with one that runs,
-    /// times as far as they are there, and the time left apart.
+    /// whether its times are about now, and the time left apart.
     fn seen(&self, stored: &Stored) -> Checked<(Value, u64)> {
         let written = serde_json::to_value(&stored.record);
-        let mut data = written.map_err(|error| Stop::Broken(format!("a record cannot be written: {error}")))?;
-        let is_real = matches!(self.time.0, Passing::Real(_));
-        for time in ["created_at", "owner_since", "id_since"].into_iter().filter(|_| is_real) {
+        let mut data = written.map_err(|error| Verdict::Broken(format!("a record cannot be written: {error}")))?;
+        let now = Now::of(&self.time.clock()).calendar_ms;
+        for time in ["created_at", "owner_since", "id_since"].into_iter().filter(|_| self.clock().is_err()) {
             if let Some(at) = data.get_mut(time) {
-                *at = json!("noted");
+                // A database may go by a clock of its own.
+                *at = json!(at.as_u64().is_some_and(|at| at.abs_diff(now) < 600_000));
             }
         }
         Ok((data, stored.record.version().to_u64()))
@@ -179,11 +166,6 @@ impl Fixture<'_> {
         }
     }
 
-    /// Visits under a lease that outlasts the rule.
-    pub(super) fn visit(&self, id: &SessionId) -> Checked<Option<Stored>> {
-        self.look(id, Look::Visit, &self.lease(self.long()))
-    }
-
     /// Carries out an action, and looks at what became of the session. The receipt, if it was done.
     pub(super) fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Checked<Option<Receipt>> {
         let found = self.store.apply(id, action, lease);
@@ -217,24 +199,7 @@ impl Fixture<'_> {
 
     /// Commits under a lease that outlasts the rule.
     pub(super) fn commit(&self, id: &SessionId, commit: &Commit) -> Checked<Option<Receipt>> {
-        self.commit_for(id, commit, &self.lease(self.long()))
-    }
-
-    pub(super) fn commit_for(&self, id: &SessionId, commit: &Commit, lease: &Lease) -> Checked<Option<Receipt>> {
-        self.apply(id, &Action::Commit(commit), lease)
-    }
-
-    /// Merges changes into a session.
-    pub(super) fn merge(&self, session: &Session, changes: Changes) -> Checked<Option<Receipt>> {
-        self.commit(&session.id, &session.merge(changes)?)
-    }
-
-    pub(super) fn touch(&self, id: &SessionId, held: Option<Version>, lease: &Lease) -> Checked<Option<Receipt>> {
-        self.apply(id, &Action::Touch(held), lease)
-    }
-
-    pub(super) fn destroy(&self, id: &SessionId, held: Option<Version>) -> Checked<Option<Receipt>> {
-        self.apply(id, &Action::End(held), &Lease::UNLIMITED)
+        self.apply(id, &Action::Commit(commit), &self.lease())
     }
 
     /// Puts a record under an id, as `set` does.
@@ -246,40 +211,36 @@ impl Fixture<'_> {
 
     /// Everything that a request may do with an id, the end last; each is compared.
     pub(super) fn everything(&self, session: &Session) -> Checked {
-        let (id, lease) = (&session.id, self.lease(self.long()));
+        let (id, lease) = (&session.id, self.lease());
         self.look(id, Look::Peek, &lease)?;
-        self.visit(id)?;
-        self.touch(id, None, &lease)?;
+        self.look(id, Look::Visit, &lease)?;
+        self.apply(id, &Action::Touch(None), &lease)?;
         for commit in [session.put("a", &1)?, session.exactly("b", &1)?, session.replace()?.1] {
             self.commit(id, &commit)?;
         }
-        self.destroy(id, None).map(drop)
+        self.apply(id, &Action::End(None), &lease).map(drop)
     }
 }
 
 /// Sessions.
 impl Fixture<'_> {
     /// Creates a session that outlasts the rule.
-    pub(super) fn session(&self, entries: Value) -> Checked<Session> {
-        self.committed(&new_id()?, &Commit::create()?.with(keys(entries)), &self.lease(self.long()))
+    pub(super) fn session(&self, record: &Record) -> Checked<Session> {
+        self.committed(&SessionId::random()?, &Commit::create()?.with(Changes::from(record)))
     }
 
     /// Commits, and gives out what the session is then.
-    pub(super) fn committed(&self, id: &SessionId, commit: &Commit, lease: &Lease) -> Checked<Session> {
-        match self.commit_for(id, commit, lease)? {
+    pub(super) fn committed(&self, id: &SessionId, commit: &Commit) -> Checked<Session> {
+        match self.commit(id, commit)? {
             Some(receipt) => Ok(Session { id: receipt.announce.unwrap_or(*id), version: receipt.version }),
             None => broken(format!("{commit:?}: expected Done")),
         }
     }
 
-    /// Logs an owner in.
-    pub(super) fn logged_in(&self, session: &Session, login: Login) -> Checked<Session> {
-        self.committed(&session.id, &session.replace()?.1.log_in(login), &self.lease(self.long()))
-    }
-
     /// Creates a session and logs an owner in.
     pub(super) fn session_of(&self, name: &str) -> Checked<Session> {
-        self.logged_in(&self.session(json!({"cart": 1}))?, login(name)?)
+        let session = self.session(&[("cart", 1)].into_iter().collect())?;
+        self.committed(&session.id, &session.replace()?.1.log_in(Login::new(Owner::new(name)?)))
     }
 }
 
@@ -287,21 +248,23 @@ impl Fixture<'_> {
 impl<'a> Fixture<'a> {
     /// The store's powers, or the rule is skipped.
     pub(super) fn owners(&self) -> Checked<&'a dyn Owners> {
-        self.store.owners().ok_or_else(|| Stop::Skipped("this store has no powers over owners".to_owned()))
+        self.store.owners().ok_or_else(|| Verdict::Skipped("this store has no powers over owners".to_owned()))
     }
 
     /// The owner's epoch.
     pub(super) fn epoch(&self, name: &str) -> Checked<Epoch> {
-        Ok(self.owners()?.epoch(&owner(name)?)?)
+        let owner = Owner::new(name)?;
+        let (epoch, last) = (self.owners()?.epoch(&owner)?, Owners::epoch(&self.plain, &owner)?);
+        same("whether the epoch went back", epoch < last, false).map(|()| epoch)
     }
 
     /// The sessions of an owner.
-    pub(super) fn list(&self, name: &str) -> Checked<Vec<Handle>> {
-        let (owners, owner) = (self.owners()?, owner(name)?);
-        let listed =
-            self.same_list(&format!("the list of {name:?}"), owners.list(&owner)?, self.plain.list(&owner)?)?;
-        same(&format!("the count of {name:?}"), owners.count(&owner)?, listed.len())?;
-        Ok(listed)
+    pub(super) fn list(&self, name: &str) -> Checked {
+        let (owners, owner) = (self.owners()?, Owner::new(name)?);
+        let (listed, expected) = (owners.list(&owner)?, self.plain.list(&owner)?);
+        same(&format!("the count of {name:?}"), owners.count(&owner)?, expected.len())?;
+        same("the ids in a list of an owner", listed.iter().filter_map(|one| one.id).count(), 0)?;
+        self.same_list(&format!("the list of {name:?}"), listed, expected)
     }
 
     /// How many sessions there are, and all of them.
@@ -309,42 +272,43 @@ impl<'a> Fixture<'a> {
         let len = optional(self.store.len())?;
         same("len and is_empty", (len, self.store.is_empty()?), (self.plain.len()?, self.plain.is_empty()?))?;
         let listed = optional(self.store.all())?.collect::<Result<Vec<_>>>()?;
-        self.same_list("all", listed, self.plain.all()?.collect::<Result<_>>()?).map(drop)
+        for id in listed.iter().filter_map(|one| one.id) {
+            self.found(&id)?;
+        }
+        self.same_list("all", listed, self.plain.all()?.collect::<Result<_>>()?)
     }
 
-    fn same_list(&self, what: &str, mut found: Vec<Listed>, mut expected: Vec<Listed>) -> Checked<Vec<Handle>> {
+    fn same_list(&self, what: &str, mut found: Vec<Listed>, mut expected: Vec<Listed>) -> Checked {
         let handles = |listed: &mut Vec<Listed>| -> Vec<Handle> {
             listed.sort_by_key(|one| one.handle);
             listed.iter().map(|one| one.handle).collect()
         };
         same(what, handles(&mut found), handles(&mut expected))?;
         let mut pairs = found.iter().zip(&expected);
-        pairs.try_for_each(|(found, expected)| self.same_stored(what, &found.stored, &expected.stored))?;
-        Ok(found.iter().map(|one| one.handle).collect())
+        pairs.try_for_each(|(found, expected)| self.same_stored(what, &found.stored, &expected.stored))
     }
 
-    pub(super) fn destroy_all(&self, name: &str, except: Option<&SessionId>) -> Checked<usize> {
-        let (owners, owner) = (self.owners()?, owner(name)?);
+    pub(super) fn destroy_all(&self, name: &str, except: Option<&SessionId>) -> Checked {
+        let (owners, owner) = (self.owners()?, Owner::new(name)?);
         let before = owners.epoch(&owner)?;
         let (ended, expected) = (owners.destroy_all(&owner, except)?, self.plain.destroy_all(&owner, except)?);
         same("how many sessions destroy_all ends", ended, expected)?;
         // Epochs are each store's own numbers.
         let after = owners.epoch(&owner)?;
         self.plain.set_epoch(&owner, after);
-        same("whether destroy_all begins a later epoch", after > before, true).map(|()| ended)
+        same("whether destroy_all begins a later epoch", after > before, true)
     }
 
     /// Ends a session by its handle, for this owner.
-    pub(super) fn end(&self, id: &SessionId, name: Option<&str>, reason: EndReason) -> Checked<Option<Receipt>> {
-        let (handle, owner) = (id.handle(), name.map(owner).transpose()?);
-        let found = self.owners()?.destroy(handle, owner.as_ref(), reason);
-        let expected = Owners::destroy(&self.plain, handle, owner.as_ref(), reason);
-        let receipt = self.same_outcome("destroy by handle", found, expected)?;
-        self.get(id).map(|_| receipt)
+    pub(super) fn end(&self, id: &SessionId, name: Option<&str>) -> Checked {
+        let (handle, owner) = (id.handle(), name.map(Owner::new).transpose()?);
+        let found = self.owners()?.destroy(handle, owner.as_ref(), EndReason::Named);
+        let expected = Owners::destroy(&self.plain, handle, owner.as_ref(), EndReason::Named);
+        self.same_outcome("destroy by handle", found, expected)?;
+        self.get(id).map(drop)
     }
 
-    pub(super) fn why_ended(&self, id: &SessionId) -> Checked<Option<EndReason>> {
-        let (found, expected) = (self.owners()?.why_ended(id)?, self.plain.why_ended(id)?);
-        same("why a session ended", found, expected).map(|()| found)
+    pub(super) fn why_ended(&self, id: &SessionId) -> Checked {
+        same("why a session ended", self.owners()?.why_ended(id)?, self.plain.why_ended(id)?)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::RwLock;
 
 use super::Time;
-use super::wrapper::{Call, lost_answer, owners, wrap_store};
+use super::wrapper::{Call, owners, wrap_store};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
@@ -85,7 +85,7 @@ impl Handles {
         Box::new(Self { open, stores, turn, is_reopened, has_owners })
     }
 
-    fn on<T>(&self, _: Call, _: impl FnOnce() -> Error, run: impl FnOnce(&dyn Store) -> Result<T>) -> Result<T> {
+    fn on<T>(&self, _: Call, _: Option<Handle>, run: impl FnOnce(&dyn Store) -> Result<T>) -> Result<T> {
         if self.is_reopened
             && let Some(mut stores) = self.stores.try_write()
         {
@@ -104,7 +104,7 @@ impl Handles {
     }
 
     fn below_clock(&self) -> Clock {
-        self.on(Call::Whole, lost_answer, |store| Ok(store.clock())).unwrap_or_default()
+        self.on(Call::Whole, None, |store| Ok(store.clock())).unwrap_or_default()
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
 use super::Rule;
-use super::fixture::{Checked, Fixture, Stop};
-use super::request::{new_id, noted, other_secret, owner, put};
+use super::fixture::{Checked, Fixture};
+use super::request::{other_secret, put};
 use crate::id::SessionId;
 use crate::record::{Changes, Version};
 use crate::store::{
-    Action, AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Presented, Receipt, Store,
+    Action, AtLimit, Commit, Epoch, Identity, Lease, Limit, Login, Look, Owner, Presented, Receipt, Store,
 };
 
 pub(super) const RULES: &[Rule] = &[
@@ -22,9 +25,8 @@ const STEPS: usize = 1000;
 struct History<'a> {
     p: &'a Fixture<'a>,
     has_owners: bool,
-    /// The state of a random generator: `SplitMix64` (Steele, Lea, Flood 2014). It begins with the
-    /// same seed, so that a history that fails is the same the next time.
-    random: u64,
+    /// It begins with the same seed, so that a history that fails is the same the next time.
+    random: StdRng,
     /// Ids that clients have or had, and versions that they saw.
     ids: Vec<SessionId>,
     versions: Vec<Version>,
@@ -36,23 +38,17 @@ struct History<'a> {
 
 fn history(p: &Fixture<'_>, has_owners: bool) -> Checked {
     let (ids, versions, sent, begun) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut history = History { p, has_owners, random: 0x1E_3B20, ids, versions, sent, begun };
+    let random = StdRng::seed_from_u64(0x1E_3B20);
+    let mut history = History { p, has_owners, random, ids, versions, sent, begun };
     for step in 0..STEPS {
-        history.step().map_err(|stop| match stop {
-            Stop::Broken(problem) => Stop::Broken(format!("step {step} of a random history: {problem}")),
-            skipped @ Stop::Skipped(_) => skipped,
-        })?;
+        history.step().map_err(|verdict| verdict.at(format_args!("step {step} of a random history")))?;
     }
     history.ids.iter().try_for_each(|id| p.get(id).map(drop))
 }
 
 impl History<'_> {
     fn below(&mut self, bound: usize) -> usize {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound.max(1) as u64).unwrap_or_default()
+        self.random.random_range(0..bound.max(1))
     }
 
     fn chance(&mut self, one_in: usize) -> bool {
@@ -79,8 +75,8 @@ impl History<'_> {
                     self.commit(id, commit.repeated(), &lease)?;
                 }
             }
-            12 => drop(p.touch(&id, self.held(), &lease)?),
-            13 if self.chance(3) => drop(p.destroy(&id, self.held())?),
+            12 => drop(p.apply(&id, &Action::Touch(self.held()), &lease)?),
+            13 if self.chance(3) => drop(p.apply(&id, &Action::End(self.held()), &Lease::UNLIMITED)?),
             14 if self.chance(2) => {
                 if let Some(stored) = p.get(&self.id()?)? {
                     let put = Action::Put(&stored.record, p.units([0, 5][self.below(2)]));
@@ -120,7 +116,7 @@ impl History<'_> {
     /// An id that a client has or had, mostly one that opens a session, rarely one with another
     /// secret.
     fn id(&mut self) -> Checked<SessionId> {
-        let Some(mut id) = self.recent(|history| &history.ids, 16).copied() else { return new_id() };
+        let Some(mut id) = self.recent(|history| &history.ids, 16).copied() else { return Ok(SessionId::random()?) };
         for _ in 0..3 {
             let is_live = self.p.plain.get(&id)?.is_some();
             id = self.recent(|history| &history.ids, 16).copied().filter(|_| !is_live).unwrap_or(id);
@@ -135,14 +131,18 @@ impl History<'_> {
             0 => changes.clear(),
             1 => changes.clear_component("cart"),
             2 => changes.remove("", key)?,
-            3 => return noted([None, Some(self.p.units(5))][self.below(2)], [None, Some(key)][self.below(2)], n > 50),
+            3 => {
+                changes.set_timeout([None, Some(self.p.units(5))][self.below(2)]);
+                changes.set_label([None, Some(key)][self.below(2)])?;
+                changes.remember(n > 50);
+            }
             _ => changes.insert(["", "cart"][self.below(2)], key, &n)?,
         }
         Ok(changes)
     }
 
     fn create(&mut self, id: SessionId, lease: &Lease) -> Checked {
-        let id = if self.chance(4) { id } else { new_id()? };
+        let id = if self.chance(4) { id } else { SessionId::random()? };
         let create = Commit::create()?.with(self.changes()?);
         let create = if self.chance(2) { create.log_in(self.login()?) } else { create };
         self.ids.push(id);
@@ -158,7 +158,7 @@ impl History<'_> {
         let merge = match self.below(8) {
             0 => merge.identity(replace),
             1 | 2 => merge.identity(replace).log_in(self.login()?),
-            3 | 4 => merge.identity(Identity::Renew(self.below(usize::MAX) as u64)),
+            3 | 4 => merge.identity(Identity::Renew(self.random.random())),
             _ => merge,
         };
         self.commit(id, merge, lease)
@@ -169,7 +169,7 @@ impl History<'_> {
         let (name, begun) = begun.map_or((self.name(), None), |(name, epoch)| (name, Some(epoch)));
         let at_limit = [AtLimit::EndOldest, AtLimit::RefuseNewest][self.below(2)];
         let limit = (self.has_owners && self.chance(2)).then_some(Limit { max: 1, at_limit });
-        Ok(Login { begun, limit, owner: owner(name)? })
+        Ok(Login { begun, limit, owner: Owner::new(name)? })
     }
 
     fn name(&mut self) -> &'static str {
@@ -177,7 +177,7 @@ impl History<'_> {
     }
 
     fn commit(&mut self, id: SessionId, commit: Commit, lease: &Lease) -> Checked {
-        let receipt = self.p.commit_for(&id, &commit, lease)?;
+        let receipt = self.p.apply(&id, &Action::Commit(&commit), lease)?;
         self.sent.push((id, commit));
         self.note(receipt);
         Ok(())
@@ -192,14 +192,14 @@ impl History<'_> {
     fn own(&mut self, id: SessionId) -> Checked {
         let (p, name) = (self.p, self.name());
         match self.below(6) {
-            0 => drop(p.destroy_all(name, Some(&id).filter(|_| self.chance(2)))?),
-            1 => drop(p.end(&id, Some(name).filter(|_| self.chance(2)), EndReason::Named)?),
+            0 => p.destroy_all(name, Some(&id).filter(|_| self.chance(2)))?,
+            1 => p.end(&id, Some(name).filter(|_| self.chance(2)))?,
             2 => p.all()?,
             3 | 4 => {
                 let epoch = p.epoch(name)?;
                 self.begun.push((name, epoch));
             }
-            _ => drop(p.list(name)?),
+            _ => p.list(name)?,
         }
         Ok(())
     }

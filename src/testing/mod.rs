@@ -58,7 +58,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 pub use self::fault::{FaultStore, When};
-use self::fixture::{Checked, Fixture, Stop};
+use self::fixture::{Checked, Fixture};
 pub use self::handles::{reopened, two_handles};
 pub use self::plain::PlainStore;
 pub use self::wrapper::Call;
@@ -127,53 +127,44 @@ pub fn rules() -> impl Iterator<Item = Rule> {
 /// take twice as long: 50 ms for a database on the same machine. With a manual clock a unit is a
 /// minute.
 #[derive(Clone, Debug)]
-pub struct Time(Passing);
-
-#[derive(Clone, Debug)]
-enum Passing {
-    /// By hand.
-    Manual(ManualClock),
-    /// By itself; rules wait in this unit.
-    Real(Duration),
+pub struct Time {
+    /// The clock that is turned by hand; `None`: time passes by itself.
+    manual: Option<ManualClock>,
+    /// What rules wait in.
+    unit: Duration,
 }
 
 impl Time {
     fn clock(&self) -> Clock {
-        match &self.0 {
-            Passing::Manual(clock) => clock.into(),
-            Passing::Real(_) => Clock::system(),
-        }
+        self.manual.as_ref().map_or_else(Clock::system, Clock::from)
     }
 
     /// The clock of a process that starts now.
     fn restarted(&self) -> Clock {
-        match &self.0 {
-            Passing::Manual(clock) => clock.restarted(),
-            Passing::Real(_) => Clock::system(),
-        }
+        self.manual.as_ref().map_or_else(Clock::system, ManualClock::restarted)
     }
 }
 
 impl From<&ManualClock> for Time {
     fn from(clock: &ManualClock) -> Self {
-        Self(Passing::Manual(clock.clone()))
+        Self { manual: Some(clock.clone()), unit: Duration::from_secs(60) }
     }
 }
 
 impl From<Duration> for Time {
     fn from(unit: Duration) -> Self {
-        Self(Passing::Real(unit))
+        Self { manual: None, unit }
     }
 }
 
 /// One rule of the contract. Shown as a sentence.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rule {
     name: &'static str,
     run: Run,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Run {
     Steps(&'static str),
     Code(fn(&Fixture<'_>) -> Checked),
@@ -204,8 +195,7 @@ impl Rule {
         }));
         match run {
             Ok(Ok(())) => Verdict::Kept,
-            Ok(Err(Stop::Broken(problem))) => Verdict::Broken(problem),
-            Ok(Err(Stop::Skipped(reason))) => Verdict::Skipped(reason),
+            Ok(Err(verdict)) => verdict,
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
@@ -218,12 +208,6 @@ impl Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name)
-    }
-}
-
-impl fmt::Debug for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Rule({})", self.name)
     }
 }
 
@@ -242,18 +226,14 @@ pub enum Verdict {
 /// What [`check`] found, rule by rule. Shown as one line for each rule and a sum.
 #[derive(Clone, Debug)]
 pub struct Report {
-    results: Vec<(Rule, Verdict)>,
+    /// Every rule with its verdict.
+    pub results: Vec<(Rule, Verdict)>,
 }
 
 impl Report {
     /// Returns true if no rule is broken.
     pub fn is_kept(&self) -> bool {
         self.broken().next().is_none()
-    }
-
-    /// Every rule with its verdict.
-    pub fn results(&self) -> &[(Rule, Verdict)] {
-        &self.results
     }
 
     /// The broken rules, each with a sentence about what was expected and what was found.

@@ -65,6 +65,10 @@ impl PlainStore {
         Now::on_calendar(&self.clock)
     }
 
+    fn is_open(&self, row: Option<&Entry>, id: &SessionId) -> bool {
+        Entry::look(row, id, Look::Peek, &Lease::UNLIMITED, self.now()).0.found().is_some()
+    }
+
     /// Sets an owner's epoch to that of another store.
     pub(super) fn set_epoch(&self, owner: &Owner, epoch: Epoch) {
         self.data.lock().epochs.insert(owner.clone(), epoch.to_u64());
@@ -72,11 +76,6 @@ impl PlainStore {
 }
 
 impl Data {
-    fn decide(&self, id: &SessionId, action: &Action<'_>, lease: &Lease, now: Now) -> Result<(Outcome, Write)> {
-        let epoch = action.login().map(|login| self.epoch(&login.owner));
-        Entry::apply(self.row(id.handle())?.as_ref(), id, action, lease, now, epoch)
-    }
-
     fn row(&self, handle: Handle) -> Result<Option<Entry>> {
         self.rows.get(&handle).map(|bytes| Entry::from_bytes(bytes)).transpose()
     }
@@ -124,7 +123,8 @@ impl Store for PlainStore {
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
         let mut data = self.data.lock();
         let (now, handle) = (self.now(), id.handle());
-        let (outcome, write) = data.decide(id, action, lease, now)?;
+        let epoch = action.login().map(|login| data.epoch(&login.owner));
+        let (outcome, write) = Entry::apply(data.row(handle)?.as_ref(), id, action, lease, now, epoch)?;
         // The limit is part of the login: the surplus ends in the same step.
         if let (Some(login), Write::Put(_)) = (action.login(), &write)
             && let Some(limit) = login.limit
@@ -187,10 +187,10 @@ impl Owners for PlainStore {
         let mut data = self.data.lock();
         *data.epochs.entry(owner.clone()).or_default() += 1;
         let mut sessions = data.list(owner, self.now())?;
-        if let Some(id) = except {
-            let row = data.row(id.handle())?;
-            let (spared, _) = Entry::look(row.as_ref(), id, Look::Peek, &Lease::UNLIMITED, self.now());
-            sessions.retain(|session| session.handle != id.handle() || spared.clone().found().is_none());
+        if let Some(id) = except
+            && self.is_open(data.row(id.handle())?.as_ref(), id)
+        {
+            sessions.retain(|session| session.handle != id.handle());
         }
         sessions.iter().for_each(|session| data.end(session.handle, EndReason::Everywhere));
         Ok(sessions.len())
@@ -198,11 +198,9 @@ impl Owners for PlainStore {
 
     fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
         let data = self.data.lock();
-        let opens =
-            |row: Option<&Entry>| Entry::look(row, id, Look::Peek, &Lease::UNLIMITED, self.now()).0.found().is_some();
         let Some((row, reason)) = data.ended.get(&id.handle()) else { return Ok(None) };
-        let is_live = opens(data.row(id.handle())?.as_ref());
-        Ok((!is_live && opens(Some(&Entry::from_bytes(row)?))).then_some(*reason))
+        let is_live = self.is_open(data.row(id.handle())?.as_ref(), id);
+        Ok((!is_live && self.is_open(Some(&Entry::from_bytes(row)?), id)).then_some(*reason))
     }
 }
 

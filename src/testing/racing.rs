@@ -5,19 +5,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use parking_lot::Mutex;
-use serde_json::json;
 
-use super::Rule;
-use super::fixture::{Checked, Fixture, Stop, broken, same};
-use super::request::{Session, login, new_id, owner, put};
+use super::fixture::{Checked, Fixture, broken, same};
+use super::request::{Session, put};
+use super::{Rule, Verdict};
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::record::{Changes, Record};
-use crate::store::{AtLimit, Commit, EndReason, Identity, Limit, Login, Look, Outcome};
+use crate::store::{AtLimit, Commit, EndReason, Identity, Lease, Limit, Login, Look, Outcome, Owner};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::new("commits of different keys at once all survive", |p| {
-        let session = p.session(json!({}))?;
+        let session = p.session(&Record::new())?;
         at_once(|thread| {
             (0..100).try_for_each(|n| match commit(p, &session.id, &session.put(&format!("{thread}.{n}"), &n)?)? {
                 Outcome::Done(_) => Ok(()),
@@ -27,13 +26,13 @@ pub(super) const RULES: &[Rule] = &[
         same("the keys after 8 x 100 commits of different keys", stored(p, &session.id)?.len(), THREADS * 100)
     }),
     Rule::new("compare and swap at once adds up", |p| {
-        let id = p.session(json!({"n": 0}))?.id;
+        let id = p.session(&[("n", 0)].into_iter().collect())?.id;
         at_once(|_| (0..50).try_for_each(|_| increment(p, &id)))?;
         same("the sum of 8 x 50 increments", stored(p, &id)?.get("n")?, Some(THREADS * 50))
     }),
     Rule::new("no acknowledged commit is lost beside new ids", no_commit_is_lost_beside_new_ids),
     Rule::new("no commit, touch or visit under way brings a destroyed session back", |p| {
-        ends_for_good(p, || p.session(json!({})), |id| p.store.destroy(id).map(drop))
+        ends_for_good(p, || p.session(&Record::new()), |id| p.store.destroy(id).map(drop))
     }),
     Rule::new("no commit, touch or visit under way brings back a session that its owner ended", |p| {
         let owners = p.owners()?;
@@ -42,7 +41,7 @@ pub(super) const RULES: &[Rule] = &[
     }),
     Rule::new("of creates at once exactly one is done", |p| {
         for _ in 0..ROUNDS {
-            let id = new_id()?;
+            let id = SessionId::random()?;
             let outcomes = at_once(|thread| Ok(commit(p, &id, &Commit::create()?.with(put("by", &thread)?))?))?;
             let winner = one_done(&outcomes, Outcome::Taken)?;
             same("whose create is stored", stored(p, &id)?.get("by")?, Some(winner))?;
@@ -51,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
     }),
     Rule::new("of new ids at once exactly one is done", |p| {
         for _ in 0..ROUNDS {
-            let session = p.session(json!({}))?;
+            let session = p.session(&Record::new())?;
             let found = at_once(|_| {
                 let (new, replace) = session.replace()?;
                 Ok((new, commit(p, &session.id, &replace)?))
@@ -66,20 +65,21 @@ pub(super) const RULES: &[Rule] = &[
     }),
     Rule::new("of destroys at once exactly one is done", |p| {
         for _ in 0..ROUNDS {
-            let id = p.session(json!({}))?.id;
+            let id = p.session(&Record::new())?.id;
             one_done(&at_once(|_| Ok(p.store.destroy(&id)?))?, Outcome::Gone)?;
         }
         Ok(())
     }),
     Rule::new("renewals at once agree on the new id", |p| {
         // Created with the login: an id that was superseded would have its grace first.
-        let begun = || p.committed(&new_id()?, &Commit::create()?.log_in(login("ada")?), &p.lease(p.long()));
+        let begun = || p.committed(&SessionId::random()?, &Commit::create()?.log_in(Login::new(Owner::new("ada")?)));
         let sessions = (0..ROUNDS).map(|_| begun()).collect::<Checked<Vec<_>>>()?;
         p.over();
+        let lease = Lease { renew_after: Some(p.units(1)), grace: p.units(2), ..p.lease() };
         for session in sessions {
             let found = at_once(|thread| {
                 let renew = session.merge(Changes::new())?.identity(Identity::Renew(thread as u64));
-                let outcome = p.store.commit(&session.id, &renew, &p.renews(p.short()))?;
+                let outcome = p.store.commit(&session.id, &renew, &lease)?;
                 Ok(outcome.receipt().and_then(|receipt| receipt.announce))
             })?;
             let agree = found[0].is_some() && found.iter().all(|new| *new == found[0]);
@@ -88,16 +88,16 @@ pub(super) const RULES: &[Rule] = &[
         Ok(())
     }),
     Rule::new("of logins beside destroy_all none is left over", |p| {
-        let (owners, ada) = (p.owners()?, owner("ada")?);
+        let (owners, ada) = (p.owners()?, Owner::new("ada")?);
         for _ in 0..20 {
-            let login = Login { begun: Some(owners.epoch(&ada)?), ..login("ada")? };
-            let sessions = (0..8).map(|_| p.session(json!({}))).collect::<Checked<Vec<_>>>()?;
+            let login = Login { begun: Some(owners.epoch(&ada)?), ..Login::new(ada.clone()) };
+            let sessions = (0..8).map(|_| p.session(&Record::new())).collect::<Checked<Vec<_>>>()?;
             at_once(|thread| {
                 if thread == 0 {
                     return Ok(owners.destroy_all(&ada, None).map(drop)?);
                 }
                 // Let in and ended, or not let in: both are right.
-                let (session, lease) = (sessions[thread], p.lease(p.long()));
+                let (session, lease) = (sessions[thread], p.lease());
                 Ok(p.store.commit(&session.id, &session.replace()?.1.log_in(login.clone()), &lease).map(drop)?)
             })?;
             same("the sessions that are left", owners.count(&ada)?, 0)?;
@@ -107,10 +107,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("logins at once never exceed the limit", |p| {
         let owners = p.owners()?;
         for (name, at_limit) in [("ada", AtLimit::EndOldest), ("bob", AtLimit::RefuseNewest)] {
-            let login = Login { limit: Some(Limit { max: 3, at_limit }), ..login(name)? };
+            let login = Login { limit: Some(Limit { max: 3, at_limit }), ..Login::new(Owner::new(name)?) };
             at_once(|_| {
                 for _ in 0..3 {
-                    match p.store.commit(&new_id()?, &Commit::create()?.log_in(login.clone()), &p.lease(p.long()))? {
+                    match p.store.commit(&SessionId::random()?, &Commit::create()?.log_in(login.clone()), &p.lease())? {
                         // A login that raced with others may be refused under either policy.
                         Outcome::Done(_) | Outcome::AtLimit => {}
                         found => return broken(format!("a login: expected Done or AtLimit, found {found:?}")),
@@ -145,7 +145,7 @@ fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>>
     thread::scope(|scope| {
         let run = &run;
         let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || run(thread))).collect();
-        let panicked = || Err(Stop::Broken("the store panicked in one of several threads".to_owned()));
+        let panicked = || Err(Verdict::Broken("the store panicked in one of several threads".to_owned()));
         // All are joined before the first problem is looked at.
         let found: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect();
         found.into_iter().collect()
@@ -153,7 +153,7 @@ fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>>
 }
 
 fn commit(p: &Fixture<'_>, id: &SessionId, commit: &Commit) -> Result<Outcome> {
-    p.store.commit(id, commit, &p.lease(p.long()))
+    p.store.commit(id, commit, &p.lease())
 }
 
 fn stored(p: &Fixture<'_>, id: &SessionId) -> Checked<Record> {
@@ -181,7 +181,7 @@ fn increment(p: &Fixture<'_>, id: &SessionId) -> Checked {
 /// Seven threads commit, each key until it is done, while one replaces the id.
 fn no_commit_is_lost_beside_new_ids(p: &Fixture<'_>) -> Checked {
     const COMMITS: usize = 40;
-    let (current, committing) = (Mutex::new(p.session(json!({}))?), AtomicUsize::new(THREADS - 1));
+    let (current, committing) = (Mutex::new(p.session(&Record::new())?), AtomicUsize::new(THREADS - 1));
     let insist = |key: &str| {
         for _ in 0..MANY {
             let session = *current.lock();
@@ -227,7 +227,7 @@ fn ends_for_good(
     end: impl Fn(&SessionId) -> Result<()> + Sync,
 ) -> Checked {
     for _ in 0..ROUNDS {
-        let (session, lease) = (session()?, p.lease(p.long()));
+        let (session, lease) = (session()?, p.lease());
         let (under_way, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
         at_once(|thread| {
             if thread == 0 {

@@ -1,21 +1,12 @@
 //! What requests send in rules: ids, changes, logins, and commits for a session that they have
 //! seen.
 
-use std::time::Duration;
-
 use serde::Serialize;
-use serde_json::Value;
 
 use super::fixture::Checked;
 use crate::id::SessionId;
-use crate::record::{Changes, Record, Version};
-use crate::store::{Commit, Identity, Login, Owner};
-
-/// Changes that set the keys of a JSON object.
-pub(super) fn keys(entries: Value) -> Changes {
-    let Value::Object(entries) = entries else { return Changes::new() };
-    Changes::from(&entries.into_iter().collect::<Record>())
-}
+use crate::record::{Changes, Version};
+use crate::store::{Commit, Identity};
 
 /// Changes that set one key.
 pub(super) fn put<T: Serialize + ?Sized>(key: &str, value: &T) -> Checked<Changes> {
@@ -24,30 +15,9 @@ pub(super) fn put<T: Serialize + ?Sized>(key: &str, value: &T) -> Checked<Change
     Ok(changes)
 }
 
-/// Changes of what is noted beside the keys.
-pub(super) fn noted(timeout: Option<Duration>, label: Option<&str>, remembered: bool) -> Checked<Changes> {
-    let mut changes = Changes::new();
-    changes.set_timeout(timeout);
-    changes.set_label(label)?;
-    changes.remember(remembered);
-    Ok(changes)
-}
-
-pub(super) fn new_id() -> Checked<SessionId> {
-    Ok(SessionId::random()?)
-}
-
 /// Another id with the same handle.
 pub(super) fn other_secret(id: &SessionId) -> Checked<SessionId> {
     Ok(id.renewed(&SessionId::random()?))
-}
-
-pub(super) fn owner(name: &str) -> Checked<Owner> {
-    Ok(Owner::new(name)?)
-}
-
-pub(super) fn login(name: &str) -> Checked<Login> {
-    Ok(Login::new(owner(name)?))
 }
 
 /// A session in the store: its id, and the version that a request has seen.

@@ -28,11 +28,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fixture::{Checked, Fixture, Stop, broken, optional};
-use super::request::{Session, new_id, other_secret, owner};
+use super::Verdict;
+use super::fixture::{Checked, Fixture, broken, optional};
+use super::request::{Session, other_secret};
 use crate::id::SessionId;
 use crate::record::{Changes, Record};
-use crate::store::{AtLimit, Commit, EndReason, Epoch, Identity, Lease, Limit, Login, Look, Store};
+use crate::store::{Action, AtLimit, Commit, Epoch, Identity, Lease, Limit, Login, Look, Owner, Store};
 
 /// The names and steps of the rules in a text: each name is a line, its steps are indented below
 /// it.
@@ -47,10 +48,7 @@ pub(super) fn run(p: &Fixture<'_>, steps: &str) -> Checked {
     let steps = lines.flat_map(|line| line.split(';')).map(str::trim);
     for (number, step) in steps.enumerate() {
         let words: Vec<&str> = step.split_whitespace().collect();
-        script.step(&words).map_err(|stop| match stop {
-            Stop::Broken(problem) => Stop::Broken(format!("step {}, `{step}`: {problem}", number + 1)),
-            skipped @ Stop::Skipped(_) => skipped,
-        })?;
+        script.step(&words).map_err(|verdict| verdict.at(format_args!("step {}, `{step}`", number + 1)))?;
     }
     Ok(())
 }
@@ -74,12 +72,12 @@ impl Script<'_> {
             ["forge", name, of] => self.hold(name, other_secret(&self.session(of)?.id)?, of)?,
             ["forge", name, of, seen] => self.hold(name, other_secret(&self.session(of)?.id)?, seen)?,
             ["stale", name, of, seen] => self.hold(name, self.session(of)?.id, seen)?,
-            ["unknown", name, seen] => self.hold(name, new_id()?, seen)?,
+            ["unknown", name, seen] => self.hold(name, SessionId::random()?, seen)?,
             ["see", name] => self.see(name)?,
-            ["list", name] => drop(p.list(name)?),
+            ["list", name] => p.list(name)?,
             ["epoch", name] => self.epoch = p.epoch(name)?,
-            ["destroy-all", name] => drop(p.destroy_all(name, None)?),
-            ["destroy-all", name, except] => drop(p.destroy_all(name, Some(&self.session(except)?.id))?),
+            ["destroy-all", name] => p.destroy_all(name, None)?,
+            ["destroy-all", name, except] => p.destroy_all(name, Some(&self.session(except)?.id))?,
             ["all"] => p.all()?,
             ["clear"] => optional(p.store.clear()).and(Ok(p.plain.clear()?))?,
             ["create", name, ref parts @ ..] => self.create(name, parts)?,
@@ -102,14 +100,14 @@ impl Script<'_> {
             "get" => drop(p.get(id)?),
             "peek" => drop(p.look(id, Look::Peek, &self.lease(rest)?)?),
             "visit" => drop(p.look(id, Look::Visit, &self.lease(rest)?)?),
-            "touch" => drop(p.touch(id, None, &self.lease(rest)?)?),
-            "destroy" => drop(p.destroy(id, None)?),
+            "touch" => drop(p.apply(id, &Action::Touch(None), &self.lease(rest)?)?),
+            "destroy" => drop(p.apply(id, &Action::End(None), &Lease::UNLIMITED)?),
             "hold" => drop(p.look(id, Look::Held(session.version), &self.lease(rest)?)?),
-            "held-touch" => drop(p.touch(id, Some(session.version), &self.lease(rest)?)?),
-            "held-destroy" => drop(p.destroy(id, Some(session.version))?),
+            "held-touch" => drop(p.apply(id, &Action::Touch(Some(session.version)), &self.lease(rest)?)?),
+            "held-destroy" => drop(p.apply(id, &Action::End(Some(session.version)), &Lease::UNLIMITED)?),
             "everything" => p.everything(session)?,
-            "end" => drop(p.end(id, name, EndReason::Named)?),
-            "why" => drop(p.why_ended(id)?),
+            "end" => p.end(id, name)?,
+            "why" => p.why_ended(id)?,
             "set" => {
                 let record = name.map(|of| p.found(&self.session(of)?.id)).transpose()?.unwrap_or_else(Record::new);
                 p.set(id, &record, self.lease(rest)?.idle)?;
@@ -120,7 +118,7 @@ impl Script<'_> {
     }
 
     fn session(&self, name: &str) -> Checked<Session> {
-        self.sessions.get(name).copied().ok_or_else(|| Stop::Broken(format!("no session is called {name}")))
+        self.sessions.get(name).copied().ok_or_else(|| Verdict::Broken(format!("no session is called {name}")))
     }
 
     fn hold(&mut self, name: &str, id: SessionId, seen: &str) -> Checked {
@@ -148,7 +146,7 @@ impl Script<'_> {
 
     fn create(&mut self, name: &str, parts: &[&str]) -> Checked {
         let create = Commit::create()?;
-        let id = self.sessions.get(name).map_or_else(new_id, |session| Ok(session.id))?;
+        let id = self.sessions.get(name).map_or_else(SessionId::random, |session| Ok(session.id))?;
         let session = Session { id, version: crate::Version::default() };
         if let Some(created) = self.commit(&session, create, parts)? {
             self.sessions.insert(name.to_owned(), created);
@@ -173,12 +171,20 @@ impl Script<'_> {
                 "repeated" => commit.repeated(),
                 "renew" => commit.identity(Identity::Renew(number(rest)?)),
                 "as" | "elsewhere" => {
-                    let id = if word == "as" { other_secret(&session.id)? } else { new_id()? };
+                    let id = if word == "as" { other_secret(&session.id)? } else { SessionId::random()? };
                     new = Some((rest, id));
                     commit.identity(Identity::Replace(id))
                 }
-                "login" => commit.log_in(Login::new(owner(rest)?)),
-                "begun" | "limit" | "refuse" => self.limited(commit, word, rest)?,
+                "login" => commit.log_in(Login::new(Owner::new(rest)?)),
+                "begun" | "limit" | "refuse" => {
+                    let Some(login) = &mut commit.login else { return broken("no login") };
+                    match word {
+                        "begun" => login.begun = Some(self.epoch),
+                        "limit" => login.limit = Some(Limit { max: number(rest)?, at_limit: AtLimit::EndOldest }),
+                        _ => login.limit = Some(Limit { max: number(rest)?, at_limit: AtLimit::RefuseNewest }),
+                    }
+                    commit
+                }
                 _ => {
                     announced = announced.or(word.strip_prefix('>'));
                     change(&mut commit.changes, word, rest, self.sent.len(), self.p)?;
@@ -186,7 +192,7 @@ impl Script<'_> {
                 }
             };
         }
-        let receipt = self.p.commit_for(&session.id, &commit, &self.lease(parts)?)?;
+        let receipt = self.p.apply(&session.id, &Action::Commit(&commit), &self.lease(parts)?)?;
         self.sent.push((session.id, commit));
         let done =
             receipt.map(|receipt| Session { id: receipt.announce.unwrap_or(session.id), version: receipt.version });
@@ -201,21 +207,10 @@ impl Script<'_> {
         Ok(done)
     }
 
-    /// The commit with another login: its epoch, or its limit.
-    fn limited(&self, commit: Commit, word: &str, max: &str) -> Checked<Commit> {
-        let Some(mut login) = crate::store::Action::Commit(&commit).login().cloned() else { return broken("no login") };
-        match word {
-            "begun" => login.begun = Some(self.epoch),
-            "limit" => login.limit = Some(Limit { max: number(max)?, at_limit: AtLimit::EndOldest }),
-            _ => login.limit = Some(Limit { max: number(max)?, at_limit: AtLimit::RefuseNewest }),
-        }
-        Ok(commit.log_in(login))
-    }
-
     fn lease(&self, words: &[&str]) -> Checked<Lease> {
         let p = self.p;
         let units = |text: &str| if text == "max" { Ok(Duration::MAX) } else { number(text).map(|n| p.units(n)) };
-        let mut lease = p.lease(p.long());
+        let mut lease = p.lease();
         for (name, value) in words.iter().filter_map(|word| word.split_once('=')) {
             match name {
                 "idle" => lease.idle = units(value)?,
@@ -235,13 +230,11 @@ impl Script<'_> {
 
 /// One part of a commit that is a change. `value`: of the keys that are set.
 fn change(changes: &mut Changes, word: &str, rest: &str, value: usize, p: &Fixture<'_>) -> Checked {
-    let of = |key: &'_ str| -> (String, String) {
-        let (component, key) = key.split_once('.').unwrap_or(("", key));
-        (component.to_owned(), key.to_owned())
-    };
-    match (word, word.get(..1), word.get(1..)) {
-        (_, Some("+"), Some(key)) => changes.insert(&of(key).0, &of(key).1, &value)?,
-        (_, Some("-"), Some(key)) => changes.remove(&of(key).0, &of(key).1)?,
+    let key = word.get(1..).unwrap_or_default();
+    let (component, key) = key.split_once('.').unwrap_or(("", key));
+    match (word, word.get(..1)) {
+        (_, Some("+")) => changes.insert(component, key, &value)?,
+        (_, Some("-")) => changes.remove(component, key)?,
         ("clear", ..) if rest.is_empty() => changes.clear(),
         ("clear", ..) => changes.clear_component(rest.trim_matches('"')),
         ("timeout", ..) if rest.is_empty() => changes.set_timeout(None),
@@ -253,12 +246,12 @@ fn change(changes: &mut Changes, word: &str, rest: &str, value: usize, p: &Fixtu
             let mut keys = number::<usize>(from)?..=number(to)?;
             keys.try_for_each(|key| changes.insert("", &key.to_string(), &value))?;
         }
-        (_, Some(">"), _) => {}
+        (_, Some(">")) => {}
         _ => return broken(format!("no such part of a commit: {word}")),
     }
     Ok(())
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Checked<T> {
-    text.parse().map_err(|_| Stop::Broken(format!("not a number: {text}")))
+    text.parse().map_err(|_| Verdict::Broken(format!("not a number: {text}")))
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lembro::{Action, Changes, Clock, Commit, Entry, Lease, Now, Record, SessionId, Write};
+use lembro::{Action, Changes, Clock, Commit, Entry, Lease, Look, Now, Record, SessionId, Write};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -76,4 +76,35 @@ fn deadlines_go_by_the_clock_or_by_the_calendar() {
     time.set_wall(before);
     assert_eq!(calendars(), [UNIX_EPOCH + Duration::from_millis(1); 2]);
     assert_eq!(deadline(Now::on_calendar(&clock)), 3_600_000);
+}
+
+/// Whether a visit under this lease prolongs a session that has `left`.
+fn is_touched(lease: &Lease, left: Duration) -> bool {
+    let (id, now) = (SessionId::random().unwrap(), Now::of(&Clock::from(&Clock::manual())));
+    let create = Commit::create().unwrap();
+    let (_, write) = Entry::apply(None, &id, &Action::Commit(&create), &Lease::new(left), now, None).unwrap();
+    let Write::Put(entry) = write else { panic!("a session is created") };
+    !matches!(Entry::look(Some(&entry), &id, Look::Visit, lease, now).1, Write::Nothing)
+}
+
+#[test]
+fn a_visit_is_noted_once_per_touch_after_and_when_there_is_too_much_left() {
+    let cases = [
+        ("just touched", 3_600, 3_600, false),
+        ("59 s ago", 3_600, 3_541, false),
+        ("60 s ago", 3_600, 3_540, true),
+        ("long ago", 3_600, 1, true),
+        ("short timeout, touched", 20, 20, false),
+        ("short timeout, not yet half over", 20, 11, false),
+        ("short timeout, half over", 20, 10, true),
+        ("the policy became stricter", 600, 3_600, true),
+        ("a rounding error more than it should have", 600, 601, false),
+    ];
+    for (what, full, left, due) in cases {
+        let lease = Lease { touch_after: Duration::from_secs(60), ..Lease::new(Duration::from_secs(full)) };
+        assert_eq!(is_touched(&lease, Duration::from_secs(left)), due, "{what}");
+    }
+    let every = Lease::new(Duration::from_secs(10));
+    assert!(is_touched(&every, Duration::from_nanos(9_999_999_999)));
+    assert!(!is_touched(&every, every.idle), "nothing to note");
 }

@@ -158,7 +158,7 @@ fn a_store_that_panics_breaks_the_rule_and_the_run_goes_on() {
 }
 
 #[test]
-#[should_panic(expected = "the store breaks 1 of 133 rules\n- clear destroys every session: step 4, ")]
+#[should_panic(expected = "the store breaks 1 of 132 rules\n- clear destroys every session: step 4, ")]
 fn the_one_line_form_panics_with_the_list() {
     let time = Clock::manual();
     testing::contract(&time, || {

@@ -213,11 +213,11 @@ pub(crate) fn is_create(commit: &Commit) -> bool {
 }
 
 pub(crate) fn replaces(commit: &Commit) -> bool {
-    format!("{commit:?}").contains("\"replace\"")
+    format!("{commit:?}").contains("identity: Replace(")
 }
 
 pub(crate) fn renews(commit: &Commit) -> bool {
-    format!("{commit:?}").contains("\"renew\"")
+    format!("{commit:?}").contains("identity: Renew(")
 }
 
 /// The login of a commit.

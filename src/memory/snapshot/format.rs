@@ -17,10 +17,11 @@
 //! unnoticed. SHA-256 is a dependency already and costs little beside reading the records. A sum is
 //! no signature: a process that may write the file can write another one.
 
+use crate::clock::Clock;
 use crate::id::Handle;
 use crate::memory::shard::{Copied, Kept};
 use crate::record::{Class, NEVER};
-use crate::store::{Nonces, is_expired, read_row, write_row};
+use crate::store::{Nonces, is_expired, read_row, take, write_row};
 use crate::sync::Ordering;
 
 /// Not text, and damaged by every conversion of line ends.
@@ -50,6 +51,10 @@ pub(super) struct Noon {
 }
 
 impl Noon {
+    pub(super) fn of(clock: &Clock) -> Self {
+        Self { now: clock.nanos(), wall: clock.calendar_nanos() }
+    }
+
     pub(super) fn on_calendar(self, deadline: u64) -> u64 {
         if deadline == NEVER { NEVER } else { self.wall.saturating_add(deadline.saturating_sub(self.now)) }
     }
@@ -72,8 +77,9 @@ pub(super) fn write_session(bytes: &mut Vec<u8>, session: &Copied, noon: Noon) {
     bytes[length..length + 8].copy_from_slice(&row.to_be_bytes());
 }
 
-/// Reads the next session of a chunk. `None`: the bytes are not a session.
-pub(super) fn read_session(bytes: &mut &[u8], noon: Noon) -> Option<Read> {
+/// Reads the next session of a chunk. `None`: the bytes are not a session. `Some(None)`: it has
+/// expired.
+pub(super) fn read_session(bytes: &mut &[u8], noon: Noon) -> Option<Option<Kept>> {
     let handle = Handle::from_u64(number(bytes)?);
     let age = u16::from_be_bytes(take(bytes)?);
     let [flags] = take(bytes)?;
@@ -86,27 +92,14 @@ pub(super) fn read_session(bytes: &mut &[u8], noon: Noon) -> Option<Read> {
     *bytes = rest;
     let (record, _) = read_row(row, handle, |instant| noon.on_clock(instant)).ok()?;
     if is_expired(&record, noon.now) {
-        return Some(Read::Expired);
+        return Some(None);
     }
     let state = record.state();
     state.set_class(class);
     state.visited.store(flags & VISITED != 0, Ordering::Relaxed);
-    Some(Read::Live(Kept { record, age }))
-}
-
-/// A session that was read from a file.
-pub(super) enum Read {
-    Live(Kept),
-    /// Its deadline has passed.
-    Expired,
+    Some(Some(Kept { record, age }))
 }
 
 fn number(bytes: &mut &[u8]) -> Option<u64> {
     take(bytes).map(u64::from_be_bytes)
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*taken)
 }

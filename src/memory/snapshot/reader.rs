@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
-use super::format::{self, FORMAT, MAGIC, MAX_EPOCH, Noon, SUM_BYTES, read_session};
+use super::format::{FORMAT, MAGIC, MAX_EPOCH, Noon, SUM_BYTES, read_session};
 use crate::memory::shard::Kept;
 
 /// The fault of a file: completes "snapshot /path: …".
@@ -38,8 +38,8 @@ pub(super) fn read(input: impl Read, size: u64, noon: Noon) -> Result<Contents, 
         let mut sessions = &chunk[..];
         while !sessions.is_empty() {
             match read_session(&mut sessions, noon) {
-                Some(format::Read::Live(session)) => contents.sessions.push(session),
-                Some(format::Read::Expired) => contents.expired += 1,
+                Some(Some(session)) => contents.sessions.push(session),
+                Some(None) => contents.expired += 1,
                 None => return Err(format!("chunk {number} holds something that is not a session")),
             }
         }

@@ -78,7 +78,7 @@ fn done(row: &Record, ttl: Duration, announce: Option<SessionId>) -> Outcome {
 }
 
 fn touch(row: &Record, id: &SessionId, held: Option<Version>, lease: &Lease, now: Now) -> (Outcome, Edit) {
-    let full = lease.ttl_of(row.times(), now);
+    let full = lease.ttl(row, now);
     match refused(row, id, held, now) {
         Some(outcome) => (outcome, Edit::Nothing),
         None if full.is_zero() => (Outcome::Gone, Edit::Nothing),
@@ -120,11 +120,10 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     if commit.is_repeated && commit.login.as_ref().is_some_and(|login| login.begun.is_none()) {
         return Err(Error::unknown(id.handle()));
     }
-    let begun = Head { created_ms: now.calendar_ms, ..Head::default() };
-    let head = logged_in(commit.changes.head_over(begun), commit, now);
+    let head = head_over(None, commit, now);
     let frame = Frame::of(Version::first(commit.nonce));
     let state = StoreState::row(id.handle(), SecretCheck::of(id));
-    let ttl = lease.ttl_of(head.times(), now);
+    let ttl = Duration::from_nanos(lease.ttl_nanos(head.times(), now));
     let record = commit.changes.write(None, Some(&head), state, &frame)?;
     let outcome = done(&record, ttl, None);
     if ttl.is_zero() {
@@ -225,9 +224,7 @@ pub(crate) fn preview(
 ) -> Result<Record> {
     let (state, frame) = (StoreState::default(), Frame::of(version));
     let Some(read) = read else {
-        let begun = Head { created_ms: now.calendar_ms, ..Head::default() };
-        let head = logged_in(commit.changes.head_over(begun), commit, now);
-        return commit.changes.write(None, Some(&head), state, &frame);
+        return commit.changes.write(None, Some(&head_over(None, commit, now)), state, &frame);
     };
     let base = (!changes_owner(read, commit)).then_some(read);
     commit.changes.write(base, next_head(read, commit, lease, now).as_ref(), state, &frame)
@@ -253,14 +250,15 @@ fn next_head<'a>(row: &'a Record, commit: &'a Commit, lease: &Lease, now: Now) -
     if !has_new_id && !commit.changes.changes_head() {
         return None;
     }
-    let base =
-        if changes_owner(row, commit) { Head { created_ms: now.calendar_ms, ..Head::default() } } else { row.head() };
-    let head = logged_in(commit.changes.head_over(base), commit, now);
+    let head = head_over((!changes_owner(row, commit)).then(|| row.head()), commit, now);
     let id_since_ms = if has_new_id && lease.renew_after.is_some() { Some(now.calendar_ms) } else { head.id_since_ms };
     Some(Head { id_since_ms, ..head })
 }
 
-fn logged_in<'a>(head: Head<'a>, commit: &'a Commit, now: Now) -> Head<'a> {
+/// The head that a commit leaves over another one, or over that of a session that begins now.
+fn head_over<'a>(base: Option<Head<'a>>, commit: &'a Commit, now: Now) -> Head<'a> {
+    let base = base.unwrap_or_else(|| Head { created_ms: now.calendar_ms, ..Head::default() });
+    let head = commit.changes.head_over(base);
     let Some(login) = &commit.login else { return head };
     Head { owner: Some(Owned { by: login.owner.as_str(), since_ms: now.calendar_ms }), ..head }
 }
