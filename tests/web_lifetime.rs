@@ -46,7 +46,8 @@ fn with_timeout(timeout: impl Into<Option<Duration>>) -> impl FnOnce(&mut Sessio
 fn no_cookie_is_kept_for_more_than_400_days_whatever_the_sessions_own_timeout() {
     for lifetime in [CookieLifetime::Persistent, CookieLifetime::Remembered] {
         let host = host(lifetime);
-        let host = Host { layer: host.layer.clone().policy(Policy::new().lifetime(None)).unwrap(), ..host };
+        let policy = Policy::new().lifetime(None).remember(HOUR, None);
+        let host = Host { layer: host.layer.clone().policy(policy).unwrap(), ..host };
         for (timeout, expected) in [
             (399 * DAY, 399 * 86_400),
             (400 * DAY, 400 * 86_400),
@@ -54,7 +55,10 @@ fn no_cookie_is_kept_for_more_than_400_days_whatever_the_sessions_own_timeout() 
             (100_000 * DAY, 400 * 86_400),
             (Duration::MAX, 400 * 86_400),
         ] {
-            let finished = host.visit("", with_timeout(timeout));
+            let finished = host.visit("", |session| {
+                with_timeout(timeout)(session);
+                session.remember(true).unwrap();
+            });
             assert_eq!(max_age(&finished), Some(expected), "{lifetime:?}, {timeout:?}");
             let browser = user_agent::parse(finished.cookie().unwrap(), NOW).unwrap();
             assert_eq!(browser.ends, Some(NOW + i64::try_from(expected).unwrap()), "the browser cuts off nothing more");
@@ -65,16 +69,22 @@ fn no_cookie_is_kept_for_more_than_400_days_whatever_the_sessions_own_timeout() 
     }
 }
 
+fn remembering_host() -> Host {
+    let host = host(CookieLifetime::Remembered);
+    let policy = Policy::new().remember(8 * HOUR, 30 * DAY);
+    Host { layer: host.layer.clone().policy(policy).unwrap(), ..host }
+}
+
 #[test]
 fn a_remembered_session_gets_a_persistent_cookie_and_the_others_one_for_the_browser_session() {
-    let host = host(CookieLifetime::Remembered);
+    let host = remembering_host();
     let plain = host.visit("", |session| session.insert("user", "ada").unwrap());
     assert_eq!((max_age(&plain), stamp(&sent_back(&plain))), (None, None));
     let cookie = sent_back(&plain);
     assert_eq!(host.visit(&cookie, look).cookie(), None);
 
     // "Remember me": in the same response.
-    let remembered = host.visit(&cookie, |session| session.set_timeout(8 * HOUR).unwrap());
+    let remembered = host.visit(&cookie, |session| session.remember(true).unwrap());
     assert_eq!((remembered.saved(), max_age(&remembered)), (Saved::Written, Some(8 * 3600)));
     let cookie = sent_back(&remembered);
     assert_eq!(stamp(&cookie), Some("1000000000"));
@@ -85,24 +95,67 @@ fn a_remembered_session_gets_a_persistent_cookie_and_the_others_one_for_the_brow
     assert_eq!(max_age(&renewed), Some(8 * 3600));
 
     // And no more.
-    let forgotten = host.visit(&sent_back(&renewed), |session| session.set_timeout(None).unwrap());
+    let forgotten = host.visit(&sent_back(&renewed), |session| session.remember(false).unwrap());
     assert_eq!((max_age(&forgotten), stamp(&sent_back(&forgotten))), (None, None));
     assert_eq!(host.visit(&sent_back(&forgotten), look).cookie(), None);
     // A client that kept its persistent cookie all the same gets the other one at its next request.
     assert_eq!(max_age(&host.visit(&cookie, look)), None);
 
-    let from_the_start = host.visit("", with_timeout(2 * HOUR));
-    assert_eq!(max_age(&from_the_start), Some(2 * 3600));
+    // A timeout of the session's own does not make its cookie persistent.
+    let own = host.visit("", with_timeout(2 * HOUR));
+    assert_eq!(max_age(&own), None);
 }
 
 #[test]
-fn a_timeout_given_in_another_request_is_in_the_cookie_of_the_next() {
-    let host = host(CookieLifetime::Remembered);
+fn a_session_remembered_in_another_request_has_a_persistent_cookie_at_the_next() {
+    let host = remembering_host();
     let cookie = host.visitor();
     let mut elsewhere = host.layer.sessions().load(&id_of(&cookie)).unwrap().unwrap();
-    elsewhere.set_timeout(8 * HOUR).unwrap();
+    elsewhere.remember(true).unwrap();
     assert_eq!(elsewhere.save().unwrap(), Saved::Written);
     assert_eq!(max_age(&host.visit(&cookie, look)), Some(8 * 3600));
+}
+
+#[test]
+fn a_remembered_session_outlives_the_policys_own_limits_and_ends_by_its_own() {
+    let host = remembering_host();
+    let remembered = host.visit("", |session| {
+        session.log_in("ada").unwrap();
+        session.remember(true).unwrap();
+        // Up to the lifetime of remembered sessions.
+        assert!(session.set_timeout(31 * DAY).unwrap_err().is_option());
+    });
+    let mut cookie = sent_back(&remembered);
+    for _ in 0..90 {
+        host.time.advance(8 * HOUR - Duration::from_secs(61));
+        let finished = host.visit(&cookie, |session| assert!(session.owner().unwrap().is_some()));
+        cookie = finished.cookie().map_or(cookie, |_| sent_back(&finished));
+    }
+    host.time.advance(7 * HOUR);
+    let _ = host.visit(&cookie, |session| assert!(session.is_new().unwrap(), "30 days are over"));
+}
+
+#[test]
+fn what_a_policy_cannot_do_about_remembering_is_said_and_nothing_changes() {
+    let host = host(CookieLifetime::Remembered);
+    let _ = host.visit("", |session| {
+        let error = session.remember(true).unwrap_err();
+        let sentence = "remember: the policy has no limits for remembered sessions; set them with Policy::remember";
+        assert!(error.is_option());
+        assert_eq!(error.to_string(), sentence);
+        session.remember(false).unwrap();
+        let error = session.set_timeout(25 * HOUR).unwrap_err();
+        let sentence = "timeout: 90000s is beyond the lifetime of 86400s, which would end the session before";
+        assert_eq!(error.to_string(), sentence);
+        assert_eq!(session.timeout().unwrap(), HOUR);
+    });
+    let policy = Policy::new().remember(8 * HOUR, None);
+    let error =
+        Host::new(CookieOptions::new().lifetime(CookieLifetime::BrowserSession)).layer.policy(policy).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lifetime: BrowserSession cookies of a policy that remembers sessions: take Remembered"
+    );
 }
 
 #[test]

@@ -54,6 +54,17 @@ pub(super) struct Shards {
     last_purge: Mutex<Option<Purge>>,
 }
 
+#[cold]
+fn not_found(cell: &Cell, sight: Sight) -> Lookup {
+    count(&cell.counters.misses);
+    let Sight::Superseded { recent } = sight else { return Lookup::Missing };
+    // Later than a request in flight can arrive: possibly a stolen id.
+    if !recent {
+        count(&cell.counters.superseded);
+    }
+    Lookup::Superseded { recent }
+}
+
 struct Cell {
     shard: RwLock<Shard>,
     counters: Counters,
@@ -98,7 +109,7 @@ impl Shards {
         let (sight, edit) = store::look(row, id, how, lease, now);
         let (Sight::Found { ttl, opened }, Some(row)) = (sight, row) else {
             drop(shard);
-            return self.not_found(cell, id, sight);
+            return not_found(cell, sight);
         };
         let touched = match &edit {
             Edit::Deadline(deadline) => Some(*deadline),
@@ -120,25 +131,6 @@ impl Shards {
         }
         count(&cell.counters.hits);
         Lookup::Found(Stored { record, ttl, presented: opened.presented(id) })
-    }
-
-    #[cold]
-    fn not_found(&self, cell: &Cell, id: &SessionId, sight: Sight) -> Lookup {
-        count(&cell.counters.misses);
-        match sight {
-            Sight::Superseded { recent } => {
-                // Later than a request in flight can arrive: possibly a stolen id.
-                if !recent {
-                    count(&cell.counters.superseded);
-                    self.events.publish(|| Event::SupersededId { handle: id.handle() });
-                }
-                Lookup::Superseded { recent }
-            }
-            Sight::Missing | Sight::Found { .. } => {
-                self.events.publish(|| Event::UnknownId { handle: id.handle() });
-                Lookup::Missing
-            }
-        }
     }
 
     #[cfg(any(test, feature = "testing"))]

@@ -144,9 +144,10 @@ impl Session {
             settled?;
         }
         self.state()?;
+        let ending = self.look_again()?;
         // Discarded by the caller, so not lost.
         (self.draft, self.sent) = (Draft::default(), None);
-        if let Some(ending) = self.look_again()? {
+        if let Some(ending) = ending {
             self.ended(ending);
         }
         Ok(!self.is_gone()?)
@@ -182,6 +183,8 @@ impl Session {
         }
         loop {
             let outcome = match &self.state()?.stage {
+                // What is put in after a logout is for the session that `regenerate` begins.
+                Stage::Ended(Ending::Here) => return Ok(Saved::Gone),
                 Stage::Ended(ending) => {
                     self.ended(*ending);
                     return Ok(Saved::Gone);

@@ -28,10 +28,11 @@ mod look;
 mod map;
 mod modify;
 mod owner;
+mod times;
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 pub use self::component::Component;
 use self::draft::{Draft, SentCommit};
@@ -234,143 +235,6 @@ impl Session {
     /// Returns true if there is something to save.
     pub fn changed(&self) -> bool {
         !self.draft.is_empty() || self.sent.is_some()
-    }
-
-    /// The idle timeout: the session's own, else the policy's.
-    ///
-    /// # Errors
-    ///
-    /// When the store failed.
-    pub fn timeout(&self) -> Result<Duration> {
-        let own = match self.draft.changes.timeout() {
-            Some(changed) => changed,
-            None => self.stored_record()?.and_then(Record::timeout),
-        };
-        Ok(own.unwrap_or(self.limits()?.0))
-    }
-
-    /// Gives the session an idle timeout of its own, to the millisecond; `None` removes it. It
-    /// counts from the next save. The policy's lifetime still applies.
-    ///
-    /// For "remember me" there is [`remember`](Self::remember).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_option`] for a timeout of zero (to end a session, [log out](Self::log_out)), and
-    /// for one beyond the session's lifetime, which would end it before. When the store failed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// # use lembro::{LembroStore, Sessions};
-    /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
-    /// assert_eq!(session.timeout()?, Duration::from_secs(60 * 60));
-    /// session.set_timeout(Duration::from_secs(8 * 60 * 60))?;
-    /// assert_eq!(session.timeout()?, Duration::from_secs(8 * 60 * 60));
-    /// # Ok::<(), lembro::Error>(())
-    /// ```
-    pub fn set_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> Result<()> {
-        let (timeout, lifetime) = (timeout.into(), self.limits()?.1);
-        if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
-            return Err(Error::option("timeout", "a session's own timeout is at least a millisecond"));
-        }
-        if let (Some(timeout), Some(lifetime)) = (timeout, lifetime)
-            && timeout > lifetime
-        {
-            let problem =
-                format!("{timeout:?} is beyond the lifetime of {lifetime:?}, which would end the session before");
-            return Err(Error::option("timeout", problem));
-        }
-        self.draft.changes.set_timeout(timeout);
-        Ok(())
-    }
-
-    /// The idle timeout and the lifetime that the policy has for this session.
-    fn limits(&self) -> Result<(Duration, Option<Duration>)> {
-        let (policy, is_remembered) = (self.context.policy, self.is_remembered()?);
-        Ok(policy.remembered().filter(|_| is_remembered).unwrap_or((policy.idle(), policy.absolute())))
-    }
-
-    /// Returns true if the session is [remembered](Self::remember).
-    ///
-    /// # Errors
-    ///
-    /// When the store failed.
-    pub fn is_remembered(&self) -> Result<bool> {
-        let stored = self.stored_record()?;
-        Ok(self.draft.changes.remembered().unwrap_or_else(|| stored.is_some_and(Record::is_remembered)))
-    }
-
-    /// "Remember me": with `true` the policy's limits for [remembered](crate::Policy::remember)
-    /// sessions apply from the next save on, and the browser keeps the cookie when it is closed.
-    /// Call it beside [`log_in`](Self::log_in), by what the user ticked.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_option`] for `true` when the policy has no limits for remembered sessions. When
-    /// the store failed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use lembro::{LembroStore, Policy, Sessions};
-    ///
-    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    /// let policy = Policy::new().remember(14 * DAY, 90 * DAY);
-    /// let mut session = Sessions::with_policy(LembroStore::new()?, policy)?.generate()?;
-    /// session.log_in("user-42")?;
-    /// session.remember(true)?;
-    /// session.save()?;
-    /// assert_eq!(session.timeout()?, 14 * DAY);
-    /// # Ok::<(), lembro::Error>(())
-    /// ```
-    #[doc(alias = "remember_me")]
-    pub fn remember(&mut self, remembered: bool) -> Result<()> {
-        self.state()?;
-        if remembered && self.context.policy.remembered().is_none() {
-            let problem = "the policy has no limits for remembered sessions; set them with Policy::remember";
-            return Err(Error::option("remember", problem));
-        }
-        self.draft.changes.remember(remembered);
-        Ok(())
-    }
-
-    /// When the session was created; `None` if it is not stored.
-    ///
-    /// # Errors
-    ///
-    /// When the store failed.
-    pub fn created_at(&self) -> Result<Option<SystemTime>> {
-        Ok(self.stored_record()?.and_then(Record::created_at))
-    }
-
-    /// When the owner logged in; `None` for an anonymous session. For a page that asks for the
-    /// password once more if the login is not recent (OWASP ASVS 5.0, 7.5).
-    ///
-    /// # Errors
-    ///
-    /// When the store failed.
-    #[doc(alias = "authenticated_at")]
-    pub fn logged_in_at(&self) -> Result<Option<SystemTime>> {
-        if self.draft.login.is_some() {
-            return Ok(Some(self.context.clock.wall()));
-        }
-        Ok(self.stored_record()?.and_then(Record::owner_since))
-    }
-
-    /// When the session ends if it is not used again; `None` if it is not stored, or gone.
-    ///
-    /// # Errors
-    ///
-    /// When the store failed.
-    #[doc(alias = "expiration")]
-    pub fn expires_at(&self) -> Result<Option<SystemTime>> {
-        let Stage::Live(live) = &self.state()?.stage else { return Ok(None) };
-        // A policy that became stricter since the session was stored applies at once.
-        let left = self.left(live).min(self.context.lease().ttl(live.record(), self.context.now()));
-        Ok(self.context.clock.wall().checked_add(left))
     }
 
     /// The store that the session lives in.

@@ -187,7 +187,8 @@ fn finish(options: &CookieOptions, cookie: &CookieBuilder<'_>) -> String {
 /// Strictly digits, none of them a zero in front, so that one time has one text.
 fn read_seconds(text: &str) -> Option<u64> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-    canonical.then(|| text.parse().ok())?
+    let seconds = canonical.then(|| text.parse().ok())??;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).map(|_| seconds)
 }
 
 /// Rounded down, so that the cookie does not outlive its session, but not to zero, which would mean
