@@ -38,7 +38,7 @@ pub(crate) use self::entries::Entry;
 use self::entries::{Entries, Place};
 use self::head::COUNTED;
 pub(crate) use self::head::{
-    EMPTY, Head, MAX_MILLIS, Owned, Times, calendar_time, has_owner, is_created, millis, set_created_ms, times,
+    CsrfKey, EMPTY, Head, MAX_MILLIS, Owned, Times, calendar_time, has_owner, is_created, millis, set_created_ms, times,
 };
 use self::lengths::{Lengths, Width};
 pub(crate) use self::merge::Merge;

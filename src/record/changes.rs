@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::keys::Keys;
-use super::body::{self, Body, Head, Merge, millis};
+use super::body::{self, Body, CsrfKey, Head, Merge, millis};
 use super::{Frame, Record, StoreState};
 use crate::error::Result;
 
@@ -43,6 +43,7 @@ pub struct Changes {
     timeout: Option<Option<Duration>>,
     remembered: Option<bool>,
     label: Option<Option<Box<str>>>,
+    csrf: Option<CsrfKey>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -144,6 +145,16 @@ impl Changes {
         Ok(())
     }
 
+    /// Gives the session what its CSRF tokens are made from, if it has none yet.
+    pub(crate) fn set_csrf(&mut self, key: CsrfKey) {
+        self.csrf = Some(key);
+    }
+
+    /// What the CSRF tokens of a session are made from that has none yet.
+    pub(crate) fn csrf(&self) -> Option<CsrfKey> {
+        self.csrf
+    }
+
     /// The changed keys, sorted by their bytes. They apply after the clears.
     pub fn keys(&self) -> impl Iterator<Item = Change<'_>> {
         self.keys.iter()
@@ -228,12 +239,13 @@ impl Changes {
         self.timeout = later.timeout.or(self.timeout);
         self.remembered = later.remembered.or(self.remembered);
         self.label = later.label.clone().or(self.label);
+        self.csrf = self.csrf.or(later.csrf);
         self
     }
 
     /// Returns true if these change the head.
     pub(crate) fn changes_head(&self) -> bool {
-        self.timeout.is_some() || self.remembered.is_some() || self.label.is_some()
+        self.timeout.is_some() || self.remembered.is_some() || self.label.is_some() || self.csrf.is_some()
     }
 
     /// A head with these changes on top.
@@ -242,6 +254,8 @@ impl Changes {
             timeout_ms: self.timeout.map_or(head.timeout_ms, |timeout| timeout.map(millis)),
             remembered: self.remembered.unwrap_or(head.remembered),
             label: self.label().unwrap_or(head.label),
+            // The first request to draw one has put it into a page.
+            csrf: head.csrf.or(self.csrf),
             ..head
         }
     }

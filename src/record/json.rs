@@ -68,6 +68,7 @@ impl<'de> Deserialize<'de> for Record {
             id_since_ms: shape.id_since,
             label,
             remembered: shape.remembered,
+            csrf: None,
         };
         let entries = shape
             .entries

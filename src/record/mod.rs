@@ -20,7 +20,7 @@ use self::block::{Block, FRONT_BYTES, SECOND_BYTES};
 pub(crate) use self::block::{Class, Frame, NEVER, SecondSecret, StoreState};
 pub(crate) use self::body::check_owner;
 use self::body::{Body, Entry, Merge};
-pub(crate) use self::body::{Head, MAX_MILLIS, Owned, Times, calendar_time};
+pub(crate) use self::body::{CsrfKey, Head, MAX_MILLIS, Owned, Times, calendar_time};
 pub use self::changes::{Change, Changes};
 #[cfg(feature = "redis")]
 pub(crate) use self::parts::RecordParts;

@@ -33,7 +33,7 @@ impl Draft {
 
     /// Returns true if a new session with these changes would be empty, so that it is not stored.
     pub(super) fn is_hollow(&self, changes: &Changes) -> bool {
-        self.login.is_none() && changes.keys().all(|change| change.value.is_none())
+        self.login.is_none() && changes.csrf().is_none() && changes.keys().all(|change| change.value.is_none())
     }
 
     /// Returns true if the commit logs another owner in, so that none of a record's data stays.

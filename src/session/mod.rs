@@ -18,6 +18,7 @@
 
 mod commit;
 mod component;
+mod csrf;
 mod draft;
 #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "it is the cookie layer that asks"))]
 mod facts;

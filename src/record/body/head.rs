@@ -17,7 +17,8 @@ const NOTES: usize = 1;
 const HAS_ID_SINCE: u8 = 0x01;
 const HAS_LABEL: u8 = 0x02;
 const REMEMBERED: u8 = 0x04;
-const NOTE_FLAGS: u8 = HAS_ID_SINCE | HAS_LABEL | REMEMBERED;
+const HAS_CSRF: u8 = 0x08;
+const NOTE_FLAGS: u8 = HAS_ID_SINCE | HAS_LABEL | REMEMBERED | HAS_CSRF;
 
 /// Where the number of entries and the length of the names stand.
 pub(super) const COUNTED: Range<usize> = 2..7;
@@ -27,6 +28,9 @@ const CREATED: Range<usize> = COUNTED.end..COUNTED.end + TIME;
 
 /// Bytes of a time.
 const TIME: usize = 6;
+
+/// What the tokens of a session's forms are made from.
+pub(crate) type CsrfKey = [u8; 16];
 
 /// A body without entries whose time of creation is not noted yet: a head alone.
 pub(crate) const EMPTY: &[u8] = &[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -75,6 +79,7 @@ pub(crate) struct Head<'a> {
     pub(crate) id_since_ms: Option<u64>,
     pub(crate) label: Option<&'a str>,
     pub(crate) remembered: bool,
+    pub(crate) csrf: Option<CsrfKey>,
 }
 
 /// The owner of a session, and since when.
@@ -112,6 +117,9 @@ impl<'a> Head<'a> {
         if notes & HAS_LABEL != 0 {
             head.label = Some(take_text(&mut rest)?);
         }
+        if notes & HAS_CSRF != 0 {
+            head.csrf = Some(*rest.first_chunk()?);
+        }
         Some(head)
     }
 
@@ -121,7 +129,8 @@ impl<'a> Head<'a> {
         let flags = flag(self.timeout_ms.is_some(), HAS_TIMEOUT) | flag(self.owner.is_some(), HAS_OWNER);
         let notes = flag(self.id_since_ms.is_some(), HAS_ID_SINCE)
             | flag(self.label.is_some(), HAS_LABEL)
-            | flag(self.remembered, REMEMBERED);
+            | flag(self.remembered, REMEMBERED)
+            | flag(self.csrf.is_some(), HAS_CSRF);
         bytes.extend([FORMAT | flags, notes]);
         bytes.extend([0; COUNTED.end - COUNTED.start]);
         bytes.extend(time(self.created_ms));
@@ -134,6 +143,7 @@ impl<'a> Head<'a> {
         if let Some(label) = self.label {
             write_text(label, bytes);
         }
+        bytes.extend(self.csrf.into_iter().flatten());
     }
 
     /// Returns true if all times are in range.
@@ -198,6 +208,9 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
     }
     if notes & HAS_LABEL != 0 {
         length += 1 + usize::from(*bytes.get(length)?);
+    }
+    if notes & HAS_CSRF != 0 {
+        length += size_of::<CsrfKey>();
     }
     Some(length)
 }

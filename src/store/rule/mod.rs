@@ -260,5 +260,7 @@ fn head_over<'a>(base: Option<Head<'a>>, commit: &'a Commit, now: Now) -> Head<'
     let base = base.unwrap_or_else(|| Head { created_ms: now.calendar_ms, ..Head::default() });
     let head = commit.changes.head_over(base);
     let Some(login) = &commit.login else { return head };
-    Head { owner: Some(Owned { by: login.owner.as_str(), since_ms: now.calendar_ms }), ..head }
+    let owner = Some(Owned { by: login.owner.as_str(), since_ms: now.calendar_ms });
+    // A token from before the login is worthless after it.
+    Head { owner, csrf: commit.changes.csrf(), ..head }
 }
