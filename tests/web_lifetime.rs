@@ -127,7 +127,7 @@ fn a_remembered_session_outlives_the_policys_own_limits_and_ends_by_its_own() {
     });
     let mut cookie = sent_back(&remembered);
     for _ in 0..90 {
-        host.time.advance(8 * HOUR - Duration::from_secs(61));
+        host.time.advance(Duration::from_secs(8 * 3600 - 61));
         let finished = host.visit(&cookie, |session| assert!(session.owner().unwrap().is_some()));
         cookie = finished.cookie().map_or(cookie, |_| sent_back(&finished));
     }

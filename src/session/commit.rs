@@ -129,7 +129,6 @@ impl Session {
     /// Begins a new session with the draft, under an id of its own.
     pub(super) fn begin(&mut self) -> Result<()> {
         let id = (self.context.ids)()?;
-        self.draft.identity = NextId::Same;
         self.enter(id, Stage::New);
         Ok(())
     }
@@ -174,6 +173,6 @@ impl Session {
 
     /// Returns true for a login or a `regenerate`.
     fn is_login(&self) -> bool {
-        self.regenerated || self.draft.login.is_some()
+        self.draft.identity == NextId::New || self.draft.login.is_some()
     }
 }

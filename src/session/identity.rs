@@ -47,11 +47,11 @@ impl Session {
     pub fn regenerate(&mut self) -> Result<()> {
         self.check_open("a new id")?;
         match self.insist()?.stage {
-            Stage::Live(_) => self.draft.identity = NextId::New,
+            Stage::Live(_) | Stage::New => {}
             Stage::Ended(Ending::Here | Ending::Elsewhere) => self.begin()?,
-            Stage::Ended(Ending::Superseded) | Stage::New | Stage::Without(_) => {}
+            Stage::Ended(Ending::Superseded) | Stage::Without(_) => return Ok(()),
         }
-        self.regenerated = true;
+        self.draft.identity = NextId::New;
         Ok(())
     }
 

@@ -112,8 +112,6 @@ pub struct Session {
     sent: Option<SentCommit>,
     /// Set when a commit of this handle gave the session an id: the client does not know it yet.
     owes_id: bool,
-    /// Set by `regenerate` and `log_in`, which must not go on without a store.
-    regenerated: bool,
     /// No response can announce a new id any more.
     sealed: bool,
 }
@@ -160,7 +158,6 @@ impl Session {
             draft: Draft::default(),
             sent: None,
             owes_id: false,
-            regenerated: false,
             sealed: false,
         }
     }

@@ -179,7 +179,7 @@ impl SessionLayer {
             Err(error) if !facts.changed && error.is_store() => Saved::Unchanged,
             saved => saved?,
         };
-        let is_announced = self.is_announced(plan.cookie, plan.store, session);
+        let is_announced = Self::is_announced(plan.cookie, plan.store, session);
         let caching = if session.stage() == Some(Stage::New) { Caching::Varies } else { Caching::Private };
         let is_lost = saved == Saved::Gone && facts.changed && stage != Stage::Ended(Ending::Here);
         let finished = Finished::new(saved, caching).lost(is_lost);
@@ -194,7 +194,7 @@ impl SessionLayer {
     }
 
     /// Whether the response tells the client an id.
-    fn is_announced(&self, cookie: CookieStep, store: StoreStep, session: &mut Session) -> bool {
+    fn is_announced(cookie: CookieStep, store: StoreStep, session: &mut Session) -> bool {
         match cookie {
             // Not an id that a login has just replaced in another request: its response may reach
             // the client before this one. A commit has found out. If the store cannot say, which it
@@ -312,6 +312,12 @@ impl SessionLayer {
 
 impl fmt::Debug for SessionLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionLayer").field("sessions", &self.sessions).field("cookie", self.cookie.options()).finish()
+        let Self { sessions, cookie, lost_change } = self;
+        let options = cookie.options();
+        f.debug_struct("SessionLayer")
+            .field("sessions", sessions)
+            .field("cookie", options)
+            .field("lost_change", lost_change)
+            .finish()
     }
 }
