@@ -13,7 +13,7 @@ mod session_support;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lembro::web::{CookieLifetime, CookieOptions, Finished};
-use lembro::{Commit, Event, Lease, Outcome, Policy, Record, SessionId, Store};
+use lembro::{Commit, Lease, Outcome, Policy, Record, SessionId, Store};
 use session_support::site::{AGE, Site, id_of, look, renewing, sent_back};
 use session_support::{HOUR, MINUTE, manual_store};
 
@@ -22,7 +22,6 @@ use session_support::{HOUR, MINUTE, manual_store};
 #[test]
 fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
     let (store, _) = manual_store();
-    let events = store.events();
     let (id, lease) = (SessionId::random().unwrap(), Lease::new(HOUR));
     let create = |id: &SessionId| store.commit(id, &Commit::create().unwrap(), &lease).unwrap();
     assert!(create(&id).is_done());
@@ -34,16 +33,14 @@ fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
         assert!(store.set(&guess, Record::new(), HOUR).unwrap_err().is_taken());
         // And the secret decides: the right session was found, and not opened.
         assert!(store.get(&guess).unwrap().is_none());
-        assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::UnknownId { handle: id.handle() }]);
         assert_eq!(store.touch(&guess, &lease).unwrap(), Outcome::Gone);
         assert_eq!(store.destroy(&guess).unwrap(), Outcome::Gone);
-        let _ = events.try_iter().count();
     }
     assert!(store.get(&id).unwrap().is_some());
     // In constant time: that cannot be measured here, but it can be read.
     let source = include_str!("../src/id.rs");
     let secret = source.split("impl PartialEq for Secret").nth(1).unwrap();
-    assert!(secret.split("impl ").next().unwrap().contains(".ct_eq("), "secrets are compared by `subtle`");
+    assert!(secret.split("impl ").next().unwrap().contains("is_same("), "secrets are compared as digests are");
     let source = include_str!("../src/id/secret_check.rs");
     let digest = source.split("fn is_same(").nth(1).unwrap();
     assert!(digest.split("\nfn ").next().unwrap().contains(".ct_eq("), "digests are compared by `subtle`");

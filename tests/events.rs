@@ -53,10 +53,9 @@ fn invariant_12_a_subscriber_that_is_gone_or_never_reads_holds_no_request_up_and
 }
 
 #[test]
-fn a_guess_and_a_superseded_id_are_reported_and_counted_but_not_a_request_in_flight() {
+fn a_guess_and_a_superseded_id_are_counted_but_not_a_request_in_flight() {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
-    let events = store.events();
     let (id, guess) = (add(&store), SessionId::random().unwrap());
     assert!(store.get(&guess).unwrap().is_none());
     let renewed = id.renewed(&SessionId::random().unwrap());
@@ -72,8 +71,6 @@ fn a_guess_and_a_superseded_id_are_reported_and_counted_but_not_a_request_in_fli
     assert_eq!(store.touch(&id, &LEASE).unwrap(), Outcome::Superseded);
     let late = Commit::merge(version).unwrap();
     assert_eq!(store.commit(&id, &late, &LEASE).unwrap(), Outcome::Superseded);
-    let seen: Vec<_> = events.try_iter().collect();
-    assert_eq!(seen, [Event::UnknownId { handle: guess.handle() }, Event::SupersededId { handle: id.handle() }]);
     assert_eq!((store.stats().hits, store.stats().misses, store.stats().superseded), (2, 3, 1));
 }
 

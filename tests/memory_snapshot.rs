@@ -216,10 +216,9 @@ fn a_restored_session_is_known_by_its_digest_until_its_first_visit() {
     let events = store.events();
     assert!(matches!(events.recv().unwrap(), Event::Restored { sessions: 2, .. }));
 
-    // A guess proves nothing, and is told from a stale cookie as ever.
+    // A guess proves nothing.
     let guess = renewed(&id);
     assert!(store.get(&guess).unwrap().is_none());
-    assert_eq!(events.try_recv(), Ok(Event::UnknownId { handle: id.handle() }));
     assert!(!is_known(&store, &id));
 
     let bytes = store.bytes();
@@ -313,10 +312,8 @@ fn a_superseded_id_keeps_the_rest_of_its_grace_and_is_reported_after_it() {
     time.advance(39 * SECOND);
     assert_eq!(peek(&store, &old), Lookup::Superseded { recent: true });
     assert_eq!(touch(&store, &old, HOUR).unwrap(), Outcome::Superseded);
-    assert_eq!(events.try_iter().count(), 0);
     time.advance(SECOND);
     assert_eq!(peek(&store, &old), Lookup::Superseded { recent: false });
-    assert_eq!(events.try_recv(), Ok(Event::SupersededId { handle: old.handle() }));
     assert!(!is_known(&store, &new), "a superseded id says nothing of the current one");
     assert_eq!(visit(&store, &new, &lease), Some(Presented::Current));
     // A restart after its end.

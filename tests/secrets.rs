@@ -142,6 +142,8 @@ fn invariant_10_the_secret_of_an_id_is_in_no_debug_display_event_error_or_dump()
     assert!(outcome.is_done());
     search.look_at(&outcome);
     search.look_at(&store.visit(&id, &lease).unwrap());
+    time.advance(lease.grace);
+    search.look_at(&sessions.load(&id).unwrap());
     let version = store.get(&renewed).unwrap().unwrap().record.version();
     let renewal = Commit::merge(version).unwrap().identity(Identity::Renew(7));
     let outcome = store.commit(&renewed, &renewal, &lease).unwrap();

@@ -145,7 +145,7 @@ fn the_old_id_ends_an_age_after_the_second_announcement_at_the_latest() {
     let old = site.visitor();
     site.time.advance(AGE);
     let new = sent_back(&site.request(&old, look));
-    let events = site.store.events();
+    let events = site.layer.events();
     site.time.advance(MINUTE);
     assert_eq!(sent_back(&site.request(&old, look)), new);
     site.time.advance(AGE.saturating_sub(SECOND));
@@ -164,7 +164,7 @@ fn an_id_past_its_grace_gets_no_session_and_is_reported() {
     site.time.advance(AGE);
     let new = sent_back(&site.request(&old, look));
     assert_silent(&site.request(&new, look));
-    let events = site.store.events();
+    let events = site.layer.events();
     site.time.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
     assert_eq!(site.user(&old).as_deref(), Some("ada"), "in its grace");
     assert_eq!(events.try_iter().count(), 0);
@@ -184,7 +184,7 @@ fn a_thief_who_comes_after_the_owners_renewal_gets_nothing_and_is_noticed() {
     let site = renewing_site();
     let owner = site.visitor();
     let stolen = owner.clone();
-    let events = site.store.events();
+    let events = site.layer.events();
     site.time.advance(AGE);
     let owner = sent_back(&site.request(&owner, look));
     assert_silent(&site.request(&owner, look));
@@ -200,7 +200,7 @@ fn a_thief_who_comes_after_the_owners_renewal_gets_nothing_and_is_noticed() {
 fn a_thief_who_renews_first_shuts_the_owner_out_who_is_noticed_and_can_be_ended_by_the_handle() {
     let site = renewing_site();
     let owner = site.visitor();
-    let events = site.store.events();
+    let events = site.layer.events();
     site.time.advance(AGE);
     let thief = sent_back(&site.request(&owner, look));
     assert_silent(&site.request(&thief, look));
