@@ -20,6 +20,8 @@ pub(crate) type IdSource = Arc<dyn Fn() -> Result<SessionId> + Send + Sync>;
 pub(crate) struct Context {
     pub(crate) store: ReportingStore,
     pub(crate) policy: Policy,
+    /// The policy's.
+    pub(crate) lease: Lease,
     pub(crate) ids: IdSource,
     pub(crate) clock: Clock,
     pub(crate) events: Hub<Event>,
@@ -28,11 +30,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(store: Arc<dyn Store>, policy: Policy, ids: IdSource) -> Self {
         let (clock, store) = (store.clock(), ReportingStore { inner: store, errors: Hub::new() });
-        Self { store, policy, ids, clock, events: Hub::new() }
-    }
-
-    pub(crate) fn lease(&self) -> Lease {
-        self.policy.lease()
+        Self { store, policy, lease: policy.lease(), ids, clock, events: Hub::new() }
     }
 
     /// A channel on which the events of the sessions and of the store arrive.

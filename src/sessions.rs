@@ -140,7 +140,7 @@ impl Sessions {
     pub fn create_session(&self, id: &SessionId, data: Record) -> Result<Session> {
         data.check()?;
         let (context, commit) = (&self.context, Commit::create()?.with(Changes::from(&data)));
-        match context.store.commit(id, &commit, &context.lease())? {
+        match context.store.commit(id, &commit, &context.lease)? {
             Outcome::Done(receipt) => Ok(Session::created(Arc::clone(context), *id, commit, &receipt)),
             _ => Err(Error::taken(id.handle())),
         }

@@ -183,7 +183,7 @@ impl Record {
     /// Returns true if the session is remembered: a [`Lease`](crate::Lease) can have other limits
     /// for it.
     pub fn is_remembered(&self) -> bool {
-        self.body().head().remembered
+        self.times().remembered
     }
 
     #[inline]

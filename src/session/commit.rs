@@ -34,7 +34,7 @@ impl Session {
             Some(changes) => (commit.with(changes), Some(own)),
             None => (commit.with(own), None),
         };
-        match self.context.store.commit(&id, &commit, &self.context.lease()) {
+        match self.context.store.commit(&id, &commit, &self.context.lease) {
             Ok(Outcome::Done(receipt)) => {
                 self.draft = Draft::default();
                 self.carry_over(commit, &receipt);
@@ -74,7 +74,7 @@ impl Session {
     pub(super) fn settle(&mut self) -> Result<Option<Outcome>> {
         let Some(sent) = self.sent.take() else { return Ok(None) };
         let id = self.id()?;
-        let outcome = self.context.store.commit(&id, &sent.commit, &self.context.lease());
+        let outcome = self.context.store.commit(&id, &sent.commit, &self.context.lease);
         match outcome {
             Ok(Outcome::Done(receipt)) => self.carry_over(sent.commit, &receipt),
             Err(error) if !(error.is_size() || error.is_full()) => {
@@ -135,16 +135,16 @@ impl Session {
 
     /// Keeps a commit whose outcome is unknown, with its draft.
     fn keep(&mut self, commit: Commit) {
-        let (read, lease, now) = (self.read(), self.context.lease(), self.context.now());
+        let (read, now) = (self.read(), self.context.now());
         let draft = std::mem::take(&mut self.draft);
-        let record = preview(read.as_ref(), &commit, &lease, now, Version::default());
+        let record = preview(read.as_ref(), &commit, &self.context.lease, now, Version::default());
         let record = record.unwrap_or_else(|_| read.unwrap_or_default());
         self.sent = Some(SentCommit { commit: commit.repeated(), draft, record });
     }
 
     /// Updates this handle after a commit was carried out.
     fn carry_over(&mut self, commit: Commit, receipt: &Receipt) {
-        let (read, lease, now) = (self.read(), self.context.lease(), self.context.now());
+        let (read, now) = (self.read(), self.context.now());
         let Some(state) = self.state.get_mut() else { return };
         let before = match &state.stage {
             Stage::Live(live) => live.presented,
@@ -160,13 +160,13 @@ impl Session {
             _ => presented_after(before, receipt.announce),
         };
         self.owes_id |= is_new;
-        state.stage = Stage::Live(Live::committed(Committed { read, commit, lease, now }, receipt, presented));
+        state.stage = Stage::Live(Live::committed(Committed { read, commit, now }, receipt, presented));
     }
 
     /// The record that was last read of a stored session.
     fn read(&self) -> Option<Record> {
         match self.state.get().map(|state| &state.stage) {
-            Some(Stage::Live(live)) => Some(live.record().clone()),
+            Some(Stage::Live(live)) => Some(live.record(&self.context.lease).clone()),
             _ => None,
         }
     }

@@ -83,7 +83,7 @@ impl Session {
 
     fn stored_csrf(&self) -> Result<Option<CsrfKey>> {
         Ok(match &self.state()?.stage {
-            Stage::Live(live) => live.record().head().csrf,
+            Stage::Live(live) => live.record(&self.context.lease).head().csrf,
             Stage::New | Stage::Ended(_) | Stage::Without(_) => None,
         })
     }
@@ -97,7 +97,7 @@ impl Session {
                 let mut changes = Changes::new();
                 changes.set_csrf(key);
                 let commit = Commit::merge(live.version)?.with(changes);
-                if let Outcome::Done(_) = self.context.store.commit(&id, &commit, &self.context.lease())?
+                if let Outcome::Done(_) = self.context.store.commit(&id, &commit, &self.context.lease)?
                     && self.look_again()?.is_none()
                 {
                     return Ok(self.stored_csrf()?.unwrap_or(key));

@@ -102,7 +102,7 @@ impl Session {
         // A cookie from the future, written before the calendar was set back, says as little about
         // the time that the browser still keeps it.
         let age = self.context.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
-        let lease = self.context.lease();
+        let lease = &self.context.lease;
         let full = lease.ttl(record, self.context.now());
         lease.touch_due(nanos(full), nanos(full.saturating_sub(age)))
     }
@@ -146,7 +146,7 @@ impl Session {
             return Ok(false);
         }
         let (Some(age), Some(record)) = (self.id_age(), self.stored_record()?) else { return Ok(true) };
-        Ok(self.context.policy.may_repeat(age, self.context.lease().ttl(record, self.context.now())))
+        Ok(self.context.policy.may_repeat(age, self.context.lease.ttl(record, self.context.now())))
     }
 
     /// The id that the client of a live session must have: the session's, or the one that a timed
@@ -180,7 +180,7 @@ impl Session {
         matches!(self.stage(), Some(Stage::Live(Presented::Current)))
             && self.first != Look::Peek
             && !self.replaces_id()
-            && self.id_age().is_some_and(|age| self.context.lease().renewal_due(age))
+            && self.id_age().is_some_and(|age| self.context.lease.renewal_due(age))
     }
 
     /// How long the session has had its id; `None` if its ids are not renewed.
@@ -189,8 +189,8 @@ impl Session {
             return None;
         }
         match self.state.get() {
-            Some(State { stage: Stage::Live(live), .. }) if live.record().is_owned() => {
-                Some(id_age(live.record(), self.context.now()))
+            Some(State { stage: Stage::Live(live), .. }) if live.record(&self.context.lease).is_owned() => {
+                Some(id_age(live.record(&self.context.lease), self.context.now()))
             }
             _ => None,
         }

@@ -222,7 +222,7 @@ impl Session {
             Stage::Without(_) => return Ok(Saved::Nowhere),
             Stage::Live(live) => live.version,
         };
-        let outcome = self.context.store.apply(&id, &Action::Touch(Some(held)), &self.context.lease())?;
+        let outcome = self.context.store.apply(&id, &Action::Touch(Some(held)), &self.context.lease)?;
         let seen_at = self.context.clock.now();
         match (outcome, self.state.get_mut()) {
             (Outcome::Done(receipt), Some(State { stage: Stage::Live(live), .. })) => {

@@ -34,13 +34,12 @@ pub(super) struct Committed {
     /// `None`: it created the session.
     pub(super) read: Option<Record>,
     pub(super) commit: Commit,
-    pub(super) lease: Lease,
     pub(super) now: Now,
 }
 
 impl Committed {
-    fn record(&self, version: Version) -> Record {
-        let Self { read, commit, lease, now } = self;
+    fn record(&self, version: Version, lease: &Lease) -> Record {
+        let Self { read, commit, now } = self;
         // It cannot fail: see `check`.
         let record = preview(read.as_ref(), commit, lease, *now, version);
         record.unwrap_or_else(|_| read.clone().unwrap_or_default())
@@ -63,10 +62,11 @@ impl Live {
         }
     }
 
-    pub(super) fn record(&self) -> &Record {
+    /// `lease`: the one that it was committed under.
+    pub(super) fn record(&self, lease: &Lease) -> &Record {
         match &self.data {
             Data::Read(record) => record,
-            Data::Committed(committed, record) => record.get_or_init(|| committed.record(self.version)),
+            Data::Committed(committed, record) => record.get_or_init(|| committed.record(self.version, lease)),
         }
     }
 }

@@ -42,12 +42,12 @@ impl Session {
     /// The first look. If the store fails to note a visit but can read, the request is served as a
     /// peek; the store has reported the failure.
     fn look(&self, id: &SessionId) -> Result<Lookup> {
-        let (store, lease) = (&self.context.store, self.context.lease());
-        store.look(id, self.first, &lease).or_else(|error| {
+        let (store, lease) = (&self.context.store, &self.context.lease);
+        store.look(id, self.first, lease).or_else(|error| {
             if !error.is_store() || self.first == Look::Peek {
                 return Err(error);
             }
-            store.inner().look(id, Look::Peek, &lease).map_err(|_| error)
+            store.inner().look(id, Look::Peek, lease).map_err(|_| error)
         })
     }
 
@@ -67,7 +67,7 @@ impl Session {
 
     /// What is stored now of this session, also if its id was renewed since; or how it ended.
     pub(super) fn peek_at(&self, id: &SessionId, live: &Live) -> Result<Result<Stored, Ending>> {
-        Ok(match self.context.store.look(id, Look::Held(live.version), &self.context.lease())? {
+        Ok(match self.context.store.look(id, Look::Held(live.version), &self.context.lease)? {
             // Another session under the same id is not the one that this handle held.
             Lookup::Found(stored) if stored.record.version().is_same_incarnation(live.version) => Ok(stored),
             Lookup::Superseded { recent: true } => Err(Ending::Superseded),

@@ -182,7 +182,7 @@ impl Session {
 
     /// A session that this commit has created.
     pub(crate) fn created(context: Arc<Context>, id: SessionId, commit: Commit, receipt: &Receipt) -> Self {
-        let committed = Committed { read: None, commit, lease: context.lease(), now: context.now() };
+        let committed = Committed { read: None, commit, now: context.now() };
         let stage = Stage::Live(Live::committed(committed, receipt, Presented::Current));
         Self { state: State { id, stage }.into(), ..Self::unloaded(context, Candidates::default()) }
     }
@@ -280,7 +280,7 @@ impl Session {
     fn stored_record(&self) -> Result<Option<&Record>> {
         let record = match (&self.sent, &self.state()?.stage) {
             (Some(sent), _) => Some(&sent.record),
-            (None, Stage::Live(live)) => Some(live.record()),
+            (None, Stage::Live(live)) => Some(live.record(&self.context.lease)),
             (None, Stage::New | Stage::Ended(_) | Stage::Without(_)) => None,
         };
         Ok(record.filter(|record| !self.draft.wipes(record)))

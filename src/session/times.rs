@@ -140,7 +140,7 @@ impl Session {
     pub fn expires_at(&self) -> Result<Option<SystemTime>> {
         let Stage::Live(live) = &self.state()?.stage else { return Ok(None) };
         // A policy that became stricter since the session was stored applies at once.
-        let left = self.left(live).min(self.context.lease().ttl(live.record(), self.context.now()));
+        let left = self.left(live).min(self.context.lease.ttl(live.record(&self.context.lease), self.context.now()));
         Ok(self.context.clock.wall().checked_add(left))
     }
 }

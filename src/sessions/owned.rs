@@ -159,7 +159,7 @@ impl OwnerSessions<'_> {
         let (record, now) = (&session.stored.record, self.context.clock.wall());
         // The last visit gave it its idle timeout, or what was left of its lifetime: then it was
         // later than this says.
-        let idle = Lease { lifetime: None, ..self.context.lease() }.ttl(record, self.context.now());
+        let idle = Lease { lifetime: None, ..self.context.lease }.ttl(record, self.context.now());
         let seen = now.checked_sub(idle.saturating_sub(session.stored.ttl)).unwrap_or(now);
         let since = record.owner_since();
         OwnedSession {
