@@ -29,7 +29,7 @@ use crate::store::{self, Edit, Epoch, Lease, Listed, Look, Lookup, Now, Sight, S
 use crate::sync::Ordering;
 
 /// The number of the layout, as a digit.
-const LAYOUT: u8 = b'2';
+pub(super) const LAYOUT: u8 = b'2';
 
 const NANOS: u64 = 1_000_000;
 
