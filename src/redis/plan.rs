@@ -158,11 +158,12 @@ pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
 /// A commit and the limits of a session, and the entries as the arguments that follow the plan.
 ///
 /// ```text
-/// whether it logs in (1) · what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that
-/// version (8) · nonce (8) · identity: 'k'eep, re'n'ew, 'r'eplace (1) · new timeout (8) · whether
-/// remembered from now on (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are
-/// set (4) · their bytes (4) · which of the arguments is the last to set (4) · and the last to
-/// remove (4) · the incarnation that it begins (4) · digest of the new secret (16) · seed (8)
+/// what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that version (8) · nonce (8) ·
+/// identity: '=' if all but the entries stays as it is, 'k'eep, re'n'ew, 'r'eplace (1) · most
+/// entries (4) · most bytes (4) · entries that are set (4) · their bytes (4) · which of the
+/// arguments is the last to set (4) · and the last to remove (4); unless '=': whether it logs in
+/// (1) · new timeout (8) · whether remembered from now on (1; 2: as it was) · the incarnation that
+/// it begins (4) · digest of the new secret (16) · seed (8)
 /// ```
 pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -> (Vec<u8>, Entries<'a>) {
     let (kind, base) = match commit.expect() {
@@ -180,13 +181,20 @@ pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -
     let owner = commit.login.as_ref().map(|login| login.owner.as_str());
     let entries = fields::of_changes(changes, owner);
     let counts = [MAX_KEYS, max_bytes, entries.set, entries.bytes, entries.last_set, entries.last_removed];
-    let mut rest = vec![u8::from(owner.is_some()), kind];
+    let is_plain =
+        identity == b'k' && kind != b'a' && owner.is_none() && timeout == NONE && changes.remembered().is_none();
+    let mut rest = Vec::with_capacity(128);
+    rest.push(kind);
     rest.extend(base);
     rest.extend(commit.nonce.to_be_bytes());
-    rest.push(identity);
+    rest.push(if is_plain { b'=' } else { identity });
+    counts.iter().for_each(|count| rest.extend(u32::try_from(*count).unwrap_or(u32::MAX).to_be_bytes()));
+    if is_plain {
+        return (rest, entries);
+    }
+    rest.push(u8::from(owner.is_some()));
     rest.extend(timeout.to_be_bytes());
     rest.push(changes.remembered().map_or(2, u8::from));
-    counts.iter().for_each(|count| rest.extend(u32::try_from(*count).unwrap_or(u32::MAX).to_be_bytes()));
     rest.extend(incarnation(Version::first(commit.nonce)));
     rest.extend(new);
     rest.extend(seed.to_be_bytes());
@@ -200,13 +208,15 @@ pub(super) fn put(how: u8, ttl: u64, record: &Record) -> (Vec<u8>, Vec<Word<'_>>
     let entries = u16::try_from(record.len()).unwrap_or(u16::MAX);
     let mut rest = vec![u8::from(head.owner.is_some()), how];
     rest.extend(ttl.to_be_bytes());
-    rest.extend(record.version().to_u64().to_be_bytes());
-    rest.extend(bytes.to_be_bytes());
-    rest.extend(entries.to_be_bytes());
-    rest.push(2 * u8::from(head.remembered) + 4 * u8::from(head.owner.is_some()));
+    let version = record.version().to_u64().to_be_bytes();
+    rest.extend(&version[..4]);
     let since = head.owner.map_or(0, |owner| owner.since_ms);
     let times = [head.created_ms, since, head.id_since_ms.unwrap_or(0), head.timeout_ms.unwrap_or(NO_TIME)];
     times.iter().for_each(|time| rest.extend(&time.to_be_bytes()[2..]));
+    rest.extend(&version[4..]);
+    rest.extend(bytes.to_be_bytes());
+    rest.extend(entries.to_be_bytes());
+    rest.push(2 * u8::from(head.remembered) + 4 * u8::from(head.owner.is_some()));
     (rest, fields::of_record(record))
 }
 

@@ -43,15 +43,15 @@ local tail, meta = false, call('HGET', key, 'm')
 const SESSION: &str = "
 local is_stale = meta and manual and tonumber(call('HGET', key, 'd') or 0) <= now
 if is_stale then meta = false end
-local start, kind, known, incarnation, saves, bytes, entries, flags, created, since, id_since, timeout
-local exact, remembered, owned, second, seed, over, full, is_unsure, closed, is_successor, answer
-local nonces = ''
+local start, kind, known, incarnation, created, since, id_since, timeout, saves, bytes, entries, flags
+local second, seed, over, full, is_unsure, closed, is_successor, answer
+local nonces, exact, remembered, owned = '', 0, 0, 0
 if meta then
     if #meta ~= 64 then return { 'format', meta:sub(1, 1) } end
-    start, kind, known, incarnation, saves, bytes, entries, flags, created, since, id_since, timeout =
-        struct.unpack('>c18BI6c4I4I4I2BI6I6I6I6', meta)
+    start, kind, known, incarnation, created, since, id_since, timeout, saves, bytes, entries, flags =
+        struct.unpack('>c18BI6c4I6I6I6I6I4I4I2B', meta)
     if start ~= usual and meta:byte() ~= 50 then return { 'format', meta:sub(1, 1) } end
-    exact, remembered, owned = flags % 2, flags % 4 > 1 and 1 or 0, flags > 3 and 1 or 0
+    if flags > 0 then exact, remembered, owned = flags % 2, flags % 4 > 1 and 1 or 0, flags > 3 and 1 or 0 end
     if kind > 0 then
         tail = tail or call('HGET', key, 'x')
         second, seed, over = struct.unpack('>c16c8I8', tail)
@@ -107,11 +107,12 @@ if life < NONE and began > 0 then
 end
 ";
 
-/// Writes the row, and as more fields what follows. `times`: the end of the meta field, if it is
-/// as it was.
+/// Writes the row, and as more fields what follows. `is_plain`: but for the counts the meta field
+/// is as it was.
 const WRITES: &str = "
-local m = start .. struct.pack('>BI6c4I4I4I2B', kind, known, incarnation, saves, bytes, entries,
-    exact + 2 * remembered + 4 * owned) .. (times or struct.pack('>I6I6I6I6', created, since, id_since, timeout))
+local front = is_plain and meta
+    or start .. struct.pack('>BI6c4I6I6I6I6', kind, known, incarnation, created, since, id_since, timeout)
+local m = struct.pack('>c53I4I4I2B', front, saves, bytes, entries, exact + 2 * remembered + 4 * owned)
 local x = kind > 0 and second .. seed .. struct.pack('>I8', over) .. nonces or nonces
 if x == '' then
     answer = call('HSET', key, 'm', m, unpack(ARGV, 2, set))
@@ -123,7 +124,7 @@ end
 /// Gives the session its time.
 const LIVES: &str = "
 if manual then call('HSET', key, 'd', now + full) end
-answer = call('PEXPIRE', key, manual and 86400000 or full)
+answer = call('PEXPIRE', key, manual and 86400000 or string.format('%d', full))
 ";
 
 /// A login, if `logs_in`: whether it counts. Without an epoch it has no place. On one server the
@@ -188,7 +189,7 @@ if meta and not closed and how ~= 'p' then
     end
     if how == 'v' then call = redis.pcall end
     if is_changed then
-        local set, times = 1, false
+        local set, is_plain = 1, false
         ", WRITES, "
     end
     if due and type(answer) ~= 'table' then
@@ -213,18 +214,15 @@ return struct.pack('>I8I8', now, left < 0 and 1 or left) .. trouble
     /// from then on, so that a large session is not counted again and again. All is read, too, when
     /// more is to be removed than a command takes arguments.
     COMMIT = [READS_BOTH, SESSION, UNLESS_UNSURE, "
-local by = plan:sub(108, rest - 1)
-local logs_in, expect, base, base_saves, nonce, identity, new_timeout, new_remembered,
-    most, most_bytes, more, more_bytes, set, removed
-logs_in, expect, base, base_saves, nonce, identity, new_timeout, new_remembered,
-    most, most_bytes, more, more_bytes, set, removed, rest =
-    struct.unpack('>Bc1c4I4c8c1I8BI4I4I4I4I4I4', plan, rest)
-local is_new, is_anothers, begins, new, new_seed = not meta, false
-if expect == 'a' or identity ~= 'k' then begins, new, new_seed = struct.unpack('>c4c16c8', plan, rest) end
-rest = rest + 28
--- What is left of the meta field behind the counts, unless the commit changes that.
-local times = not is_new and identity == 'k' and logs_in == 0 and new_timeout == NONE and new_remembered == 2
-    and meta:sub(41)
+local expect, base, base_saves, nonce, identity, most, most_bytes, more, more_bytes, set, removed, after =
+    struct.unpack('>c1c4I4c8c1I4I4I4I4I4I4', plan, rest)
+local is_new, is_plain, is_anothers, by = not meta, identity == '=', false
+local logs_in, new_timeout, new_remembered, begins, new, new_seed = 0
+if not is_plain then
+    logs_in, new_timeout, new_remembered, begins, new, new_seed, after = struct.unpack('>BI8Bc4c16c8', plan, after)
+end
+if noted > 0 or logs_in == 1 then by = plan:sub(108, rest - 1) end
+rest = after
 if is_new then
     if expect ~= 'a' then return { 'gone' } end
 else
@@ -255,7 +253,7 @@ if is_new then
 else
     is_anothers = logs_in == 1 and owned == 1 and call('HGET', key, 'o') ~= by
     local renew_after, grace
-    if identity ~= 'k' then renew_after, grace = struct.unpack('>I8I8', plan, 92) end
+    if not is_plain then renew_after, grace = struct.unpack('>I8I8', plan, 92) end
     if identity == 'r' then
         kind, second, seed, over = SUPERSEDED, start:sub(3), string.rep('\\0', 8), grace == 0 and 0 or now + grace
         start, incarnation, saves, nonces = start:sub(1, 2) .. new, begins, 0, ''
@@ -265,12 +263,13 @@ else
             and math.max(0, now - (id_since > 0 and id_since or created)) >= math.max(renew_after, grace) then
             kind, second, seed, over = PENDING, new, new_seed, NEVER
         end
-        saves, nonces = (saves + 1) % 4294967296, (nonces .. nonce):sub(-32)
+        saves = (saves + 1) % 4294967296
+        nonces = #nonces < 32 and nonce .. nonces or struct.pack('c8c24', nonce, nonces)
     end
     if is_anothers then created, since, id_since, timeout, remembered = now, 0, 0, NO_TIME, 0 end
     if identity == 'r' and renew_after < NONE then id_since = now end
 end
-if not times then
+if not is_plain then
     if new_timeout < NONE then timeout = new_timeout end
     if new_remembered < 2 then remembered = new_remembered end
     if logs_in == 1 then start, since, owned = (logins and '2s' or '2u') .. start:sub(3), now, 1 end
@@ -278,6 +277,7 @@ if not times then
     ", FULL, "
 end
 if noted > 0 or now + full > known then
+    is_plain = false
     local owner = owned == 1 and (logs_in == 1 and by or call('HGET', key, 'o')) or ''
     if noted > 0 and (is_new or owner == by) then
         known = plan:byte(67) == 1 and now + noted or math.min(known, now + noted)
@@ -347,7 +347,7 @@ if full > 0 then
     call('DEL', KEYS[2])
     ", LOGGED_IN, LIVES, "
 end
-return numbers:sub(1, 8) .. struct.pack('>I8', full)
+return numbers:sub(1, 4) .. numbers:sub(29, 32) .. struct.pack('>I8', full)
 "];
     /// .., how ('i': the session that the id opens, 'h': the session with this handle, of this
     /// owner if one is given, 'b': the same, if it is of an epoch before this one), reason, epoch,
