@@ -1,4 +1,4 @@
-//! Hints: which sessions were visited so lately that a visit has nothing to note.
+//! Hints: which sessions were visited so lately that a visit has nothing to note, and the time.
 //!
 //! A visit without a script costs the server half of one with. A hint only says which is tried
 //! first: the rule judges what was read, and if there is something to note after all, the script
