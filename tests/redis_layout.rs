@@ -5,6 +5,7 @@ mod redis_behind;
 mod redis_server;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use lembro::redis::RedisOptions;
 use lembro::{SessionId, Store};
@@ -174,6 +175,22 @@ fn the_indexes_are_written_once_in_the_life_of_a_session_and_not_at_every_visit(
         assert!((200..210).contains(&asked["evalsha"]), "{asked:?}");
         assert!(!asked.contains_key("zadd"), "{asked:?}");
     }
+}
+
+#[test]
+fn looks_ask_for_the_servers_clock_once_in_a_second() {
+    let server = Server::start();
+    let (store, link) = (store(&server), &mut server.connect());
+    let id = create(&store);
+    forget_what_was_asked(link);
+    let start = Instant::now();
+    for _ in 0..100 {
+        assert!(store.get(&id).unwrap().is_some());
+    }
+    let (asked, seconds) = (asked(link), usize::try_from(start.elapsed().as_secs()).unwrap());
+    assert_eq!(asked["hgetall"], 100);
+    // A reading that took long is not kept: some may have, on a busy machine.
+    assert!(asked["time"] <= seconds + 20, "{asked:?}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn sizes(link: &mut Connection, id: &SessionId) -> ([usize; 2], [usize; 2]) {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
     let entries: Vec<_> = fields.iter().filter(|(field, _)| field[0] == b'k').collect();
     let bytes = entries.iter().map(|(field, value)| field.len() + value.len()).sum();
-    ([number(&meta[33..37]), number(&meta[37..39])], [bytes, entries.len()])
+    ([number(&meta[57..61]), number(&meta[61..63])], [bytes, entries.len()])
 }
 
 const MOST: usize = 700;

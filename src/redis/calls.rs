@@ -7,7 +7,7 @@ use ::redis::Value;
 
 use super::connections::{Command, Connections, Failure, Verb};
 use super::fields::Word;
-use super::hints::Hints;
+use super::hints::{Hints, ServerTime};
 use super::keys::Keys;
 use super::logins::{Entrance, Since};
 use super::options::Config;
@@ -40,6 +40,7 @@ pub(super) struct Calls {
     pub(super) clock: Clock,
     is_manual: bool,
     hints: Hints,
+    server_time: ServerTime,
     pub(super) events: Hub<Event>,
     pub(super) errors: Hub<Error>,
     last_report: Mutex<Option<Instant>>,
@@ -54,6 +55,7 @@ impl Calls {
             is_manual: config.clock.is_some(),
             clock: config.clock.unwrap_or_default(),
             hints: Hints::new(),
+            server_time: ServerTime::default(),
             events: Hub::new(),
             errors: Hub::new(),
             last_report: Mutex::new(None),
@@ -121,6 +123,9 @@ impl Calls {
         mut reply: Reply,
         again: impl Fn(&Plan<'a>) -> Result<Reply>,
     ) -> Result<Reply> {
+        if !matches!(reply, Reply::ToNote { .. } | Reply::Unsure(..)) {
+            return Ok(reply);
+        }
         let mut call = call.clone();
         for _ in 0..MAX_TURNS {
             match reply {
@@ -187,29 +192,36 @@ impl Calls {
     }
 
     /// What a look sees. In a cluster by one script. On one server a visit is a script that writes
-    /// only what is due, and all is read behind it without a script, in the same round trip: Lua
-    /// takes longer over a session's data than all the rest.
+    /// only what is due, and the hash is read behind it without a script, in the same round trip:
+    /// Lua takes longer over a session's data than all the rest.
     fn seen(&self, call: &Plan<'_>) -> Result<Reply> {
         if self.connections.is_cluster() {
             return self.send(Vec::new(), call);
         }
-        let (key, is_visit) = (self.keys.of_record(call.handle), call.rest.first() == Some(&b'v'));
-        let mut calls = if is_visit { vec![self.sent(call)] } else { Vec::new() };
-        let reads = [("TIME", Vec::new()), ("PTTL", vec![key.clone()]), ("HGETALL", vec![key])];
-        calls.extend(reads.map(|(name, keys)| Command { verb: Verb::Name(name), keys, words: Vec::new() }));
-        let mut answers = self.ask(&calls)?;
-        let mut trouble = String::new();
+        let (asked, key) = (self.clock.nanos(), self.keys.of_record(call.handle));
+        let command = |name, keys| Command { verb: Verb::Name(name), keys, words: Vec::new() };
+        let is_visit = call.rest.first() == Some(&b'v');
+        let now = if self.is_manual { Some(self.now()) } else { self.server_time.at(asked) };
+        let mut calls = Vec::with_capacity(3);
         if is_visit {
-            match Reply::of(call.handle, &answers.remove(0))? {
-                Reply::Seen { text, .. } => trouble = text,
-                asked @ (Reply::ToNote { .. } | Reply::Unsure(..)) => return Ok(asked),
-                _ => {}
-            }
+            calls.push(self.sent(call));
+        } else {
+            calls.push(command("PTTL", vec![key.clone()]));
+            calls.extend(now.is_none().then(|| command("TIME", Vec::new())));
         }
-        let now = if self.is_manual { self.now() } else { replies::time_of(answers.first().unwrap_or(&Value::Nil))? };
-        let left = answers.get(1).and_then(replies::left_of).filter(|_| !self.is_manual);
-        let fields = replies::fields_of(answers.pop().unwrap_or_default())?;
-        Ok(match Row::read(call.handle, now, left, &fields)? {
+        calls.push(command("HGETALL", vec![key]));
+        let mut answers = self.ask(&calls)?;
+        let (fields, first) = (answers.pop().unwrap_or_default(), answers.first().unwrap_or(&Value::Nil));
+        let (mut read, mut left, mut trouble) = (None, replies::left_of(first), String::new());
+        if is_visit {
+            let Some((time, ttl, text)) = replies::visited(first) else { return Reply::of(call.handle, first) };
+            (read, left, trouble) = (Some(time), Some(ttl), text);
+        } else if now.is_none() {
+            read = Some(replies::time_of(answers.get(1).unwrap_or(&Value::Nil))?);
+        }
+        read.into_iter().for_each(|now| self.server_time.learn(asked, self.clock.nanos(), now));
+        let (now, fields) = (read.or(now).unwrap_or_default(), replies::fields_of(fields)?);
+        Ok(match Row::read(call.handle, now, left.filter(|_| !self.is_manual), &fields)? {
             Some(Row { unsure: Some((owner, epoch)), .. }) if call.sure != Some(epoch) => Reply::Unsure(owner, epoch),
             row => Reply::Seen { row, text: trouble },
         })

@@ -154,7 +154,11 @@ impl Single {
         self.connection.send_packed_command(&packed)?;
         let mut answer = || {
             self.limit(deadline)?;
-            self.connection.recv_response().map(Value::extract_error)
+            // No script of ours answers with an error within an answer.
+            Ok(match self.connection.recv_response()? {
+                Value::ServerError(error) => Err(error.into()),
+                answer => Ok(answer),
+            })
         };
         (0..sent).map(|_| answer()).collect()
     }
@@ -246,13 +250,13 @@ fn is_unknown_script(answer: &RedisResult<Value>) -> bool {
 impl Command<'_> {
     /// `in_full`: with the code of a script in place of its hash.
     fn command(&self, in_full: bool, is_repeated: bool) -> Cmd {
-        let mut command = match self.verb {
-            Verb::Name(name) => ::redis::cmd(name),
+        let bytes = self.keys.iter().map(Vec::len).chain(self.words.iter().map(|word| word.len())).sum::<usize>();
+        let mut command = Cmd::with_capacity(3 + self.keys.len() + self.words.len(), 64 + bytes);
+        match self.verb {
+            Verb::Name(name) => command.arg(name),
             Verb::Script(script) | Verb::Planned(script) => {
                 let (verb, code) = if in_full { ("EVAL", &script.code) } else { ("EVALSHA", &script.hash) };
-                let mut command = ::redis::cmd(verb);
-                command.arg(code).arg(self.keys.len());
-                command
+                command.arg(verb).arg(code).arg(self.keys.len())
             }
         };
         command.arg(&self.keys);

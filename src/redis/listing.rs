@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::replies::{self, Reply};
 use super::scripts::{LOOK, PUT};
 use crate::error::Result;
-use crate::id::Handle;
+use crate::id::{Handle, SecretCheck};
 use crate::store::Listed;
 
 /// How many sessions one round trip is about.
@@ -49,8 +49,8 @@ impl RedisStore {
         let mut taken_over = 0;
         for listed in sessions {
             let Listed { handle, id, stored } = listed?;
-            let digest = id.map_or(stored.record.state().secret().digest(), |id| id.digest());
-            let plan = Plan { digest, ..Plan::new(&PUT, handle) };
+            let secret = id.map_or(stored.record.state().secret(), |id| SecretCheck::of(&id));
+            let plan = Plan { secret, ..Plan::new(&PUT, handle) };
             let outcome = self.calls.put(plan, b't', &stored.record, stored.ttl)?;
             taken_over += usize::from(outcome.is_done());
         }

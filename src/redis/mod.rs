@@ -17,7 +17,7 @@
 //!   row           a session as it stands in its hash
 //!   fields        its entries as fields of the hash
 //!   keys          what the keys are called
-//!   hints         which sessions were visited so lately that a visit has nothing to note
+//!   hints         which sessions were visited lately, and what the server's clock says
 //!   connections   a bounded pool, and a time limit for all that is done with it
 //!   breaker       one caller tries again when the server is down
 //!   link          one connection, to a server or to the nodes of a cluster
@@ -29,9 +29,10 @@
 //! ([`Entry`](crate::Entry)), and `tests/redis_rule.rs` holds them to it. Redis' own expiry ends
 //! sessions. For an hour after another request ended a session, a key beside it says why.
 //!
-//! A look on one server is a pipeline: a script that writes only what the visit changes, and the
-//! plain commands that read the hash behind it. The rule itself, in Rust, judges what they read. If
-//! the server refuses the writing, the reading is served all the same. For a
+//! A look on one server is a pipeline: a script that writes only what the visit changes and tells
+//! the time, and a plain command that reads the hash behind it. The rule itself, in Rust, judges
+//! what was read. If the server refuses the writing, the reading is served all the same. A look
+//! without a script goes by a reading of the server's clock that is at most a second old. For a
 //! session that this process saw not to be due yet, the script is left out; if there is something
 //! to note after all, it follows.
 //!

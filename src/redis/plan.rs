@@ -2,11 +2,19 @@
 //! into one argument, because each argument costs Lua as much as a command.
 //!
 //! ```text
-//! '1' if it was sent before · whether the index was told (1) · now (8; 0: the server's time) ·
-//! digest of the secret (16) · whether the session is held (1), and its incarnation (4) · noted for
-//! (8) · epoch that is sure (8) · the lease: idle, lifetime, both if remembered, touch_after,
-//! renew_after, grace (8 each) · the owner that it was noted for, or that logs in (length in a
-//! byte) · the script's own
+//!   1  '1' if it was sent before
+//!   2  now (8; 0: the server's time)
+//!  10  how the usual row begins: layout, 's'ure, digest of the secret (18)
+//!  28  the lease: idle (8), 36 lifetime (8)
+//!  44  noted for (8)
+//!  52  where the script's own part begins (2)
+//!  54  whether the session is held (1), and its incarnation (4)
+//!  59  epoch that is sure (8)
+//!  67  whether the index was told (1)
+//!  68  more of the lease: idle (8), 76 lifetime (8), both if remembered, 84 touch_after (8),
+//!      92 renew_after (8), 100 grace (8)
+//! 108  the owner that it was noted for, or that logs in
+//!      the script's own
 //! ```
 //!
 //! Numbers are big-endian, times milliseconds.
@@ -14,10 +22,14 @@
 use std::time::Duration;
 
 use super::fields::{self, Entries, Word};
+use super::row::LAYOUT;
 use super::scripts::Script;
-use crate::id::{Digest, Handle, SessionId};
+use crate::id::{Digest, Handle, SecretCheck, SessionId};
 use crate::record::{MAX_KEYS, MAX_MILLIS, Record, Version};
 use crate::store::{Commit, Epoch, Expect, Identity, Lease};
+
+/// Where the owner begins in a plan.
+const OWNER: usize = 108;
 
 /// No time, no epoch: 2^53, from where on Lua's numbers are not exact.
 pub(super) const NONE: u64 = 1 << 53;
@@ -43,8 +55,8 @@ pub(super) struct Plan<'a> {
     pub(super) is_repeated: bool,
     /// Not only the owner's set, the index of all sessions knows it too.
     pub(super) in_index: bool,
-    /// Of the presented secret; zeros where the session is named by its handle.
-    pub(super) digest: Digest,
+    /// The presented one; zeros where the session is named by its handle.
+    pub(super) secret: SecretCheck,
     /// Of this incarnation the session is meant, too, if its id was renewed.
     pub(super) held: Option<Version>,
     /// The sets know the session for so many milliseconds from now; 0: as its row says.
@@ -62,7 +74,7 @@ impl Plan<'static> {
     pub(super) fn new(script: &'static Script, handle: Handle) -> Self {
         let (keys, words, rest) = (Vec::new(), Vec::new(), Vec::new());
         let (is_write, is_repeated, in_index, noted, sure) = (true, false, true, 0, None);
-        let (digest, held, lease, by) = (Digest::default(), None, Lease::UNLIMITED, String::new());
+        let (secret, held, lease, by) = (SecretCheck::Digest(Digest::default()), None, Lease::UNLIMITED, String::new());
         Self {
             script,
             handle,
@@ -71,7 +83,7 @@ impl Plan<'static> {
             is_write,
             is_repeated,
             in_index,
-            digest,
+            secret,
             held,
             noted,
             sure,
@@ -83,7 +95,7 @@ impl Plan<'static> {
 
     /// For the session that an id opens.
     pub(super) fn of(script: &'static Script, id: &SessionId, lease: &Lease) -> Self {
-        Self { digest: id.digest(), lease: *lease, ..Self::new(script, id.handle()) }
+        Self { secret: SecretCheck::of(id), lease: *lease, ..Self::new(script, id.handle()) }
     }
 }
 
@@ -100,28 +112,27 @@ impl Plan<'_> {
     pub(super) fn to_bytes(&self, now: u64) -> Vec<u8> {
         let Lease { idle, lifetime, remembered, touch_after, renew_after, grace } = self.lease;
         let (long_idle, long_life) = remembered.unwrap_or((idle, lifetime));
-        let numbers = [
-            self.noted,
-            self.sure.map_or(NONE, Epoch::to_u64),
-            millis(idle),
-            lifetime.map_or(NONE, millis),
-            millis(long_idle),
-            long_life.map_or(NONE, millis),
-            millis(touch_after),
-            renew_after.map_or(NONE, millis),
-            millis(grace),
-        ];
+        let mut bytes = Vec::with_capacity(OWNER + self.by.len() + self.rest.len());
+        let numbers = |bytes: &mut Vec<u8>, numbers: &[u64]| {
+            numbers.iter().for_each(|number| bytes.extend(number.to_be_bytes()));
+        };
+        bytes.push(if self.is_repeated { b'1' } else { b'0' });
+        numbers(&mut bytes, &[now]);
+        bytes.extend([LAYOUT, b's']);
+        bytes.extend(self.secret.digest());
+        numbers(&mut bytes, &[millis(idle), lifetime.map_or(NONE, millis), self.noted]);
         // An owner is no longer than 255 bytes.
-        let length = u8::try_from(self.by.len()).unwrap_or(u8::MAX);
-        let mut bytes = Vec::with_capacity(256);
-        bytes.extend([if self.is_repeated { b'1' } else { b'0' }, u8::from(self.in_index)]);
-        bytes.extend(now.to_be_bytes());
-        bytes.extend(self.digest);
+        let rest = u16::try_from(OWNER + self.by.len()).unwrap_or(u16::MAX);
+        bytes.extend(rest.to_be_bytes());
         bytes.push(u8::from(self.held.is_some()));
         bytes.extend(incarnation(self.held.unwrap_or_default()));
-        numbers.iter().for_each(|number| bytes.extend(number.to_be_bytes()));
-        bytes.push(length);
-        bytes.extend(&self.by.as_bytes()[..usize::from(length)]);
+        numbers(&mut bytes, &[self.sure.map_or(NONE, Epoch::to_u64)]);
+        bytes.push(u8::from(self.in_index));
+        let times =
+            [long_life.map_or(NONE, millis), millis(touch_after), renew_after.map_or(NONE, millis), millis(grace)];
+        numbers(&mut bytes, &[millis(long_idle)]);
+        numbers(&mut bytes, &times);
+        bytes.extend(self.by.as_bytes());
         bytes.extend(&self.rest);
         bytes
     }
@@ -147,11 +158,12 @@ pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
 /// A commit and the limits of a session, and the entries as the arguments that follow the plan.
 ///
 /// ```text
-/// whether it logs in (1) · what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that
-/// version (8) · nonce (8) · the incarnation that it begins (4) · identity: 'k'eep, re'n'ew,
-/// 'r'eplace (1) · digest of the new secret (16) · seed (8) · new timeout (8) · whether remembered
-/// from now on (1; 2: as it was) · most entries (4) · most bytes (4) · entries that are set (4) ·
-/// their bytes (4) · which of the arguments is the last to set (4) · and the last to remove (4)
+/// what it must find: 'a'bsent, 'i'ncarnation, 'e'xactly (1) · that version (8) · nonce (8) ·
+/// identity: '=' if all but the entries stays as it is, 'k'eep, re'n'ew, 'r'eplace (1) · most
+/// entries (4) · most bytes (4) · entries that are set (4) · their bytes (4) · which of the
+/// arguments is the last to set (4) · and the last to remove (4); unless '=': whether it logs in
+/// (1) · new timeout (8) · whether remembered from now on (1; 2: as it was) · the incarnation that
+/// it begins (4) · digest of the new secret (16) · seed (8)
 /// ```
 pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -> (Vec<u8>, Entries<'a>) {
     let (kind, base) = match commit.expect() {
@@ -169,16 +181,23 @@ pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -
     let owner = commit.login.as_ref().map(|login| login.owner.as_str());
     let entries = fields::of_changes(changes, owner);
     let counts = [MAX_KEYS, max_bytes, entries.set, entries.bytes, entries.last_set, entries.last_removed];
-    let mut rest = vec![u8::from(owner.is_some()), kind];
+    let is_plain =
+        identity == b'k' && kind != b'a' && owner.is_none() && timeout == NONE && changes.remembered().is_none();
+    let mut rest = Vec::with_capacity(128);
+    rest.push(kind);
     rest.extend(base);
     rest.extend(commit.nonce.to_be_bytes());
-    rest.extend(incarnation(Version::first(commit.nonce)));
-    rest.push(identity);
-    rest.extend(new);
-    rest.extend(seed.to_be_bytes());
+    rest.push(if is_plain { b'=' } else { identity });
+    counts.iter().for_each(|count| rest.extend(u32::try_from(*count).unwrap_or(u32::MAX).to_be_bytes()));
+    if is_plain {
+        return (rest, entries);
+    }
+    rest.push(u8::from(owner.is_some()));
     rest.extend(timeout.to_be_bytes());
     rest.push(changes.remembered().map_or(2, u8::from));
-    counts.iter().for_each(|count| rest.extend(u32::try_from(*count).unwrap_or(u32::MAX).to_be_bytes()));
+    rest.extend(incarnation(Version::first(commit.nonce)));
+    rest.extend(new);
+    rest.extend(seed.to_be_bytes());
     (rest, entries)
 }
 
@@ -189,13 +208,15 @@ pub(super) fn put(how: u8, ttl: u64, record: &Record) -> (Vec<u8>, Vec<Word<'_>>
     let entries = u16::try_from(record.len()).unwrap_or(u16::MAX);
     let mut rest = vec![u8::from(head.owner.is_some()), how];
     rest.extend(ttl.to_be_bytes());
-    rest.extend(record.version().to_u64().to_be_bytes());
-    rest.extend(bytes.to_be_bytes());
-    rest.extend(entries.to_be_bytes());
-    rest.push(2 * u8::from(head.remembered) + 4 * u8::from(head.owner.is_some()));
+    let version = record.version().to_u64().to_be_bytes();
+    rest.extend(&version[..4]);
     let since = head.owner.map_or(0, |owner| owner.since_ms);
     let times = [head.created_ms, since, head.id_since_ms.unwrap_or(0), head.timeout_ms.unwrap_or(NO_TIME)];
     times.iter().for_each(|time| rest.extend(&time.to_be_bytes()[2..]));
+    rest.extend(&version[4..]);
+    rest.extend(bytes.to_be_bytes());
+    rest.extend(entries.to_be_bytes());
+    rest.push(2 * u8::from(head.remembered) + 4 * u8::from(head.owner.is_some()));
     (rest, fields::of_record(record))
 }
 

@@ -45,8 +45,6 @@ impl Reply {
         let parts = match reply {
             Value::Array(parts) => parts,
             Value::BulkString(done) => return Self::done(done).ok_or_else(|| unexpected(reply)),
-            // A visit that is as usual.
-            Value::Nil => return Ok(Self::Seen { row: None, text: String::new() }),
             _ => return Err(unexpected(reply)),
         };
         Ok(match (text(parts.first().unwrap_or(&Value::Nil))?, parts.get(1..).unwrap_or_default()) {
@@ -101,6 +99,16 @@ pub(super) fn epoch_of(reply: &Value) -> Result<Epoch> {
         return Ok(Epoch::default());
     }
     text(reply)?.parse().map(Epoch::from_u64).map_err(|error: std::num::ParseIntError| Error::store(error))
+}
+
+/// What a visit is told on one server: the time, what the session has left, and why it was not
+/// noted.
+pub(super) fn visited(reply: &Value) -> Option<(u64, i64, String)> {
+    let Value::BulkString(bytes) = reply else { return None };
+    let (now, (left, trouble)) =
+        bytes.split_first_chunk().and_then(|(now, rest)| Some((now, rest.split_first_chunk()?)))?;
+    let trouble = String::from_utf8_lossy(trouble).into_owned();
+    Some((u64::from_be_bytes(*now), i64::from_be_bytes(*left), trouble))
 }
 
 /// The server's time, in milliseconds.

@@ -8,13 +8,15 @@
 //!
 //! ```text
 //! layout ('2') · login ('s'ure, 'u'nsure: not confirmed yet) · digest of the secret (16) · kind of
-//! the second secret (1) · noted in the sets until (6) · incarnation (4) · saves (4) · bytes of the
+//! the second secret (1) · noted in the sets until (6) · incarnation (4) · created (6) · owner
+//! since (6) · id since (6) · timeout of its own (6; all ones: none) · saves (4) · bytes of the
 //! entries, at most (4) · entries, at most (2) · flags: these two are exact, remembered, owned (1)
-//! · created (6) · owner since (6) · id since (6) · timeout of its own (6; all ones: none)
 //! ```
 //!
+//! What every commit changes is at the end, so that a script keeps the front in one piece.
+//!
 //! A session that was rotated or changed also has `x`: its second secret (digest 16, seed 8,
-//! instant 8), if there is one, and the nonces of its last four versions (8 each). Times are
+//! instant 8), if there is one, and the nonces of its last four versions (8 each, newest first). Times are
 //! milliseconds since 1970.
 
 use std::time::Duration;
@@ -29,7 +31,7 @@ use crate::store::{self, Edit, Epoch, Lease, Listed, Look, Lookup, Now, Sight, S
 use crate::sync::Ordering;
 
 /// The number of the layout, as a digit.
-const LAYOUT: u8 = b'2';
+pub(super) const LAYOUT: u8 = b'2';
 
 const NANOS: u64 = 1_000_000;
 
@@ -101,9 +103,13 @@ impl Row {
 fn read(handle: Handle, mut meta: &[u8], tail: &[u8], fields: &[Value], deadline: u64) -> Option<Record> {
     let [_, _, digest @ ..] = take::<18>(&mut meta)?;
     let ([kind], _known) = (take::<1>(&mut meta)?, take::<6>(&mut meta)?);
-    let version = Version::from_u64(u64::from_be_bytes(take(&mut meta)?));
-    let ([_, _, _, _, _, _, flags], mut time) = (take::<7>(&mut meta)?, || take::<6>(&mut meta).map(six));
+    let incarnation = take::<4>(&mut meta)?;
+    let mut time = || take::<6>(&mut meta).map(six);
     let (created_ms, since_ms, id_since_ms, timeout_ms) = (time()?, time()?, time()?, time()?);
+    let saves = take::<4>(&mut meta)?;
+    let version =
+        Version::from_u64(u64::from(u32::from_be_bytes(incarnation)) << 32 | u64::from(u32::from_be_bytes(saves)));
+    let [_, _, _, _, _, _, flags] = take::<7>(&mut meta)?;
     let mut parts = RecordParts::with_capacity(fields.len() / 2);
     parts.head = Head {
         created_ms,

@@ -6,71 +6,87 @@
 use super::{LazyLock, Script, script, scripts};
 
 /// How every script on a session begins. Its key is the session; `KEYS[2]`, where a script has it,
-/// says why the session was ended. `ARGV[1]` is the [plan](crate::redis::plan::Plan), and what is
-/// left of it begins at `rest`. The [row](crate::redis::row) is read into locals; `meta` is false
-/// if there is no live one.
+/// says why the session was ended. `ARGV[1]` is the [plan](crate::redis::plan::Plan), of which the
+/// script's own part begins at `rest`. Fields that few calls need are unpacked where they are
+/// needed, by their places: each costs Lua as much as ten steps.
 ///
-/// Digests of 128 random bits may be compared like any text: how far a guess got says nothing about
-/// the secret. What scripts share is pasted into them: a call costs Lua more than the text.
-const SESSION: &str = "
+/// What scripts share is pasted into them: a call costs Lua more than the text.
+const PLAN: &str = "
 local key, call, plan = KEYS[1], redis.call, ARGV[1]
 local NONE, NEVER, FOREVER, NO_TIME = 9007199254740992, 9007199254740991, 3153600000000, 281474976710655
 local SUPERSEDED, PENDING, PREVIOUS = 1, 2, 3
-local repeated, in_index, now, digest, is_held, held, noted, sure, idle, life, long_idle, long_life, touch_after, renew_after, grace, by, rest =
-    struct.unpack('>c1BI8c16Bc4I8I8I8I8I8I8I8I8I8Bc0', plan)
+local now, usual, idle, life, noted, rest = struct.unpack('>I8c18I8I8I8I2', plan, 2)
 local manual = now > 0
 if not manual then
     local time = call('TIME')
-    now = time[1] * 1000 + math.floor(time[2] / 1000)
+    now = time[1] * 1000 + time[2] / 1000
+    now = now - now % 1
 end
+";
+
+/// Reads the two fields that every commit needs.
+const READS_BOTH: &str = "
 local meta, tail = unpack(call('HMGET', key, 'm', 'x'))
+";
+
+/// Reads the one that is enough if the session was not rotated.
+const READS: &str = "
+local tail, meta = false, call('HGET', key, 'm')
+";
+
+/// Reads the [row](crate::redis::row) into locals; `meta` is false if there is no live one. Then
+/// `closed` says why the id does not open it, if the session is not held. The usual row begins as
+/// the plan says: its layout is known, its login is sure, and the id is the current one.
+///
+/// Digests of 128 random bits may be compared like any text: how far a guess got says nothing about
+/// the secret.
+const SESSION: &str = "
 local is_stale = meta and manual and tonumber(call('HGET', key, 'd') or 0) <= now
 if is_stale then meta = false end
-local login, current, kind, known, incarnation, saves, bytes, entries, flags, created, since, id_since, timeout
-local exact, remembered, owned, second, seed, over, nonces
+local start, kind, known, incarnation, created, since, id_since, timeout, saves, bytes, entries, flags
+local second, seed, over, full, is_unsure, closed, is_successor, answer
+local nonces, exact, remembered, owned = '', 0, 0, 0
 if meta then
-    if meta:byte() ~= 50 or #meta ~= 64 then return { 'format', meta:sub(1, 1) } end
-    login, current, kind, known, incarnation, saves, bytes, entries, flags, created, since, id_since, timeout =
-        struct.unpack('>c1c16BI6c4I4I4I2BI6I6I6I6', meta, 2)
-    exact, remembered, owned = flags % 2, math.floor(flags / 2) % 2, math.floor(flags / 4)
-    nonces = tail or ''
+    if #meta ~= 64 then return { 'format', meta:sub(1, 1) } end
+    start, kind, known, incarnation, created, since, id_since, timeout, saves, bytes, entries, flags =
+        struct.unpack('>c18BI6c4I6I6I6I6I4I4I2B', meta)
+    if start ~= usual and meta:byte() ~= 50 then return { 'format', meta:sub(1, 1) } end
+    if flags > 0 then exact, remembered, owned = flags % 2, flags % 4 > 1 and 1 or 0, flags > 3 and 1 or 0 end
     if kind > 0 then
+        tail = tail or call('HGET', key, 'x')
         second, seed, over = struct.unpack('>c16c8I8', tail)
         nonces = tail:sub(33)
+    elseif tail then
+        nonces = tail
+    end
+    if start ~= usual or kind == PENDING then
+        is_unsure = meta:byte(2) == 117
+        if start:sub(3) == usual:sub(3) then
+            closed = kind == PENDING and over <= now and 'superseded'
+        elseif second ~= usual:sub(3) then
+            closed = 'gone'
+        elseif kind == PENDING then
+            is_successor = true
+        else
+            closed = (kind == SUPERSEDED or over <= now) and 'superseded'
+        end
+        if closed and plan:sub(54, 58) == '\\1' .. incarnation then closed = false end
     end
 end
-local answer
 ";
 
 /// That it is done, and the session has `full` time. (No function: each local that it looked at
 /// would cost as much as a command.)
 const DONE: &str = "
-return struct.pack('>c4I4I8', incarnation, saves, full) .. (kind == PENDING and digest == current and seed or '')
+return struct.pack('>c4I4I8', incarnation, saves, full)
+    .. (kind == PENDING and start:sub(3) == usual:sub(3) and seed or '')
 ";
 
 /// Asks whether a login counts that was not confirmed yet.
 const UNLESS_UNSURE: &str = "
-if meta and login == 'u' then
+if is_unsure then
     local owner, epoch = unpack(call('HMGET', key, 'o', 'e'))
-    if tonumber(epoch) ~= sure then return { 'ask', owner, epoch } end
-end
-";
-
-/// How the id stands to the row: `closed` says why it opens the row no more, if the session is not
-/// held.
-const STANDING: &str = "
-local closed, is_successor
-if meta then
-    if digest == current then
-        closed = kind == PENDING and over <= now and 'superseded'
-    elseif digest ~= second then
-        closed = 'gone'
-    elseif kind == PENDING then
-        is_successor = true
-    else
-        closed = (kind == SUPERSEDED or over <= now) and 'superseded'
-    end
-    if is_held == 1 and held == incarnation then closed = false end
+    if tonumber(epoch) ~= struct.unpack('>I8', plan, 59) then return { 'ask', owner, epoch } end
 end
 ";
 
@@ -81,33 +97,44 @@ local left = manual and (call('HGET', key, 'd') or 0) - now or call('PTTL', key)
 
 /// The time that a visit or a commit gives the session now.
 const FULL: &str = "
-local full, most_life, began = idle, life, math.max(created, since)
-if remembered == 1 then full, most_life = long_idle, long_life end
-full = math.min(timeout < NO_TIME and timeout or full, FOREVER)
-if most_life < NONE and began > 0 then full = math.min(full, math.max(0, most_life - math.max(0, now - began))) end
+if remembered == 1 then idle, life = struct.unpack('>I8I8', plan, 68) end
+full = timeout < NO_TIME and timeout or idle
+if full > FOREVER then full = FOREVER end
+local began = since > created and since or created
+if life < NONE and began > 0 then
+    local spent = now > began and now - began or 0
+    if life - spent < full then full = life > spent and life - spent or 0 end
+end
 ";
 
-/// Writes the row, and as more fields what follows.
+/// Writes the row, and as more fields what follows. `is_plain`: but for the counts the meta field
+/// is as it was.
 const WRITES: &str = "
-local m = '2' .. struct.pack('>c1c16BI6c4I4I4I2BI6I6I6I6', login, current, kind, known, incarnation, saves, bytes, entries,
-    exact + 2 * remembered + 4 * owned, created, since, id_since, timeout)
-local x = (kind > 0 and second .. seed .. struct.pack('>I8', over) or '') .. nonces
-answer = call('HSET', key, 'm', m, 'x', x, unpack(ARGV, 2, set))
+local front = is_plain and meta
+    or start .. struct.pack('>BI6c4I6I6I6I6', kind, known, incarnation, created, since, id_since, timeout)
+local m = struct.pack('>c53I4I4I2B', front, saves, bytes, entries, exact + 2 * remembered + 4 * owned)
+local x = kind > 0 and second .. seed .. struct.pack('>I8', over) .. nonces or nonces
+if x == '' then
+    answer = call('HSET', key, 'm', m, unpack(ARGV, 2, set))
+else
+    answer = call('HSET', key, 'm', m, 'x', x, unpack(ARGV, 2, set))
+end
 ";
 
 /// Gives the session its time.
 const LIVES: &str = "
 if manual then call('HSET', key, 'd', now + full) end
-answer = call('PEXPIRE', key, manual and 86400000 or full)
+answer = call('PEXPIRE', key, manual and 86400000 or string.format('%d', full))
 ";
 
 /// A login, if `logs_in`: whether it counts. Without an epoch it has no place. On one server the
 /// owner's keys are at hand, so it counts at once or not at all; in a cluster it is confirmed when
 /// the session is next looked at.
 const UNLESS_REFUSED: &str = "
-local begun, epoch, handle, logins = NONE, NONE, '', KEYS[4]
-begun, epoch, handle, rest = struct.unpack('>I8I8c11', plan, rest)
+local epoch, handle, logins = NONE, '', KEYS[4]
 if logs_in == 1 then
+    local begun
+    begun, epoch, handle = struct.unpack('>I8I8c11', plan, rest)
     local place = epoch < NONE
     if logins then
         place = place and call('HGET', logins, handle)
@@ -129,36 +156,40 @@ end
 ";
 
 scripts! {
-    SESSION:
-    /// .., how ('v'isit, 't'ouch, 'p'eek, 'e'xists), whether all is to be told. What cannot be
-    /// written for a visit is told, and it is answered all the same; if there is nothing to tell,
-    /// nothing is.
-    LOOK = ["
+    PLAN:
+    /// .., how ('v'isit, 't'ouch, 'p'eek, 'e'xists), whether all is to be told; if not, a visit is
+    /// told the time and what the session has left. What cannot be written for a visit is told,
+    /// and it is answered all the same.
+    LOOK = [READS, SESSION, "
 local how, all = struct.unpack('c1c1', plan, rest)
 if not meta and (how == 't' or all == '0') then return { 'gone' } end
 if how == 'e' then return { 'seen', now, 0, {}, call('HGET', key, 'o') or '' } end
-", UNLESS_UNSURE, STANDING, LEFT, "
+", UNLESS_UNSURE, LEFT, "
 if how == 't' and closed then return { closed } end
 if meta and not closed and how ~= 'p' then
     ", FULL, "
-    local due = full > 0 and (how == 't' or full ~= left and math.abs(full - left) >= math.min(touch_after, full / 2))
-    local is_changed = false
+    local touch_after = struct.unpack('>I8', plan, 84)
+    local apart, is_changed = full > left and full - left or left - full, false
+    local due = full > 0 and (how == 't' or apart > 0 and (apart >= touch_after or apart * 2 >= full))
     if how == 't' then
         if full == 0 then return { 'gone' } end
-    elseif full > 0 and is_successor then
-        kind, second, seed, over = PREVIOUS, current, string.rep('\\0', 8), grace == 0 and 0 or now + grace
-        current, id_since, is_changed = digest, now, true
-    elseif full > 0 and kind == PENDING and over == NEVER and renew_after < NONE then
-        over, is_changed = now + math.max(renew_after, grace, 1), true
+    elseif full > 0 and kind == PENDING then
+        local renew_after, grace = struct.unpack('>I8I8', plan, 92)
+        if is_successor then
+            kind, second, seed, over = PREVIOUS, start:sub(3), string.rep('\\0', 8), grace == 0 and 0 or now + grace
+            start, id_since, is_changed = start:sub(1, 2) .. usual:sub(3), now, true
+        elseif over == NEVER and renew_after < NONE then
+            over, is_changed = now + math.max(renew_after, grace, 1), true
+        end
     end
     if due and now + full > known then
         local owner = owned == 1 and call('HGET', key, 'o') or ''
-        if noted < full or by ~= owner then return { 'note', full, owner } end
+        if noted < full or plan:sub(108, rest - 1) ~= owner then return { 'note', full, owner } end
         known, is_changed = now + noted, true
     end
     if how == 'v' then call = redis.pcall end
     if is_changed then
-        local set = 1
+        local set, is_plain = 1, false
         ", WRITES, "
     end
     if due and type(answer) ~= 'table' then
@@ -171,7 +202,7 @@ if meta and not closed and how ~= 'p' then
 end
 local trouble = type(answer) == 'table' and answer.err or ''
 if all == '1' then return { 'seen', now, left, call('HGETALL', key), trouble } end
-return trouble ~= '' and { 'seen', now, left, {}, trouble }
+return struct.pack('>I8I8', now, left < 0 and 1 or left) .. trouble
 "];
     /// .., [commit](crate::redis::plan::commit), [login](crate::redis::plan::login), field and
     /// value of each entry to set, the field of each to remove, and how the fields begin that are
@@ -182,61 +213,76 @@ return trouble ~= '' and { 'seen', now, left, {}, trouble }
     /// counted; when even half of a limit is really used, what is replaced and removed is measured
     /// from then on, so that a large session is not counted again and again. All is read, too, when
     /// more is to be removed than a command takes arguments.
-    COMMIT = [UNLESS_UNSURE, STANDING, "
-local logs_in, expect, base, base_saves, nonce, begins, identity, new, new_seed, new_timeout, new_remembered
-local most, most_bytes, more, more_bytes, set, removed
-logs_in, expect, base, base_saves, nonce, begins, identity, new, new_seed, new_timeout, new_remembered,
-    most, most_bytes, more, more_bytes, set, removed, rest =
-    struct.unpack('>Bc1c4I4c8c4c1c16c8I8BI4I4I4I4I4I4', plan, rest)
-local is_new, is_anothers = not meta, false
+    COMMIT = [READS_BOTH, SESSION, UNLESS_UNSURE, "
+local expect, base, base_saves, nonce, identity, most, most_bytes, more, more_bytes, set, removed, after =
+    struct.unpack('>c1c4I4c8c1I4I4I4I4I4I4', plan, rest)
+local is_new, is_plain, is_anothers, by = not meta, identity == '=', false
+local logs_in, new_timeout, new_remembered, begins, new, new_seed = 0
+if not is_plain then
+    logs_in, new_timeout, new_remembered, begins, new, new_seed, after = struct.unpack('>BI8Bc4c16c8', plan, after)
+end
+if noted > 0 or logs_in == 1 then by = plan:sub(108, rest - 1) end
+rest = after
 if is_new then
     if expect ~= 'a' then return { 'gone' } end
 else
     local is_done = (identity == 'r' or expect == 'a') and incarnation == begins
     if not is_done then
         if expect == 'a' then return { 'taken' } end
-        if incarnation ~= base then return { repeated == '1' and 'unknown' or closed or 'gone' } end
-        for i = 1, #nonces, 8 do is_done = is_done or nonces:sub(i, i + 7) == nonce end
+        if incarnation ~= base then return { plan:byte() == 49 and 'unknown' or closed or 'gone' } end
+        local at = nonces:find(nonce, 1, true)
+        while at and at % 8 ~= 1 do at = nonces:find(nonce, at + 1, true) end
+        is_done = at
     end
     if is_done then
         ", LEFT, "
-        local full = left
+        full = left
         ", DONE, "
     end
-    if repeated == '1' and identity ~= 'r' and #nonces / 8 < (saves - base_saves) % 4294967296 then return { 'unknown' } end
+    if identity ~= 'r' and #nonces / 8 < (saves - base_saves) % 4294967296 and plan:byte() == 49 then
+        return { 'unknown' }
+    end
     if expect == 'e' and saves ~= base_saves then return { 'changed' } end
     ", FULL, "
     if full == 0 then return { 'gone' } end
 end
 ", UNLESS_REFUSED, "
 if is_new then
-    login, current, kind, known, incarnation, saves, bytes, entries, exact = 's', digest, 0, 0, begins, 0, 0, 0, 0
-    created, since, id_since, timeout, remembered, owned, nonces = now, 0, 0, NO_TIME, 0, 0, ''
+    start, kind, known, incarnation, saves, bytes, entries, exact = usual, 0, 0, begins, 0, 0, 0, 0
+    created, since, id_since, timeout, remembered, owned = now, 0, 0, NO_TIME, 0, 0
 else
     is_anothers = logs_in == 1 and owned == 1 and call('HGET', key, 'o') ~= by
+    local renew_after, grace
+    if not is_plain then renew_after, grace = struct.unpack('>I8I8', plan, 92) end
     if identity == 'r' then
-        kind, second, seed, over = SUPERSEDED, current, string.rep('\\0', 8), grace == 0 and 0 or now + grace
-        current, incarnation, saves, nonces = new, begins, 0, ''
+        kind, second, seed, over = SUPERSEDED, start:sub(3), string.rep('\\0', 8), grace == 0 and 0 or now + grace
+        start, incarnation, saves, nonces = start:sub(1, 2) .. new, begins, 0, ''
     else
-        local age = math.max(0, now - (id_since > 0 and id_since or created))
-        local is_second_in_use = kind == PENDING or kind > 0 and now < over
-        if identity == 'n' and owned == 1 and digest == current and not is_second_in_use and renew_after < NONE
-            and age >= math.max(renew_after, grace) then
+        if identity == 'n' and owned == 1 and start:sub(3) == usual:sub(3) and renew_after < NONE
+            and not (kind == PENDING or kind > 0 and now < over)
+            and math.max(0, now - (id_since > 0 and id_since or created)) >= math.max(renew_after, grace) then
             kind, second, seed, over = PENDING, new, new_seed, NEVER
         end
-        saves, nonces = (saves + 1) % 4294967296, (nonces .. nonce):sub(-32)
+        saves = (saves + 1) % 4294967296
+        nonces = #nonces < 32 and nonce .. nonces or struct.pack('c8c24', nonce, nonces)
     end
     if is_anothers then created, since, id_since, timeout, remembered = now, 0, 0, NO_TIME, 0 end
     if identity == 'r' and renew_after < NONE then id_since = now end
 end
-if new_timeout < NONE then timeout = new_timeout end
-if new_remembered < 2 then remembered = new_remembered end
-if logs_in == 1 then login, since, owned = logins and 's' or 'u', now, 1 end
-", FULL, "
-if noted > 0 and not is_new and logs_in == 0 and (owned == 1 and call('HGET', key, 'o') or '') ~= by then noted = 0 end
-if noted > 0 then known = in_index == 1 and now + noted or math.min(known, now + noted) end
-if full > 0 and now + full > known then
-    return { 'note', full, owned == 1 and (logs_in == 1 and by or call('HGET', key, 'o')) or '' }
+if not is_plain then
+    if new_timeout < NONE then timeout = new_timeout end
+    if new_remembered < 2 then remembered = new_remembered end
+    if logs_in == 1 then start, since, owned = (logins and '2s' or '2u') .. start:sub(3), now, 1 end
+    idle, life = struct.unpack('>I8I8', plan, 28)
+    ", FULL, "
+end
+if noted > 0 or now + full > known then
+    is_plain = false
+    local owner = owned == 1 and (logs_in == 1 and by or call('HGET', key, 'o')) or ''
+    if noted > 0 and (is_new or owner == by) then
+        known = plan:byte(67) == 1 and now + noted or math.min(known, now + noted)
+    end
+    if full > 0 and now + full > known then return { 'note', full, owner } end
 end
 local gone
 entries, bytes = entries + more, bytes + more_bytes
@@ -289,45 +335,46 @@ if is_new then call('DEL', KEYS[2]) end
 ", LOGGED_IN, LIVES, DONE];
     /// .., whether it has an owner, how ('p'ut, 't'ake over: only if there is none), time to live,
     /// the rest of the meta field, [login](crate::redis::plan::login), field, value, ..
-    PUT = [UNLESS_UNSURE, STANDING, "
-local logs_in, how, full, numbers
+    PUT = [READS, SESSION, UNLESS_UNSURE, "
+local logs_in, how, numbers
 logs_in, how, full, numbers, rest = struct.unpack('>Bc1I8c39', plan, rest)
-if meta and (how == 't' or digest ~= current or closed) then return { 'taken' } end
+if meta and (how == 't' or start:sub(3) ~= usual:sub(3) or closed) then return { 'taken' } end
 ", UNLESS_REFUSED, "
 if meta or is_stale and full > 0 then call('DEL', key) end
 if full > 0 then
-    login = logs_in == 1 and not logins and 'u' or 's'
-    local m = '2' .. login .. digest .. '\\0' .. struct.pack('>I6', now + noted) .. numbers
+    local m = (logs_in == 1 and not logins and '2u' or '2s') .. usual:sub(3) .. '\\0' .. struct.pack('>I6', now + noted) .. numbers
     call('HSET', key, 'm', m, unpack(ARGV, 2))
     call('DEL', KEYS[2])
     ", LOGGED_IN, LIVES, "
 end
-return numbers:sub(1, 8) .. struct.pack('>I8', full)
+return numbers:sub(1, 4) .. numbers:sub(29, 32) .. struct.pack('>I8', full)
 "];
     /// .., how ('i': the session that the id opens, 'h': the session with this handle, of this
     /// owner if one is given, 'b': the same, if it is of an epoch before this one), reason, epoch,
     /// the epoch before: a login that did not count even in that one is ended but not counted.
-    END = [STANDING, "
+    END = [READS, SESSION, "
 local how, reason, epoch, before = struct.unpack('>c1c1I8I8', plan, rest)
+local by = plan:sub(108, rest - 1)
 if not meta or how == 'i' and closed then return { closed or 'gone' } end
 local owner, of = unpack(call('HMGET', key, 'o', 'e'))
 of = tonumber(of) or 0
 if how ~= 'i' and by ~= '' and owner ~= by or how == 'b' and of >= epoch then return { 'gone' } end
 call('DEL', key)
 if how ~= 'i' then
-    call('SET', KEYS[2], reason .. current .. (kind > SUPERSEDED and second or ''), 'PX', 3600000)
+    call('SET', KEYS[2], reason .. start:sub(3) .. (kind > SUPERSEDED and second or ''), 'PX', 3600000)
 end
-if how == 'b' and login == 'u' and of < before then return { 'gone' } end
-local full = 0
+if how == 'b' and is_unsure and of < before then return { 'gone' } end
+full = 0
 ", DONE];
     /// .., how ('c'onfirm a login of the epoch that is sure, 's'pare the session that the id
     /// opens), its epoch from now on.
-    MARK = [STANDING, "
+    MARK = [READS, SESSION, "
 local how, epoch = struct.unpack('>c1I8', plan, rest)
 local owner, of = unpack(call('HMGET', key, 'o', 'e'))
-if not meta or owner ~= by or how == 's' and closed or how == 'c' and tonumber(of) ~= sure then return { 'gone' } end
+if not meta or owner ~= plan:sub(108, rest - 1) or how == 's' and closed
+    or how == 'c' and tonumber(of) ~= struct.unpack('>I8', plan, 59) then return { 'gone' } end
 call('HDEL', key, '')
 call('HSET', key, 'e', epoch, 'm', '2s' .. meta:sub(3))
-local full = 0
+full = 0
 ", DONE];
 }
