@@ -192,17 +192,3 @@ fn looks_ask_for_the_servers_clock_once_in_a_second() {
     // A reading that took long is not kept: some may have, on a busy machine.
     assert!(asked["time"] <= seconds + 20, "{asked:?}");
 }
-
-#[test]
-fn listing_sessions_reports_none_of_those_that_are_over_as_a_guess() {
-    let server = Server::start();
-    let store = store(&server);
-    let ids = one_of_each(&store);
-    done(store.destroy(&ids[0]).unwrap());
-    let events = store.events();
-    assert_eq!(store.all().unwrap().count(), store.len().unwrap());
-    assert_eq!(store.owners().unwrap().count(&owner("bob")).unwrap(), 0);
-    assert!(events.is_empty(), "{:?}", events.try_recv());
-    assert!(store.get(&ids[0]).unwrap().is_none());
-    assert!(matches!(events.try_recv(), Ok(lembro::Event::UnknownId { .. })));
-}

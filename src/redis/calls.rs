@@ -17,7 +17,7 @@ use super::row::Row;
 use super::scripts::{COUNTS, END, LOOK, MARK, NOTE, Script};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::event::{Event, Hub};
+use crate::event::Hub;
 use crate::id::{Handle, SessionId};
 use crate::record::Version;
 use crate::store::{EndReason, Epoch, Lease, Look, Lookup, Now, Outcome, Receipt};
@@ -41,7 +41,8 @@ pub(super) struct Calls {
     is_manual: bool,
     hints: Hints,
     server_time: ServerTime,
-    pub(super) events: Hub<Event>,
+    /// What no caller receives.
+    pub(super) unheard: Hub<Error>,
     pub(super) errors: Hub<Error>,
     last_report: Mutex<Option<Instant>>,
 }
@@ -56,7 +57,7 @@ impl Calls {
             clock: config.clock.unwrap_or_default(),
             hints: Hints::new(),
             server_time: ServerTime::default(),
-            events: Hub::new(),
+            unheard: Hub::new(),
             errors: Hub::new(),
             last_report: Mutex::new(None),
         }
@@ -104,13 +105,14 @@ impl Calls {
         calls.push(self.sent(call));
         let answer = self.connections.ask(&calls).and_then(|mut answers| {
             let last = answers.pop().transpose();
-            answers.into_iter().filter_map(Result::err).for_each(|failure| drop(self.failed(failure)));
+            let failures = answers.into_iter().filter_map(Result::err).map(Error::store);
+            failures.for_each(|failure| self.report(&self.unheard, &failure));
             last
         });
         let answer = answer.map_err(|failure| {
             let is_unknown = call.is_write && failure.is_unknown;
             let error = if is_unknown { Error::unknown(call.handle).caused_by(failure) } else { Error::store(failure) };
-            self.report(&error);
+            self.report(&self.errors, &error);
             error
         });
         Reply::of(call.handle, &answer?.unwrap_or_default())
@@ -169,11 +171,6 @@ impl Calls {
             if !is_due {
                 break;
             }
-        }
-        match lookup {
-            Lookup::Missing => self.events.publish(|| Event::UnknownId { handle }),
-            Lookup::Superseded { recent: false } => self.events.publish(|| Event::SupersededId { handle }),
-            Lookup::Superseded { recent: true } | Lookup::Found(_) => {}
         }
         Ok(lookup)
     }
@@ -329,21 +326,21 @@ impl Calls {
             // A new connection may lead to the server that took its place.
             self.connections.forget_idle();
         }
-        self.report(&Error::store(format!("a visit was not noted: {trouble}")));
+        self.report(&self.unheard, &Error::store(format!("a visit was not noted: {trouble}")));
     }
 
     fn failed(&self, failure: Failure) -> Error {
         let error = Error::store(failure);
-        self.report(&error);
+        self.report(&self.errors, &error);
         error
     }
 
-    fn report(&self, error: &Error) {
+    fn report(&self, to: &Hub<Error>, error: &Error) {
         let mut last = self.last_report.lock();
         if last.is_none_or(|last| last.elapsed() >= REPORT_EVERY) {
             *last = Some(Instant::now());
             drop(last);
-            self.errors.publish(|| error.clone());
+            to.publish(|| error.clone());
         }
     }
 }

@@ -23,12 +23,19 @@ pub(super) struct Entries<'a> {
     pub(super) last_removed: usize,
 }
 
-pub(super) fn of_changes<'a>(changes: &'a Changes, owner: Option<&'a str>) -> Entries<'a> {
+/// `owner`: who logs in. `is_new`: there is no session yet.
+pub(super) fn of_changes<'a>(changes: &'a Changes, owner: Option<&'a str>, is_new: bool) -> Entries<'a> {
     let (mut words, mut removed, mut cleared) = (Vec::new(), Vec::new(), Vec::new());
     if changes.clears_everything() {
         cleared.push(word("k"));
     }
     cleared.extend(changes.cleared_components().map(|component| entry(component, "").into()));
+    // In front, where the script looks for it.
+    match changes.csrf() {
+        Some(key) => words.extend([word("c"), key.to_vec().into()]),
+        None if owner.is_some() && !is_new => removed.push(word("c")),
+        None => {}
+    }
     words.extend(owner.into_iter().flat_map(|owner| [word("o"), word(owner)]));
     match changes.label() {
         Some(Some(label)) => words.extend([word("l"), word(label)]),
@@ -58,6 +65,7 @@ pub(super) fn of_record(record: &Record) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     words.extend(record.owner().into_iter().flat_map(|owner| [word("o"), word(owner)]));
     words.extend(record.label().into_iter().flat_map(|label| [word("l"), word(label)]));
+    words.extend(record.head().csrf.into_iter().flat_map(|key| [word("c"), key.to_vec().into()]));
     words.extend(record.entries().flat_map(|(component, key, json)| [entry(component, key).into(), word(json.get())]));
     words
 }

@@ -88,7 +88,7 @@ mod tls;
 
 use std::fmt;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
 use self::calls::Calls;
 pub use self::options::RedisOptions;
@@ -96,7 +96,7 @@ use self::plan::Plan;
 use self::scripts::{END, PUT};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::subscription;
 use crate::id::SessionId;
 use crate::store::{Action, Lease, Listing, Look, Lookup, Outcome, Owners, Store};
 use crate::sync::Arc;
@@ -158,22 +158,18 @@ impl RedisStore {
         self.calls.epoch("").map(drop)
     }
 
-    /// Subscribes to looks with unknown and with superseded ids, from now on.
-    ///
-    /// Each subscriber has a queue of 1,024 events; what does not fit is dropped.
-    pub fn events(&self) -> Receiver<Event> {
-        self.calls.events.subscribe()
-    }
-
     /// Subscribes to failures of the server from now on: one in a second at most, however many
     /// requests met it.
     ///
     /// A visit that the server refused to note is one of them; its request was served.
     ///
-    /// A queue of 1,024 errors, as for [`events`](Self::events).
+    /// Each subscriber has a queue of 1,024 errors; what does not fit is dropped.
     #[doc(alias = "on_error")]
     pub fn errors(&self) -> Receiver<Error> {
-        self.calls.errors.subscribe()
+        let (sender, receiver) = subscription();
+        self.calls.unheard.add(sender.clone());
+        self.calls.errors.add(sender);
+        receiver
     }
 }
 
@@ -213,6 +209,10 @@ impl Store for RedisStore {
 
     fn clock(&self) -> Clock {
         self.calls.clock.clone()
+    }
+
+    fn send_errors(&self, to: Sender<Error>) {
+        self.calls.unheard.add(to);
     }
 }
 

@@ -179,10 +179,14 @@ pub(super) fn commit<'a>(id: &SessionId, commit: &'a Commit, max_bytes: usize) -
     let changes = &commit.changes;
     let timeout = changes.timeout().map_or(NONE, |timeout| timeout.map_or(NO_TIME, own_timeout));
     let owner = commit.login.as_ref().map(|login| login.owner.as_str());
-    let entries = fields::of_changes(changes, owner);
+    let entries = fields::of_changes(changes, owner, kind == b'a');
     let counts = [MAX_KEYS, max_bytes, entries.set, entries.bytes, entries.last_set, entries.last_removed];
-    let is_plain =
-        identity == b'k' && kind != b'a' && owner.is_none() && timeout == NONE && changes.remembered().is_none();
+    let is_plain = identity == b'k'
+        && kind != b'a'
+        && owner.is_none()
+        && timeout == NONE
+        && changes.remembered().is_none()
+        && changes.csrf().is_none();
     let mut rest = Vec::with_capacity(128);
     rest.push(kind);
     rest.extend(base);

@@ -1,7 +1,7 @@
 //! The row: a session as it stands in its hash.
 //!
 //! Beside the [entries](super::fields) a hash has fields of one letter: the `o`wner, the `e`poch of
-//! the login, the `l`abel, and `d`, the deadline, where tests turn the clock by hand; elsewhere the
+//! the login, the `l`abel, the key of its `c`srf tokens, and `d`, the deadline, where tests turn the clock by hand; elsewhere the
 //! key's own expiry is the deadline. What every session has is in one field, `m`, because each
 //! field costs as much to fetch as its bytes. It has 64 bytes, the most that a small hash is kept
 //! flat with:
@@ -122,6 +122,7 @@ fn read(handle: Handle, mut meta: &[u8], tail: &[u8], fields: &[Value], deadline
         match field {
             b"o" => parts.head.owner = Some(Owned { by: str::from_utf8(value).ok()?, since_ms }),
             b"l" => parts.head.label = Some(str::from_utf8(value).ok()?),
+            b"c" => parts.head.csrf = Some(value.try_into().ok()?),
             [b'k', length, name @ ..] => {
                 let (component, key) = str::from_utf8(name).ok()?.split_at_checked(usize::from(*length))?;
                 parts.push(component, key, value);

@@ -220,6 +220,8 @@ local is_new, is_plain, is_anothers, by = not meta, identity == '=', false
 local logs_in, new_timeout, new_remembered, begins, new, new_seed = 0
 if not is_plain then
     logs_in, new_timeout, new_remembered, begins, new, new_seed, after = struct.unpack('>BI8Bc4c16c8', plan, after)
+    -- Of several requests that draw one, the first has put it into a page.
+    if meta and logs_in == 0 and ARGV[2] == 'c' then ARGV[3] = call('HGET', key, 'c') or ARGV[3] end
 end
 if noted > 0 or logs_in == 1 then by = plan:sub(108, rest - 1) end
 rest = after
