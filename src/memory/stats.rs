@@ -10,7 +10,10 @@ use crate::sync::{AtomicU64, Ordering};
 /// The counters of one shard, beside its lock, so that counting costs no further cache line.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    /// Looks that found a session and did not prolong it.
     pub(super) hits: AtomicU64,
+    /// Looks that prolonged a session: one number, because counting takes as long as a lock.
+    pub(super) prolonged: AtomicU64,
     pub(super) misses: AtomicU64,
     pub(super) superseded: AtomicU64,
     pub(super) created: AtomicU64,
@@ -111,12 +114,13 @@ pub(super) fn unix_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Resu
 impl Stats {
     pub(super) fn add(&mut self, counters: &Counters) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        self.hits += read(&counters.hits);
+        let prolonged = read(&counters.prolonged);
+        self.hits += read(&counters.hits) + prolonged;
         self.misses += read(&counters.misses);
         self.superseded += read(&counters.superseded);
         self.created += read(&counters.created);
         self.saved += read(&counters.saved);
-        self.touched += read(&counters.touched);
+        self.touched += read(&counters.touched) + prolonged;
         self.destroyed += read(&counters.destroyed);
         self.expired += read(&counters.expired);
         self.evicted += read(&counters.evicted);
