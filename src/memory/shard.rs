@@ -122,7 +122,7 @@ impl Shard {
 
     /// Stores `next`, or nothing, in the place of `current`, the live row that was read under this
     /// handle at `now`, if the shard still has that row. The pointers are compared, not the
-    /// versions.
+    /// versions. `removed` is empty before.
     pub(super) fn swap(
         &mut self,
         hash: u64,
@@ -132,20 +132,19 @@ impl Shard {
         now: u64,
         removed: &mut Removed,
     ) -> InsertOutcome {
-        match (current, self.by_handle(hash, handle)) {
-            (Some(current), Some(there)) if current.same_block(there) => {
-                match next {
-                    Some(next) => self.replace(hash, next, now, removed),
-                    None => self.remove(hash, handle, RemovalCause::Destroyed, removed),
-                }
-                return InsertOutcome::Done;
+        if let Some(current) = current {
+            match next {
+                Some(next) => self.replace(hash, current, next, now, removed),
+                None => self.remove_if(hash, |row| row.same_block(current), RemovalCause::Destroyed, removed),
             }
-            (None, None) => {}
-            // Overtaken if the row is live: a touch that began earlier may have prolonged it.
-            (None, Some(there)) if is_expired(there, now) => {
-                self.remove(hash, handle, RemovalCause::Expired, removed);
-            }
-            _ => return InsertOutcome::Overtaken,
+            // The row that was there, if it was this one, is among the removed.
+            return if removed.is_empty() { InsertOutcome::Overtaken } else { InsertOutcome::Done };
+        }
+        match self.by_handle(hash, handle) {
+            None => {}
+            Some(there) if is_expired(there, now) => self.remove(hash, handle, RemovalCause::Expired, removed),
+            // A touch that began earlier may have prolonged it.
+            Some(_) => return InsertOutcome::Overtaken,
         }
         let Some(next) = next else { return InsertOutcome::Done };
         if self.room.refuse_anonymous && !next.is_owned() && !self.has_room(weight(&next), now, removed) {
@@ -179,10 +178,9 @@ impl Shard {
         self.evict(slot, now, removed);
     }
 
-    /// Stores the next row of a session in the place of the current one.
-    fn replace(&mut self, hash: u64, next: Record, now: u64, removed: &mut Removed) {
-        let handle = next.state().handle;
-        let Some(place) = self.table.find_mut(hash, |record| record.state().handle == handle) else { return };
+    /// Stores the next row of a session in the place of the current one, if that is there.
+    fn replace(&mut self, hash: u64, current: &Record, next: Record, now: u64, removed: &mut Removed) {
+        let Some(place) = self.table.find_mut(hash, |row| row.same_block(current)) else { return };
         let (old, new) = (place.state(), next.state());
         let slot = old.slot.load(Ordering::Relaxed);
         let (before, after) = (old.deadline.load(Ordering::Relaxed), new.deadline.load(Ordering::Relaxed));

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Hub};
 use crate::id::{Handle, SessionId};
 use crate::record::Record;
-use crate::store::{self, Edit, Lease, Look, Lookup, Now, Sight, Stored};
+use crate::store::{self, Lease, Look, Lookup, Now, Sight, Stored};
 use crate::sync::{Mutex, Ordering, RwLock};
 
 /// How many owners can log in at the same time.
@@ -104,33 +104,31 @@ impl Shards {
         let (cell, hash) = self.cell(id.handle());
         let now = self.now(how, lease);
         let shard = cell.shard.read();
-        let row = shard.by_handle(hash, id.handle());
-        let before = row.map_or(0, |row| row.state().deadline.load(Ordering::Relaxed));
-        let (sight, edit) = store::look(row, id, how, lease, now);
-        let (Sight::Found { ttl, opened }, Some(row)) = (sight, row) else {
+        let Some(row) = shard.by_handle(hash, id.handle()) else {
             drop(shard);
-            return not_found(cell, sight);
+            return not_found(cell, Sight::Missing);
         };
-        let touched = match &edit {
-            Edit::Deadline(deadline) => Some(*deadline),
-            Edit::Put(next) => Some(next.state().deadline.load(Ordering::Relaxed)).filter(|next| *next != before),
-            Edit::Nothing | Edit::Remove => None,
+        let seen = store::look(row, id, how, lease, now);
+        let Sight::Found(opened) = seen.sight else {
+            drop(shard);
+            return not_found(cell, seen.sight);
         };
-        if let Some(deadline) = touched {
+        if let Some(deadline) = seen.touch {
             shard.touch(row, deadline);
-            count(&cell.counters.touched);
         }
         shard.visit(row);
         let mut record = row.clone();
         drop(shard);
-        if let Edit::Put(next) = edit {
-            self.reseat(cell, hash, &record, next.clone(), now);
-            record = next;
-        } else if record.state().id().is_none() {
-            self.learn(id, &record, now);
+        match seen.next {
+            Some(next) => {
+                self.reseat(cell, hash, &record, next.clone(), now);
+                record = next;
+            }
+            None if record.state().id().is_none() => self.learn(id, &record, now),
+            None => {}
         }
-        count(&cell.counters.hits);
-        Lookup::Found(Stored { record, ttl, presented: opened.presented(id) })
+        count(if seen.touch.is_some() { &cell.counters.prolonged } else { &cell.counters.hits });
+        Lookup::Found(Stored { record, ttl: seen.ttl, presented: opened.presented(id) })
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -170,17 +168,19 @@ impl Shards {
     /// released.
     fn release(&self, cell: &Cell, removed: impl IntoIterator<Item = (Record, RemovalCause)>) {
         for (record, reason) in removed {
-            let (handle, bytes) = (record.state().handle, weight(&record));
+            let handle = record.state().handle;
             let (counter, event) = match reason {
                 RemovalCause::Replaced => continue,
-                RemovalCause::Expired => (&cell.counters.expired, Event::Expired { handle, bytes }),
-                RemovalCause::Destroyed => (&cell.counters.destroyed, Event::Destroyed { handle, bytes }),
+                RemovalCause::Expired => (&cell.counters.expired, Event::Expired { handle, bytes: weight(&record) }),
+                RemovalCause::Destroyed => {
+                    (&cell.counters.destroyed, Event::Destroyed { handle, bytes: weight(&record) })
+                }
                 RemovalCause::Evicted => {
                     let owned = record.is_owned();
                     if owned {
                         count(&cell.counters.evicted_owned);
                     }
-                    (&cell.counters.evicted, Event::Evicted { handle, bytes, owned })
+                    (&cell.counters.evicted, Event::Evicted { handle, bytes: weight(&record), owned })
                 }
             };
             count(counter);

@@ -14,12 +14,18 @@ macro_rules! counters {
         /// line.
         #[derive(Debug, Default)]
         pub(super) struct Counters {
-            $(pub(super) $name: AtomicU64),*
+            $(pub(super) $name: AtomicU64,)*
+            /// Looks that prolonged a session: one number in place of two, because counting takes
+            /// as long as a lock.
+            pub(super) prolonged: AtomicU64,
         }
 
         impl Stats {
             pub(super) fn add(&mut self, counters: &Counters) {
                 $(self.$name += counters.$name.load(Ordering::Relaxed);)*
+                let prolonged = counters.prolonged.load(Ordering::Relaxed);
+                self.hits += prolonged;
+                self.touched += prolonged;
             }
         }
     };

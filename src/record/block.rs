@@ -30,7 +30,7 @@ impl Class {
     pub(crate) const ALL: [Self; 3] = [Self::Probation, Self::Main, Self::Owned];
 
     pub(crate) fn from_number(number: u8) -> Self {
-        Self::ALL[usize::from(number) % Self::ALL.len()]
+        Self::ALL[usize::from(number).min(Self::ALL.len() - 1)]
     }
 }
 

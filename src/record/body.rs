@@ -60,6 +60,7 @@ impl<'a> Body<'a> {
     pub(crate) const EMPTY: Self = Body { start: EMPTY, lengths: Lengths::NONE, names: &[], values: &[] };
 
     /// The parts of a body; those of an empty one if the bytes are not a body.
+    #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self::split(bytes).unwrap_or(Self::EMPTY)
     }

@@ -222,7 +222,7 @@ impl Changes {
         for Change { component, key, value } in self.keys.iter() {
             merge.put(component, key, value);
         }
-        body::check_count(merge.count())?;
+        body::check_count(merge.count)?;
         Ok(merge.to_record(head, state, frame))
     }
 

@@ -27,7 +27,7 @@ use super::plan::NO_TIME;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SecretCheck, SessionId};
 use crate::record::{Frame, Head, NEVER, Owned, Record, RecordParts, SecondSecret, StoreState, Version};
-use crate::store::{self, Edit, Epoch, Lease, Listed, Look, Lookup, Now, Sight, Stored};
+use crate::store::{self, Epoch, Lease, Listed, Look, Lookup, Now, Sight, Stored};
 use crate::sync::Ordering;
 
 /// The number of the layout, as a digit.
@@ -76,15 +76,15 @@ impl Row {
 
     /// What a look finds, by the rule, and whether it has anything to write.
     pub(super) fn seen_by(self, id: &SessionId, how: Look, lease: &Lease) -> (Lookup, bool) {
-        let (sight, edit) = store::look(Some(&self.record), id, how, lease, self.now);
-        let lookup = match sight {
-            Sight::Missing => Lookup::Missing,
-            Sight::Superseded { recent } => Lookup::Superseded { recent },
-            Sight::Found { ttl, opened } => {
-                Lookup::Found(Stored { presented: opened.presented(id), ..Stored::new(self.record, ttl) })
+        let seen = store::look(&self.record, id, how, lease, self.now);
+        match seen.sight {
+            Sight::Missing => (Lookup::Missing, false),
+            Sight::Superseded { recent } => (Lookup::Superseded { recent }, false),
+            Sight::Found(opened) => {
+                let stored = Stored { presented: opened.presented(id), ..Stored::new(self.record, seen.ttl) };
+                (Lookup::Found(stored), seen.touch.is_some() || seen.next.is_some())
             }
-        };
-        (lookup, !matches!(edit, Edit::Nothing))
+        }
     }
 
     /// For how long no visit is due.

@@ -45,17 +45,18 @@ impl Entry {
     /// Answers a request's look. `row`: the stored row of the id's handle.
     #[must_use = "the row must be written"]
     pub fn look(row: Option<&Self>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Lookup, Write) {
-        let (sight, edit) = rule::look(row.map(|row| &row.record), id, how, lease, now);
-        let lookup = match (sight, row) {
-            (Sight::Found { ttl, opened }, Some(row)) => {
-                // The record after the look, because a visit can note when the session got its id.
-                let record = if let Edit::Put(next) = &edit { next } else { &row.record };
-                Lookup::Found(Stored { record: record.clone(), ttl, presented: opened.presented(id) })
-            }
-            (Sight::Superseded { recent }, _) => Lookup::Superseded { recent },
-            _ => Lookup::Missing,
+        let Some(row) = row else { return (Lookup::Missing, Write::Nothing) };
+        let seen = rule::look(&row.record, id, how, lease, now);
+        let opened = match seen.sight {
+            Sight::Missing => return (Lookup::Missing, Write::Nothing),
+            Sight::Superseded { recent } => return (Lookup::Superseded { recent }, Write::Nothing),
+            Sight::Found(opened) => opened,
         };
-        (lookup, Self::written(row, edit, |row| row.nonces))
+        // The record after the look, because a visit can note when the session got its id.
+        let record = seen.next.as_ref().unwrap_or(&row.record).clone();
+        let lookup = Lookup::Found(Stored { record, ttl: seen.ttl, presented: opened.presented(id) });
+        let edit = seen.next.map(Edit::Put).or(seen.touch.map(Edit::Deadline)).unwrap_or(Edit::Nothing);
+        (lookup, Self::written(Some(row), edit, |row| row.nonces))
     }
 
     /// Carries out an action. `epoch`: the present epoch of the owner that the action

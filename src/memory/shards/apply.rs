@@ -20,13 +20,11 @@ impl Shards {
         match action {
             Action::Touch(_) => self.touch(id, action, lease),
             Action::End(_) => self.end_session(id, action),
-            Action::Commit(_) | Action::Put(..) => match action.login() {
-                None => self.put(id, action, lease, None),
-                Some(login) => {
-                    let _gate = self.gate(login.owner.as_str()).lock();
-                    self.put(id, action, lease, Some(login))
-                }
-            },
+            Action::Commit(_) | Action::Put(..) => {
+                let login = action.login();
+                let _gate = login.map(|login| self.gate(login.owner.as_str()).lock());
+                self.put(id, action, lease, login)
+            }
         }
     }
 
@@ -113,19 +111,21 @@ impl Shards {
         now: Now,
         epoch: Option<Epoch>,
     ) -> Result<(Outcome, Edit)> {
-        let (outcome, edit) = store::apply(row, &Nonces::NONE, id, action, lease, now, epoch)?;
-        let Edit::Put(next) = &edit else { return Ok((outcome, edit)) };
-        if let Action::Commit(commit) = action
+        let decide = |action: &Action<'_>| store::apply(row, &Nonces::NONE, id, action, lease, now, epoch);
+        let mut decided = decide(action)?;
+        if let (Edit::Put(next), Action::Commit(commit)) = (&decided.1, action)
             && matches!(commit.identity, Identity::Renew(_))
             && weight(next) > self.max_session_size
         {
             // The policy asks for a timed renewal, not the request. If the commit fits without it,
             // the renewal waits.
             let kept = (*commit).clone().identity(Identity::Keep);
-            return self.next(cell, row, id, &Action::Commit(&kept), lease, now, epoch);
+            decided = decide(&Action::Commit(&kept))?;
         }
-        self.check_size(cell, next)?;
-        Ok((outcome, edit))
+        if let Edit::Put(next) = &decided.1 {
+            self.check_size(cell, next)?;
+        }
+        Ok(decided)
     }
 
     /// The instant of an action. For a login under a limit it is later than all other logins of the

@@ -60,9 +60,9 @@ impl Shards {
         let (cell, hash) = self.cell(id.handle());
         let now = Now { clock: self.clock_now(), calendar_ms: 0 };
         let shard = cell.shard.read();
-        let row = shard.by_handle(hash, id.handle());
-        let (sight, _) = store::look(row, id, Look::Peek, &Lease::UNLIMITED, now);
-        matches!(sight, Sight::Found { .. }).then(|| id.handle())
+        let row = shard.by_handle(hash, id.handle())?;
+        let seen = store::look(row, id, Look::Peek, &Lease::UNLIMITED, now);
+        matches!(seen.sight, Sight::Found(_)).then(|| id.handle())
     }
 
     pub(in crate::memory) fn destroy_handle(

@@ -27,6 +27,8 @@ pub(crate) struct Merge<'a> {
     old: Entries<'a>,
     /// Entries before this place sort before every name that is still to be put.
     passed: Place,
+    /// How many entries result.
+    pub(crate) count: usize,
     edits: SmallVec<[Edit<'a>; 8]>,
 }
 
@@ -53,7 +55,7 @@ impl Edit<'_> {
 
 impl<'a> Merge<'a> {
     pub(crate) fn new(old: Body<'a>) -> Self {
-        Self { body: old, old: old.parts(), passed: Place::default(), edits: SmallVec::new() }
+        Self { body: old, old: old.parts(), passed: Place::default(), count: old.count(), edits: SmallVec::new() }
     }
 
     /// Sets or, with `None`, removes the entry with this name. Names must come in their order.
@@ -61,8 +63,9 @@ impl<'a> Merge<'a> {
         let to = self.pass(component, key);
         let from = self.passed;
         self.passed = to.unwrap_or(from);
-        let new = value.map(|value| Entry { component, key, value });
-        self.edits.push(Edit { from, to: self.passed, new });
+        let edit = Edit { from, to: self.passed, new: value.map(|value| Entry { component, key, value }) };
+        self.count = self.count + usize::from(edit.new.is_some()) - edit.removed();
+        self.edits.push(edit);
     }
 
     /// Passes the entries before this name. Returns the place after the entry that has it, if there
@@ -80,12 +83,6 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// How many entries result.
-    pub(crate) fn count(&self) -> usize {
-        let added = self.edits.iter().filter(|edit| edit.new.is_some()).count();
-        self.body.count() + added - self.edits.iter().map(Edit::removed).sum::<usize>()
-    }
-
     /// Writes the body in its frame and gives it to `take`. Without a `head` the old one stays.
     pub(crate) fn write<R>(&self, head: Option<&Head<'_>>, frame: &Frame, take: impl FnOnce(&[u8]) -> R) -> R {
         // Thread-local buffers are gone while a thread ends.
@@ -100,7 +97,7 @@ impl<'a> Merge<'a> {
         let start = bytes.len();
         self.write_names(&mut bytes);
         let names = bytes.len() - start;
-        set_counts(&mut bytes[FRONT_BYTES..], width, self.count(), names);
+        set_counts(&mut bytes[FRONT_BYTES..], width, self.count, names);
         self.write_values(self.old.short, |place| place.short, |value| value.len() <= SHORT, &mut bytes);
         self.write_values(self.old.long, |place| place.long, |value| value.len() > SHORT, &mut bytes);
         frame.write_back(&mut bytes);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::deadline;
 use super::secrets::{Standing, standing};
-use super::{Edit, deadline, is_expired};
 use crate::id::{SecretCheck, SessionId};
 use crate::record::{Frame, Head, NEVER, Record, SecondSecret, StoreState};
 use crate::store::lease::{Lease, Now};
@@ -15,7 +15,18 @@ use crate::sync::Ordering;
 pub(crate) enum Sight {
     Missing,
     Superseded { recent: bool },
-    Found { ttl: Duration, opened: Opened },
+    Found(Opened),
+}
+
+/// What a look finds, and what it changes if that is a session.
+pub(crate) struct Seen {
+    pub(crate) sight: Sight,
+    /// The time left.
+    pub(crate) ttl: Duration,
+    /// The next deadline, if the visit prolongs the session.
+    pub(crate) touch: Option<u64>,
+    /// The next row, with that deadline, if the visit changes the secrets.
+    pub(crate) next: Option<Record>,
 }
 
 /// The role of an id that opens a row: [`Presented`], without the id that a renewal derives.
@@ -41,24 +52,24 @@ impl Opened {
 /// Answers a request's look.
 #[expect(clippy::inline_always, reason = "it is a large part of the time that a look takes")]
 #[inline(always)]
-pub(crate) fn look(row: Option<&Record>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Sight, Edit) {
-    let Some(row) = row.filter(|row| !is_expired(row, now.clock)) else { return (Sight::Missing, Edit::Nothing) };
-    let full = lease.ttl_nanos(row.times(), now);
+pub(crate) fn look(row: &Record, id: &SessionId, how: Look, lease: &Lease, now: Now) -> Seen {
+    let (full, left) = (lease.ttl_nanos(row.times(), now), deadline(row).saturating_sub(now.clock));
+    let ttl = full.min(left);
     // The calendar may have jumped, so a session whose lifetime is over is not found, but not
     // removed either.
-    if full == 0 {
-        return (Sight::Missing, Edit::Nothing);
+    if ttl == 0 {
+        return Seen { sight: Sight::Missing, ttl: Duration::ZERO, touch: None, next: None };
     }
-    let left = deadline(row).saturating_sub(now.clock);
     let touch = (how == Look::Visit && lease.touch_due(full, left)).then(|| now.after_nanos(full));
-    let ttl = Duration::from_nanos(if touch.is_some() { full } else { left.min(full) });
-    if row.state().has_second() {
-        return look_rotated(row, id, how, lease, now, touch, ttl);
-    }
-    if !row.state().is_opened_by(id) {
-        return (closed(row, how, ttl, Sight::Missing), Edit::Nothing);
-    }
-    (Sight::Found { ttl, opened: Opened::Current }, touch.map_or(Edit::Nothing, Edit::Deadline))
+    let ttl = Duration::from_nanos(if touch.is_some() { full } else { ttl });
+    let (sight, next) = if row.state().has_second() {
+        look_rotated(row, id, how, lease, now, touch)
+    } else if row.state().is_opened_by(id) {
+        (Sight::Found(Opened::Current), None)
+    } else {
+        (closed(row, how, Sight::Missing), None)
+    };
+    Seen { sight, ttl, touch, next }
 }
 
 /// The same for a session that was rotated. `touch`: the next deadline if the visit prolongs.
@@ -69,46 +80,43 @@ fn look_rotated(
     lease: &Lease,
     now: Now,
     touch: Option<u64>,
-    ttl: Duration,
-) -> (Sight, Edit) {
-    let found = |opened| Sight::Found { ttl, opened };
-    let prolong = touch.map_or(Edit::Nothing, Edit::Deadline);
+) -> (Sight, Option<Record>) {
     match standing(row, id, now) {
-        Standing::Unknown => (closed(row, how, ttl, Sight::Missing), Edit::Nothing),
-        Standing::Superseded { recent } => (closed(row, how, ttl, Sight::Superseded { recent }), Edit::Nothing),
-        Standing::Previous => (found(Opened::Previous), prolong),
-        Standing::Successor if how == Look::Visit => (found(Opened::Current), confirm(row, id, lease, touch, now)),
-        Standing::Successor => (found(Opened::Current), Edit::Nothing),
+        Standing::Unknown => (closed(row, how, Sight::Missing), None),
+        Standing::Superseded { recent } => (closed(row, how, Sight::Superseded { recent }), None),
+        Standing::Previous => (Sight::Found(Opened::Previous), None),
+        Standing::Successor => {
+            let next = (how == Look::Visit).then(|| confirm(row, id, lease, touch, now));
+            (Sight::Found(Opened::Current), next)
+        }
         Standing::Current => match row.second() {
             Some(SecondSecret::Pending { digest, seed, until }) => {
                 let end = lease.renew_after.filter(|_| how == Look::Visit && until == NEVER);
-                let edit = end.map_or(prolong, |end| {
+                let next = end.map(|end| {
                     // The second announcement. The old id still works for a moment at least.
                     let until = now.after(end.max(lease.grace).max(Duration::from_millis(1)));
                     let pending = SecondSecret::Pending { digest, seed, until };
                     reseat(row, id, None, row.state().secret(), pending, touch)
                 });
-                (found(Opened::Renewing(seed)), edit)
+                (Sight::Found(Opened::Renewing(seed)), next)
             }
-            _ => (found(Opened::Current), prolong),
+            _ => (Sight::Found(Opened::Current), None),
         },
     }
 }
 
 /// What a look finds whose id does not open the row: `sight`, unless the session is held.
 #[cold]
-fn closed(row: &Record, how: Look, ttl: Duration, sight: Sight) -> Sight {
+fn closed(row: &Record, how: Look, sight: Sight) -> Sight {
     match how {
-        Look::Held(version) if row.version().is_same_incarnation(version) => {
-            Sight::Found { ttl, opened: Opened::Previous }
-        }
+        Look::Held(version) if row.version().is_same_incarnation(version) => Sight::Found(Opened::Previous),
         Look::Peek | Look::Visit | Look::Held(_) => sight,
     }
 }
 
 /// The first visit with a derived id: from now on it is the current one, and the one before it has
 /// its grace.
-fn confirm(row: &Record, id: &SessionId, lease: &Lease, touch: Option<u64>, now: Now) -> Edit {
+fn confirm(row: &Record, id: &SessionId, lease: &Lease, touch: Option<u64>, now: Now) -> Record {
     let previous = SecondSecret::Previous { digest: row.state().secret().digest(), until: now.after(lease.grace) };
     let head = Head { id_since_ms: Some(now.calendar_ms), ..row.head() };
     reseat(row, id, Some(&head), SecretCheck::of(id), previous, touch)
@@ -122,9 +130,9 @@ fn reseat(
     secret: SecretCheck,
     second: SecondSecret,
     touch: Option<u64>,
-) -> Edit {
+) -> Record {
     let frame = Frame { second: Some(second), version: row.version() };
     let next = row.rewritten(head, StoreState::row(id.handle(), secret), &frame);
     next.state().deadline.store(touch.unwrap_or(deadline(row)), Ordering::Relaxed);
-    Edit::Put(next)
+    next
 }

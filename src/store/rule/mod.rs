@@ -143,14 +143,14 @@ fn merge(
     now: Now,
     epoch: Option<Epoch>,
 ) -> Result<(Outcome, Edit)> {
-    let left = now.until(deadline(row));
+    let left = || now.until(deadline(row));
     if commit.begins().is_some_and(|begun| row.version().is_same_incarnation(begun)) {
         // Carried out before: the stored incarnation is the one that this commit begins.
         let announce = match commit.identity {
             Identity::Replace(new) if commit.expect != Expect::Absent => Some(new),
             _ => None,
         };
-        return refuse(done(row, left, announce));
+        return refuse(done(row, left(), announce));
     }
     let (Expect::Incarnation(base) | Expect::Exactly(base)) = commit.expect else { return refuse(Outcome::Taken) };
     if !row.version().is_same_incarnation(base) {
@@ -163,7 +163,7 @@ fn merge(
         return refuse(closed(row, id, now).unwrap_or(Outcome::Gone));
     }
     if nonces.contains(commit.nonce) {
-        return refuse(done(row, left, announced(row, id)));
+        return refuse(done(row, left(), announced(row, id)));
     }
     // A new id would have begun another incarnation. Without one, only the nonces tell.
     if commit.is_repeated && commit.begins().is_none() && nonces.len() < row.version().commits_since(base) {
@@ -197,12 +197,12 @@ fn write(
     let ttl = head.map_or(ttl, |head| lease.ttl_nanos(head.times(), now));
     // After a change of owner, none of the other owner's data stays.
     let base = Some(row).filter(|row| !changes_owner(row, commit));
-    let (state, second) = if commit.identity == Identity::Keep && commit.login.is_none() {
-        (StoreState::next(row.state()), row.second())
-    } else {
-        let (secret, second) = secrets(row, id, commit, lease, now)?;
-        (StoreState::row(id.handle(), secret), second)
-    };
+    let (mut state, mut second) = (StoreState::next(row.state()), row.second());
+    if commit.identity != Identity::Keep || commit.login.is_some() {
+        let secret;
+        (secret, second) = secrets(row, id, commit, lease, now)?;
+        state.set_secret(secret);
+    }
     state.deadline.store(now.after_nanos(ttl), Ordering::Relaxed);
     let next = commit.changes.write(base, head.as_ref(), state, &Frame { second, version })?;
     let announce = match commit.identity {
@@ -231,6 +231,7 @@ pub(crate) fn preview(
 }
 
 /// Returns true if the commit logs in another owner than the session has.
+#[inline]
 fn changes_owner(row: &Record, commit: &Commit) -> bool {
     let Some(login) = &commit.login else { return false };
     row.owner().is_some_and(|owner| owner != login.owner.as_str())
