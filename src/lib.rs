@@ -14,7 +14,7 @@
 //!
 //! // In another request, with the id from the cookie:
 //! let mut session = sessions.load(&session.id()?)?.expect("saved above");
-//! assert_eq!(session.get::<&str>("user")?, Some("ada"));
+//! assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
 //! session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1)?;
 //! session.destroy()?;
 //! # Ok::<(), lembro::Error>(())

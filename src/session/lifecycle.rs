@@ -46,9 +46,9 @@ impl Session {
     /// elsewhere.insert("theme", "dark")?;
     /// elsewhere.save()?;
     ///
-    /// assert_eq!(session.get::<&str>("theme")?, Some("light"));
+    /// assert_eq!(session.get_str("theme")?.as_deref(), Some("light"));
     /// assert!(session.reload()?);
-    /// assert_eq!(session.get::<&str>("theme")?, Some("dark"));
+    /// assert_eq!(session.get_str("theme")?.as_deref(), Some("dark"));
     ///
     /// elsewhere.destroy()?;
     /// assert!(!session.reload()?);
@@ -168,7 +168,7 @@ impl Session {
     /// slow_request.insert("last_page", "/inbox")?;
     ///
     /// session.destroy()?;
-    /// assert_eq!(session.get::<&str>("user")?, None);
+    /// assert_eq!(session.get_str("user")?.as_deref(), None);
     /// assert_eq!(slow_request.save()?, Saved::Gone);
     /// # Ok::<(), lembro::Error>(())
     /// ```

@@ -76,7 +76,7 @@ pub(crate) type Candidates = [Option<SessionId>; MAX_CANDIDATES];
 /// assert_eq!(session.save()?, Saved::Unchanged);
 ///
 /// let again = sessions.load(&session.id()?)?.expect("it was saved");
-/// assert_eq!(again.get::<&str>("user")?, Some("ada"));
+/// assert_eq!(again.get_str("user")?.as_deref(), Some("ada"));
 /// # Ok::<(), lembro::Error>(())
 /// ```
 pub struct Session {

@@ -40,7 +40,7 @@ use crate::sync::Arc;
 ///
 /// let returning = RequestHead::new([&cookie[..cookie.find(';').unwrap()]]);
 /// let session = layer.load(returning.clone());
-/// assert_eq!(session.get::<&str>("user")?, Some("ada"));
+/// assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
 /// assert_eq!(layer.finish(session, returning)?.cookie(), None); // it has it already
 /// # Ok::<(), lembro::Error>(())
 /// ```

@@ -138,7 +138,7 @@ impl SessionLayer {
     /// rouille::start_server("127.0.0.1:8080", move |request| {
     ///     let answer = layer.try_rouille(request, |session| {
     ///         let page = std::fs::read_to_string("page.html")?;
-    ///         Ok(Response::html(page.replace("{user}", session.get("user")?.unwrap_or("stranger"))))
+    ///         Ok(Response::html(page.replace("{user}", &session.get_str("user")?.unwrap_or("stranger".into()))))
     ///     });
     ///     answer.unwrap_or_else(|error: Anything| Response::text(error.to_string()).with_status_code(500))
     /// })

@@ -85,7 +85,7 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
         "/data" => {
             let mut data = Vec::new();
             for key in session.keys()? {
-                data.push(format!("{key}={}", session.get::<&str>(key)?.unwrap_or_default()));
+                data.push(format!("{key}={}", session.get_str(key)?.unwrap_or_default()));
             }
             data.sort();
             Ok(Response::text(data.join(" ")))

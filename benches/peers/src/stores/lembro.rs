@@ -122,7 +122,7 @@ impl Peer for LembroSessions {
     fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
         let mut session = self.0.load(&id.own).unwrap()?;
         let user: u64 = session.get("user_id").unwrap().expect("every session has it");
-        let csrf = session.get::<&str>("csrf").unwrap().expect("every session has it").len() as u64;
+        let csrf = session.get_str("csrf").unwrap().expect("every session has it").len() as u64;
         match change {
             Some(at) => {
                 session.insert("seen_at", &at).unwrap();
