@@ -3,6 +3,7 @@
 mod block;
 mod body;
 mod changes;
+mod exact;
 mod json;
 #[cfg(feature = "redis")]
 mod parts;

@@ -1,0 +1,381 @@
+//! A writer of JSON that refuses what reading the JSON would not give back.
+//!
+//! Two parts, because each sees what the other cannot. An adapter around serde_json's serializer
+//! sees the values: a float that is not finite and `Some` of nothing leave no trace in the text but
+//! `null`. A scan of the written text sees the keys of each object, whatever type wrote them, and
+//! the text that a `RawValue` brings along. Texts, numbers and booleans are not scanned.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt::Display;
+
+use serde::ser::{self, Serialize, Serializer};
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+use crate::error::{Error, Result};
+
+/// How deep serde_json reads: it counts 128 down, and fails at 0.
+const MAX_DEPTH: usize = 127;
+
+/// What the names begin with that serde_json treats as its own. Which of them are active depends on
+/// features that any crate of the application can turn on.
+const RESERVED: &str = "$serde_json::private::";
+
+/// The name under which a `RawValue` hands over its text.
+pub(super) const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+const NOT_FINITE: &str = "a float in the value is infinite or not a number, for which JSON has no form; \
+                          insert an `Option` that is `None` in its place";
+const SOME_NULL: &str = "`Some` in the value holds what is written as null and would be read as `None`; \
+                         insert an enum or a `bool` that tells the two apart";
+const TOO_DEEP: &str = "the value is nested more than 127 levels deep and could not be read; \
+                        insert it as a flat list, or its parts under keys of their own";
+const EQUAL_KEYS: &str = "an object in the value has two equal keys, of which one would be lost; \
+                          rename one, or insert a list of pairs";
+const RESERVED_KEY: &str = "an object in the value has a key that begins with \"$serde_json::private::\", \
+                            which serde_json reads as something else; rename it";
+const NOT_JSON: &str = "what the value's `Serialize` wrote is not JSON; it has to pass on every error, \
+                        and a raw value has to be one JSON value without spaces around it";
+
+/// Appends `value` to `json`.
+///
+/// # Errors
+///
+/// [`Error::is_value`] when reading the JSON would not give back the value; then `json` may end
+/// with a part of it.
+pub(super) fn write<T: Serialize + ?Sized>(key: &str, value: &T, json: &mut Vec<u8>) -> Result<()> {
+    let (start, refusal) = (json.len(), Cell::new(None));
+    let mut serializer = serde_json::Serializer::new(&mut *json);
+    let exact = Exact { inner: &mut serializer, context: Context { place: Place::Plain, depth: 0, refusal: &refusal } };
+    let written = value.serialize(exact);
+    // First, because an implementation of `Serialize` can drop the error that came with it.
+    if let Some(problem) = refusal.get() {
+        return Err(Error::refuse_value(key, problem));
+    }
+    written.map_err(|source| Error::write_value(key, source))?;
+    match json[start..].first() {
+        Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(()),
+        _ => check(&json[start..]).map_err(|problem| Error::refuse_value(key, problem)),
+    }
+}
+
+/// Checks a text: is it JSON that can be read as any type, with each key of an object once?
+pub(super) fn check(json: &[u8]) -> Result<(), &'static str> {
+    serde_json::from_slice::<&RawValue>(json).map_err(|_| NOT_JSON)?;
+    // For each open array and object, how many keys were open before it.
+    let mut open: SmallVec<[usize; 16]> = SmallVec::new();
+    let mut keys: SmallVec<[Cow<'_, [u8]>; 16]> = SmallVec::new();
+    let mut rest = json;
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        match first {
+            b'"' => {
+                let (text, behind) = split_text(rest);
+                rest = behind.trim_ascii_start();
+                if rest.first() == Some(&b':') {
+                    keys.push(unescaped(text));
+                }
+            }
+            b'[' | b'{' if open.len() == MAX_DEPTH => return Err(TOO_DEEP),
+            b'[' | b'{' => open.push(keys.len()),
+            b']' | b'}' => {
+                let start = open.pop().unwrap_or_default();
+                check_keys(&mut keys[start..])?;
+                keys.truncate(start);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Splits what stands behind a quote into the text and what stands behind its other quote.
+fn split_text(json: &[u8]) -> (&[u8], &[u8]) {
+    let mut end = 0;
+    loop {
+        match json.get(end) {
+            Some(b'\\') => end += 2,
+            Some(b'"') => return (&json[..end], &json[end + 1..]),
+            Some(_) => end += 1,
+            None => return (json, &[]),
+        }
+    }
+}
+
+/// Only a raw value can spell one key in two ways.
+fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
+    let quoted = || [b"\"", text, b"\""].concat();
+    let is_plain = !text.contains(&b'\\');
+    let read = if is_plain { None } else { serde_json::from_slice::<String>(&quoted()).ok() };
+    read.map_or(Cow::Borrowed(text), |text| Cow::Owned(text.into_bytes()))
+}
+
+/// Checks the keys of one object.
+fn check_keys(keys: &mut [Cow<'_, [u8]>]) -> Result<(), &'static str> {
+    keys.sort_unstable();
+    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(EQUAL_KEYS);
+    }
+    if keys.iter().any(|key| key.starts_with(RESERVED.as_bytes())) {
+        return Err(RESERVED_KEY);
+    }
+    Ok(())
+}
+
+/// Where a value stands, as far as it decides what may be written there.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Plain,
+    /// In `Some`.
+    Some,
+    /// The text of a raw value.
+    Raw,
+    /// The text of a raw value in `Some`.
+    SomeRaw,
+}
+
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    place: Place,
+    /// How many values this one is in. Stops the recursion; the scan counts exactly.
+    depth: usize,
+    /// Why the value is refused: for the message, which must not quote an error of serde's.
+    refusal: &'a Cell<Option<&'static str>>,
+}
+
+impl<'a> Context<'a> {
+    /// The same for a value within this one.
+    fn wrap<'v, T: ?Sized>(self, value: &'v T) -> Checked<'a, 'v, T> {
+        Checked { value, context: self }
+    }
+
+    /// The context of this value's parts.
+    fn inside<E: ser::Error>(self) -> Result<Self, E> {
+        match self.depth {
+            MAX_DEPTH => self.refuse(TOO_DEEP),
+            depth => Ok(Self { place: Place::Plain, depth: depth + 1, ..self }),
+        }
+    }
+
+    fn refuse<T, E: ser::Error>(self, problem: &'static str) -> Result<T, E> {
+        self.refusal.set(Some(problem));
+        Err(E::custom(problem))
+    }
+
+    fn check_null<E: ser::Error>(self) -> Result<(), E> {
+        if matches!(self.place, Place::Some | Place::SomeRaw) { self.refuse(SOME_NULL) } else { Ok(()) }
+    }
+
+    fn check_float<E: ser::Error>(self, is_finite: bool) -> Result<(), E> {
+        if is_finite { Ok(()) } else { self.refuse(NOT_FINITE) }
+    }
+
+    /// Any type can claim to be a raw value.
+    fn check_text<E: ser::Error>(self, text: &str) -> Result<(), E> {
+        if matches!(self.place, Place::Plain | Place::Some) {
+            return Ok(());
+        }
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(json) if json.get().len() < text.len() => self.refuse(NOT_JSON),
+            Ok(json) if json.get() == "null" => self.check_null(),
+            Ok(_) => Ok(()),
+            Err(_) => self.refuse(NOT_JSON),
+        }
+    }
+}
+
+/// A value that is written through [`Exact`].
+struct Checked<'a, 'v, T: ?Sized> {
+    value: &'v T,
+    context: Context<'a>,
+}
+
+impl<T: Serialize + ?Sized> Serialize for Checked<'_, '_, T> {
+    fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(Exact { inner, context: self.context })
+    }
+}
+
+/// A serializer, or a part of one, that checks what it passes on. Keys of maps need no check:
+/// serde_json refuses all that it does not write as text.
+struct Exact<'a, S> {
+    inner: S,
+    context: Context<'a>,
+}
+
+macro_rules! pass_on {
+    ($($method:ident: $type:ty),*) => {
+        $(fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
+            self.inner.$method(value)
+        })*
+    };
+}
+
+impl<'a, S: Serializer> Serializer for Exact<'a, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Exact<'a, S::SerializeSeq>;
+    type SerializeTuple = Exact<'a, S::SerializeTuple>;
+    type SerializeTupleStruct = Exact<'a, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Exact<'a, S::SerializeTupleVariant>;
+    type SerializeMap = Exact<'a, S::SerializeMap>;
+    type SerializeStruct = Exact<'a, S::SerializeStruct>;
+    type SerializeStructVariant = Exact<'a, S::SerializeStructVariant>;
+
+    pass_on! {
+        serialize_bool: bool, serialize_char: char, serialize_bytes: &[u8],
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
+        self.context.check_float(value.is_finite())?;
+        self.inner.serialize_f32(value)
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
+        self.context.check_float(value.is_finite())?;
+        self.inner.serialize_f64(value)
+    }
+
+    fn serialize_str(self, value: &str) -> Result<S::Ok, S::Error> {
+        self.context.check_text(value)?;
+        self.inner.serialize_str(value)
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        match self.context.place {
+            Place::Plain | Place::Some => self.inner.collect_str(value),
+            Place::Raw | Place::SomeRaw => self.serialize_str(&value.to_string()),
+        }
+    }
+
+    fn serialize_none(self) -> Result<S::Ok, S::Error> {
+        self.context.check_null()?;
+        self.inner.serialize_none()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_some(&Context { place: Place::Some, ..self.context }.wrap(value))
+    }
+
+    fn serialize_unit(self) -> Result<S::Ok, S::Error> {
+        self.context.check_null()?;
+        self.inner.serialize_unit()
+    }
+
+    fn serialize_unit_struct(self, name: &'static str) -> Result<S::Ok, S::Error> {
+        self.context.check_null()?;
+        self.inner.serialize_unit_struct(name)
+    }
+
+    fn serialize_unit_variant(self, name: &'static str, index: u32, variant: &'static str) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_unit_variant(name, index, variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_newtype_struct(name, &self.context.wrap(value))
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_newtype_variant(name, index, variant, &self.context.inside()?.wrap(value))
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
+        Ok(Exact { context: self.context.inside()?, inner: self.inner.serialize_seq(len)? })
+    }
+
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
+        Ok(Exact { context: self.context.inside()?, inner: self.inner.serialize_tuple(len)? })
+    }
+
+    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
+        Ok(Exact { context: self.context.inside()?, inner: self.inner.serialize_tuple_struct(name, len)? })
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleVariant, S::Error> {
+        let context = self.context.inside()?;
+        Ok(Exact { context, inner: self.inner.serialize_tuple_variant(name, index, variant, len)? })
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        Ok(Exact { context: self.context.inside()?, inner: self.inner.serialize_map(len)? })
+    }
+
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
+        let context = match self.context.place {
+            Place::Plain if name == RAW_VALUE => Context { place: Place::Raw, ..self.context },
+            Place::Some if name == RAW_VALUE => Context { place: Place::SomeRaw, ..self.context },
+            _ => self.context.inside()?,
+        };
+        Ok(Exact { context, inner: self.inner.serialize_struct(name, len)? })
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStructVariant, S::Error> {
+        let context = self.context.inside()?;
+        Ok(Exact { context, inner: self.inner.serialize_struct_variant(name, index, variant, len)? })
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+}
+
+macro_rules! pass_parts_on {
+    ($($part:ident::$method:ident($($name:ident)?)),*) => {
+        $(impl<S: ser::$part> ser::$part for Exact<'_, S> {
+            type Ok = S::Ok;
+            type Error = S::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<(), S::Error> {
+                self.inner.$method($($name,)? &self.context.wrap(value))
+            }
+
+            fn end(self) -> Result<S::Ok, S::Error> {
+                self.inner.end()
+            }
+        })*
+    };
+}
+
+pass_parts_on! {
+    SerializeSeq::serialize_element(), SerializeTuple::serialize_element(),
+    SerializeTupleStruct::serialize_field(), SerializeTupleVariant::serialize_field(),
+    SerializeStruct::serialize_field(name), SerializeStructVariant::serialize_field(name)
+}
+
+impl<S: ser::SerializeMap> ser::SerializeMap for Exact<'_, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
+        self.inner.serialize_key(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+        self.inner.serialize_value(&self.context.wrap(value))
+    }
+
+    fn end(self) -> Result<S::Ok, S::Error> {
+        self.inner.end()
+    }
+}
