@@ -112,20 +112,18 @@ fn check_saves(record: &Record) {
     assert!(cleared.apply(&saved).unwrap().is_empty());
 }
 
-/// What JSON can be made of it is read as the same data.
+/// The JSON that is made of it is read as the same data, to the last digit.
 fn check_json(record: &Record) {
-    // A value that serde_json passes over but cannot read (a number without end, half a surrogate
-    // pair) is an error here.
-    let Ok(text) = serde_json::to_string(record) else { return };
-    match serde_json::from_str::<Record>(&text) {
-        Ok(again) => {
-            assert_eq!(again.len(), record.len());
-            assert_eq!((again.owner(), again.timeout()), (record.owner(), record.timeout()));
-            assert_eq!((again.created_at(), again.id_since()), (record.created_at(), record.id_since()));
-            assert_eq!((again.label(), again.is_remembered()), (record.label(), record.is_remembered()));
-            assert_eq!(serde_json::to_string(&again).unwrap(), text);
-        }
-        Err(error) => assert!(error.to_string().contains("recursion limit"), "{error}: {text}"),
+    let text = serde_json::to_string(record).unwrap();
+    let again: Record = serde_json::from_str(&text).unwrap();
+    assert_eq!(entries(&again), entries(record), "{text}");
+    assert_eq!((again.owner(), again.timeout()), (record.owner(), record.timeout()));
+    assert_eq!((again.created_at(), again.id_since()), (record.created_at(), record.id_since()));
+    assert_eq!((again.label(), again.is_remembered()), (record.label(), record.is_remembered()));
+    assert_eq!(serde_json::to_string(&again).unwrap(), text);
+    // A format that has its own idea of numbers refuses a value, or gives it back.
+    if let Ok(tree) = serde_json::to_value(record) {
+        assert_eq!(serde_json::from_value::<Record>(tree).unwrap().len(), record.len());
     }
 }
 
