@@ -146,8 +146,8 @@
 //!     keeps it. (`web_sockets`, `web_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
 //! 13. Sessions without an owner never push out one with an owner beyond their share, or the size
 //!     of one session where that is more. (`memory_eviction`, `floods`)
-//! 14. What `insert` accepts, `get` gives back, read as the type that was inserted. (A number that
-//!     is not finite excepted: JSON has none, so it is written as `null`.) (`session_map`)
+//! 14. What `insert` accepts, `get` gives back, read as the type that was inserted; what JSON
+//!     writes as `null` is read as `None`. (`record_values`, `session_map`)
 //! 15. When an outcome or an error says that nothing was written, nothing was written to that
 //!     session. (`session_unknown`, `redis_faults`)
 //!

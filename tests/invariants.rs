@@ -261,8 +261,14 @@ fn invariant_14_what_insert_accepts_get_gives_back() {
         session.insert("name", text).unwrap();
         assert_eq!(session.get::<String>("name").unwrap().as_deref(), Some(text));
         session.save().unwrap();
-        assert_eq!(session.get::<String>("name").unwrap().as_deref(), Some(text));
+        assert_eq!(session.get_str("name").unwrap().as_deref(), Some(text));
     }
+    session.insert("referrer", &None::<String>).unwrap();
+    assert_eq!(session.get::<String>("referrer").unwrap(), None);
+    session.insert("number", &u128::MAX).unwrap();
+    assert!(session.insert("number", &f64::NAN).unwrap_err().is_value());
+    assert!(session.insert("number", &Some(None::<u8>)).unwrap_err().is_value());
+    assert_eq!(session.get::<u128>("number").unwrap(), Some(u128::MAX));
 }
 
 #[test]

@@ -342,7 +342,9 @@ impl PartialEq for Record {
 impl Eq for Record {}
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
-    /// Collects entries; of two with the same key the later one stays. A store refuses a record
+    /// Collects entries; of two with the same key the later one stays. A value is kept as it is and
+    /// not checked as by [`Changes::insert`]; serde_json makes `null` of a float that is not
+    /// finite before it comes here. A store refuses a record
     /// with too many or too long keys. Of more than 65,535 keys, only the first 65,535 are kept,
     /// which a store refuses all the same.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
