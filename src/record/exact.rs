@@ -1,9 +1,9 @@
 //! A writer of JSON that refuses what reading the JSON would not give back.
 //!
-//! Two parts, because each sees what the other cannot. An adapter around serde_json's serializer
+//! Two parts, because each sees what the other cannot. An adapter around `serde_json`'s serializer
 //! sees the values: a float that is not finite and `Some` of nothing leave no trace in the text but
 //! `null`. A scan of the written text sees the keys of each object, whatever type wrote them, and
-//! the text that a `RawValue` brings along. Texts, numbers and booleans are not scanned.
+//! the text that a `RawValue` brings along. A value without objects is not scanned.
 
 mod scan;
 
@@ -11,10 +11,9 @@ use std::cell::Cell;
 use std::fmt::Display;
 
 use serde::ser::{self, Serialize, Serializer};
-use serde_json::value::RawValue;
 
 pub(super) use self::scan::check;
-use self::scan::{MAX_DEPTH, NOT_JSON, TOO_DEEP};
+use self::scan::{MAX_DEPTH, TOO_DEEP};
 use crate::error::{Error, Result};
 
 /// The name under which a `RawValue` hands over its text.
@@ -31,19 +30,30 @@ const SOME_NULL: &str = "`Some` in the value holds what is written as null and w
 /// [`Error::is_value`] when reading the JSON would not give back the value; then `json` may end
 /// with a part of it.
 pub(super) fn write<T: Serialize + ?Sized>(key: &str, value: &T, json: &mut Vec<u8>) -> Result<()> {
-    let (start, refusal) = (json.len(), Cell::new(None));
+    let (start, notes) = (json.len(), Notes::default());
     let mut serializer = serde_json::Serializer::new(&mut *json);
-    let exact = Exact { inner: &mut serializer, context: Context { place: Place::Plain, depth: 0, refusal: &refusal } };
-    let written = value.serialize(exact);
+    let context = Context { place: Place::Plain, depth: 0, notes: &notes };
+    let written = value.serialize(Exact { inner: &mut serializer, context });
     // First, because an implementation of `Serialize` can drop the error that came with it.
-    if let Some(problem) = refusal.get() {
+    if let Some(problem) = notes.refusal.get() {
         return Err(Error::refuse_value(key, problem));
     }
     written.map_err(|source| Error::write_value(key, source))?;
-    match json[start..].first() {
-        Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(()),
-        _ => check(&json[start..]).map_err(|problem| Error::refuse_value(key, problem)),
+    if notes.has_objects.get() || notes.is_doubtful.get() {
+        check(&json[start..], notes.is_doubtful.get()).map_err(|problem| Error::refuse_value(key, problem))?;
     }
+    Ok(())
+}
+
+/// What was seen while a value was written.
+#[derive(Default)]
+struct Notes {
+    /// Why the value is refused: for the message, which must not quote an error of serde's.
+    refusal: Cell<Option<&'static str>>,
+    /// Whether there are keys.
+    has_objects: Cell<bool>,
+    /// Whether something may have been written that is not JSON.
+    is_doubtful: Cell<bool>,
 }
 
 /// Where a value stands, as far as it decides what may be written there.
@@ -61,10 +71,9 @@ enum Place {
 #[derive(Clone, Copy)]
 struct Context<'a> {
     place: Place,
-    /// How many values this one is in. Stops the recursion; the scan counts exactly.
+    /// How many arrays and objects this value is in.
     depth: usize,
-    /// Why the value is refused: for the message, which must not quote an error of serde's.
-    refusal: &'a Cell<Option<&'static str>>,
+    notes: &'a Notes,
 }
 
 impl<'a> Context<'a> {
@@ -73,16 +82,24 @@ impl<'a> Context<'a> {
         Checked { value, context: self }
     }
 
-    /// The context of this value's parts.
-    fn inside<E: ser::Error>(self) -> Result<Self, E> {
-        match self.depth {
-            MAX_DEPTH => self.refuse(TOO_DEEP),
-            depth => Ok(Self { place: Place::Plain, depth: depth + 1, ..self }),
-        }
+    /// The context of the parts of an array.
+    fn in_array<E: ser::Error>(self) -> Result<Self, E> {
+        self.inside(1)
+    }
+
+    /// The context of the parts of an object; with 2 levels, of what its only field holds.
+    fn in_object<E: ser::Error>(self, levels: usize) -> Result<Self, E> {
+        self.notes.has_objects.set(true);
+        self.inside(levels)
+    }
+
+    fn inside<E: ser::Error>(self, levels: usize) -> Result<Self, E> {
+        let depth = self.depth + levels;
+        if depth > MAX_DEPTH { self.refuse(TOO_DEEP) } else { Ok(Self { place: Place::Plain, depth, ..self }) }
     }
 
     fn refuse<T, E: ser::Error>(self, problem: &'static str) -> Result<T, E> {
-        self.refusal.set(Some(problem));
+        self.notes.refusal.set(Some(problem));
         Err(E::custom(problem))
     }
 
@@ -94,17 +111,18 @@ impl<'a> Context<'a> {
         if is_finite { Ok(()) } else { self.refuse(NOT_FINITE) }
     }
 
-    /// Any type can claim to be a raw value.
     fn check_text<E: ser::Error>(self, text: &str) -> Result<(), E> {
-        if matches!(self.place, Place::Plain | Place::Some) {
-            return Ok(());
+        let is_null = self.place == Place::SomeRaw && text.trim_ascii() == "null";
+        if is_null { self.refuse(SOME_NULL) } else { Ok(()) }
+    }
+
+    /// Passes on what writing a part returned. An implementation of `Serialize` can drop an error
+    /// and go on, behind half a value.
+    fn note<E>(self, written: Result<(), E>) -> Result<(), E> {
+        if written.is_err() {
+            self.notes.is_doubtful.set(true);
         }
-        match serde_json::from_str::<&RawValue>(text) {
-            Ok(json) if json.get().len() < text.len() => self.refuse(NOT_JSON),
-            Ok(json) if json.get() == "null" => self.check_null(),
-            Ok(_) => Ok(()),
-            Err(_) => self.refuse(NOT_JSON),
-        }
+        written
     }
 }
 
@@ -115,13 +133,14 @@ struct Checked<'a, 'v, T: ?Sized> {
 }
 
 impl<T: Serialize + ?Sized> Serialize for Checked<'_, '_, T> {
+    #[inline]
     fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
         self.value.serialize(Exact { inner, context: self.context })
     }
 }
 
 /// A serializer, or a part of one, that checks what it passes on. Keys of maps need no check:
-/// serde_json refuses all that it does not write as text.
+/// `serde_json` refuses all that it does not write as text.
 struct Exact<'a, S> {
     inner: S,
     context: Context<'a>,
@@ -129,7 +148,8 @@ struct Exact<'a, S> {
 
 macro_rules! pass_on {
     ($($method:ident: $type:ty),*) => {
-        $(fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
+        $(#[inline]
+        fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
             self.inner.$method(value)
         })*
     };
@@ -162,6 +182,7 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
         self.inner.serialize_f64(value)
     }
 
+    #[inline]
     fn serialize_str(self, value: &str) -> Result<S::Ok, S::Error> {
         self.context.check_text(value)?;
         self.inner.serialize_str(value)
@@ -208,19 +229,19 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_newtype_variant(name, index, variant, &self.context.inside()?.wrap(value))
+        self.inner.serialize_newtype_variant(name, index, variant, &self.context.in_object(1)?.wrap(value))
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
-        Ok(Exact { context: self.context.inside()?, inner: self.inner.serialize_seq(len)? })
+        Ok(Exact { context: self.context.in_array()?, inner: self.inner.serialize_seq(len)? })
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
-        Ok(Exact { context: self.context.inside()?, inner: self.inner.serialize_tuple(len)? })
+        Ok(Exact { context: self.context.in_array()?, inner: self.inner.serialize_tuple(len)? })
     }
 
     fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
-        Ok(Exact { context: self.context.inside()?, inner: self.inner.serialize_tuple_struct(name, len)? })
+        Ok(Exact { context: self.context.in_array()?, inner: self.inner.serialize_tuple_struct(name, len)? })
     }
 
     fn serialize_tuple_variant(
@@ -230,19 +251,22 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, S::Error> {
-        let context = self.context.inside()?;
+        let context = self.context.in_object(2)?;
         Ok(Exact { context, inner: self.inner.serialize_tuple_variant(name, index, variant, len)? })
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        Ok(Exact { context: self.context.inside()?, inner: self.inner.serialize_map(len)? })
+        Ok(Exact { context: self.context.in_object(1)?, inner: self.inner.serialize_map(len)? })
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
         let context = match self.context.place {
-            Place::Plain if name == RAW_VALUE => Context { place: Place::Raw, ..self.context },
-            Place::Some if name == RAW_VALUE => Context { place: Place::SomeRaw, ..self.context },
-            _ => self.context.inside()?,
+            place if name == RAW_VALUE => {
+                // Any type can claim to be a raw value.
+                self.context.notes.is_doubtful.set(true);
+                Context { place: if place == Place::Plain { Place::Raw } else { Place::SomeRaw }, ..self.context }
+            }
+            _ => self.context.in_object(1)?,
         };
         Ok(Exact { context, inner: self.inner.serialize_struct(name, len)? })
     }
@@ -254,7 +278,7 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        let context = self.context.inside()?;
+        let context = self.context.in_object(2)?;
         Ok(Exact { context, inner: self.inner.serialize_struct_variant(name, index, variant, len)? })
     }
 
@@ -269,8 +293,9 @@ macro_rules! pass_parts_on {
             type Ok = S::Ok;
             type Error = S::Error;
 
+            #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<(), S::Error> {
-                self.inner.$method($($name,)? &self.context.wrap(value))
+                self.context.note(self.inner.$method($($name,)? &self.context.wrap(value)))
             }
 
             fn end(self) -> Result<S::Ok, S::Error> {
@@ -291,11 +316,11 @@ impl<S: ser::SerializeMap> ser::SerializeMap for Exact<'_, S> {
     type Error = S::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
-        self.inner.serialize_key(key)
+        self.context.note(self.inner.serialize_key(key))
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
-        self.inner.serialize_value(&self.context.wrap(value))
+        self.context.note(self.inner.serialize_value(&self.context.wrap(value)))
     }
 
     fn end(self) -> Result<S::Ok, S::Error> {

@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -319,12 +318,13 @@ pub(crate) fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<Opti
 
 /// Reads one text: `None` if the value is JSON null. It borrows if the text needs no unescaping.
 pub(crate) fn parse_str<'a>(key: &str, value: &'a [u8]) -> Result<Option<Cow<'a, str>>> {
-    // serde reads a `Cow` as an owned one unless a field says `borrow`.
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-    let text: Result<Option<Text<'a>>, _> = serde_json::from_slice(value);
-    text.map(|text| text.map(|Text(text)| text)).map_err(|source| Error::read_value(key, source))
+    if let [b'"', text @ .., b'"'] = value
+        && !text.contains(&b'\\')
+        && let Ok(text) = str::from_utf8(text)
+    {
+        return Ok(Some(Cow::Borrowed(text)));
+    }
+    Ok(parse::<String>(key, value)?.map(Cow::Owned))
 }
 
 impl Default for Record {
@@ -343,7 +343,7 @@ impl Eq for Record {}
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
     /// Collects entries; of two with the same key the later one stays. A value is kept as it is and
-    /// not checked as by [`Changes::insert`]; serde_json makes `null` of a float that is not
+    /// not checked as by [`Changes::insert`]; `serde_json` makes `null` of a float that is not
     /// finite before it comes here. A store refuses a record
     /// with too many or too long keys. Of more than 65,535 keys, only the first 65,535 are kept,
     /// which a store refuses all the same.

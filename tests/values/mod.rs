@@ -225,7 +225,7 @@ pub(crate) fn any_tree() -> impl Strategy<Value = Tree> {
             (inner.clone(), inner.clone()).prop_map(|(one, other)| Tree::Pair(Box::new((one, Newtype(other))))),
             prop::collection::btree_map(any_key(), inner, 0..3).prop_map(Tree::ByText),
             keyed.prop_map(|(numbers, chars, trees, kind)| {
-                let integers = numbers.map(|number| number as i64);
+                let integers = chars.map(|letter| i64::from(u32::from(letter)) - 50_000);
                 match kind {
                     0 => Tree::ByInteger(integers.into_iter().zip(trees).collect()),
                     1 => Tree::ByWide(numbers.into_iter().zip(trees).collect()),

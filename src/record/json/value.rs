@@ -14,12 +14,12 @@ use crate::record::exact::{self, RAW_VALUE};
 
 /// A value as JSON text.
 ///
-/// serde_json writes and reads the text as it is, so numbers of any length stay and no key of an
-/// object is taken for one of serde_json's own. Other formats get the value in serde's model, or an
-/// error for a number that they do not have. Formats are told apart by their type of error.
+/// `serde_json` writes and reads the text as it is, so numbers of any length stay and no key of an
+/// object is taken for one of its own. Other formats get the value in serde's model, or an error
+/// for a number that they do not have. Formats are told apart by their type of error.
 pub(super) struct Json<'a>(pub(super) Cow<'a, RawValue>);
 
-/// Returns true if an error is serde_json's. By name, because the type need not be `'static`.
+/// Returns true if an error is `serde_json`'s. By name, because the type need not be `'static`.
 fn is_of_serde_json<E>() -> bool {
     type_name::<E>() == type_name::<serde_json::Error>()
 }
@@ -30,7 +30,7 @@ impl Serialize for Json<'_> {
         if is_of_serde_json::<S::Error>() && type_name::<S::Ok>() == type_name::<()>() {
             return self.0.serialize(serializer);
         }
-        exact::check(self.0.get().as_bytes()).map_err(S::Error::custom)?;
+        exact::check(self.0.get().as_bytes(), false).map_err(S::Error::custom)?;
         Part(&self.0).serialize(serializer)
     }
 }
@@ -119,8 +119,8 @@ fn to_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<RawValue>, 
     to_raw_value(&Value::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-/// Receives the text from serde_json, and a value from serde's own buffers, which stand between it
-/// and a record that is flattened into something else.
+/// Receives the text from `serde_json`, and a value from serde's own buffers, which stand between
+/// it and a record that is flattened into something else.
 struct TextVisitor;
 
 impl<'de> Visitor<'de> for TextVisitor {
