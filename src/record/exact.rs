@@ -71,7 +71,7 @@ enum Place {
 #[derive(Clone, Copy)]
 struct Context<'a> {
     place: Place,
-    /// How many arrays and objects this value is in.
+    /// How many arrays and objects this value is in, a variant with its parts counted as one.
     depth: usize,
     notes: &'a Notes,
 }
@@ -82,20 +82,18 @@ impl<'a> Context<'a> {
         Checked { value, context: self }
     }
 
-    /// The context of the parts of an array.
+    /// The context of the parts of an array. The scan counts on, where there is one.
     fn in_array<E: ser::Error>(self) -> Result<Self, E> {
-        self.inside(1)
+        match self.depth {
+            MAX_DEPTH => self.refuse(TOO_DEEP),
+            depth => Ok(Self { place: Place::Plain, depth: depth + 1, ..self }),
+        }
     }
 
-    /// The context of the parts of an object; with 2 levels, of what its only field holds.
-    fn in_object<E: ser::Error>(self, levels: usize) -> Result<Self, E> {
+    /// The context of the parts of an object.
+    fn in_object<E: ser::Error>(self) -> Result<Self, E> {
         self.notes.has_objects.set(true);
-        self.inside(levels)
-    }
-
-    fn inside<E: ser::Error>(self, levels: usize) -> Result<Self, E> {
-        let depth = self.depth + levels;
-        if depth > MAX_DEPTH { self.refuse(TOO_DEEP) } else { Ok(Self { place: Place::Plain, depth, ..self }) }
+        self.in_array()
     }
 
     fn refuse<T, E: ser::Error>(self, problem: &'static str) -> Result<T, E> {
@@ -229,7 +227,7 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_newtype_variant(name, index, variant, &self.context.in_object(1)?.wrap(value))
+        self.inner.serialize_newtype_variant(name, index, variant, &self.context.in_object()?.wrap(value))
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
@@ -251,12 +249,12 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, S::Error> {
-        let context = self.context.in_object(2)?;
+        let context = self.context.in_object()?;
         Ok(Exact { context, inner: self.inner.serialize_tuple_variant(name, index, variant, len)? })
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        Ok(Exact { context: self.context.in_object(1)?, inner: self.inner.serialize_map(len)? })
+        Ok(Exact { context: self.context.in_object()?, inner: self.inner.serialize_map(len)? })
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
@@ -266,7 +264,7 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
                 self.context.notes.is_doubtful.set(true);
                 Context { place: if place == Place::Plain { Place::Raw } else { Place::SomeRaw }, ..self.context }
             }
-            _ => self.context.in_object(1)?,
+            _ => self.context.in_object()?,
         };
         Ok(Exact { context, inner: self.inner.serialize_struct(name, len)? })
     }
@@ -278,7 +276,7 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        let context = self.context.in_object(2)?;
+        let context = self.context.in_object()?;
         Ok(Exact { context, inner: self.inner.serialize_struct_variant(name, index, variant, len)? })
     }
 
