@@ -317,7 +317,7 @@ fn integers_of_128_bits_are_given_back_to_the_last_digit() {
     for number in [0, u128::from(u64::MAX), u128::from(u64::MAX) + 1, u128::MAX] {
         assert_given_back(number);
         assert_given_back(vec![Some(number)]);
-        assert_given_back(BTreeMap::from([(number, Marker)]));
+        assert_given_back(BTreeMap::from([(number, Newtype(number))]));
     }
     for number in [i128::MIN, i128::from(i64::MIN) - 1, i128::MAX] {
         assert_given_back(number);
