@@ -75,7 +75,7 @@ fn get_and_read_two_keys(bencher: Bencher<'_, '_>) {
     let filled = Filled::get();
     bencher.bench(|| {
         let stored = filled.store.get(black_box(&filled.next().0)).unwrap().unwrap();
-        (stored.record.get::<u64>("user_id").unwrap(), stored.record.get::<&str>("csrf").unwrap().map(str::len))
+        (stored.record.get::<u64>("user_id").unwrap(), stored.record.get_str("csrf").unwrap().map(|text| text.len()))
     });
 }
 

@@ -101,7 +101,7 @@ mod request {
         bencher.bench(|| {
             let head = RequestHead::new([black_box(header.as_str())]);
             let mut session = layer.load(head.clone());
-            black_box(session.get::<&str>("user").unwrap());
+            black_box(session.get_str("user").unwrap());
             layer.finish(&mut session).unwrap()
         });
     }
@@ -176,7 +176,7 @@ fn rouille_site(layered: bool) -> Running {
             return rouille::Response::text("Hello, ada");
         }
         layer.rouille(request, |session| {
-            Ok(rouille::Response::text(format!("Hello, {}", session.get::<&str>("user")?.unwrap_or("stranger"))))
+            Ok(rouille::Response::text(format!("Hello, {}", session.get_str("user")?.as_deref().unwrap_or("stranger"))))
         })
     };
     let server = rouille::Server::new("127.0.0.1:0", handler).unwrap().pool_size(2 * CONNECTIONS);
@@ -216,7 +216,7 @@ fn tiny_http_site(layered: bool) -> Running {
 
 fn greet(layer: &SessionLayer, request: &tiny_http::Request) -> tiny_http::Response<Cursor<Vec<u8>>> {
     let mut session = layer.load(request);
-    let response = hello(session.get("user").unwrap().unwrap_or("stranger"));
+    let response = hello(session.get_str("user").unwrap().as_deref().unwrap_or("stranger"));
     layer.finish(&mut session).unwrap().add_to(response)
 }
 

@@ -82,7 +82,7 @@ fn talk(mut socket: Websocket, mut session: Session, room: &Room) -> Result<()> 
             if session.modify("said", |said: &mut Option<u64>| *said.get_or_insert(0) += 1)?.is_none() {
                 break;
             }
-            let (name, text): (_, String) = (session.get::<&str>("name")?, text.chars().take(500).collect());
+            let (name, text): (_, String) = (session.get_str("name")?, text.chars().take(500).collect());
             let line = serde_json::json!({ "who": session.handle()?.to_string(), "name": name, "text": text });
             let mut room = room.lock().expect("no panic");
             let number = room.front().map_or(1, |(last, _)| last + 1);
@@ -102,7 +102,7 @@ fn talk(mut socket: Websocket, mut session: Session, room: &Room) -> Result<()> 
 
 fn page(session: &Session) -> Result<Response> {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-    let name = session.get("name")?.map(escape).unwrap_or_default();
+    let name = session.get_str("name")?.as_deref().map(escape).unwrap_or_default();
     let html = include_str!("chat.html").replace("{handle}", &session.handle()?.to_string());
     let html = html.replace("{said}", &session.get("said")?.unwrap_or(0).to_string()).replace("{name}", &name);
     Ok(Response::html(html))

@@ -60,7 +60,7 @@ fn answer(request: &mut Request, session: &mut Session) -> Result<Page, Anything
                 *visits += 1;
                 *visits
             })?;
-            Ok(page(visits.unwrap_or(1), session.get("theme")?.unwrap_or(THEMES[0])))
+            Ok(page(visits.unwrap_or(1), session.get_str("theme")?.as_deref().unwrap_or(THEMES[0])))
         }
         (Method::Post, "/theme") => {
             let mut form = String::new();

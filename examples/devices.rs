@@ -40,7 +40,7 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
     let Ok(form) = post_input!(request, { csrf: String, user: Field, password: Field, device: Field }) else {
         return Ok(Response::text("Nothing here.").with_status_code(404));
     };
-    if !session.get::<&str>("csrf")?.is_some_and(|token| token.as_bytes().ct_eq(form.csrf.as_bytes()).into()) {
+    if !session.get_str("csrf")?.is_some_and(|token| token.as_bytes().ct_eq(form.csrf.as_bytes()).into()) {
         return Ok(page(session, sessions, "That page had become too old. Please try again.")?.with_status_code(403));
     }
     match (request.url().as_str(), session.owner()?.map(str::to_owned)) {
@@ -84,7 +84,7 @@ fn page(session: &mut Session, sessions: &Sessions, message: &str) -> Result<Res
     let devices = owner.map_or(Ok(Vec::new()), |owner| sessions.owner(owner)?.list())?;
     let html = include_str!("devices.html")
         .replace("{place}", if owner.is_some() { "inside" } else { "door" })
-        .replace("{csrf}", session.get("csrf")?.unwrap_or_default())
+        .replace("{csrf}", &session.get_str("csrf")?.unwrap_or_default())
         .replace("{message}", message)
         // Last, so that nothing is filled into what a browser calls itself.
         .replace("{devices}", &devices.iter().map(|device| item(device, device.handle == here)).collect::<String>());

@@ -50,7 +50,7 @@ fn answer(request: &Request, session: &mut Session) -> Result<Response> {
     };
     // Other sites can send a form here, but none of them can read the token in this session's
     // pages.
-    let token = session.get::<&str>("csrf")?;
+    let token = session.get_str("csrf")?;
     if !token.is_some_and(|token| token.as_bytes().ct_eq(form.csrf.as_bytes()).into()) {
         session.insert("flash", "That page had become too old. Please try again.")?;
         return Ok(page(session)?.with_status_code(403));
@@ -77,17 +77,17 @@ fn page(session: &mut Session) -> Result<Response> {
     }
     let flash = session.take::<String>("flash")?.unwrap_or_default();
     let typed = session.take::<String>("typed")?.unwrap_or_default();
-    let user = session.get::<&str>("user")?;
+    let user = session.get_str("user")?;
     let hidden = |hide| if hide { "hidden" } else { "" };
     let html = include_str!("login.html")
         .replace("{stranger}", hidden(user.is_some()))
         .replace("{member}", hidden(user.is_none()))
-        .replace("{csrf}", session.get("csrf")?.unwrap_or_default())
+        .replace("{csrf}", &session.get_str("csrf")?.unwrap_or_default())
         .replace("{handle}", &session.handle()?.to_string())
         .replace("{flash}", &flash)
         .replace("{demo_user}", USER)
         .replace("{demo_password}", PASSWORD)
-        .replace("{user}", &escape(user.unwrap_or_default()))
+        .replace("{user}", &escape(&user.unwrap_or_default()))
         // Last, so that nothing is filled into what a stranger typed.
         .replace("{typed}", &escape(&typed));
     // No script, no frame around the page, no form that leads elsewhere.

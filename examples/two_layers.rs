@@ -83,7 +83,7 @@ fn answer(
 }
 
 fn page(url: &str, customer: &Session, clerk: &Session) -> Result<String> {
-    let basket = customer.get::<BTreeMap<&str, u32>>("basket")?.unwrap_or_default();
+    let basket = customer.get::<BTreeMap<String, u32>>("basket")?.unwrap_or_default();
     let place = match url {
         "/" => "shop",
         _ if clerk.contains_key("name")? => "desk",

@@ -61,7 +61,7 @@ enum Kind {
     #[error("the store is full: a new session without an owner is refused")]
     Full,
     #[error("key {key:?}: {action}")]
-    Value { key: String, action: &'static str, source: Source },
+    Value { key: String, action: &'static str, source: Option<Source> },
     #[error("stored record: {0}")]
     Corrupt(Cow<'static, str>),
     #[error("the store failed")]
@@ -201,7 +201,8 @@ impl Error {
         matches!(self.inner.kind, Kind::Full)
     }
 
-    /// A value could not be written as JSON, or not be read as the type that was asked for.
+    /// A value could not be written as JSON, could not be read back from it, or was not of the type
+    /// that was asked for.
     pub fn is_value(&self) -> bool {
         matches!(self.inner.kind, Kind::Value { .. })
     }
@@ -281,15 +282,20 @@ impl Error {
     }
 
     pub(crate) fn write_value(key: &str, source: serde_json::Error) -> Self {
-        Self::value(key, "the value cannot be written as JSON", source)
+        Self::value(key, "the value cannot be written as JSON", Some(source))
     }
 
     pub(crate) fn read_value(key: &str, source: serde_json::Error) -> Self {
-        Self::value(key, "the value is not of the type asked for", source)
+        Self::value(key, "the value is not of the type asked for", Some(source))
     }
 
-    fn value(key: &str, action: &'static str, source: serde_json::Error) -> Self {
-        Kind::Value { key: key.to_owned(), action, source: Arc::new(source) }.into()
+    /// Says why a value is refused that JSON would not give back.
+    pub(crate) fn refuse_value(key: &str, problem: &'static str) -> Self {
+        Self::value(key, problem, None)
+    }
+
+    fn value(key: &str, action: &'static str, source: Option<serde_json::Error>) -> Self {
+        Kind::Value { key: key.to_owned(), action, source: source.map(|source| Arc::new(source) as Source) }.into()
     }
 
     pub(crate) fn corrupt(problem: impl Into<Cow<'static, str>>) -> Self {

@@ -14,7 +14,7 @@
 //!
 //! // In another request, with the id from the cookie:
 //! let mut session = sessions.load(&session.id()?)?.expect("saved above");
-//! assert_eq!(session.get::<&str>("user")?, Some("ada"));
+//! assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
 //! session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1)?;
 //! session.log_out()?;
 //! # Ok::<(), lembro::Error>(())
@@ -146,8 +146,8 @@
 //!     keeps it. (`web_sockets`, `web_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
 //! 13. Sessions without an owner never push out one with an owner beyond their share, or the size
 //!     of one session where that is more. (`memory_eviction`, `floods`)
-//! 14. What `insert` accepts, `get` gives back, read as the type that was inserted. (A number that
-//!     is not finite excepted: JSON has none, so it is written as `null`.) (`session_map`)
+//! 14. What `insert` accepts, `get` gives back, read as the type that was inserted; what JSON
+//!     writes as `null` is read as `None`. (`record_values`, `session_map`)
 //! 15. When an outcome or an error says that nothing was written, nothing was written to that
 //!     session. (`session_unknown`, `redis_faults`)
 //!

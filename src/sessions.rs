@@ -131,7 +131,7 @@ impl Sessions {
     /// let sessions = Sessions::new(LembroStore::new()?);
     /// let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
     /// let session = sessions.create_session(&id, [("user", "ada")].into_iter().collect())?;
-    /// assert_eq!(session.get::<&str>("user")?, Some("ada"));
+    /// assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
     /// assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_taken());
     /// # Ok::<(), lembro::Error>(())
     /// ```
@@ -239,7 +239,7 @@ mod tests {
         assert_ne!(session.id().unwrap().handle(), stale.handle());
         assert!(sessions.load(&stale).unwrap().is_none());
         let again = sessions.load(&session.id().unwrap()).unwrap().unwrap();
-        assert_eq!(again.get::<Vec<&str>>("cart").unwrap().unwrap(), ["tea"]);
+        assert_eq!(again.get::<Vec<String>>("cart").unwrap().unwrap(), ["tea"]);
         assert_eq!(store.len().unwrap(), 1);
     }
 

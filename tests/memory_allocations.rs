@@ -23,7 +23,7 @@ fn a_get_a_visit_and_a_touch_allocate_nothing() {
     let unknown = SessionId::random().unwrap();
     let info = allocation_counter::measure(|| {
         let stored = store.get(&id).unwrap().unwrap();
-        assert_eq!(stored.record.get::<&str>("user").unwrap(), Some("ada"));
+        assert_eq!(stored.record.get_str("user").unwrap().as_deref(), Some("ada"));
         assert!(store.get(&unknown).unwrap().is_none());
         assert!(store.touch(&id, &Lease::new(HOUR)).unwrap().is_done());
         assert!(store.touch(&id, &Lease::new(HOUR / 2)).unwrap().is_done());
@@ -158,7 +158,7 @@ fn a_key_may_be_changed_any_number_of_times_in_one_request() {
     assert!(info.bytes_max < 64 * 1024, "{} bytes at once", info.bytes_max);
     let record = changes.apply(&Record::new()).unwrap();
     assert_eq!(record.get::<u32>("count").unwrap(), Some(9_999));
-    assert_eq!(record.get::<&str>("text").unwrap(), Some(text.as_str()));
+    assert_eq!(record.get_str("text").unwrap().as_deref(), Some(text.as_str()));
     assert_eq!(record.len(), 2);
 }
 
@@ -178,8 +178,8 @@ fn looking_at_a_session_and_leaving_it_allocates_the_handle_on_it_alone() {
     let sessions = Sessions::new(store);
     let info = allocation_counter::measure(|| {
         let session = sessions.load(&id).unwrap().unwrap();
-        assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
-        assert_eq!(session.get::<&str>("theme").unwrap(), Some("dark"));
+        assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
+        assert_eq!(session.get_str("theme").unwrap().as_deref(), Some("dark"));
     });
     assert_eq!(info.count_total, 0);
 }

@@ -276,7 +276,7 @@ fn every_action_takes_an_id_whose_session_was_restored() {
     assert!(store.set(&renewed(&replaced), user("eve"), HOUR).unwrap_err().is_taken());
     assert_eq!(create(&store, &replaced, &user("eve"), HOUR).unwrap(), Outcome::Taken);
     store.set(&replaced, user("bob"), HOUR).unwrap();
-    assert_eq!(found(&store, &replaced).record.get::<&str>("user").unwrap(), Some("bob"));
+    assert_eq!(found(&store, &replaced).record.get_str("user").unwrap().as_deref(), Some("bob"));
 
     assert_eq!(store.destroy(&renewed(&destroyed)).unwrap(), Outcome::Gone);
     assert!(store.destroy(&destroyed).unwrap().is_done());

@@ -27,7 +27,7 @@ fn works(store: &RedisStore) -> SessionId {
     store.ping().unwrap();
     let id = SessionId::random().unwrap();
     store.set(&id, [("key", "value")].into_iter().collect(), TTL).unwrap();
-    assert_eq!(store.get(&id).unwrap().unwrap().record.get::<&str>("key").unwrap(), Some("value"));
+    assert_eq!(store.get(&id).unwrap().unwrap().record.get_str("key").unwrap().as_deref(), Some("value"));
     id
 }
 

@@ -80,5 +80,5 @@ fn sessions_from_the_file_of_a_process_that_stopped_go_on_too_though_their_secre
     done(redis.commit(&id, &commit, &lease()).unwrap());
     assert_eq!(redis.take_over(restored.all().unwrap()).unwrap(), 0);
     let record = redis.get(&id).unwrap().unwrap().record;
-    assert_eq!(record.get::<&str>("theme").unwrap(), Some("dark"));
+    assert_eq!(record.get_str("theme").unwrap().as_deref(), Some("dark"));
 }

@@ -167,7 +167,7 @@ fn a_session_larger_than_the_store_is_refused_and_no_other_pays_for_it() {
     // All five stay, and the one that grew is what it was.
     assert_eq!(store.len().unwrap(), 5);
     let kept = store.get(&ids[0]).unwrap().unwrap().record;
-    assert_eq!((kept.len(), kept.get::<&str>("data").unwrap().unwrap().len()), (1, 500));
+    assert_eq!((kept.len(), kept.get_str("data").unwrap().unwrap().len()), (1, 500));
     let events: Vec<_> = events.try_iter().collect();
     assert_eq!(events.len(), 3, "{events:?}");
     assert!(events.iter().all(|event| matches!(event, Event::Refused { .. })), "{events:?}");
@@ -240,7 +240,7 @@ fn names_that_every_object_has_are_keys_like_any_other() {
     let mut again = load_again(&sessions, &session);
     assert_eq!(again.len().unwrap(), NAMES.len() + 1);
     for name in NAMES {
-        assert_eq!(again.get::<&str>(name).unwrap(), Some(name));
+        assert_eq!(again.get_str(name).unwrap().as_deref(), Some(name));
         assert_eq!(again.component(name).keys().unwrap().collect::<Vec<_>>(), [name]);
     }
 }
@@ -296,7 +296,7 @@ fn a_read_only_request_does_not_undo_a_concurrent_write() {
     let mut writer = stored_session(&sessions);
     let mut reader = load_again(&sessions, &writer);
     let mut other_writer = load_again(&sessions, &writer);
-    assert_eq!(reader.get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(reader.get_str("user").unwrap().as_deref(), Some("ada"));
     writer.insert("a", &2).unwrap();
     writer.save().unwrap();
     other_writer.insert("b", &3).unwrap();

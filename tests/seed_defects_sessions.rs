@@ -48,7 +48,7 @@ fn a_save_leaves_nothing_to_save() {
     assert_eq!(one.save().unwrap(), Saved::Written);
     let again = load_again(&sessions, &one);
     assert_eq!(again.get::<u8>("v").unwrap(), Some(2));
-    assert_eq!(again.get::<&str>("user").unwrap(), Some("bob"));
+    assert_eq!(again.get_str("user").unwrap().as_deref(), Some("bob"));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_new_id_leaves_no_old_one_valid() {
     assert_eq!(session.save().unwrap(), Saved::Written);
     stale.insert("user", "mallory").unwrap();
     assert_eq!(stale.save().unwrap(), Saved::Gone);
-    assert_eq!(load_again(&sessions, &session).get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("ada"));
     validate(&store);
 }
 
@@ -166,7 +166,7 @@ fn a_connection_that_ends_late_overwrites_only_what_it_changed() {
     http.save().unwrap();
     assert_eq!(socket.save().unwrap(), Saved::Written);
     let again = load_again(&sessions, &http);
-    assert_eq!((again.get::<u8>("cart").unwrap(), again.get::<&str>("room").unwrap()), (Some(2), Some("a")));
+    assert_eq!((again.get::<u8>("cart").unwrap(), again.get_str("room").unwrap().as_deref()), (Some(2), Some("a")));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn load_gives_the_session_and_touch_prolongs_it() {
     let (sessions, store, time) = manual_sessions();
     let id = stored_session(&sessions).id().unwrap();
     let mut loaded = sessions.load(&id).unwrap().expect("it is there");
-    assert_eq!(loaded.get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(loaded.get_str("user").unwrap().as_deref(), Some("ada"));
     time.advance(30 * MINUTE);
     assert_eq!(loaded.touch().unwrap(), Saved::Written);
     assert_eq!(store.get(&id).unwrap().unwrap().ttl, HOUR);
@@ -267,13 +267,13 @@ fn what_is_not_saved_is_seen_by_no_other_request() {
     let two = load_again(&sessions, &one);
     one.insert("user", "bob").unwrap();
     one.component("cart").insert("a", &1).unwrap();
-    assert_eq!(two.get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(two.get_str("user").unwrap().as_deref(), Some("ada"));
     assert_eq!(load_again(&sessions, &one).len().unwrap(), 1);
     // A record read by hand is a copy, too.
     let kept = store.get(&one.id().unwrap()).unwrap().unwrap().record;
     one.save().unwrap();
-    assert_eq!(kept.get::<&str>("user").unwrap(), Some("ada"));
-    assert_eq!(two.get::<&str>("user").unwrap(), Some("ada"), "until it is reloaded");
+    assert_eq!(kept.get_str("user").unwrap().as_deref(), Some("ada"));
+    assert_eq!(two.get_str("user").unwrap().as_deref(), Some("ada"), "until it is reloaded");
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_key_that_is_removed_and_set_again_is_set() {
     assert!(session.remove("user").unwrap());
     session.insert("user", "bob").unwrap();
     session.save().unwrap();
-    assert_eq!(load_again(&sessions, &session).get::<&str>("user").unwrap(), Some("bob"));
+    assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("bob"));
     // And the other way round it is removed.
     session.insert("user", "eve").unwrap();
     assert!(session.remove("user").unwrap());
@@ -322,7 +322,7 @@ fn creating_a_session_never_wipes_one() {
     let error = sessions.create_session(&id, Record::new()).unwrap_err();
     assert!(error.is_taken());
     assert_eq!(store.commit(&id, &Commit::create().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Taken);
-    assert_eq!(sessions.load(&id).unwrap().unwrap().get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(sessions.load(&id).unwrap().unwrap().get_str("user").unwrap().as_deref(), Some("ada"));
     session.insert("still", "mine").unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
 }

@@ -34,7 +34,7 @@ fn a_session_reads_the_store_once() {
     probe.calls.take();
     let session = sessions.load(&id).unwrap().unwrap();
     for _ in 0..10 {
-        assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
+        assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
         assert!(session.contains_key("user").unwrap() && !session.is_empty().unwrap());
     }
     assert_eq!(probe.calls.happened(), [("visit", 1)]);
@@ -92,7 +92,7 @@ fn regenerate_takes_effect_with_the_save_and_keeps_data_handle_and_unsaved_chang
     assert_ne!(after, before);
     assert!(sessions.load(&before).unwrap().is_none(), "at once");
     let again = sessions.load(&after).unwrap().unwrap();
-    assert_eq!(again.get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(again.get_str("user").unwrap().as_deref(), Some("ada"));
     assert_eq!(again.get::<i32>("unsaved").unwrap(), Some(1));
     assert_eq!(store.len().unwrap(), 1);
 }
@@ -104,7 +104,7 @@ fn a_regenerate_that_is_never_saved_changed_nothing() {
     let mut dropped = load_again(&sessions, &session);
     dropped.regenerate().unwrap();
     drop(dropped);
-    assert_eq!(load_again(&sessions, &session).get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("ada"));
 
     let mut reloaded = load_again(&sessions, &session);
     reloaded.regenerate().unwrap();
@@ -145,7 +145,7 @@ fn every_early_commit_carries_the_new_id_with_it() {
         assert!(probe.calls.happened().contains(&("commit", 1)), "{what}: one commit");
         assert!(!session.changed() && session.id().unwrap() != before, "{what}");
         assert!(sessions.load(&before).unwrap().is_none(), "{what}");
-        assert_eq!(load_again(&sessions, &session).get::<&str>("role").unwrap(), Some("admin"), "{what}");
+        assert_eq!(load_again(&sessions, &session).get_str("role").unwrap().as_deref(), Some("admin"), "{what}");
     }
 }
 
@@ -162,8 +162,8 @@ fn reload_discards_what_is_unsaved_and_tells_when_the_session_is_gone() {
     assert_eq!(session.get::<String>("theme").unwrap(), None);
     assert!(session.reload().unwrap());
     assert!(!session.changed());
-    assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
-    assert_eq!(session.get::<&str>("theme").unwrap(), Some("dark"));
+    assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
+    assert_eq!(session.get_str("theme").unwrap().as_deref(), Some("dark"));
 
     session.insert("user", "bob").unwrap();
     elsewhere.log_out().unwrap();

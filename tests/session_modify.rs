@@ -31,7 +31,7 @@ fn eight_threads_count_to_four_thousand() {
     });
     let session = sessions.load(&id).unwrap().unwrap();
     assert_eq!(session.get::<u64>("count").unwrap(), Some(4_000));
-    assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
     validate(&store);
 }
 
@@ -52,7 +52,7 @@ fn a_save_in_between_is_not_overwritten_and_the_closure_runs_again() {
         increment(count)
     });
     assert_eq!((result.unwrap(), runs), (Some(42), 2));
-    assert_eq!(session.get::<&str>("theirs").unwrap(), Some("kept"));
+    assert_eq!(session.get_str("theirs").unwrap().as_deref(), Some("kept"));
     assert_eq!(load_again(&sessions, &session).get::<u64>("count").unwrap(), Some(42));
 }
 

@@ -138,7 +138,7 @@ fn a_handler_that_panics_saves_nothing_and_the_others_go_on() {
     };
     assert!(handler.join().is_err());
     validate(&store);
-    assert_eq!(load_again(&sessions, &session).get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("ada"));
     ends_soon(move || assert_eq!(load_again(&sessions, &session).touch().unwrap(), Saved::Written));
 }
 

@@ -71,7 +71,7 @@ fn in_its_grace_the_old_id_reads_saves_touches_and_modifies() {
     time.advance(MINUTE.saturating_sub(SECOND));
 
     let mut late = load_again(&sessions, &old);
-    assert_eq!(late.get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(late.get_str("user").unwrap().as_deref(), Some("ada"));
     late.insert("late", &1).unwrap();
     assert_eq!(late.save().unwrap(), Saved::Written);
     old.insert("slow", &2).unwrap();
@@ -155,7 +155,7 @@ fn a_handle_outlives_timed_renewals_and_their_graces() {
             sessions.load(&id).unwrap().expect("it is presented").insert("seen", &1).unwrap();
             time.advance(MINUTE);
             use_it(&mut held);
-            assert_eq!(held.get::<&str>("user").unwrap(), Some("ada"), "{what}");
+            assert_eq!(held.get_str("user").unwrap().as_deref(), Some("ada"), "{what}");
         }
         assert_eq!((held.id().unwrap(), events.try_iter().count()), (first, 0), "{what}");
         assert!(sessions.load(&first).unwrap().is_none(), "{what}: the id itself opens nothing");
@@ -415,5 +415,5 @@ fn a_commit_that_is_too_large_leaves_the_old_id_good() {
     session.insert("big", &"x".repeat(100_000)).unwrap();
     assert!(session.save().unwrap_err().is_size());
     assert_eq!(session.id().unwrap(), id);
-    assert_eq!(sessions.load(&id).unwrap().unwrap().get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(sessions.load(&id).unwrap().unwrap().get_str("user").unwrap().as_deref(), Some("ada"));
 }

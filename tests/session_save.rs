@@ -64,7 +64,7 @@ fn a_failing_store_leaves_the_changes_in_place_and_a_retry_works() {
     assert!(session.modify("b", |_: &mut Option<u8>| ()).unwrap_err().is_store());
     assert_eq!(session.id().unwrap(), id);
     assert_eq!(session.get::<i32>("b").unwrap(), Some(2));
-    assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
     // Each failure reached the channel, too, and once: FEATURES 5.
     let reported: Vec<_> = errors.try_iter().map(|error| error.to_string()).collect();
     assert_eq!(reported, ["the store failed"; 7]);
@@ -115,7 +115,7 @@ fn a_source_that_repeats_itself_ends_in_a_clear_error_and_the_data_stays() {
     let error = second.modify("mine", |_: &mut Option<i32>| ()).unwrap_err();
     assert_eq!(error.to_string(), format!("session {}: the id is taken already", id.handle()));
     assert_eq!(second.get::<i32>("mine").unwrap(), Some(1));
-    assert_eq!(sessions.load(&id).unwrap().unwrap().get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(sessions.load(&id).unwrap().unwrap().get_str("user").unwrap().as_deref(), Some("ada"));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_save_that_is_overtaken_keeps_the_timeout_that_overtook_it() {
 
     time.advance(7 * HOUR);
     let again = load_again(&sessions, &session);
-    assert_eq!(again.get::<&str>("page").unwrap(), Some("/inbox"));
+    assert_eq!(again.get_str("page").unwrap().as_deref(), Some("/inbox"));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_session_goes_on_from_what_it_saved() {
     assert_eq!(probe.calls.happened(), [("commit", 1)]);
     let stored = load_again(&sessions, &session);
     assert_eq!(stored.get::<i32>("cart").unwrap(), Some(2));
-    assert_eq!(stored.get::<&str>("page").unwrap(), Some("/"));
+    assert_eq!(stored.get_str("page").unwrap().as_deref(), Some("/"));
     assert_eq!(stored.timeout().unwrap(), MINUTE);
     for key in stored.keys().unwrap() {
         assert_eq!(session.get::<serde_json::Value>(key).unwrap(), stored.get::<serde_json::Value>(key).unwrap());
@@ -220,5 +220,5 @@ fn a_session_dropped_without_save_changed_nothing() {
     dropped.insert("user", "bob").unwrap();
     dropped.clear().unwrap();
     drop(dropped);
-    assert_eq!(load_again(&sessions, &session).get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("ada"));
 }

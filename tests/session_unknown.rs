@@ -34,7 +34,7 @@ fn a_save_of_unknown_outcome_is_repeated_by_the_next_and_carried_out_once() {
         session.insert("page", "/").unwrap();
         assert_unknown(session.save());
         assert!(session.changed(), "{lost:?}");
-        assert_eq!(session.get::<&str>("page").unwrap(), Some("/"), "{lost:?}");
+        assert_eq!(session.get_str("page").unwrap().as_deref(), Some("/"), "{lost:?}");
         let mut other = load_again(&sessions, &session);
         other.insert("page", "/theirs").unwrap();
         other.save().unwrap();
@@ -43,7 +43,7 @@ fn a_save_of_unknown_outcome_is_repeated_by_the_next_and_carried_out_once() {
         assert!(!session.changed());
         // The last one wins; a commit that was carried out is not carried out after another.
         let last = if lost == Fault::ReplyLost { "/theirs" } else { "/" };
-        assert_eq!(load_again(&sessions, &session).get::<&str>("page").unwrap(), Some(last), "{lost:?}");
+        assert_eq!(load_again(&sessions, &session).get_str("page").unwrap().as_deref(), Some(last), "{lost:?}");
     }
 }
 
@@ -148,10 +148,10 @@ fn a_new_session_of_unknown_outcome_is_created_once() {
         assert_unknown(session.save());
         assert_unknown(session.save());
         assert!(session.is_new().unwrap() && session.changed());
-        assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
+        assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
         assert_eq!((session.save().unwrap(), session.id().unwrap()), (Saved::Written, id), "{lost:?}");
         assert_eq!(sessions.store().len().unwrap(), 1);
-        assert_eq!(load_again(&sessions, &session).get::<&str>("user").unwrap(), Some("ada"));
+        assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("ada"));
     }
 }
 

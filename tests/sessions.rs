@@ -105,7 +105,7 @@ fn a_session_can_be_created_from_data_and_belongs_to_no_request() {
     let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
     let data: Record = [("user", "ada"), ("theme", "dark")].into_iter().collect();
     let mut session = sessions.create_session(&id, data).unwrap();
-    assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"));
+    assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
     assert_eq!(session.id().unwrap(), id);
     assert!(!session.is_new().unwrap() && !session.changed());
     assert_eq!(store.len().unwrap(), 1);

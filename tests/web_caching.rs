@@ -94,7 +94,7 @@ fn every_response_that_depends_on_the_session_says_so() {
     let private = headers(&[("Cache-Control", "no-store"), ("Vary", "Cookie")]);
     let looks: [(&str, Handler); 9] = [
         ("contains_key", look),
-        ("get", |session| assert!(session.get::<&str>("user").unwrap().is_some())),
+        ("get", |session| assert!(session.get_str("user").unwrap().is_some())),
         ("len", |session| assert_ne!(session.len().unwrap(), 0)),
         ("id", |session| assert!(session.id().is_ok())),
         ("is_new", |session| assert!(!session.is_new().unwrap())),

@@ -97,7 +97,7 @@ fn a_new_session_with_data_is_stored_and_announced() {
     let finished = site.request(&[], |session| session.insert("name", "ada").unwrap());
     assert_eq!(finished.saved(), Saved::Written);
     let stored = site.store.get(&id_of(&sent_back(&finished))).unwrap().expect("stored");
-    assert_eq!(stored.record.get::<&str>("name").unwrap(), Some("ada"));
+    assert_eq!(stored.record.get_str("name").unwrap().as_deref(), Some("ada"));
 }
 
 // Invariant 8.
@@ -206,8 +206,8 @@ fn logging_out_and_in_within_one_request_announces_the_new_session() {
     let after = sent_back(&finished);
     assert_ne!(id_of(&after).handle(), id_of(&before).handle());
     let stored = site.store.get(&id_of(&after)).unwrap().unwrap();
-    assert_eq!(stored.record.get::<&str>("user").unwrap(), Some("grace"));
-    assert_eq!(stored.record.get::<&str>("name").unwrap(), None);
+    assert_eq!(stored.record.get_str("user").unwrap().as_deref(), Some("grace"));
+    assert_eq!(stored.record.get_str("name").unwrap().as_deref(), None);
 }
 
 // Invariant 3.
@@ -261,7 +261,7 @@ fn an_id_sent_by_a_client_is_never_adopted() {
     site.time.advance(Duration::from_secs(60 * 60));
     let cookie = format!("id={}", given.expose());
     let finished = site.request(&[&cookie], |session| {
-        assert_eq!(session.get::<&str>("name").unwrap(), None);
+        assert_eq!(session.get_str("name").unwrap().as_deref(), None);
         session.insert("name", "ada").unwrap();
     });
     assert_ne!(id_of(&sent_back(&finished)).handle(), given.handle());
@@ -378,7 +378,7 @@ fn a_login_with_an_id_that_a_login_has_just_replaced_begins_a_session_of_its_own
     }));
     assert_ne!(id_of(&first).handle(), id_of(&second).handle());
     let stored = site.store.get(&id_of(&second)).unwrap().unwrap().record;
-    assert_eq!((stored.owner(), stored.get::<&str>("name").unwrap(), stored.len()), (Some("bob"), None, 1));
+    assert_eq!((stored.owner(), stored.get_str("name").unwrap().as_deref(), stored.len()), (Some("bob"), None, 1));
 }
 
 #[test]

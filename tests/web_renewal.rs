@@ -189,7 +189,9 @@ fn a_thief_who_comes_after_the_owners_renewal_gets_nothing_and_is_noticed() {
     let owner = sent_back(&site.request(&owner, look));
     assert_silent(&site.request(&owner, look));
     // While the grace lasts the thief sees what the owner sees, but gets no id that lasts.
-    assert_silent(&site.request(&stolen, |session| assert_eq!(session.get::<&str>("user").unwrap(), Some("ada"))));
+    assert_silent(
+        &site.request(&stolen, |session| assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"))),
+    );
     site.time.advance(MINUTE);
     assert_eq!(site.user(&stolen), None);
     assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::SupersededId { handle: id_of(&stolen).handle() }]);

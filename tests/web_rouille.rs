@@ -30,7 +30,7 @@ fn application(request: &Request, session: &mut Session) -> Result<Response> {
             session.insert("user", "ada")?;
             "welcome".to_owned()
         }
-        "/user" => session.get("user")?.unwrap_or("nobody").to_owned(),
+        "/user" => session.get("user")?.unwrap_or("nobody".to_owned()),
         "/logout" => session.log_out().map(|()| "bye".to_owned())?,
         "/wrong-type" => {
             session.insert("visits", &1_000)?;

@@ -53,7 +53,7 @@ fn application(request: &mut Request, session: &mut Session) -> Result<String> {
             session.insert("user", "ada")?;
             Ok("welcome".to_owned())
         }
-        "/user" => Ok(session.get("user")?.unwrap_or("nobody").to_owned()),
+        "/user" => Ok(session.get("user")?.unwrap_or("nobody".to_owned())),
         "/logout" => session.log_out().map(|()| "bye".to_owned()),
         "/panic" => {
             session.insert("visits", &1_000)?;

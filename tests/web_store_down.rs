@@ -68,9 +68,9 @@ fn without_a_store_a_page_may_be_served_to_nobody_and_no_cookie_is_set_or_taken_
     site.store.fail(true, true);
     for cookie in [cookie.as_str(), ""] {
         let finished = site.visit(cookie, |session| {
-            assert_eq!(session.get::<&str>("user")?, None);
+            assert_eq!(session.get_str("user")?.as_deref(), None);
             session.insert("theme", "dark")?;
-            assert_eq!(session.get::<&str>("theme")?, Some("dark"));
+            assert_eq!(session.get_str("theme")?.as_deref(), Some("dark"));
             assert_eq!(session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1)?, Some(()));
             Ok(())
         });
@@ -81,7 +81,7 @@ fn without_a_store_a_page_may_be_served_to_nobody_and_no_cookie_is_set_or_taken_
     site.store.fail(false, false);
     assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
     let theme = site.visit(&cookie, |session| {
-        assert_eq!(session.get::<&str>("theme")?, None);
+        assert_eq!(session.get_str("theme")?.as_deref(), None);
         Ok(())
     });
     assert_eq!(theme.unwrap().saved(), Saved::Unchanged);
@@ -109,7 +109,7 @@ fn without_a_store_nobody_seems_to_log_in_or_out() {
 fn what_was_found_and_changed_never_seems_to_be_saved() {
     let (site, cookie) = site(StoreDown::Anonymous);
     let failed = site.visit(&cookie, |session| {
-        assert_eq!(session.get::<&str>("user")?, Some("ada"));
+        assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
         site.store.fail(true, true);
         session.insert("cart", "tea")
     });

@@ -112,7 +112,7 @@ impl Application {
         let words: Vec<_> = command.split(' ').collect();
         match words[..] {
             ["set", key, value] => session.insert(key, value)?,
-            ["get", key] => return Ok(session.get(key)?.unwrap_or("nothing").to_owned()),
+            ["get", key] => return Ok(session.get(key)?.unwrap_or("nothing".to_owned())),
             ["count", key] => {
                 let count = session.modify(key, |count: &mut Option<u32>| {
                     let next = count.unwrap_or(0) + 1;

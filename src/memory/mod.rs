@@ -103,7 +103,7 @@ use crate::sync::Arc;
 /// let id = SessionId::random()?;
 /// store.set(&id, [("user", "ada")].into_iter().collect(), Duration::from_secs(3600))?;
 /// let stored = store.get(&id)?.expect("stored a moment ago");
-/// assert_eq!(stored.record.get::<&str>("user")?, Some("ada"));
+/// assert_eq!(stored.record.get_str("user")?.as_deref(), Some("ada"));
 /// # Ok::<(), lembro::Error>(())
 /// ```
 #[derive(Clone)]
@@ -205,7 +205,7 @@ impl LembroStore {
     /// // The next process.
     /// let store = LembroStore::with_options(LembroOptions::new().restore(&path))?;
     /// let stored = store.get(&id)?.expect("the cookie still opens it");
-    /// assert_eq!(stored.record.get::<&str>("user")?, Some("ada"));
+    /// assert_eq!(stored.record.get_str("user")?.as_deref(), Some("ada"));
     /// # std::fs::remove_file(&path).unwrap();
     /// # Ok::<(), lembro::Error>(())
     /// ```

@@ -88,11 +88,39 @@ impl Changes {
 
     /// Sets a key. The value is written as JSON at once, so no code of the application runs later.
     ///
+    /// What is accepted is given back: a value is refused if its JSON would be read as something
+    /// else, or not at all. `None`, `()` and whatever else is written as `null` are accepted as the
+    /// whole value; they are read as `None`.
+    ///
+    /// A type that does not read what it writes is not noticed here. That is so for some
+    /// implementations of serde's traits by hand, and where a derived one reads through a buffer
+    /// (`#[serde(untagged)]`, `#[serde(tag = "..")]`, `#[serde(flatten)]`): the buffer has no
+    /// integers beyond 64 bits, rounds an `f32` twice, and has no keys of maps but texts.
+    ///
     /// # Errors
     ///
-    /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
+    /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON, or the
+    /// JSON would not give it back. That is the case for
+    ///
+    /// - a float that is infinite or not a number, which would be written as `null`;
+    /// - `Some` of something that is written as `null`: it would be read as `None`;
+    /// - more than 127 levels of lists and objects;
+    /// - two equal keys in one object, as from a list of pairs or a flattened field;
+    /// - a key in an object that begins with `$serde_json::private::`;
+    /// - a [`RawValue`](serde_json::value::RawValue) whose text has any of the last three.
+    ///
     /// [`Error::is_size`](crate::Error::is_size) when the key is too long, or the value as JSON 4
     /// GiB or more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::Changes;
+    /// let mut changes = Changes::new();
+    /// changes.insert("", "ratio", &None::<f64>)?;
+    /// assert!(changes.insert("", "ratio", &f64::NAN).unwrap_err().is_value());
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
     pub fn insert<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
         self.keys.insert(component, key, value)
     }

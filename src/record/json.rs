@@ -1,20 +1,22 @@
 //! Records as JSON for people and other tools:
 //! `{"created_at": .., "timeout": .., "owner": .., "entries": {component: {key: value}}}`.
 
+mod value;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 
+use self::value::Json;
 use super::body::{self, Entry, Head, Owned};
 use super::{Record, Version};
 
-/// The public shape. Values are parsed, so that it can be written in any format, not in JSON alone.
-/// Instants are milliseconds since 1970; the timeout is milliseconds.
+/// The public shape. Instants are milliseconds since 1970; the timeout is milliseconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Shape {
+struct Shape<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     created_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,15 +31,14 @@ struct Shape {
     label: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     remembered: bool,
-    entries: BTreeMap<String, BTreeMap<String, Value>>,
+    entries: BTreeMap<Cow<'a, str>, BTreeMap<Cow<'a, str>, Json<'a>>>,
 }
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut entries: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+        let mut entries: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (component, key, value) in self.entries() {
-            let value = serde_json::from_str(value.get()).map_err(serde::ser::Error::custom)?;
-            entries.entry(component.to_owned()).or_default().insert(key.to_owned(), value);
+            entries.entry(component.into()).or_default().insert(key.into(), Json(Cow::Borrowed(value)));
         }
         let head = self.head();
         let shape = Shape {
@@ -70,12 +71,9 @@ impl<'de> Deserialize<'de> for Record {
             remembered: shape.remembered,
             csrf: None,
         };
-        let entries = shape
-            .entries
-            .iter()
-            .flat_map(|(component, keys)| keys.iter().map(move |(key, value)| (component, key, value.to_string())));
-        let entries: Vec<_> = entries.collect();
-        let entries = entries.iter().map(|(component, key, value)| Entry { component, key, value: value.as_bytes() });
+        let entries = shape.entries.iter().flat_map(|(component, keys)| {
+            keys.iter().map(move |(key, value)| Entry { component, key, value: value.0.get().as_bytes() })
+        });
         let record = Self::written(&head, Version::default(), entries);
         body::check_limits(record.body()).map_err(D::Error::custom)?;
         Ok(record)

@@ -3,16 +3,18 @@
 mod block;
 mod body;
 mod changes;
+mod exact;
 mod json;
 #[cfg(feature = "redis")]
 mod parts;
 mod version;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -49,7 +51,7 @@ pub const MAX_KEYS: usize = 1024;
 /// use serde_json::json;
 ///
 /// let record: Record = [("user", json!("ada")), ("visits", json!(3))].into_iter().collect();
-/// assert_eq!(record.get::<&str>("user")?, Some("ada"));
+/// assert_eq!(record.get_str("user")?.as_deref(), Some("ada"));
 /// assert_eq!(record.get::<u32>("visits")?, Some(3));
 /// assert_eq!(record.get::<u32>("absent")?, None);
 /// assert_eq!(record.len(), 2);
@@ -108,23 +110,54 @@ impl Record {
         self.block.body()
     }
 
-    /// The value of `key`, read as `T`. A `&str` borrows from the record if the text needs no
-    /// unescaping.
+    /// The value of `key`, read as `T`. JSON null is `None`, whatever `T` is.
     ///
     /// # Errors
     ///
     /// [`Error::is_value`] when the value is not a `T`.
-    pub fn get<'a, T: Deserialize<'a>>(&'a self, key: &str) -> Result<Option<T>> {
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         self.get_in("", key)
     }
 
-    /// The value of `key` in a component, read as `T`.
+    /// The value of `key` in a component, read as `T`. JSON null is `None`, whatever `T` is.
     ///
     /// # Errors
     ///
     /// [`Error::is_value`] when the value is not a `T`.
-    pub fn get_in<'a, T: Deserialize<'a>>(&'a self, component: &str, key: &str) -> Result<Option<T>> {
-        self.raw(component, key).map(|value| parse(key, value)).transpose()
+    pub fn get_in<T: DeserializeOwned>(&self, component: &str, key: &str) -> Result<Option<T>> {
+        self.raw(component, key).map_or(Ok(None), |value| parse(key, value))
+    }
+
+    /// The text of `key`. It borrows from the record if the text needs no unescaping, and is
+    /// `None` if the value is JSON null.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_value`] when the value is not a text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::Record;
+    /// use std::borrow::Cow;
+    ///
+    /// let record: Record = [("user", "ada"), ("title", "\"Countess\"")].into_iter().collect();
+    /// assert!(matches!(record.get_str("user")?, Some(Cow::Borrowed("ada"))));
+    /// assert_eq!(record.get_str("title")?.as_deref(), Some("\"Countess\""));
+    /// assert_eq!(record.get_str("absent")?, None);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn get_str(&self, key: &str) -> Result<Option<Cow<'_, str>>> {
+        self.get_str_in("", key)
+    }
+
+    /// The text of `key` in a component: see [`get_str`](Self::get_str).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn get_str_in(&self, component: &str, key: &str) -> Result<Option<Cow<'_, str>>> {
+        self.raw(component, key).map_or(Ok(None), |value| parse_str(key, value))
     }
 
     /// Every entry: component (`""` for the session's own keys), key and value, sorted by their
@@ -278,9 +311,20 @@ impl Merge<'_> {
     }
 }
 
-/// Reads one value. The key is for the message of an error.
-pub(crate) fn parse<'a, T: Deserialize<'a>>(key: &str, value: &'a [u8]) -> Result<T> {
+/// Reads one value: `None` if it is JSON null. The key is for the message of an error.
+pub(crate) fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<Option<T>> {
     serde_json::from_slice(value).map_err(|source| Error::read_value(key, source))
+}
+
+/// Reads one text: `None` if the value is JSON null. It borrows if the text needs no unescaping.
+pub(crate) fn parse_str<'a>(key: &str, value: &'a [u8]) -> Result<Option<Cow<'a, str>>> {
+    if let [b'"', text @ .., b'"'] = value
+        && !text.contains(&b'\\')
+        && let Ok(text) = str::from_utf8(text)
+    {
+        return Ok(Some(Cow::Borrowed(text)));
+    }
+    Ok(parse::<String>(key, value)?.map(Cow::Owned))
 }
 
 impl Default for Record {
@@ -298,7 +342,9 @@ impl PartialEq for Record {
 impl Eq for Record {}
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
-    /// Collects entries; of two with the same key the later one stays. A store refuses a record
+    /// Collects entries; of two with the same key the later one stays. A value is kept as it is and
+    /// not checked as by [`Changes::insert`]; `serde_json` makes `null` of a float that is not
+    /// finite before it comes here. A store refuses a record
     /// with too many or too long keys. Of more than 65,535 keys, only the first 65,535 are kept,
     /// which a store refuses all the same.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {

@@ -1,9 +1,10 @@
 //! A component of a session: the same map, for keys of its own.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Session;
@@ -28,8 +29,17 @@ impl<'s> Component<'s> {
     /// # Errors
     ///
     /// As there.
-    pub fn get<'a, T: Deserialize<'a>>(&'a self, key: &str) -> Result<Option<T>> {
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         self.session.get_in(self.name, key)
+    }
+
+    /// The text of `key`: see [`Session::get_str`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn get_str(&self, key: &str) -> Result<Option<Cow<'_, str>>> {
+        self.session.get_str_in(self.name, key)
     }
 
     /// Sets `key`: see [`Session::insert`].

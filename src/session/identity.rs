@@ -40,7 +40,7 @@ impl Session {
     /// session.save()?;
     /// assert_ne!(session.id()?, before);
     /// assert!(sessions.load(&before)?.is_none());
-    /// assert_eq!(session.get::<Vec<&str>>("cart")?.unwrap(), ["tea"]);
+    /// assert_eq!(session.get::<Vec<String>>("cart")?.unwrap(), ["tea"]);
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias("generate", "cycle_id", "RenewToken"))]

@@ -126,9 +126,9 @@ impl Session {
     /// elsewhere.insert("theme", "dark")?;
     /// elsewhere.save()?;
     ///
-    /// assert_eq!(session.get::<&str>("theme")?, Some("light"));
+    /// assert_eq!(session.get_str("theme")?.as_deref(), Some("light"));
     /// assert!(session.reload()?);
-    /// assert_eq!(session.get::<&str>("theme")?, Some("dark"));
+    /// assert_eq!(session.get_str("theme")?.as_deref(), Some("dark"));
     ///
     /// elsewhere.log_out()?;
     /// assert!(!session.reload()?);

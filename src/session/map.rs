@@ -1,20 +1,21 @@
 //! The session as a map: the stored entries with the unsaved changes on top, for its own keys and
 //! for every component's.
 
+use std::borrow::Cow;
+
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Component, Session};
 use crate::error::Result;
-use crate::record::{Record, parse};
+use crate::record::{Record, parse, parse_str};
 
 /// The component that a session's own keys belong to.
 pub(super) const OWN: &str = "";
 
 impl Session {
-    /// The value of `key`, read as `T`. A `&str` borrows from the session if the text needs no
-    /// unescaping.
+    /// The value of `key`, read as `T`. JSON null is `None`, whatever `T` is.
     ///
     /// # Errors
     ///
@@ -27,13 +28,35 @@ impl Session {
     /// # use lembro::{LembroStore, Sessions};
     /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
     /// session.insert("user", "ada")?;
-    /// assert_eq!(session.get::<&str>("user")?, Some("ada"));
+    /// assert_eq!(session.get::<String>("user")?.as_deref(), Some("ada"));
     /// assert_eq!(session.get::<String>("absent")?, None);
     /// assert!(session.get::<u32>("user").unwrap_err().is_value());
     /// # Ok::<(), lembro::Error>(())
     /// ```
-    pub fn get<'a, T: Deserialize<'a>>(&'a self, key: &str) -> Result<Option<T>> {
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         self.get_in(OWN, key)
+    }
+
+    /// The text of `key`. It borrows from the session if the text needs no unescaping, and is
+    /// `None` if the value is JSON null.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_value`](crate::Error::is_value) when the value is not a text; when the store
+    /// failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
+    /// session.insert("user", "ada")?;
+    /// assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
+    /// assert_eq!(session.get_str("absent")?, None);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn get_str(&self, key: &str) -> Result<Option<Cow<'_, str>>> {
+        self.get_str_in(OWN, key)
     }
 
     /// Sets `key`. The value is written as JSON at once; to store a later change of it, call
@@ -171,8 +194,12 @@ impl Session {
         Component::new(self, name)
     }
 
-    pub(super) fn get_in<'a, T: Deserialize<'a>>(&'a self, component: &str, key: &str) -> Result<Option<T>> {
-        self.raw(component, key)?.map(|value| parse(key, value)).transpose()
+    pub(super) fn get_in<T: DeserializeOwned>(&self, component: &str, key: &str) -> Result<Option<T>> {
+        self.raw(component, key)?.map_or(Ok(None), |value| parse(key, value))
+    }
+
+    pub(super) fn get_str_in(&self, component: &str, key: &str) -> Result<Option<Cow<'_, str>>> {
+        self.raw(component, key)?.map_or(Ok(None), |value| parse_str(key, value))
     }
 
     pub(super) fn insert_in<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {

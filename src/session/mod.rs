@@ -95,7 +95,7 @@ impl From<SessionId> for Candidate {
 /// assert_eq!(session.save()?, Saved::Unchanged);
 ///
 /// let again = sessions.load(&session.id()?)?.expect("it was saved");
-/// assert_eq!(again.get::<&str>("user")?, Some("ada"));
+/// assert_eq!(again.get_str("user")?.as_deref(), Some("ada"));
 /// # Ok::<(), lembro::Error>(())
 /// ```
 pub struct Session {

@@ -161,7 +161,7 @@ impl Session {
             None if changes.clears(component) => None,
             None => stored.and_then(|record| record.raw(component, key)),
         };
-        let mut value = current.map(|value| parse(key, value)).transpose()?;
+        let mut value = current.map_or(Ok(None), |value| parse(key, value))?;
         let result = change(&mut value);
         match &value {
             Some(value) => changes.insert(component, key, value)?,

@@ -43,7 +43,7 @@ use crate::sync::Arc;
 ///
 /// let returning = RequestHead::new([&cookie[..cookie.find(';').unwrap()]]);
 /// let mut session = layer.load(returning);
-/// assert_eq!(session.get::<String>("user")?.as_deref(), Some("ada"));
+/// assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
 /// assert_eq!(layer.finish(&mut session)?.cookie(), None); // it has it already
 /// # Ok::<(), lembro::Error>(())
 /// ```

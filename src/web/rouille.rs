@@ -112,8 +112,8 @@ impl SessionLayer {
     /// rouille::start_server("127.0.0.1:8080", move |request| {
     ///     let page = |session: &mut lembro::Session| -> Result<Response, Anything> {
     ///         let page = std::fs::read_to_string("page.html")?;
-    ///         let user = session.get::<String>("user")?;
-    ///         Ok(Response::html(page.replace("{user}", &user.unwrap_or("stranger".to_owned()))))
+    ///         let user = session.get_str("user")?;
+    ///         Ok(Response::html(page.replace("{user}", user.as_deref().unwrap_or("stranger"))))
     ///     };
     ///     layer.try_rouille(request, page, |error| Response::text(error.to_string()).with_status_code(500))
     /// })

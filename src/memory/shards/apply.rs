@@ -207,7 +207,7 @@ mod tests {
         commit.changes.insert("", "user", "ada").unwrap();
         assert!(apply(commit).is_done());
         shards.learn(&id, &restored, now);
-        assert_eq!(read().unwrap().get::<&str>("user").unwrap(), Some("ada"));
+        assert_eq!(read().unwrap().get_str("user").unwrap().as_deref(), Some("ada"));
 
         let restored = read().unwrap();
         assert!(shards.apply(&id, &Action::End(None), &lease).unwrap().is_done());

@@ -9,8 +9,8 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::Change;
-use crate::error::{Error, Result};
-use crate::record::body;
+use crate::error::Result;
+use crate::record::{body, exact};
 
 /// How many unused bytes, of keys that were changed again, stay before the buffers are compacted.
 const MAX_UNUSED: usize = 4096;
@@ -65,8 +65,7 @@ impl Keys {
         body::check_name(component, key)?;
         let buffers = self.buffers();
         let start = buffers.values.len();
-        let written =
-            serde_json::to_writer(&mut buffers.values, value).map_err(|source| Error::write_value(key, source));
+        let written = exact::write(key, value, &mut buffers.values);
         if let Err(error) = written.and_then(|()| body::check_value(key, buffers.values.len() - start)) {
             buffers.values.truncate(start);
             return Err(error);

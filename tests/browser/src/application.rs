@@ -51,7 +51,7 @@ pub fn serve(layer: &SessionLayer) -> (Site, Arc<Gate>) {
 pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Result<Response> {
     let param = |name| request.get_param(name).unwrap_or_default();
     match request.url().as_str() {
-        "/" => Ok(page(session.get("user")?.map_or("nobody".to_owned(), |user: &str| format!("signed in as {user}")))),
+        "/" => Ok(page(session.get_str("user")?.map_or("nobody".to_owned(), |user| format!("signed in as {user}")))),
         "/login" => {
             session.log_in("ada")?;
             session.insert("user", "ada")?;
@@ -61,9 +61,9 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
             session.log_out()?;
             Ok(redirect("/"))
         }
-        "/private" => Ok(page(match session.get("user")? {
+        "/private" => Ok(page(match session.get_str("user")? {
             Some(user) => format!("the diary of {user}"),
-            None::<&str> => "nobody".to_owned(),
+            None => "nobody".to_owned(),
         })),
         "/public" => Ok(page("everybody may read this")),
         "/set" => {
@@ -85,7 +85,7 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
         "/data" => {
             let mut data = Vec::new();
             for key in session.keys()? {
-                data.push(format!("{key}={}", session.get::<&str>(key)?.unwrap_or_default()));
+                data.push(format!("{key}={}", session.get_str(key)?.unwrap_or_default()));
             }
             data.sort();
             Ok(Response::text(data.join(" ")))

@@ -61,7 +61,7 @@ fn a_page_that_asks_again_when_it_is_woken_shows_nothing_of_a_session_that_ended
         inner.rouille(request, |session| match request.url().as_str() {
             "/asks-again" => Ok(Response::html(format!(
                 "<p>{}<script>addEventListener('pageshow', event => event.persisted && location.reload())</script>",
-                session.get::<&str>("user")?.map_or("nobody", |_| DIARY)
+                session.get_str("user")?.map_or("nobody", |_| DIARY)
             ))),
             _ => application(request, session, &Gate::default()),
         })

@@ -109,7 +109,7 @@ fn a_path_is_kept_and_its_cookie_goes_nowhere_else() {
         inner.rouille(request, |session| match request.url().as_str() {
             "/shop/login" => session.insert("user", "ada").map(|()| page("welcome")),
             "/shop/logout" => session.log_out().map(|()| page("bye")),
-            _ => Ok(page(session.get("user")?.unwrap_or("nobody"))),
+            _ => Ok(page(session.get_str("user")?.as_deref().unwrap_or("nobody"))),
         })
     });
     let chromium = Chromium::start();

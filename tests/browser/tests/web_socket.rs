@@ -49,7 +49,7 @@ fn answer(text: &str, session: &mut Session) -> lembro::Result<Option<String>> {
         return Ok(None);
     }
     match text.split(' ').collect::<Vec<_>>()[..] {
-        ["get", key] => Ok(Some(session.get(key)?.unwrap_or("nothing").to_owned())),
+        ["get", key] => Ok(Some(session.get(key)?.unwrap_or("nothing".to_owned()))),
         ["set", key, value] => {
             session.insert(key, value)?;
             Ok((session.save()? != Saved::Gone).then(|| "set".to_owned()))

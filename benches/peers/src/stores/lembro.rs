@@ -68,7 +68,7 @@ impl Peer for Lembro {
     fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
         let stored = self.0.visit(&id.own, &LEASE).unwrap().found()?;
         let user: u64 = stored.record.get("user_id").unwrap().expect("every session has it");
-        let csrf: &str = stored.record.get("csrf").unwrap().expect("every session has it");
+        let csrf = stored.record.get_str("csrf").unwrap().expect("every session has it");
         if let Some(at) = change {
             let mut commit = Commit::merge(stored.record.version()).unwrap();
             commit.changes.insert("", "seen_at", &at).unwrap();
@@ -122,7 +122,7 @@ impl Peer for LembroSessions {
     fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
         let mut session = self.0.load(&id.own).unwrap()?;
         let user: u64 = session.get("user_id").unwrap().expect("every session has it");
-        let csrf = session.get::<&str>("csrf").unwrap().expect("every session has it").len() as u64;
+        let csrf = session.get_str("csrf").unwrap().expect("every session has it").len() as u64;
         match change {
             Some(at) => {
                 session.insert("seen_at", &at).unwrap();

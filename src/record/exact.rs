@@ -1,0 +1,327 @@
+//! A writer of JSON that refuses what reading the JSON would not give back.
+//!
+//! Two parts, because each sees what the other cannot. An adapter around `serde_json`'s serializer
+//! sees the values: a float that is not finite and `Some` of nothing leave no trace in the text but
+//! `null`. A scan of the written text sees the keys of each object, whatever type wrote them, and
+//! the text that a `RawValue` brings along. A value without objects is not scanned.
+
+mod scan;
+
+use std::cell::Cell;
+use std::fmt::Display;
+
+use serde::ser::{self, Serialize, Serializer};
+
+pub(super) use self::scan::check;
+use self::scan::{MAX_DEPTH, TOO_DEEP};
+use crate::error::{Error, Result};
+
+/// The name under which a `RawValue` hands over its text.
+pub(super) const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+const NOT_FINITE: &str = "a float in the value is infinite or not a number, for which JSON has no form; \
+                          insert an `Option` that is `None` in its place";
+const SOME_NULL: &str = "`Some` in the value holds what is written as null and would be read as `None`; \
+                         insert an enum or a `bool` that tells the two apart";
+/// Appends `value` to `json`.
+///
+/// # Errors
+///
+/// [`Error::is_value`] when reading the JSON would not give back the value; then `json` may end
+/// with a part of it.
+pub(super) fn write<T: Serialize + ?Sized>(key: &str, value: &T, json: &mut Vec<u8>) -> Result<()> {
+    let (start, notes) = (json.len(), Notes::default());
+    let mut serializer = serde_json::Serializer::new(&mut *json);
+    let context = Context { place: Place::Plain, depth: 0, notes: &notes };
+    let written = value.serialize(Exact { inner: &mut serializer, context });
+    // First, because an implementation of `Serialize` can drop the error that came with it.
+    if let Some(problem) = notes.refusal.get() {
+        return Err(Error::refuse_value(key, problem));
+    }
+    written.map_err(|source| Error::write_value(key, source))?;
+    if notes.has_objects.get() || notes.is_doubtful.get() {
+        check(&json[start..], notes.is_doubtful.get()).map_err(|problem| Error::refuse_value(key, problem))?;
+    }
+    Ok(())
+}
+
+/// What was seen while a value was written.
+#[derive(Default)]
+struct Notes {
+    /// Why the value is refused: for the message, which must not quote an error of serde's.
+    refusal: Cell<Option<&'static str>>,
+    /// Whether there are keys.
+    has_objects: Cell<bool>,
+    /// Whether something may have been written that is not JSON.
+    is_doubtful: Cell<bool>,
+}
+
+/// Where a value stands, as far as it decides what may be written there.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Plain,
+    /// In `Some`.
+    Some,
+    /// The text of a raw value.
+    Raw,
+    /// The text of a raw value in `Some`.
+    SomeRaw,
+}
+
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    place: Place,
+    /// How many arrays and objects this value is in, a variant with its parts counted as one.
+    depth: usize,
+    notes: &'a Notes,
+}
+
+impl<'a> Context<'a> {
+    /// The same for a value within this one.
+    fn wrap<'v, T: ?Sized>(self, value: &'v T) -> Checked<'a, 'v, T> {
+        Checked { value, context: self }
+    }
+
+    /// The context of the parts of an array. The scan counts on, where there is one.
+    fn in_array<E: ser::Error>(self) -> Result<Self, E> {
+        match self.depth {
+            MAX_DEPTH => self.refuse(TOO_DEEP),
+            depth => Ok(Self { place: Place::Plain, depth: depth + 1, ..self }),
+        }
+    }
+
+    /// The context of the parts of an object.
+    fn in_object<E: ser::Error>(self) -> Result<Self, E> {
+        self.notes.has_objects.set(true);
+        self.in_array()
+    }
+
+    fn refuse<T, E: ser::Error>(self, problem: &'static str) -> Result<T, E> {
+        self.notes.refusal.set(Some(problem));
+        Err(E::custom(problem))
+    }
+
+    fn check_null<E: ser::Error>(self) -> Result<(), E> {
+        if matches!(self.place, Place::Some | Place::SomeRaw) { self.refuse(SOME_NULL) } else { Ok(()) }
+    }
+
+    fn check_float<E: ser::Error>(self, is_finite: bool) -> Result<(), E> {
+        if is_finite { Ok(()) } else { self.refuse(NOT_FINITE) }
+    }
+
+    fn check_text<E: ser::Error>(self, text: &str) -> Result<(), E> {
+        let is_null = self.place == Place::SomeRaw && text.trim_ascii() == "null";
+        if is_null { self.refuse(SOME_NULL) } else { Ok(()) }
+    }
+
+    /// Passes on what writing a part returned. An implementation of `Serialize` can drop an error
+    /// and go on, behind half a value.
+    fn note<E>(self, written: Result<(), E>) -> Result<(), E> {
+        if written.is_err() {
+            self.notes.is_doubtful.set(true);
+        }
+        written
+    }
+}
+
+/// A value that is written through [`Exact`].
+struct Checked<'a, 'v, T: ?Sized> {
+    value: &'v T,
+    context: Context<'a>,
+}
+
+impl<T: Serialize + ?Sized> Serialize for Checked<'_, '_, T> {
+    #[inline]
+    fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(Exact { inner, context: self.context })
+    }
+}
+
+/// A serializer, or a part of one, that checks what it passes on. Keys of maps need no check:
+/// `serde_json` refuses all that it does not write as text.
+struct Exact<'a, S> {
+    inner: S,
+    context: Context<'a>,
+}
+
+macro_rules! pass_on {
+    ($($method:ident: $type:ty),*) => {
+        $(#[inline]
+        fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
+            self.inner.$method(value)
+        })*
+    };
+}
+
+impl<'a, S: Serializer> Serializer for Exact<'a, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Exact<'a, S::SerializeSeq>;
+    type SerializeTuple = Exact<'a, S::SerializeTuple>;
+    type SerializeTupleStruct = Exact<'a, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Exact<'a, S::SerializeTupleVariant>;
+    type SerializeMap = Exact<'a, S::SerializeMap>;
+    type SerializeStruct = Exact<'a, S::SerializeStruct>;
+    type SerializeStructVariant = Exact<'a, S::SerializeStructVariant>;
+
+    pass_on! {
+        serialize_bool: bool, serialize_char: char, serialize_bytes: &[u8],
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
+        self.context.check_float(value.is_finite())?;
+        self.inner.serialize_f32(value)
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
+        self.context.check_float(value.is_finite())?;
+        self.inner.serialize_f64(value)
+    }
+
+    #[inline]
+    fn serialize_str(self, value: &str) -> Result<S::Ok, S::Error> {
+        self.context.check_text(value)?;
+        self.inner.serialize_str(value)
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        match self.context.place {
+            Place::Plain | Place::Some => self.inner.collect_str(value),
+            Place::Raw | Place::SomeRaw => self.serialize_str(&value.to_string()),
+        }
+    }
+
+    fn serialize_none(self) -> Result<S::Ok, S::Error> {
+        self.context.check_null()?;
+        self.inner.serialize_none()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_some(&Context { place: Place::Some, ..self.context }.wrap(value))
+    }
+
+    fn serialize_unit(self) -> Result<S::Ok, S::Error> {
+        self.context.check_null()?;
+        self.inner.serialize_unit()
+    }
+
+    fn serialize_unit_struct(self, name: &'static str) -> Result<S::Ok, S::Error> {
+        self.context.check_null()?;
+        self.inner.serialize_unit_struct(name)
+    }
+
+    fn serialize_unit_variant(self, name: &'static str, index: u32, variant: &'static str) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_unit_variant(name, index, variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_newtype_struct(name, &self.context.wrap(value))
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_newtype_variant(name, index, variant, &self.context.in_object()?.wrap(value))
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
+        Ok(Exact { context: self.context.in_array()?, inner: self.inner.serialize_seq(len)? })
+    }
+
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
+        Ok(Exact { context: self.context.in_array()?, inner: self.inner.serialize_tuple(len)? })
+    }
+
+    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
+        Ok(Exact { context: self.context.in_array()?, inner: self.inner.serialize_tuple_struct(name, len)? })
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleVariant, S::Error> {
+        let context = self.context.in_object()?;
+        Ok(Exact { context, inner: self.inner.serialize_tuple_variant(name, index, variant, len)? })
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        Ok(Exact { context: self.context.in_object()?, inner: self.inner.serialize_map(len)? })
+    }
+
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
+        let context = match self.context.place {
+            place if name == RAW_VALUE => {
+                // Any type can claim to be a raw value.
+                self.context.notes.is_doubtful.set(true);
+                Context { place: if place == Place::Plain { Place::Raw } else { Place::SomeRaw }, ..self.context }
+            }
+            _ => self.context.in_object()?,
+        };
+        Ok(Exact { context, inner: self.inner.serialize_struct(name, len)? })
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStructVariant, S::Error> {
+        let context = self.context.in_object()?;
+        Ok(Exact { context, inner: self.inner.serialize_struct_variant(name, index, variant, len)? })
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+}
+
+macro_rules! pass_parts_on {
+    ($($part:ident::$method:ident($($name:ident)?)),*) => {
+        $(impl<S: ser::$part> ser::$part for Exact<'_, S> {
+            type Ok = S::Ok;
+            type Error = S::Error;
+
+            #[inline]
+            fn $method<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<(), S::Error> {
+                self.context.note(self.inner.$method($($name,)? &self.context.wrap(value)))
+            }
+
+            fn end(self) -> Result<S::Ok, S::Error> {
+                self.inner.end()
+            }
+        })*
+    };
+}
+
+pass_parts_on! {
+    SerializeSeq::serialize_element(), SerializeTuple::serialize_element(),
+    SerializeTupleStruct::serialize_field(), SerializeTupleVariant::serialize_field(),
+    SerializeStruct::serialize_field(name), SerializeStructVariant::serialize_field(name)
+}
+
+impl<S: ser::SerializeMap> ser::SerializeMap for Exact<'_, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
+        self.context.note(self.inner.serialize_key(key))
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+        self.context.note(self.inner.serialize_value(&self.context.wrap(value)))
+    }
+
+    fn end(self) -> Result<S::Ok, S::Error> {
+        self.inner.end()
+    }
+}
