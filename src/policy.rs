@@ -206,8 +206,9 @@ impl Policy {
     /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. Operations that
     /// would be wrong without the store fail all the same: [`log_in`](crate::Session::log_in) and
     /// [`regenerate`](crate::Session::regenerate), so that no user seems to log in;
-    /// [`log_out`](crate::Session::log_out), so that no user seems to log out; and the save of a
-    /// session that was found. A new session's save is skipped.
+    /// [`log_out`](crate::Session::log_out) and
+    /// [`destroy_others`](crate::Session::destroy_others), so that no user seems to log out; and the
+    /// save of a session that was found. A new session's save is skipped.
     pub const fn store_down(mut self, what: StoreDown) -> Self {
         self.store_down = what;
         self
