@@ -145,7 +145,9 @@ impl Session {
         if let Ok(Lookup::Found(stored)) = found
             && stored.record.version().is_same_incarnation(incarnation)
         {
-            (self.draft, self.sent, self.owes_id) = (Draft::default(), None, true);
+            // A renewal that did not begin leaves the client the id that it has.
+            self.owes_id |= sent.commit.begins().is_some();
+            (self.draft, self.sent) = (Draft::default(), None);
             self.enter(id, self.live(stored));
         }
     }

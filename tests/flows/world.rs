@@ -197,6 +197,11 @@ impl World {
             log.pending,
             self.armed_at.get().map(|armed_at| self.store.calls() - armed_at)
         ));
+        // It may arrive after the response to another request that brought a new one.
+        let told = set_cookie.as_deref().and_then(id_of);
+        if told.is_some() && told == id_of(cookie) && matches!(end, End::Failed(_) | End::Panicked) {
+            self.complain("the page for an error brings the id that the client has");
+        }
         let mut handle = log.handle;
         if let Some(set) = set_cookie.as_deref().and_then(handle_of) {
             handle = Some(set);
@@ -603,6 +608,10 @@ impl Visit<'_> {
 
 /// The handle in the first cookie of a header.
 pub(crate) fn handle_of(cookie: &str) -> Option<Handle> {
+    id_of(cookie).map(|id| id.handle())
+}
+
+fn id_of(cookie: &str) -> Option<SessionId> {
     let value = cookie.split(';').next()?.trim().strip_prefix("id=")?;
-    value.split('.').next()?.parse::<SessionId>().ok().map(|id| id.handle())
+    value.split('.').next()?.parse().ok()
 }
