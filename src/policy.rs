@@ -206,8 +206,9 @@ impl Policy {
     /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. Operations that
     /// would be wrong without the store fail all the same: [`log_in`](crate::Session::log_in) and
     /// [`regenerate`](crate::Session::regenerate), so that no user seems to log in;
-    /// [`log_out`](crate::Session::log_out), so that no user seems to log out; and the save of a
-    /// session that was found. A new session's save is skipped.
+    /// [`log_out`](crate::Session::log_out) and
+    /// [`destroy_others`](crate::Session::destroy_others), so that no user seems to log out; and the
+    /// save of a session that was found. A new session's save is skipped.
     pub const fn store_down(mut self, what: StoreDown) -> Self {
         self.store_down = what;
         self
@@ -285,13 +286,14 @@ impl Policy {
         self.renew_after.is_some()
     }
 
-    /// Returns true if a client may receive an id of this age again. Not within one grace before or
-    /// after its renewal: of two responses on their way the client keeps the cookie of the one that
-    /// arrives last, and that must not be the old id. `full`: the session's time, because the
-    /// cookie must not end during that wait.
+    /// Returns true if a client may receive an id of this age again. Not within one grace before its
+    /// renewal: of two responses on their way the client keeps the cookie of the one that arrives
+    /// last, and that must not be the old id. `full`: the session's time, because the cookie must
+    /// not end during that wait. The id that a renewal gave may be repeated at once, because no
+    /// response brings the old one any more.
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.grace.min(full / 4);
-        self.renew_after.is_none() || age >= apart && !self.lease().renewal_due(age.saturating_add(apart))
+        self.renew_after.is_none() || !self.lease().renewal_due(age.saturating_add(apart))
     }
 }
 

@@ -169,6 +169,21 @@ fn a_cookie_is_written_again_but_never_within_a_grace_of_a_renewal() {
     }
 }
 
+// Its first request with the new id is also its last one before most of the cookie's time is over.
+#[test]
+fn the_cookie_of_a_user_who_comes_seldom_is_written_again_although_its_id_was_renewed_last_time() {
+    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), renewing());
+    let mut cookie = site.visitor();
+    for visit in 1..10 {
+        // Of two hours.
+        site.time.advance(90 * MINUTE);
+        let ada = |session: &mut Session| assert_eq!(session.get("user").unwrap(), Some("ada"), "{visit}");
+        let finished = site.request(&cookie, ada);
+        assert!(finished.cookie().is_some_and(|cookie| cookie.ends_with("; Max-Age=7200")), "{visit}");
+        cookie = sent_back(&finished);
+    }
+}
+
 #[test]
 fn a_persistent_cookie_never_ends_before_the_session_of_a_user_who_is_there() {
     for timeout in [10 * SECOND, 90 * SECOND, 5 * MINUTE, HOUR] {

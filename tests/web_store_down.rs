@@ -91,8 +91,13 @@ fn without_a_store_a_page_may_be_served_to_nobody_and_no_cookie_is_set_or_taken_
 fn without_a_store_nobody_seems_to_log_in_or_out() {
     let (site, cookie) = site(StoreDown::Anonymous);
     site.store.fail(true, true);
-    let acts: [fn(&mut Session) -> Result<()>; 3] =
-        [Session::regenerate, Session::log_out, |session| session.log_in("ada")];
+    let acts: [fn(&mut Session) -> Result<()>; 4] = [
+        Session::regenerate,
+        Session::log_out,
+        |session| session.log_in("ada"),
+        // "You are logged out on all other devices", when none of them is.
+        |session| session.destroy_others().map(drop),
+    ];
     for act in acts {
         assert!(site.visit(&cookie, act).unwrap_err().is_store());
     }

@@ -79,8 +79,13 @@ impl Session {
             Ok(Outcome::Done(receipt)) => self.carry_over(sent.commit, &receipt),
             Err(error) if !(error.is_size() || error.is_full()) => {
                 self.sent = Some(sent);
-                let unknown = Error::unknown(id.handle());
-                return Err(if error.is_unknown() { error } else { unknown.caused_by(error) });
+                if error.is_unknown() {
+                    return Err(error);
+                }
+                // The store's error in other words, which has been reported.
+                let unknown = Error::unknown(id.handle()).caused_by(error);
+                unknown.note_report();
+                return Err(unknown);
             }
             // The store has answered: the commit was not carried out.
             Ok(_) | Err(_) => self.draft = sent.draft.then(std::mem::take(&mut self.draft)),

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::draft::NextId;
+use super::draft::{Draft, NextId};
 use super::{Session, Stage, State};
 use crate::error::Result;
 use crate::id::SessionId;
-use crate::store::{Identity, Look, Presented, id_age, nanos};
+use crate::store::{Identity, Look, Lookup, Presented, Store, id_age, nanos};
 
 /// What is known of a session when the handler is done.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +128,27 @@ impl Session {
             }
             Presented::Current => self.owes_id,
             Presented::Previous => false,
+        }
+    }
+
+    /// Finds out whether a commit whose outcome is unknown gave the session an id, or began a timed
+    /// renewal. A look tells, so nothing is written, not even that commit.
+    pub(crate) fn settle_id(&mut self) {
+        let (Some(sent), Some(State { id, stage })) = (&self.sent, self.state.get()) else { return };
+        let (id, incarnation) = match (sent.commit.identity, sent.commit.begins(), stage) {
+            (Identity::Replace(new), Some(begun), Stage::Live(_)) => (new, begun),
+            (_, Some(begun), _) => (*id, begun),
+            (Identity::Renew(_), None, Stage::Live(live)) => (*id, live.version),
+            _ => return,
+        };
+        let found = self.context.store.look(&id, Look::Peek, &self.context.lease());
+        if let Ok(Lookup::Found(stored)) = found
+            && stored.record.version().is_same_incarnation(incarnation)
+        {
+            // A renewal that did not begin leaves the client the id that it has.
+            self.owes_id |= sent.commit.begins().is_some();
+            (self.draft, self.sent) = (Draft::default(), None);
+            self.enter(id, self.live(stored));
         }
     }
 

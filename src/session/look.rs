@@ -75,7 +75,7 @@ impl Session {
         })
     }
 
-    fn live(&self, stored: Stored) -> Stage {
+    pub(super) fn live(&self, stored: Stored) -> Stage {
         Stage::Live(Live::read(stored, self.context.clock.now()))
     }
 }

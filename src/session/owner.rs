@@ -125,7 +125,8 @@ impl Session {
     /// # Errors
     ///
     /// As for [`save`](Self::save); [`Error::is_unsupported`](crate::Error::is_unsupported) when
-    /// the store has no [powers](crate::Owners) over owners.
+    /// the store has no [powers](crate::Owners) over owners. If the store fails after the save, what
+    /// was unsaved is saved, and some of the other sessions may have ended.
     ///
     /// # Examples
     ///
@@ -143,6 +144,7 @@ impl Session {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn destroy_others(&mut self) -> Result<usize> {
+        self.insist()?;
         let Some(owner) = self.owner()?.map(str::to_owned) else { return Ok(0) };
         // A session that was logged out elsewhere must not end others.
         if self.save()? != Saved::Written && self.touch()? != Saved::Written {

@@ -213,9 +213,9 @@ impl SessionLayer {
     }
 
     /// Ends a request that failed: nothing more is saved. What the response owes the client all the
-    /// same is an id that it does not know: one that [`save`](Session::save) or
-    /// [`modify`](Session::modify) gave the session within the handler, or that of a renewal that
-    /// is pending.
+    /// same is an id that it does not know: one that a commit gave the session by then, or that of a
+    /// renewal that is pending. If the outcome of that commit [is unknown](Error::is_unknown), the
+    /// store is asked once more whether the id opens the session.
     ///
     /// # Examples
     ///
@@ -233,6 +233,7 @@ impl SessionLayer {
     /// ```
     pub fn fail(&self, session: &mut Session) -> Finished {
         session.seal();
+        session.settle_id();
         let caching = if session.stage().is_some() { Caching::Private } else { Caching::Free };
         let finished = Finished::new(Saved::Unchanged, caching);
         let owed = session.owes_id().then(|| self.announcement(session)).and_then(Result::ok);

@@ -185,9 +185,9 @@ impl CookieOptions {
     ///
     /// Each is at least 32 bytes from a random source, known to the servers alone. To change keys
     /// put the new one first; cookies of the old one are written again at their next request, but
-    /// not around a timed renewal; take the old one out when clients that still have them may be
-    /// logged out. A cookie with a wrong
-    /// signature, or none, is no session, and the store is not even asked.
+    /// not shortly before a timed renewal; take the old one out when clients that still have them
+    /// may be logged out. A cookie with a wrong signature, or none, is no session, and the store is
+    /// not even asked.
     ///
     /// In a configuration file a single key may stand without its list.
     ///

@@ -24,8 +24,8 @@ impl SessionLayer {
     /// other error of the session's, a value of another type than the one asked for, say, is a 500,
     /// and so is a panic. Nothing more is saved then (of a commit whose [outcome is
     /// unknown](Error::is_unknown) it is not known), and the error goes to
-    /// [`errors`](Self::errors). The client keeps its cookie; it is sent another one only if the
-    /// handler had committed a new id by then, or a timed renewal is pending.
+    /// [`errors`](Self::errors). The client keeps its cookie; it is sent another one only if a commit
+    /// has given the session a new id by then, or a timed renewal is pending.
     /// [`try_rouille`](Self::try_rouille) leaves the page to you.
     ///
     /// What the handler did at once stays done when it fails after that: `save`, `modify`,

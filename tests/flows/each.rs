@@ -1,0 +1,792 @@
+//! The flows: what browsers do, from a first visit to a logout. Before `arm` no call fails.
+
+use std::time::Duration;
+
+use lembro::{AtLimit, Policy, Result};
+
+use super::world::{Browser, Response, Visit, World, handle_of};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub(crate) struct Flow {
+    pub(crate) name: &'static str,
+    pub(crate) policy: fn(Policy) -> Policy,
+    /// Leaves the browser that goes on, and its user.
+    pub(crate) run: fn(&World) -> (Browser, &'static str),
+    /// After the logout no cookie the browser ever had opens a session. Not so where it had two
+    /// sessions: the logout ends those that it presents.
+    pub(crate) is_strict: bool,
+    /// With two faults the promises hold, too. Not so for a user's only login: if its answer is lost,
+    /// and that of the look that follows, the session is there and its client does not know its id.
+    pub(crate) stands_two: bool,
+}
+
+/// Timed renewals, and limits for those who want to be remembered.
+pub(crate) fn policy() -> Policy {
+    Policy::new().renew_after(15 * MINUTE).remember(14 * DAY, 90 * DAY)
+}
+
+const fn flow(name: &'static str, run: fn(&World) -> (Browser, &'static str)) -> Flow {
+    Flow { name, policy: |policy| policy, run, is_strict: true, stands_two: true }
+}
+
+pub(crate) fn flows() -> Vec<Flow> {
+    vec![
+        flow("first visit", first_visit),
+        flow("first save", first_save),
+        flow("first visit that logs in", first_login),
+        flow("login", |world| login(world, None)),
+        flow("login, an early save, and an error", |world| login(world, Some(Break::Error))),
+        flow("login, an early save, and a panic", |world| login(world, Some(Break::Panic))),
+        flow("login, and the response is lost", login_lost),
+        flow("login over another user's session", |world| login_over(world, false)),
+        flow("login over another user's session, early", |world| login_over(world, true)),
+        flow("login over the same user's session", login_twice),
+        Flow { is_strict: false, ..flow("double click, one after the other, both arrive", |w| double(w, false, "ab")) },
+        Flow { is_strict: false, ..flow("double click, one after the other, overtaking", |w| double(w, false, "ba")) },
+        Flow { is_strict: false, ..flow("double click, one after the other, first lost", |w| double(w, false, "b")) },
+        Flow { is_strict: false, ..flow("double click, one after the other, second lost", |w| double(w, false, "a")) },
+        Flow { is_strict: false, ..flow("double click, at once, both arrive", |w| double(w, true, "ab")) },
+        Flow { is_strict: false, ..flow("double click, at once, overtaking", |w| double(w, true, "ba")) },
+        Flow { is_strict: false, ..flow("double click, at once, first lost", |w| double(w, true, "b")) },
+        Flow { is_strict: false, ..flow("double click, at once, second lost", |w| double(w, true, "a")) },
+        flow("logout", logout),
+        flow("logout with two cookies", logout_of_two),
+        flow("logout beside a save", logout_beside),
+        flow("logout everywhere", everywhere),
+        flow("logout everywhere else", everywhere_else),
+        flow("login that ends all others", login_alone),
+        flow("timed renewal", |world| renewal(world, "", false)),
+        flow("timed renewal, announcement lost", |world| renewal(world, "announcement", false)),
+        flow("timed renewal, confirmation lost", |world| renewal(world, "confirmation", false)),
+        flow("timed renewal, both lost", |world| renewal(world, "announcement confirmation", false)),
+        flow("timed renewal without changes", |world| renewal(world, "", true)),
+        flow("timed renewal without changes, announcement lost", |world| renewal(world, "announcement", true)),
+        flow("timed renewal of parallel requests", renewal_at_once),
+        flow("timed renewal and a login at once", renewal_and_login),
+        flow("timed renewal and a handler that fails", renewal_and_error),
+        Flow { policy: |policy| policy.max_per_owner(2), ..flow("limit: the oldest ends", limit_oldest) },
+        Flow {
+            policy: |policy| policy.max_per_owner(2).at_limit(AtLimit::RefuseNewest),
+            ..flow("limit: the newest is refused", limit_newest)
+        },
+        Flow {
+            policy: |policy| policy.max_per_owner(1).at_limit(AtLimit::RefuseNewest),
+            stands_two: false,
+            ..flow("limit: one, and it is there", |world| limit_one(world, false))
+        },
+        Flow {
+            policy: |policy| policy.max_per_owner(1).at_limit(AtLimit::RefuseNewest),
+            stands_two: false,
+            ..flow("limit: one, at the first visit", |world| limit_one(world, true))
+        },
+        flow("modify", modify),
+        flow("modify, and go on after an error", modify_stubborn),
+        flow("modify beside another", modify_beside),
+        flow("modify as the first visit", modify_first),
+        flow("consume", consume),
+        flow("polling", polling),
+        flow("long request", |world| long(world, false)),
+        flow("long request that touches", |world| long(world, true)),
+        flow("long request that logs in", long_login),
+        flow("panic", |world| broken(world, Break::Panic)),
+        flow("error", |world| broken(world, Break::Error)),
+        flow("early save and an error", |world| saved_and_broken(world, Break::Error)),
+        flow("early save and a panic", |world| saved_and_broken(world, Break::Panic)),
+        flow("early save as the first visit, and an error", first_saved_and_broken),
+        flow("two saves", |world| two_saves(world, false)),
+        flow("two saves, and on after errors", |world| two_saves(world, true)),
+        flow("two saves as the first visit, and on after errors", two_first_saves),
+        flow("login, two saves, and on after errors", login_stubborn),
+        flow("remember me", remember),
+        Flow { is_strict: false, ..flow("attach", |world| attach(world, None)) },
+        Flow { is_strict: false, ..flow("attach and an error", |world| attach(world, Some(Break::Error))) },
+        flow("attach as the first visit", attach_first),
+    ]
+}
+
+#[derive(Clone, Copy)]
+enum Break {
+    Error,
+    Panic,
+}
+
+impl Break {
+    fn now(self, visit: &Visit<'_>) -> Result<()> {
+        match self {
+            Self::Error => visit.break_off(),
+            Self::Panic => visit.panic(),
+        }
+    }
+}
+
+/// A browser with an anonymous session.
+fn visitor(world: &World) -> Browser {
+    let mut browser = Browser::default();
+    world.visit(&mut browser, |visit| visit.put("anon.before"));
+    browser
+}
+
+/// A browser in which a user is logged in.
+fn user(world: &World, owner: &str, key: &str) -> Browser {
+    let mut browser = Browser::default();
+    world.visit(&mut browser, |visit| log_in(visit, owner, key));
+    browser
+}
+
+fn log_in(visit: &mut Visit<'_>, owner: &str, key: &str) -> Result<()> {
+    visit.log_in(owner)?;
+    visit.put(key)
+}
+
+fn first_visit(world: &World) -> (Browser, &'static str) {
+    let mut browser = Browser::default();
+    world.arm();
+    world.visit(&mut browser, |_| Ok(()));
+    world.visit(&mut browser, |visit| visit.put("anon.1"));
+    (browser, "ada")
+}
+
+fn first_save(world: &World) -> (Browser, &'static str) {
+    let mut browser = Browser::default();
+    world.arm();
+    world.visit(&mut browser, |visit| visit.put("anon.1"));
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn first_login(world: &World) -> (Browser, &'static str) {
+    let mut browser = Browser::default();
+    world.arm();
+    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    (browser, "ada")
+}
+
+fn login(world: &World, end: Option<Break>) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        log_in(visit, "ada", "ada.1")?;
+        let Some(end) = end else { return Ok(()) };
+        visit.save()?;
+        visit.put("anon.unsaved")?;
+        end.now(visit)
+    });
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    (browser, "ada")
+}
+
+fn login_lost(world: &World) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.arm();
+    let response = world.request(&browser.header(world.now()), |visit| {
+        visit.look()?;
+        log_in(visit, "ada", "ada.1")
+    });
+    world.lose(&response);
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.3"));
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn login_over(world: &World, early: bool) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
+    world.visit(&mut browser, |visit| visit.put("anon.of-ada"));
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        log_in(visit, "grace", "grace.1")?;
+        if early {
+            let _stubborn = visit.save();
+            visit.put("anon.2")?;
+            visit.count()?;
+        }
+        Ok(())
+    });
+    world.check_stored();
+    world.check_held(&browser);
+    world.visit(&mut browser, |visit| visit.put("anon.3"));
+    (browser, "grace")
+}
+
+fn login_twice(world: &World) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    world.arm();
+    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.2"));
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+/// Two logins with one cookie. `arrive`: the responses that arrive, in this order.
+fn double(world: &World, at_once: bool, arrive: &str) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    let cookie = browser.header(world.now());
+    world.arm();
+    let mut second = None;
+    let second_request = || world.request(&cookie, |visit| log_in(visit, "ada", "ada.b"));
+    let first = world.request(&cookie, |visit| {
+        log_in(visit, "ada", "ada.a")?;
+        if at_once {
+            second = Some(second_request());
+        }
+        Ok(())
+    });
+    if !at_once {
+        second = Some(second_request());
+    }
+    let responses = [Some(first), second];
+    for (response, name) in responses.iter().zip(["a", "b"]) {
+        if let Some(response) = response.as_ref().filter(|_| !arrive.contains(name)) {
+            world.lose(response);
+        }
+    }
+    for name in arrive.bytes() {
+        if let Some(response) = &responses[usize::from(name - b'a')] {
+            world.deliver(&mut browser, response);
+        }
+    }
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn logout(world: &World) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
+    world.arm();
+    let mut is_out = false;
+    world.visit(&mut browser, |visit| {
+        visit.put("anon.unsaved")?;
+        visit.log_out()?;
+        is_out = true;
+        Ok(())
+    });
+    if is_out {
+        world.disarm();
+        world.check_closed(&browser);
+    }
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn logout_of_two(world: &World) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    let other = user(world, "ada", "ada.2");
+    browser.other = Some(other.header(world.now()));
+    world.arm();
+    let mut is_out = false;
+    world.visit(&mut browser, |visit| {
+        visit.log_out()?;
+        is_out = true;
+        Ok(())
+    });
+    if is_out {
+        world.disarm();
+        world.check_closed(&browser);
+    }
+    world.may_have_ended(&other);
+    (browser, "ada")
+}
+
+fn logout_beside(world: &World) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    let cookie = browser.header(world.now());
+    world.arm();
+    let mut logout = None;
+    let beside = world.request(&cookie, |visit| {
+        visit.look()?;
+        logout = Some(world.request(&cookie, |visit| {
+            visit.look()?;
+            visit.log_out()
+        }));
+        visit.put("anon.beside")
+    });
+    logout.into_iter().for_each(|logout| world.deliver(&mut browser, &logout));
+    world.deliver(&mut browser, &beside);
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn everywhere(world: &World) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    let mut phone = user(world, "ada", "ada.2");
+    let handles: Vec<_> = [&browser, &phone].map(|one| handle_of(&one.header(world.now())).unwrap()).to_vec();
+    world.arm();
+    let mut is_out = false;
+    world.visit(&mut browser, |visit| {
+        visit.destroy_all("ada", &handles)?;
+        is_out = true;
+        visit.put("anon.after")
+    });
+    if is_out {
+        world.disarm();
+        world.check_closed(&browser);
+        world.check_closed(&phone);
+    }
+    world.visit(&mut phone, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn everywhere_else(world: &World) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    let phone = user(world, "ada", "ada.2");
+    world.arm();
+    let mut is_out = false;
+    world.visit(&mut browser, |visit| {
+        visit.put("anon.password")?;
+        world.may_have_ended(&phone);
+        visit.destroy_others()?;
+        is_out = true;
+        visit.put("anon.after")
+    });
+    world.visit(&mut browser, |_| Ok(()));
+    if is_out {
+        world.disarm();
+        world.check_closed(&phone);
+    }
+    (browser, "ada")
+}
+
+fn login_alone(world: &World) -> (Browser, &'static str) {
+    let phone = user(world, "ada", "ada.2");
+    let mut browser = visitor(world);
+    world.arm();
+    let mut is_out = false;
+    world.visit(&mut browser, |visit| {
+        log_in(visit, "ada", "ada.1")?;
+        world.may_have_ended(&phone);
+        visit.destroy_others()?;
+        is_out = true;
+        Ok(())
+    });
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    if is_out {
+        world.disarm();
+        world.check_closed(&phone);
+    }
+    (browser, "ada")
+}
+
+/// An id that is announced, presented and confirmed. `lost`: responses that do not arrive.
+fn renewal(world: &World, lost: &str, is_quiet: bool) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    world.advance(16 * MINUTE);
+    world.arm();
+    let mut step = |key: &str, name: &str| {
+        let response = world.request(&browser.header(world.now()), |visit| {
+            visit.look()?;
+            if is_quiet { Ok(()) } else { visit.put(key) }
+        });
+        if !lost.contains(name) {
+            world.deliver(&mut browser, &response);
+        }
+        world.advance(MINUTE / 2);
+    };
+    step("anon.announced", "announcement");
+    step("anon.confirmed", "confirmation");
+    step("anon.again", "no response");
+    step("anon.once-more", "no response");
+    world.advance(2 * MINUTE);
+    step("anon.after-grace", "no response");
+    // By now the old id has ended, whether it was confirmed or not.
+    world.advance(20 * MINUTE);
+    step("anon.after-age", "no response");
+    (browser, "ada")
+}
+
+fn renewal_at_once(world: &World) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    world.advance(16 * MINUTE);
+    let cookie = browser.header(world.now());
+    world.arm();
+    let mut others = Vec::new();
+    let first = world.request(&cookie, |visit| {
+        visit.look()?;
+        for key in ["anon.b", "anon.c"] {
+            others.push(world.request(&cookie, |visit| {
+                visit.look()?;
+                visit.put(key)
+            }));
+        }
+        visit.put("anon.a")
+    });
+    let mut others = others.into_iter();
+    // Of three responses the first arrives last, and the confirmation overtakes it.
+    others.next().into_iter().for_each(|second| world.deliver(&mut browser, &second));
+    world.visit(&mut browser, |visit| visit.put("anon.d"));
+    let late = world.request(&cookie, |visit| visit.put("anon.late"));
+    others.chain([first, late]).for_each(|response| world.deliver(&mut browser, &response));
+    world.advance(2 * MINUTE);
+    world.visit(&mut browser, |visit| visit.put("anon.e"));
+    (browser, "ada")
+}
+
+fn renewal_and_login(world: &World) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    world.advance(16 * MINUTE);
+    let cookie = browser.header(world.now());
+    world.arm();
+    let mut renewed = None;
+    let login = world.request(&cookie, |visit| {
+        visit.look()?;
+        renewed = Some(world.request(&cookie, |visit| visit.put("anon.2")));
+        log_in(visit, "grace", "grace.1")
+    });
+    renewed.into_iter().for_each(|renewed| world.deliver(&mut browser, &renewed));
+    world.deliver(&mut browser, &login);
+    world.visit(&mut browser, |visit| visit.put("anon.3"));
+    (browser, "grace")
+}
+
+fn renewal_and_error(world: &World) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    world.advance(16 * MINUTE);
+    world.visit(&mut browser.clone(), |_| Ok(()));
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        visit.put("anon.unsaved")?;
+        visit.break_off()
+    });
+    world.advance(MINUTE / 2);
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    (browser, "ada")
+}
+
+fn limit_oldest(world: &World) -> (Browser, &'static str) {
+    let phone = user(world, "ada", "ada.phone");
+    world.advance(MINUTE);
+    let mut tablet = user(world, "ada", "ada.tablet");
+    world.advance(MINUTE);
+    let mut browser = visitor(world);
+    world.arm();
+    world.may_have_ended(&phone);
+    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
+    if world.count("ada") > 2 {
+        world.complain("more sessions than the limit");
+    }
+    world.visit(&mut tablet, |visit| visit.put("anon.tablet"));
+    world.visit(&mut browser, |_| Ok(()));
+    world.disarm();
+    // A login that is repeated after a lost answer may cost another one.
+    world.may_have_ended(&tablet);
+    (browser, "ada")
+}
+
+fn limit_newest(world: &World) -> (Browser, &'static str) {
+    let mut phone = user(world, "ada", "ada.phone");
+    let mut tablet = user(world, "ada", "ada.tablet");
+    let mut browser = visitor(world);
+    world.arm();
+    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.refused"));
+    if world.count("ada") != 2 {
+        world.complain("the login was refused, and something happened");
+    }
+    world.visit(&mut browser, |visit| visit.put("anon.1"));
+    world.visit(&mut phone, |visit| visit.put("anon.phone"));
+    world.log_out(&mut phone);
+    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.2"));
+    world.disarm();
+    world.log_out(&mut phone);
+    world.log_out(&mut tablet);
+    (browser, "ada")
+}
+
+/// The user's only session is that of a login whose response may be lost.
+fn limit_one(world: &World, at_first_visit: bool) -> (Browser, &'static str) {
+    let mut browser = if at_first_visit { Browser::default() } else { visitor(world) };
+    world.arm();
+    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
+    (browser, "ada")
+}
+
+fn check_count(world: &World, browser: &mut Browser, told: std::ops::RangeInclusive<u64>) {
+    world.disarm();
+    world.visit(browser, |visit| {
+        let counted = visit.counted()?;
+        if !told.contains(&counted) {
+            world.complain(format!("(c) counted {told:?} times, and {counted} is stored"));
+        }
+        Ok(())
+    });
+}
+
+/// What a client was told about its counts: the least and the most that there can be.
+#[derive(Default)]
+struct Told {
+    least: u64,
+    most: u64,
+}
+
+impl Told {
+    fn count(&mut self, visit: &mut Visit<'_>) -> Result<()> {
+        let counted = visit.count();
+        match &counted {
+            Ok(()) if visit.is_without() => {}
+            Ok(()) => (self.least, self.most) = (self.least + 1, self.most + 1),
+            Err(error) if error.is_unknown() => self.most += 1,
+            Err(_) => {}
+        }
+        counted
+    }
+
+    fn range(&self) -> std::ops::RangeInclusive<u64> {
+        self.least..=self.most
+    }
+}
+
+fn modify(world: &World) -> (Browser, &'static str) {
+    let (mut browser, mut told) = (visitor(world), Told::default());
+    world.arm();
+    for key in ["anon.1", "anon.2"] {
+        world.visit(&mut browser, |visit| {
+            visit.put(key)?;
+            told.count(visit)?;
+            told.count(visit)
+        });
+    }
+    check_count(world, &mut browser, told.range());
+    (browser, "ada")
+}
+
+fn modify_stubborn(world: &World) -> (Browser, &'static str) {
+    let (mut browser, mut told) = (visitor(world), Told::default());
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        visit.put("anon.1")?;
+        for _ in 0..3 {
+            let _stubborn = told.count(visit);
+        }
+        visit.put("anon.2")
+    });
+    check_count(world, &mut browser, told.range());
+    (browser, "ada")
+}
+
+fn modify_beside(world: &World) -> (Browser, &'static str) {
+    let (mut browser, mut told, mut beside) = (visitor(world), Told::default(), Told::default());
+    let cookie = browser.header(world.now());
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        let _stubborn = told.count(visit);
+        let _ = world.request(&cookie, |visit| beside.count(visit));
+        let _ = world.request(&cookie, |visit| visit.put("anon.beside"));
+        let _stubborn = told.count(visit);
+        visit.put("anon.1")
+    });
+    check_count(world, &mut browser, told.least + beside.least..=told.most + beside.most);
+    (browser, "ada")
+}
+
+fn modify_first(world: &World) -> (Browser, &'static str) {
+    let (mut browser, mut told) = (Browser::default(), Told::default());
+    world.arm();
+    let mut is_told = false;
+    world.visit(&mut browser, |visit| {
+        visit.put("anon.1")?;
+        told.count(visit)?;
+        is_told = true;
+        Ok(())
+    });
+    if is_told {
+        check_count(world, &mut browser, told.range());
+    }
+    (browser, "ada")
+}
+
+fn consume(world: &World) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.visit(&mut browser, |visit| visit.put("anon.token"));
+    let cookie = browser.header(world.now());
+    world.arm();
+    let mut got = 0;
+    world.visit(&mut browser, |visit| {
+        let _ = world.request(&cookie, |visit| {
+            got += u32::from(visit.consume("anon.token")?);
+            Ok(())
+        });
+        for _ in 0..2 {
+            got += u32::from(visit.consume("anon.token").unwrap_or(false));
+        }
+        visit.put("anon.1")
+    });
+    world.visit(&mut browser, |visit| {
+        got += u32::from(visit.consume("anon.token")?);
+        Ok(())
+    });
+    if got > 1 {
+        world.complain(format!("a value that works once was given out {got} times"));
+    }
+    (browser, "ada")
+}
+
+fn polling(world: &World) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    world.arm();
+    for minutes in 0..5 {
+        let header = browser.header(world.now());
+        let response = world.request(&header, |visit| {
+            visit.session.peek();
+            visit.look()?;
+            if minutes == 1 { visit.put("anon.1") } else { Ok(()) }
+        });
+        world.deliver(&mut browser, &response);
+        world.advance(14 * MINUTE);
+    }
+    // The put prolonged it, if it was carried out.
+    world.may_have_ended(&browser);
+    (browser, "ada")
+}
+
+fn long(world: &World, touches: bool) -> (Browser, &'static str) {
+    let mut browser = user(world, "ada", "ada.1");
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        for _ in 0..3 {
+            world.advance(45 * MINUTE);
+            if touches {
+                visit.session.touch()?;
+            }
+        }
+        visit.put("anon.1")
+    });
+    world.may_have_ended(&browser);
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn long_login(world: &World) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    let before = browser.clone();
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        world.ended(&before);
+        world.advance(2 * HOUR);
+        log_in(visit, "ada", "ada.1")
+    });
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    (browser, "ada")
+}
+
+fn broken(world: &World, end: Break) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        log_in(visit, "ada", "ada.unsaved")?;
+        end.now(visit)
+    });
+    world.visit(&mut browser, |visit| visit.put("anon.1"));
+    (browser, "ada")
+}
+
+fn saved_and_broken(world: &World, end: Break) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        visit.put("anon.1")?;
+        visit.save()?;
+        visit.put("anon.unsaved")?;
+        end.now(visit)
+    });
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn first_saved_and_broken(world: &World) -> (Browser, &'static str) {
+    let mut browser = Browser::default();
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        log_in(visit, "ada", "ada.1")?;
+        visit.save()?;
+        visit.put("anon.unsaved")?;
+        visit.break_off()
+    });
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn save_twice(visit: &mut Visit<'_>, is_stubborn: bool) -> Result<()> {
+    for key in ["anon.1", "anon.2"] {
+        visit.put(key)?;
+        let saved = visit.save();
+        if !is_stubborn {
+            saved?;
+        }
+    }
+    visit.put("anon.3")
+}
+
+fn two_saves(world: &World, is_stubborn: bool) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.arm();
+    world.visit(&mut browser, |visit| save_twice(visit, is_stubborn));
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn two_first_saves(world: &World) -> (Browser, &'static str) {
+    let mut browser = Browser::default();
+    world.arm();
+    world.visit(&mut browser, |visit| save_twice(visit, true));
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn login_stubborn(world: &World) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        visit.log_in("ada")?;
+        save_twice(visit, true)
+    });
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}
+
+fn remember(world: &World) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.arm();
+    let is_in = world.visit(&mut browser, |visit| {
+        log_in(visit, "ada", "ada.1")?;
+        visit.session.remember(true)
+    });
+    world.visit(&mut browser, |visit| visit.put("anon.1"));
+    if is_in {
+        for key in ["anon.2", "anon.3", "anon.4"] {
+            world.advance(6 * DAY);
+            browser.restart(world.now());
+            world.visit(&mut browser, |visit| visit.put(key));
+            world.visit(&mut browser, |_| Ok(()));
+        }
+    }
+    (browser, "ada")
+}
+
+fn attach(world: &World, end: Option<Break>) -> (Browser, &'static str) {
+    let mut browser = visitor(world);
+    world.arm();
+    world.visit(&mut browser, |visit| {
+        visit.attach("anon.attached")?;
+        visit.put("anon.1")?;
+        end.map_or(Ok(()), |end| end.now(visit))
+    });
+    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    (browser, "ada")
+}
+
+fn attach_first(world: &World) -> (Browser, &'static str) {
+    let mut browser = Browser::default();
+    world.arm();
+    let response: Response = world.request("", |visit| {
+        visit.attach("anon.attached")?;
+        log_in(visit, "ada", "ada.1")
+    });
+    world.deliver(&mut browser, &response);
+    world.visit(&mut browser, |_| Ok(()));
+    (browser, "ada")
+}

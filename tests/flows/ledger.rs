@@ -1,0 +1,111 @@
+//! What the application was told, and what must be so because of that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lembro::Handle;
+
+/// The fate of every key that a request put in. Each key is put in once in a run. Its name begins
+/// with its user: `ada.cart`; `anon.` is nobody's until someone logs in over it.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// Acknowledged, and not ended since: must be there.
+    acked: BTreeMap<Handle, BTreeSet<String>>,
+    /// Said not to be written: must be nowhere.
+    refused: BTreeSet<String>,
+    /// Keys of an anonymous session that became a user's.
+    private: BTreeMap<String, String>,
+    owners: BTreeMap<Handle, String>,
+    /// Sessions that may have another id by now than their client knows, or may have ended.
+    unsure: BTreeSet<Handle>,
+    /// Sessions of one user or of another one.
+    disputed: BTreeSet<Handle>,
+}
+
+impl Ledger {
+    /// A commit was acknowledged: a login, if there was one, and these keys.
+    pub(crate) fn acknowledge(&mut self, handle: Handle, login: Option<String>, keys: &[String]) {
+        if let Some(owner) = login {
+            self.unsure.remove(&handle);
+            let held = self.acked.entry(handle).or_default();
+            match self.owners.get(&handle) {
+                Some(before) if *before != owner => held.clear(),
+                None if self.disputed.remove(&handle) => held.clear(),
+                _ => {
+                    for key in held.iter() {
+                        self.private.insert(key.clone(), owner.clone());
+                    }
+                }
+            }
+            self.owners.insert(handle, owner);
+        }
+        let owner = self.owners.get(&handle);
+        for key in keys {
+            if let Some(owner) = owner {
+                self.private.insert(key.clone(), owner.clone());
+            }
+            self.acked.entry(handle).or_default().insert(key.clone());
+        }
+    }
+
+    /// Nothing of this was written, the application was told.
+    pub(crate) fn refuse(&mut self, keys: &[String]) {
+        self.refused.extend(keys.iter().cloned());
+    }
+
+    /// The key was there and is not any more.
+    pub(crate) fn consume(&mut self, handle: Handle, key: &str) {
+        self.acked.entry(handle).or_default().remove(key);
+        self.refused.insert(key.to_owned());
+    }
+
+    /// The key may be there or not.
+    pub(crate) fn doubt_key(&mut self, handle: Handle, key: &str) {
+        self.acked.entry(handle).or_default().remove(key);
+    }
+
+    /// The session may have ended, or be out of reach of its client.
+    pub(crate) fn doubt(&mut self, handle: Handle) {
+        self.unsure.insert(handle);
+    }
+
+    /// It is not known whether a user was logged in. If it was another one before, their data may be
+    /// gone.
+    pub(crate) fn doubt_login(&mut self, handle: Handle, owner: &str) {
+        self.doubt(handle);
+        if self.owners.get(&handle).is_some_and(|before| before != owner) {
+            self.acked.remove(&handle);
+            self.owners.remove(&handle);
+            self.disputed.insert(handle);
+        }
+    }
+
+    /// The session was ended, as someone asked.
+    pub(crate) fn end(&mut self, handle: Handle) {
+        self.acked.remove(&handle);
+        self.owners.remove(&handle);
+        self.unsure.remove(&handle);
+    }
+
+    /// What a client of this session must find.
+    pub(crate) fn expected(&self, handle: Handle) -> BTreeSet<String> {
+        if self.unsure.contains(&handle) {
+            return BTreeSet::new();
+        }
+        self.acked.get(&handle).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn expected_owner(&self, handle: Handle) -> Option<&str> {
+        self.owners.get(&handle).filter(|_| !self.unsure.contains(&handle)).map(String::as_str)
+    }
+
+    /// Why this owner must not be shown this key.
+    pub(crate) fn forbids(&self, owner: Option<&str>, key: &str) -> Option<String> {
+        let named = key.split('.').next().filter(|user| *user != "anon");
+        let whose = named.or_else(|| self.private.get(key).map(String::as_str))?;
+        (owner != Some(whose)).then(|| format!("{key} of {whose} in a session of {owner:?}"))
+    }
+
+    pub(crate) fn is_refused(&self, key: &str) -> bool {
+        self.refused.contains(key)
+    }
+}

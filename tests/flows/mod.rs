@@ -1,0 +1,133 @@
+//! Browsers in every situation of the cookie layer, over a store that fails at every call in turn.
+//!
+//! A flow is what one browser, or a few, do. It runs without a fault first, and then once for each
+//! call to the store that it makes: that call fails, before it was carried out or after, and the
+//! browser goes on without faults. Promises:
+//!
+//! - (a) The client never holds a cookie that leads nowhere while its session lives, or it may log
+//!   in again at once.
+//! - (b) No session shows another user's data.
+//! - (c) What was acknowledged is there at the browser's next request.
+//! - (d) What was said not to be written is not written.
+//! - (e) Each failure is reported on `layer.errors()`, and once.
+//! - (f) After a logout that succeeded, no cookie that the browser had opens a session.
+
+mod each;
+mod ledger;
+mod store;
+#[path = "../common/user_agent.rs"]
+mod user_agent;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lembro::{ManualClock, Policy, Store, StoreDown};
+
+use self::each::{Flow, flows, policy};
+use self::store::Kind;
+use self::world::{Way, World};
+
+const KINDS: [Kind; 3] = [Kind::Before, Kind::After, Kind::Lost];
+
+/// Of two faults in a run, the second is one that the repeat of the first commit may meet.
+const PAIRS: [[Kind; 2]; 4] = [[Kind::Before; 2], [Kind::After; 2], [Kind::Lost; 2], [Kind::After, Kind::Before]];
+
+/// Faults further apart meet in no request.
+const APART: usize = 5;
+
+/// A flow whose calls do not end: more are made in none.
+const MOST_CALLS: usize = 200;
+
+/// Runs of flows, their faults and what went wrong.
+#[derive(Default)]
+pub(crate) struct Tally {
+    runs: usize,
+    faults: usize,
+    requests: usize,
+    complaints: BTreeMap<String, Vec<String>>,
+}
+
+impl Tally {
+    /// One run. Returns how many faults were met.
+    fn run(
+        &mut self,
+        backend: &dyn Fn() -> (Arc<dyn Store>, ManualClock),
+        flow: &Flow,
+        way: Way,
+        store_down: StoreDown,
+        faults: &[(usize, Kind)],
+    ) -> usize {
+        let policy: Policy = (flow.policy)(policy().store_down(store_down));
+        let world = World::new(backend(), policy, way, faults);
+        let (mut browser, owner) = (flow.run)(&world);
+        world.go_on(&mut browser, owner, flow.is_strict);
+        world.check_reports();
+        let met = world.met();
+        if met == faults.len() {
+            self.runs += 1;
+            self.faults += met;
+            self.requests += world.requests();
+        }
+        for complaint in world.complaints() {
+            let runs = self.complaints.entry(complaint).or_default();
+            // The requests of the first one, to go by.
+            let trace = if runs.is_empty() { world.trace() } else { String::new() };
+            runs.push(format!("{}: {way:?}, {store_down:?}, {faults:?}{trace}", flow.name));
+        }
+        met
+    }
+
+    /// Every flow without a fault, and with one at each of its calls; with
+    /// `is_in_pairs`, with a second one after it, too.
+    pub(crate) fn all(backend: &dyn Fn() -> (Arc<dyn Store>, ManualClock), is_in_pairs: bool) -> Self {
+        let mut tally = Self::default();
+        let ways = [
+            (Way::ByHand, StoreDown::FailClosed),
+            (Way::ByHand, StoreDown::Anonymous),
+            (Way::Adapter, StoreDown::FailClosed),
+        ];
+        for (flow, (way, store_down)) in flows().iter().flat_map(|flow| ways.map(|way| (flow, way))) {
+            tally.run(backend, flow, way, store_down, &[]);
+            for kind in KINDS {
+                let calls = tally
+                    .each_call(1, flow, |tally, call| tally.run(backend, flow, way, store_down, &[(call, kind)]) == 1);
+                assert!(calls > 0, "{}: no call", flow.name);
+            }
+            for [kind, then] in if is_in_pairs && flow.stands_two { &PAIRS[..] } else { &[] } {
+                tally.each_call(1, flow, |tally, call| {
+                    let met = tally.each_call(call + 1, flow, |tally, second| {
+                        second <= call + APART
+                            && tally.run(backend, flow, way, store_down, &[(call, *kind), (second, *then)]) == 2
+                    });
+                    met > 0
+                });
+            }
+        }
+        tally
+    }
+
+    /// Calls `run` with each number of a call from `first` on, until it says that there was no such
+    /// call. Returns how many there were.
+    fn each_call(&mut self, first: usize, flow: &Flow, mut run: impl FnMut(&mut Self, usize) -> bool) -> usize {
+        let calls = (first..).take_while(|call| {
+            assert!(*call < MOST_CALLS, "{}: too many calls", flow.name);
+            run(self, *call)
+        });
+        calls.count()
+    }
+
+    pub(crate) fn finish(self, at_least: usize) {
+        let Self { runs, faults, requests, complaints } = self;
+        println!("{runs} runs, {faults} faults, {requests} requests");
+        for (complaint, runs) in &complaints {
+            println!(
+                "{complaint}\n    in {} runs, such as\n    {}",
+                runs.len(),
+                runs[..runs.len().min(6)].join("\n    ")
+            );
+        }
+        assert!(complaints.is_empty(), "{} promises broken", complaints.len());
+        assert!(runs >= at_least, "only {runs} runs");
+    }
+}
