@@ -5,6 +5,7 @@
 //! sessions or makes them smaller begins with a removal, even of nothing, and is carried out.
 
 mod owner;
+mod parts;
 mod session;
 
 use std::sync::LazyLock;

@@ -141,7 +141,7 @@ impl Session {
             (Identity::Renew(_), None, Stage::Live(live)) => (*id, live.version),
             _ => return,
         };
-        let found = self.context.store.look(&id, Look::Peek, &self.context.lease());
+        let found = self.context.store.look(&id, Look::Peek, &self.context.lease);
         if let Ok(Lookup::Found(stored)) = found
             && stored.record.version().is_same_incarnation(incarnation)
         {
