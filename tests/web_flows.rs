@@ -52,7 +52,7 @@ fn the_page_for_a_commit_whose_answer_was_lost_brings_the_id_that_the_commit_gav
     let acts: [(&str, Act); 3] = [
         ("creation", |session| session.insert("cart", "tea").unwrap()),
         ("login", |session| session.log_in("ada").unwrap()),
-        ("timed renewal", |session| assert_eq!(session.get::<&str>("cart").unwrap(), Some("tea"))),
+        ("timed renewal", |session| assert_eq!(session.get_str("cart").unwrap().as_deref(), Some("tea"))),
     ];
     for (what, act) in acts {
         time.advance(Duration::from_secs(1000));
@@ -78,7 +78,7 @@ fn the_page_for_a_commit_whose_answer_was_lost_brings_the_id_that_the_commit_gav
         let id: SessionId = pair["id=".len()..].parse().unwrap();
         let stored = store.get(&id).unwrap().expect(what);
         assert_eq!(
-            (stored.record.get::<&str>("cart").unwrap(), stored.record.get(what).unwrap()),
+            (stored.record.get_str("cart").unwrap().as_deref(), stored.record.get(what).unwrap()),
             (Some("tea"), Some(true))
         );
         cookie = Some(pair);
