@@ -16,8 +16,9 @@ use crate::session::Saved;
 /// `no-store`, and not the gentler `no-cache="Set-Cookie"`, because few caches know the latter: one
 /// that keeps a response with its cookie lets the next user in as the last one (CVE-2023-30861).
 /// And what is made from a session is private: the back button after a logout must not show it
-/// again. (A page that a browser holds in memory is dropped when the removal takes the cookie away;
-/// for sessions that end elsewhere see [the rules](super::security), 17.)
+/// again. (A page that a browser holds in memory is dropped when the removal takes the cookie away.
+/// For sessions that end elsewhere, and for the page that a login redirects to, see
+/// [the rules](super::security), 17.)
 #[must_use = "its headers belong into the response, or the client never learns its id"]
 pub struct Finished {
     saved: Saved,

@@ -7,7 +7,7 @@ use lembro::web::{CookieOptions, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, Result, Saved, Session, SessionId};
 use rouille::{Request, Response};
 
-use super::{Gate, Site};
+use super::{Gate, Holds, Site, Step};
 
 /// A layer with a store of its own, and the default cookie: `Secure` too, which browsers take over
 /// plain http from the loopback.
@@ -33,6 +33,33 @@ pub fn serve(layer: &SessionLayer) -> (Site, Arc<Gate>) {
     (Site::start(move |request| layer.rouille(request, |session| application(request, session, &held_up))), gate)
 }
 
+/// Serves [`application`] with this layer. A request with a parameter `hold` is led by the test,
+/// step by step: see [`Hold`](super::Hold). The handler looks at its session before it does
+/// anything. `/arrived?name` is answered when the request of that name has come.
+pub fn serve_held(layer: &SessionLayer) -> (Site, Arc<Holds>) {
+    let (layer, holds) = (layer.clone(), Arc::new(Holds::default()));
+    let held_up = Arc::clone(&holds);
+    let site = Site::start(move |request| {
+        if request.url() == "/arrived" {
+            held_up.of(&request.get_param("name").unwrap_or_default()).wait();
+            return Response::text("it is here");
+        }
+        let hold = request.get_param("hold").map(|name| held_up.of(&name));
+        let pass = |step| hold.iter().for_each(|hold| hold.pass(step));
+        pass(Step::Look);
+        let response = layer.rouille(request, |session| {
+            if hold.is_some() {
+                session.owner()?;
+                pass(Step::Commit);
+            }
+            application(request, session, &Gate::default())
+        });
+        pass(Step::Answer);
+        response
+    });
+    (site, holds)
+}
+
 /// | path | what it does |
 /// |---|---|
 /// | `/` | says who is signed in |
@@ -51,7 +78,9 @@ pub fn serve(layer: &SessionLayer) -> (Site, Arc<Gate>) {
 pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Result<Response> {
     let param = |name| request.get_param(name).unwrap_or_default();
     match request.url().as_str() {
-        "/" => Ok(page(session.get_str("user")?.map_or("nobody".to_owned(), |user| format!("signed in as {user}")))),
+        "/" => {
+            Ok(page(session.get::<String>("user")?.map_or("nobody".to_owned(), |user| format!("signed in as {user}"))))
+        }
         "/login" => {
             session.log_in("ada")?;
             session.insert("user", "ada")?;
@@ -85,7 +114,7 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
         "/data" => {
             let mut data = Vec::new();
             for key in session.keys()? {
-                data.push(format!("{key}={}", session.get_str(key)?.unwrap_or_default()));
+                data.push(format!("{key}={}", session.get::<String>(key)?.unwrap_or_default()));
             }
             data.sort();
             Ok(Response::text(data.join(" ")))

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use headless_chrome::protocol::cdp::Runtime;
 use headless_chrome::protocol::cdp::types::{Event, Method};
+use headless_chrome::protocol::cdp::{Network, Runtime};
 use headless_chrome::{Browser, LaunchOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -188,6 +188,16 @@ impl Tab {
         self.text()
     }
 
+    /// The same, with something to do before the page can come.
+    #[track_caller]
+    pub fn follow_through(&self, script: &str, meanwhile: impl FnOnce()) -> String {
+        self.navigate(|| {
+            self.begin(script);
+            meanwhile();
+        });
+        self.text()
+    }
+
     /// The back button.
     #[track_caller]
     pub fn back(&self) -> String {
@@ -199,6 +209,36 @@ impl Tab {
     pub fn back_and_on(&self) -> String {
         self.navigate_on(2, || self.begin("history.back()"));
         self.text()
+    }
+
+    /// The status that the page came with.
+    #[track_caller]
+    pub fn status(&self) -> String {
+        self.run("performance.getEntriesByType('navigation')[0].responseStatus")
+    }
+
+    /// From now on the tab sends so many bytes a second.
+    pub fn upload_at(&self, bytes_per_second: u32) {
+        self.inner
+            .call_method(Network::Enable {
+                max_total_buffer_size: None,
+                max_resource_buffer_size: None,
+                max_post_data_size: None,
+                report_direct_socket_traffic: None,
+                enable_durable_messages: None,
+            })
+            .expect("its network");
+        let conditions = Network::EmulateNetworkConditions {
+            offline: false,
+            latency: 0.0,
+            download_throughput: -1.0,
+            upload_throughput: f64::from(bytes_per_second),
+            connection_Type: None,
+            packet_loss: None,
+            packet_queue_length: None,
+            packet_reordering: None,
+        };
+        self.inner.call_method(conditions).expect("a slow network");
     }
 
     /// The text on the page.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lembro::Policy;
 use lembro::web::{CookieLifetime, CookieOptions, Priority, SameSite};
 use lembro_browser_tests::{Chromium, Cookie, Site, Tab, layer_with, page, serve};
 
@@ -140,14 +141,16 @@ fn a_persistent_one_is_kept_as_long_as_the_session_has_left() {
 }
 
 #[test]
-fn of_remembered_ones_only_those_are_persistent_whose_sessions_have_a_timeout_of_their_own() {
+fn of_remembered_ones_only_those_are_persistent_whose_sessions_are_remembered() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let layer = layer_with(CookieOptions::new().lifetime(CookieLifetime::Remembered));
+    let layer = layer.policy(Policy::new().remember(hours(8), hours(24))).unwrap();
     let inner = layer.clone();
     let site = Site::start(move |request| {
         inner.rouille(request, |session| {
             session.insert("user", "ada")?;
             if request.url() == "/remember" {
-                session.set_timeout(Duration::from_secs(8 * 3600))?;
+                session.remember(true)?;
             }
             Ok(page("welcome"))
         })

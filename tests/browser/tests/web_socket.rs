@@ -15,19 +15,18 @@ fn serve(layer: &SessionLayer) -> Site {
     let layer = layer.clone();
     Site::start(move |request| {
         layer.rouille(request, |session| match request.url().as_str() {
-            "/socket" => open_socket(&layer, request, session),
+            "/socket" => open_socket(request, session),
             _ => application(request, session, &Gate::default()),
         })
     })
 }
 
-fn open_socket(layer: &SessionLayer, request: &Request, session: &mut Session) -> lembro::Result<Response> {
+fn open_socket(request: &Request, session: &mut Session) -> lembro::Result<Response> {
     let Ok((response, sockets)) = websocket::start(request, None::<&str>) else {
         return Ok(Response::text("no WebSocket").with_status_code(400));
     };
     session.insert("socket", "opened")?;
-    session.save()?;
-    let own = layer.sessions().load(&session.id()?)?.expect("it was saved");
+    let own = session.fork()?.expect("it was saved");
     thread::spawn(move || talk(&sockets, own));
     Ok(response)
 }
@@ -49,7 +48,7 @@ fn answer(text: &str, session: &mut Session) -> lembro::Result<Option<String>> {
         return Ok(None);
     }
     match text.split(' ').collect::<Vec<_>>()[..] {
-        ["get", key] => Ok(Some(session.get(key)?.unwrap_or("nothing".to_owned()))),
+        ["get", key] => Ok(Some(session.get::<String>(key)?.unwrap_or("nothing".to_owned()))),
         ["set", key, value] => {
             session.insert(key, value)?;
             Ok((session.save()? != Saved::Gone).then(|| "set".to_owned()))
