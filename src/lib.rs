@@ -47,7 +47,8 @@
 //!   devices](OwnerSessions::list), a [log out everywhere](OwnerSessions::destroy_all) that is just
 //!   as final, and an [epoch](OwnerSessions::epoch) for logins under way. There is a
 //!   [limit](Policy::max_per_owner), an [answer](Session::why_ended) for a user who was logged out,
-//!   the [time of the login](Session::logged_in_at), and ["remember me"](Session::remember).
+//!   the [time of the login](Session::logged_in_at), and a [longer life](Session::remember) for
+//!   sessions of users who tick "remember me".
 //! - **Forms and polls.** [`Session::csrf_token`] and [`check_csrf`](Session::check_csrf) keep
 //!   other sites' forms out, [`peek`](Session::peek) is a look that is no visit, and
 //!   [`consume`](Session::consume) gives a value to one request alone.
