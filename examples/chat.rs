@@ -1,9 +1,9 @@
 //! A chat: HTTP and a WebSocket share one session, and the socket ends when the session does.
 //!
 //! `cargo run --example chat --features rouille`, or with a port of your own after `--`; open it in
-//! two browsers. A thread that waits in rouille's `Websocket` cannot send on it while it waits, so the
-//! page asks: every half second it sends what is to be said, or a blank (rouille holds an empty
-//! message back), and is told what is new.
+//! two browsers. A thread that waits in rouille's `Websocket` cannot send on it while it waits, so
+//! the page asks: every half second it sends a blank (rouille holds an empty message back), and is
+//! told what is new.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -22,7 +22,7 @@ type Room = Mutex<VecDeque<(u64, String)>>;
 fn main() -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let layer = SessionLayer::new(LembroStore::new()?).cookie(CookieOptions::new().secure(Secure::Auto))?;
     let room = Arc::new(Room::default());
-    let serve = move |request: &Request| layer.rouille(request, |session| answer(request, session, &layer, &room));
+    let serve = move |request: &Request| layer.rouille(request, |session| answer(request, session, &room));
     let server = match std::env::args().nth(1) {
         Some(port) => Server::new(format!("127.0.0.1:{port}"), serve)?,
         None => Server::new("127.0.0.1:8080", serve.clone()).or_else(|_| Server::new("127.0.0.1:0", serve))?,
@@ -32,15 +32,15 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     Ok(())
 }
 
-fn answer(request: &Request, session: &mut Session, layer: &SessionLayer, room: &Arc<Room>) -> Result<Response> {
+fn answer(request: &Request, session: &mut Session, room: &Arc<Room>) -> Result<Response> {
     let refused = |text, status| Ok(Response::text(text).with_status_code(status));
     match (request.method(), request.url().as_str()) {
         ("GET", "/") => return page(session),
         // A page of any origin may open a WebSocket to here. SameSite keeps the cookie from other
         // sites, not from other ports and subdomains: their pages could talk and listen as our
-        // visitor (cross-site WebSocket hijacking). But the browser says whose page it is.
+        // visitor (cross-site WebSocket hijacking). The browser says whose page it is.
         _ if !is_our_page(request) => return refused("Not from here.", 403),
-        ("POST", "/name") => {
+        ("POST", "/name") if is_short(request) => {
             let name = post_input!(request, { name: String }).map(|form| form.name.trim().chars().take(30).collect());
             let Some(name) = name.ok().filter(|name: &String| !name.is_empty()) else {
                 return refused("A name, please.", 400);
@@ -54,8 +54,7 @@ fn answer(request: &Request, session: &mut Session, layer: &SessionLayer, room: 
             };
             // This request ends and the socket stays, so its thread gets a handle of its own on the
             // same session.
-            session.save()?;
-            let Some(own) = layer.sessions().load(&session.id()?)? else { return refused("Too late.", 403) };
+            let Some(own) = session.fork()? else { return refused("Too late.", 403) };
             let room = Arc::clone(room);
             thread::spawn(move || socket.recv().map(|socket| talk(socket, own, &room)));
             return Ok(response);
@@ -104,8 +103,13 @@ fn page(session: &Session) -> Result<Response> {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
     let name = session.get_str("name")?.as_deref().map(escape).unwrap_or_default();
     let html = include_str!("chat.html").replace("{handle}", &session.handle()?.to_string());
-    let html = html.replace("{said}", &session.get("said")?.unwrap_or(0).to_string()).replace("{name}", &name);
+    let html = html.replace("{said}", &session.get::<u64>("said")?.unwrap_or(0).to_string()).replace("{name}", &name);
     Ok(Response::html(html))
+}
+
+/// `post_input!` reads a form of any length into memory. Browsers say how long theirs is.
+fn is_short(request: &Request) -> bool {
+    request.header("Content-Length").and_then(|length| length.parse().ok()).is_some_and(|length: u64| length <= 10_000)
 }
 
 fn is_our_page(request: &Request) -> bool {

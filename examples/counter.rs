@@ -5,19 +5,17 @@
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "an example may")]
 
 use std::io::{Cursor, Read as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use lembro::web::{CookieOptions, Secure, SessionLayer};
-use lembro::{LembroStore, Session};
+use lembro::{LembroStore, Result, Session};
 use tiny_http::{Header, Method, Request, Response, Server};
 
 type Page = Response<Cursor<Vec<u8>>>;
-type Anything = Box<dyn std::error::Error + Send + Sync>;
 
 const THEMES: [&str; 3] = ["day", "dusk", "night"];
 
-fn main() -> Result<(), Anything> {
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // `Auto`, so that it works over plain http here too. With https alone, leave it out.
     let cookie = CookieOptions::new().secure(Secure::Auto);
     let layer = SessionLayer::new(LembroStore::new()?).cookie(cookie)?;
@@ -29,29 +27,14 @@ fn main() -> Result<(), Anything> {
     println!("The counter is at http://{}/", server.server_addr());
     thread::scope(|pool| {
         for _ in 0..8 {
-            pool.spawn(|| server.incoming_requests().for_each(|request| serve(&layer, request)));
+            pool.spawn(|| server.incoming_requests().for_each(|request| layer.tiny_http(request, answer)));
         }
     });
     Ok(())
 }
 
-fn serve(layer: &SessionLayer, mut request: Request) {
-    let mut session = layer.load(&request);
-    // A panic ends this request, not the thread; the session is dropped and nothing of it is saved.
-    let answer = catch_unwind(AssertUnwindSafe(|| {
-        let response = answer(&mut request, &mut session)?;
-        Ok::<_, Anything>(layer.finish(&mut session)?.add_to(response))
-    }));
-    let response = match answer {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => Response::from_string(format!("Sorry: {error}")).with_status_code(500),
-        Err(_) => Response::from_string("Sorry.").with_status_code(500),
-    };
-    // If the client is gone by now, nobody misses the answer.
-    let _ = request.respond(response);
-}
-
-fn answer(request: &mut Request, session: &mut Session) -> Result<Page, Anything> {
+/// An error, or a panic, ends this request and not the server: the layer answers with a 500 or 503.
+fn answer(request: &mut Request, session: &mut Session) -> Result<Page> {
     match (request.method(), request.url()) {
         (Method::Get, "/") => {
             // Not `insert(get + 1)`: two tabs that load at once are two visits.
@@ -60,27 +43,21 @@ fn answer(request: &mut Request, session: &mut Session) -> Result<Page, Anything
                 *visits += 1;
                 *visits
             })?;
-            Ok(page(visits.unwrap_or(1), session.get_str("theme")?.as_deref().unwrap_or(THEMES[0])))
+            return Ok(page(visits.unwrap_or(1), session.get_str("theme")?.as_deref().unwrap_or(THEMES[0])));
         }
         (Method::Post, "/theme") => {
-            let mut form = String::new();
-            request.as_reader().take(100).read_to_string(&mut form)?;
-            if let Some(theme) = THEMES.iter().find(|theme| form == format!("theme={theme}")) {
+            let mut form = Vec::new();
+            // A form that breaks off, or is longer, names no theme.
+            let _ = request.as_reader().take(100).read_to_end(&mut form);
+            if let Some(theme) = THEMES.iter().find(|theme| form == format!("theme={theme}").as_bytes()) {
                 session.insert("theme", theme)?;
             }
-            Ok(back())
         }
-        (Method::Post, "/logout") => {
-            session.log_out()?;
-            Ok(back())
-        }
-        _ => Ok(Response::from_string("Nothing here.").with_status_code(404)),
+        (Method::Post, "/logout") => session.log_out()?,
+        _ => return Ok(Response::from_string("Nothing here.").with_status_code(404)),
     }
-}
-
-/// After a form: look at the page again.
-fn back() -> Page {
-    Response::from_string("").with_status_code(303).with_header(header("Location", "/"))
+    // After a form the browser loads the page again.
+    Ok(Response::from_string("").with_status_code(303).with_header(header("Location", "/")))
 }
 
 fn page(visits: u64, theme: &str) -> Page {

@@ -120,12 +120,13 @@ fn answer(request: &Request, session: &mut Session, store: &LembroStore, board: 
             let page = Response::html(include_str!("dashboard.html"));
             Ok(page.with_additional_header("Content-Security-Policy", rules))
         }
+        // Each poll is a visit, so the session stays as long as the page is open. Where that must
+        // not be, use `session.peek()`.
         ("GET", "/news") => news(request, session, store, board),
-        // Its cookie comes along from other ports of this host too, but the browser says whose page
-        // it is.
-        ("POST", "/flood") if is_our_page(request) => {
-            // Not a `bool`: rouille reads a check box, which is on if it is there, whatever it
-            // says.
+        // The cookie comes along from other ports of this host too. The browser says whose page
+        // sends the form.
+        ("POST", "/flood") if is_our_page(request) && is_short(request) => {
+            // Not a `bool`, which rouille takes for a check box: on if the field is there.
             let is_on = match post_input!(request, { bots: String }).as_ref().map(|form| form.bots.as_str()) {
                 Ok("in") => true,
                 Ok("out") => false,
@@ -155,8 +156,13 @@ fn news(request: &Request, session: &Session, store: &LembroStore, board: &Board
         samples,
         flood: flood.map(|flood| board.now().saturating_sub(flood.since)),
         flood_is_yours: flood.is_some_and(|flood| flood.pressed_by == handle),
-        presses: session.get("presses")?.unwrap_or(0),
+        presses: session.get::<u64>("presses")?.unwrap_or(0),
     }))
+}
+
+/// `post_input!` reads a form of any length into memory. Browsers say how long theirs is.
+fn is_short(request: &Request) -> bool {
+    request.header("Content-Length").and_then(|length| length.parse().ok()).is_some_and(|length: u64| length <= 10_000)
 }
 
 fn is_our_page(request: &Request) -> bool {
@@ -242,7 +248,7 @@ impl User {
     }
 }
 
-/// People who come back again and again, log out or just stay away in the end, and make room for
+/// Users who come back again and again, log out or just stay away in the end, and are replaced by
 /// others.
 fn users(sessions: &Sessions, board: &Board) -> Result<()> {
     let mut random = StdRng::seed_from_u64(1);

@@ -1,8 +1,8 @@
-//! Where am I logged in? A list of one's devices, with a way to end one of them, all others, or
-//! all; three at most.
+//! Where am I logged in? A list of the user's devices, with a way to end one of them, all others,
+//! or all; three at most.
 //!
 //! `cargo run --example devices --features rouille`, or with a port of your own after `--`. Private
-//! windows are devices too. More about the form and its token is in `login.rs`.
+//! windows are devices too. More about the form, its token and the password is in `login.rs`.
 
 #![expect(clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use humantime::format_duration;
 use lembro::web::{CookieOptions, Secure, SessionLayer};
-use lembro::{EndReason, LembroStore, OwnedSession, Policy, Result, Session, SessionId, Sessions};
+use lembro::{EndReason, LembroStore, OwnedSession, Policy, Result, Session, Sessions};
 use rouille::{Request, Response, Server, post_input};
-use subtle::ConstantTimeEq as _;
 
 const USER: &str = "ada";
 const PASSWORD: &str = "difference-engine";
@@ -37,35 +36,41 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
     if (request.method(), request.url().as_str()) == ("GET", "/") {
         return page(session, sessions, "");
     }
+    // `post_input!` reads a form of any length into memory. Browsers say how long theirs is.
+    let length = request.header("Content-Length").and_then(|length| length.parse::<u64>().ok());
+    if length.is_none_or(|length| length > 10_000) {
+        return Ok(Response::text("Nothing here.").with_status_code(404));
+    }
     let Ok(form) = post_input!(request, { csrf: String, user: Field, password: Field, device: Field }) else {
         return Ok(Response::text("Nothing here.").with_status_code(404));
     };
-    if !session.get_str("csrf")?.is_some_and(|token| token.as_bytes().ct_eq(form.csrf.as_bytes()).into()) {
+    if !session.check_csrf(&form.csrf)? {
         return Ok(page(session, sessions, "That page had become too old. Please try again.")?.with_status_code(403));
     }
     match (request.url().as_str(), session.owner()?.map(str::to_owned)) {
         ("/login", _) => {
-            let user = form.user.unwrap_or_default();
             // Asked before the password is checked, so that signing out everywhere ends this login
             // too.
-            let begun = (user == USER).then(|| sessions.owner(&user)?.epoch()).transpose()?;
-            let Some(begun) = begun.filter(|_| form.password.as_deref() == Some(PASSWORD)) else {
+            let begun = sessions.owner(USER)?.epoch()?;
+            if (form.user.as_deref(), form.password.as_deref()) != (Some(USER), Some(PASSWORD)) {
                 return Ok(page(session, sessions, "No user of that name has that password.")?.with_status_code(403));
-            };
-            session.log_in_since(&user, begun)?;
+            }
+            session.log_in_since(USER, begun)?;
             session.set_label(&label(request.header("User-Agent").unwrap_or_default()))?;
-            session.insert("csrf", &SessionId::random()?.expose())?;
         }
         ("/end", Some(owner)) => {
-            // One of their own: a handle opens nothing, but a form can name any.
+            // Only one of the owner's own: a handle opens nothing, but a form can name any.
             if let Some(handle) = form.device.and_then(|handle| handle.parse().ok()) {
                 let _ended = sessions.owner(&owner)?.destroy(handle)?;
             }
         }
         ("/others", _) => drop(session.destroy_others()?),
-        // This one too: its next request is told so, like those of the others.
+        // This browser's session too: its next page says so, as on the other devices.
         ("/everywhere", Some(owner)) => drop(sessions.owner(&owner)?.destroy_all()?),
-        _ => session.log_out()?,
+        ("/logout", _) => session.log_out()?,
+        // Signed out since the page was made.
+        ("/end" | "/everywhere", None) => {}
+        _ => return Ok(Response::text("Nothing here.").with_status_code(404)),
     }
     Ok(Response::redirect_303("/"))
 }
@@ -77,14 +82,12 @@ fn page(session: &mut Session, sessions: &Sessions, message: &str) -> Result<Res
         Some(_) => "You signed out everywhere.",
         None => message,
     };
-    if !session.contains_key("csrf")? {
-        session.insert("csrf", &SessionId::random()?.expose())?;
-    }
+    let csrf = session.csrf_token()?;
     let (owner, here) = (session.owner()?, session.handle()?);
     let devices = owner.map_or(Ok(Vec::new()), |owner| sessions.owner(owner)?.list())?;
     let html = include_str!("devices.html")
         .replace("{place}", if owner.is_some() { "inside" } else { "door" })
-        .replace("{csrf}", &session.get_str("csrf")?.unwrap_or_default())
+        .replace("{csrf}", &csrf)
         .replace("{message}", message)
         // Last, so that nothing is filled into what a browser calls itself.
         .replace("{devices}", &devices.iter().map(|device| item(device, device.handle == here)).collect::<String>());

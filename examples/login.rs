@@ -1,5 +1,5 @@
-//! Signing in and out: a new id at login, a message that is shown once, and forms that no other
-//! site can send.
+//! Signing in and out: a new id at login, "remember me", a message that is shown once, and forms
+//! that no other site can send.
 //!
 //! `cargo run --example login --features rouille`, or with a port of your own after `--`. A real
 //! one keeps an Argon2 hash for each user instead of a password, and slows down those who guess.
@@ -9,12 +9,13 @@
 use std::time::Duration;
 
 use lembro::web::{CookieOptions, Secure, SessionLayer, SiteData};
-use lembro::{LembroStore, Policy, Result, Session, SessionId, Store};
+use lembro::{LembroStore, Policy, Result, Session, Sessions, Store};
 use rouille::{Request, Response, Server, post_input};
-use subtle::ConstantTimeEq as _;
 
 const USER: &str = "ada";
 const PASSWORD: &str = "difference-engine";
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) type Anything = Box<dyn std::error::Error + Send + Sync>;
 
@@ -23,13 +24,14 @@ fn main() -> Result<(), Anything> {
 }
 
 pub(crate) fn serve(store: impl Store) -> Result<(), Anything> {
-    // A browser left open is good for a quarter of an hour, a stolen cookie for a working day.
-    let policy = Policy::new().timeout(Duration::from_secs(15 * 60)).lifetime(Duration::from_secs(8 * 60 * 60));
+    // A browser left open is good for a quarter of an hour, a stolen cookie for a working day. A
+    // user who ticks "remember me" chooses longer.
+    let policy = Policy::new().timeout(HOUR / 4).lifetime(8 * HOUR).remember(14 * DAY, 90 * DAY);
     // `Auto`, so that it works over plain http here too. With https alone, leave it out.
     let cookie = CookieOptions::new().secure(Secure::Auto).clear_site_data([SiteData::Cache, SiteData::Storage]);
     let layer = SessionLayer::new(store).policy(policy)?.cookie(cookie)?;
 
-    let serve = move |request: &Request| layer.rouille(request, |session| answer(request, session));
+    let serve = move |request: &Request| layer.rouille(request, |session| answer(request, session, layer.sessions()));
     let server = match std::env::args().nth(1) {
         Some(port) => Server::new(format!("127.0.0.1:{port}"), serve)?,
         None => Server::new("127.0.0.1:8080", serve.clone()).or_else(|_| Server::new("127.0.0.1:0", serve))?,
@@ -39,30 +41,33 @@ pub(crate) fn serve(store: impl Store) -> Result<(), Anything> {
     Ok(())
 }
 
-fn answer(request: &Request, session: &mut Session) -> Result<Response> {
+fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Result<Response> {
     match (request.method(), request.url().as_str()) {
         ("GET", "/") => return page(session),
-        ("POST", "/login" | "/logout") => {}
+        ("POST", "/login" | "/logout") if is_short(request) => {}
+        ("POST", "/login" | "/logout") => return Ok(Response::text("Too long.").with_status_code(413)),
         _ => return Ok(Response::text("Nothing here.").with_status_code(404)),
     }
-    let Ok(form) = post_input!(request, { csrf: String, user: Option<String>, password: Option<String> }) else {
-        return Ok(Response::text("That is no form of ours.").with_status_code(400));
-    };
+    let fields = post_input!(request, { csrf: String, user: Option<String>, password: Option<String>, remember: bool });
+    let Ok(form) = fields else { return Ok(Response::text("That is no form of ours.").with_status_code(400)) };
     // Other sites can send a form here, but none of them can read the token in this session's
     // pages.
-    let token = session.get_str("csrf")?;
-    if !token.is_some_and(|token| token.as_bytes().ct_eq(form.csrf.as_bytes()).into()) {
+    if !session.check_csrf(&form.csrf)? {
         session.insert("flash", "That page had become too old. Please try again.")?;
         return Ok(page(session)?.with_status_code(403));
     }
-    let (user, password) = (form.user.unwrap_or_default(), form.password.unwrap_or_default());
     if request.url() == "/logout" {
         session.log_out()?;
-    } else if user == USER && password == PASSWORD {
+        return Ok(Response::redirect_303("/"));
+    }
+    // Asked before the password is checked: if all of the user's sessions are ended while the hash
+    // is computed, this login is refused.
+    let begun = sessions.owner(USER)?.epoch()?;
+    let (user, password) = (form.user.unwrap_or_default(), form.password.unwrap_or_default());
+    if is_right(&user, &password) {
         // A new id in the same step: one that was planted or seen before is worth nothing.
-        session.log_in(USER)?;
-        session.insert("user", &user)?;
-        session.insert("csrf", &fresh_token()?)?;
+        session.log_in_since(USER, begun)?;
+        session.remember(form.remember)?;
         session.insert("flash", "Welcome. Your session has a new id; the old one is dead.")?;
     } else {
         session.insert("flash", "No user of that name has that password.")?;
@@ -72,22 +77,26 @@ fn answer(request: &Request, session: &mut Session) -> Result<Response> {
 }
 
 fn page(session: &mut Session) -> Result<Response> {
-    if !session.contains_key("csrf")? {
-        session.insert("csrf", &fresh_token()?)?;
-    }
+    let csrf = session.csrf_token()?;
     let flash = session.take::<String>("flash")?.unwrap_or_default();
     let typed = session.take::<String>("typed")?.unwrap_or_default();
-    let user = session.get_str("user")?;
+    let user = session.owner()?;
     let hidden = |hide| if hide { "hidden" } else { "" };
+    let ends = if session.is_remembered()? {
+        "14 days after your last visit, 90 days after you signed in"
+    } else {
+        "15 minutes after your last visit, 8 hours after you signed in"
+    };
     let html = include_str!("login.html")
         .replace("{stranger}", hidden(user.is_some()))
         .replace("{member}", hidden(user.is_none()))
-        .replace("{csrf}", &session.get_str("csrf")?.unwrap_or_default())
+        .replace("{csrf}", &csrf)
         .replace("{handle}", &session.handle()?.to_string())
         .replace("{flash}", &flash)
+        .replace("{ends}", ends)
         .replace("{demo_user}", USER)
         .replace("{demo_password}", PASSWORD)
-        .replace("{user}", &escape(&user.unwrap_or_default()))
+        .replace("{user}", &escape(user.unwrap_or_default()))
         // Last, so that nothing is filled into what a stranger typed.
         .replace("{typed}", &escape(&typed));
     // No script, no frame around the page, no form that leads elsewhere.
@@ -96,9 +105,15 @@ fn page(session: &mut Session) -> Result<Response> {
     Ok(Response::html(html).with_additional_header("Content-Security-Policy", rules))
 }
 
-/// 24 bytes that cannot be guessed, as text. Made like an id, but never one.
-fn fresh_token() -> Result<String> {
-    Ok(SessionId::random()?.expose())
+/// Where a real one asks its Argon2 library, which compares in constant time. This password is no
+/// secret: the page shows it.
+fn is_right(user: &str, password: &str) -> bool {
+    user == USER && password == PASSWORD
+}
+
+/// `post_input!` reads a form of any length into memory. Browsers say how long theirs is.
+fn is_short(request: &Request) -> bool {
+    request.header("Content-Length").and_then(|length| length.parse().ok()).is_some_and(|length: u64| length <= 10_000)
 }
 
 fn escape(text: &str) -> String {

@@ -1,6 +1,8 @@
-//! A restart that nobody notices: Ctrl-C lets requests under way finish and writes a snapshot, the next start reads it.
+//! A restart that logs no user out: Ctrl-C lets requests under way finish and writes a snapshot,
+//! and the next start reads it.
 //!
-//! `cargo run --example restart --features tiny_http`, or with a port and a file of your own after `--`.
+//! `cargo run --example restart --features tiny_http`, or with a port and a file of your own after
+//! `--`.
 
 #![expect(clippy::print_stdout, reason = "an example may")]
 
@@ -9,21 +11,20 @@ use std::sync::Arc;
 use std::thread;
 
 use lembro::web::{CookieOptions, Secure, SessionLayer};
-use lembro::{BadSnapshot, LembroOptions, LembroStore, Session};
-use tiny_http::{Request, Response, Server};
-
-type Anything = Box<dyn std::error::Error + Send + Sync>;
+use lembro::{BadSnapshot, LembroOptions, LembroStore, Result, Session};
+use tiny_http::{Response, Server};
 
 const WORKERS: usize = 8;
 
-fn main() -> Result<(), Anything> {
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
     let port = arguments.next().unwrap_or_else(|| "8080".to_owned());
-    // In a folder that only the server may write to: whoever can change this file decides who is logged in.
+    // In a folder that only the server may write to: an account that can change this file decides
+    // who is logged in.
     let file = arguments.next().map_or_else(|| PathBuf::from("sessions.lembro"), PathBuf::from);
 
-    // At the very first start there is no such file. A damaged one must not keep the server from starting, so in that case
-    // everybody logs in once more.
+    // At the very first start there is no such file. A damaged one must not keep the server from
+    // starting: then all users log in once more.
     let options = LembroOptions::new().restore(&file).on_bad_snapshot(BadSnapshot::StartEmpty).snapshot_on_close(&file);
     let store = LembroStore::with_options(options)?;
     if let Ok(problem) = store.errors().try_recv() {
@@ -39,29 +40,23 @@ fn main() -> Result<(), Anything> {
     println!("Sessions restored: {restored}. Count at http://{}/ and press Ctrl-C here.", server.server_addr());
     thread::scope(|workers| {
         for _ in 0..WORKERS {
-            workers.spawn(|| server.incoming_requests().for_each(|request| serve(&layer, request)));
+            workers.spawn(|| {
+                for request in server.incoming_requests() {
+                    layer.tiny_http(request, |_request, session| Ok(Response::from_string(count(session)?)));
+                }
+            });
         }
     });
 
-    // Nothing is being served any more, so nothing can end after it was written: a logout stays one.
+    // No request is being served any more, so no session ends after it was written: a logout stays
+    // one.
     store.close()?;
     let written = store.stats().last_snapshot.map_or(0, |snapshot| snapshot.sessions);
     println!("Sessions kept in {}: {written}. Start me again.", file.display());
     Ok(())
 }
 
-fn serve(layer: &SessionLayer, request: Request) {
-    let mut session = layer.load(&request);
-    let answer = count(&mut session).and_then(|text| Ok((text, layer.finish(&mut session)?)));
-    let response = match answer {
-        Ok((text, finished)) => finished.add_to(Response::from_string(text)),
-        Err(error) => Response::from_string(format!("Sorry: {error}\n")).with_status_code(500),
-    };
-    // If the client is gone by now, nobody misses the answer.
-    let _ = request.respond(response);
-}
-
-fn count(session: &mut Session) -> lembro::Result<String> {
+fn count(session: &mut Session) -> Result<String> {
     let visits = session.modify("visits", |visits: &mut Option<u64>| {
         *visits = Some(visits.unwrap_or(0) + 1);
         *visits

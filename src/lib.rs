@@ -20,8 +20,8 @@
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!
-//! In a server the cookie layer does the loading and saving; it takes one call around a rouille
-//! handler, two in `tiny_http`. See
+//! In a server the cookie layer does the loading and saving, in one call around the handler, for
+//! `rouille` and for `tiny_http`. See
 #![cfg_attr(feature = "web", doc = "[`web`] for the whole of it.")]
 #![cfg_attr(not(feature = "web"), doc = "the module `web` (feature `web`) for the whole of it.")]
 //!
@@ -37,15 +37,21 @@
 //! - **Nothing lost.** A [`Commit`] merges the changed keys into what is stored at that moment, so
 //!   requests of one user that run side by side keep all their work; of two that set the same key
 //!   the last one wins, and [`Session::modify`] is an atomic read-modify-write.
-//! - **A logout is final.** A request that was under way when the session was destroyed cannot
-//!   bring it back.
+//! - **A logout is final.** [`Session::log_out`] ends every session whose id the request presented.
+//!   A request that was under way then cannot bring one back, and what it loses is
+//!   [reported](Event::LostChange).
 //! - **All or nothing.** Changed keys, a new id and a login take effect in one step. A request that
 //!   fails before it leaves the client a cookie that works; a commit whose [outcome is
 //!   unknown](Error::is_unknown) is sent again and not carried out twice.
-//! - **Owners.** [`Session::log_in`], and there is a [list of devices](OwnerSessions::list), a
-//!   [log out everywhere](OwnerSessions::destroy_all) that is just as final, a
-//!   [limit](Policy::max_per_owner), and an [answer](Session::why_ended) for a user who was logged
-//!   out.
+//! - **Owners.** [`Session::log_in`], and [`Sessions::owner`] has a [list of
+//!   devices](OwnerSessions::list), a [log out everywhere](OwnerSessions::destroy_all) that is just
+//!   as final, and an [epoch](OwnerSessions::epoch) for logins under way. There is a
+//!   [limit](Policy::max_per_owner), an [answer](Session::why_ended) for a user who was logged out,
+//!   the [time of the login](Session::logged_in_at), and a [longer life](Session::remember) for
+//!   sessions of users who tick "remember me".
+//! - **Forms and polls.** [`Session::csrf_token`] and [`check_csrf`](Session::check_csrf) keep
+//!   other sites' forms out, [`peek`](Session::peek) is a look that is no visit, and
+//!   [`consume`](Session::consume) gives a value to one request alone.
 //! - **Warm restarts.** [`snapshot`](LembroStore::snapshot) and
 //!   [`restore`](LembroOptions::restore): one file, in which no id can be used, and the cookies go
 //!   on working.
@@ -69,8 +75,9 @@
 //!  ───────────────────────▶│ at most 4 ids in cookies of our name → signature → strict SessionId │
 //!                          └──────────────────────────────┬──────────────────────────────────────┘
 //!                                                         ▼   nothing is read yet
-//!   handler ── get, insert, modify … ────────────────▶ Session ── first look ──▶ Store::visit
-//!                                                         │   found: the visit counts, if that is due
+//!   handler ── get, insert, modify … ────────────────▶ Session ── first look ──▶ Store::look
+//!                                                         │   found: a visit, noted if it is due;
+//!                                                         │          a peek notes nothing
 //!                                                         │   missing: a new session, a new id
 //!                          ┌──────────────────────────────▼──────────────────────────────────────┐
 //!                          │ SessionLayer::finish: one pure decision, at most one commit         │
@@ -78,8 +85,9 @@
 //!                          │   changed    → Store::commit: keys, new id, login, in one step      │
 //!  Set-Cookie: id=…        │   old id     → a timed renewal begins in the same commit            │
 //!  Cache-Control: no-store │   new, empty → nothing stored, no cookie                            │
-//!  ◀───────────────────────│   gone       → nothing stored, no cookie                            │
-//!                          │   destroyed  → the cookie is removed                                │
+//!  ◀───────────────────────│   gone       → nothing stored, no cookie; Event::LostChange         │
+//!                          │   logged out → the cookie is removed                                │
+//!                          │ SessionLayer::fail, after an error or a panic: nothing is saved     │
 //!                          └─────────────────────────────────────────────────────────────────────┘
 //!  inside LembroStore:  handle → shard → read lock → row → the rule (expired? which secret?)
 //!                       → a clone of a pointer
@@ -92,7 +100,7 @@
 //!
 //! | file | what it is | knows |
 //! |---|---|---|
-//! | `web/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters | sessions |
+//! | `web/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters (feature `web`) | sessions |
 //! | `metrics.rs` | `Metrics`: a store's figures for Prometheus (feature `metrics`) | memory |
 //! | `sessions.rs` `sessions/` | [`Sessions`]: generate, load, create, list and end an owner's, on any store | session |
 //! | `session/` | [`Session`]: one user's data, a commit in the making, its life | context |
@@ -122,7 +130,7 @@
 //!    panic, no log line with the value. (`web_cookie`)
 //! 3. A destroyed session never comes back: a request under way stores nothing and its response
 //!    sets no cookie, and a snapshot that begins later does not hold it. (`session_races`,
-//!    `web_sockets`, `schedules`, contract)
+//!    `web_sockets`, `web_lost_change`, `schedules`, contract)
 //! 4. Parallel commits of different keys all survive. Of commits of the same key the last one wins;
 //!    `modify` never loses one. (`session_modify`, `schedules`, contract)
 //! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard
@@ -158,8 +166,8 @@
 //! | how things stand, now | [`LembroStore::stats`]: sessions, bytes, hits, misses, how many were evicted; serde writes them | nothing: the counters are there |
 //! | how they develop | `metrics::Metrics` (feature `metrics`): the same for Prometheus, with a histogram of purges, in one line | nothing |
 //! | what a store does to which session | [`LembroStore::events`]: expired, evicted, destroyed, refused | a message each, while there is a subscriber |
-//! | which ids open no session | [`Sessions::events`], on every store: unknown and superseded ids | the same |
-//! | what fails | [`LembroStore::errors`] in the background; [`Sessions::errors`] of any store, on its way to the caller | nothing |
+//! | which ids open no session, which changes are lost | [`Sessions::events`], on every store: unknown and superseded ids, lost changes, and the store's own | the same |
+//! | what fails | [`Sessions::errors`]: of any store, in the background and on its way to the caller | nothing |
 //!
 //! No figure, event or error has the secret part of an id in it. `examples/observe.rs` prints all
 //! of them under a load; `examples/dashboard.rs` draws them, and has a button that lets the bots

@@ -93,8 +93,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::is_late`](crate::Error::is_late) on a handle for another thread, and after the end of
-    /// the request.
+    /// [`Error::is_late`](crate::Error::is_late) on a handle for another thread, and after the end
+    /// of the request.
     pub fn attach(&mut self, other: Self) -> Result<()> {
         self.check_open("attaching a session")?;
         let Self { state, draft, sent, .. } = other;

@@ -76,11 +76,11 @@ impl From<SessionId> for Candidate {
 /// It reads the store at the first look, remembers which keys changed, and [`save`](Self::save)
 /// merges those into what is stored at that moment. So concurrent requests of one user lose none of
 /// each other's changes. If they set the same key, the last one counts; [`modify`](Self::modify) is
-/// for counters and lists. A session that was destroyed elsewhere stays destroyed.
+/// for counters and lists. A session that was logged out elsewhere stays ended.
 ///
 /// In a server the cookie layer loads and saves it. A session that is dropped unsaved discards its
-/// changes, so a handler that panics changes nothing. A session can move to another thread, a
-/// WebSocket's for example, but not be used by two at once: load a second handle there.
+/// changes, so a handler that panics changes nothing. A session can move to another thread, but not
+/// be used by two at once: a WebSocket's thread gets a second handle by [`fork`](Self::fork).
 ///
 /// # Examples
 ///

@@ -55,9 +55,9 @@ impl Session {
     }
 
     /// Removes `key` from the store and returns its value, atomically: of several requests that
-    /// consume it, one gets the value. For tokens that work once, such as one of a password reset or
-    /// of an OAuth `state`. Everything unsaved is committed with it. [`take`](Self::take) is for what
-    /// may be seen twice.
+    /// consume it, one gets the value. For tokens that work once, such as one of a password reset
+    /// or of an OAuth `state`. Everything unsaved is committed with it. [`take`](Self::take) is for
+    /// what may be seen twice.
     ///
     /// # Errors
     ///

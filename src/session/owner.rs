@@ -27,9 +27,9 @@ impl Session {
     /// a name. An anonymous session keeps its data. If another owner was logged in, none of that
     /// owner's data stays: the session holds what this request puts in.
     ///
-    /// A session with an owner is listed and ended by [`owner`](crate::Sessions::owner), counted against
-    /// [`max_per_owner`](crate::Policy::max_per_owner), and the last to be evicted. If checking the
-    /// password takes long, use [`log_in_since`](Self::log_in_since).
+    /// A session with an owner is listed and ended by [`owner`](crate::Sessions::owner), counted
+    /// against [`max_per_owner`](crate::Policy::max_per_owner), and the last to be evicted. Where a
+    /// password is checked, use [`log_in_since`](Self::log_in_since).
     ///
     /// # Errors
     ///
@@ -114,9 +114,9 @@ impl Session {
     /// as after a change of password (OWASP ASVS 5.0, 7.4.3). Ends none if this session has no
     /// owner or has ended itself.
     ///
-    /// Unsaved changes of this session are saved first. [`destroy_all`](crate::OwnerSessions::destroy_all)
-    /// would end a login that is not saved yet together with the others, because that session is
-    /// not stored yet.
+    /// Unsaved changes of this session are saved first.
+    /// [`destroy_all`](crate::OwnerSessions::destroy_all) would end a login that is not saved yet
+    /// together with the others, because that session is not stored yet.
     ///
     /// The store keeps the session that this one's id opens. A handle that is kept longer than a
     /// request, as in a WebSocket, may have an id whose [grace](crate::Policy::grace) after a timed

@@ -27,8 +27,9 @@
 //! let layer = SessionLayer::new(LembroStore::new()?);
 //! rouille::start_server("127.0.0.1:8080", move |request| {
 //!     layer.rouille(request, |session| {
-//!         session.insert("last_page", &request.url())?;
-//!         Ok(Response::text("Hello"))
+//!         let visits = session.get::<u64>("visits")?.unwrap_or(0) + 1;
+//!         session.insert("visits", &visits)?;
+//!         Ok(Response::text(format!("Visit number {visits}")))
 //!     })
 //! })
 //! # }
@@ -64,6 +65,25 @@
 //! `tiny_http`, which is below `rouille` too, drops a connection whose headers are not ASCII; such
 //! a request never gets here.
 //!
+//! # When something fails
+//!
+//! Both adapters answer. If the store failed or is full, the response is a plain 503; for any other
+//! error of the session's, and for a panic, it is a 500. Nothing more is saved then, and the error
+//! goes to [`errors`](SessionLayer::errors). `try_rouille` and `try_tiny_http` take a handler with
+//! an error type of the application's, and a closure that makes the page for an error.
+//!
+//! If the session ended while the handler changed it, the response is the handler's, and an
+//! [event](crate::Event::LostChange) is raised. With [`LostChange::Refuse`] the response is a 409.
+//!
+//! # Forms and polls
+//!
+//! [`csrf_token`](crate::Session::csrf_token) goes into a hidden field of each form. The handler of
+//! the form calls [`check_csrf`](crate::Session::check_csrf) first. The layer does not read bodies,
+//! so it cannot do that by itself.
+//!
+//! The handler of what a page polls begins with [`peek`](crate::Session::peek). Otherwise a browser
+//! that was left open is logged out by the lifetime only.
+//!
 //! # Several layers
 //!
 //! Two applications on one server, two stores, two timeouts: two layers whose cookies have
@@ -72,9 +92,12 @@
 //!
 //! # A WebSocket
 //!
-//! The thread that serves it holds a session of its own, on the same stored one: loaded in the
-//! request that opens it, read again before each message, saved after it. The adapter for rouille
-//! has the code: see `SessionLayer::rouille`.
+//! The thread that serves it has a handle of its own on the session, from
+//! [`fork`](crate::Session::fork) in the request that opens the socket. Before each message it
+//! calls [`reload`](crate::Session::reload), which sees what other requests changed and whether the
+//! session has ended; after it, [`save`](crate::Session::save). A login on such a handle is an
+//! error, because no response can announce the new id. `SessionLayer::rouille` and
+//! `examples/chat.rs` have the code.
 //!
 //! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a
 //! socket comes without it; with `SameSite::None` check the `Origin` header. A

@@ -213,8 +213,9 @@ impl CookieOptions {
     /// header). Default: nothing.
     ///
     /// `Cache` and `Storage` where others use the same browser (OWASP Session Management Cheat
-    /// Sheet). Some browsers take seconds to clear a large cache. Not sent where a request ends
-    /// without a `destroy`. Browsers ignore it over plain http, except from the loopback.
+    /// Sheet). Some browsers take seconds to clear a large cache. Sent only by a request that
+    /// [logs out](crate::Session::log_out). Browsers ignore it over plain http, except from the
+    /// loopback.
     pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
         self.clear_site_data = data.into_iter().collect();
         self
