@@ -571,10 +571,12 @@ impl Visit<'_> {
     }
 
     /// The error of an application.
+    #[expect(clippy::unused_self, reason = "a flow calls it on its request, as all the others")]
     pub(crate) fn break_off(&self) -> Result<()> {
         Err(Error::size("the page cannot be made"))
     }
 
+    #[expect(clippy::unused_self, reason = "as above")]
     pub(crate) fn panic(&self) -> Result<()> {
         resume_unwind(Box::new(Thrown))
     }
