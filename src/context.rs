@@ -154,7 +154,7 @@ impl Owners for ReportingStore {
         self.owners_say(|owners| owners.destroy(handle, owner, reason))
     }
 
-    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         self.owners_say(|owners| owners.destroy_all(owner, except))
     }
 

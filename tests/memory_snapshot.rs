@@ -371,7 +371,7 @@ fn everywhere_but_here_spares_the_session_that_is_known_by_its_digest() {
     }
     let (store, _) = before.after(SECOND);
     assert!(is_there(&store, &visited));
-    assert_eq!(owners(&store).destroy_all(&ada, Some(&here)).unwrap(), 2);
+    assert_eq!(owners(&store).destroy_all(&ada, Some(here.handle())).unwrap(), 2);
     assert!(is_there(&store, &here));
     // Told to who has the id, and to nobody else.
     for id in [there, visited] {

@@ -47,7 +47,7 @@ fn a_full_server_takes_no_new_session_and_lets_everybody_log_out() {
     done(save(&store, &cart, &smaller, expected).unwrap());
     assert_eq!(store.get(&cart).unwrap().unwrap().record.len(), 1);
     let owners = store.owners().unwrap();
-    assert_eq!(owners.destroy_all(&owner("ada"), Some(&here)).unwrap(), 1);
+    assert_eq!(owners.destroy_all(&owner("ada"), Some(here.handle())).unwrap(), 1);
     assert!(store.get(&there).unwrap().is_none());
     assert_eq!(owners.why_ended(&there).unwrap(), Some(EndReason::Everywhere));
     assert!(store.get(&here).unwrap().is_some());

@@ -337,7 +337,7 @@ impl Owners for LembroStore {
         Ok(self.shards.destroy_handle(handle, owner, reason))
     }
 
-    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         Ok(self.shards.destroy_all(owner, except))
     }
 

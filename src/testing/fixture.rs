@@ -288,7 +288,7 @@ impl<'a> Fixture<'a> {
         pairs.try_for_each(|(found, expected)| self.same_stored(what, &found.stored, &expected.stored))
     }
 
-    pub(super) fn destroy_all(&self, name: &str, except: Option<&SessionId>) -> Checked {
+    pub(super) fn destroy_all(&self, name: &str, except: Option<Handle>) -> Checked {
         let (owners, owner) = (self.owners()?, Owner::new(name)?);
         let before = owners.epoch(&owner)?;
         let (ended, expected) = (owners.destroy_all(&owner, except)?, self.plain.destroy_all(&owner, except)?);

@@ -368,12 +368,12 @@ end
 if how == 'b' and is_unsure and of < before then return { 'gone' } end
 full = 0
 ", DONE];
-    /// .., how ('c'onfirm a login of the epoch that is sure, 's'pare the session that the id
-    /// opens), its epoch from now on.
+    /// .., how ('c'onfirm a login of the epoch that is sure, 's'pare the session), its epoch from
+    /// now on.
     MARK = [READS, SESSION, "
 local how, epoch = struct.unpack('>c1I8', plan, rest)
 local owner, of = unpack(call('HMGET', key, 'o', 'e'))
-if not meta or owner ~= plan:sub(108, rest - 1) or how == 's' and closed
+if not meta or owner ~= plan:sub(108, rest - 1)
     or how == 'c' and tonumber(of) ~= struct.unpack('>I8', plan, 59) then return { 'gone' } end
 call('HDEL', key, '')
 call('HSET', key, 'e', epoch, 'm', '2s' .. meta:sub(3))
