@@ -73,7 +73,7 @@ fn pages_that_are_made_side_by_side_have_tokens_that_agree() {
             page.csrf_token().unwrap()
         };
         let tokens: Vec<String> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(&page)).collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(page)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         let found = again(&sessions, &session);
