@@ -208,7 +208,7 @@ impl Owners for SqliteStore {
         self.read(|tables| tables.owned(owner))
     }
 
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         self.step(handle, |tables| {
             let listed = tables.row(handle)?.and_then(|row| row.listed(handle, tables.now));
             let record = listed.map(|listed| listed.stored.record);

@@ -378,7 +378,7 @@ fn everywhere_but_here_spares_the_session_that_is_known_by_its_digest() {
         assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Everywhere));
         assert_eq!(owners(&store).why_ended(&renewed(&id)).unwrap(), None);
     }
-    assert!(owners(&store).destroy(here.handle(), Some(&ada), EndReason::Named).unwrap().is_done());
+    assert!(owners(&store).destroy_handle(here.handle(), Some(&ada), EndReason::Named).unwrap().is_done());
     assert_eq!(owners(&store).why_ended(&here).unwrap(), Some(EndReason::Named));
 }
 

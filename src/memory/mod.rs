@@ -333,7 +333,7 @@ impl Owners for LembroStore {
         Ok(self.shards.count_of(owner.as_str()))
     }
 
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         Ok(self.shards.destroy_handle(handle, owner, reason))
     }
 

@@ -27,7 +27,7 @@ impl Owners for RedisStore {
         self.calls.listed(&handles)?.into_iter().filter(is_theirs).collect()
     }
 
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         self.calls.end(&self.calls.ending(handle, owner.map(Owner::as_str), reason))
     }
 

@@ -170,7 +170,7 @@ pub trait Owners: Send + Sync {
     /// # Errors
     ///
     /// When the store failed: the session may still be there.
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome>;
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome>;
 
     /// Ends all sessions of an owner but the one with the handle `except`, and returns how many:
     /// "log out everywhere", "log out all other devices". A handle of no session of the owner is no

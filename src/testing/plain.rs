@@ -170,7 +170,7 @@ impl Owners for PlainStore {
         self.data.lock().list(owner, self.now())
     }
 
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         let mut data = self.data.lock();
         let Some(listed) = data.row(handle)?.and_then(|row| row.listed(handle, self.now())) else {
             return Ok(Outcome::Gone);

@@ -64,11 +64,11 @@ impl Right {
     }
 
     pub(crate) fn end(&self, id: &SessionId) -> Result<Outcome> {
-        Store::destroy(&self.store, id)
+        self.store.destroy(id)
     }
 
     pub(crate) fn named(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
-        Owners::destroy(&self.store, handle, owner, reason)
+        self.store.destroy_handle(handle, owner, reason)
     }
 
     pub(crate) fn all(&self) -> Result<Vec<Listed>> {
@@ -194,7 +194,7 @@ impl Owners for Wrap {
     fn count(&self, owner: &Owner) -> Result<usize> {
         (self.count)(&self.right, owner)
     }
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         (self.named)(&self.right, handle, owner, reason)
     }
     fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
