@@ -5,7 +5,7 @@ use ::redis::Value;
 
 use super::RedisStore;
 use super::calls::Calls;
-use super::plan::{self, Plan};
+use super::plan::Plan;
 use super::replies::{self, Reply, unexpected};
 use super::scripts::{MARK, RAISE};
 use crate::error::Result;
@@ -36,7 +36,7 @@ impl Owners for RedisStore {
         let (next, _) = calls.raise(owner, None)?;
         if let Some(handle) = except {
             // Whether it was spared or there was none to spare: the rest is the same.
-            drop(calls.write(&Plan::new(&MARK, handle).by(owner).told(plan::mark(b's', next)))?);
+            drop(calls.write(&Plan::new(&MARK, handle).by(owner).told(next.to_u64().to_be_bytes()))?);
         }
         let (before, sessions) = calls.raise(owner, Some(next))?;
         let burial = |handle: &Handle| calls.burial(*handle, owner, EndReason::Everywhere, next, before);
