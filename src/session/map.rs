@@ -142,7 +142,7 @@ impl Session {
 
     /// Removes all keys that are stored at the save, those of components too.
     ///
-    /// The session itself stays, under its id. To log a user out, [`destroy`](Self::destroy) it.
+    /// The session itself stays, under its id. To log a user out, see [`log_out`](Self::log_out).
     ///
     /// # Errors
     ///
