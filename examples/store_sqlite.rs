@@ -208,7 +208,7 @@ impl Owners for SqliteStore {
         self.read(|tables| tables.owned(owner))
     }
 
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         self.step(handle, |tables| {
             let listed = tables.row(handle)?.and_then(|row| row.listed(handle, tables.now));
             let record = listed.map(|listed| listed.stored.record);
@@ -219,17 +219,13 @@ impl Owners for SqliteStore {
         })
     }
 
-    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         self.step("of an owner", |tables| {
             // An epoch is a time, so that it does not go back when an old one was purged.
             let sql = "INSERT INTO epochs VALUES (?1, ?2) ON CONFLICT DO UPDATE SET epoch = max(epoch + 1, ?2)";
             tables.write(sql, params![owner.as_str(), tables.now_ms()])?;
             let mut sessions = tables.owned(owner)?;
-            if let Some(id) = except
-                && opens(tables.row(id.handle())?.as_ref(), id, tables.now)
-            {
-                sessions.retain(|session| session.handle != id.handle());
-            }
+            sessions.retain(|session| Some(session.handle) != except);
             sessions.iter().try_for_each(|session| tables.end(session.handle, EndReason::Everywhere))?;
             Ok(sessions.len())
         })

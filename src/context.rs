@@ -150,11 +150,11 @@ impl Owners for ReportingStore {
         self.owners_say(|owners| owners.count(owner))
     }
 
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
-        self.owners_say(|owners| owners.destroy(handle, owner, reason))
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        self.owners_say(|owners| owners.destroy_handle(handle, owner, reason))
     }
 
-    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         self.owners_say(|owners| owners.destroy_all(owner, except))
     }
 

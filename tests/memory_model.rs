@@ -429,14 +429,10 @@ impl Both {
     }
 
     fn destroy_all(&mut self, number: u8, except: Option<Name>) {
-        let (owner, except) = (owner(OWNERS[usize::from(number)]), except.map(|name| self.id(name)));
-        let opened = except.filter(|id| {
-            let row = self.map.get(&id.handle());
-            Entry::look(row, id, Look::Peek, &Lease::UNLIMITED, self.now()).0.found().is_some()
-        });
-        let ended: Vec<_> = self.owned(&owner).into_iter().map(|listed| listed.handle).collect();
-        let ended: Vec<_> = ended.into_iter().filter(|handle| opened.is_none_or(|id| id.handle() != *handle)).collect();
-        assert_eq!(owners(&self.store).destroy_all(&owner, except.as_ref()).unwrap(), ended.len());
+        let (owner, except) = (owner(OWNERS[usize::from(number)]), except.map(|name| self.id(name).handle()));
+        let theirs = self.owned(&owner).into_iter().map(|listed| listed.handle);
+        let ended: Vec<_> = theirs.filter(|handle| Some(*handle) != except).collect();
+        assert_eq!(owners(&self.store).destroy_all(&owner, except).unwrap(), ended.len());
         self.map.retain(|handle, _| !ended.contains(handle));
         self.counted.destroyed += ended.len() as u64;
         self.epoch += 1;
@@ -448,7 +444,7 @@ impl Both {
         let live = self.map.get(&handle).filter(|entry| !entry.ttl(now).is_zero());
         let theirs = live.filter(|entry| of.as_ref().is_none_or(|of| entry.record().owner() == Some(of.as_str())));
         let version = theirs.map(|entry| entry.record().version());
-        let outcome = owners(&self.store).destroy(handle, of.as_ref(), EndReason::Named).unwrap();
+        let outcome = owners(&self.store).destroy_handle(handle, of.as_ref(), EndReason::Named).unwrap();
         assert_eq!(outcome.receipt().map(|receipt| receipt.version), version);
         if version.is_some() {
             self.map.remove(&handle);

@@ -371,14 +371,14 @@ fn everywhere_but_here_spares_the_session_that_is_known_by_its_digest() {
     }
     let (store, _) = before.after(SECOND);
     assert!(is_there(&store, &visited));
-    assert_eq!(owners(&store).destroy_all(&ada, Some(&here)).unwrap(), 2);
+    assert_eq!(owners(&store).destroy_all(&ada, Some(here.handle())).unwrap(), 2);
     assert!(is_there(&store, &here));
     // Told to who has the id, and to nobody else.
     for id in [there, visited] {
         assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Everywhere));
         assert_eq!(owners(&store).why_ended(&renewed(&id)).unwrap(), None);
     }
-    assert!(owners(&store).destroy(here.handle(), Some(&ada), EndReason::Named).unwrap().is_done());
+    assert!(owners(&store).destroy_handle(here.handle(), Some(&ada), EndReason::Named).unwrap().is_done());
     assert_eq!(owners(&store).why_ended(&here).unwrap(), Some(EndReason::Named));
 }
 

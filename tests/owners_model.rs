@@ -143,9 +143,9 @@ impl World {
             }
             Step::DestroyOf { owner, except } => {
                 self.before[owner] = Some(self.sessions.owner(OWNERS[owner]).unwrap().epoch().unwrap());
-                let id = except.map(|device| self.devices[device].id().unwrap());
+                let spared = except.map(|device| self.devices[device].handle().unwrap());
                 let owners = self.sessions.store().owners().unwrap();
-                let ended = owners.destroy_all(&Owner::new(OWNERS[owner]).unwrap(), id.as_ref()).unwrap();
+                let ended = owners.destroy_all(&Owner::new(OWNERS[owner]).unwrap(), spared).unwrap();
                 let before = self.model.len();
                 self.model.retain(|device, whose| *whose != Some(owner) || Some(*device) == except);
                 assert_eq!(ended, before - self.model.len());

@@ -49,7 +49,7 @@ fn the_sessions_of_one_owner_are_on_all_nodes_and_found_and_ended_from_any() {
     assert_eq!(other.all().unwrap().map(Result::unwrap).count(), LOGINS);
     let owners = other.owners().unwrap();
     assert_eq!(owners.count(&owner("ada")).unwrap(), LOGINS);
-    assert_eq!(owners.destroy_all(&owner("ada"), Some(&ids[7])).unwrap(), LOGINS - 1);
+    assert_eq!(owners.destroy_all(&owner("ada"), Some(ids[7].handle())).unwrap(), LOGINS - 1);
     let left: Vec<bool> = ids.iter().map(|id| store.get(id).unwrap().is_some()).collect();
     assert_eq!(left.iter().filter(|there| **there).count(), 1);
     assert!(left[7]);

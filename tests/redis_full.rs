@@ -47,11 +47,11 @@ fn a_full_server_takes_no_new_session_and_lets_everybody_log_out() {
     done(save(&store, &cart, &smaller, expected).unwrap());
     assert_eq!(store.get(&cart).unwrap().unwrap().record.len(), 1);
     let owners = store.owners().unwrap();
-    assert_eq!(owners.destroy_all(&owner("ada"), Some(&here)).unwrap(), 1);
+    assert_eq!(owners.destroy_all(&owner("ada"), Some(here.handle())).unwrap(), 1);
     assert!(store.get(&there).unwrap().is_none());
     assert_eq!(owners.why_ended(&there).unwrap(), Some(EndReason::Everywhere));
     assert!(store.get(&here).unwrap().is_some());
-    done(owners.destroy(ids[4].handle(), None, EndReason::Named).unwrap());
+    done(owners.destroy_handle(ids[4].handle(), None, EndReason::Named).unwrap());
     assert_eq!(owners.destroy_all(&owner("ada"), None).unwrap(), 1);
     done(store.destroy(&cart).unwrap());
 }

@@ -160,8 +160,8 @@ fn a_renewal_whose_id_was_not_presented_yet_is_told_why_it_ended_under_both_ids(
     let renew = Commit::merge(done(outcome).version).unwrap().identity(Identity::Renew(7));
     let new = done(store.commit(&id, &renew, &renewing).unwrap()).announce.unwrap();
     let owners = store.owners().unwrap();
-    assert_eq!(owners.destroy(id.handle(), Some(&owner("bob")), EndReason::Named).unwrap(), Outcome::Gone);
-    done(owners.destroy(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap());
+    assert_eq!(owners.destroy_handle(id.handle(), Some(&owner("bob")), EndReason::Named).unwrap(), Outcome::Gone);
+    done(owners.destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap());
     for id in [id, new] {
         assert_eq!(owners.why_ended(&id).unwrap(), Some(EndReason::Named));
     }

@@ -436,18 +436,14 @@ impl Pair {
                 self.apply(&id, &Action::End(None), &Lease::UNLIMITED)
             }
             Op::EndAll { owner: number, except } => {
-                let (owner, except) = (owner(*number), except.map(|id| self.id(id)));
+                let (owner, except) = (owner(*number), except.map(|id| self.id(id).handle()));
                 let now = self.now();
-                let opens = |id: &SessionId, row: &Entry| {
-                    Entry::look(Some(row), id, Look::Peek, &Lease::UNLIMITED, now).0.found().is_some()
-                };
                 let before = self.rows.len();
                 self.rows.retain(|handle, row| {
                     let is_live = row.listed(*handle, now).is_some();
-                    let is_spared = except.as_ref().is_some_and(|id| id.handle() == *handle && opens(id, row));
-                    !is_live || row.record().owner() != Some(owner.as_str()) || is_spared
+                    !is_live || row.record().owner() != Some(owner.as_str()) || Some(*handle) == except
                 });
-                let ended = self.store.owners().unwrap().destroy_all(&owner, except.as_ref()).unwrap();
+                let ended = self.store.owners().unwrap().destroy_all(&owner, except).unwrap();
                 ((before - self.rows.len()).to_string(), ended.to_string())
             }
             Op::Wait { ms: millis } => {

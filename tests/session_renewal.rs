@@ -168,6 +168,27 @@ fn a_handle_outlives_timed_renewals_and_their_graces() {
 }
 
 #[test]
+fn destroy_others_by_a_handle_whose_ids_grace_is_over_spares_its_own_session() {
+    let (sessions, store, time) = renewing_sessions();
+    let mut session = logged_in(&sessions);
+    let mut socket = session.fork().unwrap().expect("it is stored");
+    time.advance(AGE);
+    let id = renew(&sessions, &session.id().unwrap()).expect("it is due");
+    assert!(sessions.load(&id).unwrap().is_some());
+    time.advance(MINUTE);
+    assert!(sessions.load(&socket.id().unwrap()).unwrap().is_none(), "the grace is over");
+
+    let others = [(); 3].map(|()| logged_in(&sessions).id().unwrap());
+    assert_eq!(socket.destroy_others().unwrap(), others.len());
+    assert!(sessions.load(&id).unwrap().is_some(), "its own session lives");
+    for other in others {
+        assert!(sessions.load(&other).unwrap().is_none());
+    }
+    assert!(socket.reload().unwrap());
+    validate(&store);
+}
+
+#[test]
 fn a_login_or_regenerate_elsewhere_ends_a_handle_also_after_a_renewal() {
     let logins: [Use; 2] =
         [|elsewhere| elsewhere.log_in("user-42").unwrap(), |elsewhere| elsewhere.regenerate().unwrap()];

@@ -333,11 +333,11 @@ impl Owners for LembroStore {
         Ok(self.shards.count_of(owner.as_str()))
     }
 
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         Ok(self.shards.destroy_handle(handle, owner, reason))
     }
 
-    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         Ok(self.shards.destroy_all(owner, except))
     }
 

@@ -256,7 +256,7 @@ impl Calls {
         // If the session ended or logged in again in between, the caller will see.
         let plan = match reply {
             Reply::Counts => {
-                Plan { sure: Some(begun), ..Plan::new(&MARK, handle).by(owner).told(plan::mark(b'c', begun)) }
+                Plan { sure: Some(begun), ..Plan::new(&MARK, handle).by(owner).told(begun.to_u64().to_be_bytes()) }
             }
             Reply::Refused(Outcome::AtLimit) => self.burial(handle, owner, EndReason::Limit, after, after),
             _ => self.burial(handle, owner, EndReason::Everywhere, after, after),

@@ -5,12 +5,12 @@ use ::redis::Value;
 
 use super::RedisStore;
 use super::calls::Calls;
-use super::plan::{self, Plan};
+use super::plan::Plan;
 use super::replies::{self, Reply, unexpected};
 use super::scripts::{MARK, RAISE};
 use crate::error::Result;
 use crate::id::{Handle, SessionId};
-use crate::store::{EndReason, Epoch, Lease, Listed, Outcome, Owner, Owners, Receipt};
+use crate::store::{EndReason, Epoch, Listed, Outcome, Owner, Owners, Receipt};
 
 impl Owners for RedisStore {
     fn epoch(&self, owner: &Owner) -> Result<Epoch> {
@@ -27,16 +27,16 @@ impl Owners for RedisStore {
         self.calls.listed(&handles)?.into_iter().filter(is_theirs).collect()
     }
 
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         self.calls.end(&self.calls.ending(handle, owner.map(Owner::as_str), reason))
     }
 
-    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         let (calls, owner) = (&self.calls, owner.as_str());
         let (next, _) = calls.raise(owner, None)?;
-        if let Some(id) = except {
+        if let Some(handle) = except {
             // Whether it was spared or there was none to spare: the rest is the same.
-            drop(calls.write(&Plan::of(&MARK, id, &Lease::UNLIMITED).by(owner).told(plan::mark(b's', next)))?);
+            drop(calls.write(&Plan::new(&MARK, handle).by(owner).told(next.to_u64().to_be_bytes()))?);
         }
         let (before, sessions) = calls.raise(owner, Some(next))?;
         let burial = |handle: &Handle| calls.burial(*handle, owner, EndReason::Everywhere, next, before);

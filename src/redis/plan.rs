@@ -150,11 +150,6 @@ pub(super) fn login(begun: Option<Epoch>, epoch: Option<Epoch>, handle: Handle) 
     [&begun[..], &epoch, handle.to_string().as_bytes()].concat()
 }
 
-/// What marks a session as one of this epoch. `how`: 'c'onfirmed, 's'pared.
-pub(super) fn mark(how: u8, epoch: Epoch) -> Vec<u8> {
-    [&[how][..], &epoch.to_u64().to_be_bytes()].concat()
-}
-
 /// A commit and the limits of a session, and the entries as the arguments that follow the plan.
 ///
 /// ```text

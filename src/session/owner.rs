@@ -118,10 +118,6 @@ impl Session {
     /// [`destroy_all`](crate::OwnerSessions::destroy_all) would end a login that is not saved yet
     /// together with the others, because that session is not stored yet.
     ///
-    /// The store keeps the session that this one's id opens. A handle that is kept longer than a
-    /// request, as in a WebSocket, may have an id whose [grace](crate::Policy::grace) after a timed
-    /// renewal is over: this session then ends with the others.
-    ///
     /// # Errors
     ///
     /// As for [`save`](Self::save); [`Error::is_unsupported`](crate::Error::is_unsupported) when
@@ -150,8 +146,8 @@ impl Session {
         if self.save()? != Saved::Written && self.touch()? != Saved::Written {
             return Ok(0);
         }
-        let id = self.id()?;
-        self.context.owners("the sessions of one owner")?.destroy_all(&Owner::new(&owner)?, Some(&id))
+        let here = self.handle()?;
+        self.context.owners("the sessions of one owner")?.destroy_all(&Owner::new(&owner)?, Some(here))
     }
 
     /// Why another request ended the session of the client's cookie, if one did and the store

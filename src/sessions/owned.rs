@@ -70,7 +70,7 @@ impl Sessions {
     /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no operations on
     /// owners; when it failed.
     pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
-        self.owners()?.destroy(handle, None, EndReason::Named)
+        self.owners()?.destroy_handle(handle, None, EndReason::Named)
     }
 
     fn owners(&self) -> Result<&dyn Owners> {
@@ -130,7 +130,7 @@ impl OwnerSessions<'_> {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
-        self.owners.destroy(handle, Some(&self.owner), EndReason::Named)
+        self.owners.destroy_handle(handle, Some(&self.owner), EndReason::Named)
     }
 
     /// Ends all sessions: log out everywhere. Returns how many there were.

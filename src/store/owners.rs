@@ -170,15 +170,16 @@ pub trait Owners: Send + Sync {
     /// # Errors
     ///
     /// When the store failed: the session may still be there.
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome>;
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome>;
 
-    /// Ends all sessions of an owner but the one that `except` opens, and returns how many: "log
-    /// out everywhere", "log out all other devices".
+    /// Ends all sessions of an owner but the one with the handle `except`, and returns how many:
+    /// "log out everywhere", "log out all other devices". A handle of no session of the owner is no
+    /// exception.
     ///
     /// # Errors
     ///
     /// When the store failed: some may still be there.
-    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize>;
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize>;
 
     /// Why one of the methods above ended the session that this id opened, if the store still
     /// remembers. It answers only if the id's secret is right.

@@ -254,7 +254,7 @@ impl<'a> Fixture<'a> {
     /// The owner's epoch.
     pub(super) fn epoch(&self, name: &str) -> Checked<Epoch> {
         let owner = Owner::new(name)?;
-        let (epoch, last) = (self.owners()?.epoch(&owner)?, Owners::epoch(&self.plain, &owner)?);
+        let (epoch, last) = (self.owners()?.epoch(&owner)?, self.plain.epoch(&owner)?);
         same("whether the epoch went back", epoch < last, false).map(|()| epoch)
     }
 
@@ -288,7 +288,7 @@ impl<'a> Fixture<'a> {
         pairs.try_for_each(|(found, expected)| self.same_stored(what, &found.stored, &expected.stored))
     }
 
-    pub(super) fn destroy_all(&self, name: &str, except: Option<&SessionId>) -> Checked {
+    pub(super) fn destroy_all(&self, name: &str, except: Option<Handle>) -> Checked {
         let (owners, owner) = (self.owners()?, Owner::new(name)?);
         let before = owners.epoch(&owner)?;
         let (ended, expected) = (owners.destroy_all(&owner, except)?, self.plain.destroy_all(&owner, except)?);
@@ -302,8 +302,8 @@ impl<'a> Fixture<'a> {
     /// Ends a session by its handle, for this owner.
     pub(super) fn end(&self, id: &SessionId, name: Option<&str>) -> Checked {
         let (handle, owner) = (id.handle(), name.map(Owner::new).transpose()?);
-        let found = self.owners()?.destroy(handle, owner.as_ref(), EndReason::Named);
-        let expected = Owners::destroy(&self.plain, handle, owner.as_ref(), EndReason::Named);
+        let found = self.owners()?.destroy_handle(handle, owner.as_ref(), EndReason::Named);
+        let expected = self.plain.destroy_handle(handle, owner.as_ref(), EndReason::Named);
         self.same_outcome("destroy by handle", found, expected)?;
         self.get(id).map(drop)
     }

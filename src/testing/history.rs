@@ -192,7 +192,7 @@ impl History<'_> {
     fn own(&mut self, id: SessionId) -> Checked {
         let (p, name) = (self.p, self.name());
         match self.below(6) {
-            0 => p.destroy_all(name, Some(&id).filter(|_| self.chance(2)))?,
+            0 => p.destroy_all(name, Some(id.handle()).filter(|_| self.chance(2)))?,
             1 => p.end(&id, Some(name).filter(|_| self.chance(2)))?,
             2 => p.all()?,
             3 | 4 => {

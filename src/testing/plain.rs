@@ -170,7 +170,7 @@ impl Owners for PlainStore {
         self.data.lock().list(owner, self.now())
     }
 
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         let mut data = self.data.lock();
         let Some(listed) = data.row(handle)?.and_then(|row| row.listed(handle, self.now())) else {
             return Ok(Outcome::Gone);
@@ -183,15 +183,11 @@ impl Owners for PlainStore {
         Ok(Outcome::Done(Receipt::ended(record.version())))
     }
 
-    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         let mut data = self.data.lock();
         *data.epochs.entry(owner.clone()).or_default() += 1;
         let mut sessions = data.list(owner, self.now())?;
-        if let Some(id) = except
-            && self.is_open(data.row(id.handle())?.as_ref(), id)
-        {
-            sessions.retain(|session| session.handle != id.handle());
-        }
+        sessions.retain(|session| Some(session.handle) != except);
         sessions.iter().for_each(|session| data.end(session.handle, EndReason::Everywhere));
         Ok(sessions.len())
     }

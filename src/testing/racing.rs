@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
     }),
     Rule::new("no commit, touch or visit under way brings back a session that its owner ended", |p| {
         let owners = p.owners()?;
-        let end = |id: &SessionId| owners.destroy(id.handle(), None, EndReason::Named).map(drop);
+        let end = |id: &SessionId| owners.destroy_handle(id.handle(), None, EndReason::Named).map(drop);
         ends_for_good(p, || p.session_of("ada"), end)
     }),
     Rule::new("of creates at once exactly one is done", |p| {

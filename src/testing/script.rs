@@ -77,7 +77,7 @@ impl Script<'_> {
             ["list", name] => p.list(name)?,
             ["epoch", name] => self.epoch = p.epoch(name)?,
             ["destroy-all", name] => p.destroy_all(name, None)?,
-            ["destroy-all", name, except] => p.destroy_all(name, Some(&self.session(except)?.id))?,
+            ["destroy-all", name, except] => p.destroy_all(name, Some(self.session(except)?.id.handle()))?,
             ["all"] => p.all()?,
             ["clear"] => optional(p.store.clear()).and(Ok(p.plain.clear()?))?,
             ["create", name, ref parts @ ..] => self.create(name, parts)?,

@@ -41,10 +41,10 @@ macro_rules! wrap_store {
             fn count(&self, owner: &Owner) -> Result<usize> {
                 self.on(Call::Owners, None, |store| owners(store)?.count(owner))
             }
-            fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
-                self.on(Call::Owners, Some(handle), |store| owners(store)?.destroy(handle, owner, reason))
+            fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+                self.on(Call::Owners, Some(handle), |store| owners(store)?.destroy_handle(handle, owner, reason))
             }
-            fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+            fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
                 self.on(Call::Owners, None, |store| owners(store)?.destroy_all(owner, except))
             }
             fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {

@@ -115,8 +115,8 @@ pub(crate) fn one_of_each(store: &RedisStore) -> Vec<SessionId> {
     let always = Lease { renew_after: Some(Duration::ZERO), grace: Duration::ZERO, ..lease() };
     ids.push(done(store.commit(&ids[4], &renew, &always).unwrap()).announce.unwrap());
     let owners = store.owners().unwrap();
-    assert!(owners.destroy_all(&owner("ada"), Some(&new)).unwrap() > 0);
-    done(owners.destroy(ids[2].handle(), Some(&owner("bob")), EndReason::Named).unwrap());
+    assert!(owners.destroy_all(&owner("ada"), Some(new.handle())).unwrap() > 0);
+    done(owners.destroy_handle(ids[2].handle(), Some(&owner("bob")), EndReason::Named).unwrap());
     let last = ids.len() - 1;
     ids.swap(5, last);
     ids

@@ -178,7 +178,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &[
             "destroy_all ends all sessions of an owner and no others",
             "sessions that ended have no owner",
-            "destroy_all spares the session that the excepted id opens",
+            "destroy_all spares the owner's session with the excepted handle",
         ],
     },
     Wrong {
@@ -203,41 +203,40 @@ pub(crate) const WRONG: &[Wrong] = &[
         name: "a destroy_all that spares no session",
         spoil: |store| store.everywhere = Box::new(|right, owner, _| right.store.destroy_all(owner, None)),
         caught_by: &[
-            "destroy_all spares the session that the excepted id opens",
-            "both ids of a renewal are spared with their session and end with it",
+            "destroy_all spares the owner's session with the excepted handle",
+            "a renewed session is spared with both its ids and ends with them",
         ],
     },
     Wrong {
-        name: "a destroy_all that spares a handle, whatever the secret",
+        name: "a destroy_all that spares a login under way of the excepted handle",
         spoil: |store| {
-            store.everywhere = Box::new(|right, owner, except| {
-                right.store.destroy_all(owner, except.map(|id| right.current(id)).as_ref())
+            let spared = Memory::<()>::default();
+            let asked = Memory::clone(&spared);
+            store.everywhere = Box::new(move |right, owner, except| {
+                spared.lock().unwrap().extend(except.map(|handle| (handle, ())));
+                right.store.destroy_all(owner, except)
+            });
+            store.commit = Box::new(move |right, id, commit, lease| match login(commit) {
+                Some(login) if asked.lock().unwrap().contains_key(&id.handle()) => {
+                    right.commit(id, &commit.clone().log_in(Login { begun: None, ..login }), lease)
+                }
+                _ => right.commit(id, commit, lease),
             });
         },
-        caught_by: &["destroy_all spares the session that the excepted id opens"],
-    },
-    Wrong {
-        name: "a destroy_all that spares the session by its current id alone",
-        spoil: |store| {
-            store.everywhere = Box::new(|right, owner, except| {
-                let is_current = |id: &&SessionId| right.current(id) == **id;
-                right.store.destroy_all(owner, except.filter(is_current))
-            });
-        },
-        caught_by: &["both ids of a renewal are spared with their session and end with it"],
+        caught_by: &["destroy_all spares the owner's session with the excepted handle"],
     },
     Wrong {
         name: "a destroy_all that prolongs the spared session",
         spoil: |store| {
             store.everywhere = Box::new(|right, owner, except| {
                 let sessions = right.store.destroy_all(owner, except)?;
-                if let Some(id) = except {
-                    let _ = right.touch(id, &Lease::UNLIMITED)?;
+                if let Some(id) = except.and_then(|handle| right.opens(handle)) {
+                    let _ = right.touch(&id, &Lease::UNLIMITED)?;
                 }
                 Ok(sessions)
             });
         },
-        caught_by: &["destroy_all spares the session that the excepted id opens"],
+        caught_by: &["destroy_all spares the owner's session with the excepted handle"],
     },
     Wrong {
         name: "a destroy by handle that ends all of the owner's sessions",

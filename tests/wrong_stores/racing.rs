@@ -150,7 +150,7 @@ pub(crate) const WRONG: &[Wrong] = &[
             store.everywhere = Box::new(|right, owner, except| {
                 let sessions = right.store.list(owner)?;
                 wait();
-                for one in sessions.iter().filter(|one| except.is_none_or(|id| id.handle() != one.handle)) {
+                for one in sessions.iter().filter(|one| Some(one.handle) != except) {
                     let _ = right.named(one.handle, None, EndReason::Everywhere)?;
                 }
                 Ok(sessions.len())

@@ -29,7 +29,7 @@ type OnEpoch = dyn Fn(&Right, &Owner) -> Result<Epoch> + Send + Sync;
 type OnList = dyn Fn(&Right, &Owner) -> Result<Vec<Listed>> + Send + Sync;
 type OnCount = dyn Fn(&Right, &Owner) -> Result<usize> + Send + Sync;
 type OnNamed = dyn Fn(&Right, Handle, Option<&Owner>, EndReason) -> Result<Outcome> + Send + Sync;
-type OnEverywhere = dyn Fn(&Right, &Owner, Option<&SessionId>) -> Result<usize> + Send + Sync;
+type OnEverywhere = dyn Fn(&Right, &Owner, Option<Handle>) -> Result<usize> + Send + Sync;
 type OnWhy = dyn Fn(&Right, &SessionId) -> Result<Option<EndReason>> + Send + Sync;
 
 impl Right {
@@ -64,11 +64,11 @@ impl Right {
     }
 
     pub(crate) fn end(&self, id: &SessionId) -> Result<Outcome> {
-        Store::destroy(&self.store, id)
+        self.store.destroy(id)
     }
 
     pub(crate) fn named(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
-        Owners::destroy(&self.store, handle, owner, reason)
+        self.store.destroy_handle(handle, owner, reason)
     }
 
     pub(crate) fn all(&self) -> Result<Vec<Listed>> {
@@ -194,10 +194,10 @@ impl Owners for Wrap {
     fn count(&self, owner: &Owner) -> Result<usize> {
         (self.count)(&self.right, owner)
     }
-    fn destroy(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         (self.named)(&self.right, handle, owner, reason)
     }
-    fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> Result<usize> {
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         (self.everywhere)(&self.right, owner, except)
     }
     fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {

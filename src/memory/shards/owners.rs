@@ -3,11 +3,11 @@
 use std::hash::BuildHasher as _;
 
 use super::{Cell, Shards, left};
-use crate::id::{Handle, SecretCheck, SessionId};
+use crate::id::{Handle, SecretCheck};
 use crate::memory::expiry::BATCH;
 use crate::memory::shard::{RemovalCause, Removed};
 use crate::record::{Record, SecondSecret};
-use crate::store::{self, EndReason, Lease, Listed, Look, Now, Outcome, Owner, Receipt, Sight, Stored};
+use crate::store::{EndReason, Listed, Outcome, Owner, Receipt, Stored};
 use crate::sync::Mutex;
 
 impl Shards {
@@ -31,17 +31,16 @@ impl Shards {
 
     /// Ends all sessions of an owner but one. The owner's gate is held, so no login overlaps: each
     /// either stored its session before and is found here, or reads the epoch that this raised.
-    pub(in crate::memory) fn destroy_all(&self, owner: &Owner, except: Option<&SessionId>) -> usize {
+    pub(in crate::memory) fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> usize {
         let _gate = self.gate(owner.as_str()).lock();
         self.epochs.end(owner.as_str());
-        let spared = except.and_then(|id| self.opened_by(id));
         let mut sessions = 0;
         for cell in &self.cells {
             let now = self.clock_now();
             // Most shards have none of these sessions; they are not write-locked.
             let others: Vec<Handle> = (cell.shard.read().owned_by(owner.as_str(), now))
                 .map(|record| record.state().handle)
-                .filter(|handle| Some(*handle) != spared)
+                .filter(|handle| Some(*handle) != except)
                 .collect();
             sessions += self.end(cell, &others, Some(owner), EndReason::Everywhere).map_or(0, |(ended, _)| ended);
         }
@@ -52,17 +51,6 @@ impl Shards {
         // There are 64 gates, so the remainder fits.
         let number = usize::try_from(self.hasher.hash_one(owner) % self.gates.len() as u64).unwrap_or(0);
         &self.gates[number]
-    }
-
-    /// The session that an id opens, which may be the previous or the pending id of a timed
-    /// renewal.
-    fn opened_by(&self, id: &SessionId) -> Option<Handle> {
-        let (cell, hash) = self.cell(id.handle());
-        let now = Now { clock: self.clock_now(), calendar_ms: 0 };
-        let shard = cell.shard.read();
-        let row = shard.by_handle(hash, id.handle())?;
-        let seen = store::look(row, id, Look::Peek, &Lease::UNLIMITED, now);
-        matches!(seen.sight, Sight::Found(_)).then(|| id.handle())
     }
 
     pub(in crate::memory) fn destroy_handle(

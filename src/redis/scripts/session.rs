@@ -221,13 +221,11 @@ end
 if how == 'b' and is_unsure and of < before then return { 'gone' } end
 full = 0
 ", DONE];
-    /// .., how ('c'onfirm a login of the epoch that is sure, 's'pare the session that the id
-    /// opens), its epoch from now on.
+    /// .., the session's epoch from now on. If an epoch is sure, its login must be of that one.
     MARK = [READS, SESSION, "
-local how, epoch = struct.unpack('>c1I8', plan, rest)
+local epoch, sure = struct.unpack('>I8', plan, rest), struct.unpack('>I8', plan, 59)
 local owner, of = unpack(call('HMGET', key, 'o', 'e'))
-if not meta or owner ~= plan:sub(108, rest - 1) or how == 's' and closed
-    or how == 'c' and tonumber(of) ~= struct.unpack('>I8', plan, 59) then return { 'gone' } end
+if not meta or owner ~= plan:sub(108, rest - 1) or sure < NONE and tonumber(of) ~= sure then return { 'gone' } end
 call('HDEL', key, '')
 call('HSET', key, 'e', epoch, 'm', '2s' .. meta:sub(3))
 full = 0
