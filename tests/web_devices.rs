@@ -135,3 +135,18 @@ fn a_login_that_was_saved_early_and_ended_before_its_response_sets_no_cookie() {
         assert_silent(&finished);
     }
 }
+
+#[test]
+fn a_logout_after_a_revoked_login_ends_the_session_of_the_cookie() {
+    let site = site(Policy::new());
+    let cookie = log_in(&site, "user-1", "phone");
+    let _ = site.request(&cookie, |session| {
+        let owner = site.layer.sessions().owner("user-42").unwrap();
+        let begun = owner.epoch().unwrap();
+        assert_eq!(owner.destroy_all().unwrap(), 0);
+        session.log_in_since("user-42", begun).unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Gone);
+        session.log_out().unwrap();
+    });
+    assert_eq!(owner(&site, &cookie), None);
+}
