@@ -108,7 +108,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => browser().prop_map(Step::Send),
         2 => browser().prop_map(Step::Poll),
-        3 => (browser(), act()).prop_map(|(browser, act)| Step::Twice(browser, act)),
+        4 => (browser(), act()).prop_map(|(browser, act)| Step::Twice(browser, act)),
         20 => (any(), act()).prop_map(|(request, act)| Step::Handle(request, act)),
         9 => any().prop_map(Step::Finish),
         2 => any().prop_map(Step::Fail),
@@ -119,7 +119,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (any(), socket_act()).prop_map(|(socket, act)| Step::Socket(socket, act)),
         1 => any().prop_map(Step::Close),
         1 => owner().prop_map(Step::LogOutEverywhere),
-        1 => (browser(), any()).prop_map(|(browser, which)| Step::Stray(browser, which)),
+        2 => (browser(), any()).prop_map(|(browser, which)| Step::Stray(browser, which)),
         4 => browser().prop_map(Step::Return),
         9 => time().prop_map(Step::Pass),
     ]
@@ -160,7 +160,7 @@ fn time() -> impl Strategy<Value = Duration> {
         4 => 1..61_u64,
         4 => (1..16_u64).prop_map(|minutes| minutes * 60),
         2 => (16..31_u64).prop_map(|minutes| minutes * 60),
-        1 => (1..10_u64).prop_map(|hours| hours * 60 * 60),
+        1 => (1..5_u64).prop_map(|hours| hours * 60 * 60),
     ];
     seconds.prop_map(Duration::from_secs)
 }

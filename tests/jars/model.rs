@@ -9,9 +9,9 @@ use super::history::Setting;
 
 const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const IDLE: Duration = Duration::from_secs(30 * 60);
-pub(crate) const LIFETIME: Duration = Duration::from_secs(8 * 60 * 60);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 pub(crate) const REMEMBERED: (Duration, Duration) =
-    (Duration::from_secs(12 * 60 * 60), Duration::from_secs(48 * 60 * 60));
+    (Duration::from_secs(3 * 60 * 60), Duration::from_secs(9 * 60 * 60));
 pub(crate) const RENEW_AFTER: Duration = Duration::from_secs(15 * 60);
 pub(crate) const GRACE: Duration = MINUTE;
 
