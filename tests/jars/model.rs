@@ -249,7 +249,7 @@ impl Model {
     /// Prolongs the session if that is due, and notes which ids the browser has.
     fn visit(&mut self, id: SessionId, handle: Handle) {
         let kept = &self.kept[&handle];
-        let (full, left) = (self.full(kept), kept.deadline - self.now);
+        let (full, left) = (self.full(kept), kept.deadline.saturating_sub(self.now));
         let is_due = full.abs_diff(left) >= self.setting.touch_after.min(full / 2);
         if is_due {
             self.prolong(handle);

@@ -261,9 +261,9 @@ impl World {
             Act::LogIn { owner, since, remember } => {
                 let (epoch, count) = epochs[owner];
                 if since {
-                    session.log_in_since(OWNERS[owner], epoch)?
+                    session.log_in_since(OWNERS[owner], epoch)?;
                 } else {
-                    session.log_in(OWNERS[owner])?
+                    session.log_in(OWNERS[owner])?;
                 }
                 if matches!(holder.seen, Seen::LoggedOut | Seen::Ended { .. }) {
                     holder.begin();
@@ -348,7 +348,8 @@ impl World {
         Ok(())
     }
 
-    /// Commits an atomic change of one key with the draft; if the limit refuses it, the draft stays.
+    /// Commits an atomic change of one key with the draft. If the limit refuses it, the draft
+    /// stays.
     fn change(&mut self, holder: &mut Holder, id: SessionId, key: &'static str, value: Option<u32>) -> Fate {
         let draft = holder.puts.clone();
         holder.puts.insert(key, value);
