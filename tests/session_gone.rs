@@ -142,3 +142,22 @@ fn an_expired_session_is_gone_and_a_save_does_not_bring_it_back() {
     store.purge();
     session_support::validate(&store);
 }
+
+#[test]
+fn what_was_put_into_an_owners_session_goes_into_no_anonymous_one() {
+    for end in [Session::save, |session: &mut Session| {
+        let counted = session.modify("count", |count: &mut Option<u32>| *count = Some(1))?;
+        Ok(if counted.is_some() { Saved::Written } else { Saved::Gone })
+    }] {
+        let (sessions, store, _) = manual_sessions();
+        let mut session = stored_session(&sessions);
+        session.log_in("user-42").unwrap();
+        session.save().unwrap();
+        session.regenerate().unwrap();
+        session.insert("role", "admin").unwrap();
+        assert_eq!(sessions.owner("user-42").unwrap().destroy_all().unwrap(), 1);
+        assert_eq!(end(&mut session).unwrap(), Saved::Gone);
+        assert_eq!(session.get::<String>("role").unwrap(), None);
+        assert_eq!(store.len().unwrap(), 0);
+    }
+}

@@ -121,3 +121,32 @@ fn the_browser_that_was_ended_is_told_why_by_its_cookie_and_no_other_is() {
     site.time.advance(HOUR);
     assert_eq!(why(&site, &here), None, "it expired, no request ended it");
 }
+
+#[test]
+fn a_login_that_was_saved_early_and_ended_before_its_response_sets_no_cookie() {
+    let site = site(Policy::new());
+    for fails in [false, true] {
+        let mut session = site.layer.load(RequestHead::default());
+        session.log_in("user-42").unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Written);
+        assert_eq!(site.layer.sessions().owner("user-42").unwrap().destroy_all().unwrap(), 1);
+        let finished = if fails { site.layer.fail(&mut session) } else { site.layer.finish(&mut session).unwrap() };
+        // The browser may have logged in again meanwhile, and this would take that cookie away.
+        assert_silent(&finished);
+    }
+}
+
+#[test]
+fn a_logout_after_a_revoked_login_ends_the_session_of_the_cookie() {
+    let site = site(Policy::new());
+    let cookie = log_in(&site, "user-1", "phone");
+    let _ = site.request(&cookie, |session| {
+        let owner = site.layer.sessions().owner("user-42").unwrap();
+        let begun = owner.epoch().unwrap();
+        assert_eq!(owner.destroy_all().unwrap(), 0);
+        session.log_in_since("user-42", begun).unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Gone);
+        session.log_out().unwrap();
+    });
+    assert_eq!(owner(&site, &cookie), None);
+}

@@ -104,6 +104,21 @@ fn an_id_that_was_changed_by_hand_beside_a_request_is_not_announced_either() {
 }
 
 #[test]
+fn a_new_id_by_hand_reaches_the_client_even_if_the_request_presented_an_id_in_its_grace() {
+    let changes: [Use; 2] = [|session| session.log_in("user-7").unwrap(), |session| session.regenerate().unwrap()];
+    for change in changes {
+        let site = renewing_site();
+        let old = site.visitor();
+        site.time.advance(AGE);
+        let new = sent_back(&site.request(&old, look));
+        assert_silent(&site.request(&new, look));
+        let changed = sent_back(&site.request(&old, change));
+        assert!(site.store.get(&id_of(&changed)).unwrap().is_some());
+        assert!(site.store.get(&id_of(&new)).unwrap().is_none(), "without the response the client is locked out");
+    }
+}
+
+#[test]
 fn many_requests_that_are_due_at_once_all_bring_the_same_new_id() {
     for (why, before, options) in reasons_to_rewrite() {
         let site = Site::new(before, renewing());

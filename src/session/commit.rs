@@ -113,11 +113,13 @@ impl Session {
     }
 
     /// Continues after the session has ended. A login goes into a new session with the whole draft,
-    /// and so does `regenerate`, unless a login in another request has just given the client a new
-    /// id.
+    /// and so does `regenerate` on an anonymous session, unless a login in another request has just
+    /// given the client a new id. What was put into an owner's session goes into no anonymous one:
+    /// it may be rights, and the owner was logged out.
     pub(super) fn outlive(&mut self, ending: Ending) -> Result<Next> {
         let is_login = self.draft.login.is_some();
-        if !is_login && (ending == Ending::Superseded || self.draft.identity != NextId::New) {
+        let is_owned = self.read().is_some_and(|record| record.is_owned());
+        if !is_login && (ending == Ending::Superseded || self.draft.identity != NextId::New || is_owned) {
             self.ended(ending);
             return Ok(Next::Saved(Saved::Gone));
         }

@@ -119,16 +119,19 @@ impl Session {
     /// handle gave the session one, or a timed renewal is pending, as far as the store can tell.
     pub(crate) fn owes_id(&self) -> bool {
         let Some(State { id, stage: Stage::Live(live) }) = self.state.get() else { return false };
-        match live.presented {
-            // A login in another request may have ended the renewal, or the client has the new id
-            // by now.
-            Presented::Renewing(_) => {
-                let stored = self.peek_at(id, live).ok().and_then(std::result::Result::ok);
-                stored.is_some_and(|stored| stored.presented != Presented::Previous)
-            }
+        let is_owed = match live.presented {
+            Presented::Renewing(_) => true,
             Presented::Current => self.owes_id,
             Presented::Previous => false,
-        }
+        };
+        // The session may have ended since, a login in another request may have ended the renewal,
+        // or the client has the new id by now.
+        is_owed
+            && match self.peek_at(id, live) {
+                Ok(stored) => stored.is_ok_and(|stored| stored.presented != Presented::Previous),
+                // Only this response can announce the id of a commit.
+                Err(_) => self.owes_id,
+            }
     }
 
     /// Finds out whether a commit whose outcome is unknown gave the session an id, or began a timed

@@ -14,8 +14,9 @@ impl Session {
     /// [`modify`](Self::modify) or end of the request nothing has changed, so a request that fails
     /// leaves the client an id that works.
     ///
-    /// A new session keeps its id, which only this request knows. If the session is gone, or turns
-    /// out to be at the commit, a new one begins. If another request has just given the session a
+    /// A new session keeps its id, which only this request knows. If the session is gone, a new one
+    /// begins; so it does if an anonymous session turns out to be gone at the commit. What was put
+    /// into an owner's session is then discarded. If another request has just given the session a
     /// new id, this request is in flight beside it and stores nothing.
     ///
     /// # Errors

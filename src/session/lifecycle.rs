@@ -277,7 +277,9 @@ impl Session {
         if let Some(Identity::Replace(new)) = sent {
             let _ended = store.destroy(&new)?;
         }
-        for other in self.presented.iter().flatten().filter(|presented| presented.id != id) {
+        // The id of a session that ended for this handle only, because its login was revoked, still
+        // opens it.
+        for other in self.presented.iter().flatten().filter(|presented| held.is_none() || presented.id != id) {
             let _ended = store.destroy(&other.id)?;
         }
         self.ended(Ending::Here);

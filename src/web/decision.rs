@@ -10,6 +10,7 @@
 //! | live, its id is old | save, which begins a renewal | the renewed id |
 //! | live, a renewal is pending | nothing, or save if it changed | the renewed id |
 //! | live, opened by an id in its grace | nothing, or save if it changed | none |
+//! | live, gets a new id by a login or `regenerate` | save | set |
 //! | logged out here | nothing | remove, if the client has one |
 //! | ended elsewhere | nothing, or a save that says so if it changed | none |
 //! | not known: the store failed | nothing | none |
@@ -60,9 +61,10 @@ pub(super) fn decide(facts: Facts) -> Plan {
     };
     let cookie = match (stage, facts.client) {
         (Stage::New, _) if facts.changed => CookieStep::Set,
+        // After a login or `regenerate` too, whichever id the request presented.
+        (Stage::Live(_), Client::Without | Client::Other) => CookieStep::Set,
         // The client has, or is about to get, the id that took the place of this one.
         (Stage::Live(Presented::Previous), _) => CookieStep::Nothing,
-        (Stage::Live(_), Client::Without | Client::Other) => CookieStep::Set,
         (Stage::Live(Presented::Renewing(_)), _) => CookieStep::SetRenewed,
         (Stage::Live(_), _) if store == StoreStep::Renew => CookieStep::SetRenewed,
         (Stage::Live(_), Client::Stale) => CookieStep::Rewrite,
@@ -156,8 +158,10 @@ mod tests {
             row(renewing,  "n -", UNKNOWN, Nothing, Cookie::Set),
             row(renewing,  "y -", KNOWN,   Save,    Cookie::SetRenewed),
             row(renewing,  "y -", UNKNOWN, Save,    Cookie::Set),
-            row(previous,  "n -", ANY,     Nothing, Cookie::Nothing),
-            row(previous,  "y -", ANY,     Save,    Cookie::Nothing),
+            row(previous,  "n -", KNOWN,   Nothing, Cookie::Nothing),
+            row(previous,  "n -", UNKNOWN, Nothing, Cookie::Set),
+            row(previous,  "y -", KNOWN,   Save,    Cookie::Nothing),
+            row(previous,  "y -", UNKNOWN, Save,    Cookie::Set),
             row(elsewhere, "n -", ANY,     Nothing, Cookie::Nothing),
             row(elsewhere, "y -", ANY,     Save,    Cookie::Nothing),
             row(here,      "n -", WITHOUT, Nothing, Cookie::Nothing),

@@ -202,6 +202,9 @@ impl SessionLayer {
             CookieStep::SetRenewed | CookieStep::Rewrite if store == StoreStep::Nothing => {
                 session.is_current().unwrap_or(false)
             }
+            // An earlier commit of this request gave it its id. Only this response can announce it,
+            // so it does if the store cannot say whether the session still exists.
+            CookieStep::Set if store == StoreStep::Nothing => session.is_current().unwrap_or(true),
             CookieStep::SetRenewed => matches!(session.stage(), Some(Stage::Live(Presented::Renewing(_)))),
             // Only what is stored is announced: it may have ended just now, or it is new and holds
             // nothing after all.
