@@ -36,6 +36,7 @@ const CASES: &[&str] = &[
     "commit: taken",
     "committed by a forgotten id",
     "confirmed",
+    "confirmed after the old id's end",
     "create: done before",
     "create: repeated login",
     "create: revoked",

@@ -260,7 +260,8 @@ impl Model {
             let old = std::mem::replace(&mut kept.current, id);
             (kept.id_since, kept.pending) = (now, None);
             self.met.insert("a renewed id is presented");
-            Some((old, now + GRACE))
+            let end = self.known.iter().find(|known| known.id == old).map_or(now, |known| known.ends);
+            Some((old, end.min(now + GRACE)))
         } else if !pending.announced_twice {
             pending.announced_twice = true;
             self.met.insert("a renewed id is announced again");
@@ -270,8 +271,6 @@ impl Model {
         };
         if let Some((old, end)) = ends {
             let known = self.known.iter_mut().find(|known| known.id == old).unwrap();
-            // An old id that had ended before the new one was presented opens the session again for
-            // this grace.
             known.ends = end;
         }
     }

@@ -248,7 +248,15 @@ impl Model {
             Good::Coming if is_visit => {
                 self.meet("confirmed");
                 let old = session.current();
-                session.ids = vec![(id, Good::Everything), (old, Good::Left { until: now.after(lease.grace) })];
+                let end = session.ids.iter().find_map(|(one, good)| match good {
+                    Good::Leaving { until, .. } if *one == old => *until,
+                    _ => None,
+                });
+                let until = end.map_or(now.after(lease.grace), |end| end.min(now.after(lease.grace)));
+                if end.is_some_and(|end| end <= now.clock) {
+                    self.meet("confirmed after the old id's end");
+                }
+                session.ids = vec![(id, Good::Everything), (old, Good::Left { until })];
                 session.id_since = Some(now.calendar);
                 written = Written::Row;
             }

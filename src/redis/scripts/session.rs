@@ -29,7 +29,8 @@ if meta and not closed and how ~= 'p' then
     elseif full > 0 and kind == PENDING then
         local renew_after, grace = struct.unpack('>I8I8', plan, 92)
         if is_successor then
-            kind, second, seed, over = PREVIOUS, start:sub(3), string.rep('\\0', 8), grace == 0 and 0 or now + grace
+            kind, second, seed, over =
+                PREVIOUS, start:sub(3), string.rep('\\0', 8), grace == 0 and 0 or math.min(over, now + grace)
             start, id_since, is_changed = start:sub(1, 2) .. usual:sub(3), now, true
         elseif over == NEVER and renew_after < NONE then
             over, is_changed = now + math.max(renew_after, grace, 1), true

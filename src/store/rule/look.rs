@@ -115,9 +115,14 @@ fn closed(row: &Record, how: Look, sight: Sight) -> Sight {
 }
 
 /// The first visit with a derived id: from now on it is the current one, and the one before it has
-/// its grace.
+/// its grace, unless its end was set before.
 fn confirm(row: &Record, id: &SessionId, lease: &Lease, touch: Option<u64>, now: Now) -> Record {
-    let previous = SecondSecret::Previous { digest: row.state().secret().digest(), until: now.after(lease.grace) };
+    let grace = now.after(lease.grace);
+    let until = match row.second() {
+        Some(SecondSecret::Pending { until, .. }) if until != NEVER => until.min(grace),
+        _ => grace,
+    };
+    let previous = SecondSecret::Previous { digest: row.state().secret().digest(), until };
     let head = Head { id_since_ms: Some(now.calendar_ms), ..row.head() };
     reseat(row, id, Some(&head), SecretCheck::of(id), previous, touch)
 }
