@@ -212,9 +212,9 @@ fn since_1970() -> u64 {
 #[inline]
 fn coarse(clock: rustix::time::ClockId) -> u64 {
     let time = rustix::time::clock_gettime(clock);
-    // A calendar before 1970 counts as 1970. The sum wraps around in the year 2554.
+    // A calendar before 1970 counts as 1970. Nanoseconds are below a second.
     let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos)
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 fn whole_nanos(span: Duration) -> u64 {

@@ -168,9 +168,8 @@ fn of_millis(millis: u64) -> u64 {
     millis.saturating_mul(1_000_000)
 }
 
-/// Nanoseconds of a span, at most 584 years.
+/// Nanoseconds of a span, saturating.
 #[inline]
 pub(crate) fn nanos(span: Duration) -> u64 {
-    // Saturating arithmetic takes longer.
-    span.as_secs().min(u64::MAX / 1_000_000_000 - 1) * 1_000_000_000 + u64::from(span.subsec_nanos())
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos().into())
 }
