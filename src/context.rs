@@ -85,6 +85,13 @@ impl ReportingStore {
         }
     }
 
+    /// Publishes what no store has returned: to the first subscriber, if there is none yet.
+    #[cfg(feature = "web")]
+    pub(crate) fn warn(&self, error: Error) {
+        error.note_report();
+        self.errors.publish_or_leave(error);
+    }
+
     fn reported<T>(&self, result: Result<T>) -> Result<T> {
         result.inspect_err(|error| {
             error.note_report();

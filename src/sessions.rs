@@ -183,6 +183,13 @@ impl Sessions {
         self.context.store.report(error);
     }
 
+    /// Reports once what is wrong with how the application is set up: to the first subscriber, if
+    /// there is none yet.
+    #[cfg(feature = "web")]
+    pub(crate) fn warn(&self, error: Error) {
+        self.context.store.warn(error);
+    }
+
     /// The session that one of these ids opens, or a new one. The store is not read before the
     /// first look.
     #[cfg(any(test, feature = "web"))]
