@@ -78,18 +78,22 @@ impl ReportingStore {
     }
 
     /// Publishes an error that its caller does not see, unless the store has returned it.
-    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
+    #[cfg(feature = "web")]
     pub(crate) fn report(&self, error: &Error) {
         if error.note_report() {
             self.errors.publish(|| error.clone());
         }
     }
 
-    /// Publishes what no store has returned: to the first subscriber, if there is none yet.
+    /// Publishes what is wrong with how the application is set up, if there is a subscriber. It is
+    /// made only then, so that what is reported once is not lost.
     #[cfg(feature = "web")]
-    pub(crate) fn warn(&self, error: Error) {
-        error.note_report();
-        self.errors.publish_or_leave(error);
+    pub(crate) fn warn(&self, warning: impl FnOnce() -> Option<Error>) {
+        if self.errors.is_heard()
+            && let Some(warning) = warning()
+        {
+            self.report(&warning);
+        }
     }
 
     fn reported<T>(&self, result: Result<T>) -> Result<T> {

@@ -179,16 +179,6 @@ impl<T: Clone> Hub<T> {
         self.early.lock().push(message);
     }
 
-    /// Sends a message, or keeps it for the first subscriber if there is none yet.
-    #[cfg(feature = "web")]
-    pub(crate) fn publish_or_leave(&self, message: T) {
-        if self.is_heard() {
-            self.publish(|| message);
-        } else {
-            self.leave(message);
-        }
-    }
-
     /// Returns true if there is a subscriber.
     pub(crate) fn is_heard(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0

@@ -183,11 +183,10 @@ impl Sessions {
         self.context.store.report(error);
     }
 
-    /// Reports once what is wrong with how the application is set up: to the first subscriber, if
-    /// there is none yet.
+    /// Reports what is wrong with how the application is set up, if there is a subscriber.
     #[cfg(feature = "web")]
-    pub(crate) fn warn(&self, error: Error) {
-        self.context.store.warn(error);
+    pub(crate) fn warn(&self, warning: impl FnOnce() -> Option<Error>) {
+        self.context.store.warn(warning);
     }
 
     /// The session that one of these ids opens, or a new one. The store is not read before the

@@ -50,11 +50,13 @@ fn a_secure_cookie_over_plain_http_is_reported_once_for_a_layer_and_the_request_
 }
 
 #[test]
-fn the_report_waits_for_the_first_subscriber() {
+fn the_report_waits_for_a_subscriber() {
     let host = Host::new(CookieOptions::new());
     assert!(host.visit("", insert).cookie().is_some());
-    assert_eq!(host.layer.errors().try_iter().count(), 1);
-    assert_eq!(host.layer.errors().try_iter().count(), 0);
+    let errors = host.layer.errors();
+    assert_eq!(errors.try_iter().count(), 0, "nothing that was before");
+    assert!(host.visit("", insert).cookie().is_some());
+    assert_eq!(errors.try_iter().count(), 1);
 }
 
 #[test]

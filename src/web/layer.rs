@@ -185,9 +185,7 @@ impl SessionLayer {
         let is_lost = saved == Saved::Gone && facts.changed && stage != Stage::Ended(Ending::Here);
         let finished = Finished::new(saved, caching).lost(is_lost);
         if is_announced {
-            if let Some(warning) = self.cookie.warning(session.is_https()) {
-                self.sessions.warn(warning);
-            }
+            self.sessions.warn(|| self.cookie.warning(session.is_https()));
             return Ok(finished.with_cookie(self.announcement(session)?));
         }
         if plan.cookie == CookieStep::Remove {
@@ -259,8 +257,8 @@ impl SessionLayer {
     /// Subscribes to the store's failures, in the background too: see [`Sessions::errors`].
     ///
     /// One that [`is_option`](Error::is_option) is not of the store: a `Secure` cookie was given to
-    /// a new client over plain http, where browsers drop it. It is reported once in the life of a
-    /// layer, to the first subscriber if there is none yet, and the request is served.
+    /// a new client over plain http, where browsers drop it. The layer reports it once, when it has
+    /// a subscriber, and serves the request.
     pub fn errors(&self) -> Receiver<Error> {
         self.sessions.errors()
     }
