@@ -38,7 +38,7 @@ fn says_https(lines: &[&[u8]]) -> bool {
         let Some(equals) = pair.iter().position(|byte| *byte == b'=') else { return false };
         let (name, value) = (trim(&pair[..equals]).to_ascii_lowercase(), trim(&pair[equals + 1..]));
         let Some(value) = unquoted(value) else { return false };
-        if name.is_empty() || !name.iter().all(is_token) || seen.iter().any(|(one, _)| *one == name) {
+        if name.is_empty() || !name.iter().copied().all(is_token) || seen.iter().any(|(one, _)| *one == name) {
             return false;
         }
         seen.push((name, value.to_ascii_lowercase()));
@@ -75,7 +75,7 @@ fn cut(text: &[u8], at: u8) -> Vec<Vec<u8>> {
 /// The value of a token or of a whole quoted string.
 fn unquoted(value: &[u8]) -> Option<Vec<u8>> {
     if !value.starts_with(b"\"") {
-        let is_plain = |byte: &u8| is_token(byte) || b":[]".contains(byte);
+        let is_plain = |byte: &u8| is_token(*byte) || b":[]".contains(byte);
         return (!value.is_empty() && value.iter().all(is_plain)).then(|| value.to_vec());
     }
     let (mut text, mut escaped) = (Vec::new(), false);
@@ -93,8 +93,8 @@ fn unquoted(value: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-fn is_token(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn trim(text: &[u8]) -> &[u8] {
