@@ -114,7 +114,8 @@ impl Policy {
     /// place of [`timeout`](Self::timeout) and [`lifetime`](Self::lifetime). Default: none, and then
     /// `remember(true)` is an error.
     ///
-    /// serde reads it from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
+    /// The timeout is at least that of other sessions, and the lifetime at least this timeout. serde
+    /// reads it from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
     ///
     /// # Examples
     ///
