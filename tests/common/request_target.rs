@@ -45,7 +45,7 @@ pub(crate) fn is_domain(domain: &str) -> bool {
     };
     let is_plain = host.len() <= 253 && labels.len() > 1 && labels.iter().all(is_label);
     // Whether the letters after "xn--" are well chosen is not looked at.
-    let is_encoded = labels.iter().any(|label| label.to_ascii_lowercase().starts_with("xn--"));
-    let is_name = Host::parse(host).is_ok_and(|parsed| parsed == Host::Domain(host.to_ascii_lowercase()));
-    is_plain && (is_encoded || is_name)
+    let plain = host.to_ascii_lowercase().replace("xn--", "xx-x");
+    let is_name = Host::parse(&plain).is_ok_and(|parsed| parsed == Host::Domain(plain.clone()));
+    is_plain && is_name
 }
