@@ -78,10 +78,21 @@ impl ReportingStore {
     }
 
     /// Publishes an error that its caller does not see, unless the store has returned it.
-    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
+    #[cfg(feature = "web")]
     pub(crate) fn report(&self, error: &Error) {
         if error.note_report() {
             self.errors.publish(|| error.clone());
+        }
+    }
+
+    /// Publishes what is wrong with how the application is set up, if there is a subscriber. It is
+    /// made only then, so that what is reported once is not lost.
+    #[cfg(feature = "web")]
+    pub(crate) fn warn(&self, warning: impl FnOnce() -> Option<Error>) {
+        if self.errors.is_heard()
+            && let Some(warning) = warning()
+        {
+            self.report(&warning);
         }
     }
 

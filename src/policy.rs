@@ -1,13 +1,14 @@
 //! The policy: how long sessions live, and what their users may have. Pure arithmetic; the time is
 //! an argument.
 
+mod check;
+mod read;
+
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
 use crate::store::{AtLimit, Lease, Limit};
-use crate::units::Setting;
 
 /// How long sessions live, and how often a visit is noted. The server decides it; a cookie's expiry
 /// decides nothing.
@@ -44,7 +45,7 @@ use crate::units::Setting;
 /// # Ok::<(), lembro::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "RawPolicy")]
+#[serde(try_from = "read::RawPolicy")]
 #[must_use]
 pub struct Policy {
     timeout: Duration,
@@ -101,7 +102,8 @@ impl Policy {
     /// new id prolongs it. It begins again at a [login](crate::Session::log_in). `None`: only the
     /// idle timeout counts. Default: 24 hours.
     ///
-    /// It bounds how long a stolen cookie can be used. It is counted on the calendar, so it follows
+    /// It is at least the [`timeout`](Self::timeout), which else no session would reach. It bounds how
+    /// long a stolen cookie can be used. It is counted on the calendar, so it follows
     /// when the machine's clock is set.
     pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.lifetime = lifetime.into();
@@ -112,7 +114,8 @@ impl Policy {
     /// place of [`timeout`](Self::timeout) and [`lifetime`](Self::lifetime). Default: none, and then
     /// `remember(true)` is an error.
     ///
-    /// serde reads it from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
+    /// The timeout is at least that of other sessions, and the lifetime at least this timeout. serde
+    /// reads it from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
     ///
     /// # Examples
     ///
@@ -251,24 +254,6 @@ impl Policy {
         self.remembered
     }
 
-    /// Refuses options that cannot work.
-    pub(crate) fn check(&self) -> Result<()> {
-        check_limits(self.timeout, self.lifetime)?;
-        if let Some((timeout, lifetime)) = self.remembered {
-            check_limits(timeout, lifetime)?;
-        }
-        if self.max_per_owner == Some(0) {
-            return Err(Error::option("max_per_owner", "0 would let nobody log in; None means any number"));
-        }
-        if self.renew_after.is_some_and(|age| age.is_zero()) {
-            return Err(Error::option("renew_after", "0 would change the id at every request; None means never"));
-        }
-        if self.renew_after.is_some() && self.grace.is_zero() {
-            return Err(Error::option("grace", "0 would end the requests that are under way when an id is renewed"));
-        }
-        Ok(())
-    }
-
     /// The longest time that a session without a timeout of its own can have left.
     #[cfg(feature = "web")]
     pub(crate) fn longest(&self) -> Duration {
@@ -297,83 +282,8 @@ impl Policy {
     }
 }
 
-fn check_limits(timeout: Duration, lifetime: Option<Duration>) -> Result<()> {
-    if timeout.is_zero() {
-        return Err(Error::option("timeout", "0 would end every session at once"));
-    }
-    if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
-        return Err(Error::option("lifetime", "0 would end every session at once; None means no limit"));
-    }
-    Ok(())
-}
-
 impl Default for Policy {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// The policy as a configuration file spells it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPolicy {
-    timeout: Option<Setting>,
-    #[serde(default = "default_lifetime")]
-    lifetime: Option<Setting>,
-    remember: Option<RawRemember>,
-    touch_after: Option<Setting>,
-    renew_after: Option<Setting>,
-    grace: Option<Setting>,
-    max_per_owner: Option<Setting>,
-    #[serde(default)]
-    at_limit: AtLimit,
-    #[serde(default)]
-    store_down: StoreDown,
-}
-
-/// The limits of remembered sessions as a configuration file spells them.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRemember {
-    timeout: Setting,
-    lifetime: Option<Setting>,
-}
-
-fn default_lifetime() -> Option<Setting> {
-    Policy::new().lifetime.map(Setting::Span)
-}
-
-impl TryFrom<RawPolicy> for Policy {
-    type Error = Error;
-
-    fn try_from(raw: RawPolicy) -> Result<Self> {
-        let mut policy = Self::new();
-        if let Some(timeout) = raw.timeout {
-            policy.timeout = timeout.duration("timeout")?;
-        }
-        let lifetime = |raw: Option<Setting>| {
-            let lifetime = raw.map(|lifetime| lifetime.duration("lifetime")).transpose();
-            lifetime.map(|lifetime| lifetime.filter(|lifetime| !lifetime.is_zero()))
-        };
-        policy.lifetime = lifetime(raw.lifetime)?;
-        if let Some(remember) = raw.remember {
-            policy.remembered = Some((remember.timeout.duration("remember")?, lifetime(remember.lifetime)?));
-        }
-        if let Some(touch_after) = raw.touch_after {
-            policy.touch_after = touch_after.duration("touch_after")?;
-        }
-        let renew_after = raw.renew_after.map(|age| age.duration("renew_after")).transpose()?;
-        policy.renew_after = renew_after.filter(|age| !age.is_zero());
-        if let Some(grace) = raw.grace {
-            policy.grace = grace.duration("grace")?;
-        }
-        policy.max_per_owner = match raw.max_per_owner {
-            None => None,
-            Some(max) => Some(usize::try_from(max.count("max_per_owner")?).unwrap_or(usize::MAX)),
-        };
-        policy.at_limit = raw.at_limit;
-        policy.store_down = raw.store_down;
-        policy.check()?;
-        Ok(policy)
     }
 }

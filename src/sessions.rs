@@ -183,6 +183,12 @@ impl Sessions {
         self.context.store.report(error);
     }
 
+    /// Reports what is wrong with how the application is set up, if there is a subscriber.
+    #[cfg(feature = "web")]
+    pub(crate) fn warn(&self, warning: impl FnOnce() -> Option<Error>) {
+        self.context.store.warn(warning);
+    }
+
     /// The session that one of these ids opens, or a new one. The store is not read before the
     /// first look.
     #[cfg(any(test, feature = "web"))]

@@ -1,5 +1,8 @@
 //! Durations and sizes as people write them in options: a number or a text, checked in one place.
 
+#[cfg(any(feature = "web", feature = "redis"))]
+pub(crate) mod quiet;
+
 use std::time::Duration;
 
 use bytesize::{ByteSize, Unit};
@@ -31,7 +34,8 @@ pub enum Setting {
     /// A number that came as a float. Some formats write every number so; refused, with a message that repeats it,
     /// unless it is whole and not negative.
     Number(f64),
-    /// A text such as `"5m"` or `"4M"`.
+    /// A text such as `"5m"` or `"4M"`. Of time: ms, s, m (minutes), h, d, w, and their long names; a
+    /// number alone is refused, and so are months and years.
     Text(String),
     /// A span of time. Not read by serde.
     #[serde(skip)]
@@ -74,7 +78,8 @@ impl From<ByteSize> for Setting {
 }
 
 impl Setting {
-    /// The setting as a span of time: a number is milliseconds, a text is what `humantime` reads.
+    /// The setting as a span of time: a number is milliseconds, a text is what `humantime` reads,
+    /// but for months and years.
     pub(crate) fn duration(&self, option: &'static str) -> Result<Duration> {
         let problem = match self {
             Self::Span(span) => return Ok(*span),
@@ -83,9 +88,9 @@ impl Setting {
                 Some(millis) => return Ok(Duration::from_millis(millis)),
                 None => format!("{number} is not a whole number of milliseconds from 0 to {FLOAT_LIMIT}"),
             },
-            Self::Text(text) => match humantime::parse_duration(text) {
+            Self::Text(text) => match parse_span(text) {
                 Ok(span) => return Ok(span),
-                Err(_) => format!("{text:?} is not a duration such as \"5m\" or \"1h 30m\""),
+                Err(problem) => format!("{text:?} {problem}"),
             },
             Self::Other(_) => "neither a number of milliseconds nor a text such as \"5m\"".to_owned(),
         };
@@ -130,6 +135,21 @@ fn whole(number: f64) -> Option<u64> {
     let exact = number.fract() == 0.0 && (0.0..FLOAT_LIMIT).contains(&number);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range, checked above")]
     exact.then_some(number as u64)
+}
+
+/// Reads a span of time. `humantime` takes "M" for a month of 30.44 days, which is a slip for "m" more
+/// often than it is meant, and in a size it is a mebibyte.
+fn parse_span(text: &str) -> Result<Duration, &'static str> {
+    const NO_SPAN: &str = "is not a duration such as \"5m\" or \"1h 30m\"";
+    let mut units = text.split(|c: char| !c.is_alphabetic());
+    match humantime::parse_duration(text) {
+        Ok(_) if units.any(|unit| unit == "M" || ["mo", "y"].iter().any(|start| unit.starts_with(start))) => {
+            Err("has months or years, whose length differs: write days, such as \"30d\" (\"m\" is minutes)")
+        }
+        Ok(span) => Ok(span),
+        Err(humantime::DurationError::NumberOverflow) => Err("is a longer or finer duration than can be counted"),
+        Err(_) => Err(NO_SPAN),
+    }
 }
 
 /// Reads a size. A bare K, M or G is 1024-based, as in the document lembro's options come from; every other unit is

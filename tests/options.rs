@@ -165,6 +165,48 @@ fn a_wrong_number_is_told_too() {
     }
 }
 
+// The kinds of texts that are no span: none, no unit (a number alone), an unknown unit, a sign, a unit twice as long as it is
+// meant ("M" for "m"), units of no fixed length, more than can be counted.
+#[test]
+fn a_wrong_span_is_told_by_its_option_and_its_value() {
+    let interval = |text: &str| open(LembroOptions::new().interval(text));
+    for text in [
+        "", " ", "60", "60000", "1.5", "-5m", "+5m", "5x", "5 mm", "5H", "5S", "m5", "h", "NaN", "inf", "1e3s",
+        "0x10s", "5m!", "5,5m", "٥m", "PT5M",
+    ] {
+        refused(interval(text), &format!("interval: {text:?} is not a duration such as \"5m\" or \"1h 30m\""));
+    }
+    for text in
+        ["5M", "1M", "1month", "2months", "1y", "1year", "2 years", "1yr", "1yrs", "1d 5M", "1h 5M 3s", "0.5M", "1y2d"]
+    {
+        let problem = "has months or years, whose length differs: write days, such as \"30d\" (\"m\" is minutes)";
+        refused(interval(text), &format!("interval: {text:?} {problem}"));
+    }
+    for text in ["99999999999999999999s", "18446744073709551615w", "18446744073709551615h 1h", "0.5ns"] {
+        refused(interval(text), &format!("interval: {text:?} is a longer or finer duration than can be counted"));
+    }
+    for text in [
+        "5m",
+        "5min",
+        "90s",
+        "1h 30m",
+        "1h30m",
+        "500ms",
+        "2w",
+        "30 days",
+        "1.5h",
+        "0",
+        "0s",
+        "1day 2hours 3minutes 4seconds 5millis",
+    ] {
+        interval(text).unwrap();
+    }
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -0.5, 0.5, 9_007_199_254_740_992.0, f64::MAX] {
+        let error = open(LembroOptions::new().interval(Setting::Number(number))).unwrap_err();
+        assert!(error.is_option() && error.to_string().starts_with("interval: "), "{error}");
+    }
+}
+
 #[test]
 fn a_size_without_room_for_one_empty_session_is_refused() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();

@@ -80,9 +80,9 @@ fn an_owner_sees_every_device_the_latest_login_first() {
 #[test]
 fn last_seen_is_never_later_than_the_last_visit() {
     let (store, time) = manual_store();
-    // Their lifetime ends them before their timeout can: visits leave no trace in the time that is
-    // left.
-    let policy = Policy::new().timeout(30 * HOUR).lifetime(24 * HOUR);
+    // Their lifetime ends them before their timeout can, after the first hour: from there visits
+    // leave no trace in the time that is left.
+    let policy = Policy::new().timeout(24 * HOUR).lifetime(24 * HOUR);
     let sessions = Sessions::with_policy(store, policy).unwrap();
     let mut session = sign_in(&sessions, "ada");
     let login = sessions.clock().wall();

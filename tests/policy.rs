@@ -158,7 +158,7 @@ fn a_stricter_policy_counts_at_once_for_what_is_stored() {
     assert_eq!(held.touch().unwrap(), Saved::Written);
     assert_eq!(store.get(&id).unwrap().unwrap().ttl, 5 * MINUTE);
 
-    let stricter = Sessions::with_policy(store, Policy::new().lifetime(30 * MINUTE)).unwrap();
+    let stricter = Sessions::with_policy(store, Policy::new().timeout(10 * MINUTE).lifetime(30 * MINUTE)).unwrap();
     assert!(stricter.load(&id).unwrap().is_none());
 }
 
@@ -332,6 +332,83 @@ fn every_wrong_value_is_one_clear_sentence() {
         let error = serde_json::from_str::<Policy>(text).unwrap_err().to_string();
         // serde_json may add where it was.
         assert_eq!(error.split(" at line ").next(), Some(expected), "{text}");
+    }
+}
+
+// Each kind of times that cannot be held together: a lifetime that ends before the timeout, of plain and of remembered
+// sessions; remembered sessions that end sooner than the others; a touch interval, a grace, an age of renewal that no
+// session lives to see. What is equal, and what is only a default, is left alone.
+#[test]
+fn times_that_contradict_each_other_are_refused_from_code_and_from_a_file() {
+    let lengthen =
+        "which no session would reach: lengthen the lifetime, shorten the timeout, or take None for no limit";
+    let days = |days: u32| days * 24 * HOUR;
+    let cases = [
+        (
+            Policy::new().timeout(HOUR).lifetime(30 * MINUTE),
+            r#"{"timeout": "1h", "lifetime": "30m"}"#,
+            format!("lifetime: a lifetime of 30m is below the timeout of 1h, {lengthen}"),
+        ),
+        (
+            Policy::new().timeout(days(14)),
+            r#"{"timeout": "14d"}"#,
+            format!("lifetime: a lifetime of 1d is below the timeout of 14d, {lengthen}"),
+        ),
+        (
+            Policy::new().lifetime(HOUR.saturating_sub(SECOND)),
+            r#"{"lifetime": "59m 59s"}"#,
+            format!("lifetime: a lifetime of 59m 59s is below the timeout of 1h, {lengthen}"),
+        ),
+        (
+            Policy::new().remember(days(14), 36 * HOUR),
+            r#"{"remember": {"timeout": "14d", "lifetime": "36h"}}"#,
+            format!("remember: a lifetime of 1d 12h is below the timeout of 14d, {lengthen}"),
+        ),
+        (
+            Policy::new().remember(5 * MINUTE, None),
+            r#"{"remember": {"timeout": "5m"}}"#,
+            "remember: a timeout of 5m is below the one of sessions that are not remembered, 1h: lengthen it"
+                .to_owned(),
+        ),
+        (
+            Policy::new().touch_after(2 * HOUR),
+            r#"{"touch_after": "2h"}"#,
+            "touch_after: 2h is beyond the timeout, 1h: shorten it".to_owned(),
+        ),
+        (
+            Policy::new().grace(2 * HOUR),
+            r#"{"grace": "2h"}"#,
+            "grace: 2h is beyond the timeout, 1h: shorten it".to_owned(),
+        ),
+        (
+            Policy::new().renew_after(days(1)),
+            r#"{"renew_after": "24h"}"#,
+            "renew_after: 1d is not below the lifetime, 1d, so no id would be renewed: shorten it".to_owned(),
+        ),
+        (
+            Policy::new().remember(days(2), days(3)).renew_after(days(3)),
+            r#"{"renew_after": "3d", "remember": {"timeout": "2d", "lifetime": "3d"}}"#,
+            "renew_after: 3d is not below the lifetime, 3d, so no id would be renewed: shorten it".to_owned(),
+        ),
+    ];
+    for (policy, text, expected) in cases {
+        let error = Sessions::with_policy(LembroStore::new().unwrap(), policy).unwrap_err();
+        assert!(error.is_option());
+        assert_eq!(error.to_string(), expected);
+        let error = serde_json::from_str::<Policy>(text).unwrap_err().to_string();
+        assert_eq!(error.split(" at line ").next(), Some(&*expected), "{text}");
+    }
+    for policy in [
+        Policy::new().timeout(HOUR).lifetime(HOUR),
+        Policy::new().timeout(days(14)).lifetime(None),
+        Policy::new().timeout(SECOND),
+        Policy::new().remember(HOUR, HOUR),
+        Policy::new().timeout(15 * MINUTE).remember(days(14), days(90)).touch_after(HOUR).grace(HOUR),
+        Policy::new().touch_after(HOUR).grace(HOUR),
+        Policy::new().remember(days(2), None).renew_after(days(30)),
+        Policy::new().timeout(30 * SECOND).renew_after(10 * MINUTE),
+    ] {
+        Sessions::with_policy(LembroStore::new().unwrap(), policy).unwrap();
     }
 }
 

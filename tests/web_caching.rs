@@ -84,6 +84,42 @@ fn a_cache_in_front_of_the_site_does_not_store_it_either() {
     assert_eq!(all(&response, "CDN-Cache-Control"), ["max-age=600", "public"]);
 }
 
+// Each header that a cache obeys before `Cache-Control`, or without it: the targeted ones (RFC 9213) by their common names,
+// the surrogates', Akamai's, LiteSpeed's, nginx's, and that of HTTP/1.0. What says how a response is processed stays.
+#[test]
+fn no_directive_of_any_cache_lets_a_response_with_a_cookie_be_stored() {
+    let table: &[(&str, &[&str], &str)] = &[
+        ("CDN-Cache-Control", &["max-age=600, stale-while-revalidate=60"], "no-store"),
+        ("Cloudflare-CDN-Cache-Control", &["max-age=600"], "no-store"),
+        ("Vercel-CDN-Cache-Control", &["public, s-maxage=600"], "no-store"),
+        ("Netlify-CDN-Cache-Control", &["public, durable, max-age=600"], "no-store"),
+        ("Akamai-Cache-Control", &["max-age=600"], "no-store"),
+        ("X-LiteSpeed-Cache-Control", &["public,max-age=600"], "no-store"),
+        ("Surrogate-Control", &["max-age=600+60", "no-store-remote"], "no-store"),
+        ("Surrogate-Control", &["max-age=600, content=\"ESI/1.0, x\""], "content=\"ESI/1.0, x\", no-store"),
+        ("Surrogate-Control", &["x=\"a, content=b\", max-age=9"], "no-store"),
+        ("Edge-Control", &["!no-store, cache-maxage=60m, DCA=esi"], "DCA=esi, no-store"),
+        ("X-Accel-Expires", &["600"], "0"),
+        ("X-Accel-Expires", &["@1893456000"], "0"),
+        ("Expires", &["Tue, 01 Jan 2030 00:00:00 GMT"], "0"),
+        ("CDN-Cache-Control", &[""], "no-store"),
+    ];
+    let host = persistent();
+    let cookie = host.visitor();
+    let without = host.visit(&cookie, look);
+    for (what, finished) in with_a_cookie(&host) {
+        for (name, own, expected) in table {
+            for name in [(*name).to_owned(), name.to_lowercase(), name.to_uppercase()] {
+                let own: Vec<_> = own.iter().map(|value| (&*name, *value)).collect();
+                assert_eq!(all(&merged(&finished, &own), &name), [*expected], "{what}, {own:?}");
+                let kept: Vec<_> = own.iter().map(|(_, value)| *value).collect();
+                assert_eq!(all(&merged(&without, &own), &name), kept, "the handler knows what it does: {own:?}");
+            }
+        }
+        assert_eq!(merged(&finished, &[]).len(), 3, "{what}: nothing is added for caches that nobody named");
+    }
+}
+
 #[test]
 fn every_response_that_depends_on_the_session_says_so() {
     let host = Host::new(CookieOptions::new());
@@ -229,6 +265,12 @@ fn a_logout_clears_what_was_chosen_and_other_responses_clear_nothing() {
         ("", "\"storage\", \"cache\""),
         ("\"cookies\"", "\"cookies\", \"storage\", \"cache\""),
         ("\"cache\"", "\"cache\", \"storage\""),
+        // A quoted string is compared as it is, may hold a comma, and is dropped if it is none.
+        ("\"CACHE\"", "\"CACHE\", \"storage\", \"cache\""),
+        ("\"a,b\" ,, \"x\\\", y\"", "\"a,b\", \"x\\\", y\", \"storage\", \"cache\""),
+        ("cache", "\"storage\", \"cache\""),
+        ("\"cookies\", \"open, ", "\"cookies\", \"storage\", \"cache\""),
+        ("\"open", "\"storage\", \"cache\""),
     ] {
         let response = merged(&logout(&host.visitor()), &[("clear-site-data", own)]);
         assert_eq!(all(&response, "Clear-Site-Data"), [expected]);

@@ -368,9 +368,9 @@ impl Options {
 }
 
 fn any_options() -> impl Strategy<Value = Options> {
-    let name = "[!#$%&'*+.^`|~0-9A-Za-z-][!#$%&'*+.^_`|~0-9A-Za-z-]{0,40}";
-    let path = "/([ -:<-~]{0,30}[!-:<-~])?";
-    let domain = prop::option::of("[a-z0-9]{1,20}(\\.[a-z0-9]{1,20}){0,3}");
+    let name = "[!#%&'*+.^`|~0-9A-Za-z-][!#$%&'*+.^_`|~0-9A-Za-z-]{0,40}";
+    let path = "(/[a-z0-9_~!$&'()*+,=:@-]{1,8}){0,4}/?".prop_filter("a path", |path| path.starts_with('/'));
+    let domain = prop::option::of("[a-z0-9]{1,20}(\\.[a-z0-9]{1,20}){0,2}\\.[a-z]{1,20}");
     let same_site = prop::sample::select(vec![SameSite::Strict, SameSite::Lax, SameSite::None]);
     let priority = prop::option::of(prop::sample::select(vec![Priority::Low, Priority::Medium, Priority::High]));
     let flags = any::<(bool, bool, bool, bool, bool)>();

@@ -5,6 +5,8 @@
 
 #[path = "common/host.rs"]
 mod host;
+#[path = "common/request_target.rs"]
+mod request_target;
 #[path = "common/user_agent.rs"]
 mod user_agent;
 
@@ -62,7 +64,10 @@ fn each_option_is_in_the_cookie_as_it_was_given() {
         (options().http_only(false), plain.replace("HttpOnly; ", "")),
         (options().same_site(SameSite::Strict), plain.replace("Lax", "Strict")),
         (options().same_site(SameSite::None), plain.replace("Lax", "None")),
-        (options().lifetime(CookieLifetime::Persistent), plain.to_owned() + "; Max-Age=3600"),
+        (
+            options().lifetime(CookieLifetime::Persistent),
+            plain.to_owned() + "; Max-Age=3600; Expires=Sun, 09 Sep 2001 02:46:40 GMT",
+        ),
         (options().lifetime(CookieLifetime::Remembered), plain.to_owned()),
         (options().partitioned(true), plain.replace("Lax; ", "Lax; Partitioned; ")),
         (options().priority(Priority::Low), plain.to_owned() + "; Priority=Low"),
@@ -105,26 +110,6 @@ fn a_name_that_is_no_token_is_refused() {
 }
 
 #[test]
-fn a_path_that_browsers_would_misread_is_refused() {
-    let problem =
-        "is not a cookie path: \"/\" first, then ASCII without \";\" and a blank at its end, up to 1,024 bytes";
-    let long = format!("/{}", "a".repeat(1024));
-    for path in ["", "app", " /", "/a;b", "/a\r\n", "/a\t", "/é", "/\0", "/a ", "/ ", &long] {
-        assert_refused(options().path(path), &format!("path: {path:?} {problem}"));
-    }
-    layer().cookie(options().path(&long[..1024])).unwrap();
-    layer().cookie(options().path("/a b,\"=")).unwrap();
-}
-
-#[test]
-fn a_domain_that_browsers_would_misread_is_refused() {
-    for domain in ["", ".", "a b", "a;b", "a\n", "bücher.example", " a", "a ", &"a".repeat(1025)] {
-        let message = format!("domain: {domain:?} is not a cookie domain such as \"example.com\"");
-        assert_refused(options().domain(domain), &message);
-    }
-}
-
-#[test]
 fn what_needs_secure_is_refused_without_it_and_where_it_would_be_left_away_at_times() {
     for secure in [Secure::Never, Secure::Auto] {
         let options = || options().secure(secure);
@@ -151,7 +136,7 @@ fn what_a_name_promises_is_held() {
         assert_refused(host().domain("example.com").path("/app"), &message);
         let message = format!("name: a cookie named {name:?} must have the path \"/\", or browsers drop it");
         assert_refused(host().path("/app"), &message);
-        assert_refused(host().path("//"), &message);
+        assert_refused(host().path("/app/"), &message);
         layer().cookie(host()).unwrap();
     }
     for name in ["__Http-id", "__http-id", "__Host-Http-id"] {
@@ -178,10 +163,10 @@ fn a_persistent_cookie_of_more_than_400_days_is_refused_whichever_is_said_first(
     for (policy, told) in [
         (idle(days(401)), Some("401")),
         (idle(days(400) + Duration::from_millis(1)), Some("401")),
-        (idle(days(500)).lifetime(days(450)), Some("450")),
+        (idle(days(450)).lifetime(days(450)), Some("450")),
         (idle(Duration::MAX), Some("213503982334602")),
         (idle(days(400)), None),
-        (idle(days(500)).lifetime(days(400)), None),
+        (idle(days(400)).lifetime(days(400)), None),
         (idle(days(30)).lifetime(days(5000)), None),
     ] {
         let policy_first = layer().policy(policy).unwrap().cookie(persistent());
@@ -362,13 +347,15 @@ impl Given {
     /// Whether a browser keeps the cookie, and as it was meant.
     fn is_kept(&self, secure: bool) -> bool {
         let mut jar = Jar::default();
-        jar.receive(&self.text(secure), 0, true) && jar.cookies()[0].path.as_deref() == Some(&*self.path)
+        let is_whole =
+            jar.receive(&self.text(secure), 0, true) && jar.cookies()[0].path.as_deref() == Some(&*self.path);
+        is_whole && request_target::has_one_spelling(&self.path)
     }
 }
 
 fn any_given() -> impl Strategy<Value = Given> {
     let name = "(__Host-|__host-|__Secure-|__Http-|__Host-Http-|__)?[a-zA-Z]{1,3}";
-    let path = prop_oneof!["/", "/[a-z]{1,3}", "[ -~]{0,4}", "/[ -~]{0,4}"];
+    let path = prop_oneof!["/", "/[a-z]{1,3}", "[ -~]{0,4}", "/[ -~]{0,4}", "/([a-z/.]|%[0-9A-Fa-f]{2}){0,6}"];
     let domain = prop::option::of("\\.?[a-z]{1,5}\\.[a-z]{1,5}");
     let secure = prop::sample::select(vec![Secure::Always, Secure::Always, Secure::Auto, Secure::Never]);
     let same_site = prop::sample::select(vec![SameSite::Strict, SameSite::Lax, SameSite::None]);

@@ -1,12 +1,13 @@
 //! The options of a `RedisStore`, from code or from a configuration file, checked in one place.
 
+mod read;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ::redis::cluster::ClusterClientBuilder;
 use ::redis::{ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
-use serde::Deserialize;
 
 use super::connections::{Connections, Server};
 use super::tls::{self, Files};
@@ -16,6 +17,10 @@ use crate::units::Setting;
 
 /// The longest time that may be set: a longer one is a mistaken unit.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// What a URL with a password must heed.
+const ENCODING: &str = "in a user name and a password each character but letters, digits and -._~ is \
+    percent-encoded (\"@\" is %40, \"/\" %2F, \":\" %3A, \"#\" %23, \"?\" %3F, \"%\" %25); or take the option password";
 
 /// The prefix is sent with every key.
 const MAX_PREFIX_BYTES: usize = 255;
@@ -46,34 +51,26 @@ const MAX_PREFIX_BYTES: usize = 255;
 ///     serde_json::from_str(r#"{"url": "rediss://sessions@redis.example:6380/2", "password": "...", "timeout": "250ms"}"#).unwrap();
 /// # let _ = options;
 /// ```
-#[derive(Clone, Default, Deserialize)]
-#[serde(try_from = "RawOptions")]
+#[derive(Clone, Default)]
 #[must_use]
 pub struct RedisOptions {
     raw: RawOptions,
     clock: Option<Clock>,
 }
 
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Default)]
 struct RawOptions {
     url: Option<String>,
-    #[serde(default)]
     cluster: Vec<String>,
     username: Option<String>,
     password: Option<String>,
-    #[serde(alias = "caCertificate")]
     ca_certificate: Option<PathBuf>,
-    #[serde(alias = "clientCertificate")]
     client_certificate: Option<PathBuf>,
-    #[serde(alias = "clientKey")]
     client_key: Option<PathBuf>,
     prefix: Option<String>,
     connections: Option<Setting>,
     timeout: Option<Setting>,
-    #[serde(alias = "retryAfter")]
     retry_after: Option<Setting>,
-    #[serde(alias = "maxSessionSize")]
     max_session_size: Option<Setting>,
 }
 
@@ -86,6 +83,10 @@ impl RedisOptions {
     /// Where the server is: `redis://[user][:password]@host[:port][/database]`, `rediss://` for TLS
     /// (feature `redis_tls`), `redis+unix:///path?db=2&user=u&pass=p` for a Unix socket;
     /// `valkey://` and its like say the same. Default: `redis://127.0.0.1:6379`.
+    ///
+    /// In the user and the password each character but letters, digits and `-._~` is
+    /// percent-encoded: `p@ss/word` is `p%40ss%2Fword`. A [`password`](Self::password) of its own is
+    /// written as it is.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.raw.url = Some(url.into());
         self
@@ -218,6 +219,9 @@ impl RedisOptions {
 
     fn server(&self) -> Result<Server> {
         let raw = &self.raw;
+        check_file("ca_certificate", raw.ca_certificate.as_ref())?;
+        check_file("client_certificate", raw.client_certificate.as_ref())?;
+        check_file("client_key", raw.client_key.as_ref())?;
         let files = Files {
             ca: raw.ca_certificate.clone(),
             certificate: raw.client_certificate.clone(),
@@ -258,8 +262,17 @@ impl RedisOptions {
         if is_tls && !cfg!(feature = "redis_tls") {
             return Err(Error::option(option, tls::NEEDS_FEATURE));
         }
-        // The error does not repeat the URL: it may have a password in it.
-        let info = url.into_connection_info().map_err(|error| Error::option(option, error.to_string()))?;
+        // No error repeats the URL: it may have a password in it.
+        if is_cut_short(url) {
+            let problem = format!("the URL has a \"/\", \"?\" or \"#\" before its last \"@\": {ENCODING}");
+            return Err(Error::option(option, problem));
+        }
+        let info = url.into_connection_info().map_err(|error| {
+            let is_wildcard = error.to_string().contains("wildcard");
+            let hint =
+                if is_wildcard { String::new() } else { format!(": redis://user:password@host:6379/0; {ENCODING}") };
+            Error::option(option, format!("{error}{hint}"))
+        })?;
         let mut login: RedisConnectionInfo = info.redis_settings().clone();
         if let Some(username) = &self.raw.username {
             login = login.set_username(username);
@@ -276,15 +289,21 @@ impl RedisOptions {
     }
 }
 
-impl TryFrom<RawOptions> for RedisOptions {
-    type Error = Error;
+/// Returns true if the host of a URL ends within what is meant as its password, so that the rest of
+/// the password would be a path, and its first part the port.
+fn is_cut_short(url: &str) -> bool {
+    let is_socket = url.starts_with("unix:") || url.starts_with("redis+unix:") || url.starts_with("valkey+unix:");
+    let (_, rest) = url.split_once("://").unwrap_or_default();
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    !is_socket && rest[end..].contains('@')
+}
 
-    fn try_from(raw: RawOptions) -> Result<Self> {
-        let options = Self { raw, clock: None };
-        // A wrong value is reported where the configuration is read, not when the store is made.
-        options.resolve()?;
-        Ok(options)
+/// Refuses a text in PEM format in place of the name of its file, which an error would repeat.
+fn check_file(option: &'static str, file: Option<&PathBuf>) -> Result<()> {
+    if file.is_some_and(|file| file.to_string_lossy().contains("-----BEGIN")) {
+        return Err(Error::option(option, "this is the text itself: write it to a file, and name the file"));
     }
+    Ok(())
 }
 
 impl fmt::Debug for RedisOptions {

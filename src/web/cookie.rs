@@ -15,11 +15,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cookie::time::{Duration as Span, OffsetDateTime};
 use cookie::{Cookie, CookieBuilder};
 
-use super::head::RequestHead;
+use super::head::{RequestHead, trim};
 use super::keys::Signer;
 use super::options::{CookieOptions, MAX_AGE, Priority, SameSite, Secure, SiteData};
+use crate::error::Error;
 use crate::id::SessionId;
 use crate::session::{Candidate, Candidates, MAX_CANDIDATES};
+use crate::sync::{AtomicBool, Ordering};
 
 /// No value of ours is longer: an id, 20 digits, a signature of 43 characters.
 const MAX_VALUE: usize = SessionId::TEXT_LEN + 1 + 20 + 1 + 43;
@@ -32,13 +34,42 @@ const MAX_SIGNATURES: usize = 16;
 pub(super) struct SessionCookie {
     options: CookieOptions,
     signer: Option<Signer>,
+    /// Whether it was reported that browsers drop it.
+    warned: AtomicBool,
 }
+
+/// What is reported of a `Secure` cookie over plain http. The layer does not know the host, and not
+/// what is in front of the server.
+const DROPPED: &str = "a Secure cookie was set in answer to a request over plain http, where browsers drop it, \
+    except from hosts of the loopback such as localhost, which the layer does not know: serve https, or take \
+    Secure::Auto to be usable over plain http; if a proxy in front (or rouille's own TLS) speaks https, ignore this \
+    or have the proxy send X-Forwarded-Proto and set trust_proxy";
 
 impl SessionCookie {
     /// From options that were checked.
     pub(super) fn new(options: CookieOptions) -> Self {
         let signer = options.keys.as_deref().map(Signer::new);
-        Self { options, signer }
+        Self { options, signer, warned: AtomicBool::new(false) }
+    }
+
+    /// Whether the client's connection counts as encrypted; for a cookie that is always `Secure`:
+    /// whether there is a reason to believe that the client keeps it.
+    ///
+    /// What a proxy says is such a reason, trusted or not, because nothing but a warning hangs on
+    /// it. So is a cookie of ours in the request: the client has kept one. And under `trust_proxy`
+    /// there is a proxy, which may say nothing.
+    pub(super) fn is_kept_over(&self, request: &RequestHead<'_>, has_cookie: bool) -> bool {
+        let trusts = self.options.trust_proxy;
+        match self.options.secure {
+            Secure::Always => has_cookie || request.is_https(true) || trusts && !request.has_scheme(),
+            Secure::Auto | Secure::Never => request.is_https(trusts),
+        }
+    }
+
+    /// The report that browsers drop the cookie; once.
+    pub(super) fn warning(&self, is_kept: bool) -> Option<Error> {
+        let is_due = self.options.secure == Secure::Always && !is_kept && !self.warned.swap(true, Ordering::Relaxed);
+        is_due.then(|| Error::option("secure", DROPPED))
     }
 
     pub(super) fn options(&self) -> &CookieOptions {
@@ -55,7 +86,8 @@ impl SessionCookie {
         let mut found = Candidates::default();
         let (mut count, mut signatures) = (0, 0);
         // Cut into cookies before anything is read as text, so that a foreign one that is not UTF-8
-        // does not hide ours.
+        // does not hide ours. Semicolons alone separate, as in browsers: quotes do not protect them,
+        // and a comma is a part of a foreign value, in which its author could plant an id.
         for text in request.cookies().flat_map(|header| header.split(|byte| *byte == b';')) {
             let Some(presented) = self.read(text, &mut signatures) else { continue };
             if found.iter().flatten().any(|earlier| earlier.id == presented.id) {
@@ -73,8 +105,8 @@ impl SessionCookie {
     /// One `name=value`, if it is a cookie of ours.
     fn read(&self, text: &[u8], signatures: &mut usize) -> Option<Candidate> {
         let name = self.options.name.as_str();
-        let value = text.trim_ascii_start().strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?;
-        let value = value.trim_ascii();
+        let value = trim(trim(text).strip_prefix(name.as_bytes())?).strip_prefix(b"=")?;
+        let value = trim(value);
         // Some clients quote every value (RFC 6265, 4.1.1).
         let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
         // The length first: an error about a text that cannot be an id would be made for nothing.
@@ -107,8 +139,8 @@ impl SessionCookie {
     /// browser session.
     pub(super) fn announcing(&self, id: &SessionId, max_age: Option<Duration>, now: SystemTime, https: bool) -> String {
         let mut value = id.expose();
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         if max_age.is_some() {
-            let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
             value += &format!(".{}", now.as_secs());
         }
         if let Some(signer) = &self.signer {
@@ -118,7 +150,12 @@ impl SessionCookie {
         let cookie = describe(&self.options, &value, https);
         let cookie = match max_age {
             None => cookie,
-            Some(max_age) => cookie.max_age(whole_seconds(max_age)),
+            // `Expires` too, for clients that know nothing else; the JDK's takes a cookie without it
+            // for one of RFC 2965, and sends it back in quotes.
+            Some(max_age) => {
+                let seconds = whole_seconds(max_age);
+                cookie.max_age(Span::seconds(seconds)).expires(date(now.as_secs(), seconds))
+            }
         };
         finish(&self.options, &cookie)
     }
@@ -193,7 +230,16 @@ fn read_seconds(text: &str) -> Option<u64> {
 
 /// Rounded down, so that the cookie does not outlive its session, but not to zero, which would mean
 /// "forget it"; and no longer than browsers keep it.
-fn whole_seconds(max_age: Duration) -> Span {
+fn whole_seconds(max_age: Duration) -> i64 {
     let seconds = max_age.min(MAX_AGE).as_secs().max(1);
-    Span::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+/// The last second of the year 9999, beyond which no date has a text.
+const LAST_DATE: i64 = 253_402_300_799;
+
+/// The date so many seconds after `now`, which is in seconds since 1970.
+fn date(now: u64, seconds: i64) -> OffsetDateTime {
+    let at = i64::try_from(now).unwrap_or(i64::MAX).saturating_add(seconds).min(LAST_DATE);
+    OffsetDateTime::from_unix_timestamp(at).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -10,6 +10,7 @@ use crate::session::Saved;
 /// |---|---|
 /// | `Set-Cookie` | the client is to get, renew or forget its cookie |
 /// | `Cache-Control: no-store` | with every `Set-Cookie`; and if the session that was looked at was not a new one, unless the handler said otherwise |
+/// | `CDN-Cache-Control: no-store`, and its like | with a `Set-Cookie`, where the handler has set one |
 /// | `Vary: Cookie` | the session was looked at |
 /// | `Clear-Site-Data` | with a logout, if [the options](super::CookieOptions::clear_site_data) ask for it |
 ///
@@ -41,7 +42,23 @@ pub(super) enum Caching {
 
 const SET_COOKIE: &str = "Set-Cookie";
 const CACHE_CONTROL: &str = "Cache-Control";
-const TARGETED: [&str; 2] = ["CDN-Cache-Control", "Surrogate-Control"];
+/// What the caches in front of a site obey before `Cache-Control`, or in place of it, and what
+/// forbids them to keep a response (RFC 9213; Edge Architecture Specification; the manuals of
+/// these caches). The last is for caches of HTTP/1.0.
+const TARGETED: [(&str, &str); 10] = [
+    ("CDN-Cache-Control", "no-store"),
+    ("Cloudflare-CDN-Cache-Control", "no-store"),
+    ("Vercel-CDN-Cache-Control", "no-store"),
+    ("Netlify-CDN-Cache-Control", "no-store"),
+    ("Akamai-Cache-Control", "no-store"),
+    ("X-LiteSpeed-Cache-Control", "no-store"),
+    ("Surrogate-Control", "no-store"),
+    ("Edge-Control", "no-store"),
+    ("X-Accel-Expires", "0"),
+    ("Expires", "0"),
+];
+/// The directives of these that say how a response is processed, not whether it is kept: as ESI.
+const PROCESSING: [&str; 2] = ["content=", "dca="];
 const VARY: &str = "Vary";
 const CLEAR_SITE_DATA: &str = "Clear-Site-Data";
 
@@ -95,7 +112,9 @@ impl Finished {
 
     /// Puts the headers into a response, beside and into those that it has. Its own `Set-Cookie`
     /// headers stay; `Vary` gets one name more; of its `Cache-Control` beside a `Set-Cookie` only
-    /// that stays which does not allow keeping the response.
+    /// that stays which does not allow keeping the response. So it is with what other caches obey:
+    /// `Expires`, `CDN-Cache-Control` and those of Cloudflare, Vercel, Netlify, Akamai and
+    /// `LiteSpeed`, `Surrogate-Control`, `Edge-Control`, nginx's `X-Accel-Expires`.
     ///
     /// # Examples
     ///
@@ -123,16 +142,17 @@ impl Finished {
             let merged = match name {
                 CACHE_CONTROL => self.cache_control(&response.take(CACHE_CONTROL)),
                 VARY => vary(&response.take(VARY)),
-                CLEAR_SITE_DATA => listed(&response.take(CLEAR_SITE_DATA), value),
+                CLEAR_SITE_DATA => clear_site_data(&response.take(CLEAR_SITE_DATA), value),
                 _ => value.to_owned(),
             };
             response.add(name, merged);
         }
         if self.cookie.is_some() {
-            // Caches in front of the site that know one of these pass over `Cache-Control` (RFC
-            // 9213).
-            for name in TARGETED.into_iter().filter(|name| !response.take(name).is_empty()).collect::<Vec<_>>() {
-                response.add(name, "no-store".to_owned());
+            for (name, forbidding) in TARGETED {
+                let own = response.take(name);
+                if !own.is_empty() {
+                    response.add(name, targeted(&own, forbidding));
+                }
             }
         }
     }
@@ -166,19 +186,38 @@ fn elements(list: &str) -> impl Iterator<Item = &str> {
     list.split(is_comma).map(str::trim).filter(|element| !element.is_empty())
 }
 
+/// What a header for some caches says beside a cookie.
+fn targeted(own: &[String], forbidding: &str) -> String {
+    let own = own.join(", ");
+    let is_processing = |one: &&str| {
+        PROCESSING.iter().any(|name| one.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
+    };
+    elements(&own).filter(is_processing).chain([forbidding]).collect::<Vec<_>>().join(", ")
+}
+
 fn vary(own: &[String]) -> String {
     // `*` says already that it depends on more than headers (RFC 9110, 12.5.5).
     let everything = own.iter().flat_map(|value| value.split(',')).any(|name| name.trim() == "*");
-    if everything { "*".to_owned() } else { listed(own, "Cookie") }
+    if everything {
+        return "*".to_owned();
+    }
+    let mut names: Vec<&str> = own.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
+    names.retain(|name| !name.is_empty());
+    if !names.iter().any(|name| name.eq_ignore_ascii_case("Cookie")) {
+        names.push("Cookie");
+    }
+    names.join(", ")
 }
 
-/// The values as one list, with what is not in it yet at its end.
-fn listed(own: &[String], more: &str) -> String {
-    let mut list: Vec<&str> = own.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
-    list.retain(|name| !name.is_empty());
-    for name in more.split(", ") {
-        if !list.iter().any(|one| one.eq_ignore_ascii_case(name)) {
-            list.push(name);
+/// A list of quoted strings, which are compared as they are, with ours that are not in it at its
+/// end. Without those that are no quoted string: an open quote would take ours in.
+fn clear_site_data(own: &[String], ours: &str) -> String {
+    let is_whole =
+        |one: &&str| one.len() > 1 && one.starts_with('"') && one.ends_with('"') && elements(one).count() == 1;
+    let mut list: Vec<&str> = own.iter().flat_map(|line| elements(line)).filter(is_whole).collect();
+    for one in ours.split(", ") {
+        if !list.contains(&one) {
+            list.push(one);
         }
     }
     list.join(", ")

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::options::is_token;
+
 /// What the layer needs to know of a request: its `Cookie` headers, and whether it came over https.
 ///
 /// An adapter makes one from its framework's request, borrowing the header texts. Bytes, because
@@ -58,8 +60,9 @@ impl<'r> RequestHead<'r> {
                 head.add_cookie(value);
             } else if name.eq_ignore_ascii_case("X-Forwarded-Proto") {
                 head.x_forwarded_proto.get_or_insert(value);
-            } else if name.eq_ignore_ascii_case("Forwarded") {
-                head.forwarded.get_or_insert(value);
+            } else if name.eq_ignore_ascii_case("Forwarded") && head.forwarded.is_none_or(is_empty_list) {
+                // Several lines are one list (RFC 9110, 5.3), and its first element counts.
+                head.forwarded = Some(value);
             }
         }
         head
@@ -67,7 +70,8 @@ impl<'r> RequestHead<'r> {
 
     /// Whether the connection that the request came over is encrypted. Default: no.
     ///
-    /// Only a cookie with [`Secure::Auto`](super::Secure::Auto) asks.
+    /// A cookie with [`Secure::Auto`](super::Secure::Auto) goes by it. For one that is always `Secure`
+    /// it decides whether a [report](super::SessionLayer::errors) says that browsers drop the cookie.
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
@@ -90,26 +94,106 @@ impl<'r> RequestHead<'r> {
     /// The first entry counts, which is the client's end of a chain of proxies. A client can forge
     /// it, but what it gets is only a cookie of its own that it cannot use.
     pub(super) fn is_https(&self, trust_proxy: bool) -> bool {
-        let said = || {
-            if let Some(schemes) = self.x_forwarded_proto {
-                return first_entry(schemes);
-            }
-            // RFC 7239, 4: `for=192.0.2.60;proto=https, for=...`.
-            let parts = first_entry(self.forwarded?)?.split(';');
-            parts.filter_map(|part| part.split_once('=')).find_map(|(name, value)| {
-                name.trim().eq_ignore_ascii_case("proto").then(|| value.trim().trim_matches('"'))
-            })
-        };
+        self.secure || trust_proxy && self.proxy_says_https()
+    }
+
+    /// Whether a proxy says how the client came here.
+    pub(super) fn has_scheme(&self) -> bool {
+        self.x_forwarded_proto.is_some() || self.forwarded.and_then(forwarded_proto).is_some()
+    }
+
+    /// Whether a proxy says that the client's own connection is encrypted.
+    fn proxy_says_https(&self) -> bool {
         // The upgrade request of a WebSocket is an https request too, but some proxies call it by
         // the socket's scheme.
-        let encrypted = |scheme: &str| ["https", "wss"].iter().any(|one| scheme.eq_ignore_ascii_case(one));
-        self.secure || trust_proxy && said().is_some_and(encrypted)
+        let encrypted = |scheme: &[u8]| ["https", "wss"].iter().any(|one| scheme.eq_ignore_ascii_case(one.as_bytes()));
+        match (self.x_forwarded_proto, self.forwarded) {
+            (Some(schemes), _) => encrypted(trim(schemes.split(|byte| *byte == b',').next().unwrap_or_default())),
+            (None, Some(forwarded)) => forwarded_proto(forwarded).is_some_and(|scheme| encrypted(&scheme)),
+            (None, None) => false,
+        }
     }
 }
 
-/// The first of a header's comma-separated entries, if it is text.
-fn first_entry(value: &[u8]) -> Option<&str> {
-    Some(str::from_utf8(value.split(|byte| *byte == b',').next()?).ok()?.trim())
+/// Without the blanks around it: spaces and tabs, and nothing else (RFC 9110, 5.6.3).
+pub(super) fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+fn is_empty_list(value: &[u8]) -> bool {
+    value.iter().all(|byte| b" \t,".contains(byte))
+}
+
+/// The most parameters of one element; four are registered.
+const MAX_PARAMETERS: usize = 16;
+
+/// The scheme in the first element of a `Forwarded` header (RFC 7239, 4):
+/// `for=192.0.2.60;proto=https, for="[2001:db8::17]:4711"`.
+///
+/// None where the element is malformed: parsers that disagree about it could be played off against
+/// each other. Beyond the grammar, as proxies write it: blanks around ";" and "=", and an address
+/// with a port, or an IPv6 address, without quotes.
+fn forwarded_proto(header: &[u8]) -> Option<Vec<u8>> {
+    // Empty elements of a list do not count (RFC 9110, 5.6.1).
+    let start = header.iter().position(|byte| !b" \t,".contains(byte))?;
+    let (mut rest, mut proto) = (&header[start..], None);
+    let mut seen: Vec<&[u8]> = Vec::new();
+    loop {
+        rest = trim_start(rest);
+        match rest {
+            [] | [b',', ..] => return proto,
+            [b';', after @ ..] => {
+                rest = after;
+                continue;
+            }
+            _ => {}
+        }
+        let (name, after) = cut(rest, |byte| !is_token(byte));
+        let after = trim_start(trim_start(after).strip_prefix(b"=")?);
+        let (value, after) = forwarded_value(after)?;
+        // "Each parameter MUST NOT occur more than once" in one element.
+        if name.is_empty() || seen.len() == MAX_PARAMETERS || seen.iter().any(|one| one.eq_ignore_ascii_case(name)) {
+            return None;
+        }
+        if name.eq_ignore_ascii_case(b"proto") {
+            proto = Some(value);
+        }
+        seen.push(name);
+        rest = trim_start(after);
+        if !matches!(rest, [] | [b',' | b';', ..]) {
+            return None;
+        }
+    }
+}
+
+/// A value, without its quotes and the escapes within them, and what stands after it.
+fn forwarded_value(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let Some(mut rest) = text.strip_prefix(b"\"") else {
+        let (value, after) = cut(text, |byte| !is_token(byte) && !b":[]".contains(&byte));
+        return (!value.is_empty()).then(|| (value.to_vec(), after));
+    };
+    let mut value = Vec::new();
+    loop {
+        let (byte, after) = match rest {
+            [b'"', after @ ..] => return Some((value, after)),
+            [b'\\', byte, after @ ..] | [byte, after @ ..] => (*byte, after),
+            [] => return None,
+        };
+        value.push(byte);
+        rest = after;
+    }
+}
+
+fn trim_start(text: &[u8]) -> &[u8] {
+    cut(text, |byte| byte != b' ' && byte != b'\t').1
+}
+
+/// The text up to the first such byte, and the rest.
+fn cut(text: &[u8], is_end: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    text.split_at(text.iter().position(|byte| is_end(*byte)).unwrap_or(text.len()))
 }
 
 impl fmt::Debug for RequestHead<'_> {

@@ -6,29 +6,22 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize as _, Deserializer};
 use sha2::Sha256;
 
 use crate::error::{Error, Result};
+use crate::units::quiet::Given;
 
 /// A key shorter than the hash's output is weaker than the hash (RFC 2104, 3).
 const MIN_KEY: usize = 32;
 
 /// A secret key. Neither shown nor compared outside of tests of equality.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Key(Box<[u8]>);
 
 impl Key {
     pub(super) fn new(bytes: &[u8]) -> Self {
         Self(bytes.into())
-    }
-}
-
-impl From<String> for Key {
-    fn from(text: String) -> Self {
-        Self::new(text.as_bytes())
     }
 }
 
@@ -38,25 +31,15 @@ impl fmt::Debug for Key {
     }
 }
 
-/// As a configuration file may have them.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Given {
-    One(Key),
-    Several(Vec<Key>),
-    None(()),
-    Other(IgnoredAny),
-}
-
-/// Reads a list of keys, or the only one. What is wrong is said here, because serde's own words
-/// would repeat the key.
+/// Reads a list of keys, or the only one. serde's own words about a wrong value would repeat it.
 pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Key>>, D::Error> {
-    match Given::deserialize(deserializer)? {
-        Given::One(key) => Ok(Some(vec![key])),
-        Given::Several(keys) => Ok(Some(keys)),
-        Given::None(()) => Ok(None),
-        Given::Other(_) => Err(serde::de::Error::custom(Error::option("keys", "neither a text nor a list of texts"))),
-    }
+    let given = match Given::deserialize(deserializer)? {
+        Given::Text(key) => Given::List(vec![Given::Text(key)]),
+        given => given,
+    };
+    let refused = |_| serde::de::Error::custom(Error::option("keys", "neither a text nor a list of texts"));
+    let keys = given.texts("keys").map_err(refused)?;
+    Ok(keys.map(|keys| keys.iter().map(|key| Key::new(key.as_bytes())).collect()))
 }
 
 /// Refuses a list of keys that would sign nothing, or nothing worth trusting.

@@ -138,8 +138,9 @@ impl SessionLayer {
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn load<'r>(&self, request: impl Into<RequestHead<'r>>) -> Session {
         let request = request.into();
-        let https = request.is_https(self.cookie.options().trust_proxy);
-        self.sessions.open(self.cookie.presented(&request), https)
+        let presented = self.cookie.presented(&request);
+        let https = self.cookie.is_kept_over(&request, presented.iter().flatten().next().is_some());
+        self.sessions.open(presented, https)
     }
 
     /// Ends the request: saves the session if it changed, begins the renewal of its id if that is
@@ -184,6 +185,7 @@ impl SessionLayer {
         let is_lost = saved == Saved::Gone && facts.changed && stage != Stage::Ended(Ending::Here);
         let finished = Finished::new(saved, caching).lost(is_lost);
         if is_announced {
+            self.sessions.warn(|| self.cookie.warning(session.is_https()));
             return Ok(finished.with_cookie(self.announcement(session)?));
         }
         if plan.cookie == CookieStep::Remove {
@@ -257,6 +259,10 @@ impl SessionLayer {
     }
 
     /// Subscribes to the store's failures, in the background too: see [`Sessions::errors`].
+    ///
+    /// One that [`is_option`](Error::is_option) is not of the store: a `Secure` cookie was given to
+    /// a new client over plain http, where browsers drop it. The layer reports it once, when it has
+    /// a subscriber, and serves the request.
     pub fn errors(&self) -> Receiver<Error> {
         self.sessions.errors()
     }

@@ -2,12 +2,13 @@
 
 mod attributes;
 mod check;
-
-use serde::Deserialize;
+mod grammar;
+mod read;
 
 pub use self::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData};
 pub(super) use self::check::MAX_AGE;
-use super::keys::{self, Key};
+pub(super) use self::grammar::is_token;
+use super::keys::Key;
 
 /// The options of the session cookie. None of them is needed.
 ///
@@ -46,26 +47,20 @@ use super::keys::{self, Key};
 /// assert_eq!(serde_json::from_str::<CookieOptions>(same).unwrap(), options);
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct CookieOptions {
     pub(super) name: String,
     pub(super) path: String,
     pub(super) domain: Option<String>,
     pub(super) secure: Secure,
-    #[serde(alias = "proxy", alias = "trustProxy")]
     pub(super) trust_proxy: bool,
-    #[serde(alias = "httpOnly")]
     pub(super) http_only: bool,
-    #[serde(alias = "sameSite")]
     pub(super) same_site: SameSite,
     pub(super) lifetime: CookieLifetime,
     pub(super) partitioned: bool,
     pub(super) priority: Option<Priority>,
-    #[serde(alias = "secret", deserialize_with = "keys::read")]
     pub(super) keys: Option<Vec<Key>>,
-    #[serde(alias = "clearSiteData")]
     pub(super) clear_site_data: Vec<SiteData>,
 }
 
@@ -91,6 +86,11 @@ impl CookieOptions {
     /// Change it when an application lives under a path of its own. It keeps cookies apart but
     /// protects nothing: scripts of another path on the same host can still act for the user (RFC
     /// 6265, 8.5).
+    ///
+    /// It is written as browsers send it, and begins with `/`. `/app` is sent with `/app` and
+    /// `/app/cart`, but not with `/apple`; `/app/` not with `/app`. What no request's path can begin
+    /// with is refused: `?`, `#`, `//`, `..`, and characters that browsers percent-encode (`/caf%C3%A9`
+    /// is right). A path of more than 1,024 bytes is refused too.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
@@ -102,8 +102,10 @@ impl CookieOptions {
     /// Change it when several subdomains share one login. Then each of them, and an attacker who
     /// takes one over, can read the cookie and be any of its users.
     ///
-    /// It is a host name alone. A scheme, a port or a wildcard in it is not refused, and browsers
-    /// drop such a cookie.
+    /// It is a host name of at least two labels; a dot in front is left out. A scheme, a port, a
+    /// path, a wildcard, an address or a single label such as `localhost` is refused: browsers drop
+    /// such a cookie, or keep it for this host alone. They drop the cookie of a public suffix such
+    /// as `co.uk` too, and of a domain that this host is no part of; that is not checked.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self

@@ -5,8 +5,10 @@
 //! as one likes.
 #![allow(dead_code, unreachable_pub, reason = "tests take a part of it, the fuzz targets have it as a library")]
 
+pub mod attributes;
 pub mod cookie;
 pub mod entry;
+pub mod forwarded;
 pub mod options;
 pub mod record;
 pub mod record_json;
@@ -23,8 +25,10 @@ pub struct Target {
 }
 
 pub const TARGETS: &[Target] = &[
+    Target { name: "attributes", check: attributes::check, seeds: attributes::seeds },
     Target { name: "cookie", check: cookie::check, seeds: cookie::seeds },
     Target { name: "entry", check: entry::check, seeds: entry::seeds },
+    Target { name: "forwarded", check: forwarded::check, seeds: forwarded::seeds },
     Target { name: "options", check: options::check, seeds: options::seeds },
     Target { name: "record", check: record::check, seeds: record::seeds },
     Target { name: "record_json", check: record_json::check, seeds: record_json::seeds },

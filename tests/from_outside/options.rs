@@ -86,7 +86,8 @@ fn sent_back(finished: &Finished) -> String {
     assert!(cookie.len() <= 4096 && cookie.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{cookie}");
     let mut parts = cookie.split(';').map(str::trim_start);
     let value = parts.next().unwrap().to_owned();
-    let mut known = vec!["Path", "Domain", "Secure", "HttpOnly", "SameSite", "Partitioned", "Max-Age", "Priority"];
+    let mut known =
+        vec!["Path", "Domain", "Secure", "HttpOnly", "SameSite", "Partitioned", "Max-Age", "Expires", "Priority"];
     for attribute in parts {
         let name = attribute.split('=').next();
         let place = known.iter().position(|one| Some(*one) == name);
@@ -105,10 +106,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         r#"{"policy": {"timeout": "15m", "lifetime": "12h", "touch_after": 0, "max_per_owner": 1}}"#.to_owned(),
         r#"{"policy": {"timeout": 1, "lifetime": null, "renew_after": "15m", "grace": "60s", "at_limit": "refuse_newest"}}"#.to_owned(),
         r#"{"cookie": {"name": "__Host-id", "sameSite": "strict", "lifetime": "persistent", "httpOnly": true}}"#.to_owned(),
-        r#"{"cookie": {"path": "/a b", "domain": ".example.com", "secure": "auto", "proxy": true, "priority": "high"}}"#.to_owned(),
+        r#"{"cookie": {"path": "/a%20b", "domain": ".example.com", "secure": "auto", "proxy": true, "priority": "high"}}"#.to_owned(),
         r#"{"cookie": {"same_site": "none", "partitioned": true, "secure": true, "clearSiteData": ["cache", "storage"]}}"#.to_owned(),
         format!(r#"{{"cookie": {{"secret": "{key}", "lifetime": "remembered"}}, "policy": {{}}, "store": {{}}}}"#),
-        format!(r#"{{"cookie": {{"keys": ["{key}", "{key}{key}"]}}, "policy": {{"timeout": "100years"}}}}"#),
+        format!(r#"{{"cookie": {{"keys": ["{key}", "{key}{key}"]}}, "policy": {{"timeout": "3600d"}}}}"#),
     ];
     texts.into_iter().map(String::into_bytes).collect()
 }

@@ -4,17 +4,13 @@ use std::time::Duration;
 
 use super::super::cookie::SessionCookie;
 use super::super::keys;
-use super::{CookieLifetime, CookieOptions, SameSite, Secure};
+use super::{CookieLifetime, CookieOptions, SameSite, Secure, grammar};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 
 /// The most bytes of a cookie, attributes included, that every browser is sure to keep (RFC 6265,
 /// 6.1).
 const MAX_COOKIE: usize = 4096;
-
-/// Longer attributes are ignored by browsers (RFC 6265bis, 5.6): the cookie would go where it was
-/// not meant to.
-const MAX_ATTRIBUTE: usize = 1024;
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -24,9 +20,9 @@ pub(in super::super) const MAX_AGE: Duration = Duration::from_secs(400 * DAY);
 impl CookieOptions {
     /// Refuses what cannot work, by itself or under this policy.
     pub(in super::super) fn check(&self, policy: &Policy) -> Result<()> {
-        self.check_name()?;
-        self.check_path()?;
-        self.check_domain()?;
+        refuse("name", &self.name, grammar::problem_of_name)?;
+        refuse("path", &self.path, grammar::problem_of_path)?;
+        self.domain.as_deref().map_or(Ok(()), |domain| refuse("domain", domain, grammar::problem_of_domain))?;
         self.check_secure()?;
         self.check_prefix()?;
         self.check_lifetime(policy)?;
@@ -35,42 +31,6 @@ impl CookieOptions {
         if bytes > MAX_COOKIE {
             let problem = format!("it would take {bytes} bytes, and browsers keep {MAX_COOKIE}");
             return Err(Error::option("cookie", problem));
-        }
-        Ok(())
-    }
-
-    /// RFC 6265, 4.1.1: the name is a token.
-    fn check_name(&self) -> Result<()> {
-        let name = &self.name;
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.is_empty() || !name.bytes().all(token) {
-            let problem = format!("{name:?} is not a cookie name: letters, digits and !#$%&'*+-.^_`|~, at least one");
-            return Err(Error::option("name", problem));
-        }
-        Ok(())
-    }
-
-    fn check_path(&self) -> Result<()> {
-        let path = &self.path;
-        // Browsers cut blanks off the end (RFC 6265bis, 5.6), so that the cookie would get another
-        // path.
-        let cut_short = path.len() > MAX_ATTRIBUTE || path.ends_with(' ');
-        if !path.starts_with('/') || !path.bytes().all(in_attribute) || cut_short {
-            let problem = format!(
-                "{path:?} is not a cookie path: \"/\" first, then ASCII without \";\" and a blank at its end, up to 1,024 bytes"
-            );
-            return Err(Error::option("path", problem));
-        }
-        Ok(())
-    }
-
-    fn check_domain(&self) -> Result<()> {
-        let Some(domain) = &self.domain else { return Ok(()) };
-        let host = domain.strip_prefix('.').unwrap_or(domain);
-        let visible = |byte: u8| in_attribute(byte) && byte != b' ';
-        if host.is_empty() || !domain.bytes().all(visible) || domain.len() > MAX_ATTRIBUTE {
-            let problem = format!("{domain:?} is not a cookie domain such as \"example.com\"");
-            return Err(Error::option("domain", problem));
         }
         Ok(())
     }
@@ -129,7 +89,7 @@ impl CookieOptions {
     }
 }
 
-/// RFC 6265, 4.1.1: an attribute is ASCII without control characters and semicolons.
-fn in_attribute(byte: u8) -> bool {
-    (b' '..=b'~').contains(&byte) && byte != b';'
+/// Refuses a text that has a problem, with the sentence that the problem completes.
+fn refuse(option: &'static str, text: &str, problem_of: fn(&str) -> Option<&'static str>) -> Result<()> {
+    problem_of(text).map_or(Ok(()), |problem| Err(Error::option(option, format!("{text:?} {problem}"))))
 }

@@ -1,0 +1,96 @@
+//! What a policy must not be: times that end every session at once, or that no session can reach.
+
+use std::time::Duration;
+
+use super::Policy;
+use crate::error::{Error, Result};
+
+impl Policy {
+    /// Refuses options that cannot work.
+    pub(crate) fn check(&self) -> Result<()> {
+        check_limits("lifetime", self.timeout, self.lifetime)?;
+        if let Some((timeout, lifetime)) = self.remembered {
+            check_limits("remember", timeout, lifetime)?;
+            if timeout < self.timeout {
+                let problem = format!(
+                    "a timeout of {} is below the one of sessions that are not remembered, {}: lengthen it",
+                    written(timeout),
+                    written(self.timeout)
+                );
+                return Err(Error::option("remember", problem));
+            }
+        }
+        self.check_intervals()?;
+        if self.max_per_owner == Some(0) {
+            return Err(Error::option("max_per_owner", "0 would let nobody log in; None means any number"));
+        }
+        if self.renew_after.is_some_and(|age| age.is_zero()) {
+            return Err(Error::option("renew_after", "0 would change the id at every request; None means never"));
+        }
+        if self.renew_after.is_some() && self.grace.is_zero() {
+            return Err(Error::option("grace", "0 would end the requests that are under way when an id is renewed"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a touch interval, an age of renewal and a grace that no session's limits leave room
+    /// for. The defaults fit every timeout: see [`Lease::touch_after`].
+    fn check_intervals(&self) -> Result<()> {
+        let defaults = Self::new();
+        let idle = self.remembered.map_or(self.timeout, |(timeout, _)| timeout.max(self.timeout));
+        for (option, span, default) in
+            [("touch_after", self.touch_after, defaults.touch_after), ("grace", self.grace, defaults.grace)]
+        {
+            if span > default && span > idle {
+                let (span, idle) = (written(span), written(idle));
+                return Err(Error::option(option, format!("{span} is beyond the timeout, {idle}: shorten it")));
+            }
+        }
+        // `None`: no limit, as in one of the two.
+        let lifetime = match self.remembered {
+            None => self.lifetime,
+            Some((_, remembered)) => self.lifetime.zip(remembered).map(|(one, other)| one.max(other)),
+        };
+        match (self.renew_after, lifetime) {
+            (Some(age), Some(lifetime)) if age >= lifetime => {
+                let (age, lifetime) = (written(age), written(lifetime));
+                let problem =
+                    format!("{age} is not below the lifetime, {lifetime}, so no id would be renewed: shorten it");
+                Err(Error::option("renew_after", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks two limits of one session; `option` has the lifetime.
+fn check_limits(option: &'static str, timeout: Duration, lifetime: Option<Duration>) -> Result<()> {
+    if timeout.is_zero() {
+        return Err(Error::option("timeout", "0 would end every session at once"));
+    }
+    let Some(lifetime) = lifetime else { return Ok(()) };
+    if lifetime.is_zero() {
+        return Err(Error::option("lifetime", "0 would end every session at once; None means no limit"));
+    }
+    if lifetime < timeout {
+        let (timeout, lifetime) = (written(timeout), written(lifetime));
+        let problem = format!(
+            "a lifetime of {lifetime} is below the timeout of {timeout}, which no session would reach: \
+             lengthen the lifetime, shorten the timeout, or take None for no limit"
+        );
+        return Err(Error::option(option, problem));
+    }
+    Ok(())
+}
+
+/// A span as options are written, to the second if it has one.
+fn written(span: Duration) -> String {
+    let (seconds, day) = (span.as_secs(), 24 * 60 * 60);
+    match seconds {
+        0 => format!("{span:?}"),
+        // Months and years are no units of options.
+        _ if seconds.is_multiple_of(day) => format!("{}d", seconds / day),
+        _ if seconds >= day => format!("{}d {}", seconds / day, written(Duration::from_secs(seconds % day))),
+        _ => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+    }
+}

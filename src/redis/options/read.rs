@@ -1,0 +1,66 @@
+//! The options as a configuration file spells them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer};
+
+use super::{RawOptions, RedisOptions};
+use crate::error::Result;
+use crate::units::Setting;
+use crate::units::quiet::{self, Given};
+
+/// Whatever may hold a password, or be mistaken for one, is read without being repeated.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Fields {
+    url: Given,
+    cluster: Given,
+    username: Given,
+    password: Given,
+    #[serde(alias = "caCertificate")]
+    ca_certificate: Given,
+    #[serde(alias = "clientCertificate")]
+    client_certificate: Given,
+    #[serde(alias = "clientKey")]
+    client_key: Given,
+    prefix: Given,
+    connections: Option<Setting>,
+    timeout: Option<Setting>,
+    #[serde(alias = "retryAfter")]
+    retry_after: Option<Setting>,
+    #[serde(alias = "maxSessionSize")]
+    max_session_size: Option<Setting>,
+}
+
+impl TryFrom<Fields> for RedisOptions {
+    type Error = crate::Error;
+
+    fn try_from(fields: Fields) -> Result<Self> {
+        let file = |given: Given, option| Ok::<_, crate::Error>(given.text(option)?.map(PathBuf::from));
+        let raw = RawOptions {
+            url: fields.url.text("url")?,
+            cluster: fields.cluster.texts("cluster")?.unwrap_or_default(),
+            username: fields.username.text("username")?,
+            password: fields.password.text("password")?,
+            ca_certificate: file(fields.ca_certificate, "ca_certificate")?,
+            client_certificate: file(fields.client_certificate, "client_certificate")?,
+            client_key: file(fields.client_key, "client_key")?,
+            prefix: fields.prefix.text("prefix")?,
+            connections: fields.connections,
+            timeout: fields.timeout,
+            retry_after: fields.retry_after,
+            max_session_size: fields.max_session_size,
+        };
+        let options = Self { raw, clock: None };
+        // A wrong value is reported where the configuration is read, not when the store is made.
+        options.resolve()?;
+        Ok(options)
+    }
+}
+
+impl<'de> Deserialize<'de> for RedisOptions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields: Fields = quiet::map("redis", deserializer)?;
+        Self::try_from(fields).map_err(serde::de::Error::custom)
+    }
+}
