@@ -272,7 +272,7 @@ impl Error {
         Kind::Late(what).into()
     }
 
-    #[cfg(feature = "web")]
+    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
     pub(crate) fn lost(handle: impl fmt::Display) -> Self {
         Kind::Lost(handle.to_string()).into()
     }
