@@ -147,6 +147,12 @@ impl Error {
         Kind::Unknown { handle: handle.to_string(), source: None }.into()
     }
 
+    /// Says that a session ended, or was superseded, under a request: what an adapter returns that
+    /// refuses a lost change.
+    pub fn lost(handle: impl fmt::Display) -> Self {
+        Kind::Lost(handle.to_string()).into()
+    }
+
     /// The same [unknown](Self::unknown) outcome with its cause. Every other error stays as it is.
     #[must_use]
     pub fn caused_by(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -270,11 +276,6 @@ impl Error {
 
     pub(crate) fn late(what: &'static str) -> Self {
         Kind::Late(what).into()
-    }
-
-    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
-    pub(crate) fn lost(handle: impl fmt::Display) -> Self {
-        Kind::Lost(handle.to_string()).into()
     }
 
     pub(crate) fn too_many_logins(max: usize) -> Self {
