@@ -102,10 +102,11 @@ pub enum Event {
         /// The bytes that it would have counted for.
         bytes: usize,
     },
-    /// A new session without an owner was refused because the store is full: see
-    /// [`WhenFull`](crate::WhenFull).
+    /// A session without an owner, new or larger than before, was refused because the store is
+    /// full: see [`WhenFull`](crate::WhenFull) and
+    /// [`anonymous_share`](crate::LembroOptions::anonymous_share). What was stored before stays.
     TurnedAway {
-        /// Which session it would have been.
+        /// Which session.
         handle: Handle,
     },
     /// An id was presented that opens no session: expired, evicted, destroyed, or a guess.

@@ -19,6 +19,7 @@
 //!     whole     all shards as one: listed, counted, cleared
 //!     endings   the owners' epochs, and why sessions were ended
 //!     stats     counters and figures
+//!     shortage  the report that sessions with an owner were evicted
 //!     shard     one table of rows with its queues and indexes; knows no lock
 //!       table     finds a row by its hash
 //!       evict     picks victims when the shard is over its budget
@@ -47,7 +48,8 @@
 //! alone, where an LRU would lose its working set. S3-FIFO alone would let abandoned sessions fill
 //! main. So main ages by the visits to its sessions, and abandoned sessions in main are evicted
 //! before new ones. Sessions with an owner are the third queue, whose sessions are evicted only
-//! when those without an owner are down to their share.
+//! when those without an owner are down to their share. The session about to be stored counts as one
+//! of its class: without an owner and without room that its class may take, it is refused.
 //!
 //! A snapshot copies one shard after the other. Under the shard's read lock it reads the order of
 //! the queues, then copies the pointers and deadlines of a thousand slots at a time; it writes the
@@ -61,6 +63,7 @@ mod queue;
 mod reaper;
 mod shard;
 mod shards;
+mod shortage;
 mod snapshot;
 mod stats;
 mod table;
@@ -236,6 +239,9 @@ impl LembroStore {
     }
 
     /// Subscribes to errors in the background from now on: those that no caller receives.
+    ///
+    /// One of them, at most once a minute, says how many sessions with an owner were evicted for
+    /// want of memory, and which options to change.
     ///
     /// A queue of 1,024 errors, as for [`events`](Self::events).
     #[doc(alias = "on_error")]

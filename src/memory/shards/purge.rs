@@ -40,6 +40,8 @@ impl Shards {
         let purge = Purge { at: self.clock.wall(), took, sessions };
         *self.last_purge.lock() = Some(purge);
         self.purges.publish(|| purge);
+        // What was evicted within a minute of the last report.
+        self.report_shortage();
         self.events.publish(|| Event::Purged { sessions, took });
         sessions
     }
