@@ -198,9 +198,25 @@ fn a_login_is_never_refused_and_takes_the_room_of_visitors_first() {
 }
 
 #[test]
+fn a_users_session_is_never_refused_in_a_store_full_of_users() {
+    for when in [WhenFull::Evict, WhenFull::RefuseAnonymous] {
+        let store = store(small().when_full(when));
+        fill_with_owned(&store);
+        let id = new_id();
+        assert!(create_for(&store, &id, &text(20_000), Some("bob"), HOUR).unwrap().is_done());
+        assert!(save(&store, &id, &change(40_000), HOUR, version_of(&store, &id)).unwrap().is_done());
+        assert!(is_there(&store, &id));
+        store.validate().unwrap();
+    }
+}
+
+#[test]
 fn within_their_share_visitors_have_the_room_of_the_users_who_were_away_longest_and_no_more() {
     let store = store(small());
     let sessions = fill_with_owned(&store);
+    while users(&store).1 < 3 {
+        assert!(create_for(&store, &new_id(), &text(400), Some("ada"), HOUR).unwrap().is_done());
+    }
     for _ in 0..1_000 {
         assert!(create(&store, &new_id(), &text(400), HOUR).unwrap().is_done());
         let stats = store.stats();
@@ -208,6 +224,7 @@ fn within_their_share_visitors_have_the_room_of_the_users_who_were_away_longest_
     }
     store.validate().unwrap();
     let stats = store.stats();
+    assert!(stats.bytes - stats.owned_bytes > 5_900, "{stats:?}");
     assert!(stats.owned_bytes + 6_550 + 600 >= stats.max_size, "{stats:?}");
     assert!(stats.owned_sessions >= sessions.0 * 85 / 100);
 }
