@@ -221,6 +221,12 @@ fn whole_nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Nanoseconds on the calendar, as fine as the machine's clock is: to tell two instants apart, never
+/// for deadlines.
+pub(crate) fn fine_nanos() -> u64 {
+    whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
 /// Starts a measurement and returns the function that tells the time since. For the figures that a
 /// store reports, never for deadlines.
 pub(crate) fn stopwatch() -> impl Fn() -> Duration {

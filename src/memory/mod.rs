@@ -96,6 +96,12 @@ use crate::sync::Arc;
 /// A clone is another handle on the same store. When the last handle is dropped, the reaper thread
 /// is stopped and joined and the sessions are freed.
 ///
+/// **Make it after the process has forked**, if it does: in the process that serves, after
+/// daemonizing. In a child that was forked later it is a copy: what one process commits, the other
+/// does not see, and there is no reaper thread, so memory of expired sessions is freed when room is
+/// needed and by [`purge`](Self::purge). The copy can be used, closed and dropped if no other thread
+/// of the parent used the store at the moment of the fork; one that did leaves its lock held for ever.
+///
 /// # Examples
 ///
 /// ```

@@ -37,6 +37,8 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 ///
 /// serde reads these names, and their camel-case forms such as `maxSize`; it refuses unknown ones.
 ///
+/// Options can be made before a process forks, a store [only afterwards](crate::LembroStore).
+///
 /// # Examples
 ///
 /// ```
