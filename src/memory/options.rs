@@ -111,7 +111,8 @@ impl LembroOptions {
     /// [`purge`](crate::LembroStore::purge). Default: 60 seconds.
     ///
     /// A shorter interval frees memory earlier, a longer one wakes the thread less often. A purge
-    /// costs one short look at each session, plus what it frees.
+    /// costs one short look at each session, plus what it frees. It also notices that the machine
+    /// was suspended: the [clock](crate::Clock) counts that time from the next purge on.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
         self.raw.interval = Some(interval.into());
         self

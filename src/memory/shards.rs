@@ -74,6 +74,7 @@ struct Cell {
 
 impl Shards {
     pub(super) fn new(config: &Config) -> Self {
+        config.clock.notice_suspend();
         let hasher = RandomState::default();
         let room = Room {
             budget: config.max_size / config.shards,
