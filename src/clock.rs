@@ -269,8 +269,15 @@ fn whole_nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Nanoseconds on the calendar, as fine as the machine's clock is: to tell two instants apart, never
-/// for deadlines.
+/// Nanoseconds, as fine as the machine's clock is: to tell two instants apart, never for deadlines.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[inline]
+pub(crate) fn fine_nanos() -> u64 {
+    nanos_of(rustix::time::ClockId::Monotonic)
+}
+
+/// Nanoseconds, as fine as the machine's clock is: to tell two instants apart, never for deadlines.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn fine_nanos() -> u64 {
     whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
@@ -286,11 +293,17 @@ pub(crate) fn stopwatch() -> impl Fn() -> Duration {
 pub(crate) mod tests {
     use super::*;
 
-    /// A sleep that did not happen, in nanoseconds.
+    /// A suspend that did not happen, in nanoseconds.
     pub(super) static PRETENDED: StaticU64 = StaticU64::new(0);
 
-    /// Lets the machine have slept. A few seconds at most: the clock of all tests in this process
-    /// goes forward by them.
+    /// One after the other: they turn the clock of all tests in this process.
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+    pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
+        ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Lets the machine have slept: a few seconds at most, which the other tests do not mind.
     pub(crate) fn pretend_suspend(time: Duration) {
         PRETENDED.fetch_add(whole_nanos(time), Ordering::SeqCst);
     }
@@ -298,19 +311,19 @@ pub(crate) mod tests {
     // A machine cannot be suspended in a test.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[test]
-    fn time_asleep_counts_once_it_is_noticed_and_the_sleep_before_the_first_look_does_not() {
-        let clock = Clock::system();
+    fn time_asleep_counts_once_it_is_noticed_and_only_once() {
+        let (_alone, clock) = (alone(), Clock::system());
+        let since = |before: Duration| clock.now().saturating_sub(before);
         clock.notice_suspend();
         let before = clock.now();
         clock.notice_suspend();
-        assert!(clock.now() - before < Duration::from_secs(2));
+        assert!(since(before) < Duration::from_secs(2), "what was slept before does not count");
         pretend_suspend(Duration::from_secs(3));
-        assert!(clock.now() - before < Duration::from_secs(2), "not noticed yet, or by another test");
         clock.notice_suspend();
+        assert!(since(before) >= Duration::from_secs(3));
         let after = clock.now();
-        assert!(after - before >= Duration::from_secs(3));
         clock.notice_suspend();
-        assert!(clock.now() - after < Duration::from_secs(2), "a sleep counts once");
+        assert!(since(after) < Duration::from_secs(2));
         let manual = Clock::from(&Clock::manual());
         let shown = manual.now();
         manual.notice_suspend();

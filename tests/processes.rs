@@ -67,7 +67,7 @@ fn forked(work: impl Fn() -> Vec<String>) -> [Vec<String>; 2] {
     }
 }
 
-fn assert_all_differ(halves: [Vec<String>; 2]) {
+fn assert_all_differ(halves: &[Vec<String>; 2]) {
     let (drawn, lines) = (halves[0].len(), halves.concat());
     assert!(drawn > 0 && halves[1].len() == drawn, "{drawn} and {}", halves[1].len());
     let different: HashSet<_> = lines.iter().collect();
@@ -78,10 +78,10 @@ fn assert_all_differ(halves: [Vec<String>; 2]) {
 fn ids_that_are_drawn_in_both_halves_of_a_fork_differ() {
     let _alone = alone();
     let _drawn = new_id();
-    assert_all_differ(forked(|| (0..100).map(|_| new_id().expose()).collect()));
+    assert_all_differ(&forked(|| (0..100).map(|_| new_id().expose()).collect()));
     // In both halves of their text: the handle names a session, the secret opens it.
     let halves = forked(|| (0..10).map(|_| new_id().expose()[11..].to_owned()).collect());
-    assert_all_differ(halves);
+    assert_all_differ(&halves);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_child_of_a_child_draws_other_ids_than_both() {
         below.concat()
     });
     assert_eq!(halves[0].len(), 4);
-    assert_all_differ(halves);
+    assert_all_differ(&halves);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn what_sessions_draw_in_both_halves_of_a_fork_differs() {
     let id = session.id().unwrap();
     let _csrf = session.csrf_token().unwrap();
     session.save().unwrap();
-    assert_all_differ(forked(|| {
+    assert_all_differ(&forked(|| {
         let mut drawn = Vec::new();
         let mut fresh = sessions.generate().unwrap();
         fresh.insert("user", "ada").unwrap();
@@ -131,7 +131,7 @@ fn nonces_and_versions_that_are_drawn_in_both_halves_of_a_fork_differ() {
     let _alone = alone();
     let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
     let _drawn = Commit::create().unwrap();
-    assert_all_differ(forked(|| {
+    assert_all_differ(&forked(|| {
         // A session that is created begins with the nonce of its commit as its version.
         let created = |number: usize| {
             let id = SessionId::derive(&format!("the same {number}"));

@@ -50,14 +50,14 @@ impl Reaper {
     pub(super) fn stop(&self) {
         let running = self.running.lock().take();
         let Some(running) = running else { return };
-        if running.process != std::process::id() {
-            // Their drop would use locks that the thread may have held at the moment of the fork.
-            std::mem::forget(running);
-        } else {
+        if running.process == std::process::id() {
             let Running { wake, thread, .. } = running;
             drop(wake);
             // The panics of the thread were caught and reported, so the result says nothing.
             let _ = thread.join();
+        } else {
+            // Their drop would use locks that the thread may have held at the moment of the fork.
+            std::mem::forget(running);
         }
     }
 }

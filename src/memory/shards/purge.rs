@@ -73,7 +73,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::tests::pretend_suspend;
+    use crate::clock::tests::{alone, pretend_suspend};
     use crate::id::SessionId;
     use crate::memory::LembroOptions;
     use crate::store::{Action, Commit, Lease, Look};
@@ -81,6 +81,7 @@ mod tests {
     // A machine cannot be suspended in a test.
     #[test]
     fn a_session_whose_time_ran_out_while_the_machine_slept_ends_with_the_next_purge() {
+        let _alone = alone();
         let shards = Shards::new(&LembroOptions::new().resolve().unwrap());
         let ids = [4, 3600].map(|seconds| {
             let (id, lease) = (SessionId::random().unwrap(), Lease::new(Duration::from_secs(seconds)));
