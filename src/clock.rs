@@ -3,10 +3,16 @@
 //! Deadlines need a clock that never jumps; cookies and "created at" need the calendar. A [`Clock`]
 //! has both. The monotonic side is the kernel's coarse clock where there is one. Its step of 1 to
 //! 10 ms (one timer tick, 4 ms on most kernels) does not matter for sessions, which live for
-//! minutes, and reading it costs a fraction of `Instant::now`. It does not count the time that the
-//! machine sleeps.
+//! minutes, and reading it costs a fraction of `Instant::now`.
+//!
+//! That clock does not count the time that the machine is suspended, and the one that does,
+//! `CLOCK_BOOTTIME`, has no coarse side. So their difference is kept in an atomic, which each purge
+//! of a store refreshes and each reading adds. A laptop that wakes up, or a virtual machine that is
+//! resumed, counts the time asleep from the next purge on.
 
 use std::fmt;
+// Not those of `sync`: the model checker's do not live in statics.
+use std::sync::atomic::AtomicU64 as StaticU64;
 use std::time::{Duration, SystemTime};
 
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
@@ -15,6 +21,11 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 ///
 /// Every store has a clock, and its sessions use the same one. The resolution of [`now`](Self::now)
 /// is the kernel's timer tick on Linux and Android (1 to 10 ms), and that of `Instant` elsewhere.
+///
+/// On Linux and Android the machine's clock counts time that the machine was suspended, beginning
+/// with the first purge of a [`LembroStore`](crate::LembroStore) after it woke up: by default within
+/// a minute of running time. Until then a session whose time ran out during the sleep can still be
+/// opened. Elsewhere that time counts as far as `Instant` counts it.
 ///
 /// # Examples
 ///
@@ -75,8 +86,18 @@ impl Clock {
     #[inline]
     pub(crate) fn nanos(&self) -> u64 {
         match &self.manual {
-            None => monotonic(),
+            None => monotonic().wrapping_add(ASLEEP.load(Ordering::Relaxed)),
             Some(Shown { hands, origin }) => hands.monotonic.load(Ordering::SeqCst).saturating_sub(*origin),
+        }
+    }
+
+    /// Adds the time that the machine slept since the first call in this process.
+    pub(crate) fn notice_suspend(&self) {
+        if self.manual.is_none() {
+            let asleep = asleep();
+            // The sleep before the first call is over, and no deadline is older than that call.
+            let before = *ASLEEP_BEFORE.get_or_init(|| asleep);
+            ASLEEP.fetch_max(asleep.saturating_sub(before), Ordering::Relaxed);
         }
     }
 
@@ -139,7 +160,9 @@ impl ManualClock {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let mut wall = self.hands.wall.lock();
         *wall = wall.checked_add(time).unwrap_or(*wall);
-        self.hands.monotonic.fetch_add(nanos, Ordering::SeqCst);
+        // Under the lock of the calendar, so that no other thread's advance is lost.
+        let monotonic = &self.hands.monotonic;
+        monotonic.store(monotonic.load(Ordering::SeqCst).saturating_add(nanos), Ordering::SeqCst);
     }
 
     /// Sets the calendar alone, as an administrator or NTP would.
@@ -181,11 +204,36 @@ impl From<&ManualClock> for Clock {
     }
 }
 
+/// Nanoseconds that the machine slept, as far as they are noticed. It never decreases.
+static ASLEEP: StaticU64 = StaticU64::new(0);
+
+/// Nanoseconds that the machine had slept when this process first asked.
+static ASLEEP_BEFORE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+
+/// How many nanoseconds the machine slept since it started.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn asleep() -> u64 {
+    use rustix::time::ClockId;
+
+    // In this order, so that a pause between the two makes it too little, not too much.
+    let counting_sleep = nanos_of(ClockId::Boottime);
+    let asleep = counting_sleep.saturating_sub(nanos_of(ClockId::Monotonic));
+    #[cfg(test)]
+    let asleep = asleep + tests::PRETENDED.load(Ordering::SeqCst);
+    asleep
+}
+
+/// How many nanoseconds the machine slept since it started: not known here.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn asleep() -> u64 {
+    0
+}
+
 /// Nanoseconds since the machine started, or since the first call.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
 fn monotonic() -> u64 {
-    coarse(rustix::time::ClockId::MonotonicCoarse)
+    nanos_of(rustix::time::ClockId::MonotonicCoarse)
 }
 
 /// Nanoseconds since the machine started, or since the first call.
@@ -199,7 +247,7 @@ fn monotonic() -> u64 {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
 fn since_1970() -> u64 {
-    coarse(rustix::time::ClockId::RealtimeCoarse)
+    nanos_of(rustix::time::ClockId::RealtimeCoarse)
 }
 
 /// Nanoseconds since 1970, coarse where the kernel has a coarse clock.
@@ -210,7 +258,7 @@ fn since_1970() -> u64 {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[inline]
-fn coarse(clock: rustix::time::ClockId) -> u64 {
+fn nanos_of(clock: rustix::time::ClockId) -> u64 {
     let time = rustix::time::clock_gettime(clock);
     // A calendar before 1970 counts as 1970. Nanoseconds are below a second.
     let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
@@ -221,9 +269,64 @@ fn whole_nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Nanoseconds, as fine as the machine's clock is: to tell two instants apart, never for deadlines.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[inline]
+pub(crate) fn fine_nanos() -> u64 {
+    nanos_of(rustix::time::ClockId::Monotonic)
+}
+
+/// Nanoseconds, as fine as the machine's clock is: to tell two instants apart, never for deadlines.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn fine_nanos() -> u64 {
+    whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
 /// Starts a measurement and returns the function that tells the time since. For the figures that a
 /// store reports, never for deadlines.
 pub(crate) fn stopwatch() -> impl Fn() -> Duration {
     let start = std::time::Instant::now();
     move || start.elapsed()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A suspend that did not happen, in nanoseconds.
+    pub(super) static PRETENDED: StaticU64 = StaticU64::new(0);
+
+    /// One after the other: they turn the clock of all tests in this process.
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+    pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
+        ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Lets the machine have slept: a few seconds at most, which the other tests do not mind.
+    pub(crate) fn pretend_suspend(time: Duration) {
+        PRETENDED.fetch_add(whole_nanos(time), Ordering::SeqCst);
+    }
+
+    // A machine cannot be suspended in a test.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn time_asleep_counts_once_it_is_noticed_and_only_once() {
+        let (_alone, clock) = (alone(), Clock::system());
+        let since = |before: Duration| clock.now().saturating_sub(before);
+        clock.notice_suspend();
+        let before = clock.now();
+        clock.notice_suspend();
+        assert!(since(before) < Duration::from_secs(2), "what was slept before does not count");
+        pretend_suspend(Duration::from_secs(3));
+        clock.notice_suspend();
+        assert!(since(before) >= Duration::from_secs(3));
+        let after = clock.now();
+        clock.notice_suspend();
+        assert!(since(after) < Duration::from_secs(2));
+        let manual = Clock::from(&Clock::manual());
+        let shown = manual.now();
+        manual.notice_suspend();
+        assert_eq!(manual.now(), shown);
+    }
 }

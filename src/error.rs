@@ -58,7 +58,7 @@ enum Kind {
     TooManyLogins(usize),
     #[error("session {handle}: it is not known whether the write was carried out")]
     Unknown { handle: String, source: Option<Source> },
-    #[error("the store is full: a new session without an owner is refused")]
+    #[error("the store is full: it has no room for this session without an owner")]
     Full,
     #[error("key {key:?}: {action}")]
     Value { key: String, action: &'static str, source: Option<Source> },
@@ -202,7 +202,8 @@ impl Error {
         matches!(self.inner.kind, Kind::Unknown { .. })
     }
 
-    /// The store is full and does not evict for new sessions without an owner. Nothing was written.
+    /// The store is full, and a session without an owner may evict no others for its place. Nothing
+    /// was written; what was stored of it stays.
     pub fn is_full(&self) -> bool {
         matches!(self.inner.kind, Kind::Full)
     }
@@ -261,7 +262,8 @@ impl Error {
         Kind::Option { option, problem: problem.into() }.into()
     }
 
-    /// Says that a store has no room for a new session without an owner.
+    /// Says that a store has no room for a session without an owner that is new or larger than
+    /// before.
     pub fn full() -> Self {
         Kind::Full.into()
     }

@@ -102,10 +102,11 @@ pub enum Event {
         /// The bytes that it would have counted for.
         bytes: usize,
     },
-    /// A new session without an owner was refused because the store is full: see
-    /// [`WhenFull`](crate::WhenFull).
+    /// A session without an owner, new or larger than before, was refused because the store is
+    /// full: see [`WhenFull`](crate::WhenFull) and
+    /// [`anonymous_share`](crate::LembroOptions::anonymous_share). What was stored before stays.
     TurnedAway {
-        /// Which session it would have been.
+        /// Which session.
         handle: Handle,
     },
     /// An id was presented that opens no session: expired, evicted, destroyed, or a guess.
@@ -131,7 +132,8 @@ pub enum Event {
 const QUEUE: usize = 1024;
 
 /// The channel of a subscriber. It takes no memory for a whole queue at once, because a receiver
-/// that was dropped is noticed with the next message only.
+/// that was dropped is noticed with the next message only: a sender cannot ask whether there is a
+/// receiver. Until then it takes half a kilobyte; the messages in its queue went with the receiver.
 pub(crate) fn subscription<T>() -> (Sender<T>, Receiver<T>) {
     unbounded()
 }
@@ -202,6 +204,7 @@ impl<T: Clone> Hub<T> {
         if !gone.is_empty() {
             let mut subscribers = self.subscribers.write();
             subscribers.retain(|one| !gone.iter().any(|other| other.same_channel(one)));
+            subscribers.shrink_to_fit();
             self.count.store(subscribers.len(), Ordering::Relaxed);
         }
     }

@@ -32,7 +32,7 @@
 //! | `lembro_destroyed_total` | counter | sessions | ended because somebody asked for it |
 //! | `lembro_expired_total` | counter | sessions | removed because their time ran out |
 //! | `lembro_evictions_total` | counter | sessions | removed to free memory; `owned="true"`: somebody was logged in, `owned="false"`: nobody |
-//! | `lembro_turned_away_total` | counter | sessions | new ones refused because the store was full |
+//! | `lembro_turned_away_total` | counter | sessions | refused because the store was full |
 //! | `lembro_refused_total` | counter | sessions | refused because they were larger than `max_session_size` |
 //! | `lembro_events_missed_total` | counter | messages | events and errors that did not fit into a subscriber's queue |
 //! | `lembro_purge_seconds` | histogram | seconds | how long each purge of expired sessions took; its count is the number of purges |
@@ -132,7 +132,9 @@ const COUNTERS: [Counter; 13] = [
     (EVICTIONS.0, &[("owned", "true")], EVICTIONS.1, |stats| stats.evicted_owned),
     // The two are not read at one instant.
     (EVICTIONS.0, &[("owned", "false")], EVICTIONS.1, |stats| stats.evicted.saturating_sub(stats.evicted_owned)),
-    ("lembro_turned_away_total", &[], "New sessions refused because the store was full.", |stats| stats.turned_away),
+    ("lembro_turned_away_total", &[], "Sessions without an owner refused because the store was full.", |stats| {
+        stats.turned_away
+    }),
     ("lembro_refused_total", &[], "Sessions refused because they were too large.", |stats| stats.refused),
     ("lembro_events_missed_total", &[], "Messages that did not fit into a queue.", |stats| stats.events_missed),
 ];

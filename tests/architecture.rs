@@ -24,7 +24,7 @@ const GROUND: [(&str, &[&str]); 6] = [
     ("units", &["error"]),
     ("event", &["id", "sync"]),
     ("error", &["sync"]),
-    ("id", &["error"]),
+    ("id", &["clock", "error"]),
     ("clock", &["sync"]),
     ("sync", &[]),
 ];

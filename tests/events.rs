@@ -135,3 +135,27 @@ fn every_figure_of_the_stats_counts_what_it_says() {
     let event = serde_json::to_value(Event::UnknownId { handle: lembro::Handle::from_u64(1) }).unwrap();
     assert_eq!(event, serde_json::json!({"event": "unknown_id", "handle": "AAAAAAAAAAE"}));
 }
+
+#[test]
+fn subscriptions_that_were_dropped_keep_half_a_kilobyte_until_the_next_message_and_nothing_from_then_on() {
+    let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
+    let end_one = || assert!(store.destroy(&add(&store)).unwrap().is_done());
+    let kept = allocation_counter::measure(|| {
+        for _ in 0..2_000 {
+            drop(store.events());
+        }
+    });
+    assert!(kept.bytes_current <= 2_000 * 640, "{kept:?}");
+    let freed = allocation_counter::measure(end_one);
+    assert!(freed.bytes_current + kept.bytes_current <= 4_096, "{freed:?} of {kept:?}");
+    let kept = allocation_counter::measure(|| {
+        let subscriptions: Vec<_> = (0..2_000).map(|_| store.events()).collect();
+        (0..100).for_each(|_| end_one());
+        assert!(subscriptions.iter().all(|events| events.len() == 100));
+        drop(subscriptions);
+    });
+    // What was in their queues is gone with them.
+    assert!(kept.bytes_current <= 2_000 * 640, "{kept:?}");
+    let freed = allocation_counter::measure(end_one);
+    assert!(freed.bytes_current + kept.bytes_current <= 4_096, "{freed:?} of {kept:?}");
+}

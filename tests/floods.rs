@@ -107,12 +107,14 @@ fn beside_owners_visitors_who_come_back_survive_a_flood_in_what_is_left_of_the_r
 
 #[test]
 fn the_anonymous_share_is_what_visitors_have_beside_any_number_of_owners() {
-    // Of 100 sessions. With all of it for them, those who are logged in are the first to go.
-    for (percent, visitors_left) in [(0, 1), (1, 1), (10, 10), (50, 50), (100, 100)] {
+    // Of 100 sessions. With all of it for them, those who are logged in are the first to go; with
+    // none, a visitor finds no room beside them.
+    for (percent, visitors_left) in [(0, 0), (1, 1), (10, 10), (50, 50), (100, 100)] {
         let store = store_for(100, percent);
         fill(&store, &sized(Some("ada")), 200);
         assert_eq!(store.stats().owned_sessions, 100);
-        let visitors = fill(&store, &sized(None), 300);
+        let visitors = if percent > 0 { fill(&store, &sized(None), 300) } else { Vec::new() };
+        assert!(percent > 0 || create(&store, &new_id(), &sized(None).0, HOUR).unwrap_err().is_full());
         store.validate().unwrap();
         let stats = store.stats();
         let found = (stats.owned_sessions, left(&store, &visitors));
@@ -124,7 +126,7 @@ fn the_anonymous_share_is_what_visitors_have_beside_any_number_of_owners() {
 #[test]
 fn in_a_store_full_of_owners_a_visitor_can_still_log_in() {
     let time = Clock::manual();
-    for percent in [0, 10, 100] {
+    for percent in [1, 10, 100] {
         let store = LembroStore::with_options(options(100, &time).anonymous_share(percent)).unwrap();
         fill(&store, &sized(Some("ada")), 200);
         let id = add(&store, &([("csrf", "x")].into_iter().collect(), None));
@@ -182,7 +184,7 @@ fn a_full_store_can_refuse_visitors_and_evict_nobody() {
         let (id, (record, _)) = (new_id(), sized(None));
         for error in [create(&store, &id, &record, HOUR).unwrap_err(), store.set(&id, record, HOUR).unwrap_err()] {
             assert!(error.is_full() && !error.is_store() && !error.is_size());
-            assert_eq!(error.to_string(), "the store is full: a new session without an owner is refused");
+            assert_eq!(error.to_string(), "the store is full: it has no room for this session without an owner");
         }
         assert!(store.get(&id).unwrap().is_none());
         assert!(matches!(events.try_recv(), Ok(Event::TurnedAway { handle }) if handle == id.handle()));
@@ -200,19 +202,21 @@ fn those_who_have_a_session_go_on_in_a_store_that_refuses_visitors() {
     let mut less = lembro::Changes::new();
     less.insert("", "data", "less").unwrap();
     assert!(save(&store, &visitors[0], &less, HOUR, version_of(&store, &visitors[0])).unwrap().is_done());
-    // Replaced by one of the same size, and by a larger one: never refused, never lost.
+    // Replaced by one of the same size, and not by a larger one, but never lost.
     store.set(&visitors[1], sized(None).0, HOUR).unwrap();
-    assert!(store.get(&visitors[1]).unwrap().is_some());
     let larger: Record = [("data", "y".repeat(2 * WEIGHT))].into_iter().collect();
-    store.set(&visitors[1], larger, HOUR).unwrap();
-    assert!(store.get(&visitors[1]).unwrap().is_some());
+    assert!(store.set(&visitors[1], larger, HOUR).unwrap_err().is_full());
+    assert_eq!(
+        store.get(&visitors[1]).unwrap().unwrap().record.get_str("data").unwrap(),
+        sized(None).0.get_str("data").unwrap()
+    );
     // They log in, and so does somebody who had no session.
     let lease = Lease::new(HOUR);
     assert!(log_in(&store, &visitors[0], &renewed(&visitors[0]), "bob", &lease).unwrap().is_done());
     add(&store, &([("data", "z".repeat(400))].into_iter().collect(), Some("cyd")));
     let count = |name: &str| owners(&store).count(&owner(name)).unwrap();
     assert_eq!((count("bob"), count("cyd")), (1, 1));
-    assert_eq!(store.stats().turned_away, 0);
+    assert_eq!(store.stats().turned_away, 1);
     store.validate().unwrap();
 }
 

@@ -19,6 +19,7 @@
 //!     whole     all shards as one: listed, counted, cleared
 //!     endings   the owners' epochs, and why sessions were ended
 //!     stats     counters and figures
+//!     shortage  the report that sessions with an owner were evicted
 //!     shard     one table of rows with its queues and indexes; knows no lock
 //!       table     finds a row by its hash
 //!       evict     picks victims when the shard is over its budget
@@ -47,7 +48,8 @@
 //! alone, where an LRU would lose its working set. S3-FIFO alone would let abandoned sessions fill
 //! main. So main ages by the visits to its sessions, and abandoned sessions in main are evicted
 //! before new ones. Sessions with an owner are the third queue, whose sessions are evicted only
-//! when those without an owner are down to their share.
+//! when those without an owner are down to their share. The session about to be stored counts as one
+//! of its class: without an owner and without room that its class may take, it is refused.
 //!
 //! A snapshot copies one shard after the other. Under the shard's read lock it reads the order of
 //! the queues, then copies the pointers and deadlines of a thousand slots at a time; it writes the
@@ -61,6 +63,7 @@ mod queue;
 mod reaper;
 mod shard;
 mod shards;
+mod shortage;
 mod snapshot;
 mod stats;
 mod table;
@@ -92,6 +95,12 @@ use crate::sync::Arc;
 ///
 /// A clone is another handle on the same store. When the last handle is dropped, the reaper thread
 /// is stopped and joined and the sessions are freed.
+///
+/// **Make it after the process has forked**, if it does: in the process that serves, after
+/// daemonizing. In a child that was forked later it is a copy: what one process commits, the other
+/// does not see, and there is no reaper thread, so memory of expired sessions is freed when room is
+/// needed and by [`purge`](Self::purge). The copy can be used, closed and dropped if no other thread
+/// of the parent used the store at the moment of the fork; one that did leaves its lock held for ever.
 ///
 /// # Examples
 ///
@@ -236,6 +245,9 @@ impl LembroStore {
     }
 
     /// Subscribes to errors in the background from now on: those that no caller receives.
+    ///
+    /// One of them, at most once a minute, says how many sessions with an owner were evicted for
+    /// want of memory, and which options to change.
     ///
     /// A queue of 1,024 errors, as for [`events`](Self::events).
     #[doc(alias = "on_error")]

@@ -29,13 +29,15 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// | [`max_session_size`](Self::max_session_size) | bound of one session | 64K |
 /// | [`shards`](Self::shards) | number of locks | from `max_size` |
 /// | [`anonymous_share`](Self::anonymous_share) | what sessions without an owner are sure of | 10 % |
-/// | [`when_full`](Self::when_full) | whether new ones evict others or are refused | evict |
+/// | [`when_full`](Self::when_full) | whether those evict others or are refused | evict |
 /// | [`restore`](Self::restore) | the file to begin with | none: empty |
 /// | [`on_bad_snapshot`](Self::on_bad_snapshot) | what happens if that file is damaged | an error |
 /// | [`snapshot_on_close`](Self::snapshot_on_close) | the file that `close` writes | none |
 /// | [`clock`](Self::clock) | where the time comes from | the machine |
 ///
 /// serde reads these names, and their camel-case forms such as `maxSize`; it refuses unknown ones.
+///
+/// Options can be made before a process forks, a store [only afterwards](crate::LembroStore).
 ///
 /// # Examples
 ///
@@ -78,16 +80,17 @@ struct RawOptions {
     snapshot_on_close: Option<PathBuf>,
 }
 
-/// What happens to a new session without an owner when the store is full.
+/// What happens to a session without an owner that is new, or has grown, when the store is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
-    /// It is stored, and others are evicted.
+    /// It is stored, and others are evicted: others without an owner, and below the
+    /// [`anonymous_share`](LembroOptions::anonymous_share) those with one.
     #[default]
     Evict,
     /// It is refused with [`Error::is_full`](crate::Error::is_full) if there is no room after
-    /// expired sessions were removed. Stored sessions stay, and new visitors wait: for a store
-    /// whose users are all known.
+    /// expired sessions were removed. It evicts no session, and what was stored stays: for a store
+    /// whose users are all known. Sessions with an owner are stored and evict as always.
     RefuseAnonymous,
 }
 
@@ -108,7 +111,8 @@ impl LembroOptions {
     /// [`purge`](crate::LembroStore::purge). Default: 60 seconds.
     ///
     /// A shorter interval frees memory earlier, a longer one wakes the thread less often. A purge
-    /// costs one short look at each session, plus what it frees.
+    /// costs one short look at each session, plus what it frees. It also notices that the machine
+    /// was suspended: the [clock](crate::Clock) counts that time from the next purge on.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
         self.raw.interval = Some(interval.into());
         self
@@ -147,15 +151,22 @@ impl LembroOptions {
     ///
     /// Above this share, sessions without an owner are evicted before any session with an owner,
     /// however recently they were used, so a flood of visitors logs no user out. Below this share,
-    /// sessions with an owner are evicted, least recently used first: without a share, no user
-    /// could log in once the store is full of sessions with an owner.
+    /// sessions with an owner are evicted, least recently used first: without a share, no visitor
+    /// could begin a session, not even to log in, once sessions with an owner fill the store.
+    ///
+    /// The session being stored counts, too. One without an owner that is larger than the share of
+    /// its shard, while sessions with an owner fill the rest, is refused with
+    /// [`Error::is_full`](crate::Error::is_full), and what was stored of it stays. One with an
+    /// owner is never refused: if it does not fit otherwise, it evicts others with an owner, and
+    /// then those without one. Evictions of sessions with an owner are reported on
+    /// [`errors`](crate::LembroStore::errors).
     pub fn anonymous_share(mut self, percent: u64) -> Self {
         self.raw.anonymous_share = Some(percent.into());
         self
     }
 
-    /// What happens to a new session without an owner when the store is full. Default:
-    /// [`WhenFull::Evict`].
+    /// What happens to a session without an owner that is new, or has grown, when the store is full.
+    /// Default: [`WhenFull::Evict`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.raw.when_full = when_full;
         self

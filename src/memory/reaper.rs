@@ -4,6 +4,9 @@
 //! Its thread holds the shards, never a handle of the store. So it cannot drop the last handle, and
 //! never has to join itself. The handles share the [`Reaper`], whose drop stops the thread and
 //! waits for it.
+//!
+//! After a fork the child has a copy of the [`Reaper`], but not the thread. It has nothing to stop,
+//! and joining a thread that is not there would panic or never return.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -23,6 +26,8 @@ struct Running {
     /// Never sent on: dropping it wakes the thread, and ends its purge after the present batch.
     wake: Sender<()>,
     thread: thread::JoinHandle<()>,
+    /// The process that has the thread.
+    process: u32,
 }
 
 impl Reaper {
@@ -38,16 +43,21 @@ impl Reaper {
             .name("lembro-reaper".to_owned())
             .spawn(move || run(&asleep, interval, work, failed))
             .map_err(|error| Error::background(format!("the reaper thread did not start: {error}")))?;
-        Ok(Self { running: Mutex::new(Some(Running { wake, thread })) })
+        Ok(Self { running: Mutex::new(Some(Running { wake, thread, process: std::process::id() })) })
     }
 
     /// Stops the thread and waits until it is gone, which takes at most one batch of a purge.
     pub(super) fn stop(&self) {
         let running = self.running.lock().take();
-        if let Some(Running { wake, thread }) = running {
+        let Some(running) = running else { return };
+        if running.process == std::process::id() {
+            let Running { wake, thread, .. } = running;
             drop(wake);
             // The panics of the thread were caught and reported, so the result says nothing.
             let _ = thread.join();
+        } else {
+            // Their drop would use locks that the thread may have held at the moment of the fork.
+            std::mem::forget(running);
         }
     }
 }

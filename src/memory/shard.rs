@@ -46,7 +46,7 @@ pub(super) enum InsertOutcome {
     Done,
     /// The stored row is not the one that the next one was worked out from.
     Overtaken,
-    /// There is no room, and the options forbid eviction for it.
+    /// There is no room that a session without an owner may take. What was stored stays.
     Refused,
 }
 
@@ -60,15 +60,19 @@ pub(super) struct Shard {
     room: Room,
     /// Changes whenever all sessions are removed or get new slots.
     layout: u32,
+    /// How many sessions with an owner were evicted while those without one had more than their
+    /// share: a bug.
+    #[cfg(any(test, feature = "testing"))]
+    wrong_victims: usize,
 }
 
 /// The budget of a shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub(super) budget: usize,
-    /// The bytes that sessions without an owner are sure of.
+    /// The bytes that sessions without an owner are sure of. Beyond them they evict each other only.
     pub(super) anonymous_share: usize,
-    /// Beyond the budget, new sessions without an owner are refused.
+    /// Beyond the budget, sessions without an owner evict none: a new or larger one is refused.
     pub(super) refuse_anonymous: bool,
 }
 
@@ -83,6 +87,8 @@ impl Shard {
             hasher,
             room,
             layout: 0,
+            #[cfg(any(test, feature = "testing"))]
+            wrong_victims: 0,
         }
     }
 
@@ -133,12 +139,12 @@ impl Shard {
         removed: &mut Removed,
     ) -> InsertOutcome {
         if let Some(current) = current {
-            match next {
-                Some(next) => self.replace(hash, current, next, now, removed),
-                None => self.remove_if(hash, |row| row.same_block(current), RemovalCause::Destroyed, removed),
-            }
-            // The row that was there, if it was this one, is among the removed.
-            return if removed.is_empty() { InsertOutcome::Overtaken } else { InsertOutcome::Done };
+            let Some(next) = next else {
+                self.remove_if(hash, |row| row.same_block(current), RemovalCause::Destroyed, removed);
+                // The row that was there, if it was this one, is among the removed.
+                return if removed.is_empty() { InsertOutcome::Overtaken } else { InsertOutcome::Done };
+            };
+            return self.replace(hash, current, next, now, removed);
         }
         match self.by_handle(hash, handle) {
             None => {}
@@ -147,27 +153,28 @@ impl Shard {
             Some(_) => return InsertOutcome::Overtaken,
         }
         let Some(next) = next else { return InsertOutcome::Done };
-        if self.room.refuse_anonymous && !next.is_owned() && !self.has_room(weight(&next), now, removed) {
-            return InsertOutcome::Refused;
-        }
-        self.begin(hash, next, now, removed);
-        InsertOutcome::Done
+        self.begin(hash, next, now, removed)
     }
 
     /// Adds a new session. The handle is free.
-    pub(super) fn begin(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) {
+    fn begin(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) -> InsertOutcome {
         let state = record.state();
         let class = if record.is_owned() { Class::Owned } else { Class::Probation };
         state.set_class(class);
         state.visited.store(false, Ordering::Relaxed);
-        self.insert(hash, record, now, removed);
+        self.insert(hash, record, now, removed)
     }
 
     /// Adds a session to the queue that its block names. The handle is free.
-    fn insert(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) {
+    fn insert(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) -> InsertOutcome {
+        let bytes = weight(&record);
+        let crowded = self.bytes() + bytes > self.room.budget;
+        if crowded && !self.has_room(&record, None, now, removed) {
+            return InsertOutcome::Refused;
+        }
         let state = record.state();
         let (class, handle) = (state.class(), state.handle);
-        let slot = self.queue.push(class, handle, weight(&record));
+        let slot = self.queue.push(class, handle, bytes);
         state.slot.store(slot, Ordering::Relaxed);
         state.turn.store(self.turns.last(), Ordering::Relaxed);
         self.expiry.file(slot, state.deadline.load(Ordering::Relaxed));
@@ -175,12 +182,26 @@ impl Shard {
             self.owned.change(&self.hasher, slot, None, record.owner());
         }
         self.table.insert(hash, record);
-        self.evict(slot, now, removed);
+        if crowded {
+            self.evict(slot, removed);
+        }
+        InsertOutcome::Done
     }
 
     /// Stores the next row of a session in the place of the current one, if that is there.
-    fn replace(&mut self, hash: u64, current: &Record, next: Record, now: u64, removed: &mut Removed) {
-        let Some(place) = self.table.find_mut(hash, |row| row.same_block(current)) else { return };
+    fn replace(&mut self, hash: u64, current: &Record, next: Record, now: u64, removed: &mut Removed) -> InsertOutcome {
+        let (old_weight, new_weight) = (weight(current), weight(&next));
+        // While the row is stored, its bytes are among the shard's.
+        let crowded = self.bytes() + new_weight > self.room.budget + old_weight;
+        if crowded
+            && self.table.find(hash, |row| row.same_block(current)).is_some()
+            && !self.has_room(&next, Some(current), now, removed)
+        {
+            return InsertOutcome::Refused;
+        }
+        let Some(place) = self.table.find_mut(hash, |row| row.same_block(current)) else {
+            return InsertOutcome::Overtaken;
+        };
         let (old, new) = (place.state(), next.state());
         let slot = old.slot.load(Ordering::Relaxed);
         let (before, after) = (old.deadline.load(Ordering::Relaxed), new.deadline.load(Ordering::Relaxed));
@@ -193,7 +214,6 @@ impl Shard {
         if place.is_owned() || next.is_owned() {
             self.owned.change(&self.hasher, slot, place.owner(), next.owner());
         }
-        let (old_weight, new_weight) = (weight(place), weight(&next));
         removed.push((std::mem::replace(place, next), RemovalCause::Replaced));
         self.queue.reweigh(class, old_weight, new_weight);
         if class != next_class {
@@ -202,7 +222,10 @@ impl Shard {
         if after < before {
             self.expiry.lower(slot, after);
         }
-        self.evict(slot, now, removed);
+        if crowded {
+            self.evict(slot, removed);
+        }
+        InsertOutcome::Done
     }
 
     /// Moves the deadline of a session. Runs under the read lock, because deadline and expiry index

@@ -19,6 +19,7 @@ use foldhash::fast::RandomState;
 use super::endings::{Endings, Epochs};
 use super::options::Config;
 use super::shard::{RemovalCause, Room, Shard, hash_of};
+use super::shortage::Shortage;
 use super::snapshot;
 use super::stats::{Counters, Purge, count};
 use super::weight::weight;
@@ -51,6 +52,7 @@ pub(super) struct Shards {
     gates: Box<[CachePadded<Mutex<()>>]>,
     pub(super) endings: Endings,
     pub(super) snapshots: snapshot::Log,
+    shortage: Shortage,
     last_purge: Mutex<Option<Purge>>,
 }
 
@@ -72,6 +74,7 @@ struct Cell {
 
 impl Shards {
     pub(super) fn new(config: &Config) -> Self {
+        config.clock.notice_suspend();
         let hasher = RandomState::default();
         let room = Room {
             budget: config.max_size / config.shards,
@@ -96,6 +99,7 @@ impl Shards {
             gates: (0..GATES).map(|_| CachePadded::new(Mutex::new(()))).collect(),
             endings: Endings::default(),
             snapshots: snapshot::Log::default(),
+            shortage: Shortage::default(),
             last_purge: Mutex::new(None),
         }
     }
@@ -157,7 +161,7 @@ impl Shards {
         Err(Error::size(format!("session {handle}: {bytes} bytes, max_session_size is {max}")))
     }
 
-    /// The error for a new session that is refused because the store is full.
+    /// The error for a session that is refused because there is no room that it may take.
     fn turn_away(&self, cell: &Cell, handle: Handle) -> Error {
         count(&cell.counters.turned_away);
         self.events.publish(|| Event::TurnedAway { handle });
@@ -167,6 +171,7 @@ impl Shards {
     /// Counts, reports and drops the rows that were removed from a shard, after its lock was
     /// released.
     fn release(&self, cell: &Cell, removed: impl IntoIterator<Item = (Record, RemovalCause)>) {
+        let mut owned_victims = 0;
         for (record, reason) in removed {
             let handle = record.state().handle;
             let (counter, event) = match reason {
@@ -179,12 +184,30 @@ impl Shards {
                     let owned = record.is_owned();
                     if owned {
                         count(&cell.counters.evicted_owned);
+                        owned_victims += 1;
                     }
                     (&cell.counters.evicted, Event::Evicted { handle, bytes: weight(&record), owned })
                 }
             };
             count(counter);
             self.events.publish(|| event);
+        }
+        if owned_victims > 0 {
+            self.shortage.note(owned_victims);
+            self.report_shortage();
+        }
+    }
+
+    /// Reports sessions with an owner that were evicted, if that is due and a subscriber listens.
+    fn report_shortage(&self) {
+        if let Some(evicted) = self.errors.is_heard().then(|| self.shortage.due(self.clock_now())).flatten() {
+            let max_size = self.max_size;
+            self.errors.publish(|| {
+                Error::background(format!(
+                    "sessions with an owner were evicted for want of memory ({evicted} since the last such error): \
+                     raise max_size, which is {max_size} bytes, or lower anonymous_share"
+                ))
+            });
         }
     }
 

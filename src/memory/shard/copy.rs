@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{RemovalCause, Removed, Shard, class_after};
+use super::{InsertOutcome, RemovalCause, Removed, Shard, class_after};
 use crate::record::{Class, Record};
 use crate::store::is_expired;
 use crate::sync::Ordering;
@@ -83,17 +83,22 @@ impl Shard {
         if (end as usize) < self.queue.slots() { Copying::More } else { Copying::Done }
     }
 
-    /// Adds a session from a file, at the newer end of the queue it was in. `false`: its handle is
-    /// taken.
-    pub(in crate::memory) fn readmit(&mut self, hash: u64, kept: Kept, now: u64, removed: &mut Removed) -> bool {
+    /// Adds a session from a file, at the newer end of the queue it was in. `Overtaken`: its handle
+    /// is taken.
+    pub(in crate::memory) fn readmit(
+        &mut self,
+        hash: u64,
+        kept: Kept,
+        now: u64,
+        removed: &mut Removed,
+    ) -> InsertOutcome {
         let Kept { record, .. } = kept;
         let handle = record.state().handle;
         if self.by_handle(hash, handle).is_some() {
-            return false;
+            return InsertOutcome::Overtaken;
         }
         record.state().set_class(class_after(record.state().class(), record.is_owned()));
-        self.insert(hash, record, now, removed);
-        true
+        self.insert(hash, record, now, removed)
     }
 }
 

@@ -1,9 +1,14 @@
 //! Eviction: the victims of a shard over its budget. Expired sessions first, then unvisited ones,
 //! those with an owner last.
+//!
+//! The class decides before size and age, and the session about to be stored counts as one of its
+//! class. So a session without an owner is refused if its place could only be made by evicting
+//! sessions with an owner for more than the anonymous share. That is decided before anything is
+//! evicted or written. A session with an owner is never refused.
 
 use super::{RemovalCause, Removed, Shard, hash_of};
 use crate::memory::weight::weight;
-use crate::record::Class;
+use crate::record::{Class, Record};
 use crate::sync::Ordering;
 
 /// The divisor for the share of a shard's budget that probation is sure of: a tenth, as in S3-FIFO.
@@ -14,25 +19,50 @@ const PROBATION_SHARE: usize = 10;
 const MAX_SECOND_CHANCES: usize = 4096;
 
 impl Shard {
-    /// Evicts until the shard is within its budget: expired sessions first, then by the queues;
-    /// never the session in slot `keep`.
-    pub(super) fn evict(&mut self, keep: u32, now: u64, removed: &mut Removed) {
-        if self.bytes() <= self.room.budget {
-            return;
-        }
-        self.evict_expired(0, now, removed);
+    /// Evicts by the queues until the shard is within its budget; never the session in slot `keep`,
+    /// which [`has_room`](Self::has_room) let in.
+    #[cold]
+    pub(super) fn evict(&mut self, keep: u32, removed: &mut Removed) {
         let mut chances = MAX_SECOND_CHANCES;
         while self.bytes() > self.room.budget {
             // None: only the session just written is left, and it is no larger than the shard.
             let Some(slot) = self.victim(keep, &mut chances) else { return };
+            #[cfg(any(test, feature = "testing"))]
+            self.note_victim(slot);
             self.remove_slot(slot, RemovalCause::Evicted, removed);
         }
     }
 
-    /// Returns true if so many bytes more fit in after expired sessions were removed.
-    pub(super) fn has_room(&mut self, bytes: usize, now: u64, removed: &mut Removed) -> bool {
-        self.evict_expired(bytes, now, removed);
-        self.bytes() + bytes <= self.room.budget
+    /// Returns true if `next` may be stored, in the place of `current` if there is one, once other
+    /// sessions were evicted. Removes expired sessions first. For a row that takes the shard over
+    /// its budget.
+    #[cold]
+    pub(super) fn has_room(
+        &mut self,
+        next: &Record,
+        current: Option<&Record>,
+        now: u64,
+        removed: &mut Removed,
+    ) -> bool {
+        let (bytes, before) = (weight(next), current.map_or(0, weight));
+        let more = bytes.saturating_sub(before);
+        self.evict_expired(more, now, removed);
+        if next.is_owned() || self.bytes() + more <= self.room.budget {
+            return true;
+        }
+        // Within its share, it may evict sessions with an owner. Beyond, only others without one.
+        let owned_before = current.filter(|current| current.is_owned()).map_or(0, weight);
+        let owned = self.queue.bytes_of(Class::Owned).saturating_sub(owned_before);
+        !self.room.refuse_anonymous && (bytes <= self.room.anonymous_share || owned + bytes <= self.room.budget)
+    }
+
+    /// Checks that sessions without an owner are within their share when one with an owner is
+    /// evicted.
+    #[cfg(any(test, feature = "testing"))]
+    fn note_victim(&mut self, slot: u32) {
+        let owned = self.in_slot(slot).is_some_and(Record::is_owned);
+        let anonymous = self.bytes() - self.queue.bytes_of(Class::Owned);
+        self.wrong_victims += usize::from(owned && anonymous > self.room.anonymous_share);
     }
 
     fn evict_expired(&mut self, more: usize, now: u64, removed: &mut Removed) {

@@ -40,6 +40,10 @@ impl Shard {
         if self.bytes() > self.room.budget {
             return Err(format!("{} bytes, {} allowed", self.bytes(), self.room.budget));
         }
+        if self.wrong_victims > 0 {
+            let wrong = self.wrong_victims;
+            return Err(format!("{wrong} sessions with an owner were evicted for the others' more than their share"));
+        }
         let owned: Vec<_> = self.table.iter().filter(|record| record.is_owned()).collect();
         if self.owned.len() != owned.len() {
             return Err(format!("{} sessions have an owner, {} are indexed", owned.len(), self.owned.len()));

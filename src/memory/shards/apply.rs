@@ -136,7 +136,10 @@ impl Shards {
         let Some(login) = login.filter(|login| login.limit.is_some()) else { return now };
         let sessions = self.list(login.owner.as_str());
         let since = sessions.iter().filter_map(|session| Some(session.stored.record.head().owner?.since_ms));
-        Now { calendar_ms: since.max().map_or(now.calendar_ms, |latest| now.calendar_ms.max(latest + 1)), ..now }
+        Now {
+            calendar_ms: since.max().map_or(now.calendar_ms, |latest| now.calendar_ms.max(latest.saturating_add(1))),
+            ..now
+        }
     }
 
     /// Ends sessions of a login's owner until one more is within the limit. `false`: the limit

@@ -2,7 +2,7 @@
 //! restores them.
 
 use super::{Cell, Shards};
-use crate::memory::shard::{Copying, Kept, Removed, ShardCopy, evicted};
+use crate::memory::shard::{Copying, InsertOutcome, Kept, Removed, ShardCopy, evicted};
 use crate::memory::stats::count;
 use crate::memory::weight::weight;
 
@@ -57,18 +57,27 @@ impl Shards {
         for kept in sessions {
             let (cell, hash) = self.cell(kept.record.state().handle);
             let mut removed = Removed::new();
-            if weight(&kept.record) <= self.max_session_size
-                && cell.shard.write().readmit(hash, kept, now, &mut removed)
-            {
-                done.sessions += 1;
+            let outcome = if weight(&kept.record) <= self.max_session_size {
+                cell.shard.write().readmit(hash, kept, now, &mut removed)
             } else {
-                count(&cell.counters.refused);
-                done.refused += 1;
-            }
+                InsertOutcome::Overtaken
+            };
+            done.sessions -= evicted(&removed);
             done.evicted += evicted(&removed);
+            match outcome {
+                InsertOutcome::Done => done.sessions += 1,
+                // The first victim of its class was the session itself.
+                InsertOutcome::Refused => {
+                    count(&cell.counters.evicted);
+                    done.evicted += 1;
+                }
+                InsertOutcome::Overtaken => {
+                    count(&cell.counters.refused);
+                    done.refused += 1;
+                }
+            }
             self.release(cell, removed);
         }
-        done.sessions -= done.evicted;
         done
     }
 }

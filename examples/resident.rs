@@ -1,0 +1,76 @@
+//! How much memory a process takes for the sessions that a store counts: `cargo run --release
+//! --example resident`. Linux alone tells; the result is in the page `capacity`.
+//!
+//! Threads create sessions of mixed sizes in a store of 64M until each byte was written several
+//! times over. Each line is a process of its own, because an allocator keeps what it once had.
+
+use std::process::Command;
+use std::time::Duration;
+
+use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
+
+/// How often the store's memory is filled.
+const FILLS: usize = 8;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(threads) = std::env::args().nth(1) {
+        println!("{}", measure(threads.parse()?)?);
+        return Ok(());
+    }
+    println!("| threads | arenas | bytes() | resident, most | resident, at the end | times bytes() |");
+    println!("|---|---|---|---|---|---|");
+    for threads in [1, 2, 8] {
+        for arenas in ["", "2"] {
+            let mut command = Command::new(std::env::current_exe()?);
+            if !arenas.is_empty() {
+                command.env("MALLOC_ARENA_MAX", arenas);
+            }
+            let output = command.arg(threads.to_string()).output()?;
+            let arenas = if arenas.is_empty() { "default" } else { arenas };
+            println!("| {threads} | {arenas} | {} |", String::from_utf8_lossy(&output.stdout).trim());
+        }
+    }
+    Ok(())
+}
+
+fn measure(threads: u32) -> Result<String, Box<dyn std::error::Error>> {
+    let store = LembroStore::with_options(LembroOptions::new().max_size("64M"))?;
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let store = &store;
+            scope.spawn(move || fill(store, thread, threads));
+        }
+    });
+    let (bytes, most, now) = (store.bytes(), resident("VmHWM:")?, resident("VmRSS:")?);
+    let percent = now * 100 / bytes;
+    let mb = |bytes: usize| bytes / 1_000_000;
+    Ok(format!("{} MB | {} MB | {} MB | {}.{:02}", mb(bytes), mb(most), mb(now), percent / 100, percent % 100))
+}
+
+/// Creates this thread's part, in a sequence of sizes that looks random and is always the same.
+fn fill(store: &LembroStore, thread: u32, threads: u32) {
+    let (mut random, mut written) = (u64::from(thread) + 1, 0);
+    let all = (64 << 20) * FILLS / threads as usize;
+    while written < all {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let size = match (random >> 33) % 20 {
+            0 => 16_000,
+            1..4 => 4_000,
+            _ => 300,
+        } * (50 + usize::try_from((random >> 40) % 100).unwrap_or(0))
+            / 100;
+        let record: Record = [("data", "x".repeat(size))].into_iter().collect();
+        let created = SessionId::random().and_then(|id| store.set(&id, record, DAY));
+        written += if created.is_ok() { size } else { 1 };
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A line of the kernel's figures about this process, in bytes.
+fn resident(line: &str) -> Result<usize, Box<dyn std::error::Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let figure = status.lines().find_map(|text| text.strip_prefix(line)).ok_or("the system does not tell")?;
+    let kilobytes: usize = figure.trim().trim_end_matches(" kB").trim().parse()?;
+    Ok(kilobytes * 1024)
+}
