@@ -83,7 +83,12 @@ impl Changes {
 
     /// Returns true if applying these would change nothing but the version.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.keys.len() == 0 && self.cleared == Cleared::Nothing && !self.changes_head()
+    }
+
+    /// How many keys are changed.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
     }
 
     /// Sets a key. The value is written as JSON at once, so no code of the application runs later.

@@ -146,7 +146,7 @@ impl Session {
         let draft = std::mem::take(&mut self.draft);
         let record = preview(read.as_ref(), &commit, &self.context.lease, now, Version::default());
         let record = record.unwrap_or_else(|_| read.unwrap_or_default());
-        self.sent = Some(SentCommit { commit: commit.repeated(), draft, record });
+        self.sent = Some(Box::new(SentCommit { commit: commit.repeated(), draft, record }));
     }
 
     /// Updates this handle after a commit was carried out.

@@ -108,8 +108,8 @@ pub struct Session {
     /// Empty until the first look.
     state: OnceCell<State>,
     draft: Draft,
-    /// Sent again before anything else is.
-    sent: Option<SentCommit>,
+    /// Sent again before anything else is. In a box, because it is rare and large.
+    sent: Option<Box<SentCommit>>,
     /// Set when a commit of this handle gave the session an id: the client does not know it yet.
     owes_id: bool,
     /// No response can announce a new id any more.

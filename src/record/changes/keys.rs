@@ -49,6 +49,10 @@ struct Place {
 }
 
 impl Keys {
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |buffers| buffers.places.len())
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Change<'_>> {
         self.0.iter().flat_map(|buffers| buffers.iter())
     }
