@@ -39,12 +39,23 @@ use crate::error::Result;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     keys: Keys,
+    /// In a box, because few requests change more than keys, and changes are moved often.
+    rare: Option<Box<RareChanges>>,
+}
+
+/// What is changed beside keys.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct RareChanges {
     cleared: Cleared,
     timeout: Option<Option<Duration>>,
     remembered: Option<bool>,
     label: Option<Option<Box<str>>>,
     csrf: Option<CsrfKey>,
 }
+
+/// Nothing but keys is changed.
+static NOTHING_RARE: RareChanges =
+    RareChanges { cleared: Cleared::Nothing, timeout: None, remembered: None, label: None, csrf: None };
 
 #[derive(Clone, Default, PartialEq, Eq)]
 enum Cleared {
@@ -83,7 +94,15 @@ impl Changes {
 
     /// Returns true if applying these would change nothing but the version.
     pub fn is_empty(&self) -> bool {
-        self.keys.len() == 0 && self.cleared == Cleared::Nothing && !self.changes_head()
+        self.keys.len() == 0 && self.rare.is_none()
+    }
+
+    fn rare(&self) -> &RareChanges {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    fn rare_mut(&mut self) -> &mut RareChanges {
+        self.rare.get_or_insert_default()
     }
 
     /// How many keys are changed.
@@ -142,29 +161,30 @@ impl Changes {
     /// Removes every key of every component that is stored when the changes are applied.
     pub fn clear(&mut self) {
         self.keys.clear();
-        self.cleared = Cleared::Everything;
+        self.rare_mut().cleared = Cleared::Everything;
     }
 
     /// Removes every key of one component that is stored when the changes are applied.
     pub fn clear_component(&mut self, component: &str) {
         self.keys.clear_component(component);
-        match &mut self.cleared {
+        let cleared = &mut self.rare_mut().cleared;
+        match cleared {
             Cleared::Everything => {}
             Cleared::Components(components) if components.iter().any(|one| **one == *component) => {}
             Cleared::Components(components) => components.push(component.into()),
-            Cleared::Nothing => self.cleared = Cleared::Components(vec![component.into()]),
+            Cleared::Nothing => *cleared = Cleared::Components(vec![component.into()]),
         }
     }
 
     /// Gives the session an idle timeout of its own, to the millisecond; `None` removes it.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.timeout = Some(timeout);
+        self.rare_mut().timeout = Some(timeout);
     }
 
     /// Sets whether the session is remembered: a [`Lease`](crate::Lease) can have other limits for
     /// it.
     pub fn remember(&mut self, remembered: bool) {
-        self.remembered = Some(remembered);
+        self.rare_mut().remembered = Some(remembered);
     }
 
     /// Sets the name that the owner's list of sessions shows; `None` removes it.
@@ -174,18 +194,18 @@ impl Changes {
     /// [`Error::is_size`](crate::Error::is_size) when the label is longer than 255 bytes.
     pub fn set_label(&mut self, label: Option<&str>) -> Result<()> {
         label.map_or(Ok(()), body::check_label)?;
-        self.label = Some(label.map(Into::into));
+        self.rare_mut().label = Some(label.map(Into::into));
         Ok(())
     }
 
     /// Gives the session what its CSRF tokens are made from, if it has none yet.
     pub(crate) fn set_csrf(&mut self, key: CsrfKey) {
-        self.csrf = Some(key);
+        self.rare_mut().csrf = Some(key);
     }
 
     /// What the CSRF tokens of a session are made from that has none yet.
     pub(crate) fn csrf(&self) -> Option<CsrfKey> {
-        self.csrf
+        self.rare().csrf
     }
 
     /// The changed keys, sorted by their bytes. They apply after the clears.
@@ -195,18 +215,18 @@ impl Changes {
 
     /// Returns true if all stored keys of all components are removed first.
     pub fn clears_everything(&self) -> bool {
-        self.cleared == Cleared::Everything
+        self.rare().cleared == Cleared::Everything
     }
 
     /// Returns true if all stored keys of this component are removed first.
     pub fn clears(&self, component: &str) -> bool {
-        self.cleared.covers(component)
+        self.rare().cleared.covers(component)
     }
 
     /// The components that are cleared one by one; none when [everything](Self::clears_everything)
     /// is.
     pub fn cleared_components(&self) -> impl Iterator<Item = &str> {
-        let components: &[Box<str>] = match &self.cleared {
+        let components: &[Box<str>] = match &self.rare().cleared {
             Cleared::Components(components) => components,
             Cleared::Nothing | Cleared::Everything => &[],
         };
@@ -215,17 +235,17 @@ impl Changes {
 
     /// The new timeout of the session's own, if it changes; `Some(None)` removes it.
     pub fn timeout(&self) -> Option<Option<Duration>> {
-        self.timeout
+        self.rare().timeout
     }
 
     /// Whether the session is remembered, if that changes.
     pub fn remembered(&self) -> Option<bool> {
-        self.remembered
+        self.rare().remembered
     }
 
     /// The new label, if it changes; `Some(None)` removes it.
     pub fn label(&self) -> Option<Option<&str>> {
-        self.label.as_ref().map(Option::as_deref)
+        self.rare().label.as_ref().map(Option::as_deref)
     }
 
     /// The record that results: these changes on top of `stored`, with the next version.
@@ -250,7 +270,7 @@ impl Changes {
     ) -> Result<Record> {
         // Clearing is rare: the entries that stay are written out first, and then it is a merge
         // like any other.
-        let kept = stored.filter(|_| self.cleared != Cleared::Nothing).map(|stored| self.kept_of(stored));
+        let kept = stored.filter(|_| self.rare().cleared != Cleared::Nothing).map(|stored| self.kept_of(stored));
         let mut merge = Merge::new(kept.as_ref().or(stored).map_or(Body::EMPTY, Record::body));
         for Change { component, key, value } in self.keys.iter() {
             merge.put(component, key, value);
@@ -269,33 +289,37 @@ impl Changes {
         for Change { component, key, value } in later.keys() {
             self.keys.put_raw(component, key, value);
         }
-        self.timeout = later.timeout.or(self.timeout);
-        self.remembered = later.remembered.or(self.remembered);
-        self.label = later.label.clone().or(self.label);
-        self.csrf = self.csrf.or(later.csrf);
+        if let Some(later) = &later.rare {
+            let rare = self.rare_mut();
+            rare.timeout = later.timeout.or(rare.timeout);
+            rare.remembered = later.remembered.or(rare.remembered);
+            rare.label = later.label.clone().or(rare.label.take());
+            rare.csrf = rare.csrf.or(later.csrf);
+        }
         self
     }
 
     /// Returns true if these change the head.
     pub(crate) fn changes_head(&self) -> bool {
-        self.timeout.is_some() || self.remembered.is_some() || self.label.is_some() || self.csrf.is_some()
+        let rare = self.rare();
+        rare.timeout.is_some() || rare.remembered.is_some() || rare.label.is_some() || rare.csrf.is_some()
     }
 
     /// A head with these changes on top.
     pub(crate) fn head_over<'a>(&'a self, head: Head<'a>) -> Head<'a> {
         Head {
-            timeout_ms: self.timeout.map_or(head.timeout_ms, |timeout| timeout.map(millis)),
-            remembered: self.remembered.unwrap_or(head.remembered),
+            timeout_ms: self.timeout().map_or(head.timeout_ms, |timeout| timeout.map(millis)),
+            remembered: self.remembered().unwrap_or(head.remembered),
             label: self.label().unwrap_or(head.label),
             // The first request to draw one has put it into a page.
-            csrf: head.csrf.or(self.csrf),
+            csrf: head.csrf.or(self.csrf()),
             ..head
         }
     }
 
     /// The entries of a record that were not cleared.
     fn kept_of(&self, stored: &Record) -> Record {
-        let kept = stored.raw_entries().filter(|entry| !self.cleared.covers(entry.component));
+        let kept = stored.raw_entries().filter(|entry| !self.clears(entry.component));
         Record::written(&stored.head(), stored.version(), kept)
     }
 
@@ -313,8 +337,8 @@ impl fmt::Debug for Changes {
         f.debug_struct("Changes")
             .field("keys", &keys)
             .field("clears_everything", &self.clears_everything())
-            .field("timeout", &self.timeout)
-            .field("remembered", &self.remembered)
+            .field("timeout", &self.timeout())
+            .field("remembered", &self.remembered())
             .finish_non_exhaustive()
     }
 }
@@ -323,12 +347,13 @@ impl From<&Record> for Changes {
     /// The changes that copy a record's entries, timeout, label and "remembered" into another one.
     fn from(record: &Record) -> Self {
         let head = record.head();
-        let mut changes = Self {
+        let rare = RareChanges {
             timeout: head.timeout().map(Some),
             remembered: head.remembered.then_some(true),
             label: head.label.map(|label| Some(label.into())),
-            ..Self::default()
+            ..RareChanges::default()
         };
+        let mut changes = Self { keys: Keys::default(), rare: (rare != NOTHING_RARE).then(|| Box::new(rare)) };
         for entry in record.raw_entries() {
             changes.keys.put_raw(entry.component, entry.key, Some(entry.value));
         }

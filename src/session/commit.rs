@@ -178,8 +178,10 @@ impl Session {
         }
     }
 
-    /// Returns true for a login or a `regenerate`.
+    /// Returns true for a login or a `regenerate`, one whose outcome is unknown too.
     fn is_login(&self) -> bool {
-        self.draft.identity == NextId::New || self.draft.login.is_some()
+        let sent = self.sent.as_ref().map(|sent| &sent.draft);
+        let is_login = |draft: &Draft| draft.identity == NextId::New || draft.login.is_some();
+        sent.into_iter().chain([&self.draft]).any(is_login)
     }
 }
