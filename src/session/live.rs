@@ -21,7 +21,6 @@ pub(crate) struct Live {
 }
 
 #[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "it stands in the session, and is not moved")]
 enum Data {
     Read(Record),
     /// Merged when it is read: after the last save of a request it seldom is.
