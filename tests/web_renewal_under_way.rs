@@ -112,8 +112,8 @@ fn a_new_id_by_hand_reaches_the_client_even_if_the_request_presented_an_id_in_it
         site.time.advance(AGE);
         let new = sent_back(&site.request(&old, look));
         assert_silent(&site.request(&new, look));
-        let changed = sent_back(&site.request(&old, change));
-        assert!(site.store.get(&id_of(&changed)).unwrap().is_some());
+        let sent = sent_back(&site.request(&old, change));
+        assert!(site.store.get(&id_of(&sent)).unwrap().is_some());
         assert!(site.store.get(&id_of(&new)).unwrap().is_none(), "without the response the client is locked out");
     }
 }

@@ -11,8 +11,8 @@ use crate::store::{Identity, Look, Lookup, Presented, Store, id_age, nanos};
 /// What is known of a session when the handler is done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
-    /// With the role of the id that opened it; `None`: there was no look.
-    pub(crate) stage: Option<Stage<Presented, ()>>,
+    /// With the role of the id that opened it.
+    pub(crate) stage: Stage<Presented, ()>,
     /// There is something to save.
     pub(crate) changed: bool,
     /// A timed renewal is due under the policy.
@@ -49,18 +49,13 @@ impl Session {
         self.sealed = true;
     }
 
-    /// `persistent`: the browser is to keep the session's cookie when it is closed.
-    pub(crate) fn facts(&self, persistent: bool) -> Result<Facts> {
-        let stage = self.stage();
-        Ok(Facts {
-            stage,
-            changed: self.changed(),
-            renewal_due: self.renewal_due(),
-            client: if stage.is_some() { self.client(persistent)? } else { Client::Without },
-        })
+    /// The facts of a session in this stage. `persistent`: the browser is to keep the session's
+    /// cookie when it is closed.
+    pub(crate) fn facts(&self, stage: Stage<Presented, ()>, persistent: bool) -> Result<Facts> {
+        Ok(Facts { stage, changed: self.changed(), renewal_due: self.renewal_due(), client: self.client(persistent)? })
     }
 
-    /// The stage, without its data.
+    /// The stage, without its data; `None`: there was no look.
     pub(crate) fn stage(&self) -> Option<Stage<Presented, ()>> {
         Some(match &self.state.get()?.stage {
             Stage::New => Stage::New,

@@ -2,7 +2,6 @@
 //!
 //! | the session is | store | cookie |
 //! |---|---|---|
-//! | never looked at | nothing | none |
 //! | new and empty | nothing | none |
 //! | new, with data | save | set |
 //! | live, unchanged | nothing | none, or rewritten if it is stale |
@@ -52,14 +51,13 @@ pub(super) enum CookieStep {
 }
 
 pub(super) fn decide(facts: Facts) -> Plan {
-    let Some(stage) = facts.stage else { return Plan { store: StoreStep::Nothing, cookie: CookieStep::Nothing } };
-    let store = match stage {
+    let store = match facts.stage {
         Stage::Live(Presented::Current) if facts.renewal_due => StoreStep::Renew,
         // A change of a session that has ended is lost, and the save says so.
         Stage::New | Stage::Live(_) | Stage::Ended(_) if facts.changed => StoreStep::Save,
         _ => StoreStep::Nothing,
     };
-    let cookie = match (stage, facts.client) {
+    let cookie = match (facts.stage, facts.client) {
         (Stage::New, _) if facts.changed => CookieStep::Set,
         // After a login or `regenerate` too, whichever id the request presented.
         (Stage::Live(_), Client::Without | Client::Other) => CookieStep::Set,
@@ -82,12 +80,12 @@ mod tests {
     use crate::id::SessionId;
     use crate::store::Presented;
 
-    type Standing = Option<Stage<Presented, ()>>;
+    type Seen = Stage<Presented, ()>;
 
     /// One row of the table: what is asked of the facts (`None`: either way), and what must come
     /// out.
     struct Row {
-        stages: Vec<Standing>,
+        stages: Vec<Seen>,
         changed: Option<bool>,
         renewal_due: Option<bool>,
         clients: &'static [Client],
@@ -109,7 +107,7 @@ mod tests {
     }
 
     /// `y`, `n`, or `-` for either.
-    fn row(stages: &[Standing], facts: &str, clients: &'static [Client], store: StoreStep, cookie: CookieStep) -> Row {
+    fn row(stages: &[Seen], facts: &str, clients: &'static [Client], store: StoreStep, cookie: CookieStep) -> Row {
         let asked = |fact: &str| match fact {
             "y" => Some(true),
             "n" => Some(false),
@@ -132,18 +130,16 @@ mod tests {
         const CURRENT: &[Client] = &[Client::Current];
         const WITHOUT: &[Client] = &[Client::Without];
         const WITH: &[Client] = &[Client::Other, Client::Stale, Client::Current];
-        let unloaded = &[None];
-        let new = &[Some(Stage::New)];
-        let live = &[Some(Stage::Live(Presented::Current))];
-        let renewing = &[Some(Stage::Live(renewing()))];
-        let previous = &[Some(Stage::Live(Presented::Previous))];
-        let elsewhere = &[Some(Stage::Ended(Ending::Elsewhere)), Some(Stage::Ended(Ending::Superseded))];
-        let here = &[Some(Stage::Ended(Ending::Here))];
-        let without = &[Some(Stage::Without(()))];
+        let new = &[Stage::New];
+        let live = &[Stage::Live(Presented::Current)];
+        let renewing = &[Stage::Live(renewing())];
+        let previous = &[Stage::Live(Presented::Previous)];
+        let elsewhere = &[Stage::Ended(Ending::Elsewhere), Stage::Ended(Ending::Superseded)];
+        let here = &[Stage::Ended(Ending::Here)];
+        let without = &[Stage::Without(())];
         vec![
             //              changed
             //              | renewal_due
-            row(unloaded,  "- -", ANY,     Nothing, Cookie::Nothing),
             row(new,       "n -", ANY,     Nothing, Cookie::Nothing),
             row(new,       "y -", ANY,     Save,    Cookie::Set),
             row(live,      "n n", CURRENT, Nothing, Cookie::Nothing),
@@ -174,15 +170,14 @@ mod tests {
 
     fn all_facts() -> Vec<Facts> {
         let stages = [
-            None,
-            Some(Stage::New),
-            Some(Stage::Live(Presented::Current)),
-            Some(Stage::Live(renewing())),
-            Some(Stage::Live(Presented::Previous)),
-            Some(Stage::Ended(Ending::Here)),
-            Some(Stage::Ended(Ending::Elsewhere)),
-            Some(Stage::Ended(Ending::Superseded)),
-            Some(Stage::Without(())),
+            Stage::New,
+            Stage::Live(Presented::Current),
+            Stage::Live(renewing()),
+            Stage::Live(Presented::Previous),
+            Stage::Ended(Ending::Here),
+            Stage::Ended(Ending::Elsewhere),
+            Stage::Ended(Ending::Superseded),
+            Stage::Without(()),
         ];
         let mut all = Vec::new();
         for stage in stages {
@@ -203,6 +198,6 @@ mod tests {
             assert_eq!(rows.len(), 1, "the table must have one row, and no more, for {facts:?}");
             assert_eq!(decide(*facts), rows[0].plan, "{facts:?}");
         }
-        assert_eq!(all.len(), 144);
+        assert_eq!(all.len(), 128);
     }
 }

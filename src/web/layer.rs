@@ -162,8 +162,8 @@ impl SessionLayer {
     /// [`fail`](Self::fail) gives.
     pub fn finish(&self, session: &mut Session) -> Result<Finished> {
         session.seal();
-        let facts = session.facts(self.is_persistent(session)?)?;
-        let Some(stage) = facts.stage else { return Ok(Finished::new(Saved::Unchanged, Caching::Free)) };
+        let Some(stage) = session.stage() else { return Ok(Finished::new(Saved::Unchanged, Caching::Free)) };
+        let facts = session.facts(stage, self.is_persistent(session)?)?;
         let plan = decide(facts);
         if plan.store == StoreStep::Renew {
             session.renew_on_time();
