@@ -73,7 +73,7 @@ impl Session {
     /// });
     /// worker.join().unwrap()?;
     /// assert!(session.reload()?);
-    /// assert_eq!(session.get::<&str>("job")?, Some("done"));
+    /// assert_eq!(session.get_str("job")?.as_deref(), Some("done"));
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias = "clone")]
@@ -260,7 +260,7 @@ impl Session {
     /// slow_request.insert("last_page", "/inbox")?;
     ///
     /// session.log_out()?;
-    /// assert_eq!(session.get::<&str>("user")?, None);
+    /// assert_eq!(session.get_str("user")?, None);
     /// assert_eq!(slow_request.save()?, Saved::Gone);
     /// # Ok::<(), lembro::Error>(())
     /// ```
