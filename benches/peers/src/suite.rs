@@ -62,8 +62,9 @@ fn cycle() -> Vec<Row> {
 }
 
 fn create() -> Vec<Row> {
-    let alone = SNAPSHOTS.into_iter().flat_map(|store| create::compared(store, 1, FEW_ROUNDS));
-    // Whoever could be the fastest.
+    let alone = SNAPSHOTS.into_iter().chain(["lembro Sessions"]);
+    let alone = alone.flat_map(|store| create::compared(store, 1, FEW_ROUNDS));
+    // Those that could be the fastest.
     let fast = ["dashmap", "papaya", "quick_cache", "RwLock<HashMap> of Arc", "moka"];
     alone.chain(fast.into_iter().flat_map(|store| create::compared(store, 2, FEW_ROUNDS))).collect()
 }

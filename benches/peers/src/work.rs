@@ -86,7 +86,11 @@ impl Id {
 
     /// A fresh id, as a store of session ids makes it: with the text for the cookie.
     pub fn random_own() -> Self {
-        let own = SessionId::random().expect("the system's random source");
+        Self::of(SessionId::random().expect("the system's random source"))
+    }
+
+    /// A session id in both forms.
+    pub fn of(own: SessionId) -> Self {
         Self { own, text: ArrayString::from(&own.expose()).expect("32 characters") }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lembro::{Commit, Lease, LembroOptions, LembroStore, Sessions, Store as _};
+use lembro::{Commit, Lease, LembroOptions, LembroStore, Policy, Sessions, Store as _};
 
 use super::{HOUR, Peer, Room};
 use crate::work::{Data, Id};
@@ -103,7 +103,8 @@ impl Peer for LembroSessions {
     type Payload = Commit;
 
     fn new(room: Room) -> Self {
-        Self(Sessions::new(Lembro::new(room).0))
+        // Each visit prolongs, as under `LEASE`.
+        Self(Sessions::with_policy(Lembro::new(room).0, Policy::new().touch_after(Duration::ZERO)).unwrap())
     }
 
     fn prepare(data: &Data) -> Commit {
@@ -123,16 +124,24 @@ impl Peer for LembroSessions {
         let mut session = self.0.load(&id.own).unwrap()?;
         let user: u64 = session.get("user_id").unwrap().expect("every session has it");
         let csrf = session.get_str("csrf").unwrap().expect("every session has it").len() as u64;
-        match change {
-            Some(at) => {
-                session.insert("seen_at", &at).unwrap();
-                session.save().unwrap();
-            }
-            None => {
-                session.touch().unwrap();
-            }
+        if let Some(at) = change {
+            session.insert("seen_at", &at).unwrap();
+            session.save().unwrap();
         }
         Some(user + csrf)
+    }
+
+    fn create(&self, data: &Data) -> Id {
+        let mut session = self.0.generate().unwrap();
+        session.insert("user_id", &data.user_id).unwrap();
+        session.insert("csrf", &data.csrf).unwrap();
+        session.insert("cart", &data.cart).unwrap();
+        session.insert("flash", &data.flash).unwrap();
+        session.insert("signed_in_at", &data.at).unwrap();
+        session.insert("seen_at", &data.at).unwrap();
+        session.insert("locale", data.locale).unwrap();
+        session.save().unwrap();
+        Id::of(session.id().unwrap())
     }
 
     fn fresh() -> Id {
