@@ -136,7 +136,8 @@ impl<'a> Body<'a> {
     }
 }
 
-fn count(start: &[u8]) -> usize {
+/// How many entries a body has that begins so.
+pub(crate) fn count(start: &[u8]) -> usize {
     let [_, _, high, low, ..] = start else { return 0 };
     usize::from(u16::from_be_bytes([*high, *low]))
 }

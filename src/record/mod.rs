@@ -171,7 +171,7 @@ impl Record {
 
     /// How many entries there are, over all components.
     pub fn len(&self) -> usize {
-        self.body().count()
+        body::count(self.as_bytes())
     }
 
     /// Whether there are no entries.

@@ -23,16 +23,19 @@ impl Session {
     ///
     /// `Done` updates this handle. After every other outcome, and after an error, the draft is as
     /// it was before. A commit whose outcome is unknown is kept.
-    pub(super) fn send(&mut self, commit: Commit, changes: Option<Changes>) -> Result<Outcome> {
+    pub(super) fn send(&mut self, mut commit: Commit, changes: Option<Changes>) -> Result<Outcome> {
         let id = self.id()?;
         if let Some(stored) = self.stored_record()? {
             live::check(changes.as_ref().unwrap_or(&self.draft.changes), stored)?;
         }
-        let commit = self.draft.complete(commit, &id, &self.context)?;
+        self.draft.complete(&mut commit, &id, &self.context)?;
         let own = std::mem::take(&mut self.draft.changes);
-        let (commit, kept) = match changes {
-            Some(changes) => (commit.with(changes), Some(own)),
-            None => (commit.with(own), None),
+        let kept = if let Some(changes) = changes {
+            commit.changes = changes;
+            Some(own)
+        } else {
+            commit.changes = own;
+            None
         };
         match self.context.store.commit(&id, &commit, &self.context.lease) {
             Ok(Outcome::Done(receipt)) => {

@@ -42,19 +42,16 @@ impl Draft {
         record.owner().is_some_and(|owner| owner != login.owner.as_str())
     }
 
-    /// The same commit with the id and the login that this draft asks for.
-    pub(super) fn complete(&self, commit: Commit, id: &SessionId, context: &Context) -> Result<Commit> {
-        let identity = match self.identity {
+    /// Gives a commit the id and the login that this draft asks for.
+    pub(super) fn complete(&self, commit: &mut Commit, id: &SessionId, context: &Context) -> Result<()> {
+        commit.identity = match self.identity {
             _ if commit.expect() == Expect::Absent => Identity::Keep,
             NextId::Same => Identity::Keep,
             NextId::Renewal => Identity::Renew(random_number()?),
             NextId::New => Identity::Replace(id.renewed(&(context.ids)()?)),
         };
-        let commit = commit.identity(identity);
-        Ok(match &self.login {
-            Some(login) => commit.log_in(login.clone()),
-            None => commit,
-        })
+        commit.login.clone_from(&self.login);
+        Ok(())
     }
 
     /// This draft, with `later` on top.

@@ -241,6 +241,10 @@ impl Session {
     /// The present value: the unsaved change if there is one, else what is stored.
     pub(super) fn raw(&self, component: &str, key: &str) -> Result<Option<&[u8]>> {
         let stored = self.stored_record()?;
+        // Most reads come before a change.
+        if self.draft.changes.is_empty() {
+            return Ok(stored.and_then(|record| record.raw(component, key)));
+        }
         Ok(match self.draft.changes.find(component, key) {
             Some(changed) => changed,
             None if self.draft.changes.clears(component) => None,

@@ -148,6 +148,7 @@ pub(crate) enum Ending {
 
 impl Session {
     /// A session that the first look will search under these ids.
+    #[inline]
     pub(crate) fn unloaded(context: Arc<Context>, presented: Candidates) -> Self {
         Self {
             context,
@@ -173,10 +174,10 @@ impl Session {
         let mut presented = Candidates::default();
         presented[0] = Some((*id).into());
         let mut session = Self::unloaded(context, presented);
-        let Some(found) = session.find_presented()?.filter(|state| matches!(state.stage, Stage::Live(_))) else {
-            return Ok(None);
-        };
-        session.state = found.into();
+        match session.find_presented()? {
+            Some(found) if matches!(found.stage, Stage::Live(_)) => session.state = found.into(),
+            _ => return Ok(None),
+        }
         Ok(Some(session))
     }
 
