@@ -425,8 +425,7 @@ impl World {
             return Ok(());
         }
         self.model.prolong(held.0);
-        let except = holder.view.id.and_then(|id| self.model.opened_by(&id));
-        let ended = self.model.end_all(owner, except);
+        let ended = self.model.end_all(owner, Some(held.0));
         assert_eq!(said?, ended, "the others");
         self.meet_if(ended > 0, "logged out elsewhere");
         Ok(())
