@@ -48,7 +48,7 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// use lembro::redis::RedisOptions;
 ///
 /// let options: RedisOptions =
-///     serde_json::from_str(r#"{"url": "rediss://sessions@redis.example:6380/2", "password": "...", "timeout": "250ms"}"#).unwrap();
+///     serde_json::from_str(r#"{"url": "redis://sessions@redis.example:6380/2", "password": "...", "timeout": "250ms"}"#).unwrap();
 /// # let _ = options;
 /// ```
 #[derive(Clone, Default)]
