@@ -1,9 +1,10 @@
-//! What the cookie layer costs: the work of `load` and `finish` for one request, and the throughput of a trivial handler
-//! with and without it.
+//! What the cookie layer costs: the work of `load` and `finish` for one request, and the throughput
+//! of a trivial handler with and without it.
 //!
-//! `cargo bench --bench web --features rouille,tiny_http`. The first part prints nanoseconds per request. The second needs
-//! `wrk` and prints, for each server, the median over interleaved rounds of "requests per second with the layer" divided by
-//! those without: on a shared machine only the ratio says something.
+//! `cargo bench --bench web --features rouille,tiny_http`. The first part prints nanoseconds per
+//! request. The second needs `wrk` and prints, for each server, the median over interleaved rounds
+//! of "requests per second with the layer" divided by those without: on a shared machine only the
+//! ratio says something.
 
 use std::io::Cursor;
 use std::process::Command;

@@ -23,9 +23,9 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 /// is the kernel's timer tick on Linux and Android (1 to 10 ms), and that of `Instant` elsewhere.
 ///
 /// On Linux and Android the machine's clock counts time that the machine was suspended, beginning
-/// with the first purge of a [`LembroStore`](crate::LembroStore) after it woke up: by default within
-/// a minute of running time. Until then a session whose time ran out during the sleep can still be
-/// opened. Elsewhere that time counts as far as `Instant` counts it.
+/// with the first purge of a [`LembroStore`](crate::LembroStore) after it woke up: by default
+/// within a minute of running time. Until then a session whose time ran out during the sleep can
+/// still be opened. Elsewhere that time counts as far as `Instant` counts it.
 ///
 /// # Examples
 ///

@@ -259,9 +259,9 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
 /// A random number from the same generator, for what is no secret: versions, nonces, the seed of a
 /// renewal.
 ///
-/// A commit draws one, and a system call would be a tenth of its time. So the number is a draw mixed
-/// with the time in nanoseconds, which takes a fraction of that: after a fork, parent and child draw
-/// the same only if they do it in the same nanosecond.
+/// A commit draws one, and a system call would be a tenth of its time. So the number is a draw
+/// mixed with the time in nanoseconds, which takes a fraction of that: after a fork, parent and
+/// child draw the same only if they do it in the same nanosecond.
 pub(crate) fn random_number() -> Result<u64> {
     /// Odd, so that different times give different numbers.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

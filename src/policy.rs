@@ -102,20 +102,20 @@ impl Policy {
     /// new id prolongs it. It begins again at a [login](crate::Session::log_in). `None`: only the
     /// idle timeout counts. Default: 24 hours.
     ///
-    /// It is at least the [`timeout`](Self::timeout), which else no session would reach. It bounds how
-    /// long a stolen cookie can be used. It is counted on the calendar, so it follows
-    /// when the machine's clock is set.
+    /// It is at least the [`timeout`](Self::timeout), which else no session would reach. It bounds
+    /// how long a stolen cookie can be used. It is counted on the calendar, so it follows when the
+    /// machine's clock is set.
     pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
         self.lifetime = lifetime.into();
         self
     }
 
     /// The idle timeout and the lifetime of [remembered](crate::Session::remember) sessions, in
-    /// place of [`timeout`](Self::timeout) and [`lifetime`](Self::lifetime). Default: none, and then
-    /// `remember(true)` is an error.
+    /// place of [`timeout`](Self::timeout) and [`lifetime`](Self::lifetime). Default: none, and
+    /// then `remember(true)` is an error.
     ///
-    /// The timeout is at least that of other sessions, and the lifetime at least this timeout. serde
-    /// reads it from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
+    /// The timeout is at least that of other sessions, and the lifetime at least this timeout.
+    /// serde reads it from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
     ///
     /// # Examples
     ///
@@ -271,11 +271,11 @@ impl Policy {
         self.renew_after.is_some()
     }
 
-    /// Returns true if a client may receive an id of this age again. Not within one grace before its
-    /// renewal: of two responses on their way the client keeps the cookie of the one that arrives
-    /// last, and that must not be the old id. `full`: the session's time, because the cookie must
-    /// not end during that wait. The id that a renewal gave may be repeated at once, because no
-    /// response brings the old one any more.
+    /// Returns true if a client may receive an id of this age again. Not within one grace before
+    /// its renewal: of two responses on their way the client keeps the cookie of the one that
+    /// arrives last, and that must not be the old id. `full`: the session's time, because the
+    /// cookie must not end during that wait. The id that a renewal gave may be repeated at once,
+    /// because no response brings the old one any more.
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.grace.min(full / 4);
         self.renew_after.is_none() || !self.lease().renewal_due(age.saturating_add(apart))

@@ -161,8 +161,8 @@ impl Sessions {
         &self.context.clock
     }
 
-    /// Subscribes to events, from now on: what these sessions see, such as ids that open no session,
-    /// and what the store sees, such as evictions.
+    /// Subscribes to events, from now on: what these sessions see, such as ids that open no
+    /// session, and what the store sees, such as evictions.
     ///
     /// Each subscriber has a queue of 1,024 events; what does not fit is dropped.
     pub fn events(&self) -> Receiver<Event> {

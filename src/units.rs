@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 
 /// A value of an option as it was given, before anybody checked it.
 ///
-/// Made by `into()` from numbers, texts, [`Duration`] and [`ByteSize`], and by serde from a number or a text. What is
-/// wrong with it is said where the whole set of options is checked, with the option's name.
+/// Made by `into()` from numbers, texts, [`Duration`] and [`ByteSize`], and by serde from a number
+/// or a text. What is wrong with it is said where the whole set of options is checked, with the
+/// option's name.
 ///
 /// # Examples
 ///
@@ -31,16 +32,17 @@ use crate::error::{Error, Result};
 pub enum Setting {
     /// A whole number: milliseconds or bytes.
     Whole(u64),
-    /// A number that came as a float. Some formats write every number so; refused, with a message that repeats it,
-    /// unless it is whole and not negative.
+    /// A number that came as a float. Some formats write every number so; refused, with a message
+    /// that repeats it, unless it is whole and not negative.
     Number(f64),
-    /// A text such as `"5m"` or `"4M"`. Of time: ms, s, m (minutes), h, d, w, and their long names; a
-    /// number alone is refused, and so are months and years.
+    /// A text such as `"5m"` or `"4M"`. Of time: ms, s, m (minutes), h, d, w, and their long names;
+    /// a number alone is refused, and so are months and years.
     Text(String),
     /// A span of time. Not read by serde.
     #[serde(skip)]
     Span(Duration),
-    /// Whatever else a configuration file has in the place. Always refused, with a message that names the option.
+    /// Whatever else a configuration file has in the place. Always refused, with a message that
+    /// names the option.
     Other(IgnoredAny),
 }
 
@@ -137,8 +139,8 @@ fn whole(number: f64) -> Option<u64> {
     exact.then_some(number as u64)
 }
 
-/// Reads a span of time. `humantime` takes "M" for a month of 30.44 days, which is a slip for "m" more
-/// often than it is meant, and in a size it is a mebibyte.
+/// Reads a span of time. `humantime` takes "M" for a month of 30.44 days, which is a slip for "m"
+/// more often than it is meant, and in a size it is a mebibyte.
 fn parse_span(text: &str) -> Result<Duration, &'static str> {
     const NO_SPAN: &str = "is not a duration such as \"5m\" or \"1h 30m\"";
     let mut units = text.split(|c: char| !c.is_alphabetic());
@@ -152,9 +154,9 @@ fn parse_span(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// Reads a size. A bare K, M or G is 1024-based, as in the document lembro's options come from; every other unit is
-/// read by `bytesize` ("4MB" is 4,000,000, "4MiB" is 4,194,304). `bytesize` alone would round "0.5" down to nothing
-/// and cap what does not fit, so the number is read here.
+/// Reads a size. A bare K, M or G is 1024-based, as in the document lembro's options come from;
+/// every other unit is read by `bytesize` ("4MB" is 4,000,000, "4MiB" is 4,194,304). `bytesize`
+/// alone would round "0.5" down to nothing and cap what does not fit, so the number is read here.
 fn parse_size(text: &str) -> Result<u64, &'static str> {
     const NO_SIZE: &str = "not a size such as 4194304 or \"4M\"";
     let text = text.trim();

@@ -1,5 +1,5 @@
-//! Promise: a flood of visitors ends no session of a user, and among themselves visitors are treated
-//! as before.
+//! Promise: a flood of visitors ends no session of a user, and among themselves visitors are
+//! treated as before.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 

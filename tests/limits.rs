@@ -3,8 +3,8 @@
 //!
 //! The doors: owners (`log_in`, `log_in_since`, `sessions.owner`), labels, component names, keys
 //! (`insert`, `remove`, `take`, `consume`, `modify`, `get`, `get_str`, `contains_key`), ids and
-//! handles as text, CSRF tokens, cookies, the cookie's options, records as JSON, and the same on the
-//! store's own types (`Changes`, `Owner`).
+//! handles as text, CSRF tokens, cookies, the cookie's options, records as JSON, and the same on
+//! the store's own types (`Changes`, `Owner`).
 #![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
 

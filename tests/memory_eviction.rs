@@ -125,7 +125,7 @@ fn a_flood_of_one_hit_sessions_leaves_the_visited_ones_alone() {
 }
 
 /// A store that has been full for long: each of its users comes back twenty times, at any time, and
-/// leaves; meanwhile ten bots for each of their requests begin sessions of a single visit.
+/// leaves; at the same time ten bots for each of their requests begin sessions of a single visit.
 /// How many percent of the users' requests found their session, generation by generation.
 fn hits_among_bots(sessions: usize, users: usize, generations: usize) -> Vec<usize> {
     const REQUESTS: usize = 20;

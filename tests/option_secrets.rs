@@ -1,8 +1,10 @@
-//! No error about an option quotes a secret, whatever the type of the wrong value and whatever format it comes from.
+//! No error about an option quotes a secret, whatever the type of the wrong value and whatever
+//! format it comes from.
 //!
-//! Kinds of wrong values: a number (whole, negative, a float, one of 128 bits), a flag, a list, a list in a list, a list with
-//! something else in it, a table, null in a list, bytes, a character; in the place of the option, and of all the options. Texts
-//! in the wrong place: a URL for the options, a URL for a list, a key itself for the name of its file.
+//! Kinds of wrong values: a number (whole, negative, a float, one of 128 bits), a flag, a list, a
+//! list in a list, a list with something else in it, a table, null in a list, bytes, a character;
+//! in the place of the option, and of all the options. Texts in the wrong place: a URL for the
+//! options, a URL for a list, a key itself for the name of its file.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 

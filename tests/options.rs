@@ -165,8 +165,9 @@ fn a_wrong_number_is_told_too() {
     }
 }
 
-// The kinds of texts that are no span: none, no unit (a number alone), an unknown unit, a sign, a unit twice as long as it is
-// meant ("M" for "m"), units of no fixed length, more than can be counted.
+// The kinds of texts that are no span: none, no unit (a number alone), an unknown unit, a sign, a
+// unit twice as long as it is meant ("M" for "m"), units of no fixed length, more than can be
+// counted.
 #[test]
 fn a_wrong_span_is_told_by_its_option_and_its_value() {
     let interval = |text: &str| open(LembroOptions::new().interval(text));

@@ -335,9 +335,10 @@ fn every_wrong_value_is_one_clear_sentence() {
     }
 }
 
-// Each kind of times that cannot be held together: a lifetime that ends before the timeout, of plain and of remembered
-// sessions; remembered sessions that end sooner than the others; a touch interval, a grace, an age of renewal that no
-// session lives to see. What is equal, and what is only a default, is left alone.
+// Each kind of times that cannot be held together: a lifetime that ends before the timeout, of
+// plain and of remembered sessions; remembered sessions that end sooner than the others; a touch
+// interval, a grace, an age of renewal that no session lives to see. What is equal, and what is
+// only a default, is left alone.
 #[test]
 fn times_that_contradict_each_other_are_refused_from_code_and_from_a_file() {
     let lengthen =

@@ -2,9 +2,9 @@
 //! sessions.
 //!
 //! What is drawn, and differs in parent and child: [`SessionId::random`], the ids that `Sessions`
-//! gives out, the secrets of `regenerate` and `log_in`, the keys and masks of CSRF tokens, nonces of
-//! commits, versions of `set`, seeds of timed renewals. (Hash seeds may be the same: they are not
-//! compared between processes.)
+//! gives out, the secrets of `regenerate` and `log_in`, the keys and masks of CSRF tokens, nonces
+//! of commits, versions of `set`, seeds of timed renewals. (Hash seeds may be the same: they are
+//! not compared between processes.)
 //!
 //! What can be done in a child with a store from before the fork: look, commit, purge, list,
 //! snapshot, close, drop, in any order; the parent's store goes on.

@@ -1,5 +1,5 @@
-//! CSRF tokens of sessions on Redis: the key is stored beside the application's keys, and pages made
-//! side by side agree on it.
+//! CSRF tokens of sessions on Redis: the key is stored beside the application's keys, and pages
+//! made side by side agree on it.
 #![cfg(feature = "redis")]
 
 mod redis_behind;

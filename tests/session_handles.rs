@@ -1,4 +1,5 @@
-//! A session's second handle for another thread, what is consumed once, and a look that is no visit.
+//! A session's second handle for another thread, what is consumed once, and a look that is no
+//! visit.
 #![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
 

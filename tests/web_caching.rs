@@ -1,5 +1,5 @@
-//! What a response says to caches: no cookie is ever kept with it, what depends on a session says so, and the handler's own
-//! headers stay.
+//! What a response says to caches: no cookie is ever kept with it, what depends on a session says
+//! so, and the handler's own headers stay.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
@@ -84,8 +84,9 @@ fn a_cache_in_front_of_the_site_does_not_store_it_either() {
     assert_eq!(all(&response, "CDN-Cache-Control"), ["max-age=600", "public"]);
 }
 
-// Each header that a cache obeys before `Cache-Control`, or without it: the targeted ones (RFC 9213) by their common names,
-// the surrogates', Akamai's, LiteSpeed's, nginx's, and that of HTTP/1.0. What says how a response is processed stays.
+// Each header that a cache obeys before `Cache-Control`, or without it: the targeted ones (RFC
+// 9213) by their common names, the surrogates', Akamai's, LiteSpeed's, nginx's, and that of
+// HTTP/1.0. What says how a response is processed stays.
 #[test]
 fn no_directive_of_any_cache_lets_a_response_with_a_cookie_be_stored() {
     let table: &[(&str, &[&str], &str)] = &[

@@ -1,5 +1,5 @@
-//! The cookie, read and written: our id is found in any header, nothing a client sends does harm, and a browser reads what
-//! we write as it was meant.
+//! The cookie, read and written: our id is found in any header, nothing a client sends does harm,
+//! and a browser reads what we write as it was meant.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 

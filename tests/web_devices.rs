@@ -131,7 +131,7 @@ fn a_login_that_was_saved_early_and_ended_before_its_response_sets_no_cookie() {
         assert_eq!(session.save().unwrap(), Saved::Written);
         assert_eq!(site.layer.sessions().owner("user-42").unwrap().destroy_all().unwrap(), 1);
         let finished = if fails { site.layer.fail(&mut session) } else { site.layer.finish(&mut session).unwrap() };
-        // The browser may have logged in again meanwhile, and this would take that cookie away.
+        // The browser may have logged in again since, and this would take that cookie away.
         assert_silent(&finished);
     }
 }

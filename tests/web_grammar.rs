@@ -1,15 +1,18 @@
-//! What a cookie's name, path and domain may be: each kind of text that browsers drop, misread or never match is refused at
-//! the start, in one sentence that names the option, the text, what is wrong and what to do.
+//! What a cookie's name, path and domain may be: each kind of text that browsers drop, misread or
+//! never match is refused at the start, in one sentence that names the option, the text, what is
+//! wrong and what to do.
 //!
 //! A name: nothing, no token, reserved by a "$" in front.
-//! A path: no "/" in front (nothing, relative, a whole URL), a query, a fragment, a separator of attributes, control
-//! characters, blanks, beyond ASCII, characters that browsers percent-encode (`"<>{}` and the grave accent), that they turn into a
-//! slash (`\`), or that clients differ about (`|[]^`); a "%" that encodes nothing, in small letters, what needs none
-//! (letters, "/", ".", control characters); ".", ".." and "//" anywhere; more than 1,024 bytes.
-//! A domain: nothing, a scheme, a user, a port, a path, a query, a wildcard, an IPv4 address in all the forms that browsers
-//! read (decimal, hex, short, out of range), an IPv6 address with brackets or without; an empty label in front, between, at the end; a
-//! single label, `localhost` among them; characters beyond letters, digits and "-"; "-" at either end of a label; a label of 64, a name
-//! of 254; beyond ASCII; blanks around.
+//! A path: no "/" in front (nothing, relative, a whole URL), a query, a fragment, a separator of
+//! attributes, control characters, blanks, beyond ASCII, characters that browsers percent-encode
+//! (`"<>{}` and the grave accent), that they turn into a slash (`\`), or that clients differ about
+//! (`|[]^`); a "%" that encodes nothing, in small letters, what needs none (letters, "/", ".",
+//! control characters); ".", ".." and "//" anywhere; more than 1,024 bytes. A domain: nothing, a
+//! scheme, a user, a port, a path, a query, a wildcard, an IPv4 address in all the forms that
+//! browsers read (decimal, hex, short, out of range), an IPv6 address with brackets or without; an
+//! empty label in front, between, at the end; a single label, `localhost` among them; characters
+//! beyond letters, digits and "-"; "-" at either end of a label; a label of 64, a name of 254;
+//! beyond ASCII; blanks around.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 

@@ -1,5 +1,5 @@
-//! How long the browser keeps the cookie, and when it is written anew: by the options, the session's own timeout, and the time
-//! that the cookie itself carries.
+//! How long the browser keeps the cookie, and when it is written anew: by the options, the
+//! session's own timeout, and the time that the cookie itself carries.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 

@@ -1,5 +1,5 @@
-//! Promise: a change that is lost, because the session ended or was superseded under the request, is
-//! told: by an event, by what `finish` says, and, if the application wants it, by the answer.
+//! Promise: a change that is lost, because the session ended or was superseded under the request,
+//! is told: by an event, by what `finish` says, and, if the application wants it, by the answer.
 #![cfg(feature = "rouille")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
 

@@ -37,7 +37,7 @@
 //!   response has arrived since for `renew_after`.
 //! - A persistent cookie ends before its session if the session was prolonged without a response
 //!   that arrived.
-//! - Of two logins at once, each session has a copy of what was nobody's, tokens too.
+//! - Of two logins at once, each session has a copy of what the anonymous session held, tokens too.
 #![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 

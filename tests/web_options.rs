@@ -1,5 +1,5 @@
-//! The options of the cookie: the defaults are safe, a configuration file can have them all, and what browsers would drop or
-//! misread is refused in one sentence.
+//! The options of the cookie: the defaults are safe, a configuration file can have them all, and
+//! what browsers would drop or misread is refused in one sentence.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
@@ -175,7 +175,8 @@ fn a_persistent_cookie_of_more_than_400_days_is_refused_whichever_is_said_first(
             let error = result.err().inspect(|error| assert!(error.is_option()));
             assert_eq!(error.map(|error| error.to_string()), told.map(message));
         }
-        // The other lifetimes do not depend on it: each session's own timeout is cut when it is written.
+        // The other lifetimes do not depend on it: each session's own timeout is cut when it is
+        // written.
         for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Remembered] {
             layer().policy(policy).unwrap().cookie(options().lifetime(lifetime)).unwrap();
         }

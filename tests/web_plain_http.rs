@@ -1,7 +1,9 @@
-//! A `Secure` cookie over plain http is reported once, where there is a reason to believe that the client drops it.
+//! A `Secure` cookie over plain http is reported once, where there is a reason to believe that the
+//! client drops it.
 //!
-//! Kinds of reasons to believe that it does not: the connection is encrypted; a proxy says that the client's is, trusted
-//! or not; a trusted proxy says nothing; the client sent a cookie of ours; the cookie is not always `Secure`; no cookie is set.
+//! Kinds of reasons to believe that it does not: the connection is encrypted; a proxy says that the
+//! client's is, trusted or not; a trusted proxy says nothing; the client sent a cookie of ours; the
+//! cookie is not always `Secure`; no cookie is set.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 

@@ -1,4 +1,5 @@
-//! Over which requests the cookie is `Secure`: always, never, or as the connection and a proxy that is believed say.
+//! Over which requests the cookie is `Secure`: always, never, or as the connection and a proxy that
+//! is believed say.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
@@ -67,7 +68,8 @@ const SAID: &[Said] = &[
     (&[("Forwarded", b"host=\"proto=https\"")], false),
     (&[("Forwarded", b"for=\xff;proto=https")], false),
     (&[("Forwarded", b"proto=https, for=\xff")], true),
-    // Quoted strings: a comma, a semicolon, an escaped quote and bytes beyond ASCII in them are text.
+    // Quoted strings: a comma, a semicolon, an escaped quote and bytes beyond ASCII in them are
+    // text.
     (&[("Forwarded", b"host=\"a,b\";proto=https")], true),
     (&[("Forwarded", b"host=\"a;proto=http\";proto=https")], true),
     (&[("Forwarded", b"host=\"a, for=x;proto=https\"")], false),

@@ -1,4 +1,5 @@
-//! Every kind of response keeps its meaning and its body under the layer, carries its headers, and comes after the save.
+//! Every kind of response keeps its meaning and its body under the layer, carries its headers, and
+//! comes after the save.
 #![cfg(all(feature = "rouille", feature = "tiny_http"))]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 

@@ -1,4 +1,5 @@
-//! Signed cookies: what we did not sign never reaches the store, and keys can change without logging anybody out.
+//! Signed cookies: what we did not sign never reaches the store, and keys can change without
+//! logging anybody out.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 

@@ -1,4 +1,5 @@
-//! Header lines as clients, proxies and frameworks send them, each with what is to be read in them: `tests/wire_corpus`.
+//! Header lines as clients, proxies and frameworks send them, each with what is to be read in them:
+//! `tests/wire_corpus`.
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 

@@ -48,8 +48,8 @@
 //! alone, where an LRU would lose its working set. S3-FIFO alone would let abandoned sessions fill
 //! main. So main ages by the visits to its sessions, and abandoned sessions in main are evicted
 //! before new ones. Sessions with an owner are the third queue, whose sessions are evicted only
-//! when those without an owner are down to their share. The session about to be stored counts as one
-//! of its class: without an owner and without room that its class may take, it is refused.
+//! when those without an owner are down to their share. The session about to be stored counts as
+//! one of its class: without an owner and without room that its class may take, it is refused.
 //!
 //! A snapshot copies one shard after the other. Under the shard's read lock it reads the order of
 //! the queues, then copies the pointers and deadlines of a thousand slots at a time; it writes the
@@ -99,8 +99,9 @@ use crate::sync::Arc;
 /// **Make it after the process has forked**, if it does: in the process that serves, after
 /// daemonizing. In a child that was forked later it is a copy: what one process commits, the other
 /// does not see, and there is no reaper thread, so memory of expired sessions is freed when room is
-/// needed and by [`purge`](Self::purge). The copy can be used, closed and dropped if no other thread
-/// of the parent used the store at the moment of the fork; one that did leaves its lock held for ever.
+/// needed and by [`purge`](Self::purge). The copy can be used, closed and dropped if no other
+/// thread of the parent used the store at the moment of the fork; one that did leaves its lock held
+/// for ever.
 ///
 /// # Examples
 ///

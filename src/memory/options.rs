@@ -165,8 +165,8 @@ impl LembroOptions {
         self
     }
 
-    /// What happens to a session without an owner that is new, or has grown, when the store is full.
-    /// Default: [`WhenFull::Evict`].
+    /// What happens to a session without an owner that is new, or has grown, when the store is
+    /// full. Default: [`WhenFull::Evict`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.raw.when_full = when_full;
         self

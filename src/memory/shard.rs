@@ -70,7 +70,8 @@ pub(super) struct Shard {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub(super) budget: usize,
-    /// The bytes that sessions without an owner are sure of. Beyond them they evict each other only.
+    /// The bytes that sessions without an owner are sure of. Beyond them they evict each other
+    /// only.
     pub(super) anonymous_share: usize,
     /// Beyond the budget, sessions without an owner evict none: a new or larger one is refused.
     pub(super) refuse_anonymous: bool,

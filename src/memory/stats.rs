@@ -98,8 +98,8 @@ pub struct Stats {
     pub evicted: u64,
     /// How many of those had an owner.
     pub evicted_owned: u64,
-    /// Sessions without an owner, new or larger than before, that were refused because the store was
-    /// full: see [`WhenFull`](crate::WhenFull).
+    /// Sessions without an owner, new or larger than before, that were refused because the store
+    /// was full: see [`WhenFull`](crate::WhenFull).
     pub turned_away: u64,
     /// Sessions refused because they were too large.
     pub refused: u64,

@@ -85,8 +85,8 @@ impl RedisOptions {
     /// `valkey://` and its like say the same. Default: `redis://127.0.0.1:6379`.
     ///
     /// In the user and the password each character but letters, digits and `-._~` is
-    /// percent-encoded: `p@ss/word` is `p%40ss%2Fword`. A [`password`](Self::password) of its own is
-    /// written as it is.
+    /// percent-encoded: `p@ss/word` is `p%40ss%2Fword`. A [`password`](Self::password) of its own
+    /// is written as it is.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.raw.url = Some(url.into());
         self

@@ -1,10 +1,10 @@
 //! The row: a session as it stands in its hash.
 //!
 //! Beside the [entries](super::fields) a hash has fields of one letter: the `o`wner, the `e`poch of
-//! the login, the `l`abel, the key of its `c`srf tokens, and `d`, the deadline, where tests turn the clock by hand; elsewhere the
-//! key's own expiry is the deadline. What every session has is in one field, `m`, because each
-//! field costs as much to fetch as its bytes. It has 64 bytes, the most that a small hash is kept
-//! flat with:
+//! the login, the `l`abel, the key of its `c`srf tokens, and `d`, the deadline, where tests turn
+//! the clock by hand; elsewhere the key's own expiry is the deadline. What every session has is in
+//! one field, `m`, because each field costs as much to fetch as its bytes. It has 64 bytes, the
+//! most that a small hash is kept flat with:
 //!
 //! ```text
 //! layout ('2') · login ('s'ure, 'u'nsure: not confirmed yet) · digest of the secret (16) · kind of
@@ -16,8 +16,8 @@
 //! What every commit changes is at the end, so that a script keeps the front in one piece.
 //!
 //! A session that was rotated or changed also has `x`: its second secret (digest 16, seed 8,
-//! instant 8), if there is one, and the nonces of its last four versions (8 each, newest first). Times are
-//! milliseconds since 1970.
+//! instant 8), if there is one, and the nonces of its last four versions (8 each, newest first).
+//! Times are milliseconds since 1970.
 
 use std::time::Duration;
 

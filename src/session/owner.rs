@@ -121,8 +121,8 @@ impl Session {
     /// # Errors
     ///
     /// As for [`save`](Self::save); [`Error::is_unsupported`](crate::Error::is_unsupported) when
-    /// the store has no [powers](crate::Owners) over owners. If the store fails after the save, what
-    /// was unsaved is saved, and some of the other sessions may have ended.
+    /// the store has no [powers](crate::Owners) over owners. If the store fails after the save,
+    /// what was unsaved is saved, and some of the other sessions may have ended.
     ///
     /// # Examples
     ///

@@ -86,8 +86,8 @@ impl SessionCookie {
         let mut found = Candidates::default();
         let (mut count, mut signatures) = (0, 0);
         // Cut into cookies before anything is read as text, so that a foreign one that is not UTF-8
-        // does not hide ours. Semicolons alone separate, as in browsers: quotes do not protect them,
-        // and a comma is a part of a foreign value, in which its author could plant an id.
+        // does not hide ours. Semicolons alone separate, as in browsers: quotes do not protect
+        // them, and a comma is a part of a foreign value, in which its author could plant an id.
         for text in request.cookies().flat_map(|header| header.split(|byte| *byte == b';')) {
             let Some(presented) = self.read(text, &mut signatures) else { continue };
             if found.iter().flatten().any(|earlier| earlier.id == presented.id) {
@@ -150,8 +150,8 @@ impl SessionCookie {
         let cookie = describe(&self.options, &value, https);
         let cookie = match max_age {
             None => cookie,
-            // `Expires` too, for clients that know nothing else; the JDK's takes a cookie without it
-            // for one of RFC 2965, and sends it back in quotes.
+            // `Expires` too, for clients that know nothing else; the JDK's takes a cookie without
+            // it for one of RFC 2965, and sends it back in quotes.
             Some(max_age) => {
                 let seconds = whole_seconds(max_age);
                 cookie.max_age(Span::seconds(seconds)).expires(date(now.as_secs(), seconds))

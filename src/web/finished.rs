@@ -86,8 +86,8 @@ impl Finished {
         self.saved
     }
 
-    /// Returns true if something that the handler changed is lost, because the session ended, or was
-    /// superseded by a login, under it. The page that the handler made may say what is not so.
+    /// Returns true if something that the handler changed is lost, because the session ended, or
+    /// was superseded by a login, under it. The page that the handler made may say what is not so.
     pub fn is_lost(&self) -> bool {
         self.is_lost
     }

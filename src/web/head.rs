@@ -70,8 +70,9 @@ impl<'r> RequestHead<'r> {
 
     /// Whether the connection that the request came over is encrypted. Default: no.
     ///
-    /// A cookie with [`Secure::Auto`](super::Secure::Auto) goes by it. For one that is always `Secure`
-    /// it decides whether a [report](super::SessionLayer::errors) says that browsers drop the cookie.
+    /// A cookie with [`Secure::Auto`](super::Secure::Auto) goes by it. For one that is always
+    /// `Secure` it decides whether a [report](super::SessionLayer::errors) says that browsers drop
+    /// the cookie.
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self

@@ -218,9 +218,9 @@ impl SessionLayer {
     }
 
     /// Ends a request that failed: nothing more is saved. What the response owes the client all the
-    /// same is an id that it does not know: one that a commit gave the session by then, or that of a
-    /// renewal that is pending. If the outcome of that commit [is unknown](Error::is_unknown), the
-    /// store is asked once more whether the id opens the session.
+    /// same is an id that it does not know: one that a commit gave the session by then, or that of
+    /// a renewal that is pending. If the outcome of that commit [is unknown](Error::is_unknown),
+    /// the store is asked once more whether the id opens the session.
     ///
     /// # Examples
     ///

@@ -88,9 +88,9 @@ impl CookieOptions {
     /// 6265, 8.5).
     ///
     /// It is written as browsers send it, and begins with `/`. `/app` is sent with `/app` and
-    /// `/app/cart`, but not with `/apple`; `/app/` not with `/app`. What no request's path can begin
-    /// with is refused: `?`, `#`, `//`, `..`, and characters that browsers percent-encode (`/caf%C3%A9`
-    /// is right). A path of more than 1,024 bytes is refused too.
+    /// `/app/cart`, but not with `/apple`; `/app/` not with `/app`. What no request's path can
+    /// begin with is refused: `?`, `#`, `//`, `..`, and characters that browsers percent-encode
+    /// (`/caf%C3%A9` is right). A path of more than 1,024 bytes is refused too.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self

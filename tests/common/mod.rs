@@ -1,4 +1,5 @@
-//! A real `tiny_http` server on a port of its own, with a pool of threads, for the tests that go over sockets.
+//! A real `tiny_http` server on a port of its own, with a pool of threads, for the tests that go
+//! over sockets.
 
 mod client;
 
@@ -38,8 +39,8 @@ impl Site {
         })
     }
 
-    /// Serves with whatever the handler makes of the request. An error is answered with status 500 and its text; so is a
-    /// panic, which the pool survives.
+    /// Serves with whatever the handler makes of the request. An error is answered with status 500
+    /// and its text; so is a panic, which the pool survives.
     pub(crate) fn raw(handler: impl Fn(&mut Request) -> lembro::Result<Page> + Send + Sync + 'static) -> Self {
         let server = Arc::new(Server::http("127.0.0.1:0").unwrap());
         let handler = Arc::new(handler);

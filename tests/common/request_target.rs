@@ -33,7 +33,8 @@ fn is_single(part: &str) -> bool {
     }
 }
 
-/// The text is the name of a host with subdomains: at least two labels, as the URL standard reads it.
+/// The text is the name of a host with subdomains: at least two labels, as the URL standard reads
+/// it.
 pub(crate) fn is_domain(domain: &str) -> bool {
     let host = domain.strip_prefix('.').unwrap_or(domain);
     let labels: Vec<&str> = host.split('.').collect();

@@ -18,8 +18,9 @@ pub(crate) struct Flow {
     /// After the logout no cookie the browser ever had opens a session. Not so where it had two
     /// sessions: the logout ends those that it presents.
     pub(crate) is_strict: bool,
-    /// With two faults the promises hold, too. Not so for a user's only login: if its answer is lost,
-    /// and that of the look that follows, the session is there and its client does not know its id.
+    /// With two faults the promises hold, too. Not so for a user's only login: if its answer is
+    /// lost, and that of the look that follows, the session is there and its client does not know
+    /// its id.
     pub(crate) stands_two: bool,
 }
 

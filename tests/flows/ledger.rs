@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lembro::Handle;
 
 /// The fate of every key that a request put in. Each key is put in once in a run. Its name begins
-/// with its user: `ada.cart`; `anon.` is nobody's until someone logs in over it.
+/// with its user: `ada.cart`; `anon.` belongs to an anonymous session until a user logs in over it.
 #[derive(Default)]
 pub(crate) struct Ledger {
     /// Acknowledged, and not ended since: must be there.
@@ -68,8 +68,8 @@ impl Ledger {
         self.unsure.insert(handle);
     }
 
-    /// It is not known whether a user was logged in. If it was another one before, their data may be
-    /// gone.
+    /// It is not known whether a user was logged in. If it was another one before, their data may
+    /// be gone.
     pub(crate) fn doubt_login(&mut self, handle: Handle, owner: &str) {
         self.doubt(handle);
         if self.owners.get(&handle).is_some_and(|before| before != owner) {

@@ -261,7 +261,7 @@ impl World {
     fn note(&self, handle: Option<Handle>, log: &mut Log, end: &End) -> bool {
         let (is_done, is_unknown, is_ok) = match end {
             End::Saved(Saved::Written) | End::Status(200, _) => (true, false, true),
-            // A new session that could not be stored may be there, and nobody has its id.
+            // A new session that could not be stored may be there, and no client has its id.
             End::Saved(Saved::Nowhere) => (false, true, true),
             End::Saved(_) => (false, false, true),
             End::Failed(error) | End::Status(_, Some(error)) => (false, error.is_unknown(), false),

@@ -1,4 +1,5 @@
-//! A cookie's path and domain: what is accepted is what a browser leaves as it is and can match, by the URL standard's parser.
+//! A cookie's path and domain: what is accepted is what a browser leaves as it is and can match, by
+//! the URL standard's parser.
 
 use lembro::web::{CookieOptions, SessionLayer};
 use lembro::{LembroOptions, LembroStore};

@@ -1,4 +1,5 @@
-//! A request's headers: no session and no harm, or the session that was there, found among whatever else is sent.
+//! A request's headers: no session and no harm, or the session that was there, found among whatever
+//! else is sent.
 
 use lembro::web::{CookieLifetime, CookieOptions, RequestHead, Secure, SessionLayer};
 use lembro::{LembroOptions, LembroStore, Session, SessionId};
@@ -11,7 +12,8 @@ const PLANTED: u8 = 4;
 /// Cuts the bytes into the values of headers.
 const CUT: u8 = b'\n';
 
-/// The first byte says which kind of cookie it is, the next two where ours is put in, the rest is sent with it.
+/// The first byte says which kind of cookie it is, the next two where ours is put in, the rest is
+/// sent with it.
 pub fn check(bytes: &[u8]) {
     let [kind, high, low, junk @ ..] = bytes else { return };
     let (kind, place) = (*kind, u16::from_be_bytes([*high, *low]));
@@ -27,7 +29,8 @@ pub fn check(bytes: &[u8]) {
     let found = session.get::<String>("user").unwrap();
     assert!(found.as_deref().is_none_or(|user| user == "ada"));
     if kind & PLANTED != 0 && found.is_none() {
-        // Others of our name may have been asked for before it: only so many ids and signatures are.
+        // Others of our name may have been asked for before it: only so many ids and signatures
+        // are.
         let names = before.windows(2).filter(|name| name == b"id").count();
         assert!(names >= if kind & SIGNED == 0 { 4 } else { 16 }, "ours was not found among {names} others");
     }
@@ -38,8 +41,9 @@ pub fn check(bytes: &[u8]) {
     answer(&layer, &mut session, &lines);
 }
 
-/// Whether one of the first four ids in these headers is Ada's, as a slow reader has it that goes from character to
-/// character: semicolons separate, blanks around a name and a value do not count, nor does one pair of quotes.
+/// Whether one of the first four ids in these headers is Ada's, as a slow reader has it that goes
+/// from character to character: semicolons separate, blanks around a name and a value do not count,
+/// nor does one pair of quotes.
 fn leads_to_ada(lines: &[&[u8]]) -> bool {
     let (ada, mut ids) = (SessionId::derive("ada").expose(), Vec::new());
     for line in lines {
@@ -81,7 +85,8 @@ fn id_in(pair: &str) -> Option<String> {
     (name == "id" && is_id && is_date).then(|| id.to_owned())
 }
 
-/// The rest of the request, with the same lines as every header that is looked at, and as the response's own headers.
+/// The rest of the request, with the same lines as every header that is looked at, and as the
+/// response's own headers.
 fn answer(layer: &SessionLayer, session: &mut Session, lines: &[&[u8]]) {
     session.insert("seen", &true).unwrap();
     let finished = layer.finish(session).unwrap();
@@ -113,7 +118,8 @@ fn layer(kind: u8) -> SessionLayer {
     SessionLayer::new(store).cookie(options).unwrap()
 }
 
-/// Somebody whose session is in the store; what their browser sends. Always the same id, so that a finding can be repeated.
+/// Somebody whose session is in the store; what their browser sends. Always the same id, so that a
+/// finding can be repeated.
 fn visitor(layer: &SessionLayer) -> String {
     let created = layer.sessions().create_session(&SessionId::derive("ada"), [("user", "ada")].into_iter().collect());
     let mut session = layer.load(RequestHead::default());

@@ -379,7 +379,7 @@ impl World {
         if let Some(token) = said
             && fate == Fate::Written
         {
-            // Of two logins at once, each session has its copy of what was nobody's.
+            // Of two logins at once, each session has its copy of what the anonymous session held.
             assert!(self.consumed.insert((session.handle()?, token)), "a token is consumed once");
             self.model.meet("a token consumed");
         }

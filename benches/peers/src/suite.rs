@@ -99,8 +99,8 @@ fn purge() -> Vec<Row> {
     own.chain(peers.into_iter().flat_map(|store| measure("purge", store, &[LARGE]))).collect()
 }
 
-/// At four fills of the tables: just over three quarters of a power of two, and well over it. The peers' maps are the same at all of
-/// them, but for two.
+/// At four fills of the tables: just over three quarters of a power of two, and well over it. The
+/// peers' maps are the same at all of them, but for two.
 fn heap() -> Vec<Row> {
     let stores = [
         "lembro",
@@ -117,7 +117,8 @@ fn heap() -> Vec<Row> {
         let fills = if matches!(store, "lembro" | "bare HashMap") { &all[..] } else { &all[..2] };
         fills.iter().map(move |fill| (store, *fill))
     });
-    // The other program of this package, which cargo has not built if it was only asked to run this one.
+    // The other program of this package, which cargo has not built if it was only asked to run this
+    // one.
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["build", "--release", "--quiet", "--bin", "heap", "--manifest-path"]);
     cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));

@@ -40,7 +40,8 @@ pub struct Item {
 pub const AT: u64 = 1_790_000_000;
 
 impl Data {
-    /// The session of one user. All of them have the same length, so that stores bounded by size hold equally many.
+    /// The session of one user. All of them have the same length, so that stores bounded by size
+    /// hold equally many.
     pub fn new(number: usize) -> Self {
         Self {
             user_id: 10_000_000 + number as u64,
@@ -67,8 +68,8 @@ impl Data {
     }
 }
 
-/// An id in both forms that stores want, each looked up without following a pointer: on one cache line, so that it costs
-/// every store the same to fetch it.
+/// An id in both forms that stores want, each looked up without following a pointer: on one cache
+/// line, so that it costs every store the same to fetch it.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub struct Id {
@@ -126,7 +127,8 @@ impl Spread {
         }
     }
 
-    /// A fresh stream of requests. A stream that came again would find its sessions in the processor's cache.
+    /// A fresh stream of requests. A stream that came again would find its sessions in the
+    /// processor's cache.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ranks")]
     pub fn draw(self, ids: &[Id], requests: usize) -> Vec<Id> {
         let mut random = rand::rng();
@@ -146,7 +148,8 @@ impl Spread {
     }
 }
 
-/// Which requests change their session, and to what: three in ten, in no order that a processor could learn.
+/// Which requests change their session, and to what: three in ten, in no order that a processor
+/// could learn.
 pub fn changes(requests: usize) -> Vec<Option<u64>> {
     let mut changes: Vec<_> = (0..requests).map(|number| (number % 10 < 3).then_some(AT + number as u64)).collect();
     changes.shuffle(&mut rand::rng());

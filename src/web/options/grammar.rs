@@ -1,4 +1,5 @@
-//! What a name, a path and a domain must be so that browsers keep the cookie and send it back. Pure.
+//! What a name, a path and a domain must be so that browsers keep the cookie and send it back.
+//! Pure.
 //!
 //! Each function gives what is wrong with a text, and what to do; it completes a sentence that
 //! begins with the text.

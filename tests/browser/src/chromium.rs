@@ -98,7 +98,8 @@ impl Chromium {
         Self::with_preferences(&json!({}))
     }
 
-    /// Starts one that lets sites have their cookies in other sites' pages too, if the cookies allow it.
+    /// Starts one that lets sites have their cookies in other sites' pages too, if the cookies
+    /// allow it.
     pub fn start_with_third_party_cookies() -> Self {
         Self::with_preferences(&json!({ "profile": { "cookie_controls_mode": 0, "block_third_party_cookies": false } }))
     }
@@ -109,7 +110,8 @@ impl Chromium {
         let written =
             fs::create_dir(&default).and_then(|()| fs::write(default.join("Preferences"), preferences.to_string()));
         written.expect("a profile");
-        // Chromium refuses to run as root with its sandbox, which a container often leaves no choice about.
+        // Chromium refuses to run as root with its sandbox, which a container often leaves no
+        // choice about.
         let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
         let temporary = folder.0.to_str().expect("a path that is text").to_owned();
         let options = LaunchOptions {

@@ -1,11 +1,12 @@
-//! The back button after a logout: it shows nothing private, whether the browser asks again or wakes a page it kept.
+//! The back button after a logout: it shows nothing private, whether the browser asks again or
+//! wakes a page it kept.
 //!
 //! A browser keeps pages that the user leaves alive for the way back (`pageshow` says `persisted`).
-//! Chromium does it with `no-store` too, but drops such a page when the site's cookies change: so it
-//! takes both, the `no-store` of the page and the removal of the cookie. For the page that a login
-//! redirected to it takes `Clear-Site-Data` with the cache too. A session that ends elsewhere (it
-//! expired, it was destroyed from another device) changes no cookie here, and no header reaches a
-//! page that is woken: such a page must ask again by itself.
+//! Chromium does it with `no-store` too, but drops such a page when the site's cookies change: so
+//! it takes both, the `no-store` of the page and the removal of the cookie. For the page that a
+//! login redirected to it takes `Clear-Site-Data` with the cache too. A session that ends elsewhere
+//! (it expired, it was destroyed from another device) changes no cookie here, and no header reaches
+//! a page that is woken: such a page must ask again by itself.
 
 use lembro::web::{CookieOptions, SessionLayer, SiteData};
 use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer, layer_with, serve};

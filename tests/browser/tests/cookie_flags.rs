@@ -1,4 +1,5 @@
-//! The cookie as the browser's own store has it, for every kind of options: it arrives, it works, and a logout removes it.
+//! The cookie as the browser's own store has it, for every kind of options: it arrives, it works,
+//! and a logout removes it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +7,8 @@ use lembro::Policy;
 use lembro::web::{CookieLifetime, CookieOptions, Priority, SameSite};
 use lembro_browser_tests::{Chromium, Cookie, Site, Tab, layer_with, page, serve};
 
-/// Signs in with such a cookie, gives what the browser keeps of it, and sees to it that it works and goes.
+/// Signs in with such a cookie, gives what the browser keeps of it, and sees to it that it works
+/// and goes.
 #[track_caller]
 fn kept(options: &CookieOptions) -> Cookie {
     let (site, _) = serve(&layer_with(options.clone()));
@@ -81,7 +83,8 @@ fn each_same_site_is_what_the_browser_understood() {
 
 #[test]
 fn the_loopback_takes_secure_cookies_and_prefixes_over_plain_http() {
-    // By its address and by its name: so an application can be tried out with the cookie it will have in earnest.
+    // By its address and by its name: so an application can be tried out with the cookie it will
+    // have in earnest.
     for name in ["id", "__Secure-id", "__Host-id"] {
         let (site, _) = serve(&layer_with(CookieOptions::new().name(name)));
         for url in [site.url("/login"), site.url_by_name("/login")] {

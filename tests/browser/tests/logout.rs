@@ -6,7 +6,8 @@ use lembro::web::{CookieLifetime, CookieOptions, SessionLayer};
 use lembro::{Clock, Policy};
 use lembro_browser_tests::{Chromium, layer, layer_by, serve};
 
-/// Logs out while a slow request for `path` is under way. `pause` comes between the login and that request.
+/// Logs out while a slow request for `path` is under way. `pause` comes between the login and that
+/// request.
 #[track_caller]
 fn logs_out_beside(path: &str, layer: &SessionLayer, pause: impl FnOnce()) {
     let (site, gate) = serve(layer);
@@ -57,7 +58,8 @@ fn a_slow_request_whose_visit_is_due_to_be_noted_brings_neither_back() {
 fn a_slow_request_that_would_rewrite_a_persistent_cookie_brings_neither_back() {
     for path in ["/slow", "/slow?key=cart&value=tea"] {
         let time = Clock::manual();
-        // A visit is noted at every request, so the store is asked; or else seldom, and the cookie alone is due.
+        // A visit is noted at every request, so the store is asked; or else seldom, and the cookie
+        // alone is due.
         for touch_after in [Duration::ZERO, Duration::from_secs(60)] {
             let cookie = CookieOptions::new().lifetime(CookieLifetime::Persistent);
             let policy = Policy::new().touch_after(touch_after);

@@ -74,8 +74,9 @@ fn what_a_form_of_another_site_changes_is_a_new_session() {
         let session = stage.layer.sessions().load(&before).unwrap().expect("still there");
         assert_eq!(session.get::<String>("user").unwrap().as_deref(), Some("ada"));
         assert_eq!(session.get::<String>("theme").unwrap(), None);
-        // It came without a cookie, so it is a new visitor's for all that the layer knows, and the browser takes the new
-        // session's cookie in place of the other. Turning such forms away is up to the application (a token, or `Origin`).
+        // It came without a cookie, so it is a new visitor's for all that the layer knows, and the
+        // browser takes the new session's cookie in place of the other. Turning such forms away is
+        // up to the application (a token, or `Origin`).
         assert_ne!(id_in(&stage.chromium.cookie().value), before);
         assert_eq!(stage.tab.open(&stage.ours.url("/")), "nobody");
     }
