@@ -202,3 +202,23 @@ fn a_session_that_ended_after_an_unknown_save_stays_ended() {
         assert_eq!(sessions.store().len().unwrap(), 0);
     }
 }
+
+#[test]
+fn a_csrf_token_after_a_login_of_unknown_outcome_is_one_of_the_login() {
+    for lost in LOST {
+        for has_one in [false, true] {
+            let (mut session, sessions, probe) = session_before([]);
+            if has_one {
+                session.csrf_token().unwrap();
+            }
+            session.log_in("ada").unwrap();
+            probe.fail_next_commits([lost]);
+            assert_unknown(session.save());
+            let token = session.csrf_token().unwrap();
+            session.save().unwrap();
+            let again = load_again(&sessions, &session);
+            assert_eq!(again.owner().unwrap(), Some("ada"), "{lost:?}");
+            assert!(again.check_csrf(&token).unwrap(), "{lost:?}, {has_one}");
+        }
+    }
+}

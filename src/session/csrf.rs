@@ -44,6 +44,10 @@ impl Session {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn csrf_token(&mut self) -> Result<String> {
+        // A commit whose outcome is unknown may have logged in, and decides which tokens are good.
+        if let Some(outcome) = self.settle()? {
+            self.conclude(outcome)?;
+        }
         let key = match self.csrf_key()? {
             Some(key) => key,
             None => self.draw_csrf()?,
