@@ -242,7 +242,8 @@ impl Session {
     /// removed.
     ///
     /// A browser presents several ids if cookies of the same name were set for several paths or
-    /// domains. Ending only one of them would leave the user logged in by another.
+    /// domains. Ending only one of them would leave the user logged in by another. An id that a
+    /// login or [`regenerate`](Self::regenerate) has superseded opens no session, so it ends none.
     ///
     /// # Errors
     ///

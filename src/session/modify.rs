@@ -54,10 +54,10 @@ impl Session {
         self.modify_in(OWN, key, change)
     }
 
-    /// Removes `key` from the store and returns its value, atomically: of several requests that
-    /// consume it, one gets the value. For tokens that work once, such as one of a password reset
-    /// or of an OAuth `state`. Everything unsaved is committed with it. [`take`](Self::take) is for
-    /// what may be seen twice.
+    /// Removes `key` from the store and returns its value, atomically: of several requests of the
+    /// session that consume it, one gets the value. For tokens that work once, such as one of a
+    /// password reset or of an OAuth `state`. Everything unsaved is committed with it.
+    /// [`take`](Self::take) is for what may be seen twice.
     ///
     /// # Errors
     ///
