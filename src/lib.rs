@@ -21,7 +21,7 @@
 //! ```
 //!
 //! In a server the cookie layer does the loading and saving, in one call around the handler, for
-//! `rouille` and for `tiny_http`. See
+//! `rouille`, for `tiny_http`, and for servers that speak the types of the `http` crate. See
 #![cfg_attr(feature = "web", doc = "[`web`] for the whole of it.")]
 #![cfg_attr(not(feature = "web"), doc = "the module `web` (feature `web`) for the whole of it.")]
 //!
@@ -185,7 +185,8 @@
 //!
 //! - **default**: nothing but the store, sessions, events and errors.
 //! - **`web`**: the cookie layer, for any server that can hand over headers.
-//! - **`tiny_http`**, **`rouille`**: its adapters.
+//! - **`tiny_http`**, **`rouille`**: its adapters; **`http`**: the one for servers that speak the
+//!   types of the `http` crate, such as `touche`, `feather` and `axum`.
 //! - **`redis`**: `lembro::redis`, sessions on Redis or Valkey for more than one process;
 //!   **`redis_tls`**: over TLS. They need a server, in tests too.
 //! - **`metrics`**: a store's figures for Prometheus, or for any other recorder of the `metrics`

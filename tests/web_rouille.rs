@@ -204,7 +204,7 @@ fn an_application_chooses_what_its_errors_and_the_stores_look_like() {
             let visits = visit(session)?;
             if request.url() == "/teapot" { Err(Failure::Teapot) } else { Ok(Response::text(visits)) }
         };
-        layer.try_rouille(request, page, Failure::into_response)
+        layer.try_around(request, page, Failure::into_response)
     });
     let browser = Browser::new();
     assert_eq!(browser.get(&site, "/").body, "1");
@@ -333,7 +333,7 @@ fn nested(shop: SessionLayer, admin: SessionLayer, all_or_nothing: bool) -> Roui
                     failed = Some(error);
                     Response::empty_204()
                 };
-                let response = admin.try_rouille(request, |worked| both(bought, worked), failure);
+                let response = admin.try_around(request, |worked| both(bought, worked), failure);
                 failed.map_or(Ok(response), Err)
             })
         } else {
@@ -380,7 +380,7 @@ fn when_an_inner_layer_fails_the_outer_one_has_its_503_to_send_or_fails_with_it(
         assert_eq!(reported(&inner_errors), ["the store failed"]);
         assert_eq!(reported(&outer_errors), [""; 0], "it was not the outer one's store");
         admin.fail(false, false);
-        // The outer layer gets a response from `rouille`, whatever its status; from `try_rouille`
+        // The outer layer gets a response from `rouille`, whatever its status; from `try_around`
         // it gets the error.
         assert_eq!(browser.get(&site, "/both").body, if all_or_nothing { "22" } else { "32" });
     }

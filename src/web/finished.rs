@@ -62,6 +62,13 @@ const PROCESSING: [&str; 2] = ["content=", "dca="];
 const VARY: &str = "Vary";
 const CLEAR_SITE_DATA: &str = "Clear-Site-Data";
 
+/// Whether a header tells caches or browsers what to do, and has no secret in it.
+#[cfg(feature = "http")]
+pub(super) fn is_for_caches(name: &str) -> bool {
+    let names = [CACHE_CONTROL, VARY, CLEAR_SITE_DATA].into_iter().chain(TARGETED.map(|(name, _)| name));
+    names.into_iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
 impl Finished {
     pub(super) fn new(saved: Saved, caching: Caching) -> Self {
         Self { saved, is_lost: false, caching, cookie: None, clear_site_data: None }
@@ -231,7 +238,7 @@ pub trait ResponseHeaders {
     fn take(&mut self, name: &str) -> Vec<String>;
 
     /// Adds a header beside those that are there.
-    fn add(&mut self, name: &'static str, value: String);
+    fn add(&mut self, name: &str, value: String);
 }
 
 impl ResponseHeaders for Vec<(String, String)> {
@@ -239,7 +246,7 @@ impl ResponseHeaders for Vec<(String, String)> {
         self.extract_if(.., |(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
     }
 
-    fn add(&mut self, name: &'static str, value: String) {
+    fn add(&mut self, name: &str, value: String) {
         self.push((name.to_owned(), value));
     }
 }

@@ -2,8 +2,6 @@
 //! of the response.
 
 use std::fmt;
-#[cfg(any(feature = "rouille", feature = "tiny_http"))]
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam_channel::Receiver;
 
@@ -21,7 +19,8 @@ use crate::store::{Presented, Store};
 use crate::sync::Arc;
 
 /// Sessions in cookies: [`load`](Self::load) before the handler, [`finish`](Self::finish) after it,
-/// or [`fail`](Self::fail) if the handler failed. The adapters do all three in one call.
+/// or [`fail`](Self::fail) if the handler failed. [`around`](Self::around), and the adapters on top of
+/// it, do all three in one call.
 ///
 /// Works with every [`Store`] and every server. Cheap to clone: one for each worker thread. Two
 /// layers with cookies of different names can stand side by side.
@@ -49,9 +48,9 @@ use crate::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct SessionLayer {
-    sessions: Sessions,
+    pub(super) sessions: Sessions,
     cookie: Arc<SessionCookie>,
-    lost_change: LostChange,
+    pub(super) lost_change: LostChange,
 }
 
 /// What the adapters answer when a change was lost: the session ended, or was superseded by a login
@@ -279,43 +278,6 @@ impl SessionLayer {
             CookieLifetime::BrowserSession => Ok(false),
             CookieLifetime::Persistent => Ok(true),
             CookieLifetime::Remembered => Ok(session.stage().is_some() && session.is_remembered()?),
-        }
-    }
-
-    /// Runs a handler with a request's session. The headers belong into the response, if there is
-    /// one, and into the page for the error, if not. `Err(None)`: the handler panicked.
-    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
-    pub(super) fn run<R, E: From<Error>>(
-        &self,
-        mut session: Session,
-        handler: impl FnOnce(&mut Session) -> Result<R, E>,
-    ) -> (Result<R, Option<E>>, Finished) {
-        // What the handler leaves half done is dropped with the session.
-        let answered = catch_unwind(AssertUnwindSafe(|| handler(&mut session)));
-        let finished = match answered {
-            Ok(Ok(response)) => self.finish(&mut session).and_then(|finished| {
-                let is_refused = finished.is_lost() && self.lost_change == LostChange::Refuse;
-                if is_refused { Err(Error::lost(session.handle()?)) } else { Ok((response, finished)) }
-            }),
-            Ok(Err(error)) => return (Err(Some(error)), self.fail(&mut session)),
-            Err(_panic) => return (Err(None), self.fail(&mut session)),
-        };
-        match finished {
-            Ok((response, finished)) => (Ok(response), finished),
-            Err(error) => (Err(Some(error.into())), self.fail(&mut session)),
-        }
-    }
-
-    /// The plain page for an error that the application leaves to the adapter: status and text. The
-    /// error is reported.
-    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
-    pub(super) fn error_page(&self, error: Option<&Error>) -> (u16, &'static str) {
-        let Some(error) = error else { return (500, "Internal server error") };
-        self.sessions.report(error);
-        match error {
-            error if error.is_store() || error.is_full() => (503, "Service unavailable"),
-            error if error.is_lost() => (409, "Your session has ended, so nothing was saved"),
-            _ => (500, "Internal server error"),
         }
     }
 }

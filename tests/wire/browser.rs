@@ -2,6 +2,7 @@
 
 use lembro::SessionId;
 use ureq::Agent;
+use ureq::http::HeaderValue;
 
 use super::{Listens, PATIENCE};
 
@@ -55,7 +56,7 @@ impl Browser {
     #[track_caller]
     pub(crate) fn get(&self, site: &dyn Listens, path: &str) -> Answer {
         let mut response = self.0.get(format!("http://{}{path}", site.address())).call().unwrap();
-        let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap().to_owned();
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
         let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let status = response.status().as_u16();
         Answer { status, headers, body: response.body_mut().read_to_string().unwrap() }
