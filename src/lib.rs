@@ -145,7 +145,8 @@
 //! 9. A new session without data and owner is neither stored nor announced to the client.
 //!    (`web_decision`)
 //! 10. The secret part of an id appears in no Debug, error, event, log, dump or snapshot; only in
-//!     the cookie. (`secrets`, `memory_snapshot_file`, `redis_layout`)
+//!     the cookie, or in the token. (`secrets`, `web_token`, `memory_snapshot_file`,
+//!     `redis_layout`)
 //! 11. A commit is atomic on its session, id included. After a login or `regenerate` only the new
 //!     id opens it; after a timed renewal the old one too, for as long as [`Policy::renew_after`]
 //!     says. (`session_races`, `session_lifecycle`, `session_renewal`)

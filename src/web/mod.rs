@@ -5,6 +5,8 @@
 //! layer       SessionLayer: load and finish
 //!   decision    what the end of a request leads to; pure
 //!   cookie      which ids a request presents; the Set-Cookie texts
+//!     token       the same for a token in a header
+//!     value       the text in which an id travels
 //!     keys        signatures
 //!     options     the cookie's options, and what they must not be
 //!   head        what of a request the layer reads
@@ -140,6 +142,12 @@
 //! The handler of what a page polls begins with [`peek`](crate::Session::peek). Otherwise a browser
 //! that was left open is logged out by the lifetime only.
 //!
+//! # Clients without cookies
+//!
+//! Programs and mobile applications send a token in a header: [`SessionLayer::token`], in place of
+//! the cookie or beside it. [`TokenOptions`] says what that means for caches and for forms.
+//! `examples/api.rs` is an API that `curl` can talk to.
+//!
 //! # Several layers
 //!
 //! Two applications on one server, two stores, two timeouts: two layers whose cookies have
@@ -223,6 +231,8 @@ mod options;
 mod rouille;
 #[cfg(feature = "tiny_http")]
 mod tiny_http;
+mod token;
+mod value;
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("security.md")]
@@ -238,3 +248,4 @@ pub use self::layer::{LostChange, SessionLayer};
 pub use self::options::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SiteData};
 #[cfg(feature = "rouille")]
 pub use self::rouille::Answer;
+pub use self::token::TokenOptions;
