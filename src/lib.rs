@@ -125,12 +125,12 @@
 //! `tests/store_sqlite.rs` and `tests/redis_contract.rs` run.
 //!
 //! 1. An id sent by a client is never adopted: if it is unknown, expired or malformed, and an id is
-//!    needed, the server draws one. (`web_sockets`, `web_decision`)
+//!    needed, the server draws one. (`suite`, `web_decision`)
 //! 2. A malformed or oversized cookie, once or many times over, means "no session": no error, no
 //!    panic, no log line with the value. (`web_cookie`)
 //! 3. A destroyed session never comes back: a request under way stores nothing and its response
 //!    sets no cookie, and a snapshot that begins later does not hold it. (`session_races`,
-//!    `web_sockets`, `web_lost_change`, `schedules`, contract)
+//!    `suite`, `web_lost_change`, `schedules`, contract)
 //! 4. Parallel commits of different keys all survive. Of commits of the same key the last one wins;
 //!    `modify` never loses one. (`session_modify`, `schedules`, contract)
 //! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard
@@ -152,7 +152,7 @@
 //!     says. (`session_races`, `session_lifecycle`, `session_renewal`)
 //! 12. A panic in a handler, a failed store, a subscriber that is gone, a panic in the reaper: the
 //!     server keeps serving, and what was acknowledged is kept; on Redis as far as its replication
-//!     keeps it. (`web_sockets`, `web_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
+//!     keeps it. (`suite`, `web_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
 //! 13. Sessions without an owner never push out one with an owner beyond their share, or the size
 //!     of one session where that is more. (`memory_eviction`, `floods`)
 //! 14. What `insert` accepts, `get` gives back, read as the type that was inserted; what JSON
