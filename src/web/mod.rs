@@ -113,7 +113,8 @@
 //! A look and a commit in a [`LembroStore`](crate::LembroStore) take microseconds and wait for no
 //! I/O, so a runtime's threads may do them. On Redis each is a round trip, which blocks its thread
 //! until the answer or the store's time limit: there run the whole request on a thread for blocking
-//! work, with `layer.http` inside tokio's `spawn_blocking`. So a password's hash, too.
+//! work, with `layer.http` inside tokio's `spawn_blocking`. So a password's hash, too. The handlers
+//! of `feather` are coroutines: there such a round trip stops others on its thread.
 //!
 //! A login is finished before the next `.await`. A handler whose client has gone away ends at one,
 //! unfinished. What is not committed by then never happened, and the client's cookie goes on

@@ -102,11 +102,14 @@ pub(crate) struct Server {
     pub(crate) knows_head: bool,
     /// Whether it gives all headers of a name to the application.
     pub(crate) keeps_repeated_headers: bool,
+    /// Lets other requests go on while a handler waits.
+    pub(crate) pause: fn(),
 }
 
 impl Server {
     pub(crate) fn new(name: &'static str, start: fn(SessionLayer, Application) -> Box<dyn Listens>) -> Self {
-        Self { name, start, streams: true, knows_head: true, keeps_repeated_headers: true }
+        let pause = std::thread::yield_now;
+        Self { name, start, streams: true, knows_head: true, keeps_repeated_headers: true, pause }
     }
 
     pub(crate) fn serve(
