@@ -237,6 +237,7 @@ mod context;
 mod error;
 mod event;
 mod id;
+mod key_value;
 mod memory;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -271,6 +272,7 @@ pub use self::clock::{Clock, ManualClock};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SessionId};
+pub use self::key_value::{KeyValue, KeyValueStore};
 pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};

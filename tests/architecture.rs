@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 9] = [
     &["session"],
     &["context"],
     // Side by side: neither knows the other.
-    &["memory", "redis", "policy"],
+    &["memory", "redis", "key_value", "policy"],
     &["store"],
     &["record"],
     // The ground: see below.
