@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 #![expect(clippy::similar_names, reason = "what was saved is what saving gave")]
 
+mod key_values;
 mod scratch;
 mod steps;
 
@@ -14,11 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lembro::{
-    AtLimit, Changes, Clock, Commit, EndReason, Event, Identity, Lease, LembroOptions, LembroStore, Limit, Login,
-    Lookup, ManualClock, Outcome, Presented, Record, SessionId, Store, Version,
+    AtLimit, Changes, Clock, Commit, EndReason, Event, Identity, KeyValueStore, Lease, LembroOptions, LembroStore,
+    Limit, Login, Lookup, ManualClock, Outcome, Presented, Record, SessionId, Store, Version,
 };
 use shuttle::thread;
 
+use self::key_values::Map;
 use self::scratch::Folder;
 use self::steps::{
     create, create_owned, exactly, found, is_there, login, merge, new_id, owner, owners, presented, renew, renewed,
@@ -707,5 +709,54 @@ fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() 
         assert!(touch(&store, &id, 2 * HOUR).unwrap().is_done());
         assert_eq!(found(&store, &id).ttl, 2 * HOUR);
         store.validate().unwrap();
+    });
+}
+
+// On a backend of three methods. A step that would outlive its owner's entry lets the session's lock go and
+// takes the owner's before it.
+#[test]
+fn on_three_methods_what_prolongs_or_logs_in_beside_log_out_everywhere_brings_nothing_back() {
+    explore(|| {
+        let store = Arc::new(KeyValueStore::with_clock(Map::default(), Clock::manual().restarted()));
+        let (id, other, lease) = (new_id(), new_id(), Lease::new(HOUR * 9));
+        for id in [&id, &other] {
+            assert!(create_owned(&store, id, &record(), "ada", HOUR).unwrap().is_done());
+        }
+        let (version, begun) = (version_of(&store, &id), owners(&store).epoch(&owner("ada")).unwrap());
+        let new = renewed(&other);
+        let again = replacement(version_of(&store, &other), &new);
+        let again = again.log_in(Login { begun: Some(begun), ..login("ada") });
+        let (saver, visitor, entering) = (Arc::clone(&store), Arc::clone(&store), Arc::clone(&store));
+        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR * 9, version).unwrap());
+        let others = vec![
+            thread::spawn(move || _ = visitor.visit(&id, &lease).unwrap()),
+            thread::spawn(move || _ = entering.commit(&other, &again, &lease).unwrap()),
+        ];
+        let ended = owners(&store).destroy_all(&owner("ada"), None).unwrap();
+        assert_eq!(ended, 2);
+        all(others);
+        assert!(matches!(saving.join().unwrap(), Outcome::Done(_) | Outcome::Gone));
+        assert!([id, other, new].iter().all(|id| !is_there(&store, id)));
+        assert_eq!(owners(&store).count(&owner("ada")).unwrap(), 0);
+    });
+}
+
+#[test]
+fn on_three_methods_commits_of_different_keys_all_survive_and_a_destroyed_session_stays_so() {
+    explore(|| {
+        let store = Arc::new(KeyValueStore::with_clock(Map::default(), Clock::manual().restarted()));
+        let id = new_id();
+        assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
+        let version = version_of(&store, &id);
+        let saving = |key: &'static str| {
+            let store = Arc::clone(&store);
+            thread::spawn(move || save(&store, &id, &put(key), HOUR, version).unwrap().is_done())
+        };
+        assert!(all(vec![saving("a"), saving("b")]).into_iter().all(|is_done| is_done));
+        assert_eq!(found(&store, &id).record.len(), 3);
+        let late = vec![saving("c"), saving("d")];
+        assert!(store.destroy(&id).unwrap().is_done());
+        all(late);
+        assert!(!is_there(&store, &id));
     });
 }

@@ -63,9 +63,10 @@ impl Map {
         self.state.lock().unwrap().entries.get(key).map(|(bytes, _)| bytes.clone())
     }
 
+    /// Puts other bytes under a key, from outside.
     pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
-        let mut state = self.state.lock().unwrap();
-        state.entries.get_mut(key).unwrap().0 = bytes.to_vec();
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(10_000_000_000);
+        self.state.lock().unwrap().entries.entry(key.to_owned()).or_insert((Vec::new(), far)).0 = bytes.to_vec();
     }
 
     fn on<T>(&self, call: Call, run: impl FnOnce(&mut State, SystemTime) -> T) -> Result<T> {
