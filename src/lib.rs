@@ -64,8 +64,9 @@
 //!   signature can be changed without a logout.
 //! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on [a
 //!   channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
-//! - **Any store.** [`Store`] is a trait of two methods around one pure [rule](Entry), with a
-//!   contract suite as code (feature `testing`) to run against your own.
+//! - **Any store.** A backend that gets, sets and removes bytes is a [`KeyValue`], and has everything
+//!   above within one process. [`Store`] is a trait of two methods around one pure [rule](Entry).
+//!   There is a contract suite as code (feature `testing`) to run against your own.
 //! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep.
 //!
 //! # A request on its way
@@ -107,6 +108,7 @@
 //! | `context.rs` | store + policy + ids + clock, behind one `Arc`; reports what fails | policy, store |
 //! | `policy.rs` | [`Policy`]: how long sessions live; pure; makes the [`Lease`] | store |
 //! | `memory/` | [`LembroStore`]: shards, queues, indexes, reaper, snapshots | store |
+//! | `key_value/` | [`KeyValueStore`]: a whole store on a [`KeyValue`], a backend of three methods | store |
 //! | `redis/` | `RedisStore`: the rule in Lua, rows, connections (feature `redis`) | store |
 //! | `store/` | [`Store`]: the trait, and the pure [rule](Entry) that decides what becomes of a session | record |
 //! | `store/owners.rs` | [`Owners`]: what a store may be able to do with all the sessions of one owner | record |
@@ -122,7 +124,7 @@
 //! Fifteen sentences that hold at all times. Each has a test named after it in
 //! `tests/invariants.rs` (`invariant_1_…`), and the longer ones that are named here, by their files
 //! in `tests/`. "Contract" is the suite of `lembro::testing`, which `tests/contract.rs`,
-//! `tests/store_sqlite.rs` and `tests/redis_contract.rs` run.
+//! `tests/key_value.rs`, `tests/store_sqlite.rs` and `tests/redis_contract.rs` run.
 //!
 //! 1. An id sent by a client is never adopted: if it is unknown, expired or malformed, and an id is
 //!    needed, the server draws one. (`web_sockets`, `web_decision`)
@@ -134,7 +136,9 @@
 //! 4. Parallel commits of different keys all survive. Of commits of the same key the last one wins;
 //!    `modify` never loses one. (`session_modify`, `schedules`, contract)
 //! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard
-//!    locks at once. (`session_panics`; for the second, `schedules` would find a deadlock)
+//!    locks at once. The methods of a [`KeyValue`] are called under its store's locks: they are the
+//!    backend, as the driver of a database is. (`session_panics`; for the second, `schedules` would
+//!    find a deadlock)
 //! 6. `bytes()` equals the sum over the sessions at every unlock, and never exceeds `max_size` but
 //!    for the time of one insert. (`memory_model`, `memory_eviction`, `memory_accounting`)
 //! 7. An expired session is invisible from the instant it expires, with or without the reaper.
@@ -157,7 +161,7 @@
 //! 14. What `insert` accepts, `get` gives back, read as the type that was inserted; what JSON
 //!     writes as `null` is read as `None`. (`record_values`, `session_map`)
 //! 15. When an outcome or an error says that nothing was written, nothing was written to that
-//!     session. (`session_unknown`, `redis_faults`)
+//!     session. (`session_unknown`, `redis_faults`, `key_value_model`)
 //!
 //! # Observability
 //!
