@@ -13,6 +13,7 @@ mod kv_sqlite;
 mod scratch;
 
 use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,7 +28,7 @@ use kv_sqlite::Sqlite;
 use lembro::testing;
 use lembro::{
     AtLimit, Clock, Commit, EndReason, Identity, KeyValue, KeyValueStore, Lease, Limit, Login, ManualClock, Outcome,
-    Owner, Owners as _, Saved, SessionId, Sessions, Store,
+    Owner, Owners as _, Result, Saved, SessionId, Sessions, Store,
 };
 use scratch::Folder;
 
@@ -349,4 +350,29 @@ fn a_visit_that_prolongs_beside_log_out_everywhere_brings_no_session_back() {
         assert_eq!(store.count(&ada()).unwrap(), 0);
         assert!(ids.iter().all(|id| store.get(id).unwrap().is_none()));
     }
+}
+
+#[test]
+fn a_backend_that_panics_leaves_no_lock_behind() {
+    struct Panics(Map, AtomicU32);
+    impl KeyValue for Panics {
+        fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+            self.0.get(key)
+        }
+        fn set(&self, key: &str, bytes: &[u8], ttl: Duration) -> Result<()> {
+            assert!(self.1.fetch_add(1, Ordering::Relaxed) > 1, "the driver's own");
+            self.0.set(key, bytes, ttl)
+        }
+        fn remove(&self, key: &str) -> Result<()> {
+            self.0.remove(key)
+        }
+    }
+    let store = KeyValueStore::new(Panics(Map::default(), AtomicU32::new(0)));
+    let id = SessionId::random().unwrap();
+    let create = Commit::create().unwrap().log_in(Login::new(ada()));
+    for _ in 0..2 {
+        assert!(catch_unwind(AssertUnwindSafe(|| store.commit(&id, &create, &Lease::new(MINUTE)))).is_err());
+    }
+    assert!(store.commit(&id, &create, &Lease::new(MINUTE)).unwrap().is_done());
+    assert_eq!(store.count(&ada()).unwrap(), 1);
 }
