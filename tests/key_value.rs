@@ -16,7 +16,7 @@ use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -27,8 +27,8 @@ use kv_files::Files;
 use kv_sqlite::Sqlite;
 use lembro::testing;
 use lembro::{
-    AtLimit, Clock, Commit, EndReason, Identity, KeyValue, KeyValueStore, Lease, Limit, Login, ManualClock, Outcome,
-    Owner, Owners as _, Result, Saved, SessionId, Sessions, Store,
+    AtLimit, Clock, Commit, EndReason, Error, Identity, KeyValue, KeyValueStore, Lease, Limit, Login, ManualClock,
+    Outcome, Owner, Owners as _, Result, Saved, SessionId, Sessions, Store,
 };
 use scratch::Folder;
 
@@ -350,6 +350,61 @@ fn a_visit_that_prolongs_beside_log_out_everywhere_brings_no_session_back() {
         assert_eq!(store.count(&ada()).unwrap(), 0);
         assert!(ids.iter().all(|id| store.get(id).unwrap().is_none()));
     }
+}
+
+#[test]
+fn a_visit_that_a_full_backend_refuses_to_note_is_served_as_a_peek() {
+    struct Full(Map, AtomicBool);
+    impl KeyValue for Full {
+        fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+            self.0.get(key)
+        }
+        fn set(&self, key: &str, bytes: &[u8], ttl: Duration) -> Result<()> {
+            if self.1.load(Ordering::Relaxed) { Err(Error::full()) } else { self.0.set(key, bytes, ttl) }
+        }
+        fn remove(&self, key: &str) -> Result<()> {
+            self.0.remove(key)
+        }
+    }
+    let (time, backend) = (Clock::manual(), Arc::new(Full(Map::default(), AtomicBool::new(false))));
+    let sessions = Sessions::new(KeyValueStore::with_clock(Arc::clone(&backend), &time));
+    let mut session = sessions.generate().unwrap();
+    session.insert("cart", "tea").unwrap();
+    session.save().unwrap();
+    time.advance(10 * MINUTE);
+    backend.1.store(true, Ordering::Relaxed);
+    let mut session = sessions.load(&session.id().unwrap()).unwrap().unwrap();
+    assert_eq!(session.get_str("cart").unwrap().as_deref(), Some("tea"));
+    session.insert("cart", "cups").unwrap();
+    assert!(session.save().unwrap_err().is_full());
+}
+
+#[test]
+fn a_session_that_cannot_be_ended_keeps_no_other_one_from_log_out_everywhere() {
+    let (store, map, _) = on_a_map();
+    let ids: Vec<_> = (0..4).map(|_| log_in(&store, Login::new(ada()), 1).0).collect();
+    // The owner's entry is read and written, then that of the first session is read.
+    map.fail(4, testing::When::Before);
+    assert!(store.destroy_all(&ada(), None).is_err() && map.heal());
+    let left: Vec<_> = ids.iter().map(|id| store.get(id).unwrap().is_some()).collect();
+    assert_eq!(left, [true, false, false, false]);
+    assert_eq!(store.destroy_all(&ada(), None).unwrap(), 1);
+}
+
+#[test]
+fn a_session_that_left_its_owners_list_stays_away_when_the_calendar_is_set_back() {
+    let time = Clock::manual();
+    // It keeps what has expired.
+    let store = KeyValueStore::with_clock(Map::default(), &time);
+    let (old, _) = log_in(&store, Login::new(ada()), 1);
+    time.advance(2 * MINUTE);
+    for _ in 0..10 {
+        assert!(log_in(&store, Login::new(ada()), 10).1.is_done());
+    }
+    time.set_wall(Clock::from(&time).wall() - 2 * MINUTE);
+    let is_back = store.get(&old).unwrap().is_some();
+    store.destroy_all(&ada(), None).unwrap();
+    assert!(!is_back && store.get(&old).unwrap().is_none());
 }
 
 #[test]
