@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::Receiver;
 use lembro::web::{LostChange, RequestHead, SessionLayer};
-use lembro::{Error, Handle, ManualClock, Policy, Record, Result, Saved, Session, SessionId};
+use lembro::{Error, Handle, ManualClock, Owner, Policy, Record, Result, Saved, Session, SessionId};
 use rouille::{Request, Response as Page};
 
 use super::ledger::Ledger;
@@ -168,8 +168,7 @@ impl World {
 
     /// How many sessions a user has, whatever fails.
     pub(crate) fn count(&self, owner: &str) -> usize {
-        let all = self.store.below().all().unwrap();
-        all.filter(|listed| listed.as_ref().unwrap().stored.record.owner() == Some(owner)).count()
+        self.store.below().owners().unwrap().count(&Owner::new(owner).unwrap()).unwrap()
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -349,7 +348,12 @@ impl World {
     /// What is stored must be its owner's, and nothing that was refused.
     pub(crate) fn check_stored(&self) {
         let ledger = self.ledger.borrow();
-        for listed in self.store.below().all().unwrap() {
+        let all = match self.store.below().all() {
+            // Such a store shows what it holds to the browsers that come back.
+            Err(error) if error.is_unsupported() => return,
+            all => all.unwrap(),
+        };
+        for listed in all {
             let record = listed.unwrap_or_else(|error| panic!("{error}: {:?}", error.source())).stored.record;
             for (_, key, _) in record.entries() {
                 if let Some(problem) = ledger.forbids(record.owner(), key) {
