@@ -26,8 +26,8 @@ impl Files {
         Ok(Self { folder, placing: Mutex::default() })
     }
 
-    /// Removes files whose time was over an hour ago, and what a crash left of a `set`. Call it from
-    /// time to time.
+    /// Removes files whose time was over an hour ago, and what a crash left of a `set`. Call it
+    /// from time to time.
     #[allow(dead_code, reason = "a server does, and the test of this file")]
     pub(crate) fn purge(&self) -> io::Result<()> {
         let limit = SystemTime::now() - Duration::from_secs(60 * 60);

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lembro::{Clock, Error, KeyValue, KeyValueStore, Result, testing};
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
-/// For one process at a time. Several that share a file need transactions: `examples/store_sqlite.rs`.
+/// For one process at a time. Several that share a file need transactions:
+/// `examples/store_sqlite.rs`.
 pub(crate) struct Sqlite(Mutex<Connection>);
 
 impl Sqlite {

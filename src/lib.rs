@@ -64,9 +64,10 @@
 //!   signature can be changed without a logout.
 //! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on [a
 //!   channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
-//! - **Any store.** A backend that gets, sets and removes bytes is a [`KeyValue`], and has everything
-//!   above within one process. [`Store`] is a trait of two methods around one pure [rule](Entry).
-//!   There is a contract suite as code (feature `testing`) to run against your own.
+//! - **Any store.** A backend that gets, sets and removes bytes is a [`KeyValue`];
+//!   [`KeyValueStore`] is a whole store on it, owners included, for one process. [`Store`] is a
+//!   trait of two methods around one pure [rule](Entry), with a contract suite as code (feature
+//!   `testing`) to run against your own.
 //! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep.
 //!
 //! # A request on its way

@@ -280,7 +280,8 @@ impl World {
             // With its owner, as `set` stores what was read elsewhere.
             Step::Move { to, minutes, .. } => {
                 let record = self.plain.get(&id).unwrap()?.record;
-                // Not in the place of one that ended: the plain store remembers the reason for longer.
+                // Not in the place of one that ended: the plain store remembers the reason for
+                // longer.
                 let (id, _) = self.slots[to].filter(|(id, _)| self.plain.get(id).unwrap().is_some())?;
                 Call::Put { id, record, ttl: minutes * MINUTE }
             }

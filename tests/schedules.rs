@@ -712,8 +712,8 @@ fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() 
     });
 }
 
-// On a backend of three methods. A step that would outlive its owner's entry lets the session's lock go and
-// takes the owner's before it.
+// On a backend of three methods. A session that would outlive its owner's entry is written under
+// the owner's lock, too: its own is let go, and taken again behind that.
 #[test]
 fn on_three_methods_what_prolongs_or_logs_in_beside_log_out_everywhere_brings_nothing_back() {
     explore(|| {

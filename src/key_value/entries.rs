@@ -84,8 +84,8 @@ impl OwnerEntry {
         self.handles.len() >= self.tidied_at as usize
     }
 
-    /// Keeps the handles of sessions. The next search is due when there are twice as many: its cost,
-    /// spread over the logins, stays the same however many there are.
+    /// Keeps the handles of sessions. The next search is due when there are twice as many: its
+    /// cost, spread over the logins, stays the same however many there are.
     pub(super) fn tidy(&mut self, is_session: impl FnMut(&Handle) -> bool) {
         self.handles.retain(is_session);
         self.tidied_at = u32::try_from(self.handles.len() * 2).unwrap_or(u32::MAX).max(Self::FEW);

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use self::store::KeyValueStore;
 use crate::error::Result;
 
-/// A backend that keeps bytes under keys: a table of two columns, a folder, a cache.
+/// A backend that keeps bytes under keys: a table of two columns, or a folder.
 ///
 /// Three methods, and [`KeyValueStore`] makes a whole [`Store`](crate::Store) of it. Sessions merge
 /// what they changed, a logout is final, and there are lists of devices, "log out everywhere" and
@@ -34,15 +34,15 @@ use crate::error::Result;
 /// the session's data in clear text: encrypt them if the backend must not give those away.
 ///
 /// **A `set` is whole or did not happen**, even if the process ends on the way: a file is written
-/// beside the old one and then renamed. What `set` and `remove` returned `Ok` for is as durable as
-/// the backend makes it, and so are all promises of the store.
+/// beside the old one and then renamed. After `Ok`, a `set` or `remove` is as durable as the
+/// backend makes it, and so are all promises of the store.
 ///
 /// **Time.** The deadline is inside the bytes, and the store goes by it. A backend may keep an entry
-/// for longer than its time to live, or for good. It must not drop one sooner: a session that was
-/// dropped is logged out, an owner's entry that was dropped takes with it what "log out everywhere"
-/// has to reach. So a cache that evicts is no backend for sessions with owners. If the backend
-/// removes old entries by itself, it compares the time and removes in one step, so that it never
-/// removes an entry that was just set.
+/// for longer than its time to live, or for good, but must not drop it sooner. If it drops the
+/// entry of a session, that user is logged out; if it drops the entry of an owner, "log out
+/// everywhere" no longer reaches the sessions that it listed. So a cache that evicts is no backend
+/// for sessions with owners. A backend that removes old entries by itself compares the time and
+/// removes in one step; otherwise it can remove an entry that was set in between.
 ///
 /// **Locks.** The store calls these methods under a lock, as it would call the driver of a database.
 /// No two calls with one key run at the same time, except `get` beside `get`. The methods must not
@@ -54,20 +54,20 @@ use crate::error::Result;
 ///
 /// # Errors
 ///
-/// If `get` fails, nothing was written. If `set` or `remove` fails, the store reports the outcome of
-/// the call [as unknown](crate::Error::is_unknown), because most backends cannot tell: the session
-/// sends its commit again, and the nonces in the row say whether it had been carried out. Two errors
-/// say that nothing was written, and are passed on as they are: [`Error::size`](crate::Error::size)
-/// for an entry that the backend refuses, [`Error::full`](crate::Error::full) for one that it has no
-/// room for.
+/// If `get` fails, nothing was written. If `set` or `remove` fails, the store reports the outcome
+/// of the call [as unknown](crate::Error::is_unknown), because most backends cannot tell: the
+/// session sends its commit again, and the nonces in the row say whether it had been carried out.
+/// Two errors say that nothing was written, and are passed on as they are:
+/// [`Error::size`](crate::Error::size) for an entry that the backend refuses,
+/// [`Error::full`](crate::Error::full) for one that it has no room for.
 ///
 /// # Beside express-session
 ///
-/// There, a store is an object with `get`, `set` and `destroy`, and optionally `touch` (`update` in
-/// express-lembro): a write of the same session with a later time. Here that is a `set` too, of the
-/// same few bytes, at most once per [`touch_after`](crate::Lease::touch_after). The difference is
-/// who decides: there each store decides by itself what a save after a logout does; here the backend
-/// sees only bytes.
+/// There, a store is an object with `get`, `set`, `destroy` and, optionally, `touch` (`update` in
+/// express-lembro), which writes the same session with a later time. Here that is a `set` too, of
+/// the same few bytes, at most once per [`touch_after`](crate::Lease::touch_after). There, each
+/// store decides what a save after a logout does. Here, the [rule](crate::Entry) decides, and the
+/// backend sees only bytes.
 ///
 /// # Examples
 ///
@@ -117,8 +117,9 @@ pub trait KeyValue: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When the backend failed: they may have been stored or not. [`Error::size`](crate::Error::size)
-    /// and [`Error::full`](crate::Error::full) say that they were not.
+    /// When the backend failed: they may have been stored or not.
+    /// [`Error::size`](crate::Error::size) and [`Error::full`](crate::Error::full) say that they
+    /// were not.
     fn set(&self, key: &str, bytes: &[u8], ttl: Duration) -> Result<()>;
 
     /// Removes the bytes under a key. There may be none, which is a success too.

@@ -50,8 +50,8 @@ impl<K: KeyValue> KeyValueStore<K> {
         }
     }
 
-    /// An expired session leaves the list together with its entry: it cannot come back then, whatever
-    /// happens to the calendar.
+    /// An expired session leaves the list together with its entry: it cannot come back then,
+    /// whatever happens to the calendar.
     fn is_worth_listing(&self, handle: Handle, owner: &str) -> Result<bool> {
         let _lock = self.lock_of(handle).write();
         let found = self.entry(handle)?;

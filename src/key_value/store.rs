@@ -25,9 +25,10 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// Every promise of [`Store`] and [`Owners`] holds among the calls to one such store: make one for
 /// the process and share it. A promise is as durable as the backend's `set` is.
 ///
-/// A look is one `get`, and one `get` and `set` more when the visit prolongs the session. A commit
-/// is a `get` and a `set`. A login reads and writes the owner's entry first, and with a limit each
-/// of the owner's sessions.
+/// A look is one `get`, and one `get` and `set` more if the visit prolongs the session. A commit is
+/// a `get` and a `set`. A login reads and writes the owner's entry first; with a limit, it also
+/// reads each of the owner's sessions. Of a session with an owner, about one write in each of its
+/// timeouts writes the owner's entry, too: it is kept for longer than the session.
 ///
 /// Three methods cannot list keys, so [`all`](Store::all), [`len`](Store::len) and
 /// [`clear`](Store::clear) are [not supported](Error::is_unsupported). What one owner has is listed
