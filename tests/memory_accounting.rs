@@ -1,5 +1,6 @@
 //! What the store says it takes is what the allocator gave out, and that is little more than the
 //! JSON.
+#![cfg(feature = "testing")]
 
 mod steps;
 
