@@ -22,7 +22,7 @@ use self::redis_server::{Server, soon};
 const TTL: Duration = Duration::from_secs(60);
 
 fn store(server: &Server, connections: u64) -> RedisStore {
-    RedisStore::with_options(RedisOptions::new().url(server.url()).connections(connections)).unwrap()
+    RedisStore::with_options(RedisOptions::new().url(server.url()).timeout("10s").connections(connections)).unwrap()
 }
 
 /// Stores something nobody else has, and reads it back.
