@@ -1,4 +1,5 @@
 //! A restart logs nobody out: what goes into a snapshot comes back from it, and nothing else does.
+#![cfg(feature = "testing")]
 
 mod scratch;
 mod steps;

@@ -1,4 +1,5 @@
 //! The file of a snapshot: it gives nobody away, and it is believed whole or not at all.
+#![cfg(feature = "testing")]
 #![cfg(unix)]
 
 mod scratch;

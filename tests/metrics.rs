@@ -6,6 +6,8 @@
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,13 +41,18 @@ struct Scrape {
 impl Scrape {
     /// Over a socket, as Prometheus would.
     fn of(exporter: &PrometheusHandle) -> Self {
-        let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/metrics", server.server_addr());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap());
         let exporter = exporter.clone();
         let serving = thread::spawn(move || {
-            let kind = "Content-Type: text/plain; version=0.0.4".parse::<tiny_http::Header>().unwrap();
-            let page = tiny_http::Response::from_string(exporter.render()).with_header(kind);
-            server.recv().unwrap().respond(page).unwrap();
+            let mut client = BufReader::new(listener.accept().unwrap().0);
+            // All of the head, because a connection that is closed with bytes unread is reset.
+            let head: Vec<_> =
+                client.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+            assert_eq!(head[0], "GET /metrics HTTP/1.1");
+            let (page, kind) = (exporter.render(), "Content-Type: text/plain; version=0.0.4\r\nConnection: close");
+            let head = format!("HTTP/1.1 200 OK\r\n{kind}\r\nContent-Length: {}\r\n\r\n", page.len());
+            client.get_mut().write_all(&[head, page].concat().into_bytes()).unwrap();
         });
         let text = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
         serving.join().unwrap();

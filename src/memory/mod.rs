@@ -239,7 +239,9 @@ impl LembroStore {
     /// Subscribes to the store's events from now on.
     ///
     /// Each subscriber has a queue of 1,024 events. What does not fit is dropped and counted
-    /// ([`Stats::events_missed`]), so a slow subscriber never blocks the store.
+    /// ([`Stats::events_missed`]), so a slow subscriber never blocks the store. A subscription that
+    /// was dropped keeps half a kilobyte until the next message of its channel: subscribe once, not
+    /// for each request.
     #[doc(alias = "on")]
     pub fn events(&self) -> Receiver<Event> {
         self.shards.events.subscribe()
@@ -250,7 +252,7 @@ impl LembroStore {
     /// One of them, at most once a minute, says how many sessions with an owner were evicted for
     /// want of memory, and which options to change.
     ///
-    /// A queue of 1,024 errors, as for [`events`](Self::events).
+    /// A queue of 1,024 errors, and once, as for [`events`](Self::events).
     #[doc(alias = "on_error")]
     pub fn errors(&self) -> Receiver<Error> {
         self.shards.errors.subscribe()

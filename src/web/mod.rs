@@ -112,6 +112,8 @@
 //! [`trust_proxy`](CookieOptions::trust_proxy) says so, what the proxy reports. (rouille reports
 //! its own TLS as unencrypted: take `Always` there.)
 //!
+//! On an address that strangers can reach, `tiny_http` and `rouille` need one: [`in_front`].
+//!
 //! # Caches
 //!
 //! What a response must say to caches it says by itself: see [`Finished`].
@@ -164,6 +166,10 @@ mod options;
 mod rouille;
 #[cfg(feature = "tiny_http")]
 mod tiny_http;
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("in_front.md")]
+pub mod in_front {}
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("security.md")]
