@@ -718,25 +718,21 @@ fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() 
 fn on_three_methods_what_prolongs_or_logs_in_beside_log_out_everywhere_brings_nothing_back() {
     explore(|| {
         let store = Arc::new(KeyValueStore::with_clock(Map::default(), Clock::manual().restarted()));
-        let (id, other, lease) = (new_id(), new_id(), Lease::new(HOUR * 9));
-        for id in [&id, &other] {
-            assert!(create_owned(&store, id, &record(), "ada", HOUR).unwrap().is_done());
-        }
+        let (id, new, lease) = (new_id(), new_id(), Lease::new(HOUR * 9));
+        assert!(create_owned(&store, &id, &record(), "ada", HOUR).unwrap().is_done());
         let (version, begun) = (version_of(&store, &id), owners(&store).epoch(&owner("ada")).unwrap());
-        let new = renewed(&other);
-        let again = replacement(version_of(&store, &other), &new);
-        let again = again.log_in(Login { begun: Some(begun), ..login("ada") });
+        let entrance = Commit::create().unwrap().log_in(Login { begun: Some(begun), ..login("ada") });
         let (saver, visitor, entering) = (Arc::clone(&store), Arc::clone(&store), Arc::clone(&store));
         let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR * 9, version).unwrap());
-        let others = vec![
-            thread::spawn(move || _ = visitor.visit(&id, &lease).unwrap()),
-            thread::spawn(move || _ = entering.commit(&other, &again, &lease).unwrap()),
-        ];
+        let visiting = thread::spawn(move || visitor.visit(&id, &lease).unwrap().found().is_some());
+        let entered = thread::spawn(move || entering.commit(&new, &entrance, &lease).unwrap());
         let ended = owners(&store).destroy_all(&owner("ada"), None).unwrap();
-        assert_eq!(ended, 2);
-        all(others);
-        assert!(matches!(saving.join().unwrap(), Outcome::Done(_) | Outcome::Gone));
-        assert!([id, other, new].iter().all(|id| !is_there(&store, id)));
+        let (saved, entered, _) = (saving.join().unwrap(), entered.join().unwrap(), visiting.join().unwrap());
+        assert!(saved.is_done() || saved == Outcome::Gone);
+        // The login was ended, or came too late.
+        assert_eq!(ended, 1 + usize::from(entered.is_done()));
+        assert!(entered.is_done() || entered == Outcome::LoginRevoked);
+        assert!(![id, new].iter().any(|id| is_there(&store, id)));
         assert_eq!(owners(&store).count(&owner("ada")).unwrap(), 0);
     });
 }
