@@ -259,7 +259,7 @@ impl Error {
     }
 
     pub(crate) fn option(option: &'static str, problem: impl Into<String>) -> Self {
-        Kind::Option { option, problem: problem.into() }.into()
+        Kind::Option { option, problem: without_middle(problem.into()) }.into()
     }
 
     /// Says that a store has no room for a session without an owner that is new or larger than
@@ -341,4 +341,22 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.inner.kind.source()
     }
+}
+
+/// A sentence that quotes a value of any length: what is wrong with it stands behind it.
+fn without_middle(text: String) -> String {
+    // No sentence of ours is as long without such a value.
+    const EACH: usize = 400;
+    if text.len() <= 2 * EACH {
+        return text;
+    }
+    let mut begin = EACH;
+    let mut end = text.len() - EACH;
+    while !text.is_char_boundary(begin) {
+        begin -= 1;
+    }
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    format!("{} ... {}", &text[..begin], &text[end..])
 }

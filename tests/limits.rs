@@ -15,7 +15,9 @@ use self::doors::{FINDING_NOTHING, MIB, REFUSED_IF_EMPTY, REFUSING};
 use self::session_support::{manual_sessions, stored_session, validate};
 use allocation_counter::measure;
 use lembro::web::{CookieOptions, RequestHead, SessionLayer};
-use lembro::{LembroStore, Record, Store};
+use lembro::{Clock, LembroOptions, LembroStore, Policy, Record, Store};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 fn everything(store: &LembroStore) -> Vec<Record> {
     store.all().unwrap().map(|listed| listed.unwrap().stored.record).collect()
@@ -97,5 +99,49 @@ fn a_record_as_json_with_a_name_that_is_too_long_is_refused() {
         let error = serde_json::from_str::<Record>(&text).unwrap_err().to_string();
         assert!(error.contains("bytes, "), "{error:.200}");
         assert!(error.len() < 300, "{error:.400}");
+    }
+}
+
+/// An option and what is said about a text for it.
+type OptionDoor = fn(&str) -> Result<(), String>;
+
+const OPTIONS: [(&str, OptionDoor); 9] = [
+    ("name", |text| cookie(CookieOptions::new().name(text))),
+    ("path", |text| cookie(CookieOptions::new().path(text))),
+    ("domain", |text| cookie(CookieOptions::new().domain(text))),
+    ("keys", |text| cookie(CookieOptions::new().keys([text, "short"]))),
+    ("max_size", |text| store(LembroOptions::new().max_size(text))),
+    ("interval", |text| store(LembroOptions::new().interval(text))),
+    ("timeout", |text| file::<Policy>("timeout", text)),
+    ("renew_after", |text| file::<Policy>("renew_after", text)),
+    ("same_site", |text| file::<CookieOptions>("same_site", text)),
+];
+
+fn cookie(options: CookieOptions) -> Result<(), String> {
+    let layer = SessionLayer::new(manual_sessions().1).cookie(options);
+    layer.map(drop).map_err(|error| error.to_string())
+}
+
+fn store(options: LembroOptions) -> Result<(), String> {
+    LembroStore::with_options(options.clock(&Clock::manual())).map(drop).map_err(|error| error.to_string())
+}
+
+/// In a configuration file.
+fn file<T: DeserializeOwned>(option: &str, text: &str) -> Result<(), String> {
+    serde_json::from_value::<T>(json!({ option: text })).map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_option_of_a_mebibyte_or_of_nothing_is_refused_in_a_sentence() {
+    // The second has no boundary of a character where it may be cut.
+    let (long, other) = ("x".repeat(MIB), format!("x{}", "é".repeat(MIB / 2)));
+    for (option, set) in OPTIONS {
+        for text in [&*long, &*other, ""] {
+            let mut said = None;
+            let cost = measure(|| said = Some(set(text)));
+            let Err(error) = said.unwrap() else { panic!("{option}: {} bytes are accepted", text.len()) };
+            assert!(error.len() < 1000, "{option}: {} bytes: {error:.300}", error.len());
+            assert!(cost.bytes_max < 6 * MIB as u64, "{option}: {} bytes", cost.bytes_max);
+        }
     }
 }

@@ -31,8 +31,8 @@ struct Visit {
 
 fn received(link: &mut Connection) -> u64 {
     let info: String = redis::cmd("INFO").arg("stats").query(link).unwrap();
-    let line = info.lines().find_map(|line| line.strip_prefix("total_net_input_bytes:")).unwrap();
-    line.parse().unwrap()
+    let bytes = info.lines().find_map(|line| line.strip_prefix("total_net_input_bytes:"));
+    bytes.unwrap().parse().unwrap()
 }
 
 /// Goes through the door with a stored session of its own.
