@@ -271,7 +271,9 @@ pub use self::clock::{Clock, ManualClock};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SessionId};
-pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
+pub use self::memory::{
+    FileSync, LembroOptions, LembroStore, OnDamage, OnWriteError, Purge, Restored, Snapshot, Stats, WhenFull,
+};
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
 pub use self::session::{Component, Saved, Session};

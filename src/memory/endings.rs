@@ -37,12 +37,13 @@ impl Epochs {
     /// owner logged out everywhere before the snapshot, is then still refused.
     pub(super) fn resume(&self, epoch: u64) {
         let mut past = self.past.write();
+        let epoch = epoch.max(past.count);
         (past.count, past.others) = (epoch, epoch);
     }
 
     /// Begins a new epoch for an owner. Runs before the owner's sessions are ended, so that a login
     /// is either refused or found.
-    pub(super) fn end(&self, owner: &str) {
+    pub(super) fn end(&self, owner: &str) -> u64 {
         let mut past = self.past.write();
         past.count += 1;
         let count = past.count;
@@ -51,6 +52,7 @@ impl Epochs {
             past.others = count;
         }
         past.ended.insert(owner.into(), count);
+        count
     }
 
     /// The epoch of an owner: a login that began in an earlier one is revoked.

@@ -113,9 +113,8 @@ impl Shard {
         (self.owned.len(), self.queue.bytes_of(Class::Owned))
     }
 
-    /// Every session, including expired ones.
-    #[cfg(any(test, feature = "testing"))]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
+    /// Every row, including expired ones.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Record> {
         self.table.iter()
     }
 
