@@ -51,7 +51,15 @@ enum Step {
     Wall(u64),
     Purge,
     Clear,
-    Restart,
+    Restart(Ending),
+}
+
+/// How a process ends that another one goes on from.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Killed,
+    Dropped,
+    Closed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +162,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..15_u64).prop_map(Step::Advance),
         1 => (0..120_u64).prop_map(Step::Wall),
         1 => Just(Step::Purge),
-        1 => (0..10_u8).prop_map(|n| match n { 0 => Step::Clear, 1..5 => Step::Restart, _ => Step::Purge }),
+        1 => (0..10_u8).prop_map(|n| if n == 0 { Step::Clear } else { Step::Purge }),
+        2 => prop::sample::select(vec![Ending::Killed, Ending::Killed, Ending::Dropped, Ending::Closed])
+            .prop_map(Step::Restart),
     ]
 }
 
@@ -219,6 +229,8 @@ struct Both {
     announced: HashMap<Handle, SessionId>,
     versions: HashMap<Handle, Vec<Version>>,
     roomy: bool,
+    /// The calendar has jumped since the files had all deadlines on it.
+    has_jumped: bool,
     counted: Counted,
 }
 
@@ -236,12 +248,12 @@ struct Counted {
 impl Both {
     fn new(options: LembroOptions, roomy: bool) -> Self {
         let time = Clock::manual();
-        let options = options.interval(0).clock(&time);
-        let store = LembroStore::with_options(options.clone()).unwrap();
+        let (options, folder) = (options.interval(0).clock(&time), Folder::in_memory());
+        let store = open(&options, &folder);
         Self {
             store,
             options,
-            folder: Folder::new(),
+            folder,
             time,
             map: HashMap::new(),
             ended: BTreeMap::new(),
@@ -250,6 +262,7 @@ impl Both {
             announced: HashMap::new(),
             versions: HashMap::new(),
             roomy,
+            has_jumped: false,
             counted: Counted::default(),
         }
     }
@@ -303,7 +316,10 @@ impl Both {
             Step::DestroyAll(owner, except) => self.destroy_all(owner, except),
             Step::DestroyOne(number, owner) => self.destroy_one(number, owner),
             Step::Advance(passed) => self.time.advance(seconds(passed)),
-            Step::Wall(at) => self.time.set_wall(SystemTime::UNIX_EPOCH + seconds(1_000_000_000 + at)),
+            Step::Wall(at) => {
+                self.time.set_wall(SystemTime::UNIX_EPOCH + seconds(1_000_000_000 + at));
+                self.has_jumped = true;
+            }
             Step::Purge => {
                 let before = self.store.stats();
                 let purged = self.store.purge();
@@ -318,7 +334,7 @@ impl Both {
                 self.store.clear().unwrap();
                 self.map.clear();
             }
-            Step::Restart => self.restart(),
+            Step::Restart(ending) => self.restart(ending),
         }
         self.compare();
     }
@@ -452,11 +468,19 @@ impl Both {
         }
     }
 
-    /// Another store takes this one's place, with the sessions of a snapshot.
-    fn restart(&mut self) {
-        let (path, now) = (self.folder.join("sessions"), self.now());
-        self.store.snapshot(&path).unwrap();
-        self.store = LembroStore::with_options(self.options.clone().restore(path)).unwrap();
+    /// Another store takes this one's place, with the sessions of its files.
+    fn restart(&mut self, ending: Ending) {
+        let image = self.folder.image();
+        match ending {
+            // A jump of the calendar changes the time of what was written before it.
+            _ if self.has_jumped => self.store.close().unwrap(),
+            Ending::Killed => self.folder = image,
+            Ending::Dropped => self.store = open(&self.options, &image),
+            Ending::Closed => self.store.close().unwrap(),
+        }
+        self.store = open(&self.options, &self.folder);
+        self.has_jumped = false;
+        let now = self.now();
         self.map.retain(|_, entry| !entry.ttl(now).is_zero());
         self.ended.clear();
         self.others = self.epoch;
@@ -490,6 +514,10 @@ impl Both {
         };
         assert_eq!(counted, self.counted);
     }
+}
+
+fn open(options: &LembroOptions, folder: &Folder) -> LembroStore {
+    LembroStore::with_options(options.clone().persist(folder.join("sessions"))).unwrap()
 }
 
 fn changes(change: &Change) -> Changes {

@@ -33,7 +33,7 @@ use self::journal::Journal;
 pub(super) use self::journal::Mutation;
 use self::place::{Place, Problem};
 use self::reader::Contents;
-use self::replay::{Pool, Replay};
+use self::replay::{Pool, Replay, Touches};
 use self::writer::Writer;
 use super::shard::Kept;
 use super::shards::Shards;
@@ -493,15 +493,15 @@ fn load(
 ) -> Result<(Option<Problem>, u64), Problem> {
     let generations = place.journals().map_err(|error| format!("its folder cannot be read: {error}"))?;
     let mut noon = Noon::of(&shards.clock);
-    let mut found = Vec::new();
+    let (mut found, mut touches) = (Vec::new(), Touches::new(noon.wall));
     for generation in &generations {
-        let journal = journal::read(&place.journal(*generation), *generation, |_| {});
+        let journal = journal::read(&place.journal(*generation), *generation, |frame| touches.frame(frame));
         // If the calendar was set back since, that prolongs no session.
         noon.wall = noon.wall.max(journal.wall);
         found.push((*generation, journal));
     }
     let mut pool = Pool::new(shards.max_size);
-    let contents = read_snapshot(place, noon, |kept| pool.add(kept));
+    let contents = read_snapshot(place, noon, &touches, |kept| pool.add(kept));
     noon.wall = noon.wall.max(contents.as_ref().map_or(0, |contents| contents.taken_at));
     let last = generations.last().copied().unwrap_or(0).max(contents.as_ref().map_or(0, |contents| contents.base));
     found.retain(|(generation, _)| contents.as_ref().is_none_or(|contents| *generation >= contents.base));
@@ -515,7 +515,7 @@ fn load(
     // A lost epoch is replaced by a later one, which is safe.
     shards.epochs.resume(contents.epoch.unwrap_or(noon.wall.min(format::MAX_EPOCH)));
     let done = shards.readmit(pool.kept);
-    let mut replay = Replay::new(shards, noon);
+    let mut replay = Replay::new(shards, noon, &touches);
     for (generation, _) in &found {
         journal::read(&place.journal(*generation), *generation, |frame| replay.frame(frame));
     }
@@ -570,7 +570,7 @@ fn damage(contents: Option<&Contents>, journals: &[(u64, journal::Found)]) -> Op
 }
 
 /// `None`: the file does not exist, as at the first start.
-fn read_snapshot(place: &Place, noon: Noon, keep: impl FnMut(Kept)) -> Option<Contents> {
+fn read_snapshot(place: &Place, noon: Noon, touches: &Touches, keep: impl FnMut(Kept)) -> Option<Contents> {
     let unreadable =
         |error: &io::Error| Contents { damage: Some(format!("it cannot be read: {error}")), ..Contents::default() };
     match fs::metadata(place.target()) {
@@ -582,6 +582,6 @@ fn read_snapshot(place: &Place, noon: Noon, keep: impl FnMut(Kept)) -> Option<Co
     Some(match opened {
         Err(error) => unreadable(&error),
         // Most of the file is read in chunks that are larger than the buffer and bypass it.
-        Ok((size, file)) => reader::read(io::BufReader::new(file), size, noon, keep),
+        Ok((size, file)) => reader::read(io::BufReader::new(file), size, noon, touches, keep),
     })
 }

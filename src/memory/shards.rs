@@ -129,6 +129,7 @@ impl Shards {
         shard.visit(row);
         let mut record = row.clone();
         drop(shard);
+        let is_queued = seen.touch.is_some() || seen.next.is_some();
         match seen.next {
             Some(next) => {
                 self.reseat(cell, hash, &record, next.clone(), now, Some(Mutation::Put));
@@ -137,7 +138,7 @@ impl Shards {
             None if record.state().id().is_none() => self.learn(id, &record, now),
             None => {}
         }
-        if seen.touch.is_some() {
+        if is_queued {
             self.settle_later();
         }
         count(if seen.touch.is_some() { &cell.counters.prolonged } else { &cell.counters.hits });

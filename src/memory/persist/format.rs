@@ -18,11 +18,12 @@
 //! unnoticed. SHA-256 is a dependency already and costs little beside reading the records. A sum is
 //! no signature: a process that may write the file can write another one.
 
+use super::replay::Touches;
 use crate::clock::Clock;
 use crate::id::Handle;
 use crate::memory::shard::{Copied, Kept};
 use crate::record::{Class, NEVER, Record};
-use crate::store::{Nonces, is_expired, read_row, take, write_row};
+use crate::store::{Nonces, read_row, take, write_row};
 use crate::sync::Ordering;
 
 /// Not text, and damaged by every conversion of line ends.
@@ -90,7 +91,7 @@ pub(super) fn read_record(row: &[u8], handle: Handle, noon: Noon) -> Option<Reco
 
 /// Reads the next session of a chunk. `None`: the bytes are not a session. `Some(None)`: it has
 /// expired.
-pub(super) fn read_session(bytes: &mut &[u8], noon: Noon) -> Option<Option<Kept>> {
+pub(super) fn read_session(bytes: &mut &[u8], noon: Noon, touches: &Touches) -> Option<Option<Kept>> {
     let handle = Handle::from_u64(number(bytes)?);
     let age = u16::from_be_bytes(take(bytes)?);
     let [flags] = take(bytes)?;
@@ -102,7 +103,7 @@ pub(super) fn read_session(bytes: &mut &[u8], noon: Noon) -> Option<Option<Kept>
     let (row, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
     let record = read_record(row, handle, noon)?;
-    if is_expired(&record, noon.now) {
+    if !touches.keep(&record, noon) {
         return Some(None);
     }
     let state = record.state();

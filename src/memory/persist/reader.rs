@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::format::{FORMAT, MAGIC, MAX_EPOCH, Noon, SUM_BYTES, read_session};
 use super::place::Problem;
+use super::replay::Touches;
 use crate::memory::shard::Kept;
 
 /// The content of a file, beside its sessions.
@@ -24,10 +25,10 @@ pub(super) struct Contents {
 
 /// Reads a file of `size` bytes and hands over its sessions, those of a chunk once the chunk's sum
 /// was checked. `noon` is the present instant.
-pub(super) fn read(input: impl Read, size: u64, noon: Noon, session: impl FnMut(Kept)) -> Contents {
+pub(super) fn read(input: impl Read, size: u64, noon: Noon, touches: &Touches, session: impl FnMut(Kept)) -> Contents {
     let mut contents = Contents::default();
     let mut reader = Reader { input, left: size, hash: Sha256::new() };
-    contents.damage = reader.read(noon, &mut contents, session).err();
+    contents.damage = reader.read(noon, touches, &mut contents, session).err();
     contents
 }
 
@@ -40,7 +41,13 @@ struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    fn read(&mut self, noon: Noon, contents: &mut Contents, mut session: impl FnMut(Kept)) -> Result<(), Problem> {
+    fn read(
+        &mut self,
+        noon: Noon,
+        touches: &Touches,
+        contents: &mut Contents,
+        mut session: impl FnMut(Kept),
+    ) -> Result<(), Problem> {
         (contents.taken_at, contents.base) = self.header()?;
         // If the calendar was set back since the snapshot, that prolongs no session.
         let noon = Noon { wall: noon.wall.max(contents.taken_at), ..noon };
@@ -54,7 +61,7 @@ impl<R: Read> Reader<R> {
             self.check_sum(|| format!("chunk {number}"))?;
             let mut sessions = &chunk[..];
             while !sessions.is_empty() {
-                match read_session(&mut sessions, noon) {
+                match read_session(&mut sessions, noon, touches) {
                     Some(Some(kept)) => session(kept),
                     Some(None) => contents.expired += 1,
                     None => return Err(format!("chunk {number} holds something that is not a session")),

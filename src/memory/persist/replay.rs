@@ -1,11 +1,13 @@
 //! The way back: sessions of a snapshot that may fit, and the changes of the journals after it.
 
+use std::collections::HashMap;
+
 use super::format::{Noon, read_record};
 use super::journal::ReadMutation;
 use crate::memory::shard::Kept;
 use crate::memory::shards::{Replayed, Shards};
 use crate::memory::weight::weight;
-use crate::record::Class;
+use crate::record::{Class, Record};
 use crate::store::is_expired;
 use crate::sync::Ordering;
 
@@ -49,18 +51,57 @@ impl Pool {
     }
 }
 
+/// The last touch of each session since its last commit. A session whose deadline has passed is
+/// live if a later touch prolonged it.
+pub(super) struct Touches {
+    /// When the files are read. Touches that have passed by then prolong nothing.
+    wall: u64,
+    last: HashMap<u64, u64>,
+}
+
+impl Touches {
+    pub(super) fn new(wall: u64) -> Self {
+        Self { wall, last: HashMap::new() }
+    }
+
+    pub(super) fn frame(&mut self, mut entries: &[u8]) {
+        while let Some(change) = ReadMutation::read(&mut entries) {
+            match change {
+                ReadMutation::Touch(handle, _, deadline) if deadline > self.wall => {
+                    self.last.insert(handle.to_u64(), deadline);
+                }
+                ReadMutation::Put(handle, _) | ReadMutation::End(handle, _) | ReadMutation::Touch(handle, ..) => {
+                    self.last.remove(&handle.to_u64());
+                }
+                ReadMutation::Epoch(_) => {}
+            }
+        }
+    }
+
+    /// Returns true if a session that was read is live. If it is so by a touch, it gets the touch's
+    /// deadline.
+    pub(super) fn keep(&self, record: &Record, noon: Noon) -> bool {
+        let state = record.state();
+        if let Some(deadline) = self.last.get(&state.handle.to_u64()).filter(|_| is_expired(record, noon.now)) {
+            state.deadline.store(noon.on_clock(*deadline), Ordering::Relaxed);
+        }
+        !is_expired(record, noon.now)
+    }
+}
+
 /// Carries out the changes of journals on a new store.
 pub(super) struct Replay<'a> {
     shards: &'a Shards,
     noon: Noon,
+    touches: &'a Touches,
     pub(super) done: Replayed,
     /// False: there was something that is no change.
     pub(super) is_sound: bool,
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(shards: &'a Shards, noon: Noon) -> Self {
-        Self { shards, noon, done: Replayed::default(), is_sound: true }
+    pub(super) fn new(shards: &'a Shards, noon: Noon, touches: &'a Touches) -> Self {
+        Self { shards, noon, touches, done: Replayed::default(), is_sound: true }
     }
 
     pub(super) fn frame(&mut self, mut entries: &[u8]) {
@@ -77,8 +118,8 @@ impl<'a> Replay<'a> {
         match ReadMutation::read(entries)? {
             ReadMutation::Put(handle, row) => {
                 let record = read_record(row, handle, noon)?;
-                let is_over = is_expired(&record, noon.now);
-                shards.replay_put(handle, Some(record).filter(|_| !is_over), &mut self.done);
+                let is_live = self.touches.keep(&record, noon);
+                shards.replay_put(handle, Some(record).filter(|_| is_live), &mut self.done);
             }
             ReadMutation::End(handle, version) => shards.replay_end(handle, version),
             ReadMutation::Touch(handle, version, deadline) => {

@@ -95,10 +95,11 @@ impl Shards {
             let change = self.persist.as_ref().and_then(|_| next.clone());
             let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
             let done = shard.swap(hash, id.handle(), current.as_ref(), next, now.clock, &mut removed);
+            // The ends first: otherwise a replay finds the shard full and evicts others.
+            self.note_ends(&removed);
             if let (InsertOutcome::Done, Some(persist), Some(row)) = (done, &self.persist, change) {
                 persist.queue(Mutation::Put(row));
             }
-            self.note_ends(&removed);
             drop(shard);
             self.release(cell, removed);
             match done {
@@ -198,10 +199,10 @@ impl Shards {
         // read.
         next.state().deadline.store(current.state().deadline.load(Ordering::Relaxed), Ordering::Relaxed);
         let done = shard.swap(hash, handle, Some(current), Some(next.clone()), now.clock, &mut removed);
+        self.note_ends(&removed);
         if let (InsertOutcome::Done, Some(persist), Some(change)) = (done, &self.persist, change) {
             persist.queue(change(next));
         }
-        self.note_ends(&removed);
         drop(shard);
         self.release(cell, removed);
     }
