@@ -33,8 +33,8 @@ impl Epochs {
         Epoch::from_u64(self.past.read().count)
     }
 
-    /// Continues from the epoch of a snapshot. A login that began before the restart, and whose
-    /// owner logged out everywhere before the snapshot, is then still refused.
+    /// Continues from the epoch in a file. A login that began before the restart, and whose owner
+    /// logged out everywhere after that, is then still refused.
     pub(super) fn resume(&self, epoch: u64) {
         let mut past = self.past.write();
         let epoch = epoch.max(past.count);
