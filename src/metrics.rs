@@ -110,9 +110,12 @@ const GAUGES: [Gauge; 7] = [
     ("lembro_last_purge_timestamp_seconds", Unit::Seconds, "When the last purge ended.", |stats| {
         stats.last_purge.map(|purge| unix(purge.at))
     }),
-    ("lembro_last_snapshot_timestamp_seconds", Unit::Seconds, "When the last compaction of the files began.", |stats| {
-        stats.last_snapshot.map(|snapshot| unix(snapshot.at))
-    }),
+    (
+        "lembro_last_snapshot_timestamp_seconds",
+        Unit::Seconds,
+        "When the last compaction of the files began.",
+        |stats| stats.last_snapshot.map(|snapshot| unix(snapshot.at)),
+    ),
 ];
 
 /// Name, labels, description, value. Rows of one name differ in their labels alone.

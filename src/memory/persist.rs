@@ -173,8 +173,6 @@ pub(super) struct Persist {
     turn: Mutex<Retry>,
     /// The present length of the journal and of the snapshot.
     lengths: [AtomicU64; 2],
-    /// Whether the journal has what was not flushed yet.
-    is_dirty: AtomicU64,
 }
 
 #[derive(Default)]
@@ -225,7 +223,6 @@ impl Persist {
             generation: AtomicU64::new(last),
             turn: Mutex::default(),
             lengths: [const { AtomicU64::new(0) }; 2].map(|length| length),
-            is_dirty: AtomicU64::new(0),
             path: config.path,
         };
         // This tries the place: a snapshot is written, and takes the place of the old one.
@@ -271,18 +268,15 @@ impl Persist {
         if self.written.load(Ordering::SeqCst) >= queued {
             return Ok(());
         }
-        self.write(&mut journal)
+        self.write(&mut journal, self.sync == FileSync::Always)
     }
 
-    /// Writes what is queued if no other thread does so already.
+    /// Writes what is queued if no other thread does so already, and flushes nothing.
     pub(super) fn settle_later(&self) -> std::result::Result<(), NotWritten> {
-        match self.journal.try_lock() {
-            Some(mut journal) => self.write(&mut journal),
-            None => Ok(()),
-        }
+        self.journal.try_lock().map_or(Ok(()), |mut journal| self.write(&mut journal, false))
     }
 
-    fn write(&self, journal: &mut Option<Journal>) -> std::result::Result<(), NotWritten> {
+    fn write(&self, journal: &mut Option<Journal>, sync: bool) -> std::result::Result<(), NotWritten> {
         let unwritten = || NotWritten { found: None };
         let Some(journal) = journal.as_mut().filter(|_| self.health.load(Ordering::SeqCst) != CLOSED) else {
             return Err(unwritten());
@@ -291,24 +285,27 @@ impl Persist {
             let mut queue = self.queue.lock();
             (mem::replace(&mut queue.changes, mem::take(&mut journal.spare)), self.queued.load(Ordering::SeqCst))
         };
+        journal.is_dirty |= !changes.is_empty();
+        let mut written = Ok(());
         if !changes.is_empty() {
-            let appended = self.is_ours().and_then(|()| journal.append(&changes, Noon::of(&self.clock)));
+            written = self.is_ours().and_then(|()| journal.append(&changes, Noon::of(&self.clock)));
             self.lengths[0].store(journal.length, Ordering::Relaxed);
-            self.is_dirty.store(1, Ordering::SeqCst);
-            let written = appended.and_then(|()| match self.sync {
-                FileSync::Always => journal.file().sync_data(),
-                FileSync::Never | FileSync::EverySecond => Ok(()),
-            });
-            if let Err(error) = written {
-                return Err(NotWritten { found: self.fail(&error) });
-            }
+        }
+        if sync && journal.is_dirty {
+            written = written.and_then(|()| journal.file().sync_data());
+            journal.is_dirty = false;
+        }
+        if let Err(error) = written {
+            return Err(NotWritten { found: self.fail(&error) });
         }
         journal.keep(changes);
         if self.health.load(Ordering::SeqCst) != WHOLE {
             // Changes before these are in memory alone.
             return Err(unwritten());
         }
-        self.written.store(queued, Ordering::SeqCst);
+        if self.sync != FileSync::Always || !journal.is_dirty {
+            self.written.store(queued, Ordering::SeqCst);
+        }
         Ok(())
     }
 
@@ -378,7 +375,7 @@ impl Persist {
         let mut journal = self.journal.lock();
         if journal.is_some() {
             // If it fails, the snapshot has these changes.
-            let _ = self.write(&mut journal);
+            let _ = self.write(&mut journal, self.sync == FileSync::Always);
         }
         next.begin(journal.as_ref().map_or(0, |journal| journal.length))?;
         let old = journal.replace(next).map(|old| old.file());
@@ -391,17 +388,21 @@ impl Persist {
     /// Writes and flushes what is queued.
     fn flush_all(&self) -> io::Result<()> {
         let mut journal = self.journal.lock();
-        let _ = self.write(&mut journal);
+        let _ = self.write(&mut journal, false);
         if !self.queue.lock().is_open {
             return Err(io::Error::other("the journal failed again"));
         }
-        let file = journal.as_ref().map(Journal::file);
         drop(journal);
-        self.flush(file)
+        self.flush()
     }
 
-    fn flush(&self, file: Option<Arc<File>>) -> io::Result<()> {
-        self.is_dirty.store(0, Ordering::SeqCst);
+    /// Flushes the journal, without its lock: requests go on meanwhile.
+    fn flush(&self) -> io::Result<()> {
+        let file = self.journal.lock().as_mut().filter(|journal| journal.is_dirty).map(|journal| {
+            // With `sync: always` it stays dirty for the requests that wait for it.
+            journal.is_dirty = self.sync == FileSync::Always;
+            journal.file()
+        });
         file.map_or(Ok(()), |file| file.sync_data())
     }
 
@@ -432,11 +433,10 @@ impl Persist {
         if let Err(NotWritten { found: Some(error) }) = self.settle() {
             return Err(error);
         }
-        if self.sync == FileSync::EverySecond && self.is_dirty.load(Ordering::SeqCst) == 1 {
-            let file = self.journal.lock().as_ref().map(Journal::file);
-            if let Err(error) = self.flush(file) {
-                return self.fail(&error).map_or(Ok(()), Err);
-            }
+        if self.sync == FileSync::EverySecond
+            && let Err(error) = self.flush()
+        {
+            return self.fail(&error).map_or(Ok(()), Err);
         }
         let [journal, snapshot] = self.lengths.each_ref().map(|length| length.load(Ordering::Relaxed));
         if journal > snapshot.max(MIN_COMPACTION) { self.compact(shards) } else { Ok(()) }
@@ -451,11 +451,14 @@ impl Persist {
         let compacted = self.compact(shards);
         let mut journal = self.journal.lock();
         // What was committed since, by requests that were still under way.
-        let _ = self.write(&mut journal);
+        let _ = self.write(&mut journal, true);
         self.health.store(CLOSED, Ordering::SeqCst);
         self.queue.lock().is_open = false;
         *journal = None;
-        self.place.release();
+        // A child of a fork has the same lock.
+        if self.is_ours().is_ok() {
+            self.place.release();
+        }
         compacted
     }
 

@@ -114,6 +114,8 @@ pub(super) struct Journal {
     pub(super) generation: u64,
     pub(super) length: u64,
     frames: u64,
+    /// Whether it has what was not flushed.
+    pub(super) is_dirty: bool,
     /// For the next frames; kept from one to the other.
     bytes: Vec<u8>,
     /// An empty queue, for the next changes.
@@ -125,7 +127,7 @@ impl Journal {
     pub(super) fn create(place: &Place, generation: u64) -> io::Result<Self> {
         let file = Arc::new(place.create(&place.journal(generation))?);
         place.sync_folder()?;
-        Ok(Self { file, generation, length: 0, frames: 0, bytes: Vec::new(), spare: Vec::new() })
+        Ok(Self { file, generation, length: 0, frames: 0, is_dirty: false, bytes: Vec::new(), spare: Vec::new() })
     }
 
     /// Writes the head. `before`: the length of the journal before this one.
