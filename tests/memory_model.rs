@@ -470,7 +470,7 @@ impl Both {
 
     /// Another store takes this one's place, with the sessions of its files.
     fn restart(&mut self, ending: Ending) {
-        let image = self.folder.image();
+        let (image, before) = (self.folder.image(), self.listed());
         match ending {
             // A jump of the calendar changes the time of what was written before it.
             _ if self.has_jumped => self.store.close().unwrap(),
@@ -480,6 +480,8 @@ impl Both {
         }
         self.store = open(&self.options, &self.folder);
         self.has_jumped = false;
+        // Little room or much: nothing is evicted twice.
+        assert!(before.keys().all(|handle| self.listed().contains_key(handle)), "{:?}", self.store.stats());
         let now = self.now();
         self.map.retain(|_, entry| !entry.ttl(now).is_zero());
         self.ended.clear();
