@@ -378,6 +378,7 @@ impl Persist {
             let _ = self.write(&mut journal, self.sync == FileSync::Always);
         }
         next.begin(journal.as_ref().map_or(0, |journal| journal.length))?;
+        self.lengths[0].store(next.length, Ordering::Relaxed);
         let old = journal.replace(next).map(|old| old.file());
         self.generation.store(generation, Ordering::SeqCst);
         let mut queue = self.queue.lock();

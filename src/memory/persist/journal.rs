@@ -20,7 +20,7 @@
 //! else is damage.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::format::{Noon, number, write_row_of};
@@ -220,7 +220,7 @@ pub(super) struct Found {
 /// the next frame that is whole.
 pub(super) fn read(path: &Path, generation: u64, mut frame: impl FnMut(&[u8])) -> Found {
     let mut found = Found::default();
-    match File::open(path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+    match File::open(path).and_then(|mut file| Ok((length_without_zeros(&mut file)?, file))) {
         Err(error) => found.note(format!("it cannot be read: {error}")),
         Ok((size, file)) => {
             // Most of a large frame is read past the buffer.
@@ -231,6 +231,28 @@ pub(super) fn read(path: &Path, generation: u64, mut frame: impl FnMut(&[u8])) -
         }
     }
     found
+}
+
+/// The length of the file without the zeros at its end, which no frame ends with. Leaves the file
+/// at its beginning.
+fn length_without_zeros(file: &mut File) -> io::Result<u64> {
+    const BLOCK: u64 = 4096;
+    let (size, mut block) = (file.metadata()?.len(), Vec::new());
+    let mut end = size;
+    while end > 0 {
+        let start = (end - 1) / BLOCK * BLOCK;
+        file.seek(SeekFrom::Start(start))?;
+        block.clear();
+        Read::by_ref(file).take(end - start).read_to_end(&mut block)?;
+        if let Some(last) = block.iter().rposition(|byte| *byte != 0) {
+            end = start + last as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    file.rewind()?;
+    // The head's sum may end with zeros.
+    Ok(end.max(size.min(HEAD_BYTES as u64)))
 }
 
 impl Found {
@@ -249,14 +271,13 @@ impl<R: Read> Reader<'_, R> {
     fn read(&mut self, generation: u64, frame: &mut impl FnMut(&[u8])) -> io::Result<()> {
         let size = self.left;
         let mut head = [0; HEAD_BYTES];
-        if !self.fill(&mut head)? {
+        if !self.fill(&mut head)? || (self.left == 0 && read_head(&head).is_none()) {
             // It was being made.
             return Ok(());
         }
         match read_head(&head) {
             Some((number, before)) if number == generation => self.found.before = before,
             Some((number, _)) => self.found.note(format!("it is journal {number} under another name")),
-            None if head == [0; HEAD_BYTES] && self.is_zeros()? => return Ok(()),
             None => self.found.note("its head is damaged, or of another version".to_owned()),
         }
         self.found.length = HEAD_BYTES as u64;
@@ -266,9 +287,6 @@ impl<R: Read> Reader<'_, R> {
         while is_filled || self.fill(&mut head)? {
             is_filled = false;
             let Some(next) = FrameHead::read(&head).filter(|next| next.number > last) else {
-                if head == [0; FRAME_HEAD_BYTES] && self.is_zeros()? {
-                    return Ok(());
-                }
                 let at = size - self.left - FRAME_HEAD_BYTES as u64;
                 self.found.note(format!("it is damaged at byte {at}"));
                 is_filled = self.seek_head(&mut head, last)?;
@@ -278,7 +296,7 @@ impl<R: Read> Reader<'_, R> {
                 return Ok(());
             };
             if self.left <= next.length {
-                // The process was killed while it wrote this frame.
+                // The process was killed, or the computer lost its power, while this was written.
                 return Ok(());
             }
             let at = size - self.left;
@@ -286,10 +304,6 @@ impl<R: Read> Reader<'_, R> {
             entries.resize(usize::try_from(next.length).map_err(io::Error::other)? + 1, 0);
             self.fill(&mut entries)?;
             let (end, whole) = entries.split_last().unwrap_or((&0, &[]));
-            if self.left == 0 && *end == 0 {
-                // The computer lost its power while this frame was written.
-                return Ok(());
-            }
             if *end != END || crc32fast::hash(whole) != next.sum {
                 self.found.note(format!("it is damaged at or after byte {at}"));
                 last = next.number;
@@ -313,17 +327,6 @@ impl<R: Read> Reader<'_, R> {
         }
         self.input.read_exact(bytes)?;
         self.left -= bytes.len() as u64;
-        Ok(true)
-    }
-
-    /// Returns true if the rest of the file is zeros.
-    fn is_zeros(&mut self) -> io::Result<bool> {
-        let mut byte = [0];
-        while self.fill(&mut byte)? {
-            if byte != [0] {
-                return Ok(false);
-            }
-        }
         Ok(true)
     }
 
