@@ -690,7 +690,7 @@ fn right_checksums_do_not_make_wrong_contents_right() {
     let path = folder.join(SNAPSHOT);
     let (one, two) = (session(1), session(2));
     let files = |chunks: &[&[u8]], sessions: u64, journal: &[&[u8]]| {
-        forged_files(&forged(chunks, sessions), journal).put(&folder)
+        forged_files(&forged(chunks, sessions), journal).put(&folder);
     };
     files(&[&one, &two], 2, &[]);
     let store = open(&path).unwrap();

@@ -32,8 +32,9 @@ impl Folder {
     /// was acknowledged before the call is in the copy.
     pub(crate) fn image(&self) -> Self {
         let state = || {
-            let names = self.names().into_iter().filter(|name| !name.ends_with(".tmp") && !name.ends_with(".lock"));
-            let mut files: Vec<_> = names.filter(|name| self.join(name).is_file()).collect();
+            let is_lasting = |name: &String| ![".tmp", ".lock"].iter().any(|end| name.ends_with(end));
+            let mut files = self.names();
+            files.retain(|name| is_lasting(name) && self.join(name).is_file());
             // The newest journal first: those before it are then whole.
             files.sort_by_key(|name| std::cmp::Reverse((name.len(), name.clone())));
             let snapshot = fs::metadata(self.join("sessions")).and_then(|found| Ok((found.len(), found.modified()?)));
