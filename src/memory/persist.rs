@@ -434,13 +434,23 @@ impl Persist {
         if let Err(NotWritten { found: Some(error) }) = self.settle() {
             return Err(error);
         }
-        if self.sync == FileSync::EverySecond
-            && let Err(error) = self.flush()
-        {
+        let flushed = match self.sync {
+            FileSync::EverySecond => self.flush(),
+            FileSync::Never | FileSync::Always => Ok(()),
+        };
+        if let Err(error) = flushed.and_then(|()| self.find_journal()) {
             return self.fail(&error).map_or(Ok(()), Err);
         }
         let [journal, snapshot] = self.lengths.each_ref().map(|length| length.load(Ordering::Relaxed));
         if journal > snapshot.max(MIN_COMPACTION) { self.compact(shards) } else { Ok(()) }
+    }
+
+    /// A journal that was removed, perhaps with its folder, can be written on, and is not found at
+    /// the next start.
+    fn find_journal(&self) -> io::Result<()> {
+        fs::metadata(self.place.journal(self.generation.load(Ordering::SeqCst)))
+            .map(drop)
+            .map_err(|error| io::Error::new(error.kind(), format!("the journal is not where it was: {error}")))
     }
 
     /// Compacts once more and lets go of the files. From then on nothing is written.
