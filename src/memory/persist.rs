@@ -528,6 +528,7 @@ fn load(
     };
     // A lost epoch is replaced by a later one, which is safe.
     shards.epochs.resume(contents.epoch.unwrap_or(noon.wall.min(format::MAX_EPOCH)));
+    shards.note_evicted(pool.evicted);
     let done = shards.readmit(pool.kept);
     let mut replay = Replay::new(shards, noon, &touches);
     for (generation, _) in &found {

@@ -74,11 +74,12 @@ impl Shards {
         if outcome == InsertOutcome::Refused {
             // The row before it is older than what was acknowledged.
             shard.remove(hash, handle, RemovalCause::Evicted, &mut removed);
-            done.evicted += usize::from(evicted(&removed) == 0);
         }
         drop(shard);
-        done.evicted += evicted(&removed);
-        count_many(&cell.counters.evicted, evicted(&removed));
+        // The first victim may have been the session itself.
+        let evicted = evicted(&removed).max(usize::from(outcome == InsertOutcome::Refused));
+        done.evicted += evicted;
+        count_many(&cell.counters.evicted, evicted);
     }
 
     /// Carries out the end of an incarnation.
@@ -97,6 +98,13 @@ impl Shards {
         let shard = cell.shard.read();
         if let Some(row) = shard.by_handle(hash, handle).filter(|row| row.version().is_same_incarnation(version)) {
             shard.touch(row, deadline);
+        }
+    }
+
+    /// Counts sessions that were evicted before they came to a shard.
+    pub(in crate::memory) fn note_evicted(&self, sessions: usize) {
+        if let Some(cell) = self.cells.first() {
+            count_many(&cell.counters.evicted, sessions);
         }
     }
 
