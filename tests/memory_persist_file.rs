@@ -585,6 +585,18 @@ fn files_that_do_not_belong_together_are_refused() {
         !folder.names().contains(&"sessions.tmp".to_owned())
             && !folder.names().contains(&"sessions.journal.2".to_owned())
     );
+    // A number that no store comes to is no journal of one, and a snapshot with it is none.
+    let last = format!("sessions.journal.{}", u64::MAX);
+    whole.with(&last, journal).put(&folder);
+    history.is_as_after(&history.open(&folder, OnDamage::Refuse).unwrap(), |_| true);
+    let mut file = [&b"lembro\x1a\n"[..], &3_u32.to_be_bytes(), &[0; 8], &u64::MAX.to_be_bytes()].concat();
+    let mut hash = Sha256::new_with_prefix(&file);
+    file.extend(hash.clone().finalize());
+    hash.update([0; 24]);
+    file.extend([&[0; 24][..], &hash.finalize()].concat());
+    Files::default().with(SNAPSHOT, &file).with(&last, &[]).put(&folder);
+    refused(&path, "the snapshot: its base is 18446744073709551615, and no store comes beyond 9223372036854775807");
+    history.open(&folder, OnDamage::Salvage).unwrap().validate().unwrap();
     // A journal of another store and the same generation cannot be told; it is whole changes all the same.
     whole.with(LAST, &other.0[LAST]).put(&folder);
     history.open(&folder, OnDamage::Refuse).unwrap().validate().unwrap();

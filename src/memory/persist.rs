@@ -527,7 +527,7 @@ fn load(
         return Ok((None, last));
     };
     // A lost epoch is replaced by a later one, which is safe.
-    shards.epochs.resume(contents.epoch.unwrap_or(noon.wall.min(format::MAX_EPOCH)));
+    shards.epochs.resume(contents.epoch.unwrap_or(noon.wall.min(format::MAX_COUNT)));
     shards.note_evicted(pool.evicted);
     let done = shards.readmit(pool.kept);
     let mut replay = Replay::new(shards, noon, &touches);

@@ -37,9 +37,9 @@ pub(super) const SUM_BYTES: usize = 32;
 /// A chunk is written when it is larger than this.
 pub(super) const CHUNK_BYTES: usize = 128 * 1024;
 
-/// The largest epoch that a file may hold, far beyond any real one: a store that continues from it
-/// cannot overflow.
-pub(super) const MAX_EPOCH: u64 = u64::MAX / 2;
+/// The largest epoch and the largest generation that a file may hold, far beyond any real one: a
+/// store that continues from it cannot overflow.
+pub(super) const MAX_COUNT: u64 = u64::MAX / 2;
 
 const CLASS: u8 = 0x03;
 const VISITED: u8 = 0x04;

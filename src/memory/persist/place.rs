@@ -12,6 +12,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::format::MAX_COUNT;
+
 /// The fault of a file: completes "sessions in /path: …".
 pub(super) type Problem = String;
 
@@ -64,7 +66,8 @@ impl Place {
         for entry in fs::read_dir(folder(&self.target))? {
             let name = entry?.file_name();
             let number = name.as_encoded_bytes().strip_prefix(prefix).and_then(|number| str::from_utf8(number).ok());
-            found.extend(number.and_then(|number| number.parse::<u64>().ok()));
+            // A larger number is no journal that a store wrote.
+            found.extend(number.and_then(|number| number.parse::<u64>().ok()).filter(|number| *number <= MAX_COUNT));
         }
         found.sort_unstable();
         Ok(found)

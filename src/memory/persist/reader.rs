@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
-use super::format::{FORMAT, MAGIC, MAX_EPOCH, Noon, SUM_BYTES, read_session};
+use super::format::{FORMAT, MAGIC, MAX_COUNT, Noon, SUM_BYTES, read_session};
 use super::place::Problem;
 use super::replay::Touches;
 use crate::memory::shard::Kept;
@@ -71,8 +71,8 @@ impl<R: Read> Reader<R> {
         }
         let [count, epoch] = self.numbers()?;
         self.check_sum(|| "the end".to_owned())?;
-        if epoch > MAX_EPOCH {
-            return Err(format!("its epoch is {epoch}, and no store comes beyond {MAX_EPOCH}"));
+        if epoch > MAX_COUNT {
+            return Err(format!("its epoch is {epoch}, and no store comes beyond {MAX_COUNT}"));
         }
         contents.epoch = Some(epoch);
         if count != found {
@@ -103,6 +103,9 @@ impl<R: Read> Reader<R> {
         }
         let [taken_at, base] = self.numbers()?;
         self.check_sum(|| "the head".to_owned())?;
+        if base > MAX_COUNT {
+            return Err(format!("its base is {base}, and no store comes beyond {MAX_COUNT}"));
+        }
         Ok((taken_at, base))
     }
 

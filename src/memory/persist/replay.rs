@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::format::{MAX_EPOCH, Noon, read_record};
+use super::format::{MAX_COUNT, Noon, read_record};
 use super::journal::ReadMutation;
 use crate::memory::shard::Kept;
 use crate::memory::shards::{Replayed, Shards};
@@ -125,7 +125,7 @@ impl<'a> Replay<'a> {
             ReadMutation::Touch(handle, version, deadline) => {
                 shards.replay_touch(handle, version, noon.on_clock(deadline))
             }
-            ReadMutation::Epoch(epoch) if epoch > MAX_EPOCH => return None,
+            ReadMutation::Epoch(epoch) if epoch > MAX_COUNT => return None,
             ReadMutation::Epoch(epoch) => shards.epochs.resume(epoch),
         }
         self.done.changes += 1;
