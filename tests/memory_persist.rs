@@ -736,3 +736,51 @@ fn close_writes_a_snapshot_and_lets_go_of_the_files() {
     assert_eq!((restored.sessions, restored.changes), (2, 1), "a store that is dropped has all in its files");
     LembroStore::with_options(LembroOptions::new()).unwrap().close().unwrap();
 }
+
+#[test]
+fn files_that_are_much_larger_than_the_store_are_read_in_little_memory() {
+    const MAX: u64 = 1 << 19;
+    let before = Restart::of(|options| options.max_size("128M"));
+    let (fill, twice) = ("x".repeat(2000), "y".repeat(2000));
+    let ids: Vec<_> = (0..6_000).map(|_| new_id()).collect();
+    let known: Vec<_> = ids[..20].to_vec();
+    // Each twice: the rows of the first time are in the way.
+    for text in [&fill, &twice] {
+        for (number, id) in ids.iter().enumerate() {
+            let record = record(&[("", "x", json!(text))]);
+            if number < 20 {
+                let ttl = if text == &fill { HOUR } else { 2 * HOUR };
+                if text == &fill {
+                    assert!(create_owned(&before.store, id, &record, "ada", ttl).unwrap().is_done());
+                } else {
+                    assert!(touch(&before.store, id, ttl).unwrap().is_done());
+                }
+            } else {
+                before.store.set(id, record, HOUR).unwrap();
+            }
+        }
+    }
+    for closed in [false, true] {
+        if closed {
+            before.store.close().unwrap();
+        }
+        let size: u64 =
+            before.folder.names().iter().map(|name| before.folder.join(name).metadata().unwrap().len()).sum();
+        assert!(size > 10 << 20, "{size}");
+        let (folder, time) = (before.folder.image(), Clock::manual());
+        time.set_wall(Clock::from(&before.time).wall());
+        let options = options(&time).max_size(MAX).persist(folder.join("sessions"));
+        let mut store = None;
+        let cost = allocation_counter::measure(|| store = Some(LembroStore::with_options(options).unwrap()));
+        let (store, peak) = (store.unwrap(), cost.bytes_max);
+        assert!(peak < 16 * MAX, "{peak}");
+        assert!(u64::try_from(cost.bytes_current).unwrap() < 2 * MAX, "{}", cost.bytes_current);
+        let restored = store.stats().restored.unwrap();
+        assert!(store.bytes() as u64 <= MAX && store.bytes() as u64 > MAX / 2);
+        assert!(restored.evicted > 5_000, "{restored:?}");
+        // Users come before visitors, however much they have.
+        assert!(known.iter().all(|id| is_there(&store, id)), "closed: {closed}");
+        assert_eq!(store.stats().evicted, restored.evicted as u64);
+        store.validate().unwrap();
+    }
+}
