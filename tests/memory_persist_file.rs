@@ -819,6 +819,30 @@ fn right_checksums_do_not_make_wrong_changes_right() {
     }
 }
 
+// A crash after a compaction: its journal has what the snapshot has seen.
+#[test]
+fn sessions_that_came_and_went_during_a_compaction_evict_none_at_the_next_start() {
+    let folder = Folder::in_memory();
+    let open = || LembroStore::with_options(options().max_size("8K").persist(folder.join(SNAPSHOT))).unwrap();
+    let full = (1..).map(session).take(8192 / 150).collect::<Vec<_>>();
+    let passing: Vec<_> = (1000..1030).map(|handle| put(&session(handle))).collect();
+    let ends: Vec<_> = (1000..1030).map(|handle| entry(2, &[handle, 9 << 32])).collect();
+    let frames: Vec<_> = passing.iter().chain(&ends).map(Vec::as_slice).collect();
+    forged_files(&forged(&[&full.concat()], full.len() as u64), &frames).put(&folder);
+    let store = open();
+    assert_eq!((store.len().unwrap(), store.stats().restored.unwrap().evicted), (full.len(), 0));
+    store.validate().unwrap();
+    drop(store);
+    // Those that stay evict others, at the end.
+    forged_files(&forged(&[&full.concat()], full.len() as u64), &frames[..30]).put(&folder);
+    let store = open();
+    let restored = store.stats().restored.unwrap();
+    assert!(store.bytes() <= 8192 && restored.evicted > 20, "{restored:?}");
+    assert_eq!(restored.sessions + restored.evicted, full.len() + 30);
+    assert_eq!(store.stats().evicted, restored.evicted as u64);
+    store.validate().unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

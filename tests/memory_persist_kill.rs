@@ -162,7 +162,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged_and_brings_nothing_b
         }
         let diary = fs::read_to_string(folder.join(DIARY)).unwrap();
         assert!(diary.len() > 1000, "kill {kill}: it did nothing");
-        diary.lines().for_each(|line| drop(known.read(line)));
+        diary.lines().for_each(|line| _ = known.read(line));
         let store = open(&folder);
         known.check(&store);
         store.validate().unwrap();
@@ -257,7 +257,7 @@ impl Worker<'_> {
         let (id, value) = (new_id(), self.value(false));
         let record = changes(value).apply(&lembro::Record::new()).unwrap();
         self.act(&[(id, value)], || {
-            assert!(create_owned(self.store, &id, &record, &self.name(), HOUR).unwrap().is_done())
+            assert!(create_owned(self.store, &id, &record, &self.name(), HOUR).unwrap().is_done());
         });
         self.own[0].push((id, value));
     }

@@ -529,6 +529,7 @@ fn load(
     // A lost epoch is replaced by a later one, which is safe.
     shards.epochs.resume(contents.epoch.unwrap_or(noon.wall.min(format::MAX_COUNT)));
     shards.note_evicted(pool.evicted);
+    shards.begin_load();
     let done = shards.readmit(pool.kept);
     let mut replay = Replay::new(shards, noon, &touches);
     for (generation, _) in &found {
@@ -539,13 +540,14 @@ fn load(
     if let Some(problem) = damage.clone().filter(|_| !salvage) {
         return Err(problem);
     }
+    let surplus = shards.end_load();
     let restored = Restored {
         taken_at: UNIX_EPOCH.checked_add(Duration::from_nanos(contents.taken_at)).unwrap_or(UNIX_EPOCH),
         took: elapsed(),
         sessions: shards.len(),
         changes: replay.done.changes,
         expired: contents.expired,
-        evicted: done.evicted + pool.evicted + replay.done.evicted,
+        evicted: pool.evicted + done.evicted + replay.done.evicted + surplus,
         refused: done.refused + replay.done.refused,
     };
     *shards.restored.lock() = Some(restored);
@@ -559,8 +561,8 @@ fn damage(contents: Option<&Contents>, journals: &[(u64, journal::Found)]) -> Op
     if let Some(problem) = contents.and_then(|contents| contents.damage.as_ref()) {
         return Some(format!("the snapshot: {problem}"));
     }
-    let mut expected = contents.map_or(1, |contents| contents.base);
-    for (number, (generation, found)) in journals.iter().enumerate() {
+    let first = contents.map_or(1, |contents| contents.base);
+    for (expected, (number, (generation, found))) in (first..).zip(journals.iter().enumerate()) {
         if *generation != expected {
             return Some(format!("journal {expected} is missing"));
         }
@@ -576,7 +578,6 @@ fn damage(contents: Option<&Contents>, journals: &[(u64, journal::Found)]) -> Op
         if contents.is_none() && found.wall > 0 {
             return Some("its journal is there, and the snapshot is missing".to_owned());
         }
-        expected += 1;
     }
     match contents {
         Some(contents) if journals.is_empty() => Some(format!("journal {} is missing", contents.base)),

@@ -100,6 +100,10 @@ impl Shard {
         std::mem::replace(self, empty)
     }
 
+    pub(super) fn set_budget(&mut self, budget: usize) {
+        self.room.budget = budget;
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.queue.bytes()
     }

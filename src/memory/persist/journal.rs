@@ -125,7 +125,7 @@ pub(super) struct Journal {
 impl Journal {
     /// Makes the file. Its name is on the disk when this returns.
     pub(super) fn create(place: &Place, generation: u64) -> io::Result<Self> {
-        let file = Arc::new(place.create(&place.journal(generation))?);
+        let file = Arc::new(Place::create(&place.journal(generation))?);
         place.sync_folder()?;
         Ok(Self { file, generation, length: 0, frames: 0, is_dirty: false, bytes: Vec::new(), spare: Vec::new() })
     }

@@ -74,7 +74,7 @@ impl Place {
     }
 
     /// Makes a file that only its owner may read.
-    pub(super) fn create(&self, path: &Path) -> io::Result<File> {
+    pub(super) fn create(path: &Path) -> io::Result<File> {
         // Made anew, so that it has the mode of a new file.
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -86,7 +86,7 @@ impl Place {
     /// Writes the snapshot beside the present one. It is on the disk when this returns.
     pub(super) fn write_snapshot<T>(&self, write: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
         let path = beside(&self.target, ".tmp");
-        let written = self.create(&path).and_then(|file| {
+        let written = Self::create(&path).and_then(|file| {
             let written = write(&file)?;
             file.sync_all()?;
             Ok(written)
@@ -126,7 +126,7 @@ impl Place {
 
     /// Copies all files, damaged as they are, to names that no store uses.
     pub(super) fn keep_aside(&self) -> io::Result<PathBuf> {
-        let aside = (1_u32..)
+        let aside = (1..=u32::MAX)
             .map(|number| beside(&self.target, &format!(".damaged.{number}")))
             .find(|aside| fs::symlink_metadata(aside).is_err());
         let aside = aside.ok_or_else(|| io::Error::other("too many damaged files"))?;

@@ -123,7 +123,7 @@ impl<'a> Replay<'a> {
             }
             ReadMutation::End(handle, version) => shards.replay_end(handle, version),
             ReadMutation::Touch(handle, version, deadline) => {
-                shards.replay_touch(handle, version, noon.on_clock(deadline))
+                shards.replay_touch(handle, version, noon.on_clock(deadline));
             }
             ReadMutation::Epoch(epoch) if epoch > MAX_COUNT => return None,
             ReadMutation::Epoch(epoch) => shards.epochs.resume(epoch),

@@ -101,6 +101,28 @@ impl Shards {
         }
     }
 
+    /// Gives each shard twice its room while files are read. A journal begins before the snapshot that
+    /// it goes on from: sessions that had ended by then are there once more until their ends are read,
+    /// beside those that came after them, and must evict none.
+    pub(in crate::memory) fn begin_load(&self) {
+        self.cells.iter().for_each(|cell| cell.shard.write().set_budget(2 * self.room.budget));
+    }
+
+    /// Evicts what is too much. Returns how many sessions.
+    pub(in crate::memory) fn end_load(&self) -> usize {
+        let mut surplus = 0;
+        for cell in &self.cells {
+            let mut removed = Removed::new();
+            let mut shard = cell.shard.write();
+            shard.set_budget(self.room.budget);
+            shard.evict_surplus(&mut removed);
+            drop(shard);
+            surplus += evicted(&removed);
+            self.release(cell, removed);
+        }
+        surplus
+    }
+
     /// Counts sessions that were evicted before they came to a shard.
     pub(in crate::memory) fn note_evicted(&self, sessions: usize) {
         if let Some(cell) = self.cells.first() {
@@ -175,7 +197,7 @@ mod tests {
         assert_eq!(shards.try_to_copy(cell, &mut copy), Copying::Done);
         assert_eq!(copy.sessions.len(), kept as usize);
         cell.shard.read().begin_copy(&mut copy);
-        shards.clear();
+        shards.clear().unwrap();
         assert_eq!(cell.shard.read().copy(0..COPY_SLOTS, 0, &mut copy), Copying::Void);
         assert_eq!((shards.try_to_copy(cell, &mut copy), copy.sessions.len()), (Copying::Done, 0));
     }
