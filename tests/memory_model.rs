@@ -221,9 +221,8 @@ struct Both {
     folder: Folder,
     time: ManualClock,
     map: HashMap<Handle, Entry>,
-    /// The last "log out everywhere" of each owner, and of all others.
+    /// The last "log out everywhere" of each owner.
     ended: BTreeMap<Owner, u64>,
-    others: u64,
     epoch: u64,
     /// What was ever announced and stored under a handle.
     announced: HashMap<Handle, SessionId>,
@@ -257,7 +256,6 @@ impl Both {
             time,
             map: HashMap::new(),
             ended: BTreeMap::new(),
-            others: 0,
             epoch: 0,
             announced: HashMap::new(),
             versions: HashMap::new(),
@@ -407,7 +405,7 @@ impl Both {
     /// What the rule says and the map has to be after it.
     fn expected(&mut self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
         let (handle, login) = (id.handle(), action.login());
-        let epoch = login.map(|login| Epoch::from_u64(self.ended.get(&login.owner).copied().unwrap_or(self.others)));
+        let epoch = login.map(|login| Epoch::from_u64(self.ended.get(&login.owner).copied().unwrap_or(0)));
         let row = self.map.get(&handle);
         let is_creation = !matches!(action, Action::Commit(commit) if commit.expect() != lembro::Expect::Absent);
         let (outcome, write) = Entry::apply(row, id, action, lease, self.now(), epoch)?;
@@ -484,8 +482,6 @@ impl Both {
         assert!(before.keys().all(|handle| self.listed().contains_key(handle)), "{:?}", self.store.stats());
         let now = self.now();
         self.map.retain(|_, entry| !entry.ttl(now).is_zero());
-        self.ended.clear();
-        self.others = self.epoch;
         self.counted = Counted::default();
     }
 

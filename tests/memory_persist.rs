@@ -417,6 +417,40 @@ fn a_login_from_before_a_restart_is_not_let_in_by_it() {
 }
 
 #[test]
+fn logins_of_others_go_on_over_a_restart_and_why_a_session_ended_is_known() {
+    for closed in [false, true] {
+        let before = Restart::new();
+        let begun = owners(&before.store).epoch(&owner("ada")).unwrap();
+        let [everywhere, named] = [(); 2].map(|()| new_id());
+        for (id, name) in [(everywhere, "ada"), (named, "bob")] {
+            assert!(create_owned(&before.store, &id, &Record::new(), name, HOUR).unwrap().is_done());
+        }
+        assert_eq!(owners(&before.store).destroy_all(&owner("ada"), None).unwrap(), 1);
+        assert!(owners(&before.store).destroy_handle(named.handle(), None, EndReason::Named).unwrap().is_done());
+        // Twice: from the journal in which it happened, and from what the next ones begin with.
+        let mut current = before;
+        for _ in 0..3 {
+            if closed {
+                current.store.close().unwrap();
+            }
+            let (store, time, folder) = current.after(SECOND);
+            current = Restart { folder, time, store };
+            let store = &current.store;
+            for (id, reason) in [(everywhere, EndReason::Everywhere), (named, EndReason::Named)] {
+                assert_eq!(owners(store).why_ended(&id).unwrap(), Some(reason));
+                assert_eq!(owners(store).why_ended(&renewed(&id)).unwrap(), None);
+            }
+            for (name, expected) in [("ada", false), ("bob", true), ("cat", true)] {
+                let login = lembro::Login { begun: Some(begun), ..login(name) };
+                let commit = lembro::Commit::create().unwrap().log_in(login);
+                let outcome = store.commit(&new_id(), &commit, &Lease::new(HOUR)).unwrap();
+                assert_eq!(outcome.is_done(), expected, "{name}: {outcome:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_calendar_that_was_set_back_between_two_runs_prolongs_nothing() {
     for (down, closed) in [(MINUTE, false), (MINUTE, true), (50 * 365 * 24 * HOUR, false)] {
         let (before, [id, other]) = (Restart::new(), [new_id(), new_id()]);

@@ -646,6 +646,11 @@ fn entry(kind: u8, numbers: &[u64]) -> Vec<u8> {
     [&[kind][..], &numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<_>>()].concat()
 }
 
+/// The entry of a "log out everywhere".
+fn epoch(epoch: u64, owner: &[u8]) -> Vec<u8> {
+    [&entry(4, &[epoch, owner.len() as u64]), owner].concat()
+}
+
 /// The files that a store of these sessions and these frames would leave.
 fn forged_files(snapshot: &[u8], journal: &[&[u8]]) -> Files {
     Files::default().with(SNAPSHOT, snapshot).with("sessions.journal.0", &frames(0, journal))
@@ -780,22 +785,29 @@ fn right_checksums_do_not_make_wrong_changes_right() {
         &entry(2, &[2, version + 5]),
         &entry(3, &[1, version, u64::MAX]),
         &entry(3, &[2, version, 5]),
-        &entry(4, &[6]),
-        &entry(4, &[3]),
+        &epoch(6, b"ada"),
+        &epoch(3, b"bob"),
+        &entry(5, &[2]),
+        &[&entry(6, &[1, 0, 0])[..], &[2]].concat(),
     ];
     files(&[&sound.concat()]);
     let store = open(&path).unwrap();
-    assert_eq!((handles(&store), store.stats().restored.unwrap().changes), (vec![1, 7], 10));
+    assert_eq!((handles(&store), store.stats().restored.unwrap().changes), (vec![1, 7], 8));
     assert_eq!(owners(&store).epoch(&owner("ada")).unwrap().to_u64(), 6);
     store.validate().unwrap();
     drop(store);
     let wrong = [
         vec![0],
-        vec![5],
-        entry(5, &[1, version]),
+        vec![7],
+        entry(7, &[1, version]),
         entry(2, &[1]),
         entry(3, &[1, version]),
-        entry(4, &[])[..].to_vec(),
+        entry(4, &[1]),
+        entry(4, &[1, 9]),
+        [&entry(4, &[1, 1])[..], &[0xff]].concat(),
+        entry(5, &[]),
+        entry(6, &[1, 0, 0]),
+        [&entry(6, &[1, 0, 0])[..], &[3]].concat(),
         one[..one.len() - 1].to_vec(),
         [&one[..9], &u64::MAX.to_be_bytes(), &one[17..]].concat(),
         [&one[..17], &[9], &one[18..]].concat(),
@@ -809,7 +821,7 @@ fn right_checksums_do_not_make_wrong_changes_right() {
         store.validate().unwrap();
     }
     for epoch in [u64::MAX, u64::MAX / 2 + 1] {
-        files(&[&entry(4, &[epoch])]);
+        files(&[&if epoch == u64::MAX { self::epoch(epoch, b"ada") } else { entry(5, &[epoch]) }]);
         refused(&path, "its journal holds something that is no change");
         let store = salvage(&path).unwrap();
         let ada = owner("ada");

@@ -194,8 +194,8 @@ impl LembroOptions {
     /// the order of eviction are as they were. Sessions that expired in the meantime are left out;
     /// the time that the server was down counts. If there is not room for all, the usual rules
     /// evict. A last change that was not written completely was not acknowledged, and is left out.
-    /// Any other damage is for [`on_damage`](Self::on_damage). Counters and
-    /// [why sessions ended](crate::Owners::why_ended) begin anew.
+    /// Any other damage is for [`on_damage`](Self::on_damage). Counters
+    /// begin anew.
     ///
     /// The place is tried when the store is made. A missing folder, a link that leads nowhere, a
     /// file that cannot be replaced and a second store with the same path are errors then.

@@ -334,7 +334,7 @@ impl Persist {
         let (elapsed, at) = (stopwatch(), self.clock.wall());
         let unwritable = |error: io::Error| Error::persist(&self.path, format!("they cannot be written: {error}"));
         self.is_ours().map_err(unwritable)?;
-        let (old, queued) = self.begin_journal().map_err(unwritable)?;
+        let (old, queued) = self.begin_journal(shards).map_err(unwritable)?;
         let generation = self.generation.load(Ordering::SeqCst);
         if let Some(old) = old {
             // What it has is read at the next start if this snapshot is not finished.
@@ -365,7 +365,7 @@ impl Persist {
     /// Writes what is queued to the old journal and begins the next one, unless the old one was
     /// begun by an attempt that failed later. Returns the old one, and the number of the last change
     /// before.
-    fn begin_journal(&self) -> io::Result<(Option<Arc<File>>, u64)> {
+    fn begin_journal(&self, shards: &Shards) -> io::Result<(Option<Arc<File>>, u64)> {
         let is_begun = || self.health.load(Ordering::SeqCst) == FAILING && self.queue.lock().is_open;
         if is_begun() {
             return Ok((None, self.queued.load(Ordering::SeqCst)));
@@ -378,12 +378,23 @@ impl Persist {
             let _ = self.write(&mut journal, self.sync == FileSync::Always);
         }
         next.begin(journal.as_ref().map_or(0, |journal| journal.length))?;
-        self.lengths[0].store(next.length, Ordering::Relaxed);
         let old = journal.replace(next).map(|old| old.file());
         self.generation.store(generation, Ordering::SeqCst);
-        let mut queue = self.queue.lock();
-        queue.is_open = true;
-        Ok((old, self.queued.load(Ordering::SeqCst)))
+        let queued = {
+            let mut queue = self.queue.lock();
+            queue.is_open = true;
+            self.queued.load(Ordering::SeqCst)
+        };
+        if let Some(next) = &mut *journal {
+            // What is remembered from here on is queued, too.
+            if let Err(error) = next.append(&remembered(shards), Noon::of(&self.clock)) {
+                let _ = self.fail(&error);
+                return Err(error);
+            }
+            next.is_dirty = true;
+            self.lengths[0].store(next.length, Ordering::Relaxed);
+        }
+        Ok((old, queued))
     }
 
     /// Writes and flushes what is queued.
@@ -490,6 +501,16 @@ impl Drop for Persist {
     }
 }
 
+/// What a store remembers of ended sessions, for the first frame of a journal.
+fn remembered(shards: &Shards) -> Vec<Mutation> {
+    let (others, owners) = shards.epochs.known();
+    let others = (others > 0 || !owners.is_empty()).then_some(Mutation::Others(others));
+    let epochs = owners.into_iter().map(|(owner, epoch)| Mutation::Epoch(owner, epoch));
+    let whys = shards.endings.all().into_iter();
+    let whys = whys.map(|(handle, secret, reason)| Mutation::Why(handle, secret.digest(), reason));
+    others.into_iter().chain(epochs).chain(whys).collect()
+}
+
 fn write_snapshot(shards: &Shards, file: &File, noon: Noon, base: u64) -> io::Result<(usize, u64)> {
     let mut writer = Writer::begin(file, noon, base)?;
     shards.copies(|shard| writer.shard(shard))?;
@@ -526,8 +547,7 @@ fn load(
     let Some(contents) = contents.or_else(|| damage.as_ref().map(|_| Contents::default())) else {
         return Ok((None, last));
     };
-    // A lost epoch is replaced by a later one, which is safe.
-    shards.epochs.resume(contents.epoch.unwrap_or(noon.wall.min(format::MAX_COUNT)));
+    shards.epochs.resume(contents.epoch.unwrap_or(0));
     shards.note_evicted(pool.evicted);
     shards.begin_load();
     let done = shards.readmit(pool.kept);
@@ -539,6 +559,10 @@ fn load(
         damage.or_else(|| (!replay.is_sound).then(|| "its journal holds something that is no change".to_owned()));
     if let Some(problem) = damage.clone().filter(|_| !salvage) {
         return Err(problem);
+    }
+    if damage.is_some() {
+        // A lost epoch is replaced by a later one, which is safe.
+        shards.epochs.resume(noon.wall.min(format::MAX_COUNT));
     }
     let surplus = shards.end_load();
     let restored = Restored {

@@ -7,9 +7,13 @@
 //! entry  = 1 · handle (8) · length of the row (8) · row       a commit: the whole row after it
 //!        | 2 · handle (8) · version (8)                       the end of an incarnation
 //!        | 3 · handle (8) · version (8) · deadline (8)        a touch
-//!        | 4 · epoch (8)                                      "log out everywhere"
+//!        | 4 · epoch (8) · length of the owner (8) · owner    "log out everywhere"
+//!        | 5 · epoch (8)                                      that of owners who are not remembered
+//!        | 6 · handle (8) · digest of the secret (16) · reason (1)   why a session ended
 //! sum    = CRC-32 of what stands before it in the head or the frame (4)
 //! ```
+//!
+//! The first frame has the entries 4 to 6 of all that is remembered when the journal begins.
 //!
 //! Numbers are big-endian, times nanoseconds since 1970. Frames are numbered from 1. A row is what
 //! `Entry::to_bytes` gives.
@@ -25,9 +29,9 @@ use std::path::Path;
 
 use super::format::{Noon, number, write_row_of};
 use super::place::{Place, Problem};
-use crate::id::Handle;
+use crate::id::{Digest, Handle};
 use crate::record::{Record, Version};
-use crate::store::take;
+use crate::store::{EndReason, take};
 use crate::sync::{Arc, Ordering};
 
 /// Not text, and damaged by every conversion of line ends.
@@ -47,6 +51,11 @@ const PUT: u8 = 1;
 const ENDED: u8 = 2;
 const TOUCH: u8 = 3;
 const EPOCH: u8 = 4;
+const OTHERS: u8 = 5;
+const WHY: u8 = 6;
+
+/// A reason is written as its place here.
+const REASONS: [EndReason; 3] = [EndReason::Everywhere, EndReason::Named, EndReason::Limit];
 
 /// One change of the store.
 pub(in crate::memory) enum Mutation {
@@ -54,7 +63,10 @@ pub(in crate::memory) enum Mutation {
     End(Handle, Version),
     /// With its deadline on the store's clock.
     Touch(Handle, Version, u64),
-    Epoch(u64),
+    Epoch(Box<str>, u64),
+    /// The epoch of owners that are not remembered.
+    Others(u64),
+    Why(Handle, Digest, EndReason),
 }
 
 impl Mutation {
@@ -73,7 +85,16 @@ impl Mutation {
             Self::Touch(handle, version, deadline) => {
                 numbers(bytes, TOUCH, &[handle.to_u64(), version.to_u64(), noon.on_calendar(*deadline)]);
             }
-            Self::Epoch(epoch) => numbers(bytes, EPOCH, &[*epoch]),
+            Self::Epoch(owner, epoch) => {
+                numbers(bytes, EPOCH, &[*epoch, owner.len() as u64]);
+                bytes.extend(owner.as_bytes());
+            }
+            Self::Others(epoch) => numbers(bytes, OTHERS, &[*epoch]),
+            Self::Why(handle, digest, reason) => {
+                numbers(bytes, WHY, &[handle.to_u64()]);
+                bytes.extend(digest);
+                bytes.push(*reason as u8);
+            }
         }
     }
 }
@@ -83,28 +104,37 @@ pub(super) enum ReadMutation<'a> {
     Put(Handle, &'a [u8]),
     End(Handle, Version),
     Touch(Handle, Version, u64),
-    Epoch(u64),
+    Epoch(&'a str, u64),
+    Others(u64),
+    Why(Handle, Digest, EndReason),
 }
 
 impl<'a> ReadMutation<'a> {
     /// Takes the next entry off. `None`: the bytes are none.
     pub(super) fn read(bytes: &mut &'a [u8]) -> Option<Self> {
         let [kind] = take(bytes)?;
-        if kind == EPOCH {
-            return number(bytes).map(Self::Epoch);
-        }
-        let handle = Handle::from_u64(number(bytes)?);
-        let second = number(bytes)?;
+        let first = number(bytes)?;
+        let handle = Handle::from_u64(first);
         match kind {
-            PUT => {
-                let (row, rest) = bytes.split_at_checked(usize::try_from(second).ok()?)?;
-                *bytes = rest;
-                Some(Self::Put(handle, row))
+            PUT => Some(Self::Put(handle, Self::part(bytes)?)),
+            ENDED => Some(Self::End(handle, Version::from_u64(number(bytes)?))),
+            TOUCH => Some(Self::Touch(handle, Version::from_u64(number(bytes)?), number(bytes)?)),
+            EPOCH => Some(Self::Epoch(str::from_utf8(Self::part(bytes)?).ok()?, first)),
+            OTHERS => Some(Self::Others(first)),
+            WHY => {
+                let (digest, [reason]) = (take(bytes)?, take(bytes)?);
+                Some(Self::Why(handle, digest, *REASONS.get(usize::from(reason))?))
             }
-            ENDED => Some(Self::End(handle, Version::from_u64(second))),
-            TOUCH => Some(Self::Touch(handle, Version::from_u64(second), number(bytes)?)),
             _ => None,
         }
+    }
+
+    /// Takes a length off, and so many bytes.
+    fn part(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+        let length = usize::try_from(number(bytes)?).ok()?;
+        let (part, rest) = bytes.split_at_checked(length)?;
+        *bytes = rest;
+        Some(part)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::format::{MAX_COUNT, Noon, read_record};
 use super::journal::ReadMutation;
+use crate::id::SecretCheck;
 use crate::memory::shard::Kept;
 use crate::memory::shards::{Replayed, Shards};
 use crate::memory::weight::weight;
@@ -73,7 +74,7 @@ impl Touches {
                 ReadMutation::Put(handle, _) | ReadMutation::End(handle, _) | ReadMutation::Touch(handle, ..) => {
                     self.last.remove(&handle.to_u64());
                 }
-                ReadMutation::Epoch(_) => {}
+                ReadMutation::Epoch(..) | ReadMutation::Others(_) | ReadMutation::Why(..) => {}
             }
         }
     }
@@ -115,7 +116,10 @@ impl<'a> Replay<'a> {
 
     fn change(&mut self, entries: &mut &[u8]) -> Option<()> {
         let (shards, noon) = (self.shards, self.noon);
-        match ReadMutation::read(entries)? {
+        let change = ReadMutation::read(entries)?;
+        let is_of_session = matches!(change, ReadMutation::Put(..) | ReadMutation::End(..) | ReadMutation::Touch(..));
+        self.done.changes += u64::from(is_of_session);
+        match change {
             ReadMutation::Put(handle, row) => {
                 let record = read_record(row, handle, noon)?;
                 let is_live = self.touches.keep(&record, noon);
@@ -125,10 +129,13 @@ impl<'a> Replay<'a> {
             ReadMutation::Touch(handle, version, deadline) => {
                 shards.replay_touch(handle, version, noon.on_clock(deadline));
             }
-            ReadMutation::Epoch(epoch) if epoch > MAX_COUNT => return None,
-            ReadMutation::Epoch(epoch) => shards.epochs.resume(epoch),
+            ReadMutation::Epoch(_, epoch) | ReadMutation::Others(epoch) if epoch > MAX_COUNT => return None,
+            ReadMutation::Epoch(owner, epoch) => shards.epochs.resume_end(owner, epoch),
+            ReadMutation::Others(epoch) => shards.epochs.resume_others(epoch),
+            ReadMutation::Why(handle, digest, reason) => {
+                shards.endings.note([(handle, SecretCheck::Digest(digest))], reason);
+            }
         }
-        self.done.changes += 1;
         Some(())
     }
 }

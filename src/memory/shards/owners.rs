@@ -38,7 +38,7 @@ impl Shards {
         let _gate = self.gate(owner.as_str()).lock();
         let epoch = self.epochs.end(owner.as_str());
         if let Some(persist) = &self.persist {
-            persist.queue(Mutation::Epoch(epoch));
+            persist.queue(Mutation::Epoch(owner.as_str().into(), epoch));
         }
         let mut sessions = 0;
         for cell in &self.cells {
@@ -106,7 +106,12 @@ impl Shards {
             drop(shard);
             ended += removed.len();
             last = removed.last().map(|(row, _)| Receipt::ended(row.version())).or(last);
-            self.endings.note(removed.iter().flat_map(|(row, _)| openers(row)), reason);
+            let openers = || removed.iter().flat_map(|(row, _)| openers(row));
+            if let Some(persist) = &self.persist {
+                let note = |(handle, secret): (Handle, SecretCheck)| Mutation::Why(handle, secret.digest(), reason);
+                openers().for_each(|opener| persist.queue(note(opener)));
+            }
+            self.endings.note(openers(), reason);
             self.release(cell, removed);
         }
         last.map(|last| (ended, last))
