@@ -76,8 +76,8 @@ enum Kind {
     Random { source: Source },
     #[error("{0}")]
     Background(String),
-    #[error("snapshot {}: {problem}", path.display())]
-    Snapshot { path: PathBuf, problem: String },
+    #[error("sessions in {}: {problem}", path.display())]
+    Persist { path: PathBuf, problem: String },
 }
 
 impl Error {
@@ -222,7 +222,10 @@ impl Error {
     /// The store, or the random source that ids come from, failed. Nothing was written, unless it
     /// [is unknown](Self::is_unknown) whether something was.
     pub fn is_store(&self) -> bool {
-        matches!(self.inner.kind, Kind::Store { .. } | Kind::Random { .. } | Kind::Unknown { .. })
+        matches!(
+            self.inner.kind,
+            Kind::Store { .. } | Kind::Random { .. } | Kind::Unknown { .. } | Kind::Persist { .. }
+        )
     }
 
     /// The store does not have this optional power.
@@ -252,10 +255,11 @@ impl Error {
         !self.inner.reported.swap(true, Ordering::Relaxed)
     }
 
-    /// A snapshot could not be written, or the file to restore is not a whole, sound snapshot. The
-    /// text names the file and says what is wrong with it.
-    pub fn is_snapshot(&self) -> bool {
-        matches!(self.inner.kind, Kind::Snapshot { .. })
+    /// The files of [`LembroOptions::persist`](crate::LembroOptions::persist) are damaged, in use,
+    /// or cannot be written. The text names the path and says what is wrong. Such an error
+    /// [is one of the store](Self::is_store), too.
+    pub fn is_persist(&self) -> bool {
+        matches!(self.inner.kind, Kind::Persist { .. })
     }
 
     pub(crate) fn option(option: &'static str, problem: impl Into<String>) -> Self {
@@ -309,8 +313,8 @@ impl Error {
         Kind::Random { source: Arc::new(source) }.into()
     }
 
-    pub(crate) fn snapshot(path: &Path, problem: impl Into<String>) -> Self {
-        Kind::Snapshot { path: path.to_owned(), problem: problem.into() }.into()
+    pub(crate) fn persist(path: &Path, problem: impl Into<String>) -> Self {
+        Kind::Persist { path: path.to_owned(), problem: problem.into() }.into()
     }
 
     pub(crate) fn background(problem: impl Into<String>) -> Self {

@@ -52,9 +52,9 @@
 //! - **Forms and polls.** [`Session::csrf_token`] and [`check_csrf`](Session::check_csrf) keep
 //!   other sites' forms out, [`peek`](Session::peek) is a look that is no visit, and
 //!   [`consume`](Session::consume) gives a value to one request alone.
-//! - **Warm restarts.** [`snapshot`](LembroStore::snapshot) and
-//!   [`restore`](LembroOptions::restore): one file, in which no id can be used, and the cookies go
-//!   on working.
+//! - **Sessions that outlive the process.** [`persist`](LembroOptions::persist): after a restart, a
+//!   crash or a `kill -9` every acknowledged change is there, and no session that ended is back. The
+//!   files hold no id that can be used.
 //! - **Safe ids.** 128 random bits of secret, compared in constant time, never in a log; an id that
 //!   a client made up is never adopted; [`Session::log_in`] gives a new one in the step that logs
 //!   in, [`Policy::renew_after`] from time to time, and a later request with the old one is
@@ -108,7 +108,7 @@
 //! | `session/` | [`Session`]: one user's data, a commit in the making, its life | context |
 //! | `context.rs` | store + policy + ids + clock, behind one `Arc`; reports what fails | policy, store |
 //! | `policy.rs` | [`Policy`]: how long sessions live; pure; makes the [`Lease`] | store |
-//! | `memory/` | [`LembroStore`]: shards, queues, indexes, reaper, snapshots | store |
+//! | `memory/` | [`LembroStore`]: shards, queues, indexes, reaper, files | store |
 //! | `key_value/` | [`KeyValueStore`]: a whole store on a [`KeyValue`], a backend of three methods | store |
 //! | `redis/` | `RedisStore`: the rule in Lua, rows, connections (feature `redis`) | store |
 //! | `store/` | [`Store`]: the trait, and the pure [rule](Entry) that decides what becomes of a session | record |
@@ -132,8 +132,8 @@
 //! 2. A malformed or oversized cookie, once or many times over, means "no session": no error, no
 //!    panic, no log line with the value. (`web_cookie`)
 //! 3. A destroyed session never comes back: a request under way stores nothing and its response
-//!    sets no cookie, and a snapshot that begins later does not hold it. (`session_races`,
-//!    `web_sockets`, `web_lost_change`, `schedules`, contract)
+//!    sets no cookie, and a restart does not bring it back. (`session_races`, `web_sockets`,
+//!    `web_lost_change`, `schedules`, `memory_persist_kill`, contract)
 //! 4. Parallel commits of different keys all survive. Of commits of the same key the last one wins;
 //!    `modify` never loses one. (`session_modify`, `schedules`, contract)
 //! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard
@@ -149,8 +149,8 @@
 //!    the old id, and the first visit by the new one. (`web_decision`, `web_renewal`)
 //! 9. A new session without data and owner is neither stored nor announced to the client.
 //!    (`web_decision`)
-//! 10. The secret part of an id appears in no Debug, error, event, log, dump or snapshot; only in
-//!     the cookie. (`secrets`, `memory_snapshot_file`, `redis_layout`)
+//! 10. The secret part of an id appears in no Debug, error, event, log, dump or file; only in
+//!     the cookie. (`secrets`, `memory_persist_file`, `redis_layout`)
 //! 11. A commit is atomic on its session, id included. After a login or `regenerate` only the new
 //!     id opens it; after a timed renewal the old one too, for as long as [`Policy::renew_after`]
 //!     says. (`session_races`, `session_lifecycle`, `session_renewal`)
@@ -203,7 +203,7 @@
 //!
 //! Not a cache, not async, not generic over a type of session (a value may be of any type), and not
 //! a cluster of its own: a [`LembroStore`] is for one process, and its sessions end with it unless
-//! a [snapshot](LembroStore::snapshot) was taken. For more than one process there is `RedisStore`,
+//! they [persist](LembroOptions::persist). For more than one process there is `RedisStore`,
 //! which keeps the same promises.
 //!
 //! ## Why is there no `save_uninitialized`, `resave` or `rolling`?
@@ -214,7 +214,7 @@
 //!
 //! ## Why does a stale cookie not give an error?
 //!
-//! Because it is every visitor's first request after a restart without a snapshot. The session is
+//! Because it is every visitor's first request after a restart, unless sessions persist. The session is
 //! new, under an id of ours, and keeps what the handler puts in. *Gone* is said only of a session
 //! that ended while the request held it, and of a request that comes with the id of before a login
 //! or `regenerate` that happened a moment ago.
@@ -278,7 +278,9 @@ pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SessionId};
 pub use self::key_value::{KeyValue, KeyValueStore};
-pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
+pub use self::memory::{
+    FileSync, LembroOptions, LembroStore, OnDamage, OnWriteError, Purge, Restored, Snapshot, Stats, WhenFull,
+};
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
 pub use self::session::{Component, Saved, Session};

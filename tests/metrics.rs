@@ -3,6 +3,7 @@
 
 #![cfg(feature = "metrics")]
 
+mod scratch;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use lembro::metrics::{Metrics, PURGE_SECONDS};
 use lembro::{Clock, Lease, LembroOptions, LembroStore, Record, SessionId, Store, WhenFull};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use self::scratch::Folder;
 use self::steps::{create, create_for, log_in, renewed, replace, touch};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -190,12 +192,12 @@ fn a_scrape_finds_what_the_store_did_and_the_purges_that_came_since() {
 
 #[test]
 fn every_metric_of_the_documentation_is_there_with_its_type_and_a_help_and_no_other() {
-    let (store, _) = busy();
+    let (time, folder) = (Clock::manual(), Folder::new());
+    time.advance(HOUR / 2);
+    let options = LembroOptions::new().interval(0).clock(&time).persist(folder.join("sessions"));
+    let store = LembroStore::with_options(options).unwrap();
     let metrics = Metrics::of(&store);
     store.purge();
-    let file = std::env::temp_dir().join(format!("lembro-metrics-{}", std::process::id()));
-    store.snapshot(&file).unwrap();
-    std::fs::remove_file(&file).unwrap();
     let recorder = exporter();
     with_local_recorder(&recorder, || metrics.publish());
     let scrape = Scrape::of(&recorder.handle());

@@ -9,6 +9,7 @@ pub mod attributes;
 pub mod cookie;
 pub mod entry;
 pub mod forwarded;
+pub mod journal;
 pub mod options;
 pub mod record;
 pub mod record_json;
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cookie", check: cookie::check, seeds: cookie::seeds },
     Target { name: "entry", check: entry::check, seeds: entry::seeds },
     Target { name: "forwarded", check: forwarded::check, seeds: forwarded::seeds },
+    Target { name: "journal", check: journal::check, seeds: journal::seeds },
     Target { name: "options", check: options::check, seeds: options::seeds },
     Target { name: "record", check: record::check, seeds: record::seeds },
     Target { name: "record_json", check: record_json::check, seeds: record_json::seeds },
