@@ -1,6 +1,6 @@
 //! Files that cannot be written: what was acknowledged stays, requests fail or go on as the
 //! application chose, and the store recovers by itself.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "testing"))]
 
 mod scratch;
 mod steps;

@@ -1,5 +1,5 @@
 //! The files of a store: they give no user away, and they are believed whole or not at all.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "testing"))]
 
 mod scratch;
 mod steps;

@@ -21,6 +21,7 @@ mod steps;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
