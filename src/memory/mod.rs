@@ -7,7 +7,10 @@
 //!   options   the options, checked in one place
 //!   persist   the sessions in files: a snapshot, and a journal of what changed since
 //!     place     the files' names, and the lock for one process at a time
-//!     journal   the journal's bytes, and who writes and reads them
+//!     upkeep    flushes and compacts them in the background, and closes them
+//!     start     reads them, and says what is wrong with them
+//!     journal   the journal's frames, written and read
+//!     changes   the changes in them
 //!     format    the snapshot's bytes
 //!     writer    writes it, chunk by chunk
 //!     reader    reads it, chunk by chunk, and checks every sum

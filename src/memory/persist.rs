@@ -13,44 +13,35 @@
 //! If the journal cannot be written, a part of the changes is in memory only. The store is *failing*
 //! until a compaction has succeeded: the snapshot that it writes has those changes, too.
 
+mod changes;
 mod format;
 mod journal;
 mod place;
 mod reader;
 mod replay;
+mod start;
+mod upkeep;
 mod writer;
 
-use std::fs::{self, File};
 use std::io;
 use std::mem;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::changes::Mutation;
 use self::format::Noon;
 use self::journal::Journal;
-pub(super) use self::journal::Mutation;
 use self::place::{Place, Problem};
-use self::reader::Contents;
-use self::replay::{Pool, Replay, Touches};
-use self::writer::Writer;
-use super::shard::Kept;
 use super::shards::Shards;
 use super::stats::unix_millis;
 use crate::clock::{Clock, stopwatch};
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::sync::{Arc, AtomicU8, AtomicU64, Mutex, Ordering};
-
-/// A journal is compacted when it is longer than the snapshot and than this.
-const MIN_COMPACTION: u64 = 1 << 20;
+use crate::sync::{AtomicU8, AtomicU64, Mutex, Ordering};
 
 /// How often the journal's thread looks after it.
 pub(super) const UPKEEP: Duration = Duration::from_secs(1);
-
-/// The longest pause between two attempts to write again, in turns of the upkeep.
-const MAX_PAUSE: u64 = 8;
 
 /// The compaction of a store's files: the snapshot that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -201,7 +192,8 @@ impl Persist {
         let refuse = |problem: Problem| Error::persist(&config.path, problem);
         let place = Place::claim(&config.path).map_err(refuse)?;
         let elapsed = stopwatch();
-        let (damage, last) = load(shards, &place, config.on_damage == OnDamage::Salvage, elapsed).map_err(refuse)?;
+        let (damage, last) =
+            start::load(shards, &place, config.on_damage == OnDamage::Salvage, elapsed).map_err(refuse)?;
         if let Some(problem) = damage {
             let aside =
                 place.keep_aside().map_err(|error| refuse(format!("{problem}, and no copy can be kept: {error}")))?;
@@ -329,161 +321,6 @@ impl Persist {
         before.is_ok().then(|| Error::persist(&self.path, format!("they cannot be written: {error}; {then}")))
     }
 
-    /// Begins the next journal, writes a snapshot, and removes the journals before.
-    fn compact(&self, shards: &Shards) -> Result<()> {
-        let (elapsed, at) = (stopwatch(), self.clock.wall());
-        let unwritable = |error: io::Error| Error::persist(&self.path, format!("they cannot be written: {error}"));
-        self.is_ours().map_err(unwritable)?;
-        let (old, queued) = self.begin_journal(shards).map_err(unwritable)?;
-        let generation = self.generation.load(Ordering::SeqCst);
-        if let Some(old) = old {
-            // What it has is read at the next start if this snapshot is not finished.
-            old.sync_data().map_err(unwritable)?;
-        }
-        let (sessions, bytes) = self
-            .place
-            .write_snapshot(|file| write_snapshot(shards, file, Noon::of(&self.clock), generation))
-            .map_err(unwritable)?;
-        // What the snapshot has seen must be in the journal before the snapshot counts.
-        self.flush_all().map_err(unwritable)?;
-        self.place.publish_snapshot().map_err(unwritable)?;
-        self.lengths[1].store(bytes, Ordering::Relaxed);
-        {
-            let queue = self.queue.lock();
-            if queue.is_open && self.health.compare_exchange(FAILING, WHOLE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-            {
-                self.written.fetch_max(queued, Ordering::SeqCst);
-            }
-        }
-        self.place.remove_journals_before(generation);
-        let snapshot = Snapshot { at, took: elapsed(), sessions, bytes };
-        *shards.last_snapshot.lock() = Some(snapshot);
-        shards.events.publish(|| Event::Snapshot { sessions, bytes, took: snapshot.took });
-        Ok(())
-    }
-
-    /// Writes what is queued to the old journal and begins the next one, unless the old one was
-    /// begun by an attempt that failed later. Returns the old one, and the number of the last change
-    /// before.
-    fn begin_journal(&self, shards: &Shards) -> io::Result<(Option<Arc<File>>, u64)> {
-        let is_begun = || self.health.load(Ordering::SeqCst) == FAILING && self.queue.lock().is_open;
-        if is_begun() {
-            return Ok((None, self.queued.load(Ordering::SeqCst)));
-        }
-        let generation = self.generation.load(Ordering::SeqCst) + 1;
-        let mut next = Journal::create(&self.place, generation)?;
-        let mut journal = self.journal.lock();
-        if journal.is_some() {
-            // If it fails, the snapshot has these changes.
-            let _ = self.write(&mut journal, self.sync == FileSync::Always);
-        }
-        next.begin(journal.as_ref().map_or(0, |journal| journal.length))?;
-        let old = journal.replace(next).map(|old| old.file());
-        self.generation.store(generation, Ordering::SeqCst);
-        let queued = {
-            let mut queue = self.queue.lock();
-            queue.is_open = true;
-            self.queued.load(Ordering::SeqCst)
-        };
-        if let Some(next) = &mut *journal {
-            // What is remembered from here on is queued, too.
-            if let Err(error) = next.append(&remembered(shards), Noon::of(&self.clock)) {
-                let _ = self.fail(&error);
-                return Err(error);
-            }
-            next.is_dirty = true;
-            self.lengths[0].store(next.length, Ordering::Relaxed);
-        }
-        Ok((old, queued))
-    }
-
-    /// Writes and flushes what is queued.
-    fn flush_all(&self) -> io::Result<()> {
-        let mut journal = self.journal.lock();
-        let _ = self.write(&mut journal, false);
-        if !self.queue.lock().is_open {
-            return Err(io::Error::other("the journal failed again"));
-        }
-        drop(journal);
-        self.flush()
-    }
-
-    /// Flushes the journal, without its lock: requests go on meanwhile.
-    fn flush(&self) -> io::Result<()> {
-        let file = self.journal.lock().as_mut().filter(|journal| journal.is_dirty).map(|journal| {
-            // With `sync: always` it stays dirty for the requests that wait for it.
-            journal.is_dirty = self.sync == FileSync::Always;
-            journal.file()
-        });
-        file.map_or(Ok(()), |file| file.sync_data())
-    }
-
-    /// Writes what is queued, flushes it if that is due, compacts a long journal, and tries again
-    /// after a failure.
-    pub(super) fn upkeep(&self, shards: &Shards) {
-        let mut turn = self.turn.lock();
-        let done = match self.health.load(Ordering::SeqCst) {
-            CLOSED => return,
-            FAILING if turn.wait > 0 => {
-                turn.wait -= 1;
-                return;
-            }
-            FAILING => self.compact(shards),
-            _ => self.tidy(shards),
-        };
-        match done {
-            Ok(()) => *turn = Retry::default(),
-            Err(error) => {
-                let pause = (turn.pause * 2).clamp(1, MAX_PAUSE);
-                *turn = Retry { pause, wait: pause - 1 };
-                shards.errors.publish(|| error);
-            }
-        }
-    }
-
-    fn tidy(&self, shards: &Shards) -> Result<()> {
-        if let Err(NotWritten { found: Some(error) }) = self.settle() {
-            return Err(error);
-        }
-        let flushed = match self.sync {
-            FileSync::EverySecond => self.flush(),
-            FileSync::Never | FileSync::Always => Ok(()),
-        };
-        if let Err(error) = flushed.and_then(|()| self.find_journal()) {
-            return self.fail(&error).map_or(Ok(()), Err);
-        }
-        let [journal, snapshot] = self.lengths.each_ref().map(|length| length.load(Ordering::Relaxed));
-        if journal > snapshot.max(MIN_COMPACTION) { self.compact(shards) } else { Ok(()) }
-    }
-
-    /// A journal that was removed, perhaps with its folder, can be written on, and is not found at
-    /// the next start.
-    fn find_journal(&self) -> io::Result<()> {
-        fs::metadata(self.place.journal(self.generation.load(Ordering::SeqCst)))
-            .map(drop)
-            .map_err(|error| io::Error::new(error.kind(), format!("the journal is not where it was: {error}")))
-    }
-
-    /// Compacts once more and lets go of the files. From then on nothing is written.
-    pub(super) fn close(&self, shards: &Shards) -> Result<()> {
-        let _turn = self.turn.lock();
-        if self.health.load(Ordering::SeqCst) == CLOSED {
-            return Ok(());
-        }
-        let compacted = self.compact(shards);
-        let mut journal = self.journal.lock();
-        // What was committed since, by requests that were still under way.
-        let _ = self.write(&mut journal, true);
-        self.health.store(CLOSED, Ordering::SeqCst);
-        self.queue.lock().is_open = false;
-        *journal = None;
-        // A child of a fork has the same lock.
-        if self.is_ours().is_ok() {
-            self.place.release();
-        }
-        compacted
-    }
-
     /// The length of the journal, in bytes, and whether the files cannot be written at present.
     pub(super) fn state(&self) -> (u64, bool) {
         (self.lengths[0].load(Ordering::Relaxed), self.health.load(Ordering::SeqCst) == FAILING)
@@ -499,129 +336,4 @@ impl Drop for Persist {
         // Touches may still be queued. There is no caller to tell of an error.
         let _ = self.settle();
     }
-}
-
-/// What a store remembers of ended sessions, for the first frame of a journal.
-fn remembered(shards: &Shards) -> Vec<Mutation> {
-    let (others, owners) = shards.epochs.known();
-    let others = (others > 0 || !owners.is_empty()).then_some(Mutation::Others(others));
-    let epochs = owners.into_iter().map(|(owner, epoch)| Mutation::Epoch(owner, epoch));
-    let whys = shards.endings.all().into_iter();
-    let whys = whys.map(|(handle, secret, reason)| Mutation::Why(handle, secret.digest(), reason));
-    others.into_iter().chain(epochs).chain(whys).collect()
-}
-
-fn write_snapshot(shards: &Shards, file: &File, noon: Noon, base: u64) -> io::Result<(usize, u64)> {
-    let mut writer = Writer::begin(file, noon, base)?;
-    shards.copies(|shard| writer.shard(shard))?;
-    // The epoch is read last, because one that is too high is safe.
-    writer.finish(shards.epochs.current().to_u64())
-}
-
-/// Fills a new store with the sessions of the files. Returns what is wrong with them, if `salvage`
-/// reads on all the same, and the generation of the last journal.
-fn load(
-    shards: &Shards,
-    place: &Place,
-    salvage: bool,
-    elapsed: impl Fn() -> Duration,
-) -> Result<(Option<Problem>, u64), Problem> {
-    let generations = place.journals().map_err(|error| format!("its folder cannot be read: {error}"))?;
-    let mut noon = Noon::of(&shards.clock);
-    let (mut found, mut touches) = (Vec::new(), Touches::new(noon.wall));
-    for generation in &generations {
-        let journal = journal::read(&place.journal(*generation), *generation, |frame| touches.frame(frame));
-        // If the calendar was set back since, that prolongs no session.
-        noon.wall = noon.wall.max(journal.wall);
-        found.push((*generation, journal));
-    }
-    let mut pool = Pool::new(shards.max_size);
-    let contents = read_snapshot(place, noon, &touches, |kept| pool.add(kept));
-    noon.wall = noon.wall.max(contents.as_ref().map_or(0, |contents| contents.taken_at));
-    let last = generations.last().copied().unwrap_or(0).max(contents.as_ref().map_or(0, |contents| contents.base));
-    found.retain(|(generation, _)| contents.as_ref().is_none_or(|contents| *generation >= contents.base));
-    let damage = damage(contents.as_ref(), &found);
-    if let Some(problem) = damage.clone().filter(|_| !salvage) {
-        return Err(problem);
-    }
-    let Some(contents) = contents.or_else(|| damage.as_ref().map(|_| Contents::default())) else {
-        return Ok((None, last));
-    };
-    shards.epochs.resume(contents.epoch.unwrap_or(0));
-    shards.note_evicted(pool.evicted);
-    shards.begin_load();
-    let done = shards.readmit(pool.kept);
-    let mut replay = Replay::new(shards, noon, &touches);
-    for (generation, _) in &found {
-        journal::read(&place.journal(*generation), *generation, |frame| replay.frame(frame));
-    }
-    let damage =
-        damage.or_else(|| (!replay.is_sound).then(|| "its journal holds something that is no change".to_owned()));
-    if let Some(problem) = damage.clone().filter(|_| !salvage) {
-        return Err(problem);
-    }
-    if damage.is_some() {
-        // A lost epoch is replaced by a later one, which is safe.
-        shards.epochs.resume(noon.wall.min(format::MAX_COUNT));
-    }
-    let surplus = shards.end_load();
-    let restored = Restored {
-        taken_at: UNIX_EPOCH.checked_add(Duration::from_nanos(contents.taken_at)).unwrap_or(UNIX_EPOCH),
-        took: elapsed(),
-        sessions: shards.len(),
-        changes: replay.done.changes,
-        expired: contents.expired,
-        evicted: pool.evicted + done.evicted + replay.done.evicted + surplus,
-        refused: done.refused + replay.done.refused,
-    };
-    *shards.restored.lock() = Some(restored);
-    let Restored { sessions, expired, evicted, refused, took, .. } = restored;
-    shards.events.leave(Event::Restored { sessions, expired, evicted, refused, took });
-    Ok((damage, last))
-}
-
-/// The first thing that is wrong with the files that a store begins with.
-fn damage(contents: Option<&Contents>, journals: &[(u64, journal::Found)]) -> Option<Problem> {
-    if let Some(problem) = contents.and_then(|contents| contents.damage.as_ref()) {
-        return Some(format!("the snapshot: {problem}"));
-    }
-    let first = contents.map_or(1, |contents| contents.base);
-    for (expected, (number, (generation, found))) in (first..).zip(journals.iter().enumerate()) {
-        if *generation != expected {
-            return Some(format!("journal {expected} is missing"));
-        }
-        if let Some(problem) = &found.damage {
-            return Some(format!("journal {generation}: {problem}"));
-        }
-        if let Some((next, after)) = journals.get(number + 1).filter(|(_, after)| after.before > found.length) {
-            return Some(format!(
-                "journal {generation}: it is shorter than it was when journal {next} began ({} bytes)",
-                after.before
-            ));
-        }
-        if contents.is_none() && found.wall > 0 {
-            return Some("its journal is there, and the snapshot is missing".to_owned());
-        }
-    }
-    match contents {
-        Some(contents) if journals.is_empty() => Some(format!("journal {} is missing", contents.base)),
-        _ => None,
-    }
-}
-
-/// `None`: the file does not exist, as at the first start.
-fn read_snapshot(place: &Place, noon: Noon, touches: &Touches, keep: impl FnMut(Kept)) -> Option<Contents> {
-    let unreadable =
-        |error: &io::Error| Contents { damage: Some(format!("it cannot be read: {error}")), ..Contents::default() };
-    match fs::metadata(place.target()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => return Some(unreadable(&error)),
-        Ok(_) => {}
-    }
-    let opened = File::open(place.target()).and_then(|file| Ok((file.metadata()?.len(), file)));
-    Some(match opened {
-        Err(error) => unreadable(&error),
-        // Most of the file is read in chunks that are larger than the buffer and bypass it.
-        Ok((size, file)) => reader::read(io::BufReader::new(file), size, noon, touches, keep),
-    })
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::changes::ReadMutation;
 use super::format::{MAX_COUNT, Noon, read_record};
-use super::journal::ReadMutation;
 use crate::id::SecretCheck;
 use crate::memory::shard::Kept;
 use crate::memory::shards::{Replayed, Shards};
