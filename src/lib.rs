@@ -66,7 +66,8 @@
 //!   channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
 //! - **Any store.** [`Store`] is a trait of two methods around one pure [rule](Entry), with a
 //!   contract suite as code (feature `testing`) to run against your own.
-//! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep.
+//! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep. And
+//!   `testing::Browser` (features `testing` and `web`) keeps cookies as browsers do, without a socket.
 //!
 //! # A request on its way
 //!
