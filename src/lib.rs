@@ -234,6 +234,8 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod clock;
+#[cfg(feature = "web")]
+mod config;
 mod context;
 mod error;
 mod event;
@@ -269,6 +271,8 @@ pub mod store_in_a_database {}
 pub mod coming_from {}
 
 pub use self::clock::{Clock, ManualClock};
+#[cfg(feature = "web")]
+pub use self::config::{Config, ConfiguredStore};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SessionId};

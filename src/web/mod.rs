@@ -84,6 +84,11 @@
 //! The handler of what a page polls begins with [`peek`](crate::Session::peek). Otherwise a browser
 //! that was left open is logged out by the lifetime only.
 //!
+//! # From a file
+//!
+//! [`SessionLayer::from_config`] makes a layer of everything that a file says: the store, memory or
+//! Redis, the policy and the cookie. `examples/configured.rs` reads it from TOML.
+//!
 //! # Several layers
 //!
 //! Two applications on one server, two stores, two timeouts: two layers whose cookies have
