@@ -64,6 +64,8 @@
 //!   signature can be changed without a logout.
 //! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on [a
 //!   channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
+//! - **In your log.** Feature `log` forwards errors, and the events you choose, to the `log` facade,
+//!   and feature `metrics` publishes figures.
 //! - **Any store.** [`Store`] is a trait of two methods around one pure [rule](Entry), with a
 //!   contract suite as code (feature `testing`) to run against your own.
 //! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep. And
@@ -240,6 +242,8 @@ mod context;
 mod error;
 mod event;
 mod id;
+#[cfg(feature = "log")]
+pub mod log;
 mod memory;
 #[cfg(feature = "metrics")]
 pub mod metrics;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 10] = [
     &["testing"],
     &["config"],
-    &["web", "metrics"],
+    &["web", "metrics", "log"],
     &["sessions"],
     &["session"],
     &["context"],
