@@ -283,7 +283,7 @@ pub use self::id::{Handle, SessionId};
 pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
-pub use self::session::{Component, Saved, Session};
+pub use self::session::{Component, Saved, Session, Step};
 pub use self::sessions::{OwnedSession, OwnerSessions, Sessions};
 pub use self::store::{
     Action, AtLimit, Commit, EndReason, Entry, Epoch, Expect, Identity, Lease, Limit, Listed, Listing, Login, Look,
