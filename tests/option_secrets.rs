@@ -177,9 +177,18 @@ mod redis {
 
     #[test]
     fn a_password_a_url_and_a_file_of_any_wrong_type_are_not_quoted() {
-        for option in
-            ["url", "username", "password", "ca_certificate", "clientCertificate", "client_key", "prefix", "cluster"]
-        {
+        for option in [
+            "url",
+            "username",
+            "password",
+            "ca_certificate",
+            "clientCertificate",
+            "client_key",
+            "prefix",
+            "cluster",
+            "sentinels",
+            "primary",
+        ] {
             for value in WRONG {
                 let told = told::<RedisOptions>(with(option, *value));
                 let name = if option == "clientCertificate" { "client_certificate" } else { option };
@@ -219,8 +228,8 @@ mod redis {
             "redis:/u:hunter2@h",
             "u:hunter2@h:6379",
         ] {
-            let both = [RedisOptions::new().url(url), RedisOptions::new().cluster([url])];
-            for options in both {
+            let options = RedisOptions::new;
+            for options in [options().url(url), options().cluster([url]), options().sentinels([url])] {
                 let Err(error) = RedisStore::with_options(options.clone()) else {
                     assert!(url.contains('['), "{url} was accepted");
                     continue;
