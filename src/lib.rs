@@ -64,12 +64,13 @@
 //!   signature can be changed without a logout.
 //! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on [a
 //!   channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
-//! - **In your log.** Feature `log` forwards errors, and the events you choose, to the `log` facade,
-//!   and feature `metrics` publishes figures.
+//! - **In your log.** Feature `log` forwards errors, and the events you choose, to the `log`
+//!   facade, and feature `metrics` publishes figures.
 //! - **Any store.** [`Store`] is a trait of two methods around one pure [rule](Entry), with a
 //!   contract suite as code (feature `testing`) to run against your own.
 //! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep. And
-//!   `testing::Browser` (features `testing` and `web`) keeps cookies as browsers do, without a socket.
+//!   `testing::Browser` (features `testing` and `web`) keeps cookies as browsers do, without a
+//!   socket.
 //!
 //! # A request on its way
 //!

@@ -221,7 +221,8 @@ fn describe_event(event: &Event, level: Level) -> Line {
 
 type ErrorKind = (fn(&Error) -> bool, &'static str);
 
-/// Kinds of errors whose text names a session, or quotes what a client sent; written in place of it.
+/// Kinds of errors whose text names a session, or quotes what a client sent; written in place of
+/// it.
 const NAMELESS: [ErrorKind; 7] = [
     (Error::is_unknown, "it is not known whether a write was carried out"),
     (Error::is_contention, "a change was given up because others overtook it"),

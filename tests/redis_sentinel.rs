@@ -22,7 +22,7 @@ use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{Commit, Saved, SessionId, Sessions, Store};
 
 use self::redis_behind::{create, lease, put};
-use self::redis_server::{Over, Server, free_port, soon, told};
+use self::redis_server::{Over, Server, free_port, freeze, signal, soon, told};
 
 const TIMEOUT: Duration = Duration::from_millis(800);
 const IN_TIME: Duration = Duration::from_millis(800 + 80 + 250);
@@ -149,24 +149,6 @@ impl Sentinel {
         let mut link = redis::Client::open(self.url()).unwrap().get_connection().unwrap();
         redis::cmd("SENTINEL").arg(words).query(&mut link).unwrap()
     }
-
-    fn freeze(&self) -> Frozen {
-        signal("STOP", self.process.id());
-        Frozen(self.process.id())
-    }
-}
-
-struct Frozen(u32);
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        signal("CONT", self.0);
-    }
-}
-
-fn signal(name: &str, id: u32) {
-    let status = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap();
-    assert!(status.success());
 }
 
 /// What a request came to: which session, how long it took, whether the store acknowledged it, and
@@ -387,9 +369,10 @@ fn sentinels_that_are_silent_or_gone_cost_no_request_as_long_as_one_answers() {
     let mut set = Set::start();
     let store = set.store();
     let id = create(&store);
-    let _silent = set.sentinels[0].freeze();
+    let _silent = freeze(set.sentinels[0].process.id());
     set.sentinels[1].process.kill().unwrap();
-    // A store that has no connection yet, whose first Sentinel says nothing, and its second is gone.
+    // A store that has no connection yet, whose first Sentinel says nothing, and its second is
+    // gone.
     let began = Instant::now();
     let fresh = set.store();
     assert!(fresh.get(&id).unwrap().is_some());

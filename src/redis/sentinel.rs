@@ -32,7 +32,8 @@ impl Sentinels {
         Self { clients, primary, login, files, first: AtomicUsize::new(0), last: Mutex::new(None) }
     }
 
-    /// A connection to the server that is the primary now, by the word of a Sentinel and by its own.
+    /// A connection to the server that is the primary now, by the word of a Sentinel and by its
+    /// own.
     pub(super) fn connect(&self, deadline: Instant) -> RedisResult<Connection> {
         let (count, first) = (self.clients.len(), self.first.load(Ordering::Relaxed));
         let (mut found, mut silent) = (None, None);

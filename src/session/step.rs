@@ -30,14 +30,14 @@ impl Session {
     /// streamed: reads what is stored now, runs `work`, saves what it changed.
     ///
     /// So each step sees what other requests changed since the last one, and a logout, wherever it
-    /// was, ends the handle: [`Step::Ended`]. If `work` fails, nothing of this step is saved, except
-    /// what it committed itself. A step that changes nothing does not prolong the session;
+    /// was, ends the handle: [`Step::Ended`]. If `work` fails, nothing of this step is saved,
+    /// except what it committed itself. A step that changes nothing does not prolong the session;
     /// [`touch`](Self::touch) does.
     ///
     /// # Errors
     ///
-    /// Those of `work`, and as [`save`](Self::save). If the save failed, it can be repeated, and the
-    /// next step discards what is not saved by then.
+    /// Those of `work`, and as [`save`](Self::save). If the save failed, it can be repeated, and
+    /// the next step discards what is not saved by then.
     ///
     /// # Examples
     ///

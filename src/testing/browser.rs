@@ -194,8 +194,8 @@ impl Browser {
     /// A request as this browser sends it now: with its absolute URL, and the headers `Host` and
     /// `Cookie`.
     ///
-    /// With [`accept`](Self::accept) for requests that are under way side by side, and for responses
-    /// that overtake each other or are lost.
+    /// With [`accept`](Self::accept) for requests that are under way side by side, and for
+    /// responses that overtake each other or are lost.
     pub fn prepare(&self, mut request: Request) -> Request {
         if request.url.starts_with('/') {
             request.url.insert_str(0, &self.site);

@@ -46,7 +46,8 @@ impl<'u> Address<'u> {
         self.scheme.eq_ignore_ascii_case("https")
     }
 
-    /// Browsers keep and send `Secure` cookies over https, and over plain http on this very machine.
+    /// Browsers keep and send `Secure` cookies over https, and over plain http on this very
+    /// machine.
     pub(super) fn keeps_secure(&self) -> bool {
         let host = self.host();
         let is_loopback = ip(&host).map(|ip| ip.is_loopback());

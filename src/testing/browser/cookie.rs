@@ -103,8 +103,8 @@ impl Cookie {
         }
     }
 
-    /// Returns false if browsers drop the cookie because what it says of itself does not go together
-    /// (5.7).
+    /// Returns false if browsers drop the cookie because what it says of itself does not go
+    /// together (5.7).
     pub(super) fn is_consistent(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
         let prefixed = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
