@@ -45,7 +45,7 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 enum Kind {
     #[error("{option}: {problem}")]
-    Option { option: &'static str, problem: String },
+    Option { option: Cow<'static, str>, problem: String },
     #[error("session id: {0}")]
     Id(String),
     #[error("session {0}: the id is taken already")]
@@ -262,8 +262,19 @@ impl Error {
         matches!(self.inner.kind, Kind::Persist { .. })
     }
 
-    pub(crate) fn option(option: &'static str, problem: impl Into<String>) -> Self {
-        Kind::Option { option, problem: without_middle(problem.into()) }.into()
+    pub(crate) fn option(option: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Kind::Option { option: option.into(), problem: without_middle(problem.into()) }.into()
+    }
+
+    /// The same about an option of a section of a configuration, by its whole path.
+    #[cfg(feature = "web")]
+    pub(crate) fn within(self, section: &'static str) -> Self {
+        match &self.inner.kind {
+            // Some are about the section as a whole.
+            Kind::Option { option, problem } if section.ends_with(&**option) => Self::option(section, problem),
+            Kind::Option { option, problem } => Self::option(format!("{section}.{option}"), problem),
+            _ => self,
+        }
     }
 
     /// Says that a store has no room for a session without an owner that is new or larger than

@@ -64,11 +64,15 @@
 //!   signature can be changed without a logout.
 //! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on [a
 //!   channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
+//! - **In your log.** Feature `log` forwards errors, and the events you choose, to the `log`
+//!   facade, and feature `metrics` publishes figures.
 //! - **Any store.** A backend that gets, sets and removes bytes is a [`KeyValue`];
 //!   [`KeyValueStore`] is a whole store on it, owners included, for one process. [`Store`] is a
 //!   trait of two methods around one pure [rule](Entry), with a contract suite as code (feature
 //!   `testing`) to run against your own.
-//! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep.
+//! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep. And
+//!   `testing::Browser` (features `testing` and `web`) keeps cookies as browsers do, without a
+//!   socket.
 //!
 //! # A request on its way
 //!
@@ -238,11 +242,15 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod clock;
+#[cfg(feature = "web")]
+mod config;
 mod context;
 mod error;
 mod event;
 mod id;
 mod key_value;
+#[cfg(feature = "log")]
+pub mod log;
 mod memory;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -274,6 +282,8 @@ pub mod store_in_a_database {}
 pub mod coming_from {}
 
 pub use self::clock::{Clock, ManualClock};
+#[cfg(feature = "web")]
+pub use self::config::{Config, ConfiguredStore};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SessionId};
@@ -283,7 +293,7 @@ pub use self::memory::{
 };
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
-pub use self::session::{Component, Saved, Session};
+pub use self::session::{Component, Saved, Session, Step};
 pub use self::sessions::{OwnedSession, OwnerSessions, Sessions};
 pub use self::store::{
     Action, AtLimit, Commit, EndReason, Entry, Epoch, Expect, Identity, Lease, Limit, Listed, Listing, Login, Look,

@@ -178,6 +178,10 @@ impl Connections {
                 if is_telling {
                     self.breaker.failed(&error.to_string());
                 }
+                // Another one may be the primary by now, and what is idle leads to this one.
+                if matches!(self.server, Server::Primary(_)) {
+                    self.forget_idle();
+                }
             }
             // The others are as old, or lead to the same replica: none of them is to cost a
             // request.

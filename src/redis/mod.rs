@@ -84,6 +84,7 @@ mod plan;
 mod replies;
 mod row;
 mod scripts;
+mod sentinel;
 mod tls;
 
 use std::fmt;
