@@ -1,4 +1,4 @@
-//! What a client sends that means no good.
+//! The requests of the fuzzing client.
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
