@@ -238,7 +238,7 @@ const NAMED: [ErrorKind; 6] = [
     (Error::is_store, "the store failed"),
     (Error::is_option, "an option is wrong"),
     (Error::is_background, "something failed in the background"),
-    (Error::is_snapshot, "a snapshot failed"),
+    (Error::is_persist, "the files of the sessions failed"),
     (Error::is_full, "the store is full"),
     (|_| true, "an error"),
 ];

@@ -304,7 +304,7 @@ impl LembroOptions {
             ("on_write_error", raw.on_write_error.is_some()),
         ];
         if let (None, Some((option, _))) = (&raw.persist, without_files.iter().find(|(_, is_set)| *is_set)) {
-            return Err(Error::option(option, "it has no effect without persist"));
+            return Err(Error::option(*option, "it has no effect without persist"));
         }
         Ok(Config {
             interval: (!interval.is_zero()).then_some(interval),
