@@ -72,6 +72,9 @@ enum Kind {
     Late(&'static str),
     #[error("session {0}: it ended, or got another id, under the request, so its changes are lost")]
     Lost(String),
+    #[error("the handler panicked")]
+    #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "it is the cookie layer that runs handlers"))]
+    Panic,
     #[error("the operating system's random source failed")]
     Random { source: Source },
     #[error("{0}")]
@@ -245,6 +248,11 @@ impl Error {
         matches!(self.inner.kind, Kind::Lost(_))
     }
 
+    /// The handler of a request panicked. Nothing more of it was saved.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.inner.kind, Kind::Panic)
+    }
+
     /// Something failed in the background, where no caller receives a result.
     pub fn is_background(&self) -> bool {
         matches!(self.inner.kind, Kind::Background(_))
@@ -293,6 +301,11 @@ impl Error {
 
     pub(crate) fn late(what: &'static str) -> Self {
         Kind::Late(what).into()
+    }
+
+    #[cfg(feature = "web")]
+    pub(crate) fn panic() -> Self {
+        Kind::Panic.into()
     }
 
     pub(crate) fn too_many_logins(max: usize) -> Self {

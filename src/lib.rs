@@ -21,7 +21,7 @@
 //! ```
 //!
 //! In a server the cookie layer does the loading and saving, in one call around the handler, for
-//! `rouille` and for `tiny_http`. See
+//! `rouille`, for `tiny_http`, and for servers that speak the types of the `http` crate. See
 #![cfg_attr(feature = "web", doc = "[`web`] for the whole of it.")]
 #![cfg_attr(not(feature = "web"), doc = "the module `web` (feature `web`) for the whole of it.")]
 //!
@@ -132,11 +132,11 @@
 //! `tests/key_value.rs`, `tests/store_sqlite.rs` and `tests/redis_contract.rs` run.
 //!
 //! 1. An id sent by a client is never adopted: if it is unknown, expired or malformed, and an id is
-//!    needed, the server draws one. (`web_sockets`, `web_decision`)
+//!    needed, the server draws one. (`suite`, `web_decision`)
 //! 2. A malformed or oversized cookie, once or many times over, means "no session": no error, no
 //!    panic, no log line with the value. (`web_cookie`)
 //! 3. A destroyed session never comes back: a request under way stores nothing and its response
-//!    sets no cookie, and a restart does not bring it back. (`session_races`, `web_sockets`,
+//!    sets no cookie, and a restart does not bring it back. (`session_races`, `suite`,
 //!    `web_lost_change`, `schedules`, `memory_persist_kill`, contract)
 //! 4. Parallel commits of different keys all survive. Of commits of the same key the last one wins;
 //!    `modify` never loses one. (`session_modify`, `schedules`, contract)
@@ -154,13 +154,14 @@
 //! 9. A new session without data and owner is neither stored nor announced to the client.
 //!    (`web_decision`)
 //! 10. The secret part of an id appears in no Debug, error, event, log, dump or file; only in
-//!     the cookie. (`secrets`, `memory_persist_file`, `redis_layout`)
+//!     the cookie, or in the token. (`secrets`, `web_token`, `memory_persist_file`,
+//!     `redis_layout`)
 //! 11. A commit is atomic on its session, id included. After a login or `regenerate` only the new
 //!     id opens it; after a timed renewal the old one too, for as long as [`Policy::renew_after`]
 //!     says. (`session_races`, `session_lifecycle`, `session_renewal`)
 //! 12. A panic in a handler, a failed store, a subscriber that is gone, a panic in the reaper: the
 //!     server keeps serving, and what was acknowledged is kept; on Redis as far as its replication
-//!     keeps it. (`web_sockets`, `web_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
+//!     keeps it. (`suite`, `web_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
 //! 13. Sessions without an owner never push out one with an owner beyond their share, or the size
 //!     of one session where that is more. (`memory_eviction`, `floods`)
 //! 14. What `insert` accepts, `get` gives back, read as the type that was inserted; what JSON
@@ -194,7 +195,8 @@
 //!
 //! - **default**: nothing but the store, sessions, events and errors.
 //! - **`web`**: the cookie layer, for any server that can hand over headers.
-//! - **`tiny_http`**, **`rouille`**: its adapters.
+//! - **`tiny_http`**, **`rouille`**: its adapters; **`http`**: the one for servers that speak the
+//!   types of the `http` crate, such as `touche`, `feather` and `axum`.
 //! - **`redis`**: `lembro::redis`, sessions on Redis or Valkey for more than one process;
 //!   **`redis_tls`**: over TLS. They need a server, in tests too.
 //! - **`metrics`**: a store's figures for Prometheus, or for any other recorder of the `metrics`

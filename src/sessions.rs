@@ -178,7 +178,7 @@ impl Sessions {
     }
 
     /// Reports an error that its caller does not see, unless the store has returned it.
-    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
+    #[cfg(feature = "web")]
     pub(crate) fn report(&self, error: &Error) {
         self.context.store.report(error);
     }

@@ -1,9 +1,8 @@
 //! Flaws that other session libraries had, each as the request or the call that would show it here.
 //!
-//! Two more are held by longer tests: CVE-2024-38513 (any id a client sends is adopted) by
-//! `web_sockets`,
+//! Two more are held by longer tests: CVE-2024-38513 (any id a client sends is adopted) by `suite`,
 //! `an_id_sent_by_a_client_is_never_adopted`; CVE-2025-46336 (a slow request stores a session again
-//! after its logout) by `web_sockets`,
+//! after its logout) by `suite`,
 //! `a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie`, and `session_races`.
 #![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]

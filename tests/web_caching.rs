@@ -321,7 +321,7 @@ fn the_headers_of_another_kind_of_response_are_merged_by_two_methods() {
             let taken = self.0.extract_if(.., |line| line.to_ascii_lowercase().starts_with(&start));
             taken.map(|line| line[start.len()..].to_owned()).collect()
         }
-        fn add(&mut self, name: &'static str, value: String) {
+        fn add(&mut self, name: &str, value: String) {
             self.0.push(format!("{name}: {value}"));
         }
     }

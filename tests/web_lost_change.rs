@@ -94,7 +94,7 @@ fn answer(lost_change: LostChange, own_page: bool) -> (Response, Vec<Error>) {
         assert!(error.is_lost());
         Response::text(format!("Sorry: {error}"))
     };
-    let response = if own_page { layer.try_rouille(&request, write, page) } else { layer.rouille(&request, write) };
+    let response = if own_page { layer.try_around(&request, write, page) } else { layer.rouille(&request, write) };
     (response, errors.try_iter().collect())
 }
 

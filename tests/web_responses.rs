@@ -1,79 +1,44 @@
 //! Every kind of response keeps its meaning and its body under the layer, carries its headers, and
 //! comes after the save.
-#![cfg(all(feature = "rouille", feature = "tiny_http"))]
+#![cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod wire;
 
-use std::io::{self, Cursor, Read, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lembro::Session;
 use lembro::web::SessionLayer;
-use lembro::{LembroStore, Session, SessionId, Store as _};
 use rouille::ResponseBody;
 
-use wire::{Listens, PlainSite, Reply, RouilleSite, Unreliable, Wire, exchange, layer, store};
+use wire::{Listens, Page, PlainSite, Reply, RouilleSite, ToucheSite, Unreliable, Wire, exchange, layer, store};
 
 type Headers = &'static [(&'static str, &'static str)];
 
-/// A response, for either server.
-struct Page {
-    status: u16,
-    headers: Vec<(&'static str, &'static str)>,
-    body: Box<dyn Read + Send>,
-    /// `None`: nobody knows before it ends.
-    length: Option<usize>,
-    /// Below it `tiny_http` announces the length; `rouille` cannot be told.
-    chunked_threshold: usize,
-}
-
-impl Page {
-    fn new(status: u16, headers: Headers, body: impl Into<Vec<u8>>) -> Self {
-        let body = body.into();
-        let (headers, length) = (headers.to_vec(), Some(body.len()));
-        Self { status, headers, body: Box::new(Cursor::new(body)), length, chunked_threshold: 32 * 1024 }
-    }
-
-    fn text(text: impl Into<Vec<u8>>) -> Self {
-        Self::new(200, &[("Content-Type", "text/plain")], text)
-    }
-
-    fn of_unknown_length(self) -> Self {
-        Self { length: None, ..self }
-    }
-
-    fn into_rouille(self) -> rouille::Response {
-        rouille::Response {
-            status_code: self.status,
-            headers: self.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
-            data: match self.length {
-                Some(length) => ResponseBody::from_reader_and_size(self.body, length),
-                None => ResponseBody::from_reader(self.body),
-            },
-            upgrade: None,
-        }
-    }
-
-    fn into_plain(self) -> tiny_http::Response<Box<dyn Read + Send>> {
-        let header = |(name, value)| tiny_http::Header::from_bytes(name, value).unwrap();
-        let headers = self.headers.into_iter().map(header).collect();
-        let response = tiny_http::Response::new(self.status.into(), headers, self.body, self.length, None);
-        response.with_chunked_threshold(self.chunked_threshold)
-    }
-}
-
-/// Both servers with the same handler. Below `/bare` there is no layer.
+/// All servers with the same handler. Below `/bare` there is no layer.
 fn sites(
     layer: &SessionLayer,
     handler: impl Fn(&str, Option<&mut Session>) -> Page + Send + Sync + 'static,
-) -> [(&'static str, Box<dyn Listens>); 2] {
+) -> [(&'static str, Box<dyn Listens>); 3] {
     let handler = Arc::new(handler);
     let rouille = {
         let (layer, handler) = (layer.clone(), Arc::clone(&handler));
         RouilleSite::start(move |request| match request.raw_url().strip_prefix("/bare") {
             Some(path) => handler(path, None).into_rouille(),
             None => layer.rouille(request, |session| handler(request.raw_url(), Some(session)).into_rouille()),
+        })
+    };
+    let touche = {
+        let (layer, handler) = (layer.clone(), Arc::clone(&handler));
+        ToucheSite::start(move |request| {
+            let path = request.uri().path();
+            let answer = |page: Page| page.into_http(touche::Body::from_reader);
+            match path.strip_prefix("/bare") {
+                Some(path) => answer(handler(path, None)),
+                None => layer.http(&request, |session| Ok(answer(handler(path, Some(session))))),
+            }
         })
     };
     let layer = layer.clone();
@@ -87,7 +52,7 @@ fn sites(
         };
         let _ = request.respond(response);
     });
-    [("rouille", Box::new(rouille)), ("tiny_http", Box::new(plain))]
+    [("rouille", Box::new(rouille)), ("tiny_http", Box::new(plain)), ("touche", Box::new(touche))]
 }
 
 /// Bytes of every value, line ends and chunk lengths among them.
@@ -163,8 +128,7 @@ fn every_kind_of_response_keeps_its_status_headers_and_body_byte_for_byte() {
                 assert_eq!(foreign(&layered), foreign(&bare), "{what}");
                 assert!(layered.body == bare.body, "{what}: another body");
 
-                let mut body = Vec::new();
-                kind(name).body.read_to_end(&mut body).unwrap();
+                let body = kind(name).read();
                 let bodiless = method == "HEAD" || matches!(layered.status, 204 | 304);
                 let sent = if bodiless { Vec::new() } else { body };
                 let received = if bodiless { layered.body.clone() } else { layered.decoded() };
@@ -181,7 +145,7 @@ fn every_kind_of_response_keeps_its_status_headers_and_body_byte_for_byte() {
 #[test]
 fn the_kinds_of_responses_go_over_the_wire_in_the_ways_that_there_are() {
     let sites = sites(&layer(store()), |path, _| kind(path.trim_start_matches('/')));
-    let [rouille, plain] = sites.each_ref().map(|(_, site)| site.as_ref());
+    let [rouille, plain, touche] = sites.each_ref().map(|(_, site)| site.as_ref());
     let coding = |site: &dyn Listens, name: &str| {
         let reply = exchange(site, &format!("GET /{name} HTTP/1.1"), &[]);
         let all = |name| reply.all(name).into_iter().map(ToOwned::to_owned).collect::<Vec<_>>();
@@ -194,18 +158,7 @@ fn the_kinds_of_responses_go_over_the_wire_in_the_ways_that_there_are() {
         }
     }
     assert_eq!(coding(plain, "large-announced"), announced);
-}
-
-#[test]
-fn a_head_request_is_a_visit_like_any_other() {
-    let sites = sites(&layer(store()), |_, session| Page::text(visit(session.unwrap()).to_string()));
-    for (server, site) in &sites {
-        let head = exchange(site.as_ref(), "HEAD / HTTP/1.1", &[]);
-        assert_eq!((head.one("Content-Length"), head.body.as_slice()), ("1", b"".as_slice()), "{server}");
-        let get = exchange(site.as_ref(), "GET / HTTP/1.1", &[("Cookie", &head.sent_back())]);
-        assert_eq!(get.body, b"2", "{server}");
-        assert!(get.all("Set-Cookie").is_empty(), "{server}: {get:?}");
-    }
+    assert_eq!((coding(touche, "large"), coding(touche, "stream")), (announced, chunked));
 }
 
 #[test]
@@ -315,49 +268,6 @@ fn who_has_read_the_last_byte_finds_what_was_saved_over_any_connection() {
     }
 }
 
-/// Looks into the store at the moment its first byte is asked for, and says what it found.
-struct Peek {
-    store: LembroStore,
-    id: SessionId,
-    found: Option<Cursor<String>>,
-}
-
-impl Read for Peek {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let found = self.found.get_or_insert_with(|| {
-            let stored = self.store.get(&self.id).unwrap();
-            let visits = stored.and_then(|stored| stored.record.get::<u32>("visits").unwrap());
-            Cursor::new(format!("{:03}", visits.unwrap_or(0)))
-        });
-        // A byte at a time, as a slow source would.
-        found.read(&mut buffer[..1])
-    }
-}
-
-#[test]
-fn the_save_is_over_when_the_first_byte_of_the_body_is_made() {
-    let store = store();
-    let sites = sites(&layer(store.clone()), move |path, session| {
-        let session = session.unwrap();
-        visit(session);
-        let body = Peek { store: store.clone(), id: session.id().unwrap(), found: None };
-        let length = (path == "/announced").then_some(3);
-        Page { body: Box::new(body), length, ..Page::text("") }
-    });
-    for (server, site) in &sites {
-        for path in ["/announced", "/stream"] {
-            let line = format!("GET {path} HTTP/1.1");
-            let first = exchange(site.as_ref(), &line, &[]);
-            assert_eq!(first.decoded(), b"001", "{server}: {path}, created");
-            let cookie = first.sent_back();
-            for visits in 2..5 {
-                let again = exchange(site.as_ref(), &line, &[("Cookie", &cookie)]);
-                assert_eq!(again.decoded(), format!("{visits:03}").as_bytes(), "{server}: {path}, saved");
-            }
-        }
-    }
-}
-
 /// What a handler says about caching, and what the client gets beside a cookie and without one.
 struct Caching {
     own: Headers,
@@ -409,7 +319,7 @@ const CACHING: [Caching; 9] = [
     },
 ];
 
-fn caching_sites() -> [(&'static str, Box<dyn Listens>); 2] {
+fn caching_sites() -> [(&'static str, Box<dyn Listens>); 3] {
     sites(&layer(store()), |path, session| {
         let (what, row) = path.trim_start_matches('/').split_once('/').unwrap();
         match (what, session) {

@@ -1,4 +1,4 @@
-//! The adapter for `rouille`, with a real server and a client that keeps cookies.
+//! What only the adapter for `rouille` does; `web_servers` has what every adapter does.
 #![cfg(feature = "rouille")]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use lembro::web::{CookieOptions, SessionLayer};
-use lembro::{Error, Result, Saved, Session, SessionId, Sessions, Store};
+use lembro::{Error, Result, Saved, Session, Sessions, Store};
 use rouille::{Request, Response};
 
-use wire::{Browser, RouilleSite, Unreliable, exchange, layer, named_layer, store};
+use wire::{Browser, RouilleSite, Unreliable, layer, named_layer, store};
 
 fn visit(session: &mut Session) -> Result<String> {
     let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
@@ -61,37 +61,6 @@ fn reported(errors: &Receiver<Error>) -> Vec<String> {
 }
 
 #[test]
-fn a_visitor_logs_in_and_out_and_every_id_is_dead_when_it_should_be() {
-    let store = store();
-    let site = site(&layer(store.clone()));
-    let browser = Browser::new();
-    let first = browser.get(&site, "/");
-    assert_eq!((first.status, first.body.as_str()), (200, "1"));
-    let (pair, attributes) = first.cookie().split_once("; ").unwrap();
-    assert_eq!(attributes, "HttpOnly; SameSite=Lax; Path=/");
-    assert!(pair.strip_prefix("id=").unwrap().parse::<SessionId>().is_ok());
-    let again = browser.get(&site, "/");
-    assert_eq!(again.body, "2");
-    again.assert_silent();
-
-    let login = browser.get(&site, "/login");
-    assert_eq!(login.id().handle(), first.id().handle());
-    assert_ne!(login.id(), first.id());
-    let old = exchange(&site, "GET /user HTTP/1.1", &[("Cookie", &first.sent_back())]);
-    assert_eq!(old.body, b"nobody");
-    assert_eq!(browser.get(&site, "/user").body, "ada");
-    assert_eq!(browser.get(&site, "/").body, "3", "what was there before stays");
-
-    let logout = browser.get(&site, "/logout");
-    assert!(logout.cookie().starts_with("id=; ") && logout.cookie().contains("Max-Age=0"), "{logout:?}");
-    assert_eq!(store.len().unwrap(), 0);
-    assert_eq!(browser.cookie_header(), None, "the browser has forgotten its cookie");
-    let dead = exchange(&site, "GET /user HTTP/1.1", &[("Cookie", &login.sent_back())]);
-    assert_eq!(dead.body, b"nobody");
-    assert_ne!(browser.get(&site, "/").id().handle(), first.id().handle());
-}
-
-#[test]
 fn a_handler_may_return_a_response_by_itself() {
     let layer = layer(store());
     let site = RouilleSite::start(move |request| {
@@ -128,35 +97,6 @@ fn an_error_is_a_500_that_saves_nothing_sets_no_cookie_and_arrives_on_the_channe
         assert_eq!(browser.get(&site, "/look").body, "1", "{path}");
     }
     assert_eq!(store.len().unwrap(), 1);
-}
-
-#[test]
-fn a_failing_store_is_a_503_and_never_a_new_cookie_or_a_logout() {
-    for (reads, writes) in [(true, true), (false, true)] {
-        let store = Arc::new(Unreliable::new(store()));
-        let layer = layer(Arc::clone(&store));
-        let errors = layer.errors();
-        let site = site(&layer);
-        let browser = Browser::new();
-        assert_eq!(browser.get(&site, "/").body, "1");
-        let cookie = browser.cookie_header();
-
-        store.fail(reads, writes);
-        for path in ["/", "/login", "/logout"] {
-            let answer = browser.get(&site, path);
-            assert_eq!((answer.status, answer.body.as_str()), (503, "Service unavailable"), "{path}");
-            answer.assert_silent();
-            assert_eq!(reported(&errors), ["the store failed"], "{path}");
-        }
-        let stranger = Browser::new().get(&site, "/");
-        assert_eq!(stranger.status, 503);
-        stranger.assert_silent();
-        assert_eq!(browser.get(&site, "/static").status, 200, "a request that looks at nothing needs no store");
-
-        store.fail(false, false);
-        assert_eq!(browser.cookie_header(), cookie);
-        assert_eq!(browser.get(&site, "/").body, "2", "the client kept its cookie, the store its session");
-    }
 }
 
 #[test]
@@ -204,7 +144,7 @@ fn an_application_chooses_what_its_errors_and_the_stores_look_like() {
             let visits = visit(session)?;
             if request.url() == "/teapot" { Err(Failure::Teapot) } else { Ok(Response::text(visits)) }
         };
-        layer.try_rouille(request, page, Failure::into_response)
+        layer.try_around(request, page, Failure::into_response)
     });
     let browser = Browser::new();
     assert_eq!(browser.get(&site, "/").body, "1");
@@ -294,25 +234,6 @@ fn a_client_is_told_the_id_that_a_failed_request_committed_and_else_keeps_one_th
     }
 }
 
-// Invariant 12.
-#[test]
-fn a_panic_in_the_handler_is_a_500_that_saves_nothing_and_the_server_lives() {
-    let store = store();
-    let site = site(&layer(store.clone()));
-    let browser = Browser::new();
-    assert_eq!(browser.get(&site, "/").body, "1");
-    for _ in 0..20 {
-        for client in [&browser, &Browser::new()] {
-            let answer = client.get(&site, "/panic");
-            assert_eq!(answer.status, 500);
-            answer.assert_silent();
-        }
-    }
-    assert_eq!(store.len().unwrap(), 1);
-    assert_eq!(browser.get(&site, "/look").body, "1");
-    assert_eq!(browser.get(&site, "/").body, "2");
-}
-
 /// A shop with an administration: each its own cookie, store and session.
 fn nested(shop: SessionLayer, admin: SessionLayer, all_or_nothing: bool) -> RouilleSite {
     RouilleSite::start(move |request| {
@@ -333,7 +254,7 @@ fn nested(shop: SessionLayer, admin: SessionLayer, all_or_nothing: bool) -> Roui
                     failed = Some(error);
                     Response::empty_204()
                 };
-                let response = admin.try_rouille(request, |worked| both(bought, worked), failure);
+                let response = admin.try_around(request, |worked| both(bought, worked), failure);
                 failed.map_or(Ok(response), Err)
             })
         } else {
@@ -380,42 +301,9 @@ fn when_an_inner_layer_fails_the_outer_one_has_its_503_to_send_or_fails_with_it(
         assert_eq!(reported(&inner_errors), ["the store failed"]);
         assert_eq!(reported(&outer_errors), [""; 0], "it was not the outer one's store");
         admin.fail(false, false);
-        // The outer layer gets a response from `rouille`, whatever its status; from `try_rouille`
+        // The outer layer gets a response from `rouille`, whatever its status; from `try_around`
         // it gets the error.
         assert_eq!(browser.get(&site, "/both").body, if all_or_nothing { "22" } else { "32" });
-    }
-}
-
-#[test]
-fn headers_that_the_handler_sets_stay_beside_the_layers() {
-    let layer = layer(store());
-    let site = RouilleSite::start(move |request| {
-        layer.rouille(request, |session| {
-            let visits = visit(session)?;
-            Ok(Response::text(visits)
-                .with_additional_header("Set-Cookie", "theme=dark; Path=/")
-                .with_additional_header("set-cookie", "id2=x; Path=/")
-                .with_additional_header("cache-control", "public, max-age=600, no-transform")
-                .with_additional_header("VARY", "Accept-Language")
-                .with_additional_header("ETag", "\"v1\"")
-                .with_additional_header("X-Own", "kept"))
-        })
-    });
-    let browser = Browser::new();
-    let first = browser.get(&site, "/");
-    let cookies = first.all("Set-Cookie");
-    assert_eq!(cookies[..2], ["theme=dark; Path=/", "id2=x; Path=/"]);
-    assert!(cookies.len() == 3 && cookies[2].starts_with("id="), "{cookies:?}");
-    assert_eq!(first.all("Cache-Control"), ["no-transform, no-store"]);
-    assert_eq!(first.all("Vary"), ["Accept-Language, Cookie"]);
-    let again = browser.get(&site, "/");
-    assert_eq!(again.all("Set-Cookie"), ["theme=dark; Path=/", "id2=x; Path=/"]);
-    assert_eq!(again.all("Cache-Control"), ["public, max-age=600, no-transform"], "the handler knows what it does");
-    assert_eq!(again.all("Vary"), ["Accept-Language, Cookie"]);
-    for answer in [first, again] {
-        assert_eq!(answer.all("ETag"), ["\"v1\""]);
-        assert_eq!(answer.all("X-Own"), ["kept"]);
-        assert_eq!(answer.all("Content-Type"), ["text/plain; charset=utf-8"]);
     }
 }
 

@@ -1,5 +1,5 @@
-//! The one call for `tiny_http`, with a real server: it answers every request and survives every
-//! handler, store and client.
+//! What only the adapter for `tiny_http` does: it sends every response by itself. `web_servers` has
+//! what every adapter does.
 #![cfg(feature = "tiny_http")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
@@ -33,11 +33,6 @@ fn page(request: &mut Request, session: &mut Session) -> Result<Response<std::io
             session.insert("visits", &1_000)?;
             panic!("a handler that panics: this message belongs to the test");
         }
-        "/login-then-panic" => {
-            session.log_in("ada")?;
-            session.save()?;
-            panic!("a handler that panics after an early save: this message belongs to the test");
-        }
         other => return Err(Error::size(format!("no page {other:.20}"))),
     };
     Ok(Response::from_string(text))
@@ -46,20 +41,6 @@ fn page(request: &mut Request, session: &mut Session) -> Result<Response<std::io
 fn site(layer: &SessionLayer) -> PlainSite {
     let layer = layer.clone();
     PlainSite::start(move |request| layer.tiny_http(request, page))
-}
-
-#[test]
-fn one_call_loads_saves_announces_and_answers() {
-    let store = store();
-    let site = site(&layer(store.clone()));
-    let browser = Browser::new();
-    browser.get(&site, "/static").assert_silent();
-    let first = browser.get(&site, "/");
-    assert!(first.cookie().starts_with("id=") && first.body == "1");
-    assert_eq!(first.all("Cache-Control"), ["no-store"]);
-    let second = browser.get(&site, "/");
-    second.assert_silent();
-    assert_eq!((second.body.as_str(), store.len().unwrap()), ("2", 1));
 }
 
 #[test]
@@ -81,17 +62,6 @@ fn every_handler_that_fails_or_panics_is_answered_and_nothing_of_it_is_saved() {
     assert_eq!(errors.try_iter().filter(Error::is_size).count(), 30);
     assert_eq!(browser.get(&site, "/look").body, "1");
     assert_eq!(store.len().unwrap(), 1);
-}
-
-#[test]
-fn a_panic_after_a_login_was_saved_brings_the_cookie_of_the_login() {
-    let site = site(&layer(store()));
-    let browser = Browser::new();
-    let before = browser.get(&site, "/").id();
-    let failed = browser.get(&site, "/login-then-panic");
-    assert_eq!(failed.status, 500);
-    assert_ne!(failed.id(), before);
-    assert_eq!(browser.get(&site, "/").body, "2");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::draft::{Draft, NextId};
-use super::{Session, Stage, State};
+use super::{Carrier, Session, Stage, State};
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::store::{Identity, Look, Lookup, Presented, Store, id_age, nanos};
@@ -17,12 +17,18 @@ pub(crate) struct Facts {
     pub(crate) changed: bool,
     /// A timed renewal is due under the policy.
     pub(crate) renewal_due: bool,
-    pub(crate) client: Client,
+    /// What the client has in its cookie.
+    pub(crate) cookie: Client,
+    /// What the client has in its token.
+    pub(crate) token: Client,
 }
 
-/// The cookie that the client has.
+/// The cookie, or the token, that the client has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
+    /// The client is told nothing in this way: the layer does not use it, or the request came in the
+    /// other one.
+    Unserved,
     /// None of ours.
     Without,
     /// One with another id than the session has, or will have after the save.
@@ -50,9 +56,38 @@ impl Session {
     }
 
     /// The facts of a session in this stage. `persistent`: the browser is to keep the session's
-    /// cookie when it is closed.
-    pub(crate) fn facts(&self, stage: Stage<Presented, ()>, persistent: bool) -> Result<Facts> {
-        Ok(Facts { stage, changed: self.changed(), renewal_due: self.renewal_due(), client: self.client(persistent)? })
+    /// cookie when it is closed; `None`: the layer has no cookie.
+    pub(crate) fn facts(
+        &self,
+        stage: Stage<Presented, ()>,
+        persistent: Option<bool>,
+        has_tokens: bool,
+    ) -> Result<Facts> {
+        Ok(Facts {
+            stage,
+            changed: self.changed(),
+            renewal_due: self.renewal_due(),
+            cookie: self.client(Carrier::Cookie, persistent)?,
+            token: self.client(Carrier::Token, has_tokens.then_some(false))?,
+        })
+    }
+
+    /// Whether an id is told in this carrier: in the one that opened the session. If none did: in a
+    /// token only if the request brought no cookie, because what answers a request with a cookie
+    /// must not give a script the id that is hidden from it; and in a cookie unless the request
+    /// brought a token alone.
+    pub(crate) fn is_told_in(&self, carrier: Carrier) -> bool {
+        match self.opened_by.get().or(self.presented[0].map(|first| first.carrier)) {
+            Some(presented) => presented == carrier,
+            None => true,
+        }
+    }
+
+    /// Returns true if the session was opened by a token in a header, which no browser sends by
+    /// itself.
+    pub(super) fn is_opened_by_token(&self) -> Result<bool> {
+        self.state()?;
+        Ok(self.opened_by.get() == Some(Carrier::Token))
     }
 
     /// The stage, without its data; `None`: there was no look.
@@ -65,20 +100,24 @@ impl Session {
         })
     }
 
-    fn client(&self, persistent: bool) -> Result<Client> {
+    /// `persistent`: see [`facts`](Self::facts); `None`: the layer does not use this carrier.
+    fn client(&self, carrier: Carrier, persistent: Option<bool>) -> Result<Client> {
+        let Some(persistent) = persistent.filter(|_| self.is_told_in(carrier)) else { return Ok(Client::Unserved) };
         let id = self.id()?;
         let is_current = |written: Option<u64>| match (persistent, written) {
             (false, None) => true,
             (true, Some(written)) => !self.cookie_due(written),
             _ => false,
         };
-        Ok(match self.presented.iter().flatten().find(|presented| presented.id == id) {
+        let mut presented = self.presented.iter().flatten().filter(|presented| presented.carrier == carrier).peekable();
+        let is_without = presented.peek().is_none();
+        Ok(match presented.find(|presented| presented.id == id) {
             Some(_) if self.replaces_id() => Client::Other,
             Some(presented) if presented.well_signed && is_current(presented.written) => Client::Current,
             Some(_) if self.may_repeat_id()? => Client::Stale,
             Some(_) => Client::Current,
-            None if self.presented[0].is_some() => Client::Other,
-            None => Client::Without,
+            None if is_without => Client::Without,
+            None => Client::Other,
         })
     }
 

@@ -84,7 +84,7 @@ impl Session {
             return Ok(None);
         }
         let forked = Self::unloaded(Arc::clone(&self.context), self.presented);
-        Ok(Some(Self { state: state.into(), sealed: true, ..forked }))
+        Ok(Some(Self { state: state.into(), opened_by: self.opened_by.clone(), sealed: true, ..forked }))
     }
 
     /// Goes on with another session in place of this one, such as one that

@@ -24,12 +24,17 @@ impl Session {
     /// just superseded one of the ids, the session is over for this request.
     pub(super) fn find_presented(&self) -> Result<Option<State>> {
         let mut in_flight = None;
-        for Candidate { id, .. } in self.presented.iter().flatten() {
+        for Candidate { id, carrier, .. } in self.presented.iter().flatten() {
             match self.look(id)? {
-                Lookup::Found(stored) => return Ok(Some(State { id: *id, stage: self.live(stored) })),
-                Lookup::Superseded { recent: true } => {
-                    in_flight.get_or_insert(State { id: *id, stage: Stage::Ended(Ending::Superseded) });
+                Lookup::Found(stored) => {
+                    self.opened_by.set(Some(*carrier));
+                    return Ok(Some(State { id: *id, stage: self.live(stored) }));
                 }
+                Lookup::Superseded { recent: true } if in_flight.is_none() => {
+                    self.opened_by.set(Some(*carrier));
+                    in_flight = Some(State { id: *id, stage: Stage::Ended(Ending::Superseded) });
+                }
+                Lookup::Superseded { recent: true } => {}
                 Lookup::Superseded { recent: false } => {
                     self.context.events.publish(|| Event::SupersededId { handle: id.handle() });
                 }

@@ -32,7 +32,7 @@ mod owner;
 mod step;
 mod times;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::time::Duration;
 
@@ -51,16 +51,26 @@ use crate::record::Record;
 use crate::store::{Commit, Look, Presented, Receipt, Store};
 use crate::sync::Arc;
 
-/// How many ids one request may present: cookies of the same name from several paths and domains.
-pub(crate) const MAX_CANDIDATES: usize = 4;
+/// How many ids one request may present in cookies: of the same name from several paths and domains.
+pub(crate) const MAX_COOKIES: usize = 4;
 
-/// The cookies a request presented, in its order.
-pub(crate) type Candidates = [Option<Candidate>; MAX_CANDIDATES];
+/// The ids a request presented, in the order in which they are tried. One may stand in a token.
+pub(crate) type Candidates = [Option<Candidate>; MAX_COOKIES + 1];
 
-/// An id that a request presented, and the cookie that it stood in.
+/// What carries an id between the client and the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// Sent by a browser by itself.
+    Cookie,
+    /// Put into a header by the client's code.
+    Token,
+}
+
+/// An id that a request presented, and the cookie or the token that it stood in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) id: SessionId,
+    pub(crate) carrier: Carrier,
     /// When the cookie was written, in seconds since 1970, if it says so.
     pub(crate) written: Option<u64>,
     /// Signed as it would be signed now.
@@ -69,7 +79,7 @@ pub(crate) struct Candidate {
 
 impl From<SessionId> for Candidate {
     fn from(id: SessionId) -> Self {
-        Self { id, written: None, well_signed: true }
+        Self { id, carrier: Carrier::Cookie, written: None, well_signed: true }
     }
 }
 
@@ -103,6 +113,8 @@ impl From<SessionId> for Candidate {
 pub struct Session {
     context: Arc<Context>,
     presented: Candidates,
+    /// What carried the id that the first look found; none if it found nothing.
+    opened_by: Cell<Option<Carrier>>,
     /// Whether the request came over https.
     https: bool,
     /// What the first look is: a visit, unless the request is none.
@@ -155,6 +167,7 @@ impl Session {
         Self {
             context,
             presented,
+            opened_by: Cell::new(None),
             https: false,
             first: Look::Visit,
             state: OnceCell::new(),

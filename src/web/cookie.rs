@@ -1,14 +1,5 @@
 //! The session cookie: which ids a request's `Cookie` headers present, and the two `Set-Cookie`
 //! texts we write.
-//!
-//! ```text
-//! value  = id [ "." written ] [ "." signature ]
-//! ```
-//!
-//! `written`, in seconds since 1970, is there if the cookie is persistent. Only the browser's
-//! cookie can say how old the browser's cookie is: the session may have been prolonged by a
-//! WebSocket or by a job since. A client that changes it changes when its own cookie is renewed.
-//! The signature covers all that stands before it, and the cookie's name.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,17 +9,12 @@ use cookie::{Cookie, CookieBuilder};
 use super::head::{RequestHead, trim};
 use super::keys::Signer;
 use super::options::{CookieOptions, MAX_AGE, Priority, SameSite, Secure, SiteData};
+use super::token::SessionToken;
+use super::value::{self, MAX_VALUE, Reader};
 use crate::error::Error;
 use crate::id::SessionId;
-use crate::session::{Candidate, Candidates, MAX_CANDIDATES};
+use crate::session::{Candidate, Candidates, Carrier, MAX_COOKIES};
 use crate::sync::{AtomicBool, Ordering};
-
-/// No value of ours is longer: an id, 20 digits, a signature of 43 characters.
-const MAX_VALUE: usize = SessionId::TEXT_LEN + 1 + 20 + 1 + 43;
-
-/// How many signatures of one request are looked at. Each costs a hash for every key, and a header
-/// has room for hundreds.
-const MAX_SIGNATURES: usize = 16;
 
 /// The cookie that carries session ids, as its options have it.
 pub(super) struct SessionCookie {
@@ -76,77 +62,56 @@ impl SessionCookie {
         &self.options
     }
 
-    /// The first cookies of our name that have different ids, in the order of the headers.
+    /// The first cookies of our name that have different ids, in the order of the headers, and after
+    /// them a token.
     ///
-    /// There can be several: a browser sends one for each path and domain it was set for, and a
-    /// neighbouring subdomain can plant more. A value that is not exactly an id, well signed if we
-    /// sign, does not count and is not looked at twice: it is another application's, or an attack,
-    /// and neither is worth an error or a log line.
-    pub(super) fn presented(&self, request: &RequestHead<'_>) -> Candidates {
+    /// There can be several cookies: a browser sends one for each path and domain it was set for,
+    /// and a neighbouring subdomain can plant more. A value that is not exactly an id, well signed
+    /// if we sign, does not count and is not looked at twice: it is another application's, or an
+    /// attack, and neither is worth an error or a log line.
+    pub(super) fn presented(&self, request: &RequestHead<'_>, token: Option<&SessionToken>) -> Candidates {
         let mut found = Candidates::default();
-        let (mut count, mut signatures) = (0, 0);
+        let (mut count, mut reader) = (0, Reader::new(self.signer.as_ref()));
         // Cut into cookies before anything is read as text, so that a foreign one that is not UTF-8
         // does not hide ours. Semicolons alone separate, as in browsers: quotes do not protect
         // them, and a comma is a part of a foreign value, in which its author could plant an id.
-        for text in request.cookies().flat_map(|header| header.split(|byte| *byte == b';')) {
-            let Some(presented) = self.read(text, &mut signatures) else { continue };
+        let cookies = request.cookies().flat_map(|header| header.split(|byte| *byte == b';'));
+        for text in cookies.take_while(|_| token.is_none_or(SessionToken::is_beside_cookie)) {
+            let Some(presented) = self.read(text, &mut reader) else { continue };
             if found.iter().flatten().any(|earlier| earlier.id == presented.id) {
                 continue;
             }
             found[count] = Some(presented);
             count += 1;
-            if count == MAX_CANDIDATES {
+            if count == MAX_COOKIES {
                 break;
             }
         }
+        found[count] = token.and_then(|token| token.presented(request, &mut reader));
         found
     }
 
     /// One `name=value`, if it is a cookie of ours.
-    fn read(&self, text: &[u8], signatures: &mut usize) -> Option<Candidate> {
+    fn read(&self, text: &[u8], reader: &mut Reader<'_>) -> Option<Candidate> {
         let name = self.options.name.as_str();
         let value = trim(trim(text).strip_prefix(name.as_bytes())?).strip_prefix(b"=")?;
         let value = trim(value);
         // Some clients quote every value (RFC 6265, 4.1.1).
         let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-        // The length first: an error about a text that cannot be an id would be made for nothing.
-        if !(SessionId::TEXT_LEN..=MAX_VALUE).contains(&value.len()) {
-            return None;
-        }
-        let value = str::from_utf8(value).ok()?;
-        let (content, key) = match &self.signer {
-            None => (value, 0),
-            Some(signer) => {
-                let (content, signature) = value.rsplit_once('.')?;
-                *signatures += 1;
-                if *signatures > MAX_SIGNATURES {
-                    return None;
-                }
-                (content, signer.verify(name, content, signature)?)
-            }
-        };
-        let (id, written) = match content.split_once('.') {
-            None => (content, None),
-            Some((id, seconds)) => (id, Some(read_seconds(seconds)?)),
-        };
-        if id.len() != SessionId::TEXT_LEN {
-            return None;
-        }
-        Some(Candidate { id: id.parse().ok()?, written, well_signed: key == 0 })
+        reader.read(Carrier::Cookie, name, value)
+    }
+
+    /// What signs the values, if they are signed.
+    pub(super) fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
     }
 
     /// The `Set-Cookie` text that gives the client this id, to be kept for `max_age` or for the
     /// browser session.
     pub(super) fn announcing(&self, id: &SessionId, max_age: Option<Duration>, now: SystemTime, https: bool) -> String {
-        let mut value = id.expose();
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if max_age.is_some() {
-            value += &format!(".{}", now.as_secs());
-        }
-        if let Some(signer) = &self.signer {
-            let signature = signer.sign(&self.options.name, &value);
-            value += &format!(".{signature}");
-        }
+        let written = max_age.map(|_| now.as_secs());
+        let value = value::write(self.signer(), &self.options.name, id, written);
         let cookie = describe(&self.options, &value, https);
         let cookie = match max_age {
             None => cookie,
@@ -219,13 +184,6 @@ fn finish(options: &CookieOptions, cookie: &CookieBuilder<'_>) -> String {
         Some(Priority::Medium) => text + "; Priority=Medium",
         Some(Priority::High) => text + "; Priority=High",
     }
-}
-
-/// Strictly digits, none of them a zero in front, so that one time has one text.
-fn read_seconds(text: &str) -> Option<u64> {
-    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-    let seconds = canonical.then(|| text.parse().ok())??;
-    UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).map(|_| seconds)
 }
 
 /// Rounded down, so that the cookie does not outlive its session, but not to zero, which would mean

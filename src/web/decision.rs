@@ -1,11 +1,11 @@
 //! What a request leads to at its end: one pure function from what is known to what is to be done.
 //!
-//! | the session is | store | cookie |
+//! | the session is | store | cookie, token |
 //! |---|---|---|
 //! | new and empty | nothing | none |
 //! | new, with data | save | set |
-//! | live, unchanged | nothing | none, or rewritten if it is stale |
-//! | live, changed | save | none, or rewritten if it is stale |
+//! | live, unchanged | nothing | none, or written again if it is stale |
+//! | live, changed | save | none, or written again if it is stale |
 //! | live, its id is old | save, which begins a renewal | the renewed id |
 //! | live, a renewal is pending | nothing, or save if it changed | the renewed id |
 //! | live, opened by an id in its grace | nothing, or save if it changed | none |
@@ -14,11 +14,14 @@
 //! | ended elsewhere | nothing, or a save that says so if it changed | none |
 //! | not known: the store failed | nothing | none |
 //!
+//! Cookie and token are decided by the same rule, each by what the client has in it. In one of them
+//! the client may be told nothing: then there is no step.
+//!
 //! A visit is noted at the first look, not here. A live session's cookie is set all the same when
 //! the client does not know its id: it was replaced, or the session was saved for the first time
 //! within the handler. A cookie is stale when it is persistent and written `touch_after` ago, when
 //! it was signed by a key that is no longer the first, or when the options have it otherwise by
-//! now. Shortly before a renewal none is rewritten: the client might get the old id after the new.
+//! now. Shortly before a renewal none is written again: the client might get the old id after the new.
 
 use crate::session::{Client, Ending, Facts, Stage};
 use crate::store::Presented;
@@ -27,7 +30,16 @@ use crate::store::Presented;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) store: StoreStep,
-    pub(super) cookie: CookieStep,
+    pub(super) cookie: Step,
+    pub(super) token: Step,
+}
+
+impl Plan {
+    /// The step that tells the client an id, if there is one. If there are two they are the same,
+    /// because only a request that presented nothing is answered in both.
+    pub(super) fn announcing(self) -> Option<Step> {
+        [self.cookie, self.token].into_iter().find(|step| step.announces())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +50,9 @@ pub(super) enum StoreStep {
     Renew,
 }
 
+/// What the client is told in its cookie, or in its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CookieStep {
+pub(super) enum Step {
     Nothing,
     /// For a session that is live by then, and for no other.
     Set,
@@ -50,6 +63,12 @@ pub(super) enum CookieStep {
     Remove,
 }
 
+impl Step {
+    pub(super) fn announces(self) -> bool {
+        matches!(self, Self::Set | Self::SetRenewed | Self::Rewrite)
+    }
+}
+
 pub(super) fn decide(facts: Facts) -> Plan {
     let store = match facts.stage {
         Stage::Live(Presented::Current) if facts.renewal_due => StoreStep::Renew,
@@ -57,26 +76,32 @@ pub(super) fn decide(facts: Facts) -> Plan {
         Stage::New | Stage::Live(_) | Stage::Ended(_) if facts.changed => StoreStep::Save,
         _ => StoreStep::Nothing,
     };
-    let cookie = match (facts.stage, facts.client) {
-        (Stage::New, _) if facts.changed => CookieStep::Set,
+    let step = |client| step(facts, store, client);
+    Plan { store, cookie: step(facts.cookie), token: step(facts.token) }
+}
+
+/// What the client is told where this is what it has.
+fn step(facts: Facts, store: StoreStep, client: Client) -> Step {
+    match (facts.stage, client) {
+        (_, Client::Unserved) => Step::Nothing,
+        (Stage::New, _) if facts.changed => Step::Set,
         // After a login or `regenerate` too, whichever id the request presented.
-        (Stage::Live(_), Client::Without | Client::Other) => CookieStep::Set,
+        (Stage::Live(_), Client::Without | Client::Other) => Step::Set,
         // The client has, or is about to get, the id that took the place of this one.
-        (Stage::Live(Presented::Previous), _) => CookieStep::Nothing,
-        (Stage::Live(Presented::Renewing(_)), _) => CookieStep::SetRenewed,
-        (Stage::Live(_), _) if store == StoreStep::Renew => CookieStep::SetRenewed,
-        (Stage::Live(_), Client::Stale) => CookieStep::Rewrite,
-        (Stage::Ended(Ending::Here), Client::Other | Client::Stale | Client::Current) => CookieStep::Remove,
+        (Stage::Live(Presented::Previous), _) => Step::Nothing,
+        (Stage::Live(Presented::Renewing(_)), _) => Step::SetRenewed,
+        (Stage::Live(_), _) if store == StoreStep::Renew => Step::SetRenewed,
+        (Stage::Live(_), Client::Stale) => Step::Rewrite,
+        (Stage::Ended(Ending::Here), Client::Other | Client::Stale | Client::Current) => Step::Remove,
         // Not removed when it ended elsewhere: the client may have logged in again, in another
         // request, and a removal would take that new session's cookie away.
-        _ => CookieStep::Nothing,
-    };
-    Plan { store, cookie }
+        _ => Step::Nothing,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, CookieStep, Ending, Facts, Plan, Stage, StoreStep, decide};
+    use super::{Client, Ending, Facts, Stage, Step, StoreStep, decide};
     use crate::id::SessionId;
     use crate::store::Presented;
 
@@ -89,16 +114,18 @@ mod tests {
         changed: Option<bool>,
         renewal_due: Option<bool>,
         clients: &'static [Client],
-        plan: Plan,
+        store: StoreStep,
+        step: Step,
     }
 
     impl Row {
-        fn covers(&self, facts: Facts) -> bool {
+        /// Whether it says what a client is told that has this.
+        fn covers(&self, facts: Facts, client: Client) -> bool {
             let fits = |asked: Option<bool>, fact: bool| asked.is_none_or(|asked| asked == fact);
             self.stages.contains(&facts.stage)
                 && fits(self.changed, facts.changed)
                 && fits(self.renewal_due, facts.renewal_due)
-                && self.clients.contains(&facts.client)
+                && self.clients.contains(&client)
         }
     }
 
@@ -107,7 +134,7 @@ mod tests {
     }
 
     /// `y`, `n`, or `-` for either.
-    fn row(stages: &[Seen], facts: &str, clients: &'static [Client], store: StoreStep, cookie: CookieStep) -> Row {
+    fn row(stages: &[Seen], facts: &str, clients: &'static [Client], store: StoreStep, step: Step) -> Row {
         let asked = |fact: &str| match fact {
             "y" => Some(true),
             "n" => Some(false),
@@ -116,12 +143,12 @@ mod tests {
         };
         let facts: Vec<_> = facts.split_whitespace().map(asked).collect();
         let [changed, renewal_due] = facts[..] else { panic!("two facts in a row") };
-        Row { stages: stages.to_vec(), changed, renewal_due, clients, plan: Plan { store, cookie } }
+        Row { stages: stages.to_vec(), changed, renewal_due, clients, store, step }
     }
 
     #[rustfmt::skip]
     fn table() -> Vec<Row> {
-        use CookieStep as Cookie;
+        use Step as Id;
         use StoreStep::{Nothing, Renew, Save};
         const ANY: &[Client] = &[Client::Without, Client::Other, Client::Stale, Client::Current];
         const UNKNOWN: &[Client] = &[Client::Without, Client::Other];
@@ -140,31 +167,31 @@ mod tests {
         vec![
             //              changed
             //              | renewal_due
-            row(new,       "n -", ANY,     Nothing, Cookie::Nothing),
-            row(new,       "y -", ANY,     Save,    Cookie::Set),
-            row(live,      "n n", CURRENT, Nothing, Cookie::Nothing),
-            row(live,      "n n", STALE,   Nothing, Cookie::Rewrite),
-            row(live,      "n n", UNKNOWN, Nothing, Cookie::Set),
-            row(live,      "y n", CURRENT, Save,    Cookie::Nothing),
-            row(live,      "y n", STALE,   Save,    Cookie::Rewrite),
-            row(live,      "y n", UNKNOWN, Save,    Cookie::Set),
-            row(live,      "- y", KNOWN,   Renew,   Cookie::SetRenewed),
-            row(live,      "- y", UNKNOWN, Renew,   Cookie::Set),
-            row(renewing,  "n -", KNOWN,   Nothing, Cookie::SetRenewed),
-            row(renewing,  "n -", UNKNOWN, Nothing, Cookie::Set),
-            row(renewing,  "y -", KNOWN,   Save,    Cookie::SetRenewed),
-            row(renewing,  "y -", UNKNOWN, Save,    Cookie::Set),
-            row(previous,  "n -", KNOWN,   Nothing, Cookie::Nothing),
-            row(previous,  "n -", UNKNOWN, Nothing, Cookie::Set),
-            row(previous,  "y -", KNOWN,   Save,    Cookie::Nothing),
-            row(previous,  "y -", UNKNOWN, Save,    Cookie::Set),
-            row(elsewhere, "n -", ANY,     Nothing, Cookie::Nothing),
-            row(elsewhere, "y -", ANY,     Save,    Cookie::Nothing),
-            row(here,      "n -", WITHOUT, Nothing, Cookie::Nothing),
-            row(here,      "n -", WITH,    Nothing, Cookie::Remove),
-            row(here,      "y -", WITHOUT, Save,    Cookie::Nothing),
-            row(here,      "y -", WITH,    Save,    Cookie::Remove),
-            row(without,   "- -", ANY,     Nothing, Cookie::Nothing),
+            row(new,       "n -", ANY,     Nothing, Id::Nothing),
+            row(new,       "y -", ANY,     Save,    Id::Set),
+            row(live,      "n n", CURRENT, Nothing, Id::Nothing),
+            row(live,      "n n", STALE,   Nothing, Id::Rewrite),
+            row(live,      "n n", UNKNOWN, Nothing, Id::Set),
+            row(live,      "y n", CURRENT, Save,    Id::Nothing),
+            row(live,      "y n", STALE,   Save,    Id::Rewrite),
+            row(live,      "y n", UNKNOWN, Save,    Id::Set),
+            row(live,      "- y", KNOWN,   Renew,   Id::SetRenewed),
+            row(live,      "- y", UNKNOWN, Renew,   Id::Set),
+            row(renewing,  "n -", KNOWN,   Nothing, Id::SetRenewed),
+            row(renewing,  "n -", UNKNOWN, Nothing, Id::Set),
+            row(renewing,  "y -", KNOWN,   Save,    Id::SetRenewed),
+            row(renewing,  "y -", UNKNOWN, Save,    Id::Set),
+            row(previous,  "n -", KNOWN,   Nothing, Id::Nothing),
+            row(previous,  "n -", UNKNOWN, Nothing, Id::Set),
+            row(previous,  "y -", KNOWN,   Save,    Id::Nothing),
+            row(previous,  "y -", UNKNOWN, Save,    Id::Set),
+            row(elsewhere, "n -", ANY,     Nothing, Id::Nothing),
+            row(elsewhere, "y -", ANY,     Save,    Id::Nothing),
+            row(here,      "n -", WITHOUT, Nothing, Id::Nothing),
+            row(here,      "n -", WITH,    Nothing, Id::Remove),
+            row(here,      "y -", WITHOUT, Save,    Id::Nothing),
+            row(here,      "y -", WITH,    Save,    Id::Remove),
+            row(without,   "- -", ANY,     Nothing, Id::Nothing),
         ]
     }
 
@@ -179,11 +206,12 @@ mod tests {
             Stage::Ended(Ending::Superseded),
             Stage::Without(()),
         ];
+        let clients = [Client::Unserved, Client::Without, Client::Other, Client::Stale, Client::Current];
         let mut all = Vec::new();
         for stage in stages {
-            for client in [Client::Without, Client::Other, Client::Stale, Client::Current] {
-                for (changed, renewal_due) in [(false, false), (false, true), (true, false), (true, true)] {
-                    all.push(Facts { stage, changed, renewal_due, client });
+            for (changed, renewal_due) in [(false, false), (false, true), (true, false), (true, true)] {
+                for cookie in clients {
+                    all.extend(clients.map(|token| Facts { stage, changed, renewal_due, cookie, token }));
                 }
             }
         }
@@ -191,13 +219,20 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_of_facts_leads_to_what_the_table_says() {
+    fn every_combination_of_facts_leads_to_what_the_table_says_for_the_cookie_and_for_the_token() {
         let (table, all) = (table(), all_facts());
         for facts in &all {
-            let rows: Vec<_> = table.iter().filter(|row| row.covers(*facts)).collect();
-            assert_eq!(rows.len(), 1, "the table must have one row, and no more, for {facts:?}");
-            assert_eq!(decide(*facts), rows[0].plan, "{facts:?}");
+            let plan = decide(*facts);
+            for (client, step) in [(facts.cookie, plan.cookie), (facts.token, plan.token)] {
+                if client == Client::Unserved {
+                    assert_eq!(step, Step::Nothing, "{facts:?}");
+                    continue;
+                }
+                let rows: Vec<_> = table.iter().filter(|row| row.covers(*facts, client)).collect();
+                assert_eq!(rows.len(), 1, "the table must have one row, and no more, for {facts:?}");
+                assert_eq!((plan.store, step), (rows[0].store, rows[0].step), "{facts:?}");
+            }
         }
-        assert_eq!(all.len(), 128);
+        assert_eq!(all.len(), 800);
     }
 }

@@ -2,16 +2,19 @@
 
 use std::fmt;
 
+use super::token::SessionToken;
 use crate::session::Saved;
+use crate::sync::Arc;
 
 /// The end of a request: the headers that its response needs, and what became of the session.
 ///
 /// | header | when |
 /// |---|---|
 /// | `Set-Cookie` | the client is to get, renew or forget its cookie |
-/// | `Cache-Control: no-store` | with every `Set-Cookie`; and if the session that was looked at was not a new one, unless the handler said otherwise |
-/// | `CDN-Cache-Control: no-store`, and its like | with a `Set-Cookie`, where the handler has set one |
-/// | `Vary: Cookie` | the session was looked at |
+/// | the [token's](super::TokenOptions::response_header) | the client is to get, renew or forget its token |
+/// | `Cache-Control: no-store` | with every `Set-Cookie` and every token; and if the session that was looked at was not a new one, unless the handler said otherwise |
+/// | `CDN-Cache-Control: no-store`, and its like | with a `Set-Cookie` or a token, where the handler has set one |
+/// | `Vary: Cookie`, or the token's header, or both | the session was looked at |
 /// | `Clear-Site-Data` | with a logout, if [the options](super::CookieOptions::clear_site_data) ask for it |
 ///
 /// `no-store`, and not the gentler `no-cache="Set-Cookie"`, because few caches know the latter: one
@@ -26,6 +29,9 @@ pub struct Finished {
     is_lost: bool,
     caching: Caching,
     cookie: Option<String>,
+    token: Option<String>,
+    /// The layer's tokens, if it has any.
+    tokens: Option<Arc<SessionToken>>,
     clear_site_data: Option<String>,
 }
 
@@ -62,9 +68,25 @@ const PROCESSING: [&str; 2] = ["content=", "dca="];
 const VARY: &str = "Vary";
 const CLEAR_SITE_DATA: &str = "Clear-Site-Data";
 
+/// Whether a header tells caches or browsers what to do, and has no secret in it.
+#[cfg(feature = "http")]
+pub(super) fn is_for_caches(name: &str) -> bool {
+    let names = [CACHE_CONTROL, VARY, CLEAR_SITE_DATA].into_iter().chain(TARGETED.map(|(name, _)| name));
+    names.into_iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
 impl Finished {
     pub(super) fn new(saved: Saved, caching: Caching) -> Self {
-        Self { saved, is_lost: false, caching, cookie: None, clear_site_data: None }
+        Self { saved, is_lost: false, caching, cookie: None, token: None, tokens: None, clear_site_data: None }
+    }
+
+    /// Of a layer with these tokens.
+    pub(super) fn of(self, tokens: Option<&Arc<SessionToken>>) -> Self {
+        Self { tokens: tokens.cloned(), ..self }
+    }
+
+    pub(super) fn with_token(self, token: String) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     pub(super) fn lost(self, is_lost: bool) -> Self {
@@ -97,14 +119,23 @@ impl Finished {
         self.cookie.as_deref()
     }
 
+    /// The new token, if the layer [has tokens](super::SessionLayer::token) and the client is told
+    /// one. After a logout it is empty: the client forgets its token.
+    ///
+    /// It is for the client alone, as a password is: it belongs into no address and no log.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// The headers, as names and values, all of them visible ASCII, for a response that has none of
     /// these yet. Otherwise [`write_to`](Self::write_to).
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let no_store = self.cookie.is_some() || self.caching == Caching::Private;
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let no_store = self.has_secret() || self.caching == Caching::Private;
         let headers = [
             (SET_COOKIE, self.cookie.as_deref()),
+            (self.token_header().unwrap_or_default(), self.token_header().and(self.token.as_deref())),
             (CACHE_CONTROL, no_store.then_some("no-store")),
-            (VARY, (self.caching != Caching::Free).then_some("Cookie")),
+            (VARY, (self.caching != Caching::Free).then_some(self.vary())),
             (CLEAR_SITE_DATA, self.clear_site_data.as_deref()),
         ];
         headers.into_iter().filter_map(|(name, value)| Some((name, value?)))
@@ -139,15 +170,19 @@ impl Finished {
     /// ```
     pub fn write_to(&self, response: &mut impl ResponseHeaders) {
         for (name, value) in self.headers() {
+            let own = if name == SET_COOKIE { Vec::new() } else { response.take(name) };
             let merged = match name {
-                CACHE_CONTROL => self.cache_control(&response.take(CACHE_CONTROL)),
-                VARY => vary(&response.take(VARY)),
-                CLEAR_SITE_DATA => clear_site_data(&response.take(CLEAR_SITE_DATA), value),
+                // Nearly always.
+                _ if own.is_empty() => value.to_owned(),
+                CACHE_CONTROL => self.cache_control(&own),
+                VARY => vary(&own, value),
+                CLEAR_SITE_DATA => clear_site_data(&own, value),
+                // A token of the handler's own would not be ours.
                 _ => value.to_owned(),
             };
             response.add(name, merged);
         }
-        if self.cookie.is_some() {
+        if self.has_secret() {
             for (name, forbidding) in TARGETED {
                 let own = response.take(name);
                 if !own.is_empty() {
@@ -157,12 +192,26 @@ impl Finished {
         }
     }
 
+    fn token_header(&self) -> Option<&str> {
+        self.tokens.as_deref()?.response_header()
+    }
+
+    /// The names of the request's headers that the response depends on.
+    fn vary(&self) -> &str {
+        self.tokens.as_deref().map_or("Cookie", SessionToken::vary)
+    }
+
+    /// Whether the response gives the client an id, or takes one back.
+    fn has_secret(&self) -> bool {
+        self.cookie.is_some() || self.token.is_some()
+    }
+
     fn cache_control(&self, own: &[String]) -> String {
         // Several lines are one list (RFC 9110, 5.3).
         let own = own.join(", ");
         let own = || elements(&own);
-        // The handler knows what it does, unless a cookie would be kept with the response.
-        if self.cookie.is_none() && own().next().is_some() {
+        // The handler knows what it does, unless a cookie or a token would be kept with the response.
+        if !self.has_secret() && own().next().is_some() {
             return own().collect::<Vec<_>>().join(", ");
         }
         // Not those that allow keeping it: `must-understand` would even take `no-store` back (RFC
@@ -195,7 +244,7 @@ fn targeted(own: &[String], forbidding: &str) -> String {
     elements(&own).filter(is_processing).chain([forbidding]).collect::<Vec<_>>().join(", ")
 }
 
-fn vary(own: &[String]) -> String {
+fn vary(own: &[String], ours: &str) -> String {
     // `*` says already that it depends on more than headers (RFC 9110, 12.5.5).
     let everything = own.iter().flat_map(|value| value.split(',')).any(|name| name.trim() == "*");
     if everything {
@@ -203,8 +252,10 @@ fn vary(own: &[String]) -> String {
     }
     let mut names: Vec<&str> = own.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
     names.retain(|name| !name.is_empty());
-    if !names.iter().any(|name| name.eq_ignore_ascii_case("Cookie")) {
-        names.push("Cookie");
+    for one in ours.split(',').map(str::trim_start) {
+        if !names.iter().any(|name| name.eq_ignore_ascii_case(one)) {
+            names.push(one);
+        }
     }
     names.join(", ")
 }
@@ -231,7 +282,7 @@ pub trait ResponseHeaders {
     fn take(&mut self, name: &str) -> Vec<String>;
 
     /// Adds a header beside those that are there.
-    fn add(&mut self, name: &'static str, value: String);
+    fn add(&mut self, name: &str, value: String);
 }
 
 impl ResponseHeaders for Vec<(String, String)> {
@@ -239,7 +290,7 @@ impl ResponseHeaders for Vec<(String, String)> {
         self.extract_if(.., |(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
     }
 
-    fn add(&mut self, name: &'static str, value: String) {
+    fn add(&mut self, name: &str, value: String) {
         self.push((name.to_owned(), value));
     }
 }

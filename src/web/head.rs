@@ -3,8 +3,15 @@
 use std::fmt;
 
 use super::options::is_token;
+use super::value::may_be_one;
+use crate::id::SessionId;
 
-/// What the layer needs to know of a request: its `Cookie` headers, and whether it came over https.
+/// The header of bearer credentials, and their scheme.
+pub(super) const AUTHORIZATION: &str = "authorization";
+const BEARER: &[u8] = b"Bearer";
+
+/// What the layer needs to know of a request: its `Cookie` headers, whether it came over https, and
+/// headers that may bring a token.
 ///
 /// An adapter makes one from its framework's request, borrowing the header texts. Bytes, because
 /// what clients send need not be text.
@@ -30,6 +37,9 @@ pub struct RequestHead<'r> {
     first: Option<&'r [u8]>,
     // HTTP/2 may send several (RFC 9113, 8.2.3).
     others: Vec<&'r [u8]>,
+    /// Headers whose value may be a token of ours, by their names in lower case. The layer knows
+    /// which name is its own; few other headers have such a value, so mostly there are none.
+    tokens: Vec<(Box<str>, &'r [u8])>,
     secure: bool,
     x_forwarded_proto: Option<&'r [u8]>,
     forwarded: Option<&'r [u8]>,
@@ -37,7 +47,7 @@ pub struct RequestHead<'r> {
 
 impl<'r> RequestHead<'r> {
     /// A request with these values of `Cookie` headers, in their order; the headers' names are not
-    /// part of them.
+    /// part of them. It brings no [token](super::TokenOptions).
     pub fn new<T: AsRef<[u8]> + ?Sized + 'r>(cookies: impl IntoIterator<Item = &'r T>) -> Self {
         let mut head = Self::default();
         for cookie in cookies {
@@ -63,6 +73,8 @@ impl<'r> RequestHead<'r> {
             } else if name.eq_ignore_ascii_case("Forwarded") && head.forwarded.is_none_or(is_empty_list) {
                 // Several lines are one list (RFC 9110, 5.3), and its first element counts.
                 head.forwarded = Some(value);
+            } else if value.len() >= SessionId::TEXT_LEN {
+                head.add_token(name, value);
             }
         }
         head
@@ -83,6 +95,20 @@ impl<'r> RequestHead<'r> {
             None => self.first = Some(value),
             Some(_) => self.others.push(value),
         }
+    }
+
+    fn add_token(&mut self, name: &str, value: &'r [u8]) {
+        let is_bearer = name.eq_ignore_ascii_case(AUTHORIZATION);
+        let value = if is_bearer { bearer(value).unwrap_or_default() } else { trim(value) };
+        if may_be_one(value) {
+            self.tokens.push((name.to_ascii_lowercase().into(), value));
+        }
+    }
+
+    /// The values of the headers of this name, in lower case, that may be tokens of ours; of
+    /// `Authorization`, those that bearer credentials have.
+    pub(super) fn tokens(&self, name: &str) -> impl Iterator<Item = &'r [u8]> {
+        self.tokens.iter().filter(move |(one, _)| **one == *name).map(|(_, value)| *value)
     }
 
     pub(super) fn cookies(&self) -> impl Iterator<Item = &'r [u8]> {
@@ -114,6 +140,13 @@ impl<'r> RequestHead<'r> {
             (None, None) => false,
         }
     }
+}
+
+/// The token of bearer credentials (RFC 6750, 2.1; RFC 9110, 11.4: the scheme in either case, and
+/// spaces after it).
+fn bearer(credentials: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = trim(credentials).split_at_checked(BEARER.len())?;
+    (scheme.eq_ignore_ascii_case(BEARER) && token.starts_with(b" ")).then(|| trim(token))
 }
 
 /// Without the blanks around it: spaces and tabs, and nothing else (RFC 9110, 5.6.3).

@@ -2,26 +2,26 @@
 //! of the response.
 
 use std::fmt;
-#[cfg(any(feature = "rouille", feature = "tiny_http"))]
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam_channel::Receiver;
 
 use super::cookie::SessionCookie;
-use super::decision::{CookieStep, StoreStep, decide};
+use super::decision::{Step, StoreStep, decide};
 use super::finished::{Caching, Finished};
 use super::head::RequestHead;
 use super::options::{CookieLifetime, CookieOptions};
+use super::token::{SessionToken, TokenOptions};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::policy::Policy;
-use crate::session::{Ending, Saved, Session, Stage};
+use crate::session::{Carrier, Ending, Saved, Session, Stage};
 use crate::sessions::Sessions;
 use crate::store::{Presented, Store};
 use crate::sync::Arc;
 
-/// Sessions in cookies: [`load`](Self::load) before the handler, [`finish`](Self::finish) after it,
-/// or [`fail`](Self::fail) if the handler failed. The adapters do all three in one call.
+/// Sessions in cookies, or in [tokens](Self::token): [`load`](Self::load) before the handler,
+/// [`finish`](Self::finish) after it, or [`fail`](Self::fail) if the handler failed.
+/// [`around`](Self::around), and the adapters on top of it, do all three in one call.
 ///
 /// Works with every [`Store`] and every server. Cheap to clone: one for each worker thread. Two
 /// layers with cookies of different names can stand side by side.
@@ -49,9 +49,10 @@ use crate::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct SessionLayer {
-    sessions: Sessions,
+    pub(super) sessions: Sessions,
     cookie: Arc<SessionCookie>,
-    lost_change: LostChange,
+    token: Option<Arc<SessionToken>>,
+    pub(super) lost_change: LostChange,
 }
 
 /// What the adapters answer when a change was lost: the session ended, or was superseded by a login
@@ -88,7 +89,7 @@ impl SessionLayer {
     /// ```
     pub fn with_sessions(sessions: Sessions) -> Self {
         let cookie = Arc::new(SessionCookie::new(CookieOptions::new()));
-        Self { sessions, cookie, lost_change: LostChange::default() }
+        Self { sessions, cookie, token: None, lost_change: LostChange::default() }
     }
 
     /// The same with another policy. Subscriptions to the layer made before this end.
@@ -124,6 +125,30 @@ impl SessionLayer {
         Ok(Self { cookie: Arc::new(SessionCookie::new(options)), ..self })
     }
 
+    /// The same with a token in a header, in place of the cookie or beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_option`] when a header's name is none, or means something else: with the option
+    /// and its value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::LembroStore;
+    /// use lembro::web::{SessionLayer, TokenOptions};
+    ///
+    /// let options = TokenOptions::new().response_header("X-Session-Token").beside_cookie(true);
+    /// let layer = SessionLayer::new(LembroStore::new()?).token(options)?;
+    ///
+    /// let error = layer.token(TokenOptions::new().header("Accept")).unwrap_err();
+    /// assert!(error.to_string().starts_with("header: \"Accept\" means something to browsers"));
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn token(self, options: TokenOptions) -> Result<Self> {
+        Ok(Self { token: Some(Arc::new(SessionToken::new(options)?)), ..self })
+    }
+
     /// The same with another answer to a lost change. Default: [`LostChange::Serve`].
     #[must_use]
     pub fn lost_change(self, lost_change: LostChange) -> Self {
@@ -138,7 +163,7 @@ impl SessionLayer {
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn load<'r>(&self, request: impl Into<RequestHead<'r>>) -> Session {
         let request = request.into();
-        let presented = self.cookie.presented(&request);
+        let presented = self.cookie.presented(&request, self.token.as_deref());
         let https = self.cookie.is_kept_over(&request, presented.iter().flatten().next().is_some());
         self.sessions.open(presented, https)
     }
@@ -163,7 +188,8 @@ impl SessionLayer {
     pub fn finish(&self, session: &mut Session) -> Result<Finished> {
         session.seal();
         let Some(stage) = session.stage() else { return Ok(Finished::new(Saved::Unchanged, Caching::Free)) };
-        let facts = session.facts(stage, self.is_persistent(session)?)?;
+        let persistent = if self.has_cookie() { Some(self.is_persistent(session)?) } else { None };
+        let facts = session.facts(stage, persistent, self.token.is_some())?;
         let plan = decide(facts);
         if plan.store == StoreStep::Renew {
             session.renew_on_time();
@@ -180,40 +206,40 @@ impl SessionLayer {
             Err(error) if !facts.changed && error.is_store() => Saved::Unchanged,
             saved => saved?,
         };
-        let is_announced = Self::is_announced(plan.cookie, plan.store, session);
+        let is_announced = plan.announcing().is_some_and(|step| Self::is_announced(step, plan.store, session));
         let caching = if session.stage() == Some(Stage::New) { Caching::Varies } else { Caching::Private };
         let is_lost = saved == Saved::Gone && facts.changed && stage != Stage::Ended(Ending::Here);
-        let finished = Finished::new(saved, caching).lost(is_lost);
+        let mut finished = Finished::new(saved, caching).lost(is_lost).of(self.token.as_ref());
         if is_announced {
-            self.sessions.warn(|| self.cookie.warning(session.is_https()));
-            return Ok(finished.with_cookie(self.announcement(session)?));
+            finished = self.announce(finished, session, plan.cookie.announces(), plan.token.announces())?;
         }
-        if plan.cookie == CookieStep::Remove {
+        if plan.cookie == Step::Remove {
             let site_data = self.cookie.site_data();
-            return Ok(finished.with_cookie(self.cookie.removal(session.is_https())).with_clear_site_data(site_data));
+            finished = finished.with_cookie(self.cookie.removal(session.is_https())).with_clear_site_data(site_data);
+        }
+        if plan.token == Step::Remove {
+            finished = finished.with_token(String::new());
         }
         Ok(finished)
     }
 
     /// Whether the response tells the client an id.
-    fn is_announced(cookie: CookieStep, store: StoreStep, session: &mut Session) -> bool {
-        match cookie {
+    fn is_announced(step: Step, store: StoreStep, session: &mut Session) -> bool {
+        match step {
             // Not an id that a login has just replaced in another request: its response may reach
             // the client before this one. A commit has found out. If the store cannot say, which it
             // has reported, the page is served all the same.
-            CookieStep::SetRenewed | CookieStep::Rewrite if store == StoreStep::Nothing => {
-                session.is_current().unwrap_or(false)
-            }
+            Step::SetRenewed | Step::Rewrite if store == StoreStep::Nothing => session.is_current().unwrap_or(false),
             // An earlier commit of this request gave it its id. Only this response can announce it,
             // so it does if the store cannot say whether the session still exists.
-            CookieStep::Set if store == StoreStep::Nothing => session.is_current().unwrap_or(true),
-            CookieStep::SetRenewed => matches!(session.stage(), Some(Stage::Live(Presented::Renewing(_)))),
+            Step::Set if store == StoreStep::Nothing => session.is_current().unwrap_or(true),
+            Step::SetRenewed => matches!(session.stage(), Some(Stage::Live(Presented::Renewing(_)))),
             // Only what is stored is announced: it may have ended just now, or it is new and holds
             // nothing after all.
-            CookieStep::Set | CookieStep::Rewrite => {
+            Step::Set | Step::Rewrite => {
                 matches!(session.stage(), Some(Stage::Live(Presented::Current | Presented::Renewing(_))))
             }
-            CookieStep::Remove | CookieStep::Nothing => false,
+            Step::Remove | Step::Nothing => false,
         }
     }
 
@@ -240,12 +266,18 @@ impl SessionLayer {
         session.seal();
         session.settle_id();
         let caching = if session.stage().is_some() { Caching::Private } else { Caching::Free };
-        let finished = Finished::new(Saved::Unchanged, caching);
-        let owed = session.owes_id().then(|| self.announcement(session)).and_then(Result::ok);
-        match owed {
-            Some(cookie) => finished.with_cookie(cookie),
-            None => finished,
+        let finished = || Finished::new(Saved::Unchanged, caching).of(self.token.as_ref());
+        if !session.owes_id() {
+            return finished();
         }
+        let cookie = self.has_cookie() && session.is_told_in(Carrier::Cookie);
+        let token = self.token.is_some() && session.is_told_in(Carrier::Token);
+        self.announce(finished(), session, cookie, token).unwrap_or_else(|_| finished())
+    }
+
+    /// Whether the layer reads and sets a cookie.
+    fn has_cookie(&self) -> bool {
+        self.token.as_ref().is_none_or(|token| token.is_beside_cookie())
     }
 
     /// The sessions behind the layer, for what has no request: jobs, administration.
@@ -267,11 +299,20 @@ impl SessionLayer {
         self.sessions.errors()
     }
 
-    /// The `Set-Cookie` text of a live session.
-    fn announcement(&self, session: &Session) -> Result<String> {
-        let max_age = self.is_persistent(session)?.then(|| session.time_left());
+    /// Tells the client the id of a live session, in its cookie, in its token, or in both.
+    fn announce(&self, finished: Finished, session: &Session, in_cookie: bool, in_token: bool) -> Result<Finished> {
         let id = session.announced_id().map_or_else(|| session.id(), Ok)?;
-        Ok(self.cookie.announcing(&id, max_age, self.sessions.clock().wall(), session.is_https()))
+        let mut finished = finished;
+        if in_cookie {
+            self.sessions.warn(|| self.cookie.warning(session.is_https()));
+            let max_age = self.is_persistent(session)?.then(|| session.time_left());
+            let now = self.sessions.clock().wall();
+            finished = finished.with_cookie(self.cookie.announcing(&id, max_age, now, session.is_https()));
+        }
+        if let Some(token) = self.token.as_ref().filter(|_| in_token) {
+            finished = finished.with_token(token.announcing(&id, self.cookie.signer()));
+        }
+        Ok(finished)
     }
 
     fn is_persistent(&self, session: &Session) -> Result<bool> {
@@ -281,52 +322,16 @@ impl SessionLayer {
             CookieLifetime::Remembered => Ok(session.stage().is_some() && session.is_remembered()?),
         }
     }
-
-    /// Runs a handler with a request's session. The headers belong into the response, if there is
-    /// one, and into the page for the error, if not. `Err(None)`: the handler panicked.
-    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
-    pub(super) fn run<R, E: From<Error>>(
-        &self,
-        mut session: Session,
-        handler: impl FnOnce(&mut Session) -> Result<R, E>,
-    ) -> (Result<R, Option<E>>, Finished) {
-        // What the handler leaves half done is dropped with the session.
-        let answered = catch_unwind(AssertUnwindSafe(|| handler(&mut session)));
-        let finished = match answered {
-            Ok(Ok(response)) => self.finish(&mut session).and_then(|finished| {
-                let is_refused = finished.is_lost() && self.lost_change == LostChange::Refuse;
-                if is_refused { Err(Error::lost(session.handle()?)) } else { Ok((response, finished)) }
-            }),
-            Ok(Err(error)) => return (Err(Some(error)), self.fail(&mut session)),
-            Err(_panic) => return (Err(None), self.fail(&mut session)),
-        };
-        match finished {
-            Ok((response, finished)) => (Ok(response), finished),
-            Err(error) => (Err(Some(error.into())), self.fail(&mut session)),
-        }
-    }
-
-    /// The plain page for an error that the application leaves to the adapter: status and text. The
-    /// error is reported.
-    #[cfg(any(feature = "rouille", feature = "tiny_http"))]
-    pub(super) fn error_page(&self, error: Option<&Error>) -> (u16, &'static str) {
-        let Some(error) = error else { return (500, "Internal server error") };
-        self.sessions.report(error);
-        match error {
-            error if error.is_store() || error.is_full() => (503, "Service unavailable"),
-            error if error.is_lost() => (409, "Your session has ended, so nothing was saved"),
-            _ => (500, "Internal server error"),
-        }
-    }
 }
 
 impl fmt::Debug for SessionLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sessions, cookie, lost_change } = self;
+        let Self { sessions, cookie, token, lost_change } = self;
         let options = cookie.options();
         f.debug_struct("SessionLayer")
             .field("sessions", sessions)
             .field("cookie", options)
+            .field("token", token)
             .field("lost_change", lost_change)
             .finish()
     }

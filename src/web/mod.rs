@@ -5,12 +5,16 @@
 //! layer       SessionLayer: load and finish
 //!   decision    what the end of a request leads to; pure
 //!   cookie      which ids a request presents; the Set-Cookie texts
+//!     token       the same for a token in a header
+//!     value       the text in which an id travels
 //!     keys        signatures
 //!     options     the cookie's options, and what they must not be
 //!   head        what of a request the layer reads
 //!   finished    what it adds to a response, merged with what is there
-//! tiny_http   an adapter
-//! rouille     an adapter
+//! around      one call around a handler, for every server
+//!   rouille     an adapter
+//!   tiny_http   an adapter
+//!   http        an adapter, for servers that speak the types of the `http` crate
 //! ```
 //!
 //! # With `rouille` (feature `rouille`)
@@ -65,12 +69,67 @@
 //! `tiny_http`, which is below `rouille` too, drops a connection whose headers are not ASCII; such
 //! a request never gets here.
 //!
+//! # With a server that speaks the `http` crate's types (feature `http`)
+//!
+//! One call around the handler, for `touche`, `feather`, `hyper`, `axum` and others. The request is
+//! given as `&Request`, `&Parts` or `&HeaderMap`. None of these says whether the connection is
+//! encrypted, which matters for a cookie that is [`Secure::Auto`]: where the server does its own
+//! TLS, give `RequestHead::from(&request).secure(true)`.
+//!
+//! ```no_run
+//! # #[cfg(feature = "http")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! use lembro::LembroStore;
+//! use lembro::web::SessionLayer;
+//! use touche::{Body, Request, Response, Server};
+//!
+//! let layer = SessionLayer::new(LembroStore::new()?);
+//! Server::bind("127.0.0.1:8080").serve(move |request: Request<Body>| {
+//!     Ok::<_, lembro::Error>(layer.http(&request, |session| {
+//!         let visits = session.get::<u64>("visits")?.unwrap_or(0) + 1;
+//!         session.insert("visits", &visits)?;
+//!         Ok(Response::new(Body::from(format!("Visit number {visits}"))))
+//!     }))
+//! })?;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "http"))]
+//! # fn main() {}
+//! ```
+//!
+//! The layer reads no body. A handler that does takes the request apart, with `into_parts`, and
+//! gives the layer the `Parts`.
+//!
+//! A body that is streamed is made after the response's headers, so the request is over and its
+//! session saved. What the stream reads or writes later goes through a handle of its own, from
+//! [`fork`](crate::Session::fork), as for [a WebSocket](#a-websocket).
+//!
+//! # In an async handler
+//!
+//! [`load`](SessionLayer::load) before the handler, [`respond`](SessionLayer::respond) after it. A
+//! `Session` is `Send` and holds no lock, so a handler may keep it across an `.await`; a borrow
+//! from it, such as the text that `get_str` gives, it may not, because a `Session` is not `Sync`.
+//!
+//! A look and a commit in a [`LembroStore`](crate::LembroStore) take microseconds and wait for no
+//! I/O, so a runtime's threads may do them. On Redis each is a round trip, which blocks its thread
+//! until the answer or the store's time limit: there run the whole request on a thread for blocking
+//! work, with `layer.http` inside tokio's `spawn_blocking`. So a password's hash, too. The handlers
+//! of `feather` are coroutines: there such a round trip stops others on its thread.
+//!
+//! A login is finished before the next `.await`. A handler whose client has gone away ends at one,
+//! unfinished. What is not committed by then never happened, and the client's cookie goes on
+//! working; but if a [`save`](crate::Session::save) has committed the login, no response tells the
+//! client its new id, and the old one is dead. So let [`log_in`](crate::Session::log_in) be the last
+//! that a handler does, without a `save` of its own: `respond` commits it and makes the headers in
+//! one step. A panic drops the session unsaved, and the runtime or the server answers it.
+//!
 //! # When something fails
 //!
-//! Both adapters answer. If the store failed or is full, the response is a plain 503; for any other
+//! The adapters answer. If the store failed or is full, the response is a plain 503; for any other
 //! error of the session's, and for a panic, it is a 500. Nothing more is saved then, and the error
-//! goes to [`errors`](SessionLayer::errors). `try_rouille` and `try_tiny_http` take a handler with
-//! an error type of the application's, and a closure that makes the page for an error.
+//! goes to [`errors`](SessionLayer::errors). [`try_around`](SessionLayer::try_around), and
+//! `try_tiny_http`, take a handler with an error type of the application's, and a closure that makes
+//! the page for an error.
 //!
 //! If the session ended while the handler changed it, the response is the handler's, and an
 //! [event](crate::Event::LostChange) is raised. With [`LostChange::Refuse`] the response is a 409.
@@ -88,6 +147,12 @@
 //!
 //! [`SessionLayer::from_config`] makes a layer of everything that a file says: the store, memory or
 //! Redis, the policy and the cookie. `examples/configured.rs` reads it from TOML.
+//!
+//! # Clients without cookies
+//!
+//! Programs and mobile applications send a token in a header: [`SessionLayer::token`], in place of
+//! the cookie or beside it. [`TokenOptions`] says what that means for caches and for forms.
+//! `examples/api.rs` is an API that `curl` can talk to.
 //!
 //! # Several layers
 //!
@@ -185,19 +250,19 @@
 //!
 //! # With another server
 //!
-//! An adapter makes a [`RequestHead`] from the request's headers and gives it to
-//! [`SessionLayer::load`]. After the handler it calls [`SessionLayer::finish`], or, if the handler
-//! or `finish` failed, [`SessionLayer::fail`]. [`Finished::write_to`] puts the headers of either
-//! into the response, for which the adapter implements [`ResponseHeaders`]. It should
+//! [`SessionLayer::around`] takes a [`RequestHead`] made from the request's headers, and a response
+//! that implements [`ResponseHeaders`]: two methods. [`SessionLayer::try_around`] makes the page for
+//! an error too. The head should
 //!
-//! - pass on every `Cookie` header, byte for byte: a value that is not text must not hide the
-//!   others;
-//! - say whether the connection is encrypted;
-//! - call `finish` before the response is sent, or the next request of the client may come before
-//!   the save;
-//! - not call `finish` when the handler failed or panicked: nothing more is saved then;
-//! - add the headers of `fail` to the page for the error: they tell the client an id that the
-//!   handler has committed.
+//! - have every `Cookie` header, byte for byte: a value that is not text must not hide the others;
+//! - say whether the connection is encrypted.
+//!
+//! By hand it is [`load`](SessionLayer::load) before the handler and
+//! [`finish`](SessionLayer::finish) after it, or, if the handler or `finish` failed,
+//! [`fail`](SessionLayer::fail); the headers of either go into the response. `finish` comes before
+//! the response is sent, or the next request of the client may come before the save. It is not
+//! called when the handler failed or panicked: nothing more is saved then. The headers of `fail`
+//! tell the client an id that the handler has committed.
 //!
 //! ```
 //! use lembro::LembroStore;
@@ -216,10 +281,13 @@
 //! # Ok::<(), lembro::Error>(())
 //! ```
 
+mod around;
 mod cookie;
 mod decision;
 mod finished;
 mod head;
+#[cfg(feature = "http")]
+mod http;
 mod keys;
 mod layer;
 mod options;
@@ -227,6 +295,8 @@ mod options;
 mod rouille;
 #[cfg(feature = "tiny_http")]
 mod tiny_http;
+mod token;
+mod value;
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("in_front.md")]
@@ -246,3 +316,4 @@ pub use self::layer::{LostChange, SessionLayer};
 pub use self::options::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SiteData};
 #[cfg(feature = "rouille")]
 pub use self::rouille::Answer;
+pub use self::token::TokenOptions;

@@ -3,7 +3,7 @@
 use rouille::{Request, Response};
 
 use super::{RequestHead, ResponseHeaders, SessionLayer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::session::Session;
 
 impl<'r> From<&'r Request> for RequestHead<'r> {
@@ -23,10 +23,10 @@ impl SessionLayer {
     /// When the store fails or is full, here or in the handler, the response is a plain 503; any
     /// other error of the session's, a value of another type than the one asked for, say, is a 500,
     /// and so is a panic. Nothing more is saved then (of a commit whose [outcome is
-    /// unknown](Error::is_unknown) it is not known), and the error goes to
+    /// unknown](crate::Error::is_unknown) it is not known), and the error goes to
     /// [`errors`](Self::errors). The client keeps its cookie; it is sent another one only if a commit
     /// has given the session a new id by then, or a timed renewal is pending.
-    /// [`try_rouille`](Self::try_rouille) leaves the page to you.
+    /// [`try_around`](Self::try_around) leaves the page to you.
     ///
     /// What the handler did at once stays done when it fails after that: `save`, `modify`,
     /// `log_out`.
@@ -92,53 +92,14 @@ impl SessionLayer {
     /// # }
     /// ```
     pub fn rouille<A: Answer>(&self, request: &Request, handler: impl FnOnce(&mut Session) -> A) -> Response {
-        self.try_rouille(request, |session| handler(session).into_result(), |error| self.rouille_page(Some(&error)))
-    }
-
-    /// The same, with an error type of yours, and the page for it: `failed` makes the response for
-    /// an error of the handler, and for one of the store while the session was saved. The headers
-    /// that the session needs are added to that response too.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// use lembro::{LembroStore, web::SessionLayer};
-    /// use rouille::Response;
-    ///
-    /// # fn main() -> Result<(), lembro::Error> {
-    /// type Anything = Box<dyn std::error::Error + Send + Sync>;
-    ///
-    /// let layer = SessionLayer::new(LembroStore::new()?);
-    /// rouille::start_server("127.0.0.1:8080", move |request| {
-    ///     let page = |session: &mut lembro::Session| -> Result<Response, Anything> {
-    ///         let page = std::fs::read_to_string("page.html")?;
-    ///         let user = session.get_str("user")?;
-    ///         Ok(Response::html(page.replace("{user}", user.as_deref().unwrap_or("stranger"))))
-    ///     };
-    ///     layer.try_rouille(request, page, |error| Response::text(error.to_string()).with_status_code(500))
-    /// })
-    /// # }
-    /// ```
-    pub fn try_rouille<E: From<Error>>(
-        &self,
-        request: &Request,
-        handler: impl FnOnce(&mut Session) -> Result<Response, E>,
-        failed: impl FnOnce(E) -> Response,
-    ) -> Response {
-        let (answered, finished) = self.run(self.load(request), handler);
-        let mut response = match answered {
-            Ok(response) => response,
-            Err(Some(error)) => failed(error),
-            Err(None) => self.rouille_page(None),
-        };
-        finished.write_to(&mut response);
-        response
-    }
-
-    /// The plain page for an error.
-    fn rouille_page(&self, error: Option<&Error>) -> Response {
-        let (status, text) = self.error_page(error);
-        Response::text(text).with_status_code(status)
+        self.try_around(
+            request,
+            |session| handler(session).into_result(),
+            |error| {
+                let (status, text) = self.error_page(&error);
+                Response::text(text).with_status_code(status)
+            },
+        )
     }
 }
 
@@ -172,7 +133,7 @@ impl ResponseHeaders for Response {
         named.map(|(_, value)| value.into_owned()).filter(|value| value.is_ascii()).collect()
     }
 
-    fn add(&mut self, name: &'static str, value: String) {
-        self.headers.push((name.into(), value.into()));
+    fn add(&mut self, name: &str, value: String) {
+        self.headers.push((name.to_owned().into(), value.into()));
     }
 }

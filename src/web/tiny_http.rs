@@ -4,6 +4,7 @@ use std::io::Read;
 
 use tiny_http::{Header, Request, Response, ResponseBox};
 
+use super::around::catch;
 use super::{Finished, RequestHead, ResponseHeaders, SessionLayer};
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -55,31 +56,28 @@ impl SessionLayer {
         request: Request,
         handler: impl FnOnce(&mut Request, &mut Session) -> Result<Response<R>>,
     ) {
-        self.try_tiny_http(request, handler, |error| self.tiny_http_page(Some(&error)));
+        self.try_tiny_http(request, handler, |error: Error| {
+            let (status, text) = self.error_page(&error);
+            Response::from_string(text).with_status_code(status).boxed()
+        });
     }
 
     /// The same, with an error type of yours, and the page for it: `failed` makes the response for
-    /// an error of the handler, and for one of the store while the session was saved. The headers
-    /// that the session needs are added to that response too.
+    /// an error of the handler, for its panic, and for an error of the store while the session was
+    /// saved. The headers that the session needs are added to that response too.
     pub fn try_tiny_http<R: Read, E: From<Error>>(
         &self,
         mut request: Request,
         handler: impl FnOnce(&mut Request, &mut Session) -> Result<Response<R>, E>,
         failed: impl FnOnce(E) -> ResponseBox,
     ) {
-        let session = self.load(&request);
-        let (answered, finished) = self.run(session, |session| handler(&mut request, session));
+        let mut session = self.load(&request);
+        let answered = catch(&mut session, |session| handler(&mut request, session));
+        let (answered, finished) = self.end(&mut session, answered);
         let _client_has_gone = match answered {
             Ok(response) => request.respond(finished.add_to(response)),
-            Err(Some(error)) => request.respond(finished.add_to(failed(error))),
-            Err(None) => request.respond(finished.add_to(self.tiny_http_page(None))),
+            Err(error) => request.respond(finished.add_to(failed(error))),
         };
-    }
-
-    /// The plain page for an error.
-    fn tiny_http_page(&self, error: Option<&Error>) -> ResponseBox {
-        let (status, text) = self.error_page(error);
-        Response::from_string(text).with_status_code(status).boxed()
     }
 }
 
@@ -105,7 +103,7 @@ impl ResponseHeaders for Vec<Header> {
         self.extract_if(.., is_named).map(|header| header.value.as_str().to_owned()).collect()
     }
 
-    fn add(&mut self, name: &'static str, value: String) {
+    fn add(&mut self, name: &str, value: String) {
         // Never refused: the options allow nothing but ASCII in a cookie, and the others come from
         // headers.
         self.extend(Header::from_bytes(name, value));

@@ -14,6 +14,7 @@ pub mod options;
 pub mod record;
 pub mod record_json;
 pub mod snapshot;
+pub mod token;
 
 /// One reader under attack.
 #[derive(Debug)]
@@ -35,4 +36,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "record", check: record::check, seeds: record::seeds },
     Target { name: "record_json", check: record_json::check, seeds: record_json::seeds },
     Target { name: "snapshot", check: snapshot::check, seeds: snapshot::seeds },
+    Target { name: "token", check: token::check, seeds: token::seeds },
 ];

@@ -2,6 +2,7 @@
 
 use lembro::SessionId;
 use ureq::Agent;
+use ureq::http::HeaderValue;
 
 use super::{Listens, PATIENCE};
 
@@ -35,7 +36,8 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn id(&self) -> SessionId {
-        self.sent_back().split_once('=').unwrap().1.parse().unwrap()
+        // A persistent cookie says after its id when it was written.
+        self.sent_back().split(['=', '.']).nth(1).unwrap().parse().unwrap()
     }
 
     #[track_caller]
@@ -55,10 +57,25 @@ impl Browser {
     #[track_caller]
     pub(crate) fn get(&self, site: &dyn Listens, path: &str) -> Answer {
         let mut response = self.0.get(format!("http://{}{path}", site.address())).call().unwrap();
-        let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap().to_owned();
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
         let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let status = response.status().as_u16();
         Answer { status, headers, body: response.body_mut().read_to_string().unwrap() }
+    }
+
+    /// One more connection of this browser: its own socket, open already, and the same cookies.
+    ///
+    /// Made one after the other, because `tiny_http` can leave one of several connections that arrive at the same moment
+    /// waiting until another is closed. A test in which requests wait for each other would wait for ever.
+    pub(crate) fn connection(&self, site: &dyn Listens, path: &str) -> Self {
+        let another = Self::new();
+        another.get(site, path);
+        let uri = format!("http://{}/", site.address()).parse().unwrap();
+        for cookie in self.0.cookie_jar_lock().iter() {
+            let cookie = ureq::Cookie::parse(format!("{}={}", cookie.name(), cookie.value()), &uri).unwrap();
+            another.0.cookie_jar_lock().insert(cookie, &uri).unwrap();
+        }
+        another
     }
 
     /// The `Cookie` header that it would send; `None` if it has none.

@@ -42,6 +42,17 @@ impl Reply {
         self.one("Set-Cookie").split(';').next().unwrap().to_owned()
     }
 
+    #[track_caller]
+    pub(crate) fn assert_silent(&self) {
+        assert!(self.all("Set-Cookie").is_empty(), "no Set-Cookie: {self:?}");
+    }
+
+    /// The body as text, with its transfer coding taken off.
+    #[track_caller]
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.decoded()).unwrap()
+    }
+
     /// The body with its transfer coding taken off.
     #[track_caller]
     pub(crate) fn decoded(&self) -> Vec<u8> {
@@ -126,4 +137,16 @@ impl Wire {
         self.0.read_exact(&mut bytes).unwrap();
         bytes
     }
+}
+
+/// What comes back for these bytes; none if the server hangs up without an answer.
+pub(crate) fn exchange_bytes(site: &dyn Listens, request: &[u8]) -> Option<Reply> {
+    let mut socket = TcpStream::connect(site.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The server may hang up in the middle of it, and that shows in the answer.
+    let _ = socket.write_all(request);
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
+    Some(Reply::parse(&answer[..end], answer[end..].to_vec()))
 }

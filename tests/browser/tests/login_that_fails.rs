@@ -29,7 +29,7 @@ fn serve(layer: &SessionLayer) -> Site {
             log_in(session).expect("a login");
             panic!("after the login, as the test wants it")
         }),
-        "/page" => layer.try_rouille(
+        "/page" => layer.try_around(
             request,
             |session| -> Result<Response, Box<dyn Error>> {
                 log_in(session)?;

@@ -1,0 +1,177 @@
+//! One call around a handler, whatever the server: load, run, finish or fail. The adapters stand on
+//! it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Finished, LostChange, RequestHead, ResponseHeaders, SessionLayer};
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+impl SessionLayer {
+    /// Runs a handler with the request's session, and gives its response the headers that the
+    /// session needs. For every server whose request gives a [`RequestHead`] and whose response
+    /// implements [`ResponseHeaders`].
+    ///
+    /// # Errors
+    ///
+    /// What the handler returned; what [`finish`](Self::finish) returned; an error that
+    /// [`is_panic`](Error::is_panic) if the handler panicked; with [`LostChange::Refuse`] one that
+    /// [`is_lost`](Error::is_lost). Nothing more of the session is saved then (of a commit whose
+    /// [outcome is unknown](Error::is_unknown) it is not known).
+    ///
+    /// The page for the error is the caller's, and has no header of the session's. If the handler
+    /// has committed a new id before it failed (a [`save`](Session::save) after a
+    /// [`log_in`](Session::log_in), say), the client never learns it:
+    /// [`try_around`](Self::try_around) makes the page, so that it can announce it.
+    ///
+    /// # Examples
+    ///
+    /// A server of your own, whose responses are lists of headers:
+    ///
+    /// ```
+    /// use lembro::LembroStore;
+    /// use lembro::web::{RequestHead, SessionLayer};
+    ///
+    /// type Headers = Vec<(String, String)>;
+    ///
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// let request = [("Host", "example.com"), ("Cookie", "theme=dark")];
+    /// let response = layer.around(RequestHead::from_headers(request), |session| {
+    ///     session.insert("user", "ada")?;
+    ///     Ok::<Headers, lembro::Error>(vec![("Content-Type".into(), "text/html".into())])
+    /// })?;
+    /// assert!(response.iter().any(|(name, value)| name == "Set-Cookie" && value.starts_with("id=")));
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
+    pub fn around<'r, R: ResponseHeaders, E: From<Error>>(
+        &self,
+        request: impl Into<RequestHead<'r>>,
+        handler: impl FnOnce(&mut Session) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let mut session = self.load(request);
+        let answered = catch(&mut session, handler);
+        let (answered, finished) = self.end(&mut session, answered);
+        let mut response = answered?;
+        finished.write_to(&mut response);
+        Ok(response)
+    }
+
+    /// The same, with a response for every request: `failed` makes the page for an error, which is
+    /// of a type of yours. The headers that the session needs are added to that page too: the id
+    /// that the handler has committed before it failed, or that of a pending renewal.
+    ///
+    /// [`error_page`](Self::error_page) has a plain page for errors of this crate.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::LembroStore;
+    /// use lembro::web::{RequestHead, SessionLayer};
+    ///
+    /// let layer = SessionLayer::new(LembroStore::new()?);
+    /// let headers = layer.try_around(
+    ///     RequestHead::default(),
+    ///     |session| {
+    ///         session.log_in("user-42")?;
+    ///         session.save()?;
+    ///         Err(lembro::Error::size("the template is too large"))
+    ///     },
+    ///     |error| vec![("X-Error".to_owned(), error.to_string())],
+    /// );
+    /// assert!(headers.iter().any(|(name, _)| name == "Set-Cookie"));
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
+    pub fn try_around<'r, R: ResponseHeaders, E: From<Error>>(
+        &self,
+        request: impl Into<RequestHead<'r>>,
+        handler: impl FnOnce(&mut Session) -> Result<R, E>,
+        failed: impl FnOnce(E) -> R,
+    ) -> R {
+        let mut session = self.load(request);
+        let answered = catch(&mut session, handler);
+        self.respond(&mut session, answered, failed)
+    }
+
+    /// The second half of [`try_around`](Self::try_around), for a handler that is not one call: an
+    /// async one. Ends the request of a session that [`load`](Self::load) gave, by
+    /// [`finish`](Self::finish) or [`fail`](Self::fail), and gives the response, or the page for the
+    /// error, the headers that the session needs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::LembroStore;
+    /// use lembro::web::{RequestHead, SessionLayer};
+    ///
+    /// type Headers = Vec<(String, String)>;
+    ///
+    /// async fn page(session: &mut lembro::Session) -> lembro::Result<Headers> {
+    ///     session.insert("user", "ada")?;
+    ///     Ok(Vec::new())
+    /// }
+    ///
+    /// async fn serve(layer: &SessionLayer) -> Headers {
+    ///     let mut session = layer.load(RequestHead::default());
+    ///     let answered = page(&mut session).await;
+    ///     layer.respond(&mut session, answered, |error| vec![("X-Error".to_owned(), error.to_string())])
+    /// }
+    /// # use std::task::{Context, Poll, Waker};
+    /// # let layer = SessionLayer::new(LembroStore::new()?);
+    /// # let polled = std::pin::pin!(serve(&layer)).poll(&mut Context::from_waker(Waker::noop()));
+    /// # assert!(matches!(polled, Poll::Ready(headers) if headers[0].0 == "Set-Cookie"));
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn respond<R: ResponseHeaders, E: From<Error>>(
+        &self,
+        session: &mut Session,
+        answered: Result<R, E>,
+        failed: impl FnOnce(E) -> R,
+    ) -> R {
+        let (answered, finished) = self.end(session, answered);
+        let mut response = answered.unwrap_or_else(failed);
+        finished.write_to(&mut response);
+        response
+    }
+
+    /// Ends a request after its handler. The headers belong into the response, if there is one, and
+    /// into the page for the error, if not.
+    pub(super) fn end<R, E: From<Error>>(
+        &self,
+        session: &mut Session,
+        answered: Result<R, E>,
+    ) -> (Result<R, E>, Finished) {
+        let response = match answered {
+            Ok(response) => response,
+            Err(error) => return (Err(error), self.fail(session)),
+        };
+        let finished = self.finish(session).and_then(|finished| {
+            let is_refused = finished.is_lost() && self.lost_change == LostChange::Refuse;
+            if is_refused { Err(Error::lost(session.handle()?)) } else { Ok(finished) }
+        });
+        match finished {
+            Ok(finished) => (Ok(response), finished),
+            Err(error) => (Err(error.into()), self.fail(session)),
+        }
+    }
+
+    /// The plain page for an error that the application does not make one for: status and text. The
+    /// error is reported on [`errors`](Self::errors).
+    ///
+    /// 503 if the store failed or is full, 409 for a lost change that is
+    /// [refused](LostChange::Refuse), 500 for everything else.
+    pub fn error_page(&self, error: &Error) -> (u16, &'static str) {
+        self.sessions.report(error);
+        match error {
+            error if error.is_store() || error.is_full() => (503, "Service unavailable"),
+            error if error.is_lost() => (409, "Your session has ended, so nothing was saved"),
+            _ => (500, "Internal server error"),
+        }
+    }
+}
+
+/// Runs a handler; a panic is an error. What it leaves half done is dropped with the session.
+pub(super) fn catch<S, R, E: From<Error>>(session: S, handler: impl FnOnce(S) -> Result<R, E>) -> Result<R, E> {
+    catch_unwind(AssertUnwindSafe(|| handler(session))).unwrap_or_else(|_panic| Err(Error::panic().into()))
+}

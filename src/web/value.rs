@@ -1,0 +1,93 @@
+//! The text in which an id travels, in a cookie or in a header.
+//!
+//! ```text
+//! value  = id [ "." written ] [ "." signature ]
+//! ```
+//!
+//! `written`, in seconds since 1970, is there if the value stands in a persistent cookie. Only the
+//! browser's cookie can say how old the browser's cookie is: the session may have been prolonged by
+//! a WebSocket or by a job since. A client that changes it changes when its own cookie is renewed.
+//! The signature covers all that stands before it, and the name of the cookie or of the header.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::keys::Signer;
+use crate::id::SessionId;
+use crate::session::{Candidate, Carrier};
+
+/// No value of ours is longer: an id, 20 digits, a signature of 43 characters.
+pub(super) const MAX_VALUE: usize = SessionId::TEXT_LEN + 1 + 20 + 1 + 43;
+
+/// How many signatures of one request are looked at. Each costs a hash for every key, and a header
+/// has room for hundreds.
+const MAX_SIGNATURES: usize = 16;
+
+/// Returns true if a value can be one of ours by its length and its first characters.
+pub(super) fn may_be_one(value: &[u8]) -> bool {
+    let is_of_id = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    value.len() <= MAX_VALUE
+        && value
+            .split_at_checked(SessionId::TEXT_LEN)
+            .is_some_and(|(id, rest)| matches!(rest, [] | [b'.', ..]) && id.iter().all(is_of_id))
+}
+
+/// Writes a value for this cookie or header.
+pub(super) fn write(signer: Option<&Signer>, name: &str, id: &SessionId, written: Option<u64>) -> String {
+    let mut value = id.expose();
+    if let Some(seconds) = written {
+        value += &format!(".{seconds}");
+    }
+    if let Some(signer) = signer {
+        let signature = signer.sign(name, &value);
+        value += &format!(".{signature}");
+    }
+    value
+}
+
+/// Reads the values of one request.
+pub(super) struct Reader<'s> {
+    signer: Option<&'s Signer>,
+    signatures: usize,
+}
+
+impl<'s> Reader<'s> {
+    pub(super) fn new(signer: Option<&'s Signer>) -> Self {
+        Self { signer, signatures: 0 }
+    }
+
+    /// What a value presents that stands in the cookie, or the header, of this name; none if it is
+    /// not exactly an id, well signed if we sign.
+    pub(super) fn read(&mut self, carrier: Carrier, name: &str, value: &[u8]) -> Option<Candidate> {
+        // The length first: an error about a text that cannot be an id would be made for nothing.
+        if !(SessionId::TEXT_LEN..=MAX_VALUE).contains(&value.len()) {
+            return None;
+        }
+        let value = str::from_utf8(value).ok()?;
+        let (content, key) = match self.signer {
+            None => (value, 0),
+            Some(signer) => {
+                let (content, signature) = value.rsplit_once('.')?;
+                self.signatures += 1;
+                if self.signatures > MAX_SIGNATURES {
+                    return None;
+                }
+                (content, signer.verify(name, content, signature)?)
+            }
+        };
+        let (id, written) = match content.split_once('.') {
+            None => (content, None),
+            Some((id, seconds)) => (id, Some(read_seconds(seconds)?)),
+        };
+        if id.len() != SessionId::TEXT_LEN || carrier == Carrier::Token && written.is_some() {
+            return None;
+        }
+        Some(Candidate { id: id.parse().ok()?, carrier, written, well_signed: key == 0 })
+    }
+}
+
+/// Strictly digits, none of them a zero in front, so that one time has one text.
+fn read_seconds(text: &str) -> Option<u64> {
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    let seconds = canonical.then(|| text.parse().ok())??;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).map(|_| seconds)
+}

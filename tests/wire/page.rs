@@ -1,0 +1,122 @@
+//! An application for every server: what it is asked, and what it answers.
+
+use std::io::{Cursor, Read};
+use std::sync::Arc;
+
+use lembro::web::SessionLayer;
+use lembro::{Result, Session};
+
+use super::Listens;
+
+/// What the application of a test learns of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    /// The request's target.
+    pub(crate) path: String,
+}
+
+impl Asked {
+    pub(crate) fn new(method: &str, path: &str) -> Self {
+        Self { method: method.to_owned(), path: path.to_owned() }
+    }
+}
+
+/// A response, for every server.
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) body: Box<dyn Read + Send>,
+    /// `None`: it is not known before the body ends.
+    pub(crate) length: Option<usize>,
+    /// Below it `tiny_http` announces the length; the others cannot be told.
+    pub(crate) chunked_threshold: usize,
+}
+
+impl Page {
+    pub(crate) fn new(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        let (headers, length) = (headers.to_vec(), Some(body.len()));
+        Self { status, headers, body: Box::new(Cursor::new(body)), length, chunked_threshold: 32 * 1024 }
+    }
+
+    pub(crate) fn text(text: impl Into<Vec<u8>>) -> Self {
+        Self::new(200, &[("Content-Type", "text/plain")], text)
+    }
+
+    pub(crate) fn of_unknown_length(self) -> Self {
+        Self { length: None, ..self }
+    }
+
+    /// The whole body at once.
+    pub(crate) fn read(mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        self.body.read_to_end(&mut body).unwrap();
+        body
+    }
+
+    #[cfg(feature = "rouille")]
+    pub(crate) fn into_rouille(self) -> rouille::Response {
+        use rouille::ResponseBody;
+        rouille::Response {
+            status_code: self.status,
+            headers: self.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            data: match self.length {
+                Some(length) => ResponseBody::from_reader_and_size(self.body, length),
+                None => ResponseBody::from_reader(self.body),
+            },
+            upgrade: None,
+        }
+    }
+
+    #[cfg(feature = "tiny_http")]
+    pub(crate) fn into_plain(self) -> tiny_http::Response<Box<dyn Read + Send>> {
+        let header = |(name, value)| tiny_http::Header::from_bytes(name, value).unwrap();
+        let headers = self.headers.into_iter().map(header).collect();
+        let response = tiny_http::Response::new(self.status.into(), headers, self.body, self.length, None);
+        response.with_chunked_threshold(self.chunked_threshold)
+    }
+
+    /// For what speaks the types of the `http` crate. `body` makes the server's own of the reader
+    /// and its length.
+    #[cfg(feature = "http")]
+    pub(crate) fn into_http<B>(self, body: impl FnOnce(Box<dyn Read + Send>, Option<usize>) -> B) -> http::Response<B> {
+        let mut response = http::Response::builder().status(self.status);
+        for (name, value) in self.headers {
+            response = response.header(name, value);
+        }
+        response.body(body(self.body, self.length)).unwrap()
+    }
+}
+
+pub(crate) type Application = Arc<dyn Fn(&Asked, &mut Session) -> Result<Page> + Send + Sync>;
+
+/// A server that is to behave.
+#[derive(Clone, Copy)]
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) start: fn(SessionLayer, Application) -> Box<dyn Listens>,
+    /// Whether it sends a body as it is made.
+    pub(crate) streams: bool,
+    /// Whether it knows that the response to HEAD has no body.
+    pub(crate) knows_head: bool,
+    /// Whether it gives all headers of a name to the application.
+    pub(crate) keeps_repeated_headers: bool,
+    /// Lets other requests go on while a handler waits.
+    pub(crate) pause: fn(),
+}
+
+impl Server {
+    pub(crate) fn new(name: &'static str, start: fn(SessionLayer, Application) -> Box<dyn Listens>) -> Self {
+        let pause = std::thread::yield_now;
+        Self { name, start, streams: true, knows_head: true, keeps_repeated_headers: true, pause }
+    }
+
+    pub(crate) fn serve(
+        &self,
+        layer: &SessionLayer,
+        application: impl Fn(&Asked, &mut Session) -> Result<Page> + Send + Sync + 'static,
+    ) -> Box<dyn Listens> {
+        (self.start)(layer.clone(), Arc::new(application))
+    }
+}
