@@ -1,16 +1,20 @@
 //! What the store's four everyday operations cost: get, visit, commit of one key, create, with one
-//! thread and with two.
+//! thread and with two; and three of them on a `KeyValue`.
 //!
 //! `cargo bench` prints nanoseconds per operation. The lookups are independent of each other, so
 //! the processor overlaps them: figures for throughput, not for one request's wait. On a shared
 //! machine compare within one run only.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{OnceLock, RwLock};
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
-use lembro::{Changes, Commit, Lease, LembroOptions, LembroStore, SessionId, Store, Version};
+use lembro::{
+    Changes, Commit, KeyValue, KeyValueStore, Lease, LembroOptions, LembroStore, Outcome, Result, SessionId, Store,
+    Version,
+};
 
 mod sample;
 
@@ -28,26 +32,35 @@ fn options() -> LembroOptions {
     LembroOptions::new().max_size("4G").interval(0)
 }
 
-struct Filled {
-    store: LembroStore,
+struct Filled<S> {
+    store: S,
     sessions: Vec<(SessionId, Version)>,
     next: AtomicUsize,
 }
 
-impl Filled {
-    /// A store with 100,000 sessions, the same one for all benchmarks.
-    fn get() -> &'static Self {
-        static FILLED: OnceLock<Filled> = OnceLock::new();
-        FILLED.get_or_init(|| {
-            let store = LembroStore::with_options(options()).unwrap();
-            let add = |number| {
-                let id = SessionId::random().unwrap();
-                store.set(&id, sample::record(number), LEASE.idle).unwrap();
-                (id, store.get(&id).unwrap().unwrap().record.version())
-            };
-            let sessions = (0..SESSIONS).map(add).collect();
-            Self { store, sessions, next: AtomicUsize::new(0) }
-        })
+/// The store in memory with 100,000 sessions, the same one for all benchmarks.
+fn filled() -> &'static Filled<LembroStore> {
+    static FILLED: OnceLock<Filled<LembroStore>> = OnceLock::new();
+    FILLED.get_or_init(|| Filled::new(LembroStore::with_options(options()).unwrap()))
+}
+
+impl<S: Store> Filled<S> {
+    fn new(store: S) -> Self {
+        let add = |number| {
+            let id = SessionId::random().unwrap();
+            store.set(&id, sample::record(number), LEASE.idle).unwrap();
+            (id, store.get(&id).unwrap().unwrap().record.version())
+        };
+        let sessions = (0..SESSIONS).map(add).collect();
+        Self { store, sessions, next: AtomicUsize::new(0) }
+    }
+
+    /// A commit of one key to the next session.
+    fn commit_one_key(&self) -> Result<Outcome> {
+        let (id, version) = self.next();
+        let mut merge = Commit::merge(*version).unwrap();
+        merge.changes.insert("", "seen_at", black_box(&1_790_000_001_u64)).unwrap();
+        self.store.commit(id, &merge, &LEASE)
     }
 
     /// The sessions in an order that no cache can guess: a step that is prime to their number.
@@ -60,19 +73,19 @@ impl Filled {
 /// The loop alone: what to subtract.
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 10_000)]
 fn baseline(bencher: Bencher<'_, '_>) {
-    let filled = Filled::get();
+    let filled = filled();
     bencher.bench(|| black_box(filled.next().0));
 }
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 10_000)]
 fn get(bencher: Bencher<'_, '_>) {
-    let filled = Filled::get();
+    let filled = filled();
     bencher.bench(|| filled.store.get(black_box(&filled.next().0)));
 }
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 10_000)]
 fn get_and_read_two_keys(bencher: Bencher<'_, '_>) {
-    let filled = Filled::get();
+    let filled = filled();
     bencher.bench(|| {
         let stored = filled.store.get(black_box(&filled.next().0)).unwrap().unwrap();
         (stored.record.get::<u64>("user_id").unwrap(), stored.record.get_str("csrf").unwrap().map(|text| text.len()))
@@ -81,19 +94,14 @@ fn get_and_read_two_keys(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 10_000)]
 fn visit(bencher: Bencher<'_, '_>) {
-    let filled = Filled::get();
+    let filled = filled();
     bencher.bench(|| filled.store.visit(black_box(&filled.next().0), &LEASE));
 }
 
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 10_000)]
 fn commit_one_key(bencher: Bencher<'_, '_>) {
-    let filled = Filled::get();
-    bencher.bench(|| {
-        let (id, version) = filled.next();
-        let mut merge = Commit::merge(*version).unwrap();
-        merge.changes.insert("", "seen_at", black_box(&1_790_000_001_u64)).unwrap();
-        filled.store.commit(id, &merge, &LEASE)
-    });
+    let filled = filled();
+    bencher.bench(|| filled.commit_one_key());
 }
 
 /// A new session with seven keys.
@@ -119,4 +127,45 @@ fn create_when_full(bencher: Bencher<'_, '_>) {
         let id = SessionId::random().unwrap();
         store.commit(black_box(&id), creation, &LEASE)
     });
+}
+
+/// The smallest backend of three methods: what the store on it costs without any I/O.
+#[derive(Default)]
+struct Map(RwLock<HashMap<String, Vec<u8>>>);
+
+impl KeyValue for Map {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.read().unwrap().get(key).cloned())
+    }
+    fn set(&self, key: &str, bytes: &[u8], _: Duration) -> Result<()> {
+        self.0.write().unwrap().insert(key.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+    fn remove(&self, key: &str) -> Result<()> {
+        self.0.write().unwrap().remove(key);
+        Ok(())
+    }
+}
+
+fn key_value() -> &'static Filled<KeyValueStore<Map>> {
+    static FILLED: OnceLock<Filled<KeyValueStore<Map>>> = OnceLock::new();
+    FILLED.get_or_init(|| Filled::new(KeyValueStore::new(Map::default())))
+}
+
+#[divan::bench(threads = THREADS, sample_count = 50, sample_size = 2_000)]
+fn key_value_get(bencher: Bencher<'_, '_>) {
+    let filled = key_value();
+    bencher.bench(|| filled.store.get(black_box(&filled.next().0)));
+}
+
+#[divan::bench(threads = THREADS, sample_count = 50, sample_size = 2_000)]
+fn key_value_visit(bencher: Bencher<'_, '_>) {
+    let filled = key_value();
+    bencher.bench(|| filled.store.visit(black_box(&filled.next().0), &LEASE));
+}
+
+#[divan::bench(threads = THREADS, sample_count = 50, sample_size = 2_000)]
+fn key_value_commit_one_key(bencher: Bencher<'_, '_>) {
+    let filled = key_value();
+    bencher.bench(|| filled.commit_one_key());
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use lembro::web::{CookieOptions, Secure, SessionLayer};
-use lembro::{LembroStore, Result, Session};
+use lembro::{LembroStore, Result, Session, Step};
 use rouille::websocket::{self, Message, Websocket};
 use rouille::{Request, Response, Server, post_input};
 
@@ -66,30 +66,20 @@ fn answer(request: &Request, session: &mut Session, room: &Arc<Room>) -> Result<
 
 /// Until the browser leaves or the session ends. Only talking prolongs the session; asking does
 /// not.
-fn talk(mut socket: Websocket, mut session: Session, room: &Room) -> Result<()> {
+fn talk(mut socket: Websocket, mut own: Session, room: &Room) -> Result<()> {
     let mut heard = 0;
     while let Some(message) = socket.next() {
         // Sees what HTTP changed, the name for instance; and a logout, wherever it was.
-        if !session.reload()? {
-            break;
-        }
-        if let Message::Text(text) = message
-            && !text.trim().is_empty()
-        {
-            // Saves too. `insert` and `save` would count once for two tabs that talk at the same
-            // moment.
-            if session.modify("said", |said: &mut Option<u64>| *said.get_or_insert(0) += 1)?.is_none() {
-                break;
-            }
-            let (name, text): (_, String) = (session.get_str("name")?, text.chars().take(500).collect());
-            let line = serde_json::json!({ "who": session.handle()?.to_string(), "name": name, "text": text });
-            let mut room = room.lock().expect("no panic");
-            let number = room.front().map_or(1, |(last, _)| last + 1);
-            room.push_front((number, line.to_string()));
-            room.truncate(100);
+        let Step::Done(line) = own.step(|session| said(session, message))? else { break };
+        let mut lines = room.lock().expect("no panic");
+        if let Some(line) = line {
+            let number = lines.front().map_or(1, |(last, _)| last + 1);
+            lines.push_front((number, line));
+            lines.truncate(100);
         }
         // Copied, so that no other thread waits while a slow browser is told.
-        let news: Vec<_> = room.lock().expect("no panic").iter().take_while(|line| line.0 > heard).cloned().collect();
+        let news: Vec<_> = lines.iter().take_while(|line| line.0 > heard).cloned().collect();
+        drop(lines);
         for (number, line) in news.into_iter().rev() {
             heard = number;
             // If the browser has left, there is no next message.
@@ -97,6 +87,19 @@ fn talk(mut socket: Websocket, mut session: Session, room: &Room) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// The line that a message is for all who listen, if it is more than a question.
+fn said(session: &mut Session, message: Message) -> Result<Option<String>> {
+    let Message::Text(text) = message else { return Ok(None) };
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    // Not `insert`: it would count once for two tabs that talk at the same moment.
+    session.modify("said", |said: &mut Option<u64>| *said.get_or_insert(0) += 1)?;
+    let (name, text): (_, String) = (session.get_str("name")?, text.chars().take(500).collect());
+    let line = serde_json::json!({ "who": session.handle()?.to_string(), "name": name, "text": text });
+    Ok(Some(line.to_string()))
 }
 
 fn page(session: &Session) -> Result<Response> {

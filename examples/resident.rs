@@ -13,21 +13,22 @@ use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
 const FILLS: usize = 8;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if let Some(threads) = std::env::args().nth(1) {
-        println!("{}", measure(threads.parse()?)?);
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let Some(threads) = arguments.first().and_then(|threads| threads.parse().ok()) {
+        println!("{}", measure(threads)?);
         return Ok(());
     }
-    println!("| threads | arenas | bytes() | resident, most | resident, at the end | times bytes() |");
+    // Variables that the system's allocator and its loader read.
+    let system = [("system", None), ("system, 2 arenas", Some(("MALLOC_ARENA_MAX", "2")))];
+    let others = arguments.iter().map(|library| (library.as_str(), Some(("LD_PRELOAD", library.as_str()))));
+    let allocators: Vec<_> = system.into_iter().chain(others).collect();
+    println!("| threads | allocator | bytes() | resident, most | resident, at the end | times bytes() |");
     println!("|---|---|---|---|---|---|");
     for threads in [1, 2, 8] {
-        for arenas in ["", "2"] {
+        for (allocator, variable) in &allocators {
             let mut command = Command::new(std::env::current_exe()?);
-            if !arenas.is_empty() {
-                command.env("MALLOC_ARENA_MAX", arenas);
-            }
-            let output = command.arg(threads.to_string()).output()?;
-            let arenas = if arenas.is_empty() { "default" } else { arenas };
-            println!("| {threads} | {arenas} | {} |", String::from_utf8_lossy(&output.stdout).trim());
+            let output = command.arg(threads.to_string()).envs(*variable).output()?;
+            println!("| {threads} | {allocator} | {} |", String::from_utf8_lossy(&output.stdout).trim());
         }
     }
     Ok(())

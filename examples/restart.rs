@@ -1,5 +1,5 @@
-//! A restart that logs no user out: Ctrl-C lets requests under way finish and writes a snapshot,
-//! and the next start reads it.
+//! A restart that logs no user out: sessions are in a file and its journal, whatever ends the
+//! process. Ctrl-C lets requests under way finish and closes the store.
 //!
 //! `cargo run --example restart --features tiny_http`, or with a port and a file of your own after
 //! `--`.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread;
 
 use lembro::web::{CookieOptions, Secure, SessionLayer};
-use lembro::{BadSnapshot, LembroOptions, LembroStore, Result, Session};
+use lembro::{LembroOptions, LembroStore, OnDamage, Result, Session};
 use tiny_http::{Response, Server};
 
 const WORKERS: usize = 8;
@@ -23,12 +23,11 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // who is logged in.
     let file = arguments.next().map_or_else(|| PathBuf::from("sessions.lembro"), PathBuf::from);
 
-    // At the very first start there is no such file. A damaged one must not keep the server from
-    // starting: then all users log in once more.
-    let options = LembroOptions::new().restore(&file).on_bad_snapshot(BadSnapshot::StartEmpty).snapshot_on_close(&file);
+    // Damaged files must not keep the server from starting: it begins with what is whole.
+    let options = LembroOptions::new().persist(&file).on_damage(OnDamage::Salvage);
     let store = LembroStore::with_options(options)?;
     if let Ok(problem) = store.errors().try_recv() {
-        println!("Starting empty: {problem}");
+        println!("Starting with what is whole: {problem}");
     }
     let restored = store.stats().restored.map_or(0, |restored| restored.sessions);
     let layer = SessionLayer::new(store.clone()).cookie(CookieOptions::new().secure(Secure::Auto))?;
@@ -48,8 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         }
     });
 
-    // No request is being served any more, so no session ends after it was written: a logout stays
-    // one.
+    // All of it is in the files already; a last snapshot makes the next start short.
     store.close()?;
     let written = store.stats().last_snapshot.map_or(0, |snapshot| snapshot.sessions);
     println!("Sessions kept in {}: {written}. Start me again.", file.display());

@@ -45,7 +45,7 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 enum Kind {
     #[error("{option}: {problem}")]
-    Option { option: &'static str, problem: String },
+    Option { option: Cow<'static, str>, problem: String },
     #[error("session id: {0}")]
     Id(String),
     #[error("session {0}: the id is taken already")]
@@ -79,8 +79,8 @@ enum Kind {
     Random { source: Source },
     #[error("{0}")]
     Background(String),
-    #[error("snapshot {}: {problem}", path.display())]
-    Snapshot { path: PathBuf, problem: String },
+    #[error("sessions in {}: {problem}", path.display())]
+    Persist { path: PathBuf, problem: String },
 }
 
 impl Error {
@@ -225,7 +225,10 @@ impl Error {
     /// The store, or the random source that ids come from, failed. Nothing was written, unless it
     /// [is unknown](Self::is_unknown) whether something was.
     pub fn is_store(&self) -> bool {
-        matches!(self.inner.kind, Kind::Store { .. } | Kind::Random { .. } | Kind::Unknown { .. })
+        matches!(
+            self.inner.kind,
+            Kind::Store { .. } | Kind::Random { .. } | Kind::Unknown { .. } | Kind::Persist { .. }
+        )
     }
 
     /// The store does not have this optional power.
@@ -260,14 +263,26 @@ impl Error {
         !self.inner.reported.swap(true, Ordering::Relaxed)
     }
 
-    /// A snapshot could not be written, or the file to restore is not a whole, sound snapshot. The
-    /// text names the file and says what is wrong with it.
-    pub fn is_snapshot(&self) -> bool {
-        matches!(self.inner.kind, Kind::Snapshot { .. })
+    /// The files of [`LembroOptions::persist`](crate::LembroOptions::persist) are damaged, in use,
+    /// or cannot be written. The text names the path and says what is wrong. Such an error
+    /// [is one of the store](Self::is_store), too.
+    pub fn is_persist(&self) -> bool {
+        matches!(self.inner.kind, Kind::Persist { .. })
     }
 
-    pub(crate) fn option(option: &'static str, problem: impl Into<String>) -> Self {
-        Kind::Option { option, problem: problem.into() }.into()
+    pub(crate) fn option(option: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
+        Kind::Option { option: option.into(), problem: without_middle(problem.into()) }.into()
+    }
+
+    /// The same about an option of a section of a configuration, by its whole path.
+    #[cfg(feature = "web")]
+    pub(crate) fn within(self, section: &'static str) -> Self {
+        match &self.inner.kind {
+            // Some are about the section as a whole.
+            Kind::Option { option, problem } if section.ends_with(&**option) => Self::option(section, problem),
+            Kind::Option { option, problem } => Self::option(format!("{section}.{option}"), problem),
+            _ => self,
+        }
     }
 
     /// Says that a store has no room for a session without an owner that is new or larger than
@@ -322,8 +337,8 @@ impl Error {
         Kind::Random { source: Arc::new(source) }.into()
     }
 
-    pub(crate) fn snapshot(path: &Path, problem: impl Into<String>) -> Self {
-        Kind::Snapshot { path: path.to_owned(), problem: problem.into() }.into()
+    pub(crate) fn persist(path: &Path, problem: impl Into<String>) -> Self {
+        Kind::Persist { path: path.to_owned(), problem: problem.into() }.into()
     }
 
     pub(crate) fn background(problem: impl Into<String>) -> Self {
@@ -354,4 +369,22 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.inner.kind.source()
     }
+}
+
+/// A sentence that quotes a value of any length: what is wrong with it stands behind it.
+fn without_middle(text: String) -> String {
+    // No sentence of ours is as long without such a value.
+    const EACH: usize = 400;
+    if text.len() <= 2 * EACH {
+        return text;
+    }
+    let mut begin = EACH;
+    let mut end = text.len() - EACH;
+    while !text.is_char_boundary(begin) {
+        begin -= 1;
+    }
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    format!("{} ... {}", &text[..begin], &text[end..])
 }

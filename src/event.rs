@@ -71,16 +71,17 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
-    /// The store was written to a file.
+    /// The files of a store that [persists](crate::LembroOptions::persist) were compacted: a new
+    /// snapshot was written.
     Snapshot {
-        /// How many sessions the file holds.
+        /// How many sessions it holds.
         sessions: usize,
-        /// The size of the file.
+        /// Its size.
         bytes: u64,
         /// How long it took.
         took: Duration,
     },
-    /// The store began with the sessions of a file. The first subscriber receives this event,
+    /// The store began with the sessions of its files. The first subscriber receives this event,
     /// although it subscribed later.
     Restored {
         /// How many sessions were restored.

@@ -52,9 +52,9 @@
 //! - **Forms and polls.** [`Session::csrf_token`] and [`check_csrf`](Session::check_csrf) keep
 //!   other sites' forms out, [`peek`](Session::peek) is a look that is no visit, and
 //!   [`consume`](Session::consume) gives a value to one request alone.
-//! - **Warm restarts.** [`snapshot`](LembroStore::snapshot) and
-//!   [`restore`](LembroOptions::restore): one file, in which no id can be used, and the cookies go
-//!   on working.
+//! - **Sessions that outlive the process.** [`persist`](LembroOptions::persist): after a restart, a
+//!   crash or a `kill -9` every acknowledged change is there, and no session that ended is back. The
+//!   files hold no id that can be used.
 //! - **Safe ids.** 128 random bits of secret, compared in constant time, never in a log; an id that
 //!   a client made up is never adopted; [`Session::log_in`] gives a new one in the step that logs
 //!   in, [`Policy::renew_after`] from time to time, and a later request with the old one is
@@ -64,9 +64,15 @@
 //!   signature can be changed without a logout.
 //! - **Plain results.** Everything returns [`Result`]; what fails in the background arrives on [a
 //!   channel](LembroStore::errors), and what happens to sessions on [another](LembroStore::events).
-//! - **Any store.** [`Store`] is a trait of two methods around one pure [rule](Entry), with a
-//!   contract suite as code (feature `testing`) to run against your own.
-//! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep.
+//! - **In your log.** Feature `log` forwards errors, and the events you choose, to the `log`
+//!   facade, and feature `metrics` publishes figures.
+//! - **Any store.** A backend that gets, sets and removes bytes is a [`KeyValue`];
+//!   [`KeyValueStore`] is a whole store on it, owners included, for one process. [`Store`] is a
+//!   trait of two methods around one pure [rule](Entry), with a contract suite as code (feature
+//!   `testing`) to run against your own.
+//! - **Time under control.** [`Clock::manual`] is turned by hand: your tests never sleep. And
+//!   `testing::Browser` (features `testing` and `web`) keeps cookies as browsers do, without a
+//!   socket.
 //!
 //! # A request on its way
 //!
@@ -106,7 +112,8 @@
 //! | `session/` | [`Session`]: one user's data, a commit in the making, its life | context |
 //! | `context.rs` | store + policy + ids + clock, behind one `Arc`; reports what fails | policy, store |
 //! | `policy.rs` | [`Policy`]: how long sessions live; pure; makes the [`Lease`] | store |
-//! | `memory/` | [`LembroStore`]: shards, queues, indexes, reaper, snapshots | store |
+//! | `memory/` | [`LembroStore`]: shards, queues, indexes, reaper, files | store |
+//! | `key_value/` | [`KeyValueStore`]: a whole store on a [`KeyValue`], a backend of three methods | store |
 //! | `redis/` | `RedisStore`: the rule in Lua, rows, connections (feature `redis`) | store |
 //! | `store/` | [`Store`]: the trait, and the pure [rule](Entry) that decides what becomes of a session | record |
 //! | `store/owners.rs` | [`Owners`]: what a store may be able to do with all the sessions of one owner | record |
@@ -122,19 +129,21 @@
 //! Fifteen sentences that hold at all times. Each has a test named after it in
 //! `tests/invariants.rs` (`invariant_1_…`), and the longer ones that are named here, by their files
 //! in `tests/`. "Contract" is the suite of `lembro::testing`, which `tests/contract.rs`,
-//! `tests/store_sqlite.rs` and `tests/redis_contract.rs` run.
+//! `tests/key_value.rs`, `tests/store_sqlite.rs` and `tests/redis_contract.rs` run.
 //!
 //! 1. An id sent by a client is never adopted: if it is unknown, expired or malformed, and an id is
 //!    needed, the server draws one. (`suite`, `web_decision`)
 //! 2. A malformed or oversized cookie, once or many times over, means "no session": no error, no
 //!    panic, no log line with the value. (`web_cookie`)
 //! 3. A destroyed session never comes back: a request under way stores nothing and its response
-//!    sets no cookie, and a snapshot that begins later does not hold it. (`session_races`,
-//!    `suite`, `web_lost_change`, `schedules`, contract)
+//!    sets no cookie, and a restart does not bring it back. (`session_races`, `suite`,
+//!    `web_lost_change`, `schedules`, `memory_persist_kill`, contract)
 //! 4. Parallel commits of different keys all survive. Of commits of the same key the last one wins;
 //!    `modify` never loses one. (`session_modify`, `schedules`, contract)
 //! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard
-//!    locks at once. (`session_panics`; for the second, `schedules` would find a deadlock)
+//!    locks at once. The methods of a [`KeyValue`] are called under its store's locks: they are the
+//!    backend, as the driver of a database is. (`session_panics`; for the second, `schedules` would
+//!    find a deadlock)
 //! 6. `bytes()` equals the sum over the sessions at every unlock, and never exceeds `max_size` but
 //!    for the time of one insert. (`memory_model`, `memory_eviction`, `memory_accounting`)
 //! 7. An expired session is invisible from the instant it expires, with or without the reaper.
@@ -144,8 +153,8 @@
 //!    the old id, and the first visit by the new one. (`web_decision`, `web_renewal`)
 //! 9. A new session without data and owner is neither stored nor announced to the client.
 //!    (`web_decision`)
-//! 10. The secret part of an id appears in no Debug, error, event, log, dump or snapshot; only in
-//!     the cookie, or in the token. (`secrets`, `web_token`, `memory_snapshot_file`,
+//! 10. The secret part of an id appears in no Debug, error, event, log, dump or file; only in
+//!     the cookie, or in the token. (`secrets`, `web_token`, `memory_persist_file`,
 //!     `redis_layout`)
 //! 11. A commit is atomic on its session, id included. After a login or `regenerate` only the new
 //!     id opens it; after a timed renewal the old one too, for as long as [`Policy::renew_after`]
@@ -158,7 +167,7 @@
 //! 14. What `insert` accepts, `get` gives back, read as the type that was inserted; what JSON
 //!     writes as `null` is read as `None`. (`record_values`, `session_map`)
 //! 15. When an outcome or an error says that nothing was written, nothing was written to that
-//!     session. (`session_unknown`, `redis_faults`)
+//!     session. (`session_unknown`, `redis_faults`, `key_value_model`)
 //!
 //! # Observability
 //!
@@ -200,7 +209,7 @@
 //!
 //! Not a cache, not async, not generic over a type of session (a value may be of any type), and not
 //! a cluster of its own: a [`LembroStore`] is for one process, and its sessions end with it unless
-//! a [snapshot](LembroStore::snapshot) was taken. For more than one process there is `RedisStore`,
+//! they [persist](LembroOptions::persist). For more than one process there is `RedisStore`,
 //! which keeps the same promises.
 //!
 //! ## Why is there no `save_uninitialized`, `resave` or `rolling`?
@@ -211,7 +220,7 @@
 //!
 //! ## Why does a stale cookie not give an error?
 //!
-//! Because it is every visitor's first request after a restart without a snapshot. The session is
+//! Because it is every visitor's first request after a restart, unless sessions persist. The session is
 //! new, under an id of ours, and keeps what the handler puts in. *Gone* is said only of a session
 //! that ended while the request held it, and of a request that comes with the id of before a login
 //! or `regenerate` that happened a moment ago.
@@ -235,10 +244,15 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod clock;
+#[cfg(feature = "web")]
+mod config;
 mod context;
 mod error;
 mod event;
 mod id;
+mod key_value;
+#[cfg(feature = "log")]
+pub mod log;
 mod memory;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -270,13 +284,18 @@ pub mod store_in_a_database {}
 pub mod coming_from {}
 
 pub use self::clock::{Clock, ManualClock};
+#[cfg(feature = "web")]
+pub use self::config::{Config, ConfiguredStore};
 pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SessionId};
-pub use self::memory::{BadSnapshot, LembroOptions, LembroStore, Purge, Restored, Snapshot, Stats, WhenFull};
+pub use self::key_value::{KeyValue, KeyValueStore};
+pub use self::memory::{
+    FileSync, LembroOptions, LembroStore, OnDamage, OnWriteError, Purge, Restored, Snapshot, Stats, WhenFull,
+};
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
-pub use self::session::{Component, Saved, Session};
+pub use self::session::{Component, Saved, Session, Step};
 pub use self::sessions::{OwnedSession, OwnerSessions, Sessions};
 pub use self::store::{
     Action, AtLimit, Commit, EndReason, Entry, Epoch, Expect, Identity, Lease, Limit, Listed, Listing, Login, Look,

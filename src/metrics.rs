@@ -37,7 +37,7 @@
 //! | `lembro_events_missed_total` | counter | messages | events and errors that did not fit into a subscriber's queue |
 //! | `lembro_purge_seconds` | histogram | seconds | how long each purge of expired sessions took; its count is the number of purges |
 //! | `lembro_last_purge_timestamp_seconds` | gauge | Unix time | when the last purge ended; from the first one on |
-//! | `lembro_last_snapshot_timestamp_seconds` | gauge | Unix time | when the last snapshot began; from the first one on |
+//! | `lembro_last_snapshot_timestamp_seconds` | gauge | Unix time | when the last compaction of the files began; from the first one on |
 //!
 //! A store with a [name](Metrics::name) has it in the label `store` of each. What to look at:
 //!
@@ -110,9 +110,12 @@ const GAUGES: [Gauge; 7] = [
     ("lembro_last_purge_timestamp_seconds", Unit::Seconds, "When the last purge ended.", |stats| {
         stats.last_purge.map(|purge| unix(purge.at))
     }),
-    ("lembro_last_snapshot_timestamp_seconds", Unit::Seconds, "When the last snapshot began.", |stats| {
-        stats.last_snapshot.map(|snapshot| unix(snapshot.at))
-    }),
+    (
+        "lembro_last_snapshot_timestamp_seconds",
+        Unit::Seconds,
+        "When the last compaction of the files began.",
+        |stats| stats.last_snapshot.map(|snapshot| unix(snapshot.at)),
+    ),
 ];
 
 /// Name, labels, description, value. Rows of one name differ in their labels alone.

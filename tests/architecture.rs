@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the request down. A module may use those of later rows, and its own parts.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["testing"],
-    &["web", "metrics"],
+    &["config"],
+    &["web", "metrics", "log"],
     &["sessions"],
     &["session"],
     &["context"],
     // Side by side: neither knows the other.
-    &["memory", "redis", "policy"],
+    &["memory", "redis", "key_value", "policy"],
     &["store"],
     &["record"],
     // The ground: see below.

@@ -9,6 +9,10 @@ use std::time::Duration;
 use lembro::testing::{self, FaultStore, PlainStore};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store};
 
+use self::scratch::Folder;
+
+mod scratch;
+
 #[path = "../examples/custom_store.rs"]
 #[allow(dead_code, reason = "its `main` is not called here")]
 mod custom_store;
@@ -47,6 +51,19 @@ fn lembro_store_keeps_the_contract_with_many_shards() {
 #[test]
 fn lembro_store_keeps_the_contract_while_its_reaper_never_rests() {
     keeps_all(&LembroOptions::new().interval(1));
+}
+
+#[test]
+fn lembro_store_keeps_the_contract_reopened_from_its_files_before_each_call() {
+    let time = Clock::manual();
+    let data = || {
+        let folder = Folder::in_memory();
+        move |clock: &Clock| {
+            let options = LembroOptions::new().interval(0).clock(clock.clone()).persist(folder.join("sessions"));
+            LembroStore::with_options(options).unwrap()
+        }
+    };
+    keeps(&time, testing::reopened(&time, data));
 }
 
 #[test]

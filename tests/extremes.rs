@@ -3,8 +3,7 @@
 //! The kind: idle timeouts, lifetimes, graces, touch and renewal intervals, a session's own
 //! timeout, the store's interval (each `Duration::MAX`, and zero); a clock at the end of what it
 //! counts; a calendar before 1970, at 1970, and as late as the system's can be; and all of them at
-//! a commit, a look, a touch, a login under a limit, a renewal, a purge, a snapshot, a restore and
-//! a list. Overflow panics in a test build, so to get to the end is the assertion.
+//! a commit, a look, a touch, a login under a limit, a renewal, a purge, a restart and a list. Overflow panics in a test build, so to get to the end is the assertion.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
@@ -117,18 +116,25 @@ fn a_manual_clock_stays_at_its_end() {
 
 #[test]
 fn a_session_that_lives_for_ever_is_there_at_the_end_of_the_clock_and_survives_a_restart() {
-    let (time, folder) = (Clock::manual(), Folder::new());
-    let (store, id) = (store(&time), SessionId::random().unwrap());
+    let (time, folder) = (Clock::manual(), Folder::in_memory());
+    let open = |folder: &Folder| {
+        let options = LembroOptions::new().interval(0).clock(&time).persist(folder.join("sessions"));
+        LembroStore::with_options(options).unwrap()
+    };
+    let (store, id) = (open(&folder), SessionId::random().unwrap());
     store.set(&id, Record::new(), Duration::MAX).unwrap();
     time.advance(Duration::from_secs(50 * 365 * 86_400));
     assert!(is_there(&store, &id));
     for calendar in calendars() {
         time.set_wall(calendar);
-        let path = folder.join("sessions");
-        store.snapshot(&path).unwrap();
-        let again = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time).restore(&path)).unwrap();
-        again.validate().unwrap();
-        exercise(&again, &Lease::new(Duration::MAX));
+        let image = folder.image();
+        let again = open(&image);
+        assert!(is_there(&again, &id));
+        leases().for_each(|lease| exercise(&again, &lease));
+        // From the journal, and from the snapshot.
+        open(&image.image()).validate().unwrap();
+        again.close().unwrap();
+        open(&image.image()).validate().unwrap();
     }
 }
 

@@ -4,53 +4,20 @@
 //! The doors: owners (`log_in`, `log_in_since`, `sessions.owner`), labels, component names, keys
 //! (`insert`, `remove`, `take`, `consume`, `modify`, `get`, `get_str`, `contains_key`), ids and
 //! handles as text, CSRF tokens, cookies, the cookie's options, records as JSON, and the same on
-//! the store's own types (`Changes`, `Owner`).
+//! the store's own types (`Changes`, `Owner`). `tests/redis_limits.rs` walks them on Redis.
 #![cfg(feature = "web")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
 
+mod doors;
 mod session_support;
 
+use self::doors::{FINDING_NOTHING, MIB, REFUSED_IF_EMPTY, REFUSING};
+use self::session_support::{manual_sessions, stored_session, validate};
 use allocation_counter::measure;
 use lembro::web::{CookieOptions, RequestHead, SessionLayer};
-use lembro::{Changes, Error, Handle, LembroStore, Owner, Record, Session, SessionId, Sessions, Store};
-use session_support::{manual_sessions, stored_session, validate};
-
-const MIB: usize = 1 << 20;
-
-/// What is given at a door, and what comes back: an error, or nothing found.
-type Door = fn(&Sessions, &mut Session, &str) -> Result<bool, Error>;
-
-/// Doors where a long text is an error.
-const REFUSING: [(&str, Door); 14] = [
-    ("log_in", |_, session, text| session.log_in(text).map(|()| true)),
-    ("log_in_since", |sessions, session, text| {
-        let epoch = sessions.owner("ada")?.epoch()?;
-        session.log_in_since(text, epoch).map(|()| true)
-    }),
-    ("owner", |sessions, _, text| sessions.owner(text).map(|_| true)),
-    ("Owner::new", |_, _, text| Owner::new(text).map(|_| true)),
-    ("set_label", |_, session, text| session.set_label(text).map(|()| true)),
-    ("insert", |_, session, text| session.insert(text, &1).map(|()| true)),
-    ("modify", |_, session, text| session.modify(text, |value: &mut Option<u8>| *value = Some(1)).map(|_| true)),
-    ("component, insert", |_, session, text| session.component(text).insert("key", &1).map(|()| true)),
-    ("component, key", |_, session, text| session.component("cart").insert(text, &1).map(|()| true)),
-    ("Changes::insert", |_, _, text| Changes::new().insert("", text, &1).map(|()| true)),
-    ("Changes::remove", |_, _, text| Changes::new().remove(text, "key").map(|()| true)),
-    ("Changes::set_label", |_, _, text| Changes::new().set_label(Some(text)).map(|()| true)),
-    ("SessionId", |_, _, text| text.parse::<SessionId>().map(|_| true)),
-    ("Handle", |_, _, text| text.parse::<Handle>().map(|_| true)),
-];
-
-/// Doors where a long text is not found.
-const FINDING_NOTHING: [(&str, Door); 7] = [
-    ("get", |_, session, text| Ok(session.get::<String>(text)?.is_some())),
-    ("get_str", |_, session, text| Ok(session.get_str(text)?.is_some())),
-    ("contains_key", |_, session, text| session.contains_key(text)),
-    ("remove", |_, session, text| session.remove(text)),
-    ("take", |_, session, text| Ok(session.take::<String>(text)?.is_some())),
-    ("consume", |_, session, text| Ok(session.consume::<String>(text)?.is_some())),
-    ("check_csrf", |_, session, text| session.check_csrf(text)),
-];
+use lembro::{Clock, LembroOptions, LembroStore, Policy, Record, Store};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 fn everything(store: &LembroStore) -> Vec<Record> {
     store.all().unwrap().map(|listed| listed.unwrap().stored.record).collect()
@@ -87,11 +54,10 @@ fn a_text_of_a_mebibyte_is_refused_at_every_door_and_costs_little() {
 
 #[test]
 fn an_empty_text_is_refused_where_it_means_nothing_and_a_key_like_any_other_elsewhere() {
-    let refused = ["log_in", "log_in_since", "owner", "Owner::new", "SessionId", "Handle"];
     for (door, enter) in REFUSING {
         let (sessions, store, _) = manual_sessions();
         let mut session = stored_session(&sessions);
-        assert_eq!(enter(&sessions, &mut session, "").is_err(), refused.contains(&door), "{door}");
+        assert_eq!(enter(&sessions, &mut session, "").is_err(), REFUSED_IF_EMPTY.contains(&door), "{door}");
         validate(&store);
     }
     for (door, enter) in FINDING_NOTHING {
@@ -133,5 +99,49 @@ fn a_record_as_json_with_a_name_that_is_too_long_is_refused() {
         let error = serde_json::from_str::<Record>(&text).unwrap_err().to_string();
         assert!(error.contains("bytes, "), "{error:.200}");
         assert!(error.len() < 300, "{error:.400}");
+    }
+}
+
+/// An option and what is said about a text for it.
+type OptionDoor = fn(&str) -> Result<(), String>;
+
+const OPTIONS: [(&str, OptionDoor); 9] = [
+    ("name", |text| cookie(CookieOptions::new().name(text))),
+    ("path", |text| cookie(CookieOptions::new().path(text))),
+    ("domain", |text| cookie(CookieOptions::new().domain(text))),
+    ("keys", |text| cookie(CookieOptions::new().keys([text, "short"]))),
+    ("max_size", |text| store(LembroOptions::new().max_size(text))),
+    ("interval", |text| store(LembroOptions::new().interval(text))),
+    ("timeout", |text| file::<Policy>("timeout", text)),
+    ("renew_after", |text| file::<Policy>("renew_after", text)),
+    ("same_site", |text| file::<CookieOptions>("same_site", text)),
+];
+
+fn cookie(options: CookieOptions) -> Result<(), String> {
+    let layer = SessionLayer::new(manual_sessions().1).cookie(options);
+    layer.map(drop).map_err(|error| error.to_string())
+}
+
+fn store(options: LembroOptions) -> Result<(), String> {
+    LembroStore::with_options(options.clock(&Clock::manual())).map(drop).map_err(|error| error.to_string())
+}
+
+/// In a configuration file.
+fn file<T: DeserializeOwned>(option: &str, text: &str) -> Result<(), String> {
+    serde_json::from_value::<T>(json!({ option: text })).map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_option_of_a_mebibyte_or_of_nothing_is_refused_in_a_sentence() {
+    // The second has no boundary of a character where it may be cut.
+    let (long, other) = ("x".repeat(MIB), format!("x{}", "é".repeat(MIB / 2)));
+    for (option, set) in OPTIONS {
+        for text in [&*long, &*other, ""] {
+            let mut said = None;
+            let cost = measure(|| said = Some(set(text)));
+            let Err(error) = said.unwrap() else { panic!("{option}: {} bytes are accepted", text.len()) };
+            assert!(error.len() < 1000, "{option}: {} bytes: {error:.300}", error.len());
+            assert!(cost.bytes_max < 6 * MIB as u64, "{option}: {} bytes", cost.bytes_max);
+        }
     }
 }

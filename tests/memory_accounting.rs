@@ -1,11 +1,12 @@
 //! What the store says it takes is what the allocator gave out, and that is little more than the
 //! JSON.
+#![cfg(feature = "testing")]
 
 mod steps;
 
 use std::time::Duration;
 
-use lembro::{Lease, LembroOptions, LembroStore, Record, SessionId, Store};
+use lembro::{EndReason, Lease, LembroOptions, LembroStore, Owner, Owners as _, Record, SessionId, Sessions, Store};
 use serde_json::{Value, json};
 
 use self::steps::{create_for, renewed, replace};
@@ -173,4 +174,32 @@ fn a_store_gives_its_memory_back_after_a_mass_purge() {
     assert_eq!(store.bytes(), 0);
     let left = peak.bytes_current + rest.bytes_current;
     assert!(left < peak.bytes_current / 100, "{left} of {} bytes are left", peak.bytes_current);
+}
+
+/// What `max_size` does not count: epochs, endings, what a session of this thread needed last.
+/// (Subscriptions that were dropped: `tests/events.rs`.)
+#[test]
+fn what_is_remembered_beside_the_sessions_is_bounded_however_often_it_happens() {
+    let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("1M")).unwrap();
+    let sessions = Sessions::new(store.clone());
+    let mut number = 0;
+    let mut happen = |times: usize| {
+        for _ in 0..times {
+            number += 1;
+            // As long as a name can be, and another one each time.
+            let owner = Owner::new(&format!("{number:0255}")).unwrap();
+            assert_eq!(store.destroy_all(&owner, None).unwrap(), 0);
+            store.epoch(&owner).unwrap();
+            assert!(sessions.load(&SessionId::random().unwrap()).unwrap().is_none());
+            let id = SessionId::random().unwrap();
+            assert!(create_for(&store, &id, &Record::new(), Some(owner.as_str()), HOUR).unwrap().is_done());
+            assert!(store.destroy_handle(id.handle(), Some(&owner), EndReason::Named).unwrap().is_done());
+            assert!(store.why_ended(&id).unwrap().is_some());
+        }
+    };
+    // Long enough for everything to be as large as it gets.
+    happen(5_000);
+    let grown = allocation_counter::measure(|| happen(20_000)).bytes_current;
+    assert_eq!(store.bytes(), 0);
+    assert!(grown < 256 << 10, "{grown} bytes more after 20,000 of everything");
 }

@@ -269,15 +269,20 @@ fn expired_sessions_make_room_before_a_visitor_is_refused_at_growth_too() {
 fn a_restore_into_less_room_keeps_users_before_visitors_of_any_size() {
     let folder = Folder::new();
     let path = folder.join("sessions");
-    let before = store(LembroOptions::new().max_size("1M").shards(1).max_session_size("64K"));
+    let before = store(LembroOptions::new().max_size("1M").shards(1).max_session_size("64K").persist(&path));
     for n in 0..300 {
         let (bytes, user) = [(400, Some("ada")), (400, None), (9_000, None)][n % 3];
         assert!(create_for(&before, &new_id(), &text(bytes), user, HOUR).unwrap().is_done());
     }
     let owned = before.stats().owned_bytes;
-    before.snapshot(&path).unwrap();
-    for when in [WhenFull::Evict, WhenFull::RefuseAnonymous] {
-        let options = small().clock(Clock::system()).when_full(when).restore(&path);
+    // From the journal of a store that was killed, and from the snapshot of one that was closed.
+    let killed = folder.image();
+    before.close().unwrap();
+    for (when, closed) in
+        [WhenFull::Evict, WhenFull::RefuseAnonymous].into_iter().flat_map(|when| [(when, false), (when, true)])
+    {
+        let image = if closed { folder.image() } else { killed.image() };
+        let options = small().clock(Clock::system()).when_full(when).persist(image.join("sessions"));
         let after = store(options);
         after.validate().unwrap();
         let (stats, restored) = (after.stats(), after.stats().restored.unwrap());

@@ -1,5 +1,6 @@
 //! Over `max_size`: the expired go first, then sessions of a single visit, those with an
 //! owner last, and never the one just written.
+#![cfg(feature = "testing")]
 
 mod steps;
 

@@ -1,5 +1,6 @@
 //! Time: a session is invisible from the instant it expires, and a purge removes all that is
 //! expired and nothing else.
+#![cfg(feature = "testing")]
 
 mod steps;
 

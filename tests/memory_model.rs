@@ -51,7 +51,15 @@ enum Step {
     Wall(u64),
     Purge,
     Clear,
-    Restart,
+    Restart(Ending),
+}
+
+/// How a process ends that another one goes on from.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Killed,
+    Dropped,
+    Closed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +162,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..15_u64).prop_map(Step::Advance),
         1 => (0..120_u64).prop_map(Step::Wall),
         1 => Just(Step::Purge),
-        1 => (0..10_u8).prop_map(|n| match n { 0 => Step::Clear, 1..5 => Step::Restart, _ => Step::Purge }),
+        1 => (0..10_u8).prop_map(|n| if n == 0 { Step::Clear } else { Step::Purge }),
+        2 => prop::sample::select(vec![Ending::Killed, Ending::Killed, Ending::Dropped, Ending::Closed])
+            .prop_map(Step::Restart),
     ]
 }
 
@@ -211,14 +221,15 @@ struct Both {
     folder: Folder,
     time: ManualClock,
     map: HashMap<Handle, Entry>,
-    /// The last "log out everywhere" of each owner, and of all others.
+    /// The last "log out everywhere" of each owner.
     ended: BTreeMap<Owner, u64>,
-    others: u64,
     epoch: u64,
     /// What was ever announced and stored under a handle.
     announced: HashMap<Handle, SessionId>,
     versions: HashMap<Handle, Vec<Version>>,
     roomy: bool,
+    /// The calendar has jumped since the files had all deadlines on it.
+    has_jumped: bool,
     counted: Counted,
 }
 
@@ -236,20 +247,20 @@ struct Counted {
 impl Both {
     fn new(options: LembroOptions, roomy: bool) -> Self {
         let time = Clock::manual();
-        let options = options.interval(0).clock(&time);
-        let store = LembroStore::with_options(options.clone()).unwrap();
+        let (options, folder) = (options.interval(0).clock(&time), Folder::in_memory());
+        let store = open(&options, &folder);
         Self {
             store,
             options,
-            folder: Folder::new(),
+            folder,
             time,
             map: HashMap::new(),
             ended: BTreeMap::new(),
-            others: 0,
             epoch: 0,
             announced: HashMap::new(),
             versions: HashMap::new(),
             roomy,
+            has_jumped: false,
             counted: Counted::default(),
         }
     }
@@ -303,7 +314,10 @@ impl Both {
             Step::DestroyAll(owner, except) => self.destroy_all(owner, except),
             Step::DestroyOne(number, owner) => self.destroy_one(number, owner),
             Step::Advance(passed) => self.time.advance(seconds(passed)),
-            Step::Wall(at) => self.time.set_wall(SystemTime::UNIX_EPOCH + seconds(1_000_000_000 + at)),
+            Step::Wall(at) => {
+                self.time.set_wall(SystemTime::UNIX_EPOCH + seconds(1_000_000_000 + at));
+                self.has_jumped = true;
+            }
             Step::Purge => {
                 let before = self.store.stats();
                 let purged = self.store.purge();
@@ -318,7 +332,7 @@ impl Both {
                 self.store.clear().unwrap();
                 self.map.clear();
             }
-            Step::Restart => self.restart(),
+            Step::Restart(ending) => self.restart(ending),
         }
         self.compare();
     }
@@ -391,7 +405,7 @@ impl Both {
     /// What the rule says and the map has to be after it.
     fn expected(&mut self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
         let (handle, login) = (id.handle(), action.login());
-        let epoch = login.map(|login| Epoch::from_u64(self.ended.get(&login.owner).copied().unwrap_or(self.others)));
+        let epoch = login.map(|login| Epoch::from_u64(self.ended.get(&login.owner).copied().unwrap_or(0)));
         let row = self.map.get(&handle);
         let is_creation = !matches!(action, Action::Commit(commit) if commit.expect() != lembro::Expect::Absent);
         let (outcome, write) = Entry::apply(row, id, action, lease, self.now(), epoch)?;
@@ -452,14 +466,22 @@ impl Both {
         }
     }
 
-    /// Another store takes this one's place, with the sessions of a snapshot.
-    fn restart(&mut self) {
-        let (path, now) = (self.folder.join("sessions"), self.now());
-        self.store.snapshot(&path).unwrap();
-        self.store = LembroStore::with_options(self.options.clone().restore(path)).unwrap();
+    /// Another store takes this one's place, with the sessions of its files.
+    fn restart(&mut self, ending: Ending) {
+        let (image, before) = (self.folder.image(), self.listed());
+        match ending {
+            // A jump of the calendar changes the time of what was written before it.
+            _ if self.has_jumped => self.store.close().unwrap(),
+            Ending::Killed => self.folder = image,
+            Ending::Dropped => self.store = open(&self.options, &image),
+            Ending::Closed => self.store.close().unwrap(),
+        }
+        self.store = open(&self.options, &self.folder);
+        self.has_jumped = false;
+        // Little room or much: nothing is evicted twice.
+        assert!(before.keys().all(|handle| self.listed().contains_key(handle)), "{:?}", self.store.stats());
+        let now = self.now();
         self.map.retain(|_, entry| !entry.ttl(now).is_zero());
-        self.ended.clear();
-        self.others = self.epoch;
         self.counted = Counted::default();
     }
 
@@ -490,6 +512,10 @@ impl Both {
         };
         assert_eq!(counted, self.counted);
     }
+}
+
+fn open(options: &LembroOptions, folder: &Folder) -> LembroStore {
+    LembroStore::with_options(options.clone().persist(folder.join("sessions"))).unwrap()
 }
 
 fn changes(change: &Change) -> Changes {

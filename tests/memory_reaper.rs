@@ -1,4 +1,5 @@
 //! The reaper: it really purges, it stops at once, and no thread is left behind.
+#![cfg(feature = "testing")]
 
 mod steps;
 

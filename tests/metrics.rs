@@ -3,9 +3,12 @@
 
 #![cfg(feature = "metrics")]
 
+mod scratch;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +20,7 @@ use lembro::metrics::{Metrics, PURGE_SECONDS};
 use lembro::{Clock, Lease, LembroOptions, LembroStore, Record, SessionId, Store, WhenFull};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use self::scratch::Folder;
 use self::steps::{create, create_for, log_in, renewed, replace, touch};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -39,13 +43,18 @@ struct Scrape {
 impl Scrape {
     /// Over a socket, as Prometheus would.
     fn of(exporter: &PrometheusHandle) -> Self {
-        let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/metrics", server.server_addr());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap());
         let exporter = exporter.clone();
         let serving = thread::spawn(move || {
-            let kind = "Content-Type: text/plain; version=0.0.4".parse::<tiny_http::Header>().unwrap();
-            let page = tiny_http::Response::from_string(exporter.render()).with_header(kind);
-            server.recv().unwrap().respond(page).unwrap();
+            let mut client = BufReader::new(listener.accept().unwrap().0);
+            // All of the head, because a connection that is closed with bytes unread is reset.
+            let head: Vec<_> =
+                client.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+            assert_eq!(head[0], "GET /metrics HTTP/1.1");
+            let (page, kind) = (exporter.render(), "Content-Type: text/plain; version=0.0.4\r\nConnection: close");
+            let head = format!("HTTP/1.1 200 OK\r\n{kind}\r\nContent-Length: {}\r\n\r\n", page.len());
+            client.get_mut().write_all(&[head, page].concat().into_bytes()).unwrap();
         });
         let text = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
         serving.join().unwrap();
@@ -183,12 +192,12 @@ fn a_scrape_finds_what_the_store_did_and_the_purges_that_came_since() {
 
 #[test]
 fn every_metric_of_the_documentation_is_there_with_its_type_and_a_help_and_no_other() {
-    let (store, _) = busy();
+    let (time, folder) = (Clock::manual(), Folder::new());
+    time.advance(HOUR / 2);
+    let options = LembroOptions::new().interval(0).clock(&time).persist(folder.join("sessions"));
+    let store = LembroStore::with_options(options).unwrap();
     let metrics = Metrics::of(&store);
     store.purge();
-    let file = std::env::temp_dir().join(format!("lembro-metrics-{}", std::process::id()));
-    store.snapshot(&file).unwrap();
-    std::fs::remove_file(&file).unwrap();
     let recorder = exporter();
     with_local_recorder(&recorder, || metrics.publish());
     let scrape = Scrape::of(&recorder.handle());

@@ -8,6 +8,7 @@
 #![cfg(feature = "web")]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+use lembro::Config;
 use lembro::web::CookieOptions;
 use serde::de::value::{Error as ValueError, MapDeserializer};
 use serde::de::{Deserialize, Deserializer, IntoDeserializer, Visitor};
@@ -141,6 +142,33 @@ fn a_secret_in_the_place_of_all_options_is_not_quoted() {
     assert_eq!(told::<CookieOptions>(SECRET), "cookie: not a table of options with their names");
 }
 
+// Its problem is told by `store`, so that no format shows the line that it is in.
+#[test]
+fn a_configuration_quotes_no_secret_wherever_one_stands_and_reading_it_never_fails() {
+    let paths: [&[&'static str]; 9] = [
+        &[],
+        &["store"],
+        &["store", "memory"],
+        &["store", "redis"],
+        &["store", "redis", "url"],
+        &["store", "redis", "password"],
+        &["policy"],
+        &["cookie"],
+        &["cookie", "keys"],
+    ];
+    for path in paths {
+        // A text is right for a password.
+        let text = (path.last() != Some(&"password")).then_some(SECRET);
+        for value in WRONG.iter().copied().filter(|value| !matches!(value, Value::Map(_))).chain(text) {
+            let value = path.iter().rev().fold(value, |value, key| with(key, value));
+            let config = Config::deserialize(value).unwrap();
+            let error = config.store().and_then(|store| config.layer(store)).map(drop).unwrap_err();
+            let told = format!("{error} {error:?} {config:?}");
+            assert!(!NEEDLES.iter().any(|needle| told.contains(needle)), "{value:?}: {told}");
+        }
+    }
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     use lembro::redis::{RedisOptions, RedisStore};
@@ -149,9 +177,18 @@ mod redis {
 
     #[test]
     fn a_password_a_url_and_a_file_of_any_wrong_type_are_not_quoted() {
-        for option in
-            ["url", "username", "password", "ca_certificate", "clientCertificate", "client_key", "prefix", "cluster"]
-        {
+        for option in [
+            "url",
+            "username",
+            "password",
+            "ca_certificate",
+            "clientCertificate",
+            "client_key",
+            "prefix",
+            "cluster",
+            "sentinels",
+            "primary",
+        ] {
             for value in WRONG {
                 let told = told::<RedisOptions>(with(option, *value));
                 let name = if option == "clientCertificate" { "client_certificate" } else { option };
@@ -191,8 +228,8 @@ mod redis {
             "redis:/u:hunter2@h",
             "u:hunter2@h:6379",
         ] {
-            let both = [RedisOptions::new().url(url), RedisOptions::new().cluster([url])];
-            for options in both {
+            let options = RedisOptions::new;
+            for options in [options().url(url), options().cluster([url]), options().sentinels([url])] {
                 let Err(error) = RedisStore::with_options(options.clone()) else {
                     assert!(url.contains('['), "{url} was accepted");
                     continue;

@@ -157,7 +157,7 @@ fn a_wrong_number_is_told_too() {
             r#"{"max-size": "4M"}"#,
             "unknown field `max-size`, expected one of `interval`, `maxSize`, `max_size`, `maxSessionSize`, \
              `max_session_size`, `shards`, `anonymousShare`, `anonymous_share`, `whenFull`, `when_full`, \
-             `restore`, `onBadSnapshot`, `on_bad_snapshot`, `snapshotOnClose`, `snapshot_on_close`",
+             `persist`, `sync`, `onDamage`, `on_damage`, `onWriteError`, `on_write_error`",
         ),
     ];
     for (text, expected) in cases {

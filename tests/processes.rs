@@ -7,65 +7,35 @@
 //! not compared between processes.)
 //!
 //! What can be done in a child with a store from before the fork: look, commit, purge, list,
-//! snapshot, close, drop, in any order; the parent's store goes on.
+//! close, drop, in any order; the parent's store goes on. If the store persists, the child looks, and
+//! its commits are refused; the files are the parent's.
 //!
 //! What runs in the destructor of a thread-local, before or after the crate's own were destroyed:
 //! draws, records, changes, commits, sessions and their ends, stores and layers made and dropped.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod forked;
+mod scratch;
 mod steps;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fork::Fork;
 use lembro::{
     Changes, Commit, Identity, Lease, LembroOptions, LembroStore, Policy, Record, SessionId, Sessions, Store,
 };
 
+use self::forked::{alone, forked};
+use self::scratch::Folder;
 use self::steps::{create, is_there, new_id};
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A child has one thread, so no other test may hold a lock when it is forked.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs `work` in a forked child, and then in this process; what each of them returns, one line
-/// each.
-fn forked(work: impl Fn() -> Vec<String>) -> [Vec<String>; 2] {
-    let (mut output, mut input) = std::io::pipe().unwrap();
-    match fork::fork().unwrap() {
-        Fork::Child => {
-            drop(output);
-            // A child that hangs is a failure, not a test that never ends.
-            thread::spawn(|| {
-                thread::sleep(Duration::from_secs(30));
-                std::process::exit(3);
-            });
-            let done = catch_unwind(AssertUnwindSafe(&work)).map(|lines| input.write_all(lines.join("\n").as_bytes()));
-            drop(input);
-            std::process::exit(if matches!(done, Ok(Ok(()))) { 0 } else { 2 });
-        }
-        Fork::Parent(child) => {
-            drop(input);
-            let ours = work();
-            let mut theirs = String::new();
-            output.read_to_string(&mut theirs).unwrap();
-            assert_eq!(fork::waitpid(child).unwrap(), 0, "the child failed");
-            [theirs.lines().map(str::to_owned).collect(), ours]
-        }
-    }
-}
 
 fn assert_all_differ(halves: &[Vec<String>; 2]) {
     let (drawn, lines) = (halves[0].len(), halves.concat());
@@ -151,9 +121,7 @@ fn a_store_from_before_the_fork_can_be_used_and_closed_and_dropped_in_the_child(
     let _alone = alone();
     for interval in [0, 1, 60_000] {
         for close in [true, false] {
-            let path = std::env::temp_dir().join(format!("lembro-fork-{}-{interval}-{close}", std::process::id()));
-            let options = LembroOptions::new().interval(interval).snapshot_on_close(&path);
-            let store = LembroStore::with_options(options).unwrap();
+            let store = LembroStore::with_options(LembroOptions::new().interval(interval)).unwrap();
             let id = new_id();
             assert!(create(&store, &id, &Record::new(), HOUR).unwrap().is_done());
             let kept = Mutex::new(Some(store.clone()));
@@ -167,7 +135,6 @@ fn a_store_from_before_the_fork_can_be_used_and_closed_and_dropped_in_the_child(
                 if close {
                     own.close().unwrap();
                     own.close().unwrap();
-                    assert!(std::fs::metadata(&path).unwrap().len() > 0);
                 }
                 assert!(is_there(&own, &new));
                 drop(own);
@@ -178,8 +145,56 @@ fn a_store_from_before_the_fork_can_be_used_and_closed_and_dropped_in_the_child(
             assert!(is_there(&store, &id));
             store.close().unwrap();
             assert!(start.elapsed() < Duration::from_secs(20));
-            std::fs::remove_file(&path).unwrap();
         }
+    }
+}
+
+#[test]
+fn a_child_writes_nothing_to_the_files_of_a_store_from_before_the_fork() {
+    let _alone = alone();
+    for close in [true, false] {
+        let (folder, id) = (Folder::new(), new_id());
+        let options = LembroOptions::new().interval(0).persist(folder.join("sessions"));
+        let store = LembroStore::with_options(options.clone()).unwrap();
+        assert!(create(&store, &id, &Record::new(), HOUR).unwrap().is_done());
+        let kept = Mutex::new(Some(store));
+        // As long as the child runs, the parent has done nothing yet.
+        let (mut output, input) = std::io::pipe().unwrap();
+        let parent = std::process::id();
+        let halves = forked(|| {
+            let own = kept.lock().unwrap().take().unwrap();
+            if std::process::id() == parent {
+                assert_eq!(output.try_clone().unwrap().read(&mut [0]).unwrap(), 1);
+                let new = new_id();
+                assert!(create(&own, &new, &Record::new(), HOUR).unwrap().is_done());
+                assert!(LembroStore::with_options(options.clone()).unwrap_err().is_persist(), "it is locked still");
+                drop(own);
+                // A child has the lock's file open until it ends.
+                let open = || LembroStore::with_options(options.clone());
+                let again =
+                    (0..1000).find_map(|_| open().inspect_err(|_| thread::sleep(Duration::from_millis(10))).ok());
+                let again = again.unwrap();
+                assert!(is_there(&again, &new) && again.len().unwrap() == 2);
+                return vec!["parent".to_owned()];
+            }
+            assert!(is_there(&own, &id));
+            let error = create(&own, &new_id(), &Record::new(), HOUR).unwrap_err();
+            assert!(error.is_unknown(), "{error}");
+            let told: Vec<_> = std::iter::successors(std::error::Error::source(&error), |error| error.source())
+                .map(ToString::to_string)
+                .collect();
+            assert!(told.concat().contains("the store was made before this process was forked"), "{told:?}");
+            assert!(create(&own, &new_id(), &Record::new(), HOUR).unwrap_err().is_persist());
+            assert!(own.destroy(&id).unwrap_err().is_persist() && is_there(&own, &id));
+            if close {
+                assert!(own.close().unwrap_err().is_persist());
+            }
+            drop(own);
+            (&input).write_all(b"x").unwrap();
+            vec!["child".to_owned()]
+        });
+        assert_eq!(halves, [["child"], ["parent"]]);
+        drop((output.read(&mut []), input));
     }
 }
 

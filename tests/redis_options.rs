@@ -40,6 +40,8 @@ fn each_option_may_come_from_a_file() {
         (r#"{"url": "unix:///run/redis.sock"}"#, "redis at /run/redis.sock", "lembro:"),
         (r#"{"url": "redis+unix:///run/r.sock?db=2&user=u&pass=p"}"#, "redis at /run/r.sock", "lembro:"),
         (r#"{"cluster": ["redis://h:1", "redis://i:2"]}"#, "redis cluster at h:1, i:2", "lembro:"),
+        (r#"{"sentinels": ["redis://h:1", "redis://:p@i"]}"#, "redis mymaster by sentinels at h:1, i:6379", "lembro:"),
+        (r#"{"sentinels": ["redis://h:1"], "primary": "shop"}"#, "redis shop by sentinels at h:1", "lembro:"),
         (r#"{"url": "redis://h", "username": "u", "password": "p"}"#, "redis at h:6379", "lembro:"),
         (r#"{"prefix": "shop:", "password": "p"}"#, "redis at 127.0.0.1:6379", "shop:"),
         (r#"{"prefix": "", "connections": 4}"#, "redis at 127.0.0.1:6379", ""),
@@ -80,6 +82,19 @@ fn a_wrong_value_is_told_by_its_option() {
             r#"{"url": "redis://h", "cluster": ["redis://i"]}"#,
             "cluster: there is a url too, and only one of them can be meant".to_owned(),
         ),
+        (
+            r#"{"url": "redis://h", "sentinels": ["redis://i"]}"#,
+            "sentinels: there is a url too, and only one of them can be meant".to_owned(),
+        ),
+        (
+            r#"{"cluster": ["redis://h"], "sentinels": ["redis://i"]}"#,
+            "sentinels: there is a cluster too, and only one of them can be meant".to_owned(),
+        ),
+        (
+            r#"{"sentinels": ["redis://i/2"]}"#,
+            "sentinels: a Sentinel has no databases: leave the number out".to_owned(),
+        ),
+        (r#"{"primary": "shop"}"#, "primary: there are no sentinels to ask for it".to_owned()),
         (r#"{"username": "u"}"#, "username: there is no password to it; for a user without one any will do".to_owned()),
         (
             r#"{"url": "redis://u@h"}"#,

@@ -63,11 +63,11 @@ fn sessions_from_memory_go_on_under_their_ids() {
 fn sessions_from_the_file_of_a_process_that_stopped_go_on_too_though_their_secrets_are_not_known() {
     let (server, folder) = (Server::start(), Folder::new());
     let path = folder.join("sessions");
-    let memory = LembroStore::new().unwrap();
+    let memory = LembroStore::with_options(LembroOptions::new().persist(&path)).unwrap();
     let id = login(&memory, "ada");
-    memory.snapshot(&path).unwrap();
+    memory.close().unwrap();
 
-    let restored = LembroStore::with_options(LembroOptions::new().restore(&path)).unwrap();
+    let restored = LembroStore::with_options(LembroOptions::new().persist(&path)).unwrap();
     let redis = RedisStore::with_options(RedisOptions::new().url(server.url())).unwrap();
     assert_eq!(redis.take_over(restored.all().unwrap()).unwrap(), 1);
     is_whole(&redis, &id, &memory.get(&id).unwrap().unwrap());

@@ -7,18 +7,21 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 #![expect(clippy::similar_names, reason = "what was saved is what saving gave")]
 
+mod key_values;
 mod scratch;
 mod steps;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lembro::{
-    AtLimit, Changes, Clock, Commit, EndReason, Event, Identity, Lease, LembroOptions, LembroStore, Limit, Login,
-    Lookup, ManualClock, Outcome, Presented, Record, SessionId, Store, Version,
+    AtLimit, Changes, Clock, Commit, EndReason, Event, Identity, KeyValueStore, Lease, LembroOptions, LembroStore,
+    Limit, Login, Lookup, ManualClock, Outcome, Presented, Record, SessionId, Store, Version,
 };
 use shuttle::thread;
 
+use self::key_values::Map;
 use self::scratch::Folder;
 use self::steps::{
     create, create_owned, exactly, found, is_there, login, merge, new_id, owner, owners, presented, renew, renewed,
@@ -640,55 +643,92 @@ fn a_set_without_time_ends_no_session_that_has_a_new_id_by_then() {
     });
 }
 
+/// A store with files.
+fn persisted(folder: &Folder, time: &ManualClock) -> LembroStore {
+    let options = LembroOptions::new().interval(0).shards(1).clock(time).persist(folder.join("sessions"));
+    LembroStore::with_options(options).unwrap()
+}
+
+/// The store is being closed: the change was refused, or it is not known whether it is in the files.
+fn unless_closed<T>(result: lembro::Result<T>) -> Option<T> {
+    result.inspect_err(|error| assert!(error.is_store(), "{error}")).ok()
+}
+
 #[test]
-fn a_snapshot_holds_whole_sessions_and_none_that_was_ended_before() {
-    let folder = Folder::new();
-    let path = folder.join("sessions");
-    explore(move || {
-        let (store, time, id, version) = one();
-        let (ended, ada) = (new_id(), owner("ada"));
+fn a_crash_at_any_moment_keeps_what_was_acknowledged_and_brings_nothing_back() {
+    explore(|| {
+        let (folder, time) = (Folder::in_memory(), Clock::manual());
+        let store = persisted(&folder, &time);
+        let [id, ended, other] = [(); 3].map(|()| new_id());
+        let (ada, new) = (owner("ada"), renewed(&id));
+        for id in [id, other] {
+            assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
+        }
         assert!(create_owned(&store, &ended, &record(), "ada", HOUR).unwrap().is_done());
-        let ended_version = version_of(&store, &ended);
+        let (version, other_version, ended_version) =
+            (version_of(&store, &id), version_of(&store, &other), version_of(&store, &ended));
         let begun = Some(owners(&store).epoch(&ada).unwrap());
-        let (saver, late, keeper, new) = (store.clone(), store.clone(), store.clone(), renewed(&id));
+        let done = Arc::new([(); 4].map(|()| AtomicBool::new(false)));
+        let note = |number: usize| {
+            let done = Arc::clone(&done);
+            move |outcome: Option<()>| _ = outcome.map(|()| done[number].store(true, Ordering::SeqCst))
+        };
+        let (saver, late, keeper, closer, ender) =
+            (store.clone(), store.clone(), store.clone(), store.clone(), store.clone());
+        let (saved, rotated, put_too, over) = (note(0), note(1), note(2), note(3));
         let threads = vec![
-            thread::spawn(move || _ = save(&saver, &ended, &put("late"), HOUR, ended_version).unwrap()),
+            thread::spawn(move || _ = unless_closed(save(&saver, &ended, &put("late"), HOUR, ended_version))),
             thread::spawn(move || {
+                put_too(unless_closed(save(&late, &other, &put("one"), HOUR, other_version)).map(drop));
                 let commit = Commit::create().unwrap().log_in(Login { begun, ..login("ada") });
-                _ = late.commit(&new_id(), &commit, &LEASE).unwrap();
+                _ = unless_closed(late.commit(&new_id(), &commit, &LEASE));
             }),
             thread::spawn(move || {
                 let mut both = put("one");
                 both.insert("", "two", &2).unwrap();
-                assert!(save(&keeper, &id, &both, HOUR, version).unwrap().is_done());
-                assert!(keeper.commit(&id, &replacement(version, &new), &LEASE).unwrap().is_done());
+                saved(unless_closed(save(&keeper, &id, &both, HOUR, version)).map(drop));
+                rotated(unless_closed(keeper.commit(&id, &replacement(version, &new), &LEASE)).map(drop));
             }),
+            // A compaction.
+            thread::spawn(move || closer.close().unwrap()),
+            thread::spawn(move || over(unless_closed(owners(&ender).destroy_all(&owner("ada"), None)).map(drop))),
         ];
-        owners(&store).destroy_all(&ada, None).unwrap();
-        store.snapshot(&path).unwrap();
+        let mut images = Vec::new();
+        let mut look = || {
+            let known = done.each_ref().map(|done| done.load(Ordering::SeqCst));
+            images.push((known, folder.image()));
+        };
+        for _ in 0..3 {
+            look();
+            thread::yield_now();
+        }
         all(threads);
-
-        let options = LembroOptions::new().interval(0).shards(1).clock(&time).restore(&path);
-        let restored = LembroStore::with_options(options).unwrap();
-        assert_eq!(count(&restored, "ada"), 0);
-        let by_either: Vec<_> = [id, new].iter().filter_map(|id| restored.get(id).unwrap()).collect();
-        let [kept] = &by_either[..] else { panic!("{} ids open it", by_either.len()) };
-        assert_eq!(holds(&kept.record, "one"), holds(&kept.record, "two"));
-        restored.validate().unwrap();
+        look();
+        for ([saved, rotated, put_too, over], image) in images {
+            let again = persisted(&image, &time);
+            let by_either: Vec<_> = [id, new].iter().filter_map(|id| again.get(id).unwrap()).collect();
+            let [kept] = &by_either[..] else { panic!("{} ids open it", by_either.len()) };
+            assert_eq!(holds(&kept.record, "one"), holds(&kept.record, "two"));
+            assert!(!saved || holds(&kept.record, "one"));
+            assert!(!rotated || !is_there(&again, &id));
+            assert!(!put_too || holds(&found(&again, &other).record, "one"));
+            assert!(!over || count(&again, "ada") == 0);
+            again.validate().unwrap();
+        }
     });
 }
 
 #[test]
 fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() {
-    let folder = Folder::new();
-    let path = folder.join("sessions");
-    explore(move || {
-        let (before, time, id, version) = one();
-        let other = new_id();
-        before.set(&other, record(), HOUR).unwrap();
-        before.snapshot(&path).unwrap();
-        let options = LembroOptions::new().interval(0).shards(1).clock(&time).restore(&path);
-        let store = LembroStore::with_options(options).unwrap();
+    explore(|| {
+        let (folder, time) = (Folder::in_memory(), Clock::manual());
+        let (before, [id, other]) = (persisted(&folder, &time), [(); 2].map(|()| new_id()));
+        for id in [id, other] {
+            before.set(&id, record(), HOUR).unwrap();
+        }
+        let version = version_of(&before, &id);
+        drop(before);
+        let store = persisted(&folder, &time);
         let mut threads: Vec<_> = (0..2)
             .map(|_| {
                 let store = store.clone();
@@ -707,5 +747,50 @@ fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() 
         assert!(touch(&store, &id, 2 * HOUR).unwrap().is_done());
         assert_eq!(found(&store, &id).ttl, 2 * HOUR);
         store.validate().unwrap();
+    });
+}
+
+// On a backend of three methods. A session that would outlive its owner's entry is written under
+// the owner's lock, too: its own is let go, and taken again behind that.
+#[test]
+fn on_three_methods_what_prolongs_or_logs_in_beside_log_out_everywhere_brings_nothing_back() {
+    explore(|| {
+        let store = Arc::new(KeyValueStore::with_clock(Map::default(), Clock::manual().restarted()));
+        let (id, new, lease) = (new_id(), new_id(), Lease::new(HOUR * 9));
+        assert!(create_owned(&store, &id, &record(), "ada", HOUR).unwrap().is_done());
+        let (version, begun) = (version_of(&store, &id), owners(&store).epoch(&owner("ada")).unwrap());
+        let entrance = Commit::create().unwrap().log_in(Login { begun: Some(begun), ..login("ada") });
+        let (saver, visitor, entering) = (Arc::clone(&store), Arc::clone(&store), Arc::clone(&store));
+        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR * 9, version).unwrap());
+        let visiting = thread::spawn(move || visitor.visit(&id, &lease).unwrap().found().is_some());
+        let entered = thread::spawn(move || entering.commit(&new, &entrance, &lease).unwrap());
+        let ended = owners(&store).destroy_all(&owner("ada"), None).unwrap();
+        let (saved, entered, _) = (saving.join().unwrap(), entered.join().unwrap(), visiting.join().unwrap());
+        assert!(saved.is_done() || saved == Outcome::Gone);
+        // The login was ended, or came too late.
+        assert_eq!(ended, 1 + usize::from(entered.is_done()));
+        assert!(entered.is_done() || entered == Outcome::LoginRevoked);
+        assert!(![id, new].iter().any(|id| is_there(&store, id)));
+        assert_eq!(owners(&store).count(&owner("ada")).unwrap(), 0);
+    });
+}
+
+#[test]
+fn on_three_methods_commits_of_different_keys_all_survive_and_a_destroyed_session_stays_so() {
+    explore(|| {
+        let store = Arc::new(KeyValueStore::with_clock(Map::default(), Clock::manual().restarted()));
+        let id = new_id();
+        assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
+        let version = version_of(&store, &id);
+        let saving = |key: &'static str| {
+            let store = Arc::clone(&store);
+            thread::spawn(move || save(&store, &id, &put(key), HOUR, version).unwrap().is_done())
+        };
+        assert!(all(vec![saving("a"), saving("b")]).into_iter().all(|is_done| is_done));
+        assert_eq!(found(&store, &id).record.len(), 3);
+        let late = vec![saving("c"), saving("d")];
+        assert!(store.destroy(&id).unwrap().is_done());
+        all(late);
+        assert!(!is_there(&store, &id));
     });
 }

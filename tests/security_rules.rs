@@ -153,8 +153,15 @@ fn every_threat_is_answered_and_names_tests_that_exist() {
 #[test]
 fn what_stays_with_the_application_is_said() {
     let (_, rest) = THREATS.split_once("# What stays with the application\n").unwrap();
-    for risk in ["XSS", "CSRF", "TLS", "A stolen device", "A stolen password", "Memory dumps", "The snapshot's folder"]
-    {
+    for risk in [
+        "XSS",
+        "CSRF",
+        "TLS",
+        "A stolen device",
+        "A stolen password",
+        "Memory dumps",
+        "The folder of the sessions' files",
+    ] {
         assert!(rest.contains(&format!("- **{risk}")), "{risk}");
     }
 }

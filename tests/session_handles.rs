@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use host::{Host, id_of, look, sent_back};
 use lembro::web::{CookieLifetime, CookieOptions, RequestHead};
-use lembro::{Event, Policy, Saved, Session, Store};
-use session_support::{HOUR, MINUTE, load_again, manual_sessions, probed_sessions, stored_session};
+use lembro::{Event, Policy, Saved, Session, Step, Store};
+use session_support::{Fault, HOUR, MINUTE, load_again, manual_sessions, probed_sessions, stored_session};
 
 const AGE: Duration = Duration::from_secs(15 * 60);
 
@@ -245,4 +245,82 @@ fn one_subscription_of_the_layer_hears_the_sessions_and_the_store() {
         panic!("{heard:?}")
     };
     assert_eq!((destroyed, unknown, gone), (handle, handle, expired));
+}
+
+#[test]
+fn a_step_sees_what_others_changed_and_saves_what_it_changes() {
+    let (sessions, ..) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let mut own = session.fork().unwrap().unwrap();
+    for number in 1..4 {
+        session.insert("page", &number).unwrap();
+        session.save().unwrap();
+        let seen = own.step(|own| {
+            own.insert("socket", &number)?;
+            own.get::<u32>("page")
+        });
+        assert_eq!(seen.unwrap(), Step::Done(Some(number)));
+        assert!(session.reload().unwrap());
+        assert_eq!(session.get::<u32>("socket").unwrap(), Some(number));
+    }
+}
+
+#[test]
+fn a_step_after_the_end_of_the_session_is_not_begun_and_one_under_way_changes_nothing() {
+    let (sessions, store, time) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let mut own = session.fork().unwrap().unwrap();
+    let during = own.step(|own| {
+        session.log_out()?;
+        own.insert("late", &1)
+    });
+    assert_eq!(during.unwrap(), Step::Ended);
+    assert_eq!(own.step(|_| -> lembro::Result<()> { panic!("it is not begun") }).unwrap(), Step::Ended);
+    assert_eq!(store.len().unwrap(), 0);
+
+    let mut own = stored_session(&sessions).fork().unwrap().unwrap();
+    assert_eq!(own.step(Session::log_out).unwrap().done(), None, "its own logout ends it too");
+    let mut own = stored_session(&sessions).fork().unwrap().unwrap();
+    time.advance(2 * HOUR);
+    assert_eq!(own.step(|_| Ok(1)).unwrap(), Step::Ended, "its time has run out");
+}
+
+#[test]
+fn a_step_that_only_reads_prolongs_nothing_and_a_touch_in_it_does() {
+    let (sessions, store, time) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let id = session.id().unwrap();
+    let mut own = session.fork().unwrap().unwrap();
+    time.advance(MINUTE);
+    assert_eq!(own.step(|own| own.get_str("user").map(|user| user.is_some())).unwrap(), Step::Done(true));
+    assert_eq!(store.get(&id).unwrap().unwrap().ttl + MINUTE, HOUR);
+    own.step(|own| own.touch().map(drop)).unwrap().done().unwrap();
+    assert_eq!(store.get(&id).unwrap().unwrap().ttl, HOUR);
+}
+
+#[test]
+fn nothing_of_a_step_that_fails_is_saved_but_what_it_committed_itself() {
+    let (sessions, ..) = manual_sessions();
+    let mut own = stored_session(&sessions).fork().unwrap().unwrap();
+    let failed = own.step(|own| {
+        own.modify("counter", |counter: &mut Option<u32>| *counter.get_or_insert(0) += 1)?;
+        own.insert("half", &1)?;
+        own.get::<bool>("user")
+    });
+    assert!(failed.unwrap_err().is_value());
+    assert!(!own.changed());
+    assert_eq!(own.save().unwrap(), Saved::Unchanged);
+    let seen = own.step(|own| Ok((own.get::<u32>("counter")?, own.contains_key("half")?)));
+    assert_eq!(seen.unwrap(), Step::Done((Some(1), false)));
+}
+
+#[test]
+fn a_step_whose_save_has_no_answer_is_carried_out_by_the_next_one() {
+    for fault in [Fault::RequestLost, Fault::ReplyLost] {
+        let (sessions, probe, _) = probed_sessions();
+        let mut own = stored_session(&sessions).fork().unwrap().unwrap();
+        probe.fail_next_commits([fault]);
+        assert!(own.step(|own| own.insert("message", &1)).unwrap_err().is_unknown());
+        assert_eq!(own.step(|own| own.get::<u32>("message")).unwrap(), Step::Done(Some(1)), "{fault:?}");
+    }
 }

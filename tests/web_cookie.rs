@@ -1,15 +1,16 @@
 //! The cookie, read and written: our id is found in any header, nothing a client sends does harm,
 //! and a browser reads what we write as it was meant.
-#![cfg(feature = "web")]
+#![cfg(all(feature = "web", feature = "testing"))]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
 mod host;
-#[path = "common/user_agent.rs"]
-mod user_agent;
+
+use std::time::{Duration, UNIX_EPOCH};
 
 use allocation_counter::measure;
 use host::{Host, look};
+use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, SessionLayer};
 use lembro::{Event, LembroOptions, LembroStore, Record, SessionId};
 use proptest::prelude::*;
@@ -243,9 +244,10 @@ proptest! {
     fn what_is_written_is_read_by_a_browser_as_it_was_meant(options in any_options()) {
         let host = Host::new(options.given());
         let finished = host.visit("", |session| session.insert("user", "ada").unwrap());
-        let mut jar = user_agent::Jar::default();
-        prop_assert!(jar.receive(finished.cookie().unwrap(), NOW, true));
-        let [cookie] = jar.cookies() else { panic!("{jar:?}") };
+        let (mut jar, now) = (Jar::default(), UNIX_EPOCH + Duration::from_secs(NOW));
+        let url = format!("https://{}{}", options.domain.as_deref().unwrap_or("example.com"), options.path);
+        prop_assert!(jar.receive(finished.cookie().unwrap(), &url, now));
+        let Some(cookie) = jar.cookies().next() else { panic!("{jar:?}") };
         let expected = options.expected(&cookie.value);
         prop_assert_eq!(cookie, &expected);
         let parts: Vec<_> = cookie.value.split('.').collect();
@@ -254,8 +256,8 @@ proptest! {
         prop_assert!(host.layer.sessions().load(&id).unwrap().is_some());
 
         // The browser's answer leads back to the session.
-        prop_assert_eq!(host.user(&jar.header()), Some("ada".to_owned()));
-        let again = host.visit(&jar.header(), look);
+        prop_assert_eq!(host.user(&jar.header(&url, now)), Some("ada".to_owned()));
+        let again = host.visit(&jar.header(&url, now), look);
         prop_assert_eq!(again.cookie(), None);
     }
 }
@@ -317,7 +319,7 @@ fn our_cookie_of_any_kind_is_found_in_a_megabyte() {
 }
 
 /// What the manual clock's calendar shows at first.
-const NOW: i64 = 1_000_000_000;
+const NOW: u64 = 1_000_000_000;
 
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each option that is a switch")]
@@ -351,18 +353,18 @@ impl Options {
     }
 
     /// The cookie that they describe, field by field.
-    fn expected(&self, value: &str) -> user_agent::Cookie {
-        user_agent::Cookie {
+    fn expected(&self, value: &str) -> Cookie {
+        Cookie {
             name: self.name.clone(),
             value: value.to_owned(),
-            ends: self.persistent.then_some(NOW + 3600),
+            ends: self.persistent.then_some(UNIX_EPOCH + Duration::from_secs(NOW + 3600)),
             domain: self.domain.clone(),
             path: Some(self.path.clone()),
             secure: self.secure,
             http_only: self.http_only,
-            same_site: Some(format!("{:?}", self.same_site)),
+            same_site: Some(self.same_site),
             partitioned: self.partitioned,
-            priority: self.priority.map(|priority| format!("{priority:?}")),
+            priority: self.priority,
         }
     }
 }

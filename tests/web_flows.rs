@@ -4,14 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod flows;
+mod key_values;
 
 use std::sync::Arc;
 
 use std::time::Duration;
 
+use key_values::Map;
 use lembro::testing::{Call, FaultStore, PlainStore, When};
 use lembro::web::{RequestHead, SessionLayer};
-use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Session, SessionId, Store};
+use lembro::{Clock, KeyValueStore, LembroOptions, LembroStore, ManualClock, Policy, Session, SessionId, Store};
 
 fn memory() -> (Arc<dyn Store>, ManualClock) {
     let time = Clock::manual();
@@ -34,6 +36,16 @@ fn a_fault_at_any_call_of_any_flow_breaks_no_promise() {
 #[test]
 fn a_fault_breaks_no_promise_where_a_repeat_is_known() {
     flows::Tally::all(&with_nonces, false).finish(3_000);
+}
+
+#[test]
+fn a_fault_breaks_no_promise_on_a_backend_of_three_methods() {
+    let backend = || {
+        let time = Clock::manual();
+        let store = KeyValueStore::with_clock(Map::punctual(&time), &time);
+        (Arc::new(store) as Arc<dyn Store>, time)
+    };
+    flows::Tally::all(&backend, false).finish(3_000);
 }
 
 #[test]

@@ -39,7 +39,9 @@ fn told(options: CookieOptions) -> Option<String> {
 #[track_caller]
 fn assert_told(options: CookieOptions, option: &str, text: &str, problem: &str) {
     let told = told(options).unwrap_or_else(|| panic!("{option}: {text:?} was accepted"));
-    assert!(told.starts_with(&format!("{option}: {text:?} ")) && told.contains(problem), "{text:?}: {told}");
+    // A long text is quoted in part.
+    let begin: String = format!("{option}: {text:?} ").chars().take(100).collect();
+    assert!(told.starts_with(&begin) && told.contains(problem), "{text:?}: {told}");
 }
 
 #[test]

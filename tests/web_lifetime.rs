@@ -1,16 +1,15 @@
 //! How long the browser keeps the cookie, and when it is written anew: by the options, the
 //! session's own timeout, and the time that the cookie itself carries.
-#![cfg(feature = "web")]
+#![cfg(all(feature = "web", feature = "testing"))]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
 mod host;
-#[path = "common/user_agent.rs"]
-mod user_agent;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host::{Host, attributes, id_of, look, sent_back};
+use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Finished};
 use lembro::{Policy, Saved, Session};
 
@@ -19,6 +18,12 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What the manual clock's calendar shows at first.
 const NOW: i64 = 1_000_000_000;
+
+const URL: &str = "https://example.com/";
+
+fn at(seconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs())
+}
 
 fn host(lifetime: CookieLifetime) -> Host {
     Host::new(CookieOptions::new().lifetime(lifetime))
@@ -60,8 +65,12 @@ fn no_cookie_is_kept_for_more_than_400_days_whatever_the_sessions_own_timeout() 
                 session.remember(true).unwrap();
             });
             assert_eq!(max_age(&finished), Some(expected), "{lifetime:?}, {timeout:?}");
-            let browser = user_agent::parse(finished.cookie().unwrap(), NOW).unwrap();
-            assert_eq!(browser.ends, Some(NOW + i64::try_from(expected).unwrap()), "the browser cuts off nothing more");
+            let browser = Cookie::parse(finished.cookie().unwrap(), at(NOW)).unwrap();
+            assert_eq!(
+                browser.ends,
+                Some(at(NOW) + Duration::from_secs(expected)),
+                "the browser cuts off nothing more"
+            );
             // The session itself has all that it was given.
             let session = host.layer.sessions().load(&id_of(&sent_back(&finished))).unwrap().unwrap();
             assert_eq!(session.timeout().unwrap().min(DAY * 100_001), timeout.min(DAY * 100_001));
@@ -267,18 +276,18 @@ fn a_cookie_is_renewed_by_its_own_time_once_per_touch_after() {
 fn a_clock_that_is_set_back_does_not_let_the_browsers_cookie_run_out_in_use() {
     let host = host(CookieLifetime::Persistent);
     host.time.set_wall(SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000));
-    let mut jar = user_agent::Jar::default();
+    let mut jar = Jar::default();
     // The browser's clock was right all the time.
-    let mut browser = NOW;
-    jar.receive(host.visit("", |session| session.insert("user", "ada").unwrap()).cookie().unwrap(), browser, true);
+    let mut browser = at(NOW);
+    jar.receive(host.visit("", |session| session.insert("user", "ada").unwrap()).cookie().unwrap(), URL, browser);
     host.time.set_wall(UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs()));
     for _ in 0..8 {
         host.time.advance(HOUR / 2);
-        browser += 1800;
-        let live = jar.cookies().iter().any(|cookie| cookie.ends.is_some_and(|ends| ends > browser));
+        browser += HOUR / 2;
+        let live = jar.cookies().any(|cookie| cookie.ends.is_some_and(|ends| ends > browser));
         assert!(live, "half an hour later");
-        let finished = host.visit(&jar.header(), |session| assert!(!session.is_new().unwrap()));
-        assert!(jar.receive(finished.cookie().expect("renewed"), browser, true));
+        let finished = host.visit(&jar.header(URL, browser), |session| assert!(!session.is_new().unwrap()));
+        assert!(jar.receive(finished.cookie().expect("renewed"), URL, browser));
     }
 }
 

@@ -1,22 +1,20 @@
 //! The options of the cookie: the defaults are safe, a configuration file can have them all, and
 //! what browsers would drop or misread is refused in one sentence.
-#![cfg(feature = "web")]
+#![cfg(all(feature = "web", feature = "testing"))]
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
 mod host;
 #[path = "common/request_target.rs"]
 mod request_target;
-#[path = "common/user_agent.rs"]
-mod user_agent;
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use host::Host;
+use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SessionLayer, SiteData};
 use lembro::{Error, LembroOptions, LembroStore, Policy, SessionId};
 use proptest::prelude::*;
-use user_agent::Jar;
 
 fn layer() -> SessionLayer {
     SessionLayer::new(LembroStore::with_options(LembroOptions::new().interval(0)).unwrap())
@@ -193,7 +191,7 @@ fn a_cookie_larger_than_browsers_keep_is_refused() {
     let largest = sized(fits).lifetime(CookieLifetime::Persistent).keys([[7; 32]]);
     let set = written(largest);
     assert!(set.len() <= 4096);
-    assert!(user_agent::parse(&set, 0).is_some());
+    assert!(Cookie::parse(&set, UNIX_EPOCH).is_some());
 }
 
 #[test]
@@ -348,9 +346,10 @@ impl Given {
     /// Whether a browser keeps the cookie, and as it was meant.
     fn is_kept(&self, secure: bool) -> bool {
         let mut jar = Jar::default();
-        let is_whole =
-            jar.receive(&self.text(secure), 0, true) && jar.cookies()[0].path.as_deref() == Some(&*self.path);
-        is_whole && request_target::has_one_spelling(&self.path)
+        let host = self.domain.as_deref().map_or("example.com", |domain| domain.trim_start_matches('.'));
+        let is_kept = jar.receive(&self.text(secure), &format!("https://{host}/"), UNIX_EPOCH);
+        let is_whole = |cookie: &Cookie| cookie.path.as_deref() == Some(&*self.path);
+        is_kept && jar.cookies().any(is_whole) && request_target::has_one_spelling(&self.path)
     }
 }
 

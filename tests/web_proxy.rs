@@ -1,17 +1,18 @@
 //! Over which requests the cookie is `Secure`: always, never, or as the connection and a proxy that
 //! is believed say.
-#![cfg(feature = "web")]
+#![cfg(all(feature = "web", feature = "testing"))]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
 #[path = "common/host.rs"]
 mod host;
-#[path = "common/user_agent.rs"]
-mod user_agent;
+
+use std::time::UNIX_EPOCH;
 
 use host::{Host, attributes, look, sent_back};
+use lembro::Clock;
+use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, Secure};
 use proptest::prelude::*;
-use user_agent::{Cookie, Jar, parse};
 
 /// Headers of a request, and whether a proxy that is believed says https with them.
 type Said = (&'static [(&'static str, &'static [u8])], bool);
@@ -192,18 +193,20 @@ proptest! {
         let store = lembro::LembroStore::with_options(lembro::LembroOptions::new().interval(0)).unwrap();
         prop_assume!(lembro::web::SessionLayer::new(store).cookie(options.clone()).is_ok());
         let host = Host::new(options);
-        let now = 1_000_000_000;
+        let now = Clock::from(&host.time).wall();
         let set = host.request(&request(said.0, https, ""), |session| session.insert("user", "ada").unwrap());
         let set = set.cookie().unwrap();
         let mut jar = Jar::default();
-        prop_assert!(jar.receive(set, now, true), "{set}");
+        let kept = Cookie::parse(set, now).unwrap();
+        let url = format!("https://{}{}", kept.domain.as_deref().unwrap_or("example.com"), kept.path.as_deref().unwrap());
+        prop_assert!(jar.receive(set, &url, now), "{set}");
 
-        let back = request(said.0, https, &jar.header());
+        let back = request(said.0, https, &jar.header(&url, now));
         let removal = host.request(&back, |session| session.log_out().unwrap());
         let removal = removal.cookie().unwrap();
-        let (kept, taken) = (parse(set, now).unwrap(), parse(removal, now).unwrap());
-        prop_assert_eq!(&taken, &Cookie { value: String::new(), ends: Some(i64::MIN), ..kept });
-        prop_assert!(jar.receive(removal, now, true), "{removal}");
-        prop_assert!(jar.cookies().is_empty(), "{removal}");
+        let taken = Cookie::parse(removal, now).unwrap();
+        prop_assert_eq!(&taken, &Cookie { value: String::new(), ends: Some(UNIX_EPOCH), ..kept });
+        prop_assert!(jar.receive(removal, &url, now), "{removal}");
+        prop_assert!(jar.cookies().next().is_none(), "{removal}");
     }
 }

@@ -27,30 +27,58 @@ struct Past {
     others: u64,
 }
 
+impl Past {
+    fn note(&mut self, owner: &str, epoch: u64) {
+        if self.ended.len() >= OWNERS && !self.ended.contains_key(owner) {
+            self.ended.clear();
+            self.others = self.count;
+        }
+        self.ended.insert(owner.into(), epoch);
+    }
+}
+
 impl Epochs {
     /// The epoch that a login begins in, for every owner.
     pub(super) fn current(&self) -> Epoch {
         Epoch::from_u64(self.past.read().count)
     }
 
-    /// Continues from the epoch of a snapshot. A login that began before the restart, and whose
-    /// owner logged out everywhere before the snapshot, is then still refused.
+    /// Continues from the epoch in a file. A login that began before the restart, and whose owner
+    /// logged out everywhere after that, is then still refused.
     pub(super) fn resume(&self, epoch: u64) {
         let mut past = self.past.write();
+        let epoch = epoch.max(past.count);
         (past.count, past.others) = (epoch, epoch);
+        past.ended.clear();
+    }
+
+    /// The same for the owners that are not remembered, if all others are.
+    pub(super) fn resume_others(&self, epoch: u64) {
+        let mut past = self.past.write();
+        past.others = epoch.min(past.count);
+    }
+
+    /// The same for one owner.
+    pub(super) fn resume_end(&self, owner: &str, epoch: u64) {
+        let mut past = self.past.write();
+        past.count = past.count.max(epoch);
+        past.note(owner, epoch);
+    }
+
+    /// The epoch of owners that are not remembered, and those of the others.
+    pub(super) fn known(&self) -> (u64, Vec<(Box<str>, u64)>) {
+        let past = self.past.read();
+        (past.others, past.ended.iter().map(|(owner, epoch)| (owner.clone(), *epoch)).collect())
     }
 
     /// Begins a new epoch for an owner. Runs before the owner's sessions are ended, so that a login
     /// is either refused or found.
-    pub(super) fn end(&self, owner: &str) {
+    pub(super) fn end(&self, owner: &str) -> u64 {
         let mut past = self.past.write();
         past.count += 1;
         let count = past.count;
-        if past.ended.len() >= OWNERS && !past.ended.contains_key(owner) {
-            past.ended.clear();
-            past.others = count;
-        }
-        past.ended.insert(owner.into(), count);
+        past.note(owner, count);
+        count
     }
 
     /// The epoch of an owner: a login that began in an earlier one is revoked.
@@ -75,6 +103,11 @@ impl Endings {
             }
             last.push_back((handle, secret, reason));
         }
+    }
+
+    /// All of them, oldest first.
+    pub(super) fn all(&self) -> Vec<(Handle, SecretCheck, EndReason)> {
+        self.last.lock().iter().copied().collect()
     }
 
     pub(super) fn why(&self, id: &SessionId) -> Option<EndReason> {

@@ -5,11 +5,16 @@
 //! mod         the handle: what users see
 //!   reaper    the thread that purges at an interval
 //!   options   the options, checked in one place
-//!   snapshot  all sessions in a file, and a store that begins with them
-//!     format    the bytes of that file
+//!   persist   the sessions in files: a snapshot, and a journal of what changed since
+//!     place     the files' names, and the lock for one process at a time
+//!     upkeep    flushes and compacts them in the background, and closes them
+//!     start     reads them, and says what is wrong with them
+//!     journal   the journal's frames, written and read
+//!     changes   the changes in them
+//!     format    the snapshot's bytes
 //!     writer    writes it, chunk by chunk
 //!     reader    reads it, chunk by chunk, and checks every sum
-//!     draft     a temporary file that takes the target's place in one step
+//!     replay    what of the snapshot may fit, and the journal's changes on a new store
 //!   watch     a weak handle for the metrics, which does not keep the store alive
 //!   shards    routes a handle to its shard and locks it; reports and frees after unlocking
 //!     apply     actions: works out the next row without a lock and swaps it in
@@ -51,20 +56,22 @@
 //! when those without an owner are down to their share. The session about to be stored counts as
 //! one of its class: without an owner and without room that its class may take, it is refused.
 //!
-//! A snapshot copies one shard after the other. Under the shard's read lock it reads the order of
-//! the queues, then copies the pointers and deadlines of a thousand slots at a time; it writes the
-//! file without a lock. A session that was read from a file has only the digest of its secret,
-//! until the first request that opens it brings the secret.
+//! With [`persist`](LembroOptions::persist), a change is queued for the journal under its shard's
+//! lock and written after the release, before the request is answered. A snapshot copies one shard
+//! after the other: under the shard's read lock it reads the order of the queues, then copies the
+//! pointers and deadlines of a thousand slots at a time; it writes the file without a lock. A
+//! session that was read from a file has only the digest of its secret, until the first request
+//! that opens it brings the secret.
 
 mod endings;
 mod expiry;
 mod options;
+mod persist;
 mod queue;
 mod reaper;
 mod shard;
 mod shards;
 mod shortage;
-mod snapshot;
 mod stats;
 mod table;
 #[cfg(feature = "metrics")]
@@ -72,14 +79,14 @@ mod watch;
 mod weight;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, Sender};
 
 pub use self::options::{LembroOptions, WhenFull};
+pub use self::persist::{FileSync, OnDamage, OnWriteError, Restored, Snapshot};
+use self::persist::{Persist, UPKEEP};
 use self::reaper::Reaper;
 use self::shards::Shards;
-pub use self::snapshot::{BadSnapshot, Restored, Snapshot};
 pub use self::stats::{Purge, Stats};
 #[cfg(feature = "metrics")]
 pub(crate) use self::watch::Watch;
@@ -119,11 +126,10 @@ use crate::sync::Arc;
 #[derive(Clone)]
 #[doc(alias = "MemoryStore")]
 pub struct LembroStore {
-    // Dropped before `shards`: the reaper's thread must not be the one that frees them, because the
-    // drop of `reaper` waits for that thread.
-    reaper: Arc<Reaper>,
+    // Dropped before `shards`: the threads must not be those that free them, because the drop of
+    // `threads` waits for them.
+    threads: Arc<[Reaper; 2]>,
     shards: Arc<Shards>,
-    on_close: Option<Arc<PathBuf>>,
 }
 
 impl LembroStore {
@@ -141,26 +147,34 @@ impl LembroStore {
     /// # Errors
     ///
     /// [`Error::is_option`] when an option is wrong, with its name and value;
-    /// [`Error::is_background`] when the reaper's thread cannot be started; [`Error::is_snapshot`]
-    /// when the file to [`restore`](LembroOptions::restore) exists but is not a whole, sound
-    /// snapshot.
+    /// [`Error::is_background`] when a thread cannot be started; [`Error::is_persist`] when the
+    /// files of [`persist`](LembroOptions::persist) are damaged, in use or cannot be written.
     pub fn with_options(options: LembroOptions) -> Result<Self> {
-        let config = options.resolve()?;
-        let shards = Arc::new(Shards::new(&config));
-        if let Some(path) = &config.restore {
-            snapshot::restore(&shards, path, config.on_bad_snapshot)?;
+        let mut config = options.resolve()?;
+        let mut shards = Shards::new(&config);
+        if let Some(files) = config.persist.take() {
+            shards.persist = Some(Persist::open(&shards, files)?);
         }
-        let reaper = match config.interval {
-            None => Reaper::default(),
-            Some(interval) => {
-                let (purged, reported) = (Arc::clone(&shards), Arc::clone(&shards));
-                let purge = move |is_stopped: &dyn Fn() -> bool| {
-                    purged.purge(is_stopped);
-                };
-                Reaper::start(interval, purge, move |error| reported.errors.publish(|| error))?
-            }
+        let shards = Arc::new(shards);
+        let start = |interval, what, work: fn(&Shards, &dyn Fn() -> bool)| {
+            let (worked, reported) = (Arc::clone(&shards), Arc::clone(&shards));
+            let work = move |is_stopped: &dyn Fn() -> bool| work(&worked, is_stopped);
+            Reaper::start(what, interval, work, move |error| reported.errors.publish(|| error))
         };
-        Ok(Self { shards, reaper: Arc::new(reaper), on_close: config.snapshot_on_close.map(Arc::new) })
+        let purge = |shards: &Shards, is_stopped: &dyn Fn() -> bool| {
+            shards.purge(is_stopped);
+        };
+        let reaper = config.interval.map_or(Ok(Reaper::default()), |interval| start(interval, "a purge", purge))?;
+        let keeper = match &shards.persist {
+            // A model checker cannot let a thread wait for a time.
+            Some(_) if !cfg!(shuttle) => start(UPKEEP, "the journal's upkeep", |shards, _| {
+                if let Some(persist) = &shards.persist {
+                    persist.upkeep(shards);
+                }
+            })?,
+            _ => Reaper::default(),
+        };
+        Ok(Self { shards, threads: Arc::new([reaper, keeper]) })
     }
 
     /// Removes every expired session from memory now and returns how many there were. The reaper
@@ -171,57 +185,6 @@ impl LembroStore {
     #[doc(alias = "reap")]
     pub fn purge(&self) -> usize {
         self.shards.purge(|| false)
-    }
-
-    /// Writes all live sessions to a file that [`LembroOptions::restore`] reads, so that a restart
-    /// logs no user out.
-    ///
-    /// The file is written beside `path`, flushed to the disk, and then takes the place of `path`
-    /// in one step. Whatever interrupts it, a `kill -9` included, `path` is the old file or the new
-    /// one, whole. Only the file's owner may read it (mode 0600, on Unix). It holds the users' data
-    /// but **no usable id**: of each secret it has half of the SHA-256.
-    ///
-    /// Requests go on. A request waits at most while the order of one shard's queues is read, or
-    /// while the pointers of a thousand slots are copied (`cargo bench --bench snapshot` shows the
-    /// longest waits). The data is written without a lock. So the file is not the picture of one
-    /// instant: a session that changes during the snapshot is in the file as it was before or after
-    /// the change. The file keeps the rows (entries, components, owners, timeouts, labels,
-    /// versions, deadlines, superseded and pending ids) and the order in which sessions are
-    /// evicted. It does not keep the counters and [why sessions ended](Owners::why_ended).
-    ///
-    /// **A restore undoes what happened after the snapshot, logouts included.** Take the snapshot
-    /// when the server has stopped serving
-    /// ([`snapshot_on_close`](LembroOptions::snapshot_on_close)). With another one every few
-    /// minutes, a crash loses the logouts since the last; without, it loses all logins.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_snapshot`] when it cannot be written, with the path and the reason. The old file
-    /// stays.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
-    ///
-    /// # let name = format!("lembro-doc-snapshot-{}", std::process::id());
-    /// # let path = std::env::temp_dir().join(name);
-    /// let (store, id) = (LembroStore::new()?, SessionId::random()?);
-    /// store.set(&id, [("user", "ada")].into_iter().collect(), Duration::from_secs(3600))?;
-    /// let written = store.snapshot(&path)?;
-    /// assert_eq!(written.sessions, 1);
-    ///
-    /// // The next process.
-    /// let store = LembroStore::with_options(LembroOptions::new().restore(&path))?;
-    /// let stored = store.get(&id)?.expect("the cookie still opens it");
-    /// assert_eq!(stored.record.get_str("user")?.as_deref(), Some("ada"));
-    /// # std::fs::remove_file(&path).unwrap();
-    /// # Ok::<(), lembro::Error>(())
-    /// ```
-    #[doc(alias("dump", "persist"))]
-    pub fn snapshot(&self, path: impl AsRef<Path>) -> Result<Snapshot> {
-        snapshot::write(&self.shards, path.as_ref())
     }
 
     /// The bytes that the sessions count for, as `max_size` bounds them: within 8 % of what the
@@ -239,7 +202,9 @@ impl LembroStore {
     /// Subscribes to the store's events from now on.
     ///
     /// Each subscriber has a queue of 1,024 events. What does not fit is dropped and counted
-    /// ([`Stats::events_missed`]), so a slow subscriber never blocks the store.
+    /// ([`Stats::events_missed`]), so a slow subscriber never blocks the store. A subscription that
+    /// was dropped keeps half a kilobyte until the next message of its channel: subscribe once, not
+    /// for each request.
     #[doc(alias = "on")]
     pub fn events(&self) -> Receiver<Event> {
         self.shards.events.subscribe()
@@ -250,7 +215,7 @@ impl LembroStore {
     /// One of them, at most once a minute, says how many sessions with an owner were evicted for
     /// want of memory, and which options to change.
     ///
-    /// A queue of 1,024 errors, as for [`events`](Self::events).
+    /// A queue of 1,024 errors, and once, as for [`events`](Self::events).
     #[doc(alias = "on_error")]
     pub fn errors(&self) -> Receiver<Error> {
         self.shards.errors.subscribe()
@@ -262,24 +227,24 @@ impl LembroStore {
         Watch::new(&self.shards)
     }
 
-    /// Stops the reaper and waits until its thread is gone, then writes the
-    /// [snapshot](Self::snapshot) that [`snapshot_on_close`](LembroOptions::snapshot_on_close) asks
-    /// for. Every handle goes on working, without a purge at an interval.
+    /// Stops the background threads and waits until they are gone. With
+    /// [`persist`](LembroOptions::persist), it then writes a last snapshot, so that the next start
+    /// is short, and lets go of the files.
     ///
-    /// Dropping the last handle stops the reaper too, but writes no snapshot: a drop cannot return
-    /// an error, it is seldom known which thread drops the last handle, and a process that exits
-    /// may not drop it at all.
+    /// Every handle goes on working, without a purge at an interval. With `persist` looks go on,
+    /// and what would change a session is refused, or with
+    /// [`OnWriteError::Continue`] changes memory alone.
+    ///
+    /// Dropping the last handle stops the threads too. What was acknowledged is in the files then,
+    /// too, as after a crash; the next start reads the journal.
     ///
     /// # Errors
     ///
-    /// [`Error::is_snapshot`] when the snapshot cannot be written. The old file stays, the reaper
-    /// is stopped.
+    /// [`Error::is_persist`] when the snapshot cannot be written. The journal has what it would
+    /// have, and the threads are stopped.
     pub fn close(&self) -> Result<()> {
-        self.reaper.stop();
-        match &self.on_close {
-            Some(path) => self.snapshot(&**path).map(drop),
-            None => Ok(()),
-        }
+        self.threads.iter().for_each(Reaper::stop);
+        self.shards.persist.as_ref().map_or(Ok(()), |persist| persist.close(&self.shards))
     }
 
     /// Recomputes every counter, every queue and every index, and compares them with what the store
@@ -312,8 +277,7 @@ impl Store for LembroStore {
     }
 
     fn clear(&self) -> Result<()> {
-        self.shards.clear();
-        Ok(())
+        self.shards.clear()
     }
 
     fn owners(&self) -> Option<&dyn Owners> {
@@ -347,11 +311,11 @@ impl Owners for LembroStore {
     }
 
     fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
-        Ok(self.shards.destroy_handle(handle, owner, reason))
+        self.shards.end_handle(handle, owner, reason)
     }
 
     fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
-        Ok(self.shards.destroy_all(owner, except))
+        self.shards.destroy_all(owner, except)
     }
 
     fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::snapshot::BadSnapshot;
+use super::persist::{FileSync, OnDamage, OnWriteError, PersistConfig};
 use super::weight::OVERHEAD;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -30,9 +30,10 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// | [`shards`](Self::shards) | number of locks | from `max_size` |
 /// | [`anonymous_share`](Self::anonymous_share) | what sessions without an owner are sure of | 10 % |
 /// | [`when_full`](Self::when_full) | whether those evict others or are refused | evict |
-/// | [`restore`](Self::restore) | the file to begin with | none: empty |
-/// | [`on_bad_snapshot`](Self::on_bad_snapshot) | what happens if that file is damaged | an error |
-/// | [`snapshot_on_close`](Self::snapshot_on_close) | the file that `close` writes | none |
+/// | [`persist`](Self::persist) | the file that sessions outlive the process in | none |
+/// | [`sync`](Self::sync) | when changes are flushed to the disk | every second |
+/// | [`on_damage`](Self::on_damage) | what happens if the files are damaged | an error |
+/// | [`on_write_error`](Self::on_write_error) | what happens while they cannot be written | refuse |
 /// | [`clock`](Self::clock) | where the time comes from | the machine |
 ///
 /// serde reads these names, and their camel-case forms such as `maxSize`; it refuses unknown ones.
@@ -73,11 +74,12 @@ struct RawOptions {
     anonymous_share: Option<Setting>,
     #[serde(default, alias = "whenFull")]
     when_full: WhenFull,
-    restore: Option<PathBuf>,
-    #[serde(default, alias = "onBadSnapshot")]
-    on_bad_snapshot: BadSnapshot,
-    #[serde(alias = "snapshotOnClose")]
-    snapshot_on_close: Option<PathBuf>,
+    persist: Option<PathBuf>,
+    sync: Option<FileSync>,
+    #[serde(alias = "onDamage")]
+    on_damage: Option<OnDamage>,
+    #[serde(alias = "onWriteError")]
+    on_write_error: Option<OnWriteError>,
 }
 
 /// What happens to a session without an owner that is new, or has grown, when the store is full.
@@ -172,50 +174,83 @@ impl LembroOptions {
         self
     }
 
-    /// The file whose sessions the store begins with, as [`snapshot`](crate::LembroStore::snapshot)
-    /// wrote it. If there is no such file, as at the first start, the store is empty. Default:
-    /// none.
+    /// The file that sessions are kept in, so that a restart, a crash or `kill -9` logs no user out
+    /// and brings no ended session back. Default: none, sessions end with the process.
     ///
-    /// Cookies go on working. Sessions that have expired by now are left out; the time that the
-    /// server was down counts. If there is no room for all, the usual rules evict
-    /// ([`Restored`](crate::Restored) says how many). The file is read, never written or removed.
+    /// The file is a snapshot. Beside it are a journal of what was committed and ended since
+    /// (`.journal.1`) and a lock file (`.lock`): give the server a folder of its own that exists
+    /// and that no other account may write to. Only the files' owner may read them (mode 0600, on
+    /// Unix). They hold the users' data but **no usable id**: of each secret they have half of the
+    /// SHA-256.
+    ///
+    /// A commit, a login, a logout and every other change is in the journal before its method
+    /// returns; [`sync`](Self::sync) says when it is on the disk. A look writes nothing, except
+    /// that it hands on the new deadline of a session that it prolonged, without waiting. When the
+    /// journal is longer than the snapshot and a megabyte, and at
+    /// [`close`](crate::LembroStore::close), a new snapshot is written in the background and the
+    /// journal begins anew.
+    ///
+    /// At the start the store reads both. Cookies go on working, data, owners, labels, timeouts and
+    /// the order of eviction are as they were. Sessions that expired in the meantime are left out;
+    /// the time that the server was down counts. If there is not room for all, the usual rules
+    /// evict. A last change that was not written completely was not acknowledged, and is left out.
+    /// Any other damage is for [`on_damage`](Self::on_damage). Counters
+    /// begin anew.
+    ///
+    /// The place is tried when the store is made. A missing folder, a link that leads nowhere, a
+    /// file that cannot be replaced and a second store with the same path are errors then.
     ///
     /// # Examples
     ///
     /// ```
-    /// use lembro::{BadSnapshot, LembroOptions, LembroStore};
+    /// use std::time::Duration;
+    /// use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
     ///
-    /// # let name = format!("lembro-doc-restore-{}", std::process::id());
-    /// # let path = std::env::temp_dir().join(name);
-    /// let options = LembroOptions::new()
-    ///     .restore(&path)
-    ///     .on_bad_snapshot(BadSnapshot::StartEmpty)
-    ///     .snapshot_on_close(&path);
-    /// let store = LembroStore::with_options(options.clone())?;
-    /// // ... serve until the server is stopped ...
+    /// # let folder = std::env::temp_dir().join(format!("lembro-doc-persist-{}", std::process::id()));
+    /// # std::fs::create_dir(&folder).unwrap();
+    /// # let path = folder.join("sessions");
+    /// let options = LembroOptions::new().persist(&path);
+    /// let (store, id) = (LembroStore::with_options(options.clone())?, SessionId::random()?);
+    /// store.set(&id, [("user", "ada")].into_iter().collect(), Duration::from_secs(3600))?;
+    /// drop(store);
+    ///
+    /// // The next process.
+    /// let store = LembroStore::with_options(options)?;
+    /// let stored = store.get(&id)?.expect("the cookie still opens it");
+    /// assert_eq!(stored.record.get_str("user")?.as_deref(), Some("ada"));
     /// store.close()?;
-    /// let again = LembroStore::with_options(options)?;
-    /// assert!(again.stats().restored.is_some());
-    /// # std::fs::remove_file(&path).unwrap();
+    /// # std::fs::remove_dir_all(&folder).unwrap();
     /// # Ok::<(), lembro::Error>(())
     /// ```
-    pub fn restore(mut self, path: impl Into<PathBuf>) -> Self {
-        self.raw.restore = Some(path.into());
+    #[doc(alias("restore", "snapshot", "dump", "journal"))]
+    pub fn persist(mut self, path: impl Into<PathBuf>) -> Self {
+        self.raw.persist = Some(path.into());
         self
     }
 
-    /// What happens when the file to [`restore`](Self::restore) exists but is truncated, damaged,
-    /// of another format or not readable. The file stays as it is in any case. Default:
-    /// [`BadSnapshot::Refuse`].
-    pub fn on_bad_snapshot(mut self, what: BadSnapshot) -> Self {
-        self.raw.on_bad_snapshot = what;
+    /// When changes are flushed to the disk, with [`persist`](Self::persist). Default:
+    /// [`FileSync::EverySecond`].
+    pub fn sync(mut self, sync: FileSync) -> Self {
+        self.raw.sync = Some(sync);
         self
     }
 
-    /// The file that [`close`](crate::LembroStore::close) writes a snapshot to; the same one as for
-    /// [`restore`](Self::restore), as a rule. Default: none.
-    pub fn snapshot_on_close(mut self, path: impl Into<PathBuf>) -> Self {
-        self.raw.snapshot_on_close = Some(path.into());
+    /// What happens at the start if the files of [`persist`](Self::persist) are damaged, otherwise
+    /// than by a crash. Default: [`OnDamage::Refuse`].
+    pub fn on_damage(mut self, what: OnDamage) -> Self {
+        self.raw.on_damage = Some(what);
+        self
+    }
+
+    /// What happens to requests while the files of [`persist`](Self::persist) cannot be written, as
+    /// when the disk is full. Default: [`OnWriteError::Refuse`].
+    ///
+    /// A commit whose writing failed is in memory, and its error
+    /// [is unknown](crate::Error::is_unknown). The store tries again by itself, at first every
+    /// second and then every eight, and says on [`errors`](crate::LembroStore::errors) why it
+    /// failed. It goes on as soon as it has written a whole snapshot.
+    pub fn on_write_error(mut self, what: OnWriteError) -> Self {
+        self.raw.on_write_error = Some(what);
         self
     }
 
@@ -260,10 +295,16 @@ impl LembroOptions {
         let bytes = |size: u64| {
             usize::try_from(size).map_err(|_| Error::option("max_size", "more than this machine can address"))
         };
-        for (option, path) in [("restore", &raw.restore), ("snapshot_on_close", &raw.snapshot_on_close)] {
-            if path.as_ref().is_some_and(|path| path.file_name().is_none()) {
-                return Err(Error::option(option, "the path does not end in a file's name"));
-            }
+        if raw.persist.as_ref().is_some_and(|path| path.file_name().is_none()) {
+            return Err(Error::option("persist", "the path does not end in a file's name"));
+        }
+        let without_files = [
+            ("sync", raw.sync.is_some()),
+            ("on_damage", raw.on_damage.is_some()),
+            ("on_write_error", raw.on_write_error.is_some()),
+        ];
+        if let (None, Some((option, _))) = (&raw.persist, without_files.iter().find(|(_, is_set)| *is_set)) {
+            return Err(Error::option(*option, "it has no effect without persist"));
         }
         Ok(Config {
             interval: (!interval.is_zero()).then_some(interval),
@@ -273,9 +314,12 @@ impl LembroOptions {
             // Of one shard.
             anonymous_share: bytes(shard_size / 100 * anonymous_share)?,
             refuse_anonymous: raw.when_full == WhenFull::RefuseAnonymous,
-            restore: raw.restore,
-            on_bad_snapshot: raw.on_bad_snapshot,
-            snapshot_on_close: raw.snapshot_on_close,
+            persist: raw.persist.map(|path| PersistConfig {
+                path,
+                sync: raw.sync.unwrap_or_default(),
+                on_damage: raw.on_damage.unwrap_or_default(),
+                on_write_error: raw.on_write_error.unwrap_or_default(),
+            }),
             clock: self.clock,
         })
     }
@@ -300,8 +344,6 @@ pub(super) struct Config {
     pub(super) shards: usize,
     pub(super) anonymous_share: usize,
     pub(super) refuse_anonymous: bool,
-    pub(super) restore: Option<PathBuf>,
-    pub(super) on_bad_snapshot: BadSnapshot,
-    pub(super) snapshot_on_close: Option<PathBuf>,
+    pub(super) persist: Option<PersistConfig>,
     pub(super) clock: Clock,
 }

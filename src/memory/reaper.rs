@@ -1,4 +1,4 @@
-//! The reaper: one thread that purges at an interval, stops at once when asked, and survives a
+//! The reaper: one thread that purges, or looks after the journal, at an interval, stops at once when asked, and survives a
 //! panic.
 //!
 //! Its thread holds the shards, never a handle of the store. So it cannot drop the last handle, and
@@ -32,8 +32,9 @@ struct Running {
 
 impl Reaper {
     /// Starts the thread. It calls `work` at every `interval`, and `failed` if `work` panicked.
-    /// `work` is given what tells it whether to stop.
+    /// `work` is given what tells it whether to stop. `what` names the work.
     pub(super) fn start(
+        what: &'static str,
         interval: Duration,
         work: impl Fn(&dyn Fn() -> bool) + Send + 'static,
         failed: impl Fn(Error) + Send + 'static,
@@ -41,8 +42,8 @@ impl Reaper {
         let (wake, asleep) = bounded(0);
         let thread = thread::Builder::new()
             .name("lembro-reaper".to_owned())
-            .spawn(move || run(&asleep, interval, work, failed))
-            .map_err(|error| Error::background(format!("the reaper thread did not start: {error}")))?;
+            .spawn(move || run(what, &asleep, interval, work, failed))
+            .map_err(|error| Error::background(format!("the thread for {what} did not start: {error}")))?;
         Ok(Self { running: Mutex::new(Some(Running { wake, thread, process: std::process::id() })) })
     }
 
@@ -68,7 +69,13 @@ impl Drop for Reaper {
     }
 }
 
-fn run(asleep: &Receiver<()>, interval: Duration, work: impl Fn(&dyn Fn() -> bool), failed: impl Fn(Error)) {
+fn run(
+    what: &str,
+    asleep: &Receiver<()>,
+    interval: Duration,
+    work: impl Fn(&dyn Fn() -> bool),
+    failed: impl Fn(Error),
+) {
     let is_stopped = || asleep.try_recv() == Err(TryRecvError::Disconnected);
     while asleep.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
         // A panic leaves no shard half changed: none of the steps under a lock can panic. The lock
@@ -76,7 +83,7 @@ fn run(asleep: &Receiver<()>, interval: Duration, work: impl Fn(&dyn Fn() -> boo
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&is_stopped))) {
             let text =
                 panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            failed(Error::background(format!("a purge panicked: {}", text.unwrap_or("no message"))));
+            failed(Error::background(format!("{what} panicked: {}", text.unwrap_or("no message"))));
         }
     }
 }
@@ -92,6 +99,7 @@ mod tests {
         let (errors, reported) = bounded(2);
         let rounds = AtomicBool::new(false);
         let reaper = Reaper::start(
+            "a purge",
             Duration::from_millis(1),
             move |_| {
                 let second = rounds.swap(true, Ordering::SeqCst);

@@ -100,6 +100,10 @@ impl Shard {
         std::mem::replace(self, empty)
     }
 
+    pub(super) fn set_budget(&mut self, budget: usize) {
+        self.room.budget = budget;
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.queue.bytes()
     }
@@ -113,9 +117,8 @@ impl Shard {
         (self.owned.len(), self.queue.bytes_of(Class::Owned))
     }
 
-    /// Every session, including expired ones.
-    #[cfg(any(test, feature = "testing"))]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
+    /// Every row, including expired ones.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Record> {
         self.table.iter()
     }
 

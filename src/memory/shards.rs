@@ -16,11 +16,12 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
+pub(super) use self::transfer::Replayed;
 use super::endings::{Endings, Epochs};
 use super::options::Config;
-use super::shard::{RemovalCause, Room, Shard, hash_of};
+use super::persist::{Mutation, Persist, Restored, Snapshot};
+use super::shard::{RemovalCause, Removed, Room, Shard, hash_of};
 use super::shortage::Shortage;
-use super::snapshot;
 use super::stats::{Counters, Purge, count};
 use super::weight::weight;
 use crate::clock::Clock;
@@ -51,7 +52,10 @@ pub(super) struct Shards {
     /// other.
     gates: Box<[CachePadded<Mutex<()>>]>,
     pub(super) endings: Endings,
-    pub(super) snapshots: snapshot::Log,
+    pub(super) last_snapshot: Mutex<Option<Snapshot>>,
+    pub(super) restored: Mutex<Option<Restored>>,
+    /// The store's files, if it has any.
+    pub(super) persist: Option<Persist>,
     shortage: Shortage,
     last_purge: Mutex<Option<Purge>>,
 }
@@ -98,7 +102,9 @@ impl Shards {
             epochs: Epochs::default(),
             gates: (0..GATES).map(|_| CachePadded::new(Mutex::new(()))).collect(),
             endings: Endings::default(),
-            snapshots: snapshot::Log::default(),
+            last_snapshot: Mutex::new(None),
+            restored: Mutex::new(None),
+            persist: None,
             shortage: Shortage::default(),
             last_purge: Mutex::new(None),
         }
@@ -118,18 +124,22 @@ impl Shards {
             return not_found(cell, seen.sight);
         };
         if let Some(deadline) = seen.touch {
-            shard.touch(row, deadline);
+            self.prolong(&shard, row, deadline);
         }
         shard.visit(row);
         let mut record = row.clone();
         drop(shard);
+        let is_queued = seen.touch.is_some() || seen.next.is_some();
         match seen.next {
             Some(next) => {
-                self.reseat(cell, hash, &record, next.clone(), now);
+                self.reseat(cell, hash, &record, next.clone(), now, Some(Mutation::Put));
                 record = next;
             }
             None if record.state().id().is_none() => self.learn(id, &record, now),
             None => {}
+        }
+        if is_queued {
+            self.settle_later();
         }
         count(if seen.touch.is_some() { &cell.counters.prolonged } else { &cell.counters.hits });
         Lookup::Found(Stored { record, ttl: seen.ttl, presented: opened.presented(id) })
@@ -141,7 +151,7 @@ impl Shards {
             let shard = cell.shard.write();
             shard.validate().map_err(|problem| format!("shard {number}: {problem}"))?;
             if let Some(stray) =
-                shard.iter().find(|record| !std::ptr::eq(self.cell(record.state().handle).0, &raw const **cell))
+                shard.rows().find(|record| !std::ptr::eq(self.cell(record.state().handle).0, &raw const **cell))
             {
                 return Err(format!("session {} is in the wrong shard", stray.state().handle));
             }
@@ -208,6 +218,53 @@ impl Shards {
                      raise max_size, which is {max_size} bytes, or lower anonymous_share"
                 ))
             });
+        }
+    }
+
+    /// Moves a session's deadline, under the read lock.
+    fn prolong(&self, shard: &Shard, row: &Record, deadline: u64) {
+        shard.touch(row, deadline);
+        if let Some(persist) = &self.persist {
+            persist.queue(Mutation::Touch(row.state().handle, row.version(), deadline));
+        }
+    }
+
+    /// Queues the ends of these rows for the journal. Those that were evicted have ended, too:
+    /// otherwise a logout would find nothing to end, and a restart would bring the session back.
+    fn note_ends(&self, removed: &Removed) {
+        let Some(persist) = &self.persist else { return };
+        for (row, cause) in removed {
+            if matches!(cause, RemovalCause::Destroyed | RemovalCause::Evicted) {
+                persist.queue(Mutation::End(row.state().handle, row.version()));
+            }
+        }
+    }
+
+    /// Refuses a change that could not be written.
+    fn check_files(&self) -> Result<()> {
+        self.persist.as_ref().map_or(Ok(()), Persist::check)
+    }
+
+    /// Waits until all changes so far are written. Without that, it is not known whether the change
+    /// of this session outlives the process.
+    pub(super) fn settle(&self, what: impl std::fmt::Display) -> Result<()> {
+        let Some(persist) = &self.persist else { return Ok(()) };
+        let Err(not_written) = persist.settle() else { return Ok(()) };
+        let cause = not_written.found.inspect(|error| self.errors.publish(|| error.clone()));
+        if persist.goes_on() {
+            return Ok(());
+        }
+        let unknown = Error::unknown(what);
+        Err(cause.map_or_else(|| unknown.clone(), |cause| unknown.clone().caused_by(cause)))
+    }
+
+    /// Writes what is queued, if no other thread does.
+    #[cold]
+    fn settle_later(&self) {
+        if let Some(Err(not_written)) = self.persist.as_ref().map(Persist::settle_later)
+            && let Some(error) = not_written.found
+        {
+            self.errors.publish(|| error);
         }
     }
 

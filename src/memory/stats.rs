@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::snapshot::{Restored, Snapshot};
+use super::persist::{Restored, Snapshot};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A counter for each of these figures, and their sums.
@@ -47,7 +47,11 @@ counters!(
 );
 
 pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+    count_many(counter, 1);
+}
+
+pub(super) fn count_many(counter: &AtomicU64, more: usize) {
+    counter.fetch_add(more as u64, Ordering::Relaxed);
 }
 
 /// The figures of a [`LembroStore`](crate::LembroStore) at one moment, from
@@ -107,10 +111,15 @@ pub struct Stats {
     pub events_missed: u64,
     /// The last purge.
     pub last_purge: Option<Purge>,
-    /// The last [snapshot](crate::LembroStore::snapshot) that was written.
+    /// The last compaction of the files, if the store [persists](crate::LembroOptions::persist).
     pub last_snapshot: Option<Snapshot>,
-    /// What the store began with, if it [restored](crate::LembroOptions::restore) a file.
+    /// The sessions that the store began with, if it found any files.
     pub restored: Option<Restored>,
+    /// The length of the journal: what was written since the last compaction, in bytes.
+    pub journal_bytes: u64,
+    /// Whether the files cannot be written at present, so that sessions do not change, or change in
+    /// memory alone: see [`OnWriteError`](crate::OnWriteError).
+    pub persist_failing: bool,
 }
 
 /// One purge of expired sessions.

@@ -80,7 +80,6 @@ impl<T> Table<T> {
     }
 
     /// Every item, in no particular order.
-    #[cfg(any(test, feature = "testing"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.lines.iter().flat_map(|line| &line.items).flatten()
     }

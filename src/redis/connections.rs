@@ -4,8 +4,14 @@
 //! A *permit* is the right to have a connection. A call with a permit takes the connection that was
 //! used last, or makes one. The connection goes back before the permit does, and only after an
 //! answer was read to its end. On every other way out, a panic included, it is closed.
+//!
+//! A process that was forked shares the sockets of its parent. If both used one, each would read
+//! answers to what the other asked. So the first call in the child closes its copies and makes
+//! connections of its own; the parent's stay open. The process id, a system call, costs about a
+//! thousandth of a round trip.
 
 use std::fmt;
+use std::process;
 use std::time::{Duration, Instant};
 
 use ::redis::{RedisError, RedisResult, Value};
@@ -14,7 +20,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::breaker::Breaker;
 use super::link::{Answers, Link, is_lost, is_refusal, is_replica, is_unusable};
 pub(super) use super::link::{Command, Server, Verb};
-use crate::sync::Mutex;
+use crate::sync::{AtomicU32, Mutex, Ordering};
 
 pub(super) struct Connections {
     server: Server,
@@ -27,6 +33,8 @@ pub(super) struct Connections {
     free: Sender<()>,
     /// The one used last on top, so that no more are kept busy than are needed.
     idle: Mutex<Vec<Link>>,
+    /// Whose connections and permits these are.
+    process: AtomicU32,
 }
 
 /// Why a call has no answer.
@@ -54,7 +62,16 @@ impl Connections {
             // There is room for just so many.
             let _ = free.try_send(());
         }
-        Self { server, name, timeout, breaker: Breaker::new(pause), permits, free, idle: Mutex::new(Vec::new()) }
+        Self {
+            server,
+            name,
+            timeout,
+            breaker: Breaker::new(pause),
+            permits,
+            free,
+            idle: Mutex::new(Vec::new()),
+            process: AtomicU32::new(process::id()),
+        }
     }
 
     /// How the server is called in errors.
@@ -69,6 +86,7 @@ impl Connections {
     /// Asks for all, one after the other in one round trip; in a cluster one round trip each. If a
     /// connection that lay idle turns out to be lost, all is sent once more over another one.
     pub(super) fn ask(&self, calls: &[Command<'_>]) -> Result<Vec<Result<Value, Failure>>, Failure> {
+        self.leave_to_parent();
         let deadline = Instant::now() + self.timeout;
         let permit = self.permit(deadline).map_err(|why| self.failure(why, false))?;
         // A call that waited for long and then ran out of time has learnt nothing about the server.
@@ -93,6 +111,22 @@ impl Connections {
                 let came_too_late = !is_telling && error.is_timeout();
                 Err(self.failure(if came_too_late { self.busy() } else { Why::Redis(error) }, is_unknown))
             }
+        }
+    }
+
+    /// In a forked child: gives up what its parent has in use.
+    fn leave_to_parent(&self) {
+        let process = process::id();
+        if self.process.load(Ordering::Acquire) == process {
+            return;
+        }
+        let mut idle = self.idle.lock();
+        if self.process.load(Ordering::Acquire) != process {
+            // Closing says nothing to the server: the parent has these sockets, too.
+            idle.clear();
+            // Permits that threads of the parent had never come back here.
+            while self.free.try_send(()).is_ok() {}
+            self.process.store(process, Ordering::Release);
         }
     }
 
@@ -143,6 +177,10 @@ impl Connections {
             Err(error) if !was_connected || error.is_timeout() || error.is_connection_refusal() => {
                 if is_telling {
                     self.breaker.failed(&error.to_string());
+                }
+                // Another one may be the primary by now, and what is idle leads to this one.
+                if matches!(self.server, Server::Primary(_)) {
+                    self.forget_idle();
                 }
             }
             // The others are as old, or lead to the same replica: none of them is to cost a

@@ -12,6 +12,8 @@ use ::redis::{
 
 use super::fields::Word;
 use super::scripts::Script;
+use super::sentinel::Sentinels;
+use crate::sync::Arc;
 
 /// How often a command is sent on to another node at once.
 const AT_ONCE: usize = 4;
@@ -44,6 +46,8 @@ pub(super) type Answers = Vec<RedisResult<Value>>;
 #[derive(Clone)]
 pub(super) enum Server {
     One(Client),
+    /// The one that Sentinels name.
+    Primary(Arc<Sentinels>),
     Cluster(ClusterClient),
 }
 
@@ -57,6 +61,9 @@ impl Server {
                 let answers = u32::from(login.password().is_some()) + u32::from(login.db() != 0);
                 let connection = client.get_connection_with_timeout(left / answers.max(1))?;
                 Ok(Link::One(Single { connection, limit: Duration::MAX }))
+            }
+            Self::Primary(sentinels) => {
+                Ok(Link::One(Single { connection: sentinels.connect(deadline)?, limit: Duration::MAX }))
             }
             Self::Cluster(client) => {
                 // The same for each node: some of them may be down, and the whole still ends in
@@ -215,7 +222,7 @@ fn by_address(address: &str) -> Option<RoutingInfo> {
     (!host.is_empty()).then_some(RoutingInfo::SingleNode(SingleNodeRoutingInfo::ByAddress { host, port }))
 }
 
-fn left(deadline: Instant) -> RedisResult<Duration> {
+pub(super) fn left(deadline: Instant) -> RedisResult<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());

@@ -22,9 +22,9 @@ impl RedisStore {
     /// already are left as they are.
     ///
     /// Sessions from a [`LembroStore`](crate::LembroStore) are taken over even if it has only
-    /// digests of their secrets, because it [restored](crate::LembroOptions::restore) them. Ids in
-    /// their grace are not, because no list names them. Stop the requests that go to the other
-    /// store first, or what they write after their session was listed is lost.
+    /// digests of their secrets, because it read them [from files](crate::LembroOptions::persist).
+    /// Ids in their grace are not, because no list names them. Stop the requests that go to the
+    /// other store first, or what they write after their session was listed is lost.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl RedisStore {
     /// use lembro::{LembroOptions, LembroStore, Store};
     ///
     /// // The file that the old process wrote when it stopped.
-    /// let memory = LembroStore::with_options(LembroOptions::new().max_size("64M").restore("sessions.lembro"))?;
+    /// let memory = LembroStore::with_options(LembroOptions::new().max_size("64M").persist("sessions.lembro"))?;
     /// let redis = RedisStore::new("redis://127.0.0.1:6379")?;
     /// let taken_over = redis.take_over(memory.all()?)?;
     /// # Ok::<(), lembro::Error>(())

@@ -1,26 +1,19 @@
 //! The options of a `RedisStore`, from code or from a configuration file, checked in one place.
 
 mod read;
+mod server;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ::redis::cluster::ClusterClientBuilder;
-use ::redis::{ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
-
 use super::connections::{Connections, Server};
-use super::tls::{self, Files};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::units::Setting;
 
 /// The longest time that may be set: a longer one is a mistaken unit.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
-
-/// What a URL with a password must heed.
-const ENCODING: &str = "in a user name and a password each character but letters, digits and -._~ is \
-    percent-encoded (\"@\" is %40, \"/\" %2F, \":\" %3A, \"#\" %23, \"?\" %3F, \"%\" %25); or take the option password";
 
 /// The prefix is sent with every key.
 const MAX_PREFIX_BYTES: usize = 255;
@@ -31,6 +24,7 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// |---|---|---|
 /// | [`url`](Self::url) | where the server is, with user, password and database | `redis://127.0.0.1:6379` |
 /// | [`cluster`](Self::cluster) | nodes of a cluster, in place of that | none |
+/// | [`sentinels`](Self::sentinels), [`primary`](Self::primary) | Sentinels that know where the server is, in place of that | none, `mymaster` |
 /// | [`username`](Self::username), [`password`](Self::password) | the login, if it is not in the URL | none |
 /// | [`ca_certificate`](Self::ca_certificate) | whose certificates to trust, with TLS | the system's |
 /// | [`client_certificate`](Self::client_certificate) | proves who we are, with TLS | none |
@@ -62,6 +56,8 @@ pub struct RedisOptions {
 struct RawOptions {
     url: Option<String>,
     cluster: Vec<String>,
+    sentinels: Vec<String>,
+    primary: Option<String>,
     username: Option<String>,
     password: Option<String>,
     ca_certificate: Option<PathBuf>,
@@ -96,6 +92,36 @@ impl RedisOptions {
     /// [`url`](Self::url).
     pub fn cluster<U: Into<String>>(mut self, nodes: impl IntoIterator<Item = U>) -> Self {
         self.raw.cluster = nodes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The Sentinels of a server with replicas, as URLs: `redis://10.0.0.1:26379`. They say which
+    /// server is the primary, and which one after a failover. In place of [`url`](Self::url).
+    ///
+    /// A user and a password in these URLs are the Sentinels' own;
+    /// [`username`](Self::username) and [`password`](Self::password) are the servers'. With
+    /// `rediss://` both are asked over TLS. The database is 0. The [guide](super) says what the
+    /// Sentinels should be told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lembro::redis::{RedisOptions, RedisStore};
+    ///
+    /// let options = RedisOptions::new().sentinels(["redis://10.0.0.1:26379", "redis://10.0.0.2:26379"]).primary("shop");
+    /// let store = RedisStore::with_options(options)?;
+    /// # let _ = store;
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    pub fn sentinels<U: Into<String>>(mut self, sentinels: impl IntoIterator<Item = U>) -> Self {
+        self.raw.sentinels = sentinels.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What the [`sentinels`](Self::sentinels) call the primary. Default: `mymaster`.
+    #[doc(alias("service_name", "master_name"))]
+    pub fn primary(mut self, name: impl Into<String>) -> Self {
+        self.raw.primary = Some(name.into());
         self
     }
 
@@ -216,94 +242,6 @@ impl RedisOptions {
         let clock = self.clock.clone();
         Ok(Config { clock, server, name, prefix, connections, timeout, retry_after, max_session_size })
     }
-
-    fn server(&self) -> Result<Server> {
-        let raw = &self.raw;
-        check_file("ca_certificate", raw.ca_certificate.as_ref())?;
-        check_file("client_certificate", raw.client_certificate.as_ref())?;
-        check_file("client_key", raw.client_key.as_ref())?;
-        let files = Files {
-            ca: raw.ca_certificate.clone(),
-            certificate: raw.client_certificate.clone(),
-            key: raw.client_key.clone(),
-        };
-        if raw.cluster.is_empty() {
-            return files.client(self.one()?).map(Server::One);
-        }
-        if raw.url.is_some() {
-            return Err(Error::option("cluster", "there is a url too, and only one of them can be meant"));
-        }
-        let nodes = self.nodes()?;
-        // It would wait the whole time again at each repeat.
-        let builder = ClusterClientBuilder::new(nodes.clone()).retries(0);
-        let client = files.cluster(&nodes, builder)?.build();
-        client.map(Server::Cluster).map_err(|error| Error::option("cluster", error.to_string()))
-    }
-
-    /// How the server is called in errors: without user and password.
-    fn name(&self) -> Result<String> {
-        if self.raw.cluster.is_empty() {
-            return Ok(format!("redis at {}", self.one()?.addr()));
-        }
-        let names: Vec<String> = self.nodes()?.iter().map(|node| node.addr().to_string()).collect();
-        Ok(format!("redis cluster at {}", names.join(", ")))
-    }
-
-    fn one(&self) -> Result<ConnectionInfo> {
-        self.node("url", self.raw.url.as_deref().unwrap_or("redis://127.0.0.1:6379"))
-    }
-
-    fn nodes(&self) -> Result<Vec<ConnectionInfo>> {
-        self.raw.cluster.iter().map(|url| self.node("cluster", url)).collect()
-    }
-
-    fn node(&self, option: &'static str, url: &str) -> Result<ConnectionInfo> {
-        let is_tls = ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme));
-        if is_tls && !cfg!(feature = "redis_tls") {
-            return Err(Error::option(option, tls::NEEDS_FEATURE));
-        }
-        // No error repeats the URL: it may have a password in it.
-        if is_cut_short(url) {
-            let problem = format!("the URL has a \"/\", \"?\" or \"#\" before its last \"@\": {ENCODING}");
-            return Err(Error::option(option, problem));
-        }
-        let info = url.into_connection_info().map_err(|error| {
-            let is_wildcard = error.to_string().contains("wildcard");
-            let hint =
-                if is_wildcard { String::new() } else { format!(": redis://user:password@host:6379/0; {ENCODING}") };
-            Error::option(option, format!("{error}{hint}"))
-        })?;
-        let mut login: RedisConnectionInfo = info.redis_settings().clone();
-        if let Some(username) = &self.raw.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &self.raw.password {
-            login = login.set_password(password);
-        }
-        if login.username().is_some() && login.password().is_none() {
-            // It would not be sent, and another user's rights be used.
-            return Err(Error::option("username", "there is no password to it; for a user without one any will do"));
-        }
-        // To tell the server our name would take a round trip more.
-        Ok(info.set_redis_settings(login.set_skip_set_lib_name()))
-    }
-}
-
-/// Returns true if the host of a URL ends within what is meant as its password, so that the rest of
-/// the password would be a path, and its first part the port.
-fn is_cut_short(url: &str) -> bool {
-    let is_socket = url.starts_with("unix:") || url.starts_with("redis+unix:") || url.starts_with("valkey+unix:");
-    let (_, rest) = url.split_once("://").unwrap_or_default();
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    !is_socket && rest[end..].contains('@')
-}
-
-/// Refuses a text in PEM format in place of the name of its file, which an error would repeat.
-fn check_file(option: &'static str, file: Option<&PathBuf>) -> Result<()> {
-    if file.is_some_and(|file| file.to_string_lossy().contains("-----BEGIN")) {
-        return Err(Error::option(option, "this is the text itself: write it to a file, and name the file"));
-    }
-    Ok(())
 }
 
 impl fmt::Debug for RedisOptions {

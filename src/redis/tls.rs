@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 pub(super) const NEEDS_FEATURE: &str = "TLS needs the feature redis_tls";
 
 /// Files in PEM format.
+#[derive(Clone)]
 pub(super) struct Files {
     pub(super) ca: Option<PathBuf>,
     pub(super) certificate: Option<PathBuf>,

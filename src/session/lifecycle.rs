@@ -105,8 +105,8 @@ impl Session {
     /// Reads what is stored now. Unsaved changes are discarded, a login too. `false`: the session
     /// has ended.
     ///
-    /// For a handle that lives long, such as a WebSocket's: `reload` before a message is handled,
-    /// `save` after it. It does not prolong the session; [`touch`](Self::touch) does. A
+    /// For a handle that lives long, such as a WebSocket's; [`step`](Self::step) does it before
+    /// each message. It does not prolong the session; [`touch`](Self::touch) does. A
     /// [timed renewal](crate::Policy::renew_after) does not end such a handle; a login or
     /// `regenerate` elsewhere does.
     ///

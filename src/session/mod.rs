@@ -29,6 +29,7 @@ mod look;
 mod map;
 mod modify;
 mod owner;
+mod step;
 mod times;
 
 use std::cell::{Cell, OnceCell};
@@ -41,6 +42,7 @@ use self::draft::{Draft, SentCommit};
 pub(crate) use self::facts::{Client, Facts};
 pub use self::lifecycle::Saved;
 use self::live::{Committed, Live};
+pub use self::step::Step;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event::Event;

@@ -31,6 +31,9 @@ use crate::record::{Record, Version};
 
 /// A backend that keeps sessions. Two methods are required; five more are optional.
 ///
+/// For one process there is less to write: a [`KeyValue`](crate::KeyValue) is a backend of three
+/// methods, and [`KeyValueStore`](crate::KeyValueStore) is the store on it.
+///
 /// # The contract
 ///
 /// **The rule decides.** [`Entry::look`] and [`Entry::apply`] decide what a look finds and what an

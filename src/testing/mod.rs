@@ -1,5 +1,6 @@
 //! The contract of [`Store`] as code: one line runs every rule of it against a store of your own.
-//! With it comes [`FaultStore`], which fails on purpose, for the tests of an application.
+//! With it come, for the tests of an application, [`FaultStore`], which fails on purpose, and
+//! `Browser`, which keeps cookies and needs no socket.
 //!
 //! ```text
 //! mod          what users call, and what they get back
@@ -13,6 +14,7 @@
 //! fault        the store that fails on purpose
 //! plain        the store that is nothing but the rule
 //! wrapper      what the stores that wrap another one have in common
+//! browser      a browser without a network (feature `web` too)
 //! ```
 //!
 //! Feature `testing`. It belongs under `[dev-dependencies]`.
@@ -42,6 +44,8 @@
 //! A store whose data outlives its process is tried [`reopened`] before each call, too, and with
 //! [`two_handles`] on the same data.
 
+#[cfg(feature = "web")]
+mod browser;
 mod fault;
 mod fixture;
 mod handles;
@@ -57,6 +61,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+#[cfg(feature = "web")]
+pub use self::browser::{Browser, Cookie, Jar, Request};
 pub use self::fault::{FaultStore, When};
 use self::fixture::{Checked, Fixture};
 pub use self::handles::{reopened, two_handles};

@@ -170,15 +170,15 @@ impl Finished {
     /// ```
     pub fn write_to(&self, response: &mut impl ResponseHeaders) {
         for (name, value) in self.headers() {
+            let own = if name == SET_COOKIE { Vec::new() } else { response.take(name) };
             let merged = match name {
-                CACHE_CONTROL => self.cache_control(&response.take(CACHE_CONTROL)),
-                VARY => vary(&response.take(VARY), value),
-                CLEAR_SITE_DATA => clear_site_data(&response.take(CLEAR_SITE_DATA), value),
-                SET_COOKIE => value.to_owned(),
-                token => {
-                    response.take(token);
-                    value.to_owned()
-                }
+                // Nearly always.
+                _ if own.is_empty() => value.to_owned(),
+                CACHE_CONTROL => self.cache_control(&own),
+                VARY => vary(&own, value),
+                CLEAR_SITE_DATA => clear_site_data(&own, value),
+                // A token of the handler's own would not be ours.
+                _ => value.to_owned(),
             };
             response.add(name, merged);
         }
@@ -252,7 +252,7 @@ fn vary(own: &[String], ours: &str) -> String {
     }
     let mut names: Vec<&str> = own.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
     names.retain(|name| !name.is_empty());
-    for one in ours.split(", ") {
+    for one in ours.split(',').map(str::trim_start) {
         if !names.iter().any(|name| name.eq_ignore_ascii_case(one)) {
             names.push(one);
         }

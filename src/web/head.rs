@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::options::is_token;
 use super::value::may_be_one;
+use crate::id::SessionId;
 
 /// The header of bearer credentials, and their scheme.
 pub(super) const AUTHORIZATION: &str = "authorization";
@@ -46,7 +47,7 @@ pub struct RequestHead<'r> {
 
 impl<'r> RequestHead<'r> {
     /// A request with these values of `Cookie` headers, in their order; the headers' names are not
-    /// part of them.
+    /// part of them. It brings no [token](super::TokenOptions).
     pub fn new<T: AsRef<[u8]> + ?Sized + 'r>(cookies: impl IntoIterator<Item = &'r T>) -> Self {
         let mut head = Self::default();
         for cookie in cookies {
@@ -72,7 +73,7 @@ impl<'r> RequestHead<'r> {
             } else if name.eq_ignore_ascii_case("Forwarded") && head.forwarded.is_none_or(is_empty_list) {
                 // Several lines are one list (RFC 9110, 5.3), and its first element counts.
                 head.forwarded = Some(value);
-            } else {
+            } else if value.len() >= SessionId::TEXT_LEN {
                 head.add_token(name, value);
             }
         }

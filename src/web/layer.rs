@@ -19,9 +19,9 @@ use crate::sessions::Sessions;
 use crate::store::{Presented, Store};
 use crate::sync::Arc;
 
-/// Sessions in cookies: [`load`](Self::load) before the handler, [`finish`](Self::finish) after it,
-/// or [`fail`](Self::fail) if the handler failed. [`around`](Self::around), and the adapters on top of
-/// it, do all three in one call.
+/// Sessions in cookies, or in [tokens](Self::token): [`load`](Self::load) before the handler,
+/// [`finish`](Self::finish) after it, or [`fail`](Self::fail) if the handler failed.
+/// [`around`](Self::around), and the adapters on top of it, do all three in one call.
 ///
 /// Works with every [`Store`] and every server. Cheap to clone: one for each worker thread. Two
 /// layers with cookies of different names can stand side by side.

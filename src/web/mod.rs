@@ -143,6 +143,11 @@
 //! The handler of what a page polls begins with [`peek`](crate::Session::peek). Otherwise a browser
 //! that was left open is logged out by the lifetime only.
 //!
+//! # From a file
+//!
+//! [`SessionLayer::from_config`] makes a layer of everything that a file says: the store, memory or
+//! Redis, the policy and the cookie. `examples/configured.rs` reads it from TOML.
+//!
 //! # Clients without cookies
 //!
 //! Programs and mobile applications send a token in a header: [`SessionLayer::token`], in place of
@@ -158,16 +163,72 @@
 //! # A WebSocket
 //!
 //! The thread that serves it has a handle of its own on the session, from
-//! [`fork`](crate::Session::fork) in the request that opens the socket. Before each message it
-//! calls [`reload`](crate::Session::reload), which sees what other requests changed and whether the
-//! session has ended; after it, [`save`](crate::Session::save). A login on such a handle is an
-//! error, because no response can announce the new id. `SessionLayer::rouille` and
-//! `examples/chat.rs` have the code.
+//! [`fork`](crate::Session::fork) in the request that opens the socket. Each message is a
+//! [`step`](crate::Session::step) of it, which sees what other requests changed, saves what it
+//! changes itself, and says when the session has ended. A login on such a handle is an error,
+//! because no response can announce the new id. `SessionLayer::rouille` and `examples/chat.rs` have
+//! the code.
 //!
 //! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a
 //! socket comes without it; with `SameSite::None` check the `Origin` header. A
 //! [login](crate::Session::log_in) in another request ends such a handle: the page connects again,
 //! with its new cookie. A [timed renewal](crate::Policy::renew_after) does not.
+//!
+//! # A long answer
+//!
+//! The headers of a response are made when its handler returns. A body that is made after that, a
+//! download of several minutes or a stream of server-sent events, has a fork too, and each part of
+//! it is a step: so a logout ends the stream, and the session does not stay as it was when the
+//! request began.
+//!
+//! ```
+//! # #[cfg(feature = "rouille")]
+//! # fn main() -> Result<(), lembro::Error> {
+//! use std::io::{self, Read};
+//! use lembro::web::SessionLayer;
+//! use lembro::{LembroStore, Session, Step};
+//! use rouille::{Response, ResponseBody};
+//!
+//! /// A body with one line for each piece of work.
+//! struct Progress {
+//!     own: Session,
+//!     left: u32,
+//! }
+//!
+//! impl Read for Progress {
+//!     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+//!         if self.left == 0 {
+//!             return Ok(0);
+//!         }
+//!         // ... a piece of the work ...
+//!         self.left -= 1;
+//!         let step = self.own.step(|session| {
+//!             session.touch()?; // the user waits here: that is no idle time
+//!             session.insert("left", &self.left)
+//!         });
+//!         match step.map_err(io::Error::other)? {
+//!             Step::Done(()) => format!("{:9} left\n", self.left).as_bytes().read(buffer),
+//!             Step::Ended => Ok(0),
+//!         }
+//!     }
+//! }
+//!
+//! let layer = SessionLayer::new(LembroStore::new()?);
+//! let answer = |session: &mut Session| {
+//!     session.insert("left", &3)?;
+//!     let Some(own) = session.fork()? else { return Ok(Response::empty_404()) };
+//!     let body = ResponseBody::from_reader(Progress { own, left: 3 });
+//!     Ok(Response { data: body, ..Response::text("") })
+//! };
+//! # let response = layer.rouille(&rouille::Request::fake_http("GET", "/", vec![], vec![]), answer);
+//! # let mut text = String::new();
+//! # response.data.into_reader_and_size().0.read_to_string(&mut text).unwrap();
+//! # assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["2", "left", "1", "left", "0", "left"]);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "rouille"))]
+//! # fn main() {}
+//! ```
 //!
 //! # Behind a proxy
 //!
@@ -176,6 +237,8 @@
 //! too: it asks whether the connection is encrypted, and, if
 //! [`trust_proxy`](CookieOptions::trust_proxy) says so, what the proxy reports. (rouille reports
 //! its own TLS as unencrypted: take `Always` there.)
+//!
+//! On an address that strangers can reach, `tiny_http` and `rouille` need one: [`in_front`].
 //!
 //! # Caches
 //!
@@ -234,6 +297,10 @@ mod rouille;
 mod tiny_http;
 mod token;
 mod value;
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("in_front.md")]
+pub mod in_front {}
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("security.md")]

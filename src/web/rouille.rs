@@ -52,15 +52,16 @@ impl SessionLayer {
     /// # In a WebSocket
     ///
     /// The request that opens it ends with the 101 response, and its session with it. So the
-    /// socket's thread has a session of its own: read again before each message, saved after it,
-    /// and the socket ends when the session has. What only reads prolongs nothing;
+    /// socket's thread has a handle of its own. Each message is a [`step`](Session::step): read
+    /// again before, saved after it, and the socket ends when the session has. What only reads
+    /// prolongs nothing;
     /// [`touch`](Session::touch) does. A [login](Session::log_in) ends the sockets that were opened
     /// before it: the page connects again, with its new cookie. A
     /// [timed renewal](crate::Policy::renew_after) does not end them.
     ///
     /// ```no_run
     /// use std::thread;
-    /// use lembro::{LembroStore, Saved, web::SessionLayer};
+    /// use lembro::{LembroStore, Step, web::SessionLayer};
     /// use rouille::{Response, websocket};
     ///
     /// # fn main() -> Result<(), lembro::Error> {
@@ -75,12 +76,11 @@ impl SessionLayer {
     ///         let Some(mut own) = session.fork()? else { return Ok(Response::empty_400()) };
     ///         thread::spawn(move || -> Result<(), lembro::Error> {
     ///             for _message in socket.into_iter().flatten() {
-    ///                 if !own.reload()? {
-    ///                     break;
-    ///                 }
-    ///                 let sent = own.get::<u64>("sent")?.unwrap_or(0) + 1;
-    ///                 own.insert("sent", &sent)?;
-    ///                 if own.save()? == Saved::Gone {
+    ///                 let step = own.step(|session| {
+    ///                     let sent = session.get::<u64>("sent")?.unwrap_or(0) + 1;
+    ///                     session.insert("sent", &sent)
+    ///                 })?;
+    ///                 if step == Step::Ended {
     ///                     break;
     ///                 }
     ///             }

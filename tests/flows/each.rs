@@ -760,7 +760,7 @@ fn remember(world: &World) -> (Browser, &'static str) {
     if is_in {
         for key in ["anon.2", "anon.3", "anon.4"] {
             world.advance(6 * DAY);
-            browser.restart(world.now());
+            browser.restart();
             world.visit(&mut browser, |visit| visit.put(key));
             world.visit(&mut browser, |_| Ok(()));
         }

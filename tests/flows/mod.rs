@@ -15,8 +15,6 @@
 mod each;
 mod ledger;
 mod store;
-#[path = "../common/user_agent.rs"]
-mod user_agent;
 mod world;
 
 use std::collections::BTreeMap;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::Receiver;
+use lembro::testing::Jar;
 use lembro::web::{LostChange, RequestHead, SessionLayer};
-use lembro::{Error, Handle, ManualClock, Policy, Record, Result, Saved, Session, SessionId};
+use lembro::{Error, Handle, ManualClock, Owner, Policy, Record, Result, Saved, Session, SessionId};
 use rouille::{Request, Response as Page};
 
 use super::ledger::Ledger;
 use super::store::{Faulty, Kind};
-use super::user_agent::Jar;
 
 /// How a server calls the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(crate) struct World {
     complaints: RefCell<Vec<String>>,
     trace: RefCell<Vec<String>>,
 }
+
+const URL: &str = "https://example.com/";
 
 /// A browser, with every cookie it ever had.
 #[derive(Clone, Default)]
@@ -168,13 +170,11 @@ impl World {
 
     /// How many sessions a user has, whatever fails.
     pub(crate) fn count(&self, owner: &str) -> usize {
-        let all = self.store.below().all().unwrap();
-        all.filter(|listed| listed.as_ref().unwrap().stored.record.owner() == Some(owner)).count()
+        self.store.below().owners().unwrap().count(&Owner::new(owner).unwrap()).unwrap()
     }
 
-    pub(crate) fn now(&self) -> i64 {
-        let wall = lembro::Clock::from(&self.time).wall();
-        i64::try_from(wall.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()).unwrap()
+    pub(crate) fn now(&self) -> SystemTime {
+        lembro::Clock::from(&self.time).wall()
     }
 
     /// One request with these cookies. The response is on its way.
@@ -192,7 +192,7 @@ impl World {
             End::Panicked => "panicked".to_owned(),
         };
         self.trace.borrow_mut().push(format!(
-            "{} {cookie:?}, put in {:?}: {ended}, {set_cookie:?}, calls {:?}",
+            "{:?} {cookie:?}, put in {:?}: {ended}, {set_cookie:?}, calls {:?}",
             self.now(),
             log.pending,
             self.armed_at.get().map(|armed_at| self.store.calls() - armed_at)
@@ -304,7 +304,7 @@ impl World {
     /// Hands a response to its browser.
     pub(crate) fn deliver(&self, browser: &mut Browser, response: &Response) {
         if let Some(cookie) = &response.cookie {
-            assert!(browser.jar.receive(cookie, self.now(), true), "{cookie}");
+            assert!(browser.jar.receive(cookie, URL, self.now()), "{cookie}");
             let pair = cookie.split(';').next().unwrap();
             if !pair.ends_with('=') {
                 browser.held.insert(pair.to_owned());
@@ -349,7 +349,12 @@ impl World {
     /// What is stored must be its owner's, and nothing that was refused.
     pub(crate) fn check_stored(&self) {
         let ledger = self.ledger.borrow();
-        for listed in self.store.below().all().unwrap() {
+        let all = match self.store.below().all() {
+            // Such a store shows what it holds to the browsers that come back.
+            Err(error) if error.is_unsupported() => return,
+            all => all.unwrap(),
+        };
+        for listed in all {
             let record = listed.unwrap_or_else(|error| panic!("{error}: {:?}", error.source())).stored.record;
             for (_, key, _) in record.entries() {
                 if let Some(problem) = ledger.forbids(record.owner(), key) {
@@ -431,21 +436,14 @@ impl World {
 
 impl Browser {
     /// The `Cookie` header of its next request.
-    pub(crate) fn header(&self, now: i64) -> String {
-        let own = self.jar.cookies().iter().filter(|cookie| cookie.ends.is_none_or(|ends| ends > now));
-        let own = own.map(|cookie| format!("{}={}", cookie.name, cookie.value));
-        own.chain(self.other.clone()).collect::<Vec<_>>().join("; ")
+    pub(crate) fn header(&self, now: SystemTime) -> String {
+        let own = Some(self.jar.header(URL, now)).filter(|own| !own.is_empty());
+        own.into_iter().chain(self.other.clone()).collect::<Vec<_>>().join("; ")
     }
 
     /// It is closed and opened again: what lasts is what has a date.
-    pub(crate) fn restart(&mut self, now: i64) {
-        let lasting: Vec<_> = self.jar.cookies().iter().filter(|cookie| cookie.ends.is_some()).cloned().collect();
-        self.jar = Jar::default();
-        for cookie in lasting {
-            let left = cookie.ends.unwrap() - now;
-            let text = format!("{}={}; Path=/; Secure; HttpOnly; Max-Age={left}", cookie.name, cookie.value);
-            self.jar.receive(&text, now, true);
-        }
+    pub(crate) fn restart(&mut self) {
+        self.jar.close();
     }
 }
 

@@ -9,10 +9,12 @@ pub mod attributes;
 pub mod cookie;
 pub mod entry;
 pub mod forwarded;
+pub mod journal;
 pub mod options;
 pub mod record;
 pub mod record_json;
 pub mod snapshot;
+pub mod token;
 
 /// One reader under attack.
 #[derive(Debug)]
@@ -29,8 +31,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cookie", check: cookie::check, seeds: cookie::seeds },
     Target { name: "entry", check: entry::check, seeds: entry::seeds },
     Target { name: "forwarded", check: forwarded::check, seeds: forwarded::seeds },
+    Target { name: "journal", check: journal::check, seeds: journal::seeds },
     Target { name: "options", check: options::check, seeds: options::seeds },
     Target { name: "record", check: record::check, seeds: record::seeds },
     Target { name: "record_json", check: record_json::check, seeds: record_json::seeds },
     Target { name: "snapshot", check: snapshot::check, seeds: snapshot::seeds },
+    Target { name: "token", check: token::check, seeds: token::seeds },
 ];

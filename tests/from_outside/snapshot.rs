@@ -1,4 +1,5 @@
-//! The file of a snapshot: refused, or a store that is sound and makes the same file again.
+//! The files of a store, a snapshot and a journal: refused, or a store that is sound and makes files
+//! with the same sessions again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use lembro::{
-    Changes, Clock, Commit, Handle, Identity, Lease, LembroOptions, LembroStore, Login, ManualClock, Owner, Owners,
-    Record, Result, SessionId, Store,
+    Changes, Clock, Commit, Handle, Identity, Lease, LembroOptions, LembroStore, Login, ManualClock, OnDamage, Owner,
+    Owners, Record, Result, SessionId, Store,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -20,42 +21,63 @@ const UNSEALED: u8 = 1;
 // Everything else: the sessions alone, after when it was taken and the epoch.
 
 const SUM: usize = 32;
-/// Magic, format, when it was taken.
-const HEAD: usize = 8 + 4 + 8;
+/// Magic, format, when it was taken, base.
+const HEAD: usize = 8 + 4 + 8 + 8;
 /// Zero, number of sessions, epoch.
 const END: usize = 3 * 8;
 
 pub fn check(bytes: &[u8]) {
-    let Some(file) = file(bytes) else { return };
+    if let Some(file) = file(bytes) {
+        check_files(&file, base(&file), &[]);
+    }
+}
+
+/// The generation of the journal that goes on from this snapshot.
+pub fn base(file: &[u8]) -> u64 {
+    file.get(HEAD - 8..HEAD).map_or(0, |base| u64::from_be_bytes(base.try_into().unwrap()))
+}
+
+/// Opens these files, and if that does, the ones that come of it. They are small.
+pub fn check_files(file: &[u8], base: u64, journal: &[u8]) {
     let (folder, time) = (Folder::new(), Clock::manual());
-    let path = folder.write(&file);
+    let path = folder.write(file, base, journal);
+    let size = (file.len() + journal.len()) as u64;
     let mut result = None;
     let cost = measure(|| result = Some(restore(&path, &time)));
-    assert!(
-        cost.bytes_max < 64 * file.len() as u64 + (1 << 20),
-        "{} bytes for a file of {}",
-        cost.bytes_max,
-        file.len()
-    );
+    assert!(cost.bytes_max < 64 * size + (4 << 20), "{} bytes for files of {size}", cost.bytes_max);
     let store = match result.unwrap() {
         Ok(store) => store,
-        Err(error) => return assert!(error.is_snapshot() && error.to_string().starts_with("snapshot "), "{error}"),
+        Err(error) => {
+            assert!(error.is_persist() && error.to_string().starts_with("sessions in "), "{error}");
+            assert_eq!(fs::read(&path).unwrap(), file, "what is refused stays as it was");
+            let salvaged = salvage(&path, &time).unwrap();
+            assert!(salvaged.errors().try_recv().unwrap().is_persist());
+            salvaged
+        }
     };
-    assert_eq!(fs::read(&path).unwrap(), file, "it is read, never written");
     check_store(&store);
-
-    store.snapshot(&path).unwrap();
+    let before = listed(&store);
+    drop(store);
     let again = restore(&path, &time).unwrap();
-    assert_eq!(listed(&again), listed(&store));
+    assert_eq!(listed(&again), before);
     check_ends(&again, &time);
 }
 
+fn options(path: &Path, time: &ManualClock) -> LembroOptions {
+    LembroOptions::new().interval(0).shards(2).clock(time).persist(path)
+}
+
 pub fn restore(path: &Path, time: &ManualClock) -> Result<LembroStore> {
-    LembroStore::with_options(LembroOptions::new().interval(0).shards(2).clock(time).restore(path))
+    LembroStore::with_options(options(path, time))
+}
+
+fn salvage(path: &Path, time: &ManualClock) -> Result<LembroStore> {
+    LembroStore::with_options(options(path, time).on_damage(OnDamage::Salvage))
 }
 
 fn check_store(store: &LembroStore) {
     store.validate().unwrap();
+    // There was a snapshot, or what was to be one.
     let restored = store.stats().restored.unwrap();
     assert_eq!(restored.sessions, store.len().unwrap());
     assert_eq!(listed(store).len(), restored.sessions, "each handle once");
@@ -120,7 +142,7 @@ pub fn file(bytes: &[u8]) -> Option<Vec<u8>> {
             let (numbers, sessions) = rest.split_at_checked(16)?;
             let (taken_at, epoch) = numbers.split_at(8);
             let sum = [0; SUM];
-            let mut file = [b"lembro\x1a\n\0\0\0\x02", taken_at, &sum].concat();
+            let mut file = [b"lembro\x1a\n\0\0\0\x03", taken_at, &[0; 8], &sum].concat();
             if !sessions.is_empty() {
                 file.extend([&(sessions.len() as u64).to_be_bytes(), sessions, &sum].concat());
             }
@@ -161,11 +183,11 @@ fn count(mut sessions: &[u8]) -> u64 {
 pub fn seeds() -> Vec<Vec<u8>> {
     let files = [0, 1, 5].map(|sessions| {
         let folder = Folder::new();
-        some_sessions(sessions).snapshot(folder.file()).unwrap();
+        some_sessions(sessions, &folder).close().unwrap();
         fs::read(folder.file()).unwrap()
     });
     let alone = |file: &Vec<u8>| {
-        let (taken_at, epoch) = (&file[12..HEAD], &file[file.len() - SUM - 8..file.len() - SUM]);
+        let (taken_at, epoch) = (&file[12..HEAD - 8], &file[file.len() - SUM - 8..file.len() - SUM]);
         let chunk = HEAD + SUM + 8..file.len() - SUM - END;
         let sessions = file.get(chunk).map_or(&[][..], |chunk| chunk.split_last_chunk::<SUM>().unwrap().0);
         [&[2], taken_at, epoch, sessions].concat()
@@ -177,9 +199,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 /// Sessions of every kind, always the same ones but for their versions: with owners and without,
 /// with a second secret of each kind, one that never ends.
-fn some_sessions(count: usize) -> LembroStore {
+pub fn some_sessions(count: usize, folder: &Folder) -> LembroStore {
     let time = Clock::manual();
-    let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1).clock(&time)).unwrap();
+    let store = LembroStore::with_options(options(&folder.file(), &time).shards(1)).unwrap();
     let lease = Lease { renew_after: Some(Duration::ZERO), ..Lease::new(Duration::from_secs(3600)) };
     let (ada, minute) = (Owner::new("ada").unwrap(), Duration::from_secs(60));
     for number in 0..count {
@@ -224,9 +246,15 @@ impl Folder {
         self.0.join("sessions")
     }
 
-    pub fn write(&self, bytes: &[u8]) -> PathBuf {
+    /// A snapshot, and the journal of this generation.
+    pub fn write(&self, bytes: &[u8], base: u64, journal: &[u8]) -> PathBuf {
         fs::write(self.file(), bytes).unwrap();
+        fs::write(self.journal(base), journal).unwrap();
         self.file()
+    }
+
+    pub fn journal(&self, generation: u64) -> PathBuf {
+        self.0.join(format!("sessions.journal.{generation}"))
     }
 }
 

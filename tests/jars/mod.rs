@@ -2,6 +2,4 @@
 
 pub(crate) mod history;
 mod model;
-#[path = "../common/user_agent.rs"]
-mod user_agent;
 pub(crate) mod world;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use lembro::testing::Jar;
 use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead, SessionLayer};
 use lembro::{
     Clock, Epoch, Handle, LembroOptions, LembroStore, ManualClock, Policy, Result, Saved, Session, SessionId, Sessions,
@@ -12,7 +13,8 @@ use lembro::{
 
 use super::history::{Act, BROWSERS, COUNTER, History, OWN, OWNERS, Setting, SocketAct, Step, TOKEN};
 use super::model::{Fate, GRACE, Held, Holder, IDLE, LIFETIME, Model, REMEMBERED, RENEW_AFTER, Seen};
-use super::user_agent::Jar;
+
+const URL: &str = "https://example.com/app/";
 
 struct World {
     layer: SessionLayer,
@@ -186,15 +188,14 @@ impl World {
         }
     }
 
-    fn seconds(&self) -> i64 {
-        let since = self.layer.sessions().clock().wall().duration_since(UNIX_EPOCH).unwrap();
-        i64::try_from(since.as_secs()).unwrap()
+    fn now(&self) -> SystemTime {
+        self.layer.sessions().clock().wall()
     }
 
     /// The browser's cookies of our name, the one of the longest path first.
     fn cookies(&self, browser: usize) -> Vec<(String, SessionId)> {
-        let now = self.seconds();
-        let cookies = self.browsers[browser].jar.cookies().iter();
+        let now = self.now();
+        let cookies = self.browsers[browser].jar.cookies();
         let mut cookies: Vec<_> = cookies.filter(|cookie| cookie.ends.is_none_or(|ends| ends > now)).collect();
         cookies.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.as_ref().map(String::len)));
         cookies.into_iter().map(|cookie| (cookie.value.clone(), id_of(&cookie.value))).collect()
@@ -220,10 +221,10 @@ impl World {
 
     /// The browser gets a cookie that it had for a longer path too.
     fn stray(&mut self, browser: usize, which: usize) {
-        let (now, it) = (self.seconds(), &mut self.browsers[browser]);
+        let (now, it) = (self.now(), &mut self.browsers[browser]);
         let Some(place) = which.checked_rem(it.had.len()) else { return };
         let text = format!("id={}; Path=/app; HttpOnly; Secure", it.had[place]);
-        assert!(it.jar.receive(&text, now, true));
+        assert!(it.jar.receive(&text, URL, now));
     }
 
     /// One call in the handler of a request; `false`: it has failed, and the request with it.
@@ -589,7 +590,7 @@ impl World {
 
     fn deliver(&mut self, place: usize) {
         let Response { browser, set_cookie, is_login, is_other_id, sent_at } = self.responses.remove(place);
-        let (Some(text), now, at) = (set_cookie, self.seconds(), self.next()) else { return };
+        let (Some(text), now, at) = (set_cookie, self.now(), self.next()) else { return };
         let has_two = self.cookies(browser).len() > 1;
         let is_login_there = self.browsers[browser].login.is_some_and(|login| self.model.holds(login));
         let sent_before = is_login_there && sent_at < self.browsers[browser].login_at;
@@ -599,7 +600,7 @@ impl World {
         let sent_before_renewal = sent_at < self.browsers[browser].id_at;
         let it = &mut self.browsers[browser];
         it.id_at = if is_new_id { at } else { it.id_at };
-        assert!(it.jar.receive(&text, now, true), "the browser takes {text}");
+        assert!(it.jar.receive(&text, URL, now), "the browser takes {text}");
         if is_removal {
             it.login = None;
             self.meet_if(sent_before, "a logout sent before a login's response");

@@ -70,8 +70,7 @@ impl Server {
 
     /// Stops it in its tracks (`SIGSTOP`): it accepts connections and says nothing. Until the value is dropped.
     pub(crate) fn freeze(&self) -> Frozen {
-        signal("STOP", self.id());
-        Frozen { id: self.id() }
+        freeze(self.id())
     }
 
     /// `kill -9`.
@@ -118,7 +117,13 @@ impl Drop for Frozen {
     }
 }
 
-fn signal(name: &str, id: u32) {
+/// Stops a process until the value is dropped.
+pub(crate) fn freeze(id: u32) -> Frozen {
+    signal("STOP", id);
+    Frozen { id }
+}
+
+pub(crate) fn signal(name: &str, id: u32) {
     // The shell's own: not every machine has a program of that name.
     let status = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap();
     assert!(status.success());

@@ -28,6 +28,27 @@ impl Folder {
         Self(path)
     }
 
+    /// A copy of its files at this moment: what a crash would leave. A store may be writing them: what
+    /// was acknowledged before the call is in the copy.
+    pub(crate) fn image(&self) -> Self {
+        let state = || {
+            let is_lasting = |name: &String| ![".tmp", ".lock"].iter().any(|end| name.ends_with(end));
+            let mut files = self.names();
+            files.retain(|name| is_lasting(name) && self.join(name).is_file());
+            // The newest journal first: those before it are then whole.
+            files.sort_by_key(|name| std::cmp::Reverse((name.len(), name.clone())));
+            let snapshot = fs::metadata(self.join("sessions")).and_then(|found| Ok((found.len(), found.modified()?)));
+            (files, snapshot.ok())
+        };
+        loop {
+            let (before, copy) = (state(), Self::in_memory());
+            let is_copied = before.0.iter().all(|name| fs::copy(self.join(name), copy.join(name)).is_ok());
+            if is_copied && state() == before {
+                return copy;
+            }
+        }
+    }
+
     /// The names of the files in it.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();

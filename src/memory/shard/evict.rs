@@ -33,6 +33,11 @@ impl Shard {
         }
     }
 
+    /// Evicts by the queues until the shard is within a budget that became smaller.
+    pub(in crate::memory) fn evict_surplus(&mut self, removed: &mut Removed) {
+        self.evict(u32::MAX, removed);
+    }
+
     /// Returns true if `next` may be stored, in the place of `current` if there is one, once other
     /// sessions were evicted. Removes expired sessions first. For a row that takes the shard over
     /// its budget.

@@ -4,6 +4,7 @@
 use super::{Cell, Shards};
 use crate::error::{Error, Result};
 use crate::id::{SecretCheck, SessionId};
+use crate::memory::persist::Mutation;
 use crate::memory::shard::{InsertOutcome, RemovalCause, Removed, Shard};
 use crate::memory::stats::count;
 use crate::memory::weight::weight;
@@ -17,15 +18,25 @@ const OPTIMISTIC_ATTEMPTS: usize = 8;
 
 impl Shards {
     pub(in crate::memory) fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
-        match action {
-            Action::Touch(_) => self.touch(id, action, lease),
-            Action::End(_) => self.end_session(id, action),
+        let outcome = match action {
+            Action::Touch(_) => {
+                let outcome = self.touch(id, action, lease)?;
+                self.settle_later();
+                return Ok(outcome);
+            }
+            Action::End(_) => self.check_files().and_then(|()| self.end_session(id, action))?,
             Action::Commit(_) | Action::Put(..) => {
+                self.check_files().map_err(|error| unknown_again(error, id, action))?;
                 let login = action.login();
                 let _gate = login.map(|login| self.gate(login.owner.as_str()).lock());
-                self.put(id, action, lease, login)
+                self.put(id, action, lease, login)?
             }
+        };
+        // The end of a session that is gone, too: what ended it must be written.
+        if matches!(outcome, Outcome::Done(_) | Outcome::Gone) {
+            self.settle(id.handle())?;
         }
+        Ok(outcome)
     }
 
     fn touch(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
@@ -35,7 +46,7 @@ impl Shards {
         let row = shard.by_handle(hash, id.handle());
         let (outcome, edit) = store::apply(row, &Nonces::NONE, id, action, lease, now, None)?;
         if let (Edit::Deadline(deadline), Some(row)) = (edit, row) {
-            shard.touch(row, deadline);
+            self.prolong(&shard, row, deadline);
             count(&cell.counters.touched);
         }
         Ok(outcome)
@@ -51,6 +62,7 @@ impl Shards {
         if matches!(edit, Edit::Remove) {
             shard.remove(hash, id.handle(), RemovalCause::Destroyed, &mut removed);
         }
+        self.note_ends(&removed);
         drop(shard);
         self.release(cell, removed);
         Ok(outcome)
@@ -80,8 +92,14 @@ impl Shards {
                 return Ok(Outcome::AtLimit);
             }
             let is_put = next.is_some();
+            let change = self.persist.as_ref().and_then(|_| next.clone());
             let mut shard = held.take().unwrap_or_else(|| cell.shard.write());
             let done = shard.swap(hash, id.handle(), current.as_ref(), next, now.clock, &mut removed);
+            // The ends first: otherwise a replay finds the shard full and evicts others.
+            self.note_ends(&removed);
+            if let (InsertOutcome::Done, Some(persist), Some(row)) = (done, &self.persist, change) {
+                persist.queue(Mutation::Put(row));
+            }
             drop(shard);
             self.release(cell, removed);
             match done {
@@ -161,7 +179,17 @@ impl Shards {
     /// the session since it was read, or the row is too large, nothing is written, and the next
     /// visit tries again.
     #[cold]
-    pub(super) fn reseat(&self, cell: &Cell, hash: u64, current: &Record, next: Record, now: Now) {
+    ///
+    /// `change`: what to queue for the journal.
+    pub(super) fn reseat(
+        &self,
+        cell: &Cell,
+        hash: u64,
+        current: &Record,
+        next: Record,
+        now: Now,
+        change: Option<fn(Record) -> Mutation>,
+    ) {
         if weight(&next) > self.max_session_size {
             return;
         }
@@ -170,8 +198,11 @@ impl Shards {
         // A touch takes only the read lock, so it may have moved the deadline after the row was
         // read.
         next.state().deadline.store(current.state().deadline.load(Ordering::Relaxed), Ordering::Relaxed);
-        let (InsertOutcome::Done | InsertOutcome::Overtaken | InsertOutcome::Refused) =
-            shard.swap(hash, handle, Some(current), Some(next), now.clock, &mut removed);
+        let done = shard.swap(hash, handle, Some(current), Some(next.clone()), now.clock, &mut removed);
+        self.note_ends(&removed);
+        if let (InsertOutcome::Done, Some(persist), Some(change)) = (done, &self.persist, change) {
+            persist.queue(change(next));
+        }
         drop(shard);
         self.release(cell, removed);
     }
@@ -183,8 +214,17 @@ impl Shards {
         if restored.state().is_opened_by(id) {
             let known = restored.clone().with_state(|state| state.set_secret(SecretCheck::of(id)));
             let (cell, hash) = self.cell(id.handle());
-            self.reseat(cell, hash, restored, known, now);
+            // Nothing that the files have changes.
+            self.reseat(cell, hash, restored, known, now, None);
         }
+    }
+}
+
+/// The error for a commit that was sent before and may be in memory.
+fn unknown_again(error: Error, id: &SessionId, action: &Action<'_>) -> Error {
+    match action {
+        Action::Commit(commit) if commit.is_repeated => Error::unknown(id.handle()).caused_by(error),
+        _ => error,
     }
 }
 

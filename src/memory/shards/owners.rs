@@ -3,8 +3,10 @@
 use std::hash::BuildHasher as _;
 
 use super::{Cell, Shards, left};
+use crate::error::Result;
 use crate::id::{Handle, SecretCheck};
 use crate::memory::expiry::BATCH;
+use crate::memory::persist::Mutation;
 use crate::memory::shard::{RemovalCause, Removed};
 use crate::record::{Record, SecondSecret};
 use crate::store::{EndReason, Listed, Outcome, Owner, Receipt, Stored};
@@ -31,9 +33,13 @@ impl Shards {
 
     /// Ends all sessions of an owner but one. The owner's gate is held, so no login overlaps: each
     /// either stored its session before and is found here, or reads the epoch that this raised.
-    pub(in crate::memory) fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> usize {
+    pub(in crate::memory) fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
+        self.check_files()?;
         let _gate = self.gate(owner.as_str()).lock();
-        self.epochs.end(owner.as_str());
+        let epoch = self.epochs.end(owner.as_str());
+        if let Some(persist) = &self.persist {
+            persist.queue(Mutation::Epoch(owner.as_str().into(), epoch));
+        }
         let mut sessions = 0;
         for cell in &self.cells {
             let now = self.clock_now();
@@ -44,7 +50,8 @@ impl Shards {
                 .collect();
             sessions += self.end(cell, &others, Some(owner), EndReason::Everywhere).map_or(0, |(ended, _)| ended);
         }
-        sessions
+        self.settle("(all of an owner)")?;
+        Ok(sessions)
     }
 
     pub(super) fn gate(&self, owner: &str) -> &Mutex<()> {
@@ -53,12 +60,20 @@ impl Shards {
         &self.gates[number]
     }
 
-    pub(in crate::memory) fn destroy_handle(
+    pub(in crate::memory) fn end_handle(
         &self,
         handle: Handle,
         owner: Option<&Owner>,
         reason: EndReason,
-    ) -> Outcome {
+    ) -> Result<Outcome> {
+        self.check_files()?;
+        let outcome = self.destroy_handle(handle, owner, reason);
+        self.settle(handle)?;
+        Ok(outcome)
+    }
+
+    /// The same for the surplus of a login, whose commit is written after it.
+    pub(super) fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Outcome {
         let (cell, _) = self.cell(handle);
         match self.end(cell, &[handle], owner, reason) {
             None => Outcome::Gone,
@@ -87,10 +102,16 @@ impl Shards {
                     shard.remove(hash, *handle, RemovalCause::Destroyed, &mut removed);
                 }
             }
+            self.note_ends(&removed);
             drop(shard);
             ended += removed.len();
             last = removed.last().map(|(row, _)| Receipt::ended(row.version())).or(last);
-            self.endings.note(removed.iter().flat_map(|(row, _)| openers(row)), reason);
+            let openers = || removed.iter().flat_map(|(row, _)| openers(row));
+            if let Some(persist) = &self.persist {
+                let note = |(handle, secret): (Handle, SecretCheck)| Mutation::Why(handle, secret.digest(), reason);
+                openers().for_each(|opener| persist.queue(note(opener)));
+            }
+            self.endings.note(openers(), reason);
             self.release(cell, removed);
         }
         last.map(|last| (ended, last))

@@ -2,9 +2,11 @@
 //! restores them.
 
 use super::{Cell, Shards};
-use crate::memory::shard::{Copying, InsertOutcome, Kept, Removed, ShardCopy, evicted};
-use crate::memory::stats::count;
+use crate::id::Handle;
+use crate::memory::shard::{Copying, InsertOutcome, Kept, RemovalCause, Removed, ShardCopy, evicted};
+use crate::memory::stats::{count, count_many};
 use crate::memory::weight::weight;
+use crate::record::{Record, Version};
 
 /// How many slots are copied under one read lock. No request waits longer than for that, or for a
 /// walk along the queues of one shard, which costs less for each session.
@@ -14,6 +16,14 @@ const COPY_SLOTS: u32 = 1024;
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::memory) struct Readmitted {
     pub(in crate::memory) sessions: usize,
+    pub(in crate::memory) evicted: usize,
+    pub(in crate::memory) refused: usize,
+}
+
+/// The counts of what was read from journals.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::memory) struct Replayed {
+    pub(in crate::memory) changes: u64,
     pub(in crate::memory) evicted: usize,
     pub(in crate::memory) refused: usize,
 }
@@ -46,6 +56,77 @@ impl Shards {
                 return copying;
             }
             slots = slots.end..slots.end.saturating_add(COPY_SLOTS);
+        }
+    }
+
+    /// Carries out a commit of a journal: this row is the present one of its handle, or none.
+    pub(in crate::memory) fn replay_put(&self, handle: Handle, row: Option<Record>, done: &mut Replayed) {
+        let (cell, hash) = self.cell(handle);
+        let (now, mut removed) = (self.clock_now(), Removed::new());
+        let fits = row.as_ref().is_none_or(|row| weight(row) <= self.max_session_size);
+        if !fits {
+            count(&cell.counters.refused);
+            done.refused += 1;
+        }
+        let mut shard = cell.shard.write();
+        let current = shard.by_handle(hash, handle).cloned();
+        let outcome = shard.swap(hash, handle, current.as_ref(), row.filter(|_| fits), now, &mut removed);
+        if outcome == InsertOutcome::Refused {
+            // The row before it is older than what was acknowledged.
+            shard.remove(hash, handle, RemovalCause::Evicted, &mut removed);
+        }
+        drop(shard);
+        // The first victim may have been the session itself.
+        let evicted = evicted(&removed).max(usize::from(outcome == InsertOutcome::Refused));
+        done.evicted += evicted;
+        count_many(&cell.counters.evicted, evicted);
+    }
+
+    /// Carries out the end of an incarnation.
+    pub(in crate::memory) fn replay_end(&self, handle: Handle, version: Version) {
+        let (cell, hash) = self.cell(handle);
+        let mut removed = Removed::new();
+        let mut shard = cell.shard.write();
+        if shard.by_handle(hash, handle).is_some_and(|row| row.version().is_same_incarnation(version)) {
+            shard.remove(hash, handle, RemovalCause::Destroyed, &mut removed);
+        }
+    }
+
+    /// Carries out a touch of an incarnation.
+    pub(in crate::memory) fn replay_touch(&self, handle: Handle, version: Version, deadline: u64) {
+        let (cell, hash) = self.cell(handle);
+        let shard = cell.shard.read();
+        if let Some(row) = shard.by_handle(hash, handle).filter(|row| row.version().is_same_incarnation(version)) {
+            shard.touch(row, deadline);
+        }
+    }
+
+    /// Gives each shard twice its room while files are read. A journal begins before the snapshot that
+    /// it goes on from: sessions that had ended by then are there once more until their ends are read,
+    /// beside those that came after them, and must evict none.
+    pub(in crate::memory) fn begin_load(&self) {
+        self.cells.iter().for_each(|cell| cell.shard.write().set_budget(2 * self.room.budget));
+    }
+
+    /// Evicts what is too much. Returns how many sessions.
+    pub(in crate::memory) fn end_load(&self) -> usize {
+        let mut surplus = 0;
+        for cell in &self.cells {
+            let mut removed = Removed::new();
+            let mut shard = cell.shard.write();
+            shard.set_budget(self.room.budget);
+            shard.evict_surplus(&mut removed);
+            drop(shard);
+            surplus += evicted(&removed);
+            self.release(cell, removed);
+        }
+        surplus
+    }
+
+    /// Counts sessions that were evicted before they came to a shard.
+    pub(in crate::memory) fn note_evicted(&self, sessions: usize) {
+        if let Some(cell) = self.cells.first() {
+            count_many(&cell.counters.evicted, sessions);
         }
     }
 
@@ -116,7 +197,7 @@ mod tests {
         assert_eq!(shards.try_to_copy(cell, &mut copy), Copying::Done);
         assert_eq!(copy.sessions.len(), kept as usize);
         cell.shard.read().begin_copy(&mut copy);
-        shards.clear();
+        shards.clear().unwrap();
         assert_eq!(cell.shard.read().copy(0..COPY_SLOTS, 0, &mut copy), Copying::Void);
         assert_eq!((shards.try_to_copy(cell, &mut copy), copy.sessions.len()), (Copying::Done, 0));
     }

@@ -1,11 +1,12 @@
 //! All shards as one: listed, counted, measured and cleared, one after the other.
 
 use super::{Shards, left};
+use crate::error::Result;
 use crate::event::Event;
+use crate::memory::persist::{Mutation, Persist};
 use crate::memory::shard::{Copied, Shard, ShardCopy};
-use crate::memory::stats::Stats;
+use crate::memory::stats::{Stats, count_many};
 use crate::store::{Listed, Stored};
-use crate::sync::Ordering;
 
 impl Shards {
     /// The live sessions. Pointers are copied, a few at a time, so that no write waits for long.
@@ -31,25 +32,33 @@ impl Shards {
         self.cells.iter().map(|cell| cell.shard.read().bytes()).sum()
     }
 
-    pub(in crate::memory) fn clear(&self) {
+    pub(in crate::memory) fn clear(&self) -> Result<()> {
+        self.check_files()?;
         let mut sessions = 0;
         for cell in &self.cells {
             let empty = Shard::new(self.room, self.hasher.clone());
             let full = cell.shard.write().give_way_to(empty);
             sessions += full.len();
-            cell.counters.destroyed.fetch_add(full.len() as u64, Ordering::Relaxed);
+            count_many(&cell.counters.destroyed, full.len());
+            if let Some(persist) = &self.persist {
+                full.rows().for_each(|row| persist.queue(Mutation::End(row.state().handle, row.version())));
+            }
             drop(full);
         }
         self.events.publish(|| Event::Cleared { sessions });
+        self.settle("(all)")
     }
 
     pub(in crate::memory) fn stats(&self) -> Stats {
+        let (journal_bytes, persist_failing) = self.persist.as_ref().map(Persist::state).unwrap_or_default();
         let mut stats = Stats {
             max_size: self.max_size,
             events_missed: self.events.missed() + self.errors.missed(),
             last_purge: *self.last_purge.lock(),
-            last_snapshot: *self.snapshots.last.lock(),
-            restored: *self.snapshots.restored.lock(),
+            last_snapshot: *self.last_snapshot.lock(),
+            restored: *self.restored.lock(),
+            journal_bytes,
+            persist_failing,
             ..Stats::default()
         };
         for cell in &self.cells {

@@ -15,6 +15,8 @@ use crate::units::quiet::{self, Given};
 struct Fields {
     url: Given,
     cluster: Given,
+    sentinels: Given,
+    primary: Given,
     username: Given,
     password: Given,
     #[serde(alias = "caCertificate")]
@@ -40,6 +42,8 @@ impl TryFrom<Fields> for RedisOptions {
         let raw = RawOptions {
             url: fields.url.text("url")?,
             cluster: fields.cluster.texts("cluster")?.unwrap_or_default(),
+            sentinels: fields.sentinels.texts("sentinels")?.unwrap_or_default(),
+            primary: fields.primary.text("primary")?,
             username: fields.username.text("username")?,
             password: fields.password.text("password")?,
             ca_certificate: file(fields.ca_certificate, "ca_certificate")?,

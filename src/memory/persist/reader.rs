@@ -5,59 +5,31 @@ use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
-use super::format::{FORMAT, MAGIC, MAX_EPOCH, Noon, SUM_BYTES, read_session};
+use super::format::{FORMAT, MAGIC, MAX_COUNT, Noon, SUM_BYTES, read_session};
+use super::place::Problem;
+use super::replay::Touches;
 use crate::memory::shard::Kept;
 
-/// The fault of a file: completes "snapshot /path: …".
-pub(super) type Problem = String;
-
-/// The content of a file.
+/// The content of a file, beside its sessions.
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) taken_at: u64,
-    pub(super) sessions: Vec<Kept>,
+    /// The generation of the first journal that goes on from here.
+    pub(super) base: u64,
     pub(super) expired: usize,
-    pub(super) epoch: u64,
+    /// `None`: the end of the file, which holds it, was not read.
+    pub(super) epoch: Option<u64>,
+    /// The first thing that is wrong. What stood before it was read.
+    pub(super) damage: Option<Problem>,
 }
 
-/// Reads a file of `size` bytes to its end. `noon` is the present instant.
-pub(super) fn read(input: impl Read, size: u64, noon: Noon) -> Result<Contents, Problem> {
+/// Reads a file of `size` bytes and hands over its sessions, those of a chunk once the chunk's sum
+/// was checked. `noon` is the present instant.
+pub(super) fn read(input: impl Read, size: u64, noon: Noon, touches: &Touches, session: impl FnMut(Kept)) -> Contents {
+    let mut contents = Contents::default();
     let mut reader = Reader { input, left: size, hash: Sha256::new() };
-    let taken_at = reader.header()?;
-    // If the calendar was set back since the snapshot, that prolongs no session.
-    let noon = Noon { wall: noon.wall.max(taken_at), ..noon };
-    let mut contents = Contents { taken_at, ..Contents::default() };
-    let mut chunk = Vec::new();
-    for number in 1_u64.. {
-        let [length] = reader.numbers()?;
-        if length == 0 {
-            break;
-        }
-        reader.bytes(length, &mut chunk)?;
-        reader.check_sum(|| format!("chunk {number}"))?;
-        let mut sessions = &chunk[..];
-        while !sessions.is_empty() {
-            match read_session(&mut sessions, noon) {
-                Some(Some(session)) => contents.sessions.push(session),
-                Some(None) => contents.expired += 1,
-                None => return Err(format!("chunk {number} holds something that is not a session")),
-            }
-        }
-    }
-    let [count, epoch] = reader.numbers()?;
-    reader.check_sum(|| "the end".to_owned())?;
-    if epoch > MAX_EPOCH {
-        return Err(format!("its epoch is {epoch}, and no store comes beyond {MAX_EPOCH}"));
-    }
-    contents.epoch = epoch;
-    let found = contents.sessions.len() + contents.expired;
-    if count != found as u64 {
-        return Err(format!("it holds {found} sessions and says that there are {count}"));
-    }
-    if reader.left > 0 {
-        return Err("it goes on after its end".to_owned());
-    }
-    Ok(contents)
+    contents.damage = reader.read(noon, touches, &mut contents, session).err();
+    contents
 }
 
 struct Reader<R> {
@@ -69,8 +41,51 @@ struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads the head; returns when the snapshot was taken.
-    fn header(&mut self) -> Result<u64, Problem> {
+    fn read(
+        &mut self,
+        noon: Noon,
+        touches: &Touches,
+        contents: &mut Contents,
+        mut session: impl FnMut(Kept),
+    ) -> Result<(), Problem> {
+        (contents.taken_at, contents.base) = self.header()?;
+        // If the calendar was set back since the snapshot, that prolongs no session.
+        let noon = Noon { wall: noon.wall.max(contents.taken_at), ..noon };
+        let (mut chunk, mut found) = (Vec::new(), 0);
+        for number in 1_u64.. {
+            let [length] = self.numbers()?;
+            if length == 0 {
+                break;
+            }
+            self.bytes(length, &mut chunk)?;
+            self.check_sum(|| format!("chunk {number}"))?;
+            let mut sessions = &chunk[..];
+            while !sessions.is_empty() {
+                match read_session(&mut sessions, noon, touches) {
+                    Some(Some(kept)) => session(kept),
+                    Some(None) => contents.expired += 1,
+                    None => return Err(format!("chunk {number} holds something that is not a session")),
+                }
+                found += 1;
+            }
+        }
+        let [count, epoch] = self.numbers()?;
+        self.check_sum(|| "the end".to_owned())?;
+        if epoch > MAX_COUNT {
+            return Err(format!("its epoch is {epoch}, and no store comes beyond {MAX_COUNT}"));
+        }
+        contents.epoch = Some(epoch);
+        if count != found {
+            return Err(format!("it holds {found} sessions and says that there are {count}"));
+        }
+        if self.left > 0 {
+            return Err("it goes on after its end".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Reads the head; returns when the snapshot was taken, and its base.
+    fn header(&mut self) -> Result<(u64, u64), Problem> {
         if self.left == 0 {
             return Err("it is empty".to_owned());
         }
@@ -86,9 +101,12 @@ impl<R: Read> Reader<R> {
         if format != FORMAT {
             return Err(format!("it is of format {format}, and this version of lembro reads format {FORMAT} only"));
         }
-        let [taken_at] = self.numbers()?;
+        let [taken_at, base] = self.numbers()?;
         self.check_sum(|| "the head".to_owned())?;
-        Ok(taken_at)
+        if base > MAX_COUNT {
+            return Err(format!("its base is {base}, and no store comes beyond {MAX_COUNT}"));
+        }
+        Ok((taken_at, base))
     }
 
     fn numbers<const N: usize>(&mut self) -> Result<[u64; N], Problem> {
@@ -138,6 +156,6 @@ fn cut_off() -> Problem {
     "it ends in the middle".to_owned()
 }
 
-pub(super) fn unreadable(error: &io::Error) -> Problem {
+fn unreadable(error: &io::Error) -> Problem {
     format!("it cannot be read: {error}")
 }

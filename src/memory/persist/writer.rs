@@ -19,10 +19,10 @@ pub(super) struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    pub(super) fn begin(out: W, noon: Noon) -> io::Result<Self> {
+    pub(super) fn begin(out: W, noon: Noon, base: u64) -> io::Result<Self> {
         let chunk = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         let mut writer = Self { out, noon, hash: Sha256::new(), chunk, sessions: 0, bytes: 0 };
-        writer.put(&[&MAGIC, &FORMAT.to_be_bytes(), &noon.wall.to_be_bytes()])?;
+        writer.put(&[&MAGIC, &FORMAT.to_be_bytes(), &noon.wall.to_be_bytes(), &base.to_be_bytes()])?;
         Ok(writer)
     }
 

@@ -1,0 +1,129 @@
+//! The entries of a backend: their keys, and what their bytes are.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, Result};
+use crate::id::Handle;
+use crate::store::{EndReason, Entry, Epoch, take};
+
+/// The version of the layout of an owner's entry.
+const FORMAT: u8 = 1;
+
+pub(super) fn session_key(handle: Handle) -> String {
+    format!("lembro-session-{:016x}", handle.to_u64())
+}
+
+/// A digest, because an owner's name may be long, and is the user's. In hexadecimal digits, because
+/// not every backend tells `a` from `A`.
+pub(super) fn owner_key(owner: &str) -> String {
+    Sha256::digest(owner).iter().fold("lembro-owner-".to_owned(), |key, byte| format!("{key}{byte:02x}"))
+}
+
+/// The entry of a session: its row, which stays after the session was ended, to say why.
+///
+/// ```text
+/// 0, or the reason why it ended (1) · listed until (8) · the row, as Entry::to_bytes writes it
+/// ```
+pub(super) struct SessionEntry {
+    pub(super) ended: Option<EndReason>,
+    /// Until when the owner's entry that lists this session is kept, in milliseconds since 1970; 0
+    /// if it is in none.
+    pub(super) listed_until: u64,
+    pub(super) row: Entry,
+}
+
+const REASONS: [EndReason; 3] = [EndReason::Everywhere, EndReason::Named, EndReason::Limit];
+
+impl SessionEntry {
+    /// The row, unless its session was ended.
+    pub(super) fn live(&self) -> Option<&Entry> {
+        self.ended.is_none().then_some(&self.row)
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let reason = REASONS.into_iter().zip(1..).find(|(reason, _)| Some(*reason) == self.ended);
+        let mut bytes = vec![reason.map_or(0, |(_, number)| number)];
+        bytes.extend(self.listed_until.to_be_bytes());
+        bytes.extend(self.row.to_bytes());
+        bytes
+    }
+
+    pub(super) fn from_bytes(mut bytes: &[u8]) -> Result<Self> {
+        let unreadable = || Error::corrupt("the session's entry is not readable");
+        let [number] = take(&mut bytes).ok_or_else(unreadable)?;
+        let ended = match usize::from(number).checked_sub(1) {
+            None => None,
+            Some(place) => Some(*REASONS.get(place).ok_or_else(unreadable)?),
+        };
+        let listed_until = u64::from_be_bytes(take(&mut bytes).ok_or_else(unreadable)?);
+        Ok(Self { ended, listed_until, row: Entry::from_bytes(bytes)? })
+    }
+}
+
+/// The entry of an owner: the epoch, and the handles of the owner's sessions. Some of them may have
+/// ended, or have got another owner: their own entries decide.
+///
+/// ```text
+/// format (1) · epoch (8) · kept until (8) · tidied at this length (4) · handles (8 each)
+/// ```
+pub(super) struct OwnerEntry {
+    pub(super) epoch: Epoch,
+    /// Until when it is kept, in milliseconds since 1970: longer than any session in it. It never
+    /// goes back.
+    pub(super) until: u64,
+    /// The number of handles at which those of no session are looked for.
+    tidied_at: u32,
+    pub(super) handles: Vec<Handle>,
+}
+
+impl OwnerEntry {
+    /// So many handles are not worth a search.
+    const FEW: u32 = 8;
+
+    pub(super) fn is_due(&self) -> bool {
+        self.handles.len() >= self.tidied_at as usize
+    }
+
+    /// Keeps the handles of sessions. The next search is due when there are twice as many: its
+    /// cost, spread over the logins, stays the same however many there are.
+    pub(super) fn tidy(&mut self, is_session: impl FnMut(&Handle) -> bool) {
+        self.handles.retain(is_session);
+        self.tidied_at = u32::try_from(self.handles.len() * 2).unwrap_or(u32::MAX).max(Self::FEW);
+    }
+
+    /// Lists a session, and keeps the entry until then.
+    pub(super) fn enter(&mut self, handle: Handle, until: u64) {
+        if !self.handles.contains(&handle) {
+            self.handles.push(handle);
+        }
+        self.keep_until(until);
+    }
+
+    pub(super) fn keep_until(&mut self, until: u64) {
+        self.until = self.until.max(until);
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![FORMAT];
+        bytes.extend(self.epoch.to_u64().to_be_bytes());
+        bytes.extend(self.until.to_be_bytes());
+        bytes.extend(self.tidied_at.to_be_bytes());
+        bytes.extend(self.handles.iter().flat_map(|handle| handle.to_u64().to_be_bytes()));
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: Option<&[u8]>) -> Result<Self> {
+        let none = Self { epoch: Epoch::default(), until: 0, tidied_at: Self::FEW, handles: Vec::new() };
+        bytes.map_or(Some(none), Self::parse).ok_or_else(|| Error::corrupt("the owner's entry is not readable"))
+    }
+
+    fn parse(mut bytes: &[u8]) -> Option<Self> {
+        let [format] = take(&mut bytes)?;
+        let epoch = Epoch::from_u64(u64::from_be_bytes(take(&mut bytes)?));
+        let until = u64::from_be_bytes(take(&mut bytes)?);
+        let tidied_at = u32::from_be_bytes(take(&mut bytes)?);
+        let (handles, rest) = bytes.as_chunks();
+        let handles = handles.iter().map(|bytes| Handle::from_u64(u64::from_be_bytes(*bytes))).collect();
+        (format == FORMAT && rest.is_empty()).then_some(Self { epoch, until, tidied_at, handles })
+    }
+}
