@@ -40,7 +40,8 @@ public class Client {
         }
 
         Optional<HttpCookie> cookie() {
-            return jar.getCookieStore().getCookies().stream().filter(cookie -> cookie.getName().equals("id")).findFirst();
+            var cookies = jar.getCookieStore().getCookies().stream();
+            return cookies.filter(cookie -> cookie.getName().equals("id")).findFirst();
         }
 
         String id() {
@@ -49,18 +50,21 @@ public class Client {
     }
 
     static class NewAgent extends Agent {
-        // By default each request offers an upgrade to HTTP/2. tiny_http, and rouille on top of it, take the body
-        // of a request with an `Upgrade` header to go on until the connection ends, so that a form is never read.
+        // By default each request offers an upgrade to HTTP/2. tiny_http, and rouille on top of it,
+        // take the body of such a request to go on until the connection ends, so that the handler
+        // waits for the rest of a form.
         final HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).cookieHandler(jar)
             .proxy(HttpClient.Builder.NO_PROXY).followRedirects(HttpClient.Redirect.NORMAL).build();
 
         Answer send(String method, String url, String body, Map<String, String> headers) throws Exception {
             var publisher = body == null
                 ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(body);
-            var request = HttpRequest.newBuilder(URI.create(url)).timeout(Duration.ofSeconds(10)).method(method, publisher);
+            var request = HttpRequest.newBuilder(URI.create(url)).method(method, publisher);
+            request.timeout(Duration.ofSeconds(10));
             headers.forEach(request::header);
             var answer = client.send(request.build(), HttpResponse.BodyHandlers.ofString());
-            return new Answer(answer.statusCode(), answer.headers().firstValue("X-Session-Token").orElse(""), answer.body());
+            var token = answer.headers().firstValue("X-Session-Token").orElse("");
+            return new Answer(answer.statusCode(), token, answer.body());
         }
     }
 
@@ -120,7 +124,8 @@ public class Client {
             var before = client.id();
             var right = "&user=ada&password=difference-engine" + remember;
             holds("a forged form", client.post(login + "/login", "csrf=x" + right), "too old", 403);
-            holds("a wrong password", client.post(login + "/login", token + "&user=ada&password=x"), "No user of that name");
+            var wrong = token + "&user=ada&password=x";
+            holds("a wrong password", client.post(login + "/login", wrong), "No user of that name");
             holds("a login", client.post(login + "/login", token + right), "Hello, ada");
             var member = client.get(login + "/");
             holds("the page behind it", member, "Hello, ada");
@@ -128,8 +133,8 @@ public class Client {
             var inside = client.cookie().orElseThrow();
             check(!inside.getValue().equals(before), "the login left the id as it was");
             check(inside.getMaxAge() > 0 == !remember.isEmpty(), "the jar keeps the cookie for " + inside.getMaxAge());
-            // Because `Expires` is beside it, Max-Age does not make it a cookie of RFC 2965. Where another
-            // application's does, the jar sends ours in its form.
+            // Because `Expires` is beside it, Max-Age does not make it a cookie of RFC 2965. If
+            // another cookie of the host is one, the jar sends ours in that form, too.
             check(inside.getVersion() == 0, "the jar takes it for a cookie of RFC 2965");
             inside.setVersion(1);
             holds("the cookie in the form of RFC 2965", client.get(login + "/"), "Hello, ada");

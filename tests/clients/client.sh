@@ -30,7 +30,8 @@ for remember in "" on; do
     right=(-d user=ada -d password=difference-engine ${remember:+-d remember=on})
     page=$(visit "$login/") before=$(cookie)
     holds "a forged form" "$(visit "$login/login" -d csrf=x "${right[@]}")" "too old" 403
-    holds "a wrong password" "$(visit "$login/login" -d "csrf=$(csrf "$page")" -d user=ada -d password=x)" "No user of that name"
+    wrong=$(visit "$login/login" -d "csrf=$(csrf "$page")" -d user=ada -d password=x)
+    holds "a wrong password" "$wrong" "No user of that name"
     holds "a login" "$(visit "$login/login" -d "csrf=$(csrf "$page")" "${right[@]}")" "Hello, ada"
     member=$(visit "$login/") inside=$(cookie)
     holds "the page behind it" "$member" "Hello, ada"
@@ -48,7 +49,8 @@ done
 rm "$jar"
 log_in() {
     visit -i "$api/login" -H "Content-Type: application/json" \
-        -d '{"user": "ada", "password": "difference-engine", "device": "'"$1"'"}' | tr -d '\r' | sed -n 's/^X-Session-Token: //p'
+        -d '{"user": "ada", "password": "difference-engine", "device": "'"$1"'"}' \
+        | tr -d '\r' | sed -n 's/^X-Session-Token: //p'
 }
 laptop=$(log_in laptop) phone=$(log_in phone)
 [ -z "$(cookie)" ] || { echo "a cookie, where there are tokens"; exit 1; }

@@ -1,11 +1,11 @@
-//! Real HTTP clients, each with the cookie jar of its own world, as clients of lembro's examples:
-//! a first visit and a return, a login by a form with a CSRF token, the page behind it, a logout, the
-//! old cookie afterwards, and the same with the tokens of the example `api`.
+//! Real HTTP clients with their own cookie jars, as clients of lembro's examples: a first visit and
+//! a return, a login by a form with a CSRF token, the page behind it, a logout, the old cookie
+//! afterwards, and the same with the tokens of the example `api`.
 //!
 //! The scripts beside this file are `curl` (`client.sh`), Python's `requests` and `httpx`
-//! (`client.py`), Node's `fetch` with `tough-cookie` (`client.mjs`) and both of the JDK's clients
-//! (`Client.java`); `ureq` is in `tests/clients.rs`. A client that is not installed is skipped, unless
-//! `LEMBRO_CLIENTS=all`.
+//! (`client.py`), Node's `fetch` with `tough-cookie` (`client.mjs`, after `npm install`) and both of
+//! the JDK's clients (`Client.java`); `ureq` is in `tests/clients.rs`. A client that is not
+//! installed is skipped, unless `LEMBRO_CLIENTS=all`.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

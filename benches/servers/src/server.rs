@@ -101,7 +101,8 @@ impl Server {
         Ok(Self { process, address })
     }
 
-    /// The processor time of each of its threads, from `schedstat`: `stat` counts in ticks of 10 ms.
+    /// The processor time of each of its threads, from `schedstat`: `stat` counts in ticks of
+    /// 10 ms.
     pub(crate) fn cpu(&self) -> Result<Cpu, Anything> {
         let mut threads = HashMap::new();
         for thread in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {

@@ -11,8 +11,8 @@ const VISITORS: usize = 1_000;
 const ARRIVALS: usize = 50_000;
 /// Before the first turn.
 const WARM_UP: usize = 10_000;
-/// Of the server with sessions and the one without, alternating. Odd, for the median; many and short,
-/// so that the other work of a machine falls on both of a pair.
+/// Of the server with sessions and the one without, alternating. Odd, for the median; many and
+/// short, so that the other work of a machine falls on both of a pair.
 const TURNS: usize = 51;
 const REQUESTS: usize = 2_000;
 

@@ -1,5 +1,5 @@
-//! Promise: a user of any common HTTP client with a cookie jar visits, returns, logs in and logs out,
-//! and a client without one does the same with tokens.
+//! Promise: a user of any common HTTP client with a cookie jar visits, returns, logs in and logs
+//! out, and a client without one does the same with tokens.
 
 use lembro_client_tests::{Examples, run};
 use ureq::http::Response;
