@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 use crate::server::{Kind, Page, Server};
 use crate::{Anything, load, median};
 
@@ -59,7 +61,17 @@ impl Run {
     }
 }
 
+/// This process, and those that it starts, on one core from now on. Between two, what it costs to
+/// wake a thread of the server varies by more than a session costs.
+fn stay_on_one_core() -> Result<(), Anything> {
+    let all = sched_getaffinity(None)?;
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|&core| all.is_set(core)).ok_or("no core")?);
+    Ok(sched_setaffinity(None, &one)?)
+}
+
 pub(crate) fn compare(kinds: &[Kind]) -> Result<(), Anything> {
+    stay_on_one_core()?;
     println!(
         "| server, sessions | requests/s without | with | CPU us/request without | with | added | bytes/session |"
     );
