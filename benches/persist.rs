@@ -3,9 +3,15 @@
 //!
 //! `cargo bench --bench persist --features redis,testing` prints both tables for 1,000,000 sessions
 //! of 300 bytes of JSON; a number after `--` is another count. Files lie in the folder
-//! `LEMBRO_BENCH_FOLDER`, or in the one for temporary files: `sync: always` and SQLite measure its
+//! `LEMBRO_BENCH_FOLDER`, or in the one for temporary files: `sync: always` and `SQLite` measure its
 //! disk. The stores take turns in short slices, so that a busy machine slows all of them down.
 
+#[path = "../examples/kv_files.rs"]
+#[allow(dead_code, reason = "its main is not run")]
+mod kv_files;
+#[path = "../examples/kv_sqlite.rs"]
+#[allow(dead_code, reason = "its main is not run")]
+mod kv_sqlite;
 #[path = "../examples/store_sqlite.rs"]
 #[allow(dead_code, reason = "its main is not run")]
 mod store_sqlite;
@@ -26,6 +32,8 @@ use lembro::{
     Changes, Clock, Commit, FileSync, Lease, LembroOptions, LembroStore, OnWriteError, SessionId, Store, Version,
 };
 
+use self::kv_files::Files;
+use self::kv_sqlite::Sqlite;
 use self::store_sqlite::SqliteStore;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -128,7 +136,9 @@ fn requests(folder: &Folder) {
         persisted("sync: never", FileSync::Never),
         persisted("sync: every_second", FileSync::EverySecond),
         persisted("sync: always", FileSync::Always),
-        Candidate::new("SQLite, WAL", SqliteStore::open(&folder.0.join("sqlite"), &Clock::system()).unwrap()),
+        Candidate::new("KeyValue, files", KeyValueStore::new(Files::open(folder.0.join("files")).unwrap())),
+        Candidate::new("KeyValue, SQLite", KeyValueStore::new(Sqlite::open(&folder.0.join("kv")).unwrap())),
+        Candidate::new("Store on SQLite", SqliteStore::open(&folder.0.join("sqlite"), &Clock::system()).unwrap()),
         Candidate::new("Redis", RedisStore::with_options(RedisOptions::new().url(server.url())).unwrap()),
     ];
     println!("{:<20} {:>12} {:>12} {:>12} {:>12}", "microseconds", "look x1", "look x8", "commit x1", "commit x8");

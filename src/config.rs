@@ -1,4 +1,5 @@
-//! One configuration for everything: the store, the policy and the cookie, as one file has them.
+//! One configuration for everything: the store, the policy, the cookie and the token, as one file
+//! has them.
 
 mod tree;
 
@@ -10,7 +11,7 @@ use crate::memory::{LembroOptions, LembroStore};
 use crate::policy::Policy;
 #[cfg(feature = "redis")]
 use crate::redis::{RedisOptions, RedisStore};
-use crate::web::{CookieOptions, SessionLayer};
+use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 
 /// Everything that a [`SessionLayer`] can be told, for an application whose settings are in a file.
 ///
@@ -20,6 +21,7 @@ use crate::web::{CookieOptions, SessionLayer};
 /// | `store.redis` | `redis::RedisOptions` (feature `redis`): sessions on Redis, in place of that | |
 /// | `policy` | [`Policy`]: how long sessions live | its defaults |
 /// | `cookie` | [`CookieOptions`] | its defaults |
+/// | `token` | [`TokenOptions`]: a token in a header, in place of the cookie or beside it | none |
 ///
 /// serde reads it from any format that describes itself: TOML, YAML, JSON. Each part has the names
 /// of its own type. Reading it never fails at a value: what is wrong is said by
@@ -35,7 +37,7 @@ use crate::web::{CookieOptions, SessionLayer};
 /// let config: Config = toml::from_str(r#"
 ///     [store.memory]
 ///     max_size = "64M"
-///     restore = "sessions.lembro"
+///     persist = "/var/lib/shop/sessions"
 ///
 ///     [policy]
 ///     timeout = "30m"
@@ -44,6 +46,7 @@ use crate::web::{CookieOptions, SessionLayer};
 ///     [cookie]
 ///     same_site = "strict"
 /// "#).unwrap();
+/// # let config = config.memory(lembro::LembroOptions::new());
 /// let layer = SessionLayer::from_config(&config)?;
 ///
 /// let wrong: Config = toml::from_str("policy.timeout = '30 parsecs'").unwrap();
@@ -64,6 +67,7 @@ struct Parts {
     store: StoreChoice,
     policy: Policy,
     cookie: CookieOptions,
+    token: Option<TokenOptions>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,7 +77,7 @@ enum StoreChoice {
     Redis(RedisOptions),
 }
 
-/// The store that a [`Config`] chooses, for what its own type alone can do: figures, snapshots, a
+/// The store that a [`Config`] chooses, for what its own type alone can do: figures, `close`, a
 /// ping. A clone is another handle on the same sessions.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -110,6 +114,11 @@ impl Config {
     /// The cookie.
     pub fn cookie(self, cookie: CookieOptions) -> Self {
         self.with(|parts| Parts { cookie, ..parts })
+    }
+
+    /// A token in a header.
+    pub fn token(self, token: TokenOptions) -> Self {
+        self.with(|parts| Parts { token: Some(token), ..parts })
     }
 
     /// A configuration that was read wrongly stays wrong.
@@ -158,7 +167,7 @@ impl Config {
     /// [`Error::is_option`] when a value is wrong, alone or beside others, with its path:
     /// `policy.timeout`.
     pub fn layer(&self, store: ConfiguredStore) -> Result<SessionLayer> {
-        let Parts { policy, cookie, .. } = self.parts()?;
+        let Parts { policy, cookie, token, .. } = self.parts()?;
         let layer = match store {
             ConfiguredStore::Memory(store) => SessionLayer::new(store),
             #[cfg(feature = "redis")]
@@ -166,7 +175,11 @@ impl Config {
         };
         // The policy first: of the two that do not fit together, the cookie is named.
         let layer = layer.policy(*policy).map_err(|error| error.within("policy"))?;
-        layer.cookie(cookie.clone()).map_err(|error| error.within("cookie"))
+        let layer = layer.cookie(cookie.clone()).map_err(|error| error.within("cookie"))?;
+        match token {
+            None => Ok(layer),
+            Some(token) => layer.token(token.clone()).map_err(|error| error.within("token")),
+        }
     }
 
     fn parts(&self) -> Result<&Parts> {
@@ -208,6 +221,7 @@ struct Fields {
     store: StoreFields,
     policy: Policy,
     cookie: CookieOptions,
+    token: Option<TokenOptions>,
 }
 
 /// The choice of a store as a file spells it.
@@ -241,9 +255,10 @@ impl TryFrom<StoreFields> for StoreChoice {
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let tree = Tree::deserialize(deserializer)?;
-        let parts = Fields::deserialize(tree)
-            .map_err(Error::from)
-            .and_then(|Fields { store, policy, cookie }| Ok(Parts { store: store.try_into()?, policy, cookie }));
+        let parts =
+            Fields::deserialize(tree).map_err(Error::from).and_then(|Fields { store, policy, cookie, token }| {
+                Ok(Parts { store: store.try_into()?, policy, cookie, token })
+            });
         Ok(Self { parts })
     }
 }

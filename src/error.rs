@@ -1,9 +1,10 @@
 //! The error: one opaque type with predicates, which names what was wrong and never an id's secret.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::path::{Path, PathBuf};
+mod kind;
 
+use std::fmt;
+
+use self::kind::Kind;
 use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// The result of everything in this crate that can fail.
@@ -40,47 +41,6 @@ struct Inner {
     kind: Kind,
     /// Whether it was published on a channel already.
     reported: AtomicBool,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Kind {
-    #[error("{option}: {problem}")]
-    Option { option: Cow<'static, str>, problem: String },
-    #[error("session id: {0}")]
-    Id(String),
-    #[error("session {0}: the id is taken already")]
-    Taken(String),
-    #[error("session {handle}: changed by others {attempts} times in a row, gave up")]
-    Contention { handle: String, attempts: u32 },
-    #[error("{0}")]
-    Size(String),
-    #[error("the owner is logged in {0} times already, which is as often as the policy allows")]
-    TooManyLogins(usize),
-    #[error("session {handle}: it is not known whether the write was carried out")]
-    Unknown { handle: String, source: Option<Source> },
-    #[error("the store is full: it has no room for this session without an owner")]
-    Full,
-    #[error("key {key:?}: {action}")]
-    Value { key: String, action: &'static str, source: Option<Source> },
-    #[error("stored record: {0}")]
-    Corrupt(Cow<'static, str>),
-    #[error("the store failed")]
-    Store { source: Source },
-    #[error("this store does not support {0}")]
-    Unsupported(&'static str),
-    #[error("{0} on a handle that no response follows: the client would never learn its id")]
-    Late(&'static str),
-    #[error("session {0}: it ended, or got another id, under the request, so its changes are lost")]
-    Lost(String),
-    #[error("the handler panicked")]
-    #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "it is the cookie layer that runs handlers"))]
-    Panic,
-    #[error("the operating system's random source failed")]
-    Random { source: Source },
-    #[error("{0}")]
-    Background(String),
-    #[error("sessions in {}: {problem}", path.display())]
-    Persist { path: PathBuf, problem: String },
 }
 
 impl Error {
@@ -154,6 +114,12 @@ impl Error {
     /// refuses a lost change.
     pub fn lost(handle: impl fmt::Display) -> Self {
         Kind::Lost(handle.to_string()).into()
+    }
+
+    /// Says that a store has no room for a session without an owner that is new or larger than
+    /// before.
+    pub fn full() -> Self {
+        Kind::Full.into()
     }
 
     /// The same [unknown](Self::unknown) outcome with its cause. Every other error stays as it is.
@@ -269,87 +235,6 @@ impl Error {
     pub fn is_persist(&self) -> bool {
         matches!(self.inner.kind, Kind::Persist { .. })
     }
-
-    pub(crate) fn option(option: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
-        Kind::Option { option: option.into(), problem: without_middle(problem.into()) }.into()
-    }
-
-    /// The same about an option of a section of a configuration, by its whole path.
-    #[cfg(feature = "web")]
-    pub(crate) fn within(self, section: &'static str) -> Self {
-        match &self.inner.kind {
-            // Some are about the section as a whole.
-            Kind::Option { option, problem } if section.ends_with(&**option) => Self::option(section, problem),
-            Kind::Option { option, problem } => Self::option(format!("{section}.{option}"), problem),
-            _ => self,
-        }
-    }
-
-    /// Says that a store has no room for a session without an owner that is new or larger than
-    /// before.
-    pub fn full() -> Self {
-        Kind::Full.into()
-    }
-
-    pub(crate) fn id(problem: impl Into<String>) -> Self {
-        Kind::Id(problem.into()).into()
-    }
-
-    pub(crate) fn contention(handle: impl fmt::Display, attempts: u32) -> Self {
-        Kind::Contention { handle: handle.to_string(), attempts }.into()
-    }
-
-    pub(crate) fn late(what: &'static str) -> Self {
-        Kind::Late(what).into()
-    }
-
-    #[cfg(feature = "web")]
-    pub(crate) fn panic() -> Self {
-        Kind::Panic.into()
-    }
-
-    pub(crate) fn too_many_logins(max: usize) -> Self {
-        Kind::TooManyLogins(max).into()
-    }
-
-    pub(crate) fn write_value(key: &str, source: serde_json::Error) -> Self {
-        Self::value(key, "the value cannot be written as JSON", Some(source))
-    }
-
-    pub(crate) fn read_value(key: &str, source: serde_json::Error) -> Self {
-        Self::value(key, "the value is not of the type asked for", Some(source))
-    }
-
-    /// Says why a value is refused that JSON would not give back.
-    pub(crate) fn refuse_value(key: &str, problem: &'static str) -> Self {
-        Self::value(key, problem, None)
-    }
-
-    fn value(key: &str, action: &'static str, source: Option<serde_json::Error>) -> Self {
-        Kind::Value { key: key.to_owned(), action, source: source.map(|source| Arc::new(source) as Source) }.into()
-    }
-
-    pub(crate) fn corrupt(problem: impl Into<Cow<'static, str>>) -> Self {
-        Kind::Corrupt(problem.into()).into()
-    }
-
-    pub(crate) fn random(source: rand::rngs::SysError) -> Self {
-        Kind::Random { source: Arc::new(source) }.into()
-    }
-
-    pub(crate) fn persist(path: &Path, problem: impl Into<String>) -> Self {
-        Kind::Persist { path: path.to_owned(), problem: problem.into() }.into()
-    }
-
-    pub(crate) fn background(problem: impl Into<String>) -> Self {
-        Kind::Background(problem.into()).into()
-    }
-}
-
-impl From<Kind> for Error {
-    fn from(kind: Kind) -> Self {
-        Self { inner: Arc::new(Inner { kind, reported: AtomicBool::new(false) }) }
-    }
 }
 
 impl fmt::Debug for Error {
@@ -369,22 +254,4 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.inner.kind.source()
     }
-}
-
-/// A sentence that quotes a value of any length: what is wrong with it stands behind it.
-fn without_middle(text: String) -> String {
-    // No sentence of ours is as long without such a value.
-    const EACH: usize = 400;
-    if text.len() <= 2 * EACH {
-        return text;
-    }
-    let mut begin = EACH;
-    let mut end = text.len() - EACH;
-    while !text.is_char_boundary(begin) {
-        begin -= 1;
-    }
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
-    format!("{} ... {}", &text[..begin], &text[end..])
 }

@@ -188,7 +188,7 @@
 //! A session of 300 bytes of JSON takes about 418 bytes in all, a million of them 418 MB.
 #![cfg_attr(
     any(doc, doctest),
-    doc = "[`capacity`] has the formula, a table, and what to set `max_size` and `interval` to."
+    doc = "[`capacity`] has the formula, a table, and what to set `max_size` and `interval` to; [`which_store`] compares the stores."
 )]
 //!
 //! # Features
@@ -273,6 +273,10 @@ pub mod web;
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("which_store.md")]
+pub mod which_store {}
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("store_in_a_database.md")]

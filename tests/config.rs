@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use lembro::web::{CookieOptions, SessionLayer};
+use lembro::web::{CookieOptions, RequestHead, SessionLayer};
 use lembro::{Config, ConfiguredStore, LembroOptions, Policy, Store};
 
 /// What is said about a configuration in TOML.
@@ -88,9 +88,9 @@ fn a_wrong_value_is_told_by_its_path() {
         ("store = 'memory'", "store: not a table of options with their names"),
         ("store.memory = true", "store.memory: not a table of options with their names"),
         ("store.memory.max_size = 'plenty'", "store.memory.max_size: \"plenty\" is not a size"),
-        ("store.memory.restore = 5", "store.memory.restore: not path string"),
+        ("store.memory.persist = 5", "store.memory.persist: not path string"),
         ("store.memory.when_full = 'give up'", "store.memory.when_full: none of [\"evict\", \"refuse_anonymous\"]"),
-        ("store.memory.restore = '/'", "store.memory.restore: the path does not end in a file's name"),
+        ("store.memory.persist = '/'", "store.memory.persist: the path does not end in a file's name"),
         ("cookie = false", "cookie: not a table of options with their names"),
         ("cookie.name = 5", "cookie.name: not a string"),
         ("cookie.name = ''", "cookie.name: \"\" "),
@@ -146,8 +146,27 @@ fn a_problem_is_kept_until_it_is_asked_for() {
     assert!(error.to_string().starts_with("policy.timeout: 0 would end"), "{error}");
     let error = Config::new().memory(LembroOptions::new().shards(3)).store().unwrap_err();
     assert_eq!(error.to_string(), "store.memory.shards: 3 is not a power of two from 1 to 64");
-    let missing = Config::new().memory(LembroOptions::new().restore("/proc/self/mem/none"));
-    assert!(missing.store().unwrap_err().is_snapshot());
+    let missing = Config::new().memory(LembroOptions::new().persist("/proc/self/mem/none"));
+    assert!(missing.store().unwrap_err().is_persist());
+}
+
+#[test]
+fn a_token_in_a_header_is_a_part_like_the_others() {
+    let config: Config = toml::from_str("token.response_header = 'X-Session-Token'").unwrap();
+    let layer = SessionLayer::from_config(&config).unwrap();
+    let mut session = layer.load(RequestHead::default());
+    session.log_in("ada").unwrap();
+    let finished = layer.finish(&mut session).unwrap();
+    assert!(finished.token().is_some() && finished.cookie().is_none());
+    for (text, problem) in [
+        ("token.header = 'Accept'", "token.header: \"Accept\" means something to browsers"),
+        ("token.colour = 'red'", "token.colour: "),
+        ("token.beside_cookie = 3", "token.beside_cookie: "),
+    ] {
+        let config: Config = toml::from_str(text).unwrap();
+        let error = SessionLayer::from_config(&config).unwrap_err().to_string();
+        assert!(error.starts_with(problem), "{error}");
+    }
 }
 
 #[test]

@@ -162,8 +162,10 @@ pub(super) struct Persist {
     generation: AtomicU64,
     /// Held by a compaction.
     turn: Mutex<Retry>,
-    /// The present length of the journal and of the snapshot.
-    lengths: [AtomicU64; 2],
+    /// The length of the present journal.
+    journal_bytes: AtomicU64,
+    /// The length of the last snapshot.
+    snapshot_bytes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -214,7 +216,8 @@ impl Persist {
             journal: Mutex::new(None),
             generation: AtomicU64::new(last),
             turn: Mutex::default(),
-            lengths: [const { AtomicU64::new(0) }; 2].map(|length| length),
+            journal_bytes: AtomicU64::new(0),
+            snapshot_bytes: AtomicU64::new(0),
             path: config.path,
         };
         // This tries the place: a snapshot is written, and takes the place of the old one.
@@ -281,7 +284,7 @@ impl Persist {
         let mut written = Ok(());
         if !changes.is_empty() {
             written = self.is_ours().and_then(|()| journal.append(&changes, Noon::of(&self.clock)));
-            self.lengths[0].store(journal.length, Ordering::Relaxed);
+            self.journal_bytes.store(journal.length, Ordering::Relaxed);
         }
         if sync && journal.is_dirty {
             written = written.and_then(|()| journal.file().sync_data());
@@ -323,7 +326,7 @@ impl Persist {
 
     /// The length of the journal, in bytes, and whether the files cannot be written at present.
     pub(super) fn state(&self) -> (u64, bool) {
-        (self.lengths[0].load(Ordering::Relaxed), self.health.load(Ordering::SeqCst) == FAILING)
+        (self.journal_bytes.load(Ordering::Relaxed), self.health.load(Ordering::SeqCst) == FAILING)
     }
 
     pub(super) fn goes_on(&self) -> bool {

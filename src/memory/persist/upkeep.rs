@@ -39,7 +39,7 @@ impl Persist {
         // What the snapshot has seen must be in the journal before the snapshot counts.
         self.flush_all().map_err(unwritable)?;
         self.place.publish_snapshot().map_err(unwritable)?;
-        self.lengths[1].store(bytes, Ordering::Relaxed);
+        self.snapshot_bytes.store(bytes, Ordering::Relaxed);
         {
             let queue = self.queue.lock();
             if queue.is_open && self.health.compare_exchange(FAILING, WHOLE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
@@ -84,7 +84,7 @@ impl Persist {
                 return Err(error);
             }
             next.is_dirty = true;
-            self.lengths[0].store(next.length, Ordering::Relaxed);
+            self.journal_bytes.store(next.length, Ordering::Relaxed);
         }
         Ok((old, queued))
     }
@@ -144,8 +144,12 @@ impl Persist {
         if let Err(error) = flushed.and_then(|()| self.find_journal()) {
             return self.fail(&error).map_or(Ok(()), Err);
         }
-        let [journal, snapshot] = self.lengths.each_ref().map(|length| length.load(Ordering::Relaxed));
-        if journal > snapshot.max(MIN_COMPACTION) { self.compact(shards) } else { Ok(()) }
+        let snapshot = self.snapshot_bytes.load(Ordering::Relaxed);
+        if self.journal_bytes.load(Ordering::Relaxed) > snapshot.max(MIN_COMPACTION) {
+            self.compact(shards)
+        } else {
+            Ok(())
+        }
     }
 
     /// A journal that was removed, perhaps with its folder, can be written on, and is not found at

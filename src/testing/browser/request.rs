@@ -7,8 +7,9 @@ use crate::web::RequestHead;
 
 /// A request of a [`Browser`](super::Browser).
 ///
-/// An application's handler takes its own framework's request; `rouille::Request` is made from
-/// `&Request` (feature `rouille`), and so is a [`RequestHead`].
+/// An application's handler takes its own framework's request; `rouille::Request` (feature `rouille`)
+/// and `http::Request<Vec<u8>>` (feature `http`) are made from `&Request`, and so is a
+/// [`RequestHead`].
 ///
 /// # Examples
 ///
@@ -125,6 +126,26 @@ impl From<&Request> for rouille::Request {
     fn from(request: &Request) -> Self {
         let make = if request.is_https() { Self::fake_https } else { Self::fake_http };
         make(request.method.as_str(), request.target(), request.headers.clone(), request.body.clone())
+    }
+}
+
+/// What the `http` crate refuses, a header with a line's end, say, is left out.
+#[cfg(feature = "http")]
+impl From<&Request> for http::Request<Vec<u8>> {
+    fn from(request: &Request) -> Self {
+        let mut made = Self::new(request.body.clone());
+        if let Ok(method) = request.method.parse() {
+            *made.method_mut() = method;
+        }
+        if let Ok(target) = request.target().parse() {
+            *made.uri_mut() = target;
+        }
+        for (name, value) in &request.headers {
+            if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) {
+                made.headers_mut().append(name, value);
+            }
+        }
+        made
     }
 }
 
