@@ -29,7 +29,8 @@ use std::time::{Duration, Instant};
 
 use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{
-    Changes, Clock, Commit, FileSync, Lease, LembroOptions, LembroStore, OnWriteError, SessionId, Store, Version,
+    Changes, Clock, Commit, FileSync, KeyValueStore, Lease, LembroOptions, LembroStore, OnWriteError, SessionId, Store,
+    Version,
 };
 
 use self::kv_files::Files;
