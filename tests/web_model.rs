@@ -38,7 +38,7 @@
 //! - A persistent cookie ends before its session if the session was prolonged without a response
 //!   that arrived.
 //! - Of two logins at once, each session has a copy of what the anonymous session held, tokens too.
-#![cfg(feature = "web")]
+#![cfg(all(feature = "web", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod jars;
