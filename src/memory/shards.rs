@@ -138,7 +138,7 @@ impl Shards {
             None if record.state().id().is_none() => self.learn(id, &record, now),
             None => {}
         }
-        if is_queued {
+        if is_queued && self.persist.is_some() {
             self.settle_later();
         }
         count(if seen.touch.is_some() { &cell.counters.prolonged } else { &cell.counters.hits });
