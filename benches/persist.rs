@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench persist --features redis,testing` prints both tables for 1,000,000 sessions
 //! of 300 bytes of JSON; a number after `--` is another count. Files lie in the folder
-//! `LEMBRO_BENCH_FOLDER`, or in the one for temporary files: `sync: always` and `SQLite` measure its
-//! disk. The stores take turns in short slices, so that a busy machine slows all of them down.
+//! `LEMBRO_BENCH_FOLDER`, or in the one for temporary files: `sync: always` and `SQLite` measure
+//! its disk. The stores take turns in short slices, so that a busy machine slows all of them down.
 
 #[path = "../examples/kv_files.rs"]
 #[allow(dead_code, reason = "its main is not run")]

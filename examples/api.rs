@@ -1,5 +1,5 @@
-//! An API for clients that keep no cookies: log in with JSON, call with the token, list the devices,
-//! log out.
+//! An API for clients that keep no cookies: log in with JSON, call with the token, list the
+//! devices, log out.
 //!
 //! `cargo run --example api --features rouille`, or with a port of your own after `--`. Then
 //!
@@ -77,7 +77,8 @@ struct Login {
     device: Option<String>,
 }
 
-// No form of another site can do anything here: it cannot add the header. So there is no CSRF token.
+// No form of another site can do anything here: it cannot add the header. So there is no CSRF
+// token.
 fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Result<Response, Refusal> {
     let url = request.url();
     if (request.method(), url.as_str()) == ("POST", "/login") {

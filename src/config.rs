@@ -51,7 +51,8 @@ use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 ///
 /// let wrong: Config = toml::from_str("policy.timeout = '30 parsecs'").unwrap();
 /// let error = SessionLayer::from_config(&wrong).unwrap_err();
-/// assert!(error.to_string().starts_with("policy.timeout: \"30 parsecs\" is not a duration"), "{error}");
+/// let expected = "policy.timeout: \"30 parsecs\" is not a duration";
+/// assert!(error.to_string().starts_with(expected), "{error}");
 /// # let _ = layer;
 /// # Ok::<(), lembro::Error>(())
 /// ```
@@ -139,7 +140,8 @@ impl Config {
     /// ```
     /// use lembro::{Config, ConfiguredStore};
     ///
-    /// let config: Config = serde_json::from_str(r#"{"store": {"memory": {"maxSize": "4M"}}}"#).unwrap();
+    /// let json = r#"{"store": {"memory": {"maxSize": "4M"}}}"#;
+    /// let config: Config = serde_json::from_str(json).unwrap();
     /// let store = config.store()?;
     /// let layer = config.layer(store.clone())?;
     /// if let ConfiguredStore::Memory(store) = &store {

@@ -53,8 +53,8 @@
 //!   other sites' forms out, [`peek`](Session::peek) is a look that is no visit, and
 //!   [`consume`](Session::consume) gives a value to one request alone.
 //! - **Sessions that outlive the process.** [`persist`](LembroOptions::persist): after a restart, a
-//!   crash or a `kill -9` every acknowledged change is there, and no session that ended is back. The
-//!   files hold no id that can be used.
+//!   crash or a `kill -9` every acknowledged change is there, and no session that ended is back.
+//!   The files hold no id that can be used.
 //! - **Safe ids.** 128 random bits of secret, compared in constant time, never in a log; an id that
 //!   a client made up is never adopted; [`Session::log_in`] gives a new one in the step that logs
 //!   in, [`Policy::renew_after`] from time to time, and a later request with the old one is
@@ -220,10 +220,10 @@
 //!
 //! ## Why does a stale cookie not give an error?
 //!
-//! Because it is every visitor's first request after a restart, unless sessions persist. The session is
-//! new, under an id of ours, and keeps what the handler puts in. *Gone* is said only of a session
-//! that ended while the request held it, and of a request that comes with the id of before a login
-//! or `regenerate` that happened a moment ago.
+//! Because it is every visitor's first request after a restart, unless sessions persist. The
+//! session is new, under an id of ours, and keeps what the handler puts in. *Gone* is said only of
+//! a session that ended while the request held it, and of a request that comes with the id of
+//! before a login or `regenerate` that happened a moment ago.
 //!
 //! ## Why does logging out with an id from before a `regenerate` end no session?
 //!

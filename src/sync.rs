@@ -1,6 +1,7 @@
 //! The one place that chooses locks and atomics, so that a model checker can take their place.
 //!
-//! With `--cfg shuttle` every lock and every atomic is a point at which `tests/schedules.rs` may let another thread go on.
+//! With `--cfg shuttle` every lock and every atomic is a point at which `tests/schedules.rs` may
+//! let another thread go on.
 
 pub(crate) use std::sync::Arc;
 #[cfg(not(shuttle))]

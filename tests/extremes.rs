@@ -3,7 +3,8 @@
 //! The kind: idle timeouts, lifetimes, graces, touch and renewal intervals, a session's own
 //! timeout, the store's interval (each `Duration::MAX`, and zero); a clock at the end of what it
 //! counts; a calendar before 1970, at 1970, and as late as the system's can be; and all of them at
-//! a commit, a look, a touch, a login under a limit, a renewal, a purge, a restart and a list. Overflow panics in a test build, so to get to the end is the assertion.
+//! a commit, a look, a touch, a login under a limit, a renewal, a purge, a restart and a list.
+//! Overflow panics in a test build, so to get to the end is the assertion.
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 

@@ -221,7 +221,7 @@ fn log_out_everywhere_reaches_a_session_however_long_it_was_prolonged() {
         time.advance(9 * MINUTE);
         assert!(store.visit(&id, &Lease::new(10 * MINUTE)).unwrap().found().is_some());
     }
-    // Its owner's entry was written anew about as often as its time passed twice.
+    // The owner's entry was written again about as often as half of its time had passed twice.
     let sets = map.calls().into_iter().filter(|call| *call == Call::Set).count();
     assert!(sets < 170, "{sets} sets for 100 visits");
     assert_eq!(store.count(&ada()).unwrap(), 1);

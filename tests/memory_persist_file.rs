@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, OnDamage, Record, SessionId, Store};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -142,10 +144,7 @@ fn the_files_hold_no_secret_in_any_form() {
 }
 
 fn decode(text: &str) -> Vec<u8> {
-    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let digits: Vec<u32> = text.chars().map(|c| u32::try_from(ALPHABET.find(c).unwrap()).unwrap()).collect();
-    let groups = digits.chunks(4).map(|group| group.iter().fold(0_u32, |sum, digit| sum << 6 | digit));
-    groups.flat_map(|group| group.to_be_bytes()[1..].to_vec()).collect()
+    URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
 #[test]
@@ -523,7 +522,8 @@ fn files_that_do_not_belong_together_are_refused() {
     let (history, folder) = (history(), Folder::in_memory());
     let (path, whole) = (folder.join(SNAPSHOT), &history.files);
     let journal = &whole.0[LAST];
-    // Begun, so that it knows how long the one before it was; as a crash leaves it during a compaction.
+    // Begun, so that it knows how long the one before it was; as a crash leaves it during a
+    // compaction.
     let next = |generation: u64, before: usize| {
         let head = [&b"lembroj\n"[..], &1_u32.to_be_bytes(), &generation.to_be_bytes(), &(before as u64).to_be_bytes()];
         let head = head.concat();
@@ -597,7 +597,8 @@ fn files_that_do_not_belong_together_are_refused() {
     Files::default().with(SNAPSHOT, &file).with(&last, &[]).put(&folder);
     refused(&path, "the snapshot: its base is 18446744073709551615, and no store comes beyond 9223372036854775807");
     history.open(&folder, OnDamage::Salvage).unwrap().validate().unwrap();
-    // A journal of another store and the same generation cannot be told; it is whole changes all the same.
+    // A journal of another store and the same generation cannot be told; it is whole changes all
+    // the same.
     whole.with(LAST, &other.0[LAST]).put(&folder);
     history.open(&folder, OnDamage::Refuse).unwrap().validate().unwrap();
 }
@@ -612,7 +613,7 @@ fn the_crash_of_the_first_start_is_no_damage() {
         Files::default().with(JOURNAL, &journal[..length]).with("sessions.tmp", b"lembro").put(&folder);
         assert!(open(&path).unwrap().is_empty().unwrap());
     }
-    // With changes in it, somebody has lost a snapshot.
+    // A journal with changes and no snapshot: the snapshot was lost.
     Files::default().with(JOURNAL, &journal).put(&folder);
     let store = open(&path).unwrap();
     store.set(&new_id(), record("ada"), HOUR).unwrap();

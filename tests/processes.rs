@@ -7,8 +7,8 @@
 //! not compared between processes.)
 //!
 //! What can be done in a child with a store from before the fork: look, commit, purge, list,
-//! close, drop, in any order; the parent's store goes on. If the store persists, the child looks, and
-//! its commits are refused; the files are the parent's.
+//! close, drop, in any order; the parent's store goes on. If the store persists, the child looks,
+//! and its commits are refused; the files are the parent's.
 //!
 //! What runs in the destructor of a thread-local, before or after the crate's own were destroyed:
 //! draws, records, changes, commits, sessions and their ends, stores and layers made and dropped.

@@ -1,6 +1,6 @@
-//! Promise: on Redis, too, a text that is too long, or empty where it must not be, is refused at the
-//! door: it is not sent, the server's data stays as it is, and it costs no more memory than a few
-//! times its own size. `tests/limits.rs` walks the same doors in memory.
+//! Promise: on Redis, too, a text that is too long, or empty where it must not be, is refused at
+//! the door: it is not sent, the server's data stays as it is, and it costs no more memory than a
+//! few times its own size. `tests/limits.rs` walks the same doors in memory.
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
 

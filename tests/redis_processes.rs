@@ -25,7 +25,7 @@ fn store(server: &Server, connections: u64) -> RedisStore {
     RedisStore::with_options(RedisOptions::new().url(server.url()).timeout("10s").connections(connections)).unwrap()
 }
 
-/// Stores something nobody else has, and reads it back.
+/// Stores a value that no other caller has, and reads it back.
 fn write_and_read(store: &RedisStore) {
     let id = SessionId::random().unwrap();
     store.set(&id, [("own", id.expose())].into_iter().collect(), TTL).unwrap();

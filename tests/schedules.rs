@@ -649,7 +649,8 @@ fn persisted(folder: &Folder, time: &ManualClock) -> LembroStore {
     LembroStore::with_options(options).unwrap()
 }
 
-/// The store is being closed: the change was refused, or it is not known whether it is in the files.
+/// The store is being closed: the change was refused, or it is not known whether it is in the
+/// files.
 fn unless_closed<T>(result: lembro::Result<T>) -> Option<T> {
     result.inspect_err(|error| assert!(error.is_store(), "{error}")).ok()
 }

@@ -4,6 +4,8 @@ use std::error::Error as _;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use lembro::{
     Action, Clock, Commit, Entry, Handle, Identity, Lease, LembroOptions, LembroStore, Login, Lookup, Now, Outcome,
     Owner, Policy, Record, SessionId, Sessions, Store, Write,
@@ -48,10 +50,7 @@ impl Search {
 }
 
 fn decode(text: &str) -> Vec<u8> {
-    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let digits: Vec<u32> = text.chars().map(|c| u32::try_from(ALPHABET.find(c).unwrap()).unwrap()).collect();
-    let groups = digits.chunks(4).map(|group| group.iter().fold(0_u32, |sum, digit| sum << 6 | digit));
-    groups.flat_map(|group| group.to_be_bytes()[1..].to_vec()).collect()
+    URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What the page `web::in_front` says about the server below, as far as it can be tried: when one of
-//! these fails, `tiny_http` has become stricter, and the page is to say so.
+//! What the page `web::in_front` says about the server below, as far as it can be tried: when one
+//! of these fails, `tiny_http` has become stricter, and the page is to say so.
 #![cfg(feature = "tiny_http")]
 #![allow(clippy::unwrap_used, reason = "a test fails loudly")]
 

@@ -1,4 +1,4 @@
-//! How long the browser keeps the cookie, and when it is written anew: by the options, the
+//! How long the browser keeps the cookie, and when it is written again: by the options, the
 //! session's own timeout, and the time that the cookie itself carries.
 #![cfg(all(feature = "web", feature = "testing"))]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]

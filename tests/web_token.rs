@@ -287,7 +287,8 @@ fn caches_are_told_that_a_response_depends_on_the_header_and_that_a_new_token_is
     ] {
         let api = Api::new(options);
         let login = api.ask(&[], log_in);
-        // Public, says the handler; beside a token it is not heard, whoever hands the token out.
+        // The handler says `public`. Beside a token that does not count, in a header or handed out
+        // by hand.
         let mut headers = vec![
             ("Cache-Control".to_owned(), "public, max-age=60".to_owned()),
             ("Vary".to_owned(), "Accept, authorization".to_owned()),

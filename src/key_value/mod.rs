@@ -37,16 +37,16 @@ use crate::error::Result;
 /// beside the old one and then renamed. After `Ok`, a `set` or `remove` is as durable as the
 /// backend makes it, and so are all promises of the store.
 ///
-/// **Time.** The deadline is inside the bytes, and the store goes by it. A backend may keep an entry
-/// for longer than its time to live, or for good, but must not drop it sooner. If it drops the
-/// entry of a session, that user is logged out; if it drops the entry of an owner, "log out
+/// **Time.** The deadline is inside the bytes, and the store goes by it. A backend may keep an
+/// entry for longer than its time to live, or for good, but must not drop it sooner. If it drops
+/// the entry of a session, that user is logged out; if it drops the entry of an owner, "log out
 /// everywhere" no longer reaches the sessions that it listed. So a cache that evicts is no backend
 /// for sessions with owners. A backend that removes old entries by itself compares the time and
 /// removes in one step; otherwise it can remove an entry that was set in between.
 ///
-/// **Locks.** The store calls these methods under a lock, as it would call the driver of a database.
-/// No two calls with one key run at the same time, except `get` beside `get`. The methods must not
-/// call the store.
+/// **Locks.** The store calls these methods under a lock, as it would call the driver of a
+/// database. No two calls with one key run at the same time, except `get` beside `get`. The methods
+/// must not call the store.
 ///
 /// **One process.** The locks are those of one [`KeyValueStore`]. Two stores on the same data, in
 /// one process or in two, lose commits. For several processes there are `RedisStore` and the

@@ -188,14 +188,14 @@ impl LembroOptions {
     /// that it hands on the new deadline of a session that it prolonged, without waiting. When the
     /// journal is longer than the snapshot and a megabyte, and at
     /// [`close`](crate::LembroStore::close), a new snapshot is written in the background and the
-    /// journal begins anew.
+    /// next journal begins.
     ///
     /// At the start the store reads both. Cookies go on working, data, owners, labels, timeouts and
     /// the order of eviction are as they were. Sessions that expired in the meantime are left out;
     /// the time that the server was down counts. If there is not room for all, the usual rules
     /// evict. A last change that was not written completely was not acknowledged, and is left out.
     /// Any other damage is for [`on_damage`](Self::on_damage). Counters
-    /// begin anew.
+    /// begin at zero.
     ///
     /// The place is tried when the store is made. A missing folder, a link that leads nowhere, a
     /// file that cannot be replaced and a second store with the same path are errors then.
@@ -206,7 +206,8 @@ impl LembroOptions {
     /// use std::time::Duration;
     /// use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
     ///
-    /// # let folder = std::env::temp_dir().join(format!("lembro-doc-persist-{}", std::process::id()));
+    /// # let name = format!("lembro-doc-persist-{}", std::process::id());
+    /// # let folder = std::env::temp_dir().join(name);
     /// # std::fs::create_dir(&folder).unwrap();
     /// # let path = folder.join("sessions");
     /// let options = LembroOptions::new().persist(&path);

@@ -10,8 +10,8 @@
 //! as whole rows. So a start reads the snapshot, carries out the journals after it, and has the
 //! sessions as they were.
 //!
-//! If the journal cannot be written, a part of the changes is in memory only. The store is *failing*
-//! until a compaction has succeeded: the snapshot that it writes has those changes, too.
+//! If the journal cannot be written, a part of the changes is in memory only. The store is
+//! *failing* until a compaction has succeeded: the snapshot that it writes has those changes, too.
 
 mod changes;
 mod format;
@@ -111,8 +111,8 @@ pub enum OnDamage {
     #[default]
     Refuse,
     /// The store begins with what is whole. The damaged files are copied to a folder beside them,
-    /// and the first subscriber to [`errors`](crate::LembroStore::errors) is told. Changes that were
-    /// in the damaged part are lost, logouts among them.
+    /// and the first subscriber to [`errors`](crate::LembroStore::errors) is told. Changes that
+    /// were in the damaged part are lost, logouts among them.
     Salvage,
 }
 

@@ -1,5 +1,5 @@
-//! The reaper: one thread that purges, or looks after the journal, at an interval, stops at once when asked, and survives a
-//! panic.
+//! The reaper: one thread that purges, or looks after the journal, at an interval, stops at once
+//! when asked, and survives a panic.
 //!
 //! Its thread holds the shards, never a handle of the store. So it cannot drop the last handle, and
 //! never has to join itself. The handles share the [`Reaper`], whose drop stops the thread and

@@ -39,7 +39,8 @@ impl RedisStore {
     /// use lembro::{LembroOptions, LembroStore, Store};
     ///
     /// // The file that the old process wrote when it stopped.
-    /// let memory = LembroStore::with_options(LembroOptions::new().max_size("64M").persist("sessions.lembro"))?;
+    /// let options = LembroOptions::new().max_size("64M").persist("sessions.lembro");
+    /// let memory = LembroStore::with_options(options)?;
     /// let redis = RedisStore::new("redis://127.0.0.1:6379")?;
     /// let taken_over = redis.take_over(memory.all()?)?;
     /// # Ok::<(), lembro::Error>(())

@@ -106,10 +106,10 @@ use crate::sync::Arc;
 ///
 /// It keeps every promise that [`LembroStore`](crate::LembroStore) keeps: parallel commits merge, a
 /// logout is final, logins and renewals are part of a commit. A clone is another handle on the same
-/// connections. In a child that was forked later, the store works on, with connections of its own; a
-/// call that another thread had under way at the moment of the fork is the parent's alone. (If that
-/// thread held a lock just then, the child waits for it for ever: a process with threads should fork
-/// before it makes its store.)
+/// connections. In a child that was forked later, the store works on, with connections of its own;
+/// a call that another thread had under way at the moment of the fork is the parent's alone. (If
+/// that thread held a lock just then, the child waits for it for ever: a process with threads
+/// should fork before it makes its store.)
 ///
 /// # Examples
 ///

@@ -41,8 +41,10 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// ```
 /// use lembro::redis::RedisOptions;
 ///
-/// let options: RedisOptions =
-///     serde_json::from_str(r#"{"url": "redis://sessions@redis.example:6380/2", "password": "...", "timeout": "250ms"}"#).unwrap();
+/// let json = r#"{
+///     "url": "redis://sessions@redis.example:6380/2", "password": "...", "timeout": "250ms"
+/// }"#;
+/// let options: RedisOptions = serde_json::from_str(json).unwrap();
 /// # let _ = options;
 /// ```
 #[derive(Clone, Default)]
@@ -108,7 +110,8 @@ impl RedisOptions {
     /// ```
     /// use lembro::redis::{RedisOptions, RedisStore};
     ///
-    /// let options = RedisOptions::new().sentinels(["redis://10.0.0.1:26379", "redis://10.0.0.2:26379"]).primary("shop");
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379"];
+    /// let options = RedisOptions::new().sentinels(sentinels).primary("shop");
     /// let store = RedisStore::with_options(options)?;
     /// # let _ = store;
     /// # Ok::<(), lembro::Error>(())

@@ -26,8 +26,8 @@ pub(crate) struct Facts {
 /// The cookie, or the token, that the client has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
-    /// The client is told nothing in this way: the layer does not use it, or the request came in the
-    /// other one.
+    /// The client is told nothing in this way: the layer does not use it, or the request came in
+    /// the other one.
     Unserved,
     /// None of ours.
     Without,

@@ -51,7 +51,8 @@ use crate::record::Record;
 use crate::store::{Commit, Look, Presented, Receipt, Store};
 use crate::sync::Arc;
 
-/// How many ids one request may present in cookies: of the same name from several paths and domains.
+/// How many ids one request may present in cookies: of the same name from several paths and
+/// domains.
 pub(crate) const MAX_COOKIES: usize = 4;
 
 /// The ids a request presented, in the order in which they are tried. One may stand in a token.

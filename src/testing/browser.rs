@@ -134,11 +134,11 @@ impl Browser {
     ///
     /// let application = |request: Request| {
     ///     let session = layer.load(&request);
-    ///     vec![("X-User".to_owned(), session.owner().unwrap().unwrap_or("nobody").to_owned())]
+    ///     vec![("X-User".to_owned(), session.owner().unwrap().unwrap_or("no user").to_owned())]
     /// };
     /// let form = Request::form("/transfer", &[("to", "mallory")]);
     /// assert_eq!(browser.send(form.clone(), application)[0].1, "user-42");
-    /// assert_eq!(browser.send(form.from_elsewhere(), application)[0].1, "nobody");
+    /// assert_eq!(browser.send(form.from_elsewhere(), application)[0].1, "no user");
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn send<Q: for<'r> From<&'r Request>, R: ResponseHeaders>(
@@ -236,7 +236,8 @@ impl Browser {
     /// use lembro::testing::Browser;
     ///
     /// let mut browser = Browser::new("https://example.com");
-    /// assert!(browser.jar().receive("id=planted; Secure", "https://example.com/", SystemTime::now()));
+    /// let (cookie, now) = ("id=planted; Secure", SystemTime::now());
+    /// assert!(browser.jar().receive(cookie, "https://example.com/", now));
     /// assert_eq!(browser.cookie("id").unwrap().value, "planted");
     /// browser.jar().close();
     /// assert!(browser.cookie("id").is_none());

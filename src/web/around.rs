@@ -40,7 +40,8 @@ impl SessionLayer {
     ///     session.insert("user", "ada")?;
     ///     Ok::<Headers, lembro::Error>(vec![("Content-Type".into(), "text/html".into())])
     /// })?;
-    /// assert!(response.iter().any(|(name, value)| name == "Set-Cookie" && value.starts_with("id=")));
+    /// let (name, value) = &response[1];
+    /// assert!(name == "Set-Cookie" && value.starts_with("id="));
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
@@ -96,8 +97,8 @@ impl SessionLayer {
 
     /// The second half of [`try_around`](Self::try_around), for a handler that is not one call: an
     /// async one. Ends the request of a session that [`load`](Self::load) gave, by
-    /// [`finish`](Self::finish) or [`fail`](Self::fail), and gives the response, or the page for the
-    /// error, the headers that the session needs.
+    /// [`finish`](Self::finish) or [`fail`](Self::fail), and gives the response, or the page for
+    /// the error, the headers that the session needs.
     ///
     /// # Examples
     ///
@@ -115,7 +116,8 @@ impl SessionLayer {
     /// async fn serve(layer: &SessionLayer) -> Headers {
     ///     let mut session = layer.load(RequestHead::default());
     ///     let answered = page(&mut session).await;
-    ///     layer.respond(&mut session, answered, |error| vec![("X-Error".to_owned(), error.to_string())])
+    ///     let failed = |error: lembro::Error| vec![("X-Error".to_owned(), error.to_string())];
+    ///     layer.respond(&mut session, answered, failed)
     /// }
     /// # use std::task::{Context, Poll, Waker};
     /// # let layer = SessionLayer::new(LembroStore::new()?);

@@ -62,8 +62,8 @@ impl SessionCookie {
         &self.options
     }
 
-    /// The first cookies of our name that have different ids, in the order of the headers, and after
-    /// them a token.
+    /// The first cookies of our name that have different ids, in the order of the headers, and
+    /// after them a token.
     ///
     /// There can be several cookies: a browser sends one for each path and domain it was set for,
     /// and a neighbouring subdomain can plant more. A value that is not exactly an id, well signed

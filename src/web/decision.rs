@@ -21,7 +21,8 @@
 //! the client does not know its id: it was replaced, or the session was saved for the first time
 //! within the handler. A cookie is stale when it is persistent and written `touch_after` ago, when
 //! it was signed by a key that is no longer the first, or when the options have it otherwise by
-//! now. Shortly before a renewal none is written again: the client might get the old id after the new.
+//! now. Shortly before a renewal none is written again: the client might get the old id after the
+//! new.
 
 use crate::session::{Client, Ending, Facts, Stage};
 use crate::store::Presented;

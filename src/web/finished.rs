@@ -210,7 +210,8 @@ impl Finished {
         // Several lines are one list (RFC 9110, 5.3).
         let own = own.join(", ");
         let own = || elements(&own);
-        // The handler knows what it does, unless a cookie or a token would be kept with the response.
+        // The handler knows what it does, unless a cookie or a token would be kept with the
+        // response.
         if !self.has_secret() && own().next().is_some() {
             return own().collect::<Vec<_>>().join(", ");
         }

@@ -119,17 +119,18 @@
 //! A login is finished before the next `.await`. A handler whose client has gone away ends at one,
 //! unfinished. What is not committed by then never happened, and the client's cookie goes on
 //! working; but if a [`save`](crate::Session::save) has committed the login, no response tells the
-//! client its new id, and the old one is dead. So let [`log_in`](crate::Session::log_in) be the last
-//! that a handler does, without a `save` of its own: `respond` commits it and makes the headers in
-//! one step. A panic drops the session unsaved, and the runtime or the server answers it.
+//! client its new id, and the old one is dead. So let [`log_in`](crate::Session::log_in) be the
+//! last that a handler does, without a `save` of its own: `respond` commits it and makes the
+//! headers in one step. A panic drops the session unsaved, and the runtime or the server answers
+//! it.
 //!
 //! # When something fails
 //!
 //! The adapters answer. If the store failed or is full, the response is a plain 503; for any other
 //! error of the session's, and for a panic, it is a 500. Nothing more is saved then, and the error
 //! goes to [`errors`](SessionLayer::errors). [`try_around`](SessionLayer::try_around), and
-//! `try_tiny_http`, take a handler with an error type of the application's, and a closure that makes
-//! the page for an error.
+//! `try_tiny_http`, take a handler with an error type of the application's, and a closure that
+//! makes the page for an error.
 //!
 //! If the session ended while the handler changed it, the response is the handler's, and an
 //! [event](crate::Event::LostChange) is raised. With [`LostChange::Refuse`] the response is a 409.
@@ -220,10 +221,12 @@
 //!     let body = ResponseBody::from_reader(Progress { own, left: 3 });
 //!     Ok(Response { data: body, ..Response::text("") })
 //! };
-//! # let response = layer.rouille(&rouille::Request::fake_http("GET", "/", vec![], vec![]), answer);
+//! # let request = rouille::Request::fake_http("GET", "/", vec![], vec![]);
+//! # let response = layer.rouille(&request, answer);
 //! # let mut text = String::new();
 //! # response.data.into_reader_and_size().0.read_to_string(&mut text).unwrap();
-//! # assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["2", "left", "1", "left", "0", "left"]);
+//! # let words: Vec<_> = text.split_whitespace().collect();
+//! # assert_eq!(words, ["2", "left", "1", "left", "0", "left"]);
 //! # Ok(())
 //! # }
 //! # #[cfg(not(feature = "rouille"))]
@@ -251,8 +254,8 @@
 //! # With another server
 //!
 //! [`SessionLayer::around`] takes a [`RequestHead`] made from the request's headers, and a response
-//! that implements [`ResponseHeaders`]: two methods. [`SessionLayer::try_around`] makes the page for
-//! an error too. The head should
+//! that implements [`ResponseHeaders`]: two methods. [`SessionLayer::try_around`] makes the page
+//! for an error too. The head should
 //!
 //! - have every `Cookie` header, byte for byte: a value that is not text must not hide the others;
 //! - say whether the connection is encrypted.

@@ -182,8 +182,8 @@ impl CookieOptions {
         self
     }
 
-    /// Keys to sign the cookie with, and the [token](super::TokenOptions) if there is one: the first
-    /// signs, all of them verify. Default: none, no signature.
+    /// Keys to sign the cookie with, and the [token](super::TokenOptions) if there is one: the
+    /// first signs, all of them verify. Default: none, no signature.
     ///
     /// Each is at least 32 bytes from a random source, known to the servers alone. To change keys
     /// put the new one first; cookies of the old one are written again at their next request, but

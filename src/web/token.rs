@@ -26,8 +26,8 @@ use crate::units::quiet;
 /// A token is what the cookie's value is: an id, [signed](super::CookieOptions::keys) if cookies
 /// are, with the same timeouts, renewals and logouts. A new one is in
 /// [`Finished::token`](super::Finished::token) after a login and after each renewal; the client
-/// takes it in place of the one that it has. Tell the client over https alone. A token is never read
-/// from an address or a form: those end up in logs and histories.
+/// takes it in place of the one that it has. Tell the client over https alone. A token is never
+/// read from an address or a form: those end up in logs and histories.
 ///
 /// **Forged requests.** A browser sends a cookie with every request to the site, also with one that
 /// another site's page makes; that is why forms need a [token of their
@@ -80,8 +80,8 @@ impl TokenOptions {
     /// The request's header whose value is the token. Default: none of its own, but `Authorization`
     /// with the scheme `Bearer` (RFC 6750).
     ///
-    /// Change it when `Authorization` is taken by a proxy in front or by another scheme. A header is
-    /// refused that browsers, proxies or servers give a meaning, such as `Accept` or `Host`.
+    /// Change it when `Authorization` is taken by a proxy in front or by another scheme. A header
+    /// is refused that browsers, proxies or servers give a meaning, such as `Accept` or `Host`.
     pub fn header(mut self, name: impl Into<String>) -> Self {
         self.header = Some(name.into());
         self
@@ -103,9 +103,9 @@ impl TokenOptions {
     /// cookie.
     ///
     /// For a site that has both pages and an API. A request with a cookie is answered with a cookie
-    /// and never told a token, so that no script learns an id that `HttpOnly` hides from it; one with
-    /// a token alone is answered with a token. A request with neither is answered with both, of which
-    /// its client uses one.
+    /// and never told a token, so that no script learns an id that `HttpOnly` hides from it; one
+    /// with a token alone is answered with a token. A request with neither is answered with both,
+    /// of which its client uses one.
     #[doc(alias = "besideCookie")]
     pub fn beside_cookie(mut self, beside: bool) -> Self {
         self.beside_cookie = beside;
@@ -188,8 +188,8 @@ const TAKEN: [&str; 57] = [
 ];
 const TAKEN_STARTS: [&str; 5] = ["access-control-", "if-", "proxy-", "sec-", "x-forwarded-"];
 
-/// What is wrong with the name of a header, and what to do; it completes a sentence that begins with
-/// the name.
+/// What is wrong with the name of a header, and what to do; it completes a sentence that begins
+/// with the name.
 fn problem_of(name: &str) -> Option<&'static str> {
     if name.is_empty() || !name.bytes().all(is_token) {
         return Some("is not a header's name: letters, digits and !#$%&'*+-.^_`|~, at least one");

@@ -3,8 +3,8 @@
 //! afterwards, and the same with the tokens of the example `api`.
 //!
 //! The scripts beside this file are `curl` (`client.sh`), Python's `requests` and `httpx`
-//! (`client.py`), Node's `fetch` with `tough-cookie` (`client.mjs`, after `npm install`) and both of
-//! the JDK's clients (`Client.java`); `ureq` is in `tests/clients.rs`. A client that is not
+//! (`client.py`), Node's `fetch` with `tough-cookie` (`client.mjs`, after `npm install`) and both
+//! of the JDK's clients (`Client.java`); `ureq` is in `tests/clients.rs`. A client that is not
 //! installed is skipped, unless `LEMBRO_CLIENTS=all`.
 
 use std::io::{BufRead as _, BufReader};

@@ -10,8 +10,8 @@
 //! Not sent is a `Content-Length` beyond some megabytes: `tiny_http` allocates as much, and the
 //! process is aborted (`web::in_front`).
 //!
-//! Ignored, because the examples must have been built, with features `full,redis`. `LEMBRO_SEED` and
-//! `LEMBRO_REQUESTS` (for each example) choose what is sent; a failure tells both.
+//! Ignored, because the examples must have been built, with features `full,redis`. `LEMBRO_SEED`
+//! and `LEMBRO_REQUESTS` (for each example) choose what is sent; a failure tells both.
 #![cfg(all(feature = "rouille", feature = "tiny_http"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 

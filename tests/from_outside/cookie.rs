@@ -118,8 +118,8 @@ fn layer(kind: u8) -> SessionLayer {
     SessionLayer::new(store).cookie(options).unwrap()
 }
 
-/// Somebody whose session is in the store; what their browser sends. Always the same id, so that a
-/// finding can be repeated.
+/// A user whose session is in the store, and the cookie of their browser. Always the same id, so
+/// that a finding can be repeated.
 fn visitor(layer: &SessionLayer) -> String {
     let created = layer.sessions().create_session(&SessionId::derive("ada"), [("user", "ada")].into_iter().collect());
     let mut session = layer.load(RequestHead::default());

@@ -1,5 +1,5 @@
-//! The files of a store, a snapshot and a journal: refused, or a store that is sound and makes files
-//! with the same sessions again.
+//! The files of a store, a snapshot and a journal: refused, or a store that is sound and makes
+//! files with the same sessions again.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -68,7 +68,8 @@ impl Server {
         redis::cmd("FLUSHALL").exec(&mut self.connect()).unwrap();
     }
 
-    /// Stops it in its tracks (`SIGSTOP`): it accepts connections and says nothing. Until the value is dropped.
+    /// Stops it in its tracks (`SIGSTOP`): it accepts connections and says nothing. Until the value
+    /// is dropped.
     pub(crate) fn freeze(&self) -> Frozen {
         freeze(self.id())
     }
@@ -144,7 +145,8 @@ pub(crate) fn told(error: &lembro::Error) -> String {
     text
 }
 
-/// Tells threads to stop when it is dropped, so that a test that fails does not wait for them for ever.
+/// Tells threads to stop when it is dropped, so that a test that fails does not wait for them for
+/// ever.
 pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Over<'_> {

@@ -28,8 +28,8 @@ impl Folder {
         Self(path)
     }
 
-    /// A copy of its files at this moment: what a crash would leave. A store may be writing them: what
-    /// was acknowledged before the call is in the copy.
+    /// A copy of its files at this moment: what a crash would leave. A store may be writing them:
+    /// what was acknowledged before the call is in the copy.
     pub(crate) fn image(&self) -> Self {
         let state = || {
             let is_lasting = |name: &String| ![".tmp", ".lock"].iter().any(|end| name.ends_with(end));

@@ -1,5 +1,5 @@
-//! What every server under the layer does, over real sockets: the suite that each adapter runs, from
-//! one source. The crate root has `servers()`.
+//! What every server under the layer does, over real sockets: the suite that each adapter runs,
+//! from one source. The crate root has `servers()`.
 
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
@@ -256,8 +256,8 @@ fn malformed_oversized_and_repeated_cookies_mean_no_session() {
             assert_eq!((answer.status, answer.text().as_str()), (200, "1"), "{}: {cookie:.40}", server.name);
             assert_ne!(answer.sent_back(), ours);
         }
-        // Some servers refuse a header of this length, or one that is not ASCII (tiny_http), or hang
-        // up on it. Whatever they do, they live and open no session of another client.
+        // Some servers refuse a header of this length, or one that is not ASCII (tiny_http), or
+        // hang up on it. Whatever they do, they live and open no session of another client.
         let huge = format!("id={}", "x".repeat(1 << 20));
         for cookie in [huge.as_bytes(), &[b"id=\xff\xfe; ", huge.as_bytes()].concat(), b"id=\xff\xfe"] {
             if let Some(answer) = send(&*site, "/", cookie) {

@@ -65,8 +65,9 @@ impl Browser {
 
     /// One more connection of this browser: its own socket, open already, and the same cookies.
     ///
-    /// Made one after the other, because `tiny_http` can leave one of several connections that arrive at the same moment
-    /// waiting until another is closed. A test in which requests wait for each other would wait for ever.
+    /// Made one after the other, because `tiny_http` can leave one of several connections that
+    /// arrive at the same moment waiting until another is closed. A test in which requests wait for
+    /// each other would wait for ever.
     pub(crate) fn connection(&self, site: &dyn Listens, path: &str) -> Self {
         let another = Self::new();
         another.get(site, path);

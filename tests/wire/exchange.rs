@@ -107,7 +107,8 @@ impl Wire {
         self.0.write_all((request + "\r\n").as_bytes()).unwrap();
     }
 
-    /// The response to the last byte that it announced, and not a byte more. The connection stays open.
+    /// The response to the last byte that it announced, and not a byte more. The connection stays
+    /// open.
     #[track_caller]
     pub(crate) fn reply(&mut self) -> Reply {
         let head = self.head();

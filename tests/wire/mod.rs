@@ -1,5 +1,5 @@
-//! What the tests of the adapters share: real servers of every kind, an application for all of them,
-//! a browser, and a client that shows every byte.
+//! What the tests of the adapters share: real servers of every kind, an application for all of
+//! them, a browser, and a client that shows every byte.
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 

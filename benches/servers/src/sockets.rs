@@ -39,7 +39,7 @@ impl Run {
             // A header of the same length, so that reading it is part of neither's cost.
             Page::Without => cookies.fill(format!("id={}", "x".repeat(43))),
         }
-        // What is made on first use, and what a compiler makes faster meanwhile.
+        // The server makes things on first use, and node's compiler makes code faster as it runs.
         load::visit(&server.address, &cookies, WARM_UP)?;
         Ok(Self { server, cookies, turns: Vec::new() })
     }

@@ -3,12 +3,13 @@
 //! ```text
 //! file   = head · frame*
 //! head   = magic (8) · format (4) · generation (8) · length of the journal before (8) · sum
-//! frame  = length of its entries (8) · number (8) · written at (8) · sum of the entries · sum · entry* · end (1)
+//! frame  = length of its entries (8) · number (8) · written at (8) · sum of the entries · sum
+//!          · entry* · end (1)
 //! entry  = 1 · handle (8) · length of the row (8) · row       a commit: the whole row after it
 //!        | 2 · handle (8) · version (8)                       the end of an incarnation
 //!        | 3 · handle (8) · version (8) · deadline (8)        a touch
 //!        | 4 · epoch (8) · length of the owner (8) · owner    "log out everywhere"
-//!        | 5 · epoch (8)                                      that of owners who are not remembered
+//!        | 5 · epoch (8)                                      of owners that are not remembered
 //!        | 6 · handle (8) · digest of the secret (16) · reason (1)   why a session ended
 //! sum    = CRC-32 of what stands before it in the head or the frame (4)
 //! ```

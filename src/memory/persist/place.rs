@@ -75,7 +75,7 @@ impl Place {
 
     /// Makes a file that only its owner may read.
     pub(super) fn create(path: &Path) -> io::Result<File> {
-        // Made anew, so that it has the mode of a new file.
+        // An old file could have another mode, so it is removed first.
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

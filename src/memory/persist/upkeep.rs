@@ -55,8 +55,8 @@ impl Persist {
     }
 
     /// Writes what is queued to the old journal and begins the next one, unless the old one was
-    /// begun by an attempt that failed later. Returns the old one, and the number of the last change
-    /// before.
+    /// begun by an attempt that failed later. Returns the old one, and the number of the last
+    /// change before.
     fn begin_journal(&self, shards: &Shards) -> io::Result<(Option<Arc<File>>, u64)> {
         let is_begun = || self.health.load(Ordering::SeqCst) == FAILING && self.queue.lock().is_open;
         if is_begun() {
@@ -100,7 +100,7 @@ impl Persist {
         self.flush()
     }
 
-    /// Flushes the journal, without its lock: requests go on meanwhile.
+    /// Flushes the journal without its lock, so that requests go on writing to it.
     fn flush(&self) -> io::Result<()> {
         let file = self.journal.lock().as_mut().filter(|journal| journal.is_dirty).map(|journal| {
             // With `sync: always` it stays dirty for the requests that wait for it.

@@ -101,9 +101,9 @@ impl Shards {
         }
     }
 
-    /// Gives each shard twice its room while files are read. A journal begins before the snapshot that
-    /// it goes on from: sessions that had ended by then are there once more until their ends are read,
-    /// beside those that came after them, and must evict none.
+    /// Gives each shard twice its room while files are read. A journal begins before the snapshot
+    /// that it goes on from: sessions that had ended by then are there once more until their ends
+    /// are read, beside those that came after them, and must evict none.
     pub(in crate::memory) fn begin_load(&self) {
         self.cells.iter().for_each(|cell| cell.shard.write().set_budget(2 * self.room.budget));
     }

@@ -7,8 +7,8 @@ use crate::web::RequestHead;
 
 /// A request of a [`Browser`](super::Browser).
 ///
-/// An application's handler takes its own framework's request; `rouille::Request` (feature `rouille`)
-/// and `http::Request<Vec<u8>>` (feature `http`) are made from `&Request`, and so is a
+/// An application's handler takes its own framework's request; `rouille::Request` (feature
+/// `rouille`) and `http::Request<Vec<u8>>` (feature `http`) are made from `&Request`, and so is a
 /// [`RequestHead`].
 ///
 /// # Examples
@@ -16,7 +16,8 @@ use crate::web::RequestHead;
 /// ```
 /// use lembro::testing::{Browser, Request};
 ///
-/// let request = Request::new("PUT", "/cart?item=tea").with_header("Accept", "text/plain").with_body("2");
+/// let request = Request::new("PUT", "/cart?item=tea");
+/// let request = request.with_header("Accept", "text/plain").with_body("2");
 /// let request = Browser::new("https://example.com").prepare(request);
 /// assert_eq!((request.method(), request.target()), ("PUT", "/cart?item=tea".to_owned()));
 /// assert_eq!(request.header("host"), Some("example.com"));

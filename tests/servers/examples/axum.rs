@@ -1,5 +1,5 @@
-//! Sessions in async handlers: a counter, a login whose password is checked on another thread, and a
-//! logout.
+//! Sessions in async handlers: a counter, a login whose password is checked on another thread, and
+//! a logout.
 //!
 //! `cargo run --manifest-path tests/servers/Cargo.toml --example axum`, or with a port of your own
 //! after `--`. Then

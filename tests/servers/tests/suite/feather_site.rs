@@ -16,8 +16,8 @@ pub(crate) struct FeatherSite {
     address: SocketAddr,
 }
 
-/// The server's response is a type of its own around the `http` crate's headers: two methods are all
-/// that it needs.
+/// The server's response is a type of its own around the `http` crate's headers: two methods are
+/// all that it needs.
 struct Answer {
     status: u16,
     headers: HeaderMap,
