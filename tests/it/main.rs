@@ -1,11 +1,11 @@
-//! The tests that need no process of their own: one binary, because most of the time goes into linking.
+//! The tests that need no process of their own. They are one binary, because most of the time goes
+//! into linking.
 #![cfg_attr(
     not(all(feature = "full", feature = "redis_tls")),
     allow(dead_code, unused_imports, reason = "each feature's tests use a part of the helpers")
 )]
 
 mod support {
-    #[cfg(feature = "web")]
     pub(crate) mod doors;
     #[cfg(all(feature = "rouille", feature = "testing"))]
     pub(crate) mod flows;
@@ -107,6 +107,7 @@ mod web {
     mod grammar;
     mod http;
     mod in_front;
+    #[cfg(feature = "testing")]
     pub(crate) mod jars;
     mod lifetime;
     mod lost_change;
