@@ -1,9 +1,9 @@
-//! The expiry index: for each slot a tick, before which the slot's session cannot expire.
+//! Expiry index: for each slot a tick before which the slot's session cannot expire.
 //!
 //! A session's deadline is an atomic in its row, and a touch moves it under the read lock. A touch
-//! that prolongs the session leaves its tick as it is. A touch that shortens the deadline lowers the
-//! tick. A purge scans the ticks, which are contiguous in memory, examines only the sessions whose
-//! tick is due, and raises the ticks of those that were touched.
+//! that prolongs the session leaves its tick as it is. A touch that shortens the deadline lowers
+//! the tick. A purge scans the ticks, which are contiguous in memory, examines only the sessions
+//! whose tick is due, and raises the ticks of those that were touched.
 //!
 //! Compared with a timing wheel, this costs a scan. In return a touch that prolongs costs nothing,
 //! no reader waits for the scan, and there are no stale entries.

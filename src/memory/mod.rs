@@ -1,5 +1,4 @@
-//! `LembroStore`: sessions in memory, in sharded hash tables behind reader-writer locks, with a
-//! reaper, a byte budget and optional files.
+//! `LembroStore`: sessions in memory, bounded and purged, and on request kept in files.
 //!
 //! ```text
 //! mod          the handle that users have
@@ -36,9 +35,9 @@
 //! A commit computes the session's next row without a lock and swaps the pointer under the write
 //! lock. If the stored row has changed since, the commit starts over. A login holds its owner's
 //! gate, a striped mutex, so the logins of one owner and "log out everywhere" run one after the
-//! other. A visit prolongs the session at the first look, under the read lock: deadline, visited bit
-//! and generation are atomics in the row's header. A session that was rotated has a second secret
-//! after its body and is charged 32 bytes more.
+//! other. A visit prolongs the session at the first look, under the read lock: deadline, visited
+//! bit and generation are atomics in the row's header. A session that was rotated has a second
+//! secret after its body and is charged 32 bytes more.
 //!
 //! Over `max_size`, expired sessions are removed first. After them victims come from three queues.
 //! A new session starts in *probation*, which is sure of a tenth of the memory. If it is visited
@@ -98,9 +97,9 @@ use crate::sync::Arc;
 ///
 /// If the process forks, for example to daemonize, make the store in the child that serves. A store
 /// that was made before the fork is a copy in the child: neither process sees the other's commits.
-/// The copy has no reaper thread, so the memory of expired sessions is freed when room is needed and
-/// by [`purge`](Self::purge). The copy can be used, closed and dropped if no other thread of the
-/// parent used the store at the moment of the fork. Otherwise a lock can stay held for ever.
+/// The copy has no reaper thread, so the memory of expired sessions is freed when room is needed
+/// and by [`purge`](Self::purge). The copy can be used, closed and dropped if no other thread of
+/// the parent used the store at the moment of the fork. Otherwise a lock can stay held for ever.
 ///
 /// # Examples
 ///
@@ -137,9 +136,10 @@ impl LembroStore {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] if an option is wrong, with its name and value.
-    /// [`Error::is_background`] if a thread cannot be started. [`Error::is_persist`] if the files of
-    /// [`persist`](LembroOptions::persist) are damaged, in use or cannot be written.
+    /// - [`Error::is_option`] if an option is wrong, with its name and value;
+    /// - [`Error::is_background`] if a thread cannot be started;
+    /// - [`Error::is_persist`] if the files of [`persist`](LembroOptions::persist) are damaged, in
+    ///   use, or cannot be written.
     pub fn with_options(options: LembroOptions) -> Result<Self> {
         let mut options = options.resolve()?;
         let mut store = ShardedStore::new(&options);
@@ -178,8 +178,8 @@ impl LembroStore {
         self.store.purge(|| false)
     }
 
-    /// The bytes that the sessions count for, which `max_size` bounds. The sum is within 8 % of what
-    /// the allocator gave out for them.
+    /// The bytes that the sessions count for, which `max_size` bounds. The sum is within 8 % of
+    /// what the allocator gave out for them.
     #[doc(alias = "size")]
     pub fn bytes(&self) -> usize {
         self.store.shards.iter().map(|locked| locked.shard.read().bytes()).sum()

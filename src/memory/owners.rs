@@ -1,5 +1,4 @@
-//! The `Owners` of a `LembroStore`: the sessions of one owner, listed, counted and ended one shard
-//! at a time.
+//! One owner's sessions in a `LembroStore`: listed, counted and ended one shard at a time.
 
 use std::hash::BuildHasher as _;
 
@@ -95,8 +94,8 @@ impl ShardedStore {
         }
     }
 
-    /// Ends those of these sessions of a shard that are live and belong to `owner`, a few at a time.
-    /// Returns how many, with the receipt of the last.
+    /// Ends those of these sessions of a shard that are live and belong to `owner`, a few at a
+    /// time. Returns how many, with the receipt of the last.
     fn end(
         &self,
         locked: &LockedShard,

@@ -1,17 +1,18 @@
-//! Persistence: a snapshot of all sessions and a journal of the changes since, so that a restart or
-//! a crash logs no user out and restores no ended session.
+//! Persistence: a snapshot of all sessions, and a journal of the changes since.
+//!
+//! With it, a restart or a crash logs no user out and restores no ended session.
 //!
 //! Every change is queued under the lock of its shard, so the queue has the changes of a session in
-//! their order. After the release of the lock, the request waits until its change is written: one of
-//! the waiting threads writes everything that is queued, with one system call (group commit).
+//! their order. After the release of the lock, the request waits until its change is written: one
+//! of the waiting threads writes everything that is queued, with one system call (group commit).
 //!
-//! A compaction begins a new journal, writes a snapshot, and removes the earlier journals. Every
-//! change that the snapshot can contain is also in the new journal or before it, in order and as a
-//! whole row. So a start reads the snapshot, replays the journals after it, and has the sessions as
-//! they were.
+//! A compaction begins a new journal, writes a snapshot, and removes the earlier journals. Requests
+//! change sessions while the snapshot is written, so it has some of the changes that are also in
+//! the new journal. That does no harm: a journal has whole rows in order, so a start that reads the
+//! snapshot and replays the journals after it ends with the last row of every session.
 //!
-//! If the journal cannot be written, some changes are in memory only, and the store is *failing*. It
-//! stays so until a compaction succeeds, because the snapshot then has those changes, too.
+//! If the journal cannot be written, some changes are in memory only, and the store is *failing*.
+//! It stays so until a compaction succeeds, because the snapshot then has those changes, too.
 
 pub(super) mod commit_log;
 pub(super) mod compaction;

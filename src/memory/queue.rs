@@ -1,8 +1,8 @@
-//! The eviction queues: three lists in one slab, linked by slot numbers, and the bytes that their
-//! sessions are charged.
+//! Eviction queues: three lists in one slab, and the bytes that their sessions are charged.
 //!
-//! A session starts in *probation* and moves to *main* if it is visited there. Sessions with an
-//! owner have a list of their own. The shard chooses the victims.
+//! The lists are linked by slot numbers. A session starts in *probation* and moves to *main* if it
+//! is visited there. Sessions with an owner have a list of their own. The shard chooses the
+//! victims.
 //!
 //! The charge of a session is its block, a second secret included, and a constant share of the
 //! structures that find and order it:

@@ -1,8 +1,8 @@
 //! The reaper: a thread that works at an interval, stops at once when asked, and survives a panic.
 //!
 //! The thread holds the [`ShardedStore`](super::ShardedStore), not a handle of the store. So it
-//! never drops the last handle and never has to join itself. The handles share the [`Reaper`], whose
-//! drop stops the thread and waits for it.
+//! never drops the last handle and never has to join itself. The handles share the [`Reaper`],
+//! whose drop stops the thread and waits for it.
 //!
 //! After a fork the child has a copy of the [`Reaper`] without the thread. Joining the thread would
 //! panic or never return, so the copy is not stopped.

@@ -1,5 +1,4 @@
-//! Revocations: the epoch of each owner's last "log out everywhere", and the reasons of the last
-//! ends of sessions.
+//! Revocations: the epochs of owners, and the reasons of the last ends of sessions.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -22,8 +21,8 @@ pub(super) struct Epochs {
 struct EpochState {
     counter: u64,
     owners: HashMap<Box<str>, u64>,
-    /// The epoch of owners that are not in the map. If it is too high, a login under way is refused,
-    /// which is safe.
+    /// The epoch of owners that are not in the map. If it is too high, a login under way is
+    /// refused, which is safe.
     others: u64,
 }
 

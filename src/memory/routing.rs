@@ -1,5 +1,4 @@
-//! Routing: the shards behind their locks, the way from a handle to its shard, and the reports of
-//! what was removed.
+//! Routing: the shards behind their locks, and the reports of the records removed from them.
 //!
 //! No two shard locks are held at once. Under a write lock a commit only swaps pointers: its row is
 //! computed before the lock is taken, and the row before it is dropped after the release. Only a

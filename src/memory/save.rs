@@ -1,5 +1,7 @@
-//! Saving: the next row of a session is computed from the stored row without a lock, and swapped in
-//! if that row is still stored.
+//! Saving: the optimistic commit of a session's next row.
+//!
+//! The row is computed from the stored row without a lock, and swapped in if that row is still
+//! stored.
 
 use super::persist::encoding::Mutation;
 use super::queue::charge;
@@ -12,8 +14,8 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::{Action, Edit, EndReason, Epoch, Expect, Identity, Lease, Login, Nonces, Now, Outcome};
 
-/// How often a row is computed without the lock before it is computed under it. Each lost race means
-/// that another request succeeded.
+/// How often a row is computed without the lock before it is computed under it. Each lost race
+/// means that another request succeeded.
 const OPTIMISTIC_ATTEMPTS: usize = 8;
 
 impl ShardedStore {

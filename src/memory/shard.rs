@@ -1,5 +1,4 @@
-//! A shard: a hash table of rows with their eviction queues, expiry index and owner index. It knows
-//! no lock and no channel.
+//! A shard: rows in a hash table, with their eviction queues and indexes, and without a lock.
 //!
 //! Removed records are returned to the caller, which reports and drops them after unlocking.
 

@@ -84,8 +84,8 @@ pub struct Stats {
     /// Looks that found none, because the session had expired or ended, or the id was superseded or
     /// a guess. A sudden rise can mean that ids are being guessed.
     pub misses: u64,
-    /// Looks with a superseded id that arrived later than a request in flight can: possibly a stolen
-    /// id.
+    /// Looks with a superseded id that arrived later than a request in flight can: possibly a
+    /// stolen id.
     pub superseded: u64,
     /// Sessions created, by commits and `set`.
     pub created: u64,

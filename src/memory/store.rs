@@ -1,5 +1,4 @@
-//! The `Store` of a `LembroStore`: looks, and the actions that an owner's gate or a journal must
-//! surround.
+//! The trait `Store` for `LembroStore`: looks, actions and lists.
 
 use std::time::Duration;
 
@@ -168,8 +167,8 @@ impl ShardedStore {
     }
 
     /// Stores the row of a look that changed the secrets of a session. If another request changed
-    /// the session since it was read, or the row is too large, nothing is stored, and the next visit
-    /// tries again.
+    /// the session since it was read, or the row is too large, nothing is stored, and the next
+    /// visit tries again.
     #[cold]
     fn replace_row(
         &self,

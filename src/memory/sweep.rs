@@ -1,5 +1,4 @@
-//! Sweeps over all shards, one after the other and in small steps: the purge of expired sessions,
-//! copies for lists and snapshots, and sums.
+//! Sweeps over all shards, in small steps: the purge, copies for lists and snapshots, and sums.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! The commit log: the queue of changes, and the group commit that writes it to the journal.
+//! The commit log: a queue of changes, and the group commit that writes it to the journal.
 
 use std::io;
 use std::mem;
@@ -44,7 +44,8 @@ pub(in crate::memory) struct CommitLog {
 #[derive(Default)]
 pub(super) struct ChangeQueue {
     changes: Vec<Mutation>,
-    /// False while the journal cannot be written. The next compaction then writes what is in memory.
+    /// False while the journal cannot be written. The next compaction then writes what is in
+    /// memory.
     pub(super) is_open: bool,
 }
 

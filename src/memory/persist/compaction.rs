@@ -1,5 +1,4 @@
-//! Compaction: the next journal and snapshot, and the upkeep that flushes, compacts and retries in
-//! the background.
+//! Compaction: the next snapshot and journal, and the upkeep of the files in the background.
 
 use std::fs::{self, File};
 use std::io;
@@ -165,8 +164,8 @@ impl CommitLog {
         }
     }
 
-    /// Checks that the journal has its name. One that was removed, perhaps with its folder, can still
-    /// be written, but the next start does not find it.
+    /// Checks that the journal has its name. One that was removed, perhaps with its folder, can
+    /// still be written, but the next start does not find it.
     fn check_journal_exists(&self) -> io::Result<()> {
         fs::metadata(self.files.journal(self.generation.load(Ordering::SeqCst)))
             .map(drop)

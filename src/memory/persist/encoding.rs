@@ -1,5 +1,4 @@
-//! The encoding that snapshot and journal share: numbers, rows with their instants on the calendar,
-//! and changes.
+//! Encoding shared by snapshot and journal: numbers, rows and changes.
 
 use crate::clock::Clock;
 use crate::id::{Digest, Handle};

@@ -153,8 +153,8 @@ pub(super) struct JournalSummary {
     pub(super) damage: Option<Problem>,
 }
 
-/// Reads a journal and passes on the entries of each whole frame. After damage it continues with the
-/// next whole frame.
+/// Reads a journal and passes on the entries of each whole frame. After damage it continues with
+/// the next whole frame.
 pub(super) fn read(path: &Path, generation: u64, mut frame: impl FnMut(&[u8])) -> JournalSummary {
     let mut summary = JournalSummary::default();
     match File::open(path).and_then(|mut file| Ok((length_without_zeros(&mut file)?, file))) {
@@ -232,7 +232,8 @@ impl<R: Read> JournalReader<'_, R> {
                 return Ok(());
             };
             if self.left <= next.length {
-                // The process was killed, or the computer lost its power, while it wrote this frame.
+                // The process was killed, or the computer lost its power, while it wrote this
+                // frame.
                 return Ok(());
             }
             let at = size - self.left;

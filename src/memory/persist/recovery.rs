@@ -1,4 +1,4 @@
-//! Recovery: a new store is filled with the sessions of its files, or says what is wrong with them.
+//! Recovery: the start of a store from its files, and the search for damage in them.
 
 use std::fs::File;
 use std::io;

@@ -1,5 +1,4 @@
-//! Replay: puts the sessions of a snapshot into a new store, and carries out the changes of the
-//! journals after it.
+//! Replay: a snapshot's sessions and the journals' changes, carried out on a new store.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,4 @@
-//! The aging of main: generations, which the visits to main's sessions advance, and the generation
-//! of each session's last visit.
+//! Aging of main: generations that advance with the visits to main's sessions.
 //!
 //! At any moment an abandoned session looks like one that is between two visits. They differ in how
 //! often other sessions were visited since. A generation ends when a fifth of main's sessions were

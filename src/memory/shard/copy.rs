@@ -1,5 +1,4 @@
-//! Copies of a shard for lists and snapshots, taken a few slots at a time, and the restoring of a
-//! session from a file.
+//! Copies of a shard for lists and snapshots, and the restoring of a session from a file.
 
 use std::ops::Range;
 

@@ -1,5 +1,4 @@
-//! Expiry: scans for expired sessions, their removal, and the shrinking of a shard that is mostly
-//! empty.
+//! Expiry of a shard's sessions, and the shrinking of a shard that is mostly empty.
 
 use smallvec::SmallVec;
 
