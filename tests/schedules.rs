@@ -1,8 +1,9 @@
-//! The races of the invariants on the real code, under thousands of schedules: a model checker
-//! decides at every lock and every atomic which thread goes on.
+//! Races under a model checker, which decides at every lock and every atomic which thread runs
+//! next.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --test schedules --features testing`; `SCHEDULES` says how
-//! many each test explores (500). A failure prints the schedule that led to it.
+//! Command: `RUSTFLAGS="--cfg shuttle" cargo test --test schedules --features testing`. Each test
+//! explores 500 schedules, or as many as the variable `SCHEDULES` says. A failure prints its
+//! schedule.
 #![cfg(all(shuttle, feature = "testing"))]
 #![expect(clippy::similar_names, reason = "what was saved is what saving gave")]
 
@@ -35,7 +36,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const LEASE: Lease = Lease::new(HOUR);
 
-/// Explores schedules: half of them at random, half with few changes of thread at the worst places.
+/// Explores schedules: half at random, half with few switches of threads (PCT).
 fn explore(race: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("SCHEDULES").map_or(500, |number| number.parse().unwrap());
     let race = Arc::new(race);
@@ -63,7 +64,7 @@ fn one() -> (LembroStore, ManualClock, SessionId, Version) {
     (store, time, id, version)
 }
 
-/// A store with one session of Ada in it, whose id is old enough to be renewed.
+/// A store with one session of Ada, whose id is old enough for a renewal.
 fn one_of_ada() -> (LembroStore, ManualClock, SessionId, Lease) {
     let (store, time) = store();
     let id = new_id();
@@ -95,8 +96,7 @@ fn all<T: 'static>(threads: Vec<thread::JoinHandle<T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
-/// Adds one to a counter, as `modify` does: reads, compares and swaps, until nothing came in
-/// between.
+/// Adds one to a counter as `modify` does: it compares and swaps until it succeeds.
 fn increment(store: &LembroStore, id: &SessionId) {
     loop {
         let record = found(store, id).record;
@@ -111,7 +111,7 @@ fn increment(store: &LembroStore, id: &SessionId) {
 
 // Invariant 3.
 #[test]
-fn a_destroyed_session_never_comes_back() {
+fn destroyed_session_never_comes_back() {
     explore(|| {
         let (store, _, id, version) = one();
         let (saver, toucher, visitor, purger) = (store.clone(), store.clone(), store.clone(), store.clone());
@@ -131,7 +131,7 @@ fn a_destroyed_session_never_comes_back() {
 }
 
 #[test]
-fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_and_says_so() {
+fn commit_beside_an_end_is_lost_or_refused() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let (version, saver, reader) = (version_of(&store, &id), store.clone(), store.clone());
@@ -140,7 +140,7 @@ fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_a
         let ended = owners(&store).destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap();
         let saved = saving.join().unwrap();
         assert!(matches!(looking.join().unwrap(), Lookup::Found(_) | Lookup::Missing));
-        // The receipt of the end says which version was the last.
+        // The receipt of the end has the last version.
         let last = saved.receipt().map_or(version, |receipt| receipt.version);
         assert_eq!(ended.receipt().unwrap().version, last);
         assert!(saved.is_done() || saved == Outcome::Gone);
@@ -152,7 +152,7 @@ fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_a
 }
 
 #[test]
-fn a_logout_beside_a_new_id_ends_the_session_or_comes_too_late_and_says_so() {
+fn logout_beside_a_new_id_ends_or_is_told() {
     explore(|| {
         let (store, _, id, version) = one();
         let (new, rotator) = (renewed(&id), store.clone());
@@ -171,7 +171,7 @@ fn a_logout_beside_a_new_id_ends_the_session_or_comes_too_late_and_says_so() {
 
 // Invariants 4 and 11.
 #[test]
-fn commits_of_different_keys_all_survive_beside_a_renewal() {
+fn commits_of_different_keys_survive_a_renewal() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let version = version_of(&store, &id);
@@ -192,7 +192,7 @@ fn commits_of_different_keys_all_survive_beside_a_renewal() {
         all(threads);
         let stored = found(&store, &id);
         assert_eq!(stored.record.len(), 4);
-        // A confirmation that a commit overtook is made up for by the next visit.
+        // If a commit overtook the confirmation, the next visit confirms.
         if let Presented::Renewing(new) = stored.presented {
             assert!(store.visit(&new, &lease).unwrap().found().is_some());
         }
@@ -202,7 +202,7 @@ fn commits_of_different_keys_all_survive_beside_a_renewal() {
 }
 
 #[test]
-fn of_commits_that_compare_and_swap_exactly_one_is_done() {
+fn one_compare_and_swap_is_done() {
     explore(|| {
         let (store, _, id, version) = one();
         let outcomes = all((0..3)
@@ -221,12 +221,12 @@ fn of_commits_that_compare_and_swap_exactly_one_is_done() {
 }
 
 #[test]
-fn a_new_id_loses_no_acknowledged_commit_and_is_never_without_a_session() {
+fn new_id_loses_no_commit() {
     explore(|| {
         let (store, _, id, version) = one();
         let (new, saver, reader) = (renewed(&id), store.clone(), store.clone());
         let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
-        // In this order: once the old id is dead the new one works.
+        // In this order: once the old id is superseded, the new one works.
         let reading = thread::spawn(move || is_there(&reader, &id) || is_there(&reader, &new));
         assert!(store.commit(&id, &replacement(version, &new), &LEASE).unwrap().is_done());
         assert_eq!(store.visit(&id, &LEASE).unwrap(), Lookup::Superseded { recent: true });
@@ -239,7 +239,7 @@ fn a_new_id_loses_no_acknowledged_commit_and_is_never_without_a_session() {
 }
 
 #[test]
-fn of_two_new_ids_at_once_exactly_one_is_done_and_the_other_is_told() {
+fn one_of_two_new_ids_is_done() {
     explore(|| {
         let (store, _, id, version) = one();
         let outcomes = all((0..2)
@@ -256,7 +256,7 @@ fn of_two_new_ids_at_once_exactly_one_is_done_and_the_other_is_told() {
 }
 
 #[test]
-fn renewals_at_once_agree_on_the_new_id() {
+fn parallel_renewals_agree_on_the_new_id() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let version = version_of(&store, &id);
@@ -277,7 +277,7 @@ fn renewals_at_once_agree_on_the_new_id() {
 }
 
 #[test]
-fn a_renewal_beside_looks_and_commits_loses_nothing_and_all_agree_on_the_id() {
+fn renewal_beside_commits_loses_nothing() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let new = renew(&store, &id, &lease);
@@ -307,7 +307,7 @@ fn a_renewal_beside_looks_and_commits_loses_nothing_and_all_agree_on_the_id() {
         let stored = found(&store, &new);
         assert_eq!((stored.record.len(), stored.presented), (3, Presented::Current));
         assert!(holds(&stored.record, "a") && holds(&stored.record, "b"));
-        // A visit that a commit overtook is confirmed by the next one.
+        // If a commit overtook the visit, the next one confirms.
         assert!(store.visit(&new, &lease).unwrap().found().is_some());
         assert_eq!(presented(&store, &id), Presented::Previous);
         assert_eq!(count(&store, "ada"), 1);
@@ -316,11 +316,11 @@ fn a_renewal_beside_looks_and_commits_loses_nothing_and_all_agree_on_the_id() {
 }
 
 #[test]
-fn a_touch_beside_a_confirmation_is_not_lost() {
+fn touch_beside_a_confirmation_is_not_lost() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let new = renew(&store, &id, &lease);
-        // It would not prolong it.
+        // The visit does not prolong the session.
         let lease = Lease { touch_after: MINUTE, ..lease };
         let (visitor, toucher) = (store.clone(), store.clone());
         let visiting = thread::spawn(move || assert!(visitor.visit(&new, &lease).unwrap().found().is_some()));
@@ -333,7 +333,7 @@ fn a_touch_beside_a_confirmation_is_not_lost() {
 }
 
 #[test]
-fn a_compare_and_swap_that_is_tried_again_never_loses_one() {
+fn repeated_compare_and_swap_loses_none() {
     explore(|| {
         let (store, _, id, _) = one();
         let threads = (0..3)
@@ -348,7 +348,7 @@ fn a_compare_and_swap_that_is_tried_again_never_loses_one() {
 }
 
 #[test]
-fn a_session_that_was_touched_in_time_is_not_purged() {
+fn session_touched_in_time_is_not_purged() {
     explore(|| {
         let (store, time, id, version) = one();
         time.advance(SECOND * 3599);
@@ -367,7 +367,7 @@ fn a_session_that_was_touched_in_time_is_not_purged() {
 }
 
 #[test]
-fn a_handle_whose_session_expires_is_given_to_another_or_prolonged_and_never_both() {
+fn expired_handle_is_reused_or_prolonged() {
     explore(|| {
         let (store, time, id, _) = one();
         time.advance(SECOND * 3599);
@@ -386,11 +386,11 @@ fn a_handle_whose_session_expires_is_given_to_another_or_prolonged_and_never_bot
 
 // Invariant 6.
 #[test]
-fn a_full_store_keeps_its_bound_and_its_books() {
+fn full_store_keeps_bound_and_counters() {
     explore(|| {
         let probe = store().0;
         probe.set(&new_id(), record(), HOUR).unwrap();
-        // With a second secret and something to spare.
+        // With room for second secrets.
         let room = 3 * (probe.bytes() as u64 + 40);
         let options = LembroOptions::new().interval(0).shards(1).max_size(room).clock(&Clock::manual());
         let store = LembroStore::with_options(options).unwrap();
@@ -401,7 +401,7 @@ fn a_full_store_keeps_its_bound_and_its_books() {
                     let (id, another) = (new_id(), new_id());
                     assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
                     let Some(stored) = store.get(&id).unwrap() else { return };
-                    // It was evicted since then, or it is larger than before.
+                    // It can be evicted by now.
                     let commit = replacement(stored.record.version(), &renewed(&id));
                     let outcome = store.commit(&id, &commit, &LEASE).unwrap();
                     assert!(outcome.is_done() || outcome == Outcome::Gone);
@@ -417,7 +417,7 @@ fn a_full_store_keeps_its_bound_and_its_books() {
 }
 
 #[test]
-fn a_commit_beside_an_eviction_is_done_or_gone_and_books_and_events_agree() {
+fn commit_beside_an_eviction_is_done_or_gone() {
     explore(|| {
         let probe = store().0;
         probe.set(&new_id(), record(), HOUR).unwrap();
@@ -450,7 +450,7 @@ fn a_commit_beside_an_eviction_is_done_or_gone_and_books_and_events_agree() {
 }
 
 #[test]
-fn a_login_beside_log_out_everywhere_is_ended_or_not_let_in() {
+fn login_beside_log_out_everywhere() {
     explore(|| {
         let (store, _, id, version) = one();
         let ada = owner("ada");
@@ -472,8 +472,7 @@ fn a_login_beside_log_out_everywhere_is_ended_or_not_let_in() {
         owners(&store).destroy_all(&ada, None).unwrap();
         let left = count(&store, "ada");
         let [(_, revocable), (later, _)] = threads.map(|thread| thread.join().unwrap());
-        // The one that began before: ended or refused. The one that begins with its commit may come
-        // after it.
+        // The login that began before is ended or refused. The other one can begin after it.
         assert!(left <= 1);
         assert_eq!(count(&store, "ada"), usize::from(is_there(&store, &later)));
         assert!(!is_there(&store, &new));
@@ -483,7 +482,7 @@ fn a_login_beside_log_out_everywhere_is_ended_or_not_let_in() {
 }
 
 #[test]
-fn a_commit_to_an_owned_session_beside_log_out_everywhere_brings_nothing_back() {
+fn commit_beside_log_out_everywhere() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let (version, new) = (version_of(&store, &id), renewed(&id));
@@ -506,7 +505,7 @@ fn a_commit_to_an_owned_session_beside_log_out_everywhere_brings_nothing_back() 
 }
 
 #[test]
-fn logins_of_one_owner_at_once_keep_the_limit() {
+fn parallel_logins_keep_the_limit() {
     for at_limit in [AtLimit::EndOldest, AtLimit::RefuseNewest] {
         explore(move || {
             let (store, _) = store();
@@ -516,7 +515,7 @@ fn logins_of_one_owner_at_once_keep_the_limit() {
                     thread::spawn(move || {
                         let commit = limited(Commit::create().unwrap(), at_limit);
                         let outcome = store.commit(&new_id(), &commit, &LEASE).unwrap();
-                        // At no instant two.
+                        // Never two at once.
                         assert!(count(&store, "ada") <= 1);
                         assert!(outcome.is_done() || outcome == Outcome::AtLimit);
                         outcome.is_done()
@@ -532,7 +531,7 @@ fn logins_of_one_owner_at_once_keep_the_limit() {
 }
 
 #[test]
-fn logins_under_different_limits_at_once_leave_as_many_as_the_last_one_allows() {
+fn parallel_logins_obey_the_last_limit() {
     explore(|| {
         let (store, _) = store();
         for _ in 0..2 {
@@ -549,7 +548,7 @@ fn logins_under_different_limits_at_once_leave_as_many_as_the_last_one_allows() 
             })
         });
         let logins = threads.map(|thread| thread.join().unwrap());
-        // The last to log in is there, and no more than it allows.
+        // The last login is there, and no more sessions than its limit allows.
         let last = logins.iter().filter(|(_, id)| is_there(&store, id));
         let last = last.max_by_key(|(_, id)| found(&store, id).record.owner_since()).unwrap();
         assert!(count(&store, "ada") <= last.0);
@@ -559,7 +558,7 @@ fn logins_under_different_limits_at_once_leave_as_many_as_the_last_one_allows() 
 
 // A double click.
 #[test]
-fn two_logins_on_one_session_at_once_keep_the_limit_and_the_one_that_comes_too_late_is_told() {
+fn double_click_keeps_the_limit() {
     explore(|| {
         let (store, _, id, version) = one();
         let threads = (0..2)
@@ -580,7 +579,7 @@ fn two_logins_on_one_session_at_once_keep_the_limit_and_the_one_that_comes_too_l
 }
 
 #[test]
-fn logins_of_two_owners_on_one_session_leave_it_to_one_of_them_and_each_index_is_right() {
+fn logins_of_two_owners_leave_one() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let version = version_of(&store, &id);
@@ -599,18 +598,18 @@ fn logins_of_two_owners_on_one_session_leave_it_to_one_of_them_and_each_index_is
         let (ada, grace) = (count(&store, "ada"), count(&store, "grace"));
         assert_eq!(ada, 0);
         assert!(done.iter().filter(|done| **done).count() <= 1);
-        // It was Ada's until Grace logged in: then it is hers and stays.
+        // The session is Grace's once she has logged in, and stays.
         assert_eq!((grace, ended), if done[1] { (1, 0) } else { (0, 1) });
         for listed in owners(&store).list(&owner("grace")).unwrap() {
             let record = listed.stored.record;
-            assert!(holds(&record, "grace") && record.len() == 1, "nothing of Ada's is left");
+            assert!(holds(&record, "grace") && record.len() == 1, "no data of Ada is left");
         }
         store.validate().unwrap();
     });
 }
 
 #[test]
-fn a_session_is_created_once_under_one_handle() {
+fn session_is_created_once_per_handle() {
     explore(|| {
         let (store, _) = store();
         let id = new_id();
@@ -628,7 +627,7 @@ fn a_session_is_created_once_under_one_handle() {
 }
 
 #[test]
-fn a_set_without_time_ends_no_session_that_has_a_new_id_by_then() {
+fn zero_ttl_ends_no_renewed_session() {
     explore(|| {
         let (store, _, id, version) = one();
         let (new, rotator) = (renewed(&id), store.clone());
@@ -651,14 +650,14 @@ fn persisted(folder: &Folder, time: &ManualClock) -> LembroStore {
     LembroStore::with_options(options).unwrap()
 }
 
-/// The store is being closed: the change was refused, or it is not known whether it is in the
+/// `None` if the store was closed: the change was refused, or it is unknown whether it is in the
 /// files.
 fn unless_closed<T>(result: lembro::Result<T>) -> Option<T> {
     result.inspect_err(|error| assert!(error.is_store(), "{error}")).ok()
 }
 
 #[test]
-fn a_crash_at_any_moment_keeps_what_was_acknowledged_and_brings_nothing_back() {
+fn crash_keeps_acknowledged_changes() {
     explore(|| {
         let (folder, time) = (Folder::in_memory(), Clock::manual());
         let store = persisted(&folder, &time);
@@ -722,7 +721,7 @@ fn a_crash_at_any_moment_keeps_what_was_acknowledged_and_brings_nothing_back() {
 }
 
 #[test]
-fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() {
+fn first_looks_after_a_restart_lose_nothing() {
     explore(|| {
         let (folder, time) = (Folder::in_memory(), Clock::manual());
         let (before, [id, other]) = (persisted(&folder, &time), [(); 2].map(|()| new_id()));
@@ -753,10 +752,10 @@ fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() 
     });
 }
 
-// On a backend of three methods. A session that would outlive its owner's entry is written under
-// the owner's lock, too: its own is let go, and taken again behind that.
+// A session that would outlive its owner's entry is written under the owner's lock, too. Its own
+// lock is released and taken again after that one.
 #[test]
-fn on_three_methods_what_prolongs_or_logs_in_beside_log_out_everywhere_brings_nothing_back() {
+fn key_value_log_out_everywhere_is_final() {
     explore(|| {
         let store = Arc::new(KeyValueStore::with_clock(Map::default(), Clock::manual().restarted()));
         let (id, new, lease) = (new_id(), new_id(), Lease::new(HOUR * 9));
@@ -770,7 +769,7 @@ fn on_three_methods_what_prolongs_or_logs_in_beside_log_out_everywhere_brings_no
         let ended = owners(&store).destroy_all(&owner("ada"), None).unwrap();
         let (saved, entered, _) = (saving.join().unwrap(), entered.join().unwrap(), visiting.join().unwrap());
         assert!(saved.is_done() || saved == Outcome::Gone);
-        // The login was ended, or came too late.
+        // The login was ended or refused.
         assert_eq!(ended, 1 + usize::from(entered.is_done()));
         assert!(entered.is_done() || entered == Outcome::LoginRevoked);
         assert!(![id, new].iter().any(|id| is_there(&store, id)));
@@ -779,7 +778,7 @@ fn on_three_methods_what_prolongs_or_logs_in_beside_log_out_everywhere_brings_no
 }
 
 #[test]
-fn on_three_methods_commits_of_different_keys_all_survive_and_a_destroyed_session_stays_so() {
+fn key_value_commits_all_survive() {
     explore(|| {
         let store = Arc::new(KeyValueStore::with_clock(Map::default(), Clock::manual().restarted()));
         let id = new_id();
