@@ -92,6 +92,15 @@ fn limited(commit: Commit, at_limit: AtLimit) -> Commit {
     commit.log_in(Login { limit: Some(Limit { max: 1, at_limit }), ..login("ada") })
 }
 
+/// A thread with a handle of its own on the store.
+fn beside<S: Clone + Send + 'static, T: Send + 'static>(
+    store: &S,
+    work: impl FnOnce(&S) -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let store = store.clone();
+    thread::spawn(move || work(&store))
+}
+
 fn all<T: 'static>(threads: Vec<thread::JoinHandle<T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
@@ -114,12 +123,11 @@ fn increment(store: &LembroStore, id: &SessionId) {
 fn destroyed_session_never_comes_back() {
     explore(|| {
         let (store, _, id, version) = one();
-        let (saver, toucher, visitor, purger) = (store.clone(), store.clone(), store.clone(), store.clone());
         let others = vec![
-            thread::spawn(move || _ = save(&saver, &id, &put("late"), HOUR, version).unwrap()),
-            thread::spawn(move || _ = touch(&toucher, &id, HOUR * 2).unwrap()),
-            thread::spawn(move || _ = visitor.visit(&id, &Lease::new(HOUR * 3)).unwrap()),
-            thread::spawn(move || _ = purger.purge()),
+            beside(&store, move |store| _ = save(store, &id, &put("late"), HOUR, version).unwrap()),
+            beside(&store, move |store| _ = touch(store, &id, HOUR * 2).unwrap()),
+            beside(&store, move |store| _ = store.visit(&id, &Lease::new(HOUR * 3)).unwrap()),
+            beside(&store, |store| _ = store.purge()),
         ];
         assert!(store.destroy(&id).unwrap().is_done());
         assert!(!is_there(&store, &id));
@@ -134,9 +142,9 @@ fn destroyed_session_never_comes_back() {
 fn commit_beside_an_end_is_lost_or_refused() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
-        let (version, saver, reader) = (version_of(&store, &id), store.clone(), store.clone());
-        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
-        let looking = thread::spawn(move || reader.visit(&id, &lease).unwrap());
+        let version = version_of(&store, &id);
+        let saving = beside(&store, move |store| save(store, &id, &put("late"), HOUR, version).unwrap());
+        let looking = beside(&store, move |store| store.visit(&id, &lease).unwrap());
         let ended = owners(&store).destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap();
         let saved = saving.join().unwrap();
         assert!(matches!(looking.join().unwrap(), Lookup::Found(_) | Lookup::Missing));
@@ -155,8 +163,8 @@ fn commit_beside_an_end_is_lost_or_refused() {
 fn logout_beside_a_new_id_ends_or_is_told() {
     explore(|| {
         let (store, _, id, version) = one();
-        let (new, rotator) = (renewed(&id), store.clone());
-        let rotating = thread::spawn(move || rotator.commit(&id, &replacement(version, &new), &LEASE).unwrap());
+        let new = renewed(&id);
+        let rotating = beside(&store, move |store| store.commit(&id, &replacement(version, &new), &LEASE).unwrap());
         let destroyed = store.destroy(&id).unwrap();
         let rotated = rotating.join().unwrap();
         match (destroyed, rotated) {
@@ -178,16 +186,16 @@ fn commits_of_different_keys_survive_a_renewal() {
         let mut threads: Vec<_> = ["a", "b"]
             .into_iter()
             .map(|key| {
-                let store = store.clone();
-                thread::spawn(move || assert!(save(&store, &id, &put(key), HOUR, version).unwrap().is_done()))
+                beside(&store, move |store| {
+                    assert!(save(store, &id, &put(key), HOUR, version).unwrap().is_done());
+                })
             })
             .collect();
-        let renewer = store.clone();
-        threads.push(thread::spawn(move || {
+        threads.push(beside(&store, move |store| {
             let commit = merge(&put("c"), version).identity(Identity::Renew(7));
-            let announced = renewer.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap();
+            let announced = store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap();
             // The next request has the new id.
-            assert!(renewer.visit(&announced, &lease).unwrap().found().is_some());
+            assert!(store.visit(&announced, &lease).unwrap().found().is_some());
         }));
         all(threads);
         let stored = found(&store, &id);
@@ -207,9 +215,8 @@ fn one_compare_and_swap_is_done() {
         let (store, _, id, version) = one();
         let outcomes = all((0..3)
             .map(|number| {
-                let store = store.clone();
                 let key = format!("key {number}");
-                thread::spawn(move || exactly(&store, &id, &put(&key), HOUR, version).unwrap())
+                beside(&store, move |store| exactly(store, &id, &put(&key), HOUR, version).unwrap())
             })
             .collect());
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_done()).count(), 1);
@@ -224,10 +231,10 @@ fn one_compare_and_swap_is_done() {
 fn new_id_loses_no_commit() {
     explore(|| {
         let (store, _, id, version) = one();
-        let (new, saver, reader) = (renewed(&id), store.clone(), store.clone());
-        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
+        let new = renewed(&id);
+        let saving = beside(&store, move |store| save(store, &id, &put("late"), HOUR, version).unwrap());
         // In this order: once the old id is superseded, the new one works.
-        let reading = thread::spawn(move || is_there(&reader, &id) || is_there(&reader, &new));
+        let reading = beside(&store, move |store| is_there(store, &id) || is_there(store, &new));
         assert!(store.commit(&id, &replacement(version, &new), &LEASE).unwrap().is_done());
         assert_eq!(store.visit(&id, &LEASE).unwrap(), Lookup::Superseded { recent: true });
         let saved = saving.join().unwrap();
@@ -244,8 +251,8 @@ fn one_of_two_new_ids_is_done() {
         let (store, _, id, version) = one();
         let outcomes = all((0..2)
             .map(|_| {
-                let (store, new) = (store.clone(), renewed(&id));
-                thread::spawn(move || (store.commit(&id, &replacement(version, &new), &LEASE).unwrap(), new))
+                let new = renewed(&id);
+                beside(&store, move |store| (store.commit(&id, &replacement(version, &new), &LEASE).unwrap(), new))
             })
             .collect());
         let (done, late): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(outcome, _)| outcome.is_done());
@@ -262,8 +269,7 @@ fn parallel_renewals_agree_on_the_new_id() {
         let version = version_of(&store, &id);
         let announced = all((0..3)
             .map(|seed| {
-                let store = store.clone();
-                thread::spawn(move || {
+                beside(&store, move |store| {
                     let commit = merge(&put(&format!("key {seed}")), version).identity(Identity::Renew(seed));
                     store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap()
                 })
@@ -284,23 +290,20 @@ fn renewal_beside_commits_loses_nothing() {
         let version = version_of(&store, &id);
         let mut threads: Vec<_> = (0..2)
             .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || {
+                beside(&store, move |store| {
                     let stored = store.visit(&new, &lease).unwrap().found().unwrap();
                     assert_eq!(stored.presented, Presented::Current);
                 })
             })
             .collect();
         for key in ["a", "b"] {
-            let store = store.clone();
-            threads.push(thread::spawn(move || {
-                let receipt = save(&store, &id, &put(key), HOUR, version).unwrap().receipt().unwrap();
+            threads.push(beside(&store, move |store| {
+                let receipt = save(store, &id, &put(key), HOUR, version).unwrap().receipt().unwrap();
                 assert!(receipt.announce.is_none_or(|announced| announced == new));
             }));
         }
-        let old = store.clone();
-        threads.push(thread::spawn(move || {
-            let presented = old.visit(&id, &lease).unwrap().found().unwrap().presented;
+        threads.push(beside(&store, move |store| {
+            let presented = store.visit(&id, &lease).unwrap().found().unwrap().presented;
             assert!([Presented::Renewing(new), Presented::Previous].contains(&presented), "{presented:?}");
         }));
         all(threads);
@@ -322,11 +325,10 @@ fn touch_beside_a_confirmation_is_not_lost() {
         let new = renew(&store, &id, &lease);
         // The visit does not prolong the session.
         let lease = Lease { touch_after: MINUTE, ..lease };
-        let (visitor, toucher) = (store.clone(), store.clone());
-        let visiting = thread::spawn(move || assert!(visitor.visit(&new, &lease).unwrap().found().is_some()));
-        let touching = thread::spawn(move || assert!(touch(&toucher, &new, HOUR + MINUTE / 2).unwrap().is_done()));
-        visiting.join().unwrap();
-        touching.join().unwrap();
+        all(vec![
+            beside(&store, move |store| assert!(store.visit(&new, &lease).unwrap().found().is_some())),
+            beside(&store, move |store| assert!(touch(store, &new, HOUR + MINUTE / 2).unwrap().is_done())),
+        ]);
         assert_eq!(found(&store, &new).ttl, HOUR + MINUTE / 2);
         store.validate().unwrap();
     });
@@ -336,13 +338,7 @@ fn touch_beside_a_confirmation_is_not_lost() {
 fn repeated_compare_and_swap_loses_none() {
     explore(|| {
         let (store, _, id, _) = one();
-        let threads = (0..3)
-            .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || increment(&store, &id))
-            })
-            .collect();
-        all(threads);
+        all((0..3).map(|_| beside(&store, move |store| increment(store, &id))).collect());
         assert_eq!(found(&store, &id).record.get::<u32>("visits").unwrap(), Some(3));
     });
 }
@@ -352,10 +348,9 @@ fn session_touched_in_time_is_not_purged() {
     explore(|| {
         let (store, time, id, version) = one();
         time.advance(SECOND * 3599);
-        let (toucher, purger, clock) = (store.clone(), store.clone(), time.clone());
-        let touching = thread::spawn(move || touch(&toucher, &id, HOUR).unwrap());
-        let purging = thread::spawn(move || purger.purge());
-        let passing = thread::spawn(move || clock.advance(SECOND));
+        let touching = beside(&store, move |store| touch(store, &id, HOUR).unwrap());
+        let purging = beside(&store, LembroStore::purge);
+        let passing = beside(&time, |time| time.advance(SECOND));
         let touched = touching.join().unwrap();
         purging.join().unwrap();
         passing.join().unwrap();
@@ -372,10 +367,9 @@ fn expired_handle_is_reused_or_prolonged() {
         let (store, time, id, _) = one();
         time.advance(SECOND * 3599);
         let other = renewed(&id);
-        let (toucher, creator, clock) = (store.clone(), store.clone(), time.clone());
-        let touching = thread::spawn(move || touch(&toucher, &id, HOUR).unwrap());
-        let creating = thread::spawn(move || create(&creator, &other, &record(), HOUR).unwrap());
-        let passing = thread::spawn(move || clock.advance(SECOND));
+        let touching = beside(&store, move |store| touch(store, &id, HOUR).unwrap());
+        let creating = beside(&store, move |store| create(store, &other, &record(), HOUR).unwrap());
+        let passing = beside(&time, |time| time.advance(SECOND));
         let (touched, created) = (touching.join().unwrap(), creating.join().unwrap());
         passing.join().unwrap();
         assert!(!(touched.is_done() && created.is_done()), "{touched:?} {created:?}");
@@ -396,16 +390,15 @@ fn full_store_keeps_bound_and_counters() {
         let store = LembroStore::with_options(options).unwrap();
         let threads = (0..3)
             .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || {
+                beside(&store, |store| {
                     let (id, another) = (new_id(), new_id());
-                    assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
+                    assert!(create(store, &id, &record(), HOUR).unwrap().is_done());
                     let Some(stored) = store.get(&id).unwrap() else { return };
                     // It can be evicted by now.
                     let commit = replacement(stored.record.version(), &renewed(&id));
                     let outcome = store.commit(&id, &commit, &LEASE).unwrap();
                     assert!(outcome.is_done() || outcome == Outcome::Gone);
-                    assert!(create(&store, &another, &record(), HOUR).unwrap().is_done());
+                    assert!(create(store, &another, &record(), HOUR).unwrap().is_done());
                     let _ = store.destroy(&another).unwrap();
                     assert!(store.bytes() as u64 <= store.stats().max_size as u64);
                 })
@@ -427,16 +420,10 @@ fn commit_beside_an_eviction_is_done_or_gone() {
         let id = new_id();
         assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
         let version = version_of(&store, &id);
-        let saver = store.clone();
-        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
-        let mut threads: Vec<_> = (0..2)
-            .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || assert!(create(&store, &new_id(), &record(), HOUR).unwrap().is_done()))
-            })
-            .collect();
-        let visitor = store.clone();
-        threads.push(thread::spawn(move || _ = visitor.visit(&id, &LEASE).unwrap()));
+        let saving = beside(&store, move |store| save(store, &id, &put("late"), HOUR, version).unwrap());
+        let add = |store: &LembroStore| assert!(create(store, &new_id(), &record(), HOUR).unwrap().is_done());
+        let visit = move |store: &LembroStore| _ = store.visit(&id, &LEASE).unwrap();
+        let threads = vec![beside(&store, add), beside(&store, add), beside(&store, visit)];
         let saved = saving.join().unwrap();
         all(threads);
         assert!(saved.is_done() || saved == Outcome::Gone);
@@ -457,8 +444,7 @@ fn login_beside_log_out_everywhere() {
         let begun = owners(&store).epoch(&ada).unwrap();
         let new = renewed(&id);
         let threads = [Some(begun), None].map(|begun| {
-            let store = store.clone();
-            thread::spawn(move || {
+            beside(&store, move |store| {
                 let login = Login { begun, ..login("ada") };
                 let (id, commit) = match begun {
                     Some(_) => (id, replacement(version, &new)),
@@ -486,13 +472,12 @@ fn commit_beside_log_out_everywhere() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let (version, new) = (version_of(&store, &id), renewed(&id));
-        let (saver, rotator, renewer) = (store.clone(), store.clone(), store.clone());
         let threads = vec![
-            thread::spawn(move || _ = save(&saver, &id, &put("late"), HOUR, version).unwrap()),
-            thread::spawn(move || _ = rotator.commit(&id, &replacement(version, &new), &lease).unwrap()),
-            thread::spawn(move || {
+            beside(&store, move |store| _ = save(store, &id, &put("late"), HOUR, version).unwrap()),
+            beside(&store, move |store| _ = store.commit(&id, &replacement(version, &new), &lease).unwrap()),
+            beside(&store, move |store| {
                 let commit = Commit::merge(version).unwrap().identity(Identity::Renew(7));
-                _ = renewer.commit(&id, &commit, &lease).unwrap();
+                _ = store.commit(&id, &commit, &lease).unwrap();
             }),
         ];
         owners(&store).destroy_all(&owner("ada"), None).unwrap();
@@ -511,12 +496,11 @@ fn parallel_logins_keep_the_limit() {
             let (store, _) = store();
             let threads = (0..3)
                 .map(|_| {
-                    let store = store.clone();
-                    thread::spawn(move || {
+                    beside(&store, move |store| {
                         let commit = limited(Commit::create().unwrap(), at_limit);
                         let outcome = store.commit(&new_id(), &commit, &LEASE).unwrap();
                         // Never two at once.
-                        assert!(count(&store, "ada") <= 1);
+                        assert!(count(store, "ada") <= 1);
                         assert!(outcome.is_done() || outcome == Outcome::AtLimit);
                         outcome.is_done()
                     })
@@ -538,8 +522,7 @@ fn parallel_logins_obey_the_last_limit() {
             assert!(create_owned(&store, &new_id(), &record(), "ada", HOUR).unwrap().is_done());
         }
         let threads = [1, 2, 3].map(|max| {
-            let store = store.clone();
-            thread::spawn(move || {
+            beside(&store, move |store| {
                 let limit = Some(Limit { max, at_limit: AtLimit::EndOldest });
                 let commit = Commit::create().unwrap().log_in(Login { limit, ..login("ada") });
                 let id = new_id();
@@ -563,8 +546,8 @@ fn double_click_keeps_the_limit() {
         let (store, _, id, version) = one();
         let threads = (0..2)
             .map(|_| {
-                let (store, new) = (store.clone(), renewed(&id));
-                thread::spawn(move || {
+                let new = renewed(&id);
+                beside(&store, move |store| {
                     let commit = limited(replacement(version, &new), AtLimit::EndOldest);
                     (store.commit(&id, &commit, &LEASE).unwrap(), new)
                 })
@@ -586,8 +569,8 @@ fn logins_of_two_owners_leave_one() {
         let threads: Vec<_> = ["ada", "grace"]
             .into_iter()
             .map(|name| {
-                let (store, new) = (store.clone(), renewed(&id));
-                thread::spawn(move || {
+                let new = renewed(&id);
+                beside(&store, move |store| {
                     let commit = replacement(version, &new).with(put(name)).log_in(login(name));
                     store.commit(&id, &commit, &lease).unwrap().is_done()
                 })
@@ -615,8 +598,8 @@ fn session_is_created_once_per_handle() {
         let id = new_id();
         let outcomes = all((0..3)
             .map(|_| {
-                let (store, id) = (store.clone(), renewed(&id));
-                thread::spawn(move || create(&store, &id, &record(), HOUR).unwrap())
+                let id = renewed(&id);
+                beside(&store, move |store| create(store, &id, &record(), HOUR).unwrap())
             })
             .collect());
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_done()).count(), 1);
@@ -630,8 +613,8 @@ fn session_is_created_once_per_handle() {
 fn zero_ttl_ends_no_renewed_session() {
     explore(|| {
         let (store, _, id, version) = one();
-        let (new, rotator) = (renewed(&id), store.clone());
-        let rotating = thread::spawn(move || rotator.commit(&id, &replacement(version, &new), &LEASE).unwrap());
+        let new = renewed(&id);
+        let rotating = beside(&store, move |store| store.commit(&id, &replacement(version, &new), &LEASE).unwrap());
         let ended = store.set(&id, record(), Duration::ZERO);
         let rotated = rotating.join().unwrap();
         match (ended, rotated) {
@@ -675,25 +658,25 @@ fn crash_keeps_acknowledged_changes() {
             let done = Arc::clone(&done);
             move |outcome: Option<()>| _ = outcome.map(|()| done[number].store(true, Ordering::SeqCst))
         };
-        let (saver, late, keeper, closer, ender) =
-            (store.clone(), store.clone(), store.clone(), store.clone(), store.clone());
         let (saved, rotated, put_too, over) = (note(0), note(1), note(2), note(3));
         let threads = vec![
-            thread::spawn(move || _ = unless_closed(save(&saver, &ended, &put("late"), HOUR, ended_version))),
-            thread::spawn(move || {
-                put_too(unless_closed(save(&late, &other, &put("one"), HOUR, other_version)).map(drop));
-                let commit = Commit::create().unwrap().log_in(Login { begun, ..login("ada") });
-                _ = unless_closed(late.commit(&new_id(), &commit, &LEASE));
+            beside(&store, move |store| {
+                _ = unless_closed(save(store, &ended, &put("late"), HOUR, ended_version));
             }),
-            thread::spawn(move || {
+            beside(&store, move |store| {
+                put_too(unless_closed(save(store, &other, &put("one"), HOUR, other_version)).map(drop));
+                let commit = Commit::create().unwrap().log_in(Login { begun, ..login("ada") });
+                _ = unless_closed(store.commit(&new_id(), &commit, &LEASE));
+            }),
+            beside(&store, move |store| {
                 let mut both = put("one");
                 both.insert("", "two", &2).unwrap();
-                saved(unless_closed(save(&keeper, &id, &both, HOUR, version)).map(drop));
-                rotated(unless_closed(keeper.commit(&id, &replacement(version, &new), &LEASE)).map(drop));
+                saved(unless_closed(save(store, &id, &both, HOUR, version)).map(drop));
+                rotated(unless_closed(store.commit(&id, &replacement(version, &new), &LEASE)).map(drop));
             }),
             // A compaction.
-            thread::spawn(move || closer.close().unwrap()),
-            thread::spawn(move || over(unless_closed(owners(&ender).destroy_all(&owner("ada"), None)).map(drop))),
+            beside(&store, |store| store.close().unwrap()),
+            beside(&store, move |store| over(unless_closed(owners(store).destroy_all(&owner("ada"), None)).map(drop))),
         ];
         let mut images = Vec::new();
         let mut look = || {
@@ -733,16 +716,16 @@ fn first_looks_after_a_restart_lose_nothing() {
         let store = persisted(&folder, &time);
         let mut threads: Vec<_> = (0..2)
             .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || {
-                    assert!(is_there(&store, &id));
-                    let _ = is_there(&store, &other);
+                beside(&store, move |store| {
+                    assert!(is_there(store, &id));
+                    let _ = is_there(store, &other);
                 })
             })
             .collect();
-        let (saver, toucher) = (store.clone(), store.clone());
-        threads.push(thread::spawn(move || assert!(save(&saver, &id, &put("late"), HOUR, version).unwrap().is_done())));
-        threads.push(thread::spawn(move || _ = touch(&toucher, &other, 2 * HOUR).unwrap()));
+        threads.push(beside(&store, move |store| {
+            assert!(save(store, &id, &put("late"), HOUR, version).unwrap().is_done());
+        }));
+        threads.push(beside(&store, move |store| _ = touch(store, &other, 2 * HOUR).unwrap()));
         assert!(store.destroy(&other).unwrap().is_done());
         all(threads);
         assert!(holds(&found(&store, &id).record, "late") && !is_there(&store, &other));
@@ -762,10 +745,9 @@ fn key_value_log_out_everywhere_is_final() {
         assert!(create_owned(&store, &id, &record(), "ada", HOUR).unwrap().is_done());
         let (version, begun) = (version_of(&store, &id), owners(&store).epoch(&owner("ada")).unwrap());
         let entrance = Commit::create().unwrap().log_in(Login { begun: Some(begun), ..login("ada") });
-        let (saver, visitor, entering) = (Arc::clone(&store), Arc::clone(&store), Arc::clone(&store));
-        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR * 9, version).unwrap());
-        let visiting = thread::spawn(move || visitor.visit(&id, &lease).unwrap().found().is_some());
-        let entered = thread::spawn(move || entering.commit(&new, &entrance, &lease).unwrap());
+        let saving = beside(&store, move |store| save(store, &id, &put("late"), HOUR * 9, version).unwrap());
+        let visiting = beside(&store, move |store| store.visit(&id, &lease).unwrap().found().is_some());
+        let entered = beside(&store, move |store| store.commit(&new, &entrance, &lease).unwrap());
         let ended = owners(&store).destroy_all(&owner("ada"), None).unwrap();
         let (saved, entered, _) = (saving.join().unwrap(), entered.join().unwrap(), visiting.join().unwrap());
         assert!(saved.is_done() || saved == Outcome::Gone);
@@ -785,8 +767,7 @@ fn key_value_commits_all_survive() {
         assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
         let version = version_of(&store, &id);
         let saving = |key: &'static str| {
-            let store = Arc::clone(&store);
-            thread::spawn(move || save(&store, &id, &put(key), HOUR, version).unwrap().is_done())
+            beside(&store, move |store| save(store, &id, &put(key), HOUR, version).unwrap().is_done())
         };
         assert!(all(vec![saving("a"), saving("b")]).into_iter().all(|is_done| is_done));
         assert_eq!(found(&store, &id).record.len(), 3);

@@ -43,6 +43,13 @@ fn change(bytes: usize) -> Changes {
     Changes::from(&text(bytes))
 }
 
+/// Adds a session, with an owner or without.
+fn add(store: &LembroStore, bytes: usize, owner: Option<&str>) -> SessionId {
+    let id = new_id();
+    assert!(create_for(store, &id, &text(bytes), owner, HOUR).unwrap().is_done());
+    id
+}
+
 fn store(options: LembroOptions) -> LembroStore {
     LembroStore::with_options(options.interval(0)).unwrap()
 }
@@ -58,7 +65,7 @@ fn small() -> LembroOptions {
 fn fill_with_owned(store: &LembroStore) -> (usize, u64) {
     let room = store.stats().max_size;
     while store.bytes() + 1_200 * 4 < room {
-        assert!(create_for(store, &new_id(), &text(400), Some("ada"), HOUR).unwrap().is_done());
+        add(store, 400, Some("ada"));
     }
     users(store)
 }
@@ -104,8 +111,7 @@ const GROWTH: [(&str, Write); 3] = [
 fn anonymous_growth_evicts_no_user() {
     for (name, write) in GROWTH {
         let store = store(small());
-        let id = new_id();
-        assert!(create(&store, &id, &text(1_000), HOUR).unwrap().is_done());
+        let id = add(&store, 1_000, None);
         let filled = fill_with_owned(&store);
         let before = store.get(&id).unwrap().unwrap().record;
         assert_full(write(&store, &id));
@@ -123,24 +129,22 @@ fn anonymous_growth_evicts_no_user() {
 #[test]
 fn full_share_refuses_a_second_secret() {
     let store = store(small().anonymous_share(1));
-    let id = new_id();
-    assert!(create(&store, &id, &text(503), HOUR).unwrap().is_done());
+    let id = add(&store, 503, None);
     let share = 65_536 / 100;
     assert!((share - 31..=share).contains(&store.bytes()), "{}", store.bytes());
-    while create_for(&store, &new_id(), &text(10), Some("ada"), HOUR).unwrap().is_done()
-        && store.stats().evicted_owned == 0
-    {}
+    while store.stats().evicted_owned == 0 {
+        add(&store, 10, Some("ada"));
+    }
     assert!(is_there(&store, &id));
     let owned = store.stats().owned_sessions;
     // Until a few bytes are too many.
     while store.bytes() + 31 < 65_536 {
-        let bob = new_id();
         let rest = 65_536 - store.bytes();
         let empty = 200;
         if rest < empty {
             break;
         }
-        assert!(create_for(&store, &bob, &text(rest - empty), Some("bob"), HOUR).unwrap().is_done());
+        add(&store, rest - empty, Some("bob"));
     }
     let evicted = store.stats().evicted_owned;
     let replaced = replace(&store, &id, &renewed(&id), &Lease::new(HOUR));
@@ -156,8 +160,7 @@ fn full_share_refuses_a_second_secret() {
 #[test]
 fn session_without_its_owner_is_anonymous() {
     let store = store(small());
-    let id = new_id();
-    assert!(create_for(&store, &id, &text(5_000), Some("bob"), HOUR).unwrap().is_done());
+    let id = add(&store, 5_000, Some("bob"));
     let filled = fill_with_owned(&store);
     let before = store.get(&id).unwrap().unwrap().record;
     assert_full(store.set(&id, text(20_000), HOUR));
@@ -168,7 +171,7 @@ fn session_without_its_owner_is_anonymous() {
     assert_eq!(users(&store), (filled.0 - 1, 0));
     // From now on it is anonymous: a login takes its room.
     for _ in 0..12 {
-        assert!(create_for(&store, &new_id(), &text(400), Some("cyd"), HOUR).unwrap().is_done());
+        add(&store, 400, Some("cyd"));
     }
     assert!(is_there(&store, &id), "within the share");
     assert!(store.stats().owned_bytes <= 65_536);
@@ -179,10 +182,9 @@ fn session_without_its_owner_is_anonymous() {
 fn login_takes_room_of_anonymous_sessions() {
     for share in [0, 10, 50, 100] {
         let store = store(small().anonymous_share(share));
-        let id = new_id();
-        assert!(create(&store, &id, &text(20_000), HOUR).unwrap().is_done());
+        let id = add(&store, 20_000, None);
         while store.bytes() + 600 < 65_536 {
-            assert!(create(&store, &new_id(), &text(400), HOUR).unwrap().is_done());
+            add(&store, 400, None);
         }
         let new = renewed(&id);
         assert!(log_in(&store, &id, &new, "ada", &Lease::new(HOUR)).unwrap().is_done());
@@ -198,8 +200,7 @@ fn owned_sessions_are_never_refused() {
     for when in [WhenFull::Evict, WhenFull::RefuseAnonymous] {
         let store = store(small().when_full(when));
         fill_with_owned(&store);
-        let id = new_id();
-        assert!(create_for(&store, &id, &text(20_000), Some("bob"), HOUR).unwrap().is_done());
+        let id = add(&store, 20_000, Some("bob"));
         assert!(save(&store, &id, &change(40_000), HOUR, version_of(&store, &id)).unwrap().is_done());
         assert!(is_there(&store, &id));
         store.validate().unwrap();
@@ -211,10 +212,10 @@ fn anonymous_share_evicts_the_idlest_users() {
     let store = store(small());
     let sessions = fill_with_owned(&store);
     while users(&store).1 < 3 {
-        assert!(create_for(&store, &new_id(), &text(400), Some("ada"), HOUR).unwrap().is_done());
+        add(&store, 400, Some("ada"));
     }
     for _ in 0..1_000 {
-        assert!(create(&store, &new_id(), &text(400), HOUR).unwrap().is_done());
+        add(&store, 400, None);
         let stats = store.stats();
         assert!(stats.evicted_owned == 0 || stats.bytes - stats.owned_bytes <= 6_550);
     }
@@ -228,8 +229,7 @@ fn anonymous_share_evicts_the_idlest_users() {
 #[test]
 fn refuse_anonymous_evicts_no_session() {
     let store = store(LembroOptions::new().when_full(WhenFull::RefuseAnonymous));
-    let ids: Vec<_> = (0..8).map(|_| new_id()).collect();
-    ids.iter().for_each(|id| assert!(create(&store, id, &text(100), HOUR).unwrap().is_done()));
+    let ids: Vec<_> = (0..8).map(|_| add(&store, 100, None)).collect();
     let filled = fill_with_owned(&store);
     for id in &ids {
         assert_full(save(&store, id, &change(60_000), HOUR, version_of(&store, id)));
@@ -248,8 +248,7 @@ fn expired_sessions_make_room_before_a_refusal() {
     let time = Clock::manual();
     for when in [WhenFull::Evict, WhenFull::RefuseAnonymous] {
         let store = store(small().clock(&time).when_full(when));
-        let id = new_id();
-        assert!(create(&store, &id, &text(1_000), HOUR).unwrap().is_done());
+        let id = add(&store, 1_000, None);
         while store.bytes() + 2_000 < 65_536 {
             assert!(create_for(&store, &new_id(), &text(400), Some("ada"), HOUR / 2).unwrap().is_done());
         }
@@ -268,7 +267,7 @@ fn restart_keeps_users_before_anonymous_sessions() {
     let before = store(LembroOptions::new().max_size("1M").shards(1).max_session_size("64K").persist(&path));
     for n in 0..300 {
         let (bytes, user) = [(400, Some("ada")), (400, None), (9_000, None)][n % 3];
-        assert!(create_for(&before, &new_id(), &text(bytes), user, HOUR).unwrap().is_done());
+        add(&before, bytes, user);
     }
     let owned = before.stats().owned_bytes;
     // From the journal of a store that was killed, and from the snapshot of one that was closed.
@@ -295,17 +294,17 @@ fn evicted_users_are_reported_once_a_minute() {
     let time = Clock::manual();
     let store = store(small().clock(&time));
     let errors = store.errors();
-    let add = |sessions: usize| {
+    let log_in_users = |sessions: usize| {
         let before = store.stats().evicted_owned;
         for _ in 0..sessions {
-            assert!(create_for(&store, &new_id(), &text(400), Some("ada"), HOUR).unwrap().is_done());
+            add(&store, 400, Some("ada"));
         }
         store.stats().evicted_owned - before
     };
     let texts = || errors.try_iter().map(|error: Error| error.to_string()).collect::<Vec<_>>();
     fill_with_owned(&store);
     assert!(texts().is_empty());
-    let first = add(100);
+    let first = log_in_users(100);
     assert!(first > 80);
     let [report] = &texts()[..] else { panic!("one report") };
     assert_eq!(
@@ -321,7 +320,7 @@ fn evicted_users_are_reported_once_a_minute() {
     store.purge();
     assert!(texts()[0].contains(&format!("({} since", first - 1)));
     time.advance(HOUR / 2);
-    assert_eq!(add(1), 1);
+    assert_eq!(log_in_users(1), 1);
     assert!(texts()[0].contains("(1 since"));
     store.purge();
     time.advance(HOUR / 4);
