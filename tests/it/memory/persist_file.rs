@@ -177,7 +177,7 @@ fn truncated_snapshot_is_refused() {
     fs::write(&path, []).unwrap();
     refused(&path, "the snapshot: it is empty");
     fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
-    refused(&path, "the snapshot: it goes on after its end");
+    refused(&path, "the snapshot: it has bytes after its end");
     fs::write(&path, &whole).unwrap();
     assert_eq!(open(&path).unwrap().len().unwrap(), 1);
 }
@@ -335,7 +335,7 @@ fn salvage_keeps_a_copy_of_a_foreign_file() {
         assert!(error.is_persist());
         let aside = folder.join(format!("sessions.damaged.{number}"));
         let problem = "the snapshot: it is not a snapshot of lembro";
-        let kept = format!("what is whole was read, and the files as they were are in {}", aside.display());
+        let kept = format!("the undamaged part was read, and a copy of the files is in {}", aside.display());
         assert_eq!(error.to_string(), format!("sessions in {}: {problem}; {kept}", path.display()));
         assert!(store.errors().try_recv().is_err(), "reported once");
         assert_eq!(fs::read(aside.join(SNAPSHOT)).unwrap(), b"lembro?");
@@ -728,7 +728,7 @@ fn wrong_sessions_with_right_sums_are_refused() {
     ];
     for wrong in unreadable {
         files(&[&two, &wrong], 2, &[]);
-        refused(&path, "the snapshot: chunk 2 holds something that is not a session");
+        refused(&path, "the snapshot: chunk 2 holds an invalid session");
     }
     // Of two sessions with one handle, the first stays.
     files(&[&one, &one], 2, &[]);
@@ -808,15 +808,15 @@ fn wrong_changes_with_right_sums_are_refused() {
     ];
     for wrong in wrong {
         files(&[&two, &[&one[..], &wrong].concat(), &entry(2, &[7, version])]);
-        refused(&path, "its journal holds something that is no change");
+        refused(&path, "its journal holds an invalid change");
         let store = salvage(&path).unwrap();
         assert_eq!(handles(&store), [1, 2], "{wrong:?}");
-        assert!(store.errors().try_recv().unwrap().to_string().contains("no change"));
+        assert!(store.errors().try_recv().unwrap().to_string().contains("an invalid change"));
         store.validate().unwrap();
     }
     for epoch in [u64::MAX, u64::MAX / 2 + 1] {
         files(&[&if epoch == u64::MAX { self::epoch(epoch, b"ada") } else { entry(5, &[epoch]) }]);
-        refused(&path, "its journal holds something that is no change");
+        refused(&path, "its journal holds an invalid change");
         let store = salvage(&path).unwrap();
         let ada = owner("ada");
         let before = owners(&store).epoch(&ada).unwrap();
