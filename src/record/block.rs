@@ -49,8 +49,8 @@ pub(crate) struct StoreState {
     class: AtomicU8,
     /// Whether the session was visited since its last examination.
     pub(crate) visited: AtomicBool,
-    /// The shard's turn in which it was last visited.
-    pub(crate) turn: AtomicU8,
+    /// The generation of its last visit, as its shard counts them.
+    pub(crate) generation: AtomicU8,
     /// Bit 0: the secret is known by its digest only. Bits 1 and 2: the kind of the second secret.
     kinds: u8,
 }
@@ -130,7 +130,7 @@ impl Default for StoreState {
             slot: AtomicU32::new(0),
             class: AtomicU8::new(Class::Probation as u8),
             visited: AtomicBool::new(false),
-            turn: AtomicU8::new(0),
+            generation: AtomicU8::new(0),
             kinds: 0,
         }
     }
@@ -146,7 +146,7 @@ impl Clone for StoreState {
             slot: AtomicU32::new(self.slot.load(Ordering::Relaxed)),
             class: AtomicU8::new(self.class.load(Ordering::Relaxed)),
             visited: AtomicBool::new(self.visited.load(Ordering::Relaxed)),
-            turn: AtomicU8::new(self.turn.load(Ordering::Relaxed)),
+            generation: AtomicU8::new(self.generation.load(Ordering::Relaxed)),
             kinds: self.kinds,
         }
     }
