@@ -10,7 +10,7 @@ use super::fields::Word;
 use super::hints::{Hints, ServerTime};
 use super::keys::Keys;
 use super::logins::{Entrance, Since};
-use super::options::Config;
+use super::options::ResolvedOptions;
 use super::plan::{self, Plan};
 use super::replies::{self, Reply};
 use super::row::Row;
@@ -48,9 +48,9 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: ResolvedOptions) -> Self {
         Self {
-            connections: config.connections(),
+            connections: config.pool(),
             max_session_size: config.max_session_size,
             keys: Keys { prefix: config.prefix },
             is_manual: config.clock.is_some(),

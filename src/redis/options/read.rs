@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{RawOptions, RedisOptions};
+use super::{RawRedisOptions, RedisOptions};
 use crate::error::Result;
 use crate::units::Setting;
 use crate::units::quiet::{self, Given};
@@ -39,7 +39,7 @@ impl TryFrom<Fields> for RedisOptions {
 
     fn try_from(fields: Fields) -> Result<Self> {
         let file = |given: Given, option| Ok::<_, crate::Error>(given.text(option)?.map(PathBuf::from));
-        let raw = RawOptions {
+        let raw = RawRedisOptions {
             url: fields.url.text("url")?,
             cluster: fields.cluster.texts("cluster")?.unwrap_or_default(),
             sentinels: fields.sentinels.texts("sentinels")?.unwrap_or_default(),
