@@ -7,7 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::connections::{Connections, Server};
+use super::connection::Server;
+use super::pool::Pool;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::units::Setting;
@@ -269,7 +270,7 @@ pub(super) struct ResolvedOptions {
 }
 
 impl ResolvedOptions {
-    pub(super) fn pool(&self) -> Connections {
-        Connections::new(self.server.clone(), self.name.clone(), self.connections, self.timeout, self.retry_after)
+    pub(super) fn pool(&self) -> Pool {
+        Pool::new(self.server.clone(), self.name.clone(), self.connections, self.timeout, self.retry_after)
     }
 }

@@ -1,4 +1,4 @@
-//! TLS: certificates from files, and what they are checked with.
+//! TLS certificates, read from files.
 
 use std::path::PathBuf;
 
@@ -7,20 +7,20 @@ use ::redis::{Client, ConnectionAddr, ConnectionInfo};
 
 use crate::error::{Error, Result};
 
-/// The error where TLS is asked for without it.
-#[cfg_attr(feature = "redis_tls", allow(dead_code, reason = "no URL is refused then"))]
+/// The error about a TLS option without the feature.
+#[cfg_attr(feature = "redis_tls", allow(dead_code, reason = "no URL is refused with the feature"))]
 pub(super) const NEEDS_FEATURE: &str = "TLS needs the feature redis_tls";
 
-/// Files in PEM format.
+/// Certificate files in PEM format.
 #[derive(Clone)]
-pub(super) struct Files {
+pub(super) struct CertificateFiles {
     pub(super) ca: Option<PathBuf>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
 }
 
-impl Files {
-    /// Whether there is anything here that a server without TLS has no use for.
+impl CertificateFiles {
+    /// The first option that needs TLS.
     fn first(&self) -> Option<&'static str> {
         let files =
             [("ca_certificate", &self.ca), ("client_certificate", &self.certificate), ("client_key", &self.key)];
@@ -66,7 +66,7 @@ impl Files {
 }
 
 #[cfg(feature = "redis_tls")]
-impl Files {
+impl CertificateFiles {
     fn certified(&self, node: ConnectionInfo, _: &'static str) -> Result<::redis::RedisResult<Client>> {
         Ok(Client::build_with_tls(node, self.read()?))
     }
@@ -87,7 +87,7 @@ impl Files {
         };
         let root_cert = read("ca_certificate", &self.ca)?;
         if let (Some(bytes), Some(file)) = (&root_cert, &self.ca) {
-            // Else no server would be trusted, and every connection fail.
+            // Without this check no server would be trusted, and every connection would fail.
             if !CertificateDer::pem_slice_iter(bytes).any(|certificate| certificate.is_ok()) {
                 return Err(Error::option(
                     "ca_certificate",
@@ -106,11 +106,12 @@ impl Files {
     }
 }
 
-/// `rustls` panics where it cannot tell which of several libraries it is to calculate with.
+/// Chooses the cryptography for `rustls`, which panics if several providers are compiled in and
+/// none was chosen.
 #[cfg(feature = "redis_tls")]
 fn provide_ciphers() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // If another thread was first, there is one.
+        // An error means that another thread was first.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }
@@ -119,8 +120,8 @@ fn provide_ciphers() {
 fn provide_ciphers() {}
 
 #[cfg(not(feature = "redis_tls"))]
-#[expect(clippy::unused_self, reason = "as with the feature")]
-impl Files {
+#[expect(clippy::unused_self, reason = "the same signature as with the feature")]
+impl CertificateFiles {
     fn certified(&self, _: ConnectionInfo, option: &'static str) -> Result<::redis::RedisResult<Client>> {
         Err(Error::option(option, NEEDS_FEATURE))
     }
