@@ -1,4 +1,4 @@
-//! The client: sends commands and scripts, does what a reply asks for, and reports failures.
+//! The client, which sends commands and scripts, does what a reply asks for, and reports failures.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::keys::KeyNames;
 use super::lua::{Arg, LuaScript, NONE};
 use super::options::ResolvedOptions;
 use super::owner_scripts::{CONFIRM_LOGIN, INDEX_ADD, OWNER_ADD};
-use super::pool::Pool;
+use super::pool::ConnectionPool;
 use super::replies::Reply;
 use super::session_scripts::{END, SET_EPOCH};
 use crate::clock::Clock;
@@ -34,7 +34,7 @@ const MAX_ATTEMPTS: usize = 16;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Client {
-    pub(super) pool: Pool,
+    pub(super) pool: ConnectionPool,
     pub(super) keys: KeyNames,
     pub(super) max_session_size: usize,
     pub(super) clock: Clock,
@@ -156,7 +156,7 @@ impl Client {
         Err(Error::contention(invocation.handle, u32::try_from(MAX_ATTEMPTS).unwrap_or(u32::MAX)))
     }
 
-    /// Adds a session to the index and to its owner's set, for longer than it is to live.
+    /// Adds a session to the index and to its owner's set, for longer than it will live.
     fn index(&self, handle: Handle, owner: Option<&str>, ttl_ms: u64) -> Result<()> {
         let mut commands = vec![self.index_add(handle, ttl_ms)];
         let member = owner.map(|owner| OwnerMember { handle, owner, ttl_ms, since: LoginTime::Known, limit: None });

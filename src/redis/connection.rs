@@ -17,7 +17,7 @@ use crate::sync::Arc;
 /// How many redirections of a command are followed without a pause.
 const MAX_QUICK_REDIRECTS: usize = 4;
 
-/// The pause before a retry while a cluster moves a slot.
+/// The pause before a retry while a cluster moves a hash slot.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 const CLUSTER_DOWN: ErrorKind = ErrorKind::Server(ServerErrorKind::ClusterDown);
@@ -89,7 +89,7 @@ pub(super) struct Standalone {
 
 pub(super) struct Cluster {
     connection: ClusterConnection,
-    /// No slot was found on another node than the map of slots says.
+    /// The map of hash slots is not known to be outdated.
     is_current: bool,
 }
 
@@ -139,8 +139,8 @@ impl Connection {
 }
 
 impl Standalone {
-    /// Sets the timeout of the socket, if it is wrong by more than a twentieth: setting it each time
-    /// would cost as much as the rest of a request.
+    /// Sets the timeout of the socket, if it is wrong by more than a twentieth: setting it each
+    /// time would cost as much as the rest of a request.
     fn set_limit(&mut self, deadline: Instant) -> RedisResult<()> {
         let left = time_left(deadline)?;
         if self.limit.abs_diff(left) > left / 20 {
@@ -180,9 +180,9 @@ impl Cluster {
         self.connection.set_write_timeout(left)
     }
 
-    /// Sends a command, and follows redirections to the node that has its slot. The `redis` crate
-    /// could follow them, but it would also repeat commands whose answer was late or lost, each time
-    /// with a new time limit.
+    /// Sends a command, and follows redirections to the node that has its hash slot. The `redis`
+    /// crate could follow them, but it would also repeat commands whose answer was late or lost,
+    /// each time with a new time limit.
     fn send(&mut self, command: &Cmd, deadline: Instant) -> RedisResult<Value> {
         self.set_limit(deadline)?;
         let mut answer = command.query(&mut self.connection);
@@ -193,7 +193,7 @@ impl Cluster {
                 other => return other,
             };
             let kind = error.kind();
-            // A new connection fetches a new map of the slots.
+            // A new connection fetches a new map of the hash slots.
             self.is_current &= kind != ErrorKind::Server(ServerErrorKind::Moved);
             let node = error.redirect_node().and_then(|(address, _)| by_address(address));
             if node.is_none() || redirects >= MAX_QUICK_REDIRECTS {

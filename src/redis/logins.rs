@@ -34,7 +34,7 @@ impl Client {
         let Some(login) = &commit.login else {
             let first = if is_new { vec![self.index_add(handle, ttl_ms)] } else { Vec::new() };
             let invocation = invocation.with([packed, invocation::login(None, None, handle)].concat());
-            return self.write_after(first, &invocation).map(|reply| outcome(id, commit, &reply));
+            return self.write_after(first, &invocation).map(|reply| outcome(id, commit, reply));
         };
         if is_new && commit.is_repeated && login.begun.is_none() {
             return self.recall(id, commit);
@@ -48,14 +48,14 @@ impl Client {
         let member = OwnerMember { handle, owner, ttl_ms, since: LoginTime::Now, limit: login.limit };
         let (epoch, surplus) = match self.take_slot(&member, is_new, Some(invocation.clone().with(args(None))))? {
             Ok(slot) => slot,
-            Err(reply) => return Ok(outcome(id, commit, &reply)),
+            Err(reply) => return Ok(outcome(id, commit, reply)),
         };
         let release = |handles: &[Handle]| self.on_owner(&OWNER_RELEASE, owner, handles.iter().map(Handle::to_string));
         let ends: Vec<_> = surplus.iter().map(|one| self.ending(*one, Some(owner), EndReason::Limit)).collect();
         let mut first: Vec<_> = ends.iter().map(|end| self.command(end)).collect();
         first.extend((!ends.is_empty()).then(|| release(&surplus)));
         let invocation = invocation.with(args(Some(epoch)));
-        let outcome = self.write_after(first, &invocation).map(|reply| outcome(id, commit, &reply))?;
+        let outcome = self.write_after(first, &invocation).map(|reply| outcome(id, commit, reply))?;
         // In a cluster a login keeps its reservation until it is confirmed.
         if !outcome.is_done() || commit.is_repeated && !self.pool.is_cluster() {
             self.ask_one(release(&[handle]))?;
@@ -96,11 +96,7 @@ impl Client {
             first.push(self.index_add(handle, ttl_ms));
         }
         let invocation = invocation.with([packed, invocation::login(None, epoch, handle)].concat());
-        Ok(match self.write_after(first, &invocation)? {
-            Reply::Done { version, .. } => Outcome::Done(Receipt::new(version, ttl)),
-            Reply::Refused(outcome) => outcome,
-            _ => Outcome::Gone,
-        })
+        Ok(self.write_after(first, &invocation)?.outcome(|version, _, _| Receipt::new(version, ttl)))
     }
 
     /// Makes an invocation log in. On one server its script gets the owner's keys, too.
@@ -162,17 +158,13 @@ fn check_identity(id: &SessionId, commit: &Commit) -> Result<()> {
 }
 
 /// The outcome of a commit, with the id to announce to the browser.
-fn outcome(id: &SessionId, commit: &Commit, reply: &Reply) -> Outcome {
-    match reply {
-        Reply::Done { version, ttl, seed } => {
-            let announce = match commit.identity {
-                _ if commit.expect() == Expect::Absent => None,
-                Identity::Replace(new) => Some(new),
-                Identity::Keep | Identity::Renew(_) => seed.map(|seed| id.successor(seed)),
-            };
-            Outcome::Done(Receipt::new(*version, *ttl).announcing(announce))
-        }
-        Reply::Refused(outcome) => *outcome,
-        _ => Outcome::Gone,
-    }
+fn outcome(id: &SessionId, commit: &Commit, reply: Reply) -> Outcome {
+    reply.outcome(|version, ttl, seed| {
+        let announce = match commit.identity {
+            _ if commit.expect() == Expect::Absent => None,
+            Identity::Replace(new) => Some(new),
+            Identity::Keep | Identity::Renew(_) => seed.map(|seed| id.successor(seed)),
+        };
+        Receipt::new(version, ttl).announcing(announce)
+    })
 }

@@ -88,13 +88,10 @@ impl Client {
 
     pub(super) fn touch(&self, id: &SessionId, held: Option<Version>, lease: &Lease) -> Result<Outcome> {
         let invocation = Invocation { held, ..Invocation::of(&LOOK, id, lease) };
-        Ok(match self.write(&invocation.with(*b"t0"))? {
-            Reply::Done { version, ttl, seed } => {
-                Outcome::Done(Receipt::new(version, ttl).announcing(seed.map(|seed| id.successor(seed))))
-            }
-            Reply::Refused(outcome) => outcome,
-            _ => Outcome::Gone,
-        })
+        let receipt = |version, ttl, seed: Option<u64>| {
+            Receipt::new(version, ttl).announcing(seed.map(|seed| id.successor(seed)))
+        };
+        Ok(self.write(&invocation.with(*b"t0"))?.outcome(receipt))
     }
 
     /// Reports a visit that the server refused to write.

@@ -65,8 +65,8 @@ pub(super) const READ: &str = "
 local tail, meta = false, call('HGET', key, 'm')
 ";
 
-/// Unpacks the [row](super::row) into locals; `meta` is false if there is no live session. If the id
-/// does not open the session and the request does not hold it, `closed` says why. `usual` is the
+/// Unpacks the [row](super::row) into locals; `meta` is false if there is no live session. If the
+/// id does not open the session and the request does not hold it, `closed` says why. `usual` is the
 /// beginning of most rows: the layout is known, the login is confirmed, the id is the current one.
 ///
 /// Digests of 128 random bits may be compared like any text, because the time of the comparison
@@ -106,8 +106,8 @@ if meta then
 end
 ";
 
-/// Returns the version and the time `full` that the session now has. (As a function, each local that
-/// it reads would cost as much as a command.)
+/// Returns the version and the time `full` that the session now has. (As a function, each local
+/// that it reads would cost as much as a command.)
 pub(super) const DONE: &str = "
 return struct.pack('>c4I4I8', incarnation, saves, full)
     .. (kind == PENDING and start:sub(3) == usual:sub(3) and seed or '')

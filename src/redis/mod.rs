@@ -4,66 +4,45 @@
 //!
 //! # How it works inside
 //!
-//! ```text
-//! mod                 the store: the public methods
-//!   options             options, checked in one place
-//!   logins              commits, and the slot that a login gets before its commit
-//!   look                looks and touches
-//!   sets                the sets: all sessions, and those of one owner
-//!   client              commands and scripts, sent until the reply asks for nothing
-//!   invocation          a script on one session, and its arguments
-//!   replies             replies, parsed
-//!   session_scripts     the rule in Lua
-//!   owner_scripts       an owner's set, and the index, in Lua
-//!   lua                 the parts that scripts share
-//!   row                 the layout of a session in its hash
-//!   keys                names of keys
-//!   hints               when a visit is due, and the server's time
-//!   pool                a bounded number of connections
-//!   connection          one connection, to a server or a cluster
-//!   sentinel, tls       the current primary; certificates
-//!   failure             what an error says about the server; the circuit breaker
-//! ```
-//!
 //! A session is one hash under its handle, and every action is one script on it: atomic, in one
-//! round trip, by the server's clock. The scripts do what the rule ([`Entry`](crate::Entry)) does; a
-//! property test compares them. Redis' own expiry ends sessions. For an hour after another request
-//! ended a session, a key beside it holds the reason.
+//! round trip, by the server's clock. The scripts do what the rule ([`Entry`](crate::Entry)) does;
+//! a property test compares them. Redis' own expiry ends sessions. For an hour after another
+//! request ended a session, a key beside it holds the reason.
 //!
 //! On one server a look is a pipeline: a script, which writes only what the visit changes and
 //! returns the time, and a plain command that reads the hash. The rule itself, in Rust, judges what
 //! was read. If the server refuses the write, the read is served all the same. If this process saw
-//! that no visit to the session is due yet, the script is left out, and the time comes from a reading
-//! of the server's clock that is at most a second old. If there is something to write after all, the
-//! script follows.
+//! that no visit to the session is due yet, the script is left out, and the time comes from a
+//! reading of the server's clock that is at most a second old. If there is something to write after
+//! all, the script follows.
 //!
-//! In a cluster a script sees the keys of one slot only. So what concerns an owner, or the index of
-//! all sessions, takes several steps. Their order is safe for these reasons:
+//! In a cluster a script can use the keys of one hash slot only. So what concerns an owner, or the
+//! index of all sessions, takes several steps. Their order is safe for these reasons:
 //!
-//! - **The sets are hints: they may hold a session that is gone, but never miss a live one.** Before
-//!   a session gets its time, it is added to the index and to the set of its owner for twice that
-//!   time. Its row says until when. If a script would prolong the session beyond that, it writes
-//!   nothing and asks to index the session first. So the sets are written once per session and
-//!   lifetime, not at every visit. Each reader of a set looks at the sessions, too.
-//! - **A login is added to its owner's set first**, which returns the epoch and reserves a slot. The
-//!   commit then carries the epoch. Logging out everywhere first raises the epoch and then reads the
-//!   set. So it finds every login that was added before, and if the commit of such a login comes
-//!   later, its epoch is revoked.
-//! - **A login is confirmed before it is served.** On one server the commit has the owner's keys, so
-//!   the login counts or is refused at once. In a cluster the login is stored as unconfirmed. The
-//!   first script that meets it writes nothing and asks: if the owner's epoch is still that of the
-//!   commit and no other login took the slot, the session is confirmed; else it is ended.
-//! - **The owner's set enforces the limit**, because it holds the time of each login. Over the limit,
-//!   the login examines the sessions of the set, and repeats the call with those that are gone. The
-//!   script drops these and gives the slots of the oldest to the login. Their sessions are ended
-//!   before the commit. The reservation of a login that is not carried out expires after 30 seconds.
-//!   If a process dies in between, the next login finds the slots that were taken and ends their
-//!   sessions.
+//! - **The sets are hints: they may hold a session that is gone, but never miss a live one.**
+//!   Before a session gets its time, it is added to the index and to the set of its owner for twice
+//!   that time. Its row says until when. If a script would prolong the session beyond that, it
+//!   writes nothing and asks to index the session first. So the sets are written once per session
+//!   and lifetime, not at every visit. Each reader of a set looks at the sessions, too.
+//! - **A login is added to its owner's set first**, which returns the epoch and reserves a slot.
+//!   The commit then carries the epoch. Logging out everywhere first raises the epoch and then
+//!   reads the set. So it finds every login that was added before, and if the commit of such a
+//!   login comes later, its epoch is revoked.
+//! - **A login is confirmed before it is served.** On one server the commit has the owner's keys,
+//!   so the login counts or is refused at once. In a cluster the login is stored as unconfirmed.
+//!   The first script that meets it writes nothing and asks: if the owner's epoch is still that of
+//!   the commit and no other login took the slot, the session is confirmed; else it is ended.
+//! - **The owner's set enforces the limit**, because it holds the time of each login. Over the
+//!   limit, the login examines the sessions of the set, and repeats the call with those that are
+//!   gone. The script drops these and gives the slots of the oldest to the login. Their sessions
+//!   are ended before the commit. The reservation of a login that is not carried out expires after
+//!   30 seconds. If a process dies in between, the next login finds the slots that were taken and
+//!   ends their sessions.
 //! - **Logging out everywhere but here** draws the next epoch, raises the exempt session to it, and
 //!   only then begins it. In the other order a parallel call could end that session.
 //! - Epochs are milliseconds, so that they keep growing even if the keys of an owner expired in
-//!   between. They live as long as any session in the set, and at least a day: longer than any login
-//!   takes.
+//!   between. They live as long as any session in the set, and at least a day: longer than any
+//!   login takes.
 //!
 //! **Every command may be sent twice.** The row keeps the nonces of its last four versions, so a
 //! repeated commit is recognised. Looks, touches and ends do the same again, or nothing. So if an
@@ -163,8 +142,8 @@ impl RedisStore {
         self.client.epoch("").map(drop)
     }
 
-    /// Subscribes to failures of the server from now on: at most one a second, even if many requests
-    /// failed.
+    /// Subscribes to failures of the server from now on: at most one a second, even if many
+    /// requests failed.
     ///
     /// A visit that the server refused to write is reported, too, although its request was served.
     ///

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::connection::Server;
-use super::pool::Pool;
+use super::pool::ConnectionPool;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::units::Setting;
@@ -270,7 +270,7 @@ pub(super) struct ResolvedOptions {
 }
 
 impl ResolvedOptions {
-    pub(super) fn pool(&self) -> Pool {
-        Pool::new(self.server.clone(), self.name.clone(), self.connections, self.timeout, self.retry_after)
+    pub(super) fn pool(&self) -> ConnectionPool {
+        ConnectionPool::new(self.server.clone(), self.name.clone(), self.connections, self.timeout, self.retry_after)
     }
 }

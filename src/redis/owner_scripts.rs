@@ -3,9 +3,9 @@
 use super::lua::{LazyLock, LuaScript, script, scripts};
 
 /// The beginning of every script on an owner. Its keys are the epoch, the next epoch, the set of
-/// sessions with the instant until which each is indexed, and the login slots: a hash from handle to
-/// login time. The prefix 'r' reserves a slot for a login under way; the session's previous slot, if
-/// any, follows it. The prefix 'x' marks a slot that another login took.
+/// sessions with the instant until which each is indexed, and the login slots: a hash from handle
+/// to login time. The prefix 'r' reserves a slot for a login under way; the session's previous
+/// slot, if any, follows it. The prefix 'x' marks a slot that another login took.
 const OWNER: &str = "
 local epoch, following, sessions, logins = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local call, now = redis.call, tonumber(ARGV[1])
@@ -35,8 +35,8 @@ end
 
 scripts! {
     OWNER:
-    /// now, handle, how long to index it, its login time (or 'now', or 'known': already in the set),
-    /// the limit ('': none), what happens over the limit ('r'efuse), 'examined' if the other
+    /// now, handle, how long to index it, its login time (or 'now', or 'known': already in the
+    /// set), the limit ('': none), what happens over the limit ('r'efuse), 'examined' if the other
     /// sessions were looked at, and those of them that are gone. Returns the epoch and the surplus
     /// sessions to end, or the sessions to examine first.
     OWNER_ADD = ["
@@ -83,7 +83,8 @@ remove_expired()
 extend_expiry()
 return { 'added', current, surplus }
 "];
-    /// now, handle, epoch. Checks whether a login of this epoch counts, and makes its slot permanent.
+    /// now, handle, epoch. Checks whether a login of this epoch counts, and makes its slot
+    /// permanent.
     CONFIRM_LOGIN = ["
 local slot = call('HGET', logins, ARGV[2])
 if tonumber(current) > tonumber(ARGV[3]) then return { 'revoked' } end

@@ -19,7 +19,7 @@ use super::connection::{Answers, Command, Connection, Server};
 use super::failure::{Breaker, Cause, Failure, is_lost, is_refusal, is_replica, is_unusable};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
-pub(super) struct Pool {
+pub(super) struct ConnectionPool {
     server: Server,
     /// The name of the server in errors.
     name: String,
@@ -34,7 +34,7 @@ pub(super) struct Pool {
     process: AtomicU32,
 }
 
-impl Pool {
+impl ConnectionPool {
     pub(super) fn new(server: Server, name: String, connections: usize, timeout: Duration, pause: Duration) -> Self {
         let (free, permits) = bounded(connections);
         for _ in 0..connections {

@@ -8,7 +8,7 @@ use super::row::{self, HashRow};
 use crate::error::{Error, Result};
 use crate::id::Handle;
 use crate::record::{MAX_KEYS, Version};
-use crate::store::{Epoch, Outcome};
+use crate::store::{Epoch, Outcome, Receipt};
 
 /// The reply of a script.
 pub(super) enum Reply {
@@ -27,7 +27,7 @@ pub(super) enum Reply {
         text: String,
     },
     /// Nothing was written, because the index and the owner's set must first hold the session for
-    /// the time that it is to live.
+    /// the time that it will live.
     MustIndex {
         ttl_ms: u64,
         owner: Option<String>,
@@ -82,6 +82,15 @@ impl Reply {
             ("format", [layout]) => return Err(row::other_layout(handle, bytes(layout)?)),
             _ => return Err(unexpected(reply)),
         })
+    }
+
+    /// The outcome of a script that ends or writes a session.
+    pub(super) fn outcome(self, receipt: impl FnOnce(Version, Duration, Option<u64>) -> Receipt) -> Outcome {
+        match self {
+            Self::Done { version, ttl, seed } => Outcome::Done(receipt(version, ttl, seed)),
+            Self::Refused(outcome) => outcome,
+            _ => Outcome::Gone,
+        }
     }
 
     /// Version, time and possibly seed, eight bytes each.

@@ -2,8 +2,8 @@
 //!
 //! Each entry of the session is a field: `k`, the length of the component as a byte, the component,
 //! and the key. Fields of one letter hold the rest: the `o`wner, the `e`poch of the login, the
-//! `l`abel, the key of the `c`srf tokens, the `m`eta field, and `d`, the deadline, which exists only
-//! while a test sets the clock; otherwise the key's own expiry is the deadline.
+//! `l`abel, the key of the `c`srf tokens, the `m`eta field, and `d`, the deadline, which exists
+//! only while a test sets the clock; otherwise the key's own expiry is the deadline.
 //!
 //! The meta field packs what every session has, because each field costs as much to fetch as its
 //! bytes. It has 64 bytes, the maximum for which Redis keeps a small hash flat:
@@ -17,8 +17,8 @@
 //!
 //! What every commit changes is at the end, so that a script copies the front in one piece.
 //!
-//! A session that was rotated or changed also has `x`: its second secret, if any (digest 16, seed 8,
-//! instant 8), and the nonces of its last four versions (8 each, newest first). Times are
+//! A session that was rotated or changed also has `x`: its second secret, if any (digest 16, seed
+//! 8, instant 8), and the nonces of its last four versions (8 each, newest first). Times are
 //! milliseconds since 1970.
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Scripts on one session: the rule of `store::rule` in Lua.
 //!
-//! A script reads the row, decides as the rule does, and writes the next row. It computes everything
-//! before its first write, because a script that fails halfway is not rolled back. `..` in the docs
-//! of a script stands for the common part of its [invocation](super::invocation).
+//! A script reads the row, decides as the rule does, and writes the next row. It computes
+//! everything before its first write, because a script that fails halfway is not rolled back. `..`
+//! in the docs of a script stands for the common part of its [invocation](super::invocation).
 
 use super::lua::{
     ASK_UNCONFIRMED, CHECK_LOGIN, DONE, EXPIRE, FULL, INVOCATION, LEFT, LOG_IN, LazyLock, LuaScript, READ, READ_BOTH,
@@ -60,13 +60,14 @@ if all == '1' then return { 'seen', now, left, call('HGETALL', key), trouble } e
 return struct.pack('>I8I8', now, left < 0 and 1 or left) .. trouble
 "];
     /// .., [commit](super::invocation::commit), [login](super::invocation::login), field and value
-    /// of each entry to set, the field of each to remove, and the beginnings of the fields to clear.
+    /// of each entry to set, the field of each to remove, and the beginnings of the fields to
+    /// clear.
     ///
     /// The stored size is an upper bound: replaced and removed entries are not measured, because
     /// each measurement would cost as much as a write. If the bound exceeds a limit, all entries
     /// are counted. If more than half of a limit is really used, replaced and removed entries are
     /// measured from then on, so that a large session is not counted at every commit. All entries
-    /// are read, too, if more are to be removed than a command takes arguments.
+    /// are read, too, if a commit removes more than a command takes arguments.
     COMMIT = [READ_BOTH, SESSION, ASK_UNCONFIRMED, "
 local expect, base, base_saves, nonce, identity, most, most_bytes, more, more_bytes, set, removed, after =
     struct.unpack('>c1c4I4c8c1I4I4I4I4I4I4', args, rest)
@@ -224,8 +225,8 @@ end
 if mode == 'r' and is_unconfirmed and of < before then return { 'gone' } end
 full = 0
 ", DONE];
-    /// .., epoch: confirms the session's login and sets its epoch. If the invocation has a confirmed
-    /// epoch, the login must be of that epoch.
+    /// .., epoch: confirms the session's login and sets its epoch. If the invocation has a
+    /// confirmed epoch, the login must be of that epoch.
     SET_EPOCH = [READ, SESSION, "
 local epoch, confirmed = struct.unpack('>I8', args, rest), struct.unpack('>I8', args, 59)
 local owner, of = unpack(call('HMGET', key, 'o', 'e'))

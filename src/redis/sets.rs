@@ -103,11 +103,7 @@ impl Client {
     }
 
     pub(super) fn end(&self, invocation: &Invocation<'_>) -> Result<Outcome> {
-        Ok(match self.write(invocation)? {
-            Reply::Done { version, .. } => Outcome::Done(Receipt::ended(version)),
-            Reply::Refused(outcome) => outcome,
-            _ => Outcome::Gone,
-        })
+        Ok(self.write(invocation)?.outcome(|version, _, _| Receipt::ended(version)))
     }
 
     pub(super) fn end_all(&self, owner: &str, exempt: Option<Handle>) -> Result<usize> {

@@ -30,8 +30,9 @@ impl CertificateFiles {
     pub(super) fn client(&self, node: ConnectionInfo) -> Result<Client> {
         self.check(&node)?;
         let client = match self.first() {
-            None => Client::open(node),
-            Some(option) => self.certified(node, option)?,
+            #[cfg(feature = "redis_tls")]
+            Some(_) => Client::build_with_tls(node, self.read()?),
+            _ => Client::open(node),
         };
         client.map_err(|error| Error::option(self.first().unwrap_or("url"), error.to_string()))
     }
@@ -44,10 +45,11 @@ impl CertificateFiles {
         for node in nodes {
             self.check(node)?;
         }
-        match self.first() {
-            None => Ok(builder),
-            Some(option) => self.certified_cluster(builder, option),
+        #[cfg(feature = "redis_tls")]
+        if self.first().is_some() {
+            return Ok(builder.certs(self.read()?));
         }
+        Ok(builder)
     }
 
     fn check(&self, node: &ConnectionInfo) -> Result<()> {
@@ -56,6 +58,7 @@ impl CertificateFiles {
                 Err(Error::option("url", "#insecure is not supported: name the certificate with ca_certificate"))
             }
             (ConnectionAddr::TcpTls { .. }, _) => {
+                #[cfg(feature = "redis_tls")]
                 provide_ciphers();
                 Ok(())
             }
@@ -67,14 +70,6 @@ impl CertificateFiles {
 
 #[cfg(feature = "redis_tls")]
 impl CertificateFiles {
-    fn certified(&self, node: ConnectionInfo, _: &'static str) -> Result<::redis::RedisResult<Client>> {
-        Ok(Client::build_with_tls(node, self.read()?))
-    }
-
-    fn certified_cluster(&self, builder: ClusterClientBuilder, _: &'static str) -> Result<ClusterClientBuilder> {
-        Ok(builder.certs(self.read()?))
-    }
-
     fn read(&self) -> Result<::redis::TlsCertificates> {
         use rustls::pki_types::CertificateDer;
         use rustls::pki_types::pem::PemObject as _;
@@ -113,20 +108,5 @@ fn provide_ciphers() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // An error means that another thread was first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-}
-
-#[cfg(not(feature = "redis_tls"))]
-fn provide_ciphers() {}
-
-#[cfg(not(feature = "redis_tls"))]
-#[expect(clippy::unused_self, reason = "the same signature as with the feature")]
-impl CertificateFiles {
-    fn certified(&self, _: ConnectionInfo, option: &'static str) -> Result<::redis::RedisResult<Client>> {
-        Err(Error::option(option, NEEDS_FEATURE))
-    }
-
-    fn certified_cluster(&self, _: ClusterClientBuilder, option: &'static str) -> Result<ClusterClientBuilder> {
-        Err(Error::option(option, NEEDS_FEATURE))
     }
 }
