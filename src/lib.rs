@@ -121,53 +121,54 @@
 //! | `record/` | [`Record`], [`Changes`]: one flat block and how it is merged; pure | |
 //! | `id.rs` `clock.rs` `event.rs` `error.rs` `units.rs` `sync.rs` | the ground all of it stands on | |
 //!
-//! Arrows point down only; `tests/architecture.rs` reads the `crate::` paths and fails on one that
-//! points up.
+//! Arrows point down only; `tests/it/source/architecture.rs` reads the `crate::` paths and fails on
+//! one that points up.
 //!
 //! # Invariants
 //!
 //! Fifteen sentences that hold at all times. Each has a test named after it in
-//! `tests/invariants.rs` (`invariant_1_…`), and the longer ones that are named here, by their files
-//! in `tests/`. "Contract" is the suite of `lembro::testing`, which `tests/contract.rs`,
-//! `tests/key_value.rs`, `tests/store_sqlite.rs` and `tests/redis_contract.rs` run.
+//! `tests/it/rules/invariants.rs` (`invariant_1_…`), and the longer ones that are named here, by
+//! their files in `tests/it/` (`schedules` is in `tests/`). "Contract" is the suite of
+//! `lembro::testing`, which `tests/it/store/contract.rs`, `tests/it/key_value/store.rs`,
+//! `tests/it/store/sqlite.rs` and `tests/it/redis/contract.rs` run.
 //!
 //! 1. An id sent by a client is never adopted: if it is unknown, expired or malformed, and an id is
-//!    needed, the server draws one. (`suite`, `web_decision`)
+//!    needed, the server draws one. (`web/suite`, `web/decision`)
 //! 2. A malformed or oversized cookie, once or many times over, means "no session": no error, no
-//!    panic, no log line with the value. (`web_cookie`)
+//!    panic, no log line with the value. (`web/cookie`)
 //! 3. A destroyed session never comes back: a request under way stores nothing and its response
-//!    sets no cookie, and a restart does not bring it back. (`session_races`, `suite`,
-//!    `web_lost_change`, `schedules`, `memory_persist_kill`, contract)
+//!    sets no cookie, and a restart does not bring it back. (`session/races`, `web/suite`,
+//!    `web/lost_change`, `schedules`, `memory/persist_kill`, contract)
 //! 4. Parallel commits of different keys all survive. Of commits of the same key the last one wins;
-//!    `modify` never loses one. (`session_modify`, `schedules`, contract)
+//!    `modify` never loses one. (`session/modify`, `schedules`, contract)
 //! 5. No lock is held while user code runs (handlers, serde impls, id sources); never two shard
 //!    locks at once. The methods of a [`KeyValue`] are called under its store's locks: they are the
-//!    backend, as the driver of a database is. (`session_panics`; for the second, `schedules` would
+//!    backend, as the driver of a database is. (`session/panics`; for the second, `schedules` would
 //!    find a deadlock)
 //! 6. `bytes()` equals the sum over the sessions at every unlock, and never exceeds `max_size` but
-//!    for the time of one insert. (`memory_model`, `memory_eviction`, `memory_accounting`)
+//!    for the time of one insert. (`memory/model`, `memory/eviction`, `memory/accounting`)
 //! 7. An expired session is invisible from the instant it expires, with or without the reaper.
-//!    (`memory_expiry`, contract)
+//!    (`memory/expiry`, contract)
 //! 8. A request that changed nothing writes at most one touch per `touch_after`, at its first look.
 //!    If ids are renewed, one renewal adds three writes at most: its beginning, the next visit by
-//!    the old id, and the first visit by the new one. (`web_decision`, `web_renewal`)
+//!    the old id, and the first visit by the new one. (`web/decision`, `web/renewal`)
 //! 9. A new session without data and owner is neither stored nor announced to the client.
-//!    (`web_decision`)
+//!    (`web/decision`)
 //! 10. The secret part of an id appears in no Debug, error, event, log, dump or file; only in
-//!     the cookie, or in the token. (`secrets`, `web_token`, `memory_persist_file`,
-//!     `redis_layout`)
+//!     the cookie, or in the token. (`source/secrets`, `web/token`, `memory/persist_file`,
+//!     `redis/layout`)
 //! 11. A commit is atomic on its session, id included. After a login or `regenerate` only the new
 //!     id opens it; after a timed renewal the old one too, for as long as [`Policy::renew_after`]
-//!     says. (`session_races`, `session_lifecycle`, `session_renewal`)
+//!     says. (`session/races`, `session/lifecycle`, `session/renewal`)
 //! 12. A panic in a handler, a failed store, a subscriber that is gone, a panic in the reaper: the
 //!     server keeps serving, and what was acknowledged is kept; on Redis as far as its replication
-//!     keeps it. (`suite`, `web_store_down`, `events`, `redis_faults`, `memory/reaper.rs`)
+//!     keeps it. (`web/suite`, `web/store_down`, `store/events`, `redis/faults`, `memory/reaper.rs`)
 //! 13. Sessions without an owner never push out one with an owner beyond their share, or the size
-//!     of one session where that is more. (`memory_eviction`, `floods`)
+//!     of one session where that is more. (`memory/eviction`, `memory/floods`)
 //! 14. What `insert` accepts, `get` gives back, read as the type that was inserted; what JSON
-//!     writes as `null` is read as `None`. (`record_values`, `session_map`)
+//!     writes as `null` is read as `None`. (`record/values`, `session/map`)
 //! 15. When an outcome or an error says that nothing was written, nothing was written to that
-//!     session. (`session_unknown`, `redis_faults`, `key_value_model`)
+//!     session. (`session/unknown`, `redis/faults`, `key_value/model`)
 //!
 //! # Observability
 //!
