@@ -26,6 +26,8 @@ mod support {
 mod source {
     mod api;
     mod architecture;
+    mod circles;
+    mod prose;
     mod secrets;
     mod security_rules;
 }
@@ -155,6 +157,11 @@ mod redis {
     pub(crate) mod server;
     mod take_over;
 }
+#[cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
 mod examples {
+    mod attacks;
     mod fuzz;
+    mod server;
+    mod visitor;
+    mod visits;
 }

@@ -30,20 +30,23 @@ const GROUND: [(&str, &[&str]); 6] = [
     ("sync", &[]),
 ];
 
-fn sources() -> Vec<(PathBuf, String)> {
-    fn collect(folder: &Path, files: &mut Vec<(PathBuf, String)>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(&path, files);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                files.push((path, text));
-            }
+/// All files below a folder that end so, but those that were built or fetched.
+pub(super) fn files(folder: &Path, extension: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !["target", "node_modules"].iter().any(|name| path.ends_with(name)) {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|other| other == extension) {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
         }
     }
-    let mut files = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    found
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let files = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "rs");
     assert!(files.len() > 20);
     files
 }
@@ -55,7 +58,7 @@ fn module(path: &Path) -> String {
 }
 
 /// The code of a file: no comments, and nothing from its tests on.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let before_tests = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let is_text = |line: &str| ["//", "doc = "].iter().any(|start| line.trim_start().starts_with(start));
     let lines = before_tests.lines().filter(|line| !is_text(line));
@@ -154,18 +157,8 @@ fn the_web_layer_names_no_store_and_one_file_names_each_framework() {
 }
 
 #[test]
-fn every_file_opens_with_a_sentence_that_says_what_it_is() {
+fn functions_stay_short() {
     for (path, text) in sources() {
-        let first = text.lines().next().unwrap_or_default();
-        assert!(first.starts_with("//! ") && first.len() > 20, "{} opens with {first:?}", path.display());
-    }
-}
-
-#[test]
-fn files_and_functions_stay_short() {
-    for (path, text) in sources() {
-        let lines = text.lines().count();
-        assert!(lines <= 380, "{} has {lines} lines: is there a second noun in it?", path.display());
         let mut start = None;
         for (number, line) in text.lines().enumerate() {
             if line.trim_start().starts_with("//") {

@@ -1,5 +1,5 @@
-//! Promise: no client ends a server example, damages it for the next one, or gets a 5xx for a
-//! request that is well formed.
+//! A fuzzing client: it ends no server example, damages none for the next client, and gets no 5xx
+//! for a request that is well formed.
 //!
 //! What the client sends, to every example and with a session of its own most of the time: paths to
 //! 100 KB; names with every ASCII character; empty and huge forms; broken percent and multipart
@@ -10,12 +10,8 @@
 //! Not sent is a `Content-Length` beyond some megabytes: `tiny_http` allocates as much, and the
 //! process is aborted (`web::in_front`).
 //!
-//! Ignored, because the examples must have been built, with features `full,redis`. `LEMBRO_SEED`
-//! and `LEMBRO_REQUESTS` (for each example) choose what is sent; a failure tells both.
-#![cfg(all(feature = "rouille", feature = "tiny_http"))]
-
-mod attacks;
-mod server;
+//! Ignored, because it takes minutes. `LEMBRO_SEED` and `LEMBRO_REQUESTS` (for each example) choose
+//! what is sent; a failure tells both.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,8 +19,8 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use self::attacks::{Page, attack};
-use self::server::{End, Example, Status};
+use super::attacks::{Page, attack};
+use super::server::{End, Example, Status};
 
 /// Each example ends after this time, however many requests are left.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -81,39 +77,39 @@ fn fuzz(mut example: Example, forms: &'static [&'static str], (path, form): (&st
 }
 
 #[test]
-#[ignore = "needs the examples, built"]
+#[ignore = "takes a minute"]
 fn counter() {
     fuzz(Example::start("counter", &[]), &["/theme", "/logout"], ("/theme", "theme=night"));
 }
 
 #[test]
-#[ignore = "needs the examples, built"]
+#[ignore = "takes a minute"]
 fn restart() {
     let file = std::env::temp_dir().join(format!("lembro-fuzz-{}", std::process::id()));
     fuzz(Example::start("restart", &[file.to_str().unwrap()]), &["/"], ("/", ""));
 }
 
 #[test]
-#[ignore = "needs the examples, built"]
+#[ignore = "takes a minute"]
 fn login() {
     fuzz(Example::start("login", &[]), &["/login", "/logout"], ("/login", "csrf=x"));
 }
 
 #[test]
-#[ignore = "needs the examples, built"]
+#[ignore = "takes a minute"]
 fn chat() {
     fuzz(Example::start("chat", &[]), &["/name", "/name", "/leave", "/socket", "/socket"], ("/name", "name=Ada"));
 }
 
 #[test]
-#[ignore = "needs the examples, built"]
+#[ignore = "takes a minute"]
 fn two_layers() {
     let forms = &["/add/tea", "/empty", "/office", "/office/enter", "/office/leave", "/office/close", "/add/"];
     fuzz(Example::start("two_layers", &[]), forms, ("/add/tea", ""));
 }
 
 #[test]
-#[ignore = "needs the examples, built"]
+#[ignore = "takes a minute"]
 fn devices() {
     fuzz(
         Example::start("devices", &[]),
@@ -123,7 +119,7 @@ fn devices() {
 }
 
 #[test]
-#[ignore = "needs the examples, built"]
+#[ignore = "takes a minute"]
 fn dashboard() {
     fuzz(
         Example::start("dashboard", &[]),
@@ -134,7 +130,7 @@ fn dashboard() {
 
 #[cfg(feature = "redis")]
 #[test]
-#[ignore = "needs the examples, built, and a redis-server"]
+#[ignore = "takes a minute"]
 fn redis() {
     let server = crate::redis::server::Server::start();
     fuzz(Example::start("redis", &[&server.url()]), &["/login", "/logout"], ("/login", "csrf=x"));

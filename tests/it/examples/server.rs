@@ -2,9 +2,9 @@
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -36,28 +36,34 @@ pub(crate) struct Example {
     pub(crate) name: &'static str,
     process: Child,
     port: u16,
-    /// What it prints on its error channel: a panic, for one.
+    printed: Arc<Mutex<String>>,
+    /// Its error channel: a panic, for one.
     said: Arc<Mutex<String>>,
 }
 
 impl Example {
     pub(crate) fn start(name: &'static str, arguments: &[&str]) -> Self {
-        // Beside the folder of this test's own program.
-        let mut folder: PathBuf = std::env::current_exe().unwrap();
-        folder.pop();
-        folder.set_file_name("examples");
-        let mut process = Command::new(folder.join(name))
+        let mut process = Command::new(built().join(name))
             .arg("0")
             .args(arguments)
             .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cargo build --examples --features full,redis ({error})"));
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains("http://")).unwrap();
-        let port = line.split("127.0.0.1:").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
-        thread::spawn(move || lines.for_each(drop));
+            .unwrap();
+        let mut printed = String::new();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let port = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("{name} does not say where it is: {printed}"));
+            printed.push_str(&line);
+            if let Some((_, address)) = line.split_once("http://127.0.0.1:") {
+                break address.split('/').next().unwrap().parse().unwrap();
+            }
+            printed.push('\n');
+        };
+        let printed = Arc::new(Mutex::new(printed));
+        let kept = Arc::clone(&printed);
+        thread::spawn(move || lines.for_each(|line| kept.lock().unwrap().push_str(&line)));
         let said = Arc::new(Mutex::new(String::new()));
         let (kept, mut errors) = (Arc::clone(&said), BufReader::new(process.stderr.take().unwrap()));
         thread::spawn(move || {
@@ -67,7 +73,20 @@ impl Example {
                 line.clear();
             }
         });
-        Self { name, process, port, said }
+        Self { name, process, port, printed, said }
+    }
+
+    /// Everything that it has printed.
+    pub(crate) fn printed(&self) -> String {
+        self.printed.lock().unwrap().clone()
+    }
+
+    /// Ends it by a signal, and gives how it ended.
+    #[cfg(unix)]
+    pub(crate) fn end(&mut self, signal: &str) -> ExitStatus {
+        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        self.process.wait().unwrap()
     }
 
     pub(crate) fn host(&self) -> String {
@@ -141,4 +160,28 @@ impl Drop for Example {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The folder of the examples, which are built first: a test that runs alone has none yet.
+pub(crate) fn built() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        // This test is `<target>/<profile>/deps/examples-..`.
+        let test = std::env::current_exe().unwrap();
+        let profile = test.parent().and_then(Path::parent).unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args([
+            "build",
+            "--quiet",
+            "--examples",
+            "--features",
+            if cfg!(feature = "redis") { "full,redis" } else { "full" },
+        ]);
+        cargo.arg("--target-dir").arg(profile.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success(), "the examples do not build");
+        profile.join("examples")
+    })
 }
