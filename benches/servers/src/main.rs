@@ -1,4 +1,4 @@
-//! One page with a session and without, over sockets and in process: see the README beside this.
+//! The command: one page with a session and without, over sockets and in process.
 
 mod in_process;
 mod load;
@@ -10,10 +10,9 @@ use std::env;
 
 use server::{Kind, Page};
 
-/// Whatever ends a measurement.
-pub(crate) type Anything = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-fn main() -> Result<(), Anything> {
+fn main() -> Result<(), AnyError> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
@@ -29,7 +28,7 @@ fn main() -> Result<(), Anything> {
     }
 }
 
-/// Of an odd number of values.
+/// The median of an odd number of values.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
