@@ -1,4 +1,4 @@
-//! What is fuzzed: the checks of `tests/from_outside`, one target for each.
+//! The checks of `tests/from_outside`, each of which is a fuzz target.
 
 #[path = "../../from_outside/mod.rs"]
 pub mod from_outside;

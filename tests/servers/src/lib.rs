@@ -1,2 +1,1 @@
-//! lembro's suite of behaviours, on `axum` and `feather`: see `tests/suite`. The example `axum` is
-//! a login in async handlers.
+//! An empty library, for the suite on `axum` and `feather` in `tests/suite` and the example `axum`.
