@@ -1,5 +1,4 @@
-//! The cookie in the browser's own store, for each kind of options: it works, and a logout removes
-//! it.
+//! The cookie in the browser's own store, with each kind of option.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

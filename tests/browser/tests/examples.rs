@@ -1,5 +1,4 @@
-//! The examples `counter` and `login` in a browser, as `tests/clients` runs them with other
-//! clients.
+//! The examples `counter` and `login` in a browser; `tests/clients` has the other clients.
 
 use lembro_browser_tests::{Chromium, Cookie, Tab};
 use lembro_client_tests::Examples;
