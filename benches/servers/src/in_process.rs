@@ -9,7 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 
-use crate::{AnyError, median, servers};
+use crate::median::{AnyError, median};
+use crate::pages;
 
 const VISITORS: usize = 1_000;
 /// Odd, for the median.
@@ -26,9 +27,9 @@ struct Subject {
 impl Subject {
     fn new(name: &str, runtime: &Runtime) -> Result<Self, AnyError> {
         let router = match name {
-            "alone" => servers::without(),
-            "lembro" => servers::with_lembro()?,
-            "tower-sessions" => servers::with_tower_sessions(),
+            "alone" => pages::without(),
+            "lembro" => pages::with_lembro()?,
+            "tower-sessions" => pages::with_tower_sessions(),
             _ => return Err("alone, lembro or tower-sessions".into()),
         };
         let mut cookies = Vec::new();

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::AnyError;
+use crate::median::AnyError;
 
 /// Connections at a time; few, because the load and the server share the machine.
 const CONNECTIONS: usize = 4;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::server::{Kind, Page, Server};
-use crate::{AnyError, load, median};
+use crate::load;
+use crate::median::{AnyError, median};
+use crate::process::{Kind, Page, Server};
 
 /// Visitors that return.
 const VISITORS: usize = 1_000;

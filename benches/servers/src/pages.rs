@@ -16,8 +16,8 @@ use lembro::web::{CookieOptions, Secure, SessionLayer};
 use lembro::{LembroOptions, LembroStore, Session};
 use tower_sessions::{MemoryStore, SessionManagerLayer};
 
-use crate::AnyError;
-use crate::server::{Kind, Page};
+use crate::median::AnyError;
+use crate::process::{Kind, Page};
 
 /// The threads of a server that has a pool of them.
 const THREADS: usize = 8;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::AnyError;
+use crate::median::AnyError;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
