@@ -5,7 +5,7 @@
 //! alternate, so that a busy machine slows both down. It also prints the memory of a session and
 //! its indexes.
 
-#[path = "../tests/redis_server/mod.rs"]
+#[path = "../tests/it/redis/server/mod.rs"]
 mod redis_server;
 mod sample;
 

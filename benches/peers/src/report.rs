@@ -129,7 +129,7 @@ fn firsts<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     firsts
 }
 
-/// The sentence that says when, of what, where and beside which versions the figures were measured.
+/// The date, commit, machine and versions of the measurement.
 fn origin() -> String {
     const PEERS: [&str; 5] = ["dashmap", "moka", "parking_lot", "quick_cache", "tower-sessions-memory-store"];
     let first = |file: &str, name: &str| {
@@ -148,15 +148,15 @@ fn origin() -> String {
     let versions: Vec<_> =
         tree.lines().filter(|line| PEERS.iter().any(|peer| line.starts_with(&format!("{peer} v")))).collect();
     format!(
-        "Measured {} at commit `{commit}` on {processor}, {cores} cores, {} GiB, {}, with {}.",
+        "Measured {} at commit `{commit}` with\n\n- {processor}, {cores} cores, {} GiB\n- {}\n- {}",
         OffsetDateTime::now_utc().date(),
         (kib + (1 << 19)) >> 20,
         output_of("rustc", &["--version"]),
-        versions.join(", ")
+        versions.join("\n- ")
     )
 }
 
-/// What a program prints; nothing if it cannot be run.
+/// The output of a program; nothing if it cannot be run.
 fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&output).trim_end().to_owned()

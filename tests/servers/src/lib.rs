@@ -1,1 +1,2 @@
-//! An empty library, for the suite on `axum` and `feather` in `tests/suite` and the example `axum`.
+//! An empty library: `tests/suite` runs lembro's suite on `axum` and `feather`, and the example
+//! `axum` has async handlers.

@@ -1,5 +1,4 @@
 //! The suite of behaviours on `axum`, blocking and async, and on `feather`; cookies over HTTP/2.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod axum_site;
 #[path = "../../examples/axum.rs"]
@@ -7,9 +6,9 @@ mod axum_site;
 mod example;
 mod feather_site;
 mod http2;
-#[path = "../../../suite/mod.rs"]
+#[path = "../../../it/web/suite.rs"]
 mod suite;
-#[path = "../../../wire/mod.rs"]
+#[path = "../../../it/support/wire/mod.rs"]
 mod wire;
 
 use std::time::Duration;
