@@ -123,6 +123,19 @@ impl Clock {
     }
 }
 
+/// Whether the two always show the same time.
+impl PartialEq for Clock {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.manual, &other.manual) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(&one.hands, &other.hands) && one.origin == other.origin,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Clock {}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.manual.is_some() { "Clock::manual" } else { "Clock::system" })

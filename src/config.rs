@@ -176,7 +176,7 @@ impl Config {
             ConfiguredStore::Redis(store) => SessionLayer::new(store),
         };
         // The policy first: of the two that do not fit together, the cookie is named.
-        let layer = layer.policy(*policy).map_err(|error| error.within("policy"))?;
+        let layer = layer.policy(policy.clone()).map_err(|error| error.within("policy"))?;
         let layer = layer.cookie(cookie.clone()).map_err(|error| error.within("cookie"))?;
         match token {
             None => Ok(layer),

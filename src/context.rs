@@ -30,7 +30,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(store: Arc<dyn Store>, policy: Policy, ids: IdSource) -> Self {
         let (clock, store) = (store.clock(), ReportingStore { inner: store, errors: Hub::new() });
-        Self { store, policy, lease: policy.lease(), ids, clock, events: Hub::new() }
+        Self { store, lease: policy.lease(), policy, ids, clock, events: Hub::new() }
     }
 
     /// A channel on which the events of the sessions and of the store arrive.

@@ -27,7 +27,7 @@ use crossbeam_channel::{Receiver, after, never, select};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::sync::thread;
-use crate::units::Setting;
+use crate::units::{Input, Setting};
 
 /// The target of every line.
 const TARGET: &str = "lembro";
@@ -41,7 +41,7 @@ pub struct Log {
     events: Option<Receiver<Event>>,
     levels: Levels,
     lines: u32,
-    period: Setting,
+    period: Input<Duration>,
 }
 
 /// The level that an event deserves in most applications: `Warn` where a stolen id may be in use or
@@ -64,7 +64,7 @@ impl Log {
     /// Forwards these errors: at level `Error`, or `Warn` if they are about
     /// [how the application is set up](crate::Error::is_option).
     pub fn of(errors: Receiver<Error>) -> Self {
-        Self { errors, events: None, levels: Box::new(|_| None), lines: 5, period: Setting::Span(MINUTE) }
+        Self { errors, events: None, levels: Box::new(|_| None), lines: 5, period: Input::new(MINUTE) }
     }
 
     /// Forwards these events too, each at the level that `levels` gives it, or not at all.
@@ -94,7 +94,7 @@ impl Log {
     ///
     /// A kind is one variant of [`Event`], or one predicate of [`Error`].
     pub fn limit(self, lines: u32, period: impl Into<Setting>) -> Self {
-        Self { lines, period: period.into(), ..self }
+        Self { lines, period: period.into().into(), ..self }
     }
 
     /// Starts the thread that writes. It ends when all that could send errors and events is gone. A
@@ -105,7 +105,7 @@ impl Log {
     /// [`Error::is_option`] when the limit is no line or no time, [`Error::is_background`] when the
     /// thread does not start.
     pub fn start(self) -> Result<()> {
-        let period = self.period.duration("period")?;
+        let period = self.period.check("period", MINUTE)?;
         if period.is_zero() || self.lines == 0 {
             return Err(Error::option("limit", "no line, or no time: nothing would be written, or all"));
         }

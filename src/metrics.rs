@@ -83,7 +83,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use crossbeam_channel::{Receiver, select, tick};
@@ -91,7 +91,7 @@ use crossbeam_channel::{Receiver, select, tick};
 use crate::error::{Error, Result};
 use crate::memory::{LembroStore, Purge, Stats, Watch};
 use crate::sync::thread;
-use crate::units::Setting;
+use crate::units::{Input, Setting};
 
 /// Buckets for `lembro_purge_seconds`, as upper bounds: from 0.1 ms, a small store, to 1 s, where
 /// something is wrong.
@@ -191,7 +191,7 @@ impl Metrics {
     }
 
     /// Publishes now and then at this interval, from a thread of its own that ends with the store:
-    /// a [`Duration`](std::time::Duration), a number of milliseconds, or a text such as `"5s"`.
+    /// a [`Duration`], a number of milliseconds, or a text such as `"5s"`.
     /// Purges are told when they happen.
     ///
     /// Shorter than the interval of the scrapes, which is a minute by default and seldom below 15
@@ -204,7 +204,7 @@ impl Metrics {
     /// [`Error::is_option`] when the interval is zero or no duration, [`Error::is_background`] when the thread does not
     /// start.
     pub fn publish_every(self, interval: impl Into<Setting>) -> Result<()> {
-        let interval = interval.into().duration("publish_every")?;
+        let interval = Input::<Duration>::from(interval.into()).check("publish_every", Duration::ZERO)?;
         if interval.is_zero() {
             return Err(Error::option("publish_every", "without any time in between there is nothing else to do"));
         }

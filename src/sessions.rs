@@ -82,7 +82,7 @@ impl Sessions {
     #[doc(alias = "genid")]
     #[must_use]
     pub fn id_source(self, source: impl Fn() -> Result<SessionId> + Send + Sync + 'static) -> Self {
-        self.rebuilt(self.context.policy, Arc::new(source))
+        self.rebuilt(self.context.policy.clone(), Arc::new(source))
     }
 
     /// The same sessions under another policy.

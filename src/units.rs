@@ -1,31 +1,41 @@
-//! Durations and sizes as people write them in options: a number or a text, checked in one place.
+//! Options as people write them: durations and sizes as numbers or texts, choices by their names.
 
+mod choice;
 #[cfg(any(feature = "web", feature = "redis"))]
 pub(crate) mod quiet;
 
+use std::fmt;
 use std::time::Duration;
 
 use bytesize::{ByteSize, Unit};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
+pub(crate) use self::choice::{choice, parse, read};
 use crate::error::{Error, Result};
 
-/// A value of an option as it was given, before anybody checked it.
+/// A duration or a size as it was given: a number, a text or a [`Duration`].
 ///
-/// Made by `into()` from numbers, texts, [`Duration`] and [`ByteSize`], and by serde from a number
-/// or a text. What is wrong with it is said where the whole set of options is checked, with the
-/// option's name.
+/// Every method that takes a duration or a size of an option takes `impl Into<Setting>`, and serde
+/// reads the same numbers and texts. A wrong value is an error with the option's name where all
+/// options are checked: in [`LembroStore::with_options`](crate::LembroStore::with_options),
+/// [`Sessions::with_policy`](crate::Sessions::with_policy) and their like.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::time::Duration;
-/// use lembro::LembroOptions;
+/// use lembro::{LembroOptions, LembroStore, Policy, Sessions};
 ///
 /// let options = LembroOptions::new().interval("5m").max_size("4M");
-/// let same = LembroOptions::new().interval(Duration::from_secs(300)).max_size(4 * 1024 * 1024_u64);
-/// # let _ = (options, same);
+/// let same = LembroOptions::new().interval(Duration::from_secs(300)).max_size(4 * 1024 * 1024);
+/// assert_eq!(options, same);
+///
+/// let policy = Policy::new().timeout("30 parsecs");
+/// let error = Sessions::with_policy(LembroStore::new()?, policy).unwrap_err();
+/// let expected = r#"timeout: "30 parsecs" is not a duration such as "5m" or "1h 30m""#;
+/// assert_eq!(error.to_string(), expected);
+/// # Ok::<(), lembro::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
@@ -41,66 +51,55 @@ pub enum Setting {
     /// A span of time. Not read by serde.
     #[serde(skip)]
     Span(Duration),
-    /// Whatever else a configuration file has in the place. Always refused, with a message that
-    /// names the option.
+    /// `None` in code, null in a configuration file: for options that may be switched off.
+    Nothing,
+    /// Any other value in a configuration file. Always refused, with a message that names the
+    /// option.
     Other(IgnoredAny),
 }
 
 /// 2^53: from there on a float cannot tell one number from the next.
 const FLOAT_LIMIT: f64 = 9_007_199_254_740_992.0;
 
-impl From<u64> for Setting {
-    fn from(number: u64) -> Self {
-        Self::Whole(number)
-    }
+/// The conversions of what a [`Setting`] is made from.
+macro_rules! settings {
+    ($($given:ident: $type:ty => $setting:expr;)*) => {
+        $(impl From<$type> for Setting {
+            fn from($given: $type) -> Self {
+                $setting
+            }
+        })*
+    };
 }
 
-impl From<&str> for Setting {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Setting {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Duration> for Setting {
-    fn from(span: Duration) -> Self {
-        Self::Span(span)
-    }
-}
-
-impl From<ByteSize> for Setting {
-    fn from(size: ByteSize) -> Self {
-        Self::Whole(size.as_u64())
-    }
+settings! {
+    number: u64 => Self::Whole(number);
+    text: &str => Self::Text(text.to_owned());
+    text: String => Self::Text(text);
+    span: Duration => Self::Span(span);
+    span: Option<Duration> => span.map_or(Self::Nothing, Self::Span);
+    size: ByteSize => Self::Whole(size.as_u64());
 }
 
 impl Setting {
     /// The setting as a span of time: a number is milliseconds, a text is what `humantime` reads,
     /// but for months and years.
-    pub(crate) fn duration(&self, option: &'static str) -> Result<Duration> {
-        let problem = match self {
-            Self::Span(span) => return Ok(*span),
-            Self::Whole(millis) => return Ok(Duration::from_millis(*millis)),
-            Self::Number(number) => match whole(*number) {
-                Some(millis) => return Ok(Duration::from_millis(millis)),
-                None => format!("{number} is not a whole number of milliseconds from 0 to {FLOAT_LIMIT}"),
-            },
-            Self::Text(text) => match parse_span(text) {
-                Ok(span) => return Ok(span),
-                Err(problem) => format!("{text:?} {problem}"),
-            },
-            Self::Other(_) => "neither a number of milliseconds nor a text such as \"5m\"".to_owned(),
-        };
-        Err(Error::option(option, problem))
+    fn duration(&self) -> Result<Duration, String> {
+        match self {
+            Self::Span(span) => Ok(*span),
+            Self::Whole(millis) => Ok(Duration::from_millis(*millis)),
+            Self::Number(number) => whole(*number)
+                .map(Duration::from_millis)
+                .ok_or_else(|| format!("{number} is not a whole number of milliseconds from 0 to {FLOAT_LIMIT}")),
+            Self::Text(text) => parse_span(text).map_err(|problem| format!("{text:?} {problem}")),
+            Self::Nothing | Self::Other(_) => {
+                Err("neither a number of milliseconds nor a text such as \"5m\"".to_owned())
+            }
+        }
     }
 
     /// The setting as a number of bytes, at least one.
-    pub(crate) fn bytes(&self, option: &'static str) -> Result<u64> {
+    fn bytes(&self) -> Result<u64, String> {
         let bytes = match self {
             Self::Whole(bytes) => Ok(*bytes),
             Self::Number(number) => {
@@ -108,29 +107,118 @@ impl Setting {
             }
             Self::Text(text) => parse_size(text).map_err(|problem| format!("{text:?} is {problem}")),
             Self::Span(span) => Err(format!("{span:?} is not a size")),
-            Self::Other(_) => Err("neither a number of bytes nor a text such as \"4M\"".to_owned()),
+            Self::Nothing | Self::Other(_) => Err("neither a number of bytes nor a text such as \"4M\"".to_owned()),
         };
         match bytes {
-            Ok(0) => Err(Error::option(option, "0 bytes is no size to work with")),
-            other => other.map_err(|problem| Error::option(option, problem)),
+            Ok(0) => Err("0 bytes is no size to work with".to_owned()),
+            other => other,
         }
     }
 
-    /// The setting as a plain number.
-    pub(crate) fn count(&self, option: &'static str) -> Result<u64> {
-        let problem = match self {
-            Self::Whole(count) => return Ok(*count),
-            Self::Number(number) => match whole(*number) {
-                Some(count) => return Ok(count),
-                None => format!("{number} is not a whole number"),
-            },
-            Self::Text(text) => format!("{text:?} is not a whole number"),
-            Self::Span(span) => format!("{span:?} is not a whole number"),
-            Self::Other(_) => "not a whole number".to_owned(),
+    /// The setting as a plain number, at most the largest that this machine can count.
+    fn count(&self) -> Result<usize, String> {
+        let count = match self {
+            Self::Whole(count) => Ok(*count),
+            Self::Number(number) => whole(*number).ok_or_else(|| format!("{number} is not a whole number")),
+            Self::Text(text) => Err(format!("{text:?} is not a whole number")),
+            Self::Span(span) => Err(format!("{span:?} is not a whole number")),
+            Self::Nothing | Self::Other(_) => Err("not a whole number".to_owned()),
         };
-        Err(Error::option(option, problem))
+        count.map(|count| usize::try_from(count).unwrap_or(usize::MAX))
     }
 }
+
+/// An option's value as it was given: nothing, the value, or what is wrong with it, which the check
+/// of all options says.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Input<T>(Option<Result<T, String>>);
+
+impl<T: Clone> Input<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(Some(Ok(value)))
+    }
+
+    /// The value, or `default` if none was given.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, under the option's name.
+    pub(crate) fn check(&self, option: &'static str, default: T) -> Result<T> {
+        self.0.clone().unwrap_or(Ok(default)).map_err(|problem| Error::option(option, problem))
+    }
+
+    /// The value; `default` also in place of a wrong one: for getters, and after the check.
+    pub(crate) fn or(&self, default: T) -> T {
+        self.0.clone().and_then(Result::ok).unwrap_or(default)
+    }
+}
+
+impl<T> Default for Input<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+/// What a [`Setting`] means where a value of each type is asked for.
+macro_rules! inputs {
+    ($($type:ty: $setting:ident => $value:expr;)*) => {
+        $(impl From<Setting> for Input<$type> {
+            fn from($setting: Setting) -> Self {
+                Self(Some($value))
+            }
+        })*
+    };
+}
+
+inputs! {
+    Duration: setting => setting.duration();
+    // A span that may be switched off.
+    Option<Duration>: setting => if setting == Setting::Nothing { Ok(None) } else { setting.duration().map(Some) };
+    // A number of things, or any number of them.
+    Option<usize>: setting => setting.count().map(Some);
+    // A number of bytes.
+    u64: setting => setting.bytes();
+    // A number of things.
+    usize: setting => setting.count();
+}
+
+/// Null is no value.
+impl<'de, T> Deserialize<'de> for Input<T>
+where
+    Self: From<Setting>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::<Setting>::deserialize(deserializer)?.map_or_else(Self::default, Self::from))
+    }
+}
+
+/// Reads a span that null and zero switch off.
+pub(crate) fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Input<Option<Duration>>, D::Error> {
+    let span = Input::from(Setting::deserialize(deserializer)?);
+    Ok(if span == Input::new(Some(Duration::ZERO)) { Input::new(None) } else { span })
+}
+
+impl<T: fmt::Debug> fmt::Debug for Input<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("default"),
+            Some(Ok(value)) => value.fmt(f),
+            Some(Err(problem)) => f.write_str(problem),
+        }
+    }
+}
+
+/// Getters of options, named as `Command::get_args` is beside `Command::args`.
+macro_rules! getters {
+    ($options:ident: $($getter:ident $option:ident -> $type:ty { $value:expr })*) => {
+        $(#[doc = concat!("The option [`", stringify!($option), "`](Self::", stringify!($option), ").")]
+        pub fn $getter(&self) -> $type {
+            let $options = self;
+            $value
+        })*
+    };
+}
+pub(crate) use getters;
 
 /// A float that stands for a whole number, as some formats write them.
 fn whole(number: f64) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! The options of a `LembroStore`, from code or from a configuration file, checked in one place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -10,12 +10,19 @@ use super::weight::OVERHEAD;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::record::Record;
-use crate::units::Setting;
+use crate::units::{Input, Setting, choice, getters, or_none};
 
 /// The least size of a shard by default, so that one large session does not empty it.
 const SHARD_BYTES: u64 = 256 * 1024;
 
-const MAX_SHARDS: u64 = 64;
+const MAX_SHARDS: usize = 64;
+
+const INTERVAL: Duration = Duration::from_secs(60);
+
+const MAX_SIZE: u64 = 1 << 20;
+
+/// In percent.
+const ANONYMOUS_SHARE: usize = 10;
 
 /// A larger `max_size` could need more slots in a shard than a `u32` counts.
 const MAX_MAX_SIZE: u64 = 16 << 40;
@@ -51,7 +58,7 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// assert_eq!(store.stats().max_size, 4 * 1024 * 1024);
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawOptions")]
 #[must_use]
 pub struct LembroOptions {
@@ -60,19 +67,19 @@ pub struct LembroOptions {
 }
 
 /// The options as they were given.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct RawOptions {
-    #[serde(default, deserialize_with = "or_none")]
-    interval: Option<Setting>,
+    #[serde(deserialize_with = "or_none")]
+    interval: Input<Option<Duration>>,
     #[serde(alias = "maxSize")]
-    max_size: Option<Setting>,
+    max_size: Input<u64>,
     #[serde(alias = "maxSessionSize")]
-    max_session_size: Option<Setting>,
-    shards: Option<Setting>,
+    max_session_size: Input<u64>,
+    shards: Input<usize>,
     #[serde(alias = "anonymousShare")]
-    anonymous_share: Option<Setting>,
-    #[serde(default, alias = "whenFull")]
+    anonymous_share: Input<usize>,
+    #[serde(alias = "whenFull")]
     when_full: WhenFull,
     persist: Option<PathBuf>,
     sync: Option<FileSync>,
@@ -83,8 +90,7 @@ struct RawOptions {
 }
 
 /// What happens to a session without an owner that is new, or has grown, when the store is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
     /// It is stored, and others are evicted: others without an owner, and below the
     /// [`anonymous_share`](LembroOptions::anonymous_share) those with one.
@@ -96,10 +102,7 @@ pub enum WhenFull {
     RefuseAnonymous,
 }
 
-/// A missing interval is the default, an interval of null is none.
-fn or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Setting>, D::Error> {
-    Option::deserialize(deserializer).map(|given| given.or(Some(Setting::Whole(0))))
-}
+choice!(WhenFull, "when_full", ["evict" => Evict, "refuse_anonymous" => RefuseAnonymous]);
 
 impl LembroOptions {
     /// The defaults.
@@ -116,7 +119,7 @@ impl LembroOptions {
     /// costs one short look at each session, plus what it frees. It also notices that the machine
     /// was suspended: the [clock](crate::Clock) counts that time from the next purge on.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
-        self.raw.interval = Some(interval.into());
+        self.raw.interval = interval.into().into();
         self
     }
 
@@ -129,7 +132,7 @@ impl LembroOptions {
     /// Beyond it, expired sessions are removed first, then sessions that were not visited again.
     #[doc(alias = "maxSize")]
     pub fn max_size(mut self, max_size: impl Into<Setting>) -> Self {
-        self.raw.max_size = Some(max_size.into());
+        self.raw.max_size = max_size.into().into();
         self
     }
 
@@ -137,15 +140,15 @@ impl LembroOptions {
     /// larger one is refused with an error, and what is stored stays. Default: 64K, or a shard's
     /// share of `max_size` if that is less.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
-        self.raw.max_session_size = Some(max_session_size.into());
+        self.raw.max_session_size = max_session_size.into().into();
         self
     }
 
     /// How many parts the store is split into, each with a lock of its own: a power of two up to
     /// 64. Default: one for every 256K of `max_size`, which is enough for many threads on a few
     /// cores and leaves each shard room.
-    pub fn shards(mut self, shards: u64) -> Self {
-        self.raw.shards = Some(shards.into());
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.raw.shards = Input::new(shards);
         self
     }
 
@@ -162,8 +165,8 @@ impl LembroOptions {
     /// owner is never refused: if it does not fit otherwise, it evicts others with an owner, and
     /// then those without one. Evictions of sessions with an owner are reported on
     /// [`errors`](crate::LembroStore::errors).
-    pub fn anonymous_share(mut self, percent: u64) -> Self {
-        self.raw.anonymous_share = Some(percent.into());
+    pub fn anonymous_share(mut self, percent: usize) -> Self {
+        self.raw.anonymous_share = Input::new(percent);
         self
     }
 
@@ -261,24 +264,38 @@ impl LembroOptions {
         self
     }
 
-    pub(super) fn resolve(self) -> Result<Config> {
-        let raw = self.raw;
-        let interval = raw.interval.map_or(Ok(Duration::from_secs(60)), |setting| setting.duration("interval"))?;
-        let max_size = raw.max_size.map_or(Ok(1 << 20), |setting| setting.bytes("max_size"))?;
+    getters! { options:
+        get_interval interval -> Option<Duration> {
+            options.raw.interval.or(Some(INTERVAL)).filter(|interval| !interval.is_zero())
+        }
+        get_max_size max_size -> usize { to_usize(options.raw.max_size.or(MAX_SIZE)) }
+        get_max_session_size max_session_size -> usize {
+            to_usize(options.raw.max_session_size.or(largest_session(options.raw.max_size.or(MAX_SIZE), options.get_shards())))
+        }
+        get_shards shards -> usize { options.raw.shards.or(shards_of(options.raw.max_size.or(MAX_SIZE))) }
+        get_anonymous_share anonymous_share -> usize { options.raw.anonymous_share.or(ANONYMOUS_SHARE) }
+        get_when_full when_full -> WhenFull { options.raw.when_full }
+        get_persist persist -> Option<&Path> { options.raw.persist.as_deref() }
+        get_sync sync -> FileSync { options.raw.sync.unwrap_or_default() }
+        get_on_damage on_damage -> OnDamage { options.raw.on_damage.unwrap_or_default() }
+        get_on_write_error on_write_error -> OnWriteError { options.raw.on_write_error.unwrap_or_default() }
+        get_clock clock -> &Clock { &options.clock }
+    }
+
+    pub(super) fn resolve(&self) -> Result<StoreConfig> {
+        let raw = &self.raw;
+        raw.interval.check("interval", None)?;
+        let max_size = raw.max_size.check("max_size", MAX_SIZE)?;
         if max_size > MAX_MAX_SIZE {
             let problem = format!("{max_size} bytes is more than the 16 TiB a store can manage");
             return Err(Error::option("max_size", problem));
         }
-        let enough = (max_size / SHARD_BYTES).clamp(1, MAX_SHARDS).next_power_of_two();
-        let shards = raw.shards.map_or(Ok(enough), |setting| setting.count("shards"))?;
+        let shards = raw.shards.check("shards", shards_of(max_size))?;
         if !shards.is_power_of_two() || shards > MAX_SHARDS {
             return Err(Error::option("shards", format!("{shards} is not a power of two from 1 to {MAX_SHARDS}")));
         }
-        let shard_size = max_size / shards;
-        let (option, max_session_size) = match raw.max_session_size {
-            None => ("max_size", shard_size.min(64 * 1024)),
-            Some(setting) => ("max_session_size", setting.bytes("max_session_size")?),
-        };
+        let shard_size = max_size / shards as u64;
+        let max_session_size = raw.max_session_size.check("max_session_size", largest_session(max_size, shards))?;
         if max_session_size > shard_size {
             let problem =
                 format!("{max_session_size} bytes do not fit into a shard of {shard_size} (max_size / shards)");
@@ -286,44 +303,64 @@ impl LembroOptions {
         }
         let minimum = (Record::new().size() + OVERHEAD) as u64;
         if max_session_size < minimum {
+            let option = if raw.max_session_size == Input::default() { "max_size" } else { "max_session_size" };
             let problem = format!("{max_session_size} bytes is less than an empty session takes ({minimum})");
             return Err(Error::option(option, problem));
         }
-        let anonymous_share = raw.anonymous_share.map_or(Ok(10), |setting| setting.count("anonymous_share"))?;
+        let anonymous_share = raw.anonymous_share.check("anonymous_share", ANONYMOUS_SHARE)?;
         if anonymous_share > 100 {
             return Err(Error::option("anonymous_share", format!("{anonymous_share} is not a percentage")));
         }
-        let bytes = |size: u64| {
-            usize::try_from(size).map_err(|_| Error::option("max_size", "more than this machine can address"))
-        };
-        if raw.persist.as_ref().is_some_and(|path| path.file_name().is_none()) {
-            return Err(Error::option("persist", "the path does not end in a file's name"));
+        if usize::try_from(max_size).is_err() {
+            return Err(Error::option("max_size", "more than this machine can address"));
         }
+        self.check_files()?;
+        Ok(StoreConfig {
+            interval: self.get_interval(),
+            max_size: to_usize(max_size),
+            max_session_size: to_usize(max_session_size),
+            shards,
+            anonymous_share: to_usize(shard_size) / 100 * anonymous_share,
+            refuse_anonymous: raw.when_full == WhenFull::RefuseAnonymous,
+            persist: raw.persist.clone().map(|path| PersistConfig {
+                path,
+                sync: self.get_sync(),
+                on_damage: self.get_on_damage(),
+                on_write_error: self.get_on_write_error(),
+            }),
+            clock: self.clock.clone(),
+        })
+    }
+
+    fn check_files(&self) -> Result<()> {
+        let raw = &self.raw;
         let without_files = [
             ("sync", raw.sync.is_some()),
             ("on_damage", raw.on_damage.is_some()),
             ("on_write_error", raw.on_write_error.is_some()),
         ];
-        if let (None, Some((option, _))) = (&raw.persist, without_files.iter().find(|(_, is_set)| *is_set)) {
-            return Err(Error::option(*option, "it has no effect without persist"));
+        match (&raw.persist, without_files.iter().find(|(_, is_set)| *is_set)) {
+            (Some(path), _) if path.file_name().is_none() => {
+                Err(Error::option("persist", "the path does not end in a file's name"))
+            }
+            (None, Some((option, _))) => Err(Error::option(*option, "it has no effect without persist")),
+            _ => Ok(()),
         }
-        Ok(Config {
-            interval: (!interval.is_zero()).then_some(interval),
-            max_size: bytes(max_size)?,
-            max_session_size: bytes(max_session_size)?,
-            shards: bytes(shards)?,
-            // Of one shard.
-            anonymous_share: bytes(shard_size / 100 * anonymous_share)?,
-            refuse_anonymous: raw.when_full == WhenFull::RefuseAnonymous,
-            persist: raw.persist.map(|path| PersistConfig {
-                path,
-                sync: raw.sync.unwrap_or_default(),
-                on_damage: raw.on_damage.unwrap_or_default(),
-                on_write_error: raw.on_write_error.unwrap_or_default(),
-            }),
-            clock: self.clock,
-        })
     }
+}
+
+/// The default number of shards.
+fn shards_of(max_size: u64) -> usize {
+    to_usize(max_size / SHARD_BYTES).clamp(1, MAX_SHARDS).next_power_of_two()
+}
+
+/// The default bound of one session.
+fn largest_session(max_size: u64, shards: usize) -> u64 {
+    (max_size / shards.max(1) as u64).min(64 * 1024)
+}
+
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 impl TryFrom<RawOptions> for LembroOptions {
@@ -332,17 +369,18 @@ impl TryFrom<RawOptions> for LembroOptions {
     fn try_from(raw: RawOptions) -> Result<Self> {
         let options = Self { raw, clock: Clock::system() };
         // A wrong value is reported where the configuration is read, not when the store is made.
-        options.clone().resolve()?;
+        options.resolve()?;
         Ok(options)
     }
 }
 
 /// The options, checked.
-pub(super) struct Config {
+pub(super) struct StoreConfig {
     pub(super) interval: Option<Duration>,
     pub(super) max_size: usize,
     pub(super) max_session_size: usize,
     pub(super) shards: usize,
+    /// In bytes of one shard.
     pub(super) anonymous_share: usize,
     pub(super) refuse_anonymous: bool,
     pub(super) persist: Option<PersistConfig>,

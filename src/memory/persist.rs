@@ -28,7 +28,7 @@ use std::mem;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub(super) use self::changes::Mutation;
 use self::format::Noon;
@@ -39,6 +39,7 @@ use super::stats::unix_millis;
 use crate::clock::{Clock, stopwatch};
 use crate::error::{Error, Result};
 use crate::sync::{AtomicU8, AtomicU64, Mutex, Ordering};
+use crate::units::choice;
 
 /// How often the journal's thread looks after it.
 pub(super) const UPKEEP: Duration = Duration::from_secs(1);
@@ -84,8 +85,7 @@ pub struct Restored {
 ///
 /// Whatever it says, a change is handed to the operating system before the request that made it is
 /// answered, so a crash of the process, `kill -9` included, loses nothing that was acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileSync {
     /// When the operating system likes, usually within half a minute. If the computer loses its
@@ -100,10 +100,11 @@ pub enum FileSync {
     Always,
 }
 
+choice!(FileSync, "sync", ["never" => Never, "every_second" => EverySecond, "always" => Always]);
+
 /// What happens at the start if the files of a store are damaged: the option
 /// [`on_damage`](crate::LembroOptions::on_damage).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnDamage {
     /// No store is made: [`with_options`](crate::LembroStore::with_options) returns the error, and
@@ -116,10 +117,11 @@ pub enum OnDamage {
     Salvage,
 }
 
+choice!(OnDamage, "on_damage", ["refuse" => Refuse, "salvage" => Salvage]);
+
 /// What happens to requests while the files of a store cannot be written: the option
 /// [`on_write_error`](crate::LembroOptions::on_write_error).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnWriteError {
     /// Commits and logouts fail with [`Error::is_store`] before they change anything. Looks go on.
@@ -129,6 +131,8 @@ pub enum OnWriteError {
     /// these changes are lost, logouts among them.
     Continue,
 }
+
+choice!(OnWriteError, "on_write_error", ["refuse" => Refuse, "continue" => Continue]);
 
 pub(super) struct PersistConfig {
     pub(super) path: PathBuf,

@@ -18,7 +18,7 @@ use foldhash::fast::RandomState;
 
 pub(super) use self::transfer::Replayed;
 use super::endings::{Endings, Epochs};
-use super::options::Config;
+use super::options::StoreConfig;
 use super::persist::{Mutation, Persist, Restored, Snapshot};
 use super::shard::{RemovalCause, Removed, Room, Shard, hash_of};
 use super::shortage::Shortage;
@@ -77,7 +77,7 @@ struct Cell {
 }
 
 impl Shards {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &StoreConfig) -> Self {
         config.clock.notice_suspend();
         let hasher = RandomState::default();
         let room = Room {

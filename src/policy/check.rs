@@ -2,56 +2,70 @@
 
 use std::time::Duration;
 
-use super::Policy;
+use super::{HOUR, MINUTE, Options, Policy, Remember};
 use crate::error::{Error, Result};
 
 impl Policy {
     /// Refuses options that cannot work.
     pub(crate) fn check(&self) -> Result<()> {
-        check_limits("lifetime", self.timeout, self.lifetime)?;
-        if let Some((timeout, lifetime)) = self.remembered {
-            check_limits("remember", timeout, lifetime)?;
-            if timeout < self.timeout {
+        let (timeout, lifetime) = (self.get_timeout(), self.get_lifetime());
+        self.check_texts()?;
+        check_limits("lifetime", timeout, lifetime)?;
+        if let Some((remembered, lifetime)) = self.get_remember() {
+            check_limits("remember", remembered, lifetime)?;
+            if remembered < timeout {
                 let problem = format!(
                     "a timeout of {} is below the one of sessions that are not remembered, {}: lengthen it",
-                    written(timeout),
-                    written(self.timeout)
+                    written(remembered),
+                    written(timeout)
                 );
                 return Err(Error::option("remember", problem));
             }
         }
         self.check_intervals()?;
-        if self.max_per_owner == Some(0) {
+        if self.get_max_per_owner() == Some(0) {
             return Err(Error::option("max_per_owner", "0 would let nobody log in; None means any number"));
         }
-        if self.renew_after.is_some_and(|age| age.is_zero()) {
+        if self.get_renew_after().is_some_and(|age| age.is_zero()) {
             return Err(Error::option("renew_after", "0 would change the id at every request; None means never"));
         }
-        if self.renew_after.is_some() && self.grace.is_zero() {
+        if self.get_renew_after().is_some() && self.get_grace().is_zero() {
             return Err(Error::option("grace", "0 would end the requests that are under way when an id is renewed"));
         }
         Ok(())
     }
 
+    /// Refuses what is no duration or no number.
+    fn check_texts(&self) -> Result<()> {
+        let Options { timeout, lifetime, remember, touch_after, renew_after, grace, max_per_owner, .. } = &self.0;
+        timeout.check("timeout", HOUR)?;
+        lifetime.check("lifetime", None)?;
+        if let Some(Remember { timeout, lifetime }) = remember {
+            timeout.check("remember", HOUR)?;
+            lifetime.check("remember", None)?;
+        }
+        touch_after.check("touch_after", MINUTE)?;
+        renew_after.check("renew_after", None)?;
+        grace.check("grace", MINUTE)?;
+        max_per_owner.check("max_per_owner", None).map(drop)
+    }
+
     /// Refuses a touch interval, an age of renewal and a grace that no session's limits leave room
     /// for. The defaults fit every timeout: see [`Lease::touch_after`].
     fn check_intervals(&self) -> Result<()> {
-        let defaults = Self::new();
-        let idle = self.remembered.map_or(self.timeout, |(timeout, _)| timeout.max(self.timeout));
-        for (option, span, default) in
-            [("touch_after", self.touch_after, defaults.touch_after), ("grace", self.grace, defaults.grace)]
-        {
-            if span > default && span > idle {
+        let idle = self.get_remember().map_or(self.get_timeout(), |(timeout, _)| timeout.max(self.get_timeout()));
+        for (option, span) in [("touch_after", self.get_touch_after()), ("grace", self.get_grace())] {
+            if span > MINUTE && span > idle {
                 let (span, idle) = (written(span), written(idle));
                 return Err(Error::option(option, format!("{span} is beyond the timeout, {idle}: shorten it")));
             }
         }
         // `None`: no limit, as in one of the two.
-        let lifetime = match self.remembered {
-            None => self.lifetime,
-            Some((_, remembered)) => self.lifetime.zip(remembered).map(|(one, other)| one.max(other)),
+        let lifetime = match self.get_remember() {
+            None => self.get_lifetime(),
+            Some((_, remembered)) => self.get_lifetime().zip(remembered).map(|(one, other)| one.max(other)),
         };
-        match (self.renew_after, lifetime) {
+        match (self.get_renew_after(), lifetime) {
             (Some(age), Some(lifetime)) if age >= lifetime => {
                 let (age, lifetime) = (written(age), written(lifetime));
                 let problem =

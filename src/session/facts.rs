@@ -243,7 +243,7 @@ impl Session {
 
     /// How long the session has had its id; `None` if its ids are not renewed.
     fn id_age(&self) -> Option<Duration> {
-        if !self.context.policy.renews() {
+        if !self.context.policy.get_renew_after().is_some() {
             return None;
         }
         match self.state.get() {

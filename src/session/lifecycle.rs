@@ -7,6 +7,7 @@ use super::{Ending, Session, Stage, State};
 use crate::error::Result;
 use crate::store::{Action, Commit, Identity, Lease, Look, Outcome, Store};
 use crate::sync::Arc;
+use crate::units::choice;
 
 /// What a [`save`](Session::save) or [`touch`](Session::touch) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Saved {
     /// a session. The client gets none.
     Nowhere,
 }
+
+choice!(Saved, "saved", ["written" => Written, "unchanged" => Unchanged, "gone" => Gone, "nowhere" => Nowhere]);
 
 impl Session {
     /// Makes this request no visit, if it has not looked at the session yet: it reads the session

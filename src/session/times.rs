@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{Session, Stage};
 use crate::error::{Error, Result};
 use crate::record::Record;
+use crate::units::{Input, Setting};
 
 impl Session {
     /// The idle timeout: the session's own, else the policy's.
@@ -20,14 +21,15 @@ impl Session {
         Ok(own.unwrap_or(self.limits()?.0))
     }
 
-    /// Gives the session an idle timeout of its own, to the millisecond; `None` removes it. It
-    /// counts from the next save. The policy's lifetime still applies.
+    /// Gives the session an idle timeout of its own, to the millisecond: a [`Duration`], a text such
+    /// as `"8h"`, or a number of milliseconds; `None` removes it. It counts from the next save. The
+    /// policy's lifetime still applies.
     ///
     /// For "remember me" there is [`remember`](Self::remember).
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] for a timeout of zero (to end a session, [log out](Self::log_out)), and
+    /// [`Error::is_option`] for a text that is no duration, for a timeout of zero (to end a session, [log out](Self::log_out)), and
     /// for one beyond the session's lifetime, which would end it before. When the store failed.
     ///
     /// # Examples
@@ -37,12 +39,13 @@ impl Session {
     /// # use lembro::{LembroStore, Sessions};
     /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
     /// assert_eq!(session.timeout()?, Duration::from_secs(60 * 60));
-    /// session.set_timeout(Duration::from_secs(8 * 60 * 60))?;
+    /// session.set_timeout("8h")?;
     /// assert_eq!(session.timeout()?, Duration::from_secs(8 * 60 * 60));
     /// # Ok::<(), lembro::Error>(())
     /// ```
-    pub fn set_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> Result<()> {
-        let (timeout, lifetime) = (timeout.into(), self.limits()?.1);
+    pub fn set_timeout(&mut self, timeout: impl Into<Setting>) -> Result<()> {
+        let timeout = Input::<Option<Duration>>::from(timeout.into()).check("timeout", None)?;
+        let lifetime = self.limits()?.1;
         if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
             return Err(Error::option("timeout", "a session's own timeout is at least a millisecond"));
         }
@@ -59,8 +62,9 @@ impl Session {
 
     /// The idle timeout and the lifetime that the policy has for this session.
     fn limits(&self) -> Result<(Duration, Option<Duration>)> {
-        let (policy, is_remembered) = (self.context.policy, self.is_remembered()?);
-        Ok(policy.remembered().filter(|_| is_remembered).unwrap_or((policy.idle(), policy.absolute())))
+        let (policy, is_remembered) = (&self.context.policy, self.is_remembered()?);
+        let remembered = policy.get_remember().filter(|_| is_remembered);
+        Ok(remembered.unwrap_or((policy.get_timeout(), policy.get_lifetime())))
     }
 
     /// Returns true if the session is [remembered](Self::remember).
@@ -88,19 +92,18 @@ impl Session {
     /// use std::time::Duration;
     /// use lembro::{LembroStore, Policy, Sessions};
     ///
-    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    /// let policy = Policy::new().remember(14 * DAY, 90 * DAY);
+    /// let policy = Policy::new().remember("14d", "90d");
     /// let mut session = Sessions::with_policy(LembroStore::new()?, policy)?.generate()?;
     /// session.log_in("user-42")?;
     /// session.remember(true)?;
     /// session.save()?;
-    /// assert_eq!(session.timeout()?, 14 * DAY);
+    /// assert_eq!(session.timeout()?, Duration::from_secs(14 * 24 * 60 * 60));
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias = "remember_me")]
     pub fn remember(&mut self, remembered: bool) -> Result<()> {
         self.state()?;
-        if remembered && self.context.policy.remembered().is_none() {
+        if remembered && self.context.policy.get_remember().is_none() {
             let problem = "the policy has no limits for remembered sessions; set them with Policy::remember";
             return Err(Error::option("remember", problem));
         }

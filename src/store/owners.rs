@@ -4,12 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Listed, Outcome};
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
 use crate::record::{Owned, check_owner};
+use crate::units::choice;
 
 /// The user that a session belongs to: a checked name of 1 to 255 bytes.
 ///
@@ -89,8 +88,7 @@ pub struct Limit {
 }
 
 /// What happens at a login beyond an owner's limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AtLimit {
     /// The session with the oldest login is ended.
     #[default]
@@ -98,6 +96,8 @@ pub enum AtLimit {
     /// The new login is refused.
     RefuseNewest,
 }
+
+choice!(AtLimit, "at_limit", ["end_oldest" => EndOldest, "refuse_newest" => RefuseNewest]);
 
 impl Limit {
     /// The sessions of an owner that must end so that one more login, of the session with this
@@ -191,8 +191,7 @@ pub trait Owners: Send + Sync {
 }
 
 /// Why a session was ended, other than by its user's logout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndReason {
     /// The owner logged out everywhere, or everywhere else.
@@ -202,3 +201,5 @@ pub enum EndReason {
     /// The owner logged in once more than the [policy](crate::Policy::max_per_owner) allows.
     Limit,
 }
+
+choice!(EndReason, "end_reason", ["everywhere" => Everywhere, "named" => Named, "limit" => Limit]);

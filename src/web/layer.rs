@@ -18,6 +18,7 @@ use crate::session::{Carrier, Ending, Saved, Session, Stage};
 use crate::sessions::Sessions;
 use crate::store::{Presented, Store};
 use crate::sync::Arc;
+use crate::units::choice;
 
 /// Sessions in cookies, or in [tokens](Self::token): [`load`](Self::load) before the handler,
 /// [`finish`](Self::finish) after it, or [`fail`](Self::fail) if the handler failed.
@@ -68,6 +69,8 @@ pub enum LostChange {
     /// makes of it.
     Refuse,
 }
+
+choice!(LostChange, "lost_change", ["serve" => Serve, "refuse" => Refuse]);
 
 impl SessionLayer {
     /// Sessions in `store`, with the default [`Policy`] and [`CookieOptions`].

@@ -1,12 +1,13 @@
 //! The options as a configuration file spells them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
 use super::{RawOptions, RedisOptions};
 use crate::error::Result;
-use crate::units::Setting;
+use crate::units::Input;
 use crate::units::quiet::{self, Given};
 
 /// Whatever may hold a password, or be mistaken for one, is read without being repeated.
@@ -26,12 +27,12 @@ struct Fields {
     #[serde(alias = "clientKey")]
     client_key: Given,
     prefix: Given,
-    connections: Option<Setting>,
-    timeout: Option<Setting>,
+    connections: Input<usize>,
+    timeout: Input<Duration>,
     #[serde(alias = "retryAfter")]
-    retry_after: Option<Setting>,
+    retry_after: Input<Duration>,
     #[serde(alias = "maxSessionSize")]
-    max_session_size: Option<Setting>,
+    max_session_size: Input<u64>,
 }
 
 impl TryFrom<Fields> for RedisOptions {

@@ -1,15 +1,11 @@
 //! The values that attributes of a cookie can have.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
-use crate::error::{Error, Result};
+use crate::units::choice;
 
 /// Whether the browser sends the cookie over https alone.
 ///
 /// serde reads `true`, `false`, `"always"`, `"auto"` and `"never"`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Given")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Secure {
     /// Over https alone, however the request came here: right behind every proxy that speaks https
     /// to the client.
@@ -31,21 +27,10 @@ impl From<bool> for Secure {
     }
 }
 
-impl TryFrom<Given> for Secure {
-    type Error = Error;
-
-    fn try_from(given: Given) -> Result<Self> {
-        let choices = [("always", Self::Always), ("auto", Self::Auto), ("never", Self::Never)];
-        match given {
-            Given::Flag(secure) => Ok(secure.into()),
-            given => given.choose("secure", "true, false, ", choices),
-        }
-    }
-}
+choice!(Secure, "secure", ["always" => Always, "auto" => Auto, "never" => Never], flags [Self::Always, Self::Never]);
 
 /// Whether the browser sends the cookie along when another site links or posts to this one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Given")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
     /// Never, not even when a user follows a link: they arrive logged out.
     Strict,
@@ -57,9 +42,10 @@ pub enum SameSite {
     None,
 }
 
+choice!(SameSite, "same_site", ["strict" => Strict, "lax" => Lax, "none" => None]);
+
 /// Until when the browser keeps the cookie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Given")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CookieLifetime {
     /// Until the browser is closed. (One that reopens its tabs may keep it longer.)
     BrowserSession,
@@ -72,10 +58,11 @@ pub enum CookieLifetime {
     Remembered,
 }
 
+choice!(CookieLifetime, "lifetime", ["browser_session" => BrowserSession, "persistent" => Persistent, "remembered" => Remembered]);
+
 /// Which cookies the browser gives up last when it has too many. Known to browsers built on
 /// Chromium.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Given")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// First to go.
     Low,
@@ -85,9 +72,10 @@ pub enum Priority {
     High,
 }
 
+choice!(Priority, "priority", ["low" => Low, "medium" => Medium, "high" => High]);
+
 /// What the browser is to forget of this site at a logout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Given")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SiteData {
     /// Pages and files in its cache.
     Cache,
@@ -97,68 +85,4 @@ pub enum SiteData {
     Storage,
 }
 
-impl TryFrom<Given> for SameSite {
-    type Error = Error;
-
-    fn try_from(given: Given) -> Result<Self> {
-        given.choose("same_site", "", [("strict", Self::Strict), ("lax", Self::Lax), ("none", Self::None)])
-    }
-}
-
-impl TryFrom<Given> for CookieLifetime {
-    type Error = Error;
-
-    fn try_from(given: Given) -> Result<Self> {
-        let choices = [
-            ("browser_session", Self::BrowserSession),
-            ("persistent", Self::Persistent),
-            ("remembered", Self::Remembered),
-        ];
-        given.choose("lifetime", "", choices)
-    }
-}
-
-impl TryFrom<Given> for Priority {
-    type Error = Error;
-
-    fn try_from(given: Given) -> Result<Self> {
-        given.choose("priority", "", [("low", Self::Low), ("medium", Self::Medium), ("high", Self::High)])
-    }
-}
-
-impl TryFrom<Given> for SiteData {
-    type Error = Error;
-
-    fn try_from(given: Given) -> Result<Self> {
-        let choices = [("cache", Self::Cache), ("cookies", Self::Cookies), ("storage", Self::Storage)];
-        given.choose("clear_site_data", "", choices)
-    }
-}
-
-/// A choice as a configuration file may have it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Given {
-    Flag(bool),
-    Name(String),
-    Other(IgnoredAny),
-}
-
-impl Given {
-    /// The choice of this name, in whichever of the common spellings: `browser_session`,
-    /// `browserSession`, `Lax`. `also` is what else the option takes.
-    fn choose<T, const N: usize>(self, option: &'static str, also: &str, choices: [(&str, T); N]) -> Result<T> {
-        let plain = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
-        let names = choices.each_ref().map(|(name, _)| format!("{name:?}")).join(", ");
-        let given = match self {
-            Self::Name(name) => name,
-            Self::Flag(_) | Self::Other(_) => {
-                return Err(Error::option(option, format!("neither of {also}{names}")));
-            }
-        };
-        let chosen = choices.into_iter().find(|(name, _)| plain(name) == plain(&given));
-        chosen
-            .map(|(_, choice)| choice)
-            .ok_or_else(|| Error::option(option, format!("{given:?} is none of {also}{names}")))
-    }
-}
+choice!(SiteData, "clear_site_data", ["cache" => Cache, "cookies" => Cookies, "storage" => Storage]);
