@@ -231,7 +231,7 @@ impl Owners for SqliteStore {
         })
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         self.read(|tables| {
             let ended = tables.rows("handle = ?1 AND ended IS NOT NULL", [number(id.handle())])?.pop();
             let ended = ended.filter(|(_, row, _)| opens(Some(row), id, tables.now)).and_then(|(_, _, ended)| ended);

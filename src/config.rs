@@ -5,12 +5,13 @@ mod tree;
 
 use serde::{Deserialize, Deserializer};
 
-use self::tree::Tree;
-use crate::error::{Error, Result};
+use self::tree::{Problem, Tree};
+use crate::error::Result;
 use crate::memory::{LembroOptions, LembroStore};
 use crate::policy::Policy;
 #[cfg(feature = "redis")]
 use crate::redis::{RedisOptions, RedisStore};
+use crate::units::getters;
 use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 
 /// Everything that a [`SessionLayer`] can be told, for an application whose settings are in a file.
@@ -26,7 +27,8 @@ use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 /// serde reads it from any format that describes itself: TOML, YAML, JSON. Each part has the names
 /// of its own type. Reading it never fails at a value: what is wrong is said by
 /// [`SessionLayer::from_config`], with the path of the option and without a secret. So a format
-/// that shows the line of an error, as TOML does, shows no password.
+/// that shows the line of an error, as TOML does, shows no password. `get_policy` and its like
+/// return the parts, or that error.
 ///
 /// # Examples
 ///
@@ -56,14 +58,14 @@ use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 /// # let _ = layer;
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Config {
     /// What was read, or what is wrong with it.
-    parts: Result<Parts>,
+    parts: Result<Parts, Problem>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Parts {
     store: StoreChoice,
     policy: Policy,
@@ -71,7 +73,7 @@ struct Parts {
     token: Option<TokenOptions>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum StoreChoice {
     Memory(LembroOptions),
     #[cfg(feature = "redis")]
@@ -122,6 +124,18 @@ impl Config {
         self.with(|parts| Parts { token: Some(token), ..parts })
     }
 
+    getters! { config:
+        get_memory memory -> Result<Option<&LembroOptions>> { config.parts().map(|parts| parts.store.memory()) }
+        get_policy policy -> Result<&Policy> { config.parts().map(|parts| &parts.policy) }
+        get_cookie cookie -> Result<&CookieOptions> { config.parts().map(|parts| &parts.cookie) }
+        get_token token -> Result<Option<&TokenOptions>> { config.parts().map(|parts| parts.token.as_ref()) }
+    }
+
+    #[cfg(feature = "redis")]
+    getters! { config:
+        get_redis redis -> Result<Option<&RedisOptions>> { config.parts().map(|parts| parts.store.redis()) }
+    }
+
     /// A configuration that was read wrongly stays wrong.
     fn with(self, change: impl FnOnce(Parts) -> Parts) -> Self {
         Self { parts: self.parts.map(change) }
@@ -132,7 +146,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when a value is wrong, with its path: `store.redis.url`. And as
+    /// [`Error::is_option`](crate::Error::is_option) when a value is wrong, with its path: `store.redis.url`. And as
     /// [`LembroStore::with_options`].
     ///
     /// # Examples
@@ -166,7 +180,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when a value is wrong, alone or beside others, with its path:
+    /// [`Error::is_option`](crate::Error::is_option) when a value is wrong, alone or beside others, with its path:
     /// `policy.timeout`.
     pub fn layer(&self, store: ConfiguredStore) -> Result<SessionLayer> {
         let Parts { policy, cookie, token, .. } = self.parts()?;
@@ -185,7 +199,7 @@ impl Config {
     }
 
     fn parts(&self) -> Result<&Parts> {
-        self.parts.as_ref().map_err(Error::clone)
+        self.parts.as_ref().map_err(|problem| problem.clone().into())
     }
 }
 
@@ -196,7 +210,7 @@ impl SessionLayer {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when a value is wrong, with its path: `store.redis.url`,
+    /// [`Error::is_option`](crate::Error::is_option) when a value is wrong, with its path: `store.redis.url`,
     /// `policy.timeout`. No such error quotes a password or a key. And as
     /// [`LembroStore::with_options`].
     pub fn from_config(config: &Config) -> Result<Self> {
@@ -207,6 +221,21 @@ impl SessionLayer {
 impl Default for Config {
     fn default() -> Self {
         Self { parts: Ok(Parts::default()) }
+    }
+}
+
+impl StoreChoice {
+    fn memory(&self) -> Option<&LembroOptions> {
+        match self {
+            Self::Memory(options) => Some(options),
+            #[cfg(feature = "redis")]
+            Self::Redis(_) => None,
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    fn redis(&self) -> Option<&RedisOptions> {
+        if let Self::Redis(options) = self { Some(options) } else { None }
     }
 }
 
@@ -238,17 +267,15 @@ struct StoreFields {
 }
 
 impl TryFrom<StoreFields> for StoreChoice {
-    type Error = Error;
+    type Error = Problem;
 
-    fn try_from(fields: StoreFields) -> Result<Self> {
+    fn try_from(fields: StoreFields) -> Result<Self, Problem> {
         match (fields.memory, fields.redis) {
-            (Some(_), Some(_)) => Err(Error::option("store", "memory and redis, and only one of them can be meant")),
+            (Some(_), Some(_)) => Err(Problem::at("store", "memory and redis, and only one of them can be meant")),
             #[cfg(feature = "redis")]
             (None, Some(options)) => Ok(Self::Redis(options)),
             #[cfg(not(feature = "redis"))]
-            (None, Some(_)) => {
-                Err(Error::option("store.redis", "this program was built without the feature \"redis\""))
-            }
+            (None, Some(_)) => Err(Problem::at("store.redis", "this program was built without the feature \"redis\"")),
             (memory, None) => Ok(Self::Memory(memory.unwrap_or_default())),
         }
     }
@@ -257,10 +284,9 @@ impl TryFrom<StoreFields> for StoreChoice {
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let tree = Tree::deserialize(deserializer)?;
-        let parts =
-            Fields::deserialize(tree).map_err(Error::from).and_then(|Fields { store, policy, cookie, token }| {
-                Ok(Parts { store: store.try_into()?, policy, cookie, token })
-            });
+        let parts = Fields::deserialize(tree).and_then(|Fields { store, policy, cookie, token }| {
+            Ok(Parts { store: store.try_into()?, policy, cookie, token })
+        });
         Ok(Self { parts })
     }
 }

@@ -169,7 +169,7 @@ impl Owners for ReportingStore {
         self.owners_say(|owners| owners.destroy_all(owner, except))
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
-        self.owners_say(|owners| owners.why_ended(id))
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        self.owners_say(|owners| owners.end_reason(id))
     }
 }

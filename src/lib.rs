@@ -46,7 +46,7 @@
 //! - **Owners.** [`Session::log_in`], and [`Sessions::owner`] has a [list of
 //!   devices](OwnerSessions::list), a [log out everywhere](OwnerSessions::destroy_all) that is just
 //!   as final, and an [epoch](OwnerSessions::epoch) for logins under way. There is a
-//!   [limit](Policy::max_per_owner), an [answer](Session::why_ended) for a user who was logged out,
+//!   [limit](Policy::max_per_owner), an [answer](Session::end_reason) for a user who was logged out,
 //!   the [time of the login](Session::logged_in_at), and a [longer life](Session::remember) for
 //!   sessions of users who tick "remember me".
 //! - **Forms and polls.** [`Session::csrf_token`] and [`check_csrf`](Session::check_csrf) keep

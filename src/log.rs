@@ -40,7 +40,7 @@ pub struct Log {
     errors: Receiver<Error>,
     events: Option<Receiver<Event>>,
     levels: Levels,
-    lines: u32,
+    lines: usize,
     period: Input<Duration>,
 }
 
@@ -93,7 +93,7 @@ impl Log {
     /// [`Duration`], a number of milliseconds, or a text such as `"10s"`. Default: 5 in a minute.
     ///
     /// A kind is one variant of [`Event`], or one predicate of [`Error`].
-    pub fn limit(self, lines: u32, period: impl Into<Setting>) -> Self {
+    pub fn limit(self, lines: usize, period: impl Into<Setting>) -> Self {
         Self { lines, period: period.into().into(), ..self }
     }
 
@@ -121,9 +121,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// What the thread has.
 struct Writer {
     levels: Levels,
-    lines: u32,
+    lines: usize,
     /// How many of each kind there were in this period, and the level of the last one.
-    kinds: BTreeMap<&'static str, (u32, Level)>,
+    kinds: BTreeMap<&'static str, (usize, Level)>,
 }
 
 /// What is to be written, with the kind that it counts for.

@@ -27,14 +27,14 @@ pub(super) enum Tree {
 }
 
 /// What is wrong, and where: a path below the value that was read; empty: that value itself.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     path: String,
     text: String,
 }
 
 impl Problem {
-    fn at(path: &str, text: impl Into<String>) -> Self {
+    pub(super) fn at(path: &str, text: impl Into<String>) -> Self {
         Self { path: path.escape_debug().to_string(), text: text.into() }
     }
 
@@ -81,10 +81,6 @@ impl DeserializeError for Problem {
 
     fn invalid_value(value: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::invalid_type(value, expected)
-    }
-
-    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::at("", format!("none of {expected:?}"))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
@@ -204,19 +200,9 @@ impl<'de> Deserializer<'de> for Tree {
         }
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
-        let Self::Text(text) = &self else { return Err(Problem::unknown_variant("", variants)) };
-        StrDeserializer::new(text).deserialize_enum(name, variants, visitor)
-    }
-
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct map identifier ignored_any
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 

@@ -96,7 +96,7 @@ impl<K: KeyValue> Owners for KeyValueStore<K> {
         })
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         let _lock = self.lock_of(id.handle()).read();
         let Some(SessionEntry { ended: Some(reason), row, .. }) = self.entry(id.handle())? else { return Ok(None) };
         let (lookup, _) = Entry::look(Some(&row), id, Look::Peek, &Lease::UNLIMITED, self.now());

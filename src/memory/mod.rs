@@ -318,7 +318,7 @@ impl Owners for LembroStore {
         self.shards.destroy_all(owner, except)
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         Ok(self.shards.endings.why(id))
     }
 }

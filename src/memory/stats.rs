@@ -55,7 +55,8 @@ pub(super) fn count_many(counter: &AtomicU64, more: usize) {
 }
 
 /// The figures of a [`LembroStore`](crate::LembroStore) at one moment, from
-/// [`stats`](crate::LembroStore::stats). serde writes them.
+/// [`stats`](crate::LembroStore::stats). serde writes them. What there is now is a `usize`; what
+/// happened since the start, and the length of a file, is a `u64`.
 ///
 /// # Examples
 ///

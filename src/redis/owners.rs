@@ -45,7 +45,7 @@ impl Owners for RedisStore {
         Ok(ended.iter().filter(|reply| matches!(reply, Reply::Done { .. })).count())
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         let answer = self.calls.read("GET", self.calls.keys.of_why(id.handle()), &[])?;
         if answer == Value::Nil {
             return Ok(None);

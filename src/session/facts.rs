@@ -65,7 +65,7 @@ impl Session {
     ) -> Result<Facts> {
         Ok(Facts {
             stage,
-            changed: self.changed(),
+            changed: self.is_changed(),
             renewal_due: self.renewal_due(),
             cookie: self.client(Carrier::Cookie, persistent)?,
             token: self.client(Carrier::Token, has_tokens.then_some(false))?,
@@ -200,7 +200,7 @@ impl Session {
     /// Returns true if the client may receive its present id again: not shortly before or after the
     /// id is renewed, and not by a request that is no visit.
     fn may_repeat_id(&self) -> Result<bool> {
-        if self.first == Look::Peek && !self.changed() {
+        if self.first == Look::Peek && !self.is_changed() {
             return Ok(false);
         }
         let (Some(age), Some(record)) = (self.id_age(), self.stored_record()?) else { return Ok(true) };

@@ -91,7 +91,7 @@ impl Session {
     }
 
     /// Goes on with another session in place of this one, such as one that
-    /// [`create_session`](crate::Sessions::create_session) made: the response announces its id.
+    /// [`create`](crate::Sessions::create) made: the response announces its id.
     /// Unsaved changes of this one are discarded.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl Session {
     /// commit was carried out, the next call sends the same commit again before anything else, and
     /// it is not carried out twice.
     pub fn save(&mut self) -> Result<Saved> {
-        if !self.is_loaded() && !self.changed() {
+        if !self.is_loaded() && !self.is_changed() {
             return Ok(Saved::Unchanged);
         }
         let mut saved = Saved::Unchanged;

@@ -248,7 +248,7 @@ impl Session {
     }
 
     /// Returns true if there is something to save.
-    pub fn changed(&self) -> bool {
+    pub fn is_changed(&self) -> bool {
         !self.draft.is_empty() || self.sent.is_some()
     }
 
@@ -282,7 +282,7 @@ impl Session {
     /// Ends the session for this handle. The draft belonged to it, so it is dropped: it must not be
     /// read, or go into a session that is begun next. What is lost by it is reported.
     fn ended(&mut self, ending: Ending) {
-        let is_lost = ending != Ending::Here && self.changed();
+        let is_lost = ending != Ending::Here && self.is_changed();
         (self.draft, self.sent) = (Draft::default(), None);
         if let Some(state) = self.state.get_mut() {
             state.stage = Stage::Ended(ending);
@@ -325,7 +325,7 @@ impl fmt::Debug for Session {
         f.debug_struct("Session")
             .field("handle", &self.state.get().map(|state| state.id.handle()))
             .field("stage", &stage)
-            .field("changed", &self.changed())
+            .field("changed", &self.is_changed())
             .finish_non_exhaustive()
     }
 }

@@ -43,7 +43,7 @@ impl Session {
     ///     *visits
     /// })?;
     /// assert_eq!(visits, Some(1));
-    /// assert!(!session.changed()); // it is stored already
+    /// assert!(!session.is_changed()); // it is stored already
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias("update", "compare_and_swap"))]

@@ -153,7 +153,7 @@ impl Commit {
     /// The same with a new id, a timed renewal, or neither. A commit that creates a session ignores
     /// it, because the session has a new id anyway.
     #[must_use]
-    pub fn identity(self, identity: Identity) -> Self {
+    pub fn with_identity(self, identity: Identity) -> Self {
         Self { identity, ..self }
     }
 

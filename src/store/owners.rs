@@ -187,7 +187,7 @@ pub trait Owners: Send + Sync {
     /// # Errors
     ///
     /// When the store failed.
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>>;
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>>;
 }
 
 /// Why a session was ended, other than by its user's logout.

@@ -308,7 +308,7 @@ impl<'a> Fixture<'a> {
         self.get(id).map(drop)
     }
 
-    pub(super) fn why_ended(&self, id: &SessionId) -> Checked {
-        same("why a session ended", self.owners()?.why_ended(id)?, self.plain.why_ended(id)?)
+    pub(super) fn end_reason(&self, id: &SessionId) -> Checked {
+        same("why a session ended", self.owners()?.end_reason(id)?, self.plain.end_reason(id)?)
     }
 }

@@ -192,7 +192,7 @@ impl Owners for PlainStore {
         Ok(sessions.len())
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         let data = self.data.lock();
         let Some((row, reason)) = data.ended.get(&id.handle()) else { return Ok(None) };
         let is_live = self.is_open(data.row(id.handle())?.as_ref(), id);

@@ -78,7 +78,7 @@ pub(super) const RULES: &[Rule] = &[
         let lease = Lease { renew_after: Some(p.units(1)), grace: p.units(2), ..p.lease() };
         for session in sessions {
             let found = at_once(|thread| {
-                let renew = session.merge(Changes::new())?.identity(Identity::Renew(thread as u64));
+                let renew = session.merge(Changes::new())?.with_identity(Identity::Renew(thread as u64));
                 let outcome = p.store.commit(&session.id, &renew, &lease)?;
                 Ok(outcome.receipt().and_then(|receipt| receipt.announce))
             })?;

@@ -46,6 +46,6 @@ impl Session {
     /// A new id, and a commit that puts it in the place of the present one.
     pub(super) fn replace(&self) -> Checked<(SessionId, Commit)> {
         let new = other_secret(&self.id)?;
-        Ok((new, Commit::merge(self.version)?.identity(Identity::Replace(new))))
+        Ok((new, Commit::merge(self.version)?.with_identity(Identity::Replace(new))))
     }
 }

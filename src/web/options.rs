@@ -9,6 +9,7 @@ pub use self::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData}
 pub(super) use self::check::MAX_AGE;
 pub(super) use self::grammar::is_token;
 use super::keys::Key;
+use crate::units::getters;
 
 /// The options of the session cookie. None of them is needed.
 ///
@@ -29,6 +30,8 @@ use super::keys::Key;
 ///
 /// However long the browser keeps the cookie, the server decides when the session ends: see
 /// [`Policy`](crate::Policy).
+///
+/// `get_name` and its like return the options, but for the keys, which are secret.
 ///
 /// Read by serde under these names, `httpOnly`, `sameSite`, `proxy` and `secret` too; anything
 /// unknown is refused. The values are checked by
@@ -221,6 +224,20 @@ impl CookieOptions {
     pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
         self.clear_site_data = data.into_iter().collect();
         self
+    }
+
+    getters! { options:
+        get_name name -> &str { &options.name }
+        get_path path -> &str { &options.path }
+        get_domain domain -> Option<&str> { options.domain.as_deref() }
+        get_secure secure -> Secure { options.secure }
+        get_trust_proxy trust_proxy -> bool { options.trust_proxy }
+        get_http_only http_only -> bool { options.http_only }
+        get_same_site same_site -> SameSite { options.same_site }
+        get_lifetime lifetime -> CookieLifetime { options.lifetime }
+        get_partitioned partitioned -> bool { options.partitioned }
+        get_priority priority -> Option<Priority> { options.priority }
+        get_clear_site_data clear_site_data -> &[SiteData] { &options.clear_site_data }
     }
 }
 

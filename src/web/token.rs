@@ -12,7 +12,7 @@ use super::value::{self, Reader};
 use crate::error::{Error, Result};
 use crate::id::SessionId;
 use crate::session::{Candidate, Carrier};
-use crate::units::quiet;
+use crate::units::{getters, quiet};
 
 /// The options of a token in a header, for clients that keep no cookies: programs, mobile
 /// applications. None of them is needed.
@@ -110,6 +110,12 @@ impl TokenOptions {
     pub fn beside_cookie(mut self, beside: bool) -> Self {
         self.beside_cookie = beside;
         self
+    }
+
+    getters! { options:
+        get_header header -> Option<&str> { options.header.as_deref() }
+        get_response_header response_header -> Option<&str> { options.response_header.as_deref() }
+        get_beside_cookie beside_cookie -> bool { options.beside_cookie }
     }
 
     fn check(&self) -> Result<()> {

@@ -137,7 +137,7 @@ impl Shards {
         {
             // The policy asks for a timed renewal, not the request. If the commit fits without it,
             // the renewal waits.
-            let kept = (*commit).clone().identity(Identity::Keep);
+            let kept = (*commit).clone().with_identity(Identity::Keep);
             decided = decide(&Action::Commit(&kept))?;
         }
         if let Edit::Put(next) = &decided.1 {
