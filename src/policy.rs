@@ -5,7 +5,7 @@ mod check;
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
 use crate::store::{AtLimit, Lease, Limit};
@@ -48,7 +48,7 @@ use crate::units::{Input, Setting, choice, getters, or_none};
 /// assert_eq!(sessions.policy(), &same);
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(try_from = "Options")]
 #[must_use]
 pub struct Policy(Options);
@@ -74,9 +74,14 @@ struct Options {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Remember {
+    #[serde(deserialize_with = "required")]
     timeout: Input<Duration>,
     #[serde(default, deserialize_with = "or_none")]
     lifetime: Input<Option<Duration>>,
+}
+
+fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Input<Duration>, D::Error> {
+    Setting::deserialize(deserializer).map(Input::from)
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -288,6 +293,20 @@ impl Policy {
         !self.lease().renewal_due(age.saturating_add(apart))
     }
 }
+
+/// By what the options mean: one that is left out equals its default.
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        let rules =
+            |policy: &Self| (policy.lease(), policy.get_max_per_owner(), policy.0.at_limit, policy.0.store_down);
+        match (self.check(), other.check()) {
+            (Ok(()), Ok(())) => rules(self) == rules(other),
+            _ => self.0 == other.0,
+        }
+    }
+}
+
+impl Eq for Policy {}
 
 impl TryFrom<Options> for Policy {
     type Error = Error;

@@ -194,8 +194,13 @@ where
 
 /// Reads a span that null and zero switch off.
 pub(crate) fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Input<Option<Duration>>, D::Error> {
-    let span = Input::from(Setting::deserialize(deserializer)?);
-    Ok(if span == Input::new(Some(Duration::ZERO)) { Input::new(None) } else { span })
+    Ok(Input::from(Setting::deserialize(deserializer)?).zero_is_none())
+}
+
+impl Input<Option<Duration>> {
+    pub(crate) fn zero_is_none(self) -> Self {
+        if self == Self::new(Some(Duration::ZERO)) { Self::new(None) } else { self }
+    }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Input<T> {

@@ -58,7 +58,7 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// assert_eq!(store.stats().max_size, 4 * 1024 * 1024);
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(try_from = "RawOptions")]
 #[must_use]
 pub struct LembroOptions {
@@ -119,7 +119,7 @@ impl LembroOptions {
     /// costs one short look at each session, plus what it frees. It also notices that the machine
     /// was suspended: the [clock](crate::Clock) counts that time from the next purge on.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
-        self.raw.interval = interval.into().into();
+        self.raw.interval = Input::from(interval.into()).zero_is_none();
         self
     }
 
@@ -265,9 +265,7 @@ impl LembroOptions {
     }
 
     getters! { options:
-        get_interval interval -> Option<Duration> {
-            options.raw.interval.or(Some(INTERVAL)).filter(|interval| !interval.is_zero())
-        }
+        get_interval interval -> Option<Duration> { options.raw.interval.or(Some(INTERVAL)) }
         get_max_size max_size -> usize { to_usize(options.raw.max_size.or(MAX_SIZE)) }
         get_max_session_size max_session_size -> usize {
             to_usize(options.raw.max_session_size.or(largest_session(options.raw.max_size.or(MAX_SIZE), options.get_shards())))
@@ -363,6 +361,18 @@ fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
+/// By what the options mean: one that is left out equals its default.
+impl PartialEq for LembroOptions {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.resolve(), other.resolve()) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => (&self.raw, &self.clock) == (&other.raw, &other.clock),
+        }
+    }
+}
+
+impl Eq for LembroOptions {}
+
 impl TryFrom<RawOptions> for LembroOptions {
     type Error = Error;
 
@@ -375,6 +385,7 @@ impl TryFrom<RawOptions> for LembroOptions {
 }
 
 /// The options, checked.
+#[derive(PartialEq)]
 pub(super) struct StoreConfig {
     pub(super) interval: Option<Duration>,
     pub(super) max_size: usize,
