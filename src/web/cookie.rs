@@ -6,15 +6,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cookie::time::{Duration as Span, OffsetDateTime};
 use cookie::{Cookie, CookieBuilder};
 
+use super::attributes::{Priority, SameSite, Secure, SiteData};
 use super::head::{RequestHead, trim};
 use super::keys::Signer;
-use super::options::{CookieOptions, MAX_AGE, Priority, SameSite, Secure, SiteData};
+use super::options::CookieOptions;
 use super::token::SessionToken;
 use super::value::{self, MAX_VALUE, Reader};
 use crate::error::Error;
 use crate::id::SessionId;
 use crate::session::{Candidate, Candidates, Carrier, MAX_COOKIES};
 use crate::sync::{AtomicBool, Ordering};
+
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest time that browsers keep a cookie (RFC 6265bis, 5.5).
+pub(super) const MAX_AGE: Duration = Duration::from_secs(400 * DAY.as_secs());
 
 /// The cookie that carries session ids, as its options have it.
 pub(super) struct SessionCookie {

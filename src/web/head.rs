@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::options::is_token;
+use super::grammar::is_token;
 use super::value::may_be_one;
 use crate::id::SessionId;
 

@@ -5,11 +5,12 @@ use std::fmt;
 
 use crossbeam_channel::Receiver;
 
+use super::attributes::CookieLifetime;
 use super::cookie::SessionCookie;
 use super::decision::{Step, StoreStep, decide};
 use super::finished::{Caching, Finished};
 use super::head::RequestHead;
-use super::options::{CookieLifetime, CookieOptions};
+use super::options::CookieOptions;
 use super::token::{SessionToken, TokenOptions};
 use crate::error::{Error, Result};
 use crate::event::Event;

@@ -285,9 +285,12 @@
 //! ```
 
 mod around;
+mod attributes;
+mod check;
 mod cookie;
 mod decision;
 mod finished;
+mod grammar;
 mod head;
 #[cfg(feature = "http")]
 mod http;
@@ -313,10 +316,11 @@ pub mod security {}
 #[doc = include_str!("threats.md")]
 pub mod threats {}
 
+pub use self::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData};
 pub use self::finished::{Finished, ResponseHeaders};
 pub use self::head::RequestHead;
 pub use self::layer::{LostChange, SessionLayer};
-pub use self::options::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SiteData};
+pub use self::options::CookieOptions;
 #[cfg(feature = "rouille")]
 pub use self::rouille::Answer;
 pub use self::token::TokenOptions;

@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
+use super::grammar::is_token;
 use super::head::{AUTHORIZATION, RequestHead};
 use super::keys::Signer;
-use super::options::is_token;
 use super::value::{self, Reader};
 use crate::error::{Error, Result};
 use crate::id::SessionId;

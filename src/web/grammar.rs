@@ -22,7 +22,7 @@ pub(super) fn problem_of_name(name: &str) -> Option<&'static str> {
 }
 
 /// RFC 9110, 5.6.2.
-pub(in super::super) fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::cookie::SessionCookie;
-use super::super::keys;
-use super::{CookieLifetime, CookieOptions, SameSite, Secure, grammar};
+use super::attributes::{CookieLifetime, SameSite, Secure};
+use super::cookie::{DAY, MAX_AGE, SessionCookie};
+use super::options::CookieOptions;
+use super::{grammar, keys};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 
@@ -12,14 +13,9 @@ use crate::policy::Policy;
 /// 6.1).
 const MAX_COOKIE: usize = 4096;
 
-const DAY: u64 = 24 * 60 * 60;
-
-/// Browsers keep no cookie longer, whatever it says (RFC 6265bis, 5.5).
-pub(in super::super) const MAX_AGE: Duration = Duration::from_secs(400 * DAY);
-
 impl CookieOptions {
     /// Refuses what cannot work, by itself or under this policy.
-    pub(in super::super) fn check(&self, policy: &Policy) -> Result<()> {
+    pub(super) fn check(&self, policy: &Policy) -> Result<()> {
         refuse("name", &self.name, grammar::problem_of_name)?;
         refuse("path", &self.path, grammar::problem_of_path)?;
         self.domain.as_deref().map_or(Ok(()), |domain| refuse("domain", domain, grammar::problem_of_domain))?;
@@ -82,7 +78,7 @@ impl CookieOptions {
         if longest <= MAX_AGE {
             return Ok(());
         }
-        let days = longest.as_nanos().div_ceil(Duration::from_secs(DAY).as_nanos());
+        let days = longest.as_nanos().div_ceil(DAY.as_nanos());
         let problem =
             format!("Persistent cookies of sessions that last {days} days, and browsers keep none beyond 400");
         Err(Error::option("lifetime", problem))
