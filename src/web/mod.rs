@@ -107,12 +107,12 @@
 //! after it. A `Session` is `Send` and holds no lock, so a handler may keep it across an `.await`.
 //! It is not `Sync`, so a borrow from it, such as the text of `get_str`, may not live across one.
 //!
-//! A look and a commit in a [`LembroStore`](crate::LembroStore) take microseconds and do no I/O, so
-//! the runtime's threads may do them. On Redis each is a round trip, which blocks its thread until
-//! the answer or the store's time limit. There, run the whole request on a thread for blocking
-//! work, with `layer.http` inside tokio's `spawn_blocking`; the hash of a password belongs there
-//! too. The handlers of `feather` are coroutines, so such a round trip blocks the others on its
-//! thread.
+//! A look and a commit in a [`LembroStore`](crate::LembroStore) take microseconds and wait for no
+//! network, so the runtime's threads may do them. On Redis each is a round trip, which blocks its
+//! thread until the answer or the store's time limit. There, run the whole request on a thread for
+//! blocking work, with `layer.http` inside tokio's `spawn_blocking`; the hash of a password belongs
+//! there too. The handlers of `feather` are coroutines, so such a round trip blocks the others on
+//! its thread.
 //!
 //! If the client disconnects, the runtime drops the handler at an `.await`. Then uncommitted
 //! changes are lost, and the client's cookie still works. But if a [`save`](crate::Session::save)
