@@ -1,14 +1,53 @@
-//! What a name, a path and a domain must be so that browsers keep the cookie and send it back.
+//! Grammar of cookie names, paths, domains and header names, as browsers and servers read them.
 //! Pure.
 //!
-//! Each function gives what is wrong with a text, and what to do; it completes a sentence that
-//! begins with the text.
+//! Each `problem_of_` function returns what is wrong with a text and how to mend it, as the end of
+//! a sentence that begins with the text.
 
-/// Longer attributes are ignored by browsers (RFC 6265bis, 5.6): the cookie would go where it was
-/// not meant to.
+use crate::error::{Error, Result};
+
+/// Refuses a text that has a problem.
+pub(super) fn refuse(option: &'static str, text: &str, problem_of: fn(&str) -> Option<&'static str>) -> Result<()> {
+    problem_of(text).map_or(Ok(()), |problem| Err(Error::option(option, format!("{text:?} {problem}"))))
+}
+
+/// The header of bearer credentials (RFC 6750, 2.1).
+pub(super) const AUTHORIZATION: &str = "authorization";
+
+/// Headers that have a meaning for browsers, caches, proxies or servers: those that a browser sends
+/// by itself or lets the pages of every site send (the Fetch standard's safelisted names, and the
+/// names forbidden to scripts), and those that frame or route a message.
+const RESERVED_HEADERS: &str = "
+    accept accept-charset accept-encoding accept-language age allow alt-svc authorization
+    cache-control clear-site-data connection content-disposition content-encoding content-language
+    content-length content-location content-range content-security-policy content-type cookie
+    cookie2 date dnt downlink dpr etag expect expires forwarded host keep-alive last-event-id
+    last-modified link location max-forwards origin pragma priority range referer retry-after
+    save-data server set-cookie set-cookie2 te trailer transfer-encoding upgrade user-agent vary via
+    viewport-width warning width www-authenticate";
+const RESERVED_PREFIXES: [&str; 5] = ["access-control-", "if-", "proxy-", "sec-", "x-forwarded-"];
+
+/// A header of the application's own, whose value may be a token.
+pub(super) fn problem_of_header(name: &str) -> Option<&'static str> {
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Some("is not a header's name: letters, digits and !#$%&'*+-.^_`|~, at least one");
+    }
+    let name = name.to_ascii_lowercase();
+    if name == AUTHORIZATION {
+        return Some("has a scheme before its value: leave the option out for bearer tokens");
+    }
+    let is_reserved = RESERVED_HEADERS.split_ascii_whitespace().any(|reserved| reserved == name)
+        || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    is_reserved.then_some(
+        "means something to browsers, proxies or servers: take a name of your own, such as \"X-Session-Token\"",
+    )
+}
+
+/// The longest attribute that browsers read (RFC 6265bis, 5.6). They ignore a longer one, and would
+/// then send the cookie to other paths or hosts.
 const MAX_ATTRIBUTE: usize = 1024;
 
-/// The longest host name, and the longest of its labels (RFC 1035, 2.3.4; RFC 1123, 2.1).
+/// The longest host name, and the longest label of one (RFC 1035, 2.3.4; RFC 1123, 2.1).
 const MAX_HOST: usize = 253;
 const MAX_LABEL: usize = 63;
 
@@ -17,17 +56,17 @@ pub(super) fn problem_of_name(name: &str) -> Option<&'static str> {
     if name.is_empty() || !name.bytes().all(is_token) {
         return Some("is not a cookie name: letters, digits and !#$%&'*+-.^_`|~, at least one");
     }
-    // RFC 2109, 4.1: `$Version` and its like. The JDK throws the whole header away for such a name.
+    // RFC 2109, 4.1: `$Version` and others. The JDK drops the whole header if it has such a name.
     name.starts_with('$').then_some("begins with \"$\", and such names are reserved (RFC 2965): take another one")
 }
 
-/// RFC 9110, 5.6.2.
-pub(in super::super) fn is_token(byte: u8) -> bool {
+/// Returns true for the characters of a token (RFC 9110, 5.6.2).
+pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The path of a request must be able to begin with it, in the very spelling in which browsers send
-/// it (RFC 3986, 3.3; the URL standard's path state): they compare bytes (RFC 6265bis, 5.1.4).
+/// A request's path must be able to begin with it. The spelling must be the one that browsers send
+/// (RFC 3986, 3.3; the URL standard's path state), because they compare bytes (RFC 6265bis, 5.1.4).
 pub(super) fn problem_of_path(path: &str) -> Option<&'static str> {
     let Some(inside) = path.strip_prefix('/') else {
         return Some("does not begin with \"/\": write the path of a page, such as \"/app\"");
@@ -67,13 +106,13 @@ pub(super) fn problem_of_path(path: &str) -> Option<&'static str> {
     None
 }
 
-/// RFC 3986, 3.3: what a path may have as it is, but for ";".
+/// The characters that a path may have unencoded (RFC 3986, 3.3), except ";".
 fn is_in_path(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte)
 }
 
-/// What every browser percent-encodes, or what could not be in a path otherwise. Not what has two
-/// spellings in requests for one page, such as "a" and "%61".
+/// The bytes that every browser percent-encodes, or that a path can only have encoded. A character
+/// that requests for one page spell in two ways, such as "a" and "%61", is not among them.
 fn is_always_encoded(byte: u8) -> bool {
     byte >= 0x80 || b" \"#%<>?`{}".contains(&byte)
 }
@@ -86,12 +125,12 @@ fn upper_hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// A host name (RFC 1123, 2.1) of at least two labels; one dot in front is tolerated, because
-/// browsers leave it out (RFC 6265bis, 5.6.3).
+/// A domain is a host name (RFC 1123, 2.1) of at least two labels. One dot in front is allowed,
+/// because browsers leave it out (RFC 6265bis, 5.6.3).
 ///
-/// A single label, `localhost` too, is a public suffix: browsers that do not drop such a cookie
-/// keep it for that host alone (RFC 6265bis, 5.7), which is what leaving the option out means in
-/// all of them. Longer public suffixes, such as `co.uk`, only a list could tell.
+/// A single label, `localhost` too, is a public suffix. Some browsers drop such a cookie, the
+/// others keep it for that host alone (RFC 6265bis, 5.7), as all browsers do without a domain.
+/// Longer public suffixes, such as `co.uk`, are not checked, because that takes a list of them.
 pub(super) fn problem_of_domain(domain: &str) -> Option<&'static str> {
     let host = domain.strip_prefix('.').unwrap_or(domain);
     if host.is_empty() {
@@ -134,8 +173,9 @@ pub(super) fn problem_of_domain(domain: &str) -> Option<&'static str> {
     None
 }
 
-/// An IPv6 address, in brackets or not, or what browsers read as an IPv4 address or as a failed
-/// attempt at one: its last label is a number (the URL standard, "ends in a number").
+/// Returns true for an IPv6 address, in brackets or not, and for a host whose last label is a
+/// number: browsers read it as an IPv4 address, or refuse it (the URL standard, "ends in a
+/// number").
 fn is_address(host: &str) -> bool {
     let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
     let bare = if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host };

@@ -1,28 +1,25 @@
-//! What a cookie's options must not be: everything that browsers would drop, cut short or misread.
+//! Checks of the cookie's options: they refuse everything that browsers would drop, cut short or
+//! misread.
 
 use std::time::Duration;
 
-use super::super::cookie::SessionCookie;
-use super::super::keys;
-use super::{CookieLifetime, CookieOptions, SameSite, Secure, grammar};
+use super::attributes::{CookieLifetime, SameSite, Secure};
+use super::cookie::{DAY, MAX_AGE, SessionCookie};
+use super::grammar::{problem_of_domain, problem_of_name, problem_of_path, refuse};
+use super::keys;
+use super::options::CookieOptions;
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 
-/// The most bytes of a cookie, attributes included, that every browser is sure to keep (RFC 6265,
-/// 6.1).
+/// The size that every browser allows a cookie, attributes included (RFC 6265, 6.1).
 const MAX_COOKIE: usize = 4096;
 
-const DAY: u64 = 24 * 60 * 60;
-
-/// Browsers keep no cookie longer, whatever it says (RFC 6265bis, 5.5).
-pub(in super::super) const MAX_AGE: Duration = Duration::from_secs(400 * DAY);
-
 impl CookieOptions {
-    /// Refuses what cannot work, by itself or under this policy.
-    pub(in super::super) fn check(&self, policy: &Policy) -> Result<()> {
-        refuse("name", &self.name, grammar::problem_of_name)?;
-        refuse("path", &self.path, grammar::problem_of_path)?;
-        self.domain.as_deref().map_or(Ok(()), |domain| refuse("domain", domain, grammar::problem_of_domain))?;
+    /// Refuses options that cannot work, alone or under this policy.
+    pub(super) fn check(&self, policy: &Policy) -> Result<()> {
+        refuse("name", &self.name, problem_of_name)?;
+        refuse("path", &self.path, problem_of_path)?;
+        self.domain.as_deref().map_or(Ok(()), |domain| refuse("domain", domain, problem_of_domain))?;
         self.check_secure()?;
         self.check_prefix()?;
         self.check_lifetime(policy)?;
@@ -35,7 +32,7 @@ impl CookieOptions {
         Ok(())
     }
 
-    /// Some attributes are honoured only beside `Secure`: `Auto` would leave it away at times.
+    /// Browsers honour some attributes only beside `Secure`, which `Auto` does not always send.
     fn check_secure(&self) -> Result<()> {
         if self.secure == Secure::Always {
             return Ok(());
@@ -49,25 +46,25 @@ impl CookieOptions {
         Ok(())
     }
 
-    /// RFC 6265bis, 4.1.3: browsers drop a cookie that does not live up to its name. They read the
-    /// prefix in either case.
+    /// Browsers drop a cookie that breaks the rules of its name's prefix (RFC 6265bis, 4.1.3). They
+    /// read the prefix in either case.
     fn check_prefix(&self) -> Result<()> {
         let is = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         let (host, secure) = (is("__Host-"), is("__Secure-"));
-        let scripts_may_not = is("__Host-Http-") || is("__Http-");
+        let http = is("__Host-Http-") || is("__Http-");
         let problem = match self {
-            _ if !(host || secure || scripts_may_not) => return Ok(()),
+            _ if !(host || secure || http) => return Ok(()),
             Self { secure: Secure::Auto | Secure::Never, .. } => "needs secure, always",
             Self { domain: Some(_), .. } if host => "must not have a domain",
             Self { path, .. } if host && path != "/" => "must have the path \"/\"",
-            Self { http_only: false, .. } if scripts_may_not => "needs http_only",
+            Self { http_only: false, .. } if http => "needs http_only",
             _ => return Ok(()),
         };
         Err(Error::option("name", format!("a cookie named {:?} {problem}, or browsers drop it", self.name)))
     }
 
-    /// Only what the policy gives to every session is known here; a session's own timeout is cut
-    /// down when it is written.
+    /// Checks the policy's times only. A session's own timeout is cut to `MAX_AGE` when its cookie
+    /// is written.
     fn check_lifetime(&self, policy: &Policy) -> Result<()> {
         let remembered = policy.longest_remembered();
         let longest = match self.lifetime {
@@ -82,14 +79,9 @@ impl CookieOptions {
         if longest <= MAX_AGE {
             return Ok(());
         }
-        let days = longest.as_nanos().div_ceil(Duration::from_secs(DAY).as_nanos());
+        let days = longest.as_nanos().div_ceil(DAY.as_nanos());
         let problem =
             format!("Persistent cookies of sessions that last {days} days, and browsers keep none beyond 400");
         Err(Error::option("lifetime", problem))
     }
-}
-
-/// Refuses a text that has a problem, with the sentence that the problem completes.
-fn refuse(option: &'static str, text: &str, problem_of: fn(&str) -> Option<&'static str>) -> Result<()> {
-    problem_of(text).map_or(Ok(()), |problem| Err(Error::option(option, format!("{text:?} {problem}"))))
 }
