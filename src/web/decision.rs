@@ -24,7 +24,7 @@
 //! now. Shortly before a renewal none is written again: the client might get the old id after the
 //! new.
 
-use crate::session::{Client, Ending, Facts, Stage};
+use crate::session::{Credential, Ending, Inputs, Stage};
 use crate::store::Presented;
 
 /// What is to be done, in this order.
@@ -70,7 +70,7 @@ impl Step {
     }
 }
 
-pub(super) fn decide(facts: Facts) -> Plan {
+pub(super) fn decide(facts: Inputs) -> Plan {
     let store = match facts.stage {
         Stage::Live(Presented::Current) if facts.renewal_due => StoreStep::Renew,
         // A change of a session that has ended is lost, and the save says so.
@@ -82,18 +82,18 @@ pub(super) fn decide(facts: Facts) -> Plan {
 }
 
 /// What the client is told where this is what it has.
-fn step(facts: Facts, store: StoreStep, client: Client) -> Step {
+fn step(facts: Inputs, store: StoreStep, client: Credential) -> Step {
     match (facts.stage, client) {
-        (_, Client::Unserved) => Step::Nothing,
+        (_, Credential::NotUsed) => Step::Nothing,
         (Stage::New, _) if facts.changed => Step::Set,
         // After a login or `regenerate` too, whichever id the request presented.
-        (Stage::Live(_), Client::Without | Client::Other) => Step::Set,
+        (Stage::Live(_), Credential::Missing | Credential::Other) => Step::Set,
         // The client has, or is about to get, the id that took the place of this one.
         (Stage::Live(Presented::Previous), _) => Step::Nothing,
         (Stage::Live(Presented::Renewing(_)), _) => Step::SetRenewed,
         (Stage::Live(_), _) if store == StoreStep::Renew => Step::SetRenewed,
-        (Stage::Live(_), Client::Stale) => Step::Rewrite,
-        (Stage::Ended(Ending::Here), Client::Other | Client::Stale | Client::Current) => Step::Remove,
+        (Stage::Live(_), Credential::Stale) => Step::Rewrite,
+        (Stage::Ended(Ending::Here), Credential::Other | Credential::Stale | Credential::Current) => Step::Remove,
         // Not removed when it ended elsewhere: the client may have logged in again, in another
         // request, and a removal would take that new session's cookie away.
         _ => Step::Nothing,
@@ -102,7 +102,7 @@ fn step(facts: Facts, store: StoreStep, client: Client) -> Step {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, Ending, Facts, Stage, Step, StoreStep, decide};
+    use super::{Credential, Ending, Inputs, Stage, Step, StoreStep, decide};
     use crate::id::SessionId;
     use crate::store::Presented;
 
@@ -114,14 +114,14 @@ mod tests {
         stages: Vec<Seen>,
         changed: Option<bool>,
         renewal_due: Option<bool>,
-        clients: &'static [Client],
+        clients: &'static [Credential],
         store: StoreStep,
         step: Step,
     }
 
     impl Row {
         /// Whether it says what a client is told that has this.
-        fn covers(&self, facts: Facts, client: Client) -> bool {
+        fn covers(&self, facts: Inputs, client: Credential) -> bool {
             let fits = |asked: Option<bool>, fact: bool| asked.is_none_or(|asked| asked == fact);
             self.stages.contains(&facts.stage)
                 && fits(self.changed, facts.changed)
@@ -135,7 +135,7 @@ mod tests {
     }
 
     /// `y`, `n`, or `-` for either.
-    fn row(stages: &[Seen], facts: &str, clients: &'static [Client], store: StoreStep, step: Step) -> Row {
+    fn row(stages: &[Seen], facts: &str, clients: &'static [Credential], store: StoreStep, step: Step) -> Row {
         let asked = |fact: &str| match fact {
             "y" => Some(true),
             "n" => Some(false),
@@ -151,20 +151,20 @@ mod tests {
     fn table() -> Vec<Row> {
         use Step as Id;
         use StoreStep::{Nothing, Renew, Save};
-        const ANY: &[Client] = &[Client::Without, Client::Other, Client::Stale, Client::Current];
-        const UNKNOWN: &[Client] = &[Client::Without, Client::Other];
-        const KNOWN: &[Client] = &[Client::Stale, Client::Current];
-        const STALE: &[Client] = &[Client::Stale];
-        const CURRENT: &[Client] = &[Client::Current];
-        const WITHOUT: &[Client] = &[Client::Without];
-        const WITH: &[Client] = &[Client::Other, Client::Stale, Client::Current];
+        const ANY: &[Credential] = &[Credential::Missing, Credential::Other, Credential::Stale, Credential::Current];
+        const UNKNOWN: &[Credential] = &[Credential::Missing, Credential::Other];
+        const KNOWN: &[Credential] = &[Credential::Stale, Credential::Current];
+        const STALE: &[Credential] = &[Credential::Stale];
+        const CURRENT: &[Credential] = &[Credential::Current];
+        const WITHOUT: &[Credential] = &[Credential::Missing];
+        const WITH: &[Credential] = &[Credential::Other, Credential::Stale, Credential::Current];
         let new = &[Stage::New];
         let live = &[Stage::Live(Presented::Current)];
         let renewing = &[Stage::Live(renewing())];
         let previous = &[Stage::Live(Presented::Previous)];
         let elsewhere = &[Stage::Ended(Ending::Elsewhere), Stage::Ended(Ending::Superseded)];
         let here = &[Stage::Ended(Ending::Here)];
-        let without = &[Stage::Without(())];
+        let without = &[Stage::StoreUnavailable(())];
         vec![
             //              changed
             //              | renewal_due
@@ -196,7 +196,7 @@ mod tests {
         ]
     }
 
-    fn all_facts() -> Vec<Facts> {
+    fn all_facts() -> Vec<Inputs> {
         let stages = [
             Stage::New,
             Stage::Live(Presented::Current),
@@ -205,14 +205,15 @@ mod tests {
             Stage::Ended(Ending::Here),
             Stage::Ended(Ending::Elsewhere),
             Stage::Ended(Ending::Superseded),
-            Stage::Without(()),
+            Stage::StoreUnavailable(()),
         ];
-        let clients = [Client::Unserved, Client::Without, Client::Other, Client::Stale, Client::Current];
+        let clients =
+            [Credential::NotUsed, Credential::Missing, Credential::Other, Credential::Stale, Credential::Current];
         let mut all = Vec::new();
         for stage in stages {
             for (changed, renewal_due) in [(false, false), (false, true), (true, false), (true, true)] {
                 for cookie in clients {
-                    all.extend(clients.map(|token| Facts { stage, changed, renewal_due, cookie, token }));
+                    all.extend(clients.map(|token| Inputs { stage, changed, renewal_due, cookie, token }));
                 }
             }
         }
@@ -225,7 +226,7 @@ mod tests {
         for facts in &all {
             let plan = decide(*facts);
             for (client, step) in [(facts.cookie, plan.cookie), (facts.token, plan.token)] {
-                if client == Client::Unserved {
+                if client == Credential::NotUsed {
                     assert_eq!(step, Step::Nothing, "{facts:?}");
                     continue;
                 }

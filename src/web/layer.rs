@@ -13,9 +13,9 @@ use super::options::{CookieLifetime, CookieOptions};
 use super::token::{SessionToken, TokenOptions};
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::lifecycle::Sessions;
 use crate::policy::Policy;
 use crate::session::{Carrier, Ending, Saved, Session, Stage};
-use crate::sessions::Sessions;
 use crate::store::{Presented, Store};
 use crate::sync::Arc;
 
@@ -189,15 +189,15 @@ impl SessionLayer {
         session.seal();
         let Some(stage) = session.stage() else { return Ok(Finished::new(Saved::Unchanged, Caching::Free)) };
         let persistent = if self.has_cookie() { Some(self.is_persistent(session)?) } else { None };
-        let facts = session.facts(stage, persistent, self.token.is_some())?;
+        let facts = session.inputs(stage, persistent, self.token.is_some())?;
         let plan = decide(facts);
         if plan.store == StoreStep::Renew {
-            session.renew_on_time();
+            session.begin_renewal();
         }
         let saved = match (plan.store, stage) {
             (StoreStep::Save | StoreStep::Renew, _) => session.save(),
             (StoreStep::Nothing, Stage::Ended(_)) => Ok(Saved::Gone),
-            (StoreStep::Nothing, Stage::Without(())) => Ok(Saved::Nowhere),
+            (StoreStep::Nothing, Stage::StoreUnavailable(())) => Ok(Saved::Skipped),
             (StoreStep::Nothing, _) => Ok(Saved::Unchanged),
         };
         let saved = match saved {
@@ -264,14 +264,14 @@ impl SessionLayer {
     /// ```
     pub fn fail(&self, session: &mut Session) -> Finished {
         session.seal();
-        session.settle_id();
+        session.resolve_unknown_id();
         let caching = if session.stage().is_some() { Caching::Private } else { Caching::Free };
         let finished = || Finished::new(Saved::Unchanged, caching).of(self.token.as_ref());
         if !session.owes_id() {
             return finished();
         }
-        let cookie = self.has_cookie() && session.is_told_in(Carrier::Cookie);
-        let token = self.token.is_some() && session.is_told_in(Carrier::Token);
+        let cookie = self.has_cookie() && session.announces_in(Carrier::Cookie);
+        let token = self.token.is_some() && session.announces_in(Carrier::Token);
         self.announce(finished(), session, cookie, token).unwrap_or_else(|_| finished())
     }
 

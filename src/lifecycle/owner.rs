@@ -1,4 +1,4 @@
-//! The sessions of one owner, as the application shows and ends them.
+//! The sessions of one owner: a list of devices, and logouts elsewhere.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -9,33 +9,33 @@ use crate::error::Result;
 use crate::id::Handle;
 use crate::store::{EndReason, Epoch, Lease, Listed, Outcome, Owner, Owners};
 
-/// One of an owner's sessions, for a list of devices. It names the session and opens nothing.
+/// One of an owner's sessions, for a list of devices. It cannot be used to open the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedSession {
-    /// What [`OwnerSessions::destroy`] takes.
+    /// The argument of [`OwnerSessions::destroy`].
     pub handle: Handle,
-    /// When the session began.
+    /// When the session was created.
     pub created_at: Option<SystemTime>,
-    /// When its owner logged in.
+    /// When the owner logged in.
     pub since: Option<SystemTime>,
-    /// When it was last used, as far as that was noted: see
-    /// [`touch_after`](crate::Policy::touch_after). Once its lifetime will end it before its idle
-    /// timeout can, visits leave no trace, and this is the earliest that the last can have been.
+    /// When the last visit was noted: see [`touch_after`](crate::Policy::touch_after). When less
+    /// than an idle timeout is left of the lifetime, visits are not noted, and this is the earliest
+    /// time that the last visit can have had.
     pub last_seen: SystemTime,
-    /// What the application called it: [`set_label`](crate::Session::set_label). Text from outside:
-    /// escape it.
+    /// The application's name for it: see [`set_label`](crate::Session::set_label). The text comes
+    /// from the client: escape it in a page.
     pub label: Option<String>,
 }
 
 impl Sessions {
-    /// The sessions of one owner, to list and to end them. It reads nothing yet.
+    /// The sessions of one owner, to list and to end them. This call reads nothing from the store.
     ///
     /// # Errors
     ///
-    /// [`Error::is_size`](crate::Error::is_size) when the owner is empty or longer than 255 bytes;
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no
-    /// [operations on owners](Owners).
+    /// [`Error::is_size`](crate::Error::is_size) if the owner is empty or longer than 255 bytes;
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) if the store does not implement
+    /// [`Owners`].
     ///
     /// # Examples
     ///
@@ -61,14 +61,14 @@ impl Sessions {
         Ok(OwnerSessions { context: &self.context, owners: self.owners()?, owner })
     }
 
-    /// Ends one session by its handle, of any owner or none: for administrators, and for what an
-    /// [event](crate::Event) named. For a user's choice from a list of devices there is
+    /// Ends one session by its handle, of any owner or none: for administrators, and for a session
+    /// that an [event](crate::Event) named. For a user's choice from a list of devices there is
     /// [`OwnerSessions::destroy`].
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) when the store has no operations on
-    /// owners; when it failed.
+    /// [`Error::is_unsupported`](crate::Error::is_unsupported) if the store does not implement
+    /// [`Owners`]; or if it fails.
     pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
         self.owners()?.destroy_handle(handle, None, EndReason::Named)
     }
@@ -86,34 +86,34 @@ pub struct OwnerSessions<'s> {
 }
 
 impl OwnerSessions<'_> {
-    /// The live sessions, the latest login first.
+    /// The owner's live sessions, the latest login first.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the store fails.
     pub fn list(&self) -> Result<Vec<OwnedSession>> {
         let listed = self.owners.list(&self.owner)?;
-        let mut sessions: Vec<_> = listed.iter().map(|session| self.described(session)).collect();
+        let mut sessions: Vec<_> = listed.iter().map(|session| self.describe(session)).collect();
         sessions.sort_by_key(|session| (std::cmp::Reverse(session.since), session.handle));
         Ok(sessions)
     }
 
-    /// How many live sessions there are.
+    /// The number of the owner's live sessions.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the store fails.
     pub fn count(&self) -> Result<usize> {
         self.owners.count(&self.owner)
     }
 
-    /// Ends one session by its handle: a device that its user picked from a list.
-    /// [`Outcome::Gone`] when the owner has no such session; a handle that comes from a form may be
-    /// that of any session, so the store compares the owner in the same step.
+    /// Ends one of the owner's sessions by its handle, such as the device that a user picked from a
+    /// list. A handle from a form may be that of any session, so the store compares the owner in
+    /// the same step. Returns [`Outcome::Gone`] if the owner has no such session.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the store fails.
     ///
     /// # Examples
     ///
@@ -133,15 +133,15 @@ impl OwnerSessions<'_> {
         self.owners.destroy_handle(handle, Some(&self.owner), EndReason::Named)
     }
 
-    /// Ends all sessions: log out everywhere. Returns how many there were.
+    /// Ends all of the owner's sessions: log out everywhere. Returns how many there were.
     ///
-    /// When this returns, it is final: a request under way saves nothing any more, and a login
-    /// under way is not let in. For "everywhere else", from within a session, see
-    /// [`destroy_others`](crate::Session::destroy_others).
+    /// The logout is final when this returns: a request under way saves nothing any more, and a
+    /// login under way by [`log_in_since`](crate::Session::log_in_since) is revoked. To keep one
+    /// session, call its [`destroy_others`](crate::Session::destroy_others).
     ///
     /// # Errors
     ///
-    /// When the store failed: some sessions may have ended.
+    /// If the store fails: some sessions may have ended.
     pub fn destroy_all(&self) -> Result<usize> {
         self.owners.destroy_all(&self.owner, None)
     }
@@ -150,15 +150,15 @@ impl OwnerSessions<'_> {
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the store fails.
     pub fn epoch(&self) -> Result<Epoch> {
         self.owners.epoch(&self.owner)
     }
 
-    fn described(&self, session: &Listed) -> OwnedSession {
+    fn describe(&self, session: &Listed) -> OwnedSession {
         let (record, now) = (&session.stored.record, self.context.clock.wall());
-        // The last visit gave it its idle timeout, or what was left of its lifetime: then it was
-        // later than this says.
+        // A visit gives the session its idle timeout, or the rest of its lifetime if that is less.
+        // In that case the last visit was later than this computes.
         let idle = Lease { lifetime: None, ..self.context.lease }.ttl(record, self.context.now());
         let seen = now.checked_sub(idle.saturating_sub(session.stored.ttl)).unwrap_or(now);
         let since = record.owner_since();
