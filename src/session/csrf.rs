@@ -37,9 +37,9 @@ impl Session {
     /// # use lembro::{LembroStore, Sessions};
     /// # let sessions = Sessions::new(LembroStore::new()?);
     /// # let mut session = sessions.generate()?;
-    /// let field = format!(r#"<input type="hidden" name="csrf" value="{}">"#, session.csrf_token()?);
-    /// # let from_form = session.csrf_token()?;
-    /// assert!(session.check_csrf(&from_form)?);
+    /// let token = session.csrf_token()?;
+    /// let field = format!(r#"<input type="hidden" name="csrf" value="{token}">"#);
+    /// assert!(session.check_csrf(&token)?);
     /// assert!(!session.check_csrf("made up")?);
     /// # Ok::<(), lembro::Error>(())
     /// ```
