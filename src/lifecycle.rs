@@ -11,11 +11,11 @@ use crate::clock::Clock;
 use crate::context::{Context, IdSource};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::id::SessionId;
+use crate::id::{Handle, SessionId};
 use crate::policy::Policy;
 use crate::record::{Changes, Record};
 use crate::session::Session;
-use crate::store::{Commit, Outcome, Store};
+use crate::store::{Commit, EndReason, Outcome, Store};
 use crate::sync::Arc;
 
 /// The sessions in one store, under one [`Policy`]: it generates, loads and creates them.
@@ -143,6 +143,48 @@ impl Sessions {
             Outcome::Done(receipt) => Ok(Session::created(Arc::clone(context), *id, commit, &receipt)),
             _ => Err(Error::taken(id.handle())),
         }
+    }
+
+    /// The sessions of one owner, to list and to end them. This call reads nothing from the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_size`] if the owner is empty or longer than 255 bytes;
+    /// [`Error::is_unsupported`] if the store does not implement [`Owners`](crate::Owners).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut here = sessions.generate()?;
+    /// # here.log_in("user-42")?;
+    /// # here.save()?;
+    /// let user = sessions.owner("user-42")?;
+    /// for device in user.list()? {
+    ///     println!("{}, last seen {:?}", device.label.unwrap_or_default(), device.last_seen);
+    ///     if device.handle != here.handle()? {
+    ///         let _ended = user.destroy(device.handle)?;
+    ///     }
+    /// }
+    /// assert_eq!(user.destroy_all()?, 1); // log out everywhere
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias("sessions_of", "findByPrincipalName"))]
+    pub fn owner(&self, owner: &str) -> Result<OwnerSessions<'_>> {
+        OwnerSessions::new(&self.context, owner)
+    }
+
+    /// Ends one session by its handle, of any owner or none: for administrators, and for a session
+    /// that an [`Event`] named. For a user's choice from a list of devices there is
+    /// [`OwnerSessions::destroy`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unsupported`] if the store does not implement [`Owners`](crate::Owners); or if the
+    /// store fails.
+    pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
+        self.context.owners("the sessions of one owner")?.destroy_handle(handle, None, EndReason::Named)
     }
 
     /// The policy.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use super::Sessions;
 use crate::context::Context;
 use crate::error::Result;
 use crate::id::Handle;
@@ -28,64 +27,19 @@ pub struct OwnedSession {
     pub label: Option<String>,
 }
 
-impl Sessions {
-    /// The sessions of one owner, to list and to end them. This call reads nothing from the store.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_size`](crate::Error::is_size) if the owner is empty or longer than 255 bytes;
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) if the store does not implement
-    /// [`Owners`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lembro::{LembroStore, Sessions};
-    /// # let sessions = Sessions::new(LembroStore::new()?);
-    /// # let mut here = sessions.generate()?;
-    /// # here.log_in("user-42")?;
-    /// # here.save()?;
-    /// let user = sessions.owner("user-42")?;
-    /// for device in user.list()? {
-    ///     println!("{}, last seen {:?}", device.label.unwrap_or_default(), device.last_seen);
-    ///     if device.handle != here.handle()? {
-    ///         let _ended = user.destroy(device.handle)?;
-    ///     }
-    /// }
-    /// assert_eq!(user.destroy_all()?, 1); // log out everywhere
-    /// # Ok::<(), lembro::Error>(())
-    /// ```
-    #[doc(alias("sessions_of", "findByPrincipalName"))]
-    pub fn owner(&self, owner: &str) -> Result<OwnerSessions<'_>> {
-        let owner = Owner::new(owner)?;
-        Ok(OwnerSessions { context: &self.context, owners: self.owners()?, owner })
-    }
-
-    /// Ends one session by its handle, of any owner or none: for administrators, and for a session
-    /// that an [event](crate::Event) named. For a user's choice from a list of devices there is
-    /// [`OwnerSessions::destroy`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::is_unsupported`](crate::Error::is_unsupported) if the store does not implement
-    /// [`Owners`]; or if it fails.
-    pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
-        self.owners()?.destroy_handle(handle, None, EndReason::Named)
-    }
-
-    fn owners(&self) -> Result<&dyn Owners> {
-        self.context.owners("the sessions of one owner")
-    }
-}
-
-/// The sessions of one owner, from [`Sessions::owner`].
+/// The sessions of one owner, from [`Sessions::owner`](crate::Sessions::owner).
 pub struct OwnerSessions<'s> {
     context: &'s Context,
     owners: &'s dyn Owners,
     owner: Owner,
 }
 
-impl OwnerSessions<'_> {
+impl<'s> OwnerSessions<'s> {
+    pub(super) fn new(context: &'s Context, owner: &str) -> Result<Self> {
+        let owner = Owner::new(owner)?;
+        Ok(Self { context, owners: context.owners("the sessions of one owner")?, owner })
+    }
+
     /// The owner's live sessions, the latest login first.
     ///
     /// # Errors
