@@ -24,7 +24,7 @@
 //! that is no longer the first signed it, or if the options have changed. Shortly before a renewal
 //! it is not rewritten, because the client might get the old id after the new one.
 
-use crate::session::{Client, Ending, Facts, Stage};
+use crate::session::{Credential, Ending, Inputs, Stage};
 use crate::store::Presented;
 
 /// The steps at the end of a request, in this order.
@@ -71,7 +71,7 @@ impl ClientStep {
     }
 }
 
-pub(super) fn decide(facts: Facts) -> EndPlan {
+pub(super) fn decide(facts: Inputs) -> EndPlan {
     let store = match facts.stage {
         Stage::Live(Presented::Current) if facts.renewal_due => StoreStep::Renew,
         // A change of a session that has ended is lost. The save reports it.
@@ -83,18 +83,18 @@ pub(super) fn decide(facts: Facts) -> EndPlan {
 }
 
 /// The step for a carrier in which the client has `client`.
-fn client_step(facts: Facts, store: StoreStep, client: Client) -> ClientStep {
+fn client_step(facts: Inputs, store: StoreStep, client: Credential) -> ClientStep {
     match (facts.stage, client) {
-        (_, Client::Unserved) => ClientStep::Nothing,
+        (_, Credential::NotUsed) => ClientStep::Nothing,
         (Stage::New, _) if facts.changed => ClientStep::Set,
         // After a login or `regenerate` the client has another id than the session.
-        (Stage::Live(_), Client::Without | Client::Other) => ClientStep::Set,
+        (Stage::Live(_), Credential::Missing | Credential::Other) => ClientStep::Set,
         // The client has, or will soon get, the id that replaced this one.
         (Stage::Live(Presented::Previous), _) => ClientStep::Nothing,
         (Stage::Live(Presented::Renewing(_)), _) => ClientStep::SetRenewed,
         (Stage::Live(_), _) if store == StoreStep::Renew => ClientStep::SetRenewed,
-        (Stage::Live(_), Client::Stale) => ClientStep::Rewrite,
-        (Stage::Ended(Ending::Here), Client::Other | Client::Stale | Client::Current) => ClientStep::Remove,
+        (Stage::Live(_), Credential::Stale) => ClientStep::Rewrite,
+        (Stage::Ended(Ending::Here), Credential::Other | Credential::Stale | Credential::Current) => ClientStep::Remove,
         // If the session ended elsewhere, the client may have logged in again in another request. A
         // removal would delete the new session's cookie.
         _ => ClientStep::Nothing,
@@ -103,7 +103,7 @@ fn client_step(facts: Facts, store: StoreStep, client: Client) -> ClientStep {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, ClientStep, Ending, Facts, Stage, StoreStep, decide};
+    use super::{ClientStep, Credential, Ending, Inputs, Stage, StoreStep, decide};
     use crate::id::SessionId;
     use crate::store::Presented;
 
@@ -114,14 +114,14 @@ mod tests {
         stages: Vec<StageFact>,
         changed: Option<bool>,
         renewal_due: Option<bool>,
-        clients: &'static [Client],
+        clients: &'static [Credential],
         store: StoreStep,
         step: ClientStep,
     }
 
     impl DecisionRow {
         /// Returns true if the row covers these facts and what the client has.
-        fn covers(&self, facts: Facts, client: Client) -> bool {
+        fn covers(&self, facts: Inputs, client: Credential) -> bool {
             let fits = |asked: Option<bool>, fact: bool| asked.is_none_or(|asked| asked == fact);
             self.stages.contains(&facts.stage)
                 && fits(self.changed, facts.changed)
@@ -138,7 +138,7 @@ mod tests {
     fn row(
         stages: &[StageFact],
         facts: &str,
-        clients: &'static [Client],
+        clients: &'static [Credential],
         store: StoreStep,
         step: ClientStep,
     ) -> DecisionRow {
@@ -157,13 +157,13 @@ mod tests {
     fn table() -> Vec<DecisionRow> {
         use ClientStep as Id;
         use StoreStep::{Nothing, Renew, Save};
-        const ANY: &[Client] = &[Client::Without, Client::Other, Client::Stale, Client::Current];
-        const UNKNOWN: &[Client] = &[Client::Without, Client::Other];
-        const KNOWN: &[Client] = &[Client::Stale, Client::Current];
-        const STALE: &[Client] = &[Client::Stale];
-        const CURRENT: &[Client] = &[Client::Current];
-        const WITHOUT: &[Client] = &[Client::Without];
-        const WITH: &[Client] = &[Client::Other, Client::Stale, Client::Current];
+        const ANY: &[Credential] = &[Credential::Missing, Credential::Other, Credential::Stale, Credential::Current];
+        const UNKNOWN: &[Credential] = &[Credential::Missing, Credential::Other];
+        const KNOWN: &[Credential] = &[Credential::Stale, Credential::Current];
+        const STALE: &[Credential] = &[Credential::Stale];
+        const CURRENT: &[Credential] = &[Credential::Current];
+        const WITHOUT: &[Credential] = &[Credential::Missing];
+        const WITH: &[Credential] = &[Credential::Other, Credential::Stale, Credential::Current];
         let new = &[Stage::New];
         let live = &[Stage::Live(Presented::Current)];
         let renewing = &[Stage::Live(renewing())];
@@ -202,7 +202,7 @@ mod tests {
         ]
     }
 
-    fn all_facts() -> Vec<Facts> {
+    fn all_facts() -> Vec<Inputs> {
         let stages = [
             Stage::New,
             Stage::Live(Presented::Current),
@@ -213,12 +213,13 @@ mod tests {
             Stage::Ended(Ending::Superseded),
             Stage::Without(()),
         ];
-        let clients = [Client::Unserved, Client::Without, Client::Other, Client::Stale, Client::Current];
+        let clients =
+            [Credential::NotUsed, Credential::Missing, Credential::Other, Credential::Stale, Credential::Current];
         let mut all = Vec::new();
         for stage in stages {
             for (changed, renewal_due) in [(false, false), (false, true), (true, false), (true, true)] {
                 for cookie in clients {
-                    all.extend(clients.map(|token| Facts { stage, changed, renewal_due, cookie, token }));
+                    all.extend(clients.map(|token| Inputs { stage, changed, renewal_due, cookie, token }));
                 }
             }
         }
@@ -231,7 +232,7 @@ mod tests {
         for facts in &all {
             let plan = decide(*facts);
             for (client, step) in [(facts.cookie, plan.cookie), (facts.token, plan.token)] {
-                if client == Client::Unserved {
+                if client == Credential::NotUsed {
                     assert_eq!(step, ClientStep::Nothing, "{facts:?}");
                     continue;
                 }

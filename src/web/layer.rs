@@ -13,9 +13,9 @@ use super::options::CookieOptions;
 use super::token::{SessionToken, TokenOptions};
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::lifecycle::Sessions;
 use crate::policy::Policy;
 use crate::session::{Carrier, Ending, Saved, Session, Stage};
-use crate::sessions::Sessions;
 use crate::store::{Presented, Store};
 use crate::sync::Arc;
 use crate::units::choice;
@@ -192,15 +192,15 @@ impl SessionLayer {
         session.seal();
         let Some(stage) = session.stage() else { return Ok(self.finished(Saved::Unchanged, CacheRule::Public)) };
         let persistent = if self.has_cookie() { Some(self.is_persistent(session)?) } else { None };
-        let facts = session.facts(stage, persistent, self.token.is_some())?;
+        let facts = session.inputs(stage, persistent, self.token.is_some())?;
         let plan = decide(facts);
         if plan.store == StoreStep::Renew {
-            session.renew_on_time();
+            session.begin_renewal();
         }
         let saved = match (plan.store, stage) {
             (StoreStep::Save | StoreStep::Renew, _) => session.save(),
             (StoreStep::Nothing, Stage::Ended(_)) => Ok(Saved::Gone),
-            (StoreStep::Nothing, Stage::Without(())) => Ok(Saved::Nowhere),
+            (StoreStep::Nothing, Stage::StoreUnavailable(())) => Ok(Saved::Skipped),
             (StoreStep::Nothing, _) => Ok(Saved::Unchanged),
         };
         let saved = match saved {
@@ -270,12 +270,12 @@ impl SessionLayer {
     /// ```
     pub fn fail(&self, session: &mut Session) -> Finished {
         session.seal();
-        session.settle_id();
+        session.resolve_unknown_id();
         let rule = if session.stage().is_some() { CacheRule::Private } else { CacheRule::Public };
         let mut finished = self.finished(Saved::Unchanged, rule);
         if session.owes_id() {
-            let cookie = self.has_cookie() && session.is_told_in(Carrier::Cookie);
-            let token = self.token.is_some() && session.is_told_in(Carrier::Token);
+            let cookie = self.has_cookie() && session.announces_in(Carrier::Cookie);
+            let token = self.token.is_some() && session.announces_in(Carrier::Token);
             // The request has failed already. If this fails too, the client keeps its id.
             let _announced = self.announce(&mut finished, session, cookie, token);
         }

@@ -1,29 +1,28 @@
-//! The lifecycle of sessions on any store: generate a new one, load one, create one from data.
+//! The lifecycle of sessions on any store: generate, load, create from data, end an owner's.
 
-mod owned;
+mod owner;
 
 use std::fmt;
 
 use crossbeam_channel::Receiver;
 
-pub use self::owned::{OwnedSession, OwnerSessions};
+pub use self::owner::{OwnedSession, OwnerSessions};
 use crate::clock::Clock;
 use crate::context::{Context, IdSource};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::id::SessionId;
+use crate::id::{Handle, SessionId};
 use crate::policy::Policy;
 use crate::record::{Changes, Record};
 use crate::session::Session;
-
-use crate::store::{Commit, Outcome, Store};
+use crate::store::{Commit, EndReason, Outcome, Store};
 use crate::sync::Arc;
 
-/// Sessions on any store, a custom one too: new sessions, loading, and creation from data, under
-/// one [`Policy`].
+/// The sessions in one store, under one [`Policy`]: it generates, loads and creates them.
 ///
-/// In a server, `SessionLayer` wraps one and adds the cookie. Without a server it is for code that
-/// has no cookies: jobs, tests, another protocol. It is cheap to clone.
+/// In a server, `SessionLayer` wraps a `Sessions` and adds the cookie. Without a server, `Sessions`
+/// is for code that has no cookies: jobs, tests, other protocols. A clone is cheap and shares the
+/// store.
 ///
 /// # Examples
 ///
@@ -52,7 +51,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when the policy cannot work: a timeout or a lifetime of zero.
+    /// [`Error::is_option`] if the policy contradicts itself, such as by a timeout of zero.
     pub fn with_policy(store: impl Store, policy: Policy) -> Result<Self> {
         policy.check()?;
         Ok(Self::build(store, policy))
@@ -62,12 +61,11 @@ impl Sessions {
         Self { context: Arc::new(Context::new(Arc::new(store), policy, Arc::new(SessionId::random))) }
     }
 
-    /// The same sessions with ids from a source of your own, such as [`SessionId::derive`] over
-    /// another system's ids.
+    /// The same sessions with new ids from a source of your own, such as [`SessionId::derive`] over
+    /// another system's ids. Default: [`SessionId::random`].
     ///
-    /// Default: [`SessionId::random`], which should stay unless ids must be known elsewhere. A
-    /// client that can guess the ids of the source can be any user. If an id is taken, another one
-    /// is drawn, up to 16 times.
+    /// Change it only if another system must know the ids: a client that can guess the ids of the
+    /// source can be any user. If an id is taken, another one is drawn, up to 16 times.
     ///
     /// # Examples
     ///
@@ -97,31 +95,32 @@ impl Sessions {
         Self { context: Arc::new(Context::new(store, policy, ids)) }
     }
 
-    /// A new, empty session. It is stored when it is saved with something in it.
+    /// A new, empty session. [`save`](Session::save) stores it, if it has data or an owner by then.
     ///
     /// # Errors
     ///
-    /// When the random source failed.
+    /// If the random source fails.
     pub fn generate(&self) -> Result<Session> {
         Session::generate(Arc::clone(&self.context))
     }
 
-    /// The session with this id; `None` if there is none.
+    /// The session with this id; `None` if there is none. It counts as a visit and prolongs the
+    /// session.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the store fails.
     pub fn load(&self, id: &SessionId) -> Result<Option<Session>> {
         Session::load(Arc::clone(&self.context), id)
     }
 
-    /// Creates and stores a session under an id that is known elsewhere. It begins with the data of
-    /// a record, or without any (`Record::new()`). It is created now and has no owner.
+    /// Creates and stores a session under an id that another system knows. It begins with the data
+    /// of a record, which may be empty (`Record::new()`), is created now and has no owner.
     ///
     /// # Errors
     ///
-    /// [`Error::is_taken`] when the id is taken; [`Error::is_size`] when the data is too large;
-    /// when the store failed.
+    /// [`Error::is_taken`] if the id is taken; [`Error::is_size`] if the data is too large; or if
+    /// the store fails.
     ///
     /// # Examples
     ///
@@ -146,6 +145,48 @@ impl Sessions {
         }
     }
 
+    /// The sessions of one owner, to list and to end them. This call reads nothing from the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_size`] if the owner is empty or longer than 255 bytes;
+    /// [`Error::is_unsupported`] if the store does not implement [`Owners`](crate::Owners).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let sessions = Sessions::new(LembroStore::new()?);
+    /// # let mut here = sessions.generate()?;
+    /// # here.log_in("user-42")?;
+    /// # here.save()?;
+    /// let user = sessions.owner("user-42")?;
+    /// for device in user.list()? {
+    ///     println!("{}, last seen {:?}", device.label.unwrap_or_default(), device.last_seen);
+    ///     if device.handle != here.handle()? {
+    ///         let _ended = user.destroy(device.handle)?;
+    ///     }
+    /// }
+    /// assert_eq!(user.destroy_all()?, 1); // log out everywhere
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias("sessions_of", "findByPrincipalName"))]
+    pub fn owner(&self, owner: &str) -> Result<OwnerSessions<'_>> {
+        OwnerSessions::new(&self.context, owner)
+    }
+
+    /// Ends one session by its handle, of any owner or none: for administrators, and for a session
+    /// that an [`Event`] named. For a user's choice from a list of devices there is
+    /// [`OwnerSessions::destroy`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_unsupported`] if the store does not implement [`Owners`](crate::Owners); or if the
+    /// store fails.
+    pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
+        self.context.owners("the sessions of one owner")?.destroy_handle(handle, None, EndReason::Named)
+    }
+
     /// The policy.
     pub fn policy(&self) -> &Policy {
         &self.context.policy
@@ -161,36 +202,35 @@ impl Sessions {
         &self.context.clock
     }
 
-    /// Subscribes to events, from now on: what these sessions see, such as ids that open no
-    /// session, and what the store sees, such as evictions.
+    /// Subscribes to the events of these sessions from now on, such as ids that open no session,
+    /// and to those of the store, such as evictions.
     ///
-    /// Each subscriber has a queue of 1,024 events; what does not fit is dropped.
+    /// Each subscriber has a queue of 1,024 events. An event that does not fit is dropped.
     pub fn events(&self) -> Receiver<Event> {
         self.context.subscribe()
     }
 
-    /// Subscribes to failures, from now on: those of the store in these sessions, which their
-    /// callers receive too, and those in the background, which no caller receives.
+    /// Subscribes to the store's failures from now on: those that callers of these sessions receive
+    /// too, and those in the background, which no caller receives.
     ///
-    /// Each subscriber has a queue of 1,024 errors; what does not fit is dropped.
+    /// Each subscriber has a queue of 1,024 errors. An error that does not fit is dropped.
     pub fn errors(&self) -> Receiver<Error> {
         self.context.subscribe_errors()
     }
 
-    /// Reports an error that its caller does not see, unless the store has returned it.
+    /// Publishes an error that no caller receives, unless the store has returned it.
     #[cfg(feature = "web")]
     pub(crate) fn report(&self, error: &Error) {
         self.context.store.report(error);
     }
 
-    /// Reports what is wrong with how the application is set up, if there is a subscriber.
+    /// Publishes a warning about the application's setup, if there is a subscriber.
     #[cfg(feature = "web")]
     pub(crate) fn warn(&self, warning: impl FnOnce() -> Option<Error>) {
         self.context.store.warn(warning);
     }
 
-    /// The session that one of these ids opens, or a new one. The store is not read before the
-    /// first look.
+    /// The session that one of these ids opens, or a new one. The first look reads the store.
     #[cfg(any(test, feature = "web"))]
     pub(crate) fn open(&self, presented: crate::session::Candidates, https: bool) -> Session {
         Session::unloaded(Arc::clone(&self.context), presented).over(https)
@@ -209,8 +249,7 @@ mod tests {
     use crate::memory::{LembroOptions, LembroStore};
     use crate::session::{Candidates, Saved};
 
-    // Only the cookie layer, a feature, opens sessions without a look, so their promises are tested
-    // here.
+    // Only the cookie layer, which is a feature, opens sessions without a look.
     fn opened(ids: &[SessionId]) -> (LembroStore, Session, Sessions) {
         let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
         let sessions = Sessions::new(store.clone());
@@ -227,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_not_looked_at_never_reads_the_store() {
+    fn unread_session_never_reads_the_store() {
         let (store, mut session, _) = opened(&[SessionId::derive("stale")]);
         assert!(!session.is_changed() && format!("{session:?}").contains("unloaded"));
         assert_eq!(session.save().unwrap(), Saved::Unchanged);
@@ -236,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_id_and_a_blind_insert_are_a_new_session_with_its_data_kept_under_a_new_id() {
+    fn insert_under_a_stale_id_goes_into_a_new_session() {
         let stale = SessionId::derive("stale");
         let (store, mut session, sessions) = opened(&[stale]);
         session.insert("cart", &["tea"]).unwrap();
@@ -250,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_ids_the_first_that_leads_somewhere_counts() {
+    fn first_id_that_opens_a_session_counts() {
         let ids = ["stale", "first", "second"].map(SessionId::derive);
         let (store, session, sessions) = opened(&ids);
         for id in &ids[1..] {

@@ -1,22 +1,23 @@
-//! Several stores on the same data, seen as one: reopened before each call, or two at once.
+//! The stores of several processes on the same data, behind one store: reopened before each call,
+//! or two at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use super::Time;
+use super::verdict::Time;
 use super::wrapper::{Call, owners, wrap_store};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
 use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Lookup, Outcome, Owner, Owners, Store};
 
-/// Stores that are closed and opened again before each call: what was acknowledged must outlive the
-/// process.
+/// Makes stores that are closed and opened again before each call, to check that what was
+/// acknowledged outlives the process.
 ///
-/// `data` makes new, empty data for each rule, and what it returns opens a store on them. The store
-/// is given a clock whose [`Clock::now`] begins at zero each time, as in a process that was just
-/// started, while the calendar goes on. Calls of several threads at once share one store.
+/// `data` makes new, empty data for each rule and returns a closure that opens a store on them. The
+/// closure gets the clock of a new process: its [`Clock::now`] begins at zero each time, and the
+/// calendar goes on. Parallel calls share one store.
 ///
 /// # Examples
 ///
@@ -37,11 +38,11 @@ where
     D: Fn(&Clock) -> S + Send + Sync + 'static,
 {
     let time = time.into();
-    move || Handles::boxed(time.clone(), data(), 1, true)
+    move || ProcessStores::boxed(time.clone(), data(), 1, true)
 }
 
-/// Two stores on the same data, as two processes have them: the calls go to one and the other in
-/// turn, those of several threads to both at once.
+/// Makes pairs of stores on the same data, as two processes have them. The calls go to both in
+/// turn, and parallel calls to both at once.
 ///
 /// # Examples
 ///
@@ -61,10 +62,10 @@ where
     D: Fn(&Clock) -> S + Send + Sync + 'static,
 {
     let time = time.into();
-    move || Handles::boxed(time.clone(), data(), 2, false)
+    move || ProcessStores::boxed(time.clone(), data(), 2, false)
 }
 
-struct Handles {
+struct ProcessStores {
     open: Box<dyn Fn() -> Box<dyn Store> + Send + Sync>,
     stores: RwLock<Vec<Box<dyn Store>>>,
     turn: AtomicUsize,
@@ -72,7 +73,7 @@ struct Handles {
     has_owners: bool,
 }
 
-impl Handles {
+impl ProcessStores {
     fn boxed<S, D>(time: Time, data: D, count: usize, is_reopened: bool) -> Box<dyn Store>
     where
         S: Store,
@@ -89,12 +90,12 @@ impl Handles {
         if self.is_reopened
             && let Some(mut stores) = self.stores.try_write()
         {
-            // Closed first: a store may have locked its file.
+            // The old store is closed first, because it may have locked its file.
             stores.clear();
             stores.push((self.open)());
         }
         let stores = self.stores.read();
-        // The Thue-Morse sequence: each handle gets some of any alternating pattern of a rule.
+        // By the Thue-Morse sequence, so that both stores get some calls of a rule that alternates.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed).count_ones() as usize % stores.len().max(1);
         run(&**stores.get(turn).ok_or_else(|| Error::store("the store was not opened"))?)
     }
@@ -103,9 +104,9 @@ impl Handles {
         self.has_owners
     }
 
-    fn below_clock(&self) -> Clock {
+    fn inner_clock(&self) -> Clock {
         self.on(Call::Whole, None, |store| Ok(store.clock())).unwrap_or_default()
     }
 }
 
-wrap_store!(impl[] for Handles);
+wrap_store!(impl[] for ProcessStores);
