@@ -89,7 +89,7 @@ impl Calls {
         let mut plan = Plan { words, keys: vec![self.keys.of_why(handle)], noted: ttl_ms * 2, ..plan };
         let (mut first, mut epoch) = (Vec::new(), None);
         if let Some(owned) = record.head().owner {
-            let (owner, since) = (owned.by, Since::At(owned.since_ms));
+            let (owner, since) = (owned.name, Since::At(owned.since_ms));
             let entered = self.enter(&Entrance { handle, owner, ttl_ms, since, limit: None }, true, None)?;
             epoch = entered.ok().map(|(epoch, _)| epoch);
             self.log_in(&mut plan, owner, ttl_ms);
