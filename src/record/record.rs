@@ -85,7 +85,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`Error::is_corrupt`](crate::Error::is_corrupt) when the bytes are not a record. No input panics.
+    /// [`Error::is_corrupt`](crate::Error::is_corrupt) when they are not a record. No input panics.
     ///
     /// # Examples
     ///

@@ -157,8 +157,8 @@ impl Commit {
         Self { identity, ..self }
     }
 
-    /// The same commit with a login. On a stored session a login needs a
-    /// [new id](Identity::Replace). If another owner was logged in, none of that owner's data stays.
+    /// The same commit with a login. On a stored session a login needs a new id:
+    /// [`Identity::Replace`]. If another owner was logged in, none of that owner's data stays.
     #[must_use]
     pub fn log_in(self, login: Login) -> Self {
         Self { login: Some(login), ..self }

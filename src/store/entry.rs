@@ -62,9 +62,9 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Error::is_size`] when the session would be too large; [`Error::is_unknown`] when a repeated
-    /// commit may have been carried out, and the row does not tell; [`Error::is_id`] when a new id
-    /// has another handle, or a login has no new id. After an error the store must write nothing.
+    /// [`Error::is_size`] when the session would be too large; [`Error::is_unknown`] when the row
+    /// does not show whether a repeated commit was carried out; [`Error::is_id`] when a new id has
+    /// another handle, or a login has no new id. After an error the store must write nothing.
     pub fn apply(
         row: Option<&Self>,
         id: &SessionId,
