@@ -64,7 +64,7 @@ const OWN_TIMEOUT: u64 = 0x02;
 const BEGAN_SHIFT: u32 = 2;
 
 impl StoreState {
-    /// The state of a row: no store keeps it in a queue yet.
+    /// The state of a row that is in no queue yet.
     pub(crate) fn row(handle: Handle, secret: SecretCheck, deadline: u64) -> Self {
         let mut state = Self { handle, deadline: AtomicU64::new(deadline), ..Self::default() };
         state.set_secret(secret);

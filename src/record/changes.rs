@@ -66,16 +66,6 @@ enum ClearScope {
     Everything,
 }
 
-impl ClearScope {
-    fn covers(&self, component: &str) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Components(components) => components.iter().any(|cleared| **cleared == *component),
-            Self::Everything => true,
-        }
-    }
-}
-
 impl Changes {
     /// No changes.
     pub fn new() -> Self {
@@ -210,7 +200,11 @@ impl Changes {
 
     /// Returns true if all stored keys of this component are removed first.
     pub fn clears(&self, component: &str) -> bool {
-        self.rare().cleared.covers(component)
+        match &self.rare().cleared {
+            ClearScope::Nothing => false,
+            ClearScope::Components(components) => components.iter().any(|cleared| **cleared == *component),
+            ClearScope::Everything => true,
+        }
     }
 
     /// The components that are cleared one by one; none if
@@ -245,7 +239,7 @@ impl Changes {
     /// [`Error::is_size`](crate::Error::is_size) when there would be more than
     /// [`MAX_KEYS`](crate::MAX_KEYS) keys.
     pub fn apply(&self, stored: &Record) -> Result<Record> {
-        let head = self.changes_head().then(|| self.head_over(stored.head()));
+        let head = self.changes_head().then(|| self.apply_to_head(stored.head()));
         self.write(Some(stored), head.as_ref(), StoreState::default(), &Frame::of(stored.version().next()))
     }
 
@@ -269,7 +263,7 @@ impl Changes {
         Ok(merge.to_record(head, state, frame))
     }
 
-    /// These changes, and `later` on top.
+    /// These changes, followed by later ones.
     #[must_use]
     pub(crate) fn then(mut self, later: &Self) -> Self {
         if later.clears_everything() {
@@ -295,8 +289,8 @@ impl Changes {
         rare.timeout.is_some() || rare.remembered.is_some() || rare.label.is_some() || rare.csrf.is_some()
     }
 
-    /// The resulting head: these changes on top of `base`.
-    pub(crate) fn head_over<'a>(&'a self, head: Head<'a>) -> Head<'a> {
+    /// The resulting head: these changes on top of `head`.
+    pub(crate) fn apply_to_head<'a>(&'a self, head: Head<'a>) -> Head<'a> {
         Head {
             timeout_ms: self.timeout().map_or(head.timeout_ms, |timeout| timeout.map(millis)),
             remembered: self.remembered().unwrap_or(head.remembered),
@@ -342,8 +336,7 @@ impl From<&Record> for Changes {
             label: head.label.map(|label| Some(label.into())),
             ..RareChanges::default()
         };
-        let mut changes =
-            Self { keys: ChangedKeys::default(), rare: (rare != NO_RARE_CHANGES).then(|| Box::new(rare)) };
+        let mut changes = Self { rare: (rare != NO_RARE_CHANGES).then(|| Box::new(rare)), ..Self::default() };
         for entry in record.raw_entries() {
             changes.keys.put_raw(entry.component, entry.key, Some(entry.value));
         }

@@ -119,7 +119,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`get`](Self::get).
     pub fn get_in<T: DeserializeOwned>(&self, component: &str, key: &str) -> Result<Option<T>> {
         self.raw(component, key).map_or(Ok(None), |value| parse(key, value))
     }
@@ -151,7 +151,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`get_str`](Self::get_str).
     pub fn get_str_in(&self, component: &str, key: &str) -> Result<Option<Cow<'_, str>>> {
         self.raw(component, key).map_or(Ok(None), |value| parse_str(key, value))
     }
@@ -234,7 +234,7 @@ impl Record {
         self.block.version()
     }
 
-    /// The memory of the record in bytes, without a store's structures to find it.
+    /// The memory of the record in bytes, without the structures by which a store finds it.
     pub fn size(&self) -> usize {
         self.block.size()
     }
@@ -247,7 +247,7 @@ impl Record {
         if head.created_ms == 0 {
             head.created_ms = now_ms;
         }
-        Ok(self.rewritten(Some(&head), StoreState::default(), &Frame::of(version)))
+        Ok(self.rewrite(Some(&head), StoreState::default(), &Frame::of(version)))
     }
 
     /// Refuses a record that is beyond the limits.
@@ -256,7 +256,7 @@ impl Record {
     }
 
     /// The same entries with another state and frame, and another head if one is given.
-    pub(crate) fn rewritten(&self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Self {
+    pub(crate) fn rewrite(&self, head: Option<&Head<'_>>, state: StoreState, frame: &Frame) -> Self {
         Merge::new(self.body()).to_record(head, state, frame)
     }
 

@@ -54,7 +54,7 @@ impl Entry {
         let record = seen.next.as_ref().unwrap_or(&row.record).clone();
         let lookup = Lookup::Found(Stored { record, ttl: seen.ttl, presented: opener.presented(id) });
         let edit = seen.next.map(Edit::Put).or(seen.touch.map(Edit::Deadline)).unwrap_or(Edit::Nothing);
-        (lookup, Self::written(Some(row), edit, |row| row.nonces))
+        (lookup, Self::to_write(Some(row), edit, |row| row.nonces))
     }
 
     /// Carries out an action. `epoch`: the present epoch of the owner that the action
@@ -79,10 +79,10 @@ impl Entry {
             Action::Commit(commit) if commit.begins().is_none() => row.nonces.push(commit.nonce),
             _ => Nonces::NONE,
         };
-        Ok((outcome, Self::written(row, edit, next)))
+        Ok((outcome, Self::to_write(row, edit, next)))
     }
 
-    fn written(row: Option<&Self>, edit: Edit, nonces: impl FnOnce(&Self) -> Nonces) -> Write {
+    fn to_write(row: Option<&Self>, edit: Edit, nonces: impl FnOnce(&Self) -> Nonces) -> Write {
         match (edit, row) {
             (Edit::Nothing, _) | (Edit::Deadline(_), None) => Write::Nothing,
             (Edit::Remove, _) => Write::Remove,

@@ -136,5 +136,5 @@ fn with_secrets(
 ) -> Record {
     let frame = Frame { second: Some(second), version: row.version() };
     let state = StoreState::row(id.handle(), secret, touch.unwrap_or(row.state().deadline()));
-    row.rewritten(head, state, &frame)
+    row.rewrite(head, state, &frame)
 }

@@ -101,7 +101,7 @@ fn put(row: Option<&Record>, id: &SessionId, record: &Record, ttl: Duration, now
         return Ok((outcome, if row.is_some() { Edit::Remove } else { Edit::Nothing }));
     }
     let state = StoreState::row(id.handle(), SecretCheck::of(id), now.after(ttl));
-    Ok((outcome, Edit::Put(record.rewritten(None, state, &Frame::of(record.version())))))
+    Ok((outcome, Edit::Put(record.rewrite(None, state, &Frame::of(record.version())))))
 }
 
 fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Option<Epoch>) -> Result<(Outcome, Edit)> {
@@ -112,7 +112,7 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     if commit.is_repeated && commit.login.as_ref().is_some_and(|login| login.begun.is_none()) {
         return Err(Error::unknown(id.handle()));
     }
-    let head = head_over(None, commit, now);
+    let head = head_after(None, commit, now);
     let frame = Frame::of(Version::first(commit.nonce));
     let ttl = Duration::from_nanos(lease.ttl_nanos(head.times(), now));
     let state = StoreState::row(id.handle(), SecretCheck::of(id), now.after(ttl));
@@ -212,7 +212,7 @@ pub(crate) fn preview(
 ) -> Result<Record> {
     let (state, frame) = (StoreState::default(), Frame::of(version));
     let Some(read) = read else {
-        return commit.changes.write(None, Some(&head_over(None, commit, now)), state, &frame);
+        return commit.changes.write(None, Some(&head_after(None, commit, now)), state, &frame);
     };
     let base = (!changes_owner(read, commit)).then_some(read);
     commit.changes.write(base, next_head(read, commit, lease, now).as_ref(), state, &frame)
@@ -239,15 +239,16 @@ fn next_head<'a>(row: &'a Record, commit: &'a Commit, lease: &Lease, now: Now) -
     if !has_new_id && !commit.changes.changes_head() {
         return None;
     }
-    let head = head_over((!changes_owner(row, commit)).then(|| row.head()), commit, now);
+    let head = head_after((!changes_owner(row, commit)).then(|| row.head()), commit, now);
     let id_since_ms = if has_new_id && lease.renew_after.is_some() { Some(now.calendar_ms) } else { head.id_since_ms };
     Some(Head { id_since_ms, ..head })
 }
 
-/// The resulting head: a commit on top of `base`, or of the head of a session that begins now.
-fn head_over<'a>(base: Option<Head<'a>>, commit: &'a Commit, now: Now) -> Head<'a> {
+/// The head after a commit: its changes on top of `base`, or of the head of a session that begins
+/// now.
+fn head_after<'a>(base: Option<Head<'a>>, commit: &'a Commit, now: Now) -> Head<'a> {
     let base = base.unwrap_or_else(|| Head { created_ms: now.calendar_ms, ..Head::default() });
-    let head = commit.changes.head_over(base);
+    let head = commit.changes.apply_to_head(base);
     let Some(login) = &commit.login else { return head };
     let owner = Some(Ownership { name: login.owner.as_str(), since_ms: now.calendar_ms });
     // A CSRF token from before the login must not be valid after it.
