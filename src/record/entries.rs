@@ -71,9 +71,9 @@ pub(super) type EntryLengths = [usize; 3];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Width {
     #[default]
-    One,
-    Two,
-    Four,
+    One = 1,
+    Two = 2,
+    Four = 4,
 }
 
 impl Width {
@@ -121,11 +121,7 @@ impl Width {
     /// The bytes of one entry's lengths.
     #[inline]
     pub(super) fn bytes_per_entry(self) -> usize {
-        match self {
-            Self::One => 3,
-            Self::Two => 6,
-            Self::Four => 12,
-        }
+        3 * self as usize
     }
 }
 

@@ -141,11 +141,19 @@ struct ExactSerializer<'a, S> {
     context: ValueContext<'a>,
 }
 
-macro_rules! pass_on {
+macro_rules! pass_value {
     ($($method:ident: $type:ty),*) => {
         $(#[inline]
         fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
             self.inner.$method(value)
+        })*
+    };
+}
+
+macro_rules! pass_parts_of {
+    ($($method:ident($($name:ident: $type:ty),*) -> $parts:ident: $context:ident;)*) => {
+        $(fn $method(self, $($name: $type),*) -> Result<Self::$parts, S::Error> {
+            Ok(ExactSerializer { context: self.context.$context()?, inner: self.inner.$method($($name),*)? })
         })*
     };
 }
@@ -161,7 +169,7 @@ impl<'a, S: Serializer> Serializer for ExactSerializer<'a, S> {
     type SerializeStruct = ExactSerializer<'a, S::SerializeStruct>;
     type SerializeStructVariant = ExactSerializer<'a, S::SerializeStructVariant>;
 
-    pass_on! {
+    pass_value! {
         serialize_bool: bool, serialize_char: char, serialize_bytes: &[u8],
         serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
         serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128
@@ -227,31 +235,15 @@ impl<'a, S: Serializer> Serializer for ExactSerializer<'a, S> {
         self.inner.serialize_newtype_variant(name, index, variant, &self.context.in_object()?.wrap(value))
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
-        Ok(ExactSerializer { context: self.context.in_array()?, inner: self.inner.serialize_seq(len)? })
-    }
-
-    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
-        Ok(ExactSerializer { context: self.context.in_array()?, inner: self.inner.serialize_tuple(len)? })
-    }
-
-    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
-        Ok(ExactSerializer { context: self.context.in_array()?, inner: self.inner.serialize_tuple_struct(name, len)? })
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        name: &'static str,
-        index: u32,
-        variant: &'static str,
-        len: usize,
-    ) -> Result<Self::SerializeTupleVariant, S::Error> {
-        let context = self.context.in_object()?;
-        Ok(ExactSerializer { context, inner: self.inner.serialize_tuple_variant(name, index, variant, len)? })
-    }
-
-    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        Ok(ExactSerializer { context: self.context.in_object()?, inner: self.inner.serialize_map(len)? })
+    pass_parts_of! {
+        serialize_seq(len: Option<usize>) -> SerializeSeq: in_array;
+        serialize_tuple(len: usize) -> SerializeTuple: in_array;
+        serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct: in_array;
+        serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
+            -> SerializeTupleVariant: in_object;
+        serialize_map(len: Option<usize>) -> SerializeMap: in_object;
+        serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
+            -> SerializeStructVariant: in_object;
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
@@ -267,23 +259,12 @@ impl<'a, S: Serializer> Serializer for ExactSerializer<'a, S> {
         Ok(ExactSerializer { context, inner: self.inner.serialize_struct(name, len)? })
     }
 
-    fn serialize_struct_variant(
-        self,
-        name: &'static str,
-        index: u32,
-        variant: &'static str,
-        len: usize,
-    ) -> Result<Self::SerializeStructVariant, S::Error> {
-        let context = self.context.in_object()?;
-        Ok(ExactSerializer { context, inner: self.inner.serialize_struct_variant(name, index, variant, len)? })
-    }
-
     fn is_human_readable(&self) -> bool {
         self.inner.is_human_readable()
     }
 }
 
-macro_rules! pass_parts_on {
+macro_rules! pass_parts {
     ($($part:ident::$method:ident($($name:ident)?)),*) => {
         $(impl<S: ser::$part> ser::$part for ExactSerializer<'_, S> {
             type Ok = S::Ok;
@@ -301,7 +282,7 @@ macro_rules! pass_parts_on {
     };
 }
 
-pass_parts_on! {
+pass_parts! {
     SerializeSeq::serialize_element(), SerializeTuple::serialize_element(),
     SerializeTupleStruct::serialize_field(), SerializeTupleVariant::serialize_field(),
     SerializeStruct::serialize_field(name), SerializeStructVariant::serialize_field(name)
