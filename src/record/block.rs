@@ -34,7 +34,7 @@ impl Class {
     }
 }
 
-/// What a store keeps beside the record. The atomics change under a shard's read lock.
+/// The store's part of a row, beside the record. The atomics change under a shard's read lock.
 pub(crate) struct StoreState {
     pub(crate) handle: Handle,
     /// The body's times. Bit 0: the session is remembered. Bit 1: it has a timeout of its own,

@@ -20,6 +20,8 @@ mod rule;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
+
 pub(crate) use self::commit::Nonces;
 pub use self::commit::{Action, Commit, Expect, Identity, Login};
 pub use self::entry::{Entry, Write};
@@ -30,8 +32,6 @@ pub use self::outcome::{Listed, Listing, Look, Lookup, Outcome, Presented, Recei
 pub use self::owners::{AtLimit, EndReason, Epoch, Limit, Owner, Owners};
 pub(crate) use self::rule::{Edit, Sight, id_age, is_expired};
 pub(crate) use self::rule::{apply, look, preview};
-use crossbeam_channel::Sender;
-
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::Event;

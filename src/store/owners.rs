@@ -1,5 +1,4 @@
-//! Owners: the optional operations of a store on all sessions of one owner, and the limit on
-//! logins.
+//! Owners: the operations of a store on all sessions of one owner, and the limit on logins.
 
 use std::fmt;
 use std::str::FromStr;
@@ -81,16 +80,16 @@ impl Epoch {
     }
 }
 
-/// The limit on an owner's sessions, and what happens at a login beyond it.
+/// The limit on an owner's sessions, and the treatment of a login beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// The most sessions that an owner may have at once.
     pub max: usize,
-    /// What happens at a login beyond the limit.
+    /// The treatment of a login beyond the limit.
     pub at_limit: AtLimit,
 }
 
-/// What happens at a login beyond an owner's limit.
+/// The treatment of a login beyond an owner's limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtLimit {
