@@ -1,4 +1,4 @@
-//! The scan of a written text: its depth, and the keys of each object.
+//! The scan of a value's JSON: its depth, and the keys of each object.
 
 use std::borrow::Cow;
 use std::slice::Iter;
@@ -6,14 +6,14 @@ use std::slice::Iter;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-/// How deep `serde_json` reads: it counts 128 down, and fails at 0.
+/// The most levels that `serde_json` reads: it counts down from 128 and fails at 0.
 pub(super) const MAX_DEPTH: usize = 127;
 
-/// Up to so many keys, comparing each with each is faster than sorting them.
+/// The most keys for which comparing each pair is faster than sorting.
 const FEW: usize = 8;
 
-/// What the names begin with that `serde_json` treats as its own. Which of them are active depends
-/// on features that any crate of the application can turn on.
+/// The prefix of the names that `serde_json` treats as its own. Which of them are active depends on
+/// features that any crate of the application can turn on.
 const RESERVED: &str = "$serde_json::private::";
 
 pub(super) const TOO_DEEP: &str = "the value is nested more than 127 levels deep and could not be read; \
@@ -25,24 +25,20 @@ const RESERVED_KEY: &str = "an object in the value has a key that begins with \"
 const NOT_JSON: &str = "what the value's `Serialize` wrote is not JSON; it has to pass on every error, \
                         and a raw value has to be one JSON value without spaces around it";
 
-/// Checks a text: can it be read as any type, with each key of an object once? Only if it
-/// `is_doubtful` it is checked for being JSON.
-pub(crate) fn check(json: &[u8], is_doubtful: bool) -> Result<(), &'static str> {
-    if is_doubtful {
-        let read = serde_json::from_slice::<&RawValue>(json);
-        // Of its full length, because a stored value has no spaces around it.
-        if read.map_or(true, |read| read.get().len() != json.len()) {
-            return Err(NOT_JSON);
-        }
+/// Refuses a text that `serde_json` cannot read as a generic value, or whose objects have equal
+/// keys. Unless it `is_doubtful`, the text is taken for JSON.
+pub(super) fn check(json: &[u8], is_doubtful: bool) -> Result<(), &'static str> {
+    if is_doubtful && !is_json(json) {
+        return Err(NOT_JSON);
     }
-    // For each open array and object, how many keys were open before it.
+    // For each open array and object, the number of keys before it.
     let mut open: SmallVec<[usize; 16]> = SmallVec::new();
     let mut keys: SmallVec<[&[u8]; 16]> = SmallVec::new();
     let mut rest = json.iter();
     while let Some(byte) = rest.next() {
         match byte {
             b'"' => {
-                let text = pass_text(&mut rest);
+                let text = skip_string(&mut rest);
                 if is_before_colon(rest.as_slice()) {
                     keys.push(text);
                 }
@@ -62,8 +58,19 @@ pub(crate) fn check(json: &[u8], is_doubtful: bool) -> Result<(), &'static str> 
     Ok(())
 }
 
-/// Passes a text and its second quote, and returns the text.
-fn pass_text<'a>(rest: &mut Iter<'a, u8>) -> &'a [u8] {
+/// Returns true if these bytes are one JSON value without spaces around it.
+pub(super) fn is_json(bytes: &[u8]) -> bool {
+    json_text(bytes).is_some_and(|text| text.len() == bytes.len())
+}
+
+/// The JSON value in these bytes, without the spaces around it. It is read as raw text, because
+/// serde would ignore broken UTF-8 in a value that it ignores.
+pub(crate) fn json_text(bytes: &[u8]) -> Option<&str> {
+    serde_json::from_slice::<&RawValue>(bytes).ok().map(RawValue::get)
+}
+
+/// Skips a string and its closing quote, and returns the string.
+fn skip_string<'a>(rest: &mut Iter<'a, u8>) -> &'a [u8] {
     let text = rest.as_slice();
     loop {
         match rest.next() {
@@ -75,7 +82,7 @@ fn pass_text<'a>(rest: &mut Iter<'a, u8>) -> &'a [u8] {
     &text[..text.len().saturating_sub(rest.len() + 1)]
 }
 
-/// Only a raw value has spaces before it.
+/// Only a raw value can have spaces before the colon.
 fn is_before_colon(rest: &[u8]) -> bool {
     match rest.first() {
         Some(b' ' | b'\t' | b'\r' | b'\n') => rest.trim_ascii_start().first() == Some(&b':'),
@@ -107,7 +114,7 @@ fn check_texts(keys: &mut [&[u8]]) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A raw value can spell one key in two ways.
+/// The same key, without escapes: a raw value can spell one key in two ways.
 fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
     let read = serde_json::from_slice::<String>(&[b"\"", text, b"\""].concat());
     read.map_or(Cow::Borrowed(text), |read| Cow::Owned(read.into_bytes()))

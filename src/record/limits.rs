@@ -1,33 +1,51 @@
 //! The limits of a record, and the check of bytes from outside.
 
-use serde_json::value::RawValue;
-
-use super::head::MAX_TEXT_BYTES;
-use super::{Body, Head};
+use super::body::Body;
+use super::entries::{RecordEntry, Width};
+use super::head::{Head, MAX_TEXT_BYTES};
+use super::scan::is_json;
 use crate::error::{Error, Result};
-use crate::record::{MAX_KEY_BYTES, MAX_KEYS};
+
+/// The longest key and the longest component name, in bytes.
+pub const MAX_KEY_BYTES: usize = 255;
+
+/// The most keys a session may have, over all its components.
+pub const MAX_KEYS: usize = 1024;
+
+/// Refuses parts that are beyond the limits of a record.
+pub(super) fn check_parts(head: &Head<'_>, entries: &[RecordEntry<'_>]) -> Result<()> {
+    check_head(head)?;
+    check_count(entries.len())?;
+    entries.iter().try_for_each(|entry| {
+        check_name(entry.component, entry.key)?;
+        check_value(entry.key, entry.value.len())
+    })
+}
 
 /// Refuses a body that is beyond the limits of a record.
-pub(crate) fn check_limits(body: Body<'_>) -> Result<()> {
+pub(super) fn check_body(body: Body<'_>) -> Result<()> {
     check_count(body.count())?;
     let is_short = |[component, key, _]: [usize; 3]| component <= MAX_KEY_BYTES && key <= MAX_KEY_BYTES;
     if !body.is_whole() || !body.lengths.iter().all(is_short) {
-        body.entries().try_for_each(|entry| check_name(entry.component, entry.key))?;
+        body.iter().try_for_each(|entry| check_name(entry.component, entry.key))?;
         return Err(Error::corrupt("an entry is not readable"));
     }
-    let head = body.head();
-    head.owner.map_or(Ok(()), |owner| check_owner(owner.by))?;
+    check_head(&body.head())
+}
+
+fn check_head(head: &Head<'_>) -> Result<()> {
+    head.owner.map_or(Ok(()), |owner| check_owner(owner.name))?;
     head.label.map_or(Ok(()), check_label)
 }
 
-pub(crate) fn check_count(entries: usize) -> Result<()> {
+pub(super) fn check_count(entries: usize) -> Result<()> {
     if entries > MAX_KEYS {
         return Err(Error::size(format!("{entries} keys in one session, at most {MAX_KEYS} are allowed")));
     }
     Ok(())
 }
 
-pub(crate) fn check_name(component: &str, key: &str) -> Result<()> {
+pub(super) fn check_name(component: &str, key: &str) -> Result<()> {
     for (what, name) in [("component", component), ("key", key)] {
         if name.len() > MAX_KEY_BYTES {
             let start: String = name.chars().take(20).collect();
@@ -40,7 +58,7 @@ pub(crate) fn check_name(component: &str, key: &str) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn check_value(key: &str, bytes: usize) -> Result<()> {
+pub(super) fn check_value(key: &str, bytes: usize) -> Result<()> {
     if u32::try_from(bytes).is_err() {
         let most = u32::MAX;
         return Err(Error::size(format!("the value of key {key:?} has {bytes} bytes, at most {most} are allowed")));
@@ -55,15 +73,15 @@ pub(crate) fn check_owner(owner: &str) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn check_label(label: &str) -> Result<()> {
+pub(super) fn check_label(label: &str) -> Result<()> {
     if label.len() > MAX_TEXT_BYTES {
         return Err(Error::size(format!("label has {} bytes, at most {MAX_TEXT_BYTES} are allowed", label.len())));
     }
     Ok(())
 }
 
-/// Checks that bytes from outside are a body that this crate could have written.
-pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
+/// Checks that bytes from outside are a body that this crate could have written, and returns it.
+pub(super) fn validate(bytes: &[u8]) -> Result<Body<'_>> {
     let body = Body::split(bytes).ok_or(Error::corrupt("the head is not readable"))?;
     let head = Head::read(body.start).ok_or(Error::corrupt("the head is not readable"))?;
     if body.count() > MAX_KEYS {
@@ -72,17 +90,17 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
     if !head.is_in_range() {
         return Err(Error::corrupt("a time that is out of range"));
     }
-    if head.owner.is_some_and(|owner| check_owner(owner.by).is_err()) {
+    if head.owner.is_some_and(|owner| check_owner(owner.name).is_err()) {
         return Err(Error::corrupt("an owner that is empty or too long"));
     }
-    // Checked first, because adding up lengths relies on it.
+    // First, because the sums of lengths below rely on it.
     if !body.is_whole() {
         return Err(Error::corrupt("the lengths of the entries are not those of the bytes behind them"));
     }
-    if body.lengths.longest_width() != body.lengths.width {
+    if body.lengths.iter().map(Width::of_longest).max().unwrap_or_default() != body.lengths.width {
         return Err(Error::corrupt("lengths in a longer form than they need"));
     }
-    let (mut entries, mut last) = (body.entries(), None);
+    let (mut entries, mut last) = (body.iter(), None);
     for _ in 0..body.count() {
         let entry = entries.next().ok_or(Error::corrupt("an entry is not readable"))?;
         if last >= Some(entry.name()) {
@@ -91,22 +109,19 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<()> {
         if check_name(entry.component, entry.key).is_err() {
             return Err(Error::corrupt("a key is too long"));
         }
-        // As raw text, because ignoring a value would also ignore broken UTF-8 in it. Of its full
-        // length, because a written value never has spaces around it.
-        let value = serde_json::from_slice::<&RawValue>(entry.value);
-        if value.map_or(true, |value| value.get().len() != entry.value.len()) {
+        if !is_json(entry.value) {
             return Err(Error::corrupt("a value is not JSON"));
         }
         last = Some(entry.name());
     }
-    Ok(())
+    Ok(body)
 }
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use super::*;
 
-    // From outside, this would take a value of 4 GiB.
+    // A test of the public functions would need a value of 4 GiB.
     #[test]
     fn a_value_that_is_longer_than_its_length_can_say_is_refused() {
         assert!(check_value("data", 0xffff_ffff).is_ok());

@@ -1,10 +1,9 @@
-//! The head of a body: format and flags, times, the owner, and what the crate notes about a
-//! session.
+//! The head of a body: format and flags, counts, times, the owner, and the crate's own notes.
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::lengths::Width;
+use super::entries::Width;
 
 /// The upper half of the first byte; it changes with the format.
 const FORMAT: u8 = 0x20;
@@ -21,71 +20,64 @@ const HAS_CSRF: u8 = 0x08;
 const NOTE_FLAGS: u8 = HAS_ID_SINCE | HAS_LABEL | REMEMBERED | HAS_CSRF;
 
 /// Where the number of entries and the length of the names stand.
-pub(super) const COUNTED: Range<usize> = 2..7;
+pub(super) const COUNTS: Range<usize> = 2..7;
 
 /// Where the time of creation stands.
-const CREATED: Range<usize> = COUNTED.end..COUNTED.end + TIME;
+const CREATED: Range<usize> = COUNTS.end..COUNTS.end + TIME;
 
 /// Bytes of a time.
 const TIME: usize = 6;
 
-/// What the tokens of a session's forms are made from.
+/// The key that a session's CSRF tokens are made from.
 pub(crate) type CsrfKey = [u8; 16];
 
 /// A body without entries whose time of creation is not noted yet: a head alone.
-pub(crate) const EMPTY: &[u8] = &[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+pub(super) const EMPTY: &[u8] = &[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// The longest owner and the longest label, in bytes.
-pub(crate) const MAX_TEXT_BYTES: usize = 255;
+pub(super) const MAX_TEXT_BYTES: usize = 255;
 
-/// The latest time that is kept: the largest number of milliseconds that `SystemTime` can add to
-/// 1970 on every platform.
+/// The latest time that is kept, in milliseconds since 1970: the latest that `SystemTime` can
+/// represent on every platform.
 pub(crate) const MAX_MILLIS: u64 = i64::MAX as u64 / 1_000_000;
 
-/// Writes the time of creation into bytes that are a body.
-pub(crate) fn set_created_ms(body: &mut [u8], millis: u64) {
-    if let Some(place) = body.get_mut(CREATED) {
-        place.copy_from_slice(&time(millis));
-    }
-}
-
-/// Writes the counts into a head. Counts saturate; [`check_limits`](super::check_limits) rejects
-/// saturated ones.
+/// Writes the counts into a head. Counts saturate; `limits::check_body` rejects saturated ones.
 pub(super) fn set_counts(body: &mut [u8], width: Width, entries: usize, names: usize) {
     let [high, low] = u16::try_from(entries).unwrap_or(u16::MAX).to_be_bytes();
     let [_, names @ ..] = u32::try_from(names).unwrap_or(u32::MAX).min(0xff_ffff).to_be_bytes();
     body[0] = body[0] & !Width::MASK | width.flags();
-    body[COUNTED].copy_from_slice(&[high, low, names[0], names[1], names[2]]);
+    body[COUNTS].copy_from_slice(&[high, low, names[0], names[1], names[2]]);
 }
 
-/// Returns true if these bytes have a time of creation.
-pub(crate) fn is_created(body: &[u8]) -> bool {
-    body.get(CREATED).is_some_and(|bytes| bytes != [0; TIME])
+/// How many entries a body has that starts with these bytes.
+pub(super) fn count(start: &[u8]) -> usize {
+    let [_, _, high, low, ..] = start else { return 0 };
+    usize::from(u16::from_be_bytes([*high, *low]))
 }
 
 /// Returns true if these bytes, which are a body, have an owner.
-pub(crate) fn has_owner(bytes: &[u8]) -> bool {
+pub(super) fn has_owner(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|flags| flags & HAS_OWNER != 0)
 }
 
-/// The head as it is read and written. Times are milliseconds since 1970.
+/// The fields of a head. Times are milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head<'a> {
-    /// 0: not yet.
+    /// 0 before a store has stored the record.
     pub(crate) created_ms: u64,
     pub(crate) timeout_ms: Option<u64>,
-    pub(crate) owner: Option<Owned<'a>>,
-    /// When the session got its id. `None`: at its creation, or ids are not renewed.
+    pub(crate) owner: Option<Ownership<'a>>,
+    /// When the session got its id. `None`: at its creation, or its ids are not renewed.
     pub(crate) id_since_ms: Option<u64>,
     pub(crate) label: Option<&'a str>,
     pub(crate) remembered: bool,
     pub(crate) csrf: Option<CsrfKey>,
 }
 
-/// The owner of a session, and since when.
+/// The owner of a session, and the time of the login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Owned<'a> {
-    pub(crate) by: &'a str,
+pub(crate) struct Ownership<'a> {
+    pub(crate) name: &'a str,
     pub(crate) since_ms: u64,
 }
 
@@ -98,7 +90,7 @@ impl<'a> Head<'a> {
         self.timeout_ms.map(Duration::from_millis)
     }
 
-    /// Reads bytes that [`length`] has measured.
+    /// Reads the bytes of a head.
     #[inline]
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (fixed, mut rest) = bytes.split_at_checked(EMPTY.len())?;
@@ -109,7 +101,7 @@ impl<'a> Head<'a> {
             head.timeout_ms = Some(take_time(&mut rest)?);
         }
         if flags & HAS_OWNER != 0 {
-            head.owner = Some(Owned { since_ms: take_time(&mut rest)?, by: take_text(&mut rest)? });
+            head.owner = Some(Ownership { since_ms: take_time(&mut rest)?, name: take_text(&mut rest)? });
         }
         if notes & HAS_ID_SINCE != 0 {
             head.id_since_ms = Some(take_time(&mut rest)?);
@@ -132,18 +124,26 @@ impl<'a> Head<'a> {
             | flag(self.remembered, REMEMBERED)
             | flag(self.csrf.is_some(), HAS_CSRF);
         bytes.extend([FORMAT | flags, notes]);
-        bytes.extend([0; COUNTED.end - COUNTED.start]);
+        bytes.extend([0; COUNTS.end - COUNTS.start]);
         bytes.extend(time(self.created_ms));
         bytes.extend(self.timeout_ms.map(time).into_iter().flatten());
-        if let Some(Owned { by, since_ms }) = self.owner {
+        if let Some(Ownership { name, since_ms }) = self.owner {
             bytes.extend(time(since_ms));
-            write_text(by, bytes);
+            write_text(name, bytes);
         }
         bytes.extend(self.id_since_ms.map(time).into_iter().flatten());
         if let Some(label) = self.label {
             write_text(label, bytes);
         }
         bytes.extend(self.csrf.into_iter().flatten());
+    }
+
+    pub(crate) fn times(&self) -> Times {
+        Times {
+            began_ms: self.owner.map_or(self.created_ms, |owner| owner.since_ms.max(self.created_ms)),
+            timeout_ms: self.timeout_ms,
+            remembered: self.remembered,
+        }
     }
 
     /// Returns true if all times are in range.
@@ -153,29 +153,19 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The times of a head that decide how long its session lives, in milliseconds.
+/// The fields that decide how long a session lives, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times {
-    /// When the lifetime began: at the creation, or at the owner's login if that was later. 0: not
-    /// yet.
+    /// When the lifetime began: at the creation, or at the owner's login if that was later. 0
+    /// before a store has stored the record.
     pub(crate) began_ms: u64,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) remembered: bool,
 }
 
-impl Head<'_> {
-    pub(crate) fn times(&self) -> Times {
-        Times {
-            began_ms: self.owner.map_or(self.created_ms, |owner| owner.since_ms.max(self.created_ms)),
-            timeout_ms: self.timeout_ms,
-            remembered: self.remembered,
-        }
-    }
-}
-
-/// The times in bytes that are a body. Skips the texts, because every look asks for the times.
+/// The times in bytes that are a body. Skips the texts, because every look reads the times.
 #[inline]
-pub(crate) fn times(body: &[u8]) -> Option<Times> {
+pub(super) fn times(body: &[u8]) -> Option<Times> {
     let (fixed, mut rest) = body.split_at_checked(EMPTY.len())?;
     let mut times =
         Times { began_ms: number(&fixed[CREATED]), timeout_ms: None, remembered: fixed[NOTES] & REMEMBERED != 0 };
@@ -215,15 +205,15 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
     Some(length)
 }
 
-/// Milliseconds of a span, saturating.
+/// Milliseconds of a time span, saturating.
 #[inline]
-pub(crate) fn millis(span: Duration) -> u64 {
-    // As two numbers, because dividing 128 bits takes longer than the rest of a look.
+pub(super) fn millis(span: Duration) -> u64 {
+    // As two numbers, because a division of 128 bits takes longer than the rest of a look.
     let millis = span.as_secs().saturating_mul(1000).saturating_add(span.subsec_millis().into());
     millis.min(MAX_MILLIS)
 }
 
-/// The instant so many milliseconds after 1970, if the platform can represent it.
+/// The instant of a number of milliseconds since 1970, if the platform can represent it.
 pub(crate) fn calendar_time(millis: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
@@ -256,5 +246,4 @@ fn write_text(text: &str, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
 }
 
-// Six bytes hold every time that is kept.
 const _: () = assert!(MAX_MILLIS < 1 << (8 * TIME));

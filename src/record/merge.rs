@@ -1,5 +1,4 @@
-//! The merge: writes a body from another one, with some entries replaced or removed and new ones in
-//! between.
+//! The merge: a body written from another one, with entries inserted, replaced and removed.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -7,39 +6,38 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::entries::{Entries, Entry, Place};
+use super::body::Body;
+use super::entries::{Entries, EntryLengths, Offsets, RecordEntry, SHORT, Width, order};
+use super::frame::{FRONT_BYTES, Frame};
 use super::head::{Head, set_counts};
-use super::lengths::{Three, Width};
-use super::{Body, SHORT, order};
-use crate::record::block::{FRONT_BYTES, Frame};
 
-/// The largest buffer that is kept for the next body.
-const MAX_KEPT: usize = 16 * 1024;
+/// The largest buffer that a thread keeps for its next body.
+const MAX_BUFFER_BYTES: usize = 16 * 1024;
 
 thread_local! {
-    /// The buffer of this thread's last body, which was copied into a block at once.
-    static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The buffer that this thread wrote its last body in.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// The edits to a body's entries, found in one walk over two sorted lists.
-pub(crate) struct Merge<'a> {
+/// A body and the edits to its entries, found in one walk over two sorted lists.
+pub(super) struct Merge<'a> {
     body: Body<'a>,
     old: Entries<'a>,
-    /// Entries before this place sort before every name that is still to be put.
-    passed: Place,
+    /// The end of the walk so far: the entries before it sort before every name that follows.
+    end: Offsets,
     /// How many entries result.
-    pub(crate) count: usize,
-    edits: SmallVec<[Edit<'a>; 8]>,
+    pub(super) count: usize,
+    edits: SmallVec<[BodyEdit<'a>; 8]>,
 }
 
 /// The replacement or removal of at most one entry, or an insertion.
-struct Edit<'a> {
-    from: Place,
-    to: Place,
-    new: Option<Entry<'a>>,
+struct BodyEdit<'a> {
+    from: Offsets,
+    to: Offsets,
+    new: Option<RecordEntry<'a>>,
 }
 
-impl Edit<'_> {
+impl BodyEdit<'_> {
     fn removed(&self) -> usize {
         self.to.entries - self.from.entries
     }
@@ -48,45 +46,46 @@ impl Edit<'_> {
         self.removed() == 1 && self.new.is_some()
     }
 
-    fn new_lengths(&self) -> Option<Three> {
-        self.new.map(|entry| [entry.component.len(), entry.key.len(), entry.value.len()])
+    fn new_lengths(&self) -> Option<EntryLengths> {
+        self.new.as_ref().map(RecordEntry::lengths)
     }
 }
 
 impl<'a> Merge<'a> {
-    pub(crate) fn new(old: Body<'a>) -> Self {
-        Self { body: old, old: old.parts(), passed: Place::default(), count: old.count(), edits: SmallVec::new() }
+    pub(super) fn new(old: Body<'a>) -> Self {
+        Self { body: old, old: old.entries(), end: Offsets::default(), count: old.count(), edits: SmallVec::new() }
     }
 
     /// Sets or, with `None`, removes the entry with this name. Names must come in their order.
-    pub(crate) fn put(&mut self, component: &'a str, key: &'a str, value: Option<&'a [u8]>) {
-        let to = self.pass(component, key);
-        let from = self.passed;
-        self.passed = to.unwrap_or(from);
-        let edit = Edit { from, to: self.passed, new: value.map(|value| Entry { component, key, value }) };
+    pub(super) fn put(&mut self, component: &'a str, key: &'a str, value: Option<&'a [u8]>) {
+        let after = self.advance(component, key);
+        let from = self.end;
+        self.end = after.unwrap_or(from);
+        let edit = BodyEdit { from, to: self.end, new: value.map(|value| RecordEntry { component, key, value }) };
         self.count = self.count + usize::from(edit.new.is_some()) - edit.removed();
         self.edits.push(edit);
     }
 
-    /// Passes the entries before this name. Returns the place after the entry that has it, if there
-    /// is one.
-    fn pass(&mut self, component: &str, key: &str) -> Option<Place> {
+    /// Advances over the entries before this name. Returns the offsets after the entry that has it,
+    /// if there is one.
+    fn advance(&mut self, component: &str, key: &str) -> Option<Offsets> {
         loop {
-            let lengths = self.old.lengths.get(self.passed.entries)?;
-            let name = self.old.name(self.passed, lengths)?;
-            let behind = self.passed.behind(lengths);
+            let lengths = self.old.lengths.get(self.end.entries)?;
+            let name = self.old.name(self.end, lengths)?;
+            let after = self.end.after(lengths);
             match order(name, [component.as_bytes(), key.as_bytes()]) {
-                Ordering::Less => self.passed = behind,
-                Ordering::Equal => return Some(behind),
+                Ordering::Less => self.end = after,
+                Ordering::Equal => return Some(after),
                 Ordering::Greater => return None,
             }
         }
     }
 
-    /// Writes the body in its frame and gives it to `take`. Without a `head` the old one stays.
-    pub(crate) fn write<R>(&self, head: Option<&Head<'_>>, frame: &Frame, take: impl FnOnce(&[u8]) -> R) -> R {
-        // Thread-local buffers are gone while a thread ends.
-        let mut bytes = KEPT.try_with(Cell::take).unwrap_or_default();
+    /// Writes the body in its frame and passes the bytes to `finish`. Without a `head` the old one
+    /// stays.
+    pub(super) fn write<R>(&self, head: Option<&Head<'_>>, frame: &Frame, finish: impl FnOnce(&[u8]) -> R) -> R {
+        // While a thread ends, its buffer is gone.
+        let mut bytes = BUFFER.try_with(Cell::take).unwrap_or_default();
         frame.write_front(&mut bytes);
         match head {
             Some(head) => head.write(&mut bytes),
@@ -98,25 +97,25 @@ impl<'a> Merge<'a> {
         self.write_names(&mut bytes);
         let names = bytes.len() - start;
         set_counts(&mut bytes[FRONT_BYTES..], width, self.count, names);
-        self.write_values(self.old.short, |place| place.short, |value| value.len() <= SHORT, &mut bytes);
-        self.write_values(self.old.long, |place| place.long, |value| value.len() > SHORT, &mut bytes);
+        self.write_values(self.old.short, |at| at.short, |value| value.len() <= SHORT, &mut bytes);
+        self.write_values(self.old.long, |at| at.long, |value| value.len() > SHORT, &mut bytes);
         frame.write_back(&mut bytes);
-        let taken = take(&bytes);
+        let finished = finish(&bytes);
         bytes.clear();
-        bytes.shrink_to(MAX_KEPT);
-        let _ = KEPT.try_with(|kept| kept.set(bytes));
-        taken
+        bytes.shrink_to(MAX_BUFFER_BYTES);
+        let _ = BUFFER.try_with(|buffer| buffer.set(bytes));
+        finished
     }
 
-    /// The width that the longest of all lengths needs.
+    /// The width that the longest of all resulting lengths needs.
     fn width(&self) -> Width {
-        let new = self.edits.iter().filter_map(Edit::new_lengths).map(Width::of_longest).max().unwrap_or_default();
+        let new = self.edits.iter().filter_map(BodyEdit::new_lengths).map(Width::of_longest).max().unwrap_or_default();
         if self.old.lengths.width <= new {
             return new;
         }
         let ends = self.edits.iter().map(|edit| edit.from.entries).chain([self.body.count()]);
         let kept = [0].into_iter().chain(self.edits.iter().map(|edit| edit.to.entries)).zip(ends);
-        let kept = kept.flat_map(|(from, to)| from..to).filter_map(|number| self.old.lengths.get(number));
+        let kept = kept.flat_map(|(from, to)| from..to).filter_map(|index| self.old.lengths.get(index));
         kept.map(Width::of_longest).fold(new, Width::max)
     }
 
@@ -146,13 +145,13 @@ impl<'a> Merge<'a> {
     fn write_values(
         &self,
         old: &[u8],
-        at: impl Fn(Place) -> usize,
+        offset: impl Fn(Offsets) -> usize,
         is_of_kind: impl Fn(&[u8]) -> bool,
         bytes: &mut Vec<u8>,
     ) {
         let edits = self.edits.iter().map(|edit| {
             let new = edit.new.map(|new| new.value).filter(|value| is_of_kind(value)).unwrap_or_default();
-            (at(edit.from)..at(edit.to), [new])
+            (offset(edit.from)..offset(edit.to), [new])
         });
         splice(old, edits.filter(|(range, [new])| !(range.is_empty() && new.is_empty())), bytes);
     }
@@ -166,7 +165,7 @@ fn splice<'a, const PARTS: usize>(
 ) {
     let mut done = 0;
     for (range, new) in edits {
-        // Mostly there is nothing between two edits.
+        // Usually nothing lies between two edits.
         if done < range.start {
             bytes.extend_from_slice(old.get(done..range.start).unwrap_or_default());
         }
