@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::persist::{FileSync, OnDamage, OnWriteError, PersistConfig};
-use super::weight::OVERHEAD;
+use super::queue::OVERHEAD;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::record::Record;
