@@ -32,7 +32,7 @@ pub(super) struct SessionEntry {
     pub(super) row: Entry,
 }
 
-const REASONS: [EndReason; 3] = [EndReason::Everywhere, EndReason::Named, EndReason::Limit];
+const REASONS: [EndReason; 3] = [EndReason::LoggedOutEverywhere, EndReason::Revoked, EndReason::Limit];
 
 impl SessionEntry {
     /// The row; `None` if the session was ended.

@@ -117,7 +117,7 @@ impl<K: KeyValue> KeyValueStore<K> {
     fn end(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
         let _lock = self.lock_of(handle).write();
         let (now, found) = (self.now(), self.entry(handle));
-        if reason == EndReason::Everywhere && found.as_ref().is_err_and(Error::is_corrupt) {
+        if reason == EndReason::LoggedOutEverywhere && found.as_ref().is_err_and(Error::is_corrupt) {
             return self.remove(handle).map(|()| Outcome::Gone);
         }
         let Some(found) = found? else { return Ok(Outcome::Gone) };
@@ -311,7 +311,8 @@ impl<K: KeyValue> Owners for KeyValueStore<K> {
             self.put_owner(owner.as_str(), entry, now)?;
             let others = entry.handles.iter().filter(|handle| Some(**handle) != except);
             // A session that cannot be ended does not keep the others from ending.
-            let ended: Vec<_> = others.map(|handle| self.end(*handle, Some(owner), EndReason::Everywhere)).collect();
+            let ended: Vec<_> =
+                others.map(|handle| self.end(*handle, Some(owner), EndReason::LoggedOutEverywhere)).collect();
             let ended = ended.into_iter().collect::<Result<Vec<_>>>()?;
             Ok(ended.into_iter().filter(|outcome| outcome.is_done()).count())
         })

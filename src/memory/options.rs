@@ -268,7 +268,8 @@ impl LembroOptions {
         get_interval interval -> Option<Duration> { options.raw.interval.or(Some(INTERVAL)) }
         get_max_size max_size -> usize { to_usize(options.raw.max_size.or(MAX_SIZE)) }
         get_max_session_size max_session_size -> usize {
-            to_usize(options.raw.max_session_size.or(largest_session(options.raw.max_size.or(MAX_SIZE), options.get_shards())))
+            let default = largest_session(options.raw.max_size.or(MAX_SIZE), options.get_shards());
+            to_usize(options.raw.max_session_size.or(default))
         }
         get_shards shards -> usize { options.raw.shards.or(shards_of(options.raw.max_size.or(MAX_SIZE))) }
         get_anonymous_share anonymous_share -> usize { options.raw.anonymous_share.or(ANONYMOUS_SHARE) }

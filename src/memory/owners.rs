@@ -54,7 +54,8 @@ impl Owners for LembroStore {
                 .map(|record| record.state().handle)
                 .filter(|handle| Some(*handle) != except)
                 .collect();
-            sessions += store.end(locked, &others, Some(owner), EndReason::Everywhere).map_or(0, |(ended, _)| ended);
+            sessions +=
+                store.end(locked, &others, Some(owner), EndReason::LoggedOutEverywhere).map_or(0, |(ended, _)| ended);
         }
         store.wait_written("(all of an owner)")?;
         Ok(sessions)

@@ -176,7 +176,7 @@ impl Client {
                 Invocation { confirmed: Some(begun), ..set }
             }
             Reply::Refused(Outcome::AtLimit) => self.revocation(handle, owner, EndReason::Limit, after, after),
-            _ => self.revocation(handle, owner, EndReason::Everywhere, after, after),
+            _ => self.revocation(handle, owner, EndReason::LoggedOutEverywhere, after, after),
         };
         self.ask_one(self.command(&invocation))?;
         Ok(matches!(reply, Reply::Ok))
@@ -308,9 +308,9 @@ impl fmt::Debug for Client {
 /// The letter that the server stores for a reason.
 pub(super) fn reason_letter(reason: EndReason) -> u8 {
     match reason {
-        EndReason::Everywhere => b'e',
+        EndReason::LoggedOutEverywhere => b'e',
         EndReason::Limit => b'l',
-        EndReason::Named => b'n',
+        EndReason::Revoked => b'n',
     }
 }
 

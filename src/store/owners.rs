@@ -195,11 +195,15 @@ pub trait Owners: Send + Sync {
 #[non_exhaustive]
 pub enum EndReason {
     /// The owner logged out everywhere, or everywhere else.
-    Everywhere,
+    LoggedOutEverywhere,
     /// It was ended by its handle: from another device, or by an administrator.
-    Named,
+    Revoked,
     /// The owner logged in once more than the [policy](crate::Policy::max_per_owner) allows.
     Limit,
 }
 
-choice!(EndReason, "end_reason", ["everywhere" => Everywhere, "named" => Named, "limit" => Limit]);
+choice!(EndReason, "end_reason", [
+    "logged_out_everywhere" => LoggedOutEverywhere,
+    "revoked" => Revoked,
+    "limit" => Limit,
+]);

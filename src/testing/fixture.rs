@@ -272,8 +272,8 @@ impl<'a> Fixture<'a> {
     /// Ends a session by its handle, for this owner if one is named.
     pub(super) fn end(&self, id: &SessionId, name: Option<&str>) -> Checked {
         let (handle, owner) = (id.handle(), name.map(Owner::new).transpose()?);
-        let found = self.owners()?.destroy_handle(handle, owner.as_ref(), EndReason::Named);
-        let expected = self.plain.destroy_handle(handle, owner.as_ref(), EndReason::Named);
+        let found = self.owners()?.destroy_handle(handle, owner.as_ref(), EndReason::Revoked);
+        let expected = self.plain.destroy_handle(handle, owner.as_ref(), EndReason::Revoked);
         self.same_outcome("destroy by handle", found, expected)?;
         self.get(id).map(drop)
     }

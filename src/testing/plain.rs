@@ -188,7 +188,7 @@ impl Owners for PlainStore {
         *data.epochs.entry(owner.clone()).or_default() += 1;
         let mut sessions = data.list(owner, self.now())?;
         sessions.retain(|session| Some(session.handle) != except);
-        sessions.iter().for_each(|session| data.end(session.handle, EndReason::Everywhere));
+        sessions.iter().for_each(|session| data.end(session.handle, EndReason::LoggedOutEverywhere));
         Ok(sessions.len())
     }
 

@@ -37,7 +37,7 @@ pub(super) const RULES: &[CodeRule] = &[
     }),
     CodeRule::new("no commit, touch or visit under way brings back a session that its owner ended", |fixture| {
         let owners = fixture.owners()?;
-        let end = |id: &SessionId| owners.destroy_handle(id.handle(), None, EndReason::Named).map(drop);
+        let end = |id: &SessionId| owners.destroy_handle(id.handle(), None, EndReason::Revoked).map(drop);
         ends_for_good(fixture, || fixture.session_of("ada"), end)
     }),
     CodeRule::new("of creates at once exactly one is done", |fixture| {
