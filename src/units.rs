@@ -215,7 +215,7 @@ impl<T: fmt::Debug> fmt::Debug for Input<T> {
 
 /// Getters of options, named as `Command::get_args` is beside `Command::args`.
 macro_rules! getters {
-    ($options:ident: $($getter:ident $option:ident -> $type:ty { $value:expr })*) => {
+    ($options:ident: $($getter:ident $option:ident -> $type:ty $value:block)*) => {
         $(#[doc = concat!("The option [`", stringify!($option), "`](Self::", stringify!($option), ").")]
         pub fn $getter(&self) -> $type {
             let $options = self;

@@ -59,7 +59,11 @@ pub enum CookieLifetime {
     Remembered,
 }
 
-choice!(CookieLifetime, "lifetime", ["browser_session" => BrowserSession, "persistent" => Persistent, "remembered" => Remembered]);
+choice!(CookieLifetime, "lifetime", [
+    "browser_session" => BrowserSession,
+    "persistent" => Persistent,
+    "remembered" => Remembered,
+]);
 
 /// Which cookies the browser drops last when it has too many. Only browsers built on Chromium know
 /// it.
