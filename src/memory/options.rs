@@ -58,7 +58,7 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// assert_eq!(store.stats().max_size, 4 * 1024 * 1024);
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawOptions")]
 #[must_use]
 pub struct LembroOptions {
@@ -268,7 +268,7 @@ impl LembroOptions {
         get_interval interval -> Option<Duration> { options.raw.interval.or(Some(INTERVAL)) }
         get_max_size max_size -> usize { to_usize(options.raw.max_size.or(MAX_SIZE)) }
         get_max_session_size max_session_size -> usize {
-            let default = largest_session(options.raw.max_size.or(MAX_SIZE), options.get_shards());
+            let default = session_size_of(options.raw.max_size.or(MAX_SIZE), options.get_shards());
             to_usize(options.raw.max_session_size.or(default))
         }
         get_shards shards -> usize { options.raw.shards.or(shards_of(options.raw.max_size.or(MAX_SIZE))) }
@@ -281,7 +281,13 @@ impl LembroOptions {
         get_clock clock -> &Clock { &options.clock }
     }
 
-    pub(super) fn resolve(&self) -> Result<StoreConfig> {
+    /// How the files are kept, if the sessions persist.
+    pub(super) fn persist_config(&self) -> Option<PersistConfig> {
+        let (sync, on_damage, on_write_error) = (self.get_sync(), self.get_on_damage(), self.get_on_write_error());
+        self.raw.persist.clone().map(|path| PersistConfig { path, sync, on_damage, on_write_error })
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
         let raw = &self.raw;
         raw.interval.check("interval", None)?;
         let max_size = raw.max_size.check("max_size", MAX_SIZE)?;
@@ -294,7 +300,7 @@ impl LembroOptions {
             return Err(Error::option("shards", format!("{shards} is not a power of two from 1 to {MAX_SHARDS}")));
         }
         let shard_size = max_size / shards as u64;
-        let max_session_size = raw.max_session_size.check("max_session_size", largest_session(max_size, shards))?;
+        let max_session_size = raw.max_session_size.check("max_session_size", session_size_of(max_size, shards))?;
         if max_session_size > shard_size {
             let problem =
                 format!("{max_session_size} bytes do not fit into a shard of {shard_size} (max_size / shards)");
@@ -313,26 +319,6 @@ impl LembroOptions {
         if usize::try_from(max_size).is_err() {
             return Err(Error::option("max_size", "more than this machine can address"));
         }
-        self.check_files()?;
-        Ok(StoreConfig {
-            interval: self.get_interval(),
-            max_size: to_usize(max_size),
-            max_session_size: to_usize(max_session_size),
-            shards,
-            anonymous_share: to_usize(shard_size) / 100 * anonymous_share,
-            refuse_anonymous: raw.when_full == WhenFull::RefuseAnonymous,
-            persist: raw.persist.clone().map(|path| PersistConfig {
-                path,
-                sync: self.get_sync(),
-                on_damage: self.get_on_damage(),
-                on_write_error: self.get_on_write_error(),
-            }),
-            clock: self.clock.clone(),
-        })
-    }
-
-    fn check_files(&self) -> Result<()> {
-        let raw = &self.raw;
         let without_files = [
             ("sync", raw.sync.is_some()),
             ("on_damage", raw.on_damage.is_some()),
@@ -354,7 +340,7 @@ fn shards_of(max_size: u64) -> usize {
 }
 
 /// The default bound of one session.
-fn largest_session(max_size: u64, shards: usize) -> u64 {
+fn session_size_of(max_size: u64, shards: usize) -> u64 {
     (max_size / shards.max(1) as u64).min(64 * 1024)
 }
 
@@ -362,39 +348,13 @@ fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// By what the options mean: one that is left out equals its default.
-impl PartialEq for LembroOptions {
-    fn eq(&self, other: &Self) -> bool {
-        match (self.resolve(), other.resolve()) {
-            (Ok(one), Ok(other)) => one == other,
-            _ => (&self.raw, &self.clock) == (&other.raw, &other.clock),
-        }
-    }
-}
-
-impl Eq for LembroOptions {}
-
 impl TryFrom<RawOptions> for LembroOptions {
     type Error = Error;
 
     fn try_from(raw: RawOptions) -> Result<Self> {
         let options = Self { raw, clock: Clock::system() };
         // A wrong value is reported where the configuration is read, not when the store is made.
-        options.resolve()?;
+        options.check()?;
         Ok(options)
     }
-}
-
-/// The options, checked.
-#[derive(PartialEq)]
-pub(super) struct StoreConfig {
-    pub(super) interval: Option<Duration>,
-    pub(super) max_size: usize,
-    pub(super) max_session_size: usize,
-    pub(super) shards: usize,
-    /// In bytes of one shard.
-    pub(super) anonymous_share: usize,
-    pub(super) refuse_anonymous: bool,
-    pub(super) persist: Option<PersistConfig>,
-    pub(super) clock: Clock,
 }

@@ -81,7 +81,6 @@ pub enum OnWriteError {
 
 choice!(OnWriteError, "on_write_error", ["refuse" => Refuse, "continue" => Continue]);
 
-#[derive(PartialEq)]
 pub(super) struct PersistConfig {
     pub(super) path: PathBuf,
     pub(super) sync: FileSync,

@@ -9,7 +9,7 @@ use std::fmt::Display;
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
-use super::options::StoreConfig;
+use super::options::{LembroOptions, WhenFull};
 use super::persist::commit_log::CommitLog;
 use super::persist::encoding::Mutation;
 use super::queue::charge;
@@ -57,25 +57,28 @@ pub(super) struct LockedShard {
 }
 
 impl ShardedStore {
-    pub(super) fn new(options: &StoreConfig) -> Self {
-        options.clock.notice_suspend();
+    /// With options that were checked.
+    pub(super) fn new(options: &LembroOptions) -> Self {
+        let clock = options.get_clock().clone();
+        clock.notice_suspend();
         let hasher = RandomState::default();
+        let budget = options.get_max_size() / options.get_shards();
         let limits = ShardLimits {
-            budget: options.max_size / options.shards,
-            anonymous_share: options.anonymous_share,
-            refuse_anonymous: options.refuse_anonymous,
+            budget,
+            anonymous_share: budget / 100 * options.get_anonymous_share(),
+            refuse_anonymous: options.get_when_full() == WhenFull::RefuseAnonymous,
         };
         let shard = |_| {
             let shard = RwLock::new(Shard::new(limits, hasher.clone()));
             CachePadded::new(LockedShard { shard, counters: Counters::default() })
         };
         Self {
-            shards: (0..options.shards).map(shard).collect(),
+            shards: (0..options.get_shards()).map(shard).collect(),
             hasher,
-            max_size: options.max_size,
+            max_size: options.get_max_size(),
             limits,
-            max_session_size: options.max_session_size,
-            clock: options.clock.clone(),
+            max_session_size: options.get_max_session_size(),
+            clock,
             events: Hub::new(),
             errors: Hub::new(),
             purges: Hub::new(),
