@@ -1,8 +1,7 @@
 //! Options as people write them: durations and sizes as numbers or texts, choices by their names.
 
 mod choice;
-#[cfg(any(feature = "web", feature = "redis"))]
-pub(crate) mod quiet;
+pub(crate) mod tree;
 
 use std::fmt;
 use std::time::Duration;

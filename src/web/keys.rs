@@ -10,7 +10,7 @@ use serde::{Deserialize as _, Deserializer};
 use sha2::Sha256;
 
 use crate::error::{Error, Result};
-use crate::units::quiet::Given;
+use crate::units::tree::Tree;
 
 /// A key shorter than the hash's output is weaker than the hash (RFC 2104, 3).
 const MIN_KEY: usize = 32;
@@ -34,8 +34,8 @@ impl fmt::Debug for Key {
 
 /// Reads a list of keys, or a single key. The errors do not repeat the value, as serde's would.
 pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Key>>, D::Error> {
-    let given = match Given::deserialize(deserializer)? {
-        Given::Text(key) => Given::List(vec![Given::Text(key)]),
+    let given = match Tree::deserialize(deserializer)? {
+        Tree::Text(key) => Tree::List(vec![Tree::Text(key)]),
         given => given,
     };
     let refused = |_| serde::de::Error::custom(Error::option("keys", "neither a text nor a list of texts"));

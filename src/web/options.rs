@@ -4,7 +4,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData};
 use super::keys::{self, Key};
-use crate::units::{getters, quiet};
+use crate::units::getters;
+use crate::units::tree::read_table;
 
 /// The options of the session cookie. Each has a default.
 ///
@@ -285,6 +286,6 @@ impl<'de> Deserialize<'de> for CookieOptions {
         #[serde(transparent)]
         struct Table(#[serde(with = "CookieFields")] CookieOptions);
 
-        quiet::map("cookie", deserializer).map(|Table(options)| options)
+        read_table("cookie", deserializer).map(|Table(options)| options)
     }
 }

@@ -12,7 +12,8 @@ use super::value::{self, ValueReader};
 use crate::error::Result;
 use crate::id::SessionId;
 use crate::session::{Candidate, Carrier};
-use crate::units::{getters, quiet};
+use crate::units::getters;
+use crate::units::tree::read_table;
 
 /// The options of a token in a header, for clients that keep no cookies: programs and mobile
 /// applications. Each has a default.
@@ -191,6 +192,6 @@ impl<'de> Deserialize<'de> for TokenOptions {
         #[serde(transparent)]
         struct Table(#[serde(with = "TokenFields")] TokenOptions);
 
-        quiet::map("token", deserializer).map(|Table(options)| options)
+        read_table("token", deserializer).map(|Table(options)| options)
     }
 }

@@ -1,5 +1,5 @@
-//! The values of a configuration between its format and its types: an error knows the path of the
-//! value, and repeats no value.
+//! Configuration values between their format and the types of options. An error has the path of the
+//! value, and repeats no value, because any value may be a password in the wrong place.
 
 use std::fmt;
 
@@ -12,8 +12,11 @@ use serde::forward_to_deserialize_any;
 
 use crate::error::Error;
 
-/// A value as a format had it.
-pub(super) enum Tree {
+/// A value as the format has it.
+#[derive(Default)]
+pub(crate) enum Tree {
+    /// Left out, or null.
+    #[default]
     Nothing,
     Flag(bool),
     Whole(u64),
@@ -26,15 +29,15 @@ pub(super) enum Tree {
     Other,
 }
 
-/// What is wrong, and where: a path below the value that was read; empty: that value itself.
+/// What is wrong, and the path of the value; empty: the value that was read itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     path: String,
     text: String,
 }
 
 impl Problem {
-    pub(super) fn at(path: &str, text: impl Into<String>) -> Self {
+    pub(crate) fn at(path: &str, text: impl Into<String>) -> Self {
         Self { path: path.escape_debug().to_string(), text: text.into() }
     }
 
@@ -58,7 +61,8 @@ impl From<Problem> for Error {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.text)
+        let colon = if self.path.is_empty() { "" } else { ": " };
+        write!(f, "{}{colon}{}", self.path, self.text)
     }
 }
 
@@ -93,6 +97,46 @@ impl DeserializeError for Problem {
 
     fn duplicate_field(field: &'static str) -> Self {
         Self::at(field, "given twice")
+    }
+}
+
+/// Reads options that have names. `option`: the name of all of them together.
+#[cfg(any(feature = "web", feature = "redis"))]
+pub(crate) fn read_table<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    option: &'static str,
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let problem = match Tree::deserialize(deserializer)? {
+        table @ Tree::Table(_) => match T::deserialize(table) {
+            Ok(options) => return Ok(options),
+            Err(problem) => problem,
+        },
+        _ => Problem::at(option, "not a table of options with their names"),
+    };
+    Err(D::Error::custom(problem))
+}
+
+#[cfg(any(feature = "web", feature = "redis"))]
+impl Tree {
+    /// The text, if there is one.
+    #[cfg(feature = "redis")]
+    pub(crate) fn text(self, option: &'static str) -> crate::Result<Option<String>> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Text(text) => Ok(Some(text)),
+            _ => Err(Error::option(option, "not a text: write it in quotes")),
+        }
+    }
+
+    /// The list of texts, if there is one.
+    pub(crate) fn texts(self, option: &'static str) -> crate::Result<Option<Vec<String>>> {
+        let refused = || Error::option(option, "not a list of texts");
+        let text = |one: Self| if let Self::Text(text) = one { Ok(text) } else { Err(refused()) };
+        match self {
+            Self::Nothing => Ok(None),
+            Self::List(all) => all.into_iter().map(text).collect::<Result<_, _>>().map(Some),
+            _ => Err(refused()),
+        }
     }
 }
 
