@@ -2,7 +2,11 @@
 //! value, and repeats no value, because any value may be a password in the wrong place.
 
 use std::fmt;
+#[cfg(any(feature = "web", feature = "redis"))]
+use std::marker::PhantomData;
 
+#[cfg(any(feature = "web", feature = "redis"))]
+use serde::de::value::MapAccessDeserializer;
 use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error as DeserializeError, Expected, IntoDeserializer, MapAccess,
@@ -61,8 +65,7 @@ impl From<Problem> for Error {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let colon = if self.path.is_empty() { "" } else { ": " };
-        write!(f, "{}{colon}{}", self.path, self.text)
+        write!(f, "{}: {}", self.path, self.text)
     }
 }
 
@@ -106,14 +109,45 @@ pub(crate) fn read_table<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     option: &'static str,
     deserializer: D,
 ) -> Result<T, D::Error> {
-    let problem = match Tree::deserialize(deserializer)? {
-        table @ Tree::Table(_) => match T::deserialize(table) {
-            Ok(options) => return Ok(options),
-            Err(problem) => problem,
-        },
-        _ => Problem::at(option, "not a table of options with their names"),
+    // serde_json refuses a number where a map is asked for, and quotes it.
+    deserializer.deserialize_any(TableReader(option, PhantomData))
+}
+
+#[cfg(any(feature = "web", feature = "redis"))]
+struct TableReader<T>(&'static str, PhantomData<T>);
+
+/// Methods of a visitor that refuse the values which serde's own methods would quote.
+#[cfg(any(feature = "web", feature = "redis"))]
+macro_rules! refuse {
+    ($($method:ident($kind:ty)),*) => {
+        $(fn $method<E: DeserializeError>(self, _: $kind) -> Result<T, E> {
+            Err(E::custom(Error::option(self.0, "not a table of options with their names")))
+        })*
     };
-    Err(D::Error::custom(problem))
+}
+
+#[cfg(any(feature = "web", feature = "redis"))]
+impl<'de, T: Deserialize<'de>> Visitor<'de> for TableReader<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the options of {:?} with their names", self.0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+
+    refuse!(
+        visit_bool(bool),
+        visit_i64(i64),
+        visit_i128(i128),
+        visit_u64(u64),
+        visit_u128(u128),
+        visit_f64(f64),
+        visit_str(&str),
+        visit_bytes(&[u8])
+    );
 }
 
 #[cfg(any(feature = "web", feature = "redis"))]

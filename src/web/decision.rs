@@ -170,7 +170,7 @@ mod tests {
         let previous = &[Stage::Live(Presented::Previous)];
         let elsewhere = &[Stage::Ended(Ending::Elsewhere), Stage::Ended(Ending::Superseded)];
         let here = &[Stage::Ended(Ending::Here)];
-        let without = &[Stage::Without(())];
+        let without = &[Stage::StoreUnavailable(())];
         vec![
             //              changed
             //              | renewal_due
@@ -211,7 +211,7 @@ mod tests {
             Stage::Ended(Ending::Here),
             Stage::Ended(Ending::Elsewhere),
             Stage::Ended(Ending::Superseded),
-            Stage::Without(()),
+            Stage::StoreUnavailable(()),
         ];
         let clients =
             [Credential::NotUsed, Credential::Missing, Credential::Other, Credential::Stale, Credential::Current];
