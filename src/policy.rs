@@ -1,5 +1,5 @@
-//! The policy: how long sessions live, and what their users may have. Pure arithmetic; the time is
-//! an argument.
+//! The policy: how long sessions live, and how many a user may have. Pure arithmetic; the time is an
+//! argument.
 
 mod check;
 
@@ -11,28 +11,27 @@ use crate::error::Error;
 use crate::store::{AtLimit, Lease, Limit};
 use crate::units::{Input, Setting, choice, getters, or_none};
 
-/// How long sessions live, and how often a visit is noted. The server decides it; a cookie's expiry
-/// decides nothing.
+/// How long sessions live, and how often a visit prolongs them. The store enforces it, whatever the
+/// expiry of a cookie says.
 ///
 /// | option | what it is | default |
 /// |---|---|---|
-/// | [`timeout`](Self::timeout) | idle timeout: a session ends after so long without a visit | 1 hour |
-/// | [`lifetime`](Self::lifetime) | absolute: a session ends so long after its creation or login | 24 hours |
+/// | [`timeout`](Self::timeout) | idle timeout: time from the last visit to the end | 1 hour |
+/// | [`lifetime`](Self::lifetime) | absolute: time from the creation or the login to the end | 24 hours |
 /// | [`remember`](Self::remember) | both, for sessions whose user ticked "remember me" | none |
-/// | [`touch_after`](Self::touch_after) | visits closer together than this are noted once | 60 seconds |
-/// | [`renew_after`](Self::renew_after) | the age at which a timed renewal of an id begins | never |
-/// | [`grace`](Self::grace) | how long requests with the old id still count as in flight | 60 seconds |
-/// | [`max_per_owner`](Self::max_per_owner) | how many sessions one owner may have | any number |
-/// | [`at_limit`](Self::at_limit) | what a login beyond that does | ends the oldest |
-/// | [`store_down`](Self::store_down) | what a request does when the store fails | it fails too |
+/// | [`touch_after`](Self::touch_after) | time between two visits that prolong a session | 60 seconds |
+/// | [`renew_after`](Self::renew_after) | age at which an id is renewed | never |
+/// | [`grace`](Self::grace) | time in which requests with the old id count as in flight | 60 seconds |
+/// | [`max_per_owner`](Self::max_per_owner) | maximum number of sessions of one owner | none |
+/// | [`at_limit`](Self::at_limit) | effect of a login beyond that number | ends the oldest |
+/// | [`store_down`](Self::store_down) | what a request does if the store fails | it fails too |
 ///
 /// A duration is a [`Duration`], a text such as `"15m"`, or a number of milliseconds. serde reads
 /// the same options from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after":
 /// "15m", "grace": "60s"}`; there a `lifetime` or `renew_after` of 0 or null means none. OWASP ASVS
 /// 5.0, 7.3.1 and 7.3.2 ask for both kinds of limit.
 ///
-/// `get_timeout` and its like return what an option was set to, and the default in place of a wrong
-/// text.
+/// `get_timeout` and its like return the options, and the default of an option whose text is wrong.
 ///
 /// # Examples
 ///
@@ -88,27 +87,27 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a request does when the store fails at its first look into the session.
+/// What a request does if the store fails at its first look at the session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StoreDown {
-    /// The request gets the error, and under the cookie layer's default its client gets a 503. No
-    /// user is mistaken for another one, or for logged out.
+    /// The request gets the error, and by default the cookie layer answers it with a 503. No user is
+    /// taken for another one, or for logged out.
     #[default]
     FailClosed,
-    /// The request goes on without a session: it finds nothing, and what it puts in is discarded.
-    /// No cookie is set, so a client that had a session has it again when the store is back.
+    /// The request goes on without a session: it finds no data, and its changes are discarded. No
+    /// cookie is set, so a client that had a session has it again when the store is back.
     Anonymous,
 }
 
 choice!(StoreDown, "store_down", ["fail_closed" => FailClosed, "anonymous" => Anonymous]);
 
 impl Policy {
-    /// The defaults: idle for an hour, 24 hours in all, a visit noted once a minute, ids kept.
+    /// The defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The idle timeout: a session ends when it was not used for so long. A visit counts from its
+    /// The idle timeout: a session ends this long after its last visit, counted from the visit's
     /// first look. Default: 1 hour.
     ///
     /// Choose it by the risk of a browser that is left open: minutes for a bank, days for a forum.
@@ -118,13 +117,13 @@ impl Policy {
         self
     }
 
-    /// The absolute lifetime: a session ends so long after its creation, and no visit, commit or
+    /// The absolute lifetime: a session ends this long after its creation, and no visit, commit or
     /// new id prolongs it. It begins again at a [login](crate::Session::log_in). `None`: only the
     /// idle timeout counts. Default: 24 hours.
     ///
-    /// It is at least the [`timeout`](Self::timeout), which else no session would reach. It bounds
-    /// how long a stolen cookie can be used. It is counted on the calendar, so it follows when the
-    /// machine's clock is set.
+    /// It limits how long a stolen cookie can be used. It is at least the
+    /// [`timeout`](Self::timeout), which no session would reach otherwise. It is counted on the
+    /// calendar, so setting the machine's clock moves its end.
     pub fn lifetime(mut self, lifetime: impl Into<Setting>) -> Self {
         self.0.lifetime = lifetime.into().into();
         self
@@ -134,8 +133,8 @@ impl Policy {
     /// place of [`timeout`](Self::timeout) and [`lifetime`](Self::lifetime). Default: none, and
     /// then `remember(true)` is an error.
     ///
-    /// The timeout is at least that of other sessions, and the lifetime at least this timeout.
-    /// serde reads it from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
+    /// The timeout is at least that of other sessions, and the lifetime at least this timeout. serde
+    /// reads them from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
     ///
     /// # Examples
     ///
@@ -152,42 +151,43 @@ impl Policy {
         self
     }
 
-    /// How long after a visit was noted the next visit is noted. Zero: every visit. Default: 60
-    /// seconds. At most half of a session's timeout, so that a session in use does not end.
+    /// The time after a visit that prolonged the session until the next visit prolongs it. Zero:
+    /// every visit does. At most half of a session's timeout applies, so that a session in use does
+    /// not end. Default: 60 seconds.
     ///
-    /// It saves writes. A session may end up to this much earlier than its timeout says, and never
-    /// later.
+    /// It saves writes. A session may end earlier than its timeout says, by at most this time, and
+    /// never later.
     pub fn touch_after(mut self, touch_after: impl Into<Setting>) -> Self {
         self.0.touch_after = touch_after.into().into();
         self
     }
 
-    /// Timed renewal: when a session has had its id for so long, the cookie layer gives it a new
-    /// one. `None`: ids change only at [`log_in`](crate::Session::log_in) and
+    /// Timed renewal: the cookie layer gives a session a new id when it has had its id for this
+    /// long. `None`: ids change only at [`log_in`](crate::Session::log_in) and
     /// [`regenerate`](crate::Session::regenerate). Default: none.
     ///
-    /// It bounds how long a stolen id can be used beside its user, and it shows the theft: after
-    /// the grace, the request that still presents the old id raises
+    /// It limits how long a stolen id can be used beside its user, and it shows the theft: after the
+    /// grace, a request that still presents the old id raises
     /// [`SupersededId`](crate::Event::SupersededId) (the "renewal timeout" of the OWASP Session
-    /// Management Cheat Sheet). Use minutes rather than seconds, because each renewal is two
-    /// writes. A renewal begins never sooner than one [`grace`](Self::grace) after the last new id.
-    /// Sessions without an owner are not renewed.
+    /// Management Cheat Sheet). Use minutes rather than seconds, because each renewal is two writes.
+    /// A renewal never begins sooner than one [`grace`](Self::grace) after the last new id. Sessions
+    /// without an owner are not renewed.
     ///
     /// A renewal is pending until the client presents the new id. Until then both ids open the
     /// session, and each response to the old one announces the same new one, so a lost response
-    /// costs nothing. The old id ends one `grace` after the new one was first presented. At the
-    /// latest it ends `renew_after` (at least one `grace`) after its second announcement. A thief
-    /// who polls with a stolen id while its user is away has the session for that long.
+    /// costs nothing. The old id ends one `grace` after the new one was first presented, and at the
+    /// latest `renew_after` (at least one `grace`) after its second announcement. A thief who polls
+    /// with a stolen id while its user is away has the session for that long.
     ///
-    /// A handle that lives long, such as a WebSocket's, outlives renewals: it goes by the session
-    /// that it has seen, not by the id. A login or `regenerate` in another request ends it. So a
-    /// renewal does not close a socket that a thief has opened; a login and a logout do.
+    /// A `Session` that lives long, such as a WebSocket's, outlives renewals, because it holds the
+    /// session and not the id. A login or `regenerate` in another request ends it. So a renewal
+    /// does not close a socket that a thief has opened; a login and a logout do.
     pub fn renew_after(mut self, age: impl Into<Setting>) -> Self {
         self.0.renew_after = age.into().into();
         self
     }
 
-    /// The grace of an old id: how long requests with it still count as requests in flight.
+    /// The grace of an old id: the time in which requests with it count as requests in flight.
     /// Default: 60 seconds.
     ///
     /// After a timed renewal, the old id still opens the session for one grace, counted from the
@@ -203,31 +203,30 @@ impl Policy {
         self
     }
 
-    /// How many sessions an owner may have at once; `None`: any number. Default: any number.
+    /// The maximum number of sessions that an owner may have at once; `None`: any number. Default:
+    /// any number.
     ///
-    /// It is counted at a [login](crate::Session::log_in) (OWASP ASVS 5.0, 7.1.2). It needs a store
-    /// with [operations on owners](crate::Owners).
+    /// They are counted at a [login](crate::Session::log_in) (OWASP ASVS 5.0, 7.1.2). The store must have [operations on owners](crate::Owners).
     pub fn max_per_owner(mut self, max: impl Into<Option<usize>>) -> Self {
         self.0.max_per_owner = Input::new(max.into());
         self
     }
 
-    /// What a login beyond [`max_per_owner`](Self::max_per_owner) does. Default:
+    /// The effect of a login beyond [`max_per_owner`](Self::max_per_owner). Default:
     /// [`AtLimit::EndOldest`].
     ///
-    /// Use `RefuseNewest` where a stolen password must not push its user out. A user who forgot to
-    /// log out elsewhere then has to wait.
+    /// Use `RefuseNewest` if a login with a stolen password must not end its user's session. A user
+    /// who forgot to log out elsewhere then has to wait.
     pub const fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.0.at_limit = at_limit;
         self
     }
 
-    /// What a request does when the store fails. Default: [`StoreDown::FailClosed`].
+    /// What a request does if the store fails. Default: [`StoreDown::FailClosed`].
     ///
-    /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. Operations that
-    /// would be wrong without the store fail all the same: [`log_in`](crate::Session::log_in) and
-    /// [`regenerate`](crate::Session::regenerate), so that no user seems to log in;
-    /// [`log_out`](crate::Session::log_out) and
+    /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. With it, these
+    /// still fail: [`log_in`](crate::Session::log_in) and [`regenerate`](crate::Session::regenerate),
+    /// so that no user seems to log in; [`log_out`](crate::Session::log_out) and
     /// [`destroy_others`](crate::Session::destroy_others), so that no user seems to log out; and the
     /// save of a session that was found. A new session's save is skipped.
     pub const fn store_down(mut self, what: StoreDown) -> Self {
@@ -283,11 +282,9 @@ impl Policy {
         self.get_remember().map(|(timeout, lifetime)| lifetime.map_or(timeout, |lifetime| lifetime.min(timeout)))
     }
 
-    /// Returns true if a client may receive an id of this age again. Not within one grace before
-    /// its renewal: of two responses on their way the client keeps the cookie of the one that
-    /// arrives last, and that must not be the old id. `full`: the session's time, because the
-    /// cookie must not end during that wait. The id that a renewal gave may be repeated at once,
-    /// because no response brings the old one any more.
+    /// Returns true if a response may announce an id of this age again. Within one grace before its
+    /// renewal it may not: if the response arrives after the one with the new id, the client is left
+    /// with the old id. `full` is the session's time, in which the cookie must not end.
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.get_grace().min(full / 4);
         !self.lease().renewal_due(age.saturating_add(apart))

@@ -18,7 +18,7 @@ use super::shard::{RemovalCause, Removed, Shard, ShardLimits, hash_of};
 use super::stats::{Counters, OwnedEvictions, Purge, Restored, Snapshot, count};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::event::{Event, Hub};
+use crate::event::{Broadcast, Event};
 use crate::id::Handle;
 use crate::record::Record;
 use crate::sync::{Mutex, RwLock};
@@ -34,10 +34,10 @@ pub(super) struct ShardedStore {
     pub(super) limits: ShardLimits,
     pub(super) max_session_size: usize,
     pub(super) clock: Clock,
-    pub(super) events: Hub<Event>,
-    pub(super) errors: Hub<Error>,
+    pub(super) events: Broadcast<Event>,
+    pub(super) errors: Broadcast<Error>,
     /// Not among the events, because a flood can fill their queues.
-    pub(super) purges: Hub<Purge>,
+    pub(super) purges: Broadcast<Purge>,
     pub(super) epochs: Epochs,
     /// Held by logins and by "log out everywhere", so that those of one owner run one after the
     /// other.
@@ -79,9 +79,9 @@ impl ShardedStore {
             limits,
             max_session_size: options.get_max_session_size(),
             clock,
-            events: Hub::new(),
-            errors: Hub::new(),
-            purges: Hub::new(),
+            events: Broadcast::new(),
+            errors: Broadcast::new(),
+            purges: Broadcast::new(),
             epochs: Epochs::default(),
             gates: (0..GATES).map(|_| CachePadded::new(Mutex::new(()))).collect(),
             recent_ends: RecentEnds::default(),
@@ -153,7 +153,8 @@ impl ShardedStore {
 
     /// Reports evictions of sessions with an owner, if that is due and a subscriber listens.
     pub(super) fn report_owned_evictions(&self) {
-        if let Some(evicted) = self.errors.is_heard().then(|| self.owned_evictions.take_due(self.clock_now())).flatten()
+        if let Some(evicted) =
+            self.errors.has_subscribers().then(|| self.owned_evictions.take_due(self.clock_now())).flatten()
         {
             let max_size = self.max_size;
             self.errors.publish(|| {

@@ -1,4 +1,4 @@
-//! What a policy must not be: times that end every session at once, or that no session can reach.
+//! The check of a policy: no time ends every session at once, and sessions can reach each time.
 
 use std::time::Duration;
 
@@ -6,7 +6,6 @@ use super::{HOUR, MINUTE, Options, Policy, Remember};
 use crate::error::{Error, Result};
 
 impl Policy {
-    /// Refuses options that cannot work.
     pub(crate) fn check(&self) -> Result<()> {
         let (timeout, lifetime) = (self.get_timeout(), self.get_lifetime());
         self.check_texts()?;
@@ -35,7 +34,7 @@ impl Policy {
         Ok(())
     }
 
-    /// Refuses what is no duration or no number.
+    /// Refuses values that are no duration or no number.
     fn check_texts(&self) -> Result<()> {
         let Options { timeout, lifetime, remember, touch_after, renew_after, grace, max_per_owner, .. } = &self.0;
         timeout.check("timeout", HOUR)?;
@@ -50,8 +49,8 @@ impl Policy {
         max_per_owner.check("max_per_owner", None).map(drop)
     }
 
-    /// Refuses a touch interval, an age of renewal and a grace that no session's limits leave room
-    /// for. The defaults fit every timeout: see [`Lease::touch_after`].
+    /// Refuses a touch interval and a grace beyond the timeout, and an age of renewal beyond the
+    /// lifetime. The defaults fit every timeout: see [`Lease::touch_after`](crate::Lease).
     fn check_intervals(&self) -> Result<()> {
         let idle = self.get_remember().map_or(self.get_timeout(), |(timeout, _)| timeout.max(self.get_timeout()));
         for (option, span) in [("touch_after", self.get_touch_after()), ("grace", self.get_grace())] {
@@ -60,7 +59,7 @@ impl Policy {
                 return Err(Error::option(option, format!("{span} is beyond the timeout, {idle}: shorten it")));
             }
         }
-        // `None`: no limit, as in one of the two.
+        // None, without a limit, if one of the two has none.
         let lifetime = match self.get_remember() {
             None => self.get_lifetime(),
             Some((_, remembered)) => self.get_lifetime().zip(remembered).map(|(one, other)| one.max(other)),
@@ -77,7 +76,7 @@ impl Policy {
     }
 }
 
-/// Checks two limits of one session; `option` has the lifetime.
+/// Checks the two limits of a session. `option`: the one that has the lifetime.
 fn check_limits(option: &'static str, timeout: Duration, lifetime: Option<Duration>) -> Result<()> {
     if timeout.is_zero() {
         return Err(Error::option("timeout", "0 would end every session at once"));
@@ -97,12 +96,12 @@ fn check_limits(option: &'static str, timeout: Duration, lifetime: Option<Durati
     Ok(())
 }
 
-/// A span as options are written, to the second if it has one.
+/// The text of a duration, as options are written: in days to seconds, or less than a second.
 fn written(span: Duration) -> String {
     let (seconds, day) = (span.as_secs(), 24 * 60 * 60);
     match seconds {
         0 => format!("{span:?}"),
-        // Months and years are no units of options.
+        // Not humantime's months and years, which options do not take.
         _ if seconds.is_multiple_of(day) => format!("{}d", seconds / day),
         _ if seconds >= day => format!("{}d {}", seconds / day, written(Duration::from_secs(seconds % day))),
         _ => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
