@@ -1,4 +1,4 @@
-//! Options as people write them: durations and sizes as numbers or texts, choices by their names.
+//! Values of options: durations and sizes as numbers or texts, and choices by their names.
 
 mod choice;
 pub(crate) mod tree;
@@ -13,12 +13,13 @@ use serde::{Deserialize, Deserializer};
 pub(crate) use self::choice::{choice, parse, read};
 use crate::error::{Error, Result};
 
-/// A duration or a size as it was given: a number, a text or a [`Duration`].
+/// A duration or a size of an option: a number, a text or a [`Duration`].
 ///
-/// Every method that takes a duration or a size of an option takes `impl Into<Setting>`, and serde
-/// reads the same numbers and texts. A wrong value is an error with the option's name where all
-/// options are checked: in [`LembroStore::with_options`](crate::LembroStore::with_options),
-/// [`Sessions::with_policy`](crate::Sessions::with_policy) and their like.
+/// The methods of options take `impl Into<Setting>`, and serde reads the same numbers and texts. A
+/// wrong value is an error with the option's name where the options are checked:
+/// [`LembroStore::with_options`](crate::LembroStore::with_options),
+/// [`Sessions::with_policy`](crate::Sessions::with_policy) and their like. Options are equal if the
+/// same values were set.
 ///
 /// # Examples
 ///
@@ -41,26 +42,25 @@ use crate::error::{Error, Result};
 pub enum Setting {
     /// A whole number: milliseconds or bytes.
     Whole(u64),
-    /// A number that came as a float. Some formats write every number so; refused, with a message
-    /// that repeats it, unless it is whole and not negative.
+    /// A float, which some formats use for every number. It is refused unless it is whole and not
+    /// negative.
     Number(f64),
-    /// A text such as `"5m"` or `"4M"`. Of time: ms, s, m (minutes), h, d, w, and their long names;
-    /// a number alone is refused, and so are months and years.
+    /// A text such as `"5m"` or `"4M"`. The units of time are ms, s, m (minutes), h, d, w, and their
+    /// long names. A text of time without a unit is refused, and so are months and years.
     Text(String),
-    /// A span of time. Not read by serde.
+    /// A span of time, from code only.
     #[serde(skip)]
     Span(Duration),
-    /// `None` in code, null in a configuration file: for options that may be switched off.
+    /// `None` in code, null in a configuration file, for options that may be switched off.
     Nothing,
-    /// Any other value in a configuration file. Always refused, with a message that names the
-    /// option.
+    /// Any other value in a configuration file. It is always refused.
     Other(IgnoredAny),
 }
 
-/// 2^53: from there on a float cannot tell one number from the next.
+/// 2^53, from which on a float does not represent every whole number.
 const FLOAT_LIMIT: f64 = 9_007_199_254_740_992.0;
 
-/// The conversions of what a [`Setting`] is made from.
+/// The conversions to a [`Setting`].
 macro_rules! settings {
     ($($given:ident: $type:ty => $setting:expr;)*) => {
         $(impl From<$type> for Setting {
@@ -81,8 +81,7 @@ settings! {
 }
 
 impl Setting {
-    /// The setting as a span of time: a number is milliseconds, a text is what `humantime` reads,
-    /// but for months and years.
+    /// The setting as a span of time. A number is in milliseconds.
     fn duration(&self) -> Result<Duration, String> {
         match self {
             Self::Span(span) => Ok(*span),
@@ -127,8 +126,8 @@ impl Setting {
     }
 }
 
-/// An option's value as it was given: nothing, the value, or what is wrong with it, which the check
-/// of all options says.
+/// The value of an option: not set, a value, or the problem of a wrong one, for the check of the
+/// options.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Input<T>(Option<Result<T, String>>);
 
@@ -137,16 +136,12 @@ impl<T: Clone> Input<T> {
         Self(Some(Ok(value)))
     }
 
-    /// The value, or `default` if none was given.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it, under the option's name.
+    /// The value, `default` if none is set, or an error that names the option.
     pub(crate) fn check(&self, option: &'static str, default: T) -> Result<T> {
         self.0.clone().unwrap_or(Ok(default)).map_err(|problem| Error::option(option, problem))
     }
 
-    /// The value; `default` also in place of a wrong one: for getters, and after the check.
+    /// The value, or `default` if none or a wrong one is set: for getters, and after the check.
     pub(crate) fn or(&self, default: T) -> T {
         self.0.clone().and_then(Result::ok).unwrap_or(default)
     }
@@ -158,7 +153,7 @@ impl<T> Default for Input<T> {
     }
 }
 
-/// What a [`Setting`] means where a value of each type is asked for.
+/// The conversions of a [`Setting`] to values of each type.
 macro_rules! inputs {
     ($($type:ty: $setting:ident => $value:expr;)*) => {
         $(impl From<Setting> for Input<$type> {
@@ -181,7 +176,7 @@ inputs! {
     usize: setting => setting.count();
 }
 
-/// Null is no value.
+/// Null sets no value.
 impl<'de, T> Deserialize<'de> for Input<T>
 where
     Self: From<Setting>,
@@ -191,7 +186,7 @@ where
     }
 }
 
-/// Reads a span that null and zero switch off.
+/// Reads a span that may be switched off, by null or zero.
 pub(crate) fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Input<Option<Duration>>, D::Error> {
     Ok(Input::from(Setting::deserialize(deserializer)?).zero_is_none())
 }
@@ -212,7 +207,7 @@ impl<T: fmt::Debug> fmt::Debug for Input<T> {
     }
 }
 
-/// Getters of options, named as `Command::get_args` is beside `Command::args`.
+/// Getters of options, named as std's `Command::get_args` beside `Command::args`.
 macro_rules! getters {
     ($options:ident: $($getter:ident $option:ident -> $type:ty $value:block)*) => {
         $(#[doc = concat!("The option [`", stringify!($option), "`](Self::", stringify!($option), ").")]
@@ -224,15 +219,15 @@ macro_rules! getters {
 }
 pub(crate) use getters;
 
-/// A float that stands for a whole number, as some formats write them.
+/// The whole number that a float represents.
 fn whole(number: f64) -> Option<u64> {
     let exact = number.fract() == 0.0 && (0.0..FLOAT_LIMIT).contains(&number);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range, checked above")]
     exact.then_some(number as u64)
 }
 
-/// Reads a span of time. `humantime` takes "M" for a month of 30.44 days, which is a slip for "m"
-/// more often than it is meant, and in a size it is a mebibyte.
+/// Reads a span of time. `humantime` reads "M" as a month of 30.44 days, but the writer probably
+/// means minutes, and in a size it is a mebibyte.
 fn parse_span(text: &str) -> Result<Duration, &'static str> {
     const NO_SPAN: &str = "is not a duration such as \"5m\" or \"1h 30m\"";
     let mut units = text.split(|c: char| !c.is_alphabetic());
@@ -246,9 +241,9 @@ fn parse_span(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// Reads a size. A bare K, M or G is 1024-based, as in the document lembro's options come from;
-/// every other unit is read by `bytesize` ("4MB" is 4,000,000, "4MiB" is 4,194,304). `bytesize`
-/// alone would round "0.5" down to nothing and cap what does not fit, so the number is read here.
+/// Reads a size. K, M and G alone are 1024-based; `bytesize` reads every other unit ("4MB" is
+/// 4,000,000, "4MiB" is 4,194,304). The number is read here, because `bytesize` rounds "0.5" to zero
+/// and caps a number that is too large.
 fn parse_size(text: &str) -> Result<u64, &'static str> {
     const NO_SIZE: &str = "not a size such as 4194304 or \"4M\"";
     let text = text.trim();

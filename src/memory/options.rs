@@ -1,4 +1,4 @@
-//! The options of a `LembroStore`, from code or from a configuration file, checked in one place.
+//! The options of a `LembroStore`, and their check.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::units::{Input, Setting, choice, getters, or_none};
 
-/// The least size of a shard by default, so that one large session does not empty it.
+/// The least size of a shard by default, so that one large session does not evict all others.
 const SHARD_BYTES: u64 = 256 * 1024;
 
 const MAX_SHARDS: usize = 64;
@@ -24,28 +24,29 @@ const MAX_SIZE: u64 = 1 << 20;
 /// In percent.
 const ANONYMOUS_SHARE: usize = 10;
 
-/// A larger `max_size` could need more slots in a shard than a `u32` counts.
+/// With a larger `max_size`, a shard could have more slots than a `u32` counts.
 const MAX_MAX_SIZE: u64 = 16 << 40;
 
-/// The options of a [`LembroStore`](crate::LembroStore). Each of them has a default.
+/// The options of a [`LembroStore`](crate::LembroStore). Each has a default.
 ///
 /// | option | what it is | default |
 /// |---|---|---|
 /// | [`interval`](Self::interval) | time between purges of expired sessions | 60 s |
-/// | [`max_size`](Self::max_size) | bound of the memory that sessions take | 1M |
-/// | [`max_session_size`](Self::max_session_size) | bound of one session | 64K |
+/// | [`max_size`](Self::max_size) | maximum memory of all sessions | 1M |
+/// | [`max_session_size`](Self::max_session_size) | maximum memory of one session | 64K |
 /// | [`shards`](Self::shards) | number of locks | from `max_size` |
-/// | [`anonymous_share`](Self::anonymous_share) | what sessions without an owner are sure of | 10 % |
+/// | [`anonymous_share`](Self::anonymous_share) | guaranteed share of sessions without an owner | 10 % |
 /// | [`when_full`](Self::when_full) | whether those evict others or are refused | evict |
-/// | [`persist`](Self::persist) | the file that sessions outlive the process in | none |
+/// | [`persist`](Self::persist) | file for sessions that outlive the process | none |
 /// | [`sync`](Self::sync) | when changes are flushed to the disk | every second |
-/// | [`on_damage`](Self::on_damage) | what happens if the files are damaged | an error |
-/// | [`on_write_error`](Self::on_write_error) | what happens while they cannot be written | refuse |
-/// | [`clock`](Self::clock) | where the time comes from | the machine |
+/// | [`on_damage`](Self::on_damage) | what a start does with damaged files | an error |
+/// | [`on_write_error`](Self::on_write_error) | what happens while the files cannot be written | refuse |
+/// | [`clock`](Self::clock) | the clock | the machine's |
 ///
-/// serde reads these names, and their camel-case forms such as `maxSize`; it refuses unknown ones.
-///
-/// Options can be made before a process forks, a store [only afterwards](crate::LembroStore).
+/// serde reads these names, and their camel-case forms such as `maxSize`; it refuses unknown names.
+/// `get_max_size` and its like return the options, and the default of an option whose text is
+/// wrong. Options can be made before a process forks, a store [only
+/// afterwards](crate::LembroStore).
 ///
 /// # Examples
 ///
@@ -66,7 +67,7 @@ pub struct LembroOptions {
     clock: Clock,
 }
 
-/// The options as they were given.
+/// The options as they were set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawOptions {
@@ -89,16 +90,16 @@ struct RawOptions {
     on_write_error: Option<OnWriteError>,
 }
 
-/// What happens to a session without an owner that is new, or has grown, when the store is full.
+/// The treatment of a session without an owner, new or larger than before, in a full store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It is stored, and others are evicted: others without an owner, and below the
-    /// [`anonymous_share`](LembroOptions::anonymous_share) those with one.
+    /// It is stored, and others are evicted: sessions without an owner, and below the
+    /// [`anonymous_share`](LembroOptions::anonymous_share) sessions with one.
     #[default]
     Evict,
     /// It is refused with [`Error::is_full`](crate::Error::is_full) if there is no room after
-    /// expired sessions were removed. It evicts no session, and what was stored stays: for a store
-    /// whose users are all known. Sessions with an owner are stored and evict as always.
+    /// expired sessions were removed. It evicts no session, and the stored session, if there is one,
+    /// stays. Sessions with an owner evict others in either case.
     RefuseAnonymous,
 }
 
@@ -110,98 +111,94 @@ impl LembroOptions {
         Self::default()
     }
 
-    /// How often expired sessions are purged in the background: a [`Duration`], a number of
-    /// milliseconds, or a text such as `"5m"`. Zero: there is no reaper thread. Sessions then
-    /// expire just as punctually, but their memory is freed only when room is needed or by
+    /// The time between two purges of expired sessions in the background: a [`Duration`], a number
+    /// of milliseconds, or a text such as `"5m"`. With zero or `None` there is no reaper thread:
+    /// sessions expire at the same time, but their memory is freed only when room is needed or by
     /// [`purge`](crate::LembroStore::purge). Default: 60 seconds.
     ///
     /// A shorter interval frees memory earlier, a longer one wakes the thread less often. A purge
-    /// costs one short look at each session, plus what it frees. It also notices that the machine
-    /// was suspended: the [clock](crate::Clock) counts that time from the next purge on.
+    /// examines each session shortly. It also notices that the machine was suspended: the
+    /// [clock](crate::Clock) counts that time from the next purge on.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
         self.raw.interval = Input::from(interval.into()).zero_is_none();
         self
     }
 
-    /// The most memory that sessions may take: bytes, or a text such as `"4M"`. K, M and G alone
-    /// are 1024-based; every other unit is as written ("4MB", "4MiB"). Default: 1M, a mebibyte,
-    /// enough for 2,500 sessions with 300 bytes of JSON each.
+    /// The maximum memory of all sessions: bytes, or a text such as `"4M"`. K, M and G alone are
+    /// 1024-based; every other unit is as written ("4MB", "4MiB"). Default: 1M, a mebibyte, enough
+    /// for 2,500 sessions with 300 bytes of JSON each.
     ///
-    /// The sum is approximate because it counts a fixed share of table and queues for each session;
-    /// it is within 8 % of what the allocator gives out. Set it to what the server can spare.
-    /// Beyond it, expired sessions are removed first, then sessions that were not visited again.
+    /// A session counts with its own bytes and a fixed share of table and queues. The sum is within
+    /// 8 % of the allocated memory. Set it to the memory that the server can spare. Beyond it,
+    /// expired sessions are removed first, then sessions that were not visited again.
     #[doc(alias = "maxSize")]
     pub fn max_size(mut self, max_size: impl Into<Setting>) -> Self {
         self.raw.max_size = max_size.into().into();
         self
     }
 
-    /// The most memory that one session may take, as it counts for `max_size`: bytes or a text. A
-    /// larger one is refused with an error, and what is stored stays. Default: 64K, or a shard's
-    /// share of `max_size` if that is less.
+    /// The maximum memory of one session, as it counts for `max_size`: bytes or a text. A larger one
+    /// is refused with an error, and the stored session, if there is one, stays. Default: 64K, or a
+    /// shard's share of `max_size` if that is less.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
         self.raw.max_session_size = max_session_size.into().into();
         self
     }
 
-    /// How many parts the store is split into, each with a lock of its own: a power of two up to
-    /// 64. Default: one for every 256K of `max_size`, which is enough for many threads on a few
-    /// cores and leaves each shard room.
+    /// The number of shards, each with its own lock: a power of two up to 64. Default: one for every
+    /// 256K of `max_size`, which is enough for many threads on a few cores.
     pub fn shards(mut self, shards: usize) -> Self {
         self.raw.shards = Input::new(shards);
         self
     }
 
-    /// How many percent of `max_size` sessions without an owner are sure of. Default: 10.
+    /// The share of `max_size` that is guaranteed to sessions without an owner, in percent. Default:
+    /// 10.
     ///
     /// Above this share, sessions without an owner are evicted before any session with an owner,
     /// however recently they were used, so a flood of visitors logs no user out. Below this share,
-    /// sessions with an owner are evicted, least recently used first: without a share, no visitor
-    /// could begin a session, not even to log in, once sessions with an owner fill the store.
+    /// sessions with an owner are evicted, least recently used first. Without a share, no visitor
+    /// could begin a session, not even to log in, when sessions with an owner fill the store.
     ///
-    /// The session being stored counts, too. One without an owner that is larger than the share of
-    /// its shard, while sessions with an owner fill the rest, is refused with
-    /// [`Error::is_full`](crate::Error::is_full), and what was stored of it stays. One with an
-    /// owner is never refused: if it does not fit otherwise, it evicts others with an owner, and
-    /// then those without one. Evictions of sessions with an owner are reported on
-    /// [`errors`](crate::LembroStore::errors).
+    /// The session being stored counts, too. If it has no owner, is larger than the share of its
+    /// shard, and sessions with an owner fill the rest, it is refused with
+    /// [`Error::is_full`](crate::Error::is_full). A session with an owner is never refused: if it
+    /// does not fit otherwise, it evicts others with an owner, and then those without one. Evictions
+    /// of sessions with an owner are reported on [`errors`](crate::LembroStore::errors).
     pub fn anonymous_share(mut self, percent: usize) -> Self {
         self.raw.anonymous_share = Input::new(percent);
         self
     }
 
-    /// What happens to a session without an owner that is new, or has grown, when the store is
-    /// full. Default: [`WhenFull::Evict`].
+    /// The treatment of a session without an owner, new or larger than before, in a full store.
+    /// Default: [`WhenFull::Evict`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.raw.when_full = when_full;
         self
     }
 
-    /// The file that sessions are kept in, so that a restart, a crash or `kill -9` logs no user out
-    /// and brings no ended session back. Default: none, sessions end with the process.
+    /// The file of the sessions, so that a restart, a crash or `kill -9` logs no user out and
+    /// restores no ended session. Default: none, sessions end with the process.
     ///
-    /// The file is a snapshot. Beside it are a journal of what was committed and ended since
-    /// (`.journal.1`) and a lock file (`.lock`): give the server a folder of its own that exists
-    /// and that no other account may write to. Only the files' owner may read them (mode 0600, on
-    /// Unix). They hold the users' data but **no usable id**: of each secret they have half of the
-    /// SHA-256.
+    /// The file is a snapshot. Beside it are a journal of the changes since (`.journal.1`) and a
+    /// lock file (`.lock`). Use an existing folder for the server alone, to which no other account
+    /// may write. Only the files' owner may read them (mode 0600, on Unix). They contain the users'
+    /// data but **no usable id**: of each secret they have half of the SHA-256.
     ///
     /// A commit, a login, a logout and every other change is in the journal before its method
-    /// returns; [`sync`](Self::sync) says when it is on the disk. A look writes nothing, except
-    /// that it hands on the new deadline of a session that it prolonged, without waiting. When the
-    /// journal is longer than the snapshot and a megabyte, and at
-    /// [`close`](crate::LembroStore::close), a new snapshot is written in the background and the
-    /// next journal begins.
+    /// returns; [`sync`](Self::sync) says when it is on the disk. A look writes the new deadline if
+    /// it prolonged the session, without waiting, and nothing else. When the journal is longer than
+    /// the snapshot and a megabyte, and at [`close`](crate::LembroStore::close), a new snapshot is
+    /// written in the background and the next journal begins.
     ///
-    /// At the start the store reads both. Cookies go on working, data, owners, labels, timeouts and
-    /// the order of eviction are as they were. Sessions that expired in the meantime are left out;
-    /// the time that the server was down counts. If there is not room for all, the usual rules
-    /// evict. A last change that was not written completely was not acknowledged, and is left out.
-    /// Any other damage is for [`on_damage`](Self::on_damage). Counters
-    /// begin at zero.
+    /// The store reads both when it starts. Cookies still work; data, owners, labels, timeouts and
+    /// the order of eviction are the same; counters begin at zero. Sessions that expired, also
+    /// while the server was down, are left out. If there is not room for all, the usual rules
+    /// evict. An incomplete last change is left out, because it was not acknowledged. Other damage
+    /// is treated by [`on_damage`](Self::on_damage).
     ///
-    /// The place is tried when the store is made. A missing folder, a link that leads nowhere, a
-    /// file that cannot be replaced and a second store with the same path are errors then.
+    /// The path is tried when the store is made. A missing folder, a link to nothing, a file that
+    /// cannot be replaced and a second store with the same path are errors then.
     ///
     /// # Examples
     ///
@@ -239,8 +236,8 @@ impl LembroOptions {
         self
     }
 
-    /// What happens at the start if the files of [`persist`](Self::persist) are damaged, otherwise
-    /// than by a crash. Default: [`OnDamage::Refuse`].
+    /// What a start does if the files of [`persist`](Self::persist) have other damage than a crash
+    /// leaves. Default: [`OnDamage::Refuse`].
     pub fn on_damage(mut self, what: OnDamage) -> Self {
         self.raw.on_damage = Some(what);
         self
@@ -249,16 +246,16 @@ impl LembroOptions {
     /// What happens to requests while the files of [`persist`](Self::persist) cannot be written, as
     /// when the disk is full. Default: [`OnWriteError::Refuse`].
     ///
-    /// A commit whose writing failed is in memory, and its error
-    /// [is unknown](crate::Error::is_unknown). The store tries again by itself, at first every
-    /// second and then every eight, and says on [`errors`](crate::LembroStore::errors) why it
-    /// failed. It goes on as soon as it has written a whole snapshot.
+    /// A commit that could not be written is in memory, and its error
+    /// [is unknown](crate::Error::is_unknown). The store tries again, first after one second and
+    /// later every eight seconds, and reports the reason on [`errors`](crate::LembroStore::errors).
+    /// It goes on as soon as it has written a whole snapshot.
     pub fn on_write_error(mut self, what: OnWriteError) -> Self {
         self.raw.on_write_error = Some(what);
         self
     }
 
-    /// The clock. Default: the machine's. Tests give it a [`manual`](Clock::manual) one.
+    /// The clock. Default: the machine's. Tests use a [`manual`](Clock::manual) one.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
         self
@@ -281,7 +278,7 @@ impl LembroOptions {
         get_clock clock -> &Clock { &options.clock }
     }
 
-    /// How the files are kept, if the sessions persist.
+    /// The options of the files, if the sessions persist.
     pub(super) fn persist_config(&self) -> Option<PersistConfig> {
         let (sync, on_damage, on_write_error) = (self.get_sync(), self.get_on_damage(), self.get_on_write_error());
         self.raw.persist.clone().map(|path| PersistConfig { path, sync, on_damage, on_write_error })
@@ -353,7 +350,7 @@ impl TryFrom<RawOptions> for LembroOptions {
 
     fn try_from(raw: RawOptions) -> Result<Self> {
         let options = Self { raw, clock: Clock::system() };
-        // A wrong value is reported where the configuration is read, not when the store is made.
+        // A wrong value is an error of the configuration, before a store is made.
         options.check()?;
         Ok(options)
     }

@@ -1,12 +1,12 @@
-//! Choices: the enums of options, and others that applications store, as texts and from texts.
+//! Choices: enums of options, and others that applications store, to and from text.
 
 use serde::{Deserialize as _, Deserializer};
 
 use super::tree::Tree;
 use crate::error::{Error, Result};
 
-/// Gives an enum `Display`, `FromStr`, `Serialize` and `Deserialize`, all with the same words.
-/// `flags`: the choices that `true` and `false` stand for in a configuration file.
+/// Implements `Display`, `FromStr`, `Serialize` and `Deserialize` for an enum, with the same words.
+/// `flags`: the choices for `true` and `false` in a configuration file.
 macro_rules! choice {
     ($choice:ident, $option:literal, [$($name:literal => $variant:ident),+ $(,)?] $(, flags $flags:expr)?) => {
         impl $choice {
@@ -24,8 +24,7 @@ macro_rules! choice {
         impl std::str::FromStr for $choice {
             type Err = crate::Error;
 
-            /// Reads the text that `Display` writes, and its other common spellings: in camel case,
-            /// with hyphens, in capitals.
+            /// Reads the text that `Display` writes, also in camel case, with hyphens and in capitals.
             ///
             /// # Errors
             ///
@@ -51,7 +50,7 @@ macro_rules! choice {
 }
 pub(crate) use choice;
 
-/// The choice of this name. `also`: what else the option takes.
+/// The choice of this name. `also`: the option's other values, for the error.
 pub(crate) fn parse<T: Copy>(text: &str, option: &'static str, also: &str, names: &[(&str, T)]) -> Result<T> {
     let plain = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
     let chosen = names.iter().find(|(name, _)| plain(name) == plain(text));
@@ -59,7 +58,7 @@ pub(crate) fn parse<T: Copy>(text: &str, option: &'static str, also: &str, names
     chosen.map(|(_, choice)| *choice).ok_or_else(problem)
 }
 
-/// Reads a choice. `flags`: the choices that `true` and `false` stand for.
+/// Reads a choice. `flags`: the choices for `true` and `false`.
 pub(crate) fn read<'de, T: Copy, D: Deserializer<'de>>(
     deserializer: D,
     option: &'static str,
