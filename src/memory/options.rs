@@ -16,12 +16,7 @@ use crate::units::{Input, Setting, choice, getters, or_none};
 const SHARD_BYTES: u64 = 256 * 1024;
 
 const MAX_SHARDS: usize = 64;
-
-const INTERVAL: Duration = Duration::from_secs(60);
-
 const MAX_SIZE: u64 = 1 << 20;
-
-/// In percent.
 const ANONYMOUS_SHARE: usize = 10;
 
 /// With a larger `max_size`, a shard could have more slots than a `u32` counts.
@@ -262,7 +257,7 @@ impl LembroOptions {
     }
 
     getters! { options:
-        get_interval interval -> Option<Duration> { options.raw.interval.or(Some(INTERVAL)) }
+        get_interval interval -> Option<Duration> { options.raw.interval.or(Some(Duration::from_secs(60))) }
         get_max_size max_size -> usize { to_usize(options.raw.max_size.or(MAX_SIZE)) }
         get_max_session_size max_session_size -> usize {
             let default = session_size_of(options.raw.max_size.or(MAX_SIZE), options.get_shards());
@@ -278,7 +273,6 @@ impl LembroOptions {
         get_clock clock -> &Clock { &options.clock }
     }
 
-    /// The options of the files, if the sessions persist.
     pub(super) fn persist_config(&self) -> Option<PersistConfig> {
         let (sync, on_damage, on_write_error) = (self.get_sync(), self.get_on_damage(), self.get_on_write_error());
         self.raw.persist.clone().map(|path| PersistConfig { path, sync, on_damage, on_write_error })
@@ -350,7 +344,6 @@ impl TryFrom<RawOptions> for LembroOptions {
 
     fn try_from(raw: RawOptions) -> Result<Self> {
         let options = Self { raw, clock: Clock::system() };
-        // A wrong value is an error of the configuration, before a store is made.
         options.check()?;
         Ok(options)
     }

@@ -1,5 +1,7 @@
-//! Configuration values between their format and the types of options. An error has the path of the
-//! value, and repeats no value, because any value may be a password in the wrong place.
+//! Configuration values between their format and the types of options.
+//!
+//! An error has the path of its value and repeats no value, because any value may be a password in
+//! the wrong place.
 
 use std::fmt;
 #[cfg(any(feature = "web", feature = "redis"))]
@@ -29,11 +31,11 @@ pub(crate) enum Tree {
     Text(String),
     List(Vec<Tree>),
     Table(Vec<(String, Tree)>),
-    /// What no option takes.
+    /// A value that no option takes.
     Other,
 }
 
-/// What is wrong, and the path of the value; empty: the value that was read itself.
+/// The problem of a value, and its path below the value that was read; empty for that value itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     path: String,
@@ -45,12 +47,12 @@ impl Problem {
         Self { path: path.escape_debug().to_string(), text: text.into() }
     }
 
-    /// The same, seen from the table that has the value under this key.
+    /// The problem as the table sees it that has the value under this key.
     fn under(self, key: &str, is_table: bool) -> Self {
         match self.path.as_str() {
             "" => Self::at(key, self.text),
-            // The types' own errors begin with the name of the option, which here is the key, or
-            // what the key is another spelling of.
+            // The errors of options begin with the option's name. The key is that name, or another
+            // spelling of it.
             path if !is_table || path == key => self,
             path => Self { path: format!("{}.{path}", key.escape_debug()), ..self },
         }
@@ -81,7 +83,7 @@ impl DeserializeError for Problem {
         }
     }
 
-    // serde's own text would repeat the value.
+    // serde's default repeats the value.
     fn invalid_type(_v: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::at("", format!("not {expected}"))
     }
@@ -103,20 +105,20 @@ impl DeserializeError for Problem {
     }
 }
 
-/// Reads options that have names. `option`: the name of all of them together.
+/// Reads a table of options. `option`: the name of the table.
 #[cfg(any(feature = "web", feature = "redis"))]
 pub(crate) fn read_table<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     option: &'static str,
     deserializer: D,
 ) -> Result<T, D::Error> {
-    // serde_json refuses a number where a map is asked for, and quotes it.
+    // `deserialize_map` would let serde_json refuse a number itself, and quote it.
     deserializer.deserialize_any(TableReader(option, PhantomData))
 }
 
 #[cfg(any(feature = "web", feature = "redis"))]
 struct TableReader<T>(&'static str, PhantomData<T>);
 
-/// Methods of a visitor that refuse the values which serde's own methods would quote.
+/// Methods of a visitor that refuse a value, because serde's default methods quote it.
 #[cfg(any(feature = "web", feature = "redis"))]
 macro_rules! refuse {
     ($($method:ident($kind:ty)),*) => {
@@ -180,10 +182,10 @@ impl<'de> Deserialize<'de> for Tree {
     }
 }
 
-/// Reads whatever there is.
+/// Reads any value.
 struct Reader;
 
-/// Methods of a visitor, each with what it makes of its value.
+/// Methods of a visitor, each with its result.
 macro_rules! scalars {
     ($($method:ident($value:ident: $kind:ty) => $made:expr,)*) => {
         $(fn $method<E>(self, $value: $kind) -> Result<Tree, E> {
@@ -256,7 +258,7 @@ impl<'de> Deserializer<'de> for Tree {
             Self::Text(text) => visitor.visit_string(text),
             Self::List(all) => visitor.visit_seq(SeqDeserializer::new(all.into_iter())),
             Self::Table(all) => visitor.visit_map(Entries { left: all.into_iter(), value: None }),
-            // Nothing takes it: its own error says what would be right.
+            // No type takes bytes, so the error of the expected type is returned.
             Self::Other => visitor.visit_bytes(&[]),
         }
     }
@@ -272,7 +274,7 @@ impl<'de> Deserializer<'de> for Tree {
         visitor: V,
     ) -> Result<V::Value, Problem> {
         match self {
-            // Not a list: nothing would say which option its values are of.
+            // A list does not say which option a value is for.
             Self::Table(_) => self.deserialize_any(visitor),
             _ => Err(Problem::at("", "not a table of options with their names")),
         }
@@ -292,7 +294,7 @@ impl IntoDeserializer<'_, Problem> for Tree {
     }
 }
 
-/// The entries of a table, one after the other.
+/// The entries of a table.
 struct Entries {
     left: std::vec::IntoIter<(String, Tree)>,
     value: Option<(String, Tree)>,
