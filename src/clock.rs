@@ -15,6 +15,8 @@ use std::fmt;
 use std::sync::atomic::AtomicU64 as StaticU64;
 use std::time::{Duration, SystemTime};
 
+pub(crate) use self::machine::fine_nanos;
+use self::machine::{asleep, monotonic, since_1970};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 /// The time: monotonic for deadlines, the calendar for cookies and creation times.
@@ -77,7 +79,8 @@ impl Clock {
         }
     }
 
-    /// The time since a fixed but arbitrary moment. It never goes back. A deadline is `now() + ttl`.
+    /// The time since a fixed but arbitrary moment. It never goes back. A deadline is `now() +
+    /// ttl`.
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.nanos())
     }
@@ -223,76 +226,76 @@ static ASLEEP: StaticU64 = StaticU64::new(0);
 /// The time that the machine had been suspended at the first call, in nanoseconds.
 static ASLEEP_BEFORE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
 
-/// The time that the machine was suspended since it started, in nanoseconds.
+/// The clocks of Linux and Android. All are in nanoseconds.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn asleep() -> u64 {
-    use rustix::time::ClockId;
+mod machine {
+    use rustix::time::{ClockId, clock_gettime};
 
-    // In this order, a pause between the two readings makes the result too small, not too large.
-    let counting_sleep = nanos_of(ClockId::Boottime);
-    let asleep = counting_sleep.saturating_sub(nanos_of(ClockId::Monotonic));
-    #[cfg(test)]
-    let asleep = asleep + tests::PRETENDED.load(Ordering::SeqCst);
-    asleep
+    /// The time that the machine was suspended since it started.
+    pub(super) fn asleep() -> u64 {
+        // In this order, a pause between the two readings makes the result too small, not too
+        // large.
+        let counting_sleep = read(ClockId::Boottime);
+        let asleep = counting_sleep.saturating_sub(read(ClockId::Monotonic));
+        #[cfg(test)]
+        let asleep = asleep + super::tests::PRETENDED.load(std::sync::atomic::Ordering::SeqCst);
+        asleep
+    }
+
+    /// The time since the machine started, coarse.
+    #[inline]
+    pub(super) fn monotonic() -> u64 {
+        read(ClockId::MonotonicCoarse)
+    }
+
+    /// The calendar's time since 1970, coarse.
+    #[inline]
+    pub(super) fn since_1970() -> u64 {
+        read(ClockId::RealtimeCoarse)
+    }
+
+    /// A fine clock, to tell two instants apart, never for deadlines.
+    #[inline]
+    pub(crate) fn fine_nanos() -> u64 {
+        read(ClockId::Monotonic)
+    }
+
+    #[inline]
+    fn read(clock: ClockId) -> u64 {
+        let time = clock_gettime(clock);
+        // A calendar before 1970 counts as 1970. Nanoseconds are below a second.
+        let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
+        seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    }
 }
 
-/// Unknown on this system.
+/// The clocks of other systems. All are in nanoseconds.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn asleep() -> u64 {
-    0
-}
+mod machine {
+    use std::sync::OnceLock;
+    use std::time::{Instant, SystemTime};
 
-/// Nanoseconds since the machine started, or since the first call.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-fn monotonic() -> u64 {
-    nanos_of(rustix::time::ClockId::MonotonicCoarse)
-}
+    /// Unknown here.
+    pub(super) fn asleep() -> u64 {
+        0
+    }
 
-/// Nanoseconds since the machine started, or since the first call.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn monotonic() -> u64 {
-    static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    whole_nanos(ORIGIN.get_or_init(std::time::Instant::now).elapsed())
-}
+    pub(super) fn monotonic() -> u64 {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        super::whole_nanos(ORIGIN.get_or_init(Instant::now).elapsed())
+    }
 
-/// Nanoseconds since 1970, coarse where the kernel has a coarse clock.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-fn since_1970() -> u64 {
-    nanos_of(rustix::time::ClockId::RealtimeCoarse)
-}
+    pub(super) fn since_1970() -> u64 {
+        super::whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    }
 
-/// Nanoseconds since 1970, coarse where the kernel has a coarse clock.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn since_1970() -> u64 {
-    whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-fn nanos_of(clock: rustix::time::ClockId) -> u64 {
-    let time = rustix::time::clock_gettime(clock);
-    // A calendar before 1970 counts as 1970. Nanoseconds are below a second.
-    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    pub(crate) fn fine_nanos() -> u64 {
+        since_1970()
+    }
 }
 
 fn whole_nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Nanoseconds of the machine's fine clock, to tell two instants apart, never for deadlines.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-pub(crate) fn fine_nanos() -> u64 {
-    nanos_of(rustix::time::ClockId::Monotonic)
-}
-
-/// Nanoseconds of the machine's fine clock, to tell two instants apart, never for deadlines.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn fine_nanos() -> u64 {
-    whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Starts a measurement and returns a function for the time since, for a store's figures, never for

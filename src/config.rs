@@ -61,7 +61,8 @@ pub struct Config {
     parts: Result<Parts, Problem>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct Parts {
     store: StoreChoice,
     policy: Policy,
@@ -69,15 +70,16 @@ struct Parts {
     token: Option<TokenOptions>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "StoreFields")]
 enum StoreChoice {
     Memory(LembroOptions),
     #[cfg(feature = "redis")]
     Redis(RedisOptions),
 }
 
-/// The store that a [`Config`] chooses, for the methods of its own type: `stats`, `close`, `ping`. A
-/// clone has the same sessions.
+/// The store that a [`Config`] chooses, for the methods of its own type: `stats`, `close`, `ping`.
+/// A clone has the same sessions.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConfiguredStore {
@@ -121,7 +123,13 @@ impl Config {
     }
 
     getters! { config:
-        get_memory memory -> Result<Option<&LembroOptions>> { config.parts().map(|parts| parts.store.memory()) }
+        get_memory memory -> Result<Option<&LembroOptions>> {
+            config.parts().map(|parts| match &parts.store {
+                StoreChoice::Memory(options) => Some(options),
+                #[cfg(feature = "redis")]
+                StoreChoice::Redis(_) => None,
+            })
+        }
         get_policy policy -> Result<&Policy> { config.parts().map(|parts| &parts.policy) }
         get_cookie cookie -> Result<&CookieOptions> { config.parts().map(|parts| &parts.cookie) }
         get_token token -> Result<Option<&TokenOptions>> { config.parts().map(|parts| parts.token.as_ref()) }
@@ -129,7 +137,9 @@ impl Config {
 
     #[cfg(feature = "redis")]
     getters! { config:
-        get_redis redis -> Result<Option<&RedisOptions>> { config.parts().map(|parts| parts.store.redis()) }
+        get_redis redis -> Result<Option<&RedisOptions>> {
+            config.parts().map(|parts| if let StoreChoice::Redis(options) = &parts.store { Some(options) } else { None })
+        }
     }
 
     /// Changes the parts, if they were read without an error.
@@ -218,35 +228,10 @@ impl Default for Config {
     }
 }
 
-impl StoreChoice {
-    fn memory(&self) -> Option<&LembroOptions> {
-        match self {
-            Self::Memory(options) => Some(options),
-            #[cfg(feature = "redis")]
-            Self::Redis(_) => None,
-        }
-    }
-
-    #[cfg(feature = "redis")]
-    fn redis(&self) -> Option<&RedisOptions> {
-        if let Self::Redis(options) = self { Some(options) } else { None }
-    }
-}
-
 impl Default for StoreChoice {
     fn default() -> Self {
         Self::Memory(LembroOptions::new())
     }
-}
-
-/// The configuration in a file.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Fields {
-    store: StoreFields,
-    policy: Policy,
-    cookie: CookieOptions,
-    token: Option<TokenOptions>,
 }
 
 /// The choice of a store in a file.
@@ -265,11 +250,11 @@ impl TryFrom<StoreFields> for StoreChoice {
 
     fn try_from(fields: StoreFields) -> Result<Self, Problem> {
         match (fields.memory, fields.redis) {
-            (Some(_), Some(_)) => Err(Problem::at("store", "memory and redis, and only one of them can be meant")),
+            (Some(_), Some(_)) => Err(Problem::at("", "memory and redis, and only one of them can be meant")),
             #[cfg(feature = "redis")]
             (None, Some(options)) => Ok(Self::Redis(options)),
             #[cfg(not(feature = "redis"))]
-            (None, Some(_)) => Err(Problem::at("store.redis", "this program was built without the feature \"redis\"")),
+            (None, Some(_)) => Err(Problem::at("redis", "this program was built without the feature \"redis\"")),
             (memory, None) => Ok(Self::Memory(memory.unwrap_or_default())),
         }
     }
@@ -278,9 +263,7 @@ impl TryFrom<StoreFields> for StoreChoice {
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let tree = Tree::deserialize(deserializer)?;
-        let parts = Fields::deserialize(tree).and_then(|Fields { store, policy, cookie, token }| {
-            Ok(Parts { store: store.try_into()?, policy, cookie, token })
-        });
+        let parts = Parts::deserialize(tree);
         Ok(Self { parts })
     }
 }

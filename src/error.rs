@@ -43,6 +43,15 @@ struct Inner {
     reported: AtomicBool,
 }
 
+/// Methods that ask for kinds of errors.
+macro_rules! predicates {
+    ($($(#[$doc:meta])* $name:ident: $kind:pat,)*) => {
+        $($(#[$doc])* pub fn $name(&self) -> bool {
+            matches!(self.inner.kind, $kind)
+        })*
+    };
+}
+
 impl Error {
     /// The failure of a backend, for a [`Store`](crate::Store) of your own.
     ///
@@ -81,13 +90,6 @@ impl Error {
     }
 
     /// Something is larger or smaller than it may be, for a store that checks a size itself.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lembro::Error;
-    /// assert!(Error::size("1025 keys in one session, at most 1024 are allowed").is_size());
-    /// ```
     pub fn size(problem: impl Into<String>) -> Self {
         Kind::Size(problem.into()).into()
     }
@@ -131,108 +133,73 @@ impl Error {
         }
     }
 
-    /// An option, or a combination of options, has an impossible value; or a text is none of the
-    /// words for an enum, such as [`EndReason`](crate::EndReason).
-    pub fn is_option(&self) -> bool {
-        matches!(self.inner.kind, Kind::Option { .. })
-    }
+    predicates! {
+        /// An option, or a combination of options, has an impossible value; or a text is none of
+        /// the words for an enum, such as [`EndReason`](crate::EndReason).
+        is_option: Kind::Option { .. },
 
-    /// A text is not the session id or the handle that it should be.
-    pub fn is_id(&self) -> bool {
-        matches!(self.inner.kind, Kind::Id(_))
-    }
+        /// A text is not the session id or the handle that it should be.
+        is_id: Kind::Id(_),
 
-    /// An id is taken, because a live session has its handle. Nothing was written.
-    pub fn is_taken(&self) -> bool {
-        matches!(self.inner.kind, Kind::Taken(_))
-    }
+        /// An id is taken, because a live session has its handle. Nothing was written.
+        is_taken: Kind::Taken(_),
 
-    /// `modify` gave up, because other requests changed the session each time before it. Nothing was
-    /// written.
-    pub fn is_contention(&self) -> bool {
-        matches!(self.inner.kind, Kind::Contention { .. })
-    }
+        /// `modify` gave up, because other requests changed the session each time before it.
+        /// Nothing was written.
+        is_contention: Kind::Contention { .. },
 
-    /// A key, a value, an owner, a label, the number of keys or a whole session is larger than its
-    /// limit, or an owner is empty. Nothing was written.
-    pub fn is_size(&self) -> bool {
-        matches!(self.inner.kind, Kind::Size(_))
-    }
+        /// A key, a value, an owner, a label, the number of keys or a whole session is larger than
+        /// its limit, or an owner is empty. Nothing was written.
+        is_size: Kind::Size(_),
 
-    /// The owner has as many sessions as the [policy](crate::Policy::max_per_owner) allows. Nothing
-    /// was written.
-    pub fn is_too_many_logins(&self) -> bool {
-        matches!(self.inner.kind, Kind::TooManyLogins(_))
-    }
+        /// The owner has as many sessions as the [policy](crate::Policy::max_per_owner) allows.
+        /// Nothing was written.
+        is_too_many_logins: Kind::TooManyLogins(_),
 
-    /// A write may have been carried out or not, because its answer was lost, and the stored session
-    /// does not tell. Such an error is also [one of the store](Self::is_store).
-    pub fn is_unknown(&self) -> bool {
-        matches!(self.inner.kind, Kind::Unknown { .. })
-    }
+        /// A write may have been carried out or not, because its answer was lost, and the stored
+        /// session does not tell. Such an error is also [one of the store](Self::is_store).
+        is_unknown: Kind::Unknown { .. },
 
-    /// The store is full, and a session without an owner may evict no others. Nothing was written, so
-    /// the stored session, if there is one, stays.
-    pub fn is_full(&self) -> bool {
-        matches!(self.inner.kind, Kind::Full)
-    }
+        /// The store is full, and a session without an owner may evict no others. Nothing was
+        /// written, so the stored session, if there is one, stays.
+        is_full: Kind::Full,
 
-    /// A value could not be written as JSON or read from it, or is not of the requested type.
-    pub fn is_value(&self) -> bool {
-        matches!(self.inner.kind, Kind::Value { .. })
-    }
+        /// A value could not be written as JSON or read from it, or is not of the requested type.
+        is_value: Kind::Value { .. },
 
-    /// Stored bytes are not a record.
-    pub fn is_corrupt(&self) -> bool {
-        matches!(self.inner.kind, Kind::Corrupt(_))
-    }
+        /// Stored bytes are not a record.
+        is_corrupt: Kind::Corrupt(_),
 
-    /// The store, or the random source of ids, failed. Nothing was written, unless the error
-    /// [is unknown](Self::is_unknown).
-    pub fn is_store(&self) -> bool {
-        matches!(
-            self.inner.kind,
-            Kind::Store { .. } | Kind::Random { .. } | Kind::Unknown { .. } | Kind::Persist { .. }
-        )
-    }
+        /// The store, or the random source of ids, failed. Nothing was written, unless the error
+        /// [is unknown](Self::is_unknown).
+        is_store: Kind::Store { .. } | Kind::Random { .. } | Kind::Unknown { .. } | Kind::Persist { .. },
 
-    /// The store does not have this optional operation.
-    pub fn is_unsupported(&self) -> bool {
-        matches!(self.inner.kind, Kind::Unsupported(_))
-    }
+        /// The store does not have this optional operation.
+        is_unsupported: Kind::Unsupported(_),
 
-    /// A login or another new id came too late, because the request has ended or the `Session` is a
-    /// [fork](crate::Session::fork). Nothing was changed.
-    pub fn is_late(&self) -> bool {
-        matches!(self.inner.kind, Kind::Late(_))
-    }
+        /// A login or another new id came too late, because the request has ended or the `Session`
+        /// is a [fork](crate::Session::fork). Nothing was changed.
+        is_late: Kind::Late(_),
 
-    /// The session ended, or was superseded by a login, during the request, so the request's changes
-    /// are lost.
-    pub fn is_lost(&self) -> bool {
-        matches!(self.inner.kind, Kind::Lost(_))
-    }
+        /// The session ended, or was superseded by a login, during the request, so the request's
+        /// changes are lost.
+        is_lost: Kind::Lost(_),
 
-    /// The handler of a request panicked. Nothing was saved after the panic.
-    pub fn is_panic(&self) -> bool {
-        matches!(self.inner.kind, Kind::Panic)
-    }
+        /// The handler of a request panicked. Nothing was saved after the panic.
+        is_panic: Kind::Panic,
 
-    /// Something failed in the background, where no caller receives a result.
-    pub fn is_background(&self) -> bool {
-        matches!(self.inner.kind, Kind::Background(_))
+        /// Something failed in the background, where no caller receives a result.
+        is_background: Kind::Background(_),
+
+        /// The files of [`LembroOptions::persist`](crate::LembroOptions::persist) are damaged, in
+        /// use, or cannot be written. The text names the path and the problem. Such an error is
+        /// also [one of the store](Self::is_store).
+        is_persist: Kind::Persist { .. },
     }
 
     /// Marks the error as published. Returns true the first time.
     pub(crate) fn note_report(&self) -> bool {
         !self.inner.reported.swap(true, Ordering::Relaxed)
-    }
-
-    /// The files of [`LembroOptions::persist`](crate::LembroOptions::persist) are damaged, in use,
-    /// or cannot be written. The text names the path and the problem. Such an error is also
-    /// [one of the store](Self::is_store).
-    pub fn is_persist(&self) -> bool {
-        matches!(self.inner.kind, Kind::Persist { .. })
     }
 }
 

@@ -49,8 +49,8 @@ pub enum Event {
         /// True if the session had an owner, so a user who was logged in lost it.
         owned: bool,
     },
-    /// A session was ended on request: by a logout, by its handle, by its owner's limit, or with all
-    /// sessions of its owner.
+    /// A session was ended on request: by a logout, by its handle, by its owner's limit, or with
+    /// all sessions of its owner.
     Destroyed {
         /// The session.
         handle: Handle,
@@ -70,8 +70,7 @@ pub enum Event {
         /// The duration of the purge.
         took: Duration,
     },
-    /// A compaction wrote a new snapshot of a store that
-    /// [persists](crate::LembroOptions::persist).
+    /// A compaction wrote a new snapshot of a store that [persists](crate::LembroOptions::persist).
     Snapshot {
         /// The number of sessions in it.
         sessions: usize,
@@ -102,8 +101,8 @@ pub enum Event {
         /// The memory that it would have counted for.
         bytes: usize,
     },
-    /// A session without an owner, new or larger than before, was refused because the store is full:
-    /// see [`WhenFull`](crate::WhenFull) and
+    /// A session without an owner, new or larger than before, was refused because the store is
+    /// full: see [`WhenFull`](crate::WhenFull) and
     /// [`anonymous_share`](crate::LembroOptions::anonymous_share). The stored session, if there is
     /// one, stays.
     TurnedAway {

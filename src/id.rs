@@ -1,9 +1,9 @@
 //! The session id: a public handle that names a session, and a secret that opens it.
 //!
 //! A store finds a session by its handle and then compares the secret in constant time, so the
-//! lookup is no timing oracle (CVE-2019-16782). Logs and lists name a session without giving access,
-//! files and databases have only digests of secrets, and a new id is a new secret under the same
-//! handle, so the row stays in its place.
+//! lookup is no timing oracle (CVE-2019-16782). Logs and lists name a session without giving
+//! access, files and databases have only digests of secrets, and a new id is a new secret under the
+//! same handle, so the row stays in its place.
 //!
 //! OWASP ASVS 5.0, 7.2.3 asks for 128 random bits. The secret has them.
 
@@ -111,7 +111,8 @@ impl PartialEq for Secret {
 
 impl Eq for Secret {}
 
-/// The id of a session: 24 bytes, written as 32 URL-safe characters. It gives access to the session.
+/// The id of a session: 24 bytes, written as 32 URL-safe characters. It gives access to the
+/// session.
 ///
 /// Each id has exactly one text. The text is a password, so there is no `Display`, and
 /// [`expose`](Self::expose) writes it. `Debug` shows the [`Handle`] only, and `==` compares the
@@ -152,8 +153,8 @@ impl SessionId {
 
     /// Derives the id from a text of another system: the first 24 bytes of its SHA-256.
     ///
-    /// It is for sessions that move here with their ids, from express-session for example. The id is
-    /// exactly as hard to guess as `text`.
+    /// It is for sessions that move here with their ids, from express-session for example. The id
+    /// is exactly as hard to guess as `text`.
     ///
     /// # Examples
     ///
@@ -239,9 +240,9 @@ fn decode<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
     }
 }
 
-/// Draws secure random bytes from the thread's generator. The operating system seeds it, again every
-/// `RESEED_AFTER` draws, because a system call for every draw would be much of the cost of creating
-/// a session.
+/// Draws secure random bytes from the thread's generator. The operating system seeds it, again
+/// every `RESEED_AFTER` draws, because a system call for every draw would be much of the cost of
+/// creating a session.
 ///
 /// `rand::rng()` does the same, but panics if the system cannot seed it, and no request may panic.
 /// After a fork, the child has a copy of the generator and would draw the same bytes as its parent.

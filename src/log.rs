@@ -44,9 +44,9 @@ pub struct Log {
     period: Input<Duration>,
 }
 
-/// The level of an event in most applications: `Warn` for an id that may be stolen, and for a session
-/// that was refused or evicted while its user was logged in; `Info` for a start, a compaction, a
-/// `clear` and a lost change; `Debug` for ordinary events.
+/// The level of an event in most applications: `Warn` for an id that may be stolen, and for a
+/// session that was refused or evicted while its user was logged in; `Info` for a start, a
+/// compaction, a `clear` and a lost change; `Debug` for ordinary events.
 pub fn suggested(event: &Event) -> Option<Level> {
     Some(match event {
         Event::SupersededId { .. }
@@ -61,8 +61,8 @@ pub fn suggested(event: &Event) -> Option<Level> {
 }
 
 impl Log {
-    /// Forwards these errors, at level `Error`, or `Warn` for a
-    /// [wrong option](crate::Error::is_option).
+    /// Forwards these errors, at level `Error`, or `Warn` for a [wrong
+    /// option](crate::Error::is_option).
     pub fn of(errors: Receiver<Error>) -> Self {
         Self { errors, events: None, levels: Box::new(|_| None), lines: 5, period: Input::new(MINUTE) }
     }
@@ -97,8 +97,8 @@ impl Log {
         Self { lines, period: period.into().into(), ..self }
     }
 
-    /// Starts the thread. It ends when nothing is left that can send errors and events. If the logger
-    /// panics, it is called again for the next line.
+    /// Starts the thread. It ends when nothing is left that can send errors and events. If the
+    /// logger panics, it is called again for the next line.
     ///
     /// # Errors
     ///
@@ -233,11 +233,10 @@ const NAMELESS: [ErrorKind; 7] = [
 ];
 
 /// The other kinds, whose text is written.
-const NAMED: [ErrorKind; 6] = [
+const NAMED: [ErrorKind; 5] = [
     (Error::is_store, "the store failed"),
     (Error::is_option, "an option is wrong"),
     (Error::is_background, "something failed in the background"),
-    (Error::is_persist, "the files of the sessions failed"),
     (Error::is_full, "the store is full"),
     (|_| true, "an error"),
 ];

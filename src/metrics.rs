@@ -141,8 +141,8 @@ const COUNTERS: [Counter; 13] = [
     ("lembro_events_missed_total", &[], "Messages that did not fit into a queue.", |stats| stats.events_missed),
 ];
 
-/// Publishes the figures of one [`LembroStore`], without keeping it alive. The [module](self) has the
-/// list of figures.
+/// Publishes the figures of one [`LembroStore`], without keeping it alive. The [module](self) has
+/// the list of figures.
 ///
 /// The application may install its recorder before or after. Without one, a publication costs next
 /// to nothing.
@@ -158,8 +158,9 @@ impl Metrics {
         Self { watch: store.stats_handle(), name: None }
     }
 
-    /// Gives every figure the label `store` with this value. It is needed for a second store, because
-    /// figures with the same name and labels are one figure to a recorder. Default: no such label.
+    /// Gives every figure the label `store` with this value. It is needed for a second store,
+    /// because figures with the same name and labels are one figure to a recorder. Default: no such
+    /// label.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

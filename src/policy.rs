@@ -1,5 +1,5 @@
-//! The policy: how long sessions live, and how many a user may have. Pure arithmetic; the time is an
-//! argument.
+//! The policy: how long sessions live, and how many a user may have. Pure arithmetic; the time is
+//! an argument.
 
 mod check;
 
@@ -90,8 +90,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// What a request does if the store fails at its first look at the session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StoreDown {
-    /// The request gets the error, and by default the cookie layer answers it with a 503. No user is
-    /// taken for another one, or for logged out.
+    /// The request gets the error, and by default the cookie layer answers it with a 503. No user
+    /// is taken for another one, or for logged out.
     #[default]
     FailClosed,
     /// The request goes on without a session: it finds no data, and its changes are discarded. No
@@ -133,8 +133,8 @@ impl Policy {
     /// place of [`timeout`](Self::timeout) and [`lifetime`](Self::lifetime). Default: none, and
     /// then `remember(true)` is an error.
     ///
-    /// The timeout is at least that of other sessions, and the lifetime at least this timeout. serde
-    /// reads them from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
+    /// The timeout is at least that of other sessions, and the lifetime at least this timeout.
+    /// serde reads them from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
     ///
     /// # Examples
     ///
@@ -166,12 +166,12 @@ impl Policy {
     /// long. `None`: ids change only at [`log_in`](crate::Session::log_in) and
     /// [`regenerate`](crate::Session::regenerate). Default: none.
     ///
-    /// It limits how long a stolen id can be used beside its user, and it shows the theft: after the
-    /// grace, a request that still presents the old id raises
+    /// It limits how long a stolen id can be used beside its user, and it shows the theft: after
+    /// the grace, a request that still presents the old id raises
     /// [`SupersededId`](crate::Event::SupersededId) (the "renewal timeout" of the OWASP Session
-    /// Management Cheat Sheet). Use minutes rather than seconds, because each renewal is two writes.
-    /// A renewal never begins sooner than one [`grace`](Self::grace) after the last new id. Sessions
-    /// without an owner are not renewed.
+    /// Management Cheat Sheet). Use minutes rather than seconds, because each renewal is two
+    /// writes. A renewal never begins sooner than one [`grace`](Self::grace) after the last new id.
+    /// Sessions without an owner are not renewed.
     ///
     /// A renewal is pending until the client presents the new id. Until then both ids open the
     /// session, and each response to the old one announces the same new one, so a lost response
@@ -206,7 +206,8 @@ impl Policy {
     /// The maximum number of sessions that an owner may have at once; `None`: any number. Default:
     /// any number.
     ///
-    /// They are counted at a [login](crate::Session::log_in) (OWASP ASVS 5.0, 7.1.2). The store must have [operations on owners](crate::Owners).
+    /// They are counted at a [login](crate::Session::log_in) (OWASP ASVS 5.0, 7.1.2). The store
+    /// must have [operations on owners](crate::Owners).
     pub fn max_per_owner(mut self, max: impl Into<Option<usize>>) -> Self {
         self.0.max_per_owner = Input::new(max.into());
         self
@@ -225,10 +226,11 @@ impl Policy {
     /// What a request does if the store fails. Default: [`StoreDown::FailClosed`].
     ///
     /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. With it, these
-    /// still fail: [`log_in`](crate::Session::log_in) and [`regenerate`](crate::Session::regenerate),
-    /// so that no user seems to log in; [`log_out`](crate::Session::log_out) and
-    /// [`destroy_others`](crate::Session::destroy_others), so that no user seems to log out; and the
-    /// save of a session that was found. A new session's save is skipped.
+    /// still fail: [`log_in`](crate::Session::log_in) and
+    /// [`regenerate`](crate::Session::regenerate), so that no user seems to log in;
+    /// [`log_out`](crate::Session::log_out) and [`destroy_others`](crate::Session::destroy_others),
+    /// so that no user seems to log out; and the save of a session that was found. A new session's
+    /// save is skipped.
     pub const fn store_down(mut self, what: StoreDown) -> Self {
         self.0.store_down = what;
         self
@@ -283,8 +285,8 @@ impl Policy {
     }
 
     /// Returns true if a response may announce an id of this age again. Within one grace before its
-    /// renewal it may not: if the response arrives after the one with the new id, the client is left
-    /// with the old id. `full` is the session's time, in which the cookie must not end.
+    /// renewal it may not: if the response arrives after the one with the new id, the client is
+    /// left with the old id. `full` is the session's time, in which the cookie must not end.
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.get_grace().min(full / 4);
         !self.lease().renewal_due(age.saturating_add(apart))

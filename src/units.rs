@@ -45,8 +45,8 @@ pub enum Setting {
     /// A float, which some formats use for every number. It is refused unless it is whole and not
     /// negative.
     Number(f64),
-    /// A text such as `"5m"` or `"4M"`. The units of time are ms, s, m (minutes), h, d, w, and their
-    /// long names. A text of time without a unit is refused, and so are months and years.
+    /// A text such as `"5m"` or `"4M"`. The units of time are ms, s, m (minutes), h, d, w, and
+    /// their long names. A text of time without a unit is refused, and so are months and years.
     Text(String),
     /// A span of time, from code only.
     #[serde(skip)]
@@ -242,8 +242,8 @@ fn parse_span(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Reads a size. K, M and G alone are 1024-based; `bytesize` reads every other unit ("4MB" is
-/// 4,000,000, "4MiB" is 4,194,304). The number is read here, because `bytesize` rounds "0.5" to zero
-/// and caps a number that is too large.
+/// 4,000,000, "4MiB" is 4,194,304). The number is read here, because `bytesize` rounds "0.5" to
+/// zero and caps a number that is too large.
 fn parse_size(text: &str) -> Result<u64, &'static str> {
     const NO_SIZE: &str = "not a size such as 4194304 or \"4M\"";
     let text = text.trim();

@@ -59,8 +59,8 @@ impl SessionId {
         digest_of(self.secret)
     }
 
-    /// The id after a timed renewal: the same handle, and a secret derived from this id's secret and
-    /// the row's seed. One of the two alone does not give it.
+    /// The id after a timed renewal: the same handle, and a secret derived from this id's secret
+    /// and the row's seed. One of the two alone does not give it.
     pub(crate) fn successor(&self, seed: u64) -> Self {
         let digest = Sha256::new()
             .chain_update(RENEWAL_DOMAIN)

@@ -93,8 +93,8 @@ pub enum WhenFull {
     #[default]
     Evict,
     /// It is refused with [`Error::is_full`](crate::Error::is_full) if there is no room after
-    /// expired sessions were removed. It evicts no session, and the stored session, if there is one,
-    /// stays. Sessions with an owner evict others in either case.
+    /// expired sessions were removed. It evicts no session, and the stored session, if there is
+    /// one, stays. Sessions with an owner evict others in either case.
     RefuseAnonymous,
 }
 
@@ -132,23 +132,23 @@ impl LembroOptions {
         self
     }
 
-    /// The maximum memory of one session, as it counts for `max_size`: bytes or a text. A larger one
-    /// is refused with an error, and the stored session, if there is one, stays. Default: 64K, or a
-    /// shard's share of `max_size` if that is less.
+    /// The maximum memory of one session, as it counts for `max_size`: bytes or a text. A larger
+    /// one is refused with an error, and the stored session, if there is one, stays. Default: 64K,
+    /// or a shard's share of `max_size` if that is less.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
         self.raw.max_session_size = max_session_size.into().into();
         self
     }
 
-    /// The number of shards, each with its own lock: a power of two up to 64. Default: one for every
-    /// 256K of `max_size`, which is enough for many threads on a few cores.
+    /// The number of shards, each with its own lock: a power of two up to 64. Default: one for
+    /// every 256K of `max_size`, which is enough for many threads on a few cores.
     pub fn shards(mut self, shards: usize) -> Self {
         self.raw.shards = Input::new(shards);
         self
     }
 
-    /// The share of `max_size` that is guaranteed to sessions without an owner, in percent. Default:
-    /// 10.
+    /// The share of `max_size` that is guaranteed to sessions without an owner, in percent.
+    /// Default: 10.
     ///
     /// Above this share, sessions without an owner are evicted before any session with an owner,
     /// however recently they were used, so a flood of visitors logs no user out. Below this share,
@@ -158,8 +158,8 @@ impl LembroOptions {
     /// The session being stored counts, too. If it has no owner, is larger than the share of its
     /// shard, and sessions with an owner fill the rest, it is refused with
     /// [`Error::is_full`](crate::Error::is_full). A session with an owner is never refused: if it
-    /// does not fit otherwise, it evicts others with an owner, and then those without one. Evictions
-    /// of sessions with an owner are reported on [`errors`](crate::LembroStore::errors).
+    /// does not fit otherwise, it evicts others with an owner, and then those without one.
+    /// Evictions of sessions with an owner are reported on [`errors`](crate::LembroStore::errors).
     pub fn anonymous_share(mut self, percent: usize) -> Self {
         self.raw.anonymous_share = Input::new(percent);
         self

@@ -24,7 +24,8 @@ macro_rules! choice {
         impl std::str::FromStr for $choice {
             type Err = crate::Error;
 
-            /// Reads the text that `Display` writes, also in camel case, with hyphens and in capitals.
+            /// Reads the text that `Display` writes, also in camel case, with hyphens and in
+            /// capitals.
             ///
             /// # Errors
             ///
