@@ -13,7 +13,7 @@
 //!   22 on average.
 //!
 //! The share is a constant so that a session's charge changes only when its block does. A session
-//! with 300 bytes of JSON is charged about 418 bytes. The test `memory_accounting` compares the sum
+//! with 300 bytes of JSON is charged about 418 bytes. The test `memory/accounting` compares the sum
 //! with what the allocator gave out.
 
 use crate::id::Handle;
