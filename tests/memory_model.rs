@@ -371,7 +371,7 @@ impl Both {
             NewId::Replace(secret, true) => Identity::Replace(id(Name { secret, ..name })),
             NewId::Replace(secret, false) => Identity::Replace(id(Name { handle: (name.handle + 1) % IDS, secret })),
         };
-        let commit = commit.unwrap().with(changes(change)).identity(identity);
+        let commit = commit.unwrap().with(changes(change)).with_identity(identity);
         let Some(LogIn { owner, begun, limit }) = login else { return commit };
         let begun = begun.map(|ago| Epoch::from_u64(self.epoch.saturating_sub(ago)));
         commit.log_in(Login { owner: steps::owner(OWNERS[usize::from(owner)]), begun, limit })

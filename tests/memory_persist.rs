@@ -381,11 +381,11 @@ fn everywhere_but_here_spares_the_session_that_is_known_by_its_digest() {
     assert!(is_there(&store, &here));
     // Told to who has the id, and to nobody else.
     for id in [there, visited] {
-        assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Everywhere));
-        assert_eq!(owners(&store).why_ended(&renewed(&id)).unwrap(), None);
+        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::Everywhere));
+        assert_eq!(owners(&store).end_reason(&renewed(&id)).unwrap(), None);
     }
     assert!(owners(&store).destroy_handle(here.handle(), Some(&ada), EndReason::Named).unwrap().is_done());
-    assert_eq!(owners(&store).why_ended(&here).unwrap(), Some(EndReason::Named));
+    assert_eq!(owners(&store).end_reason(&here).unwrap(), Some(EndReason::Named));
 }
 
 #[test]
@@ -395,9 +395,9 @@ fn why_a_session_ended_is_told_to_both_ids_of_a_renewal() {
     let (store, _, _folder) = before.after(SECOND);
     assert_eq!(owners(&store).destroy_all(&owner("ada"), None).unwrap(), 1);
     for id in [old, new] {
-        assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Everywhere));
+        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::Everywhere));
     }
-    assert_eq!(owners(&store).why_ended(&renewed(&old)).unwrap(), None);
+    assert_eq!(owners(&store).end_reason(&renewed(&old)).unwrap(), None);
 }
 
 #[test]
@@ -438,8 +438,8 @@ fn logins_of_others_go_on_over_a_restart_and_why_a_session_ended_is_known() {
             current = Restart { folder, time, store };
             let store = &current.store;
             for (id, reason) in [(everywhere, EndReason::Everywhere), (named, EndReason::Named)] {
-                assert_eq!(owners(store).why_ended(&id).unwrap(), Some(reason));
-                assert_eq!(owners(store).why_ended(&renewed(&id)).unwrap(), None);
+                assert_eq!(owners(store).end_reason(&id).unwrap(), Some(reason));
+                assert_eq!(owners(store).end_reason(&renewed(&id)).unwrap(), None);
             }
             for (name, expected) in [("ada", false), ("bob", true), ("cat", true)] {
                 let login = lembro::Login { begun: Some(begun), ..login(name) };

@@ -87,7 +87,7 @@ fn all_that_a_store_does(store: &RedisStore) -> Result<()> {
         &lease(),
     )?;
     assert_eq!(owners.count(&owner("ada"))?, 1);
-    assert!(owners.why_ended(&id)?.is_some());
+    assert!(owners.end_reason(&id)?.is_some());
     assert_eq!(owners.destroy_all(&owner("ada"), None)?, 1);
     store.set(&id, Record::new(), HOUR)?;
     store.set(&id, Record::new(), Duration::ZERO)?;

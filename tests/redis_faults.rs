@@ -279,7 +279,7 @@ fn a_full_server_refuses_what_is_new_and_still_reads_and_ends() {
         assert!(store.get(id).unwrap().is_none());
     }
     assert!(store.get(&spared).unwrap().is_some());
-    assert_eq!(owners.why_ended(&everywhere).unwrap(), Some(EndReason::Everywhere));
+    assert_eq!(owners.end_reason(&everywhere).unwrap(), Some(EndReason::Everywhere));
 
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut link).unwrap();
     create(&store);

@@ -34,7 +34,7 @@ fn save_more(store: &RedisStore, id: &SessionId, version: Version) -> Result<Out
 /// The session gets a new id.
 fn replace(store: &RedisStore, id: &SessionId, version: Version) -> Result<Outcome> {
     let new = Identity::Replace(id.renewed(&SessionId::random()?));
-    store.commit(id, &Commit::merge(version)?.identity(new), &lease())
+    store.commit(id, &Commit::merge(version)?.with_identity(new), &lease())
 }
 
 fn key_of(id: &SessionId) -> String {

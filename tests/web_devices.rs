@@ -12,7 +12,7 @@ use session_support::{HOUR, MINUTE};
 
 /// A site on the store itself: the one that counts and fails has no powers over owners.
 fn site(policy: Policy) -> Site {
-    let site = Site::new(CookieOptions::new(), policy);
+    let site = Site::new(CookieOptions::new(), policy.clone());
     let layer = SessionLayer::new(site.store.clone()).policy(policy).unwrap();
     Site { layer, ..site }
 }
@@ -41,7 +41,7 @@ fn end_all_others(site: &Site, cookie: &str) -> usize {
 /// What is said to a browser that comes with a cookie which leads nowhere any more.
 fn why(site: &Site, cookie: &str) -> Option<EndReason> {
     let mut reason = None;
-    let _ = site.request(cookie, |session| reason = session.why_ended().unwrap());
+    let _ = site.request(cookie, |session| reason = session.end_reason().unwrap());
     reason
 }
 

@@ -213,7 +213,7 @@ pub fn some_sessions(count: usize, folder: &Folder) -> LembroStore {
         let version = store.commit(&id, &create, &lease).unwrap().receipt().unwrap().version;
         time.advance(minute);
         let commit = |identity| {
-            let commit = Commit::merge(version).unwrap().identity(identity);
+            let commit = Commit::merge(version).unwrap().with_identity(identity);
             store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce
         };
         match number {

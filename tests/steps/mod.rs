@@ -94,7 +94,7 @@ pub fn touch(store: &impl Store, id: &SessionId, ttl: Duration) -> Result<Outcom
 
 /// The commit that gives the session that had this version a new id, as `regenerate` does.
 pub fn replacement(version: Version, new: &SessionId) -> Commit {
-    Commit::merge(version).unwrap().identity(Identity::Replace(*new))
+    Commit::merge(version).unwrap().with_identity(Identity::Replace(*new))
 }
 
 /// Gives the session that an id opens a new one, which takes the place of this one at once.
@@ -114,7 +114,7 @@ pub const fn renewing(ttl: Duration, grace: Duration) -> Lease {
 
 /// Begins a timed renewal; the id that the client is to be given.
 pub fn renew(store: &impl Store, id: &SessionId, lease: &Lease) -> SessionId {
-    let commit = Commit::merge(version_of(store, id)).unwrap().identity(Identity::Renew(7));
+    let commit = Commit::merge(version_of(store, id)).unwrap().with_identity(Identity::Renew(7));
     store.commit(id, &commit, lease).unwrap().receipt().unwrap().announce.expect("a renewal is due")
 }
 

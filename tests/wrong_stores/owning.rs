@@ -286,7 +286,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
         name: "a store that tells every id of a handle why its session ended",
         spoil: |store| {
-            store.why = Box::new(|right, id| right.store.why_ended(&right.current(id)));
+            store.why = Box::new(|right, id| right.store.end_reason(&right.current(id)));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
@@ -300,7 +300,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
         name: "a store that says why a live session ended",
         spoil: |store| {
-            store.why = Box::new(|right, id| Ok(right.store.why_ended(id)?.or(Some(EndReason::Named))));
+            store.why = Box::new(|right, id| Ok(right.store.end_reason(id)?.or(Some(EndReason::Named))));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
@@ -426,7 +426,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                 match (login(commit), base(commit)) {
                     (Some(login), Some(base)) if stored.owner() == Some(login.owner.as_str()) => {
                         let new = id.renewed(&SessionId::random()?);
-                        let again = Commit::merge(base)?.identity(Identity::Replace(new));
+                        let again = Commit::merge(base)?.with_identity(Identity::Replace(new));
                         right.commit(id, &again.with(commit.changes.clone()), lease)
                     }
                     _ => right.commit(id, commit, lease),
@@ -492,7 +492,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
         name: "a limit that does not say why it ended a session",
         spoil: |store| {
-            store.why = Box::new(|right, id| Ok(right.store.why_ended(id)?.filter(|why| *why != EndReason::Limit)));
+            store.why = Box::new(|right, id| Ok(right.store.end_reason(id)?.filter(|why| *why != EndReason::Limit)));
         },
         caught_by: &["a login at the limit ends the session that was logged in first"],
     },
