@@ -89,7 +89,10 @@ fn a_wrong_value_is_told_by_its_path() {
         ("store.memory = true", "store.memory: not a table of options with their names"),
         ("store.memory.max_size = 'plenty'", "store.memory.max_size: \"plenty\" is not a size"),
         ("store.memory.persist = 5", "store.memory.persist: not path string"),
-        ("store.memory.when_full = 'give up'", "store.memory.when_full: \"give up\" is none of \"evict\", \"refuse_anonymous\""),
+        (
+            "store.memory.when_full = 'give up'",
+            "store.memory.when_full: \"give up\" is none of \"evict\", \"refuse_anonymous\"",
+        ),
         ("store.memory.persist = '/'", "store.memory.persist: the path does not end in a file's name"),
         ("cookie = false", "cookie: not a table of options with their names"),
         ("cookie.name = 5", "cookie.name: not a string"),

@@ -113,7 +113,8 @@ fn a_login_that_is_not_carried_out_keeps_no_place() {
     let again = store.commit(&id, &commit, &lease()).unwrap();
     assert_eq!(again, Outcome::Gone);
     let new = Identity::Replace(first.renewed(&SessionId::random().unwrap()));
-    let stale = Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
+    let stale =
+        Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
     assert_eq!(store.commit(&first, &stale, &lease()).unwrap(), Outcome::Gone);
     assert!(is_there(&store, &first));
     assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);

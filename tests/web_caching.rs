@@ -34,8 +34,7 @@ fn merged(finished: &Finished, own: &[(&str, &str)]) -> Headers {
 /// What a request can end in with a cookie, and what without one.
 fn with_a_cookie(host: &Host) -> Vec<(&'static str, Finished)> {
     let [cookie, other, third] = [host.visitor(), host.visitor(), host.visitor()];
-    let mut created =
-        host.layer.sessions().create(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
+    let mut created = host.layer.sessions().create(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
     let (undated, _) = other.rsplit_once('.').expect("of a host with persistent cookies");
     let ends = vec![
         ("new", host.visit("", |session| session.insert("user", "ada").unwrap())),
