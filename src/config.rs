@@ -1,17 +1,15 @@
 //! One configuration for everything: the store, the policy, the cookie and the token, as one file
 //! has them.
 
-mod tree;
-
 use serde::{Deserialize, Deserializer};
 
-use self::tree::{Problem, Tree};
 use crate::error::Result;
 use crate::memory::{LembroOptions, LembroStore};
 use crate::policy::Policy;
 #[cfg(feature = "redis")]
 use crate::redis::{RedisOptions, RedisStore};
 use crate::units::getters;
+use crate::units::tree::{Problem, Tree};
 use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 
 /// Everything that a [`SessionLayer`] can be told, for an application whose settings are in a file.

@@ -108,7 +108,7 @@
 //! |---|---|---|
 //! | `web/` | `SessionLayer`: cookie in, `Set-Cookie` out; adapters (feature `web`) | sessions |
 //! | `metrics.rs` | `Metrics`: a store's figures for Prometheus (feature `metrics`) | memory |
-//! | `sessions.rs` `sessions/` | [`Sessions`]: generate, load, create, list and end an owner's, on any store | session |
+//! | `lifecycle.rs` `lifecycle/` | [`Sessions`]: generate, load, create, list and end an owner's, on any store | session |
 //! | `session/` | [`Session`]: one user's data, a commit in the making, its life | context |
 //! | `context.rs` | store + policy + ids + clock, behind one `Arc`; reports what fails | policy, store |
 //! | `policy.rs` | [`Policy`]: how long sessions live; pure; makes the [`Lease`] | store |
@@ -251,6 +251,7 @@ mod error;
 mod event;
 mod id;
 mod key_value;
+mod lifecycle;
 #[cfg(feature = "log")]
 pub mod log;
 mod memory;
@@ -261,7 +262,6 @@ mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod session;
-mod sessions;
 mod store;
 mod sync;
 #[cfg(feature = "testing")]
@@ -294,13 +294,13 @@ pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SessionId};
 pub use self::key_value::{KeyValue, KeyValueStore};
+pub use self::lifecycle::{OwnedSession, OwnerSessions, Sessions};
 pub use self::memory::{
     FileSync, LembroOptions, LembroStore, OnDamage, OnWriteError, Purge, Restored, Snapshot, Stats, WhenFull,
 };
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
 pub use self::session::{Component, Saved, Session, Step};
-pub use self::sessions::{OwnedSession, OwnerSessions, Sessions};
 pub use self::store::{
     Action, AtLimit, Commit, EndReason, Entry, Epoch, Expect, Identity, Lease, Limit, Listed, Listing, Login, Look,
     Lookup, Now, Outcome, Owner, Owners, Presented, Receipt, Store, Stored, Write,

@@ -5,7 +5,7 @@ mod check;
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
 use crate::store::{AtLimit, Lease, Limit};
@@ -74,9 +74,14 @@ struct Options {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Remember {
+    #[serde(deserialize_with = "required")]
     timeout: Input<Duration>,
     #[serde(default, deserialize_with = "or_none")]
     lifetime: Input<Option<Duration>>,
+}
+
+fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Input<Duration>, D::Error> {
+    Setting::deserialize(deserializer).map(Input::from)
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,8 +1,7 @@
 //! Options as people write them: durations and sizes as numbers or texts, choices by their names.
 
 mod choice;
-#[cfg(any(feature = "web", feature = "redis"))]
-pub(crate) mod quiet;
+pub(crate) mod tree;
 
 use std::fmt;
 use std::time::Duration;
@@ -194,8 +193,13 @@ where
 
 /// Reads a span that null and zero switch off.
 pub(crate) fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Input<Option<Duration>>, D::Error> {
-    let span = Input::from(Setting::deserialize(deserializer)?);
-    Ok(if span == Input::new(Some(Duration::ZERO)) { Input::new(None) } else { span })
+    Ok(Input::from(Setting::deserialize(deserializer)?).zero_is_none())
+}
+
+impl Input<Option<Duration>> {
+    pub(crate) fn zero_is_none(self) -> Self {
+        if self == Self::new(Some(Duration::ZERO)) { Self::new(None) } else { self }
+    }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Input<T> {
@@ -210,7 +214,7 @@ impl<T: fmt::Debug> fmt::Debug for Input<T> {
 
 /// Getters of options, named as `Command::get_args` is beside `Command::args`.
 macro_rules! getters {
-    ($options:ident: $($getter:ident $option:ident -> $type:ty { $value:expr })*) => {
+    ($options:ident: $($getter:ident $option:ident -> $type:ty $value:block)*) => {
         $(#[doc = concat!("The option [`", stringify!($option), "`](Self::", stringify!($option), ").")]
         pub fn $getter(&self) -> $type {
             let $options = self;

@@ -71,7 +71,7 @@ fn lembro_store_keeps_the_contract_in_real_time() {
     let report = testing::check(Duration::from_millis(50), || LembroStore::new().unwrap());
     assert!(report.is_kept(), "{report}");
     // Nothing but the rules that stop time.
-    assert!(report.skipped().all(|(_, reason)| reason == "needs a clock that is turned by hand"), "{report}");
+    assert!(report.skipped().all(|(_, reason)| reason == "needs a manual clock"), "{report}");
 }
 
 /// Nothing is broken and nothing is skipped.

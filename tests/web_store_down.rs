@@ -75,7 +75,7 @@ fn without_a_store_a_page_may_be_served_to_nobody_and_no_cookie_is_set_or_taken_
             Ok(())
         });
         let finished = finished.unwrap();
-        assert_eq!((finished.saved(), finished.cookie()), (Saved::Nowhere, None));
+        assert_eq!((finished.saved(), finished.cookie()), (Saved::Skipped, None));
         assert!(finished.headers().any(|header| header == ("Cache-Control", "no-store")));
     }
     site.store.fail(false, false);
@@ -126,7 +126,7 @@ fn a_new_session_that_cannot_be_stored_costs_no_page_if_the_policy_says_so() {
     let (site, _) = site(StoreDown::Anonymous);
     site.store.fail(false, true);
     let begun = site.visit("", |session| session.insert("theme", "dark")).unwrap();
-    assert_eq!((begun.saved(), begun.cookie()), (Saved::Nowhere, None));
+    assert_eq!((begun.saved(), begun.cookie()), (Saved::Skipped, None));
 }
 
 #[test]

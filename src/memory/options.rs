@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::persist::{FileSync, OnDamage, OnWriteError, PersistConfig};
-use super::weight::OVERHEAD;
+use super::queue::OVERHEAD;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::record::Record;
@@ -119,7 +119,7 @@ impl LembroOptions {
     /// costs one short look at each session, plus what it frees. It also notices that the machine
     /// was suspended: the [clock](crate::Clock) counts that time from the next purge on.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
-        self.raw.interval = interval.into().into();
+        self.raw.interval = Input::from(interval.into()).zero_is_none();
         self
     }
 
@@ -265,12 +265,11 @@ impl LembroOptions {
     }
 
     getters! { options:
-        get_interval interval -> Option<Duration> {
-            options.raw.interval.or(Some(INTERVAL)).filter(|interval| !interval.is_zero())
-        }
+        get_interval interval -> Option<Duration> { options.raw.interval.or(Some(INTERVAL)) }
         get_max_size max_size -> usize { to_usize(options.raw.max_size.or(MAX_SIZE)) }
         get_max_session_size max_session_size -> usize {
-            to_usize(options.raw.max_session_size.or(largest_session(options.raw.max_size.or(MAX_SIZE), options.get_shards())))
+            let default = session_size_of(options.raw.max_size.or(MAX_SIZE), options.get_shards());
+            to_usize(options.raw.max_session_size.or(default))
         }
         get_shards shards -> usize { options.raw.shards.or(shards_of(options.raw.max_size.or(MAX_SIZE))) }
         get_anonymous_share anonymous_share -> usize { options.raw.anonymous_share.or(ANONYMOUS_SHARE) }
@@ -282,7 +281,13 @@ impl LembroOptions {
         get_clock clock -> &Clock { &options.clock }
     }
 
-    pub(super) fn resolve(&self) -> Result<StoreConfig> {
+    /// How the files are kept, if the sessions persist.
+    pub(super) fn persist_config(&self) -> Option<PersistConfig> {
+        let (sync, on_damage, on_write_error) = (self.get_sync(), self.get_on_damage(), self.get_on_write_error());
+        self.raw.persist.clone().map(|path| PersistConfig { path, sync, on_damage, on_write_error })
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
         let raw = &self.raw;
         raw.interval.check("interval", None)?;
         let max_size = raw.max_size.check("max_size", MAX_SIZE)?;
@@ -295,7 +300,7 @@ impl LembroOptions {
             return Err(Error::option("shards", format!("{shards} is not a power of two from 1 to {MAX_SHARDS}")));
         }
         let shard_size = max_size / shards as u64;
-        let max_session_size = raw.max_session_size.check("max_session_size", largest_session(max_size, shards))?;
+        let max_session_size = raw.max_session_size.check("max_session_size", session_size_of(max_size, shards))?;
         if max_session_size > shard_size {
             let problem =
                 format!("{max_session_size} bytes do not fit into a shard of {shard_size} (max_size / shards)");
@@ -314,26 +319,6 @@ impl LembroOptions {
         if usize::try_from(max_size).is_err() {
             return Err(Error::option("max_size", "more than this machine can address"));
         }
-        self.check_files()?;
-        Ok(StoreConfig {
-            interval: self.get_interval(),
-            max_size: to_usize(max_size),
-            max_session_size: to_usize(max_session_size),
-            shards,
-            anonymous_share: to_usize(shard_size) / 100 * anonymous_share,
-            refuse_anonymous: raw.when_full == WhenFull::RefuseAnonymous,
-            persist: raw.persist.clone().map(|path| PersistConfig {
-                path,
-                sync: self.get_sync(),
-                on_damage: self.get_on_damage(),
-                on_write_error: self.get_on_write_error(),
-            }),
-            clock: self.clock.clone(),
-        })
-    }
-
-    fn check_files(&self) -> Result<()> {
-        let raw = &self.raw;
         let without_files = [
             ("sync", raw.sync.is_some()),
             ("on_damage", raw.on_damage.is_some()),
@@ -355,7 +340,7 @@ fn shards_of(max_size: u64) -> usize {
 }
 
 /// The default bound of one session.
-fn largest_session(max_size: u64, shards: usize) -> u64 {
+fn session_size_of(max_size: u64, shards: usize) -> u64 {
     (max_size / shards.max(1) as u64).min(64 * 1024)
 }
 
@@ -369,20 +354,7 @@ impl TryFrom<RawOptions> for LembroOptions {
     fn try_from(raw: RawOptions) -> Result<Self> {
         let options = Self { raw, clock: Clock::system() };
         // A wrong value is reported where the configuration is read, not when the store is made.
-        options.resolve()?;
+        options.check()?;
         Ok(options)
     }
-}
-
-/// The options, checked.
-pub(super) struct StoreConfig {
-    pub(super) interval: Option<Duration>,
-    pub(super) max_size: usize,
-    pub(super) max_session_size: usize,
-    pub(super) shards: usize,
-    /// In bytes of one shard.
-    pub(super) anonymous_share: usize,
-    pub(super) refuse_anonymous: bool,
-    pub(super) persist: Option<PersistConfig>,
-    pub(super) clock: Clock,
 }

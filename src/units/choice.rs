@@ -1,8 +1,8 @@
 //! Choices: the enums of options, and others that applications store, as texts and from texts.
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize as _, Deserializer};
 
+use super::tree::Tree;
 use crate::error::{Error, Result};
 
 /// Gives an enum `Display`, `FromStr`, `Serialize` and `Deserialize`, all with the same words.
@@ -67,9 +67,9 @@ pub(crate) fn read<'de, T: Copy, D: Deserializer<'de>>(
     names: &[(&str, T)],
 ) -> Result<T, D::Error> {
     let also = if flags.is_some() { "true, false, " } else { "" };
-    let choice = match (Given::deserialize(deserializer)?, flags) {
-        (Given::Name(text), _) => parse(&text, option, also, names),
-        (Given::Flag(true), Some([choice, _])) | (Given::Flag(false), Some([_, choice])) => Ok(choice),
+    let choice = match (Tree::deserialize(deserializer)?, flags) {
+        (Tree::Text(text), _) => parse(&text, option, also, names),
+        (Tree::Flag(true), Some([choice, _])) | (Tree::Flag(false), Some([_, choice])) => Ok(choice),
         _ => Err(Error::option(option, format!("neither of {also}{}", list(names)))),
     };
     choice.map_err(serde::de::Error::custom)
@@ -77,13 +77,4 @@ pub(crate) fn read<'de, T: Copy, D: Deserializer<'de>>(
 
 fn list<T>(names: &[(&str, T)]) -> String {
     names.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(", ")
-}
-
-/// A choice as a configuration file may have it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Given {
-    Flag(bool),
-    Name(String),
-    Other(IgnoredAny),
 }

@@ -262,7 +262,7 @@ impl World {
         let (is_done, is_unknown, is_ok) = match end {
             End::Saved(Saved::Written) | End::Status(200, _) => (true, false, true),
             // A new session that could not be stored may be there, and no client has its id.
-            End::Saved(Saved::Nowhere) => (false, true, true),
+            End::Saved(Saved::Skipped) => (false, true, true),
             End::Saved(_) => (false, false, true),
             End::Failed(error) | End::Status(_, Some(error)) => (false, error.is_unknown(), false),
             // The page does not say what the error was.
@@ -504,7 +504,7 @@ impl Visit<'_> {
 
     /// Returns true if the request goes on without a session, because the store is down.
     pub(crate) fn is_without(&self) -> bool {
-        format!("{:?}", self.session).contains("without")
+        format!("{:?}", self.session).contains("store unavailable")
     }
 
     pub(crate) fn counted(&self) -> Result<u64> {
