@@ -298,7 +298,7 @@ fn an_entry_that_cannot_be_read_blocks_neither_a_login_nor_log_out_everywhere() 
     assert_eq!(store.destroy_all(&ada(), None).unwrap(), 1);
     // It is gone for good, and not just unread.
     assert!(map.bytes(&key).is_none() && store.get(&other).unwrap().is_none());
-    assert_eq!(store.end_reason(&other).unwrap(), Some(EndReason::Everywhere));
+    assert_eq!(store.end_reason(&other).unwrap(), Some(EndReason::LoggedOutEverywhere));
 }
 
 #[test]

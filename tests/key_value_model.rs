@@ -154,7 +154,7 @@ impl Call {
             Self::Visit { id, lease } => {
                 return Ok(Answer::Found(store.look(id, Look::Visit, lease)?.found().is_some()));
             }
-            Self::EndByHandle { id, owner } => owners.destroy_handle(id.handle(), owner.as_ref(), EndReason::Named),
+            Self::EndByHandle { id, owner } => owners.destroy_handle(id.handle(), owner.as_ref(), EndReason::Revoked),
             Self::EndAll { owner, except } => {
                 let ended = owners.destroy_all(owner, except.map(|id| id.handle()))?;
                 return Ok(Answer::Ended(ended));

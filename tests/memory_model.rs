@@ -458,7 +458,7 @@ impl Both {
         let live = self.map.get(&handle).filter(|entry| !entry.ttl(now).is_zero());
         let theirs = live.filter(|entry| of.as_ref().is_none_or(|of| entry.record().owner() == Some(of.as_str())));
         let version = theirs.map(|entry| entry.record().version());
-        let outcome = owners(&self.store).destroy_handle(handle, of.as_ref(), EndReason::Named).unwrap();
+        let outcome = owners(&self.store).destroy_handle(handle, of.as_ref(), EndReason::Revoked).unwrap();
         assert_eq!(outcome.receipt().map(|receipt| receipt.version), version);
         if version.is_some() {
             self.map.remove(&handle);

@@ -103,7 +103,7 @@ fn one_device_is_ended_by_its_handle_and_the_others_stay() {
     assert!(is_there(&sessions, &laptop) && is_there(&sessions, &tablet) && !is_there(&sessions, &phone));
     phone.insert("late", &1).unwrap();
     assert_eq!(phone.save().unwrap(), Saved::Gone);
-    assert_eq!(phone.end_reason().unwrap(), Some(EndReason::Named));
+    assert_eq!(phone.end_reason().unwrap(), Some(EndReason::Revoked));
     validate(&store);
 }
 
@@ -207,7 +207,7 @@ fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
         assert!(act(&mut slow), "{what}");
         assert!(slow.is_gone().unwrap(), "{what}");
         assert_eq!(slow.owner().unwrap(), None, "{what}");
-        assert_eq!(slow.end_reason().unwrap(), Some(EndReason::Everywhere), "{what}");
+        assert_eq!(slow.end_reason().unwrap(), Some(EndReason::LoggedOutEverywhere), "{what}");
         assert_eq!((store.len().unwrap(), store.bytes()), (0, 0), "{what}");
         validate(&store);
     }
@@ -525,7 +525,7 @@ fn why_a_session_ended_is_told_to_its_user_and_to_no_stranger() {
     let id = session.id().unwrap();
     assert_eq!((why(&id), session.end_reason().unwrap()), (None, None), "it is live");
     sessions.owner("ada").unwrap().destroy_all().unwrap();
-    assert_eq!(why(&id), Some(EndReason::Everywhere));
+    assert_eq!(why(&id), Some(EndReason::LoggedOutEverywhere));
     assert_eq!(why(&id.renewed(&SessionId::random().unwrap())), None, "a stranger who knows the handle");
     assert_eq!(why(&visitor.id().unwrap()), None);
     // Logging out by oneself is no news.
@@ -566,7 +566,7 @@ fn of_many_endings_the_last_thousand_are_remembered() {
             session.id().unwrap()
         })
         .collect();
-    let remembered = ids.iter().filter(|id| store.end_reason(id).unwrap() == Some(EndReason::Named)).count();
+    let remembered = ids.iter().filter(|id| store.end_reason(id).unwrap() == Some(EndReason::Revoked)).count();
     assert_eq!(remembered, 1_024);
     assert!(store.end_reason(&ids[1_499]).unwrap().is_some() && store.end_reason(&ids[0]).unwrap().is_none());
 }

@@ -161,10 +161,10 @@ fn a_renewal_whose_id_was_not_presented_yet_is_told_why_it_ended_under_both_ids(
     let renew = Commit::merge(done(outcome).version).unwrap().with_identity(Identity::Renew(7));
     let new = done(store.commit(&id, &renew, &renewing).unwrap()).announce.unwrap();
     let owners = store.owners().unwrap();
-    assert_eq!(owners.destroy_handle(id.handle(), Some(&owner("bob")), EndReason::Named).unwrap(), Outcome::Gone);
-    done(owners.destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap());
+    assert_eq!(owners.destroy_handle(id.handle(), Some(&owner("bob")), EndReason::Revoked).unwrap(), Outcome::Gone);
+    done(owners.destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Revoked).unwrap());
     for id in [id, new] {
-        assert_eq!(owners.end_reason(&id).unwrap(), Some(EndReason::Named));
+        assert_eq!(owners.end_reason(&id).unwrap(), Some(EndReason::Revoked));
     }
     assert_eq!(owners.end_reason(&id.renewed(&SessionId::random().unwrap())).unwrap(), None, "a guess");
 }

@@ -166,7 +166,7 @@ fn fails(store: &RedisStore, id: &SessionId, version: Version, as_told: impl Fn(
         ("set", store.set(id, record(), TTL).unwrap_err()),
         ("replace", replace(store, id, version).unwrap_err()),
         ("destroy", store.destroy(id).unwrap_err()),
-        ("destroy by handle", owners.destroy_handle(id.handle(), None, EndReason::Named).unwrap_err()),
+        ("destroy by handle", owners.destroy_handle(id.handle(), None, EndReason::Revoked).unwrap_err()),
     ]
     .into();
     for (method, error) in errors {

@@ -135,7 +135,7 @@ fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_a
         let (version, saver, reader) = (version_of(&store, &id), store.clone(), store.clone());
         let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
         let looking = thread::spawn(move || reader.visit(&id, &lease).unwrap());
-        let ended = owners(&store).destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap();
+        let ended = owners(&store).destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Revoked).unwrap();
         let saved = saving.join().unwrap();
         assert!(matches!(looking.join().unwrap(), Lookup::Found(_) | Lookup::Missing));
         // The receipt of the end says which version was the last.
@@ -143,7 +143,7 @@ fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_a
         assert_eq!(ended.receipt().unwrap().version, last);
         assert!(saved.is_done() || saved == Outcome::Gone);
         assert!(!is_there(&store, &id));
-        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::Named));
+        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::Revoked));
         assert_eq!((count(&store, "ada"), store.bytes()), (0, 0));
         store.validate().unwrap();
     });

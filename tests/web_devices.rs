@@ -111,7 +111,7 @@ fn the_browser_that_was_ended_is_told_why_by_its_cookie_and_no_other_is() {
     let here = log_in(&site, "ada", "laptop");
     assert_eq!(end_all_others(&site, &here), 1);
 
-    let reasons = [(&named, EndReason::Named), (&oldest, EndReason::Limit), (&other, EndReason::Everywhere)];
+    let reasons = [(&named, EndReason::Revoked), (&oldest, EndReason::Limit), (&other, EndReason::LoggedOutEverywhere)];
     for (cookie, reason) in reasons {
         assert_eq!(why(&site, cookie), Some(reason));
         let (own, secret) = (&cookie[..14], &here[14..]);

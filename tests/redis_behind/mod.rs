@@ -116,7 +116,7 @@ pub(crate) fn one_of_each(store: &RedisStore) -> Vec<SessionId> {
     ids.push(done(store.commit(&ids[4], &renew, &always).unwrap()).announce.unwrap());
     let owners = store.owners().unwrap();
     assert!(owners.destroy_all(&owner("ada"), Some(new.handle())).unwrap() > 0);
-    done(owners.destroy_handle(ids[2].handle(), Some(&owner("bob")), EndReason::Named).unwrap());
+    done(owners.destroy_handle(ids[2].handle(), Some(&owner("bob")), EndReason::Revoked).unwrap());
     let last = ids.len() - 1;
     ids.swap(5, last);
     ids

@@ -47,7 +47,7 @@ fn is_owned_by(listed: &Listed, owner: &Owner) -> bool {
 }
 
 fn end_all(right: &Right, handles: impl IntoIterator<Item = Handle>) -> usize {
-    let end = |handle| right.named(handle, None, EndReason::Everywhere).unwrap().is_done();
+    let end = |handle| right.named(handle, None, EndReason::LoggedOutEverywhere).unwrap().is_done();
     handles.into_iter().filter(|handle| end(*handle)).count()
 }
 
@@ -293,14 +293,15 @@ pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
         name: "a store that knows one reason",
         spoil: |store| {
-            store.named = Box::new(|right, handle, owner, _| right.named(handle, owner, EndReason::Everywhere));
+            store.named =
+                Box::new(|right, handle, owner, _| right.named(handle, owner, EndReason::LoggedOutEverywhere));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
     Wrong {
         name: "a store that says why a live session ended",
         spoil: |store| {
-            store.why = Box::new(|right, id| Ok(right.store.end_reason(id)?.or(Some(EndReason::Named))));
+            store.why = Box::new(|right, id| Ok(right.store.end_reason(id)?.or(Some(EndReason::Revoked))));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
