@@ -59,7 +59,7 @@ fn a_form_for_a_visitor_without_a_session_stores_one_and_its_token_is_good_at_th
     let mut visitor = sessions.generate().unwrap();
     let token = form(&mut visitor);
     let other = form(&mut visitor);
-    assert!(visitor.changed() && checks(&visitor, &token) && checks(&visitor, &other));
+    assert!(visitor.is_changed() && checks(&visitor, &token) && checks(&visitor, &other));
     assert_eq!(store.len().unwrap(), 0, "only the save stores it");
     assert_eq!(visitor.save().unwrap(), Saved::Written);
     assert!(checks(&load_again(&sessions, &visitor), &token));
@@ -149,5 +149,5 @@ fn a_session_that_has_ended_or_whose_store_is_down_has_no_good_token() {
     session.log_out().unwrap();
     assert!(!checks(&session, &token));
     assert!(!checks(&session, &form(&mut late)));
-    assert!(!session.changed() && !late.changed());
+    assert!(!session.is_changed() && !late.is_changed());
 }

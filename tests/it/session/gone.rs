@@ -12,7 +12,7 @@ fn log_out_and_log_in_work_within_one_request() {
     session.insert("unsaved", &1).unwrap();
 
     session.log_out().unwrap(); // FEATURES 23: destroy
-    assert!(session.is_gone().unwrap() && !session.changed());
+    assert!(session.is_gone().unwrap() && !session.is_changed());
     assert_eq!(session.get::<String>("user").unwrap(), None);
     assert_eq!((session.len().unwrap(), session.expires_at().unwrap()), (0, None));
     assert_eq!(session.save().unwrap(), Saved::Gone);
@@ -55,7 +55,7 @@ fn a_session_that_ended_elsewhere_shows_nothing_and_leaves_nothing_to_the_next()
 
         assert!(!slow.is_gone().unwrap(), "nobody told it yet");
         assert_eq!(end(&mut slow).unwrap(), Saved::Gone);
-        assert!(slow.is_gone().unwrap() && !slow.changed());
+        assert!(slow.is_gone().unwrap() && !slow.is_changed());
         assert_eq!(slow.get::<String>("role").unwrap(), None);
         assert_eq!(slow.iter().unwrap().count(), 0);
 
@@ -107,14 +107,14 @@ fn a_request_beside_a_login_stores_nothing_and_begins_nothing() {
 fn another_session_under_the_same_id_is_gone_for_the_holder_of_the_old_one() {
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("known elsewhere");
-    let first = sessions.create_session(&id, Record::new()).unwrap();
+    let first = sessions.create(&id, Record::new()).unwrap();
     let hold = || sessions.load(&id).unwrap().unwrap();
     let (mut saving, mut reloading, mut modifying) = (hold(), hold(), hold());
     // Its very data is what the next one begins with: still another session.
     let data = store.get(&id).unwrap().unwrap().record;
     drop(first);
     assert!(store.destroy(&id).unwrap().is_done());
-    let second = sessions.create_session(&id, data).unwrap();
+    let second = sessions.create(&id, data).unwrap();
 
     saving.insert("user", "mallory").unwrap();
     assert_eq!(saving.save().unwrap(), Saved::Gone);

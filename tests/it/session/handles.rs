@@ -19,7 +19,7 @@ fn a_fork_saves_first_and_both_handles_keep_their_work() {
     let mut session = sessions.generate().unwrap();
     session.insert("before", &1).unwrap();
     let mut own = session.fork().unwrap().expect("it is stored");
-    assert!(!session.changed() && !own.changed());
+    assert!(!session.is_changed() && !own.is_changed());
     own.insert("socket", &2).unwrap();
     session.insert("page", &3).unwrap();
     assert_eq!((own.save().unwrap(), session.save().unwrap()), (Saved::Written, Saved::Written));
@@ -62,7 +62,7 @@ fn a_new_id_that_no_response_can_announce_is_an_error_and_changes_nothing() {
                     .ends_with("on a handle that no response follows: the client would never learn its id")
             );
         }
-        assert!(!session.changed());
+        assert!(!session.is_changed());
     };
     late(&mut own, "a fork");
     let _ = host.layer.finish(&mut session).unwrap();
@@ -303,7 +303,7 @@ fn nothing_of_a_step_that_fails_is_saved_but_what_it_committed_itself() {
         own.get::<bool>("user")
     });
     assert!(failed.unwrap_err().is_value());
-    assert!(!own.changed());
+    assert!(!own.is_changed());
     assert_eq!(own.save().unwrap(), Saved::Unchanged);
     let seen = own.step(|own| Ok((own.get::<u32>("counter")?, own.contains_key("half")?)));
     assert_eq!(seen.unwrap(), Step::Done((Some(1), false)));

@@ -278,7 +278,7 @@ fn a_session_always_expires() {
 fn everything_that_takes_memory_is_counted() {
     // L14: long ids, keys and the store's own share were not counted, and ASCII twice.
     let (sessions, store, _) = manual_sessions();
-    let empty = sessions.create_session(&new_id(), Record::new()).unwrap();
+    let empty = sessions.create(&new_id(), Record::new()).unwrap();
     let base = store.bytes();
     assert!(base >= 64, "an empty session is not free");
     let mut session = load_again(&sessions, &empty);
