@@ -38,6 +38,7 @@ mod input {
     mod limits;
     mod option_secrets;
     mod options;
+    mod texts;
 }
 mod record {
     mod bytes;
