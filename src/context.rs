@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::event::{Event, Hub, subscription};
+use crate::event::{Broadcast, Event, subscription};
 use crate::id::{Handle, SessionId};
 use crate::policy::Policy;
 use crate::store::{
@@ -25,13 +25,13 @@ pub(crate) struct Context {
     pub(crate) lease: Lease,
     pub(crate) ids: IdSource,
     pub(crate) clock: Clock,
-    pub(crate) events: Hub<Event>,
+    pub(crate) events: Broadcast<Event>,
 }
 
 impl Context {
     pub(crate) fn new(store: Arc<dyn Store>, policy: Policy, ids: IdSource) -> Self {
-        let (clock, store) = (store.clock(), ReportingStore { inner: store, errors: Hub::new() });
-        Self { store, policy, lease: policy.lease(), ids, clock, events: Hub::new() }
+        let (clock, store) = (store.clock(), ReportingStore { inner: store, errors: Broadcast::new() });
+        Self { store, lease: policy.lease(), policy, ids, clock, events: Broadcast::new() }
     }
 
     /// A channel for the events of the sessions and of the store.
@@ -69,7 +69,7 @@ impl fmt::Debug for Context {
 /// The store behind a decorator that publishes each failure once, on its way to the caller.
 pub(crate) struct ReportingStore {
     inner: Arc<dyn Store>,
-    pub(crate) errors: Hub<Error>,
+    pub(crate) errors: Broadcast<Error>,
 }
 
 impl ReportingStore {
@@ -90,7 +90,7 @@ impl ReportingStore {
     /// because a warning that is given only once must not be lost.
     #[cfg(feature = "web")]
     pub(crate) fn warn(&self, warning: impl FnOnce() -> Option<Error>) {
-        if self.errors.is_heard()
+        if self.errors.has_subscribers()
             && let Some(warning) = warning()
         {
             self.report(&warning);
@@ -170,7 +170,7 @@ impl Owners for ReportingStore {
         self.ask_owners(|owners| owners.destroy_all(owner, except))
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
-        self.ask_owners(|owners| owners.why_ended(id))
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        self.ask_owners(|owners| owners.end_reason(id))
     }
 }

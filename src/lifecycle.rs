@@ -80,7 +80,7 @@ impl Sessions {
     #[doc(alias = "genid")]
     #[must_use]
     pub fn id_source(self, source: impl Fn() -> Result<SessionId> + Send + Sync + 'static) -> Self {
-        self.rebuilt(self.context.policy, Arc::new(source))
+        self.rebuilt(self.context.policy.clone(), Arc::new(source))
     }
 
     /// The same sessions under another policy.
@@ -129,14 +129,14 @@ impl Sessions {
     ///
     /// let sessions = Sessions::new(LembroStore::new()?);
     /// let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
-    /// let session = sessions.create_session(&id, [("user", "ada")].into_iter().collect())?;
+    /// let session = sessions.create(&id, [("user", "ada")].into_iter().collect())?;
     /// assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
-    /// assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_taken());
+    /// assert!(sessions.create(&id, Record::new()).unwrap_err().is_taken());
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias("createNewSession", "createSession"))]
     #[expect(clippy::needless_pass_by_value, reason = "it becomes the session's")]
-    pub fn create_session(&self, id: &SessionId, data: Record) -> Result<Session> {
+    pub fn create(&self, id: &SessionId, data: Record) -> Result<Session> {
         data.check()?;
         let (context, commit) = (&self.context, Commit::create()?.with(Changes::from(&data)));
         match context.store.commit(id, &commit, &context.lease)? {
@@ -184,7 +184,7 @@ impl Sessions {
     /// [`Error::is_unsupported`] if the store does not implement [`Owners`](crate::Owners); or if
     /// the store fails.
     pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
-        self.context.owners("the sessions of one owner")?.destroy_handle(handle, None, EndReason::Named)
+        self.context.owners("the sessions of one owner")?.destroy_handle(handle, None, EndReason::Revoked)
     }
 
     /// The policy.
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn unread_session_never_reads_the_store() {
         let (store, mut session, _) = opened(&[SessionId::derive("stale")]);
-        assert!(!session.changed() && format!("{session:?}").contains("unloaded"));
+        assert!(!session.is_changed() && format!("{session:?}").contains("unloaded"));
         assert_eq!(session.save().unwrap(), Saved::Unchanged);
         drop(session);
         assert_eq!(reads(&store), 0);
@@ -293,7 +293,7 @@ mod tests {
         let ids = ["stale", "first", "second"].map(SessionId::derive);
         let (store, session, sessions) = opened(&ids);
         for id in &ids[1..] {
-            sessions.create_session(id, Record::new()).unwrap();
+            sessions.create(id, Record::new()).unwrap();
         }
         assert_eq!(session.id().unwrap(), ids[1]);
         assert_eq!(reads(&store), 2);

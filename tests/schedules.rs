@@ -137,7 +137,7 @@ fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_a
         let (version, saver, reader) = (version_of(&store, &id), store.clone(), store.clone());
         let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
         let looking = thread::spawn(move || reader.visit(&id, &lease).unwrap());
-        let ended = owners(&store).destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap();
+        let ended = owners(&store).destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Revoked).unwrap();
         let saved = saving.join().unwrap();
         assert!(matches!(looking.join().unwrap(), Lookup::Found(_) | Lookup::Missing));
         // The receipt of the end says which version was the last.
@@ -145,7 +145,7 @@ fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_a
         assert_eq!(ended.receipt().unwrap().version, last);
         assert!(saved.is_done() || saved == Outcome::Gone);
         assert!(!is_there(&store, &id));
-        assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Named));
+        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::Revoked));
         assert_eq!((count(&store, "ada"), store.bytes()), (0, 0));
         store.validate().unwrap();
     });
@@ -184,7 +184,7 @@ fn commits_of_different_keys_all_survive_beside_a_renewal() {
             .collect();
         let renewer = store.clone();
         threads.push(thread::spawn(move || {
-            let commit = merge(&put("c"), version).identity(Identity::Renew(7));
+            let commit = merge(&put("c"), version).with_identity(Identity::Renew(7));
             let announced = renewer.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap();
             // The next request has the new id.
             assert!(renewer.visit(&announced, &lease).unwrap().found().is_some());
@@ -264,7 +264,7 @@ fn renewals_at_once_agree_on_the_new_id() {
             .map(|seed| {
                 let store = store.clone();
                 thread::spawn(move || {
-                    let commit = merge(&put(&format!("key {seed}")), version).identity(Identity::Renew(seed));
+                    let commit = merge(&put(&format!("key {seed}")), version).with_identity(Identity::Renew(seed));
                     store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap()
                 })
             })
@@ -492,7 +492,7 @@ fn a_commit_to_an_owned_session_beside_log_out_everywhere_brings_nothing_back() 
             thread::spawn(move || _ = save(&saver, &id, &put("late"), HOUR, version).unwrap()),
             thread::spawn(move || _ = rotator.commit(&id, &replacement(version, &new), &lease).unwrap()),
             thread::spawn(move || {
-                let commit = Commit::merge(version).unwrap().identity(Identity::Renew(7));
+                let commit = Commit::merge(version).unwrap().with_identity(Identity::Renew(7));
                 _ = renewer.commit(&id, &commit, &lease).unwrap();
             }),
         ];

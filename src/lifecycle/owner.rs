@@ -84,7 +84,7 @@ impl<'s> OwnerSessions<'s> {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
-        self.owners.destroy_handle(handle, Some(&self.owner), EndReason::Named)
+        self.owners.destroy_handle(handle, Some(&self.owner), EndReason::Revoked)
     }
 
     /// Ends all of the owner's sessions: log out everywhere. Returns how many there were.

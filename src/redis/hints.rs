@@ -1,19 +1,19 @@
-//! Hints: which sessions were visited so lately that a visit has nothing to note, and the time.
+//! Hints that save work: when the next visit to a session is due, and the server's time.
 //!
-//! A visit without a script costs the server half of one with. A hint only says which is tried
-//! first: the rule judges what was read, and if there is something to note after all, the script
-//! follows.
+//! A visit without a script costs the server half as much as one with a script. A hint only decides
+//! which is tried first. The rule judges what was read, and if there is something to write after
+//! all, the script follows.
 //!
-//! The server's clock is a hint, too: it is read once in a second, and goes on by this process'
-//! monotonic clock in between.
+//! The server's clock is read at most once a second. In between, its time is computed with the
+//! monotonic clock of this process.
 
 use crate::id::Handle;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
-/// How many sessions are known, at most; one takes the place of another by chance.
+/// The maximum number of hints. A session may overwrite the hint of another one.
 const SLOTS: usize = 4096;
 
-/// A slot: the upper half of the handle, and the second until which the hint holds.
+/// For each slot, the upper half of the handle and the second until which no visit is due.
 pub(super) struct Hints {
     slots: Box<[AtomicU64]>,
 }
@@ -23,48 +23,48 @@ impl Hints {
         Self { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    /// Returns true if no visit to this session is due in this second of the clock.
+    /// Returns true if no visit to this session is due in this second.
     pub(super) fn is_quiet(&self, handle: Handle, second: u64) -> bool {
         let hint = self.slot(handle).load(Ordering::Relaxed);
         hint >> 32 == handle.to_u64() >> 32 && second < hint & 0xffff_ffff
     }
 
-    /// Notes that no visit is due before this second; 0: that it is not known.
-    pub(super) fn note(&self, handle: Handle, second: u64) {
+    /// Stores that no visit is due before this second. 0: unknown.
+    pub(super) fn set(&self, handle: Handle, second: u64) {
         let hint = handle.to_u64() >> 32 << 32 | second.min(0xffff_ffff);
         self.slot(handle).store(hint, Ordering::Relaxed);
     }
 
     fn slot(&self, handle: Handle) -> &AtomicU64 {
-        // The remainder fits, and handles are random.
+        // The remainder fits into `usize`. Handles are random, so slots are used evenly.
         &self.slots[usize::try_from(handle.to_u64() % SLOTS as u64).unwrap_or(0)]
     }
 }
 
 const MILLI: u64 = 1_000_000;
 
-/// For how long a reading of the server's clock is good.
-const GOOD_FOR: u64 = 1_000 * MILLI;
+/// How long a reading of the server's clock is used.
+const MAX_AGE: u64 = 1_000 * MILLI;
 
-/// A reading that took longer is used once: it may be wrong by so much.
-const MOST_OFF: u64 = 10 * MILLI;
+/// A reading that took longer is not kept, because it may be wrong by that time.
+const MAX_ERROR: u64 = 10 * MILLI;
 
-/// The monotonic instant at which the server's clock was read, and its milliseconds.
+/// The monotonic instant at which the server's clock was read, and the milliseconds that it showed.
 #[derive(Default)]
 pub(super) struct ServerTime(Mutex<Option<(u64, u64)>>);
 
 impl ServerTime {
-    /// The server's time at this instant, if it was read lately.
+    /// The server's time at this instant, if a reading is young enough.
     pub(super) fn at(&self, instant: u64) -> Option<u64> {
         let (read, now) = (*self.0.lock())?;
-        let since = instant.checked_sub(read).filter(|since| *since < GOOD_FOR)?;
+        let since = instant.checked_sub(read).filter(|since| *since < MAX_AGE)?;
         Some(now.saturating_add(since / MILLI))
     }
 
-    /// Notes the server's time, which was asked for and answered at these instants. It counts as of
-    /// the first: an id is not good for longer than the server's clock says.
-    pub(super) fn learn(&self, asked: u64, answered: u64, now: u64) {
-        if answered.saturating_sub(asked) <= MOST_OFF {
+    /// Stores a reading that was requested and answered at these instants. It counts from the first
+    /// of them, so that no id is valid for longer than the server's clock says.
+    pub(super) fn set(&self, asked: u64, answered: u64, now: u64) {
+        if answered.saturating_sub(asked) <= MAX_ERROR {
             *self.0.lock() = Some((asked, now));
         }
     }

@@ -1,78 +1,70 @@
-//! Logins: an owner's set is told of the session first, and holds the owner to the limit.
+//! Commits and logins: a login first gets a slot in its owner's set, which enforces the limit.
 
 use std::time::Duration;
 
-use super::calls::{Calls, noted_for};
-use super::connections::Command;
-use super::fields;
-use super::listing::looking;
-use super::plan::{self, Plan};
+use super::client::{Client, LoginTime, OwnerMember};
+use super::invocation::{self, Invocation};
+use super::owner_scripts::OWNER_RELEASE;
 use super::replies::Reply;
-use super::scripts::{COMMIT, ENTER, LEAVE};
+use super::row;
+use super::session_scripts::COMMIT;
+use super::sets::look_at;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
 use crate::record::Record;
-use crate::store::{AtLimit, Commit, EndReason, Epoch, Expect, Identity, Lease, Limit, Outcome, Receipt, Stored};
+use crate::store::{Commit, EndReason, Epoch, Expect, Identity, Lease, Outcome, Receipt, Stored};
 
-/// The owner's epoch, and the sessions that lose their places.
-type Entered = (Epoch, Vec<Handle>);
+/// The owner's epoch, and the surplus sessions whose slots the login took.
+type LoginSlot = (Epoch, Vec<Handle>);
 
-/// A session on its way into its owner's set.
-pub(super) struct Entrance<'a> {
-    pub(super) handle: Handle,
-    pub(super) owner: &'a str,
-    /// How long it lives.
-    pub(super) ttl_ms: u64,
-    pub(super) since: Since,
-    pub(super) limit: Option<Limit>,
-}
-
-impl Calls {
-    /// Carries out a commit: a login enters its owner's set first.
+impl Client {
+    /// Carries out a commit. A login gets its slot first.
     pub(super) fn commit(&self, id: &SessionId, commit: &Commit, lease: &Lease) -> Result<Outcome> {
         let (handle, is_new) = (id.handle(), commit.expect() == Expect::Absent);
-        let (rest, entries) = plan::commit(id, commit, self.max_session_size);
+        let (packed, entries) = invocation::commit(id, commit, self.max_session_size);
         self.check_size(handle, entries.bytes)?;
-        let ttl_ms = plan::longest(lease, commit.changes.timeout().flatten());
-        let mut plan = Plan { words: entries.words, ..Plan::of(&COMMIT, id, lease) };
-        (plan.is_repeated, plan.in_index) = (commit.is_repeated, is_new);
+        let ttl_ms = invocation::longest(lease, commit.changes.timeout().flatten());
+        let mut invocation = Invocation { args: entries.args, ..Invocation::of(&COMMIT, id, lease) };
+        (invocation.is_repeated, invocation.in_index) = (commit.is_repeated, is_new);
         if is_new {
-            (plan.noted, plan.keys) = (ttl_ms * 2, vec![self.keys.of_why(handle)]);
+            (invocation.index_for, invocation.keys) = (ttl_ms * 2, vec![self.keys.of_end_reason(handle)]);
         } else {
             check_identity(id, commit)?;
         }
         let Some(login) = &commit.login else {
-            let first = if is_new { vec![self.noting(handle, ttl_ms)] } else { Vec::new() };
-            let plan = plan.told([rest, plan::login(None, None, handle)].concat());
-            return self.write_after(first, &plan).map(|reply| outcome(id, commit, &reply));
+            let first = if is_new { vec![self.index_add(handle, ttl_ms)] } else { Vec::new() };
+            let invocation = invocation.with([packed, invocation::login(None, None, handle)].concat());
+            return self.write_after(first, &invocation).map(|reply| outcome(id, commit, reply));
         };
         if is_new && commit.is_repeated && login.begun.is_none() {
             return self.recall(id, commit);
         }
         let owner = login.owner.as_str();
-        self.log_in(&mut plan, owner, ttl_ms);
-        // A login that begins with its commit begins when it enters: what is sent twice is one
-        // login.
-        let told = |epoch: Option<Epoch>| [&rest[..], &plan::login(login.begun.or(epoch), epoch, handle)].concat();
-        let entrance = Entrance { handle, owner, ttl_ms, since: Since::Now, limit: login.limit };
-        let (epoch, surplus) = match self.enter(&entrance, is_new, Some(plan.clone().told(told(None))))? {
-            Ok(entered) => entered,
-            Err(reply) => return Ok(outcome(id, commit, &reply)),
+        self.log_in(&mut invocation, owner, ttl_ms);
+        // A login without an epoch of its own begins when it gets its slot, so that a repeated
+        // commit is the same login.
+        let args =
+            |epoch: Option<Epoch>| [&packed[..], &invocation::login(login.begun.or(epoch), epoch, handle)].concat();
+        let member = OwnerMember { handle, owner, ttl_ms, since: LoginTime::Now, limit: login.limit };
+        let (epoch, surplus) = match self.take_slot(&member, is_new, Some(invocation.clone().with(args(None))))? {
+            Ok(slot) => slot,
+            Err(reply) => return Ok(outcome(id, commit, reply)),
         };
+        let release = |handles: &[Handle]| self.on_owner(&OWNER_RELEASE, owner, handles.iter().map(Handle::to_string));
         let ends: Vec<_> = surplus.iter().map(|one| self.ending(*one, Some(owner), EndReason::Limit)).collect();
-        let mut first: Vec<_> = ends.iter().map(|end| self.sent(end)).collect();
-        first.extend((!ends.is_empty()).then(|| self.on_owner(&LEAVE, owner, surplus.iter().map(Handle::to_string))));
-        let plan = plan.told(told(Some(epoch)));
-        let outcome = self.write_after(first, &plan).map(|reply| outcome(id, commit, &reply))?;
-        // In a cluster a login that is done has its place until it is confirmed.
-        if !outcome.is_done() || commit.is_repeated && !self.connections.is_cluster() {
-            self.ask_one(self.on_owner(&LEAVE, owner, [handle.to_string()]))?;
+        let mut first: Vec<_> = ends.iter().map(|end| self.command(end)).collect();
+        first.extend((!ends.is_empty()).then(|| release(&surplus)));
+        let invocation = invocation.with(args(Some(epoch)));
+        let outcome = self.write_after(first, &invocation).map(|reply| outcome(id, commit, reply))?;
+        // In a cluster a login keeps its reservation until it is confirmed.
+        if !outcome.is_done() || commit.is_repeated && !self.pool.is_cluster() {
+            self.ask_one(release(&[handle]))?;
         }
         Ok(outcome)
     }
 
-    /// What became of a login that created a session, whose outcome is unknown. It is not carried
-    /// out now: the session may have ended since, with all others of its owner.
+    /// Finds the outcome of a login that created a session and whose answer was lost. The login is
+    /// not carried out now, because the session may have ended since with all others of its owner.
     fn recall(&self, id: &SessionId, commit: &Commit) -> Result<Outcome> {
         let handle = id.handle();
         let row = self.row_of(id, b'p', &Lease::UNLIMITED)?.ok_or_else(|| Error::unknown(handle))?;
@@ -81,48 +73,56 @@ impl Calls {
         Ok(if is_done { Outcome::Done(Receipt::new(record.version(), ttl)) } else { Outcome::Taken })
     }
 
-    /// Stores a record as it is. `how`: 'p'ut, or 't'ake over where there is none yet.
-    pub(super) fn put(&self, plan: Plan<'static>, how: u8, record: &Record, ttl: Duration) -> Result<Outcome> {
-        let (handle, ttl_ms) = (plan.handle, plan::millis(ttl));
-        self.check_size(handle, fields::size_of_record(record))?;
-        let (rest, words) = plan::put(how, ttl_ms, record);
-        let mut plan = Plan { words, keys: vec![self.keys.of_why(handle)], noted: ttl_ms * 2, ..plan };
+    /// Stores a record. `mode`: 'p'ut, or 't'ake over if there is no such session.
+    pub(super) fn put(
+        &self,
+        invocation: Invocation<'static>,
+        mode: u8,
+        record: &Record,
+        ttl: Duration,
+    ) -> Result<Outcome> {
+        let (handle, ttl_ms) = (invocation.handle, invocation::millis(ttl));
+        self.check_size(handle, row::size_of_record(record))?;
+        let (packed, args) = invocation::put(mode, ttl_ms, record);
+        let keys = vec![self.keys.of_end_reason(handle)];
+        let mut invocation = Invocation { args, keys, index_for: ttl_ms * 2, ..invocation };
         let (mut first, mut epoch) = (Vec::new(), None);
         if let Some(owned) = record.head().owner {
-            let (owner, since) = (owned.by, Since::At(owned.since_ms));
-            let entered = self.enter(&Entrance { handle, owner, ttl_ms, since, limit: None }, true, None)?;
-            epoch = entered.ok().map(|(epoch, _)| epoch);
-            self.log_in(&mut plan, owner, ttl_ms);
+            let (owner, since) = (owned.name, LoginTime::At(owned.since_ms));
+            let slot = self.take_slot(&OwnerMember { handle, owner, ttl_ms, since, limit: None }, true, None)?;
+            epoch = slot.ok().map(|(epoch, _)| epoch);
+            self.log_in(&mut invocation, owner, ttl_ms);
         } else {
-            first.push(self.noting(handle, ttl_ms));
+            first.push(self.index_add(handle, ttl_ms));
         }
-        let plan = plan.told([rest, plan::login(None, epoch, handle)].concat());
-        Ok(match self.write_after(first, &plan)? {
-            Reply::Done { version, .. } => Outcome::Done(Receipt::new(version, ttl)),
-            Reply::Refused(outcome) => outcome,
-            _ => Outcome::Gone,
-        })
+        let invocation = invocation.with([packed, invocation::login(None, epoch, handle)].concat());
+        Ok(self.write_after(first, &invocation)?.outcome(|version, _, _| Receipt::new(version, ttl)))
     }
 
-    /// On one server the script has the owner's keys too.
-    fn log_in(&self, plan: &mut Plan<'_>, owner: &str, ttl_ms: u64) {
-        (plan.by, plan.noted) = (owner.to_owned(), ttl_ms * 2);
-        if !self.connections.is_cluster() {
+    /// Makes an invocation log in. On one server its script gets the owner's keys, too.
+    fn log_in(&self, invocation: &mut Invocation<'_>, owner: &str, ttl_ms: u64) {
+        (invocation.owner, invocation.index_for) = (owner.to_owned(), ttl_ms * 2);
+        if !self.pool.is_cluster() {
             let [epoch, _, _, logins] = self.keys.of_owner(owner);
-            plan.keys = vec![self.keys.of_why(plan.handle), epoch, logins];
+            invocation.keys = vec![self.keys.of_end_reason(invocation.handle), epoch, logins];
         }
     }
 
-    /// Has an owner's set know a session, and reserves a place for its login: the epoch, and the
-    /// sessions that lose theirs. Or what becomes of the commit without one: `trial`, which has no
-    /// place, tells whether anything but the limit is in its way, before a session ends for it.
-    fn enter(&self, entrance: &Entrance<'_>, is_new: bool, trial: Option<Plan<'_>>) -> Result<Result<Entered, Reply>> {
-        let mut calls = if is_new { vec![self.noting(entrance.handle, entrance.ttl_ms)] } else { Vec::new() };
-        calls.push(self.entering(entrance, None));
-        let mut reply = Reply::of(entrance.handle, &self.ask(&calls)?.pop().unwrap_or_default())?;
-        if let (Reply::Others(others), Some(trial)) = (&reply, trial) {
-            let plans: Vec<_> = [trial].into_iter().chain(others.iter().map(|one| looking(*one, b"e0"))).collect();
-            let mut replies = self.each(&plans)?.into_iter();
+    /// Adds a session to its owner's set and reserves a slot, or returns the reply that refuses the
+    /// login. `trial`, the login without a slot, finds whether anything but the limit prevents the
+    /// login, before another session is ended for it.
+    fn take_slot(
+        &self,
+        member: &OwnerMember<'_>,
+        is_new: bool,
+        trial: Option<Invocation<'_>>,
+    ) -> Result<Result<LoginSlot, Reply>> {
+        let mut commands = if is_new { vec![self.index_add(member.handle, member.ttl_ms)] } else { Vec::new() };
+        commands.push(self.owner_add(member, None));
+        let mut reply = Reply::of(member.handle, &self.ask(&commands)?.pop().unwrap_or_default())?;
+        if let (Reply::MustExamine(others), Some(trial)) = (&reply, trial) {
+            let looks = others.iter().map(|other| look_at(*other, b"e0"));
+            let mut replies = self.run_all(&[trial].into_iter().chain(looks).collect::<Vec<_>>())?.into_iter();
             match replies.next().map(|(_, reply)| reply).transpose()? {
                 None | Some(Reply::Refused(Outcome::AtLimit)) => {}
                 Some(other) => return Ok(Err(other)),
@@ -130,51 +130,20 @@ impl Calls {
             let mut gone = Vec::new();
             for (handle, reply) in replies {
                 match reply? {
-                    Reply::Seen { text, .. } if text == entrance.owner => {}
+                    Reply::Seen { text, .. } if text == member.owner => {}
                     _ => gone.push(handle),
                 }
             }
-            reply = Reply::of(entrance.handle, &self.ask_one(self.entering(entrance, Some(&gone)))?)?;
+            reply = Reply::of(member.handle, &self.ask_one(self.owner_add(member, Some(&gone)))?)?;
         }
         Ok(match reply {
-            Reply::Entered(epoch, surplus) => Ok((epoch, surplus)),
+            Reply::Added(epoch, surplus) => Ok((epoch, surplus)),
             other => Err(other),
         })
     }
-
-    /// The script for it. `gone`: which of the others were looked at and are not there.
-    pub(super) fn entering(&self, entrance: &Entrance<'_>, gone: Option<&[Handle]>) -> Command<'static> {
-        let Entrance { handle, owner, ttl_ms, since, limit } = entrance;
-        let is_refused = limit.is_some_and(|limit| limit.at_limit == AtLimit::RefuseNewest);
-        let words = [
-            handle.to_string(),
-            noted_for(*ttl_ms).to_string(),
-            match since {
-                Since::Now => "now".to_owned(),
-                Since::Known => "known".to_owned(),
-                Since::At(millis) => millis.to_string(),
-            },
-            limit.map_or_else(String::new, |limit| limit.max.to_string()),
-            if is_refused { "r" } else { "" }.to_owned(),
-            if gone.is_some() { "looked" } else { "" }.to_owned(),
-        ];
-        let gone = gone.unwrap_or_default().iter().map(Handle::to_string);
-        self.on_owner(&ENTER, owner, words.into_iter().chain(gone))
-    }
 }
 
-/// When a session logged in.
-#[derive(Clone, Copy)]
-pub(super) enum Since {
-    /// It does so now, and may be refused.
-    Now,
-    /// The owner's set knows.
-    Known,
-    /// In milliseconds since 1970.
-    At(u64),
-}
-
-/// Refuses a new id for another session, and a login without a new id.
+/// Refuses a new id with another handle, and a login without a new id.
 fn check_identity(id: &SessionId, commit: &Commit) -> Result<()> {
     let handle = id.handle();
     match commit.identity {
@@ -188,18 +157,14 @@ fn check_identity(id: &SessionId, commit: &Commit) -> Result<()> {
     }
 }
 
-/// What became of a commit, with the id that the client is to be given.
-fn outcome(id: &SessionId, commit: &Commit, reply: &Reply) -> Outcome {
-    match reply {
-        Reply::Done { version, ttl, seed } => {
-            let announce = match commit.identity {
-                _ if commit.expect() == Expect::Absent => None,
-                Identity::Replace(new) => Some(new),
-                Identity::Keep | Identity::Renew(_) => seed.map(|seed| id.successor(seed)),
-            };
-            Outcome::Done(Receipt::new(*version, *ttl).announcing(announce))
-        }
-        Reply::Refused(outcome) => *outcome,
-        _ => Outcome::Gone,
-    }
+/// The outcome of a commit, with the id to announce to the browser.
+fn outcome(id: &SessionId, commit: &Commit, reply: Reply) -> Outcome {
+    reply.outcome(|version, ttl, seed| {
+        let announce = match commit.identity {
+            _ if commit.expect() == Expect::Absent => None,
+            Identity::Replace(new) => Some(new),
+            Identity::Keep | Identity::Renew(_) => seed.map(|seed| id.successor(seed)),
+        };
+        Receipt::new(version, ttl).announcing(announce)
+    })
 }

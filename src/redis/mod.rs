@@ -4,112 +4,93 @@
 //!
 //! # How it works inside
 //!
-//! ```text
-//! mod           the store: what users see
-//!   options       what can be set, checked in one place
-//!   owners        the sessions of one owner
-//!   listing       all sessions: listed, counted, cleared, taken over from another store
-//!   logins        commits, and what a login needs before its commit
-//!   calls         looks, and plans that are carried out until they have an answer
-//!   plan          a script on one session, and what it is told
-//!   replies       what scripts answer
-//!   scripts       the rule in Lua, and what happens at one instant to an owner
-//!   row           a session as it stands in its hash
-//!   fields        its entries as fields of the hash
-//!   keys          what the keys are called
-//!   hints         which sessions were visited lately, and what the server's clock says
-//!   connections   a bounded pool, and a time limit for all that is done with it
-//!   breaker       one caller tries again when the server is down
-//!   link          one connection, to a server or to the nodes of a cluster
-//!   tls           certificates
-//! ```
+//! A session is one hash under its handle, and every action is one script on it: atomic, in one
+//! round trip, by the server's clock. The scripts do what the rule ([`Entry`](crate::Entry)) does;
+//! a property test compares them. Redis' own expiry ends sessions. For an hour after another
+//! request ended a session, a key beside it holds the reason.
 //!
-//! A session is one hash under its handle, and every action one script on it: it happens at one
-//! instant, in one round trip, by the server's clock. The scripts do what the rule does
-//! ([`Entry`](crate::Entry)), and `tests/it/redis/rule.rs` holds them to it. Redis' own expiry ends
-//! sessions. For an hour after another request ended a session, a key beside it says why.
+//! On one server a look is a pipeline: a script, which writes only what the visit changes and
+//! returns the time, and a plain command that reads the hash. The rule itself, in Rust, judges what
+//! was read. If the server refuses the write, the read is served all the same. If this process saw
+//! that no visit to the session is due yet, the script is left out, and the time comes from a
+//! reading of the server's clock that is at most a second old. If there is something to write after
+//! all, the script follows.
 //!
-//! A look on one server is a pipeline: a script that writes only what the visit changes and tells
-//! the time, and a plain command that reads the hash behind it. The rule itself, in Rust, judges
-//! what was read. If the server refuses the writing, the reading is served all the same. A look
-//! without a script goes by a reading of the server's clock that is at most a second old. For a
-//! session that this process saw not to be due yet, the script is left out; if there is something
-//! to note after all, it follows.
+//! In a cluster a script can use the keys of one hash slot only. So what concerns an owner, or the
+//! index of all sessions, takes several steps. Their order is safe for these reasons:
 //!
-//! In a cluster a script sees the keys of one slot only, so what concerns an owner, or the index of
-//! all sessions, takes several steps. Why their order is safe:
+//! - **The sets are hints: they may hold a session that is gone, but never miss a live one.**
+//!   Before a session gets its time, it is added to the index and to the set of its owner for twice
+//!   that time. Its row says until when. If a script would prolong the session beyond that, it
+//!   writes nothing and asks to index the session first. So the sets are written once per session
+//!   and lifetime, not at every visit. Each reader of a set looks at the sessions, too.
+//! - **A login is added to its owner's set first**, which returns the epoch and reserves a slot.
+//!   The commit then carries the epoch. Logging out everywhere first raises the epoch and then
+//!   reads the set. So it finds every login that was added before, and if the commit of such a
+//!   login comes later, its epoch is revoked.
+//! - **A login is confirmed before it is served.** On one server the commit has the owner's keys,
+//!   so the login counts or is refused at once. In a cluster the login is stored as unconfirmed.
+//!   The first script that meets it writes nothing and asks: if the owner's epoch is still that of
+//!   the commit and no other login took the slot, the session is confirmed; else it is ended.
+//! - **The owner's set enforces the limit**, because it holds the time of each login. Over the
+//!   limit, the login examines the sessions of the set, and repeats the call with those that are
+//!   gone. The script drops these and gives the slots of the oldest to the login. Their sessions
+//!   are ended before the commit. The reservation of a login that is not carried out expires after
+//!   30 seconds. If a process dies in between, the next login finds the slots that were taken and
+//!   ends their sessions.
+//! - **Logging out everywhere but here** draws the next epoch, raises the exempt session to it, and
+//!   only then begins it. In the other order a parallel call could end that session.
+//! - Epochs are milliseconds, so that they keep growing even if the keys of an owner expired in
+//!   between. They live as long as any session in the set, and at least a day: longer than any
+//!   login takes.
 //!
-//! - **The sets are hints, and know too much rather than too little.** A session is *noted* in the
-//!   index and in the set of its owner for twice the time it has, before it gets that time. Its row
-//!   says until when; a script that would prolong it beyond that answers "note" and writes nothing.
-//!   So sets are written once per session and lifetime, not at every visit. What reads a set looks
-//!   at each session, too.
-//! - **A login enters its owner's set first**, which tells the epoch and reserves a place. The
-//!   commit then carries the epoch. Log out everywhere raises the epoch and then reads the set, so
-//!   it finds every login that entered before; if the commit of such a login comes later, it
-//!   carries an epoch that is over.
-//! - **A login is confirmed before it is served.** On one server the commit has the owner's keys at
-//!   hand: it counts, or it is refused. In a cluster it is stored as not confirmed, and the first
-//!   script that meets it writes nothing and asks: if the owner's epoch is still the commit's and
-//!   its place was not given away, the session is confirmed, else it is ended.
-//! - **The limit is held in the owner's set**, which knows when each session logged in. Over the
-//!   limit, the login looks at the sessions that the set knows, and enters once more with those
-//!   that are not there any more. The script drops these, and gives the places of the oldest away;
-//!   their sessions are ended before the commit. A place whose login is not carried out counts for
-//!   30 seconds. If a process dies in between, the next login finds the places that were given away
-//!   and ends their sessions.
-//! - **All but this one**: the next epoch is drawn, the spared session is lifted to it, and only
-//!   then it begins. In the other order a second call could end that session.
-//! - Epochs are milliseconds, so that they go on growing when the keys of an owner who was away
-//!   have expired. They live as long as any session in the set, and a day: longer than any login
-//!   takes.
-//!
-//! **Whatever is sent may be sent twice.** The row keeps the nonces of its last four versions, so a
-//! commit that is repeated is recognised; looks, touches and ends do the same again or nothing. A
-//! connection that was lost while it lay idle is therefore replaced and all is sent once more. Any
-//! other lost answer is [`Error::is_unknown`](crate::Error::is_unknown).
+//! **Every command may be sent twice.** The row keeps the nonces of its last four versions, so a
+//! repeated commit is recognised. Looks, touches and ends do the same again, or nothing. So if an
+//! idle connection turns out to be lost, the store opens another one and sends the commands again.
+//! Any other lost answer is [`Error::is_unknown`](crate::Error::is_unknown).
 
-mod breaker;
-mod calls;
-mod connections;
-mod fields;
+mod client;
+mod connection;
+mod failure;
 mod hints;
+mod invocation;
 mod keys;
-mod link;
-mod listing;
 mod logins;
+mod look;
+mod lua;
 mod options;
-mod owners;
-mod plan;
+mod owner_scripts;
+mod pool;
 mod replies;
 mod row;
-mod scripts;
 mod sentinel;
+mod session_scripts;
+mod sets;
 mod tls;
 
 use std::fmt;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use self::calls::Calls;
+use self::client::Client;
+use self::invocation::Invocation;
 pub use self::options::RedisOptions;
-use self::plan::Plan;
-use self::scripts::{END, PUT};
+use self::session_scripts::{END, PUT};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::subscription;
-use crate::id::SessionId;
-use crate::store::{Action, Lease, Listing, Look, Lookup, Outcome, Owners, Store};
+use crate::id::{Handle, SecretCheck, SessionId};
+use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Lookup, Outcome, Owner, Owners, Store};
 use crate::sync::Arc;
 
 /// Sessions on a Redis or Valkey server, or a cluster of them: for more than one process.
 ///
-/// It keeps every promise that [`LembroStore`](crate::LembroStore) keeps: parallel commits merge, a
-/// logout is final, logins and renewals are part of a commit. A clone is another handle on the same
-/// connections. In a child that was forked later, the store works on, with connections of its own;
-/// a call that another thread had under way at the moment of the fork is the parent's alone. (If
-/// that thread held a lock just then, the child waits for it for ever: a process with threads
-/// should fork before it makes its store.)
+/// It keeps every promise of [`LembroStore`](crate::LembroStore): parallel commits merge, a logout
+/// is final, logins and renewals are part of a commit. Clones share their connections.
+///
+/// In a forked child the store opens connections of its own. A process with several threads should
+/// fork before it creates the store: if another thread holds one of the store's locks during the
+/// fork, the child waits for that lock for ever.
 ///
 /// # Examples
 ///
@@ -125,86 +106,126 @@ use crate::sync::Arc;
 #[derive(Clone)]
 #[doc(alias("ValkeyStore", "redis"))]
 pub struct RedisStore {
-    calls: Arc<Calls>,
+    client: Arc<Client>,
 }
 
 impl RedisStore {
-    /// A store on one server, with the default options.
+    /// Creates a store on one server, with the default options.
     ///
-    /// Nothing is connected yet: the first call does that, and whenever the connection was lost
-    /// another one does.
+    /// The first request opens a connection, and so does any request after a connection was lost.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when the URL is none.
+    /// [`Error::is_option`] if the URL is invalid.
     pub fn new(url: &str) -> Result<Self> {
         Self::with_options(RedisOptions::new().url(url))
     }
 
-    /// A store with options of your own.
+    /// Creates a store with these options.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when one of them is wrong, with its name.
-    #[expect(clippy::needless_pass_by_value, reason = "as every other store's options")]
+    /// [`Error::is_option`] if an option is invalid; the error names the option.
+    #[expect(clippy::needless_pass_by_value, reason = "as the options of every other store")]
     pub fn with_options(options: RedisOptions) -> Result<Self> {
-        Ok(Self { calls: Arc::new(Calls::new(options.resolve()?)) })
+        Ok(Self { client: Arc::new(Client::new(options.resolve()?)) })
     }
 
-    /// Asks the server whether it answers: for a start that is to fail at once without it, and for
-    /// health checks.
+    /// Checks that the server answers: for health checks, and for an application that should not
+    /// start without its server.
     ///
     /// # Errors
     ///
-    /// When it does not.
+    /// The server did not answer, or refused the command.
     pub fn ping(&self) -> Result<()> {
-        // As good as any question: a user who may not ask this may do nothing.
-        self.calls.epoch("").map(drop)
+        // Every user of the store may run this command.
+        self.client.epoch("").map(drop)
     }
 
-    /// Subscribes to failures of the server from now on: one in a second at most, however many
-    /// requests met it.
+    /// Subscribes to failures of the server from now on: at most one a second, even if many
+    /// requests failed.
     ///
-    /// A visit that the server refused to note is one of them; its request was served.
+    /// A visit that the server refused to write is reported, too, although its request was served.
     ///
-    /// Each subscriber has a queue of 1,024 errors; what does not fit is dropped.
+    /// Each subscriber has a queue of 1,024 errors. While it is full, further errors are dropped.
     #[doc(alias = "on_error")]
     pub fn errors(&self) -> Receiver<Error> {
         let (sender, receiver) = subscription();
-        self.calls.unheard.add(sender.clone());
-        self.calls.errors.add(sender);
+        self.client.background_errors.add(sender.clone());
+        self.client.request_errors.add(sender);
         receiver
+    }
+
+    /// Takes over sessions that another store lists with [`all`](crate::Store::all). Cookies keep
+    /// working. Returns the number of sessions that were new here. A session whose handle exists
+    /// already stays as it is.
+    ///
+    /// Sessions of a [`LembroStore`](crate::LembroStore) are taken over even if it read them [from
+    /// files](crate::LembroOptions::persist) and so has only digests of their secrets. Superseded
+    /// ids in their grace are not taken over, because no list contains them. Stop the requests to
+    /// the other store first: what they write after their session was listed is lost.
+    ///
+    /// # Errors
+    ///
+    /// The other store or the server failed, or a session is larger than
+    /// [`max_session_size`](RedisOptions::max_session_size). The sessions taken over by then stay,
+    /// and the method can be called again.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lembro::redis::RedisStore;
+    /// use lembro::{LembroOptions, LembroStore, Store};
+    ///
+    /// // The files that the old process wrote.
+    /// let options = LembroOptions::new().max_size("64M").persist("sessions.lembro");
+    /// let memory = LembroStore::with_options(options)?;
+    /// let redis = RedisStore::new("redis://127.0.0.1:6379")?;
+    /// let taken_over = redis.take_over(memory.all()?)?;
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
+    #[doc(alias("import", "migrate"))]
+    pub fn take_over(&self, sessions: impl IntoIterator<Item = Result<Listed>>) -> Result<usize> {
+        let mut taken_over = 0;
+        for listed in sessions {
+            let Listed { handle, id, stored } = listed?;
+            let secret = id.map_or(stored.record.state().secret(), |id| SecretCheck::of(&id));
+            let invocation = Invocation { secret, ..Invocation::new(&PUT, handle) };
+            let outcome = self.client.put(invocation, b't', &stored.record, stored.ttl)?;
+            taken_over += usize::from(outcome.is_done());
+        }
+        Ok(taken_over)
     }
 }
 
 impl Store for RedisStore {
     fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
-        self.calls.look(id, how, lease)
+        self.client.look(id, how, lease)
     }
 
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
-        let calls = &self.calls;
+        let client = &self.client;
         match action {
-            Action::Commit(commit) => calls.commit(id, commit, lease),
-            Action::Put(record, ttl) => calls.put(Plan::of(&PUT, id, lease), b'p', record, *ttl),
-            Action::Touch(held) => calls.touch(id, *held, lease),
+            Action::Commit(commit) => client.commit(id, commit, lease),
+            Action::Put(record, ttl) => client.put(Invocation::of(&PUT, id, lease), b'p', record, *ttl),
+            Action::Touch(held) => client.touch(id, *held, lease),
             Action::End(held) => {
-                let plan = Plan { held: *held, ..Plan::of(&END, id, lease) };
-                calls.end(&plan.told(calls::ending(b'i', b'-', [0, 0])))
+                let invocation = Invocation { held: *held, ..Invocation::of(&END, id, lease) };
+                client.end(&invocation.with(client::end_args(b'i', b'-', [0, 0])))
             }
         }
     }
 
     fn all(&self) -> Result<Listing<'_>> {
-        Ok(Box::new(self.calls.all()))
+        Ok(Box::new(self.client.all()))
     }
 
     fn len(&self) -> Result<usize> {
-        self.calls.len()
+        self.client.len()
     }
 
     fn clear(&self) -> Result<()> {
-        self.calls.clear()
+        self.client.clear()
     }
 
     fn owners(&self) -> Option<&dyn Owners> {
@@ -212,16 +233,38 @@ impl Store for RedisStore {
     }
 
     fn clock(&self) -> Clock {
-        self.calls.clock.clone()
+        self.client.clock.clone()
     }
 
     fn send_errors(&self, to: Sender<Error>) {
-        self.calls.unheard.add(to);
+        self.client.background_errors.add(to);
+    }
+}
+
+impl Owners for RedisStore {
+    fn epoch(&self, owner: &Owner) -> Result<Epoch> {
+        self.client.epoch(owner.as_str())
+    }
+
+    fn list(&self, owner: &Owner) -> Result<Vec<Listed>> {
+        self.client.sessions_of(owner.as_str())
+    }
+
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        self.client.end(&self.client.ending(handle, owner.map(Owner::as_str), reason))
+    }
+
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
+        self.client.end_all(owner.as_str(), except)
+    }
+
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        self.client.end_reason(id)
     }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.calls.fmt(f)
+        self.client.fmt(f)
     }
 }

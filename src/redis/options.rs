@@ -1,40 +1,46 @@
-//! The options of a `RedisStore`, from code or from a configuration file, checked in one place.
+//! Options of a `RedisStore`, from code or from a configuration file, checked in one place.
 
 mod read;
 mod server;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::connections::{Connections, Server};
+use super::connection::Server;
+use super::pool::ConnectionPool;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::units::Setting;
+use crate::units::{Input, Setting, getters};
 
-/// The longest time that may be set: a longer one is a mistaken unit.
+/// The longest time that an option accepts. A longer one is probably a mistaken unit.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// The prefix is sent with every key.
+const SECOND: Duration = Duration::from_secs(1);
+const CONNECTIONS: usize = 16;
+const MAX_SESSION_SIZE: u64 = 64 * 1024;
+
+/// The prefix is sent with every key, so it is kept short.
 const MAX_PREFIX_BYTES: usize = 255;
 
 /// The options of a [`RedisStore`](super::RedisStore).
 ///
 /// | option | what it is | default |
 /// |---|---|---|
-/// | [`url`](Self::url) | where the server is, with user, password and database | `redis://127.0.0.1:6379` |
-/// | [`cluster`](Self::cluster) | nodes of a cluster, in place of that | none |
-/// | [`sentinels`](Self::sentinels), [`primary`](Self::primary) | Sentinels that know where the server is, in place of that | none, `mymaster` |
+/// | [`url`](Self::url) | address of the server, with user, password and database | `redis://127.0.0.1:6379` |
+/// | [`cluster`](Self::cluster) | nodes of a cluster, instead of `url` | none |
+/// | [`sentinels`](Self::sentinels), [`primary`](Self::primary) | Sentinels that name the server, instead of `url` | none, `mymaster` |
 /// | [`username`](Self::username), [`password`](Self::password) | the login, if it is not in the URL | none |
-/// | [`ca_certificate`](Self::ca_certificate) | whose certificates to trust, with TLS | the system's |
-/// | [`client_certificate`](Self::client_certificate) | proves who we are, with TLS | none |
-/// | [`prefix`](Self::prefix) | what all keys begin with | `lembro:` |
-/// | [`connections`](Self::connections) | the most at once | 16 |
-/// | [`timeout`](Self::timeout) | for one round trip, waiting for a connection included | 1 s |
-/// | [`retry_after`](Self::retry_after) | how long calls fail at once after a failure | 1 s |
-/// | [`max_session_size`](Self::max_session_size) | bound of the entries of one session | 64K |
+/// | [`ca_certificate`](Self::ca_certificate) | certificate authorities to trust, with TLS | the system's |
+/// | [`client_certificate`](Self::client_certificate) | certificate of this client, with TLS | none |
+/// | [`prefix`](Self::prefix) | beginning of every key | `lembro:` |
+/// | [`connections`](Self::connections) | maximum number of connections | 16 |
+/// | [`timeout`](Self::timeout) | limit of one round trip, waiting for a connection included | 1 s |
+/// | [`retry_after`](Self::retry_after) | how long requests fail at once after a failure | 1 s |
+/// | [`max_session_size`](Self::max_session_size) | maximum size of the entries of one session | 64K |
 ///
-/// With serde the names are these, and anything unknown is refused. `Debug` shows no password.
+/// serde uses the same names and refuses unknown ones. `get_timeout` and its like return the options,
+/// except those that may contain a password; `Debug` shows no password.
 ///
 /// # Examples
 ///
@@ -47,15 +53,15 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// let options: RedisOptions = serde_json::from_str(json).unwrap();
 /// # let _ = options;
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct RedisOptions {
-    raw: RawOptions,
+    raw: RawRedisOptions,
     clock: Option<Clock>,
 }
 
-#[derive(Clone, Default)]
-struct RawOptions {
+#[derive(Clone, Default, PartialEq, Eq)]
+struct RawRedisOptions {
     url: Option<String>,
     cluster: Vec<String>,
     sentinels: Vec<String>,
@@ -66,10 +72,10 @@ struct RawOptions {
     client_certificate: Option<PathBuf>,
     client_key: Option<PathBuf>,
     prefix: Option<String>,
-    connections: Option<Setting>,
-    timeout: Option<Setting>,
-    retry_after: Option<Setting>,
-    max_session_size: Option<Setting>,
+    connections: Input<usize>,
+    timeout: Input<Duration>,
+    retry_after: Input<Duration>,
+    max_session_size: Input<u64>,
 }
 
 impl RedisOptions {
@@ -78,32 +84,32 @@ impl RedisOptions {
         Self::default()
     }
 
-    /// Where the server is: `redis://[user][:password]@host[:port][/database]`, `rediss://` for TLS
-    /// (feature `redis_tls`), `redis+unix:///path?db=2&user=u&pass=p` for a Unix socket;
-    /// `valkey://` and its like say the same. Default: `redis://127.0.0.1:6379`.
+    /// The address of the server: `redis://[user][:password]@host[:port][/database]`, `rediss://`
+    /// for TLS (feature `redis_tls`), `redis+unix:///path?db=2&user=u&pass=p` for a Unix socket.
+    /// `valkey` works in place of `redis`. Default: `redis://127.0.0.1:6379`.
     ///
-    /// In the user and the password each character but letters, digits and `-._~` is
-    /// percent-encoded: `p@ss/word` is `p%40ss%2Fword`. A [`password`](Self::password) of its own
-    /// is written as it is.
+    /// In the user and the password, percent-encode each character except letters, digits and
+    /// `-._~`: `p@ss/word` is `p%40ss%2Fword`. The option [`password`](Self::password) takes it
+    /// unencoded.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.raw.url = Some(url.into());
         self
     }
 
-    /// Some nodes of a cluster, as URLs; the others are found by themselves. In place of
-    /// [`url`](Self::url).
+    /// URLs of some nodes of a cluster, from which the store discovers the others. Excludes
+    /// [`url`](Self::url). Default: none.
     pub fn cluster<U: Into<String>>(mut self, nodes: impl IntoIterator<Item = U>) -> Self {
         self.raw.cluster = nodes.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The Sentinels of a server with replicas, as URLs: `redis://10.0.0.1:26379`. They say which
-    /// server is the primary, and which one after a failover. In place of [`url`](Self::url).
+    /// URLs of the Sentinels of a server with replicas: `redis://10.0.0.1:26379`. The Sentinels
+    /// name the primary, also after a failover. Excludes [`url`](Self::url). Default: none.
     ///
-    /// A user and a password in these URLs are the Sentinels' own;
-    /// [`username`](Self::username) and [`password`](Self::password) are the servers'. With
-    /// `rediss://` both are asked over TLS. The database is 0. The [guide](super) says what the
-    /// Sentinels should be told.
+    /// A user and a password in these URLs are for the Sentinels;
+    /// [`username`](Self::username) and [`password`](Self::password) are for the servers. With
+    /// `rediss://` both use TLS. The database is 0. The [guide](super) says how to configure the
+    /// Sentinels.
     ///
     /// # Examples
     ///
@@ -121,129 +127,142 @@ impl RedisOptions {
         self
     }
 
-    /// What the [`sentinels`](Self::sentinels) call the primary. Default: `mymaster`.
+    /// The name of the primary in the configuration of the [`sentinels`](Self::sentinels).
+    /// Default: `mymaster`.
     #[doc(alias("service_name", "master_name"))]
     pub fn primary(mut self, name: impl Into<String>) -> Self {
         self.raw.primary = Some(name.into());
         self
     }
 
-    /// The user, if the URL does not say who. The [guide](super) has an ACL with just what is
-    /// needed.
+    /// The user to log in as, if the URL has none. The [guide](super) lists the commands that this
+    /// user needs. Default: none.
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.raw.username = Some(username.into());
         self
     }
 
-    /// The password, if the URL does not have it: it need not be where the URL is.
+    /// The password, if the URL has none: so the password can be kept apart from the URL.
+    /// Default: none.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.raw.password = Some(password.into());
         self
     }
 
-    /// A file in PEM format with the certificates to trust, in place of the system's: for a server
-    /// whose certificate you made yourself. Needs `rediss://` and the feature `redis_tls`. Default:
-    /// the system's.
+    /// A file in PEM format with the certificates to trust instead of the system's, for a server
+    /// with a self-made certificate. Needs `rediss://` and the feature `redis_tls`. Default: the
+    /// system's.
     pub fn ca_certificate(mut self, file: impl Into<PathBuf>) -> Self {
         self.raw.ca_certificate = Some(file.into());
         self
     }
 
-    /// Files in PEM format with a certificate and its key, for a server that asks its clients for
-    /// one. Default: none.
+    /// Files in PEM format with a certificate and its key, for a server that requires client
+    /// certificates. Default: none.
     pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.raw.client_certificate = Some(certificate.into());
         self.raw.client_key = Some(key.into());
         self
     }
 
-    /// What all keys begin with, so that others can use the same server: text without braces, 255
-    /// bytes at most. Default: `lembro:`.
+    /// The beginning of every key, so that applications can share a server: text without braces, at
+    /// most 255 bytes. Default: `lembro:`.
     ///
-    /// Two applications with one prefix share their sessions.
+    /// Applications with the same prefix share their sessions.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.raw.prefix = Some(prefix.into());
         self
     }
 
-    /// How many connections there may be at once; each is made when it is needed. Default: 16.
+    /// The maximum number of connections, 1 to 10,000. Each is opened when it is first needed.
+    /// Default: 16.
     ///
-    /// One for each thread that serves requests is never too few.
-    pub fn connections(mut self, connections: u64) -> Self {
-        self.raw.connections = Some(connections.into());
+    /// One for each thread that serves requests is enough.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.raw.connections = Input::new(connections);
         self
     }
 
-    /// How long one round trip may take: waiting for a connection, connecting, sending, the answer.
-    /// A [`Duration`], a number of milliseconds, or a text; an hour at most. Default: 1 second.
+    /// The limit of one round trip: waiting for a connection, connecting, sending, receiving. A
+    /// [`Duration`], a number of milliseconds, or a text; at most an hour. Default: 1 second.
     ///
-    /// Most methods of the store are one round trip, the commit of a login is two, and the first
-    /// that runs out of time ends them all with an error; its connection is closed. Not in it:
-    /// looking a host's name up, which the system does with limits of its own. And an answer that
-    /// began in time has that time once more for each part it comes in, should the network stop in
-    /// the midst of it.
+    /// Most methods of the store make one round trip, the commit of a login makes two. If one
+    /// exceeds the limit, the method fails and the connection is closed. Two things are not
+    /// limited: resolving a host name, which the system does with its own limits, and an answer
+    /// that began in time, where each further part may take the same time again.
     pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
-        self.raw.timeout = Some(timeout.into());
+        self.raw.timeout = timeout.into().into();
         self
     }
 
-    /// For how long calls fail at once after the server could not be reached, or did not answer in
-    /// time. Then one call tries again, and what comes of it counts for all. An hour at most.
+    /// How long requests fail at once after the server could not be reached or did not answer in
+    /// time. Then one request tries again, and its result counts for all. At most an hour.
     /// Default: 1 second.
     ///
-    /// So a server that is down costs one request its [`timeout`](Self::timeout) in a while, and
-    /// not every request.
+    /// While a server is down, only the request that tries waits for the
+    /// [`timeout`](Self::timeout).
     pub fn retry_after(mut self, pause: impl Into<Setting>) -> Self {
-        self.raw.retry_after = Some(pause.into());
+        self.raw.retry_after = pause.into().into();
         self
     }
 
-    /// The most that the entries of one session may take: bytes or a text. A larger one is refused
-    /// with an error before anything is sent, or by the script that would add to it; what is stored
-    /// stays. Default: 64K.
+    /// The maximum size of the entries of one session: bytes or a text, at most 64M. A commit that
+    /// would exceed it fails, and the stored session stays as it is. Default: 64K.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
-        self.raw.max_session_size = Some(max_session_size.into());
+        self.raw.max_session_size = max_session_size.into().into();
         self
     }
 
-    /// Goes by a clock that a test turns by hand, in place of the server's: times are kept beside
-    /// the sessions, and the server's own expiry only cleans up a day later. For tests.
+    /// Replaces the server's clock by one that a test sets. Deadlines are then stored with the
+    /// sessions, and the server's own expiry removes them a day later. For tests.
     #[cfg(feature = "testing")]
     pub fn clock(mut self, clock: &crate::clock::ManualClock) -> Self {
         self.clock = Some(clock.into());
         self
     }
 
-    pub(super) fn resolve(&self) -> Result<Config> {
+    getters! { options:
+        get_primary primary -> &str { options.raw.primary.as_deref().unwrap_or("mymaster") }
+        get_username username -> Option<&str> { options.raw.username.as_deref() }
+        get_ca_certificate ca_certificate -> Option<&Path> { options.raw.ca_certificate.as_deref() }
+        get_client_certificate client_certificate -> Option<(&Path, &Path)> {
+            options.raw.client_certificate.as_deref().zip(options.raw.client_key.as_deref())
+        }
+        get_prefix prefix -> &str { options.raw.prefix.as_deref().unwrap_or("lembro:") }
+        get_connections connections -> usize { options.raw.connections.or(CONNECTIONS) }
+        get_timeout timeout -> Duration { options.raw.timeout.or(SECOND) }
+        get_retry_after retry_after -> Duration { options.raw.retry_after.or(SECOND) }
+        get_max_session_size max_session_size -> usize {
+            usize::try_from(options.raw.max_session_size.or(MAX_SESSION_SIZE)).unwrap_or(usize::MAX)
+        }
+    }
+
+    pub(super) fn resolve(&self) -> Result<ResolvedOptions> {
         let raw = &self.raw;
-        let prefix = raw.prefix.clone().unwrap_or_else(|| "lembro:".to_owned());
+        let prefix = self.get_prefix().to_owned();
         if prefix.contains(['{', '}']) {
             return Err(Error::option("prefix", format!("{prefix:?} has a brace, and those are for what follows it")));
         }
         if prefix.len() > MAX_PREFIX_BYTES {
             return Err(Error::option("prefix", format!("longer than {MAX_PREFIX_BYTES} bytes")));
         }
-        let connections = raw.connections.as_ref().map_or(Ok(16), |setting| setting.count("connections"))?;
-        let connections = usize::try_from(connections).ok().filter(|number| (1..=10_000).contains(number));
-        let connections = connections.ok_or_else(|| Error::option("connections", "not a number from 1 to 10000"))?;
-        let span = |setting: &Option<Setting>, option| match setting {
-            None => Ok(Duration::from_secs(1)),
-            Some(setting) => match setting.duration(option)? {
-                Duration::ZERO => Err(Error::option(option, "0 is no time at all")),
-                span if span > LONGEST => Err(Error::option(option, "more than an hour")),
-                span => Ok(span),
-            },
+        let connections = raw.connections.check("connections", CONNECTIONS)?;
+        if !(1..=10_000).contains(&connections) {
+            return Err(Error::option("connections", "not a number from 1 to 10000"));
+        }
+        let span = |span: &Input<Duration>, option| match span.check(option, SECOND)? {
+            Duration::ZERO => Err(Error::option(option, "0 is no time at all")),
+            span if span > LONGEST => Err(Error::option(option, "more than an hour")),
+            span => Ok(span),
         };
         let (timeout, retry_after) = (span(&raw.timeout, "timeout")?, span(&raw.retry_after, "retry_after")?);
-        let max_session_size =
-            raw.max_session_size.as_ref().map_or(Ok(64 * 1024), |setting| setting.bytes("max_session_size"))?;
-        let max_session_size = usize::try_from(max_session_size)
+        let max_session_size = usize::try_from(raw.max_session_size.check("max_session_size", MAX_SESSION_SIZE)?)
             .ok()
             .filter(|size| *size <= 64 << 20)
             .ok_or_else(|| Error::option("max_session_size", "more than 64M"))?;
         let (server, name) = (self.server()?, self.name()?);
         let clock = self.clock.clone();
-        Ok(Config { clock, server, name, prefix, connections, timeout, retry_after, max_session_size })
+        Ok(ResolvedOptions { clock, server, name, prefix, connections, timeout, retry_after, max_session_size })
     }
 }
 
@@ -254,9 +273,9 @@ impl fmt::Debug for RedisOptions {
     }
 }
 
-/// The options, checked.
-pub(super) struct Config {
-    /// One that tests turn by hand, in place of the server's.
+/// Checked options.
+pub(super) struct ResolvedOptions {
+    /// Set in tests, in place of the server's clock.
     pub(super) clock: Option<Clock>,
     server: Server,
     name: String,
@@ -267,8 +286,8 @@ pub(super) struct Config {
     pub(super) max_session_size: usize,
 }
 
-impl Config {
-    pub(super) fn connections(&self) -> Connections {
-        Connections::new(self.server.clone(), self.name.clone(), self.connections, self.timeout, self.retry_after)
+impl ResolvedOptions {
+    pub(super) fn pool(&self) -> ConnectionPool {
+        ConnectionPool::new(self.server.clone(), self.name.clone(), self.connections, self.timeout, self.retry_after)
     }
 }

@@ -1,43 +1,44 @@
-//! The replies: what scripts answer, parsed in one place.
+//! Replies of scripts and commands, parsed in one place.
 
 use std::time::Duration;
 
 use ::redis::Value;
 
-use super::row::{self, Row};
+use super::row::{self, HashRow};
 use crate::error::{Error, Result};
 use crate::id::Handle;
 use crate::record::{MAX_KEYS, Version};
-use crate::store::{Epoch, Outcome};
+use crate::store::{Epoch, Outcome, Receipt};
 
-/// What a script answers.
+/// The reply of a script.
 pub(super) enum Reply {
-    /// It is done. `seed`: a timed renewal is pending, and the id is the one that it replaces.
+    /// `seed`: a timed renewal is pending, and the request came with the old id.
     Done {
         version: Version,
         ttl: Duration,
         seed: Option<u64>,
     },
-    /// It is not, and nothing was written.
+    /// Nothing was written.
     Refused(Outcome),
-    /// What a look found: the row, if all was asked for; the owner, or why the visit was not noted.
+    /// The result of a look. `row` exists if the look asked for the fields. `text` is the owner, or
+    /// the error of a visit that could not be written.
     Seen {
-        row: Option<Row>,
+        row: Option<HashRow>,
         text: String,
     },
-    /// The session is to live for so long, and its owner's set or the index does not know it until
-    /// then.
-    ToNote {
+    /// Nothing was written, because the index and the owner's set must first hold the session for
+    /// the time that it will live.
+    MustIndex {
         ttl_ms: u64,
         owner: Option<String>,
     },
-    /// A login of this owner and epoch was not confirmed yet.
-    Unsure(String, Epoch),
-    /// An owner's epoch, and sessions.
-    Entered(Epoch, Vec<Handle>),
-    /// An owner's other sessions, to be looked at first.
-    Others(Vec<Handle>),
-    Counts,
+    /// Nothing was written, because this login is not confirmed yet.
+    Unconfirmed(String, Epoch),
+    /// An owner's epoch, and sessions to end.
+    Added(Epoch, Vec<Handle>),
+    /// Nothing was written, because these sessions of the owner must be examined first.
+    MustExamine(Vec<Handle>),
+    Ok,
 }
 
 impl Reply {
@@ -54,18 +55,21 @@ impl Reply {
             ("changed", []) => Self::Refused(Outcome::Changed),
             ("revoked", []) => Self::Refused(Outcome::LoginRevoked),
             ("limit", []) => Self::Refused(Outcome::AtLimit),
-            ("seen", [now, left, Value::Array(fields), word]) => {
+            ("seen", [now, left, Value::Array(fields), trouble]) => {
                 let left = i64::try_from(whole(left)?).unwrap_or(i64::MAX);
-                Self::Seen { row: Row::read(handle, whole(now)?, Some(left), fields)?, text: text(word)?.to_owned() }
+                Self::Seen {
+                    row: HashRow::read(handle, whole(now)?, Some(left), fields)?,
+                    text: text(trouble)?.to_owned(),
+                }
             }
-            ("note", [ttl, owner]) => {
+            ("index", [ttl, owner]) => {
                 let owner = Some(text(owner)?.to_owned()).filter(|owner| !owner.is_empty());
-                Self::ToNote { ttl_ms: whole(ttl)?, owner }
+                Self::MustIndex { ttl_ms: whole(ttl)?, owner }
             }
-            ("ask", [owner, epoch]) => Self::Unsure(text(owner)?.to_owned(), epoch_of(epoch)?),
-            ("entered", [epoch, sessions]) => Self::Entered(epoch_of(epoch)?, handles(sessions)?),
-            ("others", [sessions]) => Self::Others(handles(sessions)?),
-            ("counts", []) => Self::Counts,
+            ("ask", [owner, epoch]) => Self::Unconfirmed(text(owner)?.to_owned(), epoch_of(epoch)?),
+            ("added", [epoch, sessions]) => Self::Added(epoch_of(epoch)?, handles(sessions)?),
+            ("examine", [sessions]) => Self::MustExamine(handles(sessions)?),
+            ("ok", []) => Self::Ok,
             ("unknown", []) => return Err(Error::unknown(handle)),
             ("keys", [keys]) => {
                 let keys = whole(keys)?;
@@ -80,7 +84,16 @@ impl Reply {
         })
     }
 
-    /// Version, time and, if there is one, seed: eight bytes each.
+    /// The outcome of a script that ends or writes a session.
+    pub(super) fn outcome(self, receipt: impl FnOnce(Version, Duration, Option<u64>) -> Receipt) -> Outcome {
+        match self {
+            Self::Done { version, ttl, seed } => Outcome::Done(receipt(version, ttl, seed)),
+            Self::Refused(outcome) => outcome,
+            _ => Outcome::Gone,
+        }
+    }
+
+    /// Version, time and possibly seed, eight bytes each.
     fn done(bytes: &[u8]) -> Option<Self> {
         let mut numbers = bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok()).map(u64::from_be_bytes);
         let (version, ttl) = (Version::from_u64(numbers.next()?), Duration::from_millis(numbers.next()?));
@@ -93,7 +106,7 @@ pub(super) fn handles(reply: &Value) -> Result<Vec<Handle>> {
     handles.iter().map(|handle| text(handle)?.parse()).collect()
 }
 
-/// An epoch; an owner without one has the first.
+/// An epoch. An owner without a stored epoch has the first one.
 pub(super) fn epoch_of(reply: &Value) -> Result<Epoch> {
     if *reply == Value::Nil {
         return Ok(Epoch::default());
@@ -101,8 +114,8 @@ pub(super) fn epoch_of(reply: &Value) -> Result<Epoch> {
     text(reply)?.parse().map(Epoch::from_u64).map_err(|error: std::num::ParseIntError| Error::store(error))
 }
 
-/// What a visit is told on one server: the time, what the session has left, and why it was not
-/// noted.
+/// The reply of a visit on one server: the time, the time that the session has left, and the error
+/// if the visit could not be written.
 pub(super) fn visited(reply: &Value) -> Option<(u64, i64, String)> {
     let Value::BulkString(bytes) = reply else { return None };
     let (now, (left, trouble)) =
@@ -119,12 +132,12 @@ pub(super) fn time_of(reply: &Value) -> Result<u64> {
     Ok(number(seconds)?.saturating_mul(1_000).saturating_add(number(micros)? / 1_000))
 }
 
-/// The milliseconds that a key has left; below zero: it has none.
+/// The milliseconds until a key expires. -1: it has no expiry; -2: there is no such key.
 pub(super) fn left_of(reply: &Value) -> Option<i64> {
     if let Value::Int(left) = reply { Some(*left) } else { None }
 }
 
-/// Fields and values, in the older protocol or the newer.
+/// Fields and values, in version 2 or 3 of the protocol.
 pub(super) fn fields_of(reply: Value) -> Result<Vec<Value>> {
     match reply {
         Value::Array(fields) => Ok(fields),
@@ -153,7 +166,7 @@ fn whole(reply: &Value) -> Result<u64> {
 }
 
 pub(super) fn unexpected(reply: &Value) -> Error {
-    // No values: they are the users'.
+    // Without the value, which may be a user's data.
     let kind = match reply {
         Value::Nil => "nothing",
         Value::Int(_) => "a number",

@@ -1,62 +1,65 @@
-//! Sentinels: which server is the primary now, asked within a time limit.
+//! Sentinels, which name the current primary.
 //!
-//! By Redis' "Guidelines for Redis clients with support for Redis Sentinel". Not through the
-//! client of `redis` itself, which waits without a limit for a Sentinel or a server that is silent.
+//! This follows Redis' "Guidelines for Redis clients with support for Redis Sentinel". The Sentinel
+//! client of the `redis` crate is not used, because it waits without a limit for a silent server.
 
 use std::time::{Duration, Instant};
 
 use ::redis::{
-    Client, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo, RedisError,
-    RedisResult, Value,
+    Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo, RedisError, RedisResult, Value,
 };
 
-use super::link::{is_refusal, left};
-use super::tls::Files;
+use super::failure::{is_refusal, time_left};
+use super::tls::CertificateFiles;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 pub(super) struct Sentinels {
     clients: Vec<Client>,
-    /// What they call the server.
+    /// The name of the primary in their configuration.
     primary: String,
-    /// How to log in there.
+    /// The login at the primary.
     login: RedisConnectionInfo,
-    files: Files,
-    /// The Sentinel whose answer was right the last time is asked first.
+    files: CertificateFiles,
+    /// The position of the Sentinel that was right last, which is asked first.
     first: AtomicUsize,
-    /// The primary of the last time: its certificates were read.
+    /// The client of the last primary, kept because its certificate files were read.
     last: Mutex<Option<Client>>,
 }
 
 impl Sentinels {
-    pub(super) fn new(clients: Vec<Client>, primary: String, login: RedisConnectionInfo, files: Files) -> Self {
+    pub(super) fn new(
+        clients: Vec<Client>,
+        primary: String,
+        login: RedisConnectionInfo,
+        files: CertificateFiles,
+    ) -> Self {
         Self { clients, primary, login, files, first: AtomicUsize::new(0), last: Mutex::new(None) }
     }
 
-    /// A connection to the server that is the primary now, by the word of a Sentinel and by its
-    /// own.
-    pub(super) fn connect(&self, deadline: Instant) -> RedisResult<Connection> {
+    /// A connection to the current primary, according to a Sentinel and to the server itself.
+    pub(super) fn connect(&self, deadline: Instant) -> RedisResult<::redis::Connection> {
         let (count, first) = (self.clients.len(), self.first.load(Ordering::Relaxed));
-        let (mut found, mut silent) = (None, None);
-        for place in (first..first + count).map(|place| place % count) {
-            // A quarter of what is left for a Sentinel, and half of the rest for the server that it
-            // names: so there is time for the next one.
-            let address = match self.ask(&self.clients[place], left(deadline)? / 4) {
+        let (mut server_error, mut sentinel_error) = (None, None);
+        for position in (first..first + count).map(|position| position % count) {
+            // A Sentinel gets a quarter of the time left, and the server that it names half of the
+            // rest, so that there is time for the next Sentinel.
+            let address = match self.ask(&self.clients[position], time_left(deadline)? / 4) {
                 Ok(address) => address,
                 Err(error) => {
-                    silent = Some(error);
+                    sentinel_error = Some(error);
                     continue;
                 }
             };
-            match self.open(&address, left(deadline)? / 2) {
+            match self.open(&address, time_left(deadline)? / 2) {
                 Ok(connection) => {
-                    self.first.store(place, Ordering::Relaxed);
+                    self.first.store(position, Ordering::Relaxed);
                     return Ok(connection);
                 }
-                Err(error) => found = Some(error),
+                Err(error) => server_error = Some(error),
             }
         }
-        let error = found.or(silent).unwrap_or_else(|| problem("no Sentinel is named"));
-        // A refusal of this would be taken for one of the call that a connection is made for.
+        let error = server_error.or(sentinel_error).unwrap_or_else(|| problem("no Sentinel is named"));
+        // The pool would take a refusal for one of the request that needs the connection.
         Err(if is_refusal(&error) {
             (ErrorKind::Client, "asking for the primary", error.to_string()).into()
         } else {
@@ -64,18 +67,18 @@ impl Sentinels {
         })
     }
 
-    /// Where the primary is, as this one knows it.
+    /// The address of the primary, according to one Sentinel.
     fn ask(&self, sentinel: &Client, limit: Duration) -> RedisResult<(String, u16)> {
-        let mut link = connect(sentinel, limit)?;
+        let mut connection = connect(sentinel, limit)?;
         let mut command = ::redis::cmd("SENTINEL");
         let address: Option<(String, u16)> =
-            command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary).query(&mut link)?;
+            command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary).query(&mut connection)?;
         address.ok_or_else(|| problem("a Sentinel does not know a primary of this name"))
     }
 
-    /// A connection to a server that says itself that it is the primary: the one that was it before
-    /// a failover may be back, and not know yet.
-    fn open(&self, address: &(String, u16), limit: Duration) -> RedisResult<Connection> {
+    /// A connection to a server that itself says that it is the primary. After a failover, the
+    /// former primary may return without knowing about it, but it says that it is a replica.
+    fn open(&self, address: &(String, u16), limit: Duration) -> RedisResult<::redis::Connection> {
         let mut connection = connect(&self.client(address)?, limit)?;
         let role: Vec<Value> = ::redis::cmd("ROLE").query(&mut connection)?;
         match role.first() {
@@ -84,7 +87,7 @@ impl Sentinels {
         }
     }
 
-    /// For the server at this address, over TLS if the Sentinels are asked so.
+    /// The client for a server, which uses TLS if the Sentinels do.
     fn client(&self, (host, port): &(String, u16)) -> RedisResult<Client> {
         let (host, port) = (host.clone(), *port);
         let is_tls = self.clients.iter().any(|one| is_tls(one.get_connection_info().addr()));
@@ -109,14 +112,14 @@ impl Sentinels {
     }
 }
 
-/// A connection whose every answer comes within this time, so far as it is not given another limit.
-fn connect(client: &Client, limit: Duration) -> RedisResult<Connection> {
+/// A connection on which every answer arrives within this time, until another limit is set.
+fn connect(client: &Client, limit: Duration) -> RedisResult<::redis::Connection> {
     let began = Instant::now();
-    // The limit is for each of its answers to a login, and it waits for all of them.
+    // The limit applies to each answer to the login, one after the other.
     let login = client.get_connection_info().redis_settings();
     let answers = 1 + u32::from(login.password().is_some()) + u32::from(login.db() != 0);
     let connection = client.get_connection_with_timeout(limit / answers)?;
-    let rest = Some(left(began + limit)?);
+    let rest = Some(time_left(began + limit)?);
     connection.set_read_timeout(rest)?;
     connection.set_write_timeout(rest)?;
     Ok(connection)

@@ -1,4 +1,4 @@
-//! TLS: certificates from files, and what they are checked with.
+//! TLS certificates, read from files.
 
 use std::path::PathBuf;
 
@@ -7,20 +7,20 @@ use ::redis::{Client, ConnectionAddr, ConnectionInfo};
 
 use crate::error::{Error, Result};
 
-/// The error where TLS is asked for without it.
-#[cfg_attr(feature = "redis_tls", allow(dead_code, reason = "no URL is refused then"))]
+/// The error about a TLS option without the feature.
+#[cfg_attr(feature = "redis_tls", allow(dead_code, reason = "no URL is refused with the feature"))]
 pub(super) const NEEDS_FEATURE: &str = "TLS needs the feature redis_tls";
 
-/// Files in PEM format.
+/// Certificate files in PEM format.
 #[derive(Clone)]
-pub(super) struct Files {
+pub(super) struct CertificateFiles {
     pub(super) ca: Option<PathBuf>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
 }
 
-impl Files {
-    /// Whether there is anything here that a server without TLS has no use for.
+impl CertificateFiles {
+    /// The first option that needs TLS.
     fn first(&self) -> Option<&'static str> {
         let files =
             [("ca_certificate", &self.ca), ("client_certificate", &self.certificate), ("client_key", &self.key)];
@@ -30,8 +30,9 @@ impl Files {
     pub(super) fn client(&self, node: ConnectionInfo) -> Result<Client> {
         self.check(&node)?;
         let client = match self.first() {
-            None => Client::open(node),
-            Some(option) => self.certified(node, option)?,
+            #[cfg(feature = "redis_tls")]
+            Some(_) => Client::build_with_tls(node, self.read()?),
+            _ => Client::open(node),
         };
         client.map_err(|error| Error::option(self.first().unwrap_or("url"), error.to_string()))
     }
@@ -44,10 +45,11 @@ impl Files {
         for node in nodes {
             self.check(node)?;
         }
-        match self.first() {
-            None => Ok(builder),
-            Some(option) => self.certified_cluster(builder, option),
+        #[cfg(feature = "redis_tls")]
+        if self.first().is_some() {
+            return Ok(builder.certs(self.read()?));
         }
+        Ok(builder)
     }
 
     fn check(&self, node: &ConnectionInfo) -> Result<()> {
@@ -56,6 +58,7 @@ impl Files {
                 Err(Error::option("url", "#insecure is not supported: name the certificate with ca_certificate"))
             }
             (ConnectionAddr::TcpTls { .. }, _) => {
+                #[cfg(feature = "redis_tls")]
                 provide_ciphers();
                 Ok(())
             }
@@ -66,15 +69,7 @@ impl Files {
 }
 
 #[cfg(feature = "redis_tls")]
-impl Files {
-    fn certified(&self, node: ConnectionInfo, _: &'static str) -> Result<::redis::RedisResult<Client>> {
-        Ok(Client::build_with_tls(node, self.read()?))
-    }
-
-    fn certified_cluster(&self, builder: ClusterClientBuilder, _: &'static str) -> Result<ClusterClientBuilder> {
-        Ok(builder.certs(self.read()?))
-    }
-
+impl CertificateFiles {
     fn read(&self) -> Result<::redis::TlsCertificates> {
         use rustls::pki_types::CertificateDer;
         use rustls::pki_types::pem::PemObject as _;
@@ -87,7 +82,7 @@ impl Files {
         };
         let root_cert = read("ca_certificate", &self.ca)?;
         if let (Some(bytes), Some(file)) = (&root_cert, &self.ca) {
-            // Else no server would be trusted, and every connection fail.
+            // Without this check no server would be trusted, and every connection would fail.
             if !CertificateDer::pem_slice_iter(bytes).any(|certificate| certificate.is_ok()) {
                 return Err(Error::option(
                     "ca_certificate",
@@ -106,26 +101,12 @@ impl Files {
     }
 }
 
-/// `rustls` panics where it cannot tell which of several libraries it is to calculate with.
+/// Chooses the cryptography for `rustls`, which panics if several providers are compiled in and
+/// none was chosen.
 #[cfg(feature = "redis_tls")]
 fn provide_ciphers() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // If another thread was first, there is one.
+        // An error means that another thread was first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-}
-
-#[cfg(not(feature = "redis_tls"))]
-fn provide_ciphers() {}
-
-#[cfg(not(feature = "redis_tls"))]
-#[expect(clippy::unused_self, reason = "as with the feature")]
-impl Files {
-    fn certified(&self, _: ConnectionInfo, option: &'static str) -> Result<::redis::RedisResult<Client>> {
-        Err(Error::option(option, NEEDS_FEATURE))
-    }
-
-    fn certified_cluster(&self, _: ClusterClientBuilder, option: &'static str) -> Result<ClusterClientBuilder> {
-        Err(Error::option(option, NEEDS_FEATURE))
     }
 }

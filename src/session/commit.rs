@@ -6,6 +6,7 @@ use super::state::{AppliedCommit, Ending, LoadedSession, Stage, check_key_count,
 use crate::error::{Error, Result};
 use crate::record::{Changes, Record, Version};
 use crate::store::{Commit, Expect, Identity, Outcome, Presented, Receipt, Store, preview};
+use crate::units::choice;
 
 /// How many ids are drawn for a new session, if each of them is taken. A random id is never taken
 /// in practice; an id from the application's own source may be.
@@ -24,6 +25,8 @@ pub enum Saved {
     /// a session. Nothing was written, and the client gets no cookie.
     Skipped,
 }
+
+choice!(Saved, "saved", ["written" => Written, "unchanged" => Unchanged, "gone" => Gone, "skipped" => Skipped]);
 
 /// What follows from the outcome of a commit.
 pub(super) enum FollowUp {

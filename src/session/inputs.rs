@@ -66,7 +66,7 @@ impl Session {
     ) -> Result<Inputs> {
         Ok(Inputs {
             stage,
-            changed: self.changed(),
+            changed: self.is_changed(),
             renewal_due: self.renewal_due(),
             cookie: self.credential(Carrier::Cookie, persistent)?,
             token: self.credential(Carrier::Token, has_tokens.then_some(false))?,
@@ -203,7 +203,7 @@ impl Session {
     /// Returns true if the response may announce the present id again. It may not shortly before a
     /// renewal, nor if the request is a peek.
     fn may_repeat_id(&self) -> Result<bool> {
-        if self.first_look == Look::Peek && !self.changed() {
+        if self.first_look == Look::Peek && !self.is_changed() {
             return Ok(false);
         }
         let (Some(age), Some(record)) = (self.id_age(), self.stored_record()?) else { return Ok(true) };
@@ -246,7 +246,7 @@ impl Session {
 
     /// The age of the session's id; `None` if its ids are not renewed.
     fn id_age(&self) -> Option<Duration> {
-        if !self.context.policy.renews() {
+        if !self.context.policy.get_renew_after().is_some() {
             return None;
         }
         match self.state.get() {

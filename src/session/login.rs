@@ -215,7 +215,7 @@ impl Session {
     /// # Errors
     ///
     /// If the store fails.
-    pub fn why_ended(&self) -> Result<Option<EndReason>> {
+    pub fn end_reason(&self) -> Result<Option<EndReason>> {
         let state = self.state()?;
         let held = matches!(state.stage, Stage::Ended(Ending::Elsewhere | Ending::Superseded)).then_some(state.id);
         let Some(owners) = self.context.store.owners() else { return Ok(None) };
@@ -223,7 +223,7 @@ impl Session {
             return Ok(None);
         }
         for id in held.iter().chain(self.presented.iter().flatten().map(|presented| &presented.id)) {
-            if let Some(reason) = owners.why_ended(id)? {
+            if let Some(reason) = owners.end_reason(id)? {
                 return Ok(Some(reason));
             }
         }

@@ -199,7 +199,7 @@ impl Session {
     }
 
     /// Returns true if there are unsaved changes.
-    pub fn changed(&self) -> bool {
+    pub fn is_changed(&self) -> bool {
         !self.draft.is_empty() || self.unknown.is_some()
     }
 
@@ -243,7 +243,7 @@ impl Session {
     /// Ends the session for this handle and reports what that loses. The draft is dropped, because
     /// it must neither be read nor go into a session that begins next.
     fn end(&mut self, ending: Ending) {
-        let is_lost = ending != Ending::Here && self.changed();
+        let is_lost = ending != Ending::Here && self.is_changed();
         self.discard();
         if let Some(state) = self.state.get_mut() {
             state.stage = Stage::Ended(ending);
@@ -282,7 +282,7 @@ impl fmt::Debug for Session {
         f.debug_struct("Session")
             .field("handle", &self.state.get().map(|state| state.id.handle()))
             .field("stage", &stage)
-            .field("changed", &self.changed())
+            .field("changed", &self.is_changed())
             .finish_non_exhaustive()
     }
 }

@@ -45,7 +45,7 @@ impl Session {
     ///     *visits
     /// })?;
     /// assert_eq!(visits, Some(1));
-    /// assert!(!session.changed()); // it is stored
+    /// assert!(!session.is_changed()); // it is stored
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias("update", "compare_and_swap"))]

@@ -40,7 +40,7 @@ impl Session {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn save(&mut self) -> Result<Saved> {
-        if !self.is_loaded() && !self.changed() {
+        if !self.is_loaded() && !self.is_changed() {
             return Ok(Saved::Unchanged);
         }
         let mut saved = Saved::Unchanged;
@@ -161,7 +161,7 @@ impl Session {
     }
 
     /// Continues with another session in place of this one, such as one that
-    /// [`create_session`](crate::Sessions::create_session) made. The response announces its id.
+    /// [`create`](crate::Sessions::create) made. The response announces its id.
     /// Unsaved changes of this one are discarded.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl Session {
     /// # let sessions = Sessions::new(LembroStore::new()?);
     /// # let mut session = sessions.generate()?;
     /// let id = SessionId::derive("known to another system");
-    /// session.attach(sessions.create_session(&id, Record::new())?)?;
+    /// session.attach(sessions.create(&id, Record::new())?)?;
     /// assert_eq!(session.id()?, id);
     /// # Ok::<(), lembro::Error>(())
     /// ```

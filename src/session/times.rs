@@ -6,6 +6,7 @@ use super::Session;
 use super::state::Stage;
 use crate::error::{Error, Result};
 use crate::record::Record;
+use crate::units::{Input, Setting};
 
 impl Session {
     /// The idle timeout: the session's own if it has one, else the policy's.
@@ -21,13 +22,14 @@ impl Session {
         Ok(own.unwrap_or(self.limits()?.0))
     }
 
-    /// Gives the session an idle timeout of its own, to the millisecond, from the next save on.
-    /// `None` removes it. The policy's [lifetime](crate::Policy::lifetime) still applies. For
+    /// Gives the session an idle timeout of its own, to the millisecond, from the next save on: a
+    /// [`Duration`], a text such as `"8h"`, or a number of milliseconds. `None` removes it. The
+    /// policy's [lifetime](crate::Policy::lifetime) still applies. For
     /// "remember me" there is [`remember`](Self::remember).
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] if the timeout is zero, because [`log_out`](Self::log_out) ends a
+    /// [`Error::is_option`] if the timeout is no duration, or zero, because [`log_out`](Self::log_out) ends a
     /// session, or longer than the session's lifetime, which would end it before; or if the first
     /// look fails.
     ///
@@ -38,12 +40,13 @@ impl Session {
     /// # use lembro::{LembroStore, Sessions};
     /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
     /// assert_eq!(session.timeout()?, Duration::from_secs(60 * 60));
-    /// session.set_timeout(Duration::from_secs(8 * 60 * 60))?;
+    /// session.set_timeout("8h")?;
     /// assert_eq!(session.timeout()?, Duration::from_secs(8 * 60 * 60));
     /// # Ok::<(), lembro::Error>(())
     /// ```
-    pub fn set_timeout(&mut self, timeout: impl Into<Option<Duration>>) -> Result<()> {
-        let (timeout, lifetime) = (timeout.into(), self.limits()?.1);
+    pub fn set_timeout(&mut self, timeout: impl Into<Setting>) -> Result<()> {
+        let timeout = Input::<Option<Duration>>::from(timeout.into()).check("timeout", None)?;
+        let lifetime = self.limits()?.1;
         if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
             return Err(Error::option("timeout", "a session's own timeout is at least a millisecond"));
         }
@@ -60,8 +63,9 @@ impl Session {
 
     /// The policy's idle timeout and lifetime for this session.
     fn limits(&self) -> Result<(Duration, Option<Duration>)> {
-        let (policy, is_remembered) = (self.context.policy, self.is_remembered()?);
-        Ok(policy.remembered().filter(|_| is_remembered).unwrap_or((policy.idle(), policy.absolute())))
+        let (policy, is_remembered) = (&self.context.policy, self.is_remembered()?);
+        let remembered = policy.get_remember().filter(|_| is_remembered);
+        Ok(remembered.unwrap_or((policy.get_timeout(), policy.get_lifetime())))
     }
 
     /// Returns true if the session is [remembered](Self::remember).
@@ -89,19 +93,18 @@ impl Session {
     /// use std::time::Duration;
     /// use lembro::{LembroStore, Policy, Sessions};
     ///
-    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    /// let policy = Policy::new().remember(14 * DAY, 90 * DAY);
+    /// let policy = Policy::new().remember("14d", "90d");
     /// let mut session = Sessions::with_policy(LembroStore::new()?, policy)?.generate()?;
     /// session.log_in("user-42")?;
     /// session.remember(true)?;
     /// session.save()?;
-    /// assert_eq!(session.timeout()?, 14 * DAY);
+    /// assert_eq!(session.timeout()?, Duration::from_secs(14 * 24 * 60 * 60));
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias = "remember_me")]
     pub fn remember(&mut self, remembered: bool) -> Result<()> {
         self.state()?;
-        if remembered && self.context.policy.remembered().is_none() {
+        if remembered && self.context.policy.get_remember().is_none() {
             let problem = "the policy has no limits for remembered sessions; set them with Policy::remember";
             return Err(Error::option("remember", problem));
         }

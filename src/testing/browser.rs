@@ -63,7 +63,7 @@ use crate::web::{ResponseHeaders, SessionLayer};
 /// let layer = SessionLayer::new(LembroStore::with_options(LembroOptions::new().clock(&time))?);
 /// let site = |request: Request| layer.rouille(&request, |session| answer(&request, session));
 ///
-/// let mut ada = Browser::new("https://example.com").clock(&time);
+/// let mut ada = Browser::new("https://example.com").with_clock(&time);
 /// assert_eq!(ada.get("/", site).status_code, 401);
 /// ada.post("/login", &[("user", "ada"), ("password", "difference-engine")], site);
 /// assert_eq!(ada.get("/", site).status_code, 200);
@@ -91,7 +91,7 @@ impl Browser {
 
     /// Sets the clock by which cookies end. Default: the machine's.
     #[must_use]
-    pub fn clock(self, clock: impl Into<Clock>) -> Self {
+    pub fn with_clock(self, clock: impl Into<Clock>) -> Self {
         Self { clock: clock.into(), ..self }
     }
 

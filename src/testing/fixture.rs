@@ -272,14 +272,14 @@ impl<'a> Fixture<'a> {
     /// Ends a session by its handle, for this owner if one is named.
     pub(super) fn end(&self, id: &SessionId, name: Option<&str>) -> Checked {
         let (handle, owner) = (id.handle(), name.map(Owner::new).transpose()?);
-        let found = self.owners()?.destroy_handle(handle, owner.as_ref(), EndReason::Named);
-        let expected = self.plain.destroy_handle(handle, owner.as_ref(), EndReason::Named);
+        let found = self.owners()?.destroy_handle(handle, owner.as_ref(), EndReason::Revoked);
+        let expected = self.plain.destroy_handle(handle, owner.as_ref(), EndReason::Revoked);
         self.same_outcome("destroy by handle", found, expected)?;
         self.get(id).map(drop)
     }
 
-    pub(super) fn why_ended(&self, id: &SessionId) -> Checked {
-        same("why a session ended", self.owners()?.why_ended(id)?, self.plain.why_ended(id)?)
+    pub(super) fn end_reason(&self, id: &SessionId) -> Checked {
+        same("why a session ended", self.owners()?.end_reason(id)?, self.plain.end_reason(id)?)
     }
 }
 
@@ -321,6 +321,6 @@ impl SeenSession {
     /// A new id, and a commit that replaces the present one by it.
     pub(super) fn replace(&self) -> Checked<(SessionId, Commit)> {
         let new = other_secret(&self.id)?;
-        Ok((new, Commit::merge(self.version)?.identity(Identity::Replace(new))))
+        Ok((new, Commit::merge(self.version)?.with_identity(Identity::Replace(new))))
     }
 }

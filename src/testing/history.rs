@@ -157,9 +157,9 @@ impl History<'_> {
         let merge = merge.with(self.changes()?);
         let replace = Identity::Replace(other_secret(&id)?);
         let merge = match self.below(8) {
-            0 => merge.identity(replace),
-            1 | 2 => merge.identity(replace).log_in(self.login()?),
-            3 | 4 => merge.identity(Identity::Renew(self.random.random())),
+            0 => merge.with_identity(replace),
+            1 | 2 => merge.with_identity(replace).log_in(self.login()?),
+            3 | 4 => merge.with_identity(Identity::Renew(self.random.random())),
             _ => merge,
         };
         self.commit(id, merge, lease)

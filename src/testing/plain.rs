@@ -188,11 +188,11 @@ impl Owners for PlainStore {
         *data.epochs.entry(owner.clone()).or_default() += 1;
         let mut sessions = data.list(owner, self.now())?;
         sessions.retain(|session| Some(session.handle) != except);
-        sessions.iter().for_each(|session| data.end(session.handle, EndReason::Everywhere));
+        sessions.iter().for_each(|session| data.end(session.handle, EndReason::LoggedOutEverywhere));
         Ok(sessions.len())
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         let data = self.data.lock();
         let Some((row, reason)) = data.ended.get(&id.handle()) else { return Ok(None) };
         let is_live = self.is_open(data.row(id.handle())?.as_ref(), id);

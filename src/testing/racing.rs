@@ -37,7 +37,7 @@ pub(super) const RULES: &[CodeRule] = &[
     }),
     CodeRule::new("no commit, touch or visit under way brings back a session that its owner ended", |fixture| {
         let owners = fixture.owners()?;
-        let end = |id: &SessionId| owners.destroy_handle(id.handle(), None, EndReason::Named).map(drop);
+        let end = |id: &SessionId| owners.destroy_handle(id.handle(), None, EndReason::Revoked).map(drop);
         ends_for_good(fixture, || fixture.session_of("ada"), end)
     }),
     CodeRule::new("of creates at once exactly one is done", |fixture| {
@@ -80,7 +80,7 @@ pub(super) const RULES: &[CodeRule] = &[
         let lease = Lease { renew_after: Some(fixture.units(1)), grace: fixture.units(2), ..fixture.lease() };
         for session in sessions {
             let found = at_once(|thread| {
-                let renew = session.merge(Changes::new())?.identity(Identity::Renew(thread as u64));
+                let renew = session.merge(Changes::new())?.with_identity(Identity::Renew(thread as u64));
                 let outcome = fixture.store.commit(&session.id, &renew, &lease)?;
                 Ok(outcome.receipt().and_then(|receipt| receipt.announce))
             })?;

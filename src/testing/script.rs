@@ -111,7 +111,7 @@ impl Script<'_> {
             "held-destroy" => drop(fixture.apply(id, &Action::End(Some(session.version)), &Lease::UNLIMITED)?),
             "everything" => fixture.everything(session)?,
             "end" => fixture.end(id, name)?,
-            "why" => fixture.why_ended(id)?,
+            "why" => fixture.end_reason(id)?,
             "set" => {
                 let record =
                     name.map(|of| fixture.found(&self.session(of)?.id)).transpose()?.unwrap_or_else(Record::new);
@@ -174,11 +174,11 @@ impl Script<'_> {
             commit = match word {
                 "exactly" => Commit::exactly(session.version)?.with(commit.changes),
                 "repeated" => commit.repeated(),
-                "renew" => commit.identity(Identity::Renew(number(rest)?)),
+                "renew" => commit.with_identity(Identity::Renew(number(rest)?)),
                 "as" | "elsewhere" => {
                     let id = if word == "as" { other_secret(&session.id)? } else { SessionId::random()? };
                     new = Some((rest, id));
-                    commit.identity(Identity::Replace(id))
+                    commit.with_identity(Identity::Replace(id))
                 }
                 "login" => commit.log_in(Login::new(Owner::new(rest)?)),
                 "begun" | "limit" | "refuse" => {

@@ -47,8 +47,8 @@ macro_rules! wrap_store {
             fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
                 self.on(Call::Owners, None, |store| owners(store)?.destroy_all(owner, except))
             }
-            fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
-                self.on(Call::Owners, None, |store| owners(store)?.why_ended(id))
+            fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
+                self.on(Call::Owners, None, |store| owners(store)?.end_reason(id))
             }
         }
     };

@@ -1,18 +1,18 @@
-//! Where the server is, and how to log in there: of the options, what leads to a connection.
+//! The server and the login that the options name.
 
 use std::path::PathBuf;
 
 use ::redis::cluster::ClusterClientBuilder;
 use ::redis::{ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
 
-use super::super::connections::Server;
-use super::super::sentinel::Sentinels;
-use super::super::tls::{self, Files};
 use super::RedisOptions;
 use crate::error::{Error, Result};
+use crate::redis::connection::Server;
+use crate::redis::sentinel::Sentinels;
+use crate::redis::tls::{self, CertificateFiles};
 use crate::sync::Arc;
 
-/// What a URL with a password must heed.
+/// How to encode a password in a URL.
 const ENCODING: &str = "in a user name and a password each character but letters, digits and -._~ is \
     percent-encoded (\"@\" is %40, \"/\" %2F, \":\" %3A, \"#\" %23, \"?\" %3F, \"%\" %25); or take the option password";
 
@@ -22,7 +22,7 @@ impl RedisOptions {
         check_file("ca_certificate", raw.ca_certificate.as_ref())?;
         check_file("client_certificate", raw.client_certificate.as_ref())?;
         check_file("client_key", raw.client_key.as_ref())?;
-        let files = Files {
+        let files = CertificateFiles {
             ca: raw.ca_certificate.clone(),
             certificate: raw.client_certificate.clone(),
             key: raw.client_key.clone(),
@@ -40,20 +40,20 @@ impl RedisOptions {
             return Err(Error::option("primary", "there are no sentinels to ask for it"));
         }
         if !raw.sentinels.is_empty() {
-            return self.sentinels_by(files);
+            return self.sentinel_server(files);
         }
         if raw.cluster.is_empty() {
-            return files.client(self.one()?).map(Server::One);
+            return files.client(self.one()?).map(Server::Standalone);
         }
         let nodes = self.nodes()?;
-        // It would wait the whole time again at each repeat.
+        // Each retry would take the whole time limit again.
         let builder = ClusterClientBuilder::new(nodes.clone()).retries(0);
         let client = files.cluster(&nodes, builder)?.build();
         client.map(Server::Cluster).map_err(|error| Error::option("cluster", error.to_string()))
     }
 
-    /// Sentinels: they have a login of their own, if any, in their URLs.
-    fn sentinels_by(&self, files: Files) -> Result<Server> {
+    /// A server behind Sentinels, whose own login is in their URLs.
+    fn sentinel_server(&self, files: CertificateFiles) -> Result<Server> {
         let sentinels = self.raw.sentinels.iter().map(|url| {
             let info = parse("sentinels", url)?;
             if info.redis_settings().db() != 0 {
@@ -67,10 +67,10 @@ impl RedisOptions {
     }
 
     fn primary_name(&self) -> &str {
-        self.raw.primary.as_deref().unwrap_or("mymaster")
+        self.get_primary()
     }
 
-    /// How the server is called in errors: without user and password.
+    /// The name of the server in errors, without user and password.
     pub(super) fn name(&self) -> Result<String> {
         let raw = &self.raw;
         let all = |option, urls: &[String]| {
@@ -100,7 +100,7 @@ impl RedisOptions {
         Ok(info.set_redis_settings(login))
     }
 
-    /// The login, with what the options say of it.
+    /// The login of the URL, completed by the options.
     fn login(&self, mut login: RedisConnectionInfo) -> Result<RedisConnectionInfo> {
         if let Some(username) = &self.raw.username {
             login = login.set_username(username);
@@ -109,15 +109,15 @@ impl RedisOptions {
             login = login.set_password(password);
         }
         if login.username().is_some() && login.password().is_none() {
-            // It would not be sent, and another user's rights be used.
+            // Without a password the user name is not sent, and the default user would be used.
             return Err(Error::option("username", "there is no password to it; for a user without one any will do"));
         }
-        // To tell the server our name would take a round trip more.
+        // Sending the name of the library would take another round trip.
         Ok(login.set_skip_set_lib_name())
     }
 }
 
-/// Reads a URL. No error repeats it: it may have a password in it.
+/// Reads a URL. No error quotes it, because it may contain a password.
 fn parse(option: &'static str, url: &str) -> Result<ConnectionInfo> {
     let is_tls = ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme));
     if is_tls && !cfg!(feature = "redis_tls") {
@@ -136,8 +136,8 @@ fn parse(option: &'static str, url: &str) -> Result<ConnectionInfo> {
     Ok(info.set_redis_settings(login))
 }
 
-/// Returns true if the host of a URL ends within what is meant as its password, so that the rest of
-/// the password would be a path, and its first part the port.
+/// Returns true if an unencoded character ends the host of a URL within the password, so that the
+/// rest of the password would be taken for a path.
 fn is_cut_short(url: &str) -> bool {
     let is_socket = url.starts_with("unix:") || url.starts_with("redis+unix:") || url.starts_with("valkey+unix:");
     let (_, rest) = url.split_once("://").unwrap_or_default();
@@ -145,7 +145,7 @@ fn is_cut_short(url: &str) -> bool {
     !is_socket && rest[end..].contains('@')
 }
 
-/// Refuses a text in PEM format in place of the name of its file, which an error would repeat.
+/// Refuses a text in PEM format instead of a file name, because errors quote file names.
 fn check_file(option: &'static str, file: Option<&PathBuf>) -> Result<()> {
     if file.is_some_and(|file| file.to_string_lossy().contains("-----BEGIN")) {
         return Err(Error::option(option, "this is the text itself: write it to a file, and name the file"));

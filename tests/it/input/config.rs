@@ -65,7 +65,7 @@ fn every_part_says_what_it_would_say_in_code() {
     let read: Config = toml::from_str(text).unwrap();
     let json = serde_json::to_string(&toml::from_str::<serde_json::Value>(text).unwrap()).unwrap();
     for config in [read, serde_json::from_str(&json).unwrap()] {
-        assert_eq!(format!("{config:?}"), format!("{in_code:?}").replace("Span(0ns)", "Whole(0)"));
+        assert_eq!(config, in_code);
         let layer = SessionLayer::from_config(&config).unwrap();
         assert_eq!(as_debug(&layer), as_debug(&SessionLayer::from_config(&in_code).unwrap()));
     }
@@ -81,14 +81,17 @@ fn a_wrong_value_is_told_by_its_path() {
         ("policy = []", "policy: not a table of options with their names"),
         ("policy.remember = 'long'", "policy.remember: not a table of options with their names"),
         ("policy.remember.lifetime = '2d'", "policy.remember.timeout: missing"),
-        ("policy.at_limit = 'panic'", "policy.at_limit: none of [\"end_oldest\", \"refuse_newest\"]"),
-        ("policy.at_limit = 5", "policy.at_limit: none of [\"end_oldest\", \"refuse_newest\"]"),
+        ("policy.at_limit = 'panic'", "policy.at_limit: \"panic\" is none of \"end_oldest\", \"refuse_newest\""),
+        ("policy.at_limit = 5", "policy.at_limit: neither of \"end_oldest\", \"refuse_newest\""),
         ("policy = {timeout = '2h', lifetime = '1h'}", "policy.lifetime: a lifetime of 1h is below the timeout of 2h"),
         ("store = 'memory'", "store: not a table of options with their names"),
         ("store.memory = true", "store.memory: not a table of options with their names"),
         ("store.memory.max_size = 'plenty'", "store.memory.max_size: \"plenty\" is not a size"),
         ("store.memory.persist = 5", "store.memory.persist: not path string"),
-        ("store.memory.when_full = 'give up'", "store.memory.when_full: none of [\"evict\", \"refuse_anonymous\"]"),
+        (
+            "store.memory.when_full = 'give up'",
+            "store.memory.when_full: \"give up\" is none of \"evict\", \"refuse_anonymous\"",
+        ),
         ("store.memory.persist = '/'", "store.memory.persist: the path does not end in a file's name"),
         ("cookie = false", "cookie: not a table of options with their names"),
         ("cookie.name = 5", "cookie.name: not a string"),

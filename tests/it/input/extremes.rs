@@ -58,13 +58,13 @@ fn exercise(store: &LembroStore, lease: &Lease) {
         let _ = store.look(&id, look, lease).unwrap();
     }
     let _ = store.touch(&id, lease).unwrap();
-    let renewal = store.commit(&id, &merge().identity(Identity::Renew(1)), lease).unwrap();
+    let renewal = store.commit(&id, &merge().with_identity(Identity::Renew(1)), lease).unwrap();
     if let Some(announced) = renewal.receipt().and_then(|receipt| receipt.announce) {
         let _ = store.visit(&announced, lease).unwrap();
         let _ = store.visit(&id, lease).unwrap();
     }
     let new = renewed(&id);
-    let _ = store.commit(&id, &merge().identity(Identity::Replace(new)).log_in(login()), lease).unwrap();
+    let _ = store.commit(&id, &merge().with_identity(Identity::Replace(new)).log_in(login()), lease).unwrap();
     let _ = store.visit(&id, lease).unwrap();
     let _ = store.visit(&new, lease).unwrap();
     let mut own = Changes::new();

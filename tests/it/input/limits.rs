@@ -33,7 +33,7 @@ fn text_of_a_mebibyte_is_refused_everywhere() {
         assert!(error.to_string().len() < 200, "{door}: {:.300}", error.to_string());
         assert!(cost.bytes_max < MIB as u64 / 8, "{door}: {} bytes", cost.bytes_max);
         assert_eq!((everything(&store), store.bytes()), before, "{door}");
-        assert!(!session.changed(), "{door}");
+        assert!(!session.is_changed(), "{door}");
         validate(&store);
     }
     for (door, enter) in FINDING_NOTHING {
@@ -43,7 +43,7 @@ fn text_of_a_mebibyte_is_refused_everywhere() {
         let cost = measure(|| said = Some(enter(&sessions, &mut session, &long)));
         assert!(!said.unwrap().unwrap(), "{door}");
         assert!(cost.bytes_max < MIB as u64 / 8, "{door}: {} bytes", cost.bytes_max);
-        assert!(!session.changed(), "{door}");
+        assert!(!session.is_changed(), "{door}");
         validate(&store);
     }
 }

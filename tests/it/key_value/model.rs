@@ -150,7 +150,7 @@ impl Call {
             Self::Visit { id, lease } => {
                 return Ok(Answer::Found(store.look(id, Look::Visit, lease)?.found().is_some()));
             }
-            Self::EndByHandle { id, owner } => owners.destroy_handle(id.handle(), owner.as_ref(), EndReason::Named),
+            Self::EndByHandle { id, owner } => owners.destroy_handle(id.handle(), owner.as_ref(), EndReason::Revoked),
             Self::EndAll { owner, except } => {
                 let ended = owners.destroy_all(owner, except.map(|id| id.handle()))?;
                 return Ok(Answer::Ended(ended));
@@ -263,11 +263,11 @@ impl World {
             Step::Login { login, minutes, .. } => {
                 let new = id.renewed(&SessionId::random().unwrap());
                 self.ids.push(new);
-                self.commit(id, merge.identity(Identity::Replace(new)), Some(login), minutes)
+                self.commit(id, merge.with_identity(Identity::Replace(new)), Some(login), minutes)
             }
             Step::Renew { .. } => {
                 let lease = Lease { renew_after: Some(MINUTE), grace: MINUTE, ..lease(40) };
-                let merge = merge.identity(Identity::Renew(7));
+                let merge = merge.with_identity(Identity::Renew(7));
                 Call::Commit { id, commits: Box::new([merge.clone(), merge]), lease, has_limit: false }
             }
             Step::Visit { minutes, .. } => Call::Visit { id, lease: lease(minutes) },
@@ -373,7 +373,7 @@ impl World {
     /// All that both stores show.
     fn seen(store: &(impl Store + Owners), ids: &[SessionId]) -> Vec<String> {
         let looks = ids.iter().map(|id| {
-            let why = store.why_ended(id).unwrap();
+            let why = store.end_reason(id).unwrap();
             let lookup = store.look(id, Look::Peek, &Lease::UNLIMITED).unwrap();
             let version = lookup.clone().found().map(|stored| stored.record.version());
             format!("{id:?} {lookup:?} {version:?} {why:?}")
@@ -436,7 +436,7 @@ proptest! {
             map.put(&key, &damaged);
             let kinds = [
                 store.visit(&id, &lease(10)).map(drop),
-                store.why_ended(&id).map(drop),
+                store.end_reason(&id).map(drop),
                 store.list(&ada).map(drop),
                 store.destroy_all(&ada, None).map(drop),
                 store.commit(&SessionId::random().unwrap(), &create, &lease(10)).map(drop),

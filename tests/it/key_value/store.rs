@@ -188,7 +188,7 @@ fn sessions_on_three_methods_have_their_whole_life() {
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
     let id = SessionId::random().unwrap();
     let record = [("cart", "cups")].into_iter().collect();
-    sessions.create_session(&id, record).unwrap();
+    sessions.create(&id, record).unwrap();
     assert!(sessions.load(&id).unwrap().is_some());
     assert!(sessions.store().all().is_err_and(|error| error.is_unsupported()));
 }
@@ -294,7 +294,7 @@ fn an_entry_that_cannot_be_read_blocks_neither_a_login_nor_log_out_everywhere() 
     assert_eq!(store.destroy_all(&ada(), None).unwrap(), 1);
     // It is gone for good, and not just unread.
     assert!(map.bytes(&key).is_none() && store.get(&other).unwrap().is_none());
-    assert_eq!(store.why_ended(&other).unwrap(), Some(EndReason::Everywhere));
+    assert_eq!(store.end_reason(&other).unwrap(), Some(EndReason::LoggedOutEverywhere));
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn a_visit_that_prolongs_beside_log_out_everywhere_brings_no_session_back() {
                 scope.spawn(move || {
                     let Some(found) = store.get(id).unwrap() else { return };
                     let replace = Identity::Replace(id.renewed(&SessionId::random().unwrap()));
-                    let commit = Commit::merge(found.record.version()).unwrap().identity(replace);
+                    let commit = Commit::merge(found.record.version()).unwrap().with_identity(replace);
                     let login = Login { begun, ..Login::new(ada()) };
                     let _ = store.commit(id, &commit.log_in(login), &Lease::new(600 * MINUTE)).unwrap();
                 });

@@ -336,7 +336,7 @@ fn a_session_without_room_for_a_second_secret_is_committed_and_not_renewed() {
     let id = add_owned(&store);
     time.advance(HOUR / 60);
     let version = version_of(&store, &id);
-    let commit = Commit::merge(version).unwrap().identity(Identity::Renew(1));
+    let commit = Commit::merge(version).unwrap().with_identity(Identity::Renew(1));
     assert_eq!(store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce, None);
     assert_ne!(version_of(&store, &id), version, "the rest is done");
     assert_eq!((store.stats().refused, store.bytes()), (0, WEIGHT));

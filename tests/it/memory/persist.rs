@@ -377,11 +377,11 @@ fn everywhere_but_here_spares_the_session_that_is_known_by_its_digest() {
     assert!(is_there(&store, &here));
     // Told to who has the id, and to nobody else.
     for id in [there, visited] {
-        assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Everywhere));
-        assert_eq!(owners(&store).why_ended(&renewed(&id)).unwrap(), None);
+        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::LoggedOutEverywhere));
+        assert_eq!(owners(&store).end_reason(&renewed(&id)).unwrap(), None);
     }
-    assert!(owners(&store).destroy_handle(here.handle(), Some(&ada), EndReason::Named).unwrap().is_done());
-    assert_eq!(owners(&store).why_ended(&here).unwrap(), Some(EndReason::Named));
+    assert!(owners(&store).destroy_handle(here.handle(), Some(&ada), EndReason::Revoked).unwrap().is_done());
+    assert_eq!(owners(&store).end_reason(&here).unwrap(), Some(EndReason::Revoked));
 }
 
 #[test]
@@ -391,9 +391,9 @@ fn why_a_session_ended_is_told_to_both_ids_of_a_renewal() {
     let (store, _, _folder) = before.after(SECOND);
     assert_eq!(owners(&store).destroy_all(&owner("ada"), None).unwrap(), 1);
     for id in [old, new] {
-        assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Everywhere));
+        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::LoggedOutEverywhere));
     }
-    assert_eq!(owners(&store).why_ended(&renewed(&old)).unwrap(), None);
+    assert_eq!(owners(&store).end_reason(&renewed(&old)).unwrap(), None);
 }
 
 #[test]
@@ -423,7 +423,7 @@ fn logins_of_others_go_on_over_a_restart_and_why_a_session_ended_is_known() {
             assert!(create_owned(&before.store, &id, &Record::new(), name, HOUR).unwrap().is_done());
         }
         assert_eq!(owners(&before.store).destroy_all(&owner("ada"), None).unwrap(), 1);
-        assert!(owners(&before.store).destroy_handle(named.handle(), None, EndReason::Named).unwrap().is_done());
+        assert!(owners(&before.store).destroy_handle(named.handle(), None, EndReason::Revoked).unwrap().is_done());
         // Twice: from the journal in which it happened, and from what the next ones begin with.
         let mut current = before;
         for _ in 0..3 {
@@ -433,9 +433,9 @@ fn logins_of_others_go_on_over_a_restart_and_why_a_session_ended_is_known() {
             let (store, time, folder) = current.after(SECOND);
             current = Restart { folder, time, store };
             let store = &current.store;
-            for (id, reason) in [(everywhere, EndReason::Everywhere), (named, EndReason::Named)] {
-                assert_eq!(owners(store).why_ended(&id).unwrap(), Some(reason));
-                assert_eq!(owners(store).why_ended(&renewed(&id)).unwrap(), None);
+            for (id, reason) in [(everywhere, EndReason::LoggedOutEverywhere), (named, EndReason::Revoked)] {
+                assert_eq!(owners(store).end_reason(&id).unwrap(), Some(reason));
+                assert_eq!(owners(store).end_reason(&renewed(&id)).unwrap(), None);
             }
             for (name, expected) in [("ada", false), ("bob", true), ("cat", true)] {
                 let login = lembro::Login { begun: Some(begun), ..login(name) };
@@ -749,7 +749,7 @@ fn close_writes_a_snapshot_and_lets_go_of_the_files() {
         store.destroy(&id).unwrap_err(),
         store.clear().unwrap_err(),
         owners(&store).destroy_all(&owner("ada"), None).unwrap_err(),
-        owners(&store).destroy_handle(id.handle(), None, EndReason::Named).unwrap_err(),
+        owners(&store).destroy_handle(id.handle(), None, EndReason::Revoked).unwrap_err(),
     ];
     for error in refused {
         let expected = format!("sessions in {}: the store is closed, so nothing more is written", path.display());

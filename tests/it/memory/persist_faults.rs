@@ -105,7 +105,7 @@ fn on_a_full_disk_commits_fail_before_they_change_anything_until_there_is_room()
         store.destroy(&early).unwrap_err(),
         store.clear().unwrap_err(),
         owners(&store).destroy_all(&owner("ada"), None).unwrap_err(),
-        owners(&store).destroy_handle(early.handle(), None, lembro::EndReason::Named).unwrap_err(),
+        owners(&store).destroy_handle(early.handle(), None, lembro::EndReason::Revoked).unwrap_err(),
     ];
     for error in refused {
         assert!(error.is_store() && error.is_persist() && !error.is_unknown(), "{error}");

@@ -41,7 +41,7 @@ fn visit(sessions: &Sessions, link: &mut Connection, enter: Door, text: &str) ->
     let cost = measure(|| result = Some(enter(sessions, &mut session, text)));
     let sent = received(link) - sent;
     let is_same = everything(link) == before;
-    Visit { result: result.unwrap(), allocated: cost.bytes_max, sent, is_changed: session.changed(), is_same }
+    Visit { result: result.unwrap(), allocated: cost.bytes_max, sent, is_changed: session.is_changed(), is_same }
 }
 
 #[test]

@@ -268,13 +268,13 @@ fn a_full_server_refuses_what_is_new_and_still_reads_and_ends() {
     assert!(store.touch(&spared, &lease()).unwrap().is_done());
 
     assert!(store.destroy(&logged_out).unwrap().is_done());
-    assert!(owners.destroy_handle(by_handle.handle(), None, EndReason::Named).unwrap().is_done());
+    assert!(owners.destroy_handle(by_handle.handle(), None, EndReason::Revoked).unwrap().is_done());
     assert_eq!(owners.destroy_all(&owner("ada"), Some(spared.handle())).unwrap(), 1);
     for id in [&logged_out, &by_handle, &everywhere] {
         assert!(store.get(id).unwrap().is_none());
     }
     assert!(store.get(&spared).unwrap().is_some());
-    assert_eq!(owners.why_ended(&everywhere).unwrap(), Some(EndReason::Everywhere));
+    assert_eq!(owners.end_reason(&everywhere).unwrap(), Some(EndReason::LoggedOutEverywhere));
 
     redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut link).unwrap();
     create(&store);

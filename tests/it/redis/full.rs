@@ -45,9 +45,9 @@ fn a_full_server_takes_no_new_session_and_lets_everybody_log_out() {
     let owners = store.owners().unwrap();
     assert_eq!(owners.destroy_all(&owner("ada"), Some(here.handle())).unwrap(), 1);
     assert!(store.get(&there).unwrap().is_none());
-    assert_eq!(owners.why_ended(&there).unwrap(), Some(EndReason::Everywhere));
+    assert_eq!(owners.end_reason(&there).unwrap(), Some(EndReason::LoggedOutEverywhere));
     assert!(store.get(&here).unwrap().is_some());
-    done(owners.destroy_handle(ids[4].handle(), None, EndReason::Named).unwrap());
+    done(owners.destroy_handle(ids[4].handle(), None, EndReason::Revoked).unwrap());
     assert_eq!(owners.destroy_all(&owner("ada"), None).unwrap(), 1);
     done(store.destroy(&cart).unwrap());
 }

@@ -116,7 +116,7 @@ fn a_session_over_max_session_size_is_refused_by_save_create_and_set_and_what_is
     let expected = Version::from_u64(1 << 32);
     let commit = |id: &SessionId, commit: Commit| -> Error {
         let login = commit.with(large.clone()).log_in(Login::new(owner("ada")));
-        store.commit(id, &login.identity(lembro::Identity::Replace(*id)), &lease()).unwrap_err()
+        store.commit(id, &login.with_identity(lembro::Identity::Replace(*id)), &lease()).unwrap_err()
     };
     for refused in [
         create_at(&store, &other, &record(294)).unwrap_err(),

@@ -52,7 +52,7 @@ fn beyond_the_limit_the_one_that_logged_in_first_is_ended_and_told_why() {
     clock.set_wall(Clock::from(&clock).wall() - 100 * SECOND);
     let (third, _) = create(&store, at_most(2, AtLimit::EndOldest));
     assert_eq!([first, second, third].map(|id| is_there(&store, &id)), [true, false, true]);
-    assert_eq!(owners.why_ended(&second).unwrap(), Some(EndReason::Limit));
+    assert_eq!(owners.end_reason(&second).unwrap(), Some(EndReason::Limit));
     let (fourth, _) = create(&store, at_most(1, AtLimit::EndOldest));
     assert_eq!([first, third, fourth].map(|id| is_there(&store, &id)), [false, false, true]);
     assert_eq!(owners.count(&owner("ada")).unwrap(), 1);
@@ -103,7 +103,7 @@ fn a_login_that_is_not_carried_out_keeps_no_place() {
     let id = SessionId::random().unwrap();
     let new = Identity::Replace(id.renewed(&SessionId::random().unwrap()));
     let commit =
-        Commit::merge(Version::from_u64(1 << 32)).unwrap().identity(new).log_in(at_most(1, AtLimit::EndOldest));
+        Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
     assert_eq!(store.commit(&id, &commit, &lease()).unwrap(), Outcome::Gone);
     let (first, outcome) = create(&store, at_most(1, AtLimit::RefuseNewest));
     done(outcome);
@@ -111,7 +111,8 @@ fn a_login_that_is_not_carried_out_keeps_no_place() {
     let again = store.commit(&id, &commit, &lease()).unwrap();
     assert_eq!(again, Outcome::Gone);
     let new = Identity::Replace(first.renewed(&SessionId::random().unwrap()));
-    let stale = Commit::merge(Version::from_u64(1 << 32)).unwrap().identity(new).log_in(at_most(1, AtLimit::EndOldest));
+    let stale =
+        Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
     assert_eq!(store.commit(&first, &stale, &lease()).unwrap(), Outcome::Gone);
     assert!(is_there(&store, &first));
     assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);
@@ -146,7 +147,7 @@ fn a_process_that_died_before_it_ended_the_surplus_leaves_that_to_the_next_login
     assert!(is_there(&store, &first));
     let (second, _) = create(&store, at_most(2, AtLimit::EndOldest));
     assert_eq!([first, second].map(|id| is_there(&store, &id)), [false, true]);
-    assert_eq!(store.owners().unwrap().why_ended(&first).unwrap(), Some(EndReason::Limit));
+    assert_eq!(store.owners().unwrap().end_reason(&first).unwrap(), Some(EndReason::Limit));
 }
 
 #[test]
@@ -155,13 +156,13 @@ fn a_renewal_whose_id_was_not_presented_yet_is_told_why_it_ended_under_both_ids(
     let (store, _clock) = store(&server);
     let (id, outcome) = create(&store, Login::new(owner("ada")));
     let renewing = Lease { renew_after: Some(Duration::ZERO), grace: Duration::ZERO, ..lease() };
-    let renew = Commit::merge(done(outcome).version).unwrap().identity(Identity::Renew(7));
+    let renew = Commit::merge(done(outcome).version).unwrap().with_identity(Identity::Renew(7));
     let new = done(store.commit(&id, &renew, &renewing).unwrap()).announce.unwrap();
     let owners = store.owners().unwrap();
-    assert_eq!(owners.destroy_handle(id.handle(), Some(&owner("bob")), EndReason::Named).unwrap(), Outcome::Gone);
-    done(owners.destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap());
+    assert_eq!(owners.destroy_handle(id.handle(), Some(&owner("bob")), EndReason::Revoked).unwrap(), Outcome::Gone);
+    done(owners.destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Revoked).unwrap());
     for id in [id, new] {
-        assert_eq!(owners.why_ended(&id).unwrap(), Some(EndReason::Named));
+        assert_eq!(owners.end_reason(&id).unwrap(), Some(EndReason::Revoked));
     }
-    assert_eq!(owners.why_ended(&id.renewed(&SessionId::random().unwrap())).unwrap(), None, "a guess");
+    assert_eq!(owners.end_reason(&id.renewed(&SessionId::random().unwrap())).unwrap(), None, "a guess");
 }

@@ -243,7 +243,7 @@ fn of_many_logins_at_once_no_more_than_the_limit_are_left() {
         assert!((1..=3).contains(&found), "round {round}: {found}");
         assert_eq!(owners.count(&owner(name)).unwrap(), found);
         for (id, outcome) in &outcomes {
-            let why = owners.why_ended(id).unwrap();
+            let why = owners.end_reason(id).unwrap();
             match outcome {
                 Outcome::Done(_) => assert!(store.get(id).unwrap().is_some() != (why == Some(EndReason::Limit))),
                 outcome => assert_eq!(*outcome, Outcome::AtLimit),

@@ -29,7 +29,7 @@ fn save_more(store: &RedisStore, id: &SessionId, version: Version) -> Result<Out
 /// The session gets a new id.
 fn replace(store: &RedisStore, id: &SessionId, version: Version) -> Result<Outcome> {
     let new = Identity::Replace(id.renewed(&SessionId::random()?));
-    store.commit(id, &Commit::merge(version)?.identity(new), &lease())
+    store.commit(id, &Commit::merge(version)?.with_identity(new), &lease())
 }
 
 fn key_of(id: &SessionId) -> String {
@@ -161,7 +161,7 @@ fn fails(store: &RedisStore, id: &SessionId, version: Version, as_told: impl Fn(
         ("set", store.set(id, record(), TTL).unwrap_err()),
         ("replace", replace(store, id, version).unwrap_err()),
         ("destroy", store.destroy(id).unwrap_err()),
-        ("destroy by handle", owners.destroy_handle(id.handle(), None, EndReason::Named).unwrap_err()),
+        ("destroy by handle", owners.destroy_handle(id.handle(), None, EndReason::Revoked).unwrap_err()),
     ]
     .into();
     for (method, error) in errors {

@@ -97,7 +97,7 @@ fn a_page_that_reads_costs_one_round_trip_one_that_changes_two_and_a_logout_one_
         let (found, cost) = between.cost(|| store.visit(&id, &Lease::new(HOUR / 2)).unwrap().found().unwrap());
         assert_eq!(cost, 1, "to visit");
         let version = found.record.version();
-        let merge = Commit::merge(version).unwrap().with(put("seen", "1")).identity(Identity::Renew(1));
+        let merge = Commit::merge(version).unwrap().with(put("seen", "1")).with_identity(Identity::Renew(1));
         let renewing =
             Lease { renew_after: Some(std::time::Duration::ZERO), grace: std::time::Duration::ZERO, ..lease() };
         let (receipt, cost) = between.cost(|| done(store.commit(&id, &merge, &renewing).unwrap()));
@@ -128,7 +128,7 @@ fn a_login_costs_two_round_trips_a_limit_two_more_and_log_out_everywhere_three()
     let log_in = |id: &SessionId, limit| {
         let new = id.renewed(&SessionId::random().unwrap());
         let login = Login { limit, ..Login::new(owner("ada")) };
-        let commit = Commit::merge(seen(&store, id)).unwrap().identity(Identity::Replace(new)).log_in(login);
+        let commit = Commit::merge(seen(&store, id)).unwrap().with_identity(Identity::Replace(new)).log_in(login);
         let (receipt, cost) = between.cost(|| done(store.commit(id, &commit, &lease()).unwrap()));
         (receipt.announce.unwrap(), cost)
     };

@@ -363,7 +363,7 @@ impl Pair {
             New::Renew => Identity::Renew(7),
             New::Keep => Identity::Keep,
         };
-        let mut commit = commit.unwrap().with(made(changes)).identity(identity);
+        let mut commit = commit.unwrap().with(made(changes)).with_identity(identity);
         if let Some(Who { owner: number, begun }) = login {
             let owner = owner(*number);
             let known = self.epochs.entry(*number).or_default();

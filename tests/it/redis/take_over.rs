@@ -50,7 +50,7 @@ fn sessions_from_memory_go_on_under_their_ids() {
     assert_eq!(owners.list(&owner("ada")).unwrap()[0].stored.record.label(), Some("Firefox on Linux"));
     assert_eq!(owners.destroy_all(&owner("ada"), None).unwrap(), 1);
     assert!(redis.get(&ada).unwrap().is_none());
-    assert_eq!(owners.why_ended(&ada).unwrap(), Some(EndReason::Everywhere));
+    assert_eq!(owners.end_reason(&ada).unwrap(), Some(EndReason::LoggedOutEverywhere));
 }
 
 #[test]

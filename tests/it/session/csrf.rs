@@ -59,7 +59,7 @@ fn first_csrf_token_stores_a_new_session() {
     let mut visitor = sessions.generate().unwrap();
     let token = form(&mut visitor);
     let other = form(&mut visitor);
-    assert!(visitor.changed() && checks(&visitor, &token) && checks(&visitor, &other));
+    assert!(visitor.is_changed() && checks(&visitor, &token) && checks(&visitor, &other));
     assert_eq!(store.len().unwrap(), 0, "only the save stores it");
     assert_eq!(visitor.save().unwrap(), Saved::Written);
     assert!(checks(&load_again(&sessions, &visitor), &token));
@@ -149,5 +149,5 @@ fn ended_session_has_no_valid_csrf_token() {
     session.log_out().unwrap();
     assert!(!checks(&session, &token));
     assert!(!checks(&session, &form(&mut late)));
-    assert!(!session.changed() && !late.changed());
+    assert!(!session.is_changed() && !late.is_changed());
 }

@@ -11,7 +11,7 @@ fn logout_and_new_session_within_one_request() {
     session.insert("unsaved", &1).unwrap();
 
     session.log_out().unwrap(); // FEATURES 23: destroy
-    assert!(session.is_gone().unwrap() && !session.changed());
+    assert!(session.is_gone().unwrap() && !session.is_changed());
     assert_eq!(session.get::<String>("user").unwrap(), None);
     assert_eq!((session.len().unwrap(), session.expires_at().unwrap()), (0, None));
     assert_eq!(session.save().unwrap(), Saved::Gone);
@@ -54,7 +54,7 @@ fn ended_session_leaves_nothing_to_the_next() {
 
         assert!(!slow.is_gone().unwrap(), "it has not asked the store yet");
         assert_eq!(end(&mut slow).unwrap(), Saved::Gone);
-        assert!(slow.is_gone().unwrap() && !slow.changed());
+        assert!(slow.is_gone().unwrap() && !slow.is_changed());
         assert_eq!(slow.get::<String>("role").unwrap(), None);
         assert_eq!(slow.iter().unwrap().count(), 0);
 
@@ -106,14 +106,14 @@ fn request_in_flight_beside_a_login_stores_nothing() {
 fn another_incarnation_is_gone_for_old_handles() {
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("known elsewhere");
-    let first = sessions.create_session(&id, Record::new()).unwrap();
+    let first = sessions.create(&id, Record::new()).unwrap();
     let hold = || sessions.load(&id).unwrap().unwrap();
     let (mut saving, mut reloading, mut modifying) = (hold(), hold(), hold());
     // The next session begins with the same data, and is another one.
     let data = store.get(&id).unwrap().unwrap().record;
     drop(first);
     assert!(store.destroy(&id).unwrap().is_done());
-    let second = sessions.create_session(&id, data).unwrap();
+    let second = sessions.create(&id, data).unwrap();
 
     saving.insert("user", "mallory").unwrap();
     assert_eq!(saving.save().unwrap(), Saved::Gone);

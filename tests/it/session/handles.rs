@@ -18,7 +18,7 @@ fn fork_saves_first_and_both_handles_work() {
     let mut session = sessions.generate().unwrap();
     session.insert("before", &1).unwrap();
     let mut own = session.fork().unwrap().expect("it is stored");
-    assert!(!session.changed() && !own.changed());
+    assert!(!session.is_changed() && !own.is_changed());
     own.insert("socket", &2).unwrap();
     session.insert("page", &3).unwrap();
     assert_eq!((own.save().unwrap(), session.save().unwrap()), (Saved::Written, Saved::Written));
@@ -61,7 +61,7 @@ fn new_id_without_a_response_is_an_error() {
                     .ends_with("on a handle that no response follows: the client would never learn its id")
             );
         }
-        assert!(!session.changed());
+        assert!(!session.is_changed());
     };
     late(&mut own, "a fork");
     let _ = host.layer.finish(&mut session).unwrap();
@@ -302,7 +302,7 @@ fn failed_step_saves_only_its_own_commits() {
         own.get::<bool>("user")
     });
     assert!(failed.unwrap_err().is_value());
-    assert!(!own.changed());
+    assert!(!own.is_changed());
     assert_eq!(own.save().unwrap(), Saved::Unchanged);
     let seen = own.step(|own| Ok((own.get::<u32>("counter")?, own.contains_key("half")?)));
     assert_eq!(seen.unwrap(), Step::Done((Some(1), false)));

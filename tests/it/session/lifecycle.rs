@@ -11,7 +11,7 @@ use lembro::{LembroStore, Policy, Saved, Session, SessionId, Sessions, Store};
 fn session_is_new_until_saved_with_data() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sessions.generate().unwrap(); // FEATURES 14: generate, on any store
-    assert!(session.is_new().unwrap() && !session.is_gone().unwrap() && !session.changed());
+    assert!(session.is_new().unwrap() && !session.is_gone().unwrap() && !session.is_changed());
     assert_eq!(session.expires_at().unwrap(), None);
 
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
@@ -20,9 +20,9 @@ fn session_is_new_until_saved_with_data() {
     assert_eq!(store.len().unwrap(), 0);
 
     session.insert("user", "ada").unwrap();
-    assert!(session.changed());
+    assert!(session.is_changed());
     assert_eq!(session.save().unwrap(), Saved::Written);
-    assert!(!session.is_new().unwrap() && !session.changed());
+    assert!(!session.is_new().unwrap() && !session.is_changed());
     assert_eq!(store.len().unwrap(), 1);
 }
 
@@ -51,7 +51,7 @@ fn getters_agree_on_all_handles() {
     let clock = lembro::Clock::from(&time);
     assert_eq!(again.expires_at().unwrap(), Some(clock.wall() + HOUR));
     assert_eq!(again.expires_at().unwrap(), session.expires_at().unwrap());
-    assert!(!again.changed());
+    assert!(!again.is_changed());
     assert_eq!(again.store().len().unwrap(), store.len().unwrap());
 
     time.advance(10 * MINUTE);
@@ -81,7 +81,7 @@ fn regenerate_takes_effect_with_the_save() {
     session.insert("unsaved", &1).unwrap();
     let expires = session.expires_at().unwrap();
     session.regenerate().unwrap();
-    assert!(session.changed());
+    assert!(session.is_changed());
     assert_eq!((session.id().unwrap(), session.expires_at().unwrap()), (before, expires), "nothing has changed yet");
     assert!(sessions.load(&before).unwrap().is_some());
 
@@ -107,7 +107,7 @@ fn unsaved_regenerate_changes_nothing() {
 
     let mut reloaded = load_again(&sessions, &session);
     reloaded.regenerate().unwrap();
-    assert!(reloaded.reload().unwrap() && !reloaded.changed());
+    assert!(reloaded.reload().unwrap() && !reloaded.is_changed());
     assert_eq!(reloaded.save().unwrap(), Saved::Unchanged);
     assert_eq!(reloaded.id().unwrap(), session.id().unwrap());
 }
@@ -118,7 +118,7 @@ fn new_session_keeps_its_id_at_a_regenerate() {
     let mut session = sessions.generate().unwrap();
     let id = session.id().unwrap();
     session.regenerate().unwrap();
-    assert!(session.is_new().unwrap() && session.changed());
+    assert!(session.is_new().unwrap() && session.is_changed());
     assert_eq!((session.save().unwrap(), store.len().unwrap()), (Saved::Unchanged, 0));
     session.insert("user", "ada").unwrap();
     assert_eq!((session.save().unwrap(), session.id().unwrap()), (Saved::Written, id));
@@ -142,7 +142,7 @@ fn early_commit_carries_the_new_id() {
         probe.calls.take();
         commit(&mut session);
         assert!(probe.calls.happened().contains(&("commit", 1)), "{what}: one commit");
-        assert!(!session.changed() && session.id().unwrap() != before, "{what}");
+        assert!(!session.is_changed() && session.id().unwrap() != before, "{what}");
         assert!(sessions.load(&before).unwrap().is_none(), "{what}");
         assert_eq!(load_again(&sessions, &session).get_str("role").unwrap().as_deref(), Some("admin"), "{what}");
     }
@@ -160,20 +160,20 @@ fn reload_discards_unsaved_changes() {
     session.insert("user", "bob").unwrap();
     assert_eq!(session.get::<String>("theme").unwrap(), None);
     assert!(session.reload().unwrap());
-    assert!(!session.changed());
+    assert!(!session.is_changed());
     assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
     assert_eq!(session.get_str("theme").unwrap().as_deref(), Some("dark"));
 
     session.insert("user", "bob").unwrap();
     elsewhere.log_out().unwrap();
     assert!(!session.reload().unwrap());
-    assert!(session.is_gone().unwrap() && !session.changed());
+    assert!(session.is_gone().unwrap() && !session.is_changed());
     assert_eq!(session.get::<String>("user").unwrap(), None);
 
     let mut new = sessions.generate().unwrap();
     new.insert("a", &1).unwrap();
     assert!(new.reload().unwrap());
-    assert!(new.is_new().unwrap() && !new.changed() && new.is_empty().unwrap());
+    assert!(new.is_new().unwrap() && !new.is_changed() && new.is_empty().unwrap());
 }
 
 #[test]

@@ -23,9 +23,9 @@ fn every_change_sets_changed() {
         |session| session.set_timeout(crate::support::session::MINUTE).unwrap(),
     ];
     for (number, step) in steps.into_iter().enumerate() {
-        assert!(!session.changed(), "before step {number}");
+        assert!(!session.is_changed(), "before step {number}");
         step(&mut session);
-        assert!(session.changed(), "step {number}");
+        assert!(session.is_changed(), "step {number}");
         assert_eq!(session.save().unwrap(), Saved::Written, "step {number}");
     }
 }
@@ -38,7 +38,7 @@ fn removing_an_absent_key_is_no_change() {
     assert_eq!(session.take::<String>("absent").unwrap(), None);
     assert!(!session.component("user").remove("user").unwrap());
     assert!(session.take::<u64>("user").unwrap_err().is_value());
-    assert!(!session.changed());
+    assert!(!session.is_changed());
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
 }
 
@@ -87,7 +87,7 @@ fn unserializable_value_changes_nothing() {
     let error = session.insert("map", &BTreeMap::from([([1, 2], 3)])).unwrap_err();
     assert!(error.is_value());
     assert_eq!(error.to_string(), "key \"map\": the value cannot be written as JSON");
-    assert!(!session.changed() && !session.contains_key("map").unwrap());
+    assert!(!session.is_changed() && !session.contains_key("map").unwrap());
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn keys_and_sizes_over_the_limits_are_refused() {
     }
     let error = session.save().unwrap_err();
     assert_eq!(error.to_string(), "1026 keys in one session, at most 1024 are allowed");
-    assert!(session.changed());
+    assert!(session.is_changed());
     session.component("many").clear().unwrap();
     session.insert("big", &"x".repeat(70_000)).unwrap();
     let error = session.save().unwrap_err();

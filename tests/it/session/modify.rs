@@ -65,7 +65,7 @@ fn modify_sees_the_store_and_saves_the_draft() {
     session.remove("user").unwrap();
     session.component("cart").insert("items", &["tea"]).unwrap();
     assert_eq!(session.modify("count", increment).unwrap(), Some(11));
-    assert!(!session.changed());
+    assert!(!session.is_changed());
     let mut again = load_again(&sessions, &session);
     assert_eq!(again.keys().unwrap().collect::<Vec<_>>(), ["count", "unsaved"]);
     assert_eq!(again.component("cart").len().unwrap(), 1);
@@ -91,7 +91,7 @@ fn modify_to_none_removes_the_key() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     assert_eq!(session.modify("user", Option::<String>::take).unwrap(), Some(Some("ada".to_owned())));
-    assert!(!session.contains_key("user").unwrap() && !session.changed());
+    assert!(!session.contains_key("user").unwrap() && !session.is_changed());
     assert!(!load_again(&sessions, &session).contains_key("user").unwrap());
 }
 
@@ -101,7 +101,7 @@ fn modify_stores_a_new_session() {
     let mut session = sessions.generate().unwrap();
     session.insert("unsaved", &1).unwrap();
     assert_eq!(session.component("cart").modify("count", increment).unwrap(), Some(1));
-    assert!(!session.is_new().unwrap() && !session.changed());
+    assert!(!session.is_new().unwrap() && !session.is_changed());
     let mut again = load_again(&sessions, &session);
     assert_eq!(again.component("cart").get::<u64>("count").unwrap(), Some(1));
     assert_eq!(again.get::<u64>("unsaved").unwrap(), Some(1));
@@ -172,7 +172,7 @@ fn failed_modify_changes_nothing() {
     assert!(error.is_size(), "{error}");
     assert!(session.modify("odd", |odd: &mut Option<Odd>| *odd = Some(Odd)).unwrap_err().is_value());
 
-    assert!(session.changed());
+    assert!(session.is_changed());
     assert_eq!(session.keys().unwrap().collect::<Vec<_>>(), ["unsaved", "user"]);
     let again = load_again(&sessions, &session);
     assert_eq!(again.keys().unwrap().collect::<Vec<_>>(), ["user"]);
@@ -209,7 +209,7 @@ fn modify_gives_up_after_a_thousand_races() {
     let handle = id.handle();
     assert_eq!(error.to_string(), format!("session {handle}: changed by others 1000 times in a row, gave up"));
     assert_eq!(runs, 1_000);
-    assert!(session.changed() && !session.is_gone().unwrap());
+    assert!(session.is_changed() && !session.is_gone().unwrap());
     assert!(!load_again(&sessions, &session).contains_key("count").unwrap());
     probe.calls.take();
     assert_eq!(session.modify("count", increment).unwrap(), Some(1));

@@ -101,7 +101,7 @@ fn one_device_is_ended_by_its_handle_and_the_others_stay() {
     assert!(is_there(&sessions, &laptop) && is_there(&sessions, &tablet) && !is_there(&sessions, &phone));
     phone.insert("late", &1).unwrap();
     assert_eq!(phone.save().unwrap(), Saved::Gone);
-    assert_eq!(phone.why_ended().unwrap(), Some(EndReason::Named));
+    assert_eq!(phone.end_reason().unwrap(), Some(EndReason::Revoked));
     validate(&store);
 }
 
@@ -131,7 +131,7 @@ fn a_login_that_logs_out_everywhere_else_stays_though_it_was_not_saved_yet() {
     new.log_in("ada").unwrap();
     new.insert("theme", "dark").unwrap();
     assert_eq!(new.destroy_others().unwrap(), 3);
-    assert!(is_there(&sessions, &new) && !new.changed());
+    assert!(is_there(&sessions, &new) && !new.is_changed());
     assert_eq!(
         (new.get_str("theme").unwrap().as_deref(), sessions.owner("ada").unwrap().count().unwrap()),
         (Some("dark"), 1)
@@ -171,7 +171,7 @@ fn all_other_devices_are_ended_and_this_one_goes_on() {
     assert!(!is_there(&sessions, &phone) && !is_there(&sessions, &tablet));
     laptop.insert("password_changed", &true).unwrap();
     assert_eq!(laptop.save().unwrap(), Saved::Written);
-    assert_eq!((laptop.why_ended().unwrap(), sessions.owner("ada").unwrap().count().unwrap()), (None, 1));
+    assert_eq!((laptop.end_reason().unwrap(), sessions.owner("ada").unwrap().count().unwrap()), (None, 1));
     validate(&store);
 }
 
@@ -205,7 +205,7 @@ fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
         assert!(act(&mut slow), "{what}");
         assert!(slow.is_gone().unwrap(), "{what}");
         assert_eq!(slow.owner().unwrap(), None, "{what}");
-        assert_eq!(slow.why_ended().unwrap(), Some(EndReason::Everywhere), "{what}");
+        assert_eq!(slow.end_reason().unwrap(), Some(EndReason::LoggedOutEverywhere), "{what}");
         assert_eq!((store.len().unwrap(), store.bytes()), (0, 0), "{what}");
         validate(&store);
     }
@@ -250,7 +250,7 @@ fn a_login_takes_effect_with_the_commit_and_changes_the_id_in_the_same_step() {
     let mut dropped = sign_in(&sessions, "bob");
     dropped.log_in("eve").unwrap();
     assert!(dropped.reload().unwrap());
-    assert_eq!((dropped.owner().unwrap(), dropped.changed()), (Some("bob"), false));
+    assert_eq!((dropped.owner().unwrap(), dropped.is_changed()), (Some("bob"), false));
     validate(&store);
 }
 
@@ -426,7 +426,7 @@ fn the_oldest_login_is_ended_when_there_is_one_too_many() {
     assert!(is_there(&sessions, &phone) && is_there(&sessions, &tablet));
     laptop.insert("late", &1).unwrap();
     assert_eq!(laptop.save().unwrap(), Saved::Gone);
-    assert_eq!(laptop.why_ended().unwrap(), Some(EndReason::Limit));
+    assert_eq!(laptop.end_reason().unwrap(), Some(EndReason::Limit));
     // Others have a limit of their own, and visitors none.
     (0..2).for_each(|_| drop(sign_in(&sessions, "bob")));
     (0..5).for_each(|_| drop(stored_session(&sessions)));
@@ -510,7 +510,7 @@ fn expired_sessions_take_no_place() {
     time.advance(SECOND);
     sign_in(&sessions, "ada");
     assert!(is_there(&sessions, &kept));
-    assert_eq!(short.why_ended().unwrap(), None, "its time was over");
+    assert_eq!(short.end_reason().unwrap(), None, "its time was over");
     assert_eq!((sessions.owner("ada").unwrap().count().unwrap(), store.stats().sessions), (2, 3), "not purged yet");
     validate(&store);
 }
@@ -519,18 +519,18 @@ fn expired_sessions_take_no_place() {
 fn why_a_session_ended_is_told_to_its_user_and_to_no_stranger() {
     let (sessions, store, _) = manual_sessions();
     let (session, visitor) = (sign_in(&sessions, "ada"), stored_session(&sessions));
-    let why = |id: &SessionId| store.why_ended(id).unwrap();
+    let why = |id: &SessionId| store.end_reason(id).unwrap();
     let id = session.id().unwrap();
-    assert_eq!((why(&id), session.why_ended().unwrap()), (None, None), "it is live");
+    assert_eq!((why(&id), session.end_reason().unwrap()), (None, None), "it is live");
     sessions.owner("ada").unwrap().destroy_all().unwrap();
-    assert_eq!(why(&id), Some(EndReason::Everywhere));
+    assert_eq!(why(&id), Some(EndReason::LoggedOutEverywhere));
     assert_eq!(why(&id.renewed(&SessionId::random().unwrap())), None, "a stranger who knows the handle");
     assert_eq!(why(&visitor.id().unwrap()), None);
     // Logging out by oneself is no news.
     let mut mine = sign_in(&sessions, "ada");
     let id = mine.id().unwrap();
     mine.log_out().unwrap();
-    assert_eq!((why(&id), mine.why_ended().unwrap()), (None, None));
+    assert_eq!((why(&id), mine.end_reason().unwrap()), (None, None));
 }
 
 #[test]
@@ -564,9 +564,9 @@ fn of_many_endings_the_last_thousand_are_remembered() {
             session.id().unwrap()
         })
         .collect();
-    let remembered = ids.iter().filter(|id| store.why_ended(id).unwrap() == Some(EndReason::Named)).count();
+    let remembered = ids.iter().filter(|id| store.end_reason(id).unwrap() == Some(EndReason::Revoked)).count();
     assert_eq!(remembered, 1_024);
-    assert!(store.why_ended(&ids[1_499]).unwrap().is_some() && store.why_ended(&ids[0]).unwrap().is_none());
+    assert!(store.end_reason(&ids[1_499]).unwrap().is_some() && store.end_reason(&ids[0]).unwrap().is_none());
 }
 
 #[test]
@@ -581,7 +581,7 @@ fn a_store_without_powers_over_owners_says_so_and_still_notes_whose_a_session_is
         assert_eq!(error.to_string(), sentence);
     }
     session.log_out().unwrap();
-    assert_eq!(session.why_ended().unwrap(), None);
+    assert_eq!(session.end_reason().unwrap(), None);
 
     for at_limit in [AtLimit::EndOldest, AtLimit::RefuseNewest] {
         let policy = Policy::new().max_per_owner(2).at_limit(at_limit);
@@ -589,7 +589,7 @@ fn a_store_without_powers_over_owners_says_so_and_still_notes_whose_a_session_is
         let mut session = sessions.generate().unwrap();
         let error = session.log_in("ada").unwrap_err();
         assert_eq!(error.to_string(), "this store does not support limiting the sessions of one owner");
-        assert_eq!((session.owner().unwrap(), session.changed()), (None, false), "nothing is logged in");
+        assert_eq!((session.owner().unwrap(), session.is_changed()), (None, false), "nothing is logged in");
     }
 }
 
@@ -667,7 +667,7 @@ fn an_epoch_is_a_number_and_a_login_without_one_depends_on_none() {
     let new = Identity::Replace(id.renewed(&SessionId::random().unwrap()));
     let log_in = |begun: Option<Epoch>| {
         let login = Login { begun, ..Login::new(ada.clone()) };
-        let commit = Commit::merge(version).unwrap().identity(new).log_in(login);
+        let commit = Commit::merge(version).unwrap().with_identity(new).log_in(login);
         store.commit(&id, &commit, &Lease::new(HOUR)).unwrap()
     };
     assert_eq!(log_in(Some(begun)), Outcome::LoginRevoked);

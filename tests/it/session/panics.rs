@@ -76,7 +76,7 @@ fn unharmed(work: impl Fn(&mut Session)) {
     work(&mut session);
 
     assert_eq!(shown(&session), before);
-    assert!(session.changed() && !session.is_gone().unwrap());
+    assert!(session.is_changed() && !session.is_gone().unwrap());
     let now = store.get(&id).unwrap().unwrap().record;
     assert_eq!((now.version(), now), (stored.version(), stored));
     assert_eq!((store.stats().saved, store.bytes()), (stats.saved, stats.bytes));

@@ -43,7 +43,7 @@ fn renew(sessions: &Sessions, id: &SessionId) -> Option<SessionId> {
     let store = sessions.store();
     let version = store.get(id).unwrap().expect("it is stored").record.version();
     let seed = u64::from_le_bytes(SessionId::random().unwrap().expose().as_bytes()[..8].try_into().unwrap());
-    let commit = Commit::merge(version).unwrap().identity(Identity::Renew(seed));
+    let commit = Commit::merge(version).unwrap().with_identity(Identity::Renew(seed));
     store.commit(id, &commit, &LEASE).unwrap().receipt().expect("it is done").announce
 }
 

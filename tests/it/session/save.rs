@@ -54,7 +54,7 @@ fn failed_save_can_be_repeated() {
     assert!(sessions.load(&id).unwrap_err().is_store());
     for failed in [&mut session, &mut new] {
         assert!(failed.save().unwrap_err().is_store());
-        assert!(failed.changed());
+        assert!(failed.is_changed());
         assert!(!failed.is_gone().unwrap());
     }
     assert!(session.touch().unwrap_err().is_store());
@@ -110,7 +110,7 @@ fn repeating_id_source_is_a_clear_error() {
     assert!(error.is_taken());
     assert_eq!(error.to_string(), format!("session {}: the id is taken already", id.handle()));
     assert_eq!(draws.load(Ordering::SeqCst), 16);
-    assert!(second.changed() && second.is_new().unwrap());
+    assert!(second.is_changed() && second.is_new().unwrap());
     let error = second.modify("mine", |_: &mut Option<i32>| ()).unwrap_err();
     assert_eq!(error.to_string(), format!("session {}: the id is taken already", id.handle()));
     assert_eq!(second.get::<i32>("mine").unwrap(), Some(1));

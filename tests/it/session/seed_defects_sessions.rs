@@ -34,7 +34,7 @@ fn save_leaves_nothing_to_save() {
     one.insert("v", &1).unwrap();
     one.remove("user").unwrap();
     assert_eq!(one.save().unwrap(), Saved::Written);
-    assert!(!one.changed());
+    assert!(!one.is_changed());
     two.insert("v", &2).unwrap();
     two.insert("user", "bob").unwrap();
     assert_eq!(two.save().unwrap(), Saved::Written);
@@ -312,10 +312,10 @@ fn create_never_overwrites_a_session() {
     // R7: createNewSession(id) silently emptied an existing session.
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("known elsewhere");
-    let mut session = sessions.create_session(&id, Record::new()).unwrap();
+    let mut session = sessions.create(&id, Record::new()).unwrap();
     session.insert("user", "ada").unwrap();
     session.save().unwrap();
-    let error = sessions.create_session(&id, Record::new()).unwrap_err();
+    let error = sessions.create(&id, Record::new()).unwrap_err();
     assert!(error.is_taken());
     assert_eq!(store.commit(&id, &Commit::create().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Taken);
     assert_eq!(sessions.load(&id).unwrap().unwrap().get_str("user").unwrap().as_deref(), Some("ada"));

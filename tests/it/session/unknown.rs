@@ -30,14 +30,14 @@ fn unknown_save_is_carried_out_once() {
         let (mut session, sessions, _) = session_before([lost]);
         session.insert("page", "/").unwrap();
         assert_unknown(session.save());
-        assert!(session.changed(), "{lost:?}");
+        assert!(session.is_changed(), "{lost:?}");
         assert_eq!(session.get_str("page").unwrap().as_deref(), Some("/"), "{lost:?}");
         let mut other = load_again(&sessions, &session);
         other.insert("page", "/theirs").unwrap();
         other.save().unwrap();
 
         assert_eq!(session.save().unwrap(), Saved::Written);
-        assert!(!session.changed());
+        assert!(!session.is_changed());
         // The last commit wins. One that was carried out before is not carried out again.
         let last = if lost == Fault::ReplyLost { "/theirs" } else { "/" };
         assert_eq!(load_again(&sessions, &session).get_str("page").unwrap().as_deref(), Some(last), "{lost:?}");
@@ -112,7 +112,7 @@ fn forgotten_nonce_stays_unknown() {
         assert_unknown(session.save());
     }
     assert!(session.reload().unwrap(), "the unknown commit is discarded, its caller has the error");
-    assert!(!session.changed());
+    assert!(!session.is_changed());
     assert_eq!(session.get::<u64>("count").unwrap(), Some(6));
     assert_eq!(session.modify("count", increment).unwrap(), Some(7));
 }
@@ -144,7 +144,7 @@ fn unknown_creation_is_carried_out_once() {
         probe.fail_next_commits([lost, lost]);
         assert_unknown(session.save());
         assert_unknown(session.save());
-        assert!(session.is_new().unwrap() && session.changed());
+        assert!(session.is_new().unwrap() && session.is_changed());
         assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
         assert_eq!((session.save().unwrap(), session.id().unwrap()), (Saved::Written, id), "{lost:?}");
         assert_eq!(sessions.store().len().unwrap(), 1);
@@ -195,7 +195,7 @@ fn session_ended_after_an_unknown_save_stays_ended() {
         logout.log_out().unwrap();
         session.insert("more", &1).unwrap();
         assert_eq!(session.save().unwrap(), Saved::Gone, "{lost:?}");
-        assert!(session.is_gone().unwrap() && !session.changed());
+        assert!(session.is_gone().unwrap() && !session.is_changed());
         assert_eq!(sessions.store().len().unwrap(), 0);
     }
 }

@@ -60,7 +60,7 @@ fn a_guess_and_a_superseded_id_are_counted_but_not_a_request_in_flight() {
     assert!(store.get(&guess).unwrap().is_none());
     let renewed = id.renewed(&SessionId::random().unwrap());
     let version = store.get(&id).unwrap().unwrap().record.version();
-    let commit = Commit::merge(version).unwrap().identity(Identity::Replace(renewed));
+    let commit = Commit::merge(version).unwrap().with_identity(Identity::Replace(renewed));
     assert!(store.commit(&id, &commit, &LEASE).unwrap().is_done());
     // In flight beside it.
     assert_eq!(store.visit(&id, &LEASE).unwrap(), Lookup::Superseded { recent: true });

@@ -75,11 +75,11 @@ fn owners_fail_too() {
     assert!(store.commit(&id, &create, &LEASE).unwrap().is_done());
     let owners = store.owners().unwrap();
     store.fail(Call::Owners, 1, When::After);
-    assert!(owners.destroy_handle(id.handle(), Some(&ada), EndReason::Named).unwrap_err().is_unknown());
+    assert!(owners.destroy_handle(id.handle(), Some(&ada), EndReason::Revoked).unwrap_err().is_unknown());
     assert_eq!(owners.count(&ada).unwrap(), 0);
     store.fail_all(Call::Owners, When::Before);
     assert!(owners.epoch(&ada).is_err() && owners.list(&ada).is_err() && owners.destroy_all(&ada, None).is_err());
-    assert!(owners.why_ended(&id).is_err() && store.get(&id).is_ok());
+    assert!(owners.end_reason(&id).is_err() && store.get(&id).is_ok());
     assert!(store.store().get(&id).unwrap().is_none());
 }
 

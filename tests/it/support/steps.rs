@@ -101,7 +101,7 @@ pub(crate) fn touch(store: &impl Store, id: &SessionId, ttl: Duration) -> Result
 
 /// The commit that gives the session that had this version a new id, as `regenerate` does.
 pub(crate) fn replacement(version: Version, new: &SessionId) -> Commit {
-    Commit::merge(version).unwrap().identity(Identity::Replace(*new))
+    Commit::merge(version).unwrap().with_identity(Identity::Replace(*new))
 }
 
 /// Gives the session that an id opens a new one, which takes the place of this one at once.
@@ -127,7 +127,7 @@ pub(crate) const fn renewing(ttl: Duration, grace: Duration) -> Lease {
 
 /// Begins a timed renewal; the id that the client is to be given.
 pub(crate) fn renew(store: &impl Store, id: &SessionId, lease: &Lease) -> SessionId {
-    let commit = Commit::merge(version_of(store, id)).unwrap().identity(Identity::Renew(7));
+    let commit = Commit::merge(version_of(store, id)).unwrap().with_identity(Identity::Renew(7));
     store.commit(id, &commit, lease).unwrap().receipt().unwrap().announce.expect("a renewal is due")
 }
 

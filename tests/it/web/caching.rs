@@ -29,8 +29,7 @@ fn merged(finished: &Finished, own: &[(&str, &str)]) -> Headers {
 /// What a request can end in with a cookie, and what without one.
 fn with_a_cookie(host: &Host) -> Vec<(&'static str, Finished)> {
     let [cookie, other, third] = [host.visitor(), host.visitor(), host.visitor()];
-    let mut created =
-        host.layer.sessions().create_session(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
+    let mut created = host.layer.sessions().create(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
     let (undated, _) = other.rsplit_once('.').expect("of a host with persistent cookies");
     let ends = vec![
         ("new", host.visit("", |session| session.insert("user", "ada").unwrap())),
@@ -155,7 +154,7 @@ fn every_response_that_depends_on_the_session_says_so() {
         assert_eq!(told(&host.visit(stranger, look)), headers(&[("Vary", "Cookie")]), "{stranger}");
     }
     // Nobody looked: the same for everybody.
-    assert_eq!(told(&host.visit(&host.visitor(), |session| assert!(!session.changed()))), headers(&[]));
+    assert_eq!(told(&host.visit(&host.visitor(), |session| assert!(!session.is_changed()))), headers(&[]));
 }
 
 #[test]

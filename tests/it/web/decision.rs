@@ -82,7 +82,7 @@ fn a_new_empty_session_is_neither_stored_nor_announced_to_the_client() {
     let finished = site.request(&[], |session| {
         session.insert("name", "ada").unwrap();
         session.remove("name").unwrap();
-        assert!(session.changed());
+        assert!(session.is_changed());
     });
     assert_silent(&finished);
     assert_eq!(finished.saved(), Saved::Unchanged);
@@ -431,7 +431,7 @@ fn a_session_that_was_opened_another_way_is_announced_to_the_client_that_does_no
     let site = site();
     let old_id = SessionId::derive("s:from-another-system");
     let data: Record = [("user", "ada")].into_iter().collect();
-    let created = site.layer.sessions().create_session(&old_id, data).unwrap();
+    let created = site.layer.sessions().create(&old_id, data).unwrap();
     let loaded = site.layer.sessions().load(&old_id).unwrap().expect("created above");
     for other in [created, loaded] {
         let mut session = site.layer.load(RequestHead::default());
@@ -448,7 +448,7 @@ fn a_session_that_was_opened_another_way_is_announced_to_the_client_that_does_no
 fn the_policy_of_the_layer_decides_when_a_visit_is_noted() {
     let site = site();
     let policy = Policy::new().touch_after(Duration::ZERO).timeout(Duration::from_secs(600));
-    let site = Site { layer: site.layer.clone().policy(policy).unwrap(), ..site };
+    let site = Site { layer: site.layer.clone().policy(policy.clone()).unwrap(), ..site };
     assert_eq!(site.layer.sessions().policy(), &policy);
     let cookie = site.visitor();
     site.time.advance(Duration::from_millis(4));

@@ -8,7 +8,7 @@ use lembro::{EndReason, OwnedSession, Policy, Saved};
 
 /// A site on the store itself: the one that counts and fails has no powers over owners.
 fn site(policy: Policy) -> Site {
-    let site = Site::new(CookieOptions::new(), policy);
+    let site = Site::new(CookieOptions::new(), policy.clone());
     let layer = SessionLayer::new(site.store.clone()).policy(policy).unwrap();
     Site { layer, ..site }
 }
@@ -37,7 +37,7 @@ fn end_all_others(site: &Site, cookie: &str) -> usize {
 /// What is said to a browser that comes with a cookie which leads nowhere any more.
 fn why(site: &Site, cookie: &str) -> Option<EndReason> {
     let mut reason = None;
-    let _ = site.request(cookie, |session| reason = session.why_ended().unwrap());
+    let _ = site.request(cookie, |session| reason = session.end_reason().unwrap());
     reason
 }
 
@@ -107,7 +107,7 @@ fn the_browser_that_was_ended_is_told_why_by_its_cookie_and_no_other_is() {
     let here = log_in(&site, "ada", "laptop");
     assert_eq!(end_all_others(&site, &here), 1);
 
-    let reasons = [(&named, EndReason::Named), (&oldest, EndReason::Limit), (&other, EndReason::Everywhere)];
+    let reasons = [(&named, EndReason::Revoked), (&oldest, EndReason::Limit), (&other, EndReason::LoggedOutEverywhere)];
     for (cookie, reason) in reasons {
         assert_eq!(why(&site, cookie), Some(reason));
         let (own, secret) = (&cookie[..14], &here[14..]);

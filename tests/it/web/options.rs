@@ -161,8 +161,8 @@ fn a_persistent_cookie_of_more_than_400_days_is_refused_whichever_is_said_first(
         (idle(days(400)).lifetime(days(400)), None),
         (idle(days(30)).lifetime(days(5000)), None),
     ] {
-        let policy_first = layer().policy(policy).unwrap().cookie(persistent());
-        let cookie_first = layer().cookie(persistent()).unwrap().policy(policy);
+        let policy_first = layer().policy(policy.clone()).unwrap().cookie(persistent());
+        let cookie_first = layer().cookie(persistent()).unwrap().policy(policy.clone());
         for result in [policy_first, cookie_first] {
             let error = result.err().inspect(|error| assert!(error.is_option()));
             assert_eq!(error.map(|error| error.to_string()), told.map(message));
@@ -170,7 +170,7 @@ fn a_persistent_cookie_of_more_than_400_days_is_refused_whichever_is_said_first(
         // The other lifetimes do not depend on it: each session's own timeout is cut when it is
         // written.
         for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Remembered] {
-            layer().policy(policy).unwrap().cookie(options().lifetime(lifetime)).unwrap();
+            layer().policy(policy.clone()).unwrap().cookie(options().lifetime(lifetime)).unwrap();
         }
     }
 }

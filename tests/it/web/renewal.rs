@@ -317,15 +317,15 @@ fn options_that_cannot_work_are_refused_and_a_configuration_file_says_the_same_a
     assert_eq!(refused(Policy::new().renew_after(AGE).grace(Duration::ZERO)), no_grace);
 
     let read = |text: &str| serde_json::from_str::<Policy>(text).map_err(|error| error.to_string());
-    let policy = Policy::new();
+    let policy = Policy::new;
     for (text, expected) in [
-        (r#"{"renew_after": "15m"}"#, policy.renew_after(AGE)),
-        (r#"{"renew_after": 900000, "grace": 5000}"#, policy.renew_after(AGE).grace(5 * SECOND)),
-        (r#"{"renew_after": "15m", "grace": "2m"}"#, policy.renew_after(AGE).grace(2 * MINUTE)),
-        (r#"{"renew_after": 0}"#, policy),
-        (r#"{"renew_after": null}"#, policy.renew_after(None)),
-        (r#"{"renew_after": "15m", "grace": null}"#, policy.renew_after(AGE)),
-        (r#"{"grace": 0}"#, policy.grace(Duration::ZERO)),
+        (r#"{"renew_after": "15m"}"#, policy().renew_after(AGE)),
+        (r#"{"renew_after": 900000, "grace": 5000}"#, policy().renew_after(AGE).grace(5 * SECOND)),
+        (r#"{"renew_after": "15m", "grace": "2m"}"#, policy().renew_after(AGE).grace(2 * MINUTE)),
+        (r#"{"renew_after": 0}"#, policy().renew_after(None)),
+        (r#"{"renew_after": null}"#, policy().renew_after(None)),
+        (r#"{"renew_after": "15m", "grace": null}"#, policy().renew_after(AGE)),
+        (r#"{"grace": 0}"#, policy().grace(Duration::ZERO)),
     ] {
         assert_eq!(read(text), Ok(expected), "{text}");
     }

@@ -232,7 +232,7 @@ fn layer(options: CookieOptions) -> (SessionLayer, Browser, ManualClock) {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
     let layer = SessionLayer::new(store).cookie(options).unwrap();
-    (layer, Browser::new(SITE).clock(&time), time)
+    (layer, Browser::new(SITE).with_clock(&time), time)
 }
 
 /// The user that the browser is logged in as.

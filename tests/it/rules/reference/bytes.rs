@@ -128,7 +128,7 @@ fn rows_hold_digests_and_no_debug_output_shows_one() {
         panic!("a session is created")
     };
     let version = outcome.receipt().unwrap().version;
-    let replace = Commit::merge(version).unwrap().identity(Identity::Replace(new));
+    let replace = Commit::merge(version).unwrap().with_identity(Identity::Replace(new));
     let row = Some(&entry);
     let (_, Write::Put(entry)) = Entry::apply(row, &id, &Action::Commit(&replace), &lease(), now(), None).unwrap()
     else {

@@ -253,7 +253,7 @@ impl World {
                 (NewId::Replace(new), Identity::Replace(new))
             }
         };
-        let mut commit = commit.with(changes(&made.edits)).identity(identity);
+        let mut commit = commit.with(changes(&made.edits)).with_identity(identity);
         let mut login = None;
         if let Some((owner, begun)) = &made.login {
             let present = self.epochs[*owner];

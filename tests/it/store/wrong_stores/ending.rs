@@ -169,7 +169,7 @@ pub(crate) const WRONG: &[Wrong] = &[
         spoil: |store| {
             store.clear = Box::new(|right| {
                 for one in right.all()?.iter().skip(1) {
-                    let _ = right.named(one.handle, None, EndReason::Named)?;
+                    let _ = right.named(one.handle, None, EndReason::Revoked)?;
                 }
                 Ok(())
             });

@@ -47,7 +47,7 @@ fn is_owned_by(listed: &Listed, owner: &Owner) -> bool {
 }
 
 fn end_all(right: &Right, handles: impl IntoIterator<Item = Handle>) -> usize {
-    let end = |handle| right.named(handle, None, EndReason::Everywhere).unwrap().is_done();
+    let end = |handle| right.named(handle, None, EndReason::LoggedOutEverywhere).unwrap().is_done();
     handles.into_iter().filter(|handle| end(*handle)).count()
 }
 
@@ -286,21 +286,22 @@ pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
         name: "a store that tells every id of a handle why its session ended",
         spoil: |store| {
-            store.why = Box::new(|right, id| right.store.why_ended(&right.current(id)));
+            store.why = Box::new(|right, id| right.store.end_reason(&right.current(id)));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
     Wrong {
         name: "a store that knows one reason",
         spoil: |store| {
-            store.named = Box::new(|right, handle, owner, _| right.named(handle, owner, EndReason::Everywhere));
+            store.named =
+                Box::new(|right, handle, owner, _| right.named(handle, owner, EndReason::LoggedOutEverywhere));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
     Wrong {
         name: "a store that says why a live session ended",
         spoil: |store| {
-            store.why = Box::new(|right, id| Ok(right.store.why_ended(id)?.or(Some(EndReason::Named))));
+            store.why = Box::new(|right, id| Ok(right.store.end_reason(id)?.or(Some(EndReason::Revoked))));
         },
         caught_by: &["why a session ended is told to its id and to no other"],
     },
@@ -426,7 +427,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                 match (login(commit), base(commit)) {
                     (Some(login), Some(base)) if stored.owner() == Some(login.owner.as_str()) => {
                         let new = id.renewed(&SessionId::random()?);
-                        let again = Commit::merge(base)?.identity(Identity::Replace(new));
+                        let again = Commit::merge(base)?.with_identity(Identity::Replace(new));
                         right.commit(id, &again.with(commit.changes.clone()), lease)
                     }
                     _ => right.commit(id, commit, lease),
@@ -492,7 +493,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
         name: "a limit that does not say why it ended a session",
         spoil: |store| {
-            store.why = Box::new(|right, id| Ok(right.store.why_ended(id)?.filter(|why| *why != EndReason::Limit)));
+            store.why = Box::new(|right, id| Ok(right.store.end_reason(id)?.filter(|why| *why != EndReason::Limit)));
         },
         caught_by: &["a login at the limit ends the session that was logged in first"],
     },

@@ -151,7 +151,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                 let sessions = right.store.list(owner)?;
                 wait();
                 for one in sessions.iter().filter(|one| Some(one.handle) != except) {
-                    let _ = right.named(one.handle, None, EndReason::Everywhere)?;
+                    let _ = right.named(one.handle, None, EndReason::LoggedOutEverywhere)?;
                 }
                 Ok(sessions.len())
             });

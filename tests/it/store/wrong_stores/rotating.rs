@@ -171,7 +171,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                 Some(login) if !replaces(commit) && base(commit).is_some() => {
                     let (new, version) = (another(id), base(commit).unwrap_or_default());
                     let identity = lembro::Identity::Replace(new);
-                    right.commit(id, &Commit::merge(version)?.identity(identity).log_in(login), lease)
+                    right.commit(id, &Commit::merge(version)?.with_identity(identity).log_in(login), lease)
                 }
                 _ => right.commit(id, commit, lease),
             });

@@ -144,7 +144,7 @@ impl Wrap {
             count: Box::new(|right, owner| right.store.count(owner)),
             named: Box::new(Right::named),
             everywhere: Box::new(|right, owner, except| right.store.destroy_all(owner, except)),
-            why: Box::new(|right, id| right.store.why_ended(id)),
+            why: Box::new(|right, id| right.store.end_reason(id)),
             cuts: false,
         }
     }
@@ -200,7 +200,7 @@ impl Owners for Wrap {
     fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         (self.everywhere)(&self.right, owner, except)
     }
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         (self.why)(&self.right, id)
     }
 }

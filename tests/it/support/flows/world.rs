@@ -101,7 +101,7 @@ impl World {
         way: Way,
         faults: &[(usize, Kind)],
     ) -> Self {
-        let probe = SessionLayer::new(Arc::clone(&store)).policy(policy).unwrap();
+        let probe = SessionLayer::new(Arc::clone(&store)).policy(policy.clone()).unwrap();
         let store = Arc::new(Faulty::new(store));
         let layer = SessionLayer::new(Arc::clone(&store)).policy(policy).unwrap();
         let layer = layer.lost_change(if way == Way::Adapter { LostChange::Refuse } else { LostChange::Serve });
@@ -562,7 +562,7 @@ impl Visit<'_> {
     /// Goes on with a session that is made here.
     pub(crate) fn attach(&mut self, key: &str) -> Result<()> {
         let record: Record = [(key, true)].into_iter().collect();
-        let other = self.world.layer.sessions().create_session(&SessionId::random()?, record)?;
+        let other = self.world.layer.sessions().create(&SessionId::random()?, record)?;
         self.log.handle = Some(other.handle()?);
         self.world.ledger.borrow_mut().acknowledge(other.handle()?, None, &[key.to_owned()]);
         self.session.attach(other)

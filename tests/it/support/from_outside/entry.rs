@@ -59,8 +59,8 @@ fn check_rule(entry: &Entry, id: &SessionId, lease: &Lease, now: Now) {
         merge(version),
         merge(Version::from_u64(7)),
         merge(version).repeated(),
-        Commit::exactly(version).unwrap().with(changes()).identity(Identity::Renew(7)),
-        merge(version).identity(Identity::Replace(new)).log_in(Login::new(Owner::new("grace").unwrap())),
+        Commit::exactly(version).unwrap().with(changes()).with_identity(Identity::Renew(7)),
+        merge(version).with_identity(Identity::Replace(new)).log_in(Login::new(Owner::new("grace").unwrap())),
         merge(version).log_in(Login::new(Owner::new("ada").unwrap())),
     ];
     let actions = commits
@@ -121,9 +121,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         changed = commit(Some(&changed), &merge(&changed)).0;
     }
     let new = id.renewed(&SessionId::derive("new"));
-    let (replaced, _) = commit(Some(&changed), &merge(&changed).identity(Identity::Replace(new)));
+    let (replaced, _) = commit(Some(&changed), &merge(&changed).with_identity(Identity::Replace(new)));
     time.advance(HOUR / 2);
-    let (pending, successor) = commit(Some(&changed), &merge(&changed).identity(Identity::Renew(7)));
+    let (pending, successor) = commit(Some(&changed), &merge(&changed).with_identity(Identity::Renew(7)));
     let (_, confirmed) = Entry::look(Some(&pending), &successor.unwrap(), Look::Visit, &lease, now());
     let Write::Put(previous) = confirmed else { panic!("{confirmed:?}") };
     // The id before the renewal as one that waits to be presented: only this byte tells them apart.

@@ -141,7 +141,7 @@ fn logged_in(record: &Record) -> Record {
     assert!(store.commit(&id, &create, &lease).unwrap().is_done());
     let stored = store.get(&id).unwrap().unwrap().record;
     let new = id.renewed(&SessionId::derive("another"));
-    let login = Commit::merge(stored.version()).unwrap().identity(Identity::Replace(new));
+    let login = Commit::merge(stored.version()).unwrap().with_identity(Identity::Replace(new));
     let login = login.log_in(Login::new(Owner::new("ada").unwrap()));
     assert!(store.commit(&id, &login, &lease).unwrap().is_done());
     store.get(&new).unwrap().unwrap().record
