@@ -15,12 +15,13 @@ use crate::store::{
 };
 use crate::sync::Arc;
 
+/// A source of ids for new sessions.
 pub(crate) type IdSource = Arc<dyn Fn() -> Result<SessionId> + Send + Sync>;
 
 pub(crate) struct Context {
     pub(crate) store: ReportingStore,
     pub(crate) policy: Policy,
-    /// The policy's.
+    /// The lease of the policy.
     pub(crate) lease: Lease,
     pub(crate) ids: IdSource,
     pub(crate) clock: Clock,

@@ -181,8 +181,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] if the store does not implement [`Owners`](crate::Owners); or if the
-    /// store fails.
+    /// [`Error::is_unsupported`] if the store does not implement [`Owners`](crate::Owners); or if
+    /// the store fails.
     pub fn destroy(&self, handle: Handle) -> Result<Outcome> {
         self.context.owners("the sessions of one owner")?.destroy_handle(handle, None, EndReason::Revoked)
     }

@@ -41,7 +41,7 @@ pub(crate) enum Credential {
 }
 
 impl Session {
-    /// The session of a request that came over https, or not.
+    /// Notes whether the request came over https.
     pub(crate) fn over(self, https: bool) -> Self {
         Self { https, ..self }
     }
@@ -100,7 +100,8 @@ impl Session {
         })
     }
 
-    /// `persistent`: see [`inputs`](Self::inputs); `None`: the layer does not use this carrier.
+    /// Compares the client's cookie or token with the session. `persistent` is that of
+    /// [`inputs`](Self::inputs); `None`: the layer does not use this carrier.
     fn credential(&self, carrier: Carrier, persistent: Option<bool>) -> Result<Credential> {
         let Some(persistent) = persistent.filter(|_| self.announces_in(carrier)) else {
             return Ok(Credential::NotUsed);

@@ -1,4 +1,4 @@
-//! The states of a session: unloaded, new, live, gone, and what each of them does.
+//! The stages of a session: unloaded, new, live, ended.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +8,7 @@ use crate::support::session::{
 use lembro::{LembroStore, Policy, Saved, Session, SessionId, Sessions, Store};
 
 #[test]
-fn a_new_session_is_new_until_it_is_saved_with_something_in_it() {
+fn session_is_new_until_saved_with_data() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sessions.generate().unwrap(); // FEATURES 14: generate, on any store
     assert!(session.is_new().unwrap() && !session.is_gone().unwrap() && !session.is_changed());
@@ -27,7 +27,7 @@ fn a_new_session_is_new_until_it_is_saved_with_something_in_it() {
 }
 
 #[test]
-fn a_session_reads_the_store_once() {
+fn session_reads_the_store_once() {
     let (sessions, probe, _) = probed_sessions();
     let id = stored_session(&sessions).id().unwrap();
     probe.calls.take();
@@ -40,7 +40,7 @@ fn a_session_reads_the_store_once() {
 }
 
 #[test]
-fn a_stored_session_has_the_same_answers_everywhere() {
+fn getters_agree_on_all_handles() {
     // FEATURES 19: id, changed, timeout, expiration, store.
     let (sessions, store, time) = manual_sessions();
     let session = stored_session(&sessions);
@@ -59,7 +59,7 @@ fn a_stored_session_has_the_same_answers_everywhere() {
 }
 
 #[test]
-fn a_load_that_finds_nothing_is_none_and_uses_no_id_up() {
+fn load_of_an_unknown_id_draws_no_id() {
     // FEATURES 14: load.
     let drawn = std::sync::Arc::new(AtomicUsize::new(0));
     let counter = drawn.clone();
@@ -72,7 +72,7 @@ fn a_load_that_finds_nothing_is_none_and_uses_no_id_up() {
 }
 
 #[test]
-fn regenerate_takes_effect_with_the_save_and_keeps_data_handle_and_unsaved_changes() {
+fn regenerate_takes_effect_with_the_save() {
     // FEATURES 23: generate; 14: regenerate.
     let (sessions, store, time) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -97,7 +97,7 @@ fn regenerate_takes_effect_with_the_save_and_keeps_data_handle_and_unsaved_chang
 }
 
 #[test]
-fn a_regenerate_that_is_never_saved_changed_nothing() {
+fn unsaved_regenerate_changes_nothing() {
     let (sessions, _, _) = manual_sessions();
     let session = stored_session(&sessions);
     let mut dropped = load_again(&sessions, &session);
@@ -113,7 +113,7 @@ fn a_regenerate_that_is_never_saved_changed_nothing() {
 }
 
 #[test]
-fn a_new_session_keeps_its_id_at_a_regenerate_and_stays_empty() {
+fn new_session_keeps_its_id_at_a_regenerate() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     let id = session.id().unwrap();
@@ -125,7 +125,7 @@ fn a_new_session_keeps_its_id_at_a_regenerate_and_stays_empty() {
 }
 
 #[test]
-fn every_early_commit_carries_the_new_id_with_it() {
+fn early_commit_carries_the_new_id() {
     type Act = fn(&mut Session);
     let commits: [(&str, Act); 2] = [
         ("save", |session| assert_eq!(session.save().unwrap(), Saved::Written)),
@@ -149,7 +149,7 @@ fn every_early_commit_carries_the_new_id_with_it() {
 }
 
 #[test]
-fn reload_discards_what_is_unsaved_and_tells_when_the_session_is_gone() {
+fn reload_discards_unsaved_changes() {
     // FEATURES 22: load and save by hand.
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -177,7 +177,7 @@ fn reload_discards_what_is_unsaved_and_tells_when_the_session_is_gone() {
 }
 
 #[test]
-fn a_session_moves_to_another_thread() {
+fn session_moves_to_another_thread() {
     // FEATURES 24: a WebSocket's thread holds its own handle.
     fn is_send<T: Send>() {}
     is_send::<Session>();
@@ -194,7 +194,7 @@ fn a_session_moves_to_another_thread() {
 }
 
 #[test]
-fn debug_shows_the_state_and_no_value_and_no_secret() {
+fn debug_shows_no_value_and_no_secret() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     session.insert("password", "hunter2").unwrap();
@@ -206,7 +206,7 @@ fn debug_shows_the_state_and_no_value_and_no_secret() {
 }
 
 #[test]
-fn a_policy_that_cannot_work_is_refused_where_sessions_are_made() {
+fn contradictory_policy_is_refused() {
     let (store, _) = manual_store();
     let error = Sessions::with_policy(store, Policy::new().timeout(std::time::Duration::ZERO)).unwrap_err();
     assert!(error.is_option());
