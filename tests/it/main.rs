@@ -48,7 +48,7 @@ mod record {
 mod rules {
     mod invariants;
     mod model;
-    pub(crate) mod reference;
+    mod row;
 }
 mod store {
     mod clock;

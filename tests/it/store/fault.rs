@@ -1,5 +1,4 @@
-//! Promise: a fault store fails when it is told to, before or after it did what it was asked, and
-//! at no other time.
+//! The fault store: it fails at the chosen calls, before or after carrying them out.
 
 #![cfg(feature = "testing")]
 
@@ -25,7 +24,7 @@ fn is_plain_failure(error: &Error) -> bool {
 }
 
 #[test]
-fn the_nth_call_of_a_kind_fails_and_no_other() {
+fn the_nth_call_of_a_kind_fails() {
     let store = store();
     let id = created(&store);
     store.fail(Call::Visit, 2, When::Before);
@@ -45,7 +44,7 @@ fn the_nth_of_all_calls_fails() {
 }
 
 #[test]
-fn what_fails_before_is_not_done_and_what_fails_after_is() {
+fn failures_before_and_after_the_call() {
     for (when, is_done) in [(When::Before, false), (When::After, true)] {
         let store = store();
         let id = created(&store);
@@ -57,7 +56,7 @@ fn what_fails_before_is_not_done_and_what_fails_after_is() {
 }
 
 #[test]
-fn a_read_whose_answer_is_lost_is_not_an_unknown_outcome() {
+fn a_lost_read_is_no_unknown_outcome() {
     let store = store();
     let id = created(&store);
     store.fail_all(None, When::After);
@@ -68,7 +67,7 @@ fn a_read_whose_answer_is_lost_is_not_an_unknown_outcome() {
 }
 
 #[test]
-fn owners_fail_too() {
+fn calls_on_owners_fail_too() {
     let store = store();
     let (id, ada) = (SessionId::random().unwrap(), Owner::new("ada").unwrap());
     let create = Commit::create().unwrap().log_in(Login::new(ada.clone()));
@@ -84,7 +83,7 @@ fn owners_fail_too() {
 }
 
 #[test]
-fn a_lost_commit_is_found_by_its_repeat() {
+fn a_repeat_finds_its_lost_commit() {
     let store = store();
     let id = created(&store);
     let version = store.get(&id).unwrap().unwrap().record.version();

@@ -1,4 +1,4 @@
-//! Stores whose commits are wrong, or their `set`.
+//! Stores with a wrong commit or a wrong `set`.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Wrong;
 use super::wrap::{Memory, Wrap, base, copy_keys, is_create, keys_only, login, only, other_changes, replaces, unkeyed};
 
-/// Has every value that is set be another one.
+/// Replaces every value that is set.
 fn other_values(store: &mut Wrap, other: fn(Value) -> Value) {
     store.commit = Box::new(move |right, id, commit, lease| {
         let mut changes = unkeyed(&commit.changes);
@@ -26,7 +26,7 @@ fn other_values(store: &mut Wrap, other: fn(Value) -> Value) {
     });
 }
 
-/// Has every key have another name.
+/// Renames every key.
 fn other_names(store: &mut Wrap, other: fn(String, String) -> (String, String)) {
     store.commit = Box::new(move |right, id, commit, lease| {
         let mut changes = unkeyed(&commit.changes);

@@ -1,4 +1,4 @@
-//! Stores that get the end of a session wrong, or the methods that see all sessions at once.
+//! Stores with a wrong end of sessions, or wrong methods on all sessions.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

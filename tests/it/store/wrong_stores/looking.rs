@@ -1,4 +1,4 @@
-//! Stores whose looks are wrong, or that get time wrong.
+//! Stores with wrong looks, or with wrong times.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,10 +7,10 @@ use lembro::{Clock, Error, Lease, Look, Lookup, Outcome, Presented, Record, Stor
 use super::Wrong;
 use super::wrap::{Memory, Wrap, is_create, other_lease};
 
-/// The least there is.
+/// The shortest time.
 const TICK: Duration = Duration::from_nanos(1);
 
-/// Has every look find something else.
+/// Replaces the result of every look.
 fn other_lookup(store: &mut Wrap, other: fn(Lookup) -> Lookup) {
     store.look = Box::new(move |right, id, how, lease| right.look(id, how, lease).map(other));
 }

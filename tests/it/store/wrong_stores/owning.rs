@@ -1,4 +1,4 @@
-//! Stores whose powers over owners are wrong, or their logins.
+//! Stores with wrong operations on owners, or wrong logins.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use lembro::{
 use super::Wrong;
 use super::wrap::{Memory, Right, Wrap, base, is_create, login, replaces};
 
-/// Has every login be another one.
+/// Replaces every login.
 fn other_login(store: &mut Wrap, other: fn(&Right, &Commit, Login) -> Login) {
     store.commit = Box::new(move |right, id, commit, lease| match login(commit) {
         Some(login) => right.commit(id, &commit.clone().log_in(other(right, commit, login)), lease),
@@ -19,13 +19,13 @@ fn other_login(store: &mut Wrap, other: fn(&Right, &Commit, Login) -> Login) {
     });
 }
 
-/// Has an owner's sessions be other ones.
+/// Replaces the list of an owner's sessions.
 fn other_list(store: &mut Wrap, other: fn(&Right, &Owner) -> Result<Vec<Listed>>) {
     store.list = Box::new(other);
     store.count = Box::new(move |right, owner| Ok(other(right, owner)?.len()));
 }
 
-/// Has a session's handle be left out of its owner's list once `leaves` says so.
+/// Omits a session from its owner's list as soon as `leaves` returns true.
 fn leaving(store: &mut Wrap, leaves: fn(&Commit) -> bool) {
     let left = Memory::<()>::default();
     let asked = Memory::clone(&left);
@@ -129,7 +129,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
         name: "a list that keeps what is expired",
         spoil: |store| {
-            // As if the index knew a session's end from its login alone.
+            // The list keeps expired sessions as they were listed last.
             let ever: Mutex<Vec<Listed>> = Mutex::default();
             store.list = Box::new(move |right, owner| {
                 let mut ever = ever.lock().unwrap();
@@ -184,7 +184,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
         name: "a destroy_all that hides sessions and still commits to them",
         spoil: |store| {
-            // The epoch is looked at when a session is found, and not when it is committed to.
+            // The epoch is compared at looks, but not at commits.
             let hidden = Memory::<()>::default();
             let looked = Memory::clone(&hidden);
             store.everywhere = Box::new(move |right, owner, _| {

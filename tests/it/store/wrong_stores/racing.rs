@@ -1,4 +1,4 @@
-//! Stores that are right as long as no other call comes in between: they look, and then act.
+//! Stores with races: they read and write in two steps, so another call can come between.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use lembro::{EndReason, Login, Look, Lookup, Outcome, Owners as _, Store as _};
 use super::Wrong;
 use super::wrap::{Right, base, is_create, login, renews, replaces};
 
-/// Between the look and the act: long enough that another call comes in between every time.
+/// The time between the two steps: long enough for another call.
 fn wait() {
     sleep(Duration::from_millis(1));
 }
@@ -35,7 +35,7 @@ pub(crate) const WRONG: &[Wrong] = &[
                 }
                 let next = commit.changes.apply(&stored)?;
                 wait();
-                // Another call may be at the same: then both have done it.
+                // Another call may do the same. Then both are done.
                 right.put(id, &next, lease.idle)
             });
         },

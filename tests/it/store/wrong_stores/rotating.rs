@@ -1,4 +1,4 @@
-//! Stores that get new ids wrong, and timed renewal.
+//! Stores with wrong new ids, or a wrong timed renewal.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use lembro::{Action, Changes, Commit, Lease, Look, Lookup, Outcome, Presented, S
 use super::Wrong;
 use super::wrap::{Memory, Right, Wrap, base, login, other_lease, renews, replaces};
 
-/// Has every commit that announces an id announce another one.
+/// Replaces the id that a commit announces.
 fn other_announcement(store: &mut Wrap, other: fn(&Right, &SessionId, &Commit, &Lease) -> Option<SessionId>) {
     store.commit = Box::new(move |right, id, commit, lease| match right.commit(id, commit, lease)? {
         Outcome::Done(mut receipt) => {
@@ -23,7 +23,7 @@ fn another(id: &SessionId) -> SessionId {
     id.renewed(&SessionId::random().unwrap())
 }
 
-/// Returns true if this id opens the session, and another one is the session's.
+/// Returns true if this id opens the session, but is not its current one.
 fn is_previous(right: &Right, id: &SessionId) -> bool {
     right.store.get(id).unwrap().is_some_and(|stored| stored.presented == Presented::Previous)
 }
