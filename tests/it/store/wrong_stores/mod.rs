@@ -25,6 +25,16 @@ struct Wrong {
     caught_by: &'static [&'static str],
 }
 
+const fn wrong(name: &'static str, spoil: fn(&mut Wrap)) -> Wrong {
+    Wrong { name, spoil, caught_by: &[] }
+}
+
+impl Wrong {
+    const fn caught_by(self, caught_by: &'static [&'static str]) -> Self {
+        Self { caught_by, ..self }
+    }
+}
+
 fn wrong_stores() -> impl Iterator<Item = &'static Wrong> {
     [looking::WRONG, committing::WRONG, rotating::WRONG, ending::WRONG, owning::WRONG, racing::WRONG]
         .into_iter()
