@@ -347,27 +347,33 @@ fn race_visits_beside_log_out_everywhere() {
     }
 }
 
+/// A map whose `set` first calls a function.
+struct BeforeSet<F>(Map, F);
+
+impl<F: Fn() -> Result<()> + Send + Sync + 'static> KeyValue for BeforeSet<F> {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.0.get(key)
+    }
+    fn set(&self, key: &str, bytes: &[u8], ttl: Duration) -> Result<()> {
+        (self.1)()?;
+        self.0.set(key, bytes, ttl)
+    }
+    fn remove(&self, key: &str) -> Result<()> {
+        self.0.remove(key)
+    }
+}
+
 #[test]
 fn visits_to_a_full_backend_become_peeks() {
-    struct Full(Map, AtomicBool);
-    impl KeyValue for Full {
-        fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-            self.0.get(key)
-        }
-        fn set(&self, key: &str, bytes: &[u8], ttl: Duration) -> Result<()> {
-            if self.1.load(Ordering::Relaxed) { Err(Error::full()) } else { self.0.set(key, bytes, ttl) }
-        }
-        fn remove(&self, key: &str) -> Result<()> {
-            self.0.remove(key)
-        }
-    }
-    let (time, backend) = (Clock::manual(), Arc::new(Full(Map::default(), AtomicBool::new(false))));
-    let sessions = Sessions::new(KeyValueStore::with_clock(Arc::clone(&backend), &time));
+    static IS_FULL: AtomicBool = AtomicBool::new(false);
+    let set = || if IS_FULL.load(Ordering::Relaxed) { Err(Error::full()) } else { Ok(()) };
+    let time = Clock::manual();
+    let sessions = Sessions::new(KeyValueStore::with_clock(BeforeSet(Map::default(), set), &time));
     let mut session = sessions.generate().unwrap();
     session.insert("cart", "tea").unwrap();
     session.save().unwrap();
     time.advance(10 * MINUTE);
-    backend.1.store(true, Ordering::Relaxed);
+    IS_FULL.store(true, Ordering::Relaxed);
     let mut session = sessions.load(&session.id().unwrap()).unwrap().unwrap();
     assert_eq!(session.get_str("cart").unwrap().as_deref(), Some("tea"));
     session.insert("cart", "cups").unwrap();
@@ -404,20 +410,12 @@ fn pruned_sessions_do_not_come_back() {
 
 #[test]
 fn a_panicking_backend_leaves_no_lock() {
-    struct Panics(Map, AtomicU32);
-    impl KeyValue for Panics {
-        fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-            self.0.get(key)
-        }
-        fn set(&self, key: &str, bytes: &[u8], ttl: Duration) -> Result<()> {
-            assert!(self.1.fetch_add(1, Ordering::Relaxed) > 1, "the driver's own");
-            self.0.set(key, bytes, ttl)
-        }
-        fn remove(&self, key: &str) -> Result<()> {
-            self.0.remove(key)
-        }
-    }
-    let store = KeyValueStore::new(Panics(Map::default(), AtomicU32::new(0)));
+    let sets = AtomicU32::new(0);
+    let set = move || {
+        assert!(sets.fetch_add(1, Ordering::Relaxed) > 1, "the driver's own");
+        Ok(())
+    };
+    let store = KeyValueStore::new(BeforeSet(Map::default(), set));
     let id = SessionId::random().unwrap();
     let create = Commit::create().unwrap().log_in(Login::new(ada()));
     for _ in 0..2 {

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use lembro::testing::{Call, FaultStore, PlainStore, When};
-use lembro::{Clock, Commit, EndReason, Error, Lease, Login, Owner, SessionId, Store};
+use lembro::{Changes, Clock, EndReason, Error, Lease, Record, SessionId, Store};
+
+use crate::support::steps::{create, create_owned, found, merge, new_id, owner, version_of};
 
 const LEASE: Lease = Lease::new(Duration::from_secs(3600));
 
@@ -14,8 +16,8 @@ fn store() -> FaultStore<PlainStore> {
 }
 
 fn created(store: &impl Store) -> SessionId {
-    let id = SessionId::random().unwrap();
-    assert!(store.commit(&id, &Commit::create().unwrap(), &LEASE).unwrap().is_done());
+    let id = new_id();
+    assert!(create(store, &id, &Record::new(), LEASE.idle).unwrap().is_done());
     id
 }
 
@@ -69,9 +71,8 @@ fn a_lost_read_is_no_unknown_outcome() {
 #[test]
 fn calls_on_owners_fail_too() {
     let store = store();
-    let (id, ada) = (SessionId::random().unwrap(), Owner::new("ada").unwrap());
-    let create = Commit::create().unwrap().log_in(Login::new(ada.clone()));
-    assert!(store.commit(&id, &create, &LEASE).unwrap().is_done());
+    let (id, ada) = (new_id(), owner("ada"));
+    assert!(create_owned(&store, &id, &Record::new(), "ada", LEASE.idle).unwrap().is_done());
     let owners = store.owners().unwrap();
     store.fail(Call::Owners, 1, When::After);
     assert!(owners.destroy_handle(id.handle(), Some(&ada), EndReason::Named).unwrap_err().is_unknown());
@@ -86,12 +87,11 @@ fn calls_on_owners_fail_too() {
 fn a_repeat_finds_its_lost_commit() {
     let store = store();
     let id = created(&store);
-    let version = store.get(&id).unwrap().unwrap().record.version();
-    let mut commit = Commit::merge(version).unwrap();
+    let mut commit = merge(&Changes::new(), version_of(&store, &id));
     commit.changes.insert("", "n", &1).unwrap();
     store.fail(Call::Commit, 1, When::After);
     assert!(store.commit(&id, &commit, &LEASE).unwrap_err().is_unknown());
     let receipt = store.commit(&id, &commit.repeated(), &LEASE).unwrap().receipt().unwrap();
-    assert_eq!(receipt.version, store.get(&id).unwrap().unwrap().record.version());
-    assert_eq!(store.get(&id).unwrap().unwrap().record.get("n").unwrap(), Some(1));
+    let record = found(&store, &id).record;
+    assert_eq!((receipt.version, record.get("n").unwrap()), (record.version(), Some(1)));
 }

@@ -1,5 +1,4 @@
 //! A backend of three methods: a map that drops expired entries, counts calls, and fails on demand.
-#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,5 +1,4 @@
 //! Steps of tests on any store, in one line each.
-#![allow(dead_code, reason = "each test binary takes a part of them")]
 
 use std::time::Duration;
 
