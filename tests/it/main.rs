@@ -49,7 +49,7 @@ mod record {
 mod rules {
     mod invariants;
     mod model;
-    pub(crate) mod reference;
+    mod row;
 }
 mod store {
     mod clock;
