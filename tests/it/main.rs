@@ -135,16 +135,11 @@ mod web {
 #[cfg(feature = "redis")]
 mod redis {
     mod acl;
-    pub(crate) mod behind;
     mod cluster;
-    mod cluster_faults;
-    pub(crate) mod cluster_nodes;
     mod connections;
     mod contract;
-    mod csrf;
-    mod doors;
     mod faults;
-    mod flows;
+    pub(crate) mod fixture;
     mod full;
     mod layout;
     mod limits;
@@ -156,7 +151,7 @@ mod redis {
     mod rule;
     mod sentinel;
     pub(crate) mod server;
-    mod take_over;
+    mod sessions;
 }
 #[cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
 mod examples {
