@@ -16,7 +16,7 @@ mod kv_sqlite;
 #[allow(dead_code, reason = "its main is not run")]
 mod store_sqlite;
 
-#[path = "../tests/redis_server/mod.rs"]
+#[path = "../tests/it/redis/server/mod.rs"]
 mod redis_server;
 mod sample;
 

@@ -5,7 +5,7 @@
 //! round trip is as short as it gets: over a network the ratios are closer to one. They are taken
 //! in turns, so that a busy machine slows down both.
 
-#[path = "../tests/redis_server/mod.rs"]
+#[path = "../tests/it/redis/server/mod.rs"]
 mod redis_server;
 mod sample;
 

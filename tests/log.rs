@@ -1,7 +1,6 @@
 //! The log: a real logger gets a line for each error and for the events that were chosen, a few of
 //! each kind, and never a session's id, handle or value.
 #![cfg(all(feature = "log", feature = "testing"))]
-#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

@@ -4,11 +4,13 @@
 //! `RUSTFLAGS="--cfg shuttle" cargo test --test schedules --features testing`; `SCHEDULES` says how
 //! many each test explores (500). A failure prints the schedule that led to it.
 #![cfg(all(shuttle, feature = "testing"))]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 #![expect(clippy::similar_names, reason = "what was saved is what saving gave")]
 
+#[path = "it/support/key_values.rs"]
 mod key_values;
+#[path = "it/support/scratch.rs"]
 mod scratch;
+#[path = "it/support/steps.rs"]
 mod steps;
 
 use std::sync::Arc;

@@ -10,7 +10,7 @@
 //!   22 on average.
 //!
 //! That average is a constant, so a session's charge changes only when its block does. A session
-//! with 300 bytes of JSON counts about 418 bytes. The test `memory_accounting` holds the sum
+//! with 300 bytes of JSON counts about 418 bytes. The test `memory/accounting` holds the sum
 //! against what the allocator gave out.
 
 use crate::record::Record;

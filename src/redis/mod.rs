@@ -26,7 +26,7 @@
 //!
 //! A session is one hash under its handle, and every action one script on it: it happens at one
 //! instant, in one round trip, by the server's clock. The scripts do what the rule does
-//! ([`Entry`](crate::Entry)), and `tests/redis_rule.rs` holds them to it. Redis' own expiry ends
+//! ([`Entry`](crate::Entry)), and `tests/it/redis/rule.rs` holds them to it. Redis' own expiry ends
 //! sessions. For an hour after another request ended a session, a key beside it says why.
 //!
 //! A look on one server is a pipeline: a script that writes only what the visit changes and tells

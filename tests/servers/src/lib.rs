@@ -1,2 +1,2 @@
-//! lembro's suite of behaviours, on `axum` and `feather`: see `tests/suite`. The example `axum` is
-//! a login in async handlers.
+//! lembro's suite of behaviours, on `axum` and `feather`: see `tests/it/web/suite.rs`. The example
+//! `axum` is a login in async handlers.

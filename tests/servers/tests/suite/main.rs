@@ -1,5 +1,4 @@
 //! The suite of behaviours on `axum`, in its two ways, and on `feather`; and what HTTP/2 adds.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod axum_site;
 #[path = "../../examples/axum.rs"]
@@ -7,9 +6,9 @@ mod axum_site;
 mod example;
 mod feather_site;
 mod http2;
-#[path = "../../../suite/mod.rs"]
+#[path = "../../../it/web/suite.rs"]
 mod suite;
-#[path = "../../../wire/mod.rs"]
+#[path = "../../../it/support/wire/mod.rs"]
 mod wire;
 
 use std::time::Duration;

@@ -1,0 +1,143 @@
+//! Promise: a text that is too long, or empty where it must not be, is refused at the door: before
+//! it is hashed, stored or sent, and for no more memory than a few times its own size.
+//!
+//! The doors: owners (`log_in`, `log_in_since`, `sessions.owner`), labels, component names, keys
+//! (`insert`, `remove`, `take`, `consume`, `modify`, `get`, `get_str`, `contains_key`), ids and
+//! handles as text, CSRF tokens, cookies, the cookie's options, records as JSON, and the same on
+//! the store's own types (`Changes`, `Owner`). `tests/it/redis/limits.rs` walks them on Redis.
+#![cfg(feature = "web")]
+
+use crate::support::doors::{FINDING_NOTHING, MIB, REFUSED_IF_EMPTY, REFUSING};
+use crate::support::session::{manual_sessions, stored_session, validate};
+use allocation_counter::measure;
+use lembro::web::{CookieOptions, RequestHead, SessionLayer};
+use lembro::{Clock, LembroOptions, LembroStore, Policy, Record, Store};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+fn everything(store: &LembroStore) -> Vec<Record> {
+    store.all().unwrap().map(|listed| listed.unwrap().stored.record).collect()
+}
+
+#[test]
+fn a_text_of_a_mebibyte_is_refused_at_every_door_and_costs_little() {
+    let long = "x".repeat(MIB);
+    for (door, enter) in REFUSING {
+        let (sessions, store, _) = manual_sessions();
+        let mut session = stored_session(&sessions);
+        let before = (everything(&store), store.bytes());
+        let mut said = None;
+        let cost = measure(|| said = Some(enter(&sessions, &mut session, &long)));
+        let error = said.unwrap().expect_err(door);
+        assert!(error.is_size() || error.is_id(), "{door}: {error}");
+        assert!(error.to_string().len() < 200, "{door}: {:.300}", error.to_string());
+        assert!(cost.bytes_max < MIB as u64 / 8, "{door}: {} bytes", cost.bytes_max);
+        assert_eq!((everything(&store), store.bytes()), before, "{door}");
+        assert!(!session.changed(), "{door}");
+        validate(&store);
+    }
+    for (door, enter) in FINDING_NOTHING {
+        let (sessions, store, _) = manual_sessions();
+        let mut session = stored_session(&sessions);
+        let mut said = None;
+        let cost = measure(|| said = Some(enter(&sessions, &mut session, &long)));
+        assert!(!said.unwrap().unwrap(), "{door}");
+        assert!(cost.bytes_max < MIB as u64 / 8, "{door}: {} bytes", cost.bytes_max);
+        assert!(!session.changed(), "{door}");
+        validate(&store);
+    }
+}
+
+#[test]
+fn an_empty_text_is_refused_where_it_means_nothing_and_a_key_like_any_other_elsewhere() {
+    for (door, enter) in REFUSING {
+        let (sessions, store, _) = manual_sessions();
+        let mut session = stored_session(&sessions);
+        assert_eq!(enter(&sessions, &mut session, "").is_err(), REFUSED_IF_EMPTY.contains(&door), "{door}");
+        validate(&store);
+    }
+    for (door, enter) in FINDING_NOTHING {
+        let (sessions, ..) = manual_sessions();
+        assert!(!enter(&sessions, &mut stored_session(&sessions), "").unwrap(), "{door}");
+    }
+}
+
+#[test]
+fn a_cookie_of_a_mebibyte_in_every_form_costs_nothing_and_asks_nothing() {
+    let (_, store, _) = manual_sessions();
+    let keys = CookieOptions::new().keys(["k".repeat(32)]);
+    for options in [CookieOptions::new(), keys] {
+        let layer = SessionLayer::new(store.clone()).cookie(options).unwrap();
+        let long = "x".repeat(MIB);
+        let dots = format!("id={}", ".".repeat(MIB));
+        let many = "id=x; ".repeat(MIB / 6);
+        let signed = format!("id={};", "A".repeat(40) + "." + &"B".repeat(43)).repeat(MIB / 90);
+        for header in [&format!("id={long}"), &dots, &many, &signed, &format!("{long}=x"), &format!("id=\"{long}\"")] {
+            let mut session = None;
+            let cost = measure(|| session = Some(layer.load(RequestHead::new([header.as_str()]))));
+            assert_eq!(cost.bytes_total, 0, "{header:.20}");
+            assert!(session.unwrap().is_new().unwrap());
+        }
+        assert_eq!(store.stats().misses + store.stats().hits, 0);
+    }
+}
+
+#[test]
+fn a_record_as_json_with_a_name_that_is_too_long_is_refused() {
+    let long = "x".repeat(MIB);
+    for text in [
+        format!(r#"{{"owner": "{long}", "entries": {{}}}}"#),
+        r#"{"owner": "", "entries": {}}"#.to_owned(),
+        format!(r#"{{"label": "{long}", "entries": {{}}}}"#),
+        format!(r#"{{"entries": {{"": {{"{long}": 1}}}}}}"#),
+        format!(r#"{{"entries": {{"{long}": {{"key": 1}}}}}}"#),
+    ] {
+        let error = serde_json::from_str::<Record>(&text).unwrap_err().to_string();
+        assert!(error.contains("bytes, "), "{error:.200}");
+        assert!(error.len() < 300, "{error:.400}");
+    }
+}
+
+/// An option and what is said about a text for it.
+type OptionDoor = fn(&str) -> Result<(), String>;
+
+const OPTIONS: [(&str, OptionDoor); 9] = [
+    ("name", |text| cookie(CookieOptions::new().name(text))),
+    ("path", |text| cookie(CookieOptions::new().path(text))),
+    ("domain", |text| cookie(CookieOptions::new().domain(text))),
+    ("keys", |text| cookie(CookieOptions::new().keys([text, "short"]))),
+    ("max_size", |text| store(LembroOptions::new().max_size(text))),
+    ("interval", |text| store(LembroOptions::new().interval(text))),
+    ("timeout", |text| file::<Policy>("timeout", text)),
+    ("renew_after", |text| file::<Policy>("renew_after", text)),
+    ("same_site", |text| file::<CookieOptions>("same_site", text)),
+];
+
+fn cookie(options: CookieOptions) -> Result<(), String> {
+    let layer = SessionLayer::new(manual_sessions().1).cookie(options);
+    layer.map(drop).map_err(|error| error.to_string())
+}
+
+fn store(options: LembroOptions) -> Result<(), String> {
+    LembroStore::with_options(options.clock(&Clock::manual())).map(drop).map_err(|error| error.to_string())
+}
+
+/// In a configuration file.
+fn file<T: DeserializeOwned>(option: &str, text: &str) -> Result<(), String> {
+    serde_json::from_value::<T>(json!({ option: text })).map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_option_of_a_mebibyte_or_of_nothing_is_refused_in_a_sentence() {
+    // The second has no boundary of a character where it may be cut.
+    let (long, other) = ("x".repeat(MIB), format!("x{}", "é".repeat(MIB / 2)));
+    for (option, set) in OPTIONS {
+        for text in [&*long, &*other, ""] {
+            let mut said = None;
+            let cost = measure(|| said = Some(set(text)));
+            let Err(error) = said.unwrap() else { panic!("{option}: {} bytes are accepted", text.len()) };
+            assert!(error.len() < 1000, "{option}: {} bytes: {error:.300}", error.len());
+            assert!(cost.bytes_max < 6 * MIB as u64, "{option}: {} bytes", cost.bytes_max);
+        }
+    }
+}

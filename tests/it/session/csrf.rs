@@ -1,0 +1,153 @@
+//! CSRF tokens: made for a page, checked when its form arrives.
+
+use std::collections::HashSet;
+use std::sync::Barrier;
+use std::thread;
+
+use crate::support::session::{load_again, manual_sessions, probed_sessions, stored_session};
+use lembro::{Saved, Session, Sessions, Store};
+
+fn form(session: &mut Session) -> String {
+    session.csrf_token().unwrap()
+}
+
+fn checks(session: &Session, token: &str) -> bool {
+    session.check_csrf(token).unwrap()
+}
+
+#[test]
+fn every_token_of_a_session_is_another_text_and_all_of_them_are_good() {
+    let (sessions, ..) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let tokens: HashSet<String> = (0..100).map(|_| form(&mut session)).collect();
+    assert_eq!(tokens.len(), 100);
+    let mut again = load_again(&sessions, &session);
+    for token in &tokens {
+        assert_eq!(token.len(), 43);
+        assert!(checks(&session, token) && checks(&again, token));
+    }
+    assert!(checks(&session, &form(&mut again)));
+}
+
+#[test]
+fn what_is_not_a_token_of_this_session_is_refused() {
+    let (sessions, ..) = manual_sessions();
+    let (mut session, mut other) = (stored_session(&sessions), stored_session(&sessions));
+    let (token, foreign) = (form(&mut session), form(&mut other));
+    let flipped = |place: usize| {
+        let mut bytes = token.clone().into_bytes();
+        bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(bytes).unwrap()
+    };
+    for place in 0..token.len() {
+        assert!(!checks(&session, &flipped(place)), "{place}");
+    }
+    let long = "A".repeat(1 << 20);
+    for text in ["", "A", &token[1..], &format!("{token}A"), &format!("{token}="), &foreign, &"A".repeat(43), &long] {
+        assert!(!checks(&session, text), "{text:.50}");
+    }
+    // A session that never made a token knows none.
+    let without = stored_session(&sessions);
+    for text in ["", &token, &"A".repeat(43)] {
+        assert!(!checks(&without, text));
+    }
+}
+
+#[test]
+fn a_form_for_a_visitor_without_a_session_stores_one_and_its_token_is_good_at_the_next_request() {
+    let (sessions, store, _) = manual_sessions();
+    let mut visitor = sessions.generate().unwrap();
+    let token = form(&mut visitor);
+    let other = form(&mut visitor);
+    assert!(visitor.changed() && checks(&visitor, &token) && checks(&visitor, &other));
+    assert_eq!(store.len().unwrap(), 0, "only the save stores it");
+    assert_eq!(visitor.save().unwrap(), Saved::Written);
+    assert!(checks(&load_again(&sessions, &visitor), &token));
+    assert!(checks(&visitor, &token));
+}
+
+#[test]
+fn a_login_makes_the_tokens_of_before_worthless_and_a_new_id_alone_does_not() {
+    let (sessions, ..) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let before = form(&mut session);
+    session.regenerate().unwrap();
+    session.save().unwrap();
+    assert!(checks(&load_again(&sessions, &session), &before));
+
+    session.log_in("ada").unwrap();
+    assert!(checks(&session, &before), "the form of the login itself is checked against it");
+    let during = form(&mut session);
+    session.save().unwrap();
+    let mut again = load_again(&sessions, &session);
+    assert!(!checks(&again, &before));
+    assert!(checks(&again, &during), "the page that the login answers with");
+    session.log_in("ada").unwrap();
+    session.save().unwrap();
+    assert!(!checks(&load_again(&sessions, &session), &during));
+    assert!(!checks(&load_again(&sessions, &session), &form(&mut again)));
+}
+
+#[test]
+fn pages_that_are_made_side_by_side_have_tokens_that_agree() {
+    for _ in 0..50 {
+        let (sessions, ..) = manual_sessions();
+        let session = stored_session(&sessions);
+        let (id, start) = (session.id().unwrap(), Barrier::new(4));
+        let page = |sessions: &Sessions| {
+            let mut page = sessions.load(&id).unwrap().unwrap();
+            page.insert("unsaved", &true).unwrap();
+            start.wait();
+            page.csrf_token().unwrap()
+        };
+        let tokens: Vec<String> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| page(&sessions))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let again = load_again(&sessions, &session);
+        assert!(tokens.iter().all(|token| checks(&again, token)));
+        assert_eq!(again.get::<bool>("unsaved").unwrap(), None, "nothing else of them was committed");
+    }
+}
+
+#[test]
+fn a_token_is_one_write_for_a_session_and_none_after_that() {
+    let (sessions, probe, _) = probed_sessions();
+    let mut session = stored_session(&sessions);
+    probe.calls.take();
+    let _ = form(&mut session);
+    assert_eq!(probe.calls.happened(), [("peek", 1), ("commit", 1)]);
+    probe.calls.take();
+    let mut again = load_again(&sessions, &session);
+    let _ = (form(&mut session), form(&mut again));
+    assert_eq!(probe.calls.happened(), [("visit", 1)]);
+}
+
+#[test]
+fn the_application_cannot_reach_what_tokens_are_made_from() {
+    let (sessions, store, _) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let token = form(&mut session);
+    session.clear().unwrap();
+    session.save().unwrap();
+    let again = load_again(&sessions, &session);
+    assert!(checks(&again, &token) && again.is_empty().unwrap());
+    let record = store.get(&session.id().unwrap()).unwrap().unwrap().record;
+    assert_eq!(record.entries().count(), 0);
+    assert!(!serde_json::to_string(&record).unwrap().contains("csrf"));
+}
+
+#[test]
+fn a_session_that_has_ended_or_whose_store_is_down_has_no_good_token() {
+    let (sessions, probe, _) = probed_sessions();
+    let mut session = stored_session(&sessions);
+    probe.break_down(true);
+    assert!(session.csrf_token().unwrap_err().is_store());
+    probe.break_down(false);
+    let token = form(&mut session);
+    let mut late = load_again(&sessions, &session);
+    session.log_out().unwrap();
+    assert!(!checks(&session, &token));
+    assert!(!checks(&session, &form(&mut late)));
+    assert!(!session.changed() && !late.changed());
+}

@@ -1,0 +1,321 @@
+//! A session's second handle for another thread, what is consumed once, and a look that is no
+//! visit.
+#![cfg(feature = "web")]
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use crate::support::host::{Host, id_of, look, sent_back};
+use crate::support::session::{Fault, HOUR, MINUTE, load_again, manual_sessions, probed_sessions, stored_session};
+use lembro::web::{CookieLifetime, CookieOptions, RequestHead};
+use lembro::{Event, Policy, Saved, Session, Step, Store};
+
+const AGE: Duration = Duration::from_secs(15 * 60);
+
+#[test]
+fn a_fork_saves_first_and_both_handles_keep_their_work() {
+    let (sessions, ..) = manual_sessions();
+    let mut session = sessions.generate().unwrap();
+    session.insert("before", &1).unwrap();
+    let mut own = session.fork().unwrap().expect("it is stored");
+    assert!(!session.changed() && !own.changed());
+    own.insert("socket", &2).unwrap();
+    session.insert("page", &3).unwrap();
+    assert_eq!((own.save().unwrap(), session.save().unwrap()), (Saved::Written, Saved::Written));
+    let again = load_again(&sessions, &session);
+    assert_eq!(again.keys().unwrap().collect::<Vec<_>>(), ["before", "page", "socket"]);
+}
+
+#[test]
+fn what_is_not_stored_has_no_fork() {
+    let (sessions, store, _) = manual_sessions();
+    assert!(sessions.generate().unwrap().fork().unwrap().is_none());
+    let mut ended = stored_session(&sessions);
+    let mut late = load_again(&sessions, &ended);
+    ended.log_out().unwrap();
+    assert!(ended.fork().unwrap().is_none());
+    late.insert("late", &1).unwrap();
+    assert!(late.fork().unwrap().is_none());
+    assert_eq!(store.len().unwrap(), 0);
+}
+
+#[test]
+fn a_new_id_that_no_response_can_announce_is_an_error_and_changes_nothing() {
+    let host = Host::new(CookieOptions::new());
+    let cookie = host.visitor();
+    let mut session = host.layer.load(RequestHead::new([cookie.as_str()]));
+    let mut own = session.fork().unwrap().unwrap();
+    let late = |session: &mut Session, what: &str| {
+        let other = host.layer.sessions().generate().unwrap();
+        let epoch = host.layer.sessions().owner("bob").unwrap().epoch().unwrap();
+        for error in [
+            session.regenerate().unwrap_err(),
+            session.log_in("bob").unwrap_err(),
+            session.log_in_since("bob", epoch).unwrap_err(),
+            session.attach(other).unwrap_err(),
+        ] {
+            assert!(error.is_late(), "{what}: {error}");
+            assert!(
+                error
+                    .to_string()
+                    .ends_with("on a handle that no response follows: the client would never learn its id")
+            );
+        }
+        assert!(!session.changed());
+    };
+    late(&mut own, "a fork");
+    let _ = host.layer.finish(&mut session).unwrap();
+    late(&mut session, "after finish");
+    let mut failed = host.layer.load(RequestHead::new([cookie.as_str()]));
+    let _ = host.layer.fail(&mut failed);
+    late(&mut failed, "after fail");
+
+    // Everything else goes on.
+    own.insert("socket", &1).unwrap();
+    assert_eq!(own.save().unwrap(), Saved::Written);
+    assert_eq!(own.id().unwrap(), id_of(&cookie));
+    own.log_out().unwrap();
+    assert_eq!(host.user(&cookie), None);
+}
+
+#[test]
+fn of_several_requests_that_consume_a_value_one_gets_it() {
+    for _ in 0..100 {
+        let (sessions, ..) = manual_sessions();
+        let mut session = stored_session(&sessions);
+        session.insert("state", "once").unwrap();
+        session.component("oauth").insert("state", &7).unwrap();
+        session.save().unwrap();
+        let (id, start) = (session.id().unwrap(), Barrier::new(4));
+        let consume = || {
+            let mut request = sessions.load(&id).unwrap().unwrap();
+            start.wait();
+            let own = request.consume::<String>("state").unwrap();
+            (own, request.component("oauth").consume::<u32>("state").unwrap())
+        };
+        let got: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(consume)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(got.iter().filter_map(|(own, _)| own.as_deref()).collect::<Vec<_>>(), ["once"]);
+        assert_eq!(got.iter().filter_map(|(_, component)| *component).collect::<Vec<_>>(), [7]);
+        assert!(!load_again(&sessions, &session).contains_key("state").unwrap());
+    }
+}
+
+#[test]
+fn consuming_what_is_not_there_asks_nothing_and_of_another_type_leaves_it() {
+    let (sessions, probe, _) = probed_sessions();
+    let mut session = stored_session(&sessions);
+    probe.calls.take();
+    assert_eq!(session.consume::<u32>("absent").unwrap(), None);
+    assert_eq!(probe.calls.happened(), []);
+    assert!(session.consume::<u32>("user").unwrap_err().is_value());
+    assert_eq!(load_again(&sessions, &session).get::<String>("user").unwrap().as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_page_that_polls_does_not_keep_a_session_from_its_idle_timeout_and_every_other_look_does() {
+    let polls = |session: &mut Session| drop(session.peek().get::<String>("user").unwrap());
+    for (visits, ends) in [(false, true), (true, false)] {
+        let host = Host::new(CookieOptions::new());
+        let cookie = host.visitor();
+        for _ in 0..61 {
+            host.time.advance(MINUTE);
+            let finished = if visits { host.visit(&cookie, look) } else { host.visit(&cookie, polls) };
+            assert_eq!(finished.cookie(), None);
+        }
+        assert_eq!(host.user(&cookie).is_none(), ends, "visits: {visits}");
+    }
+}
+
+#[test]
+fn a_peek_that_changes_something_or_touches_is_a_visit_and_one_after_the_first_look_changes_nothing() {
+    let acts: [fn(&mut Session); 3] = [
+        |session| session.peek().insert("seen", &true).unwrap(),
+        |session| assert_eq!(session.peek().touch().unwrap(), Saved::Written),
+        |session| {
+            look(session);
+            look(session.peek());
+        },
+    ];
+    for act in acts {
+        let host = Host::new(CookieOptions::new());
+        let cookie = host.visitor();
+        host.time.advance(59 * MINUTE);
+        let _ = host.visit(&cookie, act);
+        host.time.advance(59 * MINUTE);
+        assert!(host.user(&cookie).is_some());
+    }
+}
+
+#[test]
+fn a_peek_neither_renews_the_id_nor_rewrites_a_persistent_cookie() {
+    let policy = Policy::new().renew_after(AGE).grace(MINUTE);
+    let host = Host::new(CookieOptions::new().lifetime(CookieLifetime::Persistent));
+    let host = Host { layer: host.layer.policy(policy).unwrap(), ..host };
+    let cookie = sent_back(&host.visit("", |session| session.log_in("ada").unwrap()));
+    host.time.advance(AGE + MINUTE);
+    let polled = host.visit(&cookie, |session| look(session.peek()));
+    assert_eq!((polled.saved(), polled.cookie()), (Saved::Unchanged, None));
+    let visited = host.visit(&cookie, look);
+    assert_eq!(visited.saved(), Saved::Written);
+    assert_ne!(id_of(&sent_back(&visited)), id_of(&cookie), "the visit renews it");
+}
+
+#[test]
+fn a_logout_ends_every_live_session_that_the_request_presented_and_no_other() {
+    let host = Host::new(CookieOptions::new());
+    let (one, other, elsewhere) = (host.visitor(), host.visitor(), host.visitor());
+    for header in [format!("{one}; {other}"), format!("id=stale; {one}; {other}")] {
+        let cookies = [host.visitor(), host.visitor()];
+        let header = header.replace(&one, &cookies[0]).replace(&other, &cookies[1]);
+        let finished = host.visit(&header, |session| session.log_out().unwrap());
+        assert!(finished.cookie().unwrap().starts_with("id=; "));
+        for cookie in &cookies {
+            assert_eq!(host.user(cookie), None);
+        }
+    }
+    // The right handle with a wrong secret ends nothing.
+    let guess = id_of(&elsewhere).expose().replace(&id_of(&elsewhere).expose()[16..], &"A".repeat(16));
+    let _ = host.visit(&format!("{one}; id={guess}"), |session| session.log_out().unwrap());
+    assert_eq!(host.user(&elsewhere).as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_live_session_wins_among_several_cookies() {
+    let host = Host::new(CookieOptions::new());
+    let (ended, live) = (host.visitor(), host.visitor());
+    let old = host.visitor();
+    let _ = host.visit(&ended, |session| session.log_out().unwrap());
+    let _ = host.visit(&old, |session| session.regenerate().unwrap());
+    for header in [format!("{ended}; {old}; {live}"), format!("{old}; {live}; {ended}"), format!("{live}; {old}")] {
+        let finished = host.visit(&header, |session| session.insert("page", &1).unwrap());
+        assert_eq!((finished.saved(), finished.cookie()), (Saved::Written, None), "{header}");
+    }
+}
+
+#[test]
+fn a_session_says_when_it_was_created_and_when_its_owner_logged_in() {
+    let host = Host::new(CookieOptions::new());
+    let begun = host.layer.sessions().clock().wall();
+    let cookie = host.visitor();
+    host.time.advance(HOUR / 2);
+    let now = begun + HOUR / 2;
+    let mut cookie = cookie;
+    let finished = host.visit(&cookie, |session| {
+        assert_eq!((session.created_at().unwrap(), session.logged_in_at().unwrap()), (Some(begun), None));
+        session.log_in("ada").unwrap();
+        assert_eq!(session.logged_in_at().unwrap(), Some(now));
+    });
+    cookie = sent_back(&finished);
+    host.time.advance(HOUR / 4);
+    let _ = host.visit(&cookie, |session| {
+        assert_eq!((session.created_at().unwrap(), session.logged_in_at().unwrap()), (Some(begun), Some(now)));
+    });
+    assert_eq!(host.layer.sessions().generate().unwrap().created_at().unwrap(), None);
+}
+
+#[test]
+fn one_subscription_of_the_layer_hears_the_sessions_and_the_store() {
+    let host = Host::new(CookieOptions::new());
+    let (events, dropped) = (host.layer.events(), host.layer.events());
+    drop(dropped);
+    let cookie = host.visitor();
+    let handle = id_of(&cookie).handle();
+    let _ = host.visit(&cookie, |session| session.log_out().unwrap());
+    let _ = host.visit(&cookie, look);
+    let expired = id_of(&host.visitor()).handle();
+    host.time.advance(2 * HOUR);
+    host.store.purge();
+    let heard: Vec<_> = events.try_iter().collect();
+    let [
+        Event::Destroyed { handle: destroyed, .. },
+        Event::UnknownId { handle: unknown },
+        Event::Expired { handle: gone, .. },
+        Event::Purged { sessions: 1, .. },
+    ] = heard[..]
+    else {
+        panic!("{heard:?}")
+    };
+    assert_eq!((destroyed, unknown, gone), (handle, handle, expired));
+}
+
+#[test]
+fn a_step_sees_what_others_changed_and_saves_what_it_changes() {
+    let (sessions, ..) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let mut own = session.fork().unwrap().unwrap();
+    for number in 1..4 {
+        session.insert("page", &number).unwrap();
+        session.save().unwrap();
+        let seen = own.step(|own| {
+            own.insert("socket", &number)?;
+            own.get::<u32>("page")
+        });
+        assert_eq!(seen.unwrap(), Step::Done(Some(number)));
+        assert!(session.reload().unwrap());
+        assert_eq!(session.get::<u32>("socket").unwrap(), Some(number));
+    }
+}
+
+#[test]
+fn a_step_after_the_end_of_the_session_is_not_begun_and_one_under_way_changes_nothing() {
+    let (sessions, store, time) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let mut own = session.fork().unwrap().unwrap();
+    let during = own.step(|own| {
+        session.log_out()?;
+        own.insert("late", &1)
+    });
+    assert_eq!(during.unwrap(), Step::Ended);
+    assert_eq!(own.step(|_| -> lembro::Result<()> { panic!("it is not begun") }).unwrap(), Step::Ended);
+    assert_eq!(store.len().unwrap(), 0);
+
+    let mut own = stored_session(&sessions).fork().unwrap().unwrap();
+    assert_eq!(own.step(Session::log_out).unwrap().done(), None, "its own logout ends it too");
+    let mut own = stored_session(&sessions).fork().unwrap().unwrap();
+    time.advance(2 * HOUR);
+    assert_eq!(own.step(|_| Ok(1)).unwrap(), Step::Ended, "its time has run out");
+}
+
+#[test]
+fn a_step_that_only_reads_prolongs_nothing_and_a_touch_in_it_does() {
+    let (sessions, store, time) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let id = session.id().unwrap();
+    let mut own = session.fork().unwrap().unwrap();
+    time.advance(MINUTE);
+    assert_eq!(own.step(|own| own.get_str("user").map(|user| user.is_some())).unwrap(), Step::Done(true));
+    assert_eq!(store.get(&id).unwrap().unwrap().ttl + MINUTE, HOUR);
+    own.step(|own| own.touch().map(drop)).unwrap().done().unwrap();
+    assert_eq!(store.get(&id).unwrap().unwrap().ttl, HOUR);
+}
+
+#[test]
+fn nothing_of_a_step_that_fails_is_saved_but_what_it_committed_itself() {
+    let (sessions, ..) = manual_sessions();
+    let mut own = stored_session(&sessions).fork().unwrap().unwrap();
+    let failed = own.step(|own| {
+        own.modify("counter", |counter: &mut Option<u32>| *counter.get_or_insert(0) += 1)?;
+        own.insert("half", &1)?;
+        own.get::<bool>("user")
+    });
+    assert!(failed.unwrap_err().is_value());
+    assert!(!own.changed());
+    assert_eq!(own.save().unwrap(), Saved::Unchanged);
+    let seen = own.step(|own| Ok((own.get::<u32>("counter")?, own.contains_key("half")?)));
+    assert_eq!(seen.unwrap(), Step::Done((Some(1), false)));
+}
+
+#[test]
+fn a_step_whose_save_has_no_answer_is_carried_out_by_the_next_one() {
+    for fault in [Fault::RequestLost, Fault::ReplyLost] {
+        let (sessions, probe, _) = probed_sessions();
+        let mut own = stored_session(&sessions).fork().unwrap().unwrap();
+        probe.fail_next_commits([fault]);
+        assert!(own.step(|own| own.insert("message", &1)).unwrap_err().is_unknown());
+        assert_eq!(own.step(|own| own.get::<u32>("message")).unwrap(), Step::Done(Some(1)), "{fault:?}");
+    }
+}

@@ -1,0 +1,213 @@
+//! The states of a session: unloaded, new, live, gone, and what each of them does.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::support::session::{
+    HOUR, MINUTE, load_again, manual_sessions, manual_store, probed_sessions, stored_session,
+};
+use lembro::{LembroStore, Policy, Saved, Session, SessionId, Sessions, Store};
+
+#[test]
+fn a_new_session_is_new_until_it_is_saved_with_something_in_it() {
+    let (sessions, store, _) = manual_sessions();
+    let mut session = sessions.generate().unwrap(); // FEATURES 14: generate, on any store
+    assert!(session.is_new().unwrap() && !session.is_gone().unwrap() && !session.changed());
+    assert_eq!(session.expires_at().unwrap(), None);
+
+    assert_eq!(session.save().unwrap(), Saved::Unchanged);
+    assert_eq!(session.touch().unwrap(), Saved::Unchanged);
+    assert!(session.reload().unwrap());
+    assert_eq!(store.len().unwrap(), 0);
+
+    session.insert("user", "ada").unwrap();
+    assert!(session.changed());
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    assert!(!session.is_new().unwrap() && !session.changed());
+    assert_eq!(store.len().unwrap(), 1);
+}
+
+#[test]
+fn a_session_reads_the_store_once() {
+    let (sessions, probe, _) = probed_sessions();
+    let id = stored_session(&sessions).id().unwrap();
+    probe.calls.take();
+    let session = sessions.load(&id).unwrap().unwrap();
+    for _ in 0..10 {
+        assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
+        assert!(session.contains_key("user").unwrap() && !session.is_empty().unwrap());
+    }
+    assert_eq!(probe.calls.happened(), [("visit", 1)]);
+}
+
+#[test]
+fn a_stored_session_has_the_same_answers_everywhere() {
+    // FEATURES 19: id, changed, timeout, expiration, store.
+    let (sessions, store, time) = manual_sessions();
+    let session = stored_session(&sessions);
+    let again = load_again(&sessions, &session);
+    assert_eq!(again.id().unwrap(), session.id().unwrap());
+    assert_eq!(again.handle().unwrap(), session.id().unwrap().handle());
+    assert_eq!(again.timeout().unwrap(), HOUR);
+    let clock = lembro::Clock::from(&time);
+    assert_eq!(again.expires_at().unwrap(), Some(clock.wall() + HOUR));
+    assert_eq!(again.expires_at().unwrap(), session.expires_at().unwrap());
+    assert!(!again.changed());
+    assert_eq!(again.store().len().unwrap(), store.len().unwrap());
+
+    time.advance(10 * MINUTE);
+    assert_eq!(again.expires_at().unwrap(), Some(clock.wall() + 50 * MINUTE));
+}
+
+#[test]
+fn a_load_that_finds_nothing_is_none_and_uses_no_id_up() {
+    // FEATURES 14: load.
+    let drawn = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = drawn.clone();
+    let sessions = Sessions::new(LembroStore::new().unwrap()).id_source(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        SessionId::random()
+    });
+    assert!(sessions.load(&SessionId::random().unwrap()).unwrap().is_none());
+    assert_eq!(drawn.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn regenerate_takes_effect_with_the_save_and_keeps_data_handle_and_unsaved_changes() {
+    // FEATURES 23: generate; 14: regenerate.
+    let (sessions, store, time) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let before = session.id().unwrap();
+    time.advance(MINUTE);
+    session.insert("unsaved", &1).unwrap();
+    let expires = session.expires_at().unwrap();
+    session.regenerate().unwrap();
+    assert!(session.changed());
+    assert_eq!((session.id().unwrap(), session.expires_at().unwrap()), (before, expires), "nothing has changed yet");
+    assert!(sessions.load(&before).unwrap().is_some());
+
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    let after = session.id().unwrap();
+    assert_eq!(after.handle(), before.handle());
+    assert_ne!(after, before);
+    assert!(sessions.load(&before).unwrap().is_none(), "at once");
+    let again = sessions.load(&after).unwrap().unwrap();
+    assert_eq!(again.get_str("user").unwrap().as_deref(), Some("ada"));
+    assert_eq!(again.get::<i32>("unsaved").unwrap(), Some(1));
+    assert_eq!(store.len().unwrap(), 1);
+}
+
+#[test]
+fn a_regenerate_that_is_never_saved_changed_nothing() {
+    let (sessions, _, _) = manual_sessions();
+    let session = stored_session(&sessions);
+    let mut dropped = load_again(&sessions, &session);
+    dropped.regenerate().unwrap();
+    drop(dropped);
+    assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("ada"));
+
+    let mut reloaded = load_again(&sessions, &session);
+    reloaded.regenerate().unwrap();
+    assert!(reloaded.reload().unwrap() && !reloaded.changed());
+    assert_eq!(reloaded.save().unwrap(), Saved::Unchanged);
+    assert_eq!(reloaded.id().unwrap(), session.id().unwrap());
+}
+
+#[test]
+fn a_new_session_keeps_its_id_at_a_regenerate_and_stays_empty() {
+    let (sessions, store, _) = manual_sessions();
+    let mut session = sessions.generate().unwrap();
+    let id = session.id().unwrap();
+    session.regenerate().unwrap();
+    assert!(session.is_new().unwrap() && session.changed());
+    assert_eq!((session.save().unwrap(), store.len().unwrap()), (Saved::Unchanged, 0));
+    session.insert("user", "ada").unwrap();
+    assert_eq!((session.save().unwrap(), session.id().unwrap()), (Saved::Written, id));
+}
+
+#[test]
+fn every_early_commit_carries_the_new_id_with_it() {
+    type Act = fn(&mut Session);
+    let commits: [(&str, Act); 2] = [
+        ("save", |session| assert_eq!(session.save().unwrap(), Saved::Written)),
+        ("modify", |session| {
+            session.modify("count", |count: &mut Option<u32>| *count = Some(1)).unwrap().expect("alive");
+        }),
+    ];
+    for (what, commit) in commits {
+        let (sessions, probe, _) = probed_sessions();
+        let mut session = stored_session(&sessions);
+        let before = session.id().unwrap();
+        session.regenerate().unwrap();
+        session.insert("role", "admin").unwrap();
+        probe.calls.take();
+        commit(&mut session);
+        assert!(probe.calls.happened().contains(&("commit", 1)), "{what}: one commit");
+        assert!(!session.changed() && session.id().unwrap() != before, "{what}");
+        assert!(sessions.load(&before).unwrap().is_none(), "{what}");
+        assert_eq!(load_again(&sessions, &session).get_str("role").unwrap().as_deref(), Some("admin"), "{what}");
+    }
+}
+
+#[test]
+fn reload_discards_what_is_unsaved_and_tells_when_the_session_is_gone() {
+    // FEATURES 22: load and save by hand.
+    let (sessions, _, _) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let mut elsewhere = load_again(&sessions, &session);
+    elsewhere.insert("theme", "dark").unwrap();
+    elsewhere.save().unwrap();
+
+    session.insert("user", "bob").unwrap();
+    assert_eq!(session.get::<String>("theme").unwrap(), None);
+    assert!(session.reload().unwrap());
+    assert!(!session.changed());
+    assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
+    assert_eq!(session.get_str("theme").unwrap().as_deref(), Some("dark"));
+
+    session.insert("user", "bob").unwrap();
+    elsewhere.log_out().unwrap();
+    assert!(!session.reload().unwrap());
+    assert!(session.is_gone().unwrap() && !session.changed());
+    assert_eq!(session.get::<String>("user").unwrap(), None);
+
+    let mut new = sessions.generate().unwrap();
+    new.insert("a", &1).unwrap();
+    assert!(new.reload().unwrap());
+    assert!(new.is_new().unwrap() && !new.changed() && new.is_empty().unwrap());
+}
+
+#[test]
+fn a_session_moves_to_another_thread() {
+    // FEATURES 24: a WebSocket's thread holds its own handle.
+    fn is_send<T: Send>() {}
+    is_send::<Session>();
+    let (sessions, _, _) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    let id = session.id().unwrap();
+    std::thread::spawn(move || {
+        session.insert("socket", &true).unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Written);
+    })
+    .join()
+    .unwrap();
+    assert_eq!(sessions.load(&id).unwrap().unwrap().get::<bool>("socket").unwrap(), Some(true));
+}
+
+#[test]
+fn debug_shows_the_state_and_no_value_and_no_secret() {
+    let (sessions, _, _) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    session.insert("password", "hunter2").unwrap();
+    let component = format!("{:?}", session.component("hidden"));
+    let text = format!("{session:?} {component} {sessions:?}");
+    assert!(text.contains("live") && text.contains(&session.handle().unwrap().to_string()), "{text}");
+    assert!(!text.contains("hunter2") && !text.contains("ada"), "{text}");
+    assert!(!text.contains(&session.id().unwrap().expose()[11..]), "{text}");
+}
+
+#[test]
+fn a_policy_that_cannot_work_is_refused_where_sessions_are_made() {
+    let (store, _) = manual_store();
+    let error = Sessions::with_policy(store, Policy::new().timeout(std::time::Duration::ZERO)).unwrap_err();
+    assert!(error.is_option());
+}

@@ -1,0 +1,255 @@
+//! A panic in user code changes nothing, and no lock is ever held while user code runs.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread;
+
+use crate::support::session::{HOUR, ends_soon, load_again, stored_session, validate};
+use lembro::{LembroOptions, LembroStore, Saved, Session, SessionId, Sessions, Store};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+thread_local! {
+    /// What the values below do while they are written or read.
+    static DURING: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+}
+
+fn user_code_runs() {
+    let hook = DURING.with_borrow_mut(Option::take);
+    if let Some(mut hook) = hook {
+        hook();
+    }
+}
+
+/// Runs `work` with user code that does `hook`, once, wherever this crate calls it.
+fn during<T>(hook: impl FnMut() + 'static, work: impl FnOnce() -> T) -> T {
+    DURING.set(Some(Box::new(hook)));
+    let result = work();
+    assert!(DURING.take().is_none(), "the user's code was never called");
+    result
+}
+
+fn panics<T>(work: impl FnOnce() -> T) {
+    struct OnPurpose;
+    let result = catch_unwind(AssertUnwindSafe(|| during(|| resume_unwind(Box::new(OnPurpose)), work)));
+    DURING.take();
+    assert!(result.err().is_some_and(|panic| panic.is::<OnPurpose>()), "it was to panic");
+}
+
+#[derive(Default)]
+struct Nosy(u64);
+
+impl Serialize for Nosy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        user_code_runs();
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Nosy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        user_code_runs();
+        u64::deserialize(deserializer).map(Self)
+    }
+}
+
+fn shared_store() -> (LembroStore, Sessions) {
+    // One shard: every session is behind the same lock.
+    let store = LembroStore::with_options(LembroOptions::new().shards(1).max_size("4M")).unwrap();
+    (store.clone(), Sessions::new(store))
+}
+
+fn shown(session: &Session) -> Vec<(String, String)> {
+    session.iter().unwrap().map(|(key, value)| (key.to_owned(), value.get().to_owned())).collect()
+}
+
+/// The session and the store are what they were, and every thread can go on.
+fn unharmed(work: impl Fn(&mut Session)) {
+    let (store, sessions) = shared_store();
+    let mut session = stored_session(&sessions);
+    session.insert("count", &7).unwrap();
+    session.save().unwrap();
+    session.insert("unsaved", &1).unwrap();
+    let id = session.id().unwrap();
+    let (before, stats) = (shown(&session), store.stats());
+    let stored = store.get(&id).unwrap().unwrap().record;
+
+    work(&mut session);
+
+    assert_eq!(shown(&session), before);
+    assert!(session.changed() && !session.is_gone().unwrap());
+    let now = store.get(&id).unwrap().unwrap().record;
+    assert_eq!((now.version(), now), (stored.version(), stored));
+    assert_eq!((store.stats().saved, store.bytes()), (stats.saved, stats.bytes));
+    validate(&store);
+    let elsewhere = sessions.clone();
+    ends_soon(move || {
+        let mut other = elsewhere.load(&id).unwrap().unwrap();
+        other.insert("other", &1).unwrap();
+        assert_eq!(other.save().unwrap(), Saved::Written);
+    });
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    assert_eq!(load_again(&sessions, &session).len().unwrap(), 4);
+    validate(&store);
+}
+
+#[test]
+fn a_panic_in_the_closure_of_modify_changes_nothing() {
+    unharmed(|session| {
+        panics(|| {
+            session.modify("count", |count: &mut Option<u64>| {
+                *count = Some(1_000);
+                user_code_runs();
+            })
+        });
+    });
+}
+
+#[test]
+fn a_panic_while_a_value_is_written_changes_nothing() {
+    unharmed(|session| panics(|| session.insert("count", &Nosy(8))));
+    unharmed(|session| panics(|| session.component("cart").insert("new", &Nosy(8))));
+    // `count` is read as a plain number and written as one that panics.
+    unharmed(|session| panics(|| session.modify("absent", |count: &mut Option<Nosy>| *count = Some(Nosy(8)))));
+}
+
+#[test]
+fn a_panic_while_a_value_is_read_changes_nothing() {
+    unharmed(|session| panics(|| session.get::<Nosy>("count").map(drop)));
+    unharmed(|session| panics(|| session.take::<Nosy>("count").map(drop)));
+    unharmed(|session| panics(|| session.modify("count", |_: &mut Option<Nosy>| ())));
+}
+
+#[test]
+fn a_handler_that_panics_saves_nothing_and_the_others_go_on() {
+    let (store, sessions) = shared_store();
+    let session = stored_session(&sessions);
+    let id = session.id().unwrap();
+    let handler = {
+        let sessions = sessions.clone();
+        thread::spawn(move || {
+            let mut session = sessions.load(&id).unwrap().unwrap();
+            session.insert("user", "half done").unwrap();
+            session.clear().unwrap();
+            resume_unwind(Box::new("on purpose"));
+        })
+    };
+    assert!(handler.join().is_err());
+    validate(&store);
+    assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("ada"));
+    ends_soon(move || assert_eq!(load_again(&sessions, &session).touch().unwrap(), Saved::Written));
+}
+
+/// Everything that takes a lock somewhere, on this session and on others of the same shard.
+fn use_everything(store: &LembroStore, sessions: &Sessions, id: SessionId) {
+    let mut other = stored_session(sessions);
+    assert!(store.get(&id).unwrap().is_some());
+    assert!(store.len().unwrap() >= 2 && store.all().unwrap().count() >= 2);
+    let mut same = sessions.load(&id).unwrap().unwrap();
+    same.insert("from inside", &1).unwrap();
+    assert_eq!(same.save().unwrap(), Saved::Written);
+    assert_eq!(same.touch().unwrap(), Saved::Written);
+    other.regenerate().unwrap();
+    assert_eq!(other.save().unwrap(), Saved::Written);
+    other.modify("count", |count: &mut Option<u64>| *count = Some(1)).unwrap();
+    other.log_out().unwrap();
+    drop((sessions.events(), sessions.errors(), store.events()));
+    store.purge();
+    validate(store);
+}
+
+/// The same from another thread, waited for: a lock that its owner may take twice is found, too.
+fn use_everything_twice(store: &LembroStore, sessions: &Sessions, id: SessionId) {
+    use_everything(store, sessions, id);
+    let (store, sessions) = (store.clone(), sessions.clone());
+    thread::spawn(move || use_everything(&store, &sessions, id)).join().unwrap();
+}
+
+fn free_of_locks(work: impl FnOnce(&mut Session) + Send + 'static) {
+    ends_soon(move || {
+        let (store, sessions) = shared_store();
+        let mut session = stored_session(&sessions);
+        session.insert("count", &7).unwrap();
+        session.save().unwrap();
+        let id = session.id().unwrap();
+        let (inner_store, inner_sessions) = (store.clone(), sessions.clone());
+        during(move || use_everything_twice(&inner_store, &inner_sessions, id), || work(&mut session));
+        assert!(!session.is_gone().unwrap());
+        validate(&store);
+    });
+}
+
+#[test]
+fn no_lock_is_held_while_the_closure_of_modify_runs() {
+    free_of_locks(|session| {
+        let mut runs = 0;
+        let result = session.modify("count", |count: &mut Option<u64>| {
+            runs += 1;
+            user_code_runs();
+            *count = count.map(|count| count + 1);
+        });
+        // It saved to this very session, so the first attempt was overtaken.
+        assert_eq!((result.unwrap(), runs), (Some(()), 2));
+        assert_eq!(session.get::<u64>("count").unwrap(), Some(8));
+        assert_eq!(session.get::<u64>("from inside").unwrap(), Some(1));
+    });
+}
+
+#[test]
+fn no_lock_is_held_while_values_are_written_or_read() {
+    free_of_locks(|session| session.insert("count", &Nosy(8)).unwrap());
+    free_of_locks(|session| assert_eq!(session.get::<Nosy>("count").unwrap().unwrap().0, 7));
+    free_of_locks(|session| assert_eq!(session.take::<Nosy>("count").unwrap().unwrap().0, 7));
+    free_of_locks(|session| {
+        session.modify("count", |count: &mut Option<Nosy>| *count = Some(Nosy::default())).unwrap();
+    });
+}
+
+#[test]
+fn no_lock_is_held_while_an_id_source_runs() {
+    ends_soon(|| {
+        let (store, sessions) = shared_store();
+        let plain = sessions.clone();
+        let id = stored_session(&sessions).id().unwrap();
+        let inner = store.clone();
+        let own = sessions.id_source(move || {
+            use_everything_twice(&inner, &plain, id);
+            SessionId::random()
+        });
+        let mut session = own.generate().unwrap();
+        session.insert("a", &1).unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Written);
+        session.regenerate().unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Written);
+        validate(&store);
+    });
+}
+
+#[test]
+fn a_session_may_be_destroyed_from_inside_its_own_modify() {
+    ends_soon(|| {
+        let (store, sessions) = shared_store();
+        let mut session = stored_session(&sessions);
+        let id = session.id().unwrap();
+        let result = session.modify("user", |_: &mut Option<String>| {
+            let _ = store.destroy(&id).unwrap();
+        });
+        assert_eq!(result.unwrap(), None);
+        assert!(session.is_gone().unwrap());
+        assert_eq!(store.len().unwrap(), 0);
+        validate(&store);
+    });
+}
+
+#[test]
+fn a_listing_that_is_held_open_stops_nobody() {
+    ends_soon(|| {
+        let (store, sessions) = shared_store();
+        let session = stored_session(&sessions);
+        stored_session(&sessions);
+        let mut listing = store.all().unwrap();
+        assert!(listing.next().unwrap().is_ok());
+        use_everything_twice(&store, &sessions, session.id().unwrap());
+        store.set(&SessionId::random().unwrap(), lembro::Record::new(), HOUR).unwrap();
+        assert!(listing.count() >= 1);
+    });
+}

@@ -1,0 +1,316 @@
+//! What was wrong with express-lembro 1.1.0 and its peers in memory (L1 to L15, E1 to E7), and is
+//! right here.
+
+use std::time::{Duration, Instant};
+
+use crate::support::session::{
+    HOUR, MINUTE, SECOND, load_again, manual_sessions, manual_store, stored_session, validate,
+};
+use lembro::{
+    Changes, Commit, Event, Lease, LembroOptions, LembroStore, Outcome, Record, Saved, SessionId, Sessions, Store,
+};
+
+fn small_store(max_size: &str) -> LembroStore {
+    LembroStore::with_options(LembroOptions::new().interval(0).max_size(max_size).shards(1)).unwrap()
+}
+
+fn record(length: usize) -> Record {
+    [("data", "x".repeat(length))].into_iter().collect()
+}
+
+fn new_id() -> SessionId {
+    SessionId::random().unwrap()
+}
+
+#[test]
+fn the_size_stays_right_after_every_kind_of_update() {
+    // L1: an update made the size NaN, and the bound was off for ever.
+    let store = small_store("1M");
+    let (one, two) = (new_id(), new_id());
+    store.set(&one, record(100), HOUR).unwrap();
+    let hundred = store.bytes();
+    for length in [1_000, 10, 50_000, 0, 100] {
+        store.set(&one, record(length), HOUR).unwrap();
+        validate(&store);
+    }
+    assert_eq!(store.bytes(), hundred);
+    let version = store.get(&one).unwrap().unwrap().record.version();
+    for length in [5_000, 3, 100] {
+        let mut commit = Commit::merge(version).unwrap();
+        commit.changes.insert("", "data", &"x".repeat(length)).unwrap();
+        assert!(store.commit(&one, &commit, &Lease::new(HOUR)).unwrap().is_done());
+        validate(&store);
+    }
+    assert_eq!(store.bytes(), hundred);
+    store.set(&two, record(100), HOUR).unwrap();
+    assert_eq!(store.bytes(), 2 * hundred);
+    assert!(store.destroy(&one).unwrap().is_done());
+    assert!(store.destroy(&two).unwrap().is_done());
+    assert_eq!(store.bytes(), 0);
+}
+
+#[test]
+fn the_bound_holds_after_updates() {
+    // L1, with the script that showed it: one update, then a thousand inserts into a store of a few
+    // kilobytes.
+    let store = small_store("16K");
+    let first = new_id();
+    store.set(&first, record(10), HOUR).unwrap();
+    store.set(&first, record(1_200), HOUR).unwrap();
+    for _ in 0..1_000 {
+        store.set(&new_id(), record(1_200), HOUR).unwrap();
+        assert!(store.bytes() <= 16 * 1024);
+    }
+    assert!(store.len().unwrap() < 14);
+    validate(&store);
+}
+
+#[test]
+fn the_purge_at_an_interval_really_purges() {
+    // L2, S3, E1, R1: the timer ran and removed nothing. So: the real thread, the real clock.
+    let store = LembroStore::with_options(LembroOptions::new().interval(1)).unwrap();
+    let events = store.events();
+    let ids: Vec<_> = (0..100).map(|_| new_id()).collect();
+    let kept = new_id();
+    store.set(&kept, record(10), HOUR).unwrap();
+    for id in &ids {
+        store.set(id, record(10), Duration::from_millis(20)).unwrap();
+    }
+    let (mut expired, mut purged) = (0, 0);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while purged < ids.len() {
+        match events.recv_deadline(deadline).expect("the reaper never came") {
+            Event::Expired { handle, .. } => {
+                assert_ne!(handle, kept.handle());
+                expired += 1;
+            }
+            Event::Purged { sessions, .. } => purged += sessions,
+            _ => {}
+        }
+    }
+    assert_eq!((expired, purged), (ids.len(), ids.len()));
+    // They were not read or counted: they left memory by themselves.
+    let stats = store.stats();
+    assert_eq!((stats.sessions, stats.expired), (1, 100));
+    assert!(stats.last_purge.is_some());
+    assert!(store.get(&kept).unwrap().is_some());
+    validate(&store);
+}
+
+#[test]
+fn a_touch_never_changes_the_size() {
+    // L3: a touch changed what was stored and not what was counted; in the end the size was
+    // negative.
+    let (store, time) = manual_store();
+    let id = new_id();
+    store.set(&id, record(100), HOUR).unwrap();
+    let bytes = store.bytes();
+    for ttl in [MINUTE, 100 * HOUR, SECOND, HOUR] {
+        assert!(store.touch(&id, &Lease::new(ttl)).unwrap().is_done());
+        assert_eq!(store.bytes(), bytes);
+        validate(&store);
+    }
+    assert!(store.destroy(&id).unwrap().is_done());
+    assert_eq!(store.bytes(), 0);
+    time.advance(HOUR);
+}
+
+#[test]
+fn the_newest_session_is_never_the_one_that_is_evicted() {
+    // L4: with sessions that end with the browser, a full store threw out the session that had just
+    // logged in.
+    let store = small_store("16K");
+    for _ in 0..200 {
+        let login = new_id();
+        store.set(&login, record(1_000), HOUR).unwrap();
+        assert!(store.get(&login).unwrap().is_some());
+        validate(&store);
+    }
+    assert!(store.stats().evicted > 100);
+}
+
+#[test]
+fn how_long_a_session_would_live_does_not_decide_whether_it_is_evicted() {
+    // L5 and L6: those without an expiry outlived the others, and a session read a moment ago went
+    // first because it was the soonest to expire.
+    let store = small_store("16K");
+    let busy = new_id();
+    store.set(&busy, record(1_000), MINUTE).unwrap();
+    for round in 0..200 {
+        assert!(store.get(&busy).unwrap().is_some(), "evicted in round {round}");
+        store.set(&new_id(), record(1_000), Duration::MAX).unwrap();
+    }
+    validate(&store);
+}
+
+#[test]
+fn a_session_larger_than_the_store_is_refused_and_no_other_pays_for_it() {
+    // L7: it was kept, a hundred times larger than the bound.
+    let store = small_store("16K");
+    let events = store.events();
+    let ids: Vec<_> = (0..5).map(|_| new_id()).collect();
+    for id in &ids {
+        store.set(id, record(500), HOUR).unwrap();
+    }
+    let id = new_id();
+    let error = store.set(&id, record(20_000), HOUR).unwrap_err();
+    assert!(error.is_size());
+    let text = error.to_string();
+    assert!(text.ends_with(" bytes, max_session_size is 16384"), "{text}");
+    let create = Commit::create().unwrap().with(Changes::from(&record(20_000)));
+    assert!(store.commit(&id, &create, &Lease::new(HOUR)).unwrap_err().is_size());
+    let version = store.get(&ids[0]).unwrap().unwrap().record.version();
+    let mut commit = Commit::merge(version).unwrap();
+    commit.changes.insert("", "more", &"x".repeat(20_000)).unwrap();
+    assert!(store.commit(&ids[0], &commit, &Lease::new(HOUR)).unwrap_err().is_size());
+    // All five stay, and the one that grew is what it was.
+    assert_eq!(store.len().unwrap(), 5);
+    let kept = store.get(&ids[0]).unwrap().unwrap().record;
+    assert_eq!((kept.len(), kept.get_str("data").unwrap().unwrap().len()), (1, 500));
+    let events: Vec<_> = events.try_iter().collect();
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert!(events.iter().all(|event| matches!(event, Event::Refused { .. })), "{events:?}");
+    validate(&store);
+}
+
+#[test]
+fn a_size_that_cannot_be_read_is_refused_and_never_unbounded() {
+    // L8: '1.5M', 'abc' and '1T' meant no bound at all, 0 meant 4M, '-1' meant one byte.
+    let open = |size: &str| LembroStore::with_options(LembroOptions::new().interval(0).max_size(size));
+    for (size, bytes) in [("1.5M", 1_572_864), ("1T", 1_000_000_000_000), (" 4M", 4 << 20)] {
+        assert_eq!(open(size).unwrap().stats().max_size, bytes);
+    }
+    for size in ["abc", "-1", "0", ""] {
+        assert!(open(size).unwrap_err().is_option(), "{size:?}");
+    }
+}
+
+#[test]
+fn a_session_without_anything_in_it_troubles_no_call() {
+    // L9, L15, E6: one record without a cookie made get, all, length, touch and set throw.
+    let (sessions, store, _) = manual_sessions();
+    let id = new_id();
+    store.set(&id, Record::new(), HOUR).unwrap();
+    stored_session(&sessions);
+    assert!(store.get(&id).unwrap().unwrap().record.is_empty());
+    assert_eq!((store.len().unwrap(), store.all().unwrap().count()), (2, 2));
+    assert!(store.touch(&id, &Lease::new(HOUR)).unwrap().is_done());
+    let mut empty = sessions.load(&id).unwrap().unwrap();
+    assert_eq!(empty.get::<String>("cookie").unwrap(), None);
+    assert_eq!(empty.touch().unwrap(), Saved::Written);
+    empty.insert("cookie", &None::<u8>).unwrap();
+    assert_eq!(empty.save().unwrap(), Saved::Written);
+    assert!(sessions.load(&id).unwrap().is_some(), "a null in the data is data");
+    validate(&store);
+}
+
+#[test]
+fn a_failure_reaches_the_caller_and_the_channel() {
+    // L10: the 'error' event was documented and never sent.
+    let (sessions, probe, _) = crate::support::session::probed_sessions();
+    let errors = sessions.errors();
+    let mut session = stored_session(&sessions);
+    session.insert("a", &1).unwrap();
+    probe.break_down(true);
+    assert!(session.save().unwrap_err().is_store());
+    assert!(errors.try_recv().unwrap().is_store());
+    assert_eq!(session.keys().unwrap().count(), 2, "and nothing is lost");
+}
+
+#[test]
+fn names_that_every_object_has_are_keys_like_any_other() {
+    // L11, T10, R8: `constructor` and `__proto__` were found without ever being stored.
+    const NAMES: [&str; 7] =
+        ["__proto__", "constructor", "toString", "hasOwnProperty", "prototype", "valueOf", "__defineGetter__"];
+    let (sessions, _, _) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    for name in NAMES {
+        assert!(name.parse::<SessionId>().unwrap_err().is_id());
+        assert!(sessions.load(&SessionId::derive(name)).unwrap().is_none());
+        assert!(!session.contains_key(name).unwrap());
+        assert!(session.component(name).is_empty().unwrap());
+        assert_eq!(session.component(name).get::<String>(name).unwrap(), None);
+    }
+    for name in NAMES {
+        session.insert(name, name).unwrap();
+        session.component(name).insert(name, name).unwrap();
+    }
+    session.save().unwrap();
+    let mut again = load_again(&sessions, &session);
+    assert_eq!(again.len().unwrap(), NAMES.len() + 1);
+    for name in NAMES {
+        assert_eq!(again.get_str(name).unwrap().as_deref(), Some(name));
+        assert_eq!(again.component(name).keys().unwrap().collect::<Vec<_>>(), [name]);
+    }
+}
+
+#[test]
+fn a_store_that_is_dropped_keeps_nothing_running() {
+    // L12: the timer kept the process alive.
+    let started = Instant::now();
+    let store = LembroStore::with_options(LembroOptions::new().interval("1h")).unwrap();
+    store.set(&new_id(), record(10), HOUR).unwrap();
+    drop(store);
+    assert!(started.elapsed() < Duration::from_secs(10), "it waited for its interval");
+}
+
+#[test]
+fn a_session_always_expires() {
+    // L13, S8, S13, E7: an expiry that was text, absent, null or 0 meant "never".
+    let (store, time) = manual_store();
+    let (zero, short) = (new_id(), new_id());
+    store.set(&zero, record(1), Duration::ZERO).unwrap();
+    assert!(store.get(&zero).unwrap().is_none());
+    assert!(store.commit(&zero, &Commit::create().unwrap(), &Lease::new(Duration::ZERO)).unwrap().is_done());
+    assert!(store.get(&zero).unwrap().is_none());
+    store.set(&short, record(1), Duration::from_nanos(1)).unwrap();
+    assert!(store.get(&short).unwrap().is_some());
+    assert_eq!(store.len().unwrap(), 1);
+    time.advance(Duration::from_nanos(1));
+    assert!(store.get(&short).unwrap().is_none());
+    // E7: what has expired is not counted, purged or not.
+    assert_eq!((store.len().unwrap(), store.all().unwrap().count()), (0, 0));
+    assert_eq!(store.touch(&short, &Lease::new(HOUR)).unwrap(), Outcome::Gone);
+    validate(&store);
+}
+
+#[test]
+fn everything_that_takes_memory_is_counted() {
+    // L14: long ids, keys and the store's own share were not counted, and ASCII twice.
+    let (sessions, store, _) = manual_sessions();
+    let empty = sessions.create_session(&new_id(), Record::new()).unwrap();
+    let base = store.bytes();
+    assert!(base >= 64, "an empty session is not free");
+    let mut session = load_again(&sessions, &empty);
+    session.insert(&"k".repeat(200), &"v".repeat(1_000)).unwrap();
+    session.save().unwrap();
+    let more = store.bytes() - base;
+    assert!((1_202..1_215).contains(&more), "200 bytes of key and 1002 of JSON count {more}");
+}
+
+#[test]
+fn a_read_only_request_does_not_undo_a_concurrent_write() {
+    // E2, E3: `resave` wrote the whole session back; the last writer won everything.
+    let (sessions, _, _) = manual_sessions();
+    let mut writer = stored_session(&sessions);
+    let mut reader = load_again(&sessions, &writer);
+    let mut other_writer = load_again(&sessions, &writer);
+    assert_eq!(reader.get_str("user").unwrap().as_deref(), Some("ada"));
+    writer.insert("a", &2).unwrap();
+    writer.save().unwrap();
+    other_writer.insert("b", &3).unwrap();
+    assert_eq!(reader.save().unwrap(), Saved::Unchanged);
+    assert_eq!(other_writer.save().unwrap(), Saved::Written);
+    let again = load_again(&sessions, &writer);
+    assert_eq!((again.get::<u8>("a").unwrap(), again.get::<u8>("b").unwrap()), (Some(2), Some(3)));
+}
+
+#[test]
+fn two_applications_on_one_store_do_not_overwrite_each_others_ids() {
+    // E4: the second middleware's id generator and cookie options were used for both.
+    let (store, _) = manual_store();
+    let one = Sessions::new(store.clone()).id_source(|| Ok(SessionId::derive("one")));
+    let two = Sessions::new(store).id_source(|| Ok(SessionId::derive("two")));
+    assert_eq!(one.generate().unwrap().id().unwrap(), SessionId::derive("one"));
+    assert_eq!(two.generate().unwrap().id().unwrap(), SessionId::derive("two"));
+}

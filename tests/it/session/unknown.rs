@@ -1,0 +1,221 @@
+//! Lost requests and lost replies: what is not known is sent again first, and is done once.
+
+use crate::support::session::{Fault, Probe, RowStore, load_again, stored_session};
+use lembro::{Error, Saved, Session, Sessions};
+
+const LOST: [Fault; 2] = [Fault::RequestLost, Fault::ReplyLost];
+
+fn increment(count: &mut Option<u64>) -> u64 {
+    *count = Some(count.unwrap_or(0) + 1);
+    count.unwrap_or(0)
+}
+
+/// A session over a store whose next commits end like this.
+fn session_before(faults: impl IntoIterator<Item = Fault>) -> (Session, Sessions, Probe) {
+    let (sessions, probe) = RowStore::probed_sessions();
+    let session = stored_session(&sessions);
+    probe.fail_next_commits(faults);
+    (session, sessions, probe)
+}
+
+#[track_caller]
+fn assert_unknown<T: std::fmt::Debug>(result: Result<T, Error>) {
+    let error = result.unwrap_err();
+    assert!(error.is_unknown() && error.is_store(), "{error}");
+}
+
+#[test]
+fn a_save_of_unknown_outcome_is_repeated_by_the_next_and_carried_out_once() {
+    for lost in LOST {
+        let (mut session, sessions, _) = session_before([lost]);
+        session.insert("page", "/").unwrap();
+        assert_unknown(session.save());
+        assert!(session.changed(), "{lost:?}");
+        assert_eq!(session.get_str("page").unwrap().as_deref(), Some("/"), "{lost:?}");
+        let mut other = load_again(&sessions, &session);
+        other.insert("page", "/theirs").unwrap();
+        other.save().unwrap();
+
+        assert_eq!(session.save().unwrap(), Saved::Written);
+        assert!(!session.changed());
+        // The last one wins; a commit that was carried out is not carried out after another.
+        let last = if lost == Fault::ReplyLost { "/theirs" } else { "/" };
+        assert_eq!(load_again(&sessions, &session).get_str("page").unwrap().as_deref(), Some(last), "{lost:?}");
+    }
+}
+
+#[test]
+fn what_is_changed_after_an_unknown_save_is_committed_after_it() {
+    for lost in LOST {
+        let (mut session, sessions, _) = session_before([lost]);
+        session.insert("first", &1).unwrap();
+        session.remove("user").unwrap();
+        assert_unknown(session.save());
+        session.insert("second", &2).unwrap();
+        session.remove("first").unwrap();
+        assert_eq!(session.keys().unwrap().collect::<Vec<_>>(), ["second"], "{lost:?}");
+        assert_eq!(session.save().unwrap(), Saved::Written);
+        assert_eq!(load_again(&sessions, &session).keys().unwrap().collect::<Vec<_>>(), ["second"], "{lost:?}");
+    }
+}
+
+#[test]
+fn a_modify_of_unknown_outcome_counts_once_or_not_at_all_and_the_next_one_sees_which() {
+    for lost in LOST {
+        let (mut session, sessions, _) = session_before([lost]);
+        session.insert("unsaved", &1).unwrap();
+        assert_unknown(session.modify("count", increment));
+        // Sent again first, and then the next one: what the caller asked for twice was done twice.
+        assert_eq!(session.modify("count", increment).unwrap(), Some(2), "{lost:?}");
+        let again = load_again(&sessions, &session);
+        assert_eq!((again.get("count").unwrap(), again.get("unsaved").unwrap()), (Some(2), Some(1)), "{lost:?}");
+    }
+}
+
+#[test]
+fn a_modify_that_was_lost_and_overtaken_is_not_carried_out_and_keeps_what_was_unsaved() {
+    let (mut session, sessions, _) = session_before([Fault::RequestLost]);
+    session.insert("unsaved", &1).unwrap();
+    assert_unknown(session.modify("count", increment));
+    let mut other = load_again(&sessions, &session);
+    other.modify("count", |count: &mut Option<u64>| *count = Some(40)).unwrap();
+
+    session.insert("later", &2).unwrap();
+    session.set_label("laptop").unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    let again = load_again(&sessions, &session);
+    assert_eq!(again.get("later").unwrap(), Some(2));
+    let record = sessions.store().get(&session.id().unwrap()).unwrap().unwrap().record;
+    assert_eq!(record.label(), Some("laptop"));
+    assert_eq!((again.get("count").unwrap(), again.get("unsaved").unwrap()), (Some(40), Some(1)));
+    assert_eq!(session.modify("count", increment).unwrap(), Some(41));
+}
+
+#[test]
+fn a_modify_whose_reply_was_lost_and_that_was_overtaken_is_known_by_its_nonce() {
+    let (mut session, sessions, _) = session_before([Fault::ReplyLost]);
+    assert_unknown(session.modify("count", increment));
+    let mut other = load_again(&sessions, &session);
+    assert_eq!(other.modify("count", increment).unwrap(), Some(2));
+    assert_eq!(session.modify("count", increment).unwrap(), Some(3), "nothing is counted twice");
+}
+
+#[test]
+fn more_commits_than_a_store_remembers_leave_it_unknown_and_nothing_is_done_twice() {
+    let (mut session, sessions, _) = session_before([Fault::ReplyLost]);
+    assert_unknown(session.modify("count", increment));
+    let mut other = load_again(&sessions, &session);
+    for _ in 0..5 {
+        other.modify("count", increment).unwrap();
+    }
+    for _ in 0..3 {
+        assert_unknown(session.save());
+    }
+    assert!(session.reload().unwrap(), "the caller was told; from here on it goes by what is stored");
+    assert!(!session.changed());
+    assert_eq!(session.get::<u64>("count").unwrap(), Some(6));
+    assert_eq!(session.modify("count", increment).unwrap(), Some(7));
+}
+
+#[test]
+fn a_login_of_unknown_outcome_is_finished_by_the_next_save_under_the_same_new_id() {
+    for lost in LOST {
+        let (mut session, sessions, probe) = session_before([lost]);
+        let old = session.id().unwrap();
+        session.log_in("user-42").unwrap();
+        assert_unknown(session.save());
+        assert_eq!(session.owner().unwrap(), Some("user-42"), "{lost:?}");
+        probe.calls.take();
+        assert_eq!(session.save().unwrap(), Saved::Written);
+        assert_eq!(probe.calls.happened(), [("commit", 1)], "{lost:?}");
+        assert_ne!(session.id().unwrap(), old);
+        assert!(sessions.load(&old).unwrap().is_none());
+        assert_eq!(load_again(&sessions, &session).owner().unwrap(), Some("user-42"));
+    }
+}
+
+#[test]
+fn a_new_session_of_unknown_outcome_is_created_once() {
+    for lost in LOST {
+        let (sessions, probe) = RowStore::probed_sessions();
+        let mut session = sessions.generate().unwrap();
+        let id = session.id().unwrap();
+        session.insert("user", "ada").unwrap();
+        probe.fail_next_commits([lost, lost]);
+        assert_unknown(session.save());
+        assert_unknown(session.save());
+        assert!(session.is_new().unwrap() && session.changed());
+        assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
+        assert_eq!((session.save().unwrap(), session.id().unwrap()), (Saved::Written, id), "{lost:?}");
+        assert_eq!(sessions.store().len().unwrap(), 1);
+        assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("ada"));
+    }
+}
+
+#[test]
+fn after_an_unknown_outcome_no_error_says_that_nothing_was_written() {
+    let (mut session, _, probe) = session_before([Fault::ReplyLost, Fault::Refused]);
+    session.insert("page", "/").unwrap();
+    assert_unknown(session.save());
+    assert_unknown(session.save());
+    probe.break_down(true);
+    assert_unknown(session.save());
+    assert_unknown(session.touch());
+    assert_unknown(session.modify("count", increment));
+    probe.break_down(false);
+    assert_eq!(session.save().unwrap(), Saved::Written);
+}
+
+#[test]
+fn a_logout_after_an_unknown_login_or_creation_ends_what_there_is() {
+    for lost in LOST {
+        let (mut session, sessions, _) = session_before([lost]);
+        session.log_in("user-42").unwrap();
+        assert_unknown(session.save());
+        session.log_out().unwrap();
+        assert_eq!(sessions.store().len().unwrap(), 0, "{lost:?}");
+
+        let (sessions, probe) = RowStore::probed_sessions();
+        let mut new = sessions.generate().unwrap();
+        new.insert("user", "ada").unwrap();
+        probe.fail_next_commits([lost]);
+        assert_unknown(new.save());
+        new.log_out().unwrap();
+        assert_eq!(sessions.store().len().unwrap(), 0, "{lost:?}");
+    }
+}
+
+#[test]
+fn a_session_that_ended_after_an_unknown_save_stays_ended() {
+    for lost in LOST {
+        let (mut session, sessions, _) = session_before([lost]);
+        let mut logout = load_again(&sessions, &session);
+        session.insert("page", "/").unwrap();
+        assert_unknown(session.save());
+        logout.log_out().unwrap();
+        session.insert("more", &1).unwrap();
+        assert_eq!(session.save().unwrap(), Saved::Gone, "{lost:?}");
+        assert!(session.is_gone().unwrap() && !session.changed());
+        assert_eq!(sessions.store().len().unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_csrf_token_after_a_login_of_unknown_outcome_is_one_of_the_login() {
+    for lost in LOST {
+        for has_one in [false, true] {
+            let (mut session, sessions, probe) = session_before([]);
+            if has_one {
+                session.csrf_token().unwrap();
+            }
+            session.log_in("ada").unwrap();
+            probe.fail_next_commits([lost]);
+            assert_unknown(session.save());
+            let token = session.csrf_token().unwrap();
+            session.save().unwrap();
+            let again = load_again(&sessions, &session);
+            assert_eq!(again.owner().unwrap(), Some("ada"), "{lost:?}");
+            assert!(again.check_csrf(&token).unwrap(), "{lost:?}, {has_one}");
+        }
+    }
+}

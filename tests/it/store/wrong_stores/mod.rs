@@ -1,0 +1,168 @@
+//! Promise: a store that breaks the contract of `Store` is caught, by the rule it breaks, and no
+//! rule is there for nothing.
+
+#![cfg(feature = "testing")]
+
+mod committing;
+mod ending;
+mod handles;
+mod looking;
+mod owning;
+mod racing;
+mod rotating;
+mod wrap;
+
+use std::collections::BTreeSet;
+
+use handles::{Data, WrongData};
+use lembro::testing::{self, Rule, Verdict};
+use lembro::{Clock, Store};
+use wrap::Wrap;
+
+/// A wrong store: what is wrong with it, how it gets that way, and the rules that must catch it.
+struct Wrong {
+    name: &'static str,
+    spoil: fn(&mut Wrap),
+    caught_by: &'static [&'static str],
+}
+
+fn wrong_stores() -> impl Iterator<Item = &'static Wrong> {
+    [looking::WRONG, committing::WRONG, rotating::WRONG, ending::WRONG, owning::WRONG, racing::WRONG]
+        .into_iter()
+        .flatten()
+}
+
+fn rule(sentence: &str) -> Rule {
+    testing::rules().find(|rule| rule.name() == sentence).unwrap_or_else(|| panic!("no rule says {sentence:?}"))
+}
+
+/// What a rule says about a store that is right but for what `spoil` does to it.
+fn verdict(rule: Rule, spoil: fn(&mut Wrap)) -> Verdict {
+    let time = Clock::manual();
+    rule.check(&time, || {
+        let mut store = Wrap::around(&time);
+        spoil(&mut store);
+        store
+    })
+}
+
+/// What a rule says about a store that is reopened, or has two handles.
+fn verdict_on(rule: Rule, wrong: &'static WrongData) -> Verdict {
+    let time = Clock::manual();
+    let data = || {
+        let data = Data::new();
+        move |clock: &Clock| (wrong.open)(&data, clock)
+    };
+    let store: Box<dyn Store> =
+        if wrong.is_reopened { testing::reopened(&time, data)() } else { testing::two_handles(&time, data)() };
+    rule.check(&time, || store)
+}
+
+fn missed(name: &str, sentence: &str, verdict: Verdict) -> Option<String> {
+    match verdict {
+        Verdict::Broken(problem) if problem.contains("panicked") => {
+            Some(format!("{name}: {sentence}: only because of a panic: {problem}"))
+        }
+        Verdict::Broken(_) => None,
+        verdict => Some(format!("{name}: {sentence}: {verdict:?}")),
+    }
+}
+
+#[test]
+fn the_wrapper_itself_keeps_the_contract() {
+    for rule in testing::rules() {
+        assert_eq!(verdict(rule, |_| {}), Verdict::Kept, "{rule}");
+    }
+}
+
+#[test]
+fn every_wrong_store_is_caught_by_the_rules_it_breaks() {
+    let mut all_missed = Vec::new();
+    for wrong in wrong_stores() {
+        for sentence in wrong.caught_by {
+            all_missed.extend(missed(wrong.name, sentence, verdict(rule(sentence), wrong.spoil)));
+        }
+    }
+    assert!(all_missed.is_empty(), "not caught:\n{}", all_missed.join("\n"));
+}
+
+#[test]
+fn every_store_that_is_wrong_when_it_is_opened_twice_is_caught_by_the_rules_it_breaks() {
+    let mut all_missed = Vec::new();
+    for wrong in handles::WRONG {
+        for sentence in wrong.caught_by {
+            all_missed.extend(missed(wrong.name, sentence, verdict_on(rule(sentence), wrong)));
+        }
+    }
+    assert!(all_missed.is_empty(), "not caught:\n{}", all_missed.join("\n"));
+}
+
+#[test]
+fn a_right_table_of_rows_keeps_the_contract_reopened_before_each_call() {
+    for rule in testing::rules() {
+        let verdict = verdict_on(rule, &handles::RIGHT);
+        assert!(matches!(verdict, Verdict::Kept | Verdict::Skipped(_)), "{rule}: {verdict:?}");
+    }
+}
+
+#[test]
+fn every_rule_catches_a_wrong_store() {
+    let catching: BTreeSet<&str> = wrong_stores().flat_map(|wrong| wrong.caught_by.iter().copied()).collect();
+    let idle: Vec<&str> = testing::rules().map(|rule| rule.name()).filter(|rule| !catching.contains(rule)).collect();
+    assert!(idle.is_empty(), "rules that nothing has ever broken: {idle:#?}");
+}
+
+#[test]
+fn a_random_history_alone_catches_seven_of_ten_stores_that_are_wrong_without_threads() {
+    let without_threads =
+        || wrong_stores().filter(|wrong| racing::WRONG.iter().all(|racing| racing.name != wrong.name));
+    let history = rule("the store does with owners what the rule says");
+    let missed: Vec<_> =
+        without_threads().filter(|wrong| !matches!(verdict(history, wrong.spoil), Verdict::Broken(_))).collect();
+    // The others need what no history has: keys with a NUL, more keys than are allowed, 50
+    // sessions.
+    let names: Vec<_> = missed.iter().map(|wrong| wrong.name).collect();
+    assert!(missed.len() * 10 <= without_threads().count() * 3, "{names:#?}");
+}
+
+#[test]
+fn a_run_reports_every_broken_rule_and_what_was_found() {
+    let time = Clock::manual();
+    let report = testing::check(&time, || {
+        let mut store = Wrap::around(&time);
+        store.end = Box::new(|right, id| right.touch(id, &lembro::Lease::UNLIMITED));
+        store.clear = Box::new(|_| Err(lembro::Error::unsupported("clearing itself")));
+        store
+    });
+    assert!(!report.is_kept());
+    let problem = |name: &str| report.broken().find(|(rule, _)| rule.name() == name).map(|(_, problem)| problem);
+    assert!(problem("destroy frees the handle").unwrap().starts_with("step 2, `destroy a`: End(None) with an id of"));
+    assert_eq!(problem("set makes a session"), None);
+    assert!(report.broken().count() > 5, "{report}");
+    let skipped: Vec<_> = report.skipped().map(|(rule, reason)| (rule.name(), reason)).collect();
+    assert_eq!(skipped, [("clear destroys every session", "this store does not support clearing itself")]);
+    assert!(report.to_string().contains("BROKEN   destroy frees the handle: step 2, `destroy a`"), "{report}");
+}
+
+#[test]
+fn a_store_that_panics_breaks_the_rule_and_the_run_goes_on() {
+    let time = Clock::manual();
+    let report = testing::check(&time, || {
+        let mut store = Wrap::around(&time);
+        store.clear = Box::new(|_| panic!("not written yet"));
+        store
+    });
+    let broken: Vec<_> = report.broken().map(|(rule, problem)| (rule.name(), problem)).collect();
+    assert_eq!(broken, [("clear destroys every session", "the store panicked: not written yet")]);
+}
+
+#[test]
+#[should_panic(expected = "the store breaks 1 of 132 rules\n- clear destroys every session: step 4, ")]
+fn the_one_line_form_panics_with_the_list() {
+    let time = Clock::manual();
+    testing::contract(&time, || {
+        let mut store = Wrap::around(&time);
+        store.clear = Box::new(|_| Ok(()));
+        store
+    });
+}

@@ -1,0 +1,265 @@
+//! What the tests of sessions share: a store under a manual clock, and a store that counts, fails
+//! and overtakes.
+
+#[cfg(feature = "web")]
+pub(crate) mod site;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use lembro::{
+    Action, Clock, Entry, Error, Expect, Handle, Lease, LembroOptions, LembroStore, Listing, Look, Lookup, ManualClock,
+    Now, Outcome, Owners, Result, Session, SessionId, Sessions, Store, Write,
+};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A store that holds four mebibytes, has no thread, and stands still in time.
+pub(crate) fn manual_store() -> (LembroStore, ManualClock) {
+    let time = Clock::manual();
+    let options = LembroOptions::new().interval(0).max_size("4M").clock(&time);
+    (LembroStore::with_options(options).unwrap(), time)
+}
+
+/// Sessions in such a store.
+pub(crate) fn manual_sessions() -> (Sessions, LembroStore, ManualClock) {
+    let (store, time) = manual_store();
+    (Sessions::new(store.clone()), store, time)
+}
+
+/// Every counter, queue and index of the store adds up.
+#[track_caller]
+pub(crate) fn validate(store: &LembroStore) {
+    #[cfg(feature = "testing")]
+    store.validate().unwrap();
+    let _ = store;
+}
+
+/// A stored session with `user` in it.
+pub(crate) fn stored_session(sessions: &Sessions) -> Session {
+    let mut session = sessions.generate().unwrap();
+    session.insert("user", "ada").unwrap();
+    assert_eq!(session.save().unwrap(), lembro::Saved::Written);
+    session
+}
+
+/// A second handle on the same session.
+#[track_caller]
+pub(crate) fn load_again(sessions: &Sessions, session: &Session) -> Session {
+    sessions.load(&session.id().unwrap()).unwrap().expect("the session is stored")
+}
+
+/// Ends the test if `work` does not end: a deadlock must be a failure, not a build that hangs.
+#[track_caller]
+pub(crate) fn ends_soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, waiting) = mpsc::channel();
+    let thread = thread::spawn(move || drop(done.send(work())));
+    match waiting.recv_timeout(Duration::from_secs(60)) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => panic!("deadlock: not done after a minute"),
+        Err(RecvTimeoutError::Disconnected) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => unreachable!("a thread that returns has sent"),
+        },
+    }
+}
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+/// How often a [`Probe`] was asked for what.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pub(crate) visit: AtomicUsize,
+    pub(crate) peek: AtomicUsize,
+    pub(crate) create: AtomicUsize,
+    pub(crate) commit: AtomicUsize,
+    pub(crate) touch: AtomicUsize,
+    pub(crate) destroy: AtomicUsize,
+}
+
+impl Calls {
+    /// All of them, and from zero again.
+    pub(crate) fn take(&self) -> [(&'static str, usize); 6] {
+        [
+            ("visit", &self.visit),
+            ("peek", &self.peek),
+            ("create", &self.create),
+            ("commit", &self.commit),
+            ("touch", &self.touch),
+            ("destroy", &self.destroy),
+        ]
+        .map(|(name, count)| (name, count.swap(0, Ordering::SeqCst)))
+    }
+
+    /// Only those that happened.
+    pub(crate) fn happened(&self) -> Vec<(&'static str, usize)> {
+        self.take().into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+/// What a [`Probe`] does to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails, and is not carried out.
+    Refused,
+    /// The request is lost: the outcome is unknown, and it was not carried out.
+    RequestLost,
+    /// The reply is lost: the outcome is unknown, and it was carried out.
+    ReplyLost,
+}
+
+/// A store around another that counts calls, fails on demand, and lets something happen just before
+/// a commit.
+#[derive(Clone)]
+pub(crate) struct Probe {
+    inner: Arc<dyn Store>,
+    pub(crate) calls: Arc<Calls>,
+    broken: Arc<AtomicBool>,
+    before_commit: Arc<Mutex<Option<Hook>>>,
+    next_commits: Arc<Mutex<VecDeque<Fault>>>,
+}
+
+impl Probe {
+    pub(crate) fn new(inner: impl Store) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            calls: Arc::default(),
+            broken: Arc::default(),
+            before_commit: Arc::default(),
+            next_commits: Arc::default(),
+        }
+    }
+
+    /// Fails every call until told otherwise.
+    pub(crate) fn break_down(&self, broken: bool) {
+        self.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// Runs `hook` once, right before the next commit reaches the store.
+    pub(crate) fn before_next_commit(&self, hook: impl FnOnce() + Send + 'static) {
+        *self.before_commit.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// What becomes of the next commits.
+    pub(crate) fn fail_next_commits(&self, faults: impl IntoIterator<Item = Fault>) {
+        *self.next_commits.lock().unwrap() = faults.into_iter().collect();
+    }
+
+    fn count(&self, counter: &AtomicUsize) -> Result<()> {
+        counter.fetch_add(1, Ordering::SeqCst);
+        if self.broken.load(Ordering::SeqCst) { Err(Error::store("unplugged")) } else { Ok(()) }
+    }
+
+    fn counter(&self, action: &Action<'_>) -> &AtomicUsize {
+        match action {
+            Action::Commit(commit) if commit.expect() == Expect::Absent => &self.calls.create,
+            Action::Commit(_) | Action::Put(..) => &self.calls.commit,
+            Action::Touch(_) => &self.calls.touch,
+            Action::End(_) => &self.calls.destroy,
+        }
+    }
+}
+
+impl Store for Probe {
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        self.count(if how == Look::Visit { &self.calls.visit } else { &self.calls.peek })?;
+        self.inner.look(id, how, lease)
+    }
+
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        let mut fault = None;
+        if let Action::Commit(_) = action {
+            if let Some(hook) = { self.before_commit.lock().unwrap().take() } {
+                hook();
+            }
+            fault = self.next_commits.lock().unwrap().pop_front();
+        }
+        self.count(self.counter(action))?;
+        let outcome = match fault {
+            None => return self.inner.apply(id, action, lease),
+            Some(Fault::Refused) => return Err(Error::store("refused")),
+            Some(Fault::RequestLost) => Ok(()),
+            Some(Fault::ReplyLost) => self.inner.apply(id, action, lease).map(drop),
+        };
+        outcome.and(Err(Error::unknown(id.handle())))
+    }
+
+    fn all(&self) -> Result<Listing<'_>> {
+        self.inner.all()
+    }
+
+    fn len(&self) -> Result<usize> {
+        self.inner.len()
+    }
+
+    fn owners(&self) -> Option<&dyn Owners> {
+        self.inner.owners()
+    }
+
+    fn clock(&self) -> Clock {
+        self.inner.clock()
+    }
+}
+
+/// Sessions over a [`Probe`].
+pub(crate) fn probed_sessions() -> (Sessions, Probe, ManualClock) {
+    let (store, time) = manual_store();
+    let probe = Probe::new(store);
+    (Sessions::new(probe.clone()), probe, time)
+}
+
+/// A store of rows, which keeps the nonces of the last commits as one outside the process does.
+pub(crate) struct RowStore {
+    rows: Mutex<HashMap<Handle, Entry>>,
+    time: ManualClock,
+}
+
+impl RowStore {
+    pub(crate) fn new() -> Self {
+        Self { rows: Mutex::default(), time: Clock::manual() }
+    }
+
+    /// Sessions over a [`Probe`] around one.
+    pub(crate) fn probed_sessions() -> (Sessions, Probe) {
+        let probe = Probe::new(Self::new());
+        (Sessions::new(probe.clone()), probe)
+    }
+
+    fn keep(rows: &mut HashMap<Handle, Entry>, id: &SessionId, write: Write) {
+        match write {
+            Write::Nothing => {}
+            Write::Put(row) => drop(rows.insert(id.handle(), row)),
+            Write::Remove => drop(rows.remove(&id.handle())),
+        }
+    }
+}
+
+impl Store for RowStore {
+    fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
+        let mut rows = self.rows.lock().unwrap();
+        let (lookup, write) = Entry::look(rows.get(&id.handle()), id, how, lease, Now::of(&self.clock()));
+        Self::keep(&mut rows, id, write);
+        Ok(lookup)
+    }
+
+    fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
+        let mut rows = self.rows.lock().unwrap();
+        let (outcome, write) = Entry::apply(rows.get(&id.handle()), id, action, lease, Now::of(&self.clock()), None)?;
+        Self::keep(&mut rows, id, write);
+        Ok(outcome)
+    }
+
+    fn len(&self) -> Result<usize> {
+        Ok(self.rows.lock().unwrap().len())
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::from(&self.time)
+    }
+}

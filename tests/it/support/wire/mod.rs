@@ -1,0 +1,86 @@
+//! What the tests of the adapters share: real servers of every kind, an application for all of
+//! them, a browser, and a client that shows every byte.
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
+
+mod browser;
+mod exchange;
+mod page;
+#[cfg(feature = "tiny_http")]
+mod plain_site;
+#[cfg(feature = "rouille")]
+mod rouille_site;
+#[cfg(all(feature = "http", feature = "rouille"))]
+mod touche_site;
+mod unreliable;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lembro::web::{CookieOptions, SessionLayer};
+use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store};
+
+pub(crate) use self::browser::{Answer, Browser};
+pub(crate) use self::exchange::{Reply, Wire, exchange, exchange_bytes};
+pub(crate) use self::page::{Application, Asked, Page, Server};
+#[cfg(feature = "tiny_http")]
+pub(crate) use self::plain_site::PlainSite;
+#[cfg(feature = "rouille")]
+pub(crate) use self::rouille_site::RouilleSite;
+#[cfg(all(feature = "http", feature = "rouille"))]
+pub(crate) use self::touche_site::ToucheSite;
+pub(crate) use self::unreliable::Unreliable;
+
+/// Nothing here takes long; a test that hangs is to fail.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a server listens.
+pub(crate) trait Listens: Send + Sync {
+    fn address(&self) -> SocketAddr;
+}
+
+pub(crate) fn store() -> LembroStore {
+    LembroStore::with_options(LembroOptions::new().interval(0)).unwrap()
+}
+
+pub(crate) fn store_with_clock() -> (LembroStore, ManualClock) {
+    let time = Clock::manual();
+    (LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap(), time)
+}
+
+/// The tests go over plain http.
+pub(crate) fn layer(store: impl Store) -> SessionLayer {
+    named_layer("id", store)
+}
+
+pub(crate) fn named_layer(name: &str, store: impl Store) -> SessionLayer {
+    SessionLayer::new(store).cookie(CookieOptions::new().secure(false).name(name)).unwrap()
+}
+
+/// Every server that this crate has an adapter for, with its adapter.
+#[cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
+pub(crate) fn servers() -> Vec<Server> {
+    vec![
+        Server::new("rouille", |layer, application| {
+            Box::new(RouilleSite::start(move |request| {
+                let asked = Asked::new(request.method(), request.raw_url());
+                layer.rouille(request, |session| application(&asked, session).map(Page::into_rouille))
+            }))
+        }),
+        Server::new("tiny_http", |layer, application| {
+            Box::new(PlainSite::start(move |request| {
+                layer.tiny_http(request, |request, session| {
+                    let asked = Asked::new(request.method().as_str(), request.url());
+                    application(&asked, session).map(Page::into_plain)
+                });
+            }))
+        }),
+        Server::new("touche", |layer, application| {
+            Box::new(ToucheSite::start(move |request| {
+                let asked = Asked::new(request.method().as_str(), request.uri().path());
+                layer.http(&request, |session| {
+                    application(&asked, session).map(|page| page.into_http(touche::Body::from_reader))
+                })
+            }))
+        }),
+    ]
+}

@@ -1,0 +1,297 @@
+//! How long the browser keeps the cookie, and when it is written again: by the options, the
+//! session's own timeout, and the time that the cookie itself carries.
+#![cfg(feature = "testing")]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::support::host::{Host, attributes, id_of, look, sent_back};
+use lembro::testing::{Cookie, Jar};
+use lembro::web::{CookieLifetime, CookieOptions, Finished};
+use lembro::{Policy, Saved, Session};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What the manual clock's calendar shows at first.
+const NOW: i64 = 1_000_000_000;
+
+const URL: &str = "https://example.com/";
+
+fn at(seconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs())
+}
+
+fn host(lifetime: CookieLifetime) -> Host {
+    Host::new(CookieOptions::new().lifetime(lifetime))
+}
+
+/// The seconds that a response's cookie is kept for; `None`: the browser session.
+#[track_caller]
+fn max_age(finished: &Finished) -> Option<u64> {
+    attributes(finished).iter().find_map(|attribute| attribute.strip_prefix("Max-Age=")).map(|age| age.parse().unwrap())
+}
+
+fn stamp(cookie: &str) -> Option<&str> {
+    cookie.split_once('.').map(|(_, stamp)| stamp)
+}
+
+fn with_timeout(timeout: impl Into<Option<Duration>>) -> impl FnOnce(&mut Session) {
+    let timeout = timeout.into();
+    move |session| {
+        session.insert("user", "ada").unwrap();
+        session.set_timeout(timeout).unwrap();
+    }
+}
+
+#[test]
+fn no_cookie_is_kept_for_more_than_400_days_whatever_the_sessions_own_timeout() {
+    for lifetime in [CookieLifetime::Persistent, CookieLifetime::Remembered] {
+        let host = host(lifetime);
+        let policy = Policy::new().lifetime(None).remember(HOUR, None);
+        let host = Host { layer: host.layer.clone().policy(policy).unwrap(), ..host };
+        for (timeout, expected) in [
+            (399 * DAY, 399 * 86_400),
+            (400 * DAY, 400 * 86_400),
+            (400 * DAY + Duration::from_secs(1), 400 * 86_400),
+            (100_000 * DAY, 400 * 86_400),
+            (Duration::MAX, 400 * 86_400),
+        ] {
+            let finished = host.visit("", |session| {
+                with_timeout(timeout)(session);
+                session.remember(true).unwrap();
+            });
+            assert_eq!(max_age(&finished), Some(expected), "{lifetime:?}, {timeout:?}");
+            let browser = Cookie::parse(finished.cookie().unwrap(), at(NOW)).unwrap();
+            assert_eq!(
+                browser.ends,
+                Some(at(NOW) + Duration::from_secs(expected)),
+                "the browser cuts off nothing more"
+            );
+            // The session itself has all that it was given.
+            let session = host.layer.sessions().load(&id_of(&sent_back(&finished))).unwrap().unwrap();
+            assert_eq!(session.timeout().unwrap().min(DAY * 100_001), timeout.min(DAY * 100_001));
+        }
+    }
+}
+
+fn remembering_host() -> Host {
+    let host = host(CookieLifetime::Remembered);
+    let policy = Policy::new().remember(8 * HOUR, 30 * DAY);
+    Host { layer: host.layer.clone().policy(policy).unwrap(), ..host }
+}
+
+#[test]
+fn a_remembered_session_gets_a_persistent_cookie_and_the_others_one_for_the_browser_session() {
+    let host = remembering_host();
+    let plain = host.visit("", |session| session.insert("user", "ada").unwrap());
+    assert_eq!((max_age(&plain), stamp(&sent_back(&plain))), (None, None));
+    let cookie = sent_back(&plain);
+    assert_eq!(host.visit(&cookie, look).cookie(), None);
+
+    // "Remember me": in the same response.
+    let remembered = host.visit(&cookie, |session| session.remember(true).unwrap());
+    assert_eq!((remembered.saved(), max_age(&remembered)), (Saved::Written, Some(8 * 3600)));
+    let cookie = sent_back(&remembered);
+    assert_eq!(stamp(&cookie), Some("1000000000"));
+    assert_eq!(id_of(&cookie), id_of(&sent_back(&plain)), "the same session");
+    assert_eq!(host.visit(&cookie, look).cookie(), None);
+    host.time.advance(Duration::from_secs(60));
+    let renewed = host.visit(&cookie, look);
+    assert_eq!(max_age(&renewed), Some(8 * 3600));
+
+    // And no more.
+    let forgotten = host.visit(&sent_back(&renewed), |session| session.remember(false).unwrap());
+    assert_eq!((max_age(&forgotten), stamp(&sent_back(&forgotten))), (None, None));
+    assert_eq!(host.visit(&sent_back(&forgotten), look).cookie(), None);
+    // A client that kept its persistent cookie all the same gets the other one at its next request.
+    assert_eq!(max_age(&host.visit(&cookie, look)), None);
+
+    // A timeout of the session's own does not make its cookie persistent.
+    let own = host.visit("", with_timeout(2 * HOUR));
+    assert_eq!(max_age(&own), None);
+}
+
+#[test]
+fn a_session_remembered_in_another_request_has_a_persistent_cookie_at_the_next() {
+    let host = remembering_host();
+    let cookie = host.visitor();
+    let mut elsewhere = host.layer.sessions().load(&id_of(&cookie)).unwrap().unwrap();
+    elsewhere.remember(true).unwrap();
+    assert_eq!(elsewhere.save().unwrap(), Saved::Written);
+    assert_eq!(max_age(&host.visit(&cookie, look)), Some(8 * 3600));
+}
+
+#[test]
+fn a_remembered_session_outlives_the_policys_own_limits_and_ends_by_its_own() {
+    let host = remembering_host();
+    let remembered = host.visit("", |session| {
+        session.log_in("ada").unwrap();
+        session.remember(true).unwrap();
+        // Up to the lifetime of remembered sessions.
+        assert!(session.set_timeout(31 * DAY).unwrap_err().is_option());
+    });
+    let mut cookie = sent_back(&remembered);
+    for _ in 0..90 {
+        host.time.advance(Duration::from_secs(8 * 3600 - 61));
+        let finished = host.visit(&cookie, |session| assert!(session.owner().unwrap().is_some()));
+        cookie = finished.cookie().map_or(cookie, |_| sent_back(&finished));
+    }
+    host.time.advance(7 * HOUR);
+    let _ = host.visit(&cookie, |session| assert!(session.is_new().unwrap(), "30 days are over"));
+}
+
+#[test]
+fn what_a_policy_cannot_do_about_remembering_is_said_and_nothing_changes() {
+    let host = host(CookieLifetime::Remembered);
+    let _ = host.visit("", |session| {
+        let error = session.remember(true).unwrap_err();
+        let sentence = "remember: the policy has no limits for remembered sessions; set them with Policy::remember";
+        assert!(error.is_option());
+        assert_eq!(error.to_string(), sentence);
+        session.remember(false).unwrap();
+        let error = session.set_timeout(25 * HOUR).unwrap_err();
+        let sentence = "timeout: 90000s is beyond the lifetime of 86400s, which would end the session before";
+        assert_eq!(error.to_string(), sentence);
+        assert_eq!(session.timeout().unwrap(), HOUR);
+    });
+    let policy = Policy::new().remember(8 * HOUR, None);
+    let error =
+        Host::new(CookieOptions::new().lifetime(CookieLifetime::BrowserSession)).layer.policy(policy).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lifetime: BrowserSession cookies of a policy that remembers sessions: take Remembered"
+    );
+}
+
+#[test]
+fn a_persistent_cookie_follows_a_new_timeout_at_once() {
+    let host = host(CookieLifetime::Persistent);
+    let cookie = host.visitor();
+    for timeout in [8 * HOUR, HOUR / 2] {
+        let finished = host.visit(&cookie, |session| session.set_timeout(timeout).unwrap());
+        assert_eq!(max_age(&finished), Some(timeout.as_secs()));
+        // The same once more is no news.
+        assert_eq!(host.visit(&cookie, |session| session.set_timeout(timeout).unwrap()).cookie(), None);
+    }
+    assert_eq!(max_age(&host.visit(&cookie, |session| session.set_timeout(None).unwrap())), Some(3600));
+    assert_eq!(host.visit(&cookie, |session| session.set_timeout(None).unwrap()).cookie(), None);
+}
+
+#[test]
+fn when_the_options_change_each_cookie_is_written_anew_at_its_next_request_and_once() {
+    let session = host(CookieLifetime::BrowserSession);
+    let persistent = session.with(CookieOptions::new().lifetime(CookieLifetime::Persistent));
+    for (before, after, kept) in [(&session, &persistent, Some(3600)), (&persistent, &session, None)] {
+        let cookie = before.visitor();
+        assert_eq!(after.visit(&cookie, |_| {}).cookie(), None, "nobody looked");
+        let finished = after.visit(&cookie, look);
+        assert_eq!(max_age(&finished), kept);
+        let rewritten = sent_back(&finished);
+        assert_eq!((id_of(&rewritten), stamp(&rewritten).is_some()), (id_of(&cookie), kept.is_some()));
+        assert_eq!(after.visit(&rewritten, look).cookie(), None);
+        // While both versions of the server run, each has its way and nobody is logged out.
+        assert_eq!(before.user(&rewritten).as_deref(), Some("ada"));
+    }
+}
+
+#[test]
+fn a_cookie_is_not_written_anew_for_a_session_that_ended_meanwhile() {
+    let session = host(CookieLifetime::BrowserSession);
+    let persistent = session.with(CookieOptions::new().lifetime(CookieLifetime::Persistent));
+    let cookie = session.visitor();
+    let finished = persistent.visit(&cookie, |session| {
+        look(session);
+        let mut elsewhere = persistent.layer.sessions().load(&id_of(&cookie)).unwrap().unwrap();
+        elsewhere.log_out().unwrap();
+    });
+    assert_eq!(finished.cookie(), None);
+}
+
+#[test]
+fn a_time_in_a_cookie_is_digits_and_one_time_has_one_text() {
+    let host = host(CookieLifetime::Persistent);
+    let id = id_of(&host.visitor()).expose();
+    let reads = host.reads();
+    for stamp in [
+        "",
+        ".",
+        "x",
+        "1000000000x",
+        "+1000000000",
+        "-1000000000",
+        " 1000000000x",
+        "1e9",
+        "1000000000.0",
+        "01000000000",
+        "00",
+        "0x3b9aca00",
+        "1_000_000_000",
+        "١٠٠٠",
+        "18446744073709551615",
+        "18446744073709551616",
+        "99999999999999999999",
+        "9223372036854775808",
+        "999999999999999999999",
+        &"1".repeat(60),
+        &"0".repeat(60),
+    ] {
+        assert_eq!(host.user(&format!("id={id}.{stamp}")), None, "{stamp}");
+    }
+    assert_eq!(host.reads(), reads, "none of them is worth a look");
+    for stamp in ["0", "1", "999999999", "1000000000", "1000000001", "253402300800"] {
+        assert_eq!(host.user(&format!("id={id}.{stamp}")).as_deref(), Some("ada"), "{stamp}");
+    }
+}
+
+#[test]
+fn a_cookie_is_renewed_by_its_own_time_once_per_touch_after() {
+    let host = host(CookieLifetime::Persistent);
+    let id = id_of(&host.visitor()).expose();
+    // Seconds before the clock's time, and whether the cookie is renewed.
+    for (age, renewed) in [
+        (0, false),
+        (59, false),
+        (60, true),
+        (3_600, true),
+        (NOW, true),
+        // Another machine's clock is a little ahead; or this one was set back.
+        (-59, false),
+        (-60, true),
+        (-86_400, true),
+        (-200_000_000_000, true),
+    ] {
+        let finished = host.visit(&format!("id={id}.{}", NOW - age), look);
+        assert_eq!(finished.cookie().is_some(), renewed, "written {age} s ago");
+        if renewed {
+            assert_eq!((max_age(&finished), stamp(&sent_back(&finished))), (Some(3600), Some("1000000000")));
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_let_the_browsers_cookie_run_out_in_use() {
+    let host = host(CookieLifetime::Persistent);
+    host.time.set_wall(SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000));
+    let mut jar = Jar::default();
+    // The browser's clock was right all the time.
+    let mut browser = at(NOW);
+    jar.receive(host.visit("", |session| session.insert("user", "ada").unwrap()).cookie().unwrap(), URL, browser);
+    host.time.set_wall(UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs()));
+    for _ in 0..8 {
+        host.time.advance(HOUR / 2);
+        browser += HOUR / 2;
+        let live = jar.cookies().any(|cookie| cookie.ends.is_some_and(|ends| ends > browser));
+        assert!(live, "half an hour later");
+        let finished = host.visit(&jar.header(URL, browser), |session| assert!(!session.is_new().unwrap()));
+        assert!(jar.receive(finished.cookie().expect("renewed"), URL, browser));
+    }
+}
+
+#[test]
+fn a_cookie_of_a_time_before_1970_is_written_as_of_1970() {
+    let host = host(CookieLifetime::Persistent);
+    host.time.set_wall(UNIX_EPOCH - DAY);
+    let cookie = host.visitor();
+    assert_eq!(stamp(&cookie), Some("0"));
+    assert_eq!(host.user(&cookie).as_deref(), Some("ada"));
+}

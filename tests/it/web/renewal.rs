@@ -1,0 +1,339 @@
+//! Timed renewal through the layer: when an id changes, who is told, and what becomes of the one
+//! before.
+
+use std::time::Duration;
+
+use crate::support::session::site::{AGE, Site, assert_silent, id_of, look, renewing, renewing_site, sent_back};
+use crate::support::session::{HOUR, MINUTE, SECOND, manual_store, validate};
+use lembro::web::{CookieLifetime, CookieOptions, RequestHead, SessionLayer};
+use lembro::{Event, Policy, Saved, Store};
+
+#[test]
+fn the_id_changes_at_the_first_request_after_its_age_and_not_before() {
+    let site = renewing_site();
+    let first = site.visitor();
+    site.time.advance(AGE.saturating_sub(Duration::from_millis(1)));
+    assert_silent(&site.request(&first, look));
+    site.time.advance(Duration::from_millis(1));
+    let renewed = site.request(&first, look);
+    let second = sent_back(&renewed);
+    assert_eq!(renewed.saved(), Saved::Written);
+    assert_ne!(second, first);
+    assert_eq!(id_of(&second).handle(), id_of(&first).handle());
+    assert_eq!(site.user(&second).as_deref(), Some("ada"));
+
+    // And again, counted from the first visit with it.
+    site.time.advance(AGE.saturating_sub(SECOND));
+    assert_silent(&site.request(&second, look));
+    site.time.advance(SECOND);
+    let third = sent_back(&site.request(&second, look));
+    assert_ne!(third, second);
+    assert_eq!(site.store.len().unwrap(), 1);
+    validate(&site.store);
+}
+
+#[test]
+fn a_request_that_changes_something_is_saved_and_renewed_at_once() {
+    let site = renewing_site();
+    let first = site.visitor();
+    site.time.advance(AGE);
+    let second = sent_back(&site.request(&first, |session| session.insert("cart", &3).unwrap()));
+    assert_eq!(site.value(&second, "cart"), Some(3));
+}
+
+#[test]
+fn without_renew_after_an_id_stays() {
+    let site = Site::new(CookieOptions::new(), Policy::new().timeout(2 * HOUR));
+    let cookie = site.visitor();
+    for _ in 0..20 {
+        site.time.advance(HOUR);
+        assert_silent(&site.request(&cookie, |session| session.insert("count", &1).unwrap()));
+    }
+}
+
+#[test]
+fn a_request_that_looks_at_nothing_renews_nothing() {
+    let site = renewing_site();
+    let cookie = site.visitor();
+    site.time.advance(AGE);
+    site.probe.calls.take();
+    assert_silent(&site.request(&cookie, |_| {}));
+    assert_eq!(site.probe.calls.happened(), []);
+}
+
+#[test]
+fn an_id_in_time_costs_no_further_call_to_the_store() {
+    let site = renewing_site();
+    let cookie = site.visitor();
+    site.probe.calls.take();
+    assert_silent(&site.request(&cookie, look));
+    assert_eq!(site.probe.calls.happened(), [("visit", 1)]);
+    site.time.advance(AGE);
+    let renewed = sent_back(&site.request(&cookie, look));
+    assert_eq!(site.probe.calls.happened(), [("visit", 1), ("commit", 1)]);
+    // A response that was lost is repeated, if that is still the session's new id, and the visit
+    // confirms it.
+    assert_eq!(sent_back(&site.request(&cookie, look)), renewed);
+    assert_eq!(site.probe.calls.happened(), [("visit", 1), ("peek", 1)]);
+    assert_silent(&site.request(&renewed, look));
+    assert_eq!(site.probe.calls.happened(), [("visit", 1)]);
+}
+
+#[test]
+fn a_session_without_an_owner_is_not_renewed() {
+    let site = renewing_site();
+    let cookie = sent_back(&site.request("", |session| session.insert("theme", "dark").unwrap()));
+    for _ in 0..10 {
+        site.time.advance(AGE);
+        assert_silent(&site.request(&cookie, look));
+    }
+}
+
+#[test]
+fn a_client_that_loses_every_response_to_a_renewal_stays_logged_in() {
+    let site = renewing_site();
+    let cookie = site.visitor();
+    let mut announced = None;
+    for click in 0..90 {
+        site.time.advance(10 * SECOND);
+        let finished =
+            site.request(&cookie, |session| assert_eq!(session.owner().unwrap(), Some("user-42"), "{click}"));
+        // The same id each time.
+        if let Some(before) = announced.replace(finished.cookie().map(|_| sent_back(&finished))).flatten() {
+            assert_eq!(sent_back(&finished), before);
+        }
+    }
+    let new = announced.flatten().expect("it was due");
+    assert_eq!(site.user(&new).as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_request_that_fails_while_a_renewal_is_pending_brings_the_new_id_too() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    let head = RequestHead::new([old.as_str()]);
+    let mut failed = site.layer.load(head.clone());
+    assert_silent(&site.layer.fail(&mut failed));
+    look(&mut failed);
+    assert_eq!(sent_back(&site.layer.fail(&mut failed)), new);
+}
+
+#[test]
+fn a_request_that_looked_before_the_new_id_was_presented_and_saves_after_it_says_nothing() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    let head = RequestHead::new([old.as_str()]);
+    let mut slow = site.layer.load(head.clone());
+    look(&mut slow);
+    assert_silent(&site.request(&new, look));
+    slow.insert("slow", &1).unwrap();
+    assert_silent(&site.layer.finish(&mut slow).unwrap());
+    assert_eq!(site.value(&new, "slow"), Some(1));
+}
+
+#[test]
+fn the_old_id_ends_an_age_after_the_second_announcement_at_the_latest() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    let events = site.layer.events();
+    site.time.advance(MINUTE);
+    assert_eq!(sent_back(&site.request(&old, look)), new);
+    site.time.advance(AGE.saturating_sub(SECOND));
+    assert_eq!(site.user(&old).as_deref(), Some("ada"));
+    site.time.advance(SECOND);
+    assert_eq!(site.user(&old), None, "a thief who polls has had an age");
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::SupersededId { handle: id_of(&old).handle() }]);
+    assert_eq!(site.user(&new).as_deref(), Some("ada"));
+}
+
+// Rule 6.
+#[test]
+fn an_id_past_its_grace_gets_no_session_and_is_reported() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let new = sent_back(&site.request(&old, look));
+    assert_silent(&site.request(&new, look));
+    let events = site.layer.events();
+    site.time.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
+    assert_eq!(site.user(&old).as_deref(), Some("ada"), "in its grace");
+    assert_eq!(events.try_iter().count(), 0);
+
+    site.time.advance(Duration::from_nanos(1));
+    assert_silent(&site.request(&old, |session| assert!(session.is_new().unwrap())));
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::SupersededId { handle: id_of(&old).handle() }]);
+    assert_eq!(site.store.stats().superseded, 1);
+    // What is put into the new session is in no other.
+    let other = sent_back(&site.request(&old, |session| session.insert("user", "eve").unwrap()));
+    assert_ne!(id_of(&other).handle(), id_of(&new).handle());
+    assert_eq!((site.user(&new).as_deref(), site.user(&other).as_deref()), (Some("ada"), Some("eve")));
+}
+
+#[test]
+fn a_thief_who_comes_after_the_owners_renewal_gets_nothing_and_is_noticed() {
+    let site = renewing_site();
+    let owner = site.visitor();
+    let stolen = owner.clone();
+    let events = site.layer.events();
+    site.time.advance(AGE);
+    let owner = sent_back(&site.request(&owner, look));
+    assert_silent(&site.request(&owner, look));
+    // While the grace lasts the thief sees what the owner sees, but gets no id that lasts.
+    assert_silent(
+        &site.request(&stolen, |session| assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"))),
+    );
+    site.time.advance(MINUTE);
+    assert_eq!(site.user(&stolen), None);
+    assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::SupersededId { handle: id_of(&stolen).handle() }]);
+    assert_eq!(site.user(&owner).as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_thief_who_renews_first_shuts_the_owner_out_who_is_noticed_and_can_be_ended_by_the_handle() {
+    let site = renewing_site();
+    let owner = site.visitor();
+    let events = site.layer.events();
+    site.time.advance(AGE);
+    let thief = sent_back(&site.request(&owner, look));
+    assert_silent(&site.request(&thief, look));
+    site.time.advance(MINUTE);
+    assert_eq!(site.user(&owner), None);
+    let Ok(Event::SupersededId { handle }) = events.try_recv() else { panic!("the owner's visit is not reported") };
+
+    // What an application can do about it.
+    let suspect = site.store.all().unwrap().find(|listed| listed.as_ref().unwrap().handle == handle).unwrap().unwrap();
+    assert!(site.store.destroy(&suspect.id.unwrap()).unwrap().is_done());
+    assert_eq!(site.user(&thief), None);
+}
+
+#[test]
+fn after_regenerate_the_age_counts_from_then() {
+    let site = renewing_site();
+    let first = site.visitor();
+    site.time.advance(AGE.saturating_sub(SECOND));
+    let second = sent_back(&site.request(&first, |session| session.regenerate().unwrap()));
+    site.time.advance(AGE.saturating_sub(SECOND));
+    assert_silent(&site.request(&second, look));
+    site.time.advance(SECOND);
+    let third = sent_back(&site.request(&second, look));
+    assert_ne!(third, second);
+    assert_silent(&site.request(&third, look));
+    // A login in a request that is due for a renewal changes the id once, and leaves the old one no
+    // grace.
+    site.time.advance(AGE);
+    site.probe.calls.take();
+    let fourth = sent_back(&site.request(&third, |session| session.regenerate().unwrap()));
+    assert_eq!(site.probe.calls.happened(), [("visit", 1), ("commit", 1)]);
+    assert_eq!((site.user(&third), site.user(&fourth).as_deref()), (None, Some("ada")));
+}
+
+#[test]
+fn renewals_do_not_prolong_the_absolute_lifetime() {
+    let policy = Policy::new().renew_after(AGE).timeout(2 * HOUR).lifetime(3 * HOUR);
+    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), policy);
+    let mut cookie = site.visitor();
+    for _ in 0..11 {
+        site.time.advance(AGE);
+        cookie = sent_back(&site.request(&cookie, look));
+        assert_silent(&site.request(&cookie, look));
+    }
+    site.time.advance(AGE.saturating_sub(SECOND));
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+    site.time.advance(SECOND);
+    assert_eq!(site.user(&cookie), None, "three hours are over");
+}
+
+#[test]
+fn a_logout_in_a_request_that_is_due_renews_nothing_and_ends_every_id() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    site.probe.calls.take();
+    let finished = site.request(&old, |session| session.log_out().unwrap());
+    assert!(finished.cookie().unwrap().starts_with("id=;"));
+    assert_eq!(site.probe.calls.happened(), [("visit", 1), ("destroy", 1)]);
+
+    // By the id before, whether the new one was presented or not: that is dead, too.
+    for presented in [false, true] {
+        let old = site.visitor();
+        site.time.advance(AGE);
+        let new = sent_back(&site.request(&old, look));
+        if presented {
+            look(&mut site.layer.load(RequestHead::new([new.as_str()])));
+        }
+        let _ = site.request(&old, |session| session.log_out().unwrap());
+        assert_eq!((site.user(&new), site.store.len().unwrap()), (None, 0));
+    }
+}
+
+#[test]
+fn a_handler_that_clears_the_session_does_no_harm() {
+    let site = renewing_site();
+    let mut cookie = site.visitor();
+    for _ in 0..3 {
+        site.time.advance(AGE);
+        let finished = site.request(&cookie, |session| {
+            session.clear().unwrap();
+            session.insert("user", "ada").unwrap();
+        });
+        cookie = sent_back(&finished);
+        assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+    }
+    assert_eq!(site.store.len().unwrap(), 1);
+}
+
+#[test]
+fn a_session_from_before_the_policy_and_a_clock_that_is_set_are_no_trouble() {
+    let mut site = Site::new(CookieOptions::new(), Policy::new().timeout(2 * HOUR));
+    let old = site.visitor();
+    site.time.advance(HOUR);
+    site.layer = site.layer.clone().policy(renewing()).unwrap();
+    // As old as the session.
+    let new = sent_back(&site.request(&old, look));
+    assert_silent(&site.request(&new, look));
+    // The calendar is set back: an id from the future is not old.
+    let now = site.layer.sessions().clock().wall();
+    site.time.set_wall(now - HOUR);
+    assert_silent(&site.request(&new, look));
+    site.time.advance(HOUR + AGE);
+    assert_ne!(sent_back(&site.request(&new, look)), new);
+}
+
+#[test]
+fn options_that_cannot_work_are_refused_and_a_configuration_file_says_the_same_as_code() {
+    let refused = |policy: Policy| {
+        let (store, _) = manual_store();
+        SessionLayer::new(store).policy(policy).unwrap_err().to_string()
+    };
+    let never = "renew_after: 0 would change the id at every request; None means never";
+    assert_eq!(refused(Policy::new().renew_after(Duration::ZERO)), never);
+    let no_grace = "grace: 0 would end the requests that are under way when an id is renewed";
+    assert_eq!(refused(Policy::new().renew_after(AGE).grace(Duration::ZERO)), no_grace);
+
+    let read = |text: &str| serde_json::from_str::<Policy>(text).map_err(|error| error.to_string());
+    let policy = Policy::new();
+    for (text, expected) in [
+        (r#"{"renew_after": "15m"}"#, policy.renew_after(AGE)),
+        (r#"{"renew_after": 900000, "grace": 5000}"#, policy.renew_after(AGE).grace(5 * SECOND)),
+        (r#"{"renew_after": "15m", "grace": "2m"}"#, policy.renew_after(AGE).grace(2 * MINUTE)),
+        (r#"{"renew_after": 0}"#, policy),
+        (r#"{"renew_after": null}"#, policy.renew_after(None)),
+        (r#"{"renew_after": "15m", "grace": null}"#, policy.renew_after(AGE)),
+        (r#"{"grace": 0}"#, policy.grace(Duration::ZERO)),
+    ] {
+        assert_eq!(read(text), Ok(expected), "{text}");
+    }
+    for (text, error) in [
+        (r#"{"renew_after": "15m", "grace": 0}"#, no_grace),
+        (r#"{"renew_after": "often"}"#, "renew_after: \"often\""),
+        (r#"{"renewAfterAll": 1}"#, "unknown field"),
+    ] {
+        assert!(read(text).unwrap_err().contains(error), "{text}: {:?}", read(text));
+    }
+}

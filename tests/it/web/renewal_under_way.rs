@@ -1,0 +1,276 @@
+//! Renewal beside other requests of the same client: they finish their work, and none brings the
+//! old id back.
+
+use std::time::Duration;
+
+use crate::support::session::site::{
+    AGE, Site, assert_silent, id_of, look, reasons_to_rewrite, renewing, renewing_site, sent_back,
+};
+use crate::support::session::{Fault, HOUR, MINUTE, SECOND, validate};
+use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
+use lembro::{Policy, Saved, Session, Store};
+
+/// What a handler does with a session.
+type Use = fn(&mut Session);
+
+/// The response brings the client no other id than this one.
+#[track_caller]
+fn assert_brings_only(finished: &Finished, new: &str) {
+    if finished.cookie().is_some() {
+        assert_eq!(id_of(&sent_back(finished)), id_of(new));
+    }
+}
+
+#[test]
+fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_old_id_back() {
+    let uses: [(&str, Use); 4] = [
+        ("looks", look),
+        ("inserts", |session| session.insert("slow", &1).unwrap()),
+        ("saves by hand", |session| {
+            session.insert("slow", &1).unwrap();
+            assert_eq!(session.save().unwrap(), Saved::Written);
+        }),
+        ("modifies", |session| {
+            session.modify("slow", |slow: &mut Option<u32>| *slow = Some(1)).unwrap().expect("alive");
+        }),
+    ];
+    for (why, before, options) in reasons_to_rewrite() {
+        for (what, use_it) in uses {
+            let site = Site::new(before.clone(), renewing());
+            let old = site.visitor();
+            let site = site.with_cookie(options.clone());
+            site.time.advance(AGE);
+
+            // Five at once: one has not looked yet when the id changes, one has, one looks when it
+            // has changed, and one ends on the grace's last nanosecond.
+            let head = || RequestHead::new([old.as_str()]);
+            let (mut unseen, mut seen, mut last) =
+                (site.layer.load(head()), site.layer.load(head()), site.layer.load(head()));
+            look(&mut seen);
+            look(&mut last);
+            let new = sent_back(&site.request(&old, look));
+            assert_eq!(id_of(&sent_back(&site.request(&old, use_it))), id_of(&new), "{why}, {what}: repeated");
+            // From now on the client is known to have the new one.
+            assert_silent(&site.request(&new, look));
+            assert_silent(&site.request(&old, use_it));
+            for session in [&mut unseen, &mut seen] {
+                use_it(session);
+            }
+            for mut session in [unseen, seen] {
+                assert_brings_only(&site.layer.finish(&mut session).unwrap(), &new);
+            }
+            site.time.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
+            last.insert("last", &2).unwrap();
+            let finished = site.layer.finish(&mut last).unwrap();
+            assert_brings_only(&finished, &new);
+            assert_eq!(finished.saved(), Saved::Written);
+
+            assert_eq!(site.value(&new, "slow"), (what != "looks").then_some(1), "{why}, {what}");
+            assert_eq!(site.value(&new, "last"), Some(2), "{why}, {what}");
+            assert_eq!(site.user(&new).as_deref(), Some("ada"));
+            validate(&site.store);
+        }
+    }
+}
+
+#[test]
+fn an_id_that_was_changed_by_hand_beside_a_request_is_not_announced_either() {
+    let changes: [(&str, Use); 3] = [
+        ("log in", |session| session.log_in("user-42").unwrap()),
+        ("regenerate", |session| session.regenerate().unwrap()),
+        ("destroy", |session| session.log_out().unwrap()),
+    ];
+    for (why, before, options) in reasons_to_rewrite() {
+        for (what, change) in changes {
+            for work in [look as Use, |session| session.insert("slow", &1).unwrap()] {
+                let site = Site::new(before.clone(), Policy::new());
+                let old = site.visitor();
+                let site = site.with_cookie(options.clone());
+                site.time.advance(2 * MINUTE);
+                let finished = site.request(&old, |session| {
+                    look(session);
+                    assert_ne!(sent_back(&site.request(&old, change)), old, "{why}, {what}");
+                    work(session);
+                });
+                assert_silent(&finished);
+                validate(&site.store);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_new_id_by_hand_reaches_the_client_even_if_the_request_presented_an_id_in_its_grace() {
+    let changes: [Use; 2] = [|session| session.log_in("user-7").unwrap(), |session| session.regenerate().unwrap()];
+    for change in changes {
+        let site = renewing_site();
+        let old = site.visitor();
+        site.time.advance(AGE);
+        let new = sent_back(&site.request(&old, look));
+        assert_silent(&site.request(&new, look));
+        let sent = sent_back(&site.request(&old, change));
+        assert!(site.store.get(&id_of(&sent)).unwrap().is_some());
+        assert!(site.store.get(&id_of(&new)).unwrap().is_none(), "without the response the client is locked out");
+    }
+}
+
+#[test]
+fn many_requests_that_are_due_at_once_all_bring_the_same_new_id() {
+    for (why, before, options) in reasons_to_rewrite() {
+        let site = Site::new(before, renewing());
+        let old = site.visitor();
+        let site = site.with_cookie(options);
+        site.time.advance(AGE);
+        let head = || RequestHead::new([old.as_str()]);
+        let sessions: Vec<_> = (0..6).map(|_| site.layer.load(head())).collect();
+        for (number, session) in sessions.iter().enumerate() {
+            session.contains_key("user").unwrap_or_else(|error| panic!("{number}: {error}"));
+        }
+        let finished = sessions.into_iter().map(|mut session| site.layer.finish(&mut session).unwrap());
+        let ids: Vec<_> = finished.map(|finished| id_of(&sent_back(&finished))).collect();
+        assert!(ids.iter().all(|id| *id == ids[0] && *id != id_of(&old)), "{why}");
+        assert!(site.store.get(&ids[0]).unwrap().is_some(), "{why}");
+    }
+}
+
+#[test]
+fn a_request_that_overtakes_a_renewal_brings_the_same_new_id() {
+    for (why, before, options) in reasons_to_rewrite() {
+        let site = Site::new(before, renewing());
+        let old = site.visitor();
+        let site = site.with_cookie(options);
+        site.time.advance(AGE);
+        let (layer, cookie) = (site.layer.clone(), old.clone());
+        let (sender, brought) = std::sync::mpsc::channel();
+        site.probe.before_next_commit(move || {
+            let head = RequestHead::new([cookie.as_str()]);
+            let mut session = layer.load(head.clone());
+            look(&mut session);
+            sender.send(sent_back(&layer.finish(&mut session).unwrap())).unwrap();
+        });
+        let new = sent_back(&site.request(&old, look));
+        assert_ne!(id_of(&new), id_of(&old), "{why}");
+        assert_eq!(id_of(&brought.recv().unwrap()), id_of(&new), "{why}");
+    }
+}
+
+#[test]
+fn a_cookie_is_written_again_but_never_within_a_grace_of_a_renewal() {
+    for (why, before, options) in reasons_to_rewrite().into_iter().skip(1) {
+        let site = Site::new(before, renewing());
+        let old = site.visitor();
+        let site = site.with_cookie(options);
+        // A response with this id that is still on its way when the next request renews it would
+        // arrive after the new one.
+        site.time.advance(14 * MINUTE);
+        assert_silent(&site.request(&old, look));
+        site.time.advance(MINUTE.saturating_sub(SECOND));
+        assert_silent(&site.request(&old, look));
+        site.time.advance(SECOND);
+        let second = sent_back(&site.request(&old, look));
+        assert_ne!(id_of(&second), id_of(&old), "{why}");
+
+        let site = Site::new(CookieOptions::new(), renewing());
+        let old = site.visitor();
+        let site = site.with_cookie(CookieOptions::new().lifetime(CookieLifetime::Persistent));
+        site.time.advance(MINUTE);
+        let again = sent_back(&site.request(&old, look));
+        assert_eq!(id_of(&again), id_of(&old), "{why}");
+        assert_ne!(again, old, "{why}");
+    }
+}
+
+// Its first request with the new id is also its last one before most of the cookie's time is over.
+#[test]
+fn the_cookie_of_a_user_who_comes_seldom_is_written_again_although_its_id_was_renewed_last_time() {
+    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), renewing());
+    let mut cookie = site.visitor();
+    for visit in 1..10 {
+        // Of two hours.
+        site.time.advance(90 * MINUTE);
+        let ada =
+            |session: &mut Session| assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"), "{visit}");
+        let finished = site.request(&cookie, ada);
+        assert!(finished.cookie().is_some_and(|cookie| cookie.contains("; Max-Age=7200")), "{visit}");
+        cookie = sent_back(&finished);
+    }
+}
+
+#[test]
+fn a_persistent_cookie_never_ends_before_the_session_of_a_user_who_is_there() {
+    for timeout in [10 * SECOND, 90 * SECOND, 5 * MINUTE, HOUR] {
+        for age in [SECOND, MINUTE, AGE, 3 * HOUR] {
+            let policy = Policy::new().timeout(timeout).renew_after(age);
+            let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), policy);
+            let max_age = |finished: &Finished| {
+                let cookie = finished.cookie().expect("a Set-Cookie");
+                let seconds = cookie.split("; Max-Age=").nth(1).unwrap().split(';').next().unwrap();
+                Duration::from_secs(seconds.parse().unwrap())
+            };
+            let first = site.request("", |session| {
+                session.insert("user", "ada").unwrap();
+                session.log_in("user-42").unwrap();
+            });
+            let (mut cookie, mut left) = (sent_back(&first), max_age(&first));
+            for _ in 0..2_000 {
+                site.time.advance(SECOND);
+                left = left.checked_sub(SECOND).expect("the browser has dropped the cookie");
+                let finished = site.request(&cookie, look);
+                if finished.cookie().is_some() {
+                    (cookie, left) = (sent_back(&finished), max_age(&finished));
+                }
+            }
+            assert_eq!(site.user(&cookie).as_deref(), Some("ada"), "{timeout:?}, {age:?}");
+        }
+    }
+}
+
+#[test]
+fn a_logout_elsewhere_before_the_renewal_is_final() {
+    let site = renewing_site();
+    let old = site.visitor();
+    site.time.advance(AGE);
+    let (store, id) = (site.store.clone(), id_of(&old));
+    site.probe.before_next_commit(move || assert!(store.destroy(&id).unwrap().is_done()));
+    assert_silent(&site.request(&old, look));
+    assert_eq!((site.user(&old), site.store.len().unwrap()), (None, 0));
+}
+
+#[test]
+fn a_renewal_that_fails_costs_no_page_and_leaves_a_cookie_that_works() {
+    for fault in [Fault::Refused, Fault::RequestLost, Fault::ReplyLost] {
+        let site = renewing_site();
+        let cookie = site.visitor();
+        site.time.advance(AGE);
+        site.probe.fail_next_commits([fault]);
+        let errors = site.layer.errors();
+        let finished = site.request(&cookie, look);
+        assert_silent(&finished);
+        assert_eq!(finished.saved(), Saved::Unchanged, "{fault:?}");
+        assert!(errors.try_recv().unwrap().is_store() && errors.is_empty(), "{fault:?}");
+        // What the handler changed must not seem to be saved.
+        site.probe.fail_next_commits([Fault::Refused]);
+        assert!(site.try_request(&cookie, |session| session.insert("cart", &3).unwrap()).unwrap_err().is_store());
+
+        let renewed = sent_back(&site.request(&cookie, look));
+        assert_eq!(site.user(&cookie).as_deref(), Some("ada"), "{fault:?}");
+        assert_eq!(site.user(&renewed).as_deref(), Some("ada"), "{fault:?}");
+        assert_eq!(site.value(&renewed, "cart"), None, "{fault:?}");
+    }
+}
+
+#[test]
+fn an_id_is_not_renewed_before_the_one_before_it_is_dead() {
+    let site = Site::new(CookieOptions::new(), Policy::new().renew_after(10 * SECOND));
+    let first = site.visitor();
+    site.time.advance(MINUTE);
+    let second = sent_back(&site.request(&first, look));
+    assert_silent(&site.request(&second, look));
+    for _ in 0..5 {
+        site.time.advance(10 * SECOND);
+        assert_silent(&site.request(&second, look));
+        assert_eq!(site.user(&first).as_deref(), Some("ada"), "the whole grace");
+    }
+    site.time.advance(10 * SECOND);
+    assert_ne!(sent_back(&site.request(&second, look)), second);
+}

@@ -1,0 +1,388 @@
+//! Every kind of response keeps its meaning and its body under the layer, carries its headers, and
+//! comes after the save.
+#![cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lembro::Session;
+use lembro::web::SessionLayer;
+use rouille::ResponseBody;
+
+use crate::support::wire::{
+    Listens, Page, PlainSite, Reply, RouilleSite, ToucheSite, Unreliable, Wire, exchange, layer, store,
+};
+
+type Headers = &'static [(&'static str, &'static str)];
+
+/// All servers with the same handler. Below `/bare` there is no layer.
+fn sites(
+    layer: &SessionLayer,
+    handler: impl Fn(&str, Option<&mut Session>) -> Page + Send + Sync + 'static,
+) -> [(&'static str, Box<dyn Listens>); 3] {
+    let handler = Arc::new(handler);
+    let rouille = {
+        let (layer, handler) = (layer.clone(), Arc::clone(&handler));
+        RouilleSite::start(move |request| match request.raw_url().strip_prefix("/bare") {
+            Some(path) => handler(path, None).into_rouille(),
+            None => layer.rouille(request, |session| handler(request.raw_url(), Some(session)).into_rouille()),
+        })
+    };
+    let touche = {
+        let (layer, handler) = (layer.clone(), Arc::clone(&handler));
+        ToucheSite::start(move |request| {
+            let path = request.uri().path();
+            let answer = |page: Page| page.into_http(touche::Body::from_reader);
+            match path.strip_prefix("/bare") {
+                Some(path) => answer(handler(path, None)),
+                None => layer.http(&request, |session| Ok(answer(handler(path, Some(session))))),
+            }
+        })
+    };
+    let layer = layer.clone();
+    let plain = PlainSite::start(move |request| {
+        let response = if let Some(path) = request.url().strip_prefix("/bare") {
+            handler(path, None).into_plain()
+        } else {
+            let mut session = layer.load(&request);
+            let page = handler(request.url(), Some(&mut session));
+            layer.finish(&mut session).unwrap().add_to(page.into_plain())
+        };
+        let _ = request.respond(response);
+    });
+    [("rouille", Box::new(rouille)), ("tiny_http", Box::new(plain)), ("touche", Box::new(touche))]
+}
+
+/// Bytes of every value, line ends and chunk lengths among them.
+fn noise(length: usize) -> Vec<u8> {
+    (0..length).map(|place| u8::try_from((place * place / 7 + place) % 256).unwrap()).collect()
+}
+
+const KINDS: [&str; 12] = [
+    "text",
+    "empty",
+    "no-content",
+    "not-modified",
+    "see-other",
+    "moved",
+    "not-found",
+    "partial",
+    "large",
+    "large-announced",
+    "stream",
+    "short-stream",
+];
+
+fn kind(name: &str) -> Page {
+    match name {
+        "text" => Page::text(noise(1_000)),
+        "empty" => Page::text(""),
+        "no-content" => Page::new(204, &[], ""),
+        "not-modified" => Page::new(304, &[("ETag", "\"v1\"")], ""),
+        "see-other" => Page::new(303, &[("Location", "/inbox")], ""),
+        "moved" => Page::new(308, &[("Location", "/text"), ("Content-Type", "text/html")], "<a href=/text>there</a>"),
+        "not-found" => Page::new(404, &[("X-Own", "1"), ("X-Own", "2"), ("x-own", "3")], "nothing here"),
+        "partial" => Page::new(206, &[("Content-Range", "bytes 0-9/100"), ("ETag", "W/\"x\"")], noise(10)),
+        "large" => Page::text(noise(200_000)),
+        "large-announced" => Page { chunked_threshold: usize::MAX, ..Page::text(noise(200_000)) },
+        "stream" => Page::text(noise(100_000)).of_unknown_length(),
+        "short-stream" => Page::text(noise(10)).of_unknown_length(),
+        other => panic!("{other} is no kind of response"),
+    }
+}
+
+fn visit(session: &mut Session) -> u32 {
+    let visits = session.get::<u32>("visits").unwrap().unwrap_or(0) + 1;
+    session.insert("visits", &visits).unwrap();
+    visits
+}
+
+/// The headers without those of the layer, and without the one that changes every second.
+fn foreign(reply: &Reply) -> Vec<&(String, String)> {
+    let ours = ["Set-Cookie", "Cache-Control", "Vary", "Date"];
+    reply.headers.iter().filter(|(name, _)| !ours.iter().any(|one| one.eq_ignore_ascii_case(name))).collect()
+}
+
+#[test]
+fn every_kind_of_response_keeps_its_status_headers_and_body_byte_for_byte() {
+    let sites = sites(&layer(store()), |path, session| {
+        session.map(visit);
+        kind(path.trim_start_matches('/'))
+    });
+    let requests: [(&str, &str, Headers); 5] = [
+        ("GET", "1.1", &[]),
+        ("HEAD", "1.1", &[]),
+        ("GET", "1.0", &[]),
+        ("GET", "1.1", &[("TE", "chunked")]),
+        ("GET", "1.1", &[("TE", "identity")]),
+    ];
+    for (server, site) in &sites {
+        for name in KINDS {
+            for (method, version, headers) in requests {
+                let what = format!("{server}: {method} {name} HTTP/{version} {headers:?}");
+                let ask = |path: String| exchange(site.as_ref(), &format!("{method} {path} HTTP/{version}"), headers);
+                let (bare, layered) = (ask(format!("/bare/{name}")), ask(format!("/{name}")));
+                assert_eq!(layered.status, kind(name).status, "{what}");
+                assert_eq!(foreign(&layered), foreign(&bare), "{what}");
+                assert!(layered.body == bare.body, "{what}: another body");
+
+                let body = kind(name).read();
+                let bodiless = method == "HEAD" || matches!(layered.status, 204 | 304);
+                let sent = if bodiless { Vec::new() } else { body };
+                let received = if bodiless { layered.body.clone() } else { layered.decoded() };
+                assert!(received == sent, "{what}: {} bytes instead of {}", received.len(), sent.len());
+
+                assert!(layered.one("Set-Cookie").starts_with("id="), "{what}");
+                assert_eq!((layered.one("Cache-Control"), layered.one("Vary")), ("no-store", "Cookie"), "{what}");
+            }
+        }
+    }
+}
+
+// What the comparison above rests on.
+#[test]
+fn the_kinds_of_responses_go_over_the_wire_in_the_ways_that_there_are() {
+    let sites = sites(&layer(store()), |path, _| kind(path.trim_start_matches('/')));
+    let [rouille, plain, touche] = sites.each_ref().map(|(_, site)| site.as_ref());
+    let coding = |site: &dyn Listens, name: &str| {
+        let reply = exchange(site, &format!("GET /{name} HTTP/1.1"), &[]);
+        let all = |name| reply.all(name).into_iter().map(ToOwned::to_owned).collect::<Vec<_>>();
+        (all("Content-Length"), all("Transfer-Encoding"))
+    };
+    let (chunked, announced) = ((vec![], vec!["chunked".to_owned()]), (vec!["200000".to_owned()], vec![]));
+    for site in [rouille, plain] {
+        for name in ["large", "stream", "short-stream"] {
+            assert_eq!(coding(site, name), chunked, "{name}");
+        }
+    }
+    assert_eq!(coding(plain, "large-announced"), announced);
+    assert_eq!((coding(touche, "large"), coding(touche, "stream")), (announced, chunked));
+}
+
+#[test]
+fn a_304_made_by_rouille_within_the_layer_or_around_it_has_no_body_and_our_headers() {
+    let layer = layer(store());
+    let site = RouilleSite::start(move |request| {
+        let answer = |session: &mut Session| {
+            visit(session);
+            let page = rouille::Response::text("a page");
+            if request.url() == "/within" { page.with_etag(request, "\"v1\"") } else { page.with_etag_keep("\"v1\"") }
+        };
+        layer.rouille(request, answer).simplify_if_etag_match(request)
+    });
+    for path in ["/within", "/around"] {
+        let line = format!("GET {path} HTTP/1.1");
+        let first = exchange(&site, &line, &[("If-None-Match", "\"v0\"")]);
+        assert_eq!((first.status, first.body.as_slice()), (200, b"a page".as_slice()));
+        let cookie = first.sent_back();
+        for headers in [&[("If-None-Match", "\"v1\"")][..], &[("If-None-Match", "\"v1\""), ("Cookie", &cookie)]] {
+            let reply = exchange(&site, &line, headers);
+            assert_eq!((reply.status, reply.body.as_slice()), (304, b"".as_slice()), "{path}");
+            assert_eq!(reply.one("ETag"), "\"v1\"");
+            assert_eq!((reply.one("Cache-Control"), reply.one("Vary")), ("no-store", "Cookie"));
+            // A client that the cookie never reached would lose what was saved for it.
+            assert_eq!(reply.all("Set-Cookie").len(), usize::from(headers.len() == 1), "{reply:?}");
+        }
+    }
+}
+
+/// Sends back every byte, one higher.
+struct Echo;
+
+impl rouille::Upgrade for Echo {
+    fn build(&mut self, socket: Box<dyn rouille::ReadWrite + Send>) {
+        echo(socket);
+    }
+}
+
+fn echo(mut socket: Box<dyn rouille::ReadWrite + Send>) {
+    let mut byte = [0];
+    while matches!(socket.read(&mut byte), Ok(1)) {
+        socket.write_all(&[byte[0].wrapping_add(1)]).unwrap();
+        socket.flush().unwrap();
+    }
+}
+
+#[test]
+fn an_upgrade_hands_the_socket_over_and_its_101_has_our_headers() {
+    let layer = layer(store());
+    let rouille = {
+        let layer = layer.clone();
+        RouilleSite::start(move |request| {
+            layer.rouille(request, |session| {
+                visit(session);
+                let (headers, data) = (vec![("Upgrade".into(), "echo".into())], ResponseBody::empty());
+                rouille::Response { status_code: 101, headers, data, upgrade: Some(Box::new(Echo)) }
+            })
+        })
+    };
+    let plain = PlainSite::start(move |request| {
+        let mut session = layer.load(&request);
+        visit(&mut session);
+        let finished = layer.finish(&mut session).unwrap();
+        echo(request.upgrade("echo", finished.add_to(tiny_http::Response::empty(101))));
+    });
+    for (server, site) in [("rouille", &rouille as &dyn Listens), ("tiny_http", &plain)] {
+        let mut wire = Wire::open(site, "GET / HTTP/1.1", &[("Connection", "Upgrade"), ("Upgrade", "echo")]);
+        let head = wire.head();
+        assert_eq!((head.status, head.one("Upgrade")), (101, "echo"), "{server}");
+        assert!(head.one("Connection").eq_ignore_ascii_case("upgrade"), "{server}");
+        assert!(head.all("Content-Length").is_empty() && head.all("Transfer-Encoding").is_empty(), "{server}");
+        assert!(head.one("Set-Cookie").starts_with("id="), "{server}");
+        assert_eq!((head.one("Cache-Control"), head.one("Vary")), ("no-store", "Cookie"), "{server}");
+        for message in [b"\x00\r\n", b"\xfe\x09\x0c"] {
+            wire.0.write_all(message).unwrap();
+            assert_eq!(wire.bytes(), message.map(|byte| byte.wrapping_add(1)), "{server}");
+        }
+    }
+}
+
+#[test]
+fn who_has_read_the_last_byte_finds_what_was_saved_over_any_connection() {
+    // Slow enough that a save which came after the response would be missed.
+    let slow = Unreliable::slow(store(), Duration::from_millis(2));
+    let sites = sites(&layer(slow), |path, session| {
+        let session = session.unwrap();
+        let visits = if path == "/visit" { visit(session) } else { session.get("visits").unwrap().unwrap_or(0) };
+        Page::text(format!("{visits:0400}"))
+    });
+    for (server, site) in &sites {
+        let first = exchange(site.as_ref(), "GET /visit HTTP/1.1", &[]);
+        let cookie = first.sent_back();
+        let headers = [("Cookie", cookie.as_str())];
+        let mut connections = [0, 1].map(|_| {
+            let mut wire = Wire::open(site.as_ref(), "GET /look HTTP/1.1", &headers);
+            wire.reply();
+            wire
+        });
+        for visits in 2..202 {
+            let [writer, reader] = &mut connections;
+            writer.send("GET /visit HTTP/1.1", &headers);
+            assert_eq!(writer.reply().body, format!("{visits:0400}").as_bytes(), "{server}");
+            reader.send("GET /look HTTP/1.1", &headers);
+            assert_eq!(reader.reply().body, format!("{visits:0400}").as_bytes(), "{server}");
+            connections.reverse();
+        }
+    }
+}
+
+/// What a handler says about caching, and what the client gets beside a cookie and without one.
+struct Caching {
+    own: Headers,
+    with_cookie: [&'static [&'static str]; 2],
+    without: [&'static [&'static str]; 2],
+}
+
+const CACHING: [Caching; 9] = [
+    Caching { own: &[], with_cookie: [&["no-store"], &["Cookie"]], without: [&["no-store"], &["Cookie"]] },
+    Caching {
+        own: &[("Cache-Control", "public, max-age=600")],
+        with_cookie: [&["no-store"], &["Cookie"]],
+        without: [&["public, max-age=600"], &["Cookie"]],
+    },
+    Caching {
+        own: &[("cache-control", "Private, S-MaxAge=5, must-revalidate"), ("CACHE-CONTROL", "no-transform")],
+        with_cookie: [&["Private, must-revalidate, no-transform, no-store"], &["Cookie"]],
+        without: [&["Private, S-MaxAge=5, must-revalidate, no-transform"], &["Cookie"]],
+    },
+    Caching {
+        own: &[("Cache-Control", "max-age=0, must-understand, no-store")],
+        with_cookie: [&["no-store"], &["Cookie"]],
+        without: [&["max-age=0, must-understand, no-store"], &["Cookie"]],
+    },
+    Caching {
+        own: &[("Cache-Control", "NO-CACHE"), ("Vary", "Accept-Encoding")],
+        with_cookie: [&["NO-CACHE, no-store"], &["Accept-Encoding, Cookie"]],
+        without: [&["NO-CACHE"], &["Accept-Encoding, Cookie"]],
+    },
+    Caching {
+        own: &[("Cache-Control", "no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\"")],
+        with_cookie: [&["no-store"], &["Cookie"]],
+        without: [&["no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\""], &["Cookie"]],
+    },
+    Caching {
+        own: &[("vary", "Accept-Encoding,Accept"), ("VARY", " Accept-Language ")],
+        with_cookie: [&["no-store"], &["Accept-Encoding, Accept, Accept-Language, Cookie"]],
+        without: [&["no-store"], &["Accept-Encoding, Accept, Accept-Language, Cookie"]],
+    },
+    Caching {
+        own: &[("Vary", "accept, cookie")],
+        with_cookie: [&["no-store"], &["accept, cookie"]],
+        without: [&["no-store"], &["accept, cookie"]],
+    },
+    Caching {
+        own: &[("Vary", "Accept"), ("Vary", "*")],
+        with_cookie: [&["no-store"], &["*"]],
+        without: [&["no-store"], &["*"]],
+    },
+];
+
+fn caching_sites() -> [(&'static str, Box<dyn Listens>); 3] {
+    sites(&layer(store()), |path, session| {
+        let (what, row) = path.trim_start_matches('/').split_once('/').unwrap();
+        match (what, session) {
+            ("visit", Some(session)) => drop(visit(session)),
+            ("look", Some(session)) => drop(session.get::<u32>("visits").unwrap()),
+            ("logout", Some(session)) => session.log_out().unwrap(),
+            _ => {}
+        }
+        Page::new(200, CACHING[row.parse::<usize>().unwrap()].own, "a page")
+    })
+}
+
+#[track_caller]
+fn assert_caching(what: &str, reply: &Reply, expected: [&[&str]; 2]) {
+    assert_eq!([reply.all("Cache-Control"), reply.all("Vary")], expected, "{what}: {reply:?}");
+}
+
+#[test]
+fn what_the_handler_says_about_caching_is_merged_with_what_a_session_needs() {
+    for (server, site) in &caching_sites() {
+        for (row, caching) in CACHING.iter().enumerate() {
+            let what = format!("{server}: {:?}", caching.own);
+            let ask =
+                |path: &str, headers: &[_]| exchange(site.as_ref(), &format!("GET {path}/{row} HTTP/1.1"), headers);
+            let first = ask("/visit", &[]);
+            assert_caching(&what, &first, caching.with_cookie);
+            let cookie = first.sent_back();
+            for path in ["/look", "/visit"] {
+                let known = ask(path, &[("Cookie", &cookie)]);
+                assert!(known.all("Set-Cookie").is_empty(), "{what}");
+                assert_caching(&what, &known, caching.without);
+            }
+            let logout = ask("/logout", &[("Cookie", &cookie)]);
+            assert!(logout.one("Set-Cookie").starts_with("id=; "), "{what}");
+            assert_caching(&what, &logout, caching.with_cookie);
+        }
+    }
+}
+
+#[test]
+fn a_stranger_for_whom_nothing_was_stored_is_no_secret_but_the_page_may_differ() {
+    for (server, site) in &caching_sites() {
+        for (row, caching) in CACHING.iter().enumerate() {
+            let reply = exchange(site.as_ref(), &format!("GET /look/{row} HTTP/1.1"), &[]);
+            let own = exchange(site.as_ref(), &format!("GET /bare/look/{row} HTTP/1.1"), &[]);
+            assert!(reply.all("Set-Cookie").is_empty());
+            let what = format!("{server}: {:?}", caching.own);
+            assert_caching(&what, &reply, [&own.all("Cache-Control"), caching.without[1]]);
+        }
+    }
+}
+
+#[test]
+fn a_request_that_never_looks_at_the_session_gets_exactly_what_the_handler_wrote() {
+    for (server, site) in &caching_sites() {
+        let cookie = exchange(site.as_ref(), "GET /visit/0 HTTP/1.1", &[]).sent_back();
+        for row in 0..CACHING.len() {
+            let [bare, layered] = ["/bare", ""].map(|prefix| {
+                let line = format!("GET {prefix}/static/{row} HTTP/1.1");
+                let mut reply = exchange(site.as_ref(), &line, &[("Cookie", &cookie)]);
+                reply.headers.retain(|(name, _)| name != "Date");
+                reply
+            });
+            assert_eq!(layered, bare, "{server}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Signed cookies: what we did not sign never reaches the store, and keys can change without
+//! logging anybody out.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::support::host::{Host, id_of, look, sent_back};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use lembro::web::{CookieLifetime, CookieOptions};
+use lembro::{Event, SessionId};
+use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
+
+const OLD: [u8; 32] = *b"the old key, of thirty-two bytes";
+const NEW: [u8; 40] = *b"the new key, of a few more bytes: forty!";
+
+fn signed(keys: &[&[u8]]) -> CookieOptions {
+    CookieOptions::new().keys(keys)
+}
+
+/// RFC 2104, by itself: what is signed is the whole `name=value`, up to the signature's dot.
+fn signature(key: &[u8], signed: &str) -> String {
+    let mut block = [0; 64];
+    if key.len() > block.len() {
+        block[..32].copy_from_slice(&Sha256::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let inner = Sha256::digest([&block.map(|byte| byte ^ 0x36)[..], signed.as_bytes()].concat());
+    let outer = Sha256::digest([&block.map(|byte| byte ^ 0x5c)[..], &inner].concat());
+    URL_SAFE_NO_PAD.encode(outer)
+}
+
+fn split(cookie: &str) -> (&str, &str) {
+    cookie.rsplit_once('.').unwrap()
+}
+
+/// Sends a cookie that is to be refused before anybody asks the store.
+#[track_caller]
+fn assert_refused_unasked(host: &Host, cookie: &str) {
+    let events = [host.layer.events(), host.store.events()];
+    let reads = host.reads();
+    assert_eq!(host.user(cookie), None, "{cookie:.200}");
+    let finished = host.visit(cookie, look);
+    assert_eq!(finished.cookie(), None);
+    assert_eq!(host.reads(), reads, "asked for {cookie:.200}");
+    assert!(events.iter().all(crossbeam_channel::Receiver::is_empty), "{cookie:.200}");
+}
+
+#[test]
+fn a_signed_cookie_leads_to_its_session() {
+    let host = Host::new(signed(&[&NEW]));
+    let cookie = host.visitor();
+    let (content, made) = split(&cookie);
+    assert_eq!((content.len(), made.len()), ("id=".len() + SessionId::TEXT_LEN, 43));
+    assert_eq!(host.user(&cookie).as_deref(), Some("ada"));
+    assert_eq!(host.visit(&cookie, look).cookie(), None, "it is what we would write now");
+    assert_eq!(host.user(&format!("theme=dark; {cookie}; lang=pt")).as_deref(), Some("ada"));
+}
+
+#[test]
+fn the_signature_is_hmac_sha256_over_name_and_value() {
+    for key in [&OLD[..], &NEW, &[7; 64], &[8; 65], &[9; 200]] {
+        for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Persistent] {
+            let host = Host::new(signed(&[key, &OLD]).name("shop").lifetime(lifetime));
+            let cookie = host.visitor();
+            let (content, made) = split(&cookie);
+            assert_eq!(made, signature(key, content));
+            // The same once more, by the crate, so that the computation above is known to be right.
+            let mac = Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(content);
+            assert_eq!(made, URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
+        }
+    }
+}
+
+#[test]
+fn a_signature_that_is_wrong_cut_missing_swapped_or_written_otherwise_never_reaches_the_store() {
+    let host = Host::new(signed(&[&NEW]));
+    let (cookie, other) = (host.visitor(), host.visitor());
+    let ((content, made), (other_content, other_made)) = (split(&cookie), split(&other));
+    let bytes = URL_SAFE_NO_PAD.decode(made).unwrap();
+    let hex: String = bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
+    // The last character of 43 stands for four bits: the other two are to be zero.
+    let last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".find(&made[42..]).unwrap();
+    let twins =
+        (1..4).map(|bits| char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last + bits]));
+    let mut forged: Vec<String> = twins.map(|twin| format!("{content}.{}{twin}", &made[..42])).collect();
+    forged.extend([
+        content.to_owned(),
+        format!("{content}."),
+        format!("{content}{made}"),
+        format!("{content}.{}", "A".repeat(43)),
+        format!("{content}.{other_made}"),
+        format!("{other_content}.{made}"),
+        format!("{content}.{made}="),
+        format!("{content}.{made}A"),
+        format!("{content}.{made}.{made}"),
+        format!("{content}.{}", made.to_ascii_lowercase()),
+        format!("{content}.{hex}"),
+        format!("{content}.{}", URL_SAFE.encode(&bytes)),
+        format!("{content}.{}", STANDARD.encode(&bytes)),
+        format!("{content}.{}", URL_SAFE_NO_PAD.encode(&bytes[..31])),
+        format!("{content}.{}", signature(&OLD, content)),
+        format!("{content}.{}", signature(&NEW, &content["id=".len()..])),
+        format!("{content}.1000000000.{made}"),
+        format!("id={made}.{}", &content["id=".len()..]),
+        format!("id=s:{}.{made}", &content["id=".len()..]),
+    ]);
+    forged.extend((0..43).map(|length| format!("{content}.{}", &made[..length])));
+    for cookie in &forged {
+        assert_refused_unasked(&host, cookie);
+    }
+    assert_eq!(host.user(&cookie).as_deref(), Some("ada"), "the right one still works");
+}
+
+#[test]
+fn a_signature_for_one_cookie_is_no_use_under_another_name() {
+    let shop = Host::new(signed(&[&NEW]).name("shop"));
+    let admin = shop.with(signed(&[&NEW]).name("admin"));
+    let cookie = shop.visitor();
+    let renamed = cookie.replacen("shop=", "admin=", 1);
+    assert_refused_unasked(&admin, &renamed);
+    assert_refused_unasked(&admin, &cookie);
+    assert_eq!(shop.user(&cookie).as_deref(), Some("ada"));
+    // The name and the value do not run into each other either.
+    let id = cookie["shop=".len()..].to_owned();
+    assert_refused_unasked(&shop.with(signed(&[&NEW]).name("shop-")), &format!("shop-={id}"));
+}
+
+#[test]
+fn an_unsigned_id_is_refused_when_keys_are_set_and_a_signed_one_when_they_are_taken_away() {
+    let plain = Host::new(CookieOptions::new());
+    let host = plain.with(signed(&[&NEW]));
+    for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Persistent] {
+        let (plain, host) =
+            (plain.with(CookieOptions::new().lifetime(lifetime)), host.with(signed(&[&NEW]).lifetime(lifetime)));
+        assert_refused_unasked(&host, &plain.visitor());
+        assert_refused_unasked(&plain, &host.visitor());
+    }
+}
+
+#[test]
+fn keys_can_be_changed_without_logging_anybody_out() {
+    let before = Host::new(signed(&[&OLD]));
+    let during = before.with(signed(&[&NEW, &OLD]));
+    let after = before.with(signed(&[&NEW]));
+    let old_cookie = before.visitor();
+
+    assert_eq!(during.user(&old_cookie).as_deref(), Some("ada"));
+    let new_cookie = sent_back(&during.visit(&old_cookie, look));
+    assert_eq!(id_of(&new_cookie), id_of(&old_cookie), "the same session");
+    assert_eq!(split(&new_cookie).1, signature(&NEW, split(&new_cookie).0));
+    assert_eq!(during.visit(&new_cookie, look).cookie(), None, "once");
+    // A request that nobody looked at the session in costs nothing, not even this.
+    assert_eq!(during.visit(&old_cookie, |_| {}).cookie(), None);
+
+    assert_eq!(after.user(&new_cookie).as_deref(), Some("ada"));
+    assert_refused_unasked(&after, &old_cookie);
+    assert_eq!(split(&during.visitor()).1.len(), 43);
+    assert_eq!(after.user(&during.visitor()).as_deref(), Some("ada"), "new ones are signed by the new key");
+}
+
+#[test]
+fn every_key_of_the_list_verifies_and_only_the_first_signs() {
+    let keys: Vec<[u8; 32]> = (0..10).map(|number| [number; 32]).collect();
+    let all: Vec<&[u8]> = keys.iter().map(<[u8; 32]>::as_slice).collect();
+    let host = Host::new(signed(&all));
+    for key in &all {
+        let cookie = host.with(signed(&[key])).visitor();
+        assert_eq!(host.user(&cookie).as_deref(), Some("ada"));
+        let rewritten = host.visit(&cookie, look).cookie().is_some();
+        assert_eq!(rewritten, *key != all[0]);
+    }
+    let cookie = host.visitor();
+    assert_eq!(split(&cookie).1, signature(all[0], split(&cookie).0));
+}
+
+#[test]
+fn sixteen_signatures_of_a_request_are_tried_and_no_more() {
+    let host = Host::new(signed(&[&NEW]));
+    let cookie = host.visitor();
+    let forged = format!("id={}.{}", SessionId::random().unwrap().expose(), "A".repeat(43));
+    let behind = |count: usize| format!("{}{cookie}", format!("{forged}; ").repeat(count));
+    assert_eq!(host.user(&behind(15)).as_deref(), Some("ada"));
+    assert_refused_unasked(&host, &behind(16));
+    assert_refused_unasked(&host, &behind(1000));
+    // What cannot be a cookie of ours does not count.
+    let junk = "id=short; id=; ID=x; theme=dark; ".repeat(100);
+    assert_eq!(host.user(&format!("{junk}{cookie}")).as_deref(), Some("ada"));
+    // Nor do those in several headers count anew in each.
+    let (first, second) = (forged.clone(), behind(15));
+    let head = lembro::web::RequestHead::new([first.as_str(), second.as_str()]);
+    assert_eq!(host.layer.load(head).get::<String>("user").unwrap(), None);
+}
+
+#[test]
+fn the_time_in_a_persistent_cookie_is_signed_too() {
+    let host = Host::new(signed(&[&NEW]).lifetime(CookieLifetime::Persistent));
+    let cookie = host.visitor();
+    let (content, made) = split(&cookie);
+    let (id, stamp) = split(content);
+    assert_eq!(stamp, "1000000000");
+    for stamp in ["1000000001", "999999999", "0", "", "01000000000"] {
+        assert_refused_unasked(&host, &format!("{id}.{stamp}.{made}"));
+    }
+    assert_refused_unasked(&host, &format!("{id}.{made}"));
+    assert_refused_unasked(&host, &format!("{content}.1.{made}"));
+    // Nor does a browser-session cookie's signature go with a time.
+    let plain = host.with(signed(&[&NEW])).visitor();
+    let (id, made) = split(&plain);
+    assert_refused_unasked(&host, &format!("{id}.1000000000.{made}"));
+
+    host.time.advance(Duration::from_secs(61));
+    let renewed = sent_back(&host.visit(&cookie, look));
+    assert_eq!(split(&renewed).1, signature(&NEW, split(&renewed).0));
+    assert_ne!(renewed, cookie);
+    assert_eq!(host.user(&renewed).as_deref(), Some("ada"));
+}
+
+#[test]
+fn an_id_that_was_signed_but_ended_is_asked_for_and_reported() {
+    let host = Host::new(signed(&[&NEW]));
+    let cookie = host.visitor();
+    assert!(host.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
+    let (events, reads) = (host.layer.events(), host.reads());
+    assert_eq!(host.user(&cookie), None);
+    assert_eq!(host.reads(), reads + 1);
+    assert!(matches!(events.try_recv(), Ok(Event::UnknownId { handle }) if handle == id_of(&cookie).handle()));
+}
+
+proptest! {
+    #[test]
+    fn a_cookie_with_one_character_changed_never_reaches_the_store(
+        place in any::<prop::sample::Index>(),
+        instead in "[A-Za-z0-9_.=-]",
+        persistent in any::<bool>(),
+    ) {
+        let lifetime = if persistent { CookieLifetime::Persistent } else { CookieLifetime::BrowserSession };
+        let host = Host::new(signed(&[&NEW, &OLD]).lifetime(lifetime));
+        let cookie = host.visitor();
+        let place = "id=".len() + place.index(cookie.len() - "id=".len());
+        let mut changed = cookie.clone();
+        changed.replace_range(place..=place, &instead);
+        prop_assume!(changed != cookie);
+        assert_refused_unasked(&host, &changed);
+    }
+}

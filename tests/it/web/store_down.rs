@@ -1,0 +1,137 @@
+//! Promise: when the store is down, no client gets another one's session or loses its own, whatever
+//! the policy says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lembro::web::{Finished, RequestHead, SessionLayer};
+use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Result, Saved, Session, StoreDown};
+
+use crate::support::wire::Unreliable;
+
+struct Site {
+    layer: SessionLayer,
+    store: Arc<Unreliable>,
+    time: ManualClock,
+}
+
+/// The cookie of a session with a user in it, and a site where the policy says this.
+fn site(store_down: StoreDown) -> (Site, String) {
+    let time = Clock::manual();
+    let memory = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
+    let store = Arc::new(Unreliable::new(memory));
+    let layer = SessionLayer::new(Arc::clone(&store)).policy(Policy::new().store_down(store_down)).unwrap();
+    let site = Site { layer, store, time };
+    let finished = site.visit("", |session| session.insert("user", "ada")).unwrap();
+    let cookie = finished.cookie().unwrap();
+    let cookie = cookie[..cookie.find(';').unwrap()].to_owned();
+    (site, cookie)
+}
+
+impl Site {
+    fn visit(&self, cookie: &str, handler: impl FnOnce(&mut Session) -> Result<()>) -> Result<Finished> {
+        let head = RequestHead::new((!cookie.is_empty()).then_some(cookie));
+        let mut session = self.layer.load(head.clone());
+        handler(&mut session)?;
+        self.layer.finish(&mut session)
+    }
+
+    fn user(&self, cookie: &str) -> Option<String> {
+        let mut user = None;
+        let looked = self.visit(cookie, |session| {
+            user = session.get("user")?;
+            Ok(())
+        });
+        assert_eq!(looked.unwrap().cookie(), None);
+        user
+    }
+}
+
+#[test]
+fn by_default_a_request_fails_with_the_store_and_is_itself_again_with_it() {
+    let (site, cookie) = site(StoreDown::FailClosed);
+    site.store.fail(true, true);
+    assert!(site.visit(&cookie, |session| session.insert("page", "/")).unwrap_err().is_store());
+    assert!(site.visit("", |session| session.insert("page", "/")).unwrap_err().is_store());
+    site.store.fail(false, false);
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+}
+
+#[test]
+fn without_a_store_a_page_may_be_served_to_nobody_and_no_cookie_is_set_or_taken_away() {
+    let (site, cookie) = site(StoreDown::Anonymous);
+    site.store.fail(true, true);
+    for cookie in [cookie.as_str(), ""] {
+        let finished = site.visit(cookie, |session| {
+            assert_eq!(session.get_str("user")?.as_deref(), None);
+            session.insert("theme", "dark")?;
+            assert_eq!(session.get_str("theme")?.as_deref(), Some("dark"));
+            assert_eq!(session.modify("visits", |visits: &mut Option<u32>| *visits.get_or_insert(0) += 1)?, Some(()));
+            Ok(())
+        });
+        let finished = finished.unwrap();
+        assert_eq!((finished.saved(), finished.cookie()), (Saved::Nowhere, None));
+        assert!(finished.headers().any(|header| header == ("Cache-Control", "no-store")));
+    }
+    site.store.fail(false, false);
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+    let theme = site.visit(&cookie, |session| {
+        assert_eq!(session.get_str("theme")?.as_deref(), None);
+        Ok(())
+    });
+    assert_eq!(theme.unwrap().saved(), Saved::Unchanged);
+}
+
+#[test]
+fn without_a_store_nobody_seems_to_log_in_or_out() {
+    let (site, cookie) = site(StoreDown::Anonymous);
+    site.store.fail(true, true);
+    let acts: [fn(&mut Session) -> Result<()>; 4] = [
+        Session::regenerate,
+        Session::log_out,
+        |session| session.log_in("ada"),
+        // "You are logged out on all other devices", when none of them is.
+        |session| session.destroy_others().map(drop),
+    ];
+    for act in acts {
+        assert!(site.visit(&cookie, act).unwrap_err().is_store());
+    }
+    let first_visits: [fn(&mut Session) -> Result<()>; 2] = [Session::regenerate, |session| session.log_in("bob")];
+    for log_in in first_visits {
+        let first_visit = |session: &mut Session| log_in(session).and_then(|()| session.insert("user", "bob"));
+        assert!(site.visit("", first_visit).unwrap_err().is_store());
+    }
+    site.store.fail(false, false);
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+}
+
+#[test]
+fn what_was_found_and_changed_never_seems_to_be_saved() {
+    let (site, cookie) = site(StoreDown::Anonymous);
+    let failed = site.visit(&cookie, |session| {
+        assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
+        site.store.fail(true, true);
+        session.insert("cart", "tea")
+    });
+    assert!(failed.unwrap_err().is_store());
+}
+
+#[test]
+fn a_new_session_that_cannot_be_stored_costs_no_page_if_the_policy_says_so() {
+    let (site, _) = site(StoreDown::Anonymous);
+    site.store.fail(false, true);
+    let begun = site.visit("", |session| session.insert("theme", "dark")).unwrap();
+    assert_eq!((begun.saved(), begun.cookie()), (Saved::Nowhere, None));
+}
+
+#[test]
+fn a_visit_that_cannot_be_noted_costs_no_page_whatever_the_policy_says_and_is_reported() {
+    for store_down in [StoreDown::FailClosed, StoreDown::Anonymous] {
+        let (site, cookie) = site(store_down);
+        let errors = site.layer.errors();
+        site.time.advance(Duration::from_secs(120));
+        site.store.fail(false, true);
+        assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+        assert!(errors.try_recv().unwrap().is_store() && errors.is_empty());
+    }
+}

@@ -1,0 +1,531 @@
+//! The token in a header: which one counts, who is told one, and that it means what a cookie means.
+//! `PROPTEST_CASES` sets how many random histories are tried.
+
+use std::time::Duration;
+
+use lembro::web::{CookieOptions, Finished, RequestHead, SessionLayer, TokenOptions};
+use lembro::{Clock, Event, LembroOptions, LembroStore, ManualClock, Policy, Saved, Session, SessionId};
+use proptest::prelude::*;
+
+const KEYS: [[u8; 32]; 2] = [[7; 32], [8; 32]];
+const MINUTE: Duration = Duration::from_secs(60);
+
+struct Api {
+    layer: SessionLayer,
+    time: ManualClock,
+}
+
+impl Api {
+    fn new(options: TokenOptions) -> Self {
+        let time = Clock::manual();
+        let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
+        Self { layer: SessionLayer::new(store).token(options).unwrap(), time }
+    }
+
+    /// A request with these headers: what it was answered.
+    fn ask(&self, headers: &[(&str, &str)], handler: impl FnOnce(&mut Session)) -> Finished {
+        let mut session = self.layer.load(RequestHead::from_headers(headers.iter().copied()));
+        handler(&mut session);
+        self.layer.finish(&mut session).unwrap()
+    }
+
+    /// Whose session these headers lead to.
+    fn user(&self, headers: &[(&str, &str)]) -> Option<String> {
+        let session = self.layer.load(RequestHead::from_headers(headers.iter().copied()));
+        session.owner().unwrap().map(ToOwned::to_owned)
+    }
+}
+
+fn log_in(session: &mut Session) {
+    session.log_in("ada").unwrap();
+}
+
+fn look(session: &mut Session) {
+    session.contains_key("user").unwrap();
+}
+
+fn bearer(finished: &Finished) -> String {
+    format!("Bearer {}", finished.token().expect("a token"))
+}
+
+fn cookie(finished: &Finished) -> String {
+    finished.cookie().expect("a cookie").split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_login_gives_a_token_that_opens_the_session_and_a_logout_takes_it_back() {
+    let api = Api::new(TokenOptions::new());
+    let login = api.ask(&[], log_in);
+    assert_eq!(login.cookie(), None);
+    let token = bearer(&login);
+    let headers = [("Authorization", token.as_str())];
+    assert_eq!(api.user(&headers).as_deref(), Some("ada"));
+    let visit = api.ask(&headers, look);
+    assert_eq!(visit.token(), None, "the client has it already");
+    let logout = api.ask(&headers, |session| session.log_out().unwrap());
+    assert_eq!((logout.token(), logout.cookie()), (Some(""), None), "nothing to go on with");
+    assert_eq!(api.user(&headers), None);
+    assert_eq!(api.ask(&headers, look).token(), None, "an unknown token is no reason for a new one");
+}
+
+// RFC 9110, 11.1: the scheme in either case. RFC 6750, 2.1.
+#[test]
+fn a_token_counts_in_its_header_and_nowhere_else() {
+    let (bearer, own) = (Api::new(TokenOptions::new()), Api::new(TokenOptions::new().header("X-Session-Token")));
+    for (api, counts, others) in [
+        (
+            &bearer,
+            &["Authorization: Bearer ID", "authorization: bearer  ID ", "AUTHORIZATION: BEARER ID"][..],
+            &["Authorization: ID", "Authorization: Bearer: ID", "Authorization: BearerID", "X-Session-Token: ID"][..],
+        ),
+        (
+            &own,
+            &["X-Session-Token: ID", "x-session-token:  ID "],
+            &["X-Session-Token: Bearer ID", "X-Session-Token: \"ID\"", "Authorization: Bearer ID"],
+        ),
+    ] {
+        let token = api.ask(&[], log_in).token().unwrap().to_owned();
+        let user = |line: &str| {
+            let line = line.replace("ID", &token);
+            api.user(&[line.split_once(':').unwrap()])
+        };
+        for line in counts {
+            assert_eq!(user(line).as_deref(), Some("ada"), "{line}");
+        }
+        let nowhere = [
+            "Authorization: Basic ID",
+            "Authorization: Bearer id=ID",
+            "Authorization: Bearer ID ID",
+            "Authorization: Bearer IDx",
+            "Authorization: Bearer ID.1700000000",
+            "Authorization: ",
+            "Cookie: id=ID",
+            "Proxy-Authorization: Bearer ID",
+            ":path: /?id=ID",
+        ];
+        for line in others.iter().chain(&nowhere) {
+            assert_eq!(user(line), None, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_layer_without_tokens_reads_none_and_one_with_tokens_alone_reads_no_cookie() {
+    let time = Clock::manual();
+    let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
+    let cookies = Api { layer: SessionLayer::new(store.clone()), time: time.clone() };
+    let tokens = Api { layer: SessionLayer::new(store).token(TokenOptions::new()).unwrap(), time };
+    let (by_cookie, by_token) = (cookies.ask(&[], log_in), tokens.ask(&[], log_in));
+    assert_eq!(by_cookie.token(), None);
+    let (cookie, token) = (cookie(&by_cookie), bearer(&by_token));
+    for (api, is_cookie) in [(&cookies, true), (&tokens, false)] {
+        assert_eq!(api.user(&[("Cookie", &cookie)]).is_some(), is_cookie);
+        assert_eq!(api.user(&[("Authorization", &token)]).is_some(), !is_cookie);
+    }
+}
+
+#[test]
+fn a_malformed_oversized_or_repeated_token_means_no_session_and_hides_no_good_one() {
+    let api = Api::new(TokenOptions::new());
+    let token = bearer(&api.ask(&[], log_in));
+    let huge = format!("Bearer {}", "x".repeat(1 << 20));
+    for bad in ["", "Bearer", "Bearer ", "Bearer %", "Bearer .", huge.as_str(), &token[..token.len() - 1]] {
+        assert_eq!(api.user(&[("Authorization", bad)]), None, "{bad:.20}");
+        let both = [("Authorization", bad), ("Authorization", &*token)];
+        assert_eq!(api.user(&both).as_deref(), Some("ada"), "{bad:.20}");
+    }
+    let bytes = [("Authorization", b"Bearer \xff\xfe".as_slice()), ("Authorization", token.as_bytes())];
+    assert_eq!(api.layer.load(RequestHead::from_headers(bytes)).owner().unwrap(), Some("ada"));
+}
+
+// Invariant 1.
+#[test]
+fn an_id_in_a_token_is_never_adopted() {
+    let api = Api::new(TokenOptions::new());
+    let events = api.layer.events();
+    let made_up = SessionId::random().unwrap();
+    let answer = api.ask(&[("Authorization", &format!("Bearer {}", made_up.expose()))], |session| {
+        session.insert("user", "ada").unwrap();
+    });
+    let given: SessionId = answer.token().unwrap().parse().unwrap();
+    assert_ne!(given.handle(), made_up.handle());
+    assert!(events.try_iter().any(|event| event == Event::UnknownId { handle: made_up.handle() }));
+}
+
+#[test]
+fn an_id_that_a_login_superseded_is_dead_in_a_token_too_and_is_reported() {
+    let api = Api::new(TokenOptions::new());
+    let before = bearer(&api.ask(&[], |session| session.insert("cart", "tea").unwrap()));
+    let events = api.layer.events();
+    let after = bearer(&api.ask(&[("Authorization", &before)], log_in));
+    assert_ne!(after, before);
+    let in_flight = api.ask(&[("Authorization", &before)], |session| session.insert("cart", "coffee").unwrap());
+    assert_eq!((in_flight.saved(), in_flight.is_lost(), in_flight.token()), (Saved::Gone, true, None));
+    api.time.advance(5 * MINUTE);
+    assert_eq!(api.user(&[("Authorization", &before)]), None);
+    assert!(events.try_iter().any(|event| matches!(event, Event::SupersededId { .. })));
+    assert_eq!(api.user(&[("Authorization", &after)]).as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_timed_renewal_gives_the_client_a_new_token() {
+    let policy = Policy::new().renew_after(5 * MINUTE);
+    let api = Api::new(TokenOptions::new());
+    let api = Api { layer: api.layer.policy(policy).unwrap(), time: api.time };
+    let old = bearer(&api.ask(&[], log_in));
+    api.time.advance(6 * MINUTE);
+    let new = bearer(&api.ask(&[("Authorization", &old)], look));
+    assert_ne!(new, old);
+    assert_eq!(bearer(&api.ask(&[("Authorization", &old)], look)), new, "a lost response is repeated");
+    assert_eq!(api.user(&[("Authorization", &new)]).as_deref(), Some("ada"));
+    assert_eq!(api.ask(&[("Authorization", &old)], look).token(), None, "the client has the new one by now");
+}
+
+#[test]
+fn a_token_is_signed_by_the_cookies_keys_for_its_own_header_and_written_again_when_keys_change() {
+    let signed = |api: &Api, keys: &[[u8; 32]], options: TokenOptions| {
+        let layer = api.layer.clone().cookie(CookieOptions::new().keys(keys)).unwrap();
+        Api { layer: layer.token(options).unwrap(), time: api.time.clone() }
+    };
+    let api = Api::new(TokenOptions::new());
+    let unsigned = bearer(&api.ask(&[], log_in));
+    let old = signed(&api, &KEYS[1..], TokenOptions::new());
+    assert_eq!(old.user(&[("Authorization", &unsigned)]), None);
+    let token = bearer(&old.ask(&[], log_in));
+    let forged = format!("{}A", &token[..token.len() - 1]);
+    assert_eq!(old.user(&[("Authorization", &forged)]), None);
+
+    let both = signed(&api, &KEYS, TokenOptions::new());
+    let rewritten = both.ask(&[("Authorization", &token)], look);
+    assert_ne!(bearer(&rewritten), token);
+    assert_eq!(bearer(&rewritten)[..40], token[..39].to_owned() + ".", "the same id");
+    let new = signed(&api, &KEYS[..1], TokenOptions::new());
+    assert_eq!(new.user(&[("Authorization", &token)]), None);
+    assert_eq!(new.user(&[("Authorization", &bearer(&rewritten))]).as_deref(), Some("ada"));
+
+    // What was signed for a cookie or for one header is no use in another.
+    let elsewhere = signed(&api, &KEYS[..1], TokenOptions::new().header("X-Token").beside_cookie(true));
+    let value = bearer(&rewritten)["Bearer ".len()..].to_owned();
+    assert_eq!(elsewhere.user(&[("X-Token", &value)]), None);
+    assert_eq!(elsewhere.user(&[("Cookie", &format!("id={value}"))]), None);
+}
+
+#[test]
+fn of_a_cookie_and_a_token_the_cookie_counts_and_its_client_is_never_told_a_token() {
+    let api = Api::new(TokenOptions::new().beside_cookie(true).response_header("X-Token"));
+    let stranger = api.ask(&[], |session| session.log_in("grace").unwrap());
+    assert!(stranger.cookie().is_some() && stranger.token().is_some(), "it brought neither, so it gets both");
+    let (cookie, token) = (cookie(&stranger), bearer(&api.ask(&[], log_in)));
+
+    let both = [("Authorization", token.as_str()), ("Cookie", cookie.as_str())];
+    assert_eq!(api.user(&both).as_deref(), Some("grace"));
+    let unknown = format!("id={}", SessionId::random().unwrap().expose());
+    let made_up = format!("Bearer {}", SessionId::random().unwrap().expose());
+    let handlers: [fn(&mut Session); 3] =
+        [|session| session.insert("a", &1).unwrap(), log_in, |session| session.regenerate().unwrap()];
+    for handler in handlers {
+        // A script that was injected can add a token, also one that opens nothing.
+        for (is_known, added) in [(false, Some(&made_up)), (false, None), (true, Some(&made_up)), (true, Some(&token))]
+        {
+            // A new one each time, because some handlers give the session another id.
+            let known = self::cookie(&api.ask(&[], log_in));
+            let cookie = [("Cookie", if is_known { known.as_str() } else { unknown.as_str() })];
+            let headers: Vec<_> =
+                cookie.into_iter().chain(added.map(|token| ("Authorization", token.as_str()))).collect();
+            let fresh = |finished: &Finished| finished.headers().any(|(name, _)| name == "X-Token");
+            let mut session = api.layer.load(RequestHead::from_headers(headers.iter().copied()));
+            handler(&mut session);
+            session.save().unwrap();
+            let failed = api.layer.fail(&mut session);
+            assert!(failed.token().is_none() && !fresh(&failed), "{headers:?}");
+            // What has been committed by then is announced by `finish` all the same.
+            let finished = api.layer.finish(&mut session).unwrap();
+            assert!(finished.token().is_none() && !fresh(&finished), "{headers:?}");
+        }
+    }
+    // A cookie that opens nothing is no obstacle for a token that does.
+    let token = bearer(&api.ask(&[], log_in));
+    let mixed = [("Cookie", unknown.as_str()), ("Authorization", token.as_str())];
+    assert_eq!(api.user(&mixed).as_deref(), Some("ada"));
+    let renewed = api.ask(&mixed, |session| session.regenerate().unwrap());
+    assert!(renewed.cookie().is_none() && renewed.token().is_some());
+}
+
+#[test]
+fn a_logout_ends_the_sessions_of_the_cookie_and_of_the_token() {
+    let api = Api::new(TokenOptions::new().beside_cookie(true));
+    let (cookie, token) = (cookie(&api.ask(&[], log_in)), bearer(&api.ask(&[], log_in)));
+    let both = [("Cookie", cookie.as_str()), ("Authorization", token.as_str())];
+    let logout = api.ask(&both, |session| session.log_out().unwrap());
+    assert!(logout.cookie().unwrap().contains("Max-Age=0"));
+    for header in both {
+        assert_eq!(api.user(&[header]), None, "{header:?}");
+    }
+}
+
+#[test]
+fn a_token_that_a_failed_request_committed_is_told() {
+    let api = Api::new(TokenOptions::new());
+    let before = bearer(&api.ask(&[], |session| session.insert("cart", "tea").unwrap()));
+    let mut session = api.layer.load(RequestHead::from_headers([("Authorization", &before)]));
+    log_in(&mut session);
+    session.save().unwrap();
+    let token = bearer(&api.layer.fail(&mut session));
+    assert_eq!(api.user(&[("Authorization", &token)]).as_deref(), Some("ada"));
+}
+
+#[test]
+fn caches_are_told_that_a_response_depends_on_the_header_and_that_a_new_token_is_not_kept() {
+    let plain = TokenOptions::new;
+    for (options, vary) in [
+        (plain(), "Authorization"),
+        (plain().header("X-Token"), "X-Token"),
+        (plain().beside_cookie(true), "Cookie, Authorization"),
+        (plain().header("X-Token").beside_cookie(true), "Cookie, X-Token"),
+    ] {
+        let api = Api::new(options);
+        let login = api.ask(&[], log_in);
+        // The handler says `public`. Beside a token that does not count, in a header or handed out
+        // by hand.
+        let mut headers = vec![
+            ("Cache-Control".to_owned(), "public, max-age=60".to_owned()),
+            ("Vary".to_owned(), "Accept, authorization".to_owned()),
+            ("CDN-Cache-Control".to_owned(), "max-age=60".to_owned()),
+        ];
+        login.write_to(&mut headers);
+        let value = |name: &str| headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str()).unwrap();
+        assert_eq!((value("Cache-Control"), value("CDN-Cache-Control")), ("no-store", "no-store"));
+        let expected = vary.split(", ").filter(|name| *name != "Authorization");
+        let expected = ["Accept", "authorization"].into_iter().chain(expected).collect::<Vec<_>>().join(", ");
+        assert_eq!(value("Vary"), expected);
+
+        let stranger = api.ask(&[], look);
+        assert_eq!(stranger.headers().collect::<Vec<_>>(), [("Vary", vary)]);
+        assert_eq!(api.ask(&[], |_| {}).headers().count(), 0, "a response that looked at nothing is the same for all");
+    }
+}
+
+#[test]
+fn the_response_header_has_the_new_token_and_is_empty_after_a_logout() {
+    let api = Api::new(TokenOptions::new().response_header("X-Session-Token"));
+    let answer = |headers: &[(&str, &str)], handler: fn(&mut Session)| {
+        let mut response = vec![("x-session-token".to_owned(), "the handler's own".to_owned())];
+        api.ask(headers, handler).write_to(&mut response);
+        let named = response.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("X-Session-Token"));
+        named.map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    let token = answer(&[], log_in);
+    assert_eq!(token.len(), 1, "{token:?}");
+    let header = format!("Bearer {}", token[0]);
+    assert_eq!(answer(&[("Authorization", &header)], look), ["the handler's own"]);
+    assert_eq!(answer(&[("Authorization", &header)], |session| session.log_out().unwrap()), [""]);
+}
+
+// A browser sends a cookie with another site's form, and no header with a token.
+#[test]
+fn a_form_needs_a_csrf_token_unless_a_token_in_a_header_opened_the_session() {
+    let api = Api::new(TokenOptions::new().beside_cookie(true));
+    let both = api.ask(&[], log_in);
+    let (cookie, token) = (cookie(&both), bearer(&both));
+    let unknown = format!("Bearer {}", SessionId::random().unwrap().expose());
+    for (headers, passes) in [
+        (&[("Authorization", token.as_str())][..], true),
+        (&[("Cookie", "id=unknown"), ("Authorization", token.as_str())], true),
+        (&[], false),
+        (&[("Cookie", cookie.as_str())], false),
+        (&[("Authorization", unknown.as_str())], false),
+        (&[("Cookie", cookie.as_str()), ("Authorization", unknown.as_str())], false),
+        (&[("Cookie", cookie.as_str()), ("Authorization", token.as_str())], false),
+    ] {
+        let session = api.layer.load(RequestHead::from_headers(headers.iter().copied()));
+        assert_eq!(session.check_csrf("").unwrap(), passes, "{headers:?}");
+        assert_eq!(session.check_csrf("made up").unwrap(), passes, "{headers:?}");
+    }
+    let mut session = api.layer.load(RequestHead::new([cookie.as_str()]));
+    let form = session.csrf_token().unwrap();
+    assert!(session.check_csrf(&form).unwrap());
+}
+
+#[test]
+fn a_header_that_means_something_else_or_is_none_is_refused_when_the_layer_is_made() {
+    let refused = |options: TokenOptions| {
+        let layer = SessionLayer::new(LembroStore::with_options(LembroOptions::new().interval(0)).unwrap());
+        let error = layer.token(options).unwrap_err();
+        assert!(error.is_option());
+        error.to_string()
+    };
+    for name in ["", " ", "X Token", "X-Token:", "X-Tökén", "X-Token\r\nSet-Cookie", "X\0"] {
+        for (option, options) in [
+            ("header", TokenOptions::new().header(name)),
+            ("response_header", TokenOptions::new().response_header(name)),
+        ] {
+            let error = refused(options);
+            assert!(error.starts_with(&format!("{option}: {name:?} is not a header's name")), "{error}");
+        }
+    }
+    for name in [
+        "Cookie",
+        "SET-COOKIE",
+        "accept",
+        "Content-Type",
+        "Range",
+        "If-None-Match",
+        "Sec-Fetch-Site",
+        "Origin",
+        "Proxy-Authorization",
+        "X-Forwarded-For",
+        "Via",
+        "Vary",
+        "Cache-Control",
+        "Access-Control-Expose-Headers",
+    ] {
+        assert!(refused(TokenOptions::new().header(name)).contains("means something"), "{name}");
+        assert!(refused(TokenOptions::new().response_header(name)).contains("means something"), "{name}");
+    }
+    assert!(refused(TokenOptions::new().header("Authorization")).contains("bearer"));
+    for name in ["X-Session-Token", "x-api-key", "Session", "Viaduct", "X-If-Token"] {
+        let options = TokenOptions::new().header(name).response_header(name);
+        drop(Api::new(options));
+    }
+}
+
+#[test]
+fn options_are_read_from_a_configuration_file() {
+    let read = |text: &str| serde_json::from_str::<TokenOptions>(text);
+    assert_eq!(read("{}").unwrap(), TokenOptions::new());
+    let all = TokenOptions::new().header("X-In").response_header("X-Out").beside_cookie(true);
+    for text in [
+        r#"{"header": "X-In", "response_header": "X-Out", "beside_cookie": true}"#,
+        r#"{"header": "X-In", "responseHeader": "X-Out", "besideCookie": true}"#,
+    ] {
+        assert_eq!(read(text).unwrap(), all);
+    }
+    for text in [r#"{"url": true}"#, r#""bearer""#, "7", r#"{"header": 7}"#] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
+// Invariant 10.
+#[test]
+fn no_debug_text_has_a_token_in_it() {
+    let api = Api::new(TokenOptions::new().response_header("X-Token"));
+    let finished = api.ask(&[], log_in);
+    let token = finished.token().unwrap();
+    let header = format!("Bearer {token}");
+    let head = RequestHead::from_headers([("Authorization", &header)]);
+    let session = api.layer.load(head.clone());
+    session.owner().unwrap();
+    let texts = format!("{finished:?} {head:?} {session:?} {:?}", api.layer);
+    assert!(!texts.contains(&token[11..]), "{texts}");
+}
+
+/// What a client does next.
+#[derive(Clone, Debug)]
+enum Step {
+    Look,
+    Insert(u8),
+    LogIn(u8),
+    LogOut,
+    Regenerate,
+    Save,
+    Fail,
+    Wait(u64),
+    /// With the credentials that it had before the last ones.
+    Old,
+    Forget,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => Just(Step::Look),
+        3 => any::<u8>().prop_map(Step::Insert),
+        3 => (0..3_u8).prop_map(Step::LogIn),
+        1 => Just(Step::LogOut),
+        2 => Just(Step::Regenerate),
+        1 => Just(Step::Save),
+        1 => Just(Step::Fail),
+        3 => (1..2_000_u64).prop_map(Step::Wait),
+        2 => Just(Step::Old),
+        1 => Just(Step::Forget),
+    ]
+}
+
+/// A client of one layer, that keeps a cookie or a token.
+struct Client {
+    api: Api,
+    has_tokens: bool,
+    credentials: Vec<String>,
+}
+
+impl Client {
+    fn new(has_tokens: bool, signed: bool) -> Self {
+        let time = Clock::manual();
+        let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
+        let policy = Policy::new().renew_after(10 * MINUTE);
+        let cookie = if signed { CookieOptions::new().keys(&KEYS[..1]) } else { CookieOptions::new() };
+        let layer = SessionLayer::new(store).policy(policy).unwrap().cookie(cookie).unwrap();
+        let layer = if has_tokens { layer.token(TokenOptions::new()).unwrap() } else { layer };
+        Self { api: Api { layer, time }, has_tokens, credentials: Vec::new() }
+    }
+
+    /// What the client and its user see of one step.
+    fn take(&mut self, step: &Step) -> String {
+        let back = if matches!(step, Step::Old) { 2 } else { 1 };
+        let sent = self.credentials.len().checked_sub(back).map(|place| self.credentials[place].clone());
+        let sent = sent.filter(|text| !text.is_empty());
+        let name = if self.has_tokens { "Authorization" } else { "Cookie" };
+        let headers: Vec<_> = sent.iter().map(|value| (name, value.as_str())).collect();
+        let mut session = self.api.layer.load(RequestHead::from_headers(headers));
+        let mut fails = false;
+        let did = match step {
+            Step::Look | Step::Old => session.get::<u8>("n").map(|n| format!("{n:?}")),
+            Step::Insert(n) => session.insert("n", n).map(|()| String::new()),
+            Step::LogIn(user) => session.log_in(&format!("user-{user}")).map(|()| String::new()),
+            Step::LogOut => session.log_out().map(|()| String::new()),
+            Step::Regenerate => session.regenerate().map(|()| String::new()),
+            Step::Save | Step::Fail => {
+                fails = matches!(step, Step::Fail);
+                session.log_in("user-1").and_then(|()| session.save()).map(|saved| format!("{saved:?}"))
+            }
+            Step::Wait(seconds) => {
+                self.api.time.advance(Duration::from_secs(*seconds));
+                Ok(String::new())
+            }
+            Step::Forget => {
+                self.credentials.clear();
+                Ok(String::new())
+            }
+        };
+        let seen = format!("{did:?} {:?} {:?} {:?}", session.owner(), session.is_new(), session.is_gone());
+        let finished =
+            if fails { self.api.layer.fail(&mut session) } else { self.api.layer.finish(&mut session).unwrap() };
+        let told = if self.has_tokens {
+            finished.token().map(|_| bearer(&finished))
+        } else {
+            finished.cookie().map(|_| cookie(&finished))
+        };
+        let told = told.map(|text| if text.len() < 20 { String::new() } else { text });
+        let what = told.as_deref().map(|text| match text {
+            "" => "forgets",
+            text if self.credentials.last().is_some_and(|last| last == text) => "the same again",
+            _ => "a new one",
+        });
+        self.credentials.extend(told.clone());
+        format!("{seen} {:?} {} {what:?}", finished.saved(), finished.is_lost())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_client_does_a_token_means_what_a_cookie_means(
+        steps in prop::collection::vec(step(), 1..30),
+        signed in any::<bool>(),
+    ) {
+        let (mut by_cookie, mut by_token) = (Client::new(false, signed), Client::new(true, signed));
+        for step in &steps {
+            prop_assert_eq!(by_cookie.take(step), by_token.take(step), "{:?}", step);
+        }
+    }
+}
