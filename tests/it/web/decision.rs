@@ -1,5 +1,5 @@
-//! The end of a request, by the rules: what is stored, what the client is told, and what costs
-//! nothing.
+//! The end of a request: the writes to the store, the cookie for the client, and the cases without
+//! either.
 
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ impl Site {
         self.layer.finish(&mut session).unwrap()
     }
 
-    /// A visitor with one key in the session; what the browser sends from then on.
+    /// A visitor with one key in the session. Returns the cookie that the browser sends from then
+    /// on.
     fn visitor(&self) -> String {
         sent_back(&self.request(&[], |session| session.insert("name", "ada").unwrap()))
     }
@@ -75,10 +76,10 @@ fn look(session: &mut Session) {
 
 // Invariant 9.
 #[test]
-fn a_new_empty_session_is_neither_stored_nor_announced_to_the_client() {
+fn new_empty_session_leaves_no_trace() {
     let site = site();
     assert_silent(&site.request(&[], look));
-    // Put in and taken out again: there were changes, but nothing is left of them.
+    // A key that is inserted and removed again leaves nothing to save.
     let finished = site.request(&[], |session| {
         session.insert("name", "ada").unwrap();
         session.remove("name").unwrap();
@@ -90,7 +91,7 @@ fn a_new_empty_session_is_neither_stored_nor_announced_to_the_client() {
 }
 
 #[test]
-fn a_new_session_with_data_is_stored_and_announced() {
+fn new_session_with_data_is_announced() {
     let site = site();
     let finished = site.request(&[], |session| session.insert("name", "ada").unwrap());
     assert_eq!(finished.saved(), Saved::Written);
@@ -100,7 +101,7 @@ fn a_new_session_with_data_is_stored_and_announced() {
 
 // Invariant 8.
 #[test]
-fn a_request_that_changed_nothing_writes_at_most_one_touch_per_touch_after_at_its_first_look() {
+fn unchanged_request_writes_one_touch_at_most() {
     let site = site();
     let cookie = site.visitor();
     assert_eq!(site.writes(), (1, 0, 0));
@@ -120,7 +121,7 @@ fn a_request_that_changed_nothing_writes_at_most_one_touch_per_touch_after_at_it
 }
 
 #[test]
-fn a_session_nobody_looked_at_costs_no_read_and_no_write() {
+fn session_without_a_look_costs_nothing() {
     let site = site();
     let cookie = site.visitor();
     site.time.advance(Duration::from_secs(600));
@@ -130,7 +131,7 @@ fn a_session_nobody_looked_at_costs_no_read_and_no_write() {
 }
 
 #[test]
-fn a_changed_session_is_saved_and_its_known_id_is_not_announced_again() {
+fn known_id_is_not_announced_again() {
     let site = site();
     let cookie = site.visitor();
     let finished = site.request(&[&cookie], |session| session.insert("theme", "dark").unwrap());
@@ -140,7 +141,7 @@ fn a_changed_session_is_saved_and_its_known_id_is_not_announced_again() {
 }
 
 #[test]
-fn a_session_saved_by_hand_within_the_handler_is_still_announced() {
+fn early_save_is_still_announced() {
     let site = site();
     let finished = site.request(&[], |session| {
         session.insert("name", "ada").unwrap();
@@ -156,7 +157,7 @@ fn a_session_saved_by_hand_within_the_handler_is_still_announced() {
 }
 
 #[test]
-fn a_regenerated_session_is_announced_under_its_new_id_changed_or_not() {
+fn regenerated_id_is_announced() {
     let site = site();
     for change in [false, true] {
         let before = site.visitor();
@@ -174,7 +175,7 @@ fn a_regenerated_session_is_announced_under_its_new_id_changed_or_not() {
 }
 
 #[test]
-fn a_logout_removes_the_cookie_of_a_client_that_has_one_and_of_no_other() {
+fn logout_removes_only_a_known_cookie() {
     let site = site();
     let cookie = site.visitor();
     let finished = site.request(&[&cookie], |session| session.log_out().unwrap());
@@ -193,7 +194,7 @@ fn a_logout_removes_the_cookie_of_a_client_that_has_one_and_of_no_other() {
 }
 
 #[test]
-fn logging_out_and_in_within_one_request_announces_the_new_session() {
+fn logout_then_login_announces_the_new_id() {
     let site = site();
     let before = site.visitor();
     let finished = site.request(&[&before], |session| {
@@ -210,7 +211,7 @@ fn logging_out_and_in_within_one_request_announces_the_new_session() {
 
 // Invariant 3.
 #[test]
-fn a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie() {
+fn destroyed_session_never_comes_back() {
     for write in [false, true] {
         let site = site();
         let cookie = site.visitor();
@@ -230,7 +231,7 @@ fn a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie() {
 }
 
 #[test]
-fn a_session_found_to_be_gone_within_the_handler_sets_no_cookie() {
+fn session_found_gone_sets_no_cookie() {
     let site = site();
     let cookie = site.visitor();
     let finished = site.request(&[&cookie], |session| {
@@ -245,7 +246,7 @@ fn a_session_found_to_be_gone_within_the_handler_sets_no_cookie() {
 
 // Invariant 1.
 #[test]
-fn an_id_sent_by_a_client_is_never_adopted() {
+fn client_id_is_never_adopted() {
     let site = site();
     let unknown = SessionId::random().unwrap();
     let cookie = format!("id={}", unknown.expose());
@@ -266,7 +267,7 @@ fn an_id_sent_by_a_client_is_never_adopted() {
 }
 
 #[test]
-fn a_persistent_cookie_ends_with_its_session_and_is_renewed_once_per_touch_after() {
+fn cookie_is_rewritten_once_per_touch_after() {
     let site = persistent_site();
     let finished = site.request(&[], |session| session.insert("name", "ada").unwrap());
     assert!(set_cookie(&finished).contains("; Max-Age=3600"), "{finished:?}");
@@ -291,7 +292,7 @@ fn a_persistent_cookie_ends_with_its_session_and_is_renewed_once_per_touch_after
 }
 
 #[test]
-fn a_persistent_cookie_is_renewed_though_something_else_prolongs_the_session_all_the_time() {
+fn cookie_is_rewritten_beside_a_busy_socket() {
     let site = persistent_site();
     let cookie = site.visitor();
     for _ in 0..12 {
@@ -303,7 +304,7 @@ fn a_persistent_cookie_is_renewed_though_something_else_prolongs_the_session_all
 }
 
 #[test]
-fn a_persistent_cookie_counts_what_is_left_rounded_down_and_never_zero() {
+fn max_age_is_rounded_down_but_never_zero() {
     let site = persistent_site();
     let max_age = |timeout: Duration| {
         let finished = site.request(&[], |session| {
@@ -326,7 +327,7 @@ fn a_persistent_cookie_counts_what_is_left_rounded_down_and_never_zero() {
 }
 
 #[test]
-fn a_new_id_is_a_commit_and_prolongs_the_session_and_its_cookie() {
+fn new_id_prolongs_session_and_cookie() {
     let site = persistent_site();
     let cookie = site.visitor();
     site.time.advance(Duration::from_secs(30));
@@ -335,7 +336,7 @@ fn a_new_id_is_a_commit_and_prolongs_the_session_and_its_cookie() {
 }
 
 #[test]
-fn a_request_beside_a_login_sets_no_cookie_and_stores_nothing_whatever_order_they_end_in() {
+fn request_beside_a_login_leaves_no_trace() {
     for looks_before in [false, true] {
         for writes in [false, true] {
             let site = site();
@@ -352,12 +353,12 @@ fn a_request_beside_a_login_sets_no_cookie_and_stores_nothing_whatever_order_the
                 beside.insert("late", &1).unwrap();
             }
             assert_silent(&site.layer.finish(&mut beside).unwrap());
-            // Whatever the client still sends with the old id, within the grace.
+            // A request by the old id, within the grace.
             site.time.advance(Duration::from_secs(59));
             assert_silent(&site.request(&[&cookie], |session| session.insert("late", &2).unwrap()));
             assert_eq!(site.store.get(&id_of(&login)).unwrap().unwrap().record, before.record);
             assert_eq!(site.store.len().unwrap(), 1);
-            // After it: a client that lost the login's response is not locked out.
+            // After the grace, a client that lost the login's response is not locked out.
             site.time.advance(Duration::from_secs(1));
             let anew = sent_back(&site.request(&[&cookie], |session| session.insert("late", &3).unwrap()));
             assert_ne!(id_of(&anew).handle(), id_of(&login).handle());
@@ -366,7 +367,7 @@ fn a_request_beside_a_login_sets_no_cookie_and_stores_nothing_whatever_order_the
 }
 
 #[test]
-fn a_login_with_an_id_that_a_login_has_just_replaced_begins_a_session_of_its_own() {
+fn second_login_by_the_old_id_starts_over() {
     let site = site();
     let cookie = site.visitor();
     let first = sent_back(&site.request(&[&cookie], |session| session.log_in("ada").unwrap()));
@@ -380,7 +381,7 @@ fn a_login_with_an_id_that_a_login_has_just_replaced_begins_a_session_of_its_own
 }
 
 #[test]
-fn of_several_presented_ids_a_live_one_wins_over_one_that_was_replaced() {
+fn live_id_wins_over_a_superseded_one() {
     let site = site();
     let old = site.visitor();
     let new = sent_back(&site.request(&[&old], |session| session.log_in("ada").unwrap()));
@@ -392,7 +393,7 @@ fn of_several_presented_ids_a_live_one_wins_over_one_that_was_replaced() {
 }
 
 #[test]
-fn an_id_that_a_failed_request_committed_is_owed_to_the_client_and_nothing_else_is() {
+fn failed_request_owes_only_a_committed_id() {
     type Act = fn(&mut Session);
     let site = site();
     let cookie = site.visitor();
@@ -418,7 +419,7 @@ fn an_id_that_a_failed_request_committed_is_owed_to_the_client_and_nothing_else_
             assert!(site.store.get(&id_of(&cookie)).unwrap().is_some(), "{what}: the client's cookie works");
         }
     }
-    // A session that was stored by a request that failed.
+    // A session that a failed request has stored.
     let mut session = site.layer.load(RequestHead::default());
     session.log_in("ada").unwrap();
     session.save().unwrap();
@@ -427,7 +428,7 @@ fn an_id_that_a_failed_request_committed_is_owed_to_the_client_and_nothing_else_
 }
 
 #[test]
-fn a_session_that_was_opened_another_way_is_announced_to_the_client_that_does_not_know_it() {
+fn attached_session_is_announced() {
     let site = site();
     let old_id = SessionId::derive("s:from-another-system");
     let data: Record = [("user", "ada")].into_iter().collect();
@@ -445,7 +446,7 @@ fn a_session_that_was_opened_another_way_is_announced_to_the_client_that_does_no
 }
 
 #[test]
-fn the_policy_of_the_layer_decides_when_a_visit_is_noted() {
+fn layer_policy_decides_when_visits_count() {
     let site = site();
     let policy = Policy::new().touch_after(Duration::ZERO).timeout(Duration::from_secs(600));
     let site = Site { layer: site.layer.clone().policy(policy).unwrap(), ..site };
@@ -461,7 +462,7 @@ fn the_policy_of_the_layer_decides_when_a_visit_is_noted() {
 }
 
 #[test]
-fn debug_of_the_layer_the_head_and_the_end_shows_no_secret() {
+fn debug_shows_no_secret() {
     let site = site();
     let cookie = site.visitor();
     let secret = &cookie["id=".len()..];

@@ -1,9 +1,9 @@
-//! A `Secure` cookie over plain http is reported once, where there is a reason to believe that the
-//! client drops it.
+//! The report of a `Secure` cookie over plain http: it is made once, if the client probably drops
+//! the cookie.
 //!
-//! Kinds of reasons to believe that it does not: the connection is encrypted; a proxy says that the
-//! client's is, trusted or not; a trusted proxy says nothing; the client sent a cookie of ours; the
-//! cookie is not always `Secure`; no cookie is set.
+//! The client probably keeps the cookie if the connection is encrypted, if a proxy says that the
+//! client's is, trusted or not, if a trusted proxy says nothing, if the client sent a cookie of
+//! ours, or if the cookie is not always `Secure`.
 
 use crate::support::host::{Host, look};
 use lembro::web::{CookieOptions, RequestHead, Secure};
@@ -17,7 +17,7 @@ fn told(errors: &impl Fn() -> Vec<Error>) -> Vec<String> {
     errors().iter().inspect(|error| assert!(error.is_option() && !error.is_store())).map(ToString::to_string).collect()
 }
 
-/// How many reports such a request leads to.
+/// The number of reports after such a request.
 fn reports(options: CookieOptions, headers: &[(&str, &str)], https: bool) -> usize {
     let host = Host::new(options);
     let errors = host.layer.errors();
@@ -27,7 +27,7 @@ fn reports(options: CookieOptions, headers: &[(&str, &str)], https: bool) -> usi
 }
 
 #[test]
-fn a_secure_cookie_over_plain_http_is_reported_once_for_a_layer_and_the_request_is_served() {
+fn secure_cookie_over_http_is_reported_once() {
     let host = Host::new(CookieOptions::new());
     let errors = host.layer.errors();
     let seen = || errors.try_iter().collect::<Vec<_>>();
@@ -47,7 +47,7 @@ fn a_secure_cookie_over_plain_http_is_reported_once_for_a_layer_and_the_request_
 }
 
 #[test]
-fn the_report_waits_for_a_subscriber() {
+fn report_waits_for_a_subscriber() {
     let host = Host::new(CookieOptions::new());
     assert!(host.visit("", insert).cookie().is_some());
     let errors = host.layer.errors();
@@ -57,7 +57,7 @@ fn the_report_waits_for_a_subscriber() {
 }
 
 #[test]
-fn nothing_is_reported_where_the_client_keeps_the_cookie() {
+fn no_report_if_the_client_keeps_the_cookie() {
     let plain = CookieOptions::new;
     let https = ("X-Forwarded-Proto", "https");
     for (reported, options, headers, over_https) in [
@@ -79,7 +79,7 @@ fn nothing_is_reported_where_the_client_keeps_the_cookie() {
 }
 
 #[test]
-fn a_client_that_sends_our_cookie_has_kept_one() {
+fn client_with_our_cookie_has_kept_one() {
     let host = Host::new(CookieOptions::new());
     let cookie = crate::support::host::sent_back(&host.request(&RequestHead::default().secure(true), insert));
     let errors = host.layer.errors();

@@ -1,5 +1,4 @@
-//! Over which requests the cookie is `Secure`: always, never, or as the connection and a proxy that
-//! is believed say.
+//! The `Secure` attribute: always, never, or by the connection and a trusted proxy's report.
 #![cfg(feature = "testing")]
 
 use std::time::UNIX_EPOCH;
@@ -10,7 +9,7 @@ use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, Secure};
 use proptest::prelude::*;
 
-/// Headers of a request, and whether a proxy that is believed says https with them.
+/// Headers of a request, and whether they report https if the proxy is trusted.
 type Said = (&'static [(&'static str, &'static [u8])], bool);
 
 const SAID: &[Said] = &[
@@ -26,10 +25,10 @@ const SAID: &[Said] = &[
     (&[("X-Forwarded-Proto", b"http")], false),
     (&[("X-Forwarded-Proto", b"https"), ("X-Forwarded-Proto", b"http")], true),
     (&[("X-Forwarded-Proto", b"http"), ("X-Forwarded-Proto", b"https")], false),
-    // So do some proxies call the upgrade request of a WebSocket.
+    // Some proxies report the upgrade request of a WebSocket so.
     (&[("X-Forwarded-Proto", b"wss")], true),
     (&[("X-Forwarded-Proto", b"ws")], false),
-    // Garbage is not https.
+    // Malformed values do not mean https.
     (&[("X-Forwarded-Proto", b"")], false),
     (&[("X-Forwarded-Proto", b",https")], false),
     (&[("X-Forwarded-Proto", b"https;http")], false),
@@ -86,7 +85,7 @@ const SAID: &[Said] = &[
     (&[("Forwarded", b"proto=https;proto=http")], false),
     (&[("Forwarded", b"proto=https;PROTO=https")], false),
     (&[("Forwarded", b"for=a;for=b;proto=https")], false),
-    // What is malformed behind the first element does not matter.
+    // An error after the first element does not matter.
     (&[("Forwarded", b"proto=https, proto=\"")], true),
     (&[("Forwarded", b"proto=https for=a")], false),
     (&[("Forwarded", b"proto=https/2")], false),
@@ -99,11 +98,11 @@ const SAID: &[Said] = &[
     (&[("Forwarded", b" , ,\tproto=https")], true),
     (&[("Forwarded", b""), ("Forwarded", b"proto=https")], true),
     (&[("Forwarded", b" ,"), ("Forwarded", b"proto=http"), ("Forwarded", b"proto=https")], false),
-    // What proxies leave unquoted.
+    // Proxies do not quote these values.
     (&[("Forwarded", b"for=192.0.2.60:4711;proto=https")], true),
     (&[("Forwarded", b"for=[2001:db8::17]:4711;proto=https")], true),
     (&[("Forwarded", b"for=_hidden;by=unknown;host=example.com:443;proto=https")], true),
-    // Where they contradict each other the one that names nothing but the scheme counts.
+    // If the headers contradict each other, `X-Forwarded-Proto` counts.
     (&[("Forwarded", b"proto=http"), ("X-Forwarded-Proto", b"https")], true),
     (&[("X-Forwarded-Proto", b"http"), ("Forwarded", b"proto=https")], false),
     (&[("X-Forwarded-Proto", b""), ("Forwarded", b"proto=https")], false),
@@ -115,7 +114,7 @@ fn request(headers: &[(&'static str, &'static [u8])], https: bool, cookie: &str)
 }
 
 #[test]
-fn the_cookie_is_secure_when_the_clients_connection_is_known_to_be() {
+fn cookie_is_secure_if_the_connection_is() {
     for (secure, trust_proxy) in
         [Secure::Always, Secure::Auto, Secure::Never].into_iter().flat_map(|secure| [(secure, false), (secure, true)])
     {
@@ -140,7 +139,7 @@ fn the_cookie_is_secure_when_the_clients_connection_is_known_to_be() {
 }
 
 #[test]
-fn a_proxy_is_not_believed_unless_the_options_say_so() {
+fn proxy_is_not_trusted_by_default() {
     let host = Host::new(CookieOptions::new().secure(Secure::Auto));
     let head = request(&[("X-Forwarded-Proto", b"https"), ("Forwarded", b"proto=https")], false, "");
     let set = host.request(&head, |session| session.insert("user", "ada").unwrap());
@@ -148,7 +147,7 @@ fn a_proxy_is_not_believed_unless_the_options_say_so() {
 }
 
 #[test]
-fn a_cookie_set_over_https_is_not_written_anew_over_plain_http_just_for_that() {
+fn plain_http_alone_rewrites_no_cookie() {
     let host = Host::new(CookieOptions::new().secure(Secure::Auto));
     let set = host.request(&request(&[], true, ""), |session| session.insert("user", "ada").unwrap());
     assert!(attributes(&set).contains(&"Secure"));
@@ -177,11 +176,11 @@ fn any_options() -> impl Strategy<Value = CookieOptions> {
 }
 
 proptest! {
-    // Most sets of options contradict themselves, and making another one costs nothing.
+    // Most random options contradict each other, and drawing others is cheap.
     #![proptest_config(ProptestConfig { max_global_rejects: u32::MAX, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_the_options_a_removal_takes_away_the_very_cookie_that_was_set(
+    fn model_removal_deletes_the_same_cookie(
         options in any_options(),
         https in any::<bool>(),
         said in prop::sample::select(SAID.to_vec()),

@@ -1,5 +1,5 @@
-//! What only the adapter for `tiny_http` does: it sends every response by itself. `web/servers` has
-//! what every adapter does.
+//! The adapter for `tiny_http`, which sends every response itself, beyond the suite of
+//! `web/servers`.
 #![cfg(feature = "tiny_http")]
 
 use std::io::Write as _;
@@ -41,14 +41,14 @@ fn site(layer: &SessionLayer) -> PlainSite {
 }
 
 #[test]
-fn every_handler_that_fails_or_panics_is_answered_and_nothing_of_it_is_saved() {
+fn socket_failing_handlers_are_answered() {
     let store = store();
     let layer = layer(store.clone());
     let errors = layer.errors();
     let site = site(&layer);
     let browser = Browser::new();
     browser.get(&site, "/");
-    // More of them than the server has threads.
+    // More requests than the server has threads.
     for _ in 0..10 {
         for path in ["/panic", "/too-large", "/nowhere", &format!("/{}", "x".repeat(60_000))] {
             let answer = browser.get(&site, path);
@@ -62,7 +62,7 @@ fn every_handler_that_fails_or_panics_is_answered_and_nothing_of_it_is_saved() {
 }
 
 #[test]
-fn a_store_that_is_down_is_a_503_and_the_application_can_make_its_own_page() {
+fn socket_store_down_is_a_503() {
     let store = Arc::new(Unreliable::new(store()));
     let layer = layer(Arc::clone(&store));
     let (plain, own) = (site(&layer), {
@@ -87,7 +87,7 @@ fn a_store_that_is_down_is_a_503_and_the_application_can_make_its_own_page() {
 }
 
 #[test]
-fn a_client_that_hangs_up_before_its_answer_ends_no_server() {
+fn socket_hang_up_ends_no_server() {
     let site = site(&layer(store()));
     for _ in 0..20 {
         let mut socket = TcpStream::connect(site.address()).unwrap();

@@ -1,5 +1,5 @@
-//! The token in a header: which one counts, who is told one, and that it means what a cookie means.
-//! `PROPTEST_CASES` sets how many random histories are tried.
+//! The token in a header: which token counts, which clients get one, and that it means the same as
+//! a cookie. `PROPTEST_CASES` sets the number of random histories.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ impl Api {
         Self { layer: SessionLayer::new(store).token(options).unwrap(), time }
     }
 
-    /// A request with these headers: what it was answered.
+    /// The end of a request with these headers.
     fn ask(&self, headers: &[(&str, &str)], handler: impl FnOnce(&mut Session)) -> Finished {
         let mut session = self.layer.load(RequestHead::from_headers(headers.iter().copied()));
         handler(&mut session);
         self.layer.finish(&mut session).unwrap()
     }
 
-    /// Whose session these headers lead to.
+    /// The owner of the session that these headers open.
     fn user(&self, headers: &[(&str, &str)]) -> Option<String> {
         let session = self.layer.load(RequestHead::from_headers(headers.iter().copied()));
         session.owner().unwrap().map(ToOwned::to_owned)
@@ -53,7 +53,7 @@ fn cookie(finished: &Finished) -> String {
 }
 
 #[test]
-fn a_login_gives_a_token_that_opens_the_session_and_a_logout_takes_it_back() {
+fn login_gives_a_token_and_logout_ends_it() {
     let api = Api::new(TokenOptions::new());
     let login = api.ask(&[], log_in);
     assert_eq!(login.cookie(), None);
@@ -68,9 +68,9 @@ fn a_login_gives_a_token_that_opens_the_session_and_a_logout_takes_it_back() {
     assert_eq!(api.ask(&headers, look).token(), None, "an unknown token is no reason for a new one");
 }
 
-// RFC 9110, 11.1: the scheme in either case. RFC 6750, 2.1.
+// The scheme may be in either case (RFC 9110, 11.1; RFC 6750, 2.1).
 #[test]
-fn a_token_counts_in_its_header_and_nowhere_else() {
+fn token_counts_in_its_header_only() {
     let (bearer, own) = (Api::new(TokenOptions::new()), Api::new(TokenOptions::new().header("X-Session-Token")));
     for (api, counts, others) in [
         (
@@ -110,7 +110,7 @@ fn a_token_counts_in_its_header_and_nowhere_else() {
 }
 
 #[test]
-fn a_layer_without_tokens_reads_none_and_one_with_tokens_alone_reads_no_cookie() {
+fn layer_reads_only_its_carriers() {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
     let cookies = Api { layer: SessionLayer::new(store.clone()), time: time.clone() };
@@ -125,7 +125,7 @@ fn a_layer_without_tokens_reads_none_and_one_with_tokens_alone_reads_no_cookie()
 }
 
 #[test]
-fn a_malformed_oversized_or_repeated_token_means_no_session_and_hides_no_good_one() {
+fn malformed_tokens_are_no_session() {
     let api = Api::new(TokenOptions::new());
     let token = bearer(&api.ask(&[], log_in));
     let huge = format!("Bearer {}", "x".repeat(1 << 20));
@@ -140,7 +140,7 @@ fn a_malformed_oversized_or_repeated_token_means_no_session_and_hides_no_good_on
 
 // Invariant 1.
 #[test]
-fn an_id_in_a_token_is_never_adopted() {
+fn token_id_is_never_adopted() {
     let api = Api::new(TokenOptions::new());
     let events = api.layer.events();
     let made_up = SessionId::random().unwrap();
@@ -153,7 +153,7 @@ fn an_id_in_a_token_is_never_adopted() {
 }
 
 #[test]
-fn an_id_that_a_login_superseded_is_dead_in_a_token_too_and_is_reported() {
+fn superseded_token_is_dead_and_reported() {
     let api = Api::new(TokenOptions::new());
     let before = bearer(&api.ask(&[], |session| session.insert("cart", "tea").unwrap()));
     let events = api.layer.events();
@@ -168,7 +168,7 @@ fn an_id_that_a_login_superseded_is_dead_in_a_token_too_and_is_reported() {
 }
 
 #[test]
-fn a_timed_renewal_gives_the_client_a_new_token() {
+fn timed_renewal_gives_a_new_token() {
     let policy = Policy::new().renew_after(5 * MINUTE);
     let api = Api::new(TokenOptions::new());
     let api = Api { layer: api.layer.policy(policy).unwrap(), time: api.time };
@@ -182,7 +182,7 @@ fn a_timed_renewal_gives_the_client_a_new_token() {
 }
 
 #[test]
-fn a_token_is_signed_by_the_cookies_keys_for_its_own_header_and_written_again_when_keys_change() {
+fn token_is_signed_for_its_own_header() {
     let signed = |api: &Api, keys: &[[u8; 32]], options: TokenOptions| {
         let layer = api.layer.clone().cookie(CookieOptions::new().keys(keys)).unwrap();
         Api { layer: layer.token(options).unwrap(), time: api.time.clone() }
@@ -203,7 +203,7 @@ fn a_token_is_signed_by_the_cookies_keys_for_its_own_header_and_written_again_wh
     assert_eq!(new.user(&[("Authorization", &token)]), None);
     assert_eq!(new.user(&[("Authorization", &bearer(&rewritten))]).as_deref(), Some("ada"));
 
-    // What was signed for a cookie or for one header is no use in another.
+    // A signature for a cookie or for one header is invalid in another.
     let elsewhere = signed(&api, &KEYS[..1], TokenOptions::new().header("X-Token").beside_cookie(true));
     let value = bearer(&rewritten)["Bearer ".len()..].to_owned();
     assert_eq!(elsewhere.user(&[("X-Token", &value)]), None);
@@ -211,10 +211,10 @@ fn a_token_is_signed_by_the_cookies_keys_for_its_own_header_and_written_again_wh
 }
 
 #[test]
-fn of_a_cookie_and_a_token_the_cookie_counts_and_its_client_is_never_told_a_token() {
+fn client_with_a_cookie_gets_no_token() {
     let api = Api::new(TokenOptions::new().beside_cookie(true).response_header("X-Token"));
     let stranger = api.ask(&[], |session| session.log_in("grace").unwrap());
-    assert!(stranger.cookie().is_some() && stranger.token().is_some(), "it brought neither, so it gets both");
+    assert!(stranger.cookie().is_some() && stranger.token().is_some(), "a request with neither gets both");
     let (cookie, token) = (cookie(&stranger), bearer(&api.ask(&[], log_in)));
 
     let both = [("Authorization", token.as_str()), ("Cookie", cookie.as_str())];
@@ -224,10 +224,10 @@ fn of_a_cookie_and_a_token_the_cookie_counts_and_its_client_is_never_told_a_toke
     let handlers: [fn(&mut Session); 3] =
         [|session| session.insert("a", &1).unwrap(), log_in, |session| session.regenerate().unwrap()];
     for handler in handlers {
-        // A script that was injected can add a token, also one that opens nothing.
+        // An injected script can add any token to the request.
         for (is_known, added) in [(false, Some(&made_up)), (false, None), (true, Some(&made_up)), (true, Some(&token))]
         {
-            // A new one each time, because some handlers give the session another id.
+            // A new cookie each time, because some handlers change the id.
             let known = self::cookie(&api.ask(&[], log_in));
             let cookie = [("Cookie", if is_known { known.as_str() } else { unknown.as_str() })];
             let headers: Vec<_> =
@@ -238,12 +238,12 @@ fn of_a_cookie_and_a_token_the_cookie_counts_and_its_client_is_never_told_a_toke
             session.save().unwrap();
             let failed = api.layer.fail(&mut session);
             assert!(failed.token().is_none() && !fresh(&failed), "{headers:?}");
-            // What has been committed by then is announced by `finish` all the same.
+            // `finish` too announces an id that was committed before.
             let finished = api.layer.finish(&mut session).unwrap();
             assert!(finished.token().is_none() && !fresh(&finished), "{headers:?}");
         }
     }
-    // A cookie that opens nothing is no obstacle for a token that does.
+    // If the cookie opens no session, the token counts.
     let token = bearer(&api.ask(&[], log_in));
     let mixed = [("Cookie", unknown.as_str()), ("Authorization", token.as_str())];
     assert_eq!(api.user(&mixed).as_deref(), Some("ada"));
@@ -252,7 +252,7 @@ fn of_a_cookie_and_a_token_the_cookie_counts_and_its_client_is_never_told_a_toke
 }
 
 #[test]
-fn a_logout_ends_the_sessions_of_the_cookie_and_of_the_token() {
+fn logout_ends_both_presented_sessions() {
     let api = Api::new(TokenOptions::new().beside_cookie(true));
     let (cookie, token) = (cookie(&api.ask(&[], log_in)), bearer(&api.ask(&[], log_in)));
     let both = [("Cookie", cookie.as_str()), ("Authorization", token.as_str())];
@@ -264,7 +264,7 @@ fn a_logout_ends_the_sessions_of_the_cookie_and_of_the_token() {
 }
 
 #[test]
-fn a_token_that_a_failed_request_committed_is_told() {
+fn failed_request_tells_a_committed_token() {
     let api = Api::new(TokenOptions::new());
     let before = bearer(&api.ask(&[], |session| session.insert("cart", "tea").unwrap()));
     let mut session = api.layer.load(RequestHead::from_headers([("Authorization", &before)]));
@@ -275,7 +275,7 @@ fn a_token_that_a_failed_request_committed_is_told() {
 }
 
 #[test]
-fn caches_are_told_that_a_response_depends_on_the_header_and_that_a_new_token_is_not_kept() {
+fn caches_keep_no_token() {
     let plain = TokenOptions::new;
     for (options, vary) in [
         (plain(), "Authorization"),
@@ -285,8 +285,8 @@ fn caches_are_told_that_a_response_depends_on_the_header_and_that_a_new_token_is
     ] {
         let api = Api::new(options);
         let login = api.ask(&[], log_in);
-        // The handler says `public`. Beside a token that does not count, in a header or handed out
-        // by hand.
+        // The handler's `public` does not count beside a token, whether it is in a header or in the
+        // body.
         let mut headers = vec![
             ("Cache-Control".to_owned(), "public, max-age=60".to_owned()),
             ("Vary".to_owned(), "Accept, authorization".to_owned()),
@@ -301,12 +301,12 @@ fn caches_are_told_that_a_response_depends_on_the_header_and_that_a_new_token_is
 
         let stranger = api.ask(&[], look);
         assert_eq!(stranger.headers().collect::<Vec<_>>(), [("Vary", vary)]);
-        assert_eq!(api.ask(&[], |_| {}).headers().count(), 0, "a response that looked at nothing is the same for all");
+        assert_eq!(api.ask(&[], |_| {}).headers().count(), 0, "a response without a look is the same for every client");
     }
 }
 
 #[test]
-fn the_response_header_has_the_new_token_and_is_empty_after_a_logout() {
+fn response_header_has_the_new_token() {
     let api = Api::new(TokenOptions::new().response_header("X-Session-Token"));
     let answer = |headers: &[(&str, &str)], handler: fn(&mut Session)| {
         let mut response = vec![("x-session-token".to_owned(), "the handler's own".to_owned())];
@@ -321,9 +321,9 @@ fn the_response_header_has_the_new_token_and_is_empty_after_a_logout() {
     assert_eq!(answer(&[("Authorization", &header)], |session| session.log_out().unwrap()), [""]);
 }
 
-// A browser sends a cookie with another site's form, and no header with a token.
+// A browser sends a cookie with another site's form, but no header with a token.
 #[test]
-fn a_form_needs_a_csrf_token_unless_a_token_in_a_header_opened_the_session() {
+fn token_sessions_need_no_csrf_token() {
     let api = Api::new(TokenOptions::new().beside_cookie(true));
     let both = api.ask(&[], log_in);
     let (cookie, token) = (cookie(&both), bearer(&both));
@@ -347,7 +347,7 @@ fn a_form_needs_a_csrf_token_unless_a_token_in_a_header_opened_the_session() {
 }
 
 #[test]
-fn a_header_that_means_something_else_or_is_none_is_refused_when_the_layer_is_made() {
+fn reserved_headers_are_refused() {
     let refused = |options: TokenOptions| {
         let layer = SessionLayer::new(LembroStore::with_options(LembroOptions::new().interval(0)).unwrap());
         let error = layer.token(options).unwrap_err();
@@ -390,7 +390,7 @@ fn a_header_that_means_something_else_or_is_none_is_refused_when_the_layer_is_ma
 }
 
 #[test]
-fn options_are_read_from_a_configuration_file() {
+fn options_are_read_from_json() {
     let read = |text: &str| serde_json::from_str::<TokenOptions>(text);
     assert_eq!(read("{}").unwrap(), TokenOptions::new());
     let all = TokenOptions::new().header("X-In").response_header("X-Out").beside_cookie(true);
@@ -407,7 +407,7 @@ fn options_are_read_from_a_configuration_file() {
 
 // Invariant 10.
 #[test]
-fn no_debug_text_has_a_token_in_it() {
+fn no_debug_text_shows_a_token() {
     let api = Api::new(TokenOptions::new().response_header("X-Token"));
     let finished = api.ask(&[], log_in);
     let token = finished.token().unwrap();
@@ -419,7 +419,7 @@ fn no_debug_text_has_a_token_in_it() {
     assert!(!texts.contains(&token[11..]), "{texts}");
 }
 
-/// What a client does next.
+/// A step of a client.
 #[derive(Clone, Debug)]
 enum Step {
     Look,
@@ -430,7 +430,7 @@ enum Step {
     Save,
     Fail,
     Wait(u64),
-    /// With the credentials that it had before the last ones.
+    /// Look with the credentials before the last ones.
     Old,
     Forget,
 }
@@ -450,7 +450,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A client of one layer, that keeps a cookie or a token.
+/// A client of one layer that keeps a cookie or a token.
 struct Client {
     api: Api,
     has_tokens: bool,
@@ -468,7 +468,7 @@ impl Client {
         Self { api: Api { layer, time }, has_tokens, credentials: Vec::new() }
     }
 
-    /// What the client and its user see of one step.
+    /// Everything that the client and its user see of one step.
     fn take(&mut self, step: &Step) -> String {
         let back = if matches!(step, Step::Old) { 2 } else { 1 };
         let sent = self.credentials.len().checked_sub(back).map(|place| self.credentials[place].clone());
@@ -519,7 +519,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_a_client_does_a_token_means_what_a_cookie_means(
+    fn model_token_means_what_a_cookie_means(
         steps in prop::collection::vec(step(), 1..30),
         signed in any::<bool>(),
     ) {

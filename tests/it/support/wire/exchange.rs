@@ -1,4 +1,4 @@
-//! A client that sends what it is told and shows every byte that comes back.
+//! A client that sends given bytes and shows every byte that comes back.
 
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
@@ -140,11 +140,11 @@ impl Wire {
     }
 }
 
-/// What comes back for these bytes; none if the server hangs up without an answer.
+/// The response to these bytes. None if the server closes the connection without one.
 pub(crate) fn exchange_bytes(site: &dyn Listens, request: &[u8]) -> Option<Reply> {
     let mut socket = TcpStream::connect(site.address()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    // The server may hang up in the middle of it, and that shows in the answer.
+    // The server may close the connection before it has read all bytes.
     let _ = socket.write_all(request);
     let mut answer = Vec::new();
     let _ = socket.read_to_end(&mut answer);

@@ -1,5 +1,5 @@
-//! What the tests of the adapters share: real servers of every kind, an application for all of
-//! them, a browser, and a client that shows every byte.
+//! Real servers of every adapter, an application for all of them, a browser, and a client that
+//! shows every byte.
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
 mod browser;
@@ -30,10 +30,10 @@ pub(crate) use self::rouille_site::RouilleSite;
 pub(crate) use self::touche_site::ToucheSite;
 pub(crate) use self::unreliable::Unreliable;
 
-/// Nothing here takes long; a test that hangs is to fail.
+/// The longest wait: a test that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where a server listens.
+/// The address of a server.
 pub(crate) trait Listens: Send + Sync {
     fn address(&self) -> SocketAddr;
 }
@@ -47,7 +47,7 @@ pub(crate) fn store_with_clock() -> (LembroStore, ManualClock) {
     (LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap(), time)
 }
 
-/// The tests go over plain http.
+/// A layer whose cookie works over plain http.
 pub(crate) fn layer(store: impl Store) -> SessionLayer {
     named_layer("id", store)
 }
@@ -56,7 +56,7 @@ pub(crate) fn named_layer(name: &str, store: impl Store) -> SessionLayer {
     SessionLayer::new(store).cookie(CookieOptions::new().secure(false).name(name)).unwrap()
 }
 
-/// Every server that this crate has an adapter for, with its adapter.
+/// Every server with an adapter in this crate.
 #[cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
 pub(crate) fn servers() -> Vec<Server> {
     vec![

@@ -1,4 +1,4 @@
-//! An application for every server: what it is asked, and what it answers.
+//! An application for every server: its requests and its pages.
 
 use std::io::{Cursor, Read};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use lembro::{Result, Session};
 
 use super::Listens;
 
-/// What the application of a test learns of a request.
+/// The request as the application of a test gets it.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: String,
@@ -27,9 +27,9 @@ pub(crate) struct Page {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     pub(crate) body: Box<dyn Read + Send>,
-    /// `None`: it is not known before the body ends.
+    /// `None` if it is not known before the body ends.
     pub(crate) length: Option<usize>,
-    /// Below it `tiny_http` announces the length; the others cannot be told.
+    /// Below it `tiny_http` announces the length. The other servers ignore it.
     pub(crate) chunked_threshold: usize,
 }
 
@@ -77,8 +77,8 @@ impl Page {
         response.with_chunked_threshold(self.chunked_threshold)
     }
 
-    /// For what speaks the types of the `http` crate. `body` makes the server's own of the reader
-    /// and its length.
+    /// For servers with the types of the `http` crate. `body` makes the server's body from the
+    /// reader and its length.
     #[cfg(feature = "http")]
     pub(crate) fn into_http<B>(self, body: impl FnOnce(Box<dyn Read + Send>, Option<usize>) -> B) -> http::Response<B> {
         let mut response = http::Response::builder().status(self.status);
@@ -91,16 +91,16 @@ impl Page {
 
 pub(crate) type Application = Arc<dyn Fn(&Asked, &mut Session) -> Result<Page> + Send + Sync>;
 
-/// A server that is to behave.
+/// A server under test.
 #[derive(Clone, Copy)]
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) start: fn(SessionLayer, Application) -> Box<dyn Listens>,
-    /// Whether it sends a body as it is made.
+    /// Whether the server streams bodies.
     pub(crate) streams: bool,
-    /// Whether it knows that the response to HEAD has no body.
+    /// Whether the server knows that the response to HEAD has no body.
     pub(crate) knows_head: bool,
-    /// Whether it gives all headers of a name to the application.
+    /// Whether the server gives all headers of a name to the application.
     pub(crate) keeps_repeated_headers: bool,
     /// Lets other requests go on while a handler waits.
     pub(crate) pause: fn(),

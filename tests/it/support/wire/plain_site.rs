@@ -8,7 +8,7 @@ use tiny_http::{Request, Server};
 
 use super::Listens;
 
-/// More threads than any test has requests under way that wait for each other.
+/// More threads than any test has requests that wait for each other.
 const THREADS: usize = 8;
 
 pub(crate) struct PlainSite {

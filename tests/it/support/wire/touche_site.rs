@@ -40,7 +40,7 @@ impl Listens for ToucheSite {
 impl Drop for ToucheSite {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // It looks at the flag when a connection arrives.
+        // The server reads the flag when a connection arrives.
         let _arrives = TcpStream::connect(self.address);
         self.thread.take().unwrap().join().unwrap();
     }

@@ -1,5 +1,4 @@
-//! A store of one's own: in front of another, it can be unplugged, and its writes can take their
-//! time.
+//! An application's own store around another, whose reads and writes can fail or be slow.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -1,4 +1,4 @@
-//! The model: sessions and the ids that open them, by the words of the promises.
+//! The model: sessions and the ids that open them, by the promises of `web/model`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -53,7 +53,7 @@ struct Known {
     ends: Duration,
 }
 
-/// What a handle has seen, and what it has not committed yet.
+/// The session as a handle has read it, and the changes that the handle has not committed.
 #[derive(Clone, Default)]
 pub(crate) struct Holder {
     pub(crate) browser: usize,
@@ -85,13 +85,13 @@ pub(crate) enum Seen {
     New,
     Held(Held),
     LoggedOut,
-    /// Ended elsewhere; `superseded`: by a login in another request, which is in flight.
+    /// Ended elsewhere. `superseded` means by a login whose response is in flight.
     Ended {
         superseded: bool,
     },
 }
 
-/// What a commit comes to.
+/// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Unchanged,
@@ -130,7 +130,7 @@ impl Holder {
         (self.seen, self.view, self.is_regenerated) = (Seen::New, View::default(), false);
     }
 
-    /// The login that is not committed yet is of another owner than the session's.
+    /// Returns true if the uncommitted login is another owner's.
     fn wipes(&self, owner: Option<usize>) -> bool {
         self.login.is_some_and(|(login, _)| owner.is_some_and(|owner| owner != login))
     }
@@ -139,7 +139,7 @@ impl Holder {
         self.login.map(|(owner, _)| owner).or(self.view.owner)
     }
 
-    /// What the handler reads.
+    /// The data that the handler reads.
     pub(crate) fn reads(&self) -> Data {
         let base = if self.wipes(self.view.owner) { Data::new() } else { self.view.data.clone() };
         put(base, &self.puts)
@@ -170,12 +170,13 @@ impl Model {
         self.kept.get(&handle).is_some_and(|kept| !kept.is_ended && self.now < kept.deadline)
     }
 
-    /// The session lives, and no login and no `regenerate` came in between.
+    /// Returns true if the session lives, and no login or `regenerate` has replaced the
+    /// incarnation.
     pub(crate) fn holds(&self, (handle, incarnation): Held) -> bool {
         self.is_live(handle) && self.kept[&handle].incarnation == incarnation
     }
 
-    /// Every id that was given out, with the session that it opens.
+    /// Every id that was announced, with the session that it opens.
     pub(crate) fn ids(&self) -> impl Iterator<Item = (SessionId, Option<&Kept>)> {
         self.known.iter().map(|known| (known.id, self.opens(known).map(|handle| &self.kept[&handle])))
     }
@@ -193,7 +194,7 @@ impl Model {
         self.known.iter().find(|known| known.id == *id).and_then(|known| self.opens(known))
     }
 
-    /// The time that the session has from now on if it is used now.
+    /// The time that the session has left if it is prolonged now.
     fn full(&self, kept: &Kept) -> Duration {
         let (idle, lifetime) = if kept.is_remembered { REMEMBERED } else { (IDLE, LIFETIME) };
         idle.min((kept.began + lifetime).saturating_sub(self.now))
@@ -218,7 +219,7 @@ impl Model {
         of_owner.map(|(handle, _)| *handle).collect()
     }
 
-    /// Ends the sessions of an owner but for one, and revokes the logins that are under way.
+    /// Ends the sessions of an owner except one, and revokes the logins under way.
     pub(crate) fn end_all(&mut self, owner: usize, except: Option<Handle>) -> usize {
         self.epochs[owner] += 1;
         let mut ended = self.sessions_of(owner);
@@ -288,23 +289,23 @@ impl Model {
         self.setting.renews && kept.owner.is_some() && self.now >= kept.id_since + RENEW_AFTER
     }
 
-    /// The handler sees what is stored now.
+    /// The handler reads the stored session.
     pub(crate) fn read(&self, holder: &mut Holder, handle: Handle) {
         let Kept { owner, data, is_remembered, .. } = &self.kept[&handle];
         holder.view = View { id: holder.view.id, owner: *owner, data: data.clone(), is_remembered: *is_remembered };
     }
 
-    /// A login superseded this id, less than a grace ago or at any time.
+    /// Returns true if a login superseded this id, less than a grace ago or at any time.
     fn is_superseded(&self, id: &SessionId, recently: bool) -> bool {
         let Some(kept) = self.leads_to(id).and_then(|(handle, _)| self.kept.get(&handle)) else { return false };
         let is_it = |(superseded, until): (SessionId, Duration)| superseded == *id && (!recently || self.now < until);
         self.is_live(self.leads_to(id).unwrap().0) && kept.superseded.is_some_and(is_it)
     }
 
-    /// Goes on after the session has ended for a handle: a login is another session.
+    /// Goes on after the session has ended for a handle. A login begins another session.
     fn outlive(&mut self, holder: &mut Holder, recently: bool) {
         let superseded = holder.view.id.is_some_and(|id| self.is_superseded(&id, recently));
-        // Without a login, what was put into an owner's session goes into no other.
+        // Without a login, changes of an owner's session go into no other session.
         if holder.login.is_none() && (superseded || !holder.is_regenerated || holder.view.owner.is_some()) {
             self.meet("a change of a session that ended");
             return holder.end(Seen::Ended { superseded });
@@ -326,7 +327,7 @@ impl Model {
         holder.end(Seen::Ended { superseded });
     }
 
-    /// What `modify` sees before it changes a value.
+    /// The value that `modify` reads before it changes it.
     pub(crate) fn read_again(&mut self, holder: &mut Holder) {
         let Seen::Held(held) = holder.seen else { return };
         if self.holds(held) { self.read(holder, held.0) } else { self.outlive(holder, true) }
@@ -362,7 +363,7 @@ impl Model {
         self.write(holder, handle, id)
     }
 
-    /// What a login does to the owner's other sessions, or what keeps it from being one.
+    /// The effect of a login on the owner's other sessions, or the reason that refuses it.
     fn log_in(&mut self, holder: &mut Holder, handle: Option<Handle>) -> Option<Fate> {
         let (owner, begun) = holder.login?;
         if begun.is_some_and(|begun| begun < self.epochs[owner]) {

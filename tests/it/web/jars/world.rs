@@ -26,9 +26,9 @@ struct World {
     under_way: Vec<Request>,
     responses: Vec<Response>,
     sockets: Vec<Socket>,
-    /// Counts what is sent and what arrives, and gives each value that is put in.
+    /// The number of the last message or value.
     count: u32,
-    /// Which browser put a value in, and for which owner.
+    /// The browser and the owner that inserted each value.
     origins: BTreeMap<u32, (usize, Option<usize>)>,
     consumed: BTreeSet<(Handle, u32)>,
 }
@@ -38,10 +38,10 @@ struct Browser {
     jar: Jar,
     /// The values of all cookies that it had.
     had: Vec<String>,
-    /// The login whose response arrived last, and when that was.
+    /// The login whose response arrived last, and the time of its arrival.
     login: Option<Held>,
     login_at: u32,
-    /// When a response last brought another id.
+    /// The time at which a response last brought another id.
     id_at: u32,
 }
 
@@ -51,7 +51,7 @@ struct Request {
     presented: Vec<SessionId>,
     is_poll: bool,
     sent_at: u32,
-    /// When each owner's login would have begun.
+    /// The epoch in which each owner's login would have begun.
     epochs: Vec<(Epoch, u32)>,
 }
 
@@ -74,7 +74,7 @@ struct Socket {
 pub(crate) fn run(history: &History) -> BTreeSet<&'static str> {
     let mut world = World::new(history.setting);
     for step in &history.steps {
-        // No two logins are at the same instant.
+        // Time passes, so that no two logins are at the same instant.
         world.pass(Duration::from_millis(1));
         world.take(step);
         world.check();
@@ -94,7 +94,7 @@ impl World {
         if let Some((max, at_limit)) = setting.limit {
             policy = policy.max_per_owner(max).at_limit(at_limit);
         }
-        // The same ids each time, so that a history can be repeated.
+        // Each run draws the same ids, so that a history can be repeated.
         let drawn = AtomicU32::new(0);
         let ids = move || Ok(SessionId::derive(&drawn.fetch_add(1, Ordering::Relaxed).to_string()));
         let sessions = Sessions::with_policy(store.clone(), policy).unwrap().id_source(ids);
@@ -227,7 +227,7 @@ impl World {
         assert!(it.jar.receive(&text, URL, now));
     }
 
-    /// One call in the handler of a request; `false`: it has failed, and the request with it.
+    /// Makes one call in the handler of a request. Returns false if the request failed.
     fn handle(&mut self, place: usize, act: &Act) -> bool {
         let mut request = self.under_way.remove(place);
         let is_first = request.holder.seen == Seen::Nothing;
@@ -271,7 +271,7 @@ impl World {
                 }
                 holder.is_regenerated = matches!(holder.seen, Seen::Held(_));
                 holder.login = Some((owner, since.then_some(count)));
-                // What this request puts in is this owner's from now on.
+                // From here on, the values of this request are this owner's.
                 for value in holder.puts.values().flatten() {
                     self.origins.insert(*value, (holder.browser, Some(owner)));
                 }
@@ -538,7 +538,7 @@ impl World {
         self.respond(&request, &finished, false, false);
     }
 
-    /// The id has to be renewed by this request.
+    /// Returns true if this request must renew the id.
     fn is_renewal_due(&self, holder: &Holder, held: Held, is_poll: bool) -> bool {
         !is_poll
             && !holder.is_regenerated
@@ -630,7 +630,8 @@ impl World {
         }
     }
 
-    /// What the handler reads is what its session has, and no other browser or owner put it in.
+    /// Asserts that the handler reads the data of its session, and that no other browser or owner
+    /// inserted it.
     fn assert_reads(&self, session: &Session, holder: &Holder) {
         let reads = holder.reads();
         for key in OWN.into_iter().chain([COUNTER, TOKEN]) {
@@ -646,8 +647,8 @@ impl World {
         assert_eq!(owner, holder.owner().map(|owner| OWNERS[owner]), "the owner");
     }
 
-    /// What the store has is what the model has, by every id that was ever given out; and the user
-    /// of each browser is logged in.
+    /// Asserts that every id that was ever announced finds the same in the store and in the model,
+    /// and that the user of each browser is logged in.
     fn check(&mut self) {
         for (id, kept) in self.model.ids() {
             let stored = self.store.get(&id).unwrap();
@@ -679,7 +680,7 @@ impl World {
                 continue;
             }
             let is_there = self.model.leads_to(id) == Some(login) || cookies.len() > 1;
-            assert!(is_there, "who logged in is logged in");
+            assert!(is_there, "the user stays logged in");
         }
     }
 }
