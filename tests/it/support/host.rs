@@ -34,6 +34,17 @@ impl Host {
         self.request(&RequestHead::new([cookie]), handler)
     }
 
+    /// A request with these headers.
+    pub(crate) fn ask(&self, headers: &[(&str, &str)], handler: impl FnOnce(&mut Session)) -> Finished {
+        self.request(&RequestHead::from_headers(headers.iter().copied()), handler)
+    }
+
+    /// The owner of the session that these headers open.
+    pub(crate) fn owner(&self, headers: &[(&str, &str)]) -> Option<String> {
+        let session = self.layer.load(RequestHead::from_headers(headers.iter().copied()));
+        session.owner().unwrap().map(ToOwned::to_owned)
+    }
+
     /// A new visitor with the user "ada". Returns the cookie that the browser sends from then on.
     pub(crate) fn visitor(&self) -> String {
         sent_back(&self.request(&RequestHead::default(), |session| session.insert("user", "ada").unwrap()))

@@ -3,49 +3,23 @@
 
 use std::time::Duration;
 
-use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead, SessionLayer};
-use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Record, Saved, Session, SessionId, Store};
+use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
+use lembro::{Policy, Record, Saved, Session, SessionId, Store};
 
-struct Site {
-    layer: SessionLayer,
-    store: LembroStore,
-    time: ManualClock,
+use crate::support::host::{Host, id_of, look, sent_back};
+
+fn site() -> Host {
+    Host::new(CookieOptions::new())
 }
 
-fn site_with(options: CookieOptions) -> Site {
-    let time = Clock::manual();
-    let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
-    let layer = SessionLayer::new(store.clone()).cookie(options).unwrap();
-    Site { layer, store, time }
+fn persistent_site() -> Host {
+    Host::new(CookieOptions::new().lifetime(CookieLifetime::Persistent))
 }
 
-fn site() -> Site {
-    site_with(CookieOptions::new())
-}
-
-fn persistent_site() -> Site {
-    site_with(CookieOptions::new().lifetime(CookieLifetime::Persistent))
-}
-
-impl Site {
-    /// One request, with these `Cookie` headers.
-    fn request(&self, cookies: &[&str], handler: impl FnOnce(&mut Session)) -> Finished {
-        let head = RequestHead::new(cookies.iter().copied());
-        let mut session = self.layer.load(head.clone());
-        handler(&mut session);
-        self.layer.finish(&mut session).unwrap()
-    }
-
-    /// A visitor with one key in the session. Returns the cookie that the browser sends from then
-    /// on.
-    fn visitor(&self) -> String {
-        sent_back(&self.request(&[], |session| session.insert("name", "ada").unwrap()))
-    }
-
-    fn writes(&self) -> (u64, u64, u64) {
-        let stats = self.store.stats();
-        (stats.created, stats.saved, stats.touched)
-    }
+/// The sessions created, saved and touched.
+fn writes(site: &Host) -> (u64, u64, u64) {
+    let stats = site.store.stats();
+    (stats.created, stats.saved, stats.touched)
 }
 
 #[track_caller]
@@ -53,50 +27,34 @@ fn set_cookie(finished: &Finished) -> &str {
     finished.cookie().expect("a Set-Cookie")
 }
 
-/// The `name=value` that a browser makes of the response.
-#[track_caller]
-fn sent_back(finished: &Finished) -> String {
-    let cookie = set_cookie(finished);
-    cookie[..cookie.find(';').unwrap()].to_owned()
-}
-
 #[track_caller]
 fn assert_silent(finished: &Finished) {
     assert_eq!(finished.cookie(), None);
-}
-
-fn id_of(cookie: &str) -> SessionId {
-    let value = cookie.strip_prefix("id=").unwrap();
-    value.split('.').next().unwrap().parse().unwrap()
-}
-
-fn look(session: &mut Session) {
-    session.contains_key("name").unwrap();
 }
 
 // Invariant 9.
 #[test]
 fn new_empty_session_leaves_no_trace() {
     let site = site();
-    assert_silent(&site.request(&[], look));
+    assert_silent(&site.visit("", look));
     // A key that is inserted and removed again leaves nothing to save.
-    let finished = site.request(&[], |session| {
-        session.insert("name", "ada").unwrap();
-        session.remove("name").unwrap();
+    let finished = site.visit("", |session| {
+        session.insert("user", "ada").unwrap();
+        session.remove("user").unwrap();
         assert!(session.changed());
     });
     assert_silent(&finished);
     assert_eq!(finished.saved(), Saved::Unchanged);
-    assert_eq!(site.writes(), (0, 0, 0));
+    assert_eq!(writes(&site), (0, 0, 0));
 }
 
 #[test]
 fn new_session_with_data_is_announced() {
     let site = site();
-    let finished = site.request(&[], |session| session.insert("name", "ada").unwrap());
+    let finished = site.visit("", |session| session.insert("user", "ada").unwrap());
     assert_eq!(finished.saved(), Saved::Written);
     let stored = site.store.get(&id_of(&sent_back(&finished))).unwrap().expect("stored");
-    assert_eq!(stored.record.get_str("name").unwrap().as_deref(), Some("ada"));
+    assert_eq!(stored.record.get_str("user").unwrap().as_deref(), Some("ada"));
 }
 
 // Invariant 8.
@@ -104,20 +62,20 @@ fn new_session_with_data_is_announced() {
 fn unchanged_request_writes_one_touch_at_most() {
     let site = site();
     let cookie = site.visitor();
-    assert_eq!(site.writes(), (1, 0, 0));
+    assert_eq!(writes(&site), (1, 0, 0));
     for _ in 0..10 {
-        assert_silent(&site.request(&[&cookie], look));
+        assert_silent(&site.visit(&cookie, look));
     }
-    assert_eq!(site.writes(), (1, 0, 0), "within touch_after");
+    assert_eq!(writes(&site), (1, 0, 0), "within touch_after");
 
     site.time.advance(Duration::from_secs(60));
-    let first = site.request(&[&cookie], look);
+    let first = site.visit(&cookie, look);
     assert_silent(&first);
     assert_eq!(first.saved(), Saved::Unchanged, "the touch was at the first look");
     for _ in 0..10 {
-        assert_silent(&site.request(&[&cookie], look));
+        assert_silent(&site.visit(&cookie, look));
     }
-    assert_eq!(site.writes(), (1, 0, 1), "one touch");
+    assert_eq!(writes(&site), (1, 0, 1), "one touch");
 }
 
 #[test]
@@ -126,7 +84,7 @@ fn session_without_a_look_costs_nothing() {
     let cookie = site.visitor();
     site.time.advance(Duration::from_secs(600));
     let before = site.store.stats();
-    assert_silent(&site.request(&[&cookie], |_| {}));
+    assert_silent(&site.visit(&cookie, |_| {}));
     assert_eq!(site.store.stats(), before);
 }
 
@@ -134,23 +92,23 @@ fn session_without_a_look_costs_nothing() {
 fn known_id_is_not_announced_again() {
     let site = site();
     let cookie = site.visitor();
-    let finished = site.request(&[&cookie], |session| session.insert("theme", "dark").unwrap());
+    let finished = site.visit(&cookie, |session| session.insert("theme", "dark").unwrap());
     assert_silent(&finished);
     assert_eq!(finished.saved(), Saved::Written);
-    assert_eq!(site.writes(), (1, 1, 0));
+    assert_eq!(writes(&site), (1, 1, 0));
 }
 
 #[test]
 fn early_save_is_still_announced() {
     let site = site();
-    let finished = site.request(&[], |session| {
-        session.insert("name", "ada").unwrap();
+    let finished = site.visit("", |session| {
+        session.insert("user", "ada").unwrap();
         assert_eq!(session.save().unwrap(), Saved::Written);
     });
     let cookie = sent_back(&finished);
     assert!(site.store.get(&id_of(&cookie)).unwrap().is_some());
 
-    let finished = site.request(&[], |session| {
+    let finished = site.visit("", |session| {
         session.modify("visits", |visits: &mut Option<u32>| *visits = Some(1)).unwrap();
     });
     assert!(site.store.get(&id_of(&sent_back(&finished))).unwrap().is_some());
@@ -161,7 +119,7 @@ fn regenerated_id_is_announced() {
     let site = site();
     for change in [false, true] {
         let before = site.visitor();
-        let finished = site.request(&[&before], |session| {
+        let finished = site.visit(&before, |session| {
             session.regenerate().unwrap();
             if change {
                 session.insert("user", "ada").unwrap();
@@ -178,14 +136,14 @@ fn regenerated_id_is_announced() {
 fn logout_removes_only_a_known_cookie() {
     let site = site();
     let cookie = site.visitor();
-    let finished = site.request(&[&cookie], |session| session.log_out().unwrap());
+    let finished = site.visit(&cookie, |session| session.log_out().unwrap());
     let removal = set_cookie(&finished);
     assert!(removal.starts_with("id=;"), "{removal}");
     assert!(removal.contains("; Max-Age=0;"), "{removal}");
     assert_eq!(finished.saved(), Saved::Gone);
 
-    let nobody = site.request(&[], |session| {
-        session.insert("name", "ada").unwrap();
+    let nobody = site.visit("", |session| {
+        session.insert("user", "ada").unwrap();
         session.save().unwrap();
         session.log_out().unwrap();
     });
@@ -197,16 +155,16 @@ fn logout_removes_only_a_known_cookie() {
 fn logout_then_login_announces_the_new_id() {
     let site = site();
     let before = site.visitor();
-    let finished = site.request(&[&before], |session| {
+    let finished = site.visit(&before, |session| {
         session.log_out().unwrap();
         session.regenerate().unwrap();
-        session.insert("user", "grace").unwrap();
+        session.insert("cart", "tea").unwrap();
     });
     let after = sent_back(&finished);
     assert_ne!(id_of(&after).handle(), id_of(&before).handle());
     let stored = site.store.get(&id_of(&after)).unwrap().unwrap();
-    assert_eq!(stored.record.get_str("user").unwrap().as_deref(), Some("grace"));
-    assert_eq!(stored.record.get_str("name").unwrap().as_deref(), None);
+    assert_eq!(stored.record.get_str("cart").unwrap().as_deref(), Some("tea"));
+    assert_eq!(stored.record.get_str("user").unwrap(), None);
 }
 
 // Invariant 3.
@@ -216,10 +174,10 @@ fn destroyed_session_never_comes_back() {
         let site = site();
         let cookie = site.visitor();
         site.time.advance(Duration::from_secs(300));
-        let finished = site.request(&[&cookie], |session| {
+        let finished = site.visit(&cookie, |session| {
             look(session);
             // Another request of the same client logs out at this moment.
-            let _ = site.request(&[&cookie], |other| other.log_out().unwrap());
+            let _ = site.visit(&cookie, |other| other.log_out().unwrap());
             if write {
                 session.insert("last_page", "/inbox").unwrap();
             }
@@ -234,7 +192,7 @@ fn destroyed_session_never_comes_back() {
 fn session_found_gone_sets_no_cookie() {
     let site = site();
     let cookie = site.visitor();
-    let finished = site.request(&[&cookie], |session| {
+    let finished = site.visit(&cookie, |session| {
         look(session);
         let _ = site.store.destroy(&id_of(&cookie)).unwrap();
         session.insert("a", "b").unwrap();
@@ -250,8 +208,8 @@ fn client_id_is_never_adopted() {
     let site = site();
     let unknown = SessionId::random().unwrap();
     let cookie = format!("id={}", unknown.expose());
-    assert_silent(&site.request(&[&cookie], look));
-    let finished = site.request(&[&cookie], |session| session.insert("name", "eve").unwrap());
+    assert_silent(&site.visit(&cookie, look));
+    let finished = site.visit(&cookie, |session| session.insert("user", "eve").unwrap());
     let given = id_of(&sent_back(&finished));
     assert_ne!(given.handle(), unknown.handle());
     assert!(site.store.get(&unknown).unwrap().is_none());
@@ -259,9 +217,9 @@ fn client_id_is_never_adopted() {
     // Expired.
     site.time.advance(Duration::from_secs(60 * 60));
     let cookie = format!("id={}", given.expose());
-    let finished = site.request(&[&cookie], |session| {
-        assert_eq!(session.get_str("name").unwrap().as_deref(), None);
-        session.insert("name", "ada").unwrap();
+    let finished = site.visit(&cookie, |session| {
+        assert_eq!(session.get_str("user").unwrap().as_deref(), None);
+        session.insert("user", "ada").unwrap();
     });
     assert_ne!(id_of(&sent_back(&finished)).handle(), given.handle());
 }
@@ -269,7 +227,7 @@ fn client_id_is_never_adopted() {
 #[test]
 fn cookie_is_rewritten_once_per_touch_after() {
     let site = persistent_site();
-    let finished = site.request(&[], |session| session.insert("name", "ada").unwrap());
+    let finished = site.visit("", |session| session.insert("user", "ada").unwrap());
     assert!(set_cookie(&finished).contains("; Max-Age=3600"), "{finished:?}");
     let mut cookie = sent_back(&finished);
     let count = |visits: &mut Option<u32>| *visits = Some(visits.unwrap_or(0) + 1);
@@ -281,10 +239,10 @@ fn cookie_is_rewritten_once_per_touch_after() {
     ];
     for handler in uses {
         for _ in 0..6 {
-            assert_silent(&site.request(&[&cookie], handler));
+            assert_silent(&site.visit(&cookie, handler));
             site.time.advance(Duration::from_secs(10));
         }
-        let renewed = site.request(&[&cookie], handler);
+        let renewed = site.visit(&cookie, handler);
         assert!(set_cookie(&renewed).contains("; Max-Age=3600"), "{}", set_cookie(&renewed));
         assert_eq!(id_of(&sent_back(&renewed)), id_of(&cookie));
         cookie = sent_back(&renewed);
@@ -300,16 +258,16 @@ fn cookie_is_rewritten_beside_a_busy_socket() {
         let mut socket = site.layer.sessions().load(&id_of(&cookie)).unwrap().unwrap();
         assert_eq!(socket.touch().unwrap(), Saved::Written);
     }
-    assert!(set_cookie(&site.request(&[&cookie], look)).contains("; Max-Age=3600"));
+    assert!(set_cookie(&site.visit(&cookie, look)).contains("; Max-Age=3600"));
 }
 
 #[test]
 fn max_age_is_rounded_down_but_never_zero() {
     let site = persistent_site();
     let max_age = |timeout: Duration| {
-        let finished = site.request(&[], |session| {
+        let finished = site.visit("", |session| {
             session.set_timeout(timeout).unwrap();
-            session.insert("name", "ada").unwrap();
+            session.insert("user", "ada").unwrap();
         });
         let cookie = set_cookie(&finished).to_owned();
         let seconds = cookie.split("; ").find_map(|part| part.strip_prefix("Max-Age=")).unwrap();
@@ -318,12 +276,12 @@ fn max_age_is_rounded_down_but_never_zero() {
     assert_eq!(max_age(Duration::from_millis(59_999)), 59);
     assert_eq!(max_age(Duration::from_millis(1)), 1, "0 would delete it");
     // The lifetime ends the cookie as it ends the session.
-    let cookie = sent_back(&site.request(&[], |session| {
+    let cookie = sent_back(&site.visit("", |session| {
         session.set_timeout(Duration::from_secs(24 * 60 * 60)).unwrap();
-        session.insert("name", "ada").unwrap();
+        session.insert("user", "ada").unwrap();
     }));
     site.time.advance(Duration::from_secs(23 * 60 * 60));
-    assert!(set_cookie(&site.request(&[&cookie], look)).contains("; Max-Age=3600"));
+    assert!(set_cookie(&site.visit(&cookie, look)).contains("; Max-Age=3600"));
 }
 
 #[test]
@@ -331,7 +289,7 @@ fn new_id_prolongs_session_and_cookie() {
     let site = persistent_site();
     let cookie = site.visitor();
     site.time.advance(Duration::from_secs(30));
-    let finished = site.request(&[&cookie], |session| session.regenerate().unwrap());
+    let finished = site.visit(&cookie, |session| session.regenerate().unwrap());
     assert!(set_cookie(&finished).contains("; Max-Age=3600"), "{}", set_cookie(&finished));
 }
 
@@ -346,7 +304,7 @@ fn request_beside_a_login_leaves_no_trace() {
             if looks_before {
                 look(&mut beside);
             }
-            let login = sent_back(&site.request(&[&cookie], |session| session.log_in("user-42").unwrap()));
+            let login = sent_back(&site.visit(&cookie, |session| session.log_in("user-42").unwrap()));
             let before = site.store.get(&id_of(&login)).unwrap().unwrap();
             look(&mut beside);
             if writes {
@@ -355,12 +313,12 @@ fn request_beside_a_login_leaves_no_trace() {
             assert_silent(&site.layer.finish(&mut beside).unwrap());
             // A request by the old id, within the grace.
             site.time.advance(Duration::from_secs(59));
-            assert_silent(&site.request(&[&cookie], |session| session.insert("late", &2).unwrap()));
+            assert_silent(&site.visit(&cookie, |session| session.insert("late", &2).unwrap()));
             assert_eq!(site.store.get(&id_of(&login)).unwrap().unwrap().record, before.record);
             assert_eq!(site.store.len().unwrap(), 1);
             // After the grace, a client that lost the login's response is not locked out.
             site.time.advance(Duration::from_secs(1));
-            let anew = sent_back(&site.request(&[&cookie], |session| session.insert("late", &3).unwrap()));
+            let anew = sent_back(&site.visit(&cookie, |session| session.insert("late", &3).unwrap()));
             assert_ne!(id_of(&anew).handle(), id_of(&login).handle());
         }
     }
@@ -370,22 +328,22 @@ fn request_beside_a_login_leaves_no_trace() {
 fn second_login_by_the_old_id_starts_over() {
     let site = site();
     let cookie = site.visitor();
-    let first = sent_back(&site.request(&[&cookie], |session| session.log_in("ada").unwrap()));
-    let second = sent_back(&site.request(&[&cookie], |session| {
+    let first = sent_back(&site.visit(&cookie, |session| session.log_in("ada").unwrap()));
+    let second = sent_back(&site.visit(&cookie, |session| {
         session.log_in("bob").unwrap();
         session.insert("theme", "dark").unwrap();
     }));
     assert_ne!(id_of(&first).handle(), id_of(&second).handle());
     let stored = site.store.get(&id_of(&second)).unwrap().unwrap().record;
-    assert_eq!((stored.owner(), stored.get_str("name").unwrap().as_deref(), stored.len()), (Some("bob"), None, 1));
+    assert_eq!((stored.owner(), stored.get_str("user").unwrap().as_deref(), stored.len()), (Some("bob"), None, 1));
 }
 
 #[test]
 fn live_id_wins_over_a_superseded_one() {
     let site = site();
     let old = site.visitor();
-    let new = sent_back(&site.request(&[&old], |session| session.log_in("ada").unwrap()));
-    let finished = site.request(&[&old, &new], |session| {
+    let new = sent_back(&site.visit(&old, |session| session.log_in("ada").unwrap()));
+    let finished = site.request(&RequestHead::new([old.as_str(), new.as_str()]), |session| {
         assert_eq!(session.owner().unwrap(), Some("ada"));
         session.insert("theme", "dark").unwrap();
     });
@@ -449,14 +407,14 @@ fn attached_session_is_announced() {
 fn layer_policy_decides_when_visits_count() {
     let site = site();
     let policy = Policy::new().touch_after(Duration::ZERO).timeout(Duration::from_secs(600));
-    let site = Site { layer: site.layer.clone().policy(policy).unwrap(), ..site };
+    let site = Host { layer: site.layer.clone().policy(policy).unwrap(), ..site };
     assert_eq!(site.layer.sessions().policy(), &policy);
     let cookie = site.visitor();
     site.time.advance(Duration::from_millis(4));
-    let _ = site.request(&[&cookie], look);
-    assert_eq!(site.writes(), (1, 0, 1));
+    let _ = site.visit(&cookie, look);
+    assert_eq!(writes(&site), (1, 0, 1));
     site.time.advance(Duration::from_secs(600));
-    let finished = site.request(&[&cookie], |session| assert!(session.is_new().unwrap()));
+    let finished = site.visit(&cookie, |session| assert!(session.is_new().unwrap()));
     assert_silent(&finished);
     assert!(site.layer.policy(Policy::new().timeout(Duration::ZERO)).unwrap_err().is_option());
 }
@@ -467,7 +425,7 @@ fn debug_shows_no_secret() {
     let cookie = site.visitor();
     let secret = &cookie["id=".len()..];
     let head = RequestHead::new([cookie.as_str()]);
-    let finished = site.request(&[&cookie], |session| session.regenerate().unwrap());
+    let finished = site.visit(&cookie, |session| session.regenerate().unwrap());
     let new_secret = sent_back(&finished)["id=".len()..].to_owned();
     let shown = format!("{:?} {head:?} {finished:?}", site.layer);
     assert!(!shown.contains(secret) && !shown.contains(&new_secret), "{shown}");

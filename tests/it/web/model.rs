@@ -40,13 +40,17 @@
 //! - Of two logins at once, each session has a copy of what the anonymous session held, tokens too.
 #![cfg(feature = "testing")]
 
+mod history;
+mod sessions;
+mod world;
+
 use std::collections::BTreeSet;
 
-use crate::web::jars::history::history;
-use crate::web::jars::world;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
+
+use self::history::history;
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]

@@ -8,44 +8,10 @@ use lembro::web::{CookieOptions, SessionLayer};
 use lembro::{Error, Result, Saved, Session, Sessions, Store};
 use rouille::{Request, Response};
 
-use crate::support::wire::{Browser, RouilleSite, Unreliable, layer, named_layer, store};
+use crate::support::wire::{self, Asked, Browser, Page, RouilleSite, Unreliable, layer, named_layer, store, visit};
 
-fn visit(session: &mut Session) -> Result<String> {
-    let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
-    session.insert("visits", &visits)?;
-    Ok(visits.to_string())
-}
-
-/// The application of most tests.
 fn application(request: &Request, session: &mut Session) -> Result<Response> {
-    let text = match request.url().as_str() {
-        "/" => visit(session)?,
-        "/look" => session.get::<u32>("visits")?.unwrap_or(0).to_string(),
-        "/static" => String::new(),
-        "/login" => {
-            session.log_in("user-42")?;
-            session.insert("user", "ada")?;
-            "welcome".to_owned()
-        }
-        "/user" => session.get("user")?.unwrap_or("nobody".to_owned()),
-        "/logout" => session.log_out().map(|()| "bye".to_owned())?,
-        "/wrong-type" => {
-            session.insert("visits", &1_000)?;
-            session.get::<Vec<u8>>("visits")?;
-            String::new()
-        }
-        "/too-large" => {
-            session.insert("visits", &1_000)?;
-            session.insert("all", &"x".repeat(1 << 20))?;
-            String::new()
-        }
-        "/panic" => {
-            session.insert("visits", &1_000)?;
-            panic!("a handler that panics: this message belongs to the test");
-        }
-        other => panic!("{other} is no path of this site"),
-    };
-    Ok(Response::text(text))
+    wire::application(&Asked::new(request.method(), &request.url()), session).map(Page::into_rouille)
 }
 
 fn site(layer: &SessionLayer) -> RouilleSite {

@@ -8,49 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use lembro::web::{CookieLifetime, CookieOptions, SessionLayer, TokenOptions};
-use lembro::{Error, LembroStore, Result, Session, SessionId, Store as _};
+use lembro::{Error, LembroStore, SessionId, Store as _};
 
 use super::servers;
 use super::wire::{
-    Asked, Browser, Listens, Page, Reply, Server, Unreliable, exchange, exchange_bytes, layer, store, store_with_clock,
+    Browser, Listens, Page, Reply, Server, Unreliable, application, exchange, exchange_bytes, layer, store,
+    store_with_clock, visit,
 };
-
-fn visit(session: &mut Session) -> Result<String> {
-    let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
-    session.insert("visits", &visits)?;
-    Ok(visits.to_string())
-}
-
-/// The application of most tests.
-fn application(asked: &Asked, session: &mut Session) -> Result<Page> {
-    let text = match asked.path.as_str() {
-        "/look" => session.get::<u32>("visits")?.unwrap_or(0).to_string(),
-        "/static" => "static".to_owned(),
-        "/login" => {
-            session.log_in("user-42")?;
-            session.insert("user", "ada")?;
-            "welcome".to_owned()
-        }
-        "/user" => session.get("user")?.unwrap_or("nobody".to_owned()),
-        "/logout" => session.log_out().map(|()| "bye".to_owned())?,
-        "/too-large" => {
-            session.insert("visits", &1_000)?;
-            session.insert("all", &"x".repeat(1 << 20))?;
-            String::new()
-        }
-        "/panic" => {
-            session.insert("visits", &1_000)?;
-            panic!("a handler that panics: this message belongs to the test");
-        }
-        "/login-then-panic" => {
-            session.log_in("ada")?;
-            session.save()?;
-            panic!("a handler that panics after an early save: this message belongs to the test");
-        }
-        _ => visit(session)?,
-    };
-    Ok(Page::text(text))
-}
 
 /// A barrier whose waits are the server's own, because a handler that is a coroutine must not block
 /// its thread.

@@ -21,7 +21,7 @@ use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store};
 
 pub(crate) use self::browser::{Answer, Browser};
 pub(crate) use self::exchange::{Reply, Wire, exchange, exchange_bytes};
-pub(crate) use self::page::{Application, Asked, Page, Server};
+pub(crate) use self::page::{Application, Asked, Page, Server, application, visit};
 #[cfg(feature = "tiny_http")]
 pub(crate) use self::plain_site::PlainSite;
 #[cfg(feature = "rouille")]

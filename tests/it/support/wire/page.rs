@@ -89,6 +89,49 @@ impl Page {
     }
 }
 
+/// Counts a visit in the session.
+pub(crate) fn visit(session: &mut Session) -> Result<String> {
+    let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
+    session.insert("visits", &visits)?;
+    Ok(visits.to_string())
+}
+
+/// The application of most tests. Its failing pages try to save a thousand visits.
+pub(crate) fn application(asked: &Asked, session: &mut Session) -> Result<Page> {
+    let text = match asked.path.as_str() {
+        "/look" => session.get::<u32>("visits")?.unwrap_or(0).to_string(),
+        "/static" => "static".to_owned(),
+        "/login" => {
+            session.log_in("user-42")?;
+            session.insert("user", "ada")?;
+            "welcome".to_owned()
+        }
+        "/user" => session.get("user")?.unwrap_or("nobody".to_owned()),
+        "/logout" => session.log_out().map(|()| "bye".to_owned())?,
+        "/wrong-type" => {
+            session.insert("visits", &1_000)?;
+            session.get::<Vec<u8>>("visits")?;
+            String::new()
+        }
+        "/too-large" => {
+            session.insert("visits", &1_000)?;
+            session.insert("all", &"x".repeat(1 << 20))?;
+            String::new()
+        }
+        "/panic" => {
+            session.insert("visits", &1_000)?;
+            panic!("a handler that panics: this message belongs to the test");
+        }
+        "/login-then-panic" => {
+            session.log_in("ada")?;
+            session.save()?;
+            panic!("a handler that panics after an early save: this message belongs to the test");
+        }
+        _ => visit(session)?,
+    };
+    Ok(Page::text(text))
+}
+
 pub(crate) type Application = Arc<dyn Fn(&Asked, &mut Session) -> Result<Page> + Send + Sync>;
 
 /// A server under test.

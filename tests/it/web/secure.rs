@@ -1,12 +1,17 @@
-//! The `Secure` attribute: always, never, or by the connection and a trusted proxy's report.
+//! The `Secure` attribute: always, never, or by the connection and a trusted proxy's report; and the
+//! report of a `Secure` cookie over plain http, which is made once if the client probably drops it.
+//!
+//! The client probably keeps the cookie if the connection is encrypted, if a proxy says that the
+//! client's is, trusted or not, if a trusted proxy says nothing, if the client sent a cookie of
+//! ours, or if the cookie is not always `Secure`.
 #![cfg(feature = "testing")]
 
 use std::time::UNIX_EPOCH;
 
 use crate::support::host::{Host, attributes, look, sent_back};
-use lembro::Clock;
 use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, Secure};
+use lembro::{Clock, Error, Session};
 use proptest::prelude::*;
 
 /// Headers of a request, and whether they report https if the proxy is trusted.
@@ -108,6 +113,10 @@ const SAID: &[Said] = &[
     (&[("X-Forwarded-Proto", b""), ("Forwarded", b"proto=https")], false),
 ];
 
+fn insert(session: &mut Session) {
+    session.insert("user", "ada").unwrap();
+}
+
 fn request(headers: &[(&'static str, &'static [u8])], https: bool, cookie: &str) -> RequestHead<'static> {
     let cookie: &'static [u8] = cookie.as_bytes().to_vec().leak();
     RequestHead::from_headers(headers.iter().copied().chain([("Cookie", cookie)])).secure(https)
@@ -127,7 +136,7 @@ fn cookie_is_secure_if_the_connection_is() {
                     Secure::Never => false,
                 };
                 let what = format!("{secure:?}, trusted: {trust_proxy}, https: {https}, {headers:?}");
-                let set = host.request(&request(headers, https, ""), |session| session.insert("user", "ada").unwrap());
+                let set = host.request(&request(headers, https, ""), insert);
                 assert_eq!(attributes(&set).contains(&"Secure"), expected, "{what}");
                 let removed =
                     host.request(&request(headers, https, &sent_back(&set)), |session| session.log_out().unwrap());
@@ -142,16 +151,92 @@ fn cookie_is_secure_if_the_connection_is() {
 fn proxy_is_not_trusted_by_default() {
     let host = Host::new(CookieOptions::new().secure(Secure::Auto));
     let head = request(&[("X-Forwarded-Proto", b"https"), ("Forwarded", b"proto=https")], false, "");
-    let set = host.request(&head, |session| session.insert("user", "ada").unwrap());
+    let set = host.request(&head, insert);
     assert!(!attributes(&set).contains(&"Secure"));
 }
 
 #[test]
 fn plain_http_alone_rewrites_no_cookie() {
     let host = Host::new(CookieOptions::new().secure(Secure::Auto));
-    let set = host.request(&request(&[], true, ""), |session| session.insert("user", "ada").unwrap());
+    let set = host.request(&request(&[], true, ""), insert);
     assert!(attributes(&set).contains(&"Secure"));
     assert_eq!(host.request(&request(&[], false, &sent_back(&set)), look).cookie(), None);
+}
+
+fn told(errors: &impl Fn() -> Vec<Error>) -> Vec<String> {
+    errors().iter().inspect(|error| assert!(error.is_option() && !error.is_store())).map(ToString::to_string).collect()
+}
+
+/// The number of reports after such a request.
+fn reports(options: CookieOptions, headers: &[(&str, &str)], https: bool) -> usize {
+    let host = Host::new(options);
+    let errors = host.layer.errors();
+    let headers = headers.iter().map(|(name, value)| (*name, *value));
+    assert!(host.request(&RequestHead::from_headers(headers).secure(https), insert).cookie().is_some());
+    errors.try_iter().count()
+}
+
+#[test]
+fn secure_cookie_over_http_is_reported_once() {
+    let host = Host::new(CookieOptions::new());
+    let errors = host.layer.errors();
+    let seen = || errors.try_iter().collect::<Vec<_>>();
+    assert!(host.visit("", look).cookie().is_none());
+    assert_eq!(told(&seen), [""; 0], "no cookie was set");
+
+    assert!(host.visit("", insert).cookie().is_some());
+    let [text] = &*told(&seen) else { panic!("one report") };
+    for part in ["secure: a Secure cookie", "plain http", "localhost", "Secure::Auto", "ignore this", "trust_proxy"] {
+        assert!(text.contains(part), "{text}");
+    }
+    for _ in 0..3 {
+        let other = Host { layer: host.layer.clone(), store: host.store.clone(), time: host.time.clone() };
+        assert!(other.visit("", insert).cookie().is_some());
+    }
+    assert_eq!(told(&seen), [""; 0], "once");
+}
+
+#[test]
+fn report_waits_for_a_subscriber() {
+    let host = Host::new(CookieOptions::new());
+    assert!(host.visit("", insert).cookie().is_some());
+    let errors = host.layer.errors();
+    assert_eq!(errors.try_iter().count(), 0, "nothing that was before");
+    assert!(host.visit("", insert).cookie().is_some());
+    assert_eq!(errors.try_iter().count(), 1);
+}
+
+#[test]
+fn no_report_if_the_client_keeps_the_cookie() {
+    let plain = CookieOptions::new;
+    let https = ("X-Forwarded-Proto", "https");
+    for (reported, options, headers, over_https) in [
+        (1, plain(), &[][..], false),
+        (0, plain(), &[], true),
+        (0, plain(), &[https], false),
+        (0, plain(), &[("Forwarded", "for=192.0.2.1;proto=https")], false),
+        (1, plain(), &[("X-Forwarded-Proto", "http")], false),
+        (1, plain(), &[("Forwarded", "for=192.0.2.1;proto=http")], false),
+        (1, plain(), &[("X-Forwarded-For", "192.0.2.1")], false),
+        (0, plain().trust_proxy(true), &[], false),
+        (0, plain().trust_proxy(true), &[https], false),
+        (1, plain().trust_proxy(true), &[("X-Forwarded-Proto", "http")], false),
+        (0, plain().secure(Secure::Auto), &[], false),
+        (0, plain().secure(Secure::Never), &[], false),
+    ] {
+        assert_eq!(reports(options.clone(), headers, over_https), reported, "{options:?} {headers:?} {over_https}");
+    }
+}
+
+#[test]
+fn client_with_our_cookie_has_kept_one() {
+    let host = Host::new(CookieOptions::new());
+    let cookie = sent_back(&host.request(&RequestHead::default().secure(true), insert));
+    let errors = host.layer.errors();
+    assert!(host.visit(&cookie, |session| session.regenerate().unwrap()).cookie().is_some());
+    assert_eq!(errors.try_iter().count(), 0);
+    assert!(host.visit("theme=dark; id=nonsense", insert).cookie().is_some());
+    assert_eq!(errors.try_iter().count(), 1);
 }
 
 fn any_options() -> impl Strategy<Value = CookieOptions> {
@@ -189,7 +274,7 @@ proptest! {
         prop_assume!(lembro::web::SessionLayer::new(store).cookie(options.clone()).is_ok());
         let host = Host::new(options);
         let now = Clock::from(&host.time).wall();
-        let set = host.request(&request(said.0, https, ""), |session| session.insert("user", "ada").unwrap());
+        let set = host.request(&request(said.0, https, ""), insert);
         let set = set.cookie().unwrap();
         let mut jar = Jar::default();
         let kept = Cookie::parse(set, now).unwrap();

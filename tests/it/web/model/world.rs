@@ -12,7 +12,7 @@ use lembro::{
 };
 
 use super::history::{Act, BROWSERS, COUNTER, History, OWN, OWNERS, Setting, SocketAct, Step, TOKEN};
-use super::model::{Fate, GRACE, Held, Holder, IDLE, LIFETIME, Model, REMEMBERED, RENEW_AFTER, Seen};
+use super::sessions::{Fate, GRACE, Held, Holder, IDLE, LIFETIME, Model, REMEMBERED, RENEW_AFTER, Seen};
 
 const URL: &str = "https://example.com/app/";
 
