@@ -200,7 +200,7 @@ proptest! {
     #[test]
     fn model_first_live_cookie_counts(
         kind in any_kind(),
-        pieces in prop::collection::vec(any_piece(), 0..16),
+        pieces in prop::collection::vec(any_cookie(), 0..16),
     ) {
         let host = Host::new(kind);
         let live = [host.visitor(), host.visitor()];
@@ -209,26 +209,26 @@ proptest! {
             assert!(host.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
             cookie
         }).collect();
-        let text = |piece: &Piece| match piece {
-            Piece::Live(which) => live[*which].clone(),
-            Piece::Dead(which) => dead[*which].clone(),
-            Piece::Quoted => live[0].replacen('=', "=\"", 1) + "\"",
-            Piece::Encoded => live[0].replacen("id=", "id=%20", 1),
-            Piece::Cut => format!("id={}", &live[0]["id=".len() + 1..]),
-            Piece::Other(text) => text.clone(),
+        let text = |piece: &CookiePiece| match piece {
+            CookiePiece::Live(which) => live[*which].clone(),
+            CookiePiece::Dead(which) => dead[*which].clone(),
+            CookiePiece::Quoted => live[0].replacen('=', "=\"", 1) + "\"",
+            CookiePiece::Encoded => live[0].replacen("id=", "id=%20", 1),
+            CookiePiece::Cut => format!("id={}", &live[0]["id=".len() + 1..]),
+            CookiePiece::Other(text) => text.clone(),
         };
         let header = pieces.iter().map(text).collect::<Vec<_>>().join("; ");
 
         // Four different ids are tried, in their order.
-        let mut ids: Vec<Piece> = Vec::new();
+        let mut ids: Vec<CookiePiece> = Vec::new();
         for piece in &pieces {
-            let piece = if matches!(piece, Piece::Quoted) { Piece::Live(0) } else { piece.clone() };
-            if matches!(piece, Piece::Live(_) | Piece::Dead(_)) && !ids.contains(&piece) {
+            let piece = if matches!(piece, CookiePiece::Quoted) { CookiePiece::Live(0) } else { piece.clone() };
+            if matches!(piece, CookiePiece::Live(_) | CookiePiece::Dead(_)) && !ids.contains(&piece) {
                 ids.push(piece);
             }
         }
         let expected = ids.into_iter().take(4).find_map(|piece| match piece {
-            Piece::Live(which) => Some(crate::support::host::id_of(&live[which])),
+            CookiePiece::Live(which) => Some(crate::support::host::id_of(&live[which])),
             _ => None,
         });
         let session = host.layer.load(RequestHead::new([header.as_str()]));
@@ -269,7 +269,7 @@ fn any_kind() -> impl Strategy<Value = CookieOptions> {
 
 /// One cookie of a request.
 #[derive(Clone, Debug, PartialEq)]
-enum Piece {
+enum CookiePiece {
     Live(usize),
     Dead(usize),
     Quoted,
@@ -278,13 +278,13 @@ enum Piece {
     Other(String),
 }
 
-fn any_piece() -> impl Strategy<Value = Piece> {
+fn any_cookie() -> impl Strategy<Value = CookiePiece> {
     prop_oneof![
-        1 => (0_usize..2).prop_map(Piece::Live),
-        3 => (0_usize..6).prop_map(Piece::Dead),
-        1 => prop::sample::select(vec![Piece::Quoted, Piece::Encoded, Piece::Cut]),
-        1 => "(id|ID|i|theme)?(=[A-Za-z0-9%\".=_-]{0,31})?".prop_map(Piece::Other),
-        1 => "id=[A-Za-z0-9_-]{31}[+/ ]".prop_map(Piece::Other),
+        1 => (0_usize..2).prop_map(CookiePiece::Live),
+        3 => (0_usize..6).prop_map(CookiePiece::Dead),
+        1 => prop::sample::select(vec![CookiePiece::Quoted, CookiePiece::Encoded, CookiePiece::Cut]),
+        1 => "(id|ID|i|theme)?(=[A-Za-z0-9%\".=_-]{0,31})?".prop_map(CookiePiece::Other),
+        1 => "id=[A-Za-z0-9_-]{31}[+/ ]".prop_map(CookiePiece::Other),
     ]
 }
 

@@ -307,7 +307,7 @@ fn no_text_shows_a_key() {
 }
 
 #[derive(Clone, Debug)]
-struct Given {
+struct RandomOptions {
     name: String,
     path: String,
     domain: Option<String>,
@@ -317,7 +317,7 @@ struct Given {
     partitioned: bool,
 }
 
-impl Given {
+impl RandomOptions {
     fn options(&self) -> CookieOptions {
         let options = options().name(&*self.name).path(&*self.path).secure(self.secure).http_only(self.http_only);
         let options = options.same_site(self.same_site).partitioned(self.partitioned);
@@ -347,14 +347,14 @@ impl Given {
     }
 }
 
-fn any_given() -> impl Strategy<Value = Given> {
+fn any_options() -> impl Strategy<Value = RandomOptions> {
     let name = "(__Host-|__host-|__Secure-|__Http-|__Host-Http-|__)?[a-zA-Z]{1,3}";
     let path = prop_oneof!["/", "/[a-z]{1,3}", "[ -~]{0,4}", "/[ -~]{0,4}", "/([a-z/.]|%[0-9A-Fa-f]{2}){0,6}"];
     let domain = prop::option::of("\\.?[a-z]{1,5}\\.[a-z]{1,5}");
     let secure = prop::sample::select(vec![Secure::Always, Secure::Always, Secure::Auto, Secure::Never]);
     let same_site = prop::sample::select(vec![SameSite::Strict, SameSite::Lax, SameSite::None]);
     (name, path, domain, secure, same_site, any::<(bool, bool)>()).prop_map(
-        |(name, path, domain, secure, same_site, (http_only, partitioned))| Given {
+        |(name, path, domain, secure, same_site, (http_only, partitioned))| RandomOptions {
             name,
             path,
             domain,
@@ -370,7 +370,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn model_only_what_browsers_drop_is_refused(given in any_given()) {
+    fn model_only_what_browsers_drop_is_refused(given in any_options()) {
         let kept = match given.secure {
             Secure::Always => given.is_kept(true),
             Secure::Never => given.is_kept(false),

@@ -11,7 +11,7 @@ use lembro::web::SessionLayer;
 use rouille::ResponseBody;
 
 use crate::support::wire::{
-    Listens, Page, PlainSite, Reply, RouilleSite, ToucheSite, Unreliable, Wire, exchange, layer, store,
+    Listener, Page, PlainSite, Reply, RouilleSite, ToucheSite, UnreliableStore, Wire, exchange, layer, store,
 };
 
 type Headers = &'static [(&'static str, &'static str)];
@@ -20,7 +20,7 @@ type Headers = &'static [(&'static str, &'static str)];
 fn sites(
     layer: &SessionLayer,
     handler: impl Fn(&str, Option<&mut Session>) -> Page + Send + Sync + 'static,
-) -> [(&'static str, Box<dyn Listens>); 3] {
+) -> [(&'static str, Box<dyn Listener>); 3] {
     let handler = Arc::new(handler);
     let rouille = {
         let (layer, handler) = (layer.clone(), Arc::clone(&handler));
@@ -145,7 +145,7 @@ fn socket_responses_keep_their_bytes() {
 fn socket_kinds_cover_every_transfer_coding() {
     let sites = sites(&layer(store()), |path, _| kind(path.trim_start_matches('/')));
     let [rouille, plain, touche] = sites.each_ref().map(|(_, site)| site.as_ref());
-    let coding = |site: &dyn Listens, name: &str| {
+    let coding = |site: &dyn Listener, name: &str| {
         let reply = exchange(site, &format!("GET /{name} HTTP/1.1"), &[]);
         let all = |name| reply.all(name).into_iter().map(ToOwned::to_owned).collect::<Vec<_>>();
         (all("Content-Length"), all("Transfer-Encoding"))
@@ -223,7 +223,7 @@ fn socket_upgrade_has_our_headers() {
         let finished = layer.finish(&mut session).unwrap();
         echo(request.upgrade("echo", finished.add_to(tiny_http::Response::empty(101))));
     });
-    for (server, site) in [("rouille", &rouille as &dyn Listens), ("tiny_http", &plain)] {
+    for (server, site) in [("rouille", &rouille as &dyn Listener), ("tiny_http", &plain)] {
         let mut wire = Wire::open(site, "GET / HTTP/1.1", &[("Connection", "Upgrade"), ("Upgrade", "echo")]);
         let head = wire.head();
         assert_eq!((head.status, head.one("Upgrade")), (101, "echo"), "{server}");
@@ -241,7 +241,7 @@ fn socket_upgrade_has_our_headers() {
 #[test]
 fn socket_last_byte_follows_the_save() {
     // The delay makes a save after the response visible.
-    let slow = Unreliable::slow(store(), Duration::from_millis(2));
+    let slow = UnreliableStore::slow(store(), Duration::from_millis(2));
     let sites = sites(&layer(slow), |path, session| {
         let session = session.unwrap();
         let visits = if path == "/visit" { visit(session) } else { session.get("visits").unwrap().unwrap_or(0) };
@@ -268,57 +268,57 @@ fn socket_last_byte_follows_the_save() {
 }
 
 /// A handler's headers for caches, and those that the client gets with a cookie and without one.
-struct Caching {
+struct CachingCase {
     own: Headers,
     with_cookie: [&'static [&'static str]; 2],
     without: [&'static [&'static str]; 2],
 }
 
-const CACHING: [Caching; 9] = [
-    Caching { own: &[], with_cookie: [&["no-store"], &["Cookie"]], without: [&["no-store"], &["Cookie"]] },
-    Caching {
+const CACHING_CASES: [CachingCase; 9] = [
+    CachingCase { own: &[], with_cookie: [&["no-store"], &["Cookie"]], without: [&["no-store"], &["Cookie"]] },
+    CachingCase {
         own: &[("Cache-Control", "public, max-age=600")],
         with_cookie: [&["no-store"], &["Cookie"]],
         without: [&["public, max-age=600"], &["Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("cache-control", "Private, S-MaxAge=5, must-revalidate"), ("CACHE-CONTROL", "no-transform")],
         with_cookie: [&["Private, must-revalidate, no-transform, no-store"], &["Cookie"]],
         without: [&["Private, S-MaxAge=5, must-revalidate, no-transform"], &["Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Cache-Control", "max-age=0, must-understand, no-store")],
         with_cookie: [&["no-store"], &["Cookie"]],
         without: [&["max-age=0, must-understand, no-store"], &["Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Cache-Control", "NO-CACHE"), ("Vary", "Accept-Encoding")],
         with_cookie: [&["NO-CACHE, no-store"], &["Accept-Encoding, Cookie"]],
         without: [&["NO-CACHE"], &["Accept-Encoding, Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Cache-Control", "no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\"")],
         with_cookie: [&["no-store"], &["Cookie"]],
         without: [&["no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\""], &["Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("vary", "Accept-Encoding,Accept"), ("VARY", " Accept-Language ")],
         with_cookie: [&["no-store"], &["Accept-Encoding, Accept, Accept-Language, Cookie"]],
         without: [&["no-store"], &["Accept-Encoding, Accept, Accept-Language, Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Vary", "accept, cookie")],
         with_cookie: [&["no-store"], &["accept, cookie"]],
         without: [&["no-store"], &["accept, cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Vary", "Accept"), ("Vary", "*")],
         with_cookie: [&["no-store"], &["*"]],
         without: [&["no-store"], &["*"]],
     },
 ];
 
-fn caching_sites() -> [(&'static str, Box<dyn Listens>); 3] {
+fn caching_sites() -> [(&'static str, Box<dyn Listener>); 3] {
     sites(&layer(store()), |path, session| {
         let (what, row) = path.trim_start_matches('/').split_once('/').unwrap();
         match (what, session) {
@@ -327,7 +327,7 @@ fn caching_sites() -> [(&'static str, Box<dyn Listens>); 3] {
             ("logout", Some(session)) => session.log_out().unwrap(),
             _ => {}
         }
-        Page::new(200, CACHING[row.parse::<usize>().unwrap()].own, "a page")
+        Page::new(200, CACHING_CASES[row.parse::<usize>().unwrap()].own, "a page")
     })
 }
 
@@ -339,7 +339,7 @@ fn assert_caching(what: &str, reply: &Reply, expected: [&[&str]; 2]) {
 #[test]
 fn socket_caching_headers_are_merged() {
     for (server, site) in &caching_sites() {
-        for (row, caching) in CACHING.iter().enumerate() {
+        for (row, caching) in CACHING_CASES.iter().enumerate() {
             let what = format!("{server}: {:?}", caching.own);
             let ask =
                 |path: &str, headers: &[_]| exchange(site.as_ref(), &format!("GET {path}/{row} HTTP/1.1"), headers);
@@ -361,7 +361,7 @@ fn socket_caching_headers_are_merged() {
 #[test]
 fn socket_page_of_a_new_session_only_varies() {
     for (server, site) in &caching_sites() {
-        for (row, caching) in CACHING.iter().enumerate() {
+        for (row, caching) in CACHING_CASES.iter().enumerate() {
             let reply = exchange(site.as_ref(), &format!("GET /look/{row} HTTP/1.1"), &[]);
             let own = exchange(site.as_ref(), &format!("GET /bare/look/{row} HTTP/1.1"), &[]);
             assert!(reply.all("Set-Cookie").is_empty());
@@ -375,7 +375,7 @@ fn socket_page_of_a_new_session_only_varies() {
 fn socket_request_without_a_look_is_unchanged() {
     for (server, site) in &caching_sites() {
         let cookie = exchange(site.as_ref(), "GET /visit/0 HTTP/1.1", &[]).sent_back();
-        for row in 0..CACHING.len() {
+        for row in 0..CACHING_CASES.len() {
             let [bare, layered] = ["/bare", ""].map(|prefix| {
                 let line = format!("GET {prefix}/static/{row} HTTP/1.1");
                 let mut reply = exchange(site.as_ref(), &line, &[("Cookie", &cookie)]);

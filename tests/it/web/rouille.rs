@@ -8,10 +8,12 @@ use lembro::web::{CookieOptions, SessionLayer};
 use lembro::{Error, Result, Saved, Session, Sessions, Store};
 use rouille::{Request, Response};
 
-use crate::support::wire::{self, Asked, Browser, Page, RouilleSite, Unreliable, layer, named_layer, store, visit};
+use crate::support::wire::{
+    self, Browser, Page, RouilleSite, Target, UnreliableStore, layer, named_layer, store, visit,
+};
 
 fn application(request: &Request, session: &mut Session) -> Result<Response> {
-    wire::application(&Asked::new(request.method(), &request.url()), session).map(Page::into_rouille)
+    wire::application(&Target::new(request.method(), &request.url()), session).map(Page::into_rouille)
 }
 
 fn site(layer: &SessionLayer) -> RouilleSite {
@@ -100,7 +102,7 @@ impl Failure {
 
 #[test]
 fn socket_application_makes_its_error_pages() {
-    let store = Arc::new(Unreliable::new(store()));
+    let store = Arc::new(UnreliableStore::new(store()));
     let layer = layer(Arc::clone(&store));
     let site = RouilleSite::start(move |request| {
         let page = |session: &mut Session| {
@@ -160,7 +162,7 @@ fn socket_early_commits_survive_a_failure() {
 
 #[test]
 fn socket_failed_request_tells_a_committed_id() {
-    let store = Arc::new(Unreliable::new(store()));
+    let store = Arc::new(UnreliableStore::new(store()));
     let layer = layer(Arc::clone(&store));
     let unplugged = Arc::clone(&store);
     let site = RouilleSite::start(move |request| {
@@ -250,7 +252,7 @@ fn socket_nested_layers_are_separate() {
 #[test]
 fn socket_inner_failure_reaches_the_outer_layer() {
     for all_or_nothing in [false, true] {
-        let (shop, admin) = (store(), Arc::new(Unreliable::new(store())));
+        let (shop, admin) = (store(), Arc::new(UnreliableStore::new(store())));
         let (outer, inner) = (named_layer("shop", shop.clone()), named_layer("admin", Arc::clone(&admin)));
         let (outer_errors, inner_errors) = (outer.errors(), inner.errors());
         let site = nested(outer, inner, all_or_nothing);
@@ -295,7 +297,7 @@ fn socket_unsendable_header_loses_none_of_ours() {
 #[test]
 fn socket_store_may_be_chosen_at_run_time() {
     let stores: [Arc<dyn Store>; 3] =
-        [Arc::new(store()), Arc::new(Unreliable::new(store())), Arc::new(Box::new(store()))];
+        [Arc::new(store()), Arc::new(UnreliableStore::new(store())), Arc::new(Box::new(store()))];
     for store in stores {
         let site = site(&layer(Arc::clone(&store)));
         let browser = Browser::new();

@@ -1,5 +1,6 @@
-//! The `Secure` attribute: always, never, or by the connection and a trusted proxy's report; and the
-//! report of a `Secure` cookie over plain http, which is made once if the client probably drops it.
+//! The `Secure` attribute: always, never, or by the connection and a trusted proxy's report; and
+//! the report of a `Secure` cookie over plain http, which is made once if the client probably drops
+//! it.
 //!
 //! The client probably keeps the cookie if the connection is encrypted, if a proxy says that the
 //! client's is, trusted or not, if a trusted proxy says nothing, if the client sent a cookie of
@@ -15,9 +16,9 @@ use lembro::{Clock, Error, Session};
 use proptest::prelude::*;
 
 /// Headers of a request, and whether they report https if the proxy is trusted.
-type Said = (&'static [(&'static str, &'static [u8])], bool);
+type ProxyReport = (&'static [(&'static str, &'static [u8])], bool);
 
-const SAID: &[Said] = &[
+const PROXY_REPORTS: &[ProxyReport] = &[
     (&[], false),
     // X-Forwarded-Proto: the first entry is the client's end.
     (&[("X-Forwarded-Proto", b"https")], true),
@@ -128,7 +129,7 @@ fn cookie_is_secure_if_the_connection_is() {
         [Secure::Always, Secure::Auto, Secure::Never].into_iter().flat_map(|secure| [(secure, false), (secure, true)])
     {
         let host = Host::new(CookieOptions::new().secure(secure).trust_proxy(trust_proxy));
-        for (headers, said) in SAID {
+        for (headers, said) in PROXY_REPORTS {
             for https in [false, true] {
                 let expected = match secure {
                     Secure::Always => true,
@@ -268,7 +269,7 @@ proptest! {
     fn model_removal_deletes_the_same_cookie(
         options in any_options(),
         https in any::<bool>(),
-        said in prop::sample::select(SAID.to_vec()),
+        said in prop::sample::select(PROXY_REPORTS.to_vec()),
     ) {
         let store = lembro::LembroStore::with_options(lembro::LembroOptions::new().interval(0)).unwrap();
         prop_assume!(lembro::web::SessionLayer::new(store).cookie(options.clone()).is_ok());

@@ -7,11 +7,11 @@ use std::time::Duration;
 use lembro::web::{Finished, RequestHead, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Result, Saved, Session, StoreDown};
 
-use crate::support::wire::Unreliable;
+use crate::support::wire::UnreliableStore;
 
 struct Site {
     layer: SessionLayer,
-    store: Arc<Unreliable>,
+    store: Arc<UnreliableStore>,
     time: ManualClock,
 }
 
@@ -19,7 +19,7 @@ struct Site {
 fn site(store_down: StoreDown) -> (Site, String) {
     let time = Clock::manual();
     let memory = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
-    let store = Arc::new(Unreliable::new(memory));
+    let store = Arc::new(UnreliableStore::new(memory));
     let layer = SessionLayer::new(Arc::clone(&store)).policy(Policy::new().store_down(store_down)).unwrap();
     let site = Site { layer, store, time };
     let finished = site.visit("", |session| session.insert("user", "ada")).unwrap();

@@ -12,18 +12,18 @@ use lembro::{Error, LembroStore, SessionId, Store as _};
 
 use super::servers;
 use super::wire::{
-    Browser, Listens, Page, Reply, Server, Unreliable, application, exchange, exchange_bytes, layer, store,
+    Browser, Listener, Page, Reply, Server, UnreliableStore, application, exchange, exchange_bytes, layer, store,
     store_with_clock, visit,
 };
 
 /// A barrier whose waits are the server's own, because a handler that is a coroutine must not block
 /// its thread.
-struct Meeting {
+struct YieldingBarrier {
     size: usize,
     arrived: AtomicUsize,
 }
 
-impl Meeting {
+impl YieldingBarrier {
     fn of(size: usize) -> Self {
         Self { size, arrived: AtomicUsize::new(0) }
     }
@@ -39,13 +39,13 @@ impl Meeting {
 
 /// The answer to a GET with these headers.
 #[track_caller]
-fn ask(site: &dyn Listens, path: &str, headers: &[(&str, &str)]) -> Reply {
+fn ask(site: &dyn Listener, path: &str, headers: &[(&str, &str)]) -> Reply {
     exchange(site, &format!("GET {path} HTTP/1.1"), headers)
 }
 
 /// The answer to a GET with this `Cookie` header, byte for byte. None if the server closed the
 /// connection.
-fn send(site: &dyn Listens, path: &str, cookie: &[u8]) -> Option<Reply> {
+fn send(site: &dyn Listener, path: &str, cookie: &[u8]) -> Option<Reply> {
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: ");
     exchange_bytes(site, &[head.as_bytes(), cookie, b"\r\n\r\n"].concat())
 }
@@ -108,7 +108,7 @@ fn socket_clients_are_kept_apart() {
 fn socket_parallel_requests_lose_no_key() {
     const AT_ONCE: usize = 8;
     for server in servers() {
-        let (together, pause) = (Meeting::of(AT_ONCE), server.pause);
+        let (together, pause) = (YieldingBarrier::of(AT_ONCE), server.pause);
         let site = server.serve(&layer(store()), move |asked, session| {
             let key = asked.path.trim_start_matches('/');
             match key {
@@ -142,7 +142,7 @@ fn socket_parallel_requests_lose_no_key() {
 fn socket_destroyed_session_never_comes_back() {
     for server in servers() {
         let store = store();
-        let (entered, leave) = (Arc::new(Meeting::of(2)), Arc::new(Meeting::of(2)));
+        let (entered, leave) = (Arc::new(YieldingBarrier::of(2)), Arc::new(YieldingBarrier::of(2)));
         let site = {
             let (entered, leave, pause) = (Arc::clone(&entered), Arc::clone(&leave), server.pause);
             server.serve(&layer(store.clone()), move |asked, session| {
@@ -451,7 +451,7 @@ fn socket_application_headers_stay() {
 fn socket_failing_store_is_a_503() {
     for server in servers() {
         for (reads, writes) in [(true, true), (false, true)] {
-            let store = Arc::new(Unreliable::new(store()));
+            let store = Arc::new(UnreliableStore::new(store()));
             let layer = layer(Arc::clone(&store));
             let errors = layer.errors();
             let site = server.serve(&layer, application);
@@ -479,13 +479,13 @@ fn socket_failing_store_is_a_503() {
 }
 
 /// A body that reads the store when its first byte is read, and returns the number that it found.
-struct Peek {
+struct StoreReader {
     store: LembroStore,
     id: SessionId,
     found: Option<Cursor<String>>,
 }
 
-impl Read for Peek {
+impl Read for StoreReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let found = self.found.get_or_insert_with(|| {
             let stored = self.store.get(&self.id).unwrap();
@@ -503,7 +503,7 @@ fn socket_streamed_body_follows_the_save() {
         let store = store();
         let site = server.serve(&layer(store.clone()), move |asked, session| {
             visit(session)?;
-            let body = Peek { store: store.clone(), id: session.id()?, found: None };
+            let body = StoreReader { store: store.clone(), id: session.id()?, found: None };
             let length = (asked.path == "/announced").then_some(3);
             Ok(Page { body: Box::new(body), length, ..Page::text("") })
         });

@@ -1,6 +1,6 @@
 //! The adapter for `tiny_http`, which sends every response itself, beyond the suite of
-//! `web/servers`; and the claims of the page `web::in_front` about this server. If one of those tests
-//! fails, `tiny_http` has become stricter, and the page must say so.
+//! `web/servers`; and the claims of the page `web::in_front` about this server. If one of those
+//! tests fails, `tiny_http` has become stricter, and the page must say so.
 #![cfg(feature = "tiny_http")]
 
 use std::io::{Read, Write as _};
@@ -12,14 +12,16 @@ use lembro::web::SessionLayer;
 use lembro::{Error, Result, Session, Store};
 use tiny_http::{Request, Response, Server};
 
-use crate::support::wire::{Asked, Browser, Listens as _, Page, PlainSite, Unreliable, application, layer, store};
+use crate::support::wire::{
+    Browser, Listener as _, Page, PlainSite, Target, UnreliableStore, application, layer, store,
+};
 
 fn page(request: &mut Request, session: &mut Session) -> Result<Response<Box<dyn Read + Send>>> {
-    let asked = Asked::new(request.method().as_str(), request.url());
+    let target = Target::new(request.method().as_str(), request.url());
     if !["/", "/look", "/panic", "/too-large"].contains(&request.url()) {
         return Err(Error::size(format!("no page {:.20}", request.url())));
     }
-    application(&asked, session).map(Page::into_plain)
+    application(&target, session).map(Page::into_plain)
 }
 
 fn site(layer: &SessionLayer) -> PlainSite {
@@ -50,7 +52,7 @@ fn socket_failing_handlers_are_answered() {
 
 #[test]
 fn socket_store_down_is_a_503() {
-    let store = Arc::new(Unreliable::new(store()));
+    let store = Arc::new(UnreliableStore::new(store()));
     let layer = layer(Arc::clone(&store));
     let (plain, own) = (site(&layer), {
         let layer = layer.clone();

@@ -81,12 +81,12 @@ struct Moment {
 
 /// The effect on the store and on the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Answer {
+struct Effect {
     store: String,
     cookie: bool,
 }
 
-impl Answer {
+impl Effect {
     fn read(text: &str, max_age: bool) -> Self {
         let (store, cookie) = match (text.strip_suffix(" C"), text.strip_suffix(", m")) {
             (Some(store), _) => (store, true),
@@ -98,7 +98,7 @@ impl Answer {
 }
 
 /// Runs one request and returns its effect.
-fn lembro(case: Case, moment: Moment) -> Answer {
+fn lembro(case: Case, moment: Moment) -> Effect {
     let lifetime = if moment.persistent { CookieLifetime::Persistent } else { CookieLifetime::BrowserSession };
     let site = Site::new(CookieOptions::new().lifetime(lifetime), Policy::new());
     let cookie = if case.existing { site.visitor() } else { String::new() };
@@ -112,7 +112,7 @@ fn lembro(case: Case, moment: Moment) -> Answer {
             session.insert("theme", "dark").unwrap();
         }
     });
-    Answer { store: written(&before, &site.store.stats()), cookie: finished.cookie().is_some() }
+    Effect { store: written(&before, &site.store.stats()), cookie: finished.cookie().is_some() }
 }
 
 /// The kinds of writes to a store, each made once.
@@ -132,7 +132,7 @@ fn written(before: &Stats, after: &Stats) -> String {
 #[test]
 fn lembro_follows_its_own_table() {
     for (case, moment, expected) in LEMBRO {
-        assert_eq!(lembro(case, moment), Answer::read(expected, false), "{case:?}, {moment:?}");
+        assert_eq!(lembro(case, moment), Effect::read(expected, false), "{case:?}, {moment:?}");
     }
 }
 
@@ -145,7 +145,7 @@ fn each_difference_has_its_reason() {
             // The reasons that this cell needs over all moments. The table must give exactly these.
             let mut needed = BTreeSet::new();
             for (persistent, due) in [(false, false), (false, true), (true, false), (true, true)] {
-                let (theirs, ours) = (Answer::read(there, persistent), lembro(case, Moment { persistent, due }));
+                let (theirs, ours) = (Effect::read(there, persistent), lembro(case, Moment { persistent, due }));
                 // Both write a new session whole.
                 let same =
                     theirs.store == ours.store || (theirs.store.as_str(), ours.store.as_str()) == ("set", "create");
@@ -173,7 +173,7 @@ fn each_difference_has_its_reason() {
 /// The effect of a special action, there and here, for a new session and for an existing one. It
 /// was measured there with `saveUninitialized` and `resave` off, and here with an empty new session
 /// and an existing one whose touch is due.
-struct Special {
+struct SpecialAction {
     /// The name on the page.
     name: &'static str,
     there: [&'static str; 2],
@@ -184,27 +184,27 @@ struct Special {
 }
 
 #[rustfmt::skip]
-fn specials() -> [Special; 8] {
+fn specials() -> [SpecialAction; 8] {
     [
-        Special {
+        SpecialAction {
             name: "`session = null`, `unset: 'keep'`",
             there: ["nothing", "nothing"], here: ["nothing", "touch"],
             act: |session| assert!(session.reload().unwrap()),
             reason: "A visit is a visit, also when its changes are dropped.",
         },
-        Special {
+        SpecialAction {
             name: "`session = null`, `unset: 'destroy'`",
             there: ["destroy", "destroy"], here: ["nothing", "touch, destroy, removed"],
             act: |session| session.log_out().unwrap(),
             reason: "A new session is not in the store; the client of an existing one is told to forget its cookie.",
         },
-        Special {
+        SpecialAction {
             name: "`destroy()`",
             there: ["destroy", "destroy"], here: ["nothing", "touch, destroy, removed"],
             act: |session| session.log_out().unwrap(),
             reason: "The same.",
         },
-        Special {
+        SpecialAction {
             name: "change, then `destroy()`",
             there: ["destroy", "destroy"], here: ["nothing", "touch, destroy, removed"],
             act: |session| {
@@ -213,13 +213,13 @@ fn specials() -> [Special; 8] {
             },
             reason: "The same.",
         },
-        Special {
+        SpecialAction {
             name: "`regenerate()`",
             there: ["destroy, set C", "destroy, set C"], here: ["nothing", "save, touch C"],
             act: |session| session.regenerate().unwrap(),
             reason: "An empty session is not stored; of an existing one only the id changes, in one step.",
         },
-        Special {
+        SpecialAction {
             name: "`save()`, new and unchanged",
             there: ["set", "set, touch"], here: ["nothing", "touch"],
             act: |session| {
@@ -228,13 +228,13 @@ fn specials() -> [Special; 8] {
             },
             reason: "A session that holds nothing is not stored, and what did not change is not written.",
         },
-        Special {
+        SpecialAction {
             name: "`save()`, existing and unchanged",
             there: ["set", "set, touch"], here: ["nothing", "nothing"],
             act: |session| assert_eq!(session.save().unwrap(), Saved::Unchanged),
             reason: "A save alone is no look, and what did not change is not written.",
         },
-        Special {
+        SpecialAction {
             name: "only `session.cookie` changed",
             there: ["nothing", "touch"], here: ["nothing", "save, touch"],
             act: |session| session.set_timeout(5 * MINUTE).unwrap(),

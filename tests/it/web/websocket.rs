@@ -15,7 +15,7 @@ use rouille::{Request, Response};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::{Message, WebSocket};
 
-use crate::support::wire::{Browser, Listens as _, PATIENCE, RouilleSite, exchange, layer, store, store_with_clock};
+use crate::support::wire::{Browser, Listener as _, PATIENCE, RouilleSite, exchange, layer, store, store_with_clock};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

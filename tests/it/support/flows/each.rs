@@ -39,8 +39,8 @@ pub(crate) fn flows() -> Vec<Flow> {
         flow("first save", first_save),
         flow("first visit that logs in", first_login),
         flow("login", |world| login(world, None)),
-        flow("login, an early save, and an error", |world| login(world, Some(Break::Error))),
-        flow("login, an early save, and a panic", |world| login(world, Some(Break::Panic))),
+        flow("login, an early save, and an error", |world| login(world, Some(Failure::Error))),
+        flow("login, an early save, and a panic", |world| login(world, Some(Failure::Panic))),
         flow("login, and the response is lost", login_lost),
         flow("login over another user's session", |world| login_over(world, false)),
         flow("login over another user's session, early", |world| login_over(world, true)),
@@ -92,10 +92,10 @@ pub(crate) fn flows() -> Vec<Flow> {
         flow("long request", |world| long(world, false)),
         flow("long request that touches", |world| long(world, true)),
         flow("long request that logs in", long_login),
-        flow("panic", |world| broken(world, Break::Panic)),
-        flow("error", |world| broken(world, Break::Error)),
-        flow("early save and an error", |world| saved_and_broken(world, Break::Error)),
-        flow("early save and a panic", |world| saved_and_broken(world, Break::Panic)),
+        flow("panic", |world| broken(world, Failure::Panic)),
+        flow("error", |world| broken(world, Failure::Error)),
+        flow("early save and an error", |world| saved_and_broken(world, Failure::Error)),
+        flow("early save and a panic", |world| saved_and_broken(world, Failure::Panic)),
         flow("early save as the first visit, and an error", first_saved_and_broken),
         flow("two saves", |world| two_saves(world, false)),
         flow("two saves, and on after errors", |world| two_saves(world, true)),
@@ -103,18 +103,18 @@ pub(crate) fn flows() -> Vec<Flow> {
         flow("login, two saves, and on after errors", login_stubborn),
         flow("remember me", remember),
         Flow { is_strict: false, ..flow("attach", |world| attach(world, None)) },
-        Flow { is_strict: false, ..flow("attach and an error", |world| attach(world, Some(Break::Error))) },
+        Flow { is_strict: false, ..flow("attach and an error", |world| attach(world, Some(Failure::Error))) },
         flow("attach as the first visit", attach_first),
     ]
 }
 
 #[derive(Clone, Copy)]
-enum Break {
+enum Failure {
     Error,
     Panic,
 }
 
-impl Break {
+impl Failure {
     fn now(self, visit: &Visit<'_>) -> Result<()> {
         match self {
             Self::Error => visit.break_off(),
@@ -167,7 +167,7 @@ fn first_login(world: &World) -> (Browser, &'static str) {
     (browser, "ada")
 }
 
-fn login(world: &World, end: Option<Break>) -> (Browser, &'static str) {
+fn login(world: &World, end: Option<Failure>) -> (Browser, &'static str) {
     let mut browser = visitor(world);
     world.arm();
     world.visit(&mut browser, |visit| {
@@ -674,7 +674,7 @@ fn long_login(world: &World) -> (Browser, &'static str) {
     (browser, "ada")
 }
 
-fn broken(world: &World, end: Break) -> (Browser, &'static str) {
+fn broken(world: &World, end: Failure) -> (Browser, &'static str) {
     let mut browser = visitor(world);
     world.arm();
     world.visit(&mut browser, |visit| {
@@ -685,7 +685,7 @@ fn broken(world: &World, end: Break) -> (Browser, &'static str) {
     (browser, "ada")
 }
 
-fn saved_and_broken(world: &World, end: Break) -> (Browser, &'static str) {
+fn saved_and_broken(world: &World, end: Failure) -> (Browser, &'static str) {
     let mut browser = visitor(world);
     world.arm();
     world.visit(&mut browser, |visit| {
@@ -768,7 +768,7 @@ fn remember(world: &World) -> (Browser, &'static str) {
     (browser, "ada")
 }
 
-fn attach(world: &World, end: Option<Break>) -> (Browser, &'static str) {
+fn attach(world: &World, end: Option<Failure>) -> (Browser, &'static str) {
     let mut browser = visitor(world);
     world.arm();
     world.visit(&mut browser, |visit| {

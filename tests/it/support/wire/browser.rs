@@ -4,7 +4,7 @@ use lembro::SessionId;
 use ureq::Agent;
 use ureq::http::HeaderValue;
 
-use super::{Listens, PATIENCE};
+use super::{Listener, PATIENCE};
 
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -55,7 +55,7 @@ impl Browser {
     }
 
     #[track_caller]
-    pub(crate) fn get(&self, site: &dyn Listens, path: &str) -> Answer {
+    pub(crate) fn get(&self, site: &dyn Listener, path: &str) -> Answer {
         let mut response = self.0.get(format!("http://{}{path}", site.address())).call().unwrap();
         let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
         let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -67,7 +67,7 @@ impl Browser {
     ///
     /// Open connections one after the other: if several arrive at the same moment, `tiny_http` can
     /// leave one waiting until another is closed, and requests that wait for each other would hang.
-    pub(crate) fn connection(&self, site: &dyn Listens, path: &str) -> Self {
+    pub(crate) fn connection(&self, site: &dyn Listener, path: &str) -> Self {
         let another = Self::new();
         another.get(site, path);
         let uri = format!("http://{}/", site.address()).parse().unwrap();

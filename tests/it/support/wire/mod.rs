@@ -21,20 +21,20 @@ use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store};
 
 pub(crate) use self::browser::{Answer, Browser};
 pub(crate) use self::exchange::{Reply, Wire, exchange, exchange_bytes};
-pub(crate) use self::page::{Application, Asked, Page, Server, application, visit};
+pub(crate) use self::page::{Application, Page, Server, Target, application, visit};
 #[cfg(feature = "tiny_http")]
 pub(crate) use self::plain_site::PlainSite;
 #[cfg(feature = "rouille")]
 pub(crate) use self::rouille_site::RouilleSite;
 #[cfg(all(feature = "http", feature = "rouille"))]
 pub(crate) use self::touche_site::ToucheSite;
-pub(crate) use self::unreliable::Unreliable;
+pub(crate) use self::unreliable::UnreliableStore;
 
 /// The longest wait: a test that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The address of a server.
-pub(crate) trait Listens: Send + Sync {
+pub(crate) trait Listener: Send + Sync {
     fn address(&self) -> SocketAddr;
 }
 
@@ -62,23 +62,23 @@ pub(crate) fn servers() -> Vec<Server> {
     vec![
         Server::new("rouille", |layer, application| {
             Box::new(RouilleSite::start(move |request| {
-                let asked = Asked::new(request.method(), request.raw_url());
-                layer.rouille(request, |session| application(&asked, session).map(Page::into_rouille))
+                let target = Target::new(request.method(), request.raw_url());
+                layer.rouille(request, |session| application(&target, session).map(Page::into_rouille))
             }))
         }),
         Server::new("tiny_http", |layer, application| {
             Box::new(PlainSite::start(move |request| {
                 layer.tiny_http(request, |request, session| {
-                    let asked = Asked::new(request.method().as_str(), request.url());
-                    application(&asked, session).map(Page::into_plain)
+                    let target = Target::new(request.method().as_str(), request.url());
+                    application(&target, session).map(Page::into_plain)
                 });
             }))
         }),
         Server::new("touche", |layer, application| {
             Box::new(ToucheSite::start(move |request| {
-                let asked = Asked::new(request.method().as_str(), request.uri().path());
+                let target = Target::new(request.method().as_str(), request.uri().path());
                 layer.http(&request, |session| {
-                    application(&asked, session).map(|page| page.into_http(touche::Body::from_reader))
+                    application(&target, session).map(|page| page.into_http(touche::Body::from_reader))
                 })
             }))
         }),

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use lembro::web::SessionLayer;
 use lembro::{Result, Session};
 
-use super::Listens;
+use super::Listener;
 
 /// The request as the application of a test gets it.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Target {
     pub(crate) method: String,
     /// The request's target.
     pub(crate) path: String,
 }
 
-impl Asked {
+impl Target {
     pub(crate) fn new(method: &str, path: &str) -> Self {
         Self { method: method.to_owned(), path: path.to_owned() }
     }
@@ -97,8 +97,8 @@ pub(crate) fn visit(session: &mut Session) -> Result<String> {
 }
 
 /// The application of most tests. Its failing pages try to save a thousand visits.
-pub(crate) fn application(asked: &Asked, session: &mut Session) -> Result<Page> {
-    let text = match asked.path.as_str() {
+pub(crate) fn application(target: &Target, session: &mut Session) -> Result<Page> {
+    let text = match target.path.as_str() {
         "/look" => session.get::<u32>("visits")?.unwrap_or(0).to_string(),
         "/static" => "static".to_owned(),
         "/login" => {
@@ -132,13 +132,13 @@ pub(crate) fn application(asked: &Asked, session: &mut Session) -> Result<Page> 
     Ok(Page::text(text))
 }
 
-pub(crate) type Application = Arc<dyn Fn(&Asked, &mut Session) -> Result<Page> + Send + Sync>;
+pub(crate) type Application = Arc<dyn Fn(&Target, &mut Session) -> Result<Page> + Send + Sync>;
 
 /// A server under test.
 #[derive(Clone, Copy)]
 pub(crate) struct Server {
     pub(crate) name: &'static str,
-    pub(crate) start: fn(SessionLayer, Application) -> Box<dyn Listens>,
+    pub(crate) start: fn(SessionLayer, Application) -> Box<dyn Listener>,
     /// Whether the server streams bodies.
     pub(crate) streams: bool,
     /// Whether the server knows that the response to HEAD has no body.
@@ -150,7 +150,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(name: &'static str, start: fn(SessionLayer, Application) -> Box<dyn Listens>) -> Self {
+    pub(crate) fn new(name: &'static str, start: fn(SessionLayer, Application) -> Box<dyn Listener>) -> Self {
         let pause = std::thread::yield_now;
         Self { name, start, streams: true, knows_head: true, keeps_repeated_headers: true, pause }
     }
@@ -158,8 +158,8 @@ impl Server {
     pub(crate) fn serve(
         &self,
         layer: &SessionLayer,
-        application: impl Fn(&Asked, &mut Session) -> Result<Page> + Send + Sync + 'static,
-    ) -> Box<dyn Listens> {
+        application: impl Fn(&Target, &mut Session) -> Result<Page> + Send + Sync + 'static,
+    ) -> Box<dyn Listener> {
         (self.start)(layer.clone(), Arc::new(application))
     }
 }

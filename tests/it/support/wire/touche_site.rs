@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use touche::{Body, Request, Response, Server};
 
-use super::Listens;
+use super::Listener;
 
 pub(crate) struct ToucheSite {
     address: SocketAddr,
@@ -31,7 +31,7 @@ impl ToucheSite {
     }
 }
 
-impl Listens for ToucheSite {
+impl Listener for ToucheSite {
     fn address(&self) -> SocketAddr {
         self.address
     }
