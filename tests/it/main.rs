@@ -109,19 +109,16 @@ mod web {
     mod flows;
     mod grammar;
     mod http;
-    mod in_front;
     #[cfg(feature = "testing")]
-    pub(crate) mod jars;
     mod lifetime;
     mod lost_change;
     mod model;
     mod options;
-    mod plain_http;
-    mod proxy;
     mod renewal;
     mod renewal_under_way;
     mod responses;
     mod rouille;
+    mod secure;
     mod servers;
     mod signing;
     mod store_down;
