@@ -107,7 +107,8 @@ fn failed_login_keeps_no_slot() {
     let again = store.commit(&id, &commit, &lease()).unwrap();
     assert_eq!(again, Outcome::Gone);
     let new = Identity::Replace(renewed(&first));
-    let stale = Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
+    let stale =
+        Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
     assert_eq!(store.commit(&first, &stale, &lease()).unwrap(), Outcome::Gone);
     assert!(is_live(&store, &first));
     assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);

@@ -407,7 +407,7 @@ fn attached_session_is_announced() {
 fn layer_policy_decides_when_visits_count() {
     let site = site();
     let policy = Policy::new().touch_after(Duration::ZERO).timeout(Duration::from_secs(600));
-    let site = Host { layer: site.layer.clone().policy(policy).unwrap(), ..site };
+    let site = Host { layer: site.layer.clone().policy(policy.clone()).unwrap(), ..site };
     assert_eq!(site.layer.sessions().policy(), &policy);
     let cookie = site.visitor();
     site.time.advance(Duration::from_millis(4));

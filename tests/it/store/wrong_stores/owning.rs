@@ -234,7 +234,8 @@ pub(crate) const WRONG: &[Wrong] =
         })
         .caught_by(&["why a session ended is told to its id and to no other"]),
         wrong("a store that knows one reason", |store| {
-            store.named = Box::new(|right, handle, owner, _| right.named(handle, owner, EndReason::LoggedOutEverywhere));
+            store.named =
+                Box::new(|right, handle, owner, _| right.named(handle, owner, EndReason::LoggedOutEverywhere));
         })
         .caught_by(&["why a session ended is told to its id and to no other"]),
         wrong("a store that says why a live session ended", |store| {
