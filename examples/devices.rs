@@ -77,9 +77,9 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
 }
 
 fn page(session: &mut Session, sessions: &Sessions, message: &str) -> Result<Response> {
-    let message = match session.why_ended()? {
+    let message = match session.end_reason()? {
         Some(EndReason::Limit) => "You signed in on a fourth device. This one had been signed in for the longest.",
-        Some(EndReason::Named) => "You were signed out here, from another of your devices.",
+        Some(EndReason::Revoked) => "You were signed out here, from another of your devices.",
         Some(_) => "You signed out everywhere.",
         None => message,
     };

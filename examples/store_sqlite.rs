@@ -25,7 +25,7 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS epochs (owner TEXT PRIMARY KEY, epoch INTEGER) WITHOUT ROWID;";
 
 /// The values of `ended`, which are stored by name.
-const REASONS: [EndReason; 3] = [EndReason::Everywhere, EndReason::Named, EndReason::Limit];
+const REASONS: [EndReason; 3] = [EndReason::LoggedOutEverywhere, EndReason::Revoked, EndReason::Limit];
 
 #[derive(Debug)]
 pub(crate) struct SqliteStore {
@@ -227,12 +227,12 @@ impl Owners for SqliteStore {
             tables.write(sql, params![owner.as_str(), tables.now_ms()])?;
             let mut sessions = tables.owned(owner)?;
             sessions.retain(|session| Some(session.handle) != except);
-            sessions.iter().try_for_each(|session| tables.end(session.handle, EndReason::Everywhere))?;
+            sessions.iter().try_for_each(|session| tables.end(session.handle, EndReason::LoggedOutEverywhere))?;
             Ok(sessions.len())
         })
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         self.read(|tables| {
             let ended = tables.rows("handle = ?1 AND ended IS NOT NULL", [number(id.handle())])?.pop();
             let ended = ended.filter(|(_, row, _)| opens(Some(row), id, tables.now)).and_then(|(_, _, ended)| ended);

@@ -1,20 +1,22 @@
-//! The clock: the only file that reads the time, and the one that tests turn by hand.
+//! The clock of stores and sessions: the machine's, or a manual one for tests. No other file reads
+//! the time.
 //!
-//! Deadlines need a clock that never jumps; cookies and "created at" need the calendar. A [`Clock`]
-//! has both. The monotonic side is the kernel's coarse clock where there is one. Its step of 1 to
-//! 10 ms (one timer tick, 4 ms on most kernels) does not matter for sessions, which live for
-//! minutes, and reading it costs a fraction of `Instant::now`.
+//! Deadlines need a clock that never jumps; cookies and creation times need the calendar. A
+//! [`Clock`] has both. The monotonic side is the kernel's coarse clock if there is one. It advances
+//! in steps of 1 to 10 ms (one timer tick, 4 ms on most kernels), and reading it costs a fraction
+//! of `Instant::now`.
 //!
-//! That clock does not count the time that the machine is suspended, and the one that does,
-//! `CLOCK_BOOTTIME`, has no coarse side. So their difference is kept in an atomic, which each purge
-//! of a store refreshes and each reading adds. A laptop that wakes up, or a virtual machine that is
-//! resumed, counts the time asleep from the next purge on.
+//! The coarse clock does not count the time that the machine is suspended, and `CLOCK_BOOTTIME`,
+//! which counts it, has no coarse form. So their difference is kept in an atomic, which each purge
+//! of a store refreshes and each reading adds.
 
 use std::fmt;
 // Not those of `sync`: the model checker's do not live in statics.
 use std::sync::atomic::AtomicU64 as StaticU64;
 use std::time::{Duration, SystemTime};
 
+pub(crate) use self::machine::fine_nanos;
+use self::machine::{asleep, monotonic, since_1970};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 
 /// The time: monotonic for deadlines, the calendar for cookies and creation times.
@@ -22,10 +24,10 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 /// Every store has a clock, and its sessions use the same one. The resolution of [`now`](Self::now)
 /// is the kernel's timer tick on Linux and Android (1 to 10 ms), and that of `Instant` elsewhere.
 ///
-/// On Linux and Android the machine's clock counts time that the machine was suspended, beginning
-/// with the first purge of a [`LembroStore`](crate::LembroStore) after it woke up: by default
-/// within a minute of running time. Until then a session whose time ran out during the sleep can
-/// still be opened. Elsewhere that time counts as far as `Instant` counts it.
+/// On Linux and Android, the time that the machine was suspended counts from the first purge of a
+/// [`LembroStore`](crate::LembroStore) after it woke up, by default within a minute of running
+/// time. Until then a session whose time ran out during the sleep can still be opened. Elsewhere
+/// that time counts if `Instant` counts it.
 ///
 /// # Examples
 ///
@@ -44,11 +46,11 @@ pub struct Clock {
     manual: Option<Shown>,
 }
 
-/// A manual clock, as one process sees it.
+/// A manual clock as one process sees it.
 #[derive(Clone)]
 struct Shown {
     hands: Arc<Hands>,
-    /// What `monotonic` was when the process started.
+    /// The value of `monotonic` when the process started.
     origin: u64,
 }
 
@@ -65,11 +67,11 @@ impl Clock {
         Self::default()
     }
 
-    /// A clock that stands still until it is told to move, for tests that never sleep.
+    /// A clock that stands still until a test advances it.
     pub fn manual() -> ManualClock {
         ManualClock {
             hands: Arc::new(Hands {
-                // Not zero, so that a test can subtract a little from "now".
+                // Not zero, so that a test can subtract from "now".
                 monotonic: AtomicU64::new(1_000_000_000),
                 // 2001-09-09T01:46:40Z: an arbitrary date that is always the same.
                 wall: Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
@@ -77,7 +79,8 @@ impl Clock {
         }
     }
 
-    /// Time since a fixed but arbitrary moment; never goes back. A deadline is `now() + ttl`.
+    /// The time since a fixed but arbitrary moment. It never goes back. A deadline is `now() +
+    /// ttl`.
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.nanos())
     }
@@ -91,18 +94,18 @@ impl Clock {
         }
     }
 
-    /// Adds the time that the machine slept since the first call in this process.
+    /// Adds the time that the machine was suspended since the first call in this process.
     pub(crate) fn notice_suspend(&self) {
         if self.manual.is_none() {
             let asleep = asleep();
-            // The sleep before the first call is over, and no deadline is older than that call.
+            // No deadline is older than the first call, so the sleep before it does not count.
             let before = *ASLEEP_BEFORE.get_or_init(|| asleep);
             ASLEEP.fetch_max(asleep.saturating_sub(before), Ordering::Relaxed);
         }
     }
 
-    /// The calendar's time since 1970 in nanoseconds, as coarse as [`now`](Self::now). Stores stamp
-    /// rows with it.
+    /// The calendar's time since 1970 in nanoseconds, as coarse as [`now`](Self::now), for the rows
+    /// of stores.
     #[inline]
     pub(crate) fn calendar_nanos(&self) -> u64 {
         match &self.manual {
@@ -113,8 +116,8 @@ impl Clock {
         }
     }
 
-    /// The calendar's time. It follows the machine's clock when that is set, so it is for display
-    /// and for the absolute lifetime of a session, never for its idle timeout.
+    /// The calendar's time, for display and for the absolute lifetime of a session. It jumps when
+    /// the machine's clock is set.
     pub fn wall(&self) -> SystemTime {
         match &self.manual {
             None => SystemTime::now(),
@@ -123,13 +126,26 @@ impl Clock {
     }
 }
 
+/// Equal clocks always show the same time.
+impl PartialEq for Clock {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.manual, &other.manual) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(&one.hands, &other.hands) && one.origin == other.origin,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Clock {}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.manual.is_some() { "Clock::manual" } else { "Clock::system" })
     }
 }
 
-/// The handle that turns a manual clock; give `&ManualClock` wherever a [`Clock`] is asked for.
+/// A manual clock, for tests. `&ManualClock` converts into a [`Clock`].
 ///
 /// # Examples
 ///
@@ -165,13 +181,13 @@ impl ManualClock {
         monotonic.store(monotonic.load(Ordering::SeqCst).saturating_add(nanos), Ordering::SeqCst);
     }
 
-    /// Sets the calendar alone, as an administrator or NTP would.
+    /// Sets the calendar alone, as an administrator or NTP does.
     pub fn set_wall(&self, wall: SystemTime) {
         *self.hands.wall.lock() = wall;
     }
 
     /// The clock of a process that starts now: the same calendar, and a [`Clock::now`] that begins
-    /// at zero again. A store whose data outlives its process is opened with it in tests.
+    /// at zero again. For tests of a store whose data outlives its process.
     ///
     /// # Examples
     ///
@@ -204,86 +220,86 @@ impl From<&ManualClock> for Clock {
     }
 }
 
-/// Nanoseconds that the machine slept, as far as they are noticed. It never decreases.
+/// The noticed time that the machine was suspended, in nanoseconds. It never decreases.
 static ASLEEP: StaticU64 = StaticU64::new(0);
 
-/// Nanoseconds that the machine had slept when this process first asked.
+/// The time that the machine had been suspended at the first call, in nanoseconds.
 static ASLEEP_BEFORE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
 
-/// How many nanoseconds the machine slept since it started.
+/// The clocks of Linux and Android. All are in nanoseconds.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn asleep() -> u64 {
-    use rustix::time::ClockId;
+mod machine {
+    use rustix::time::{ClockId, clock_gettime};
 
-    // In this order, so that a pause between the two makes it too little, not too much.
-    let counting_sleep = nanos_of(ClockId::Boottime);
-    let asleep = counting_sleep.saturating_sub(nanos_of(ClockId::Monotonic));
-    #[cfg(test)]
-    let asleep = asleep + tests::PRETENDED.load(Ordering::SeqCst);
-    asleep
+    /// The time that the machine was suspended since it started.
+    pub(super) fn asleep() -> u64 {
+        // In this order, a pause between the two readings makes the result too small, not too
+        // large.
+        let counting_sleep = read(ClockId::Boottime);
+        let asleep = counting_sleep.saturating_sub(read(ClockId::Monotonic));
+        #[cfg(test)]
+        let asleep = asleep + super::tests::PRETENDED.load(std::sync::atomic::Ordering::SeqCst);
+        asleep
+    }
+
+    /// The time since the machine started, coarse.
+    #[inline]
+    pub(super) fn monotonic() -> u64 {
+        read(ClockId::MonotonicCoarse)
+    }
+
+    /// The calendar's time since 1970, coarse.
+    #[inline]
+    pub(super) fn since_1970() -> u64 {
+        read(ClockId::RealtimeCoarse)
+    }
+
+    /// A fine clock, to tell two instants apart, never for deadlines.
+    #[inline]
+    pub(crate) fn fine_nanos() -> u64 {
+        read(ClockId::Monotonic)
+    }
+
+    #[inline]
+    fn read(clock: ClockId) -> u64 {
+        let time = clock_gettime(clock);
+        // A calendar before 1970 counts as 1970. Nanoseconds are below a second.
+        let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
+        seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    }
 }
 
-/// How many nanoseconds the machine slept since it started: not known here.
+/// The clocks of other systems. All are in nanoseconds.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn asleep() -> u64 {
-    0
-}
+mod machine {
+    use std::sync::OnceLock;
+    use std::time::{Instant, SystemTime};
 
-/// Nanoseconds since the machine started, or since the first call.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-fn monotonic() -> u64 {
-    nanos_of(rustix::time::ClockId::MonotonicCoarse)
-}
+    /// Unknown here.
+    pub(super) fn asleep() -> u64 {
+        0
+    }
 
-/// Nanoseconds since the machine started, or since the first call.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn monotonic() -> u64 {
-    static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    whole_nanos(ORIGIN.get_or_init(std::time::Instant::now).elapsed())
-}
+    pub(super) fn monotonic() -> u64 {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        super::whole_nanos(ORIGIN.get_or_init(Instant::now).elapsed())
+    }
 
-/// Nanoseconds since 1970, coarse where the kernel has a coarse clock.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-fn since_1970() -> u64 {
-    nanos_of(rustix::time::ClockId::RealtimeCoarse)
-}
+    pub(super) fn since_1970() -> u64 {
+        super::whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    }
 
-/// Nanoseconds since 1970, coarse where the kernel has a coarse clock.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn since_1970() -> u64 {
-    whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-fn nanos_of(clock: rustix::time::ClockId) -> u64 {
-    let time = rustix::time::clock_gettime(clock);
-    // A calendar before 1970 counts as 1970. Nanoseconds are below a second.
-    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    pub(crate) fn fine_nanos() -> u64 {
+        since_1970()
+    }
 }
 
 fn whole_nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Nanoseconds, as fine as the machine's clock is: to tell two instants apart, never for deadlines.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-pub(crate) fn fine_nanos() -> u64 {
-    nanos_of(rustix::time::ClockId::Monotonic)
-}
-
-/// Nanoseconds, as fine as the machine's clock is: to tell two instants apart, never for deadlines.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn fine_nanos() -> u64 {
-    whole_nanos(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
-}
-
-/// Starts a measurement and returns the function that tells the time since. For the figures that a
-/// store reports, never for deadlines.
+/// Starts a measurement and returns a function for the time since, for a store's figures, never for
+/// deadlines.
 pub(crate) fn stopwatch() -> impl Fn() -> Duration {
     let start = std::time::Instant::now();
     move || start.elapsed()
@@ -293,17 +309,18 @@ pub(crate) fn stopwatch() -> impl Fn() -> Duration {
 pub(crate) mod tests {
     use super::*;
 
-    /// A suspend that did not happen, in nanoseconds.
+    /// The time of pretended suspends, in nanoseconds.
     pub(super) static PRETENDED: StaticU64 = StaticU64::new(0);
 
-    /// One after the other: they turn the clock of all tests in this process.
+    /// These tests run one after the other, because they change the clock of the whole process.
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
     pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
         ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Lets the machine have slept: a few seconds at most, which the other tests do not mind.
+    /// Pretends that the machine was suspended, for a few seconds at most, which no other test
+    /// notices.
     pub(crate) fn pretend_suspend(time: Duration) {
         PRETENDED.fetch_add(whole_nanos(time), Ordering::SeqCst);
     }

@@ -1,32 +1,31 @@
-//! One configuration for everything: the store, the policy, the cookie and the token, as one file
-//! has them.
-
-mod tree;
+//! The configuration of an application's sessions: store, policy, cookie and token in one file.
 
 use serde::{Deserialize, Deserializer};
 
-use self::tree::Tree;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory::{LembroOptions, LembroStore};
 use crate::policy::Policy;
 #[cfg(feature = "redis")]
 use crate::redis::{RedisOptions, RedisStore};
+use crate::units::getters;
+use crate::units::tree::{Problem, Tree};
 use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 
-/// Everything that a [`SessionLayer`] can be told, for an application whose settings are in a file.
+/// All settings of a [`SessionLayer`], for an application that has them in a file.
 ///
-/// | part | what it is | default |
+/// | part | type | default |
 /// |---|---|---|
-/// | `store.memory` | [`LembroOptions`]: sessions in memory | chosen, with its defaults |
-/// | `store.redis` | `redis::RedisOptions` (feature `redis`): sessions on Redis, in place of that | |
+/// | `store.memory` | [`LembroOptions`]: sessions in memory | this store, with its defaults |
+/// | `store.redis` | `redis::RedisOptions` (feature `redis`): sessions on Redis instead | |
 /// | `policy` | [`Policy`]: how long sessions live | its defaults |
 /// | `cookie` | [`CookieOptions`] | its defaults |
-/// | `token` | [`TokenOptions`]: a token in a header, in place of the cookie or beside it | none |
+/// | `token` | [`TokenOptions`]: a token in a header, instead of the cookie or beside it | none |
 ///
-/// serde reads it from any format that describes itself: TOML, YAML, JSON. Each part has the names
-/// of its own type. Reading it never fails at a value: what is wrong is said by
-/// [`SessionLayer::from_config`], with the path of the option and without a secret. So a format
-/// that shows the line of an error, as TOML does, shows no password.
+/// serde reads it from any self-describing format, such as TOML, YAML and JSON. Each part has the
+/// option names of its type. A wrong value does not fail the reading:
+/// [`SessionLayer::from_config`] returns the error, with the path of the option and without a
+/// secret. So a format that shows the line of an error, as TOML does, shows no password.
+/// `get_policy` and its like return the parts, or that error.
 ///
 /// # Examples
 ///
@@ -56,14 +55,14 @@ use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 /// # let _ = layer;
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Config {
-    /// What was read, or what is wrong with it.
-    parts: Result<Parts>,
+    parts: Result<Parts, Problem>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct Parts {
     store: StoreChoice,
     policy: Policy,
@@ -71,15 +70,16 @@ struct Parts {
     token: Option<TokenOptions>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "StoreFields")]
 enum StoreChoice {
     Memory(LembroOptions),
     #[cfg(feature = "redis")]
     Redis(RedisOptions),
 }
 
-/// The store that a [`Config`] chooses, for what its own type alone can do: figures, `close`, a
-/// ping. A clone is another handle on the same sessions.
+/// The store that a [`Config`] chooses, for the methods of its own type: `stats`, `close`, `ping`.
+/// A clone has the same sessions.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConfiguredStore {
@@ -122,18 +122,37 @@ impl Config {
         self.with(|parts| Parts { token: Some(token), ..parts })
     }
 
-    /// A configuration that was read wrongly stays wrong.
+    getters! { config:
+        get_memory memory -> Result<Option<&LembroOptions>> {
+            config.parts().map(|parts| match &parts.store {
+                StoreChoice::Memory(options) => Some(options),
+                #[cfg(feature = "redis")]
+                StoreChoice::Redis(_) => None,
+            })
+        }
+        get_policy policy -> Result<&Policy> { config.parts().map(|parts| &parts.policy) }
+        get_cookie cookie -> Result<&CookieOptions> { config.parts().map(|parts| &parts.cookie) }
+        get_token token -> Result<Option<&TokenOptions>> { config.parts().map(|parts| parts.token.as_ref()) }
+    }
+
+    #[cfg(feature = "redis")]
+    getters! { config:
+        get_redis redis -> Result<Option<&RedisOptions>> {
+            config.parts().map(|parts| if let StoreChoice::Redis(options) = &parts.store { Some(options) } else { None })
+        }
+    }
+
+    /// Changes the parts, if they were read without an error.
     fn with(self, change: impl FnOnce(Parts) -> Parts) -> Self {
         Self { parts: self.parts.map(change) }
     }
 
-    /// Makes the store. [`layer`](Self::layer) takes it; keep a clone to ask it for figures, or to
-    /// close it.
+    /// Makes the store for [`layer`](Self::layer). Keep a clone to read its figures or to close it.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when a value is wrong, with its path: `store.redis.url`. And as
-    /// [`LembroStore::with_options`].
+    /// [`Error::is_option`](crate::Error::is_option) if a value is wrong, with its path, such as
+    /// `store.redis.url`; otherwise as [`LembroStore::with_options`].
     ///
     /// # Examples
     ///
@@ -162,12 +181,12 @@ impl Config {
         }
     }
 
-    /// The layer over this store.
+    /// The layer on this store.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when a value is wrong, alone or beside others, with its path:
-    /// `policy.timeout`.
+    /// [`Error::is_option`](crate::Error::is_option) if a value is wrong, or contradicts another one,
+    /// with its path, such as `policy.timeout`.
     pub fn layer(&self, store: ConfiguredStore) -> Result<SessionLayer> {
         let Parts { policy, cookie, token, .. } = self.parts()?;
         let layer = match store {
@@ -175,8 +194,8 @@ impl Config {
             #[cfg(feature = "redis")]
             ConfiguredStore::Redis(store) => SessionLayer::new(store),
         };
-        // The policy first: of the two that do not fit together, the cookie is named.
-        let layer = layer.policy(*policy).map_err(|error| error.within("policy"))?;
+        // The policy first, so that an error about both names the cookie.
+        let layer = layer.policy(policy.clone()).map_err(|error| error.within("policy"))?;
         let layer = layer.cookie(cookie.clone()).map_err(|error| error.within("cookie"))?;
         match token {
             None => Ok(layer),
@@ -185,19 +204,18 @@ impl Config {
     }
 
     fn parts(&self) -> Result<&Parts> {
-        self.parts.as_ref().map_err(Error::clone)
+        self.parts.as_ref().map_err(|problem| problem.clone().into())
     }
 }
 
 impl SessionLayer {
-    /// The layer that a configuration describes, over the store that it chooses.
-    ///
-    /// [`Config::store`] and [`Config::layer`] do the same, and leave the store in your hands.
+    /// The layer of a configuration, on the store that it chooses. [`Config::store`] and
+    /// [`Config::layer`] do the same in two steps, and give you the store.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when a value is wrong, with its path: `store.redis.url`,
-    /// `policy.timeout`. No such error quotes a password or a key. And as
+    /// [`Error::is_option`](crate::Error::is_option) if a value is wrong, with its path, such as
+    /// `policy.timeout`, and never with a password or a key; otherwise as
     /// [`LembroStore::with_options`].
     pub fn from_config(config: &Config) -> Result<Self> {
         config.layer(config.store()?)
@@ -216,17 +234,7 @@ impl Default for StoreChoice {
     }
 }
 
-/// A configuration as a file spells it.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Fields {
-    store: StoreFields,
-    policy: Policy,
-    cookie: CookieOptions,
-    token: Option<TokenOptions>,
-}
-
-/// The choice of a store as a file spells it.
+/// The choice of a store in a file.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct StoreFields {
@@ -238,17 +246,15 @@ struct StoreFields {
 }
 
 impl TryFrom<StoreFields> for StoreChoice {
-    type Error = Error;
+    type Error = Problem;
 
-    fn try_from(fields: StoreFields) -> Result<Self> {
+    fn try_from(fields: StoreFields) -> Result<Self, Problem> {
         match (fields.memory, fields.redis) {
-            (Some(_), Some(_)) => Err(Error::option("store", "memory and redis, and only one of them can be meant")),
+            (Some(_), Some(_)) => Err(Problem::at("", "memory and redis, and only one of them can be meant")),
             #[cfg(feature = "redis")]
             (None, Some(options)) => Ok(Self::Redis(options)),
             #[cfg(not(feature = "redis"))]
-            (None, Some(_)) => {
-                Err(Error::option("store.redis", "this program was built without the feature \"redis\""))
-            }
+            (None, Some(_)) => Err(Problem::at("redis", "this program was built without the feature \"redis\"")),
             (memory, None) => Ok(Self::Memory(memory.unwrap_or_default())),
         }
     }
@@ -257,10 +263,7 @@ impl TryFrom<StoreFields> for StoreChoice {
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let tree = Tree::deserialize(deserializer)?;
-        let parts =
-            Fields::deserialize(tree).map_err(Error::from).and_then(|Fields { store, policy, cookie, token }| {
-                Ok(Parts { store: store.try_into()?, policy, cookie, token })
-            });
+        let parts = Parts::deserialize(tree);
         Ok(Self { parts })
     }
 }

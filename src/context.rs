@@ -1,5 +1,5 @@
-//! The context that all sessions of an application share: the store, the policy, the source of ids,
-//! the clock, the subscribers. Failures of the store are reported here and nowhere else.
+//! The context that all sessions share: store, policy, id source, clock and subscribers. Failures
+//! of the store are published here and nowhere else.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::event::{Event, Hub, subscription};
+use crate::event::{Broadcast, Event, subscription};
 use crate::id::{Handle, SessionId};
 use crate::policy::Policy;
 use crate::store::{
@@ -15,25 +15,26 @@ use crate::store::{
 };
 use crate::sync::Arc;
 
+/// A source of ids for new sessions.
 pub(crate) type IdSource = Arc<dyn Fn() -> Result<SessionId> + Send + Sync>;
 
 pub(crate) struct Context {
     pub(crate) store: ReportingStore,
     pub(crate) policy: Policy,
-    /// The policy's.
+    /// The lease of the policy.
     pub(crate) lease: Lease,
     pub(crate) ids: IdSource,
     pub(crate) clock: Clock,
-    pub(crate) events: Hub<Event>,
+    pub(crate) events: Broadcast<Event>,
 }
 
 impl Context {
     pub(crate) fn new(store: Arc<dyn Store>, policy: Policy, ids: IdSource) -> Self {
-        let (clock, store) = (store.clock(), ReportingStore { inner: store, errors: Hub::new() });
-        Self { store, policy, lease: policy.lease(), ids, clock, events: Hub::new() }
+        let (clock, store) = (store.clock(), ReportingStore { inner: store, errors: Broadcast::new() });
+        Self { store, lease: policy.lease(), policy, ids, clock, events: Broadcast::new() }
     }
 
-    /// A channel on which the events of the sessions and of the store arrive.
+    /// A channel for the events of the sessions and of the store.
     pub(crate) fn subscribe(&self) -> Receiver<Event> {
         let (sender, receiver) = subscription();
         self.store.send_events(sender.clone());
@@ -41,7 +42,7 @@ impl Context {
         receiver
     }
 
-    /// A channel on which the store's failures arrive, those that no caller receives too.
+    /// A channel for the store's failures, in the background too.
     pub(crate) fn subscribe_errors(&self) -> Receiver<Error> {
         let (sender, receiver) = subscription();
         self.store.send_errors(sender.clone());
@@ -53,7 +54,7 @@ impl Context {
         Now::of(&self.clock)
     }
 
-    /// The store's operations on owners. `what` completes the error if it has none.
+    /// The store's operations on owners. If it has none, `what` names the operation in the error.
     pub(crate) fn owners(&self, what: &'static str) -> Result<&dyn Owners> {
         self.store.owners().ok_or_else(|| Error::unsupported(what))
     }
@@ -65,10 +66,10 @@ impl fmt::Debug for Context {
     }
 }
 
-/// A store that publishes each of its failures once, on their way to the caller.
+/// The store behind a decorator that publishes each failure once, on its way to the caller.
 pub(crate) struct ReportingStore {
     inner: Arc<dyn Store>,
-    pub(crate) errors: Hub<Error>,
+    pub(crate) errors: Broadcast<Error>,
 }
 
 impl ReportingStore {
@@ -77,7 +78,7 @@ impl ReportingStore {
         &self.inner
     }
 
-    /// Publishes an error that its caller does not see, unless the store has returned it.
+    /// Publishes an error that no caller receives, unless the store has returned it.
     #[cfg(feature = "web")]
     pub(crate) fn report(&self, error: &Error) {
         if error.note_report() {
@@ -85,11 +86,11 @@ impl ReportingStore {
         }
     }
 
-    /// Publishes what is wrong with how the application is set up, if there is a subscriber. It is
-    /// made only then, so that what is reported once is not lost.
+    /// Publishes a warning about the application's setup. Without a subscriber it is not even made,
+    /// because a warning that is given only once must not be lost.
     #[cfg(feature = "web")]
     pub(crate) fn warn(&self, warning: impl FnOnce() -> Option<Error>) {
-        if self.errors.is_heard()
+        if self.errors.has_subscribers()
             && let Some(warning) = warning()
         {
             self.report(&warning);
@@ -103,8 +104,8 @@ impl ReportingStore {
         })
     }
 
-    /// The answer of the store's operations on owners, if it has them.
-    fn owners_say<T>(&self, ask: impl FnOnce(&dyn Owners) -> Result<T>) -> Result<T> {
+    /// Asks the store's operations on owners.
+    fn ask_owners<T>(&self, ask: impl FnOnce(&dyn Owners) -> Result<T>) -> Result<T> {
         self.reported(self.inner.owners().ok_or(Error::unsupported("the sessions of one owner")).and_then(ask))
     }
 }
@@ -150,26 +151,26 @@ impl Store for ReportingStore {
 
 impl Owners for ReportingStore {
     fn epoch(&self, owner: &Owner) -> Result<Epoch> {
-        self.owners_say(|owners| owners.epoch(owner))
+        self.ask_owners(|owners| owners.epoch(owner))
     }
 
     fn list(&self, owner: &Owner) -> Result<Vec<Listed>> {
-        self.owners_say(|owners| owners.list(owner))
+        self.ask_owners(|owners| owners.list(owner))
     }
 
     fn count(&self, owner: &Owner) -> Result<usize> {
-        self.owners_say(|owners| owners.count(owner))
+        self.ask_owners(|owners| owners.count(owner))
     }
 
     fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
-        self.owners_say(|owners| owners.destroy_handle(handle, owner, reason))
+        self.ask_owners(|owners| owners.destroy_handle(handle, owner, reason))
     }
 
     fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
-        self.owners_say(|owners| owners.destroy_all(owner, except))
+        self.ask_owners(|owners| owners.destroy_all(owner, except))
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
-        self.owners_say(|owners| owners.why_ended(id))
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        self.ask_owners(|owners| owners.end_reason(id))
     }
 }

@@ -1,5 +1,4 @@
-//! Events, and the hub that sends them to every subscriber's own bounded queue, without waiting for
-//! any.
+//! Events, and the broadcast of events and errors to the bounded queue of each subscriber.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,10 +9,10 @@ use serde::Serialize;
 use crate::id::Handle;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 
-/// What happens to a session without a request of its own asking for it, or is worth knowing about.
+/// Something that happened to a session in its store, or to a request for it.
 ///
-/// A session is named by its [`Handle`]; the secret part of an id is never in an event. `bytes` is
-/// what the session counted for against `max_size`.
+/// An event names its session by the [`Handle`] and never contains the secret part of an id.
+/// `bytes` is the memory that the session counts for in `max_size`.
 ///
 /// # Examples
 ///
@@ -34,113 +33,116 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 #[serde(rename_all = "snake_case", tag = "event")]
 #[non_exhaustive]
 pub enum Event {
-    /// An expired session was removed from memory. It had been invisible since its time ran out.
+    /// An expired session was removed from memory. It was invisible from the end of its time on.
     Expired {
-        /// Which session.
+        /// The session.
         handle: Handle,
-        /// The memory that became free.
+        /// The freed memory.
         bytes: usize,
     },
     /// A live session was removed to keep the store within `max_size`.
     Evicted {
-        /// Which session.
+        /// The session.
         handle: Handle,
-        /// The memory that became free.
+        /// The freed memory.
         bytes: usize,
-        /// Whether the session had an owner: its user was logged in.
+        /// True if the session had an owner, so a user who was logged in lost it.
         owned: bool,
     },
-    /// The session was ended on request: by a logout, by its handle, by its owner's limit, or with
-    /// all of its owner's sessions.
+    /// A session was ended on request: by a logout, by its handle, by its owner's limit, or with
+    /// all sessions of its owner.
     Destroyed {
-        /// Which session.
+        /// The session.
         handle: Handle,
-        /// The memory that became free.
+        /// The freed memory.
         bytes: usize,
     },
-    /// All sessions were removed by `clear`.
+    /// `clear` removed all sessions.
     Cleared {
-        /// How many there were.
+        /// The number of sessions.
         sessions: usize,
     },
-    /// A purge went over the whole store. It follows an [`Expired`](Self::Expired) for each session
-    /// that the purge removed.
+    /// A purge of the whole store is finished. The event follows one [`Expired`](Self::Expired) for
+    /// each session that the purge removed.
     Purged {
-        /// How many expired sessions it removed.
+        /// The number of expired sessions that were removed.
         sessions: usize,
-        /// How long it took.
+        /// The duration of the purge.
         took: Duration,
     },
-    /// The files of a store that [persists](crate::LembroOptions::persist) were compacted: a new
-    /// snapshot was written.
+    /// A compaction wrote a new snapshot of a store that [persists](crate::LembroOptions::persist).
     Snapshot {
-        /// How many sessions it holds.
+        /// The number of sessions in it.
         sessions: usize,
-        /// Its size.
+        /// The size of the file.
         bytes: u64,
-        /// How long it took.
+        /// The duration of the compaction.
         took: Duration,
     },
     /// The store began with the sessions of its files. The first subscriber receives this event,
     /// although it subscribed later.
     Restored {
-        /// How many sessions were restored.
+        /// The number of restored sessions.
         sessions: usize,
-        /// How many had expired since the snapshot.
+        /// The number of sessions that had expired since the snapshot.
         expired: usize,
-        /// How many were evicted because there was no room for all.
+        /// The number of sessions that were evicted because there was no room for all.
         evicted: usize,
-        /// How many are larger than `max_session_size` now.
+        /// The number of sessions that are larger than `max_session_size` now.
         refused: usize,
-        /// How long it took.
+        /// The duration of the start.
         took: Duration,
     },
-    /// A session was refused because it is larger than `max_session_size`. What was stored before
-    /// stays.
+    /// A session was refused because it is larger than `max_session_size`. The stored session, if
+    /// there is one, stays.
     Refused {
-        /// Which session.
+        /// The session.
         handle: Handle,
-        /// The bytes that it would have counted for.
+        /// The memory that it would have counted for.
         bytes: usize,
     },
     /// A session without an owner, new or larger than before, was refused because the store is
     /// full: see [`WhenFull`](crate::WhenFull) and
-    /// [`anonymous_share`](crate::LembroOptions::anonymous_share). What was stored before stays.
+    /// [`anonymous_share`](crate::LembroOptions::anonymous_share). The stored session, if there is
+    /// one, stays.
     TurnedAway {
-        /// Which session.
+        /// The session.
         handle: Handle,
     },
-    /// An id was presented that opens no session: expired, evicted, destroyed, or a guess.
+    /// A request presented an id that opens no session. It is expired, evicted, destroyed, or a
+    /// guess.
     UnknownId {
         /// The handle part of the id, as the client sent it.
         handle: Handle,
     },
-    /// What a request changed was lost: its session ended, or was superseded by a login, while the
-    /// request held it.
+    /// The changes of a request were lost, because its session ended, or was superseded by a login,
+    /// during the request.
     LostChange {
-        /// Which session.
+        /// The session.
         handle: Handle,
     },
-    /// A look presented a superseded id later than a request in flight could: possibly a stolen
-    /// one.
+    /// A look presented a superseded id later than a request in flight could. The id is possibly
+    /// stolen.
     SupersededId {
-        /// Which session.
+        /// The session.
         handle: Handle,
     },
 }
 
-/// How many messages wait for one subscriber; further ones are counted as missed.
+/// The capacity of a subscriber's queue, in messages. Further messages are counted as missed.
 const QUEUE: usize = 1024;
 
-/// The channel of a subscriber. It takes no memory for a whole queue at once, because a receiver
-/// that was dropped is noticed with the next message only: a sender cannot ask whether there is a
-/// receiver. Until then it takes half a kilobyte; the messages in its queue went with the receiver.
+/// The channel of a subscriber.
+///
+/// A sender notices only at the next message that its receiver was dropped. An unbounded channel
+/// takes half a kilobyte until then, where a bounded one would take memory for a whole queue.
 pub(crate) fn subscription<T>() -> (Sender<T>, Receiver<T>) {
     unbounded()
 }
 
-/// Sends every message to every subscriber. Without a subscriber a message is not even built.
-pub(crate) struct Hub<T> {
+/// Sends every message to every subscriber, without waiting for any. Without a subscriber, a
+/// message is not built.
+pub(crate) struct Broadcast<T> {
     subscribers: RwLock<Vec<Sender<T>>>,
     /// The number of subscribers, read without the lock, so that an event without subscribers costs
     /// one load.
@@ -150,7 +152,7 @@ pub(crate) struct Hub<T> {
     early: Mutex<Vec<T>>,
 }
 
-impl<T: Clone> Hub<T> {
+impl<T: Clone> Broadcast<T> {
     pub(crate) fn new() -> Self {
         Self {
             subscribers: RwLock::new(Vec::new()),
@@ -166,10 +168,10 @@ impl<T: Clone> Hub<T> {
         receiver
     }
 
-    /// Sends to this channel, too, from now on.
+    /// Adds a subscriber.
     pub(crate) fn add(&self, sender: Sender<T>) {
         for message in self.early.lock().drain(..) {
-            // A subscriber that is gone by now misses it.
+            // A subscriber that has gone already misses it.
             let _ = sender.try_send(message);
         }
         let mut subscribers = self.subscribers.write();
@@ -177,20 +179,20 @@ impl<T: Clone> Hub<T> {
         self.count.store(subscribers.len(), Ordering::Relaxed);
     }
 
-    /// Keeps a message for the first subscriber: for what happens while a store is made.
-    pub(crate) fn leave(&self, message: T) {
+    /// Keeps a message for the first subscriber, because a store has none while it starts.
+    pub(crate) fn publish_early(&self, message: T) {
         self.early.lock().push(message);
     }
 
     /// Returns true if there is a subscriber.
-    pub(crate) fn is_heard(&self) -> bool {
+    pub(crate) fn has_subscribers(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Sends a message. Never blocks and never fails: a full queue misses it, and a subscriber
-    /// whose channel is closed is removed.
+    /// Sends a message. It never blocks and never fails: a full queue misses the message, and a
+    /// subscriber whose channel is closed is removed.
     pub(crate) fn publish(&self, message: impl FnOnce() -> T) {
-        if !self.is_heard() {
+        if !self.has_subscribers() {
             return;
         }
         let message = message();
@@ -210,14 +212,17 @@ impl<T: Clone> Hub<T> {
         }
     }
 
-    /// How many messages did not fit into a queue, over all subscribers.
+    /// The number of messages that did not fit into a queue, over all subscribers.
     pub(crate) fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
     }
 }
 
-impl<T> fmt::Debug for Hub<T> {
+impl<T> fmt::Debug for Broadcast<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("subscribers", &self.count).field("missed", &self.missed).finish_non_exhaustive()
+        f.debug_struct("Broadcast")
+            .field("subscribers", &self.count)
+            .field("missed", &self.missed)
+            .finish_non_exhaustive()
     }
 }

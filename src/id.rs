@@ -1,11 +1,11 @@
 //! The session id: a public handle that names a session, and a secret that opens it.
 //!
-//! A store finds a session by its handle and then compares the secret in constant time. So the
-//! lookup is no timing oracle (CVE-2019-16782), logs and lists can name a session without giving it
-//! away, a file or a database holds only digests of secrets, and a new id is a new secret under the
-//! same handle: the row stays where it is.
+//! A store finds a session by its handle and then compares the secret in constant time, so the
+//! lookup is no timing oracle (CVE-2019-16782). Logs and lists name a session without giving
+//! access, files and databases have only digests of secrets, and a new id is a new secret under the
+//! same handle, so the row stays in its place.
 //!
-//! OWASP ASVS 5.0, 7.2.3 asks for 128 random bits. The secret has them; the handle adds none.
+//! OWASP ASVS 5.0, 7.2.3 asks for 128 random bits. The secret has them.
 
 mod secret_check;
 
@@ -31,8 +31,8 @@ const ID_BYTES: usize = HANDLE_BYTES + SECRET_BYTES;
 
 /// The public name of a session: safe in logs, events, lists of devices and database keys.
 ///
-/// It gives no access, and it stays the same when the session gets a new id. Its text is 11
-/// URL-safe characters.
+/// It gives no access, and stays the same when the session gets a new id. Its text is 11 URL-safe
+/// characters.
 ///
 /// # Examples
 ///
@@ -54,7 +54,7 @@ impl Handle {
         u64::from_be_bytes(self.0)
     }
 
-    /// The handle that [`to_u64`](Self::to_u64) gave.
+    /// The handle of this number, from [`to_u64`](Self::to_u64).
     pub fn from_u64(number: u64) -> Self {
         Self(number.to_be_bytes())
     }
@@ -65,7 +65,7 @@ impl FromStr for Handle {
 
     /// # Errors
     ///
-    /// [`Error::is_id`] when the text is not the 11 characters of a handle.
+    /// [`Error::is_id`] if the text is not the 11 characters of a handle.
     fn from_str(text: &str) -> Result<Self> {
         decode(text, "handle").map(Self)
     }
@@ -89,7 +89,7 @@ impl Serialize for Handle {
     }
 }
 
-/// The secret half of an id. It has no text form of its own, and `==` compares in constant time.
+/// The secret half of an id. `==` compares in constant time.
 #[derive(Clone, Copy)]
 pub(crate) struct Secret([u8; SECRET_BYTES]);
 
@@ -111,11 +111,12 @@ impl PartialEq for Secret {
 
 impl Eq for Secret {}
 
-/// The id of a session: 24 bytes, shown as 32 URL-safe characters. Its holder has the session.
+/// The id of a session: 24 bytes, written as 32 URL-safe characters. It gives access to the
+/// session.
 ///
-/// Each id has exactly one text. There is deliberately no `Display`: the text is a password, so
-/// writing it out takes the word [`expose`](Self::expose). `Debug` shows the [`Handle`] only, and
-/// `==` compares the secrets in constant time.
+/// Each id has exactly one text. The text is a password, so there is no `Display`, and
+/// [`expose`](Self::expose) writes it. `Debug` shows the [`Handle`] only, and `==` compares the
+/// secrets in constant time.
 ///
 /// # Examples
 ///
@@ -144,16 +145,16 @@ impl SessionId {
     ///
     /// # Errors
     ///
-    /// [`Error::is_store`] when the system's random source fails. There is no weaker fallback.
+    /// [`Error::is_store`] if the system's random source fails. There is no weaker fallback.
     #[doc(alias = "generate")]
     pub fn random() -> Result<Self> {
         random_bytes().map(Self::from_bytes)
     }
 
-    /// Derives the id for a text made elsewhere: the first 24 bytes of its SHA-256.
+    /// Derives the id from a text of another system: the first 24 bytes of its SHA-256.
     ///
-    /// For sessions that move here with their ids (express-session's `genid`, another store), and
-    /// for ids that another system gives out. The id is exactly as hard to guess as `text`.
+    /// It is for sessions that move here with their ids, from express-session for example. The id
+    /// is exactly as hard to guess as `text`.
     ///
     /// # Examples
     ///
@@ -173,7 +174,7 @@ impl SessionId {
         self.handle
     }
 
-    /// The text of the whole id, secret included: for a cookie, or another channel that only the
+    /// The text of the whole id, secret included, for a cookie or another channel that only the
     /// session's user reads.
     pub fn expose(&self) -> String {
         let mut bytes = [0; ID_BYTES];
@@ -212,7 +213,7 @@ impl FromStr for SessionId {
     ///
     /// # Errors
     ///
-    /// [`Error::is_id`] when the text is anything else. The message does not repeat the text.
+    /// [`Error::is_id`] for any other text. The message does not repeat the text.
     fn from_str(text: &str) -> Result<Self> {
         decode(text, "id").map(Self::from_bytes)
     }
@@ -224,12 +225,11 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// Reads `N` bytes of base64url. For ids `N` is a multiple of three. For handles the last character
-/// has two spare bits, and the decoder refuses a text in which they are set, so each value has one
-/// text.
+/// Reads `N` bytes of base64url. The last character of a handle has two spare bits, and the decoder
+/// refuses a text in which they are set, so each value has one text.
 fn decode<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
     let expected = (N * 4).div_ceil(3);
-    // The length is checked first: a megabyte of cookie is refused before it is decoded.
+    // The length is checked first, so that a megabyte of cookie is not decoded.
     if text.len() != expected {
         return Err(Error::id(format!("{what} has {} bytes, expected {expected}", text.len())));
     }
@@ -240,13 +240,13 @@ fn decode<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
     }
 }
 
-/// Draws secure random bytes from a generator for each thread. The operating system seeds it, again
-/// every `RESEED_AFTER` draws. Asking the system for every draw would be much of the cost of
+/// Draws secure random bytes from the thread's generator. The operating system seeds it, again
+/// every `RESEED_AFTER` draws, because a system call for every draw would be much of the cost of
 /// creating a session.
 ///
-/// `rand::rng()` does the same but panics when the system cannot seed it, and no request may panic.
-/// After a fork the child would draw what its parent draws; the process id, one system call, tells
-/// that a generator is a copy.
+/// `rand::rng()` does the same, but panics if the system cannot seed it, and no request may panic.
+/// After a fork, the child has a copy of the generator and would draw the same bytes as its parent.
+/// The process id, one system call, shows that a generator is a copy.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let process = std::process::id();
     draw(Some(process), |generator| {
@@ -256,23 +256,23 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     })
 }
 
-/// A random number from the same generator, for what is no secret: versions, nonces, the seed of a
-/// renewal.
+/// A random number from the same generator, for values that are no secret: versions, nonces, the
+/// seed of a renewal.
 ///
-/// A commit draws one, and a system call would be a tenth of its time. So the number is a draw
-/// mixed with the time in nanoseconds, which takes a fraction of that: after a fork, parent and
-/// child draw the same only if they do it in the same nanosecond.
+/// The system call for the process id would take a tenth of the time of a commit. So the number is
+/// mixed with the time in nanoseconds instead: after a fork, parent and child draw the same number
+/// only in the same nanosecond.
 pub(crate) fn random_number() -> Result<u64> {
-    /// Odd, so that different times give different numbers.
+    // Odd, so that different times give different numbers.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let number = draw(None, StdRng::next_u64)?;
     Ok(number ^ fine_nanos().wrapping_mul(SPREAD))
 }
 
-/// The generator of a thread.
+/// The random generator of a thread.
 struct Generator {
     random: StdRng,
-    /// How many draws are left before it is seeded again.
+    /// The number of draws until it is seeded again.
     left: u32,
     /// The process that seeded it.
     process: u32,
@@ -285,7 +285,7 @@ impl Generator {
     }
 }
 
-/// Draws from the thread's generator, which belongs to this process if one is named.
+/// Draws from the thread's generator. With a process, only from one that this process seeded.
 #[inline]
 fn draw<T>(process: Option<u32>, draw: impl Fn(&mut StdRng) -> T) -> Result<T> {
     thread_local! {
@@ -304,6 +304,6 @@ fn draw<T>(process: Option<u32>, draw: impl Fn(&mut StdRng) -> T) -> Result<T> {
         generator.left -= 1;
         Ok(draw(&mut generator.random))
     });
-    // While a thread ends, its generator may be gone.
+    // A thread that ends may have dropped its generator.
     drawn.unwrap_or_else(|_| Generator::new(0).map(|mut generator| draw(&mut generator.random)))
 }

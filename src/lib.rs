@@ -122,6 +122,7 @@ mod error;
 mod event;
 mod id;
 mod key_value;
+mod lifecycle;
 #[cfg(feature = "log")]
 pub mod log;
 mod memory;
@@ -132,7 +133,6 @@ mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod session;
-mod sessions;
 mod store;
 mod sync;
 #[cfg(feature = "testing")]
@@ -174,13 +174,13 @@ pub use self::error::{Error, Result};
 pub use self::event::Event;
 pub use self::id::{Handle, SessionId};
 pub use self::key_value::{KeyValue, KeyValueStore};
+pub use self::lifecycle::{OwnedSession, OwnerSessions, Sessions};
 pub use self::memory::{
     FileSync, LembroOptions, LembroStore, OnDamage, OnWriteError, Purge, Restored, Snapshot, Stats, WhenFull,
 };
 pub use self::policy::{Policy, StoreDown};
 pub use self::record::{Change, Changes, MAX_KEY_BYTES, MAX_KEYS, Record, Version};
 pub use self::session::{Component, Saved, Session, Step};
-pub use self::sessions::{OwnedSession, OwnerSessions, Sessions};
 pub use self::store::{
     Action, AtLimit, Commit, EndReason, Entry, Epoch, Expect, Identity, Lease, Limit, Listed, Listing, Login, Look,
     Lookup, Now, Outcome, Owner, Owners, Presented, Receipt, Store, Stored, Write,

@@ -1,4 +1,4 @@
-//! Errors and events in the application's log: one line forwards them to the [`log`] facade.
+//! The forwarding of errors and events to the application's log, through the [`log`] facade.
 //!
 //! ```
 //! use lembro::{Sessions, LembroStore, log::{Log, suggested}};
@@ -8,12 +8,12 @@
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!
-//! From then on a thread writes them, so no request waits for the logger. It ends with the sessions
-//! and their store. The target of all lines is `lembro`.
+//! A thread writes the lines, so no request waits for the logger. It ends with the sessions and
+//! their store. The target of all lines is `lembro`.
 //!
-//! No line has an id, a handle, a key's value or a password. At most [a few](Log::limit) of one
-//! kind are written in a while; how many more there were is one line at the end of it. So a store
-//! that is down, or a flood of guessed ids, does not fill the disk.
+//! No line contains an id, a handle, a key's value or a password. The [number](Log::limit) of lines
+//! of one kind in a period is limited, and one line at its end has the number of the others. So a
+//! store that is down, or a flood of guessed ids, does not fill the disk.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -27,26 +27,26 @@ use crossbeam_channel::{Receiver, after, never, select};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::sync::thread;
-use crate::units::Setting;
+use crate::units::{Input, Setting};
 
 /// The target of every line.
 const TARGET: &str = "lembro";
 
 type Levels = Box<dyn Fn(&Event) -> Option<Level> + Send>;
 
-/// Forwards errors, and events if you like, to the [`log`] facade. See the [module](self).
+/// Forwards errors, and events on request, to the [`log`] facade. See the [module](self).
 #[must_use = "it forwards nothing until it is started"]
 pub struct Log {
     errors: Receiver<Error>,
     events: Option<Receiver<Event>>,
     levels: Levels,
-    lines: u32,
-    period: Setting,
+    lines: usize,
+    period: Input<Duration>,
 }
 
-/// The level that an event deserves in most applications: `Warn` where a stolen id may be in use or
-/// a session was refused or evicted from under a user who was logged in, `Info` for what happens at
-/// a start, a stop and at an administrator's word, `Debug` for what every busy day brings.
+/// The level of an event in most applications: `Warn` for an id that may be stolen, and for a
+/// session that was refused or evicted while its user was logged in; `Info` for a start, a
+/// compaction, a `clear` and a lost change; `Debug` for ordinary events.
 pub fn suggested(event: &Event) -> Option<Level> {
     Some(match event {
         Event::SupersededId { .. }
@@ -61,14 +61,14 @@ pub fn suggested(event: &Event) -> Option<Level> {
 }
 
 impl Log {
-    /// Forwards these errors: at level `Error`, or `Warn` if they are about
-    /// [how the application is set up](crate::Error::is_option).
+    /// Forwards these errors, at level `Error`, or `Warn` for a [wrong
+    /// option](crate::Error::is_option).
     pub fn of(errors: Receiver<Error>) -> Self {
-        Self { errors, events: None, levels: Box::new(|_| None), lines: 5, period: Setting::Span(MINUTE) }
+        Self { errors, events: None, levels: Box::new(|_| None), lines: 5, period: Input::new(MINUTE) }
     }
 
-    /// Forwards these events too, each at the level that `levels` gives it, or not at all.
-    /// [`suggested`] is a choice that fits most applications.
+    /// Forwards these events too, each at its level from `levels`, or not if that is `None`.
+    /// [`suggested`] fits most applications.
     ///
     /// # Examples
     ///
@@ -89,23 +89,23 @@ impl Log {
         Self { events: Some(events), levels: Box::new(levels), ..self }
     }
 
-    /// How many lines of one kind are written in a period, which begins with the first of them: a
-    /// [`Duration`], a number of milliseconds, or a text such as `"10s"`. Default: 5 in a minute.
+    /// The maximum number of lines of one kind in a period, which begins with the first line: a
+    /// [`Duration`], a text such as `"10s"`, or a number of milliseconds. Default: 5 in a minute.
     ///
     /// A kind is one variant of [`Event`], or one predicate of [`Error`].
-    pub fn limit(self, lines: u32, period: impl Into<Setting>) -> Self {
-        Self { lines, period: period.into(), ..self }
+    pub fn limit(self, lines: usize, period: impl Into<Setting>) -> Self {
+        Self { lines, period: period.into().into(), ..self }
     }
 
-    /// Starts the thread that writes. It ends when all that could send errors and events is gone. A
-    /// logger that panics is called again the next time.
+    /// Starts the thread. It ends when nothing is left that can send errors and events. If the
+    /// logger panics, it is called again for the next line.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when the limit is no line or no time, [`Error::is_background`] when the
+    /// [`Error::is_option`] if the limit is no line or no time, [`Error::is_background`] if the
     /// thread does not start.
     pub fn start(self) -> Result<()> {
-        let period = self.period.duration("period")?;
+        let period = self.period.check("period", MINUTE)?;
         if period.is_zero() || self.lines == 0 {
             return Err(Error::option("limit", "no line, or no time: nothing would be written, or all"));
         }
@@ -118,15 +118,15 @@ impl Log {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What the thread has.
+/// The state of the thread.
 struct Writer {
     levels: Levels,
-    lines: u32,
-    /// How many of each kind there were in this period, and the level of the last one.
-    kinds: BTreeMap<&'static str, (u32, Level)>,
+    lines: usize,
+    /// The number of lines of each kind in this period, and the level of the last one.
+    kinds: BTreeMap<&'static str, (usize, Level)>,
 }
 
-/// What is to be written, with the kind that it counts for.
+/// A line with the kind that it counts for.
 struct Line {
     kind: &'static str,
     level: Level,
@@ -141,7 +141,7 @@ impl Writer {
             select! {
                 recv(errors.as_ref().unwrap_or(&no_error)) -> error => match error {
                     Ok(error) => self.note(describe_error(&error)),
-                    // All that could send one is gone.
+                    // No sender is left.
                     Err(_) => errors = None,
                 },
                 recv(events.as_ref().unwrap_or(&no_event)) -> event => match event {
@@ -153,7 +153,7 @@ impl Writer {
                     end = None;
                 }
             }
-            // The thread sleeps while there is nothing to sum up.
+            // Without a line in this period, the thread waits without an end.
             if end.is_none() && !self.kinds.is_empty() {
                 end = Some(after(period));
             }
@@ -177,7 +177,7 @@ impl Writer {
         }
     }
 
-    /// Ends the period.
+    /// Ends the period, with a line for each kind that exceeded the limit.
     fn sum_up(&mut self) {
         for (kind, (count, level)) in std::mem::take(&mut self.kinds) {
             if count > self.lines {
@@ -187,7 +187,7 @@ impl Writer {
     }
 }
 
-/// A logger is the application's own code.
+/// The logger is the application's code, and may panic.
 fn write(level: Level, text: &str) {
     let _ = catch_unwind(AssertUnwindSafe(|| ::log::log!(target: TARGET, level, "{text}")));
 }
@@ -221,8 +221,7 @@ fn describe_event(event: &Event, level: Level) -> Line {
 
 type ErrorKind = (fn(&Error) -> bool, &'static str);
 
-/// Kinds of errors whose text names a session, or quotes what a client sent; written in place of
-/// it.
+/// Kinds of errors whose text names a session, or quotes a client, with the text that replaces it.
 const NAMELESS: [ErrorKind; 7] = [
     (Error::is_unknown, "it is not known whether a write was carried out"),
     (Error::is_contention, "a change was given up because others overtook it"),
@@ -233,17 +232,16 @@ const NAMELESS: [ErrorKind; 7] = [
     (Error::is_corrupt, "a stored session is damaged"),
 ];
 
-/// The other kinds; their text says more.
-const NAMED: [ErrorKind; 6] = [
+/// The other kinds, whose text is written.
+const NAMED: [ErrorKind; 5] = [
     (Error::is_store, "the store failed"),
     (Error::is_option, "an option is wrong"),
     (Error::is_background, "something failed in the background"),
-    (Error::is_persist, "the files of the sessions failed"),
     (Error::is_full, "the store is full"),
     (|_| true, "an error"),
 ];
 
-/// A line about an error: with what caused it, if the store failed. Other causes may quote a value.
+/// A line about an error, with its causes if the store failed. Other causes may quote a value.
 fn describe_error(error: &Error) -> Line {
     let of = |kinds: &[ErrorKind]| kinds.iter().find(|(is, _)| is(error)).map(|(_, kind)| *kind);
     let nameless = of(&NAMELESS);

@@ -1,6 +1,7 @@
-//! A store's figures for Prometheus, or for another recorder of the [`metrics`] facade.
+//! The publication of a store's figures, for Prometheus or another recorder of the [`metrics`]
+//! facade.
 //!
-//! One line publishes them every five seconds, for as long as the store lives:
+//! One line publishes them every five seconds, as long as the store lives:
 //!
 //! ```
 //! use lembro::{LembroStore, metrics::Metrics};
@@ -10,28 +11,27 @@
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!
-//! Requests pay nothing for it: the store counts anyway, and its counters are copied out when
-//! figures are published, under each shard's read lock for the time of a few additions. The
-//! recorder runs after that, under no lock.
+//! It costs requests nothing. The store counts in any case. A publication reads the counters under
+//! each shard's read lock, and then calls the recorder under no lock.
 //!
 //! # What is published
 //!
 //! | name | type | unit | what it is |
 //! |---|---|---|---|
-//! | `lembro_sessions` | gauge | sessions | in memory, expired ones that were not purged yet among them |
-//! | `lembro_owned_sessions` | gauge | sessions | those of them with an owner: somebody is logged in |
-//! | `lembro_bytes` | gauge | bytes | what the sessions take, as they count for `max_size` |
-//! | `lembro_owned_bytes` | gauge | bytes | what those with an owner take |
-//! | `lembro_max_bytes` | gauge | bytes | `max_size`: the bound of `lembro_bytes` |
+//! | `lembro_sessions` | gauge | sessions | in memory, including expired ones that are not purged yet |
+//! | `lembro_owned_sessions` | gauge | sessions | with an owner, so a user is logged in |
+//! | `lembro_bytes` | gauge | bytes | memory of the sessions, as they count for `max_size` |
+//! | `lembro_owned_bytes` | gauge | bytes | memory of those with an owner |
+//! | `lembro_max_bytes` | gauge | bytes | `max_size`, the limit of `lembro_bytes` |
 //! | `lembro_hits_total` | counter | lookups | that found their session |
-//! | `lembro_misses_total` | counter | lookups | that did not: expired, destroyed, or a guess |
-//! | `lembro_superseded_ids_total` | counter | uses | of an id whose place another one took, later than a request in flight could |
+//! | `lembro_misses_total` | counter | lookups | that found none: expired, destroyed, or a guess |
+//! | `lembro_superseded_ids_total` | counter | uses | of a superseded id, later than a request in flight could |
 //! | `lembro_created_total` | counter | sessions | stored for the first time |
 //! | `lembro_saved_total` | counter | saves | merged into a session |
 //! | `lembro_touched_total` | counter | touches | that prolonged a session |
-//! | `lembro_destroyed_total` | counter | sessions | ended because somebody asked for it |
+//! | `lembro_destroyed_total` | counter | sessions | ended on request |
 //! | `lembro_expired_total` | counter | sessions | removed because their time ran out |
-//! | `lembro_evictions_total` | counter | sessions | removed to free memory; `owned="true"`: somebody was logged in, `owned="false"`: nobody |
+//! | `lembro_evictions_total` | counter | sessions | removed to free memory, with an owner (`owned="true"`) or without (`owned="false"`) |
 //! | `lembro_turned_away_total` | counter | sessions | refused because the store was full |
 //! | `lembro_refused_total` | counter | sessions | refused because they were larger than `max_session_size` |
 //! | `lembro_events_missed_total` | counter | messages | events and errors that did not fit into a subscriber's queue |
@@ -45,15 +45,15 @@
 //! |---|---|
 //! | how full is it? | `lembro_bytes / lembro_max_bytes` |
 //! | do visitors find their sessions? | `rate(lembro_hits_total[5m]) / (rate(lembro_hits_total[5m]) + rate(lembro_misses_total[5m]))` |
-//! | is somebody logged out for want of memory? | `increase(lembro_evictions_total{owned="true"}[1h]) > 0` |
+//! | does lack of memory log users out? | `increase(lembro_evictions_total{owned="true"}[1h]) > 0` |
 //! | are stolen ids tried? | `increase(lembro_superseded_ids_total[10m])` |
 //! | does the reaper still run? | `time() - lembro_last_purge_timestamp_seconds`, against [`interval`](crate::LembroOptions::interval) |
 //!
 //! # With Prometheus
 //!
-//! `metrics-exporter-prometheus` is the recorder, and has a listener of its own. Where there is a
-//! server anyway, a route of it does: this one publishes when it is scraped, so the figures are
-//! those of that moment.
+//! `metrics-exporter-prometheus` is a recorder, and has a listener of its own. An application that
+//! has a server can use a route instead. This one publishes at each scrape, so the figures are
+//! current:
 //!
 //! ```
 //! use std::io::Read as _;
@@ -61,7 +61,7 @@
 //! use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 //! # type Anything = Box<dyn std::error::Error>;
 //!
-//! // Without buckets the exporter would make quantiles of it, which cannot be added up over several processes.
+//! // Without buckets the exporter makes quantiles, which cannot be added up over several processes.
 //! let purges = Matcher::Full("lembro_purge_seconds".to_owned());
 //! let prometheus = PrometheusBuilder::new().set_buckets_for_metric(purges, &PURGE_SECONDS)?.install_recorder()?;
 //!
@@ -75,15 +75,14 @@
 //! # Ok::<(), Anything>(())
 //! ```
 //!
-//! # What is not
+//! # What is not published
 //!
-//! Figures about a `RedisStore`: its server's exporter has those. When it fails, or any other
-//! store, [`Sessions::errors`](crate::Sessions::errors) tells, and what is counted there is the
-//! application's to name.
+//! The figures of a `RedisStore`, because its server's exporter has them; and the number of errors,
+//! which arrive on [`Sessions::errors`](crate::Sessions::errors) for every store.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use crossbeam_channel::{Receiver, select, tick};
@@ -91,10 +90,10 @@ use crossbeam_channel::{Receiver, select, tick};
 use crate::error::{Error, Result};
 use crate::memory::{LembroStore, Purge, Stats, StatsHandle};
 use crate::sync::thread;
-use crate::units::Setting;
+use crate::units::{Input, Setting};
 
-/// Buckets for `lembro_purge_seconds`, as upper bounds: from 0.1 ms, a small store, to 1 s, where
-/// something is wrong.
+/// The upper bounds of buckets for `lembro_purge_seconds`: from 0.1 ms, for a small store, to 1 s,
+/// which no healthy store reaches.
 pub const PURGE_SECONDS: [f64; 9] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0];
 
 const PURGES: &str = "lembro_purge_seconds";
@@ -126,14 +125,14 @@ const EVICTIONS: (&str, &str) = ("lembro_evictions_total", "Sessions removed to 
 const COUNTERS: [Counter; 13] = [
     ("lembro_hits_total", &[], "Lookups that found their session.", |stats| stats.hits),
     ("lembro_misses_total", &[], "Lookups that did not find a session.", |stats| stats.misses),
-    ("lembro_superseded_ids_total", &[], "Late uses of ids that others took the place of.", |stats| stats.superseded),
+    ("lembro_superseded_ids_total", &[], "Late uses of superseded ids.", |stats| stats.superseded),
     ("lembro_created_total", &[], "Sessions stored for the first time.", |stats| stats.created),
     ("lembro_saved_total", &[], "Saves merged into a session.", |stats| stats.saved),
     ("lembro_touched_total", &[], "Touches that prolonged a session.", |stats| stats.touched),
-    ("lembro_destroyed_total", &[], "Sessions ended because somebody asked for it.", |stats| stats.destroyed),
+    ("lembro_destroyed_total", &[], "Sessions ended on request.", |stats| stats.destroyed),
     ("lembro_expired_total", &[], "Sessions removed because their time ran out.", |stats| stats.expired),
     (EVICTIONS.0, &[("owned", "true")], EVICTIONS.1, |stats| stats.evicted_owned),
-    // The two are not read at one instant.
+    // The two counters are not read at one instant.
     (EVICTIONS.0, &[("owned", "false")], EVICTIONS.1, |stats| stats.evicted.saturating_sub(stats.evicted_owned)),
     ("lembro_turned_away_total", &[], "Sessions without an owner refused because the store was full.", |stats| {
         stats.turned_away
@@ -142,11 +141,11 @@ const COUNTERS: [Counter; 13] = [
     ("lembro_events_missed_total", &[], "Messages that did not fit into a queue.", |stats| stats.events_missed),
 ];
 
-/// Publishes the figures of one [`LembroStore`], without keeping it alive: when it is gone nothing
-/// more is published.
+/// Publishes the figures of one [`LembroStore`], without keeping it alive. The [module](self) has
+/// the list of figures.
 ///
-/// To whichever recorder the application installed, before or after. Without one it costs next to
-/// nothing. The [module](self) has the list of figures.
+/// The application may install its recorder before or after. Without one, a publication costs next
+/// to nothing.
 #[must_use]
 pub struct Metrics {
     watch: StatsHandle,
@@ -154,25 +153,23 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// For the figures of this store. Its counters are published from their beginning, its purges
-    /// from now on.
+    /// The figures of this store: its counters from their beginning, its purges from now on.
     pub fn of(store: &LembroStore) -> Self {
         Self { watch: store.stats_handle(), name: None }
     }
 
-    /// Gives every figure the label `store` with this value. Needed as soon as there is a second
-    /// store: figures that have the same name and labels are the same to a recorder. Default: no
-    /// such label.
+    /// Gives every figure the label `store` with this value. It is needed for a second store,
+    /// because figures with the same name and labels are one figure to a recorder. Default: no such
+    /// label.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Publishes the figures of this moment, for a program that knows when they are read: at a
-    /// scrape, say.
+    /// Publishes the present figures, for a program that knows when they are read, as at a scrape.
     ///
-    /// The recorder is called on this thread. At most 1,024 purges wait for it; more of them
-    /// between two publications are missing from the histogram.
+    /// The recorder is called on this thread. If there are more than 1,024 purges between two
+    /// publications, the others are missing from the histogram.
     pub fn publish(&self) {
         self.watch.purges.try_iter().for_each(|purge| self.record(&purge));
         let Some(stats) = self.watch.stats() else { return };
@@ -184,27 +181,26 @@ impl Metrics {
         }
         for (name, labels, description, value) in COUNTERS {
             describe_counter!(name, Unit::Count, description);
-            // Not the difference to the last time: so nothing is lost that was published before a
-            // recorder was there.
+            // The absolute value, so that a recorder that was installed later has it all.
             counter!(name, self.labels(labels)).absolute(value(&stats));
         }
     }
 
-    /// Publishes now and then at this interval, from a thread of its own that ends with the store:
-    /// a [`Duration`](std::time::Duration), a number of milliseconds, or a text such as `"5s"`.
-    /// Purges are told when they happen.
+    /// Publishes now, and again at this interval, from a thread that ends with the store: a
+    /// [`Duration`], a text such as `"5s"`, or a number of milliseconds. Purges are published when
+    /// they happen.
     ///
-    /// Shorter than the interval of the scrapes, which is a minute by default and seldom below 15
-    /// s; 5 s is a good value. A recorder that panics is reported on
-    /// [`errors`](LembroStore::errors), and called again the next time. Install it before this:
-    /// a purge before there is a recorder is missing from the histogram, while counters catch up.
+    /// Use a shorter interval than that of the scrapes, which is a minute by default and seldom
+    /// below 15 s. 5 s is a good value. If the recorder panics, the store reports it on
+    /// [`errors`](LembroStore::errors), and the recorder is called again the next time. Install the
+    /// recorder first, because purges before it are missing from the histogram.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when the interval is zero or no duration, [`Error::is_background`] when the thread does not
-    /// start.
+    /// [`Error::is_option`] if the interval is zero or no duration, [`Error::is_background`] if the
+    /// thread does not start.
     pub fn publish_every(self, interval: impl Into<Setting>) -> Result<()> {
-        let interval = interval.into().duration("publish_every")?;
+        let interval = Input::<Duration>::from(interval.into()).check("publish_every", Duration::ZERO)?;
         if interval.is_zero() {
             return Err(Error::option("publish_every", "without any time in between there is nothing else to do"));
         }

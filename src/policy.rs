@@ -1,33 +1,37 @@
-//! The policy: how long sessions live, and what their users may have. Pure arithmetic; the time is
+//! The policy: how long sessions live, and how many a user may have. Pure arithmetic; the time is
 //! an argument.
 
 mod check;
-mod read;
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
+use crate::error::Error;
 use crate::store::{AtLimit, Lease, Limit};
+use crate::units::{Input, Setting, choice, getters, or_none};
 
-/// How long sessions live, and how often a visit is noted. The server decides it; a cookie's expiry
-/// decides nothing.
+/// How long sessions live, and how often a visit prolongs them. The store enforces it, whatever the
+/// expiry of a cookie says.
 ///
 /// | option | what it is | default |
 /// |---|---|---|
-/// | [`timeout`](Self::timeout) | idle timeout: a session ends after so long without a visit | 1 hour |
-/// | [`lifetime`](Self::lifetime) | absolute: a session ends so long after its creation or login | 24 hours |
+/// | [`timeout`](Self::timeout) | idle timeout: time from the last visit to the end | 1 hour |
+/// | [`lifetime`](Self::lifetime) | absolute: time from the creation or the login to the end | 24 hours |
 /// | [`remember`](Self::remember) | both, for sessions whose user ticked "remember me" | none |
-/// | [`touch_after`](Self::touch_after) | visits closer together than this are noted once | 60 seconds |
-/// | [`renew_after`](Self::renew_after) | the age at which a timed renewal of an id begins | never |
-/// | [`grace`](Self::grace) | how long requests with the old id still count as in flight | 60 seconds |
-/// | [`max_per_owner`](Self::max_per_owner) | how many sessions one owner may have | any number |
-/// | [`at_limit`](Self::at_limit) | what a login beyond that does | ends the oldest |
-/// | [`store_down`](Self::store_down) | what a request does when the store fails | it fails too |
+/// | [`touch_after`](Self::touch_after) | time between two visits that prolong a session | 60 seconds |
+/// | [`renew_after`](Self::renew_after) | age at which an id is renewed | never |
+/// | [`grace`](Self::grace) | time in which requests with the old id count as in flight | 60 seconds |
+/// | [`max_per_owner`](Self::max_per_owner) | maximum number of sessions of one owner | none |
+/// | [`at_limit`](Self::at_limit) | effect of a login beyond that number | ends the oldest |
+/// | [`store_down`](Self::store_down) | what a request does if the store fails | it fails too |
 ///
-/// serde reads it from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after":
-/// "15m", "grace": "60s"}`. A number is milliseconds; a `lifetime` or `renew_after` of 0 or null
-/// means none. OWASP ASVS 5.0, 7.3.1 and 7.3.2 ask for both kinds of limit.
+/// A duration is a [`Duration`], a text such as `"15m"`, or a number of milliseconds. serde reads
+/// the same options from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after":
+/// "15m", "grace": "60s"}`; there a `lifetime` or `renew_after` of 0 or null means none. OWASP ASVS
+/// 5.0, 7.3.1 and 7.3.2 ask for both kinds of limit.
+///
+/// `get_timeout` and its like return the options, and the default of an option whose text is wrong.
 ///
 /// # Examples
 ///
@@ -35,78 +39,93 @@ use crate::store::{AtLimit, Lease, Limit};
 /// use std::time::Duration;
 /// use lembro::{LembroStore, Policy, Sessions};
 ///
-/// let (timeout, lifetime) = (Duration::from_secs(15 * 60), Duration::from_secs(12 * 3600));
-/// let policy = Policy::new().timeout(timeout).lifetime(lifetime);
+/// let policy = Policy::new().timeout("15m").lifetime("12h");
 /// let sessions = Sessions::with_policy(LembroStore::new()?, policy)?;
-/// assert_eq!(sessions.policy(), &policy);
+/// assert_eq!(sessions.policy().get_timeout(), Duration::from_secs(15 * 60));
 ///
 /// let same: Policy = serde_json::from_str(r#"{"timeout": "15m", "lifetime": "12h"}"#).unwrap();
-/// assert_eq!(same, policy);
+/// assert_eq!(sessions.policy(), &same);
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "read::RawPolicy")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Options")]
 #[must_use]
-pub struct Policy {
-    timeout: Duration,
-    lifetime: Option<Duration>,
-    remembered: Option<(Duration, Option<Duration>)>,
-    touch_after: Duration,
-    renew_after: Option<Duration>,
-    grace: Duration,
-    max_per_owner: Option<usize>,
+pub struct Policy(Options);
+
+/// The options as they were given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    timeout: Input<Duration>,
+    #[serde(deserialize_with = "or_none")]
+    lifetime: Input<Option<Duration>>,
+    remember: Option<Remember>,
+    touch_after: Input<Duration>,
+    #[serde(deserialize_with = "or_none")]
+    renew_after: Input<Option<Duration>>,
+    grace: Input<Duration>,
+    max_per_owner: Input<Option<usize>>,
     at_limit: AtLimit,
     store_down: StoreDown,
 }
 
-/// What a request does when the store fails at its first look into the session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// The limits of remembered sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remember {
+    #[serde(deserialize_with = "required")]
+    timeout: Input<Duration>,
+    #[serde(default, deserialize_with = "or_none")]
+    lifetime: Input<Option<Duration>>,
+}
+
+fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Input<Duration>, D::Error> {
+    Setting::deserialize(deserializer).map(Input::from)
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a request does if the store fails at its first look at the session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StoreDown {
-    /// The request gets the error, and under the cookie layer's default its client gets a 503. No
-    /// user is mistaken for another one, or for logged out.
+    /// The request gets the error, and by default the cookie layer answers it with a 503. No user
+    /// is taken for another one, or for logged out.
     #[default]
     FailClosed,
-    /// The request goes on without a session: it finds nothing, and what it puts in is discarded.
-    /// No cookie is set, so a client that had a session has it again when the store is back.
+    /// The request goes on without a session: it finds no data, and its changes are discarded. No
+    /// cookie is set, so a client that had a session has it again when the store is back.
     Anonymous,
 }
 
+choice!(StoreDown, "store_down", ["fail_closed" => FailClosed, "anonymous" => Anonymous]);
+
 impl Policy {
-    /// The defaults: idle for an hour, 24 hours in all, a visit noted once a minute, ids kept.
-    pub const fn new() -> Self {
-        Self {
-            timeout: Duration::from_secs(60 * 60),
-            lifetime: Some(Duration::from_secs(24 * 60 * 60)),
-            remembered: None,
-            touch_after: Duration::from_secs(60),
-            renew_after: None,
-            grace: Duration::from_secs(60),
-            max_per_owner: None,
-            at_limit: AtLimit::EndOldest,
-            store_down: StoreDown::FailClosed,
-        }
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// The idle timeout: a session ends when it was not used for so long. A visit counts from its
+    /// The idle timeout: a session ends this long after its last visit, counted from the visit's
     /// first look. Default: 1 hour.
     ///
     /// Choose it by the risk of a browser that is left open: minutes for a bank, days for a forum.
     /// A session can have [a timeout of its own](crate::Session::set_timeout).
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+    pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
+        self.0.timeout = timeout.into().into();
         self
     }
 
-    /// The absolute lifetime: a session ends so long after its creation, and no visit, commit or
+    /// The absolute lifetime: a session ends this long after its creation, and no visit, commit or
     /// new id prolongs it. It begins again at a [login](crate::Session::log_in). `None`: only the
     /// idle timeout counts. Default: 24 hours.
     ///
-    /// It is at least the [`timeout`](Self::timeout), which else no session would reach. It bounds
-    /// how long a stolen cookie can be used. It is counted on the calendar, so it follows when the
-    /// machine's clock is set.
-    pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
-        self.lifetime = lifetime.into();
+    /// It limits how long a stolen cookie can be used. It is at least the
+    /// [`timeout`](Self::timeout), which no session would reach otherwise. It is counted on the
+    /// calendar, so setting the machine's clock moves its end.
+    pub fn lifetime(mut self, lifetime: impl Into<Setting>) -> Self {
+        self.0.lifetime = lifetime.into().into();
         self
     }
 
@@ -115,61 +134,60 @@ impl Policy {
     /// then `remember(true)` is an error.
     ///
     /// The timeout is at least that of other sessions, and the lifetime at least this timeout.
-    /// serde reads it from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
+    /// serde reads them from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
     ///
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
     /// use lembro::Policy;
     ///
-    /// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    /// let policy = Policy::new().remember(14 * DAY, 90 * DAY);
+    /// let policy = Policy::new().remember("14d", "90d");
     /// let same: Policy = serde_json::from_str(r#"{"remember": {"timeout": "14d", "lifetime": "90d"}}"#).unwrap();
     /// assert_eq!(same, policy);
     /// ```
     #[doc(alias = "remember_me")]
-    pub fn remember(mut self, timeout: Duration, lifetime: impl Into<Option<Duration>>) -> Self {
-        self.remembered = Some((timeout, lifetime.into()));
+    pub fn remember(mut self, timeout: impl Into<Setting>, lifetime: impl Into<Setting>) -> Self {
+        self.0.remember = Some(Remember { timeout: timeout.into().into(), lifetime: lifetime.into().into() });
         self
     }
 
-    /// How long after a visit was noted the next visit is noted. Zero: every visit. Default: 60
-    /// seconds. At most half of a session's timeout, so that a session in use does not end.
+    /// The time after a visit that prolonged the session until the next visit prolongs it. Zero:
+    /// every visit does. At most half of a session's timeout applies, so that a session in use does
+    /// not end. Default: 60 seconds.
     ///
-    /// It saves writes. A session may end up to this much earlier than its timeout says, and never
-    /// later.
-    pub const fn touch_after(mut self, touch_after: Duration) -> Self {
-        self.touch_after = touch_after;
+    /// It saves writes. A session may end earlier than its timeout says, by at most this time, and
+    /// never later.
+    pub fn touch_after(mut self, touch_after: impl Into<Setting>) -> Self {
+        self.0.touch_after = touch_after.into().into();
         self
     }
 
-    /// Timed renewal: when a session has had its id for so long, the cookie layer gives it a new
-    /// one. `None`: ids change only at [`log_in`](crate::Session::log_in) and
+    /// Timed renewal: the cookie layer gives a session a new id when it has had its id for this
+    /// long. `None`: ids change only at [`log_in`](crate::Session::log_in) and
     /// [`regenerate`](crate::Session::regenerate). Default: none.
     ///
-    /// It bounds how long a stolen id can be used beside its user, and it shows the theft: after
-    /// the grace, the request that still presents the old id raises
+    /// It limits how long a stolen id can be used beside its user, and it shows the theft: after
+    /// the grace, a request that still presents the old id raises
     /// [`SupersededId`](crate::Event::SupersededId) (the "renewal timeout" of the OWASP Session
     /// Management Cheat Sheet). Use minutes rather than seconds, because each renewal is two
-    /// writes. A renewal begins never sooner than one [`grace`](Self::grace) after the last new id.
+    /// writes. A renewal never begins sooner than one [`grace`](Self::grace) after the last new id.
     /// Sessions without an owner are not renewed.
     ///
     /// A renewal is pending until the client presents the new id. Until then both ids open the
     /// session, and each response to the old one announces the same new one, so a lost response
-    /// costs nothing. The old id ends one `grace` after the new one was first presented. At the
-    /// latest it ends `renew_after` (at least one `grace`) after its second announcement. A thief
-    /// who polls with a stolen id while its user is away has the session for that long.
+    /// costs nothing. The old id ends one `grace` after the new one was first presented, and at the
+    /// latest `renew_after` (at least one `grace`) after its second announcement. A thief who polls
+    /// with a stolen id while its user is away has the session for that long.
     ///
-    /// A handle that lives long, such as a WebSocket's, outlives renewals: it goes by the session
-    /// that it has seen, not by the id. A login or `regenerate` in another request ends it. So a
-    /// renewal does not close a socket that a thief has opened; a login and a logout do.
-    pub fn renew_after(mut self, age: impl Into<Option<Duration>>) -> Self {
-        self.renew_after = age.into();
+    /// A `Session` that lives long, such as a WebSocket's, outlives renewals, because it holds the
+    /// session and not the id. A login or `regenerate` in another request ends it. So a renewal
+    /// does not close a socket that a thief has opened; a login and a logout do.
+    pub fn renew_after(mut self, age: impl Into<Setting>) -> Self {
+        self.0.renew_after = age.into().into();
         self
     }
 
-    /// The grace of an old id: how long requests with it still count as requests in flight.
+    /// The grace of an old id: the time in which requests with it count as requests in flight.
     /// Default: 60 seconds.
     ///
     /// After a timed renewal, the old id still opens the session for one grace, counted from the
@@ -180,110 +198,107 @@ impl Policy {
     ///
     /// Choose a longer grace for clients on slow networks, a shorter one if a stolen id must end
     /// sooner.
-    pub const fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+    pub fn grace(mut self, grace: impl Into<Setting>) -> Self {
+        self.0.grace = grace.into().into();
         self
     }
 
-    /// How many sessions an owner may have at once; `None`: any number. Default: any number.
+    /// The maximum number of sessions that an owner may have at once; `None`: any number. Default:
+    /// any number.
     ///
-    /// It is counted at a [login](crate::Session::log_in) (OWASP ASVS 5.0, 7.1.2). It needs a store
-    /// with [operations on owners](crate::Owners).
+    /// They are counted at a [login](crate::Session::log_in) (OWASP ASVS 5.0, 7.1.2). The store
+    /// must have [operations on owners](crate::Owners).
     pub fn max_per_owner(mut self, max: impl Into<Option<usize>>) -> Self {
-        self.max_per_owner = max.into();
+        self.0.max_per_owner = Input::new(max.into());
         self
     }
 
-    /// What a login beyond [`max_per_owner`](Self::max_per_owner) does. Default:
+    /// The effect of a login beyond [`max_per_owner`](Self::max_per_owner). Default:
     /// [`AtLimit::EndOldest`].
     ///
-    /// Use `RefuseNewest` where a stolen password must not push its user out. A user who forgot to
-    /// log out elsewhere then has to wait.
+    /// Use `RefuseNewest` if a login with a stolen password must not end its user's session. A user
+    /// who forgot to log out elsewhere then has to wait.
     pub const fn at_limit(mut self, at_limit: AtLimit) -> Self {
-        self.at_limit = at_limit;
+        self.0.at_limit = at_limit;
         self
     }
 
-    /// What a request does when the store fails. Default: [`StoreDown::FailClosed`].
+    /// What a request does if the store fails. Default: [`StoreDown::FailClosed`].
     ///
-    /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. Operations that
-    /// would be wrong without the store fail all the same: [`log_in`](crate::Session::log_in) and
+    /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. With it, these
+    /// still fail: [`log_in`](crate::Session::log_in) and
     /// [`regenerate`](crate::Session::regenerate), so that no user seems to log in;
-    /// [`log_out`](crate::Session::log_out) and
-    /// [`destroy_others`](crate::Session::destroy_others), so that no user seems to log out; and the
-    /// save of a session that was found. A new session's save is skipped.
+    /// [`log_out`](crate::Session::log_out) and [`destroy_others`](crate::Session::destroy_others),
+    /// so that no user seems to log out; and the save of a session that was found. A new session's
+    /// save is skipped.
     pub const fn store_down(mut self, what: StoreDown) -> Self {
-        self.store_down = what;
+        self.0.store_down = what;
         self
+    }
+
+    getters! { policy:
+        get_timeout timeout -> Duration { policy.0.timeout.or(HOUR) }
+        get_lifetime lifetime -> Option<Duration> { policy.0.lifetime.or(Some(DAY)) }
+        get_remember remember -> Option<(Duration, Option<Duration>)> {
+            policy.0.remember.as_ref().map(|limits| (limits.timeout.or(HOUR), limits.lifetime.or(None)))
+        }
+        get_touch_after touch_after -> Duration { policy.0.touch_after.or(MINUTE) }
+        get_renew_after renew_after -> Option<Duration> { policy.0.renew_after.or(None) }
+        get_grace grace -> Duration { policy.0.grace.or(MINUTE) }
+        get_max_per_owner max_per_owner -> Option<usize> { policy.0.max_per_owner.or(None) }
+        get_at_limit at_limit -> AtLimit { policy.0.at_limit }
+        get_store_down store_down -> StoreDown { policy.0.store_down }
     }
 
     /// Returns true if requests go on without a session when the store fails.
     pub(crate) fn goes_on_without(&self) -> bool {
-        self.store_down == StoreDown::Anonymous
+        self.0.store_down == StoreDown::Anonymous
     }
 
     /// The limit on an owner's sessions.
     pub(crate) fn limit(&self) -> Option<Limit> {
-        self.max_per_owner.map(|max| Limit { max, at_limit: self.at_limit })
+        self.get_max_per_owner().map(|max| Limit { max, at_limit: self.0.at_limit })
     }
 
     /// The rules that a session's time is computed from.
     pub(crate) fn lease(&self) -> Lease {
         Lease {
-            lifetime: self.lifetime,
-            remembered: self.remembered,
-            touch_after: self.touch_after,
-            renew_after: self.renew_after,
-            grace: self.grace,
-            ..Lease::new(self.timeout)
+            lifetime: self.get_lifetime(),
+            remembered: self.get_remember(),
+            touch_after: self.get_touch_after(),
+            renew_after: self.get_renew_after(),
+            grace: self.get_grace(),
+            ..Lease::new(self.get_timeout())
         }
-    }
-
-    /// The idle timeout of a session that has none of its own.
-    pub(crate) fn idle(&self) -> Duration {
-        self.timeout
-    }
-
-    /// The absolute lifetime of a session that is not remembered.
-    pub(crate) fn absolute(&self) -> Option<Duration> {
-        self.lifetime
-    }
-
-    /// Idle timeout and lifetime of remembered sessions, if the policy has them.
-    pub(crate) fn remembered(&self) -> Option<(Duration, Option<Duration>)> {
-        self.remembered
     }
 
     /// The longest time that a session without a timeout of its own can have left.
     #[cfg(feature = "web")]
     pub(crate) fn longest(&self) -> Duration {
-        self.lifetime.map_or(self.timeout, |lifetime| lifetime.min(self.timeout))
+        self.get_lifetime().map_or(self.get_timeout(), |lifetime| lifetime.min(self.get_timeout()))
     }
 
     /// The same for remembered sessions, if the policy has limits for them.
     #[cfg(feature = "web")]
     pub(crate) fn longest_remembered(&self) -> Option<Duration> {
-        self.remembered.map(|(timeout, lifetime)| lifetime.map_or(timeout, |lifetime| lifetime.min(timeout)))
+        self.get_remember().map(|(timeout, lifetime)| lifetime.map_or(timeout, |lifetime| lifetime.min(timeout)))
     }
 
-    /// Returns true if timed renewal is on.
-    pub(crate) fn renews(&self) -> bool {
-        self.renew_after.is_some()
-    }
-
-    /// Returns true if a client may receive an id of this age again. Not within one grace before
-    /// its renewal: of two responses on their way the client keeps the cookie of the one that
-    /// arrives last, and that must not be the old id. `full`: the session's time, because the
-    /// cookie must not end during that wait. The id that a renewal gave may be repeated at once,
-    /// because no response brings the old one any more.
+    /// Returns true if a response may announce an id of this age again. Within one grace before its
+    /// renewal it may not: if the response arrives after the one with the new id, the client is
+    /// left with the old id. `full` is the session's time, in which the cookie must not end.
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
-        let apart = self.grace.min(full / 4);
-        self.renew_after.is_none() || !self.lease().renewal_due(age.saturating_add(apart))
+        let apart = self.get_grace().min(full / 4);
+        !self.lease().renewal_due(age.saturating_add(apart))
     }
 }
 
-impl Default for Policy {
-    fn default() -> Self {
-        Self::new()
+impl TryFrom<Options> for Policy {
+    type Error = Error;
+
+    fn try_from(options: Options) -> Result<Self, Error> {
+        let policy = Self(options);
+        policy.check()?;
+        Ok(policy)
     }
 }

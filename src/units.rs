@@ -1,106 +1,103 @@
-//! Durations and sizes as people write them in options: a number or a text, checked in one place.
+//! Values of options: durations and sizes as numbers or texts, and choices by their names.
 
-#[cfg(any(feature = "web", feature = "redis"))]
-pub(crate) mod quiet;
+mod choice;
+pub(crate) mod tree;
 
+use std::fmt;
 use std::time::Duration;
 
 use bytesize::{ByteSize, Unit};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
+pub(crate) use self::choice::{choice, parse, read};
 use crate::error::{Error, Result};
 
-/// A value of an option as it was given, before anybody checked it.
+/// A duration or a size of an option: a number, a text or a [`Duration`].
 ///
-/// Made by `into()` from numbers, texts, [`Duration`] and [`ByteSize`], and by serde from a number
-/// or a text. What is wrong with it is said where the whole set of options is checked, with the
-/// option's name.
+/// The methods of options take `impl Into<Setting>`, and serde reads the same numbers and texts. A
+/// wrong value is an error with the option's name where the options are checked:
+/// [`LembroStore::with_options`](crate::LembroStore::with_options),
+/// [`Sessions::with_policy`](crate::Sessions::with_policy) and their like. Options are equal if the
+/// same values were set.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::time::Duration;
-/// use lembro::LembroOptions;
+/// use lembro::{LembroOptions, LembroStore, Policy, Sessions};
 ///
 /// let options = LembroOptions::new().interval("5m").max_size("4M");
-/// let same = LembroOptions::new().interval(Duration::from_secs(300)).max_size(4 * 1024 * 1024_u64);
-/// # let _ = (options, same);
+/// let same = LembroOptions::new().interval(Duration::from_secs(300)).max_size(4 * 1024 * 1024);
+/// assert_eq!(options, same);
+///
+/// let policy = Policy::new().timeout("30 parsecs");
+/// let error = Sessions::with_policy(LembroStore::new()?, policy).unwrap_err();
+/// let expected = r#"timeout: "30 parsecs" is not a duration such as "5m" or "1h 30m""#;
+/// assert_eq!(error.to_string(), expected);
+/// # Ok::<(), lembro::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Setting {
     /// A whole number: milliseconds or bytes.
     Whole(u64),
-    /// A number that came as a float. Some formats write every number so; refused, with a message
-    /// that repeats it, unless it is whole and not negative.
+    /// A float, which some formats use for every number. It is refused unless it is whole and not
+    /// negative.
     Number(f64),
-    /// A text such as `"5m"` or `"4M"`. Of time: ms, s, m (minutes), h, d, w, and their long names;
-    /// a number alone is refused, and so are months and years.
+    /// A text such as `"5m"` or `"4M"`. The units of time are ms, s, m (minutes), h, d, w, and
+    /// their long names. A text of time without a unit is refused, and so are months and years.
     Text(String),
-    /// A span of time. Not read by serde.
+    /// A span of time, from code only.
     #[serde(skip)]
     Span(Duration),
-    /// Whatever else a configuration file has in the place. Always refused, with a message that
-    /// names the option.
+    /// `None` in code, null in a configuration file, for options that may be switched off.
+    Nothing,
+    /// Any other value in a configuration file. It is always refused.
     Other(IgnoredAny),
 }
 
-/// 2^53: from there on a float cannot tell one number from the next.
+/// 2^53, from which on a float does not represent every whole number.
 const FLOAT_LIMIT: f64 = 9_007_199_254_740_992.0;
 
-impl From<u64> for Setting {
-    fn from(number: u64) -> Self {
-        Self::Whole(number)
-    }
+/// The conversions to a [`Setting`].
+macro_rules! settings {
+    ($($given:ident: $type:ty => $setting:expr;)*) => {
+        $(impl From<$type> for Setting {
+            fn from($given: $type) -> Self {
+                $setting
+            }
+        })*
+    };
 }
 
-impl From<&str> for Setting {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Setting {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Duration> for Setting {
-    fn from(span: Duration) -> Self {
-        Self::Span(span)
-    }
-}
-
-impl From<ByteSize> for Setting {
-    fn from(size: ByteSize) -> Self {
-        Self::Whole(size.as_u64())
-    }
+settings! {
+    number: u64 => Self::Whole(number);
+    text: &str => Self::Text(text.to_owned());
+    text: String => Self::Text(text);
+    span: Duration => Self::Span(span);
+    span: Option<Duration> => span.map_or(Self::Nothing, Self::Span);
+    size: ByteSize => Self::Whole(size.as_u64());
 }
 
 impl Setting {
-    /// The setting as a span of time: a number is milliseconds, a text is what `humantime` reads,
-    /// but for months and years.
-    pub(crate) fn duration(&self, option: &'static str) -> Result<Duration> {
-        let problem = match self {
-            Self::Span(span) => return Ok(*span),
-            Self::Whole(millis) => return Ok(Duration::from_millis(*millis)),
-            Self::Number(number) => match whole(*number) {
-                Some(millis) => return Ok(Duration::from_millis(millis)),
-                None => format!("{number} is not a whole number of milliseconds from 0 to {FLOAT_LIMIT}"),
-            },
-            Self::Text(text) => match parse_span(text) {
-                Ok(span) => return Ok(span),
-                Err(problem) => format!("{text:?} {problem}"),
-            },
-            Self::Other(_) => "neither a number of milliseconds nor a text such as \"5m\"".to_owned(),
-        };
-        Err(Error::option(option, problem))
+    /// The setting as a span of time. A number is in milliseconds.
+    fn duration(&self) -> Result<Duration, String> {
+        match self {
+            Self::Span(span) => Ok(*span),
+            Self::Whole(millis) => Ok(Duration::from_millis(*millis)),
+            Self::Number(number) => whole(*number)
+                .map(Duration::from_millis)
+                .ok_or_else(|| format!("{number} is not a whole number of milliseconds from 0 to {FLOAT_LIMIT}")),
+            Self::Text(text) => parse_span(text).map_err(|problem| format!("{text:?} {problem}")),
+            Self::Nothing | Self::Other(_) => {
+                Err("neither a number of milliseconds nor a text such as \"5m\"".to_owned())
+            }
+        }
     }
 
     /// The setting as a number of bytes, at least one.
-    pub(crate) fn bytes(&self, option: &'static str) -> Result<u64> {
+    fn bytes(&self) -> Result<u64, String> {
         let bytes = match self {
             Self::Whole(bytes) => Ok(*bytes),
             Self::Number(number) => {
@@ -108,39 +105,129 @@ impl Setting {
             }
             Self::Text(text) => parse_size(text).map_err(|problem| format!("{text:?} is {problem}")),
             Self::Span(span) => Err(format!("{span:?} is not a size")),
-            Self::Other(_) => Err("neither a number of bytes nor a text such as \"4M\"".to_owned()),
+            Self::Nothing | Self::Other(_) => Err("neither a number of bytes nor a text such as \"4M\"".to_owned()),
         };
         match bytes {
-            Ok(0) => Err(Error::option(option, "0 bytes is no size to work with")),
-            other => other.map_err(|problem| Error::option(option, problem)),
+            Ok(0) => Err("0 bytes is no size to work with".to_owned()),
+            other => other,
         }
     }
 
-    /// The setting as a plain number.
-    pub(crate) fn count(&self, option: &'static str) -> Result<u64> {
-        let problem = match self {
-            Self::Whole(count) => return Ok(*count),
-            Self::Number(number) => match whole(*number) {
-                Some(count) => return Ok(count),
-                None => format!("{number} is not a whole number"),
-            },
-            Self::Text(text) => format!("{text:?} is not a whole number"),
-            Self::Span(span) => format!("{span:?} is not a whole number"),
-            Self::Other(_) => "not a whole number".to_owned(),
+    /// The setting as a plain number, at most the largest that this machine can count.
+    fn count(&self) -> Result<usize, String> {
+        let count = match self {
+            Self::Whole(count) => Ok(*count),
+            Self::Number(number) => whole(*number).ok_or_else(|| format!("{number} is not a whole number")),
+            Self::Text(text) => Err(format!("{text:?} is not a whole number")),
+            Self::Span(span) => Err(format!("{span:?} is not a whole number")),
+            Self::Nothing | Self::Other(_) => Err("not a whole number".to_owned()),
         };
-        Err(Error::option(option, problem))
+        count.map(|count| usize::try_from(count).unwrap_or(usize::MAX))
     }
 }
 
-/// A float that stands for a whole number, as some formats write them.
+/// The value of an option: not set, a value, or the problem of a wrong one, for the check of the
+/// options.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Input<T>(Option<Result<T, String>>);
+
+impl<T: Clone> Input<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(Some(Ok(value)))
+    }
+
+    /// The value, `default` if none is set, or an error that names the option.
+    pub(crate) fn check(&self, option: &'static str, default: T) -> Result<T> {
+        self.0.clone().unwrap_or(Ok(default)).map_err(|problem| Error::option(option, problem))
+    }
+
+    /// The value, or `default` if none or a wrong one is set: for getters, and after the check.
+    pub(crate) fn or(&self, default: T) -> T {
+        self.0.clone().and_then(Result::ok).unwrap_or(default)
+    }
+}
+
+impl<T> Default for Input<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+/// The conversions of a [`Setting`] to values of each type.
+macro_rules! inputs {
+    ($($type:ty: $setting:ident => $value:expr;)*) => {
+        $(impl From<Setting> for Input<$type> {
+            fn from($setting: Setting) -> Self {
+                Self(Some($value))
+            }
+        })*
+    };
+}
+
+inputs! {
+    Duration: setting => setting.duration();
+    // A span that may be switched off.
+    Option<Duration>: setting => if setting == Setting::Nothing { Ok(None) } else { setting.duration().map(Some) };
+    // A number of things, or any number of them.
+    Option<usize>: setting => setting.count().map(Some);
+    // A number of bytes.
+    u64: setting => setting.bytes();
+    // A number of things.
+    usize: setting => setting.count();
+}
+
+/// Null sets no value.
+impl<'de, T> Deserialize<'de> for Input<T>
+where
+    Self: From<Setting>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::<Setting>::deserialize(deserializer)?.map_or_else(Self::default, Self::from))
+    }
+}
+
+/// Reads a span that may be switched off, by null or zero.
+pub(crate) fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Input<Option<Duration>>, D::Error> {
+    Ok(Input::from(Setting::deserialize(deserializer)?).zero_is_none())
+}
+
+impl Input<Option<Duration>> {
+    pub(crate) fn zero_is_none(self) -> Self {
+        if self == Self::new(Some(Duration::ZERO)) { Self::new(None) } else { self }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Input<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            None => f.write_str("default"),
+            Some(Ok(value)) => value.fmt(f),
+            Some(Err(problem)) => f.write_str(problem),
+        }
+    }
+}
+
+/// Getters of options, named as std's `Command::get_args` beside `Command::args`.
+macro_rules! getters {
+    ($options:ident: $($getter:ident $option:ident -> $type:ty $value:block)*) => {
+        $(#[doc = concat!("The option [`", stringify!($option), "`](Self::", stringify!($option), ").")]
+        pub fn $getter(&self) -> $type {
+            let $options = self;
+            $value
+        })*
+    };
+}
+pub(crate) use getters;
+
+/// The whole number that a float represents.
 fn whole(number: f64) -> Option<u64> {
     let exact = number.fract() == 0.0 && (0.0..FLOAT_LIMIT).contains(&number);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range, checked above")]
     exact.then_some(number as u64)
 }
 
-/// Reads a span of time. `humantime` takes "M" for a month of 30.44 days, which is a slip for "m"
-/// more often than it is meant, and in a size it is a mebibyte.
+/// Reads a span of time. `humantime` reads "M" as a month of 30.44 days, but the writer probably
+/// means minutes, and in a size it is a mebibyte.
 fn parse_span(text: &str) -> Result<Duration, &'static str> {
     const NO_SPAN: &str = "is not a duration such as \"5m\" or \"1h 30m\"";
     let mut units = text.split(|c: char| !c.is_alphabetic());
@@ -154,9 +241,9 @@ fn parse_span(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// Reads a size. A bare K, M or G is 1024-based, as in the document lembro's options come from;
-/// every other unit is read by `bytesize` ("4MB" is 4,000,000, "4MiB" is 4,194,304). `bytesize`
-/// alone would round "0.5" down to nothing and cap what does not fit, so the number is read here.
+/// Reads a size. K, M and G alone are 1024-based; `bytesize` reads every other unit ("4MB" is
+/// 4,000,000, "4MiB" is 4,194,304). The number is read here, because `bytesize` rounds "0.5" to
+/// zero and caps a number that is too large.
 fn parse_size(text: &str) -> Result<u64, &'static str> {
     const NO_SIZE: &str = "not a size such as 4194304 or \"4M\"";
     let text = text.trim();

@@ -144,7 +144,7 @@ fn commit_beside_an_end_is_lost_or_refused() {
         let version = version_of(&store, &id);
         let saving = beside(&store, move |store| save(store, &id, &put("late"), HOUR, version).unwrap());
         let looking = beside(&store, move |store| store.visit(&id, &lease).unwrap());
-        let ended = owners(&store).destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap();
+        let ended = owners(&store).destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Revoked).unwrap();
         let saved = saving.join().unwrap();
         assert!(matches!(looking.join().unwrap(), Lookup::Found(_) | Lookup::Missing));
         // The receipt of the end has the last version.
@@ -152,7 +152,7 @@ fn commit_beside_an_end_is_lost_or_refused() {
         assert_eq!(ended.receipt().unwrap().version, last);
         assert!(saved.is_done() || saved == Outcome::Gone);
         assert!(!is_there(&store, &id));
-        assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Named));
+        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::Revoked));
         assert_eq!((count(&store, "ada"), store.bytes()), (0, 0));
         store.validate().unwrap();
     });
@@ -191,7 +191,7 @@ fn commits_of_different_keys_survive_a_renewal() {
             })
             .collect();
         threads.push(beside(&store, move |store| {
-            let commit = merge(&put("c"), version).identity(Identity::Renew(7));
+            let commit = merge(&put("c"), version).with_identity(Identity::Renew(7));
             let announced = store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap();
             // The next request has the new id.
             assert!(store.visit(&announced, &lease).unwrap().found().is_some());
@@ -269,7 +269,7 @@ fn parallel_renewals_agree_on_the_new_id() {
         let announced = all((0..3)
             .map(|seed| {
                 beside(&store, move |store| {
-                    let commit = merge(&put(&format!("key {seed}")), version).identity(Identity::Renew(seed));
+                    let commit = merge(&put(&format!("key {seed}")), version).with_identity(Identity::Renew(seed));
                     store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap()
                 })
             })
@@ -475,7 +475,7 @@ fn commit_beside_log_out_everywhere() {
             beside(&store, move |store| _ = save(store, &id, &put("late"), HOUR, version).unwrap()),
             beside(&store, move |store| _ = store.commit(&id, &replacement(version, &new), &lease).unwrap()),
             beside(&store, move |store| {
-                let commit = Commit::merge(version).unwrap().identity(Identity::Renew(7));
+                let commit = Commit::merge(version).unwrap().with_identity(Identity::Renew(7));
                 _ = store.commit(&id, &commit, &lease).unwrap();
             }),
         ];

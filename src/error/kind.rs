@@ -1,4 +1,4 @@
-//! The kinds of error with their texts, and how this crate makes them.
+//! The kinds of error: their texts and constructors.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -53,11 +53,11 @@ impl Error {
         Kind::Option { option: option.into(), problem: without_middle(problem.into()) }.into()
     }
 
-    /// The same about an option of a section of a configuration, by its whole path.
+    /// Prepends the path of the configuration's section that has the option.
     #[cfg(feature = "web")]
     pub(crate) fn within(self, section: &'static str) -> Self {
         match &self.inner.kind {
-            // Some are about the section as a whole.
+            // The error is about the section as a whole.
             Kind::Option { option, problem } if section.ends_with(&**option) => Self::option(section, problem),
             Kind::Option { option, problem } => Self::option(format!("{section}.{option}"), problem),
             _ => self,
@@ -93,7 +93,7 @@ impl Error {
         Self::value(key, "the value is not of the type asked for", Some(source))
     }
 
-    /// Says why a value is refused that JSON would not give back.
+    /// Refuses a value that JSON would not give back.
     pub(crate) fn refuse_value(key: &str, problem: &'static str) -> Self {
         Self::value(key, problem, None)
     }
@@ -125,9 +125,9 @@ impl From<Kind> for Error {
     }
 }
 
-/// A sentence that quotes a value of any length: what is wrong with it stands behind it.
+/// Cuts the middle out of a problem that quotes a long value. The reason stands after the value.
 fn without_middle(text: String) -> String {
-    // No sentence of ours is as long without such a value.
+    // Without a long value, a problem is shorter.
     const EACH: usize = 400;
     if text.len() <= 2 * EACH {
         return text;

@@ -1,25 +1,24 @@
-//! The secret check: what a row compares an id with, the secret or half of its SHA-256.
+//! The secret of a row, by which it checks ids: the secret itself, or half of its SHA-256.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::{SECRET_BYTES, Secret, SessionId};
 
-/// The first half of the SHA-256 of a secret: what a file or a database may hold.
+/// The first half of the SHA-256 of a secret, for files and databases.
 ///
-/// Finding a secret for 128 bits of digest is as much work as guessing its 128 bits; the other half
-/// would only take memory.
+/// Finding a secret for 128 bits of digest is as much work as guessing its 128 bits, so the other
+/// half would only take memory.
 pub(crate) type Digest = [u8; SECRET_BYTES];
 
-/// Separates the digests of renewals from every other use of SHA-256 here.
+/// The domain that separates the digests of renewals from other uses of SHA-256.
 const RENEWAL_DOMAIN: &[u8] = b"lembro renewal 1";
 
-/// Checks the secret of an id, in constant time.
+/// The secret that a row checks ids by, in constant time.
 #[derive(Clone, Copy)]
 pub(crate) enum SecretCheck {
-    /// The secret.
     Secret(Secret),
-    /// Its digest, if the row was read from a file or a database.
+    /// For a row that was read from a file or a database.
     Digest(Digest),
 }
 
@@ -28,7 +27,7 @@ impl SecretCheck {
         Self::Secret(id.secret)
     }
 
-    /// Returns true if `id` has this secret. The caller has compared the handle.
+    /// Returns true if `id` has this secret. The caller compares the handle.
     #[inline]
     pub(crate) fn matches(&self, id: &SessionId) -> bool {
         match self {
@@ -60,8 +59,8 @@ impl SessionId {
         digest_of(self.secret)
     }
 
-    /// The id that a timed renewal gives the session: the same handle, and a secret derived from
-    /// this id's secret and the row's seed. Neither of the two alone is enough to derive it.
+    /// The id after a timed renewal: the same handle, and a secret derived from this id's secret
+    /// and the row's seed. One of the two alone does not give it.
     pub(crate) fn successor(&self, seed: u64) -> Self {
         let digest = Sha256::new()
             .chain_update(RENEWAL_DOMAIN)
@@ -72,8 +71,8 @@ impl SessionId {
     }
 }
 
-/// Compares two digests or two secrets in constant time, as one number: `subtle` compares slices
-/// byte by byte, which takes longer than finding the session.
+/// Compares two digests or two secrets in constant time, as one number. `subtle` compares slices
+/// byte by byte, which takes longer than the lookup of a session.
 #[inline]
 pub(crate) fn is_same(one: &Digest, other: &Digest) -> bool {
     u128::from_ne_bytes(*one).ct_eq(&u128::from_ne_bytes(*other)).into()

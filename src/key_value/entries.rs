@@ -1,4 +1,4 @@
-//! The entries of a backend: their keys, and what their bytes are.
+//! The entries in a backend: their keys, and the layouts of their bytes.
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,29 +13,29 @@ pub(super) fn session_key(handle: Handle) -> String {
     format!("lembro-session-{:016x}", handle.to_u64())
 }
 
-/// A digest, because an owner's name may be long, and is the user's. In hexadecimal digits, because
-/// not every backend tells `a` from `A`.
+/// The key contains a digest, because an owner's name may be long, and is private. The digits are
+/// hexadecimal, because not every backend distinguishes `a` from `A`.
 pub(super) fn owner_key(owner: &str) -> String {
     Sha256::digest(owner).iter().fold("lembro-owner-".to_owned(), |key, byte| format!("{key}{byte:02x}"))
 }
 
-/// The entry of a session: its row, which stays after the session was ended, to say why.
+/// The entry of a session: its row, which stays after the session was ended, with the reason.
 ///
 /// ```text
 /// 0, or the reason why it ended (1) · listed until (8) · the row, as Entry::to_bytes writes it
 /// ```
 pub(super) struct SessionEntry {
     pub(super) ended: Option<EndReason>,
-    /// Until when the owner's entry that lists this session is kept, in milliseconds since 1970; 0
-    /// if it is in none.
+    /// The end of the owner's entry that lists this session, in milliseconds since 1970; 0 if no
+    /// entry lists it.
     pub(super) listed_until: u64,
     pub(super) row: Entry,
 }
 
-const REASONS: [EndReason; 3] = [EndReason::Everywhere, EndReason::Named, EndReason::Limit];
+const REASONS: [EndReason; 3] = [EndReason::LoggedOutEverywhere, EndReason::Revoked, EndReason::Limit];
 
 impl SessionEntry {
-    /// The row, unless its session was ended.
+    /// The row; `None` if the session was ended.
     pub(super) fn live(&self) -> Option<&Entry> {
         self.ended.is_none().then_some(&self.row)
     }
@@ -53,46 +53,46 @@ impl SessionEntry {
         let [number] = take(&mut bytes).ok_or_else(unreadable)?;
         let ended = match usize::from(number).checked_sub(1) {
             None => None,
-            Some(place) => Some(*REASONS.get(place).ok_or_else(unreadable)?),
+            Some(index) => Some(*REASONS.get(index).ok_or_else(unreadable)?),
         };
         let listed_until = u64::from_be_bytes(take(&mut bytes).ok_or_else(unreadable)?);
         Ok(Self { ended, listed_until, row: Entry::from_bytes(bytes)? })
     }
 }
 
-/// The entry of an owner: the epoch, and the handles of the owner's sessions. Some of them may have
-/// ended, or have got another owner: their own entries decide.
+/// The entry of an owner: the epoch, and the handles of the owner's sessions. Some of these may
+/// have ended, or belong to another owner by now: their own entries decide.
 ///
 /// ```text
-/// format (1) · epoch (8) · kept until (8) · tidied at this length (4) · handles (8 each)
+/// format (1) · epoch (8) · kept until (8) · pruned at this length (4) · handles (8 each)
 /// ```
 pub(super) struct OwnerEntry {
     pub(super) epoch: Epoch,
-    /// Until when it is kept, in milliseconds since 1970: longer than any session in it. It never
-    /// goes back.
+    /// The time until which the entry is kept, in milliseconds since 1970: longer than any session
+    /// in it. It never goes back.
     pub(super) until: u64,
-    /// The number of handles at which those of no session are looked for.
-    tidied_at: u32,
+    /// The number of handles at which the next pruning is due.
+    prune_at: u32,
     pub(super) handles: Vec<Handle>,
 }
 
 impl OwnerEntry {
-    /// So many handles are not worth a search.
+    /// Fewer handles are not worth a pruning.
     const FEW: u32 = 8;
 
-    pub(super) fn is_due(&self) -> bool {
-        self.handles.len() >= self.tidied_at as usize
+    pub(super) fn is_pruning_due(&self) -> bool {
+        self.handles.len() >= self.prune_at as usize
     }
 
-    /// Keeps the handles of sessions. The next search is due when there are twice as many: its
-    /// cost, spread over the logins, stays the same however many there are.
-    pub(super) fn tidy(&mut self, is_session: impl FnMut(&Handle) -> bool) {
+    /// Removes the handles that lead to no session. The next pruning is due at twice the number of
+    /// handles, so its cost per login does not grow with their number.
+    pub(super) fn prune(&mut self, is_session: impl FnMut(&Handle) -> bool) {
         self.handles.retain(is_session);
-        self.tidied_at = u32::try_from(self.handles.len() * 2).unwrap_or(u32::MAX).max(Self::FEW);
+        self.prune_at = u32::try_from(self.handles.len() * 2).unwrap_or(u32::MAX).max(Self::FEW);
     }
 
-    /// Lists a session, and keeps the entry until then.
-    pub(super) fn enter(&mut self, handle: Handle, until: u64) {
+    /// Adds the handle of a session, and keeps the entry until the given time.
+    pub(super) fn add(&mut self, handle: Handle, until: u64) {
         if !self.handles.contains(&handle) {
             self.handles.push(handle);
         }
@@ -107,13 +107,13 @@ impl OwnerEntry {
         let mut bytes = vec![FORMAT];
         bytes.extend(self.epoch.to_u64().to_be_bytes());
         bytes.extend(self.until.to_be_bytes());
-        bytes.extend(self.tidied_at.to_be_bytes());
+        bytes.extend(self.prune_at.to_be_bytes());
         bytes.extend(self.handles.iter().flat_map(|handle| handle.to_u64().to_be_bytes()));
         bytes
     }
 
     pub(super) fn from_bytes(bytes: Option<&[u8]>) -> Result<Self> {
-        let none = Self { epoch: Epoch::default(), until: 0, tidied_at: Self::FEW, handles: Vec::new() };
+        let none = Self { epoch: Epoch::default(), until: 0, prune_at: Self::FEW, handles: Vec::new() };
         bytes.map_or(Some(none), Self::parse).ok_or_else(|| Error::corrupt("the owner's entry is not readable"))
     }
 
@@ -121,9 +121,9 @@ impl OwnerEntry {
         let [format] = take(&mut bytes)?;
         let epoch = Epoch::from_u64(u64::from_be_bytes(take(&mut bytes)?));
         let until = u64::from_be_bytes(take(&mut bytes)?);
-        let tidied_at = u32::from_be_bytes(take(&mut bytes)?);
+        let prune_at = u32::from_be_bytes(take(&mut bytes)?);
         let (handles, rest) = bytes.as_chunks();
         let handles = handles.iter().map(|bytes| Handle::from_u64(u64::from_be_bytes(*bytes))).collect();
-        (format == FORMAT && rest.is_empty()).then_some(Self { epoch, until, tidied_at, handles })
+        (format == FORMAT && rest.is_empty()).then_some(Self { epoch, until, prune_at, handles })
     }
 }

@@ -1,118 +1,89 @@
-//! The store on a backend of three methods: a loop around the rule, under striped locks.
+//! The store on a backend of three methods: the rule between `get` and `set`, under striped locks.
 //!
-//! Each session has a lock, each owner has one; both are shared by those of the same stripe. An
-//! owner's lock is taken before a session's, and never two of a kind at once.
+//! Each session has a lock, and each owner has one. All sessions of a stripe share a lock, and so
+//! do all owners of a stripe. An owner's lock is taken before a session's, and never two of one
+//! kind.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::KeyValue;
+use super::backend::KeyValue;
 use super::entries::{OwnerEntry, SessionEntry, owner_key, session_key};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
-use crate::store::{Action, EndReason, Entry, Epoch, Lease, Look, Lookup, Now, Outcome, Owners, Store, Write};
+use crate::store::{
+    Action, EndReason, Entry, Epoch, Lease, Listed, Look, Lookup, Now, Outcome, Owner, Owners, Receipt, Store, Write,
+};
 use crate::sync::{Mutex, RwLock};
 
-/// How many locks there are of each kind.
+/// The number of locks of each kind.
 const STRIPES: usize = 256;
 
-/// No backend is asked to keep an entry for longer: a century.
+/// The longest time to live that a backend is asked for: a century.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// A whole [`Store`] on a [`KeyValue`], owners included.
+/// The shortest time for which an epoch is kept: longer than a login can take.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A whole [`Store`] on a [`KeyValue`], owners included. [`KeyValue`] has an example.
 ///
-/// Every promise of [`Store`] and [`Owners`] holds among the calls to one such store: make one for
-/// the process and share it. A promise is as durable as the backend's `set` is.
+/// Every promise of [`Store`] and [`Owners`] holds among the calls to one such store, so make one
+/// for the process and share it. A promise is as durable as the backend's `set`.
 ///
-/// A look is one `get`, and one `get` and `set` more if the visit prolongs the session. A commit is
-/// a `get` and a `set`. A login reads and writes the owner's entry first; with a limit, it also
-/// reads each of the owner's sessions. Of a session with an owner, about one write in each of its
-/// timeouts writes the owner's entry, too: it is kept for longer than the session.
+/// A look is one `get`, with another `get` and a `set` if the visit prolongs the session. A commit
+/// is a `get` and a `set`. A login reads and writes the owner's entry first; with a limit, it also
+/// reads each of the owner's sessions. For a session with an owner, about one write per idle
+/// timeout also writes the owner's entry, which is kept for longer than the session.
 ///
-/// Three methods cannot list keys, so [`all`](Store::all), [`len`](Store::len) and
-/// [`clear`](Store::clear) are [not supported](Error::is_unsupported). What one owner has is listed
-/// and ended as everywhere.
-///
-/// # Examples
-///
-/// A store in memory; [`KeyValue`] has the code of `Map`.
-///
-/// ```
-/// # use std::{collections::HashMap, sync::Mutex, time::Duration};
-/// # #[derive(Default)]
-/// # struct Map(Mutex<HashMap<String, Vec<u8>>>);
-/// # impl lembro::KeyValue for Map {
-/// #     fn get(&self, key: &str) -> lembro::Result<Option<Vec<u8>>> {
-/// #         Ok(self.0.lock().unwrap().get(key).cloned())
-/// #     }
-/// #     fn set(&self, key: &str, bytes: &[u8], _: Duration) -> lembro::Result<()> {
-/// #         self.0.lock().unwrap().insert(key.to_owned(), bytes.to_vec());
-/// #         Ok(())
-/// #     }
-/// #     fn remove(&self, key: &str) -> lembro::Result<()> {
-/// #         self.0.lock().unwrap().remove(key);
-/// #         Ok(())
-/// #     }
-/// # }
-/// use std::sync::Arc;
-/// use lembro::{Commit, KeyValueStore, Lease, SessionId, Store};
-///
-/// let (map, id) = (Arc::new(Map::default()), SessionId::random()?);
-/// let store = KeyValueStore::new(Arc::clone(&map));
-/// let created = store.commit(&id, &Commit::create()?, &Lease::new(Duration::from_secs(60)))?;
-/// assert!(created.is_done());
-///
-/// // What is in the backend is all there is.
-/// drop(store);
-/// assert!(KeyValueStore::new(map).get(&id)?.is_some());
-/// # Ok::<(), lembro::Error>(())
-/// ```
+/// A backend cannot list its keys, so [`all`](Store::all), [`len`](Store::len) and
+/// [`clear`](Store::clear) are [not supported](Error::is_unsupported). An owner's sessions can be
+/// listed and ended.
 pub struct KeyValueStore<K> {
-    pub(super) backend: K,
+    backend: K,
     clock: Clock,
     sessions: Box<[RwLock<()>]>,
     owners: Box<[Mutex<()>]>,
 }
 
 impl<K: KeyValue> KeyValueStore<K> {
-    /// A store that keeps its entries there.
+    /// A store that keeps its entries in this backend.
     pub fn new(backend: K) -> Self {
         Self::with_clock(backend, Clock::system())
     }
 
-    /// The same with another clock: for tests, [`Clock::manual`].
+    /// A store with another clock: for tests, [`Clock::manual`].
     pub fn with_clock(backend: K, clock: impl Into<Clock>) -> Self {
         let sessions = (0..STRIPES).map(|_| RwLock::new(())).collect();
         let owners = (0..STRIPES).map(|_| Mutex::new(())).collect();
         Self { backend, clock: clock.into(), sessions, owners }
     }
 
-    pub(super) fn now(&self) -> Now {
+    fn now(&self) -> Now {
         Now::on_calendar(&self.clock)
     }
 
-    /// The lock of a session: shared to read its entry, alone to write it.
-    pub(super) fn lock_of(&self, handle: Handle) -> &RwLock<()> {
+    /// The lock of a session's entry.
+    fn lock_of(&self, handle: Handle) -> &RwLock<()> {
         &self.sessions[stripe(handle.to_u64())]
     }
 
-    pub(super) fn entry(&self, handle: Handle) -> Result<Option<SessionEntry>> {
+    fn entry(&self, handle: Handle) -> Result<Option<SessionEntry>> {
         let bytes = self.backend.get(&session_key(handle))?;
         bytes.map(|bytes| SessionEntry::from_bytes(&bytes)).transpose()
     }
 
-    pub(super) fn put(&self, handle: Handle, entry: &SessionEntry, now: Now) -> Result<()> {
-        let set = self.backend.set(&session_key(handle), &entry.to_bytes(), kept_for(entry.row.ttl(now)));
+    fn put(&self, handle: Handle, entry: &SessionEntry, now: Now) -> Result<()> {
+        let set = self.backend.set(&session_key(handle), &entry.to_bytes(), time_to_live(entry.row.ttl(now)));
         set.map_err(|error| outcome_of_write(handle, error))
     }
 
-    pub(super) fn remove(&self, handle: Handle) -> Result<()> {
+    fn remove(&self, handle: Handle) -> Result<()> {
         self.backend.remove(&session_key(handle)).map_err(|error| outcome_of_write(handle, error))
     }
 
-    /// Runs something with the entry of an owner, under the owner's lock.
-    pub(super) fn owned<R>(&self, owner: &str, run: impl FnOnce(&mut OwnerEntry) -> Result<R>) -> Result<R> {
+    /// Calls `run` with the entry of an owner, under the owner's lock.
+    fn with_owner<R>(&self, owner: &str, run: impl FnOnce(&mut OwnerEntry) -> Result<R>) -> Result<R> {
         let key = owner_key(owner);
         let number = key.bytes().fold(0, |number: u64, byte| number.wrapping_mul(31) + u64::from(byte));
         let _lock = self.owners[stripe(number)].lock();
@@ -120,17 +91,68 @@ impl<K: KeyValue> KeyValueStore<K> {
         run(&mut OwnerEntry::from_bytes(bytes.as_deref())?)
     }
 
-    /// Writes the entry of an owner. Its failure says nothing about a session.
-    pub(super) fn put_owner(&self, owner: &str, entry: &OwnerEntry, now: Now) -> Result<()> {
+    /// Writes the entry of an owner. Its failure is not an unknown outcome for a session.
+    fn put_owner(&self, owner: &str, entry: &OwnerEntry, now: Now) -> Result<()> {
         let left = Duration::from_millis(entry.until.saturating_sub(now.calendar_ms));
-        let set = self.backend.set(&owner_key(owner), &entry.to_bytes(), kept_for(left));
+        let set = self.backend.set(&owner_key(owner), &entry.to_bytes(), time_to_live(left));
         set.map_err(|error| if error.is_unknown() { Error::store(error) } else { error })
     }
 
-    /// Asks the rule about a session and writes what it says. `owner`: whose lock is taken first,
-    /// because the session may become this owner's; `admit` may then answer before the rule is
-    /// asked. Any other session with an owner is asked about again under its owner's lock, if it
-    /// would outlive the owner's entry.
+    /// The live sessions in an owner's entry.
+    fn live_sessions(&self, owner: &Owner, entry: &OwnerEntry) -> Result<Vec<Listed>> {
+        let now = self.now();
+        let live_session = |handle: &Handle| {
+            let _lock = self.lock_of(*handle).read();
+            match self.entry(*handle) {
+                Ok(found) => Ok(live(found.as_ref(), Some(owner.as_str())).and_then(|row| row.listed(*handle, now))),
+                // No id opens an entry that cannot be read.
+                Err(error) if error.is_corrupt() => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        entry.handles.iter().filter_map(|handle| live_session(handle).transpose()).collect()
+    }
+
+    /// Ends one live session; with an owner, only if the session is that owner's.
+    fn end(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        let _lock = self.lock_of(handle).write();
+        let (now, found) = (self.now(), self.entry(handle));
+        if reason == EndReason::LoggedOutEverywhere && found.as_ref().is_err_and(Error::is_corrupt) {
+            return self.remove(handle).map(|()| Outcome::Gone);
+        }
+        let Some(found) = found? else { return Ok(Outcome::Gone) };
+        let row = live(Some(&found), owner.map(Owner::as_str));
+        let Some(listed) = row.and_then(|row| row.listed(handle, now)) else { return Ok(Outcome::Gone) };
+        self.put(handle, &SessionEntry { ended: Some(reason), ..found }, now)?;
+        Ok(Outcome::Done(Receipt::ended(listed.stored.record.version())))
+    }
+
+    /// Removes handles from an owner's entry that lead to none of the owner's sessions, if that is
+    /// due. Their sessions ended, or their logins failed after the entry was written. A handle
+    /// whose entry cannot be read stays. The caller writes the owner's entry.
+    fn prune(&self, owner: &str, entry: &mut OwnerEntry) {
+        if entry.is_pruning_due() {
+            entry.prune(|handle| self.has_live_session(*handle, owner).unwrap_or(true));
+        }
+    }
+
+    /// Returns true if a handle leads to a live session of an owner. The entry of an expired
+    /// session is removed, so that the session does not come back if the calendar is set back.
+    fn has_live_session(&self, handle: Handle, owner: &str) -> Result<bool> {
+        let _lock = self.lock_of(handle).write();
+        let found = self.entry(handle)?;
+        let Some(row) = live(found.as_ref(), Some(owner)) else { return Ok(false) };
+        if row.listed(handle, self.now()).is_some() {
+            return Ok(true);
+        }
+        self.remove(handle).map(|()| false)
+    }
+
+    /// One step: reads a session's entry, calls `ask` for the rule, and carries out the write.
+    ///
+    /// `owner`: the owner that the session may get, whose lock is taken first. `admit` can then
+    /// answer before the rule is asked. If a session would outlive the entry of its owner, the step
+    /// is repeated under the owner's lock.
     fn step<R>(
         &self,
         handle: Handle,
@@ -142,11 +164,11 @@ impl<K: KeyValue> KeyValueStore<K> {
         loop {
             let tried = match owner.as_deref() {
                 None => self.try_step(handle, None, &ask)?,
-                Some(name) => self.owned(name, |entry| {
+                Some(name) => self.with_owner(name, |entry| {
                     if let Some(refused) = admit(entry)? {
                         return Ok(Ok(refused));
                     }
-                    self.tidy(name, entry);
+                    self.prune(name, entry);
                     self.try_step(handle, Some((name, entry)), &ask)
                 })?,
             };
@@ -157,7 +179,7 @@ impl<K: KeyValue> KeyValueStore<K> {
         }
     }
 
-    /// One attempt at a step; or the owner whose lock it needs.
+    /// One attempt at a step. The inner `Err` is the owner whose lock the step needs.
     fn try_step<R>(
         &self,
         handle: Handle,
@@ -177,13 +199,13 @@ impl<K: KeyValue> KeyValueStore<K> {
         let listed_until = match (row.record().owner(), owner, found) {
             (None, ..) => 0,
             (Some(name), Some((owner, entry)), _) if name == owner => {
-                // Twice its time: then the visits that prolong the session seldom come here.
+                // Twice the session's time, so that few visits must prolong the owner's entry.
                 let kept = until.saturating_add(until.saturating_sub(now.calendar_ms));
-                entry.enter(handle, kept);
+                entry.add(handle, kept);
                 self.put_owner(owner, entry, now)?;
                 entry.until
             }
-            // Without a login the owner is still the same.
+            // Without a login the owner is the one that lists the session.
             (Some(_), None, Some(found)) if found.listed_until >= until => found.listed_until,
             (Some(name), ..) => return Ok(Err(name.to_owned())),
         };
@@ -192,16 +214,22 @@ impl<K: KeyValue> KeyValueStore<K> {
     }
 }
 
+/// The row of a session that has not been ended; with an owner, only if the session is that
+/// owner's.
+fn live<'a>(found: Option<&'a SessionEntry>, owner: Option<&str>) -> Option<&'a Entry> {
+    found?.live().filter(|row| owner.is_none() || row.record().owner() == owner)
+}
+
 fn stripe(number: u64) -> usize {
     usize::try_from(number % STRIPES as u64).unwrap_or(0)
 }
 
-/// For how long a backend keeps what must be there for so long: backends count in seconds.
-fn kept_for(span: Duration) -> Duration {
+/// The time to live for an entry that must be kept for this long. Backends count in seconds.
+fn time_to_live(span: Duration) -> Duration {
     Duration::from_secs(span.as_secs().saturating_add(1)).min(LONGEST)
 }
 
-/// Only what a backend refuses is known not to have been written.
+/// The error for a failed write. Only an entry that the backend refused is certainly not written.
 fn outcome_of_write(handle: Handle, error: Error) -> Error {
     if error.is_size() || error.is_full() { error } else { Error::unknown(handle).caused_by(error) }
 }
@@ -216,10 +244,10 @@ impl<K: KeyValue> Store for KeyValueStore<K> {
                 return Ok(lookup);
             }
         }
-        let noted = self.step(id.handle(), None, |_| Ok(None), |row, now, _| Ok(ask(row, now)));
-        // Only commits are refused. A visit that cannot be noted is a failure, behind which the
-        // session can still be peeked at.
-        noted.map_err(|error| if error.is_store() || error.is_corrupt() { error } else { Error::store(error) })
+        let found = self.step(id.handle(), None, |_| Ok(None), |row, now, _| Ok(ask(row, now)));
+        // The outcome of a look is never unknown: after any failure the session can still be peeked
+        // at.
+        found.map_err(|error| if error.is_store() || error.is_corrupt() { error } else { Error::store(error) })
     }
 
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
@@ -232,16 +260,16 @@ impl<K: KeyValue> Store for KeyValueStore<K> {
         let limit = login.and_then(|login| login.limit);
         let admit = |owner: &OwnerEntry| {
             let (Some(login), Some(limit)) = (login, limit) else { return Ok(None) };
-            let trial = {
+            let (outcome, write) = {
                 let _lock = self.lock_of(id.handle()).read();
                 let found = self.entry(id.handle())?;
                 ask(found.as_ref().and_then(SessionEntry::live), self.now(), Some(owner.epoch))?
             };
-            // Before a session ends for this login, it is certain that nothing else is in its way.
-            if !matches!(trial.1, Write::Put(_)) {
-                return Ok(Some(trial.0));
+            // Other sessions end for this login only if the rule allows it.
+            if !matches!(write, Write::Put(_)) {
+                return Ok(Some(outcome));
             }
-            let Some(surplus) = limit.surplus(self.listed(&login.owner, owner)?, id.handle()) else {
+            let Some(surplus) = limit.surplus(self.live_sessions(&login.owner, owner)?, id.handle()) else {
                 return Ok(Some(Outcome::AtLimit));
             };
             surplus
@@ -258,6 +286,43 @@ impl<K: KeyValue> Store for KeyValueStore<K> {
 
     fn clock(&self) -> Clock {
         self.clock.clone()
+    }
+}
+
+impl<K: KeyValue> Owners for KeyValueStore<K> {
+    fn epoch(&self, owner: &Owner) -> Result<Epoch> {
+        self.with_owner(owner.as_str(), |entry| Ok(entry.epoch))
+    }
+
+    fn list(&self, owner: &Owner) -> Result<Vec<Listed>> {
+        self.with_owner(owner.as_str(), |entry| self.live_sessions(owner, entry))
+    }
+
+    fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome> {
+        self.end(handle, owner, reason)
+    }
+
+    fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
+        self.with_owner(owner.as_str(), |entry| {
+            let now = self.now();
+            // The epoch is a time, so it does not go back after the entry was removed.
+            entry.epoch = Epoch::from_u64(now.calendar_ms.max(entry.epoch.to_u64().saturating_add(1)));
+            entry.keep_until(now.calendar_ms.saturating_add(DAY.as_secs() * 1000));
+            self.put_owner(owner.as_str(), entry, now)?;
+            let others = entry.handles.iter().filter(|handle| Some(**handle) != except);
+            // A session that cannot be ended does not keep the others from ending.
+            let ended: Vec<_> =
+                others.map(|handle| self.end(*handle, Some(owner), EndReason::LoggedOutEverywhere)).collect();
+            let ended = ended.into_iter().collect::<Result<Vec<_>>>()?;
+            Ok(ended.into_iter().filter(|outcome| outcome.is_done()).count())
+        })
+    }
+
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
+        let _lock = self.lock_of(id.handle()).read();
+        let Some(SessionEntry { ended: Some(reason), row, .. }) = self.entry(id.handle())? else { return Ok(None) };
+        let (lookup, _) = Entry::look(Some(&row), id, Look::Peek, &Lease::UNLIMITED, self.now());
+        Ok(lookup.found().map(|_| reason))
     }
 }
 

@@ -141,9 +141,9 @@ impl LembroStore {
     /// - [`Error::is_persist`] if the files of [`persist`](LembroOptions::persist) are damaged, in
     ///   use, or cannot be written.
     pub fn with_options(options: LembroOptions) -> Result<Self> {
-        let mut options = options.resolve()?;
+        options.check()?;
         let mut store = ShardedStore::new(&options);
-        if let Some(files) = options.persist.take() {
+        if let Some(files) = options.persist_config() {
             store.log = Some(CommitLog::open(&store, files)?);
         }
         let store = Arc::new(store);
@@ -160,7 +160,8 @@ impl LembroStore {
                 log.upkeep(store);
             }
         };
-        let reaper = options.interval.map_or(Ok(Reaper::default()), |interval| start("a purge", interval, purge))?;
+        let reaper =
+            options.get_interval().map_or(Ok(Reaper::default()), |interval| start("a purge", interval, purge))?;
         // The model checker cannot let a thread wait for a time.
         let has_upkeep = store.log.is_some() && !cfg!(shuttle);
         let upkeep =

@@ -1,6 +1,6 @@
-//! The options of a `LembroStore`, from code or from a configuration file, checked in one place.
+//! The options of a `LembroStore`, and their check.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -10,35 +10,38 @@ use super::queue::OVERHEAD;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::record::Record;
-use crate::units::Setting;
+use crate::units::{Input, Setting, choice, getters, or_none};
 
-/// The least size of a shard by default, so that one large session does not empty it.
+/// The least size of a shard by default, so that one large session does not evict all others.
 const SHARD_BYTES: u64 = 256 * 1024;
 
-const MAX_SHARDS: u64 = 64;
+const MAX_SHARDS: usize = 64;
+const MAX_SIZE: u64 = 1 << 20;
+const ANONYMOUS_SHARE: usize = 10;
 
-/// A larger `max_size` could need more slots in a shard than a `u32` counts.
+/// With a larger `max_size`, a shard could have more slots than a `u32` counts.
 const MAX_MAX_SIZE: u64 = 16 << 40;
 
-/// The options of a [`LembroStore`](crate::LembroStore). Each of them has a default.
+/// The options of a [`LembroStore`](crate::LembroStore). Each has a default.
 ///
 /// | option | what it is | default |
 /// |---|---|---|
 /// | [`interval`](Self::interval) | time between purges of expired sessions | 60 s |
-/// | [`max_size`](Self::max_size) | bound of the memory that sessions take | 1M |
-/// | [`max_session_size`](Self::max_session_size) | bound of one session | 64K |
+/// | [`max_size`](Self::max_size) | maximum memory of all sessions | 1M |
+/// | [`max_session_size`](Self::max_session_size) | maximum memory of one session | 64K |
 /// | [`shards`](Self::shards) | number of locks | from `max_size` |
-/// | [`anonymous_share`](Self::anonymous_share) | what sessions without an owner are sure of | 10 % |
+/// | [`anonymous_share`](Self::anonymous_share) | guaranteed share of sessions without an owner | 10 % |
 /// | [`when_full`](Self::when_full) | whether those evict others or are refused | evict |
-/// | [`persist`](Self::persist) | the file that sessions outlive the process in | none |
+/// | [`persist`](Self::persist) | file for sessions that outlive the process | none |
 /// | [`sync`](Self::sync) | when changes are flushed to the disk | every second |
-/// | [`on_damage`](Self::on_damage) | what happens if the files are damaged | an error |
-/// | [`on_write_error`](Self::on_write_error) | what happens while they cannot be written | refuse |
-/// | [`clock`](Self::clock) | where the time comes from | the machine |
+/// | [`on_damage`](Self::on_damage) | what a start does with damaged files | an error |
+/// | [`on_write_error`](Self::on_write_error) | what happens while the files cannot be written | refuse |
+/// | [`clock`](Self::clock) | the clock | the machine's |
 ///
-/// serde reads these names, and their camel-case forms such as `maxSize`; it refuses unknown ones.
-///
-/// Options can be made before a process forks, a store [only afterwards](crate::LembroStore).
+/// serde reads these names, and their camel-case forms such as `maxSize`; it refuses unknown names.
+/// `get_max_size` and its like return the options, and the default of an option whose text is
+/// wrong. Options can be made before a process forks, a store [only
+/// afterwards](crate::LembroStore).
 ///
 /// # Examples
 ///
@@ -51,7 +54,7 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// assert_eq!(store.stats().max_size, 4 * 1024 * 1024);
 /// # Ok::<(), lembro::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawOptions")]
 #[must_use]
 pub struct LembroOptions {
@@ -59,20 +62,20 @@ pub struct LembroOptions {
     clock: Clock,
 }
 
-/// The options as they were given.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The options as they were set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct RawOptions {
-    #[serde(default, deserialize_with = "or_none")]
-    interval: Option<Setting>,
+    #[serde(deserialize_with = "or_none")]
+    interval: Input<Option<Duration>>,
     #[serde(alias = "maxSize")]
-    max_size: Option<Setting>,
+    max_size: Input<u64>,
     #[serde(alias = "maxSessionSize")]
-    max_session_size: Option<Setting>,
-    shards: Option<Setting>,
+    max_session_size: Input<u64>,
+    shards: Input<usize>,
     #[serde(alias = "anonymousShare")]
-    anonymous_share: Option<Setting>,
-    #[serde(default, alias = "whenFull")]
+    anonymous_share: Input<usize>,
+    #[serde(alias = "whenFull")]
     when_full: WhenFull,
     persist: Option<PathBuf>,
     sync: Option<FileSync>,
@@ -82,24 +85,20 @@ struct RawOptions {
     on_write_error: Option<OnWriteError>,
 }
 
-/// What happens to a session without an owner that is new, or has grown, when the store is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// The treatment of a session without an owner, new or larger than before, in a full store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It is stored, and others are evicted: others without an owner, and below the
-    /// [`anonymous_share`](LembroOptions::anonymous_share) those with one.
+    /// It is stored, and others are evicted: sessions without an owner, and below the
+    /// [`anonymous_share`](LembroOptions::anonymous_share) sessions with one.
     #[default]
     Evict,
     /// It is refused with [`Error::is_full`](crate::Error::is_full) if there is no room after
-    /// expired sessions were removed. It evicts no session, and what was stored stays: for a store
-    /// whose users are all known. Sessions with an owner are stored and evict as always.
+    /// expired sessions were removed. It evicts no session, and the stored session, if there is
+    /// one, stays. Sessions with an owner evict others in either case.
     RefuseAnonymous,
 }
 
-/// A missing interval is the default, an interval of null is none.
-fn or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Setting>, D::Error> {
-    Option::deserialize(deserializer).map(|given| given.or(Some(Setting::Whole(0))))
-}
+choice!(WhenFull, "when_full", ["evict" => Evict, "refuse_anonymous" => RefuseAnonymous]);
 
 impl LembroOptions {
     /// The defaults.
@@ -107,98 +106,94 @@ impl LembroOptions {
         Self::default()
     }
 
-    /// How often expired sessions are purged in the background: a [`Duration`], a number of
-    /// milliseconds, or a text such as `"5m"`. Zero: there is no reaper thread. Sessions then
-    /// expire just as punctually, but their memory is freed only when room is needed or by
+    /// The time between two purges of expired sessions in the background: a [`Duration`], a number
+    /// of milliseconds, or a text such as `"5m"`. With zero or `None` there is no reaper thread:
+    /// sessions expire at the same time, but their memory is freed only when room is needed or by
     /// [`purge`](crate::LembroStore::purge). Default: 60 seconds.
     ///
     /// A shorter interval frees memory earlier, a longer one wakes the thread less often. A purge
-    /// costs one short look at each session, plus what it frees. It also notices that the machine
-    /// was suspended: the [clock](crate::Clock) counts that time from the next purge on.
+    /// examines each session shortly. It also notices that the machine was suspended: the
+    /// [clock](crate::Clock) counts that time from the next purge on.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
-        self.raw.interval = Some(interval.into());
+        self.raw.interval = Input::from(interval.into()).zero_is_none();
         self
     }
 
-    /// The most memory that sessions may take: bytes, or a text such as `"4M"`. K, M and G alone
-    /// are 1024-based; every other unit is as written ("4MB", "4MiB"). Default: 1M, a mebibyte,
-    /// enough for 2,500 sessions with 300 bytes of JSON each.
+    /// The maximum memory of all sessions: bytes, or a text such as `"4M"`. K, M and G alone are
+    /// 1024-based; every other unit is as written ("4MB", "4MiB"). Default: 1M, a mebibyte, enough
+    /// for 2,500 sessions with 300 bytes of JSON each.
     ///
-    /// The sum is approximate because it counts a fixed share of table and queues for each session;
-    /// it is within 8 % of what the allocator gives out. Set it to what the server can spare.
-    /// Beyond it, expired sessions are removed first, then sessions that were not visited again.
+    /// A session counts with its own bytes and a fixed share of table and queues. The sum is within
+    /// 8 % of the allocated memory. Set it to the memory that the server can spare. Beyond it,
+    /// expired sessions are removed first, then sessions that were not visited again.
     #[doc(alias = "maxSize")]
     pub fn max_size(mut self, max_size: impl Into<Setting>) -> Self {
-        self.raw.max_size = Some(max_size.into());
+        self.raw.max_size = max_size.into().into();
         self
     }
 
-    /// The most memory that one session may take, as it counts for `max_size`: bytes or a text. A
-    /// larger one is refused with an error, and what is stored stays. Default: 64K, or a shard's
-    /// share of `max_size` if that is less.
+    /// The maximum memory of one session, as it counts for `max_size`: bytes or a text. A larger
+    /// one is refused with an error, and the stored session, if there is one, stays. Default: 64K,
+    /// or a shard's share of `max_size` if that is less.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
-        self.raw.max_session_size = Some(max_session_size.into());
+        self.raw.max_session_size = max_session_size.into().into();
         self
     }
 
-    /// How many parts the store is split into, each with a lock of its own: a power of two up to
-    /// 64. Default: one for every 256K of `max_size`, which is enough for many threads on a few
-    /// cores and leaves each shard room.
-    pub fn shards(mut self, shards: u64) -> Self {
-        self.raw.shards = Some(shards.into());
+    /// The number of shards, each with its own lock: a power of two up to 64. Default: one for
+    /// every 256K of `max_size`, which is enough for many threads on a few cores.
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.raw.shards = Input::new(shards);
         self
     }
 
-    /// How many percent of `max_size` sessions without an owner are sure of. Default: 10.
+    /// The share of `max_size` that is guaranteed to sessions without an owner, in percent.
+    /// Default: 10.
     ///
     /// Above this share, sessions without an owner are evicted before any session with an owner,
     /// however recently they were used, so a flood of visitors logs no user out. Below this share,
-    /// sessions with an owner are evicted, least recently used first: without a share, no visitor
-    /// could begin a session, not even to log in, once sessions with an owner fill the store.
+    /// sessions with an owner are evicted, least recently used first. Without a share, no visitor
+    /// could begin a session, not even to log in, when sessions with an owner fill the store.
     ///
-    /// The session being stored counts, too. One without an owner that is larger than the share of
-    /// its shard, while sessions with an owner fill the rest, is refused with
-    /// [`Error::is_full`](crate::Error::is_full), and what was stored of it stays. One with an
-    /// owner is never refused: if it does not fit otherwise, it evicts others with an owner, and
-    /// then those without one. Evictions of sessions with an owner are reported on
-    /// [`errors`](crate::LembroStore::errors).
-    pub fn anonymous_share(mut self, percent: u64) -> Self {
-        self.raw.anonymous_share = Some(percent.into());
+    /// The session being stored counts, too. If it has no owner, is larger than the share of its
+    /// shard, and sessions with an owner fill the rest, it is refused with
+    /// [`Error::is_full`](crate::Error::is_full). A session with an owner is never refused: if it
+    /// does not fit otherwise, it evicts others with an owner, and then those without one.
+    /// Evictions of sessions with an owner are reported on [`errors`](crate::LembroStore::errors).
+    pub fn anonymous_share(mut self, percent: usize) -> Self {
+        self.raw.anonymous_share = Input::new(percent);
         self
     }
 
-    /// What happens to a session without an owner that is new, or has grown, when the store is
-    /// full. Default: [`WhenFull::Evict`].
+    /// The treatment of a session without an owner, new or larger than before, in a full store.
+    /// Default: [`WhenFull::Evict`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.raw.when_full = when_full;
         self
     }
 
-    /// The file that sessions are kept in, so that a restart, a crash or `kill -9` logs no user out
-    /// and brings no ended session back. Default: none, sessions end with the process.
+    /// The file of the sessions, so that a restart, a crash or `kill -9` logs no user out and
+    /// restores no ended session. Default: none, sessions end with the process.
     ///
-    /// The file is a snapshot. Beside it are a journal of what was committed and ended since
-    /// (`.journal.1`) and a lock file (`.lock`): give the server a folder of its own that exists
-    /// and that no other account may write to. Only the files' owner may read them (mode 0600, on
-    /// Unix). They hold the users' data but **no usable id**: of each secret they have half of the
-    /// SHA-256.
+    /// The file is a snapshot. Beside it are a journal of the changes since (`.journal.1`) and a
+    /// lock file (`.lock`). Use an existing folder for the server alone, to which no other account
+    /// may write. Only the files' owner may read them (mode 0600, on Unix). They contain the users'
+    /// data but **no usable id**: of each secret they have half of the SHA-256.
     ///
     /// A commit, a login, a logout and every other change is in the journal before its method
-    /// returns; [`sync`](Self::sync) says when it is on the disk. A look writes nothing, except
-    /// that it hands on the new deadline of a session that it prolonged, without waiting. When the
-    /// journal is longer than the snapshot and a megabyte, and at
-    /// [`close`](crate::LembroStore::close), a new snapshot is written in the background and the
-    /// next journal begins.
+    /// returns; [`sync`](Self::sync) says when it is on the disk. A look writes the new deadline if
+    /// it prolonged the session, without waiting, and nothing else. When the journal is longer than
+    /// the snapshot and a megabyte, and at [`close`](crate::LembroStore::close), a new snapshot is
+    /// written in the background and the next journal begins.
     ///
-    /// At the start the store reads both. Cookies go on working, data, owners, labels, timeouts and
-    /// the order of eviction are as they were. Sessions that expired in the meantime are left out;
-    /// the time that the server was down counts. If there is not room for all, the usual rules
-    /// evict. A last change that was not written completely was not acknowledged, and is left out.
-    /// Any other damage is for [`on_damage`](Self::on_damage). Counters
-    /// begin at zero.
+    /// The store reads both when it starts. Cookies still work; data, owners, labels, timeouts and
+    /// the order of eviction are the same; counters begin at zero. Sessions that expired, also
+    /// while the server was down, are left out. If there is not room for all, the usual rules
+    /// evict. An incomplete last change is left out, because it was not acknowledged. Other damage
+    /// is treated by [`on_damage`](Self::on_damage).
     ///
-    /// The place is tried when the store is made. A missing folder, a link that leads nowhere, a
-    /// file that cannot be replaced and a second store with the same path are errors then.
+    /// The path is tried when the store is made. A missing folder, a link to nothing, a file that
+    /// cannot be replaced and a second store with the same path are errors then.
     ///
     /// # Examples
     ///
@@ -236,8 +231,8 @@ impl LembroOptions {
         self
     }
 
-    /// What happens at the start if the files of [`persist`](Self::persist) are damaged, otherwise
-    /// than by a crash. Default: [`OnDamage::Refuse`].
+    /// What a start does if the files of [`persist`](Self::persist) have other damage than a crash
+    /// leaves. Default: [`OnDamage::Refuse`].
     pub fn on_damage(mut self, what: OnDamage) -> Self {
         self.raw.on_damage = Some(what);
         self
@@ -246,39 +241,57 @@ impl LembroOptions {
     /// What happens to requests while the files of [`persist`](Self::persist) cannot be written, as
     /// when the disk is full. Default: [`OnWriteError::Refuse`].
     ///
-    /// A commit whose writing failed is in memory, and its error
-    /// [is unknown](crate::Error::is_unknown). The store tries again by itself, at first every
-    /// second and then every eight, and says on [`errors`](crate::LembroStore::errors) why it
-    /// failed. It goes on as soon as it has written a whole snapshot.
+    /// A commit that could not be written is in memory, and its error
+    /// [is unknown](crate::Error::is_unknown). The store tries again, first after one second and
+    /// later every eight seconds, and reports the reason on [`errors`](crate::LembroStore::errors).
+    /// It goes on as soon as it has written a whole snapshot.
     pub fn on_write_error(mut self, what: OnWriteError) -> Self {
         self.raw.on_write_error = Some(what);
         self
     }
 
-    /// The clock. Default: the machine's. Tests give it a [`manual`](Clock::manual) one.
+    /// The clock. Default: the machine's. Tests use a [`manual`](Clock::manual) one.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = clock.into();
         self
     }
 
-    pub(super) fn resolve(self) -> Result<ResolvedOptions> {
-        let raw = self.raw;
-        let interval = raw.interval.map_or(Ok(Duration::from_secs(60)), |setting| setting.duration("interval"))?;
-        let max_size = raw.max_size.map_or(Ok(1 << 20), |setting| setting.bytes("max_size"))?;
+    getters! { options:
+        get_interval interval -> Option<Duration> { options.raw.interval.or(Some(Duration::from_secs(60))) }
+        get_max_size max_size -> usize { to_usize(options.raw.max_size.or(MAX_SIZE)) }
+        get_max_session_size max_session_size -> usize {
+            let default = session_size_of(options.raw.max_size.or(MAX_SIZE), options.get_shards());
+            to_usize(options.raw.max_session_size.or(default))
+        }
+        get_shards shards -> usize { options.raw.shards.or(shards_of(options.raw.max_size.or(MAX_SIZE))) }
+        get_anonymous_share anonymous_share -> usize { options.raw.anonymous_share.or(ANONYMOUS_SHARE) }
+        get_when_full when_full -> WhenFull { options.raw.when_full }
+        get_persist persist -> Option<&Path> { options.raw.persist.as_deref() }
+        get_sync sync -> FileSync { options.raw.sync.unwrap_or_default() }
+        get_on_damage on_damage -> OnDamage { options.raw.on_damage.unwrap_or_default() }
+        get_on_write_error on_write_error -> OnWriteError { options.raw.on_write_error.unwrap_or_default() }
+        get_clock clock -> &Clock { &options.clock }
+    }
+
+    pub(super) fn persist_config(&self) -> Option<PersistConfig> {
+        let (sync, on_damage, on_write_error) = (self.get_sync(), self.get_on_damage(), self.get_on_write_error());
+        self.raw.persist.clone().map(|path| PersistConfig { path, sync, on_damage, on_write_error })
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let raw = &self.raw;
+        raw.interval.check("interval", None)?;
+        let max_size = raw.max_size.check("max_size", MAX_SIZE)?;
         if max_size > MAX_MAX_SIZE {
             let problem = format!("{max_size} bytes is more than the 16 TiB a store can manage");
             return Err(Error::option("max_size", problem));
         }
-        let enough = (max_size / SHARD_BYTES).clamp(1, MAX_SHARDS).next_power_of_two();
-        let shards = raw.shards.map_or(Ok(enough), |setting| setting.count("shards"))?;
+        let shards = raw.shards.check("shards", shards_of(max_size))?;
         if !shards.is_power_of_two() || shards > MAX_SHARDS {
             return Err(Error::option("shards", format!("{shards} is not a power of two from 1 to {MAX_SHARDS}")));
         }
-        let shard_size = max_size / shards;
-        let (option, max_session_size) = match raw.max_session_size {
-            None => ("max_size", shard_size.min(64 * 1024)),
-            Some(setting) => ("max_session_size", setting.bytes("max_session_size")?),
-        };
+        let shard_size = max_size / shards as u64;
+        let max_session_size = raw.max_session_size.check("max_session_size", session_size_of(max_size, shards))?;
         if max_session_size > shard_size {
             let problem =
                 format!("{max_session_size} bytes do not fit into a shard of {shard_size} (max_size / shards)");
@@ -286,44 +299,44 @@ impl LembroOptions {
         }
         let minimum = (Record::new().size() + OVERHEAD) as u64;
         if max_session_size < minimum {
+            let option = if raw.max_session_size == Input::default() { "max_size" } else { "max_session_size" };
             let problem = format!("{max_session_size} bytes is less than an empty session takes ({minimum})");
             return Err(Error::option(option, problem));
         }
-        let anonymous_share = raw.anonymous_share.map_or(Ok(10), |setting| setting.count("anonymous_share"))?;
+        let anonymous_share = raw.anonymous_share.check("anonymous_share", ANONYMOUS_SHARE)?;
         if anonymous_share > 100 {
             return Err(Error::option("anonymous_share", format!("{anonymous_share} is not a percentage")));
         }
-        let bytes = |size: u64| {
-            usize::try_from(size).map_err(|_| Error::option("max_size", "more than this machine can address"))
-        };
-        if raw.persist.as_ref().is_some_and(|path| path.file_name().is_none()) {
-            return Err(Error::option("persist", "the path does not end in a file's name"));
+        if usize::try_from(max_size).is_err() {
+            return Err(Error::option("max_size", "more than this machine can address"));
         }
         let without_files = [
             ("sync", raw.sync.is_some()),
             ("on_damage", raw.on_damage.is_some()),
             ("on_write_error", raw.on_write_error.is_some()),
         ];
-        if let (None, Some((option, _))) = (&raw.persist, without_files.iter().find(|(_, is_set)| *is_set)) {
-            return Err(Error::option(*option, "it has no effect without persist"));
+        match (&raw.persist, without_files.iter().find(|(_, is_set)| *is_set)) {
+            (Some(path), _) if path.file_name().is_none() => {
+                Err(Error::option("persist", "the path does not end in a file's name"))
+            }
+            (None, Some((option, _))) => Err(Error::option(*option, "it has no effect without persist")),
+            _ => Ok(()),
         }
-        Ok(ResolvedOptions {
-            interval: (!interval.is_zero()).then_some(interval),
-            max_size: bytes(max_size)?,
-            max_session_size: bytes(max_session_size)?,
-            shards: bytes(shards)?,
-            // Of one shard.
-            anonymous_share: bytes(shard_size / 100 * anonymous_share)?,
-            refuse_anonymous: raw.when_full == WhenFull::RefuseAnonymous,
-            persist: raw.persist.map(|path| PersistConfig {
-                path,
-                sync: raw.sync.unwrap_or_default(),
-                on_damage: raw.on_damage.unwrap_or_default(),
-                on_write_error: raw.on_write_error.unwrap_or_default(),
-            }),
-            clock: self.clock,
-        })
     }
+}
+
+/// The default number of shards.
+fn shards_of(max_size: u64) -> usize {
+    to_usize(max_size / SHARD_BYTES).clamp(1, MAX_SHARDS).next_power_of_two()
+}
+
+/// The default bound of one session.
+fn session_size_of(max_size: u64, shards: usize) -> u64 {
+    (max_size / shards.max(1) as u64).min(64 * 1024)
+}
+
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 impl TryFrom<RawOptions> for LembroOptions {
@@ -331,20 +344,7 @@ impl TryFrom<RawOptions> for LembroOptions {
 
     fn try_from(raw: RawOptions) -> Result<Self> {
         let options = Self { raw, clock: Clock::system() };
-        // A wrong value is reported where the configuration is read, not when the store is made.
-        options.clone().resolve()?;
+        options.check()?;
         Ok(options)
     }
-}
-
-/// The options, checked.
-pub(super) struct ResolvedOptions {
-    pub(super) interval: Option<Duration>,
-    pub(super) max_size: usize,
-    pub(super) max_session_size: usize,
-    pub(super) shards: usize,
-    pub(super) anonymous_share: usize,
-    pub(super) refuse_anonymous: bool,
-    pub(super) persist: Option<PersistConfig>,
-    pub(super) clock: Clock,
 }

@@ -52,13 +52,14 @@ impl Owners for LembroStore {
                 .map(|record| record.state().handle)
                 .filter(|handle| Some(*handle) != except)
                 .collect();
-            sessions += store.end(locked, &others, Some(owner), EndReason::Everywhere).map_or(0, |(ended, _)| ended);
+            sessions +=
+                store.end(locked, &others, Some(owner), EndReason::LoggedOutEverywhere).map_or(0, |(ended, _)| ended);
         }
         store.wait_written("(all of an owner)")?;
         Ok(sessions)
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         Ok(self.store.recent_ends.reason(id))
     }
 }

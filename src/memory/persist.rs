@@ -25,14 +25,13 @@ mod snapshot;
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use crate::units::choice;
 
 /// When a change is flushed to the disk: the option [`sync`](crate::LembroOptions::sync).
 ///
 /// With every value, a change is handed to the operating system before the request that made it is
 /// answered. So a crash of the process, `kill -9` included, loses no acknowledged change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileSync {
     /// When the operating system chooses, usually within half a minute. If the computer loses its
@@ -47,10 +46,11 @@ pub enum FileSync {
     Always,
 }
 
+choice!(FileSync, "sync", ["never" => Never, "every_second" => EverySecond, "always" => Always]);
+
 /// What a start does if the files of a store are damaged: the option
 /// [`on_damage`](crate::LembroOptions::on_damage).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnDamage {
     /// [`with_options`](crate::LembroStore::with_options) returns an error, and the files stay as
@@ -63,10 +63,11 @@ pub enum OnDamage {
     Salvage,
 }
 
+choice!(OnDamage, "on_damage", ["refuse" => Refuse, "salvage" => Salvage]);
+
 /// What a store does with changes while its files cannot be written: the option
 /// [`on_write_error`](crate::LembroOptions::on_write_error).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnWriteError {
     /// Commits and logouts fail with [`Error::is_store`](crate::Error::is_store) before they change
@@ -77,6 +78,8 @@ pub enum OnWriteError {
     /// these changes are lost, logouts included.
     Continue,
 }
+
+choice!(OnWriteError, "on_write_error", ["refuse" => Refuse, "continue" => Continue]);
 
 pub(super) struct PersistConfig {
     pub(super) path: PathBuf,

@@ -9,7 +9,7 @@ use std::fmt::Display;
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 
-use super::options::ResolvedOptions;
+use super::options::{LembroOptions, WhenFull};
 use super::persist::commit_log::CommitLog;
 use super::persist::encoding::Mutation;
 use super::queue::charge;
@@ -18,7 +18,7 @@ use super::shard::{RemovalCause, Removed, Shard, ShardLimits, hash_of};
 use super::stats::{Counters, OwnedEvictions, Purge, Restored, Snapshot, count};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::event::{Event, Hub};
+use crate::event::{Broadcast, Event};
 use crate::id::Handle;
 use crate::record::Record;
 use crate::sync::{Mutex, RwLock};
@@ -34,10 +34,10 @@ pub(super) struct ShardedStore {
     pub(super) limits: ShardLimits,
     pub(super) max_session_size: usize,
     pub(super) clock: Clock,
-    pub(super) events: Hub<Event>,
-    pub(super) errors: Hub<Error>,
+    pub(super) events: Broadcast<Event>,
+    pub(super) errors: Broadcast<Error>,
     /// Not among the events, because a flood can fill their queues.
-    pub(super) purges: Hub<Purge>,
+    pub(super) purges: Broadcast<Purge>,
     pub(super) epochs: Epochs,
     /// Held by logins and by "log out everywhere", so that those of one owner run one after the
     /// other.
@@ -57,28 +57,31 @@ pub(super) struct LockedShard {
 }
 
 impl ShardedStore {
-    pub(super) fn new(options: &ResolvedOptions) -> Self {
-        options.clock.notice_suspend();
+    /// With options that were checked.
+    pub(super) fn new(options: &LembroOptions) -> Self {
+        let clock = options.get_clock().clone();
+        clock.notice_suspend();
         let hasher = RandomState::default();
+        let budget = options.get_max_size() / options.get_shards();
         let limits = ShardLimits {
-            budget: options.max_size / options.shards,
-            anonymous_share: options.anonymous_share,
-            refuse_anonymous: options.refuse_anonymous,
+            budget,
+            anonymous_share: budget / 100 * options.get_anonymous_share(),
+            refuse_anonymous: options.get_when_full() == WhenFull::RefuseAnonymous,
         };
         let shard = |_| {
             let shard = RwLock::new(Shard::new(limits, hasher.clone()));
             CachePadded::new(LockedShard { shard, counters: Counters::default() })
         };
         Self {
-            shards: (0..options.shards).map(shard).collect(),
+            shards: (0..options.get_shards()).map(shard).collect(),
             hasher,
-            max_size: options.max_size,
+            max_size: options.get_max_size(),
             limits,
-            max_session_size: options.max_session_size,
-            clock: options.clock.clone(),
-            events: Hub::new(),
-            errors: Hub::new(),
-            purges: Hub::new(),
+            max_session_size: options.get_max_session_size(),
+            clock,
+            events: Broadcast::new(),
+            errors: Broadcast::new(),
+            purges: Broadcast::new(),
             epochs: Epochs::default(),
             gates: (0..GATES).map(|_| CachePadded::new(Mutex::new(()))).collect(),
             recent_ends: RecentEnds::default(),
@@ -150,7 +153,8 @@ impl ShardedStore {
 
     /// Reports evictions of sessions with an owner, if that is due and a subscriber listens.
     pub(super) fn report_owned_evictions(&self) {
-        if let Some(evicted) = self.errors.is_heard().then(|| self.owned_evictions.take_due(self.clock_now())).flatten()
+        if let Some(evicted) =
+            self.errors.has_subscribers().then(|| self.owned_evictions.take_due(self.clock_now())).flatten()
         {
             let max_size = self.max_size;
             self.errors.publish(|| {

@@ -126,7 +126,7 @@ impl ShardedStore {
         {
             // A timed renewal is the policy's wish, not the request's. If the commit fits without
             // it, the renewal waits.
-            let without_renewal = (*commit).clone().identity(Identity::Keep);
+            let without_renewal = (*commit).clone().with_identity(Identity::Keep);
             decided = decide(&Action::Commit(&without_renewal))?;
         }
         if let Edit::Put(next) = &decided.1 {

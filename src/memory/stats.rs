@@ -54,7 +54,8 @@ pub(super) fn add(counter: &AtomicU64, more: usize) {
 }
 
 /// The figures of a [`LembroStore`](crate::LembroStore) at one moment, from
-/// [`stats`](crate::LembroStore::stats). serde writes them.
+/// [`stats`](crate::LembroStore::stats). serde writes them. What there is now is a `usize`; what
+/// happened since the start, and the length of a file, is a `u64`.
 ///
 /// # Examples
 ///

@@ -1,57 +1,70 @@
-//! What a policy must not be: times that end every session at once, or that no session can reach.
+//! The check of a policy: no time ends every session at once, and sessions can reach each time.
 
 use std::time::Duration;
 
-use super::Policy;
+use super::{HOUR, MINUTE, Options, Policy, Remember};
 use crate::error::{Error, Result};
 
 impl Policy {
-    /// Refuses options that cannot work.
     pub(crate) fn check(&self) -> Result<()> {
-        check_limits("lifetime", self.timeout, self.lifetime)?;
-        if let Some((timeout, lifetime)) = self.remembered {
-            check_limits("remember", timeout, lifetime)?;
-            if timeout < self.timeout {
+        let (timeout, lifetime) = (self.get_timeout(), self.get_lifetime());
+        self.check_texts()?;
+        check_limits("lifetime", timeout, lifetime)?;
+        if let Some((remembered, lifetime)) = self.get_remember() {
+            check_limits("remember", remembered, lifetime)?;
+            if remembered < timeout {
                 let problem = format!(
                     "a timeout of {} is below the one of sessions that are not remembered, {}: lengthen it",
-                    written(timeout),
-                    written(self.timeout)
+                    written(remembered),
+                    written(timeout)
                 );
                 return Err(Error::option("remember", problem));
             }
         }
         self.check_intervals()?;
-        if self.max_per_owner == Some(0) {
+        if self.get_max_per_owner() == Some(0) {
             return Err(Error::option("max_per_owner", "0 would let nobody log in; None means any number"));
         }
-        if self.renew_after.is_some_and(|age| age.is_zero()) {
+        if self.get_renew_after().is_some_and(|age| age.is_zero()) {
             return Err(Error::option("renew_after", "0 would change the id at every request; None means never"));
         }
-        if self.renew_after.is_some() && self.grace.is_zero() {
+        if self.get_renew_after().is_some() && self.get_grace().is_zero() {
             return Err(Error::option("grace", "0 would end the requests that are under way when an id is renewed"));
         }
         Ok(())
     }
 
-    /// Refuses a touch interval, an age of renewal and a grace that no session's limits leave room
-    /// for. The defaults fit every timeout: see [`Lease::touch_after`].
+    /// Refuses values that are no duration or no number.
+    fn check_texts(&self) -> Result<()> {
+        let Options { timeout, lifetime, remember, touch_after, renew_after, grace, max_per_owner, .. } = &self.0;
+        timeout.check("timeout", HOUR)?;
+        lifetime.check("lifetime", None)?;
+        if let Some(Remember { timeout, lifetime }) = remember {
+            timeout.check("remember", HOUR)?;
+            lifetime.check("remember", None)?;
+        }
+        touch_after.check("touch_after", MINUTE)?;
+        renew_after.check("renew_after", None)?;
+        grace.check("grace", MINUTE)?;
+        max_per_owner.check("max_per_owner", None).map(drop)
+    }
+
+    /// Refuses a touch interval and a grace beyond the timeout, and an age of renewal beyond the
+    /// lifetime. The defaults fit every timeout: see [`Lease::touch_after`](crate::Lease).
     fn check_intervals(&self) -> Result<()> {
-        let defaults = Self::new();
-        let idle = self.remembered.map_or(self.timeout, |(timeout, _)| timeout.max(self.timeout));
-        for (option, span, default) in
-            [("touch_after", self.touch_after, defaults.touch_after), ("grace", self.grace, defaults.grace)]
-        {
-            if span > default && span > idle {
+        let idle = self.get_remember().map_or(self.get_timeout(), |(timeout, _)| timeout.max(self.get_timeout()));
+        for (option, span) in [("touch_after", self.get_touch_after()), ("grace", self.get_grace())] {
+            if span > MINUTE && span > idle {
                 let (span, idle) = (written(span), written(idle));
                 return Err(Error::option(option, format!("{span} is beyond the timeout, {idle}: shorten it")));
             }
         }
-        // `None`: no limit, as in one of the two.
-        let lifetime = match self.remembered {
-            None => self.lifetime,
-            Some((_, remembered)) => self.lifetime.zip(remembered).map(|(one, other)| one.max(other)),
+        // None, without a limit, if one of the two has none.
+        let lifetime = match self.get_remember() {
+            None => self.get_lifetime(),
+            Some((_, remembered)) => self.get_lifetime().zip(remembered).map(|(one, other)| one.max(other)),
         };
-        match (self.renew_after, lifetime) {
+        match (self.get_renew_after(), lifetime) {
             (Some(age), Some(lifetime)) if age >= lifetime => {
                 let (age, lifetime) = (written(age), written(lifetime));
                 let problem =
@@ -63,7 +76,7 @@ impl Policy {
     }
 }
 
-/// Checks two limits of one session; `option` has the lifetime.
+/// Checks the two limits of a session. `option`: the one that has the lifetime.
 fn check_limits(option: &'static str, timeout: Duration, lifetime: Option<Duration>) -> Result<()> {
     if timeout.is_zero() {
         return Err(Error::option("timeout", "0 would end every session at once"));
@@ -83,12 +96,12 @@ fn check_limits(option: &'static str, timeout: Duration, lifetime: Option<Durati
     Ok(())
 }
 
-/// A span as options are written, to the second if it has one.
+/// The text of a duration, as options are written: in days to seconds, or less than a second.
 fn written(span: Duration) -> String {
     let (seconds, day) = (span.as_secs(), 24 * 60 * 60);
     match seconds {
         0 => format!("{span:?}"),
-        // Months and years are no units of options.
+        // Not humantime's months and years, which options do not take.
         _ if seconds.is_multiple_of(day) => format!("{}d", seconds / day),
         _ if seconds >= day => format!("{}d {}", seconds / day, written(Duration::from_secs(seconds % day))),
         _ => humantime::format_duration(Duration::from_secs(seconds)).to_string(),

@@ -1,22 +1,24 @@
-//! Changes: which keys a request set and removed, and how they merge into a record. Pure: no clock,
-//! no store.
-
-mod keys;
+//! The changes of a request to a session, and their merge into a record, without clock or store.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use self::keys::Keys;
-use super::body::{self, Body, CsrfKey, Head, Merge, millis};
-use super::{Frame, Record, StoreState};
+use super::block::StoreState;
+use super::body::Body;
+use super::frame::Frame;
+use super::head::{CsrfKey, Head, millis};
+use super::keys::{Change, ChangedKeys};
+use super::limits;
+use super::merge::Merge;
+use super::record::Record;
 use crate::error::Result;
 
 /// The changes of a request to a session: keys set and removed, cleared or not, a new timeout, a
 /// new label, whether it is remembered.
 ///
-/// Applied to a record they give the next one. Keys that they do not name stay as they are, so two
+/// Applied to a record they result in the next record. Other keys stay as they are, so two
 /// concurrent requests that change different keys both keep their work. For each key the last
 /// change counts: "remove, then insert" inserts, "clear, then insert" leaves that one key.
 ///
@@ -38,52 +40,30 @@ use crate::error::Result;
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    keys: Keys,
-    /// In a box, because few requests change more than keys, and changes are moved often.
+    keys: ChangedKeys,
+    /// In a box, because few requests change more than keys, and changes are often moved.
     rare: Option<Box<RareChanges>>,
 }
 
-/// What is changed beside keys.
+/// The changes beside keys.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct RareChanges {
-    cleared: Cleared,
+    cleared: ClearScope,
     timeout: Option<Option<Duration>>,
     remembered: Option<bool>,
     label: Option<Option<Box<str>>>,
     csrf: Option<CsrfKey>,
 }
 
-/// Nothing but keys is changed.
-static NOTHING_RARE: RareChanges =
-    RareChanges { cleared: Cleared::Nothing, timeout: None, remembered: None, label: None, csrf: None };
+static NO_RARE_CHANGES: RareChanges =
+    RareChanges { cleared: ClearScope::Nothing, timeout: None, remembered: None, label: None, csrf: None };
 
 #[derive(Clone, Default, PartialEq, Eq)]
-enum Cleared {
+enum ClearScope {
     #[default]
     Nothing,
     Components(Vec<Box<str>>),
     Everything,
-}
-
-impl Cleared {
-    fn covers(&self, component: &str) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Components(components) => components.iter().any(|cleared| **cleared == *component),
-            Self::Everything => true,
-        }
-    }
-}
-
-/// One changed key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Change<'a> {
-    /// The component, `""` for the session's own keys.
-    pub component: &'a str,
-    /// The key.
-    pub key: &'a str,
-    /// The new value as JSON; `None`: the key is removed.
-    pub value: Option<&'a [u8]>,
 }
 
 impl Changes {
@@ -98,43 +78,43 @@ impl Changes {
     }
 
     fn rare(&self) -> &RareChanges {
-        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+        self.rare.as_deref().unwrap_or(&NO_RARE_CHANGES)
     }
 
     fn rare_mut(&mut self) -> &mut RareChanges {
         self.rare.get_or_insert_default()
     }
 
-    /// How many keys are changed.
+    /// The number of changed keys.
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }
 
     /// Sets a key. The value is written as JSON at once, so no code of the application runs later.
     ///
-    /// What is accepted is given back: a value is refused if its JSON would be read as something
-    /// else, or not at all. `None`, `()` and whatever else is written as `null` are accepted as the
-    /// whole value; they are read as `None`.
+    /// A value is refused if its JSON would be read as another value, or not at all. `None`, `()`
+    /// and all other values that are written as `null` are accepted as the whole value; they are
+    /// read as `None`.
     ///
-    /// A type that does not read what it writes is not noticed here. That is so for some
-    /// implementations of serde's traits by hand, and where a derived one reads through a buffer
+    /// This cannot notice a type whose `Deserialize` does not accept the output of its `Serialize`.
+    /// Some hand-written implementations are such. So are derived ones that read through a buffer
     /// (`#[serde(untagged)]`, `#[serde(tag = "..")]`, `#[serde(flatten)]`): the buffer has no
-    /// integers beyond 64 bits, rounds an `f32` twice, and has no keys of maps but texts.
+    /// integers beyond 64 bits, rounds an `f32` twice, and has maps with text keys only.
     ///
     /// # Errors
     ///
     /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON, or the
-    /// JSON would not give it back. That is the case for
+    /// JSON would not be read as the same value. That is the case for
     ///
     /// - a float that is infinite or not a number, which would be written as `null`;
-    /// - `Some` of something that is written as `null`: it would be read as `None`;
+    /// - `Some` of a value that is written as `null`, which would be read as `None`;
     /// - more than 127 levels of lists and objects;
     /// - two equal keys in one object, as from a list of pairs or a flattened field;
     /// - a key in an object that begins with `$serde_json::private::`;
     /// - a [`RawValue`](serde_json::value::RawValue) whose text has any of the last three.
     ///
-    /// [`Error::is_size`](crate::Error::is_size) when the key is too long, or the value as JSON 4
-    /// GiB or more.
+    /// [`Error::is_size`](crate::Error::is_size) when the key is too long, or the JSON has 4 GiB or
+    /// more.
     ///
     /// # Examples
     ///
@@ -161,7 +141,7 @@ impl Changes {
     /// Removes every key of every component that is stored when the changes are applied.
     pub fn clear(&mut self) {
         self.keys.clear();
-        self.rare_mut().cleared = Cleared::Everything;
+        self.rare_mut().cleared = ClearScope::Everything;
     }
 
     /// Removes every key of one component that is stored when the changes are applied.
@@ -169,10 +149,10 @@ impl Changes {
         self.keys.clear_component(component);
         let cleared = &mut self.rare_mut().cleared;
         match cleared {
-            Cleared::Everything => {}
-            Cleared::Components(components) if components.iter().any(|one| **one == *component) => {}
-            Cleared::Components(components) => components.push(component.into()),
-            Cleared::Nothing => *cleared = Cleared::Components(vec![component.into()]),
+            ClearScope::Everything => {}
+            ClearScope::Components(components) if components.iter().any(|one| **one == *component) => {}
+            ClearScope::Components(components) => components.push(component.into()),
+            ClearScope::Nothing => *cleared = ClearScope::Components(vec![component.into()]),
         }
     }
 
@@ -187,23 +167,23 @@ impl Changes {
         self.rare_mut().remembered = Some(remembered);
     }
 
-    /// Sets the name that the owner's list of sessions shows; `None` removes it.
+    /// Sets the name of the session in the owner's list; `None` removes it.
     ///
     /// # Errors
     ///
     /// [`Error::is_size`](crate::Error::is_size) when the label is longer than 255 bytes.
     pub fn set_label(&mut self, label: Option<&str>) -> Result<()> {
-        label.map_or(Ok(()), body::check_label)?;
+        label.map_or(Ok(()), limits::check_label)?;
         self.rare_mut().label = Some(label.map(Into::into));
         Ok(())
     }
 
-    /// Gives the session what its CSRF tokens are made from, if it has none yet.
+    /// Gives the session a key for its CSRF tokens, if it has none yet.
     pub(crate) fn set_csrf(&mut self, key: CsrfKey) {
         self.rare_mut().csrf = Some(key);
     }
 
-    /// What the CSRF tokens of a session are made from that has none yet.
+    /// The key for the CSRF tokens of a session that has none yet.
     pub(crate) fn csrf(&self) -> Option<CsrfKey> {
         self.rare().csrf
     }
@@ -215,25 +195,29 @@ impl Changes {
 
     /// Returns true if all stored keys of all components are removed first.
     pub fn clears_everything(&self) -> bool {
-        self.rare().cleared == Cleared::Everything
+        self.rare().cleared == ClearScope::Everything
     }
 
     /// Returns true if all stored keys of this component are removed first.
     pub fn clears(&self, component: &str) -> bool {
-        self.rare().cleared.covers(component)
+        match &self.rare().cleared {
+            ClearScope::Nothing => false,
+            ClearScope::Components(components) => components.iter().any(|cleared| **cleared == *component),
+            ClearScope::Everything => true,
+        }
     }
 
-    /// The components that are cleared one by one; none when [everything](Self::clears_everything)
-    /// is.
+    /// The components that are cleared one by one; none if
+    /// [everything](Self::clears_everything) is cleared.
     pub fn cleared_components(&self) -> impl Iterator<Item = &str> {
         let components: &[Box<str>] = match &self.rare().cleared {
-            Cleared::Components(components) => components,
-            Cleared::Nothing | Cleared::Everything => &[],
+            ClearScope::Components(components) => components,
+            ClearScope::Nothing | ClearScope::Everything => &[],
         };
         components.iter().map(|component| &**component)
     }
 
-    /// The new timeout of the session's own, if it changes; `Some(None)` removes it.
+    /// The session's new own timeout, if it changes; `Some(None)` removes it.
     pub fn timeout(&self) -> Option<Option<Duration>> {
         self.rare().timeout
     }
@@ -248,19 +232,19 @@ impl Changes {
         self.rare().label.as_ref().map(Option::as_deref)
     }
 
-    /// The record that results: these changes on top of `stored`, with the next version.
+    /// The resulting record: these changes on top of `stored`, with the next version.
     ///
     /// # Errors
     ///
     /// [`Error::is_size`](crate::Error::is_size) when there would be more than
     /// [`MAX_KEYS`](crate::MAX_KEYS) keys.
     pub fn apply(&self, stored: &Record) -> Result<Record> {
-        let head = self.changes_head().then(|| self.head_over(stored.head()));
+        let head = self.changes_head().then(|| self.apply_to_head(stored.head()));
         self.write(Some(stored), head.as_ref(), StoreState::default(), &Frame::of(stored.version().next()))
     }
 
     /// Writes the resulting row with this state and this frame. Without a `head` the stored one
-    /// stays. `stored`: `None` for a record without entries.
+    /// stays. Without `stored` there are no entries yet.
     pub(crate) fn write(
         &self,
         stored: Option<&Record>,
@@ -268,18 +252,18 @@ impl Changes {
         state: StoreState,
         frame: &Frame,
     ) -> Result<Record> {
-        // Clearing is rare: the entries that stay are written out first, and then it is a merge
-        // like any other.
-        let kept = stored.filter(|_| self.rare().cleared != Cleared::Nothing).map(|stored| self.kept_of(stored));
+        // Clearing is rare, so it may take a record more: that of the entries that stay.
+        let is_cleared = self.rare().cleared != ClearScope::Nothing;
+        let kept = stored.filter(|_| is_cleared).map(|stored| self.without_cleared(stored));
         let mut merge = Merge::new(kept.as_ref().or(stored).map_or(Body::EMPTY, Record::body));
         for Change { component, key, value } in self.keys.iter() {
             merge.put(component, key, value);
         }
-        body::check_count(merge.count)?;
+        limits::check_count(merge.count)?;
         Ok(merge.to_record(head, state, frame))
     }
 
-    /// These changes, and `later` on top.
+    /// These changes, followed by later ones.
     #[must_use]
     pub(crate) fn then(mut self, later: &Self) -> Self {
         if later.clears_everything() {
@@ -299,32 +283,31 @@ impl Changes {
         self
     }
 
-    /// Returns true if these change the head.
+    /// Returns true if these change the head of the record.
     pub(crate) fn changes_head(&self) -> bool {
         let rare = self.rare();
         rare.timeout.is_some() || rare.remembered.is_some() || rare.label.is_some() || rare.csrf.is_some()
     }
 
-    /// A head with these changes on top.
-    pub(crate) fn head_over<'a>(&'a self, head: Head<'a>) -> Head<'a> {
+    /// The resulting head: these changes on top of `head`.
+    pub(crate) fn apply_to_head<'a>(&'a self, head: Head<'a>) -> Head<'a> {
         Head {
             timeout_ms: self.timeout().map_or(head.timeout_ms, |timeout| timeout.map(millis)),
             remembered: self.remembered().unwrap_or(head.remembered),
             label: self.label().unwrap_or(head.label),
-            // The first request to draw one has put it into a page.
+            // Of two requests that draw a key, the first one has put it into a page.
             csrf: head.csrf.or(self.csrf()),
             ..head
         }
     }
 
-    /// The entries of a record that were not cleared.
-    fn kept_of(&self, stored: &Record) -> Record {
+    /// The record without the entries that are cleared.
+    fn without_cleared(&self, stored: &Record) -> Record {
         let kept = stored.raw_entries().filter(|entry| !self.clears(entry.component));
-        Record::written(&stored.head(), stored.version(), kept)
+        Record::from_sorted(&stored.head(), StoreState::default(), &Frame::default(), kept)
     }
 
-    /// The last change of a key: `None` if there is none, else its new value or `Some(None)` for
-    /// "removed".
+    /// The last change of a key, if there is one: the new value, or `Some(None)` for "removed".
     pub(crate) fn find(&self, component: &str, key: &str) -> Option<Option<&[u8]>> {
         self.keys.find(component, key)
     }
@@ -332,7 +315,7 @@ impl Changes {
 
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Keys only, because values are the user's.
+        // Keys only, because values are private.
         let keys: Vec<_> = self.keys().map(|change| ((change.component, change.key), change.value.is_some())).collect();
         f.debug_struct("Changes")
             .field("keys", &keys)
@@ -344,7 +327,7 @@ impl fmt::Debug for Changes {
 }
 
 impl From<&Record> for Changes {
-    /// The changes that copy a record's entries, timeout, label and "remembered" into another one.
+    /// The changes that copy a record's entries, timeout, label and "remembered" to another record.
     fn from(record: &Record) -> Self {
         let head = record.head();
         let rare = RareChanges {
@@ -353,17 +336,10 @@ impl From<&Record> for Changes {
             label: head.label.map(|label| Some(label.into())),
             ..RareChanges::default()
         };
-        let mut changes = Self { keys: Keys::default(), rare: (rare != NOTHING_RARE).then(|| Box::new(rare)) };
+        let mut changes = Self { rare: (rare != NO_RARE_CHANGES).then(|| Box::new(rare)), ..Self::default() };
         for entry in record.raw_entries() {
             changes.keys.put_raw(entry.component, entry.key, Some(entry.value));
         }
         changes
-    }
-}
-
-impl fmt::Debug for Change<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = if self.value.is_some() { "set" } else { "removed" };
-        write!(f, "{:?}.{:?} {verb}", self.component, self.key)
     }
 }

@@ -1,92 +1,89 @@
-//! A writer of JSON that refuses what reading the JSON would not give back.
+//! The writer of values as JSON, which refuses a value that the JSON would not be read as.
 //!
-//! Two parts, because each sees what the other cannot. An adapter around `serde_json`'s serializer
-//! sees the values: a float that is not finite and `Some` of nothing leave no trace in the text but
-//! `null`. A scan of the written text sees the keys of each object, whatever type wrote them, and
-//! the text that a `RawValue` brings along. A value without objects is not scanned.
-
-mod scan;
+//! It has two parts, because neither sees all problems. An adapter around `serde_json`'s serializer
+//! sees the values: a float that is not finite and `Some` of `None` are both just `null` in the
+//! text. A scan of the written text sees the keys of each object, whatever type wrote them, and the
+//! text of a `RawValue`. A value without objects is not scanned.
 
 use std::cell::Cell;
 use std::fmt::Display;
 
 use serde::ser::{self, Serialize, Serializer};
 
-pub(super) use self::scan::check;
-use self::scan::{MAX_DEPTH, TOO_DEEP};
+use super::scan::{self, MAX_DEPTH, TOO_DEEP};
 use crate::error::{Error, Result};
 
-/// The name under which a `RawValue` hands over its text.
+/// The name of the struct as which a `RawValue` serializes its text.
 pub(super) const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 const NOT_FINITE: &str = "a float in the value is infinite or not a number, for which JSON has no form; \
                           insert an `Option` that is `None` in its place";
 const SOME_NULL: &str = "`Some` in the value holds what is written as null and would be read as `None`; \
                          insert an enum or a `bool` that tells the two apart";
+
 /// Appends `value` to `json`.
 ///
 /// # Errors
 ///
-/// [`Error::is_value`] when reading the JSON would not give back the value; then `json` may end
-/// with a part of it.
+/// [`Error::is_value`] when the JSON would not be read as this value; then `json` may end with a
+/// part of it.
 pub(super) fn write<T: Serialize + ?Sized>(key: &str, value: &T, json: &mut Vec<u8>) -> Result<()> {
     let (start, notes) = (json.len(), Notes::default());
     let mut serializer = serde_json::Serializer::new(&mut *json);
-    let context = Context { place: Place::Plain, depth: 0, notes: &notes };
-    let written = value.serialize(Exact { inner: &mut serializer, context });
-    // First, because an implementation of `Serialize` can drop the error that came with it.
+    let context = ValueContext { wrapper: Wrapper::None, depth: 0, notes: &notes };
+    let written = value.serialize(ExactSerializer { inner: &mut serializer, context });
+    // The refusal first, because an implementation of `Serialize` can drop the error.
     if let Some(problem) = notes.refusal.get() {
         return Err(Error::refuse_value(key, problem));
     }
     written.map_err(|source| Error::write_value(key, source))?;
     if notes.has_objects.get() || notes.is_doubtful.get() {
-        check(&json[start..], notes.is_doubtful.get()).map_err(|problem| Error::refuse_value(key, problem))?;
+        scan::check(&json[start..], notes.is_doubtful.get()).map_err(|problem| Error::refuse_value(key, problem))?;
     }
     Ok(())
 }
 
-/// What was seen while a value was written.
+/// Notes that are taken while a value is written.
 #[derive(Default)]
 struct Notes {
-    /// Why the value is refused: for the message, which must not quote an error of serde's.
+    /// Why the value is refused. The message must not quote an error of serde's.
     refusal: Cell<Option<&'static str>>,
-    /// Whether there are keys.
+    /// Whether there are objects, so that their keys must be checked.
     has_objects: Cell<bool>,
-    /// Whether something may have been written that is not JSON.
+    /// Whether the text may not be JSON.
     is_doubtful: Cell<bool>,
 }
 
-/// Where a value stands, as far as it decides what may be written there.
+/// The wrapper around a value, as far as it decides which values are allowed in it.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
-    Plain,
-    /// In `Some`.
+enum Wrapper {
+    None,
     Some,
-    /// The text of a raw value.
+    /// A raw value, whose text this is.
     Raw,
-    /// The text of a raw value in `Some`.
+    /// A raw value in `Some`.
     SomeRaw,
 }
 
 #[derive(Clone, Copy)]
-struct Context<'a> {
-    place: Place,
-    /// How many arrays and objects this value is in, a variant with its parts counted as one.
+struct ValueContext<'a> {
+    wrapper: Wrapper,
+    /// The number of arrays and objects around this value; a variant counts as one with its parts.
     depth: usize,
     notes: &'a Notes,
 }
 
-impl<'a> Context<'a> {
-    /// The same for a value within this one.
-    fn wrap<'v, T: ?Sized>(self, value: &'v T) -> Checked<'a, 'v, T> {
-        Checked { value, context: self }
+impl<'a> ValueContext<'a> {
+    /// A value in this context.
+    fn wrap<'v, T: ?Sized>(self, value: &'v T) -> ExactValue<'a, 'v, T> {
+        ExactValue { value, context: self }
     }
 
-    /// The context of the parts of an array. The scan counts on, where there is one.
+    /// The context of the parts of an array. Only the scan can count the levels in a raw value.
     fn in_array<E: ser::Error>(self) -> Result<Self, E> {
         match self.depth {
             MAX_DEPTH => self.refuse(TOO_DEEP),
-            depth => Ok(Self { place: Place::Plain, depth: depth + 1, ..self }),
+            depth => Ok(Self { wrapper: Wrapper::None, depth: depth + 1, ..self }),
         }
     }
 
@@ -102,7 +99,7 @@ impl<'a> Context<'a> {
     }
 
     fn check_null<E: ser::Error>(self) -> Result<(), E> {
-        if matches!(self.place, Place::Some | Place::SomeRaw) { self.refuse(SOME_NULL) } else { Ok(()) }
+        if matches!(self.wrapper, Wrapper::Some | Wrapper::SomeRaw) { self.refuse(SOME_NULL) } else { Ok(()) }
     }
 
     fn check_float<E: ser::Error>(self, is_finite: bool) -> Result<(), E> {
@@ -110,12 +107,12 @@ impl<'a> Context<'a> {
     }
 
     fn check_text<E: ser::Error>(self, text: &str) -> Result<(), E> {
-        let is_null = self.place == Place::SomeRaw && text.trim_ascii() == "null";
+        let is_null = self.wrapper == Wrapper::SomeRaw && text.trim_ascii() == "null";
         if is_null { self.refuse(SOME_NULL) } else { Ok(()) }
     }
 
-    /// Passes on what writing a part returned. An implementation of `Serialize` can drop an error
-    /// and go on, behind half a value.
+    /// Notes a failure to write a part. An implementation of `Serialize` can drop the error and
+    /// continue after half a value.
     fn note<E>(self, written: Result<(), E>) -> Result<(), E> {
         if written.is_err() {
             self.notes.is_doubtful.set(true);
@@ -124,27 +121,27 @@ impl<'a> Context<'a> {
     }
 }
 
-/// A value that is written through [`Exact`].
-struct Checked<'a, 'v, T: ?Sized> {
+/// A value that is written through [`ExactSerializer`].
+struct ExactValue<'a, 'v, T: ?Sized> {
     value: &'v T,
-    context: Context<'a>,
+    context: ValueContext<'a>,
 }
 
-impl<T: Serialize + ?Sized> Serialize for Checked<'_, '_, T> {
+impl<T: Serialize + ?Sized> Serialize for ExactValue<'_, '_, T> {
     #[inline]
     fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
-        self.value.serialize(Exact { inner, context: self.context })
+        self.value.serialize(ExactSerializer { inner, context: self.context })
     }
 }
 
-/// A serializer, or a part of one, that checks what it passes on. Keys of maps need no check:
-/// `serde_json` refuses all that it does not write as text.
-struct Exact<'a, S> {
+/// A serializer, or a part of one, that checks the values that it passes on. Keys of maps need no
+/// check, because `serde_json` refuses all keys that it does not write as text.
+struct ExactSerializer<'a, S> {
     inner: S,
-    context: Context<'a>,
+    context: ValueContext<'a>,
 }
 
-macro_rules! pass_on {
+macro_rules! pass_value {
     ($($method:ident: $type:ty),*) => {
         $(#[inline]
         fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
@@ -153,18 +150,26 @@ macro_rules! pass_on {
     };
 }
 
-impl<'a, S: Serializer> Serializer for Exact<'a, S> {
+macro_rules! pass_parts_of {
+    ($($method:ident($($name:ident: $type:ty),*) -> $parts:ident: $context:ident;)*) => {
+        $(fn $method(self, $($name: $type),*) -> Result<Self::$parts, S::Error> {
+            Ok(ExactSerializer { context: self.context.$context()?, inner: self.inner.$method($($name),*)? })
+        })*
+    };
+}
+
+impl<'a, S: Serializer> Serializer for ExactSerializer<'a, S> {
     type Ok = S::Ok;
     type Error = S::Error;
-    type SerializeSeq = Exact<'a, S::SerializeSeq>;
-    type SerializeTuple = Exact<'a, S::SerializeTuple>;
-    type SerializeTupleStruct = Exact<'a, S::SerializeTupleStruct>;
-    type SerializeTupleVariant = Exact<'a, S::SerializeTupleVariant>;
-    type SerializeMap = Exact<'a, S::SerializeMap>;
-    type SerializeStruct = Exact<'a, S::SerializeStruct>;
-    type SerializeStructVariant = Exact<'a, S::SerializeStructVariant>;
+    type SerializeSeq = ExactSerializer<'a, S::SerializeSeq>;
+    type SerializeTuple = ExactSerializer<'a, S::SerializeTuple>;
+    type SerializeTupleStruct = ExactSerializer<'a, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = ExactSerializer<'a, S::SerializeTupleVariant>;
+    type SerializeMap = ExactSerializer<'a, S::SerializeMap>;
+    type SerializeStruct = ExactSerializer<'a, S::SerializeStruct>;
+    type SerializeStructVariant = ExactSerializer<'a, S::SerializeStructVariant>;
 
-    pass_on! {
+    pass_value! {
         serialize_bool: bool, serialize_char: char, serialize_bytes: &[u8],
         serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
         serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128
@@ -187,9 +192,9 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        match self.context.place {
-            Place::Plain | Place::Some => self.inner.collect_str(value),
-            Place::Raw | Place::SomeRaw => self.serialize_str(&value.to_string()),
+        match self.context.wrapper {
+            Wrapper::None | Wrapper::Some => self.inner.collect_str(value),
+            Wrapper::Raw | Wrapper::SomeRaw => self.serialize_str(&value.to_string()),
         }
     }
 
@@ -199,7 +204,7 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_some(&Context { place: Place::Some, ..self.context }.wrap(value))
+        self.inner.serialize_some(&ValueContext { wrapper: Wrapper::Some, ..self.context }.wrap(value))
     }
 
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
@@ -230,54 +235,28 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
         self.inner.serialize_newtype_variant(name, index, variant, &self.context.in_object()?.wrap(value))
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
-        Ok(Exact { context: self.context.in_array()?, inner: self.inner.serialize_seq(len)? })
-    }
-
-    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
-        Ok(Exact { context: self.context.in_array()?, inner: self.inner.serialize_tuple(len)? })
-    }
-
-    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
-        Ok(Exact { context: self.context.in_array()?, inner: self.inner.serialize_tuple_struct(name, len)? })
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        name: &'static str,
-        index: u32,
-        variant: &'static str,
-        len: usize,
-    ) -> Result<Self::SerializeTupleVariant, S::Error> {
-        let context = self.context.in_object()?;
-        Ok(Exact { context, inner: self.inner.serialize_tuple_variant(name, index, variant, len)? })
-    }
-
-    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        Ok(Exact { context: self.context.in_object()?, inner: self.inner.serialize_map(len)? })
+    pass_parts_of! {
+        serialize_seq(len: Option<usize>) -> SerializeSeq: in_array;
+        serialize_tuple(len: usize) -> SerializeTuple: in_array;
+        serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct: in_array;
+        serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
+            -> SerializeTupleVariant: in_object;
+        serialize_map(len: Option<usize>) -> SerializeMap: in_object;
+        serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
+            -> SerializeStructVariant: in_object;
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
-        let context = match self.context.place {
-            place if name == RAW_VALUE => {
-                // Any type can claim to be a raw value.
+        let context = match self.context.wrapper {
+            wrapper if name == RAW_VALUE => {
+                // Any type can use this name.
                 self.context.notes.is_doubtful.set(true);
-                Context { place: if place == Place::Plain { Place::Raw } else { Place::SomeRaw }, ..self.context }
+                let wrapper = if wrapper == Wrapper::None { Wrapper::Raw } else { Wrapper::SomeRaw };
+                ValueContext { wrapper, ..self.context }
             }
             _ => self.context.in_object()?,
         };
-        Ok(Exact { context, inner: self.inner.serialize_struct(name, len)? })
-    }
-
-    fn serialize_struct_variant(
-        self,
-        name: &'static str,
-        index: u32,
-        variant: &'static str,
-        len: usize,
-    ) -> Result<Self::SerializeStructVariant, S::Error> {
-        let context = self.context.in_object()?;
-        Ok(Exact { context, inner: self.inner.serialize_struct_variant(name, index, variant, len)? })
+        Ok(ExactSerializer { context, inner: self.inner.serialize_struct(name, len)? })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -285,9 +264,9 @@ impl<'a, S: Serializer> Serializer for Exact<'a, S> {
     }
 }
 
-macro_rules! pass_parts_on {
+macro_rules! pass_parts {
     ($($part:ident::$method:ident($($name:ident)?)),*) => {
-        $(impl<S: ser::$part> ser::$part for Exact<'_, S> {
+        $(impl<S: ser::$part> ser::$part for ExactSerializer<'_, S> {
             type Ok = S::Ok;
             type Error = S::Error;
 
@@ -303,13 +282,13 @@ macro_rules! pass_parts_on {
     };
 }
 
-pass_parts_on! {
+pass_parts! {
     SerializeSeq::serialize_element(), SerializeTuple::serialize_element(),
     SerializeTupleStruct::serialize_field(), SerializeTupleVariant::serialize_field(),
     SerializeStruct::serialize_field(name), SerializeStructVariant::serialize_field(name)
 }
 
-impl<S: ser::SerializeMap> ser::SerializeMap for Exact<'_, S> {
+impl<S: ser::SerializeMap> ser::SerializeMap for ExactSerializer<'_, S> {
     type Ok = S::Ok;
     type Error = S::Error;
 

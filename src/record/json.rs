@@ -1,22 +1,29 @@
-//! Records as JSON for people and other tools:
-//! `{"created_at": .., "timeout": .., "owner": .., "entries": {component: {key: value}}}`.
+//! Records in serde's formats: `{"created_at": .., "timeout": .., "owner": .., "entries":
+//! {component: {key: value}}}`.
 
-mod value;
-
+use std::any::type_name;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::de::Error as _;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
-use self::value::Json;
-use super::body::{self, Entry, Head, Owned};
-use super::{Record, Version};
+use super::block::StoreState;
+use super::entries::RecordEntry;
+use super::exact::RAW_VALUE;
+use super::frame::Frame;
+use super::head::{Head, Ownership};
+use super::record::Record;
+use super::scan;
 
-/// The public shape. Instants are milliseconds since 1970; the timeout is milliseconds.
+/// The fields of a record. Times are milliseconds since 1970; the timeout is milliseconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Shape<'a> {
+struct RecordFields<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     created_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,51 +38,177 @@ struct Shape<'a> {
     label: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     remembered: bool,
-    entries: BTreeMap<Cow<'a, str>, BTreeMap<Cow<'a, str>, Json<'a>>>,
+    entries: BTreeMap<Cow<'a, str>, BTreeMap<Cow<'a, str>, JsonValue<'a>>>,
 }
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut entries: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (component, key, value) in self.entries() {
-            entries.entry(component.into()).or_default().insert(key.into(), Json(Cow::Borrowed(value)));
+            entries.entry(component.into()).or_default().insert(key.into(), JsonValue(Cow::Borrowed(value)));
         }
         let head = self.head();
-        let shape = Shape {
+        let fields = RecordFields {
             created_at: Some(head.created_ms).filter(|millis| *millis > 0),
             timeout: head.timeout_ms,
-            owner: head.owner.map(|owner| owner.by.to_owned()),
+            owner: head.owner.map(|owner| owner.name.to_owned()),
             owner_since: head.owner.map(|owner| owner.since_ms),
             id_since: head.id_since_ms,
             label: head.label.map(str::to_owned),
             remembered: head.remembered,
             entries,
         };
-        shape.serialize(serializer)
+        fields.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let shape = Shape::deserialize(deserializer)?;
-        let (owner, label) = (shape.owner.as_deref(), shape.label.as_deref());
-        owner.map_or(Ok(()), body::check_owner).map_err(D::Error::custom)?;
-        label.map_or(Ok(()), body::check_label).map_err(D::Error::custom)?;
-        let since_ms = shape.owner_since.or(shape.created_at).unwrap_or(0);
+        let fields = RecordFields::deserialize(deserializer)?;
+        let since_ms = fields.owner_since.or(fields.created_at).unwrap_or(0);
         let head = Head {
-            created_ms: shape.created_at.unwrap_or(0),
-            timeout_ms: shape.timeout,
-            owner: owner.map(|by| Owned { by, since_ms }),
-            id_since_ms: shape.id_since,
-            label,
-            remembered: shape.remembered,
+            created_ms: fields.created_at.unwrap_or(0),
+            timeout_ms: fields.timeout,
+            owner: fields.owner.as_deref().map(|name| Ownership { name, since_ms }),
+            id_since_ms: fields.id_since,
+            label: fields.label.as_deref(),
+            remembered: fields.remembered,
             csrf: None,
         };
-        let entries = shape.entries.iter().flat_map(|(component, keys)| {
-            keys.iter().map(move |(key, value)| Entry { component, key, value: value.0.get().as_bytes() })
+        let entries = fields.entries.iter().flat_map(|(component, keys)| {
+            keys.iter().map(move |(key, value)| RecordEntry { component, key, value: value.0.get().as_bytes() })
         });
-        let record = Self::written(&head, Version::default(), entries);
-        body::check_limits(record.body()).map_err(D::Error::custom)?;
-        Ok(record)
+        Self::from_parts(&head, StoreState::default(), &Frame::default(), entries.collect()).map_err(D::Error::custom)
+    }
+}
+
+/// A value as JSON text.
+///
+/// `serde_json` writes and reads the text as it is, so it keeps numbers of any length, and takes no
+/// key of an object for a name of its own. Other formats write the value in serde's data model, or
+/// fail at a number that they do not have. The type of its errors identifies a format.
+struct JsonValue<'a>(Cow<'a, RawValue>);
+
+/// Returns true if an error is `serde_json`'s. It compares names, because the type need not be
+/// `'static`.
+fn is_of_serde_json<E>() -> bool {
+    type_name::<E>() == type_name::<serde_json::Error>()
+}
+
+impl Serialize for JsonValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // A serializer that writes text returns nothing; `serde_json::to_value` returns a value.
+        if is_of_serde_json::<S::Error>() && type_name::<S::Ok>() == type_name::<()>() {
+            return self.0.serialize(serializer);
+        }
+        scan::check(self.0.get().as_bytes(), false).map_err(S::Error::custom)?;
+        ModelValue(&self.0).serialize(serializer)
+    }
+}
+
+/// A value in serde's data model. Its depth was checked.
+struct ModelValue<'a>(&'a RawValue);
+
+impl Serialize for ModelValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.0.get();
+        match text.as_bytes().first() {
+            Some(b'n') => serializer.serialize_unit(),
+            Some(b't') => serializer.serialize_bool(true),
+            Some(b'f') => serializer.serialize_bool(false),
+            Some(b'"') => serializer.serialize_str(&read::<String, _>(text)?),
+            Some(b'[') => serializer.collect_seq(read::<Vec<_>, _>(text)?.into_iter().map(ModelValue)),
+            Some(b'{') => {
+                let ObjectFields(fields) = read(text)?;
+                serializer.collect_map(fields.into_iter().map(|(key, value)| (key, ModelValue(value))))
+            }
+            _ => write_number(text, serializer),
+        }
+    }
+}
+
+fn read<'de, T: Deserialize<'de>, E: serde::ser::Error>(text: &'de str) -> Result<T, E> {
+    serde_json::from_str(text).map_err(E::custom)
+}
+
+fn write_number<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    if text.contains(['.', 'e', 'E']) || text == "-0" {
+        return serializer.serialize_f64(read(text)?);
+    }
+    if let Ok(number) = text.parse() {
+        return serializer.serialize_u64(number);
+    }
+    if let Ok(number) = text.parse() {
+        return serializer.serialize_i64(number);
+    }
+    match text.parse() {
+        Ok(number) => serializer.serialize_u128(number),
+        Err(_) => serializer.serialize_i128(read(text)?),
+    }
+}
+
+/// The keys and values of an object, in their order.
+struct ObjectFields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for ObjectFields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = ObjectFields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(ObjectFields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonValue<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = if is_of_serde_json::<D::Error>() {
+            deserializer.deserialize_newtype_struct(RAW_VALUE, TextVisitor)
+        } else {
+            to_text(deserializer)
+        };
+        Ok(Self(Cow::Owned(text?)))
+    }
+}
+
+/// Any value of a format that describes itself, as JSON text.
+fn to_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<RawValue>, D::Error> {
+    to_raw_value(&Value::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+/// Receives the text from `serde_json`, and a value from serde's buffer, through which it reads a
+/// record that is flattened into another type.
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Box<RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        match map.next_entry::<String, String>()? {
+            Some((name, text)) if name == RAW_VALUE => RawValue::from_string(text).map_err(A::Error::custom),
+            _ => Err(A::Error::custom("this deserializer of serde_json's hands out no raw values")),
+        }
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        to_text(deserializer)
     }
 }

@@ -17,7 +17,7 @@ use super::replies::Reply;
 use super::session_scripts::{END, SET_EPOCH};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::event::Hub;
+use crate::event::Broadcast;
 use crate::id::Handle;
 use crate::store::{AtLimit, EndReason, Epoch, Limit, Now, Outcome};
 use crate::sync::Mutex;
@@ -43,9 +43,9 @@ pub(super) struct Client {
     pub(super) hints: Hints,
     pub(super) server_time: ServerTime,
     /// Subscribers to errors that no caller receives.
-    pub(super) background_errors: Hub<Error>,
+    pub(super) background_errors: Broadcast<Error>,
     /// Subscribers to errors that a caller receives, too.
-    pub(super) request_errors: Hub<Error>,
+    pub(super) request_errors: Broadcast<Error>,
     last_report: Mutex<Option<Instant>>,
 }
 
@@ -79,8 +79,8 @@ impl Client {
             clock: options.clock.unwrap_or_default(),
             hints: Hints::new(),
             server_time: ServerTime::default(),
-            background_errors: Hub::new(),
-            request_errors: Hub::new(),
+            background_errors: Broadcast::new(),
+            request_errors: Broadcast::new(),
             last_report: Mutex::new(None),
         }
     }
@@ -176,7 +176,7 @@ impl Client {
                 Invocation { confirmed: Some(begun), ..set }
             }
             Reply::Refused(Outcome::AtLimit) => self.revocation(handle, owner, EndReason::Limit, after, after),
-            _ => self.revocation(handle, owner, EndReason::Everywhere, after, after),
+            _ => self.revocation(handle, owner, EndReason::LoggedOutEverywhere, after, after),
         };
         self.ask_one(self.command(&invocation))?;
         Ok(matches!(reply, Reply::Ok))
@@ -286,7 +286,7 @@ impl Client {
         error
     }
 
-    pub(super) fn report(&self, to: &Hub<Error>, error: &Error) {
+    pub(super) fn report(&self, to: &Broadcast<Error>, error: &Error) {
         let mut last = self.last_report.lock();
         if last.is_none_or(|last| last.elapsed() >= REPORT_INTERVAL) {
             *last = Some(Instant::now());
@@ -308,9 +308,9 @@ impl fmt::Debug for Client {
 /// The letter that the server stores for a reason.
 pub(super) fn reason_letter(reason: EndReason) -> u8 {
     match reason {
-        EndReason::Everywhere => b'e',
+        EndReason::LoggedOutEverywhere => b'e',
         EndReason::Limit => b'l',
-        EndReason::Named => b'n',
+        EndReason::Revoked => b'n',
     }
 }
 

@@ -88,7 +88,7 @@ impl Client {
         let mut invocation = Invocation { args, keys, index_for: ttl_ms * 2, ..invocation };
         let (mut first, mut epoch) = (Vec::new(), None);
         if let Some(owned) = record.head().owner {
-            let (owner, since) = (owned.by, LoginTime::At(owned.since_ms));
+            let (owner, since) = (owned.name, LoginTime::At(owned.since_ms));
             let slot = self.take_slot(&OwnerMember { handle, owner, ttl_ms, since, limit: None }, true, None)?;
             epoch = slot.ok().map(|(epoch, _)| epoch);
             self.log_in(&mut invocation, owner, ttl_ms);

@@ -258,7 +258,7 @@ impl Owners for RedisStore {
         self.client.end_all(owner.as_str(), except)
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         self.client.end_reason(id)
     }
 }

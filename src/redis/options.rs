@@ -4,17 +4,21 @@ mod read;
 mod server;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::connection::Server;
 use super::pool::ConnectionPool;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::units::Setting;
+use crate::units::{Input, Setting, getters};
 
 /// The longest time that an option accepts. A longer one is probably a mistaken unit.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+const SECOND: Duration = Duration::from_secs(1);
+const CONNECTIONS: usize = 16;
+const MAX_SESSION_SIZE: u64 = 64 * 1024;
 
 /// The prefix is sent with every key, so it is kept short.
 const MAX_PREFIX_BYTES: usize = 255;
@@ -35,7 +39,8 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// | [`retry_after`](Self::retry_after) | how long requests fail at once after a failure | 1 s |
 /// | [`max_session_size`](Self::max_session_size) | maximum size of the entries of one session | 64K |
 ///
-/// serde uses the same names and refuses unknown ones. `Debug` shows no password.
+/// serde uses the same names and refuses unknown ones. `get_timeout` and its like return the options,
+/// except those that may contain a password; `Debug` shows no password.
 ///
 /// # Examples
 ///
@@ -48,14 +53,14 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// let options: RedisOptions = serde_json::from_str(json).unwrap();
 /// # let _ = options;
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct RedisOptions {
     raw: RawRedisOptions,
     clock: Option<Clock>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 struct RawRedisOptions {
     url: Option<String>,
     cluster: Vec<String>,
@@ -67,10 +72,10 @@ struct RawRedisOptions {
     client_certificate: Option<PathBuf>,
     client_key: Option<PathBuf>,
     prefix: Option<String>,
-    connections: Option<Setting>,
-    timeout: Option<Setting>,
-    retry_after: Option<Setting>,
-    max_session_size: Option<Setting>,
+    connections: Input<usize>,
+    timeout: Input<Duration>,
+    retry_after: Input<Duration>,
+    max_session_size: Input<u64>,
 }
 
 impl RedisOptions {
@@ -173,8 +178,8 @@ impl RedisOptions {
     /// Default: 16.
     ///
     /// One for each thread that serves requests is enough.
-    pub fn connections(mut self, connections: u64) -> Self {
-        self.raw.connections = Some(connections.into());
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.raw.connections = Input::new(connections);
         self
     }
 
@@ -186,7 +191,7 @@ impl RedisOptions {
     /// limited: resolving a host name, which the system does with its own limits, and an answer
     /// that began in time, where each further part may take the same time again.
     pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
-        self.raw.timeout = Some(timeout.into());
+        self.raw.timeout = timeout.into().into();
         self
     }
 
@@ -197,14 +202,14 @@ impl RedisOptions {
     /// While a server is down, only the request that tries waits for the
     /// [`timeout`](Self::timeout).
     pub fn retry_after(mut self, pause: impl Into<Setting>) -> Self {
-        self.raw.retry_after = Some(pause.into());
+        self.raw.retry_after = pause.into().into();
         self
     }
 
     /// The maximum size of the entries of one session: bytes or a text, at most 64M. A commit that
     /// would exceed it fails, and the stored session stays as it is. Default: 64K.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
-        self.raw.max_session_size = Some(max_session_size.into());
+        self.raw.max_session_size = max_session_size.into().into();
         self
     }
 
@@ -216,30 +221,42 @@ impl RedisOptions {
         self
     }
 
+    getters! { options:
+        get_primary primary -> &str { options.raw.primary.as_deref().unwrap_or("mymaster") }
+        get_username username -> Option<&str> { options.raw.username.as_deref() }
+        get_ca_certificate ca_certificate -> Option<&Path> { options.raw.ca_certificate.as_deref() }
+        get_client_certificate client_certificate -> Option<(&Path, &Path)> {
+            options.raw.client_certificate.as_deref().zip(options.raw.client_key.as_deref())
+        }
+        get_prefix prefix -> &str { options.raw.prefix.as_deref().unwrap_or("lembro:") }
+        get_connections connections -> usize { options.raw.connections.or(CONNECTIONS) }
+        get_timeout timeout -> Duration { options.raw.timeout.or(SECOND) }
+        get_retry_after retry_after -> Duration { options.raw.retry_after.or(SECOND) }
+        get_max_session_size max_session_size -> usize {
+            usize::try_from(options.raw.max_session_size.or(MAX_SESSION_SIZE)).unwrap_or(usize::MAX)
+        }
+    }
+
     pub(super) fn resolve(&self) -> Result<ResolvedOptions> {
         let raw = &self.raw;
-        let prefix = raw.prefix.clone().unwrap_or_else(|| "lembro:".to_owned());
+        let prefix = self.get_prefix().to_owned();
         if prefix.contains(['{', '}']) {
             return Err(Error::option("prefix", format!("{prefix:?} has a brace, and those are for what follows it")));
         }
         if prefix.len() > MAX_PREFIX_BYTES {
             return Err(Error::option("prefix", format!("longer than {MAX_PREFIX_BYTES} bytes")));
         }
-        let connections = raw.connections.as_ref().map_or(Ok(16), |setting| setting.count("connections"))?;
-        let connections = usize::try_from(connections).ok().filter(|number| (1..=10_000).contains(number));
-        let connections = connections.ok_or_else(|| Error::option("connections", "not a number from 1 to 10000"))?;
-        let span = |setting: &Option<Setting>, option| match setting {
-            None => Ok(Duration::from_secs(1)),
-            Some(setting) => match setting.duration(option)? {
-                Duration::ZERO => Err(Error::option(option, "0 is no time at all")),
-                span if span > LONGEST => Err(Error::option(option, "more than an hour")),
-                span => Ok(span),
-            },
+        let connections = raw.connections.check("connections", CONNECTIONS)?;
+        if !(1..=10_000).contains(&connections) {
+            return Err(Error::option("connections", "not a number from 1 to 10000"));
+        }
+        let span = |span: &Input<Duration>, option| match span.check(option, SECOND)? {
+            Duration::ZERO => Err(Error::option(option, "0 is no time at all")),
+            span if span > LONGEST => Err(Error::option(option, "more than an hour")),
+            span => Ok(span),
         };
         let (timeout, retry_after) = (span(&raw.timeout, "timeout")?, span(&raw.retry_after, "retry_after")?);
-        let max_session_size =
-            raw.max_session_size.as_ref().map_or(Ok(64 * 1024), |setting| setting.bytes("max_session_size"))?;
-        let max_session_size = usize::try_from(max_session_size)
+        let max_session_size = usize::try_from(raw.max_session_size.check("max_session_size", MAX_SESSION_SIZE)?)
             .ok()
             .filter(|size| *size <= 64 << 20)
             .ok_or_else(|| Error::option("max_session_size", "more than 64M"))?;

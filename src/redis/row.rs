@@ -28,9 +28,10 @@ use ::redis::Value;
 use super::lua::{Arg, NONE};
 use crate::error::{Error, Result};
 use crate::id::{Handle, SecretCheck, SessionId};
-use crate::record::{Changes, Frame, Head, NEVER, Owned, Record, RecordParts, SecondSecret, StoreState, Version};
+use crate::record::{
+    Changes, Frame, Head, NEVER, Ownership, Record, RecordEntry, SecondSecret, StoreState, Version, json_text,
+};
 use crate::store::{self, Epoch, Lease, Listed, Look, Lookup, Now, Sight, Stored};
-use crate::sync::Ordering;
 
 /// The number of the layout, as a digit.
 pub(super) const LAYOUT: u8 = b'2';
@@ -110,8 +111,8 @@ fn record_from(handle: Handle, mut meta: &[u8], tail: &[u8], fields: &[Value], d
     let [incarnation, saves] = [incarnation, saves].map(|bytes| u64::from(u32::from_be_bytes(bytes)));
     let version = Version::from_u64(incarnation << 32 | saves);
     let [.., flags] = take::<7>(&mut meta)?;
-    let mut parts = RecordParts::with_capacity(fields.len() / 2);
-    parts.head = Head {
+    let mut entries = Vec::with_capacity(fields.len() / 2);
+    let mut head = Head {
         created_ms,
         timeout_ms: Some(timeout_ms).filter(|timeout| *timeout != NO_TIMEOUT),
         id_since_ms: Some(id_since_ms).filter(|since| *since > 0),
@@ -120,12 +121,12 @@ fn record_from(handle: Handle, mut meta: &[u8], tail: &[u8], fields: &[Value], d
     };
     for (field, value) in pairs(fields) {
         match field {
-            b"o" => parts.head.owner = Some(Owned { by: str::from_utf8(value).ok()?, since_ms }),
-            b"l" => parts.head.label = Some(str::from_utf8(value).ok()?),
-            b"c" => parts.head.csrf = Some(value.try_into().ok()?),
+            b"o" => head.owner = Some(Ownership { name: str::from_utf8(value).ok()?, since_ms }),
+            b"l" => head.label = Some(str::from_utf8(value).ok()?),
+            b"c" => head.csrf = Some(value.try_into().ok()?),
             [b'k', length, name @ ..] => {
                 let (component, key) = str::from_utf8(name).ok()?.split_at_checked(usize::from(*length))?;
-                parts.push(component, key, value);
+                entries.push(RecordEntry { component, key, value: json_text(value)?.as_bytes() });
             }
             _ => {}
         }
@@ -138,18 +139,8 @@ fn record_from(handle: Handle, mut meta: &[u8], tail: &[u8], fields: &[Value], d
             Some(SecondSecret::from_parts(kind, tail.first_chunk()?)?.on(never))
         }
     };
-    let record = parts.into_record(version).ok()?;
-    let secret = SecretCheck::Digest(digest);
-    let record = if second.is_none() {
-        record.with_state(|state| {
-            state.handle = handle;
-            state.set_secret(secret);
-        })
-    } else {
-        record.rewritten(None, StoreState::row(handle, secret), &Frame { second, version })
-    };
-    record.state().deadline.store(deadline, Ordering::Relaxed);
-    Some(record)
+    let state = StoreState::row(handle, SecretCheck::Digest(digest), deadline);
+    Record::from_parts(&head, state, &Frame { second, version }, entries).ok()
 }
 
 fn pairs(fields: &[Value]) -> impl Iterator<Item = (&[u8], &[u8])> {

@@ -114,7 +114,7 @@ impl Client {
             drop(self.write(&set)?);
         }
         let (previous, sessions) = self.bump_epoch(owner, Some(next))?;
-        let revoke = |handle: &Handle| self.revocation(*handle, owner, EndReason::Everywhere, next, previous);
+        let revoke = |handle: &Handle| self.revocation(*handle, owner, EndReason::LoggedOutEverywhere, next, previous);
         let ended = self.run_all(&sessions.iter().map(revoke).collect::<Vec<_>>())?;
         let ended: Vec<Reply> = ended.into_iter().map(|(_, reply)| reply).collect::<Result<_>>()?;
         Ok(ended.iter().filter(|reply| matches!(reply, Reply::Done { .. })).count())
@@ -137,7 +137,7 @@ impl Client {
         let digest = id.digest();
         let Some((letter, digests)) = replies::bytes(&answer)?.split_first() else { return Ok(None) };
         let is_meant = digests.chunks_exact(digest.len()).any(|one| one == digest);
-        let mut reasons = [EndReason::Everywhere, EndReason::Limit, EndReason::Named].into_iter();
+        let mut reasons = [EndReason::LoggedOutEverywhere, EndReason::Limit, EndReason::Revoked].into_iter();
         Ok(reasons.find(|reason| is_meant && reason_letter(*reason) == *letter))
     }
 }

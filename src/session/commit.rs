@@ -1,32 +1,49 @@
-//! Commits of a session: sends the draft, and applies the store's answer.
+//! Commits of a session: sends the draft and follows the store's answer.
 
-use super::draft::{Draft, NextId, SentCommit};
-use super::live::{self, Committed, Live, presented_after};
-use super::{Ending, Saved, Session, Stage};
+use super::Session;
+use super::draft::{Draft, NextId, UnknownCommit};
+use super::state::{AppliedCommit, Ending, LoadedSession, Stage, check_key_count, presented_after};
 use crate::error::{Error, Result};
 use crate::record::{Changes, Record, Version};
 use crate::store::{Commit, Expect, Identity, Outcome, Presented, Receipt, Store, preview};
+use crate::units::choice;
 
-/// How often another id is drawn when one is taken. With random ids one draw is enough; with an
-/// application's own source it may not be.
+/// How many ids are drawn for a new session, if each of them is taken. A random id is never taken
+/// in practice; an id from the application's own source may be.
 const MAX_DRAWS: usize = 16;
 
-/// What a session does after an outcome.
-pub(super) enum Next {
-    Saved(Saved),
-    /// Commits the draft once more: on a newer version, or as a session under another id.
-    Again,
+/// What a [`save`](Session::save) or [`touch`](Session::touch) did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// It was written to the store.
+    Written,
+    /// There was nothing to write.
+    Unchanged,
+    /// The session has ended, here or elsewhere. Nothing was written.
+    Gone,
+    /// The store failed, and the [policy](crate::Policy::store_down) lets the request go on without
+    /// a session. Nothing was written, and the client gets no cookie.
+    Skipped,
+}
+
+choice!(Saved, "saved", ["written" => Written, "unchanged" => Unchanged, "gone" => Gone, "skipped" => Skipped]);
+
+/// What follows from the outcome of a commit.
+pub(super) enum FollowUp {
+    Finished(Saved),
+    /// The draft is committed once more: on a newer version, or as a session under another id.
+    Retry,
 }
 
 impl Session {
-    /// Sends the draft in a commit, with `changes` in place of its own, if there are any.
+    /// Sends the draft in a commit. `changes`, if there are any, take the place of the draft's.
     ///
     /// `Done` updates this handle. After every other outcome, and after an error, the draft is as
     /// it was before. A commit whose outcome is unknown is kept.
     pub(super) fn send(&mut self, mut commit: Commit, changes: Option<Changes>) -> Result<Outcome> {
         let id = self.id()?;
         if let Some(stored) = self.stored_record()? {
-            live::check(changes.as_ref().unwrap_or(&self.draft.changes), stored)?;
+            check_key_count(changes.as_ref().unwrap_or(&self.draft.changes), stored)?;
         }
         self.draft.complete(&mut commit, &id, &self.context)?;
         let own = std::mem::take(&mut self.draft.changes);
@@ -40,12 +57,12 @@ impl Session {
         match self.context.store.commit(&id, &commit, &self.context.lease) {
             Ok(Outcome::Done(receipt)) => {
                 self.draft = Draft::default();
-                self.carry_over(commit, &receipt);
+                self.apply_receipt(commit, &receipt);
                 Ok(Outcome::Done(receipt))
             }
             Err(error) if error.is_unknown() => {
                 self.draft.changes = kept.unwrap_or_else(|| commit.changes.clone());
-                self.keep(commit);
+                self.keep_unknown(commit);
                 Err(error)
             }
             other => {
@@ -55,53 +72,64 @@ impl Session {
         }
     }
 
-    /// Creates the session, under another id if the first is taken.
+    /// Creates the session. If its id is taken, draws another one.
     pub(super) fn create(&mut self, changes: Option<&Changes>) -> Result<Saved> {
         for _ in 0..MAX_DRAWS {
             let outcome = match self.send(Commit::create()?, changes.cloned()) {
-                Err(error) if error.is_store() && self.context.policy.goes_on_without() && !self.is_login() => {
-                    self.sent = None;
-                    self.enter(self.id()?, Stage::Without(error));
-                    return Ok(Saved::Nowhere);
+                Err(error)
+                    if error.is_store() && self.context.policy.goes_on_without() && !self.replaces_or_logs_in() =>
+                {
+                    self.unknown = None;
+                    self.set_state(self.id()?, Stage::StoreUnavailable(error));
+                    return Ok(Saved::Skipped);
                 }
                 other => other?,
             };
-            if let Next::Saved(saved) = self.conclude(outcome)? {
+            if let FollowUp::Finished(saved) = self.follow(outcome)? {
                 return Ok(saved);
             }
         }
         Err(Error::taken(self.handle()?))
     }
 
+    /// Sends the commit whose outcome is unknown again, if there is one, and follows its outcome.
+    /// Returns `None` if there was none.
+    pub(super) fn settle(&mut self) -> Result<Option<FollowUp>> {
+        match self.resend()? {
+            Some(outcome) => self.follow(outcome).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Sends the commit whose outcome is unknown again, if there is one.
-    pub(super) fn settle(&mut self) -> Result<Option<Outcome>> {
-        let Some(sent) = self.sent.take() else { return Ok(None) };
+    pub(super) fn resend(&mut self) -> Result<Option<Outcome>> {
+        let Some(unknown) = self.unknown.take() else { return Ok(None) };
         let id = self.id()?;
-        let outcome = self.context.store.commit(&id, &sent.commit, &self.context.lease);
+        let outcome = self.context.store.commit(&id, &unknown.commit, &self.context.lease);
         match outcome {
-            Ok(Outcome::Done(receipt)) => self.carry_over(sent.commit, &receipt),
+            Ok(Outcome::Done(receipt)) => self.apply_receipt(unknown.commit, &receipt),
             Err(error) if !(error.is_size() || error.is_full()) => {
-                self.sent = Some(sent);
+                self.unknown = Some(unknown);
                 if error.is_unknown() {
                     return Err(error);
                 }
-                // The store's error in other words, which has been reported.
-                let unknown = Error::unknown(id.handle()).caused_by(error);
-                unknown.note_report();
-                return Err(unknown);
+                // The store has published the error that this one wraps.
+                let wrapped = Error::unknown(id.handle()).caused_by(error);
+                wrapped.note_report();
+                return Err(wrapped);
             }
             // The store has answered: the commit was not carried out.
-            Ok(_) | Err(_) => self.draft = sent.draft.then(std::mem::take(&mut self.draft)),
+            Ok(_) | Err(_) => self.draft = unknown.draft.then(std::mem::take(&mut self.draft)),
         }
         outcome.map(Some)
     }
 
     /// Decides what follows from the outcome of a commit.
-    pub(super) fn conclude(&mut self, outcome: Outcome) -> Result<Next> {
+    pub(super) fn follow(&mut self, outcome: Outcome) -> Result<FollowUp> {
         let ending = match outcome {
-            Outcome::Done(_) => return Ok(Next::Saved(Saved::Written)),
-            Outcome::Changed => return Ok(Next::Again),
-            Outcome::Taken => return self.begin().map(|()| Next::Again),
+            Outcome::Done(_) => return Ok(FollowUp::Finished(Saved::Written)),
+            Outcome::Changed => return Ok(FollowUp::Retry),
+            Outcome::Taken => return self.begin_new(),
             Outcome::AtLimit => {
                 let limit = self.draft.login.as_ref().and_then(|login| login.limit);
                 return Err(Error::too_many_logins(limit.map_or(0, |limit| limit.max)));
@@ -110,21 +138,21 @@ impl Session {
             Outcome::Gone | Outcome::LoginRevoked => Ending::Elsewhere,
         };
         if outcome == Outcome::LoginRevoked {
-            self.ended(ending);
+            self.end(ending);
         }
-        self.outlive(ending)
+        self.continue_after(ending)
     }
 
-    /// Continues after the session has ended. A login goes into a new session with the whole draft,
-    /// and so does `regenerate` on an anonymous session, unless a login in another request has just
-    /// given the client a new id. What was put into an owner's session goes into no anonymous one:
-    /// it may be rights, and the owner was logged out.
-    pub(super) fn outlive(&mut self, ending: Ending) -> Result<Next> {
+    /// Ends the session, or continues the draft in a new one. A login is continued, and so is
+    /// `regenerate` on an anonymous session, unless a login in another request has just given the
+    /// client a new id. What was put into an owner's session is not continued in an anonymous one,
+    /// because it may be rights, and the owner was logged out.
+    pub(super) fn continue_after(&mut self, ending: Ending) -> Result<FollowUp> {
         let is_login = self.draft.login.is_some();
-        let is_owned = self.read().is_some_and(|record| record.is_owned());
+        let is_owned = self.last_read().is_some_and(|record| record.is_owned());
         if !is_login && (ending == Ending::Superseded || self.draft.identity != NextId::New || is_owned) {
-            self.ended(ending);
-            return Ok(Next::Saved(Saved::Gone));
+            self.end(ending);
+            return Ok(FollowUp::Finished(Saved::Gone));
         }
         if ending == Ending::Superseded {
             // Two logins at once, as after a double click: the second session keeps what this
@@ -133,32 +161,32 @@ impl Session {
                 self.draft.changes = Changes::from(&self.draft.changes.apply(record)?);
             }
         }
-        self.begin().map(|()| Next::Again)
+        self.begin_new()
     }
 
-    /// Begins a new session with the draft, under an id of its own.
-    pub(super) fn begin(&mut self) -> Result<()> {
+    /// Begins a new session under an id of its own. It takes over the draft.
+    pub(super) fn begin_new(&mut self) -> Result<FollowUp> {
         let id = (self.context.ids)()?;
-        self.enter(id, Stage::New);
-        Ok(())
+        self.set_state(id, Stage::New);
+        Ok(FollowUp::Retry)
     }
 
     /// Keeps a commit whose outcome is unknown, with its draft.
-    fn keep(&mut self, commit: Commit) {
-        let (read, now) = (self.read(), self.context.now());
+    fn keep_unknown(&mut self, commit: Commit) {
+        let (read, now) = (self.last_read(), self.context.now());
         let draft = std::mem::take(&mut self.draft);
         let record = preview(read.as_ref(), &commit, &self.context.lease, now, Version::default());
         let record = record.unwrap_or_else(|_| read.unwrap_or_default());
-        self.sent = Some(Box::new(SentCommit { commit: commit.repeated(), draft, record }));
+        self.unknown = Some(Box::new(UnknownCommit { commit: commit.repeated(), draft, record }));
     }
 
     /// Updates this handle after a commit was carried out.
-    fn carry_over(&mut self, commit: Commit, receipt: &Receipt) {
-        let (read, now) = (self.read(), self.context.now());
+    fn apply_receipt(&mut self, commit: Commit, receipt: &Receipt) {
+        let (read, now) = (self.last_read(), self.context.now());
         let Some(state) = self.state.get_mut() else { return };
         let before = match &state.stage {
             Stage::Live(live) => live.presented,
-            Stage::New | Stage::Ended(_) | Stage::Without(_) => Presented::Current,
+            Stage::New | Stage::Ended(_) | Stage::StoreUnavailable(_) => Presented::Current,
         };
         let is_new = commit.expect() == Expect::Absent;
         let presented = match commit.identity {
@@ -170,21 +198,23 @@ impl Session {
             _ => presented_after(before, receipt.announce),
         };
         self.owes_id |= is_new;
-        state.stage = Stage::Live(Live::committed(Committed { read, commit, now }, receipt, presented));
+        let applied = AppliedCommit { read, commit, now };
+        state.stage = Stage::Live(LoadedSession::after(applied, receipt, presented));
     }
 
-    /// The record that was last read of a stored session.
-    fn read(&self) -> Option<Record> {
+    /// The record of a stored session, as it was last read or committed.
+    fn last_read(&self) -> Option<Record> {
         match self.state.get().map(|state| &state.stage) {
             Some(Stage::Live(live)) => Some(live.record(&self.context.lease).clone()),
             _ => None,
         }
     }
 
-    /// Returns true for a login or a `regenerate`, one whose outcome is unknown too.
-    fn is_login(&self) -> bool {
-        let sent = self.sent.as_ref().map(|sent| &sent.draft);
-        let is_login = |draft: &Draft| draft.identity == NextId::New || draft.login.is_some();
-        sent.into_iter().chain([&self.draft]).any(is_login)
+    /// Returns true if the draft, or the commit whose outcome is unknown, is a login or a
+    /// `regenerate`.
+    fn replaces_or_logs_in(&self) -> bool {
+        let unknown = self.unknown.as_ref().map(|unknown| &unknown.draft);
+        let is_one = |draft: &Draft| draft.identity == NextId::New || draft.login.is_some();
+        unknown.into_iter().chain([&self.draft]).any(is_one)
     }
 }

@@ -1,9 +1,10 @@
-//! CSRF tokens: what a form of this session carries, and no other site can know.
+//! CSRF tokens: secrets in the forms of a session, which other sites cannot know.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Session, Stage};
+use super::Session;
+use super::state::Stage;
 use crate::error::Result;
 use crate::id::{is_same, random_bytes};
 use crate::record::{Changes, CsrfKey};
@@ -12,24 +13,23 @@ use crate::store::{Commit, Outcome, Store};
 const KEY: usize = size_of::<CsrfKey>();
 
 impl Session {
-    /// A token for the forms of this session, to be put into a hidden field, and to be checked by
-    /// [`check_csrf`](Self::check_csrf) when the form arrives (OWASP CSRF Prevention Cheat Sheet,
-    /// "synchronizer token").
+    /// A token for a hidden field in the forms of this session. [`check_csrf`](Self::check_csrf)
+    /// checks it when the form arrives (OWASP CSRF Prevention Cheat Sheet, "synchronizer token").
     ///
-    /// The text is another one at each call, because it is masked, so a compressed page does not
-    /// give it away (the BREACH attack). All of them are good until the session ends or a user
-    /// [logs in](Self::log_in): what they are made from is new after that.
+    /// Each call returns another text, because the token is masked, so that a compressed page does
+    /// not give it away (the BREACH attack). All of these texts are valid until the session ends or
+    /// a user [logs in](Self::log_in).
     ///
-    /// The first token of a session is a change: a new session is stored by it, and announced to
-    /// the client. On a stored session it is committed at once, by itself, so that pages that are
-    /// made side by side have tokens that agree.
+    /// The first token of a session is a change: a new session is stored because of it, and the
+    /// response announces it. On a stored session the token's key is committed at once and alone,
+    /// so that pages that are made in parallel have tokens that agree.
     ///
-    /// The session's cookie is `SameSite=Lax` unless you say otherwise, which keeps most foreign
-    /// forms out. The token is for the others: old browsers, sibling domains, `SameSite::None`.
+    /// The session's cookie is `SameSite=Lax` by default, which stops most forms of other sites.
+    /// The token stops the rest: old browsers, sibling domains, `SameSite::None`.
     ///
     /// # Errors
     ///
-    /// When the store or the random source failed.
+    /// If the store or the random source fails.
     ///
     /// # Examples
     ///
@@ -37,20 +37,18 @@ impl Session {
     /// # use lembro::{LembroStore, Sessions};
     /// # let sessions = Sessions::new(LembroStore::new()?);
     /// # let mut session = sessions.generate()?;
-    /// let field = format!(r#"<input type="hidden" name="csrf" value="{}">"#, session.csrf_token()?);
-    /// # let from_form = session.csrf_token()?;
-    /// assert!(session.check_csrf(&from_form)?);
+    /// let token = session.csrf_token()?;
+    /// let field = format!(r#"<input type="hidden" name="csrf" value="{token}">"#);
+    /// assert!(session.check_csrf(&token)?);
     /// assert!(!session.check_csrf("made up")?);
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn csrf_token(&mut self) -> Result<String> {
-        // A commit whose outcome is unknown may have logged in, and decides which tokens are good.
-        if let Some(outcome) = self.settle()? {
-            self.conclude(outcome)?;
-        }
+        // A commit whose outcome is unknown may be a login, which replaces the key.
+        self.settle()?;
         let key = match self.csrf_key()? {
             Some(key) => key,
-            None => self.draw_csrf()?,
+            None => self.draw_csrf_key()?,
         };
         let mask: CsrfKey = random_bytes()?;
         let mut masked = [0; 2 * KEY];
@@ -59,24 +57,24 @@ impl Session {
         Ok(URL_SAFE_NO_PAD.encode(masked))
     }
 
-    /// Returns true if a form brought a token of this session. Compares in constant time.
+    /// Returns true if `token` is one of this session's tokens. Compares in constant time.
     ///
-    /// A request without a session, or whose session began after the page was made, has no such
-    /// token: answer it with 403 and a fresh form.
+    /// If it returns false, answer with status 403 and a new form. This happens to honest clients,
+    /// too, if the session of the page has ended.
     ///
-    /// If a token in a header opened the session, and not a cookie, the answer is true whatever the
-    /// text is: a browser sends cookies by itself, also with another site's form, but such a header
-    /// is put there by code that has the token. So a handler may serve both kinds of clients.
+    /// If a token in a header opened the session instead of a cookie, the result is always true, so
+    /// one handler can serve both kinds of clients. A browser sends cookies with another site's
+    /// form, too, but only the client's own code can send such a header.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     #[must_use = "a form without the token may be another site's"]
     pub fn check_csrf(&self, token: &str) -> Result<bool> {
         if self.is_opened_by_token()? {
             return Ok(true);
         }
-        let stored = self.stored_csrf()?;
+        let stored = self.stored_csrf_key()?;
         let mut masked = [0; 2 * KEY];
         if URL_SAFE_NO_PAD.decode_slice(token, &mut masked) != Ok(2 * KEY) {
             return Ok(false);
@@ -86,20 +84,20 @@ impl Session {
         Ok([stored, self.draft.changes.csrf()].iter().flatten().any(|expected| is_same(expected, &key)))
     }
 
-    /// What the tokens are made from that are good after the next commit.
+    /// The key of the tokens that are valid after the next commit.
     fn csrf_key(&self) -> Result<Option<CsrfKey>> {
-        let stored = if self.draft.login.is_some() { None } else { self.stored_csrf()? };
+        let stored = if self.draft.login.is_some() { None } else { self.stored_csrf_key()? };
         Ok(stored.or(self.draft.changes.csrf()))
     }
 
-    fn stored_csrf(&self) -> Result<Option<CsrfKey>> {
+    fn stored_csrf_key(&self) -> Result<Option<CsrfKey>> {
         Ok(match &self.state()?.stage {
             Stage::Live(live) => live.record(&self.context.lease).head().csrf,
-            Stage::New | Stage::Ended(_) | Stage::Without(_) => None,
+            Stage::New | Stage::Ended(_) | Stage::StoreUnavailable(_) => None,
         })
     }
 
-    fn draw_csrf(&mut self) -> Result<CsrfKey> {
+    fn draw_csrf_key(&mut self) -> Result<CsrfKey> {
         let key = random_bytes()?;
         let is_login = self.draft.login.is_some();
         let (id, stage) = (self.id()?, &self.state()?.stage);
@@ -109,14 +107,14 @@ impl Session {
                 changes.set_csrf(key);
                 let commit = Commit::merge(live.version)?.with(changes);
                 if let Outcome::Done(_) = self.context.store.commit(&id, &commit, &self.context.lease)?
-                    && self.look_again()?.is_none()
+                    && self.refresh()?.is_none()
                 {
-                    return Ok(self.stored_csrf()?.unwrap_or(key));
+                    return Ok(self.stored_csrf_key()?.unwrap_or(key));
                 }
             }
             Stage::Live(_) | Stage::New => self.draft.changes.set_csrf(key),
-            // No form of this page will find a session.
-            Stage::Ended(_) | Stage::Without(_) => {}
+            // No session will be stored, so no token of this page can be valid.
+            Stage::Ended(_) | Stage::StoreUnavailable(_) => {}
         }
         Ok(key)
     }

@@ -6,8 +6,7 @@ use crate::id::{SessionId, random_number};
 use crate::record::{Changes, Record};
 use crate::store::{Commit, Expect, Identity, Login};
 
-/// The effect of the next commit on the session. Before that commit nothing has changed, the id
-/// included.
+/// The effect of the next commit on the session.
 #[derive(Clone, Default)]
 pub(super) struct Draft {
     pub(super) changes: Changes,
@@ -31,18 +30,19 @@ impl Draft {
         self.changes.is_empty() && self.identity == NextId::Same && self.login.is_none()
     }
 
-    /// Returns true if a new session with these changes would be empty, so that it is not stored.
-    pub(super) fn is_hollow(&self, changes: &Changes) -> bool {
+    /// Returns true if a new session with these changes would be empty. An empty one is not stored.
+    pub(super) fn is_empty_with(&self, changes: &Changes) -> bool {
         self.login.is_none() && changes.csrf().is_none() && changes.keys().all(|change| change.value.is_none())
     }
 
-    /// Returns true if the commit logs another owner in, so that none of a record's data stays.
-    pub(super) fn wipes(&self, record: &Record) -> bool {
+    /// Returns true if the commit logs in another owner than the record's, so that none of the
+    /// record's data stays.
+    pub(super) fn discards(&self, record: &Record) -> bool {
         let Some(login) = &self.login else { return false };
         record.owner().is_some_and(|owner| owner != login.owner.as_str())
     }
 
-    /// Gives a commit the id and the login that this draft asks for.
+    /// Gives a commit the id and the login of this draft.
     pub(super) fn complete(&self, commit: &mut Commit, id: &SessionId, context: &Context) -> Result<()> {
         commit.identity = match self.identity {
             _ if commit.expect() == Expect::Absent => Identity::Keep,
@@ -54,7 +54,7 @@ impl Draft {
         Ok(())
     }
 
-    /// This draft, with `later` on top.
+    /// This draft, and `later` on top of it.
     pub(super) fn then(self, later: Self) -> Self {
         let identity = if later.identity == NextId::Same { self.identity } else { later.identity };
         Self { changes: self.changes.then(&later.changes), identity, login: later.login.or(self.login) }
@@ -62,10 +62,10 @@ impl Draft {
 }
 
 /// A commit whose outcome is unknown.
-pub(super) struct SentCommit {
+pub(super) struct UnknownCommit {
     pub(super) commit: Commit,
-    /// The draft that it was made from, for the case that it was not carried out.
+    /// The draft that it was made from. If it was not carried out, the draft is unsaved again.
     pub(super) draft: Draft,
-    /// The session as the commit leaves it, which is read until the outcome is known.
+    /// The session as the commit leaves it. Reads see this record until the outcome is known.
     pub(super) record: Record,
 }

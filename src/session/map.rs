@@ -1,5 +1,5 @@
-//! The session as a map: the stored entries with the unsaved changes on top, for its own keys and
-//! for every component's.
+//! The session as a map: stored entries with the unsaved changes on top, for its own keys and for
+//! those of its components.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{Component, Session};
+use super::Session;
+use super::component::Component;
 use crate::error::Result;
 use crate::record::{Record, parse, parse_str};
 
@@ -19,8 +20,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::is_value`](crate::Error::is_value) when the value is not a `T`; when the store
-    /// failed.
+    /// [`Error::is_value`](crate::Error::is_value) if the value is not a `T`; or if the first look
+    /// fails.
     ///
     /// # Examples
     ///
@@ -37,13 +38,13 @@ impl Session {
         self.get_in(OWN, key)
     }
 
-    /// The text of `key`. It borrows from the session if the text needs no unescaping, and is
-    /// `None` if the value is JSON null.
+    /// The text of `key`, borrowed from the session unless its JSON has escapes. JSON null is
+    /// `None`.
     ///
     /// # Errors
     ///
-    /// [`Error::is_value`](crate::Error::is_value) when the value is not a text; when the store
-    /// failed.
+    /// [`Error::is_value`](crate::Error::is_value) if the value is not a text; or if the first look
+    /// fails.
     ///
     /// # Examples
     ///
@@ -59,35 +60,48 @@ impl Session {
         self.get_str_in(OWN, key)
     }
 
-    /// Sets `key`. The value is written as JSON at once; to store a later change of it, call
+    /// Sets `key`. The value is written as JSON at once; to store a later change of the value, call
     /// `insert` again.
     ///
     /// # Errors
     ///
-    /// [`Error::is_value`](crate::Error::is_value) when the value cannot be written as JSON;
-    /// [`Error::is_size`](crate::Error::is_size) for a key longer than
-    /// [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES); when the store failed.
+    /// [`Error::is_value`](crate::Error::is_value) if the value cannot be written as JSON, or could
+    /// not be read back from it; [`Error::is_size`](crate::Error::is_size) if the key is longer
+    /// than [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES); or if the first look fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lembro::{LembroStore, Sessions};
+    /// # let mut session = Sessions::new(LembroStore::new()?).generate()?;
+    /// session.insert("cart", &["tea", "cups"])?;
+    /// assert_eq!(session.get::<Vec<String>>("cart")?.unwrap(), ["tea", "cups"]);
+    /// # Ok::<(), lembro::Error>(())
+    /// ```
     #[doc(alias = "set")]
     pub fn insert<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<()> {
         self.insert_in(OWN, key, value)
     }
 
-    /// Removes `key`. Returns true if it was there.
+    /// Removes `key`. Returns true if it had a value.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     #[doc(alias("delete", "unset"))]
     pub fn remove(&mut self, key: &str) -> Result<bool> {
         self.remove_in(OWN, key)
     }
 
-    /// Removes `key` and returns its value: for messages that are shown once.
+    /// Removes `key` and returns its value. For messages that are shown once.
+    ///
+    /// Two parallel requests may both get the value, because the key is removed from the store at
+    /// the save; [`consume`](Self::consume) gives it to one of them.
     ///
     /// # Errors
     ///
-    /// [`Error::is_value`](crate::Error::is_value) when the value is not a `T`: then it stays. When
-    /// the store failed.
+    /// [`Error::is_value`](crate::Error::is_value) if the value is not a `T`, which stays then; or
+    /// if the first look fails.
     ///
     /// # Examples
     ///
@@ -104,21 +118,21 @@ impl Session {
         self.take_in(OWN, key)
     }
 
-    /// Whether there is a value for `key`.
+    /// Returns true if `key` has a value.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     #[doc(alias = "has")]
     pub fn contains_key(&self, key: &str) -> Result<bool> {
         Ok(self.raw(OWN, key)?.is_some())
     }
 
-    /// The session's own keys, sorted.
+    /// The session's own keys, sorted, without those of its components.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     pub fn keys(&self) -> Result<impl Iterator<Item = &str>> {
         self.keys_in(OWN)
     }
@@ -127,7 +141,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     ///
     /// # Examples
     ///
@@ -144,42 +158,40 @@ impl Session {
         self.iter_in(OWN)
     }
 
-    /// How many keys of its own the session has.
+    /// The number of the session's own keys.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     #[doc(alias = "size")]
     pub fn len(&self) -> Result<usize> {
         Ok(self.entries(OWN)?.len())
     }
 
-    /// Whether the session has no keys of its own.
+    /// Returns true if the session has no keys of its own.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     pub fn is_empty(&self) -> Result<bool> {
         Ok(self.entries(OWN)?.is_empty())
     }
 
-    /// Removes all keys that are stored at the save, those of components too.
+    /// Removes all keys that are stored at the time of the save, those of components too.
     ///
-    /// The session itself stays, under its id. To log a user out, call
-    /// [`log_out`](Self::log_out).
+    /// The session itself stays, under its id. [`log_out`](Self::log_out) logs a user out.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     pub fn clear(&mut self) -> Result<()> {
         self.state()?;
         self.draft.changes.clear();
         Ok(())
     }
 
-    /// A part of the session with keys of its own, for one component of an application.
-    ///
-    /// It is stored, expires and ends with the session.
+    /// A map with keys of its own, for one component of an application. It is stored, expires and
+    /// ends with the session.
     ///
     /// # Examples
     ///
@@ -204,17 +216,17 @@ impl Session {
     }
 
     pub(super) fn insert_in<T: Serialize + ?Sized>(&mut self, component: &str, key: &str, value: &T) -> Result<()> {
-        // The first look decides whether this goes into a stored session or a new one.
+        // The first look decides whether the value goes into a stored session or a new one.
         self.state()?;
         self.draft.changes.insert(component, key, value)
     }
 
     pub(super) fn remove_in(&mut self, component: &str, key: &str) -> Result<bool> {
-        let there = self.raw(component, key)?.is_some();
-        if there {
+        let is_present = self.raw(component, key)?.is_some();
+        if is_present {
             self.draft.changes.remove(component, key)?;
         }
-        Ok(there)
+        Ok(is_present)
     }
 
     pub(super) fn take_in<T: DeserializeOwned>(&mut self, component: &str, key: &str) -> Result<Option<T>> {
@@ -238,10 +250,10 @@ impl Session {
         Ok(entries.filter_map(|(key, value)| Some((key, serde_json::from_slice(value).ok()?))))
     }
 
-    /// The present value: the unsaved change if there is one, else what is stored.
+    /// The value: the unsaved one if the draft changes it, else the stored one.
     pub(super) fn raw(&self, component: &str, key: &str) -> Result<Option<&[u8]>> {
         let stored = self.stored_record()?;
-        // Most reads come before a change.
+        // Most reads come before the first change, so they skip the draft.
         if self.draft.changes.is_empty() {
             return Ok(stored.and_then(|record| record.raw(component, key)));
         }
@@ -252,7 +264,7 @@ impl Session {
         })
     }
 
-    /// All present entries of a component, sorted by key.
+    /// All entries of a component, unsaved changes included, sorted by key.
     pub(super) fn entries(&self, component: &str) -> Result<Vec<(&str, &[u8])>> {
         let cleared = self.draft.changes.clears(component);
         let stored = self.stored_record()?.filter(|_| !cleared).into_iter().flat_map(Record::raw_entries);

@@ -1,4 +1,4 @@
-//! The session: one user's map of values, which remembers its changes and commits only those.
+//! One user's session: a map of values that commits what its request changed.
 //!
 //! ```text
 //!              first look                    save
@@ -9,91 +9,69 @@
 //!                            └─────────────────────────  ended
 //! ```
 //!
-//! The store is read at the first look. If no presented id opens a session, a *new* session begins
-//! under a new id, and keeps what is put into it. *Ended* means that the session ended while this
-//! handle held it, or that a login in another request has just superseded its id.
+//! The first look reads the store. If no presented id opens a session, a *new* session begins under
+//! a new id and keeps what the request puts into it. A session is *ended* if it was destroyed,
+//! expired or evicted while this handle held it, or if a login in another request has just
+//! superseded its id.
 //!
-//! What a request does is collected in a draft: changed keys, a new id, a login. Before the draft
-//! is committed nothing has changed, the id included.
+//! A draft collects what the request does: changed keys, a new id, a login. Before the draft is
+//! committed nothing has changed, the id included.
 
 mod commit;
 mod component;
 mod csrf;
 mod draft;
-#[cfg_attr(not(feature = "web"), expect(dead_code, reason = "it is the cookie layer that asks"))]
-mod facts;
-mod identity;
-mod lifecycle;
-mod live;
+mod fork;
+#[cfg_attr(not(feature = "web"), expect(dead_code, reason = "only the cookie layer asks"))]
+mod inputs;
+mod login;
 mod look;
 mod map;
 mod modify;
-mod owner;
-mod step;
+mod save;
+mod state;
 mod times;
 
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::time::Duration;
 
+pub use self::commit::Saved;
 pub use self::component::Component;
-use self::draft::{Draft, SentCommit};
+use self::draft::{Draft, UnknownCommit};
+pub use self::fork::Step;
 #[cfg(feature = "web")]
-pub(crate) use self::facts::{Client, Facts};
-pub use self::lifecycle::Saved;
-use self::live::{Committed, Live};
-pub use self::step::Step;
+pub(crate) use self::inputs::{Credential, Inputs};
+use self::state::{AppliedCommit, LoadedSession, State};
+#[cfg(feature = "web")]
+pub(crate) use self::state::{Candidate, MAX_COOKIES};
+pub(crate) use self::state::{Candidates, Carrier, Ending, Stage};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Event;
 use crate::id::{Handle, SessionId};
 use crate::record::Record;
 use crate::store::{Commit, Look, Presented, Receipt, Store};
 use crate::sync::Arc;
 
-/// How many ids one request may present in cookies: of the same name from several paths and
-/// domains.
-pub(crate) const MAX_COOKIES: usize = 4;
-
-/// The ids a request presented, in the order in which they are tried. One may stand in a token.
-pub(crate) type Candidates = [Option<Candidate>; MAX_COOKIES + 1];
-
-/// What carries an id between the client and the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carrier {
-    /// Sent by a browser by itself.
-    Cookie,
-    /// Put into a header by the client's code.
-    Token,
-}
-
-/// An id that a request presented, and the cookie or the token that it stood in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) id: SessionId,
-    pub(crate) carrier: Carrier,
-    /// When the cookie was written, in seconds since 1970, if it says so.
-    pub(crate) written: Option<u64>,
-    /// Signed as it would be signed now.
-    pub(crate) well_signed: bool,
-}
-
-impl From<SessionId> for Candidate {
-    fn from(id: SessionId) -> Self {
-        Self { id, carrier: Carrier::Cookie, written: None, well_signed: true }
-    }
-}
-
-/// One user's session: Map-like, with string keys and values of any type that serde knows.
+/// One user's session: a map with string keys and values of any type that serde can write as JSON.
 ///
-/// It reads the store at the first look, remembers which keys changed, and [`save`](Self::save)
-/// merges those into what is stored at that moment. So concurrent requests of one user lose none of
-/// each other's changes. If they set the same key, the last one counts; [`modify`](Self::modify) is
-/// for counters and lists. A session that was logged out elsewhere stays ended.
+/// The session reads the store once, at its first look. It remembers which keys changed, and
+/// [`save`](Self::save) merges those into what is stored at that moment, so parallel requests of
+/// one user lose none of each other's changes. If two of them set the same key, the last one wins;
+/// for counters and lists there is [`modify`](Self::modify). A session that was logged out
+/// elsewhere stays ended.
 ///
-/// In a server the cookie layer loads and saves it. A session that is dropped unsaved discards its
-/// changes, so a handler that panics changes nothing. A session can move to another thread, but not
-/// be used by two at once: a WebSocket's thread gets a second handle by [`fork`](Self::fork).
+/// In a server, the cookie layer loads and saves the session. A session that is dropped discards
+/// its unsaved changes, so a handler that panics changes nothing. A session can move to another
+/// thread, but two threads cannot share it: for a WebSocket's thread there is
+/// [`fork`](Self::fork).
+///
+/// # Errors
+///
+/// The first method that needs the stored session looks it up. If the store or the random source
+/// fails during this first look, the method returns that error, and the next method looks again.
+/// After the first look, reading a key asks the store no more.
 ///
 /// # Examples
 ///
@@ -114,55 +92,26 @@ impl From<SessionId> for Candidate {
 pub struct Session {
     context: Arc<Context>,
     presented: Candidates,
-    /// What carried the id that the first look found; none if it found nothing.
+    /// What carried the id that the first look found. `None` if it found nothing.
     opened_by: Cell<Option<Carrier>>,
-    /// Whether the request came over https.
+    /// The request came over https.
     https: bool,
-    /// What the first look is: a visit, unless the request is none.
-    first: Look,
+    /// How the first look is made. A peek if the request is no visit.
+    first_look: Look,
     /// Empty until the first look.
     state: OnceCell<State>,
     draft: Draft,
-    /// Sent again before anything else is. In a box, because it is rare and large.
-    sent: Option<Box<SentCommit>>,
-    /// Set when a commit of this handle gave the session an id: the client does not know it yet.
+    /// A commit whose outcome is unknown. It is sent again before anything else. Boxed, because it
+    /// is rare and large.
+    unknown: Option<Box<UnknownCommit>>,
+    /// A commit of this handle gave the session an id that the client does not know yet.
     owes_id: bool,
     /// No response can announce a new id any more.
     sealed: bool,
 }
 
-/// What the first look found.
-#[derive(Clone)]
-struct State {
-    id: SessionId,
-    stage: Stage,
-}
-
-/// How a session stands. The cookie layer decides by a stage without its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage<L = Live, E = Error> {
-    /// Nothing is stored under this id yet.
-    New,
-    /// It was stored when it was last seen.
-    Live(L),
-    Ended(Ending),
-    /// The store failed with this error, and the policy lets the request go on without a session.
-    Without(E),
-}
-
-/// How a session ended for the handle that holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// By `log_out` on this handle.
-    Here,
-    /// Logged out, expired or evicted.
-    Elsewhere,
-    /// A login in another request superseded its id: this request is in flight beside it.
-    Superseded,
-}
-
 impl Session {
-    /// A session that the first look will search under these ids.
+    /// A session that the first look will search for under these ids.
     #[inline]
     pub(crate) fn unloaded(context: Arc<Context>, presented: Candidates) -> Self {
         Self {
@@ -170,10 +119,10 @@ impl Session {
             presented,
             opened_by: Cell::new(None),
             https: false,
-            first: Look::Visit,
+            first_look: Look::Visit,
             state: OnceCell::new(),
             draft: Draft::default(),
-            sent: None,
+            unknown: None,
             owes_id: false,
             sealed: false,
         }
@@ -197,30 +146,32 @@ impl Session {
         Ok(Some(session))
     }
 
-    /// A session that this commit has created.
+    /// The session that this commit has created.
     pub(crate) fn created(context: Arc<Context>, id: SessionId, commit: Commit, receipt: &Receipt) -> Self {
-        let committed = Committed { read: None, commit, now: context.now() };
-        let stage = Stage::Live(Live::committed(committed, receipt, Presented::Current));
+        let applied = AppliedCommit { read: None, commit, now: context.now() };
+        let stage = Stage::Live(LoadedSession::after(applied, receipt, Presented::Current));
         Self { state: State { id, stage }.into(), ..Self::unloaded(context, Candidates::default()) }
     }
 
-    /// The id that the session has in the store. [`log_in`](Self::log_in) and
-    /// [`regenerate`](Self::regenerate) replace it at the next [`save`](Self::save). For a
-    /// [new](Self::is_new) session it is the id that the session will be stored under, unless
-    /// another session takes it first.
+    /// The id under which the session is stored. [`log_in`](Self::log_in) and
+    /// [`regenerate`](Self::regenerate) replace it at the next [`save`](Self::save).
+    ///
+    /// A [new](Self::is_new) session will be stored under this id, unless another session takes the
+    /// id first.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     pub fn id(&self) -> Result<SessionId> {
         Ok(self.state()?.id)
     }
 
-    /// The public part of the id, for logs and lists. It survives [`regenerate`](Self::regenerate).
+    /// The public part of the id, for logs and lists. [`regenerate`](Self::regenerate) does not
+    /// change it.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     pub fn handle(&self) -> Result<Handle> {
         Ok(self.state()?.id.handle())
     }
@@ -229,7 +180,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     pub fn is_new(&self) -> Result<bool> {
         Ok(matches!(self.state()?.stage, Stage::New))
     }
@@ -237,32 +188,33 @@ impl Session {
     /// Returns true if the session ended while this handle held it: it was destroyed, expired or
     /// evicted, or a login in another request has just superseded its id.
     ///
-    /// Does not ask the store; [`save`](Self::save), [`touch`](Self::touch) and
-    /// [`reload`](Self::reload) do.
+    /// This is what the last call that asked the store found out. [`save`](Self::save),
+    /// [`touch`](Self::touch) and [`reload`](Self::reload) ask it again.
     ///
     /// # Errors
     ///
-    /// When the store failed.
+    /// If the first look fails.
     pub fn is_gone(&self) -> Result<bool> {
         Ok(matches!(self.state()?.stage, Stage::Ended(_)))
     }
 
-    /// Returns true if there is something to save.
-    pub fn changed(&self) -> bool {
-        !self.draft.is_empty() || self.sent.is_some()
+    /// Returns true if there are unsaved changes.
+    pub fn is_changed(&self) -> bool {
+        !self.draft.is_empty() || self.unknown.is_some()
     }
 
-    /// The store that the session lives in.
+    /// The store that holds the session.
     pub fn store(&self) -> &dyn Store {
         &self.context.store
     }
 
-    /// Returns true if there was a look; before it the store is not asked.
+    /// Returns true after the first look.
     pub(crate) fn is_loaded(&self) -> bool {
         self.state.get().is_some()
     }
 
-    fn left(&self, live: &Live) -> Duration {
+    /// The time that a session has left now.
+    fn remaining(&self, live: &LoadedSession) -> Duration {
         live.ttl.saturating_sub(self.context.clock.now().saturating_sub(live.seen_at))
     }
 
@@ -271,19 +223,28 @@ impl Session {
         if let Some(state) = self.state.get() {
             return Ok(state);
         }
-        let state = self.first_look()?;
+        let state = self.look_up()?;
         Ok(self.state.get_or_init(|| state))
     }
 
-    fn enter(&mut self, id: SessionId, stage: Stage) {
+    /// The state, or the error of a store that is down: for operations that need the store even if
+    /// the policy lets requests go on without it.
+    fn require_store(&self) -> Result<&State> {
+        match self.state()? {
+            State { stage: Stage::StoreUnavailable(error), .. } => Err(error.clone()),
+            state => Ok(state),
+        }
+    }
+
+    fn set_state(&mut self, id: SessionId, stage: Stage) {
         self.state = State { id, stage }.into();
     }
 
-    /// Ends the session for this handle. The draft belonged to it, so it is dropped: it must not be
-    /// read, or go into a session that is begun next. What is lost by it is reported.
-    fn ended(&mut self, ending: Ending) {
-        let is_lost = ending != Ending::Here && self.changed();
-        (self.draft, self.sent) = (Draft::default(), None);
+    /// Ends the session for this handle and reports what that loses. The draft is dropped, because
+    /// it must neither be read nor go into a session that begins next.
+    fn end(&mut self, ending: Ending) {
+        let is_lost = ending != Ending::Here && self.is_changed();
+        self.discard();
         if let Some(state) = self.state.get_mut() {
             state.stage = Stage::Ended(ending);
             let handle = state.id.handle();
@@ -293,23 +254,19 @@ impl Session {
         }
     }
 
-    /// The record beneath the changes of the draft.
-    fn stored_record(&self) -> Result<Option<&Record>> {
-        let record = match (&self.sent, &self.state()?.stage) {
-            (Some(sent), _) => Some(&sent.record),
-            (None, Stage::Live(live)) => Some(live.record(&self.context.lease)),
-            (None, Stage::New | Stage::Ended(_) | Stage::Without(_)) => None,
-        };
-        Ok(record.filter(|record| !self.draft.wipes(record)))
+    /// Discards what is not committed.
+    fn discard(&mut self) {
+        (self.draft, self.unknown) = (Draft::default(), None);
     }
 
-    /// The state, or the error of a store that is down: for operations that must not go on without
-    /// it.
-    fn insist(&self) -> Result<&State> {
-        match self.state()? {
-            State { stage: Stage::Without(error), .. } => Err(error.clone()),
-            state => Ok(state),
-        }
+    /// The record beneath the changes of the draft.
+    fn stored_record(&self) -> Result<Option<&Record>> {
+        let record = match (&self.unknown, &self.state()?.stage) {
+            (Some(unknown), _) => Some(&unknown.record),
+            (None, Stage::Live(live)) => Some(live.record(&self.context.lease)),
+            (None, Stage::New | Stage::Ended(_) | Stage::StoreUnavailable(_)) => None,
+        };
+        Ok(record.filter(|record| !self.draft.discards(record)))
     }
 }
 
@@ -320,12 +277,12 @@ impl fmt::Debug for Session {
             Some(Stage::New) => "new",
             Some(Stage::Live(_)) => "live",
             Some(Stage::Ended(_)) => "ended",
-            Some(Stage::Without(_)) => "without",
+            Some(Stage::StoreUnavailable(_)) => "store unavailable",
         };
         f.debug_struct("Session")
             .field("handle", &self.state.get().map(|state| state.id.handle()))
             .field("stage", &stage)
-            .field("changed", &self.changed())
+            .field("changed", &self.is_changed())
             .finish_non_exhaustive()
     }
 }

@@ -1,36 +1,38 @@
-//! Atomic change of one key: read, change, compare and swap, and again after a lost race.
+//! Atomic changes of one key: read, change, compare and swap, and repeat after a lost race.
 
 use crossbeam_utils::Backoff;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::commit::Next;
+use super::Session;
+use super::commit::{FollowUp, Saved};
 use super::map::OWN;
-use super::{Saved, Session, Stage};
+use super::state::Stage;
 use crate::error::{Error, Result};
-use crate::record::{Changes, parse};
+use crate::record::Changes;
 use crate::store::Commit;
 
-/// The most lost races in a row. Each one means that another request's commit succeeded.
+/// The most lost races in a row. Each of them means that another request's commit succeeded.
 const MAX_ATTEMPTS: u32 = 1_000;
 
 impl Session {
-    /// Changes the value of `key` in the store, atomically, together with everything unsaved, a
-    /// [login](Self::log_in) too.
+    /// Changes the value of `key` in the store atomically. The same commit carries all unsaved
+    /// changes, a [login](Self::log_in) too. Returns what `change` returned, or `None` if the
+    /// session is gone.
     ///
-    /// `change` receives what is stored at that moment (or an unsaved change of the same key) and
-    /// leaves the new value; `None` removes the key. If another request commits in between, it runs
-    /// again on the newer value, so it must have no other effect. Returns what `change` returned,
-    /// or `None` if the session is gone. Use it for counters, lists and other values that are made
-    /// from the old one; a plain [`insert`](Self::insert) would lose one of two increments.
+    /// `change` receives the value that is stored at that moment, or an unsaved one, and replaces
+    /// it; `None` removes the key. If another request commits in between, `change` runs again on
+    /// the newer value, so it must have no other effect. Use `modify` for counters, lists and other
+    /// values that are computed from the old one; a plain [`insert`](Self::insert) would lose one
+    /// of two parallel increments.
     ///
     /// # Errors
     ///
-    /// [`Error::is_contention`] after a thousand lost races in a row; [`Error::is_value`] when the
-    /// stored value is not a `T`; [`Error::is_size`] when the session would be too large; otherwise
-    /// as [`save`](Self::save). Nothing was written then, and unsaved changes stay. If it [is
-    /// unknown](Error::is_unknown) whether the change was carried out, the next commit of this
-    /// session finds out first, so it is not carried out twice.
+    /// [`Error::is_contention`] after a thousand lost races in a row; [`Error::is_value`] if the
+    /// stored value is not a `T`; otherwise those of [`save`](Self::save). Then nothing was
+    /// written, and unsaved changes stay. If it [is unknown](Error::is_unknown) whether the change
+    /// was carried out, the next commit of this session finds out first, so the change is not
+    /// carried out twice.
     ///
     /// # Examples
     ///
@@ -43,7 +45,7 @@ impl Session {
     ///     *visits
     /// })?;
     /// assert_eq!(visits, Some(1));
-    /// assert!(!session.changed()); // it is stored already
+    /// assert!(!session.is_changed()); // it is stored
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias("update", "compare_and_swap"))]
@@ -54,14 +56,14 @@ impl Session {
         self.modify_in(OWN, key, change)
     }
 
-    /// Removes `key` from the store and returns its value, atomically: of several requests of the
-    /// session that consume it, one gets the value. For tokens that work once, such as one of a
-    /// password reset or of an OAuth `state`. Everything unsaved is committed with it.
-    /// [`take`](Self::take) is for what may be seen twice.
+    /// Removes `key` from the store and returns its value, atomically: of several parallel requests
+    /// only one gets the value. For tokens that work once, such as that of a password reset or an
+    /// OAuth `state`. The same commit carries all unsaved changes. For messages, which may be shown
+    /// twice, there is [`take`](Self::take).
     ///
     /// # Errors
     ///
-    /// As [`modify`](Self::modify).
+    /// Those of [`modify`](Self::modify).
     ///
     /// # Examples
     ///
@@ -84,8 +86,8 @@ impl Session {
     where
         T: DeserializeOwned + Serialize,
     {
-        // What is not there needs no commit, unless one is not settled.
-        if self.sent.is_none() && self.raw(component, key)?.is_none() {
+        // A missing key needs no commit, unless the outcome of one is unknown.
+        if self.unknown.is_none() && self.raw(component, key)?.is_none() {
             return Ok(None);
         }
         Ok(self.modify_in(component, key, Option::take)?.flatten())
@@ -100,51 +102,49 @@ impl Session {
     where
         T: DeserializeOwned + Serialize,
     {
-        if let Some(outcome) = self.settle()? {
-            self.conclude(outcome)?;
-        }
+        self.settle()?;
         let backoff = Backoff::new();
         for _ in 0..MAX_ATTEMPTS {
             self.state()?;
-            if let Some(ending) = self.look_again()? {
-                self.outlive(ending)?;
+            if let Some(ending) = self.refresh()? {
+                self.continue_after(ending)?;
             }
             let version = match &self.state()?.stage {
                 Stage::Ended(_) => return Ok(None),
-                Stage::New | Stage::Without(_) => None,
+                Stage::New | Stage::StoreUnavailable(_) => None,
                 Stage::Live(live) => Some(live.version),
             };
-            // The result is kept apart, so that a panic in `change` leaves the session as it was.
+            // The changes are kept apart, so that a panic in `change` leaves the draft as it was.
             let (changes, result) = self.changed_by(component, key, &mut change)?;
             let Some(version) = version else {
                 return Ok((self.create_with(changes)? != Saved::Gone).then_some(result));
             };
             let outcome = self.send(Commit::exactly(version)?, Some(changes))?;
-            match self.conclude(outcome)? {
-                Next::Saved(saved) => return Ok((saved != Saved::Gone).then_some(result)),
-                Next::Again => backoff.snooze(),
+            match self.follow(outcome)? {
+                FollowUp::Finished(saved) => return Ok((saved != Saved::Gone).then_some(result)),
+                FollowUp::Retry => backoff.snooze(),
             }
         }
         Err(Error::contention(self.handle()?, MAX_ATTEMPTS))
     }
 
-    /// Stores a new session with these changes in place of the unsaved ones, unless it would be
+    /// Stores a new session with these changes in place of the draft's, unless the session would be
     /// empty or the store is down.
     fn create_with(&mut self, changes: Changes) -> Result<Saved> {
-        let is_hollow = self.draft.is_hollow(&changes);
+        let is_empty = self.draft.is_empty_with(&changes);
         let saved = match self.state()?.stage {
-            Stage::Without(_) => Saved::Nowhere,
-            _ if is_hollow => Saved::Unchanged,
+            Stage::StoreUnavailable(_) => Saved::Skipped,
+            _ if is_empty => Saved::Unchanged,
             _ => self.create(Some(&changes))?,
         };
-        if matches!(saved, Saved::Nowhere | Saved::Unchanged) {
-            // Kept even if nothing is stored: a removed key must not come back with the next save.
+        if matches!(saved, Saved::Skipped | Saved::Unchanged) {
+            // Kept although nothing is stored: the next save must not store a removed key.
             self.draft.changes = changes;
         }
         Ok(saved)
     }
 
-    /// The unsaved changes with the result of `change` on top.
+    /// The draft's changes with the new value on top, and what `change` returned.
     fn changed_by<T, R>(
         &self,
         component: &str,
@@ -154,14 +154,8 @@ impl Session {
     where
         T: DeserializeOwned + Serialize,
     {
-        let stored = self.stored_record()?;
+        let mut value = self.get_in(component, key)?;
         let mut changes = self.draft.changes.clone();
-        let current = match changes.find(component, key) {
-            Some(unsaved) => unsaved,
-            None if changes.clears(component) => None,
-            None => stored.and_then(|record| record.raw(component, key)),
-        };
-        let mut value = current.map_or(Ok(None), |value| parse(key, value))?;
         let result = change(&mut value);
         match &value {
             Some(value) => changes.insert(component, key, value)?,

@@ -7,25 +7,25 @@ use crate::error::Result;
 use crate::id::{SessionId, random_number};
 use crate::record::{Changes, Record, Version};
 
-/// An action: what a [`Store`](crate::Store) carries out on one session.
+/// An action that a [`Store`](crate::Store) carries out on one session.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
     /// Apply everything that a request did.
     Commit(&'a Commit),
-    /// Prolong the session without changing its data: the one that the id opens, and the one that
-    /// had this version, even if its id was renewed since.
+    /// Prolong the session that the id opens, without changing its data. With a version, also the
+    /// session of that incarnation, even if its id was renewed since.
     Touch(Option<Version>),
-    /// Store a record with this time to live, in place of the session that the id opens, if there
-    /// is one. A time of zero stores nothing.
+    /// Store a record with this time to live, in place of the session that the id opens if there is
+    /// one. A time of zero stores nothing.
     Put(&'a Record, Duration),
-    /// End the session: the one that the id opens, and the one that had this version, even if its
-    /// id was renewed since.
+    /// End the session that the id opens. With a version, also the session of that incarnation,
+    /// even if its id was renewed since.
     End(Option<Version>),
 }
 
 impl Action<'_> {
-    /// The login in this action. A store with [`Owners`](crate::Owners) reads the owner's epoch for
-    /// it, and applies the owner's limit in the same step.
+    /// The login in this action, if there is one. A store with [`Owners`](crate::Owners) then reads
+    /// the owner's epoch and applies the login's limit, in the same step.
     pub fn login(&self) -> Option<&Login> {
         match self {
             Self::Commit(commit) => commit.login.as_ref(),
@@ -66,13 +66,13 @@ pub struct Commit {
     pub(crate) is_repeated: bool,
 }
 
-/// What a commit must find; if it finds anything else, nothing is written.
+/// The state of a session that a commit requires. In any other state it writes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// No live session under this handle. The commit creates one.
     Absent,
-    /// A session of this incarnation. The changes are merged into what is stored, even if other
-    /// commits came in between.
+    /// A session of this version's incarnation. The changes are merged into the stored session,
+    /// even if there were other commits since.
     Incarnation(Version),
     /// A session of exactly this version: compare and swap.
     Exactly(Version),
@@ -84,13 +84,13 @@ pub enum Identity {
     /// The id stays.
     Keep,
     /// A timed renewal begins, if one is due. The id that is derived from the current one and this
-    /// random seed opens the session too. When it is first presented, it becomes the current one.
+    /// random seed opens the session too. It becomes the current one when it is first presented.
     Renew(u64),
     /// This id, with the same handle, takes the current one's place at once.
     Replace(SessionId),
 }
 
-/// A login: the owner, and the conditions.
+/// A login: the owner, and the conditions on which it succeeds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The owner of the session from this commit on.
@@ -129,7 +129,7 @@ impl Commit {
         Self::new(Expect::Incarnation(version))
     }
 
-    /// Compares and swaps: changes the session only if it still has this version.
+    /// Changes the session only if it still has this version (compare and swap).
     ///
     /// # Errors
     ///
@@ -144,46 +144,84 @@ impl Commit {
         Ok(Self { expect, changes, identity, login: None, nonce, is_repeated: false })
     }
 
-    /// The same with these changes.
+    /// The same commit with these changes.
     #[must_use]
     pub fn with(self, changes: Changes) -> Self {
         Self { changes, ..self }
     }
 
-    /// The same with a new id, a timed renewal, or neither. A commit that creates a session ignores
-    /// it, because the session has a new id anyway.
+    /// The same commit with a new id, a timed renewal, or neither. A commit that creates a session
+    /// ignores it, because the session has a new id anyway.
     #[must_use]
-    pub fn identity(self, identity: Identity) -> Self {
+    pub fn with_identity(self, identity: Identity) -> Self {
         Self { identity, ..self }
     }
 
-    /// The same with a login. On a stored session it needs a [new id](Identity::Replace). If
-    /// another owner was logged in, none of that owner's data stays.
+    /// The same commit with a login. On a stored session a login needs a new id:
+    /// [`Identity::Replace`]. If another owner was logged in, none of that owner's data stays.
     #[must_use]
     pub fn log_in(self, login: Login) -> Self {
         Self { login: Some(login), ..self }
     }
 
-    /// The same commit, marked as sent again because its first outcome is unknown. A store that has
-    /// carried it out answers `Done` and does not carry it out twice.
+    /// The same commit, marked as sent again because its first outcome is unknown. If the store has
+    /// carried it out, the outcome is `Done`, and it is not carried out twice.
     #[must_use]
     pub fn repeated(self) -> Self {
         Self { is_repeated: true, ..self }
     }
 
-    /// Returns true if it is sent again.
+    /// Returns true if the commit is sent again.
     pub fn is_repeated(&self) -> bool {
         self.is_repeated
     }
 
-    /// What it must find.
+    /// The state of the session that the commit requires.
     pub fn expect(&self) -> Expect {
         self.expect
     }
 
-    /// The first version of the incarnation that this commit begins, if it begins one.
+    /// The first version of the incarnation that this commit begins; `None` if it begins none.
     pub(crate) fn begins(&self) -> Option<Version> {
         let begins = self.expect == Expect::Absent || matches!(self.identity, Identity::Replace(_));
         begins.then(|| Version::first(self.nonce))
+    }
+}
+
+/// The nonces of the commits that made the last versions of a row, newest last. They prove that a
+/// repeated commit was carried out before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Nonces {
+    last: [u64; Self::MOST],
+    len: usize,
+}
+
+impl Nonces {
+    pub(crate) const MOST: usize = 4;
+
+    /// The nonces of a store that keeps none.
+    pub(crate) const NONE: Self = Self { last: [0; Self::MOST], len: 0 };
+
+    pub(crate) fn as_slice(&self) -> &[u64] {
+        &self.last[..self.len]
+    }
+
+    pub(super) fn contains(&self, nonce: u64) -> bool {
+        self.as_slice().contains(&nonce)
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.len).unwrap_or(u32::MAX)
+    }
+
+    /// The nonces after one more commit. The oldest one is dropped if there are too many.
+    pub(crate) fn push(mut self, nonce: u64) -> Self {
+        if self.len == Self::MOST {
+            self.last.rotate_left(1);
+            self.len -= 1;
+        }
+        self.last[self.len] = nonce;
+        self.len += 1;
+        self
     }
 }

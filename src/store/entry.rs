@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use super::commit::Action;
+use super::commit::{Action, Nonces};
 use super::lease::{Lease, Now};
-use super::nonces::Nonces;
-use super::outcome::{Look, Lookup, Outcome, Stored};
+use super::outcome::{Listed, Look, Lookup, Outcome, Stored};
 use super::owners::Epoch;
 use super::rule::{self, Edit, Sight};
-use super::{Listed, Result};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::id::{Handle, SecretCheck, SessionId};
 use crate::record::{Frame, Record, SecondSecret, StoreState, Version};
 use crate::sync::Ordering;
@@ -20,43 +18,43 @@ const FORMAT: u8 = 1;
 /// The row that a store keeps of a session: the record, the secrets that open it, its deadline, and
 /// the nonces of the commits that made its last versions.
 ///
-/// A store is a loop around the rule: it locks or begins a transaction, reads the row of an id's
-/// [`Handle`], asks [`look`](Self::look) or [`apply`](Self::apply), writes what they say, and
-/// unlocks or commits. [`Store`](crate::Store) shows a whole one.
+/// A store reads the row of an id's [`Handle`], calls [`look`](Self::look) or
+/// [`apply`](Self::apply), and carries out the [`Write`] that they return. [`Store`](crate::Store)
+/// shows a whole one.
 #[derive(Clone, Debug)]
 pub struct Entry {
     record: Record,
     nonces: Nonces,
 }
 
-/// What a store must write after it asked the rule.
+/// The write that a store must carry out, in the step in which it read the row.
 #[derive(Clone, Debug)]
 #[must_use]
 pub enum Write {
-    /// Nothing.
+    /// The row stays as it is.
     Nothing,
-    /// This row, in place of the one that was read.
+    /// Store this row, in place of the one that was read.
     Put(Entry),
-    /// The row must be removed.
+    /// Remove the row.
     Remove,
 }
 
 impl Entry {
-    /// Answers a request's look. `row`: the stored row of the id's handle.
+    /// Answers a request's look. `row`: the stored row of the id's handle, if there is one.
     #[must_use = "the row must be written"]
     pub fn look(row: Option<&Self>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Lookup, Write) {
         let Some(row) = row else { return (Lookup::Missing, Write::Nothing) };
         let seen = rule::look(&row.record, id, how, lease, now);
-        let opened = match seen.sight {
+        let opener = match seen.sight {
             Sight::Missing => return (Lookup::Missing, Write::Nothing),
             Sight::Superseded { recent } => return (Lookup::Superseded { recent }, Write::Nothing),
-            Sight::Found(opened) => opened,
+            Sight::Found(opener) => opener,
         };
-        // The record after the look, because a visit can note when the session got its id.
+        // The next record if there is one, because a visit can note when the session got its id.
         let record = seen.next.as_ref().unwrap_or(&row.record).clone();
-        let lookup = Lookup::Found(Stored { record, ttl: seen.ttl, presented: opened.presented(id) });
+        let lookup = Lookup::Found(Stored { record, ttl: seen.ttl, presented: opener.presented(id) });
         let edit = seen.next.map(Edit::Put).or(seen.touch.map(Edit::Deadline)).unwrap_or(Edit::Nothing);
-        (lookup, Self::written(Some(row), edit, |row| row.nonces))
+        (lookup, Self::to_write(Some(row), edit, |row| row.nonces))
     }
 
     /// Carries out an action. `epoch`: the present epoch of the owner that the action
@@ -64,8 +62,8 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`Error::is_size`] when the session would be too large; [`Error::is_unknown`] when it cannot
-    /// be told whether a repeated commit was carried out; [`Error::is_id`] when a new id has
+    /// [`Error::is_size`] when the session would be too large; [`Error::is_unknown`] when the row
+    /// does not show whether a repeated commit was carried out; [`Error::is_id`] when a new id has
     /// another handle, or a login has no new id. After an error the store must write nothing.
     pub fn apply(
         row: Option<&Self>,
@@ -81,10 +79,10 @@ impl Entry {
             Action::Commit(commit) if commit.begins().is_none() => row.nonces.push(commit.nonce),
             _ => Nonces::NONE,
         };
-        Ok((outcome, Self::written(row, edit, next)))
+        Ok((outcome, Self::to_write(row, edit, next)))
     }
 
-    fn written(row: Option<&Self>, edit: Edit, nonces: impl FnOnce(&Self) -> Nonces) -> Write {
+    fn to_write(row: Option<&Self>, edit: Edit, nonces: impl FnOnce(&Self) -> Nonces) -> Write {
         match (edit, row) {
             (Edit::Nothing, _) | (Edit::Deadline(_), None) => Write::Nothing,
             (Edit::Remove, _) => Write::Remove,
@@ -102,16 +100,16 @@ impl Entry {
         &self.record
     }
 
-    /// When the row may be removed, in milliseconds of the clock that the store's [`Now`] is on:
-    /// since 1970 for [`Now::on_calendar`]. It is signed, as integers in databases are.
+    /// When the row may be removed, in milliseconds of the clock of the store's [`Now`]: since 1970
+    /// for [`Now::on_calendar`]. It is signed, as integers in databases are.
     pub fn deadline_ms(&self) -> i64 {
-        self.record.state().deadline.load(Ordering::Relaxed).div_ceil(1_000_000).cast_signed()
+        self.record.state().deadline().div_ceil(1_000_000).cast_signed()
     }
 
-    /// How long from now the row must be kept, for a backend that removes rows by itself; zero: it
-    /// may be removed now. The deadline inside the row decides, whatever the backend does.
+    /// How long from now the row must be kept, for a backend that removes rows by itself. The rule
+    /// goes by the deadline inside the row.
     pub fn ttl(&self, now: Now) -> Duration {
-        now.until(self.record.state().deadline.load(Ordering::Relaxed))
+        now.until(self.record.state().deadline())
     }
 
     /// The session for a list; `None` if it has expired.
@@ -123,7 +121,7 @@ impl Entry {
     }
 
     /// The row as bytes, for a database, a file or a snapshot. They hold digests of the secrets,
-    /// which open nothing.
+    /// and a digest opens nothing.
     ///
     /// ```text
     /// format (1) · kind of the second secret (1) · number of nonces (1)
@@ -153,23 +151,24 @@ impl Entry {
     /// # Ok::<(), lembro::Error>(())
     /// ```
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (mut bytes, deadline) = (Vec::new(), self.record.state().deadline.load(Ordering::Relaxed));
+        let (mut bytes, deadline) = (Vec::new(), self.record.state().deadline());
         write_row(&mut bytes, &self.record, &self.nonces, deadline, |instant| instant);
         bytes
     }
 
-    /// Reads the bytes that [`to_bytes`](Self::to_bytes) gave.
+    /// Reads the bytes that [`to_bytes`](Self::to_bytes) returned.
     ///
     /// # Errors
     ///
-    /// [`Error::is_corrupt`] when the bytes are anything else. No input panics.
+    /// [`Error::is_corrupt`] when the bytes are not a row. No input panics.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (record, nonces) = read_row(bytes, Handle::from_u64(0), |instant| instant)?;
         Ok(Self { record, nonces })
     }
 }
 
-/// Writes a row as [`Entry::to_bytes`] says. `on` converts its instants to the clock of the reader.
+/// Writes a row in the layout of [`Entry::to_bytes`]. `on` converts its instants to the reader's
+/// clock.
 pub(crate) fn write_row(bytes: &mut Vec<u8>, row: &Record, nonces: &Nonces, deadline: u64, on: impl Fn(u64) -> u64) {
     let second = row.second().map(|second| second.on(&on).to_parts());
     let nonces = nonces.as_slice();
@@ -182,16 +181,16 @@ pub(crate) fn write_row(bytes: &mut Vec<u8>, row: &Record, nonces: &Nonces, dead
     bytes.extend_from_slice(row.as_bytes());
 }
 
-/// Reads what [`write_row`] wrote. `on` converts its instants to the clock of this process.
+/// Reads a row that [`write_row`] wrote. `on` converts its instants to the clock of this process.
 pub(crate) fn read_row(bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Result<(Record, Nonces)> {
     let unreadable = || Error::corrupt("the row is not readable");
     let (state, frame, nonces, body) = parse_row(bytes, handle, on).ok_or_else(unreadable)?;
-    Ok((Record::from_bytes(body)?.rewritten(None, state, &frame), nonces))
+    Ok((Record::from_body(body, state, &frame)?, nonces))
 }
 
-type Row<'a> = (StoreState, Frame, Nonces, &'a [u8]);
+type RowParts<'a> = (StoreState, Frame, Nonces, &'a [u8]);
 
-fn parse_row(mut bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Option<Row<'_>> {
+fn parse_row(mut bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Option<RowParts<'_>> {
     let [format, kind, count] = take(&mut bytes)?;
     if format != FORMAT || usize::from(count) > Nonces::MOST {
         return None;
@@ -206,12 +205,11 @@ fn parse_row(mut bytes: &[u8], handle: Handle, on: impl Fn(u64) -> u64) -> Optio
     for _ in 0..count {
         nonces = nonces.push(u64::from_be_bytes(take(&mut bytes)?));
     }
-    let state = StoreState::row(handle, secret);
-    state.deadline.store(on(deadline), Ordering::Relaxed);
+    let state = StoreState::row(handle, secret, on(deadline));
     Some((state, Frame { second, version: Version::from_u64(version) }, nonces, bytes))
 }
 
-/// Takes the first bytes off.
+/// Removes the first bytes from a slice and returns them.
 pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, rest) = bytes.split_first_chunk()?;
     *bytes = rest;

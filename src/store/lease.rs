@@ -5,14 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::clock::Clock;
 use crate::record::{MAX_MILLIS, Record, Times};
 
-/// The longest timeout, a century: every store can count it, and a visit to such a session is not
-/// due each time.
+/// The longest timeout, in nanoseconds: a century, which every store's deadlines can represent.
 const FOREVER: u64 = 100 * 365 * 24 * 60 * 60 * 1_000_000_000;
 
 /// The rules that a session's time is computed from, at every look and every commit.
 ///
 /// A [`Policy`](crate::Policy) has a lease for its sessions. Code that uses a
-/// [`Store`](crate::Store) without `Sessions` makes its own.
+/// [`Store`](crate::Store) without `Sessions` makes a lease of its own.
 ///
 /// # Examples
 ///
@@ -30,25 +29,25 @@ const FOREVER: u64 = 100 * 365 * 24 * 60 * 60 * 1_000_000_000;
 pub struct Lease {
     /// The idle timeout of a session that has none of its own.
     pub idle: Duration,
-    /// How long a session lives at most, from its creation or from its owner's login; `None`: no
+    /// The longest life of a session, from its creation or from its owner's login; `None`: no
     /// limit.
     pub lifetime: Option<Duration>,
     /// The idle timeout and the lifetime of a [remembered](crate::Changes::remember) session, in
     /// place of the two above.
     pub remembered: Option<(Duration, Option<Duration>)>,
-    /// How long after the last visit that prolonged a session the next one does; at most half of
-    /// the session's time.
+    /// The shortest time between two visits that prolong a session. At most half of the session's
+    /// time counts.
     pub touch_after: Duration,
-    /// The age at which a timed renewal of an id is due; `None`: never. At least the grace.
+    /// The age of an id at which its timed renewal is due, at least the grace; `None`: never.
     pub renew_after: Option<Duration>,
-    /// How long requests with an old id still count as requests in flight. The old id of a timed
-    /// renewal opens the session for so long; the superseded id of a login or `regenerate` opens
+    /// How long a request with an old id counts as a request in flight. The old id of a timed
+    /// renewal opens the session for that time; the superseded id of a login or `regenerate` opens
     /// nothing.
     pub grace: Duration,
 }
 
 impl Lease {
-    /// No limits: for reading a session whose policy is not known.
+    /// No limits, for reading a session whose policy is not known.
     pub const UNLIMITED: Self = Self::new(Duration::MAX);
 
     /// An idle timeout and nothing else: no lifetime, a visit always prolongs, ids are not renewed,
@@ -65,7 +64,7 @@ impl Lease {
     }
 
     /// The time that a session has if it is touched or committed now: its own timeout or the idle
-    /// one, at most what is left of its lifetime. Zero: its lifetime is over.
+    /// timeout, at most the rest of its lifetime. Zero: its lifetime is over.
     pub fn ttl(&self, record: &Record, now: Now) -> Duration {
         Duration::from_nanos(self.ttl_nanos(record.times(), now))
     }
@@ -75,7 +74,7 @@ impl Lease {
         self.lifetime.is_some() || self.remembered.is_some()
     }
 
-    /// In nanoseconds, because every look computes it.
+    /// The same in nanoseconds, because every look computes it.
     #[inline]
     pub(crate) fn ttl_nanos(&self, times: Times, now: Now) -> u64 {
         let (idle, lifetime) = match self.remembered {
@@ -84,7 +83,7 @@ impl Lease {
         };
         let idle = times.timeout_ms.map_or(nanos(idle), of_millis).min(FOREVER);
         match lifetime {
-            // A beginning in the future, after the calendar was set back, counts as now.
+            // If the calendar was set back, a beginning in the future counts as now.
             Some(lifetime) if times.began_ms > 0 => {
                 let age = of_millis(now.calendar_ms.saturating_sub(times.began_ms));
                 idle.min(nanos(lifetime).saturating_sub(age))
@@ -93,42 +92,42 @@ impl Lease {
         }
     }
 
-    /// Returns true if a visit prolongs a session that has `left`, and would have `full`, both in
+    /// Returns true if a visit prolongs a session from the time `left` to the time `full`, both in
     /// nanoseconds.
     ///
-    /// A session with a short timeout is touched at half of it; otherwise it would end while in
-    /// use. If a session has more left than it should, because the policy became stricter or the
-    /// calendar was set, the visit corrects it.
+    /// A session with a short timeout is prolonged at half of it; otherwise it would end while in
+    /// use. If more than `full` is left, because the policy became stricter or the calendar was
+    /// set, the visit corrects that.
     #[inline]
     pub(crate) fn touch_due(&self, full: u64, left: u64) -> bool {
         full != left && full.abs_diff(left) >= nanos(self.touch_after).min(full / 2)
     }
 
-    /// Returns true if the renewal of an id of this age is due. Never sooner than a grace, because
-    /// a row has room for one second secret only.
+    /// Returns true if the renewal of an id of this age is due. It is due after a grace at the
+    /// earliest, because a row has room for only one second secret.
     pub(crate) fn renewal_due(&self, age: Duration) -> bool {
         self.renew_after.is_some_and(|after| age >= after.max(self.grace))
     }
 }
 
-/// One instant, on the clock that deadlines are counted by and on the calendar.
+/// One instant, on the clock of a store's deadlines and on the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Nanoseconds of the clock that deadlines are counted by.
+    /// Nanoseconds on the clock of the deadlines.
     pub(crate) clock: u64,
     /// Milliseconds since 1970.
     pub(crate) calendar_ms: u64,
 }
 
 impl Now {
-    /// Now, for a store whose rows do not outlive the process: deadlines are counted by
-    /// [`Clock::now`], which never jumps.
+    /// Now, for a store whose rows do not outlive the process. Deadlines are on [`Clock::now`],
+    /// which never jumps.
     pub fn of(clock: &Clock) -> Self {
         Self { clock: clock.nanos(), calendar_ms: since_ms(clock.calendar_nanos()) }
     }
 
-    /// Now, for a store whose rows outlive the process: deadlines are counted by the calendar.
-    /// [`Clock::now`] begins at zero in each process, so expired sessions would revive.
+    /// Now, for a store whose rows outlive the process. Deadlines are on the calendar. On
+    /// [`Clock::now`], which begins at zero in each process, expired sessions would revive.
     pub fn on_calendar(clock: &Clock) -> Self {
         let since = clock.calendar_nanos();
         Self { clock: since, calendar_ms: since_ms(since) }
@@ -139,8 +138,8 @@ impl Now {
         crate::record::calendar_time(self.calendar_ms).unwrap_or(UNIX_EPOCH)
     }
 
-    /// The deadline of a session that lives this long from now. Saturates to "never". A zero span
-    /// has expired for every reader, even for one that read the clock earlier.
+    /// The deadline of a session that lives this long from now. It saturates to "never". A zero
+    /// span is expired for every reader, even for one that read the clock earlier.
     pub(crate) fn after(&self, span: Duration) -> u64 {
         self.after_nanos(nanos(span))
     }
@@ -156,8 +155,7 @@ impl Now {
     }
 }
 
-/// Milliseconds since 1970. 0 means "not yet", so the first millisecond of 1970 counts as the
-/// second.
+/// Milliseconds since 1970, at least 1, because 0 means "not yet".
 #[inline]
 fn since_ms(nanos: u64) -> u64 {
     (nanos / 1_000_000).clamp(1, MAX_MILLIS)
@@ -168,7 +166,7 @@ fn of_millis(millis: u64) -> u64 {
     millis.saturating_mul(1_000_000)
 }
 
-/// Nanoseconds of a span, saturating.
+/// Nanoseconds of a time span, saturating.
 #[inline]
 pub(crate) fn nanos(span: Duration) -> u64 {
     span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos().into())

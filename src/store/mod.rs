@@ -1,9 +1,18 @@
 //! The store: the trait that every backend implements, and the rule that decides for all of them.
+//!
+//! ```text
+//! mod        the trait
+//! lease      the rules of a session's time
+//! commit     everything that a request did to its session
+//! outcome    the answers of a store
+//! owners     the operations on all sessions of one owner
+//! entry      the row that a store keeps
+//! rule       what happens to a session: two pure functions
+//! ```
 
 mod commit;
 mod entry;
 mod lease;
-mod nonces;
 mod outcome;
 mod owners;
 mod rule;
@@ -11,34 +20,48 @@ mod rule;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
+
+pub(crate) use self::commit::Nonces;
 pub use self::commit::{Action, Commit, Expect, Identity, Login};
 pub use self::entry::{Entry, Write};
 pub(crate) use self::entry::{read_row, take, write_row};
 pub(crate) use self::lease::nanos;
 pub use self::lease::{Lease, Now};
-pub(crate) use self::nonces::Nonces;
-pub use self::outcome::{Look, Lookup, Outcome, Presented, Receipt, Stored};
+pub use self::outcome::{Listed, Listing, Look, Lookup, Outcome, Presented, Receipt, Stored};
 pub use self::owners::{AtLimit, EndReason, Epoch, Limit, Owner, Owners};
 pub(crate) use self::rule::{Edit, Sight, id_age, is_expired};
 pub(crate) use self::rule::{apply, look, preview};
-use crossbeam_channel::Sender;
-
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::id::{Handle, SessionId, random_number};
+use crate::id::{SessionId, random_number};
 use crate::record::{Record, Version};
 
-/// A backend that keeps sessions. Two methods are required; five more are optional.
+/// A backend that keeps sessions.
 ///
-/// For one process there is less to write: a [`KeyValue`](crate::KeyValue) is a backend of three
-/// methods, and [`KeyValueStore`](crate::KeyValueStore) is the store on it.
+/// Two methods are required: [`look`](Self::look) and [`apply`](Self::apply). Six are provided and
+/// built on them: [`get`](Self::get), [`visit`](Self::visit), [`commit`](Self::commit),
+/// [`set`](Self::set), [`touch`](Self::touch) and [`destroy`](Self::destroy). The others are
+/// optional.
+///
+/// For one process a [`KeyValue`](crate::KeyValue) is less to write: a backend of three methods, on
+/// which [`KeyValueStore`](crate::KeyValueStore) is the store.
 ///
 /// # The contract
 ///
-/// **The rule decides.** [`Entry::look`] and [`Entry::apply`] decide what a look finds and what an
-/// action does. A store reads the row of the id's [`Handle`], asks, and writes what they say, all
-/// in one atomic step: under a lock, or in a transaction that overlaps no other one.
+/// **Rows.** A store keeps one [`Entry`] for each [`Handle`](crate::Handle), the public half of an
+/// id. The rule checks the secret half.
+///
+/// **The rule decides.** [`Entry::look`] and [`Entry::apply`] return the answer and a [`Write`]. A
+/// store reads the row of the id's handle, calls one of them, carries out the write and returns the
+/// answer. That is one atomic step: under a lock, or in a transaction that overlaps no other one on
+/// this handle.
+///
+/// **Time.** Within that step the store takes the time of its [`clock`](Self::clock): with
+/// [`Now::of`] if its rows end with the process, with [`Now::on_calendar`] if they outlive it. The
+/// rule treats an expired row as none, so expired rows may be removed at any time, which only frees
+/// space.
 ///
 /// **Errors.** "Unknown", "expired", "destroyed" and "superseded" are values. An `Err` says that
 /// the system failed or that the action is impossible. If a failed write may have been carried out
@@ -48,6 +71,8 @@ use crate::record::{Record, Version};
 /// it may hold its locks.
 ///
 /// # Writing one
+///
+/// This store has no [`Owners`], so it passes no [`Epoch`] to the rule.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -68,7 +93,7 @@ use crate::record::{Record, Version};
 ///         let mut rows = self.rows.lock().unwrap();
 ///         let (row, now) = (rows.get(&id.handle()), Now::of(&self.clock()));
 ///         let (lookup, write) = Entry::look(row, id, how, lease, now);
-///         keep(&mut rows, id, write);
+///         carry_out(write, &mut rows, id);
 ///         Ok(lookup)
 ///     }
 ///
@@ -76,12 +101,12 @@ use crate::record::{Record, Version};
 ///         let mut rows = self.rows.lock().unwrap();
 ///         let (row, now) = (rows.get(&id.handle()), Now::of(&self.clock()));
 ///         let (outcome, write) = Entry::apply(row, id, action, lease, now, None)?;
-///         keep(&mut rows, id, write);
+///         carry_out(write, &mut rows, id);
 ///         Ok(outcome)
 ///     }
 /// }
 ///
-/// fn keep(rows: &mut HashMap<Handle, Entry>, id: &SessionId, write: Write) {
+/// fn carry_out(write: Write, rows: &mut HashMap<Handle, Entry>, id: &SessionId) {
 ///     match write {
 ///         Write::Nothing => {}
 ///         Write::Put(row) => drop(rows.insert(id.handle(), row)),
@@ -90,30 +115,31 @@ use crate::record::{Record, Version};
 /// }
 /// ```
 ///
-/// `lembro::testing` (feature `testing`) has the contract as code, to run against your own store,
-/// and a store that fails on purpose, for the tests of an application.
+/// `lembro::testing` (feature `testing`) has the contract as code, to run against a store, and a
+/// store that fails on purpose, for the tests of an application.
 #[cfg_attr(
     any(doc, doctest),
     doc = "[`store_in_a_database`](crate::store_in_a_database) says what a store that outlives its process needs."
 )]
 pub trait Store: Send + Sync + 'static {
-    /// Answers a request's look. A visit prolongs the session if that is due.
+    /// Answers a request's look by [`Entry::look`], in one atomic step. A visit prolongs the
+    /// session if that is due.
     ///
     /// # Errors
     ///
     /// When the store failed.
     fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup>;
 
-    /// Carries out an action on one session, in one atomic step.
+    /// Carries out an action on one session by [`Entry::apply`], in one atomic step.
     ///
     /// # Errors
     ///
     /// [`Error::is_size`] when the session would be too large, [`Error::is_full`] when there is no
-    /// room for it, [`Error::is_unknown`] when it may have been carried out or not, and otherwise
-    /// when the store failed: then, and in every case but `is_unknown`, nothing was written.
+    /// room for it, [`Error::is_unknown`] when the action may have been carried out, and otherwise
+    /// when the store failed. Unless the error is `is_unknown`, nothing was written.
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome>;
 
-    /// The session that an id opens. Neither prolongs it nor applies a lease.
+    /// The session that an id opens. This neither prolongs it nor applies a lease.
     ///
     /// # Errors
     ///
@@ -140,11 +166,11 @@ pub trait Store: Send + Sync + 'static {
         self.apply(id, &Action::Commit(commit), lease)
     }
 
-    /// Stores a session, in place of the one with this id if there is one. With a `ttl` of zero,
-    /// ends that session and stores nothing.
+    /// Stores a session, in place of the one with this id if there is one. A `ttl` of zero ends
+    /// that session and stores nothing.
     ///
-    /// For applications that keep sessions by hand, and for moving sessions from another store. It
-    /// begins a new incarnation, so a commit that was made for the replaced session is
+    /// This is for applications that keep sessions by hand, and for moving sessions from another
+    /// store. It begins a new incarnation, so a commit that was made for the replaced session is
     /// [`Outcome::Gone`].
     ///
     /// # Errors
@@ -181,18 +207,18 @@ pub trait Store: Send + Sync + 'static {
         self.apply(id, &Action::End(None), &Lease::UNLIMITED)
     }
 
-    /// Every live session. The list is not the picture of one instant: sessions begin and end while
-    /// it runs.
+    /// All live sessions. The list is not a picture of one instant, because sessions begin and end
+    /// while it runs.
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store has this method; when the store failed, at once
-    /// or on the way.
+    /// [`Error::is_unsupported`] unless the store has this method; when the store failed, before
+    /// the first session or between two.
     fn all(&self) -> Result<Listing<'_>> {
         Err(Error::unsupported("listing its sessions"))
     }
 
-    /// How many live sessions there are.
+    /// The number of live sessions.
     ///
     /// # Errors
     ///
@@ -202,7 +228,7 @@ pub trait Store: Send + Sync + 'static {
         Err(Error::unsupported("counting its sessions"))
     }
 
-    /// Whether there are no live sessions.
+    /// Returns true if there are no live sessions.
     ///
     /// # Errors
     ///
@@ -220,57 +246,31 @@ pub trait Store: Send + Sync + 'static {
         Err(Error::unsupported("clearing itself"))
     }
 
-    /// The store's operations on all sessions of one owner; `None` unless it has them.
+    /// The store's operations on all sessions of one owner; `None` if it has none.
     fn owners(&self) -> Option<&dyn Owners> {
         None
     }
 
-    /// The clock of the store, which its sessions use too.
+    /// The clock of the store, which its sessions use too. Default: [`Clock::system`].
     fn clock(&self) -> Clock {
         Clock::system()
     }
 
-    /// Sends what happens to sessions in the store to a subscriber, from now on, if the store
-    /// notices it. [`Sessions::events`](crate::Sessions::events) subscribes with it.
+    /// Sends the store's events to a subscriber from now on, such as expired and evicted sessions.
+    /// [`Sessions::events`](crate::Sessions::events) calls it. Default: the store has no events.
     fn send_events(&self, to: Sender<Event>) {
         drop(to);
     }
 
-    /// Sends the errors that no caller receives to a subscriber, from now on, if there can be any.
-    /// [`Sessions::errors`](crate::Sessions::errors) subscribes with it.
+    /// Sends the errors that no caller receives to a subscriber from now on, such as those of a
+    /// background purge. [`Sessions::errors`](crate::Sessions::errors) calls it. Default: the store
+    /// has no such errors.
     fn send_errors(&self, to: Sender<Error>) {
         drop(to);
     }
 }
 
-/// The live sessions of a store, one by one.
-pub type Listing<'a> = Box<dyn Iterator<Item = Result<Listed>> + 'a>;
-
-/// One session of a [`Listing`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Listed {
-    /// Which session.
-    pub handle: Handle,
-    /// Its whole id, if the store keeps whole ids: what a move to another store needs.
-    pub id: Option<SessionId>,
-    /// The session.
-    pub stored: Stored,
-}
-
-impl Listed {
-    /// A session whose secret the store does not know.
-    pub fn new(handle: Handle, stored: Stored) -> Self {
-        Self { handle, id: None, stored }
-    }
-
-    /// A session with its whole id.
-    pub fn with_id(id: SessionId, stored: Stored) -> Self {
-        Self { handle: id.handle(), id: Some(id), stored }
-    }
-}
-
-/// Forwards the required and the optional methods. The provided ones build on these.
+/// Forwards the required and the optional methods, on which the provided ones are built.
 macro_rules! forward_store {
     ($pointer:ident) => {
         impl<S: Store + ?Sized> Store for $pointer<S> {

@@ -1,35 +1,36 @@
-//! The answers of a store: what a look found, and the outcome of an action.
+//! The answers of a store: the results of looks, lists and actions.
 
 use std::time::Duration;
 
-use crate::id::SessionId;
+use crate::error::Result;
+use crate::id::{Handle, SessionId};
 use crate::record::{Record, Version};
 
 /// How a request looks at its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Reads the session without prolonging it: for a page that polls.
+    /// Reads the session without prolonging it, as for a page that polls.
     Peek,
-    /// Reads the session, and prolongs it if the last visit that did is long enough ago.
+    /// Reads the session, and prolongs it if that is [due](crate::Lease::touch_after).
     Visit,
-    /// A peek of a process that has seen the session with this version: it is found by its
-    /// incarnation, even if its id was renewed since.
+    /// A peek of a process that has read the session at this version before. The session is found
+    /// by its incarnation, even if its id was renewed since.
     Held(Version),
 }
 
-/// What a look found.
+/// The result of a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// The session that the id opens.
     Found(Stored),
     /// The id was superseded by a login, `regenerate` or a timed renewal.
     Superseded {
-        /// It was a login or `regenerate`, at most a grace ago: the request is in flight, and the
-        /// client has the new id or receives it soon.
+        /// A login or `regenerate` superseded it, at most a grace ago. So the request was in
+        /// flight, and the client has the new id or receives it soon.
         recent: bool,
     },
-    /// No session: the id is unknown, the session has expired or ended, or the handle is right and
-    /// the secret never was.
+    /// No session. The handle is unknown, the session has expired or ended, or the session never
+    /// had this secret.
     Missing,
 }
 
@@ -43,22 +44,49 @@ impl Lookup {
     }
 }
 
-/// A session as a store gives it out.
+/// A session as a store returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stored {
     /// Its data.
     pub record: Record,
-    /// The time it has left.
+    /// The time that it has left.
     pub ttl: Duration,
     /// The role of the id that opened it.
     pub presented: Presented,
 }
 
 impl Stored {
-    /// A session with its data and the time it has left, opened by its current id.
+    /// A session with its data and the time that it has left, opened by its current id.
     pub fn new(record: Record, ttl: Duration) -> Self {
         Self { record, ttl, presented: Presented::Current }
+    }
+}
+
+/// The live sessions of a store.
+pub type Listing<'a> = Box<dyn Iterator<Item = Result<Listed>> + 'a>;
+
+/// One session of a [`Listing`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The public half of its id.
+    pub handle: Handle,
+    /// Its whole id, if the store keeps whole ids. A move to another store needs it.
+    pub id: Option<SessionId>,
+    /// The session.
+    pub stored: Stored,
+}
+
+impl Listed {
+    /// A session whose secret the store does not know.
+    pub fn new(handle: Handle, stored: Stored) -> Self {
+        Self { handle, id: None, stored }
+    }
+
+    /// A session with its whole id.
+    pub fn with_id(id: SessionId, stored: Stored) -> Self {
+        Self { handle: id.handle(), id: Some(id), stored }
     }
 }
 
@@ -67,21 +95,21 @@ impl Stored {
 pub enum Presented {
     /// The session's current id.
     Current,
-    /// The current id while a timed renewal is pending: the client must be given this new id.
+    /// The current id while a timed renewal is pending. The client must be given this new id.
     Renewing(SessionId),
-    /// A timed renewal took its place, and its grace is not over: the client has the new id. After
-    /// the grace only a session that is [held](Look::Held) is found like this.
+    /// The id before a timed renewal, within its grace. The client has the new id. After the grace
+    /// only [`Look::Held`] finds the session so.
     Previous,
 }
 
-/// The outcome of an action. Code that ignores it can lose a logout, or use an id that is taken.
+/// The outcome of an action. If code ignores it, a logout can be lost, or an id used that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Outcome {
     /// The action was carried out.
     Done(Receipt),
-    /// There is no live session that the action was made for. Nothing was written. If a repeated
-    /// commit was carried out the first time, that ended with the session.
+    /// The session that the action was made for is not live. Nothing was written. If a repeated
+    /// commit was carried out the first time, its changes have ended with the session.
     Gone,
     /// The id was superseded by another request's login or `regenerate`, or by a timed renewal
     /// whose grace is over. Nothing was written.
@@ -92,8 +120,8 @@ pub enum Outcome {
     Changed,
     /// All of the owner's sessions were ended since the login began. Nothing was written.
     LoginRevoked,
-    /// The owner has as many sessions as the limit allows, and it refuses new ones. Nothing was
-    /// written.
+    /// The owner has as many sessions as the limit allows, and the limit refuses new ones. Nothing
+    /// was written.
     AtLimit,
 }
 
@@ -103,7 +131,7 @@ impl Outcome {
         matches!(self, Self::Done(_))
     }
 
-    /// The receipt, if it is done.
+    /// The receipt, if the action was carried out.
     pub fn receipt(self) -> Option<Receipt> {
         match self {
             Self::Done(receipt) => Some(receipt),
@@ -116,7 +144,7 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// Its version; for an ended session the last one.
+    /// Its version; the last one if the session ended.
     pub version: Version,
     /// The time that it has left.
     pub ttl: Duration,

@@ -1,19 +1,18 @@
-//! Owners: the optional operations of a store on all sessions of one owner, and the limit on
-//! logins.
+//! Owners: the operations of a store on all sessions of one owner, and the limit on logins.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Listed, Outcome};
+use super::outcome::{Listed, Outcome};
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
-use crate::record::{Owned, check_owner};
+use crate::record::check_owner;
+use crate::units::choice;
 
-/// The user that a session belongs to: a checked name of 1 to 255 bytes.
+/// The user that a session belongs to: a checked text of 1 to 255 bytes.
 ///
-/// Use a value that never changes, such as a number in a users' table, not a spelling of a name.
+/// Use a value that never changes, such as the number in a table of users, not a spelling of a
+/// name.
 ///
 /// # Examples
 ///
@@ -29,7 +28,7 @@ use crate::record::{Owned, check_owner};
 pub struct Owner(Box<str>);
 
 impl Owner {
-    /// Checks a name.
+    /// An owner with this name.
     ///
     /// # Errors
     ///
@@ -58,39 +57,39 @@ impl FromStr for Owner {
 
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the name, because it is the user's.
+        // Without the name, because it is private.
         f.write_str("Owner(..)")
     }
 }
 
-/// The login period of an owner. It grows whenever all of the owner's sessions are ended. Opaque.
+/// The login period of an owner. It grows whenever all of the owner's sessions are ended. The value
+/// is opaque.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// The epoch as a number, for a store that keeps it elsewhere. A later one is larger.
+    /// The epoch as a number, for a store outside the process. A later one is larger.
     pub fn to_u64(self) -> u64 {
         self.0
     }
 
-    /// The epoch that [`to_u64`](Self::to_u64) gave.
+    /// The epoch of a number that [`to_u64`](Self::to_u64) returned.
     pub fn from_u64(number: u64) -> Self {
         Self(number)
     }
 }
 
-/// How many sessions an owner may have at once, and what happens beyond that.
+/// The limit on an owner's sessions, and the treatment of a login beyond it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many.
+    /// The most sessions that an owner may have at once.
     pub max: usize,
-    /// What happens at a login beyond the limit.
+    /// The treatment of a login beyond the limit.
     pub at_limit: AtLimit,
 }
 
-/// What happens at a login beyond an owner's limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// The treatment of a login beyond an owner's limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AtLimit {
     /// The session with the oldest login is ended.
     #[default]
@@ -99,11 +98,13 @@ pub enum AtLimit {
     RefuseNewest,
 }
 
+choice!(AtLimit, "at_limit", ["end_oldest" => EndOldest, "refuse_newest" => RefuseNewest]);
+
 impl Limit {
-    /// The sessions of an owner that must end so that one more login, of the session with this
-    /// handle, is within the limit. `None`: that login is refused.
+    /// The sessions of an owner that must end so that the login of the session with the handle
+    /// `login` is within the limit. `None`: that login is refused.
     ///
-    /// A store asks this in the step that carries out the login.
+    /// A store calls this in the step that carries out the login.
     pub fn surplus(&self, sessions: Vec<Listed>, login: Handle) -> Option<Vec<Handle>> {
         let mut others = sessions;
         others.retain(|session| session.handle != login);
@@ -111,19 +112,18 @@ impl Limit {
         if surplus > 0 && self.at_limit == AtLimit::RefuseNewest {
             return None;
         }
-        others.sort_by_key(|session| {
-            (session.stored.record.head().owner.map(|Owned { since_ms, .. }| since_ms), session.handle)
-        });
+        others.sort_by_key(|session| (session.stored.record.owner_since(), session.handle));
         Some(others.into_iter().take(surplus).map(|session| session.handle).collect())
     }
 }
 
-/// What a store can do with all sessions of one owner: those of one user on several devices.
+/// The operations of a store on all sessions of one owner, such as those of a user's devices.
 ///
 /// A session gets its owner by a [commit that logs in](crate::Commit::log_in). The trait is
-/// separate from [`Store`](crate::Store) because a store is complete without it. A store that has
-/// it returns it from [`Store::owners`](crate::Store::owners), passes the owner's epoch to
-/// [`Entry::apply`](crate::Entry::apply), and applies the [`Limit`] of logins.
+/// separate from [`Store`](crate::Store) because a store is complete without it. A store with this
+/// trait returns it from [`Store::owners`](crate::Store::owners). In
+/// [`Store::apply`](crate::Store::apply) it passes the owner's epoch to
+/// [`Entry::apply`](crate::Entry::apply) and applies the login's [`Limit`].
 ///
 /// # The contract
 ///
@@ -132,30 +132,30 @@ impl Limit {
 /// owner a new [`Epoch`], and a login that [began](crate::Login) in an older one is
 /// [`Outcome::LoginRevoked`].
 ///
-/// **Epochs never go back**, not even at a restart. They are kept for at least as long as a login
-/// can take: a day is enough.
+/// **Epochs never go back**, not even at a restart. A store keeps them for at least as long as a
+/// login can take: a day is enough.
 ///
 /// **Only live sessions count.** Expired sessions are neither listed nor counted.
 ///
 /// **No id leaves the store.** A list names sessions by [`Handle`], which opens nothing; a store
 /// that keeps whole ids leaves them out of these lists.
 pub trait Owners: Send + Sync {
-    /// The owner's present epoch. Read it before the password is checked: if all of the owner's
-    /// sessions are ended after that, the login is revoked too.
+    /// The owner's present epoch. Read it before the password is checked. If all of the owner's
+    /// sessions are ended after that, the login is revoked.
     ///
     /// # Errors
     ///
     /// When the store failed.
     fn epoch(&self, owner: &Owner) -> Result<Epoch>;
 
-    /// The live sessions of an owner, in no particular order. Without any the list is empty.
+    /// The live sessions of an owner, in no particular order.
     ///
     /// # Errors
     ///
     /// When the store failed.
     fn list(&self, owner: &Owner) -> Result<Vec<Listed>>;
 
-    /// How many live sessions an owner has.
+    /// The number of an owner's live sessions.
     ///
     /// # Errors
     ///
@@ -164,41 +164,46 @@ pub trait Owners: Send + Sync {
         Ok(self.list(owner)?.len())
     }
 
-    /// Ends one live session by its handle, for this reason. With an `owner`, only if it belongs to
-    /// that owner; the owner is compared in the step that ends it.
+    /// Ends one live session by its handle, and notes the reason. With an `owner`, it ends the
+    /// session only if it is that owner's, which it checks in the same step.
     ///
     /// # Errors
     ///
     /// When the store failed: the session may still be there.
     fn destroy_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Result<Outcome>;
 
-    /// Ends all sessions of an owner but the one with the handle `except`, and returns how many:
-    /// "log out everywhere", "log out all other devices". A handle of no session of the owner is no
-    /// exception.
+    /// Ends all sessions of an owner but the one with the handle `except`, for "log out everywhere"
+    /// and "log out all other devices", and returns how many it ended. If `except` is not a session
+    /// of the owner, it is ignored.
     ///
     /// # Errors
     ///
     /// When the store failed: some may still be there.
     fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize>;
 
-    /// Why one of the methods above ended the session that this id opened, if the store still
-    /// remembers. It answers only if the id's secret is right.
+    /// Why one of the methods above, or a login beyond the limit, ended the session that this id
+    /// opened. `None` if the id's secret is wrong, or the store no longer has the reason.
     ///
     /// # Errors
     ///
     /// When the store failed.
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>>;
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>>;
 }
 
 /// Why a session was ended, other than by its user's logout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndReason {
     /// The owner logged out everywhere, or everywhere else.
-    Everywhere,
+    LoggedOutEverywhere,
     /// It was ended by its handle: from another device, or by an administrator.
-    Named,
+    Revoked,
     /// The owner logged in once more than the [policy](crate::Policy::max_per_owner) allows.
     Limit,
 }
+
+choice!(EndReason, "end_reason", [
+    "logged_out_everywhere" => LoggedOutEverywhere,
+    "revoked" => Revoked,
+    "limit" => Limit,
+]);

@@ -1,18 +1,16 @@
 //! A browser without a network, for the tests of an application: it keeps cookies by the rules of
-//! RFC 6265bis, and its time is turned by hand.
+//! RFC 6265bis and goes by a manual clock.
 //!
 //! ```text
-//! browser    requests to an application, and what becomes of their cookies
-//!   request  what the application gets
-//!   jar      which cookies are kept, and which are sent
-//!   cookie   what a Set-Cookie says
-//!   date     its times
+//! browser    requests to an application, and the cookies of its responses
+//!   request  the request that the application gets
+//!   jar      the cookies that are kept and sent
+//!   cookie   the reading of a Set-Cookie
 //!   address  hosts and paths
 //! ```
 
 mod address;
 mod cookie;
-mod date;
 mod jar;
 mod request;
 
@@ -25,18 +23,18 @@ use crate::error::Result;
 use crate::session::Session;
 use crate::web::{ResponseHeaders, SessionLayer};
 
-/// A user's browser: it sends requests to an application, without a socket, and keeps the cookies
-/// of the responses as browsers do.
+/// A user's browser: it sends requests to an application without a socket, and keeps the cookies of
+/// the responses as browsers do.
 ///
-/// The application is a closure from a request to a response. The request is a [`Request`] or what
-/// a framework's type makes of one, such as `rouille::Request`; the response is anything with
-/// [`ResponseHeaders`].
+/// The application is a closure from a request to a response. The request is a [`Request`], or a
+/// framework's type that is made from one, such as `rouille::Request`. The response is any type
+/// with [`ResponseHeaders`].
 ///
-/// A clone is a browser with the same cookies: a thief's, say.
+/// A clone has the same cookies, as a thief's browser has after a theft.
 ///
 /// # Examples
 ///
-/// The test of a login, in ten lines:
+/// The test of a login:
 ///
 /// ```
 /// # #[cfg(feature = "rouille")]
@@ -65,7 +63,7 @@ use crate::web::{ResponseHeaders, SessionLayer};
 /// let layer = SessionLayer::new(LembroStore::with_options(LembroOptions::new().clock(&time))?);
 /// let site = |request: Request| layer.rouille(&request, |session| answer(&request, session));
 ///
-/// let mut ada = Browser::new("https://example.com").clock(&time);
+/// let mut ada = Browser::new("https://example.com").with_clock(&time);
 /// assert_eq!(ada.get("/", site).status_code, 401);
 /// ada.post("/login", &[("user", "ada"), ("password", "difference-engine")], site);
 /// assert_eq!(ada.get("/", site).status_code, 200);
@@ -85,20 +83,20 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A browser without cookies, on a page of this site: `https://example.com`, or
+    /// A browser without cookies, on a page of this site, such as `https://example.com` or
     /// `http://localhost:8080`.
     pub fn new(site: &str) -> Self {
         Self { site: Address::new(site).origin(), clock: Clock::system(), jar: Jar::default() }
     }
 
-    /// The same with another clock, by which its cookies end. Default: the machine's.
+    /// Sets the clock by which cookies end. Default: the machine's.
     #[must_use]
-    pub fn clock(self, clock: impl Into<Clock>) -> Self {
+    pub fn with_clock(self, clock: impl Into<Clock>) -> Self {
         Self { clock: clock.into(), ..self }
     }
 
-    /// Follows a link to an absolute URL or a path on the browser's site. Returns the application's
-    /// response; a redirect is not followed.
+    /// Follows a link to an absolute URL, or to a path on the browser's site. Returns the response;
+    /// a redirect is not followed.
     pub fn get<Q: for<'r> From<&'r Request>, R: ResponseHeaders>(
         &mut self,
         url: &str,
@@ -107,7 +105,7 @@ impl Browser {
         self.send(Request::new("GET", url), application)
     }
 
-    /// Sends a form with these fields.
+    /// Sends a form with these fields, and returns the response.
     pub fn post<Q: for<'r> From<&'r Request>, R: ResponseHeaders>(
         &mut self,
         url: &str,
@@ -117,11 +115,11 @@ impl Browser {
         self.send(Request::form(url, fields), application)
     }
 
-    /// Sends any request, with the browser's cookies.
+    /// Sends a request with the browser's cookies, and returns the response.
     ///
     /// # Examples
     ///
-    /// A form on another site's page comes without the session:
+    /// A form on another site's page is sent without the session's cookie:
     ///
     /// ```
     /// use lembro::LembroStore;
@@ -152,13 +150,13 @@ impl Browser {
         response
     }
 
-    /// A request without a page: runs a handler with the session that the browser's cookie leads
-    /// to, and keeps the cookie that the layer's response has.
+    /// Runs a handler with the session that the browser's cookie opens, and keeps the cookie that
+    /// the layer sets: for tests that need no request.
     ///
     /// # Errors
     ///
-    /// The handler's, and those of [`SessionLayer::finish`]. The browser gets the cookie that an
-    /// error page has.
+    /// Those of the handler and of [`SessionLayer::finish`]. The browser keeps the cookie of the
+    /// error page, too.
     ///
     /// # Examples
     ///
@@ -191,11 +189,11 @@ impl Browser {
         answered
     }
 
-    /// A request as this browser sends it now: with its absolute URL, and the headers `Host` and
+    /// The request as this browser sends it now: with an absolute URL and the headers `Host` and
     /// `Cookie`.
     ///
-    /// With [`accept`](Self::accept) for requests that are under way side by side, and for
-    /// responses that overtake each other or are lost.
+    /// Together with [`accept`](Self::accept) it is for parallel requests, and for responses that
+    /// overtake each other or are lost.
     pub fn prepare(&self, mut request: Request) -> Request {
         if request.url.starts_with('/') {
             request.url.insert_str(0, &self.site);
@@ -212,7 +210,7 @@ impl Browser {
         if cookies.is_empty() { request } else { request.with_header("Cookie", &cookies) }
     }
 
-    /// The response to a prepared request arrives. Its headers stay as they are.
+    /// Keeps the cookies of a response to a prepared request. Leaves the response as it was.
     pub fn accept(&mut self, request: &Request, response: &mut impl ResponseHeaders) {
         const SET_COOKIE: &str = "Set-Cookie";
         for text in response.take(SET_COOKIE) {
@@ -221,13 +219,13 @@ impl Browser {
         }
     }
 
-    /// The cookie of this name that the browser sends with a request for its site's `/`.
+    /// The cookie of this name that the browser sends to its site's path `/`.
     pub fn cookie(&self, name: &str) -> Option<&Cookie> {
         let now = self.clock.wall();
         self.jar.sent(&self.site, now, |cookie| cookie.name == name).into_iter().next()
     }
 
-    /// Its cookies, to plant one or to close the browser.
+    /// The browser's cookies, to plant one or to close the browser.
     ///
     /// # Examples
     ///

@@ -1,5 +1,4 @@
-//! The fault store: a store that fails when it is told to, before or after it did what it was
-//! asked.
+//! The fault store: a store that fails on purpose, before or after it has carried out a call.
 
 use std::fmt;
 
@@ -14,15 +13,15 @@ use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Looku
 /// When a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Before anything was done: the error is [`Error::is_store`].
+    /// Before it is carried out. The error is [`Error::is_store`].
     Before,
-    /// After it was done: the answer is lost. For what may have changed one session the error is
-    /// [`Error::is_unknown`].
+    /// After it is carried out: the answer is lost. If the call may have changed one session, the
+    /// error is [`Error::is_unknown`].
     After,
 }
 
-/// A store that passes all calls on to another one and fails when it is told to, for trying out
-/// what an application makes of it. It counts the calls.
+/// A store that passes all calls on to another store, counts them, and fails on purpose: for tests
+/// of what an application does when its store fails.
 ///
 /// # Examples
 ///
@@ -37,7 +36,7 @@ pub enum When {
 /// let create = Commit::create()?;
 /// assert!(store.commit(&id, &create, &lease).unwrap_err().is_unknown());
 ///
-/// // It was carried out, and the answer was lost: the repeat finds that out.
+/// // The commit was carried out, and its answer was lost. The repeat finds that out.
 /// assert!(store.commit(&id, &create.repeated(), &lease)?.is_done());
 /// assert_eq!(store.calls(Call::Commit), 2);
 /// # Ok::<(), lembro::Error>(())
@@ -54,48 +53,49 @@ struct Plan {
 }
 
 struct Fault {
-    /// `None`: any.
+    /// `None`: any kind.
     call: Option<Call>,
-    /// Which of these calls fails, counted from the first one ever; `None`: each.
+    /// The number of the call that fails, counted from the first one ever. `None`: all of them.
     nth: Option<usize>,
     when: When,
 }
 
 impl<S: Store> FaultStore<S> {
-    /// Wraps a store. Nothing fails until it is told to.
+    /// Wraps a store. No call fails until a fault is added.
     pub fn new(store: S) -> Self {
         Self { store, plan: Mutex::default() }
     }
 
-    /// Has one call fail: the `nth` of this kind from now on, 1 being the next one. `None`: the nth
-    /// of all calls.
+    /// Makes one call fail: the `nth` of this kind from now on, or the `nth` of all calls if `call`
+    /// is `None`. The next one is 1.
     pub fn fail(&self, call: impl Into<Option<Call>>, nth: usize, when: When) {
         let (call, mut plan) = (call.into(), self.plan.lock());
         let nth = Some(plan.calls(call) + nth.max(1));
         plan.faults.push(Fault { call, nth, when });
     }
 
-    /// Has all calls of this kind fail, or all calls, until [`heal`](Self::heal).
+    /// Makes all calls of this kind fail, or all calls if `call` is `None`, until
+    /// [`heal`](Self::heal).
     pub fn fail_all(&self, call: impl Into<Option<Call>>, when: When) {
         self.plan.lock().faults.push(Fault { call: call.into(), nth: None, when });
     }
 
-    /// Has nothing fail any more.
+    /// Removes all faults.
     pub fn heal(&self) {
         self.plan.lock().faults.clear();
     }
 
-    /// How many calls of this kind there were, or how many in all, failed ones included.
+    /// The number of calls of this kind, or of all calls if `call` is `None`, failed ones included.
     pub fn calls(&self, call: impl Into<Option<Call>>) -> usize {
         self.plan.lock().calls(call.into())
     }
 
-    /// The store below, which never fails.
+    /// The inner store, which never fails on purpose.
     pub fn store(&self) -> &S {
         &self.store
     }
 
-    /// Counts a call and carries it out, or fails.
+    /// Counts a call, and carries it out or fails.
     fn on<T>(&self, call: Call, one: Option<Handle>, run: impl FnOnce(&dyn Store) -> Result<T>) -> Result<T> {
         let when = self.plan.lock().count(call);
         let fault = || std::io::Error::other(format!("a fault was asked for: {call:?}"));
@@ -114,7 +114,7 @@ impl<S: Store> FaultStore<S> {
         self.store.owners().is_some()
     }
 
-    fn below_clock(&self) -> Clock {
+    fn inner_clock(&self) -> Clock {
         self.store.clock()
     }
 }
@@ -126,7 +126,7 @@ impl Plan {
         self.calls.iter().filter(|call| kind.is_none_or(|kind| kind == **call)).count()
     }
 
-    /// Whether this call fails, and when.
+    /// Counts this call. Returns when it fails, if it does.
     fn count(&mut self, call: Call) -> Option<When> {
         self.calls.push(call);
         let mut faults = self.faults.iter().filter(|fault| fault.call.is_none_or(|kind| kind == call));

@@ -1,86 +1,57 @@
-//! The store under test beside the plain store. Each call goes to both, and their answers must be
-//! equal.
+//! The fixture of a rule: the store under test beside the plain store. Each call goes to both, and
+//! their answers must be equal.
 
-use std::error::Error as _;
-use std::fmt::{Debug, Display};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::request::Session;
-use super::{PlainStore, Time, Verdict};
+use super::plain::PlainStore;
+use super::verdict::{Checked, Time, Verdict, broken, optional, same};
 use crate::clock::ManualClock;
 use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId, random_number};
 use crate::record::{Changes, Record, Version};
 use crate::store::{
-    Action, Commit, EndReason, Epoch, Lease, Listed, Login, Look, Lookup, Now, Outcome, Owner, Owners, Receipt, Store,
-    Stored,
+    Action, Commit, EndReason, Epoch, Identity, Lease, Listed, Login, Look, Lookup, Now, Outcome, Owner, Owners,
+    Receipt, Store, Stored,
 };
 
+/// A longer time counts as "never".
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// A rule that ends before its end does so with the verdict that it is broken or skipped.
-pub(super) type Checked<T = ()> = Result<T, Verdict>;
+/// A rule that is code. Its name is a sentence.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CodeRule {
+    pub(super) name: &'static str,
+    pub(super) run: fn(&Fixture<'_>) -> Checked,
+}
 
-impl Verdict {
-    /// The same with the place where the rule was broken.
-    pub(super) fn at(self, place: impl Display) -> Self {
-        match self {
-            Self::Broken(problem) => Self::Broken(format!("{place}: {problem}")),
-            other => other,
-        }
+impl CodeRule {
+    pub(super) const fn new(name: &'static str, run: fn(&Fixture<'_>) -> Checked) -> Self {
+        Self { name, run }
     }
 }
 
-impl From<Error> for Verdict {
-    fn from(error: Error) -> Self {
-        let source = error.source().map(|source| format!(" ({source})")).unwrap_or_default();
-        Self::Broken(format!("expected no error, found {:?}{source}", error.to_string()))
-    }
-}
-
-/// Breaks the rule. `problem`: what was expected and what was found.
-pub(super) fn broken<T>(problem: impl Into<String>) -> Checked<T> {
-    Err(Verdict::Broken(problem.into()))
-}
-
-/// Expects two things to be equal. `what` names the first.
-#[expect(clippy::needless_pass_by_value, reason = "most of what is compared was just made for that")]
-pub(super) fn same<T: PartialEq<U> + Debug, U: Debug>(what: &str, found: T, expected: U) -> Checked {
-    if found == expected {
-        return Ok(());
-    }
-    broken(format!("{what}: expected {expected:?}, found {found:?}"))
-}
-
-/// The answer of an optional method; the rule is skipped if the store does not have it.
-pub(super) fn optional<T>(found: Result<T>) -> Checked<T> {
-    match found {
-        Err(error) if error.is_unsupported() => Err(Verdict::Skipped(error.to_string())),
-        found => Ok(found?),
-    }
-}
-
-/// A store under test.
+/// The store under test, and the plain store that shows what it must answer.
 pub(super) struct Fixture<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) plain: PlainStore,
     time: &'a Time,
 }
 
-/// Time.
+/// The time that passes.
 impl<'a> Fixture<'a> {
     pub(super) fn new(store: &'a dyn Store, time: &'a Time) -> Self {
         Self { store, plain: PlainStore::new(time.clock()), time }
     }
 
-    /// So many units of time.
+    /// The duration of so many units.
     pub(super) fn units(&self, units: u32) -> Duration {
         self.time.unit * units
     }
 
-    /// Lets so many units pass.
+    /// Lets so many units of time pass.
     pub(super) fn pass(&self, units: u32) {
         match &self.time.manual {
             Some(clock) => clock.advance(self.units(units)),
@@ -88,34 +59,33 @@ impl<'a> Fixture<'a> {
         }
     }
 
-    /// Lets whatever had a time of two units expire: with real time nothing is exact, so it waits a
-    /// little more.
+    /// Lets a session with a time of two units expire. It waits three, because real time is not
+    /// exact.
     pub(super) fn over(&self) {
         self.pass(3);
     }
 
-    /// The clock, for a rule that stops time.
+    /// The manual clock. Skips the rule if time is real.
     pub(super) fn clock(&self) -> Checked<&ManualClock> {
-        let missing = || Verdict::Skipped("needs a clock that is turned by hand".to_owned());
+        let missing = || Verdict::Skipped("needs a manual clock".to_owned());
         self.time.manual.as_ref().ok_or_else(missing)
     }
 
-    /// A lease with an idle timeout and a grace that outlast the rule, under which every visit
-    /// prolongs.
+    /// A lease with an idle timeout and a grace that outlast the rule. Every visit prolongs.
     pub(super) fn lease(&self) -> Lease {
         let long = self.units(1000);
         Lease { grace: long, ..Lease::new(long) }
     }
 
-    /// What of a session is compared: all of it with a clock that stands still; with one that runs,
-    /// whether its times are about now, and the time left apart.
+    /// The parts of a session that are compared: its record and its version. If time is real, the
+    /// times in the record are replaced by whether they are about now.
     fn seen(&self, stored: &Stored) -> Checked<(Value, u64)> {
         let written = serde_json::to_value(&stored.record);
         let mut data = written.map_err(|error| Verdict::Broken(format!("a record cannot be written: {error}")))?;
         let now = Now::of(&self.time.clock()).calendar_ms;
         for time in ["created_at", "owner_since", "id_since"].into_iter().filter(|_| self.clock().is_err()) {
             if let Some(at) = data.get_mut(time) {
-                // A database may go by a clock of its own.
+                // A database may have a clock of its own.
                 *at = json!(at.as_u64().is_some_and(|at| at.abs_diff(now) < 600_000));
             }
         }
@@ -128,9 +98,8 @@ impl<'a> Fixture<'a> {
     }
 
     fn same_time(&self, what: &str, found: Duration, expected: Duration) -> Checked {
-        // More than a century is "never", however a store counts it.
         let (found, expected) = (found.min(CENTURY), expected.min(CENTURY));
-        // Both stores are asked one after the other, on a busy machine a while after.
+        // The stores are asked one after the other. On a busy machine a while passes in between.
         let most = if self.clock().is_ok() { Duration::ZERO } else { self.units(1).max(expected / 10) };
         if found.abs_diff(expected) <= most {
             return Ok(());
@@ -158,7 +127,7 @@ impl Fixture<'_> {
         self.look(id, Look::Peek, &Lease::UNLIMITED)
     }
 
-    /// Looks at a session that is there.
+    /// Looks at a session that must be there.
     pub(super) fn found(&self, id: &SessionId) -> Checked<Record> {
         match self.get(id)? {
             Some(stored) => Ok(stored.record),
@@ -166,11 +135,12 @@ impl Fixture<'_> {
         }
     }
 
-    /// Carries out an action, and looks at what became of the session. The receipt, if it was done.
+    /// Carries out an action, then looks the session up. Returns the receipt if the action was
+    /// done.
     pub(super) fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Checked<Option<Receipt>> {
         let found = self.store.apply(id, action, lease);
         let is_repeated = matches!(action, Action::Commit(commit) if commit.is_repeated());
-        // A store that keeps few nonces, or none, may say so to any repeat, and has done nothing.
+        // A store that keeps few nonces, or none, may answer so to any repeat, and changes nothing.
         let is_unknown = is_repeated && found.as_ref().is_err_and(Error::is_unknown);
         let expected = if is_unknown { found.clone() } else { self.plain.apply(id, action, lease) };
         let what = format!("{action:?} with an id of {}", id.handle());
@@ -189,7 +159,7 @@ impl Fixture<'_> {
                 same(what, found, Receipt { ttl: found.ttl, ..expected })?;
                 Ok(Some(found))
             }
-            // The plain store has forgotten a nonce that this one still knows.
+            // The plain store has forgotten a nonce that the store under test still knows.
             (Ok(Outcome::Done(found)), Err(error)) if error.is_unknown() => Ok(Some(found)),
             (Ok(found), Ok(expected)) => same(what, found, expected).map(|()| None),
             (Err(found), Err(expected)) if kinds(&found) == kinds(&expected) => Ok(None),
@@ -197,7 +167,7 @@ impl Fixture<'_> {
         }
     }
 
-    /// Commits under a lease that outlasts the rule.
+    /// Commits under the [lease](Self::lease) that outlasts the rule.
     pub(super) fn commit(&self, id: &SessionId, commit: &Commit) -> Checked<Option<Receipt>> {
         self.apply(id, &Action::Commit(commit), &self.lease())
     }
@@ -209,8 +179,8 @@ impl Fixture<'_> {
         self.apply(id, &Action::Put(&record, ttl), &Lease::UNLIMITED)
     }
 
-    /// Everything that a request may do with an id, the end last; each is compared.
-    pub(super) fn everything(&self, session: &Session) -> Checked {
+    /// Does everything that a request can do with an id, its end last.
+    pub(super) fn everything(&self, session: &SeenSession) -> Checked {
         let (id, lease) = (&session.id, self.lease());
         self.look(id, Look::Peek, &lease)?;
         self.look(id, Look::Visit, &lease)?;
@@ -224,41 +194,41 @@ impl Fixture<'_> {
 
 /// Sessions.
 impl Fixture<'_> {
-    /// Creates a session that outlasts the rule.
-    pub(super) fn session(&self, record: &Record) -> Checked<Session> {
+    /// Creates a session with this data. It outlasts the rule.
+    pub(super) fn session(&self, record: &Record) -> Checked<SeenSession> {
         self.committed(&SessionId::random()?, &Commit::create()?.with(Changes::from(record)))
     }
 
-    /// Commits, and gives out what the session is then.
-    pub(super) fn committed(&self, id: &SessionId, commit: &Commit) -> Checked<Session> {
+    /// Commits, which must be done. Returns the session as it is then.
+    pub(super) fn committed(&self, id: &SessionId, commit: &Commit) -> Checked<SeenSession> {
         match self.commit(id, commit)? {
-            Some(receipt) => Ok(Session { id: receipt.announce.unwrap_or(*id), version: receipt.version }),
+            Some(receipt) => Ok(SeenSession { id: receipt.announce.unwrap_or(*id), version: receipt.version }),
             None => broken(format!("{commit:?}: expected Done")),
         }
     }
 
     /// Creates a session and logs an owner in.
-    pub(super) fn session_of(&self, name: &str) -> Checked<Session> {
+    pub(super) fn session_of(&self, name: &str) -> Checked<SeenSession> {
         let session = self.session(&[("cart", 1)].into_iter().collect())?;
         self.committed(&session.id, &session.replace()?.1.log_in(Login::new(Owner::new(name)?)))
     }
 }
 
-/// Owners, and all sessions.
+/// Operations on owners and on all sessions.
 impl<'a> Fixture<'a> {
-    /// The store's powers, or the rule is skipped.
+    /// The store's operations on owners. Skips the rule if it has none.
     pub(super) fn owners(&self) -> Checked<&'a dyn Owners> {
-        self.store.owners().ok_or_else(|| Verdict::Skipped("this store has no powers over owners".to_owned()))
+        self.store.owners().ok_or_else(|| Verdict::Skipped("this store has no operations on owners".to_owned()))
     }
 
-    /// The owner's epoch.
+    /// The owner's epoch, which must not have gone back.
     pub(super) fn epoch(&self, name: &str) -> Checked<Epoch> {
         let owner = Owner::new(name)?;
         let (epoch, last) = (self.owners()?.epoch(&owner)?, self.plain.epoch(&owner)?);
         same("whether the epoch went back", epoch < last, false).map(|()| epoch)
     }
 
-    /// The sessions of an owner.
+    /// Compares the sessions of an owner.
     pub(super) fn list(&self, name: &str) -> Checked {
         let (owners, owner) = (self.owners()?, Owner::new(name)?);
         let (listed, expected) = (owners.list(&owner)?, self.plain.list(&owner)?);
@@ -267,7 +237,7 @@ impl<'a> Fixture<'a> {
         self.same_list(&format!("the list of {name:?}"), listed, expected)
     }
 
-    /// How many sessions there are, and all of them.
+    /// Compares the number of sessions and the list of all.
     pub(super) fn all(&self) -> Checked {
         let len = optional(self.store.len())?;
         same("len and is_empty", (len, self.store.is_empty()?), (self.plain.len()?, self.plain.is_empty()?))?;
@@ -293,22 +263,64 @@ impl<'a> Fixture<'a> {
         let before = owners.epoch(&owner)?;
         let (ended, expected) = (owners.destroy_all(&owner, except)?, self.plain.destroy_all(&owner, except)?);
         same("how many sessions destroy_all ends", ended, expected)?;
-        // Epochs are each store's own numbers.
+        // The stores number their epochs differently.
         let after = owners.epoch(&owner)?;
         self.plain.set_epoch(&owner, after);
         same("whether destroy_all begins a later epoch", after > before, true)
     }
 
-    /// Ends a session by its handle, for this owner.
+    /// Ends a session by its handle, for this owner if one is named.
     pub(super) fn end(&self, id: &SessionId, name: Option<&str>) -> Checked {
         let (handle, owner) = (id.handle(), name.map(Owner::new).transpose()?);
-        let found = self.owners()?.destroy_handle(handle, owner.as_ref(), EndReason::Named);
-        let expected = self.plain.destroy_handle(handle, owner.as_ref(), EndReason::Named);
+        let found = self.owners()?.destroy_handle(handle, owner.as_ref(), EndReason::Revoked);
+        let expected = self.plain.destroy_handle(handle, owner.as_ref(), EndReason::Revoked);
         self.same_outcome("destroy by handle", found, expected)?;
         self.get(id).map(drop)
     }
 
-    pub(super) fn why_ended(&self, id: &SessionId) -> Checked {
-        same("why a session ended", self.owners()?.why_ended(id)?, self.plain.why_ended(id)?)
+    pub(super) fn end_reason(&self, id: &SessionId) -> Checked {
+        same("why a session ended", self.owners()?.end_reason(id)?, self.plain.end_reason(id)?)
+    }
+}
+
+/// Changes that set one key.
+pub(super) fn put<T: Serialize + ?Sized>(key: &str, value: &T) -> Checked<Changes> {
+    let mut changes = Changes::new();
+    changes.insert("", key, value)?;
+    Ok(changes)
+}
+
+/// Another id with the same handle.
+pub(super) fn other_secret(id: &SessionId) -> Checked<SessionId> {
+    Ok(id.renewed(&SessionId::random()?))
+}
+
+/// A session that a request has seen: its id, and its version then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeenSession {
+    pub(super) id: SessionId,
+    pub(super) version: Version,
+}
+
+impl SeenSession {
+    /// A commit that merges these changes into it.
+    pub(super) fn merge(&self, changes: Changes) -> Checked<Commit> {
+        Ok(Commit::merge(self.version)?.with(changes))
+    }
+
+    /// A commit that sets one key.
+    pub(super) fn put<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Checked<Commit> {
+        self.merge(put(key, value)?)
+    }
+
+    /// A commit that sets one key if the stored version is still the one that was seen.
+    pub(super) fn exactly<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Checked<Commit> {
+        Ok(Commit::exactly(self.version)?.with(put(key, value)?))
+    }
+
+    /// A new id, and a commit that replaces the present one by it.
+    pub(super) fn replace(&self) -> Checked<(SessionId, Commit)> {
+        let new = other_secret(&self.id)?;
+        Ok((new, Commit::merge(self.version)?.with_identity(Identity::Replace(new))))
     }
 }

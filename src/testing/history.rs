@@ -1,49 +1,51 @@
-//! Rules of histories: what a store answers in a long random history is what the rule says.
+//! Rules of histories: in a long random history, every answer of the store is that of the rule.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::fixture::{Checked, Fixture};
-use super::request::{other_secret, put};
-use super::{Rule, Verdict};
+use super::fixture::{CodeRule, Fixture, other_secret, put};
+use super::verdict::{Checked, Verdict};
 use crate::id::SessionId;
 use crate::record::{Changes, Version};
 use crate::store::{
     Action, AtLimit, Commit, Epoch, Identity, Lease, Limit, Login, Look, Owner, Presented, Receipt, Store,
 };
 
-pub(super) const RULES: &[Rule] = &[
-    Rule::new("the store does what the rule says", |p| history(p, false)),
-    Rule::new("the store does with owners what the rule says", |p| p.owners().and_then(|_| history(p, true))),
+pub(super) const RULES: &[CodeRule] = &[
+    CodeRule::new("the store does what the rule says", |fixture| history(fixture, false)),
+    CodeRule::new("the store does with owners what the rule says", |fixture| {
+        fixture.owners().and_then(|_| history(fixture, true))
+    }),
 ];
 
 const STEPS: usize = 1000;
 
-/// What the clients of both stores know.
+/// The knowledge of the clients of both stores.
 struct History<'a> {
-    p: &'a Fixture<'a>,
+    fixture: &'a Fixture<'a>,
     has_owners: bool,
-    /// It begins with the same seed, so that a history that fails is the same the next time.
+    /// It begins with a fixed seed, so that a failure can be repeated.
     random: StdRng,
-    /// Ids that clients have or had, and versions that they saw.
+    /// The ids that clients have or had.
     ids: Vec<SessionId>,
+    /// The versions that they have seen.
     versions: Vec<Version>,
-    /// Commits whose answer may have been lost.
+    /// Commits that may be repeated, as if their answers were lost.
     sent: Vec<(SessionId, Commit)>,
-    /// Logins under way: the owner, and the epoch in which each began.
+    /// The logins under way: each owner, and the epoch in which the login began.
     begun: Vec<(&'static str, Epoch)>,
 }
 
-fn history(p: &Fixture<'_>, has_owners: bool) -> Checked {
+fn history(fixture: &Fixture<'_>, has_owners: bool) -> Checked {
     let (ids, versions, sent, begun) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let random = StdRng::seed_from_u64(0x1E_3B20);
-    let mut history = History { p, has_owners, random, ids, versions, sent, begun };
+    let mut history = History { fixture, has_owners, random, ids, versions, sent, begun };
     for step in 0..STEPS {
         history.step().map_err(|verdict| verdict.at(format_args!("step {step} of a random history")))?;
     }
-    history.ids.iter().try_for_each(|id| p.get(id).map(drop))
+    history.ids.iter().try_for_each(|id| fixture.get(id).map(drop))
 }
 
 impl History<'_> {
@@ -55,19 +57,19 @@ impl History<'_> {
         self.below(one_in) == 0
     }
 
-    /// One of the last few.
+    /// One of the `last` few.
     fn recent<T>(&mut self, of: fn(&Self) -> &[T], last: usize) -> Option<&T> {
         let back = self.below(last.min(of(self).len()));
         of(self).iter().rev().nth(back)
     }
 
     fn step(&mut self) -> Checked {
-        let p = self.p;
-        // No two logins in the same instant: which of them is older would be left to the store.
-        p.clock()?.advance(Duration::from_millis(1));
+        let fixture = self.fixture;
+        // Two logins never share an instant, because a store may order them either way.
+        fixture.clock()?.advance(Duration::from_millis(1));
         let (id, lease) = (self.id()?, self.lease());
         match self.below(20) {
-            0 | 1 => p.pass([1, 1, 2, 6][self.below(4)]),
+            0 | 1 => fixture.pass([1, 1, 2, 6][self.below(4)]),
             2 | 3 => self.create(id, &lease)?,
             4..=9 => self.merge(id, &lease)?,
             10 | 11 => {
@@ -75,50 +77,49 @@ impl History<'_> {
                     self.commit(id, commit.repeated(), &lease)?;
                 }
             }
-            12 => drop(p.apply(&id, &Action::Touch(self.held()), &lease)?),
-            13 if self.chance(3) => drop(p.apply(&id, &Action::End(self.held()), &Lease::UNLIMITED)?),
+            12 => drop(fixture.apply(&id, &Action::Touch(self.held()), &lease)?),
+            13 if self.chance(3) => drop(fixture.apply(&id, &Action::End(self.held()), &Lease::UNLIMITED)?),
             14 if self.chance(2) => {
-                if let Some(stored) = p.get(&self.id()?)? {
-                    let put = Action::Put(&stored.record, p.units([0, 5][self.below(2)]));
-                    let receipt = p.apply(&id, &put, &Lease::UNLIMITED)?;
+                if let Some(stored) = fixture.get(&self.id()?)? {
+                    let put = Action::Put(&stored.record, fixture.units([0, 5][self.below(2)]));
+                    let receipt = fixture.apply(&id, &put, &Lease::UNLIMITED)?;
                     self.note(receipt);
                 }
             }
             15..=17 if self.has_owners => self.own(id)?,
             _ => {
-                let seen = p.look(&id, Look::Visit, &lease)?;
+                let seen = fixture.look(&id, Look::Visit, &lease)?;
                 if let Some(Presented::Renewing(new)) = seen.map(|stored| stored.presented) {
                     self.ids.push(new);
                 }
             }
         }
-        p.look(&id, self.held().map_or(Look::Peek, Look::Held), &lease)?;
-        p.get(&self.id()?).map(drop)
+        fixture.look(&id, self.held().map_or(Look::Peek, Look::Held), &lease)?;
+        fixture.get(&self.id()?).map(drop)
     }
 
-    /// A version that was seen, of whichever session.
+    /// A version that was seen, of any session, or none.
     fn held(&mut self) -> Option<Version> {
         if self.chance(2) { None } else { self.recent(|history| &history.versions, 8).copied() }
     }
 
     fn lease(&mut self) -> Lease {
-        let p = self.p;
+        let fixture = self.fixture;
         Lease {
-            idle: p.units([8, 12, 50][self.below(3)]),
-            lifetime: [None, Some(p.units(30))][self.below(2)],
-            remembered: [None, Some((p.units(40), Some(p.units(60))))][self.below(2)],
-            touch_after: p.units([0, 1, 10][self.below(3)]),
-            renew_after: [None, Some(p.units(2))][self.below(2)],
-            grace: p.units([0, 1, 4][self.below(3)]),
+            idle: fixture.units([8, 12, 50][self.below(3)]),
+            lifetime: [None, Some(fixture.units(30))][self.below(2)],
+            remembered: [None, Some((fixture.units(40), Some(fixture.units(60))))][self.below(2)],
+            touch_after: fixture.units([0, 1, 10][self.below(3)]),
+            renew_after: [None, Some(fixture.units(2))][self.below(2)],
+            grace: fixture.units([0, 1, 4][self.below(3)]),
         }
     }
 
-    /// An id that a client has or had, mostly one that opens a session, rarely one with another
-    /// secret.
+    /// An id that a client has or had. Most of them open a session; a few have another secret.
     fn id(&mut self) -> Checked<SessionId> {
         let Some(mut id) = self.recent(|history| &history.ids, 16).copied() else { return Ok(SessionId::random()?) };
         for _ in 0..3 {
-            let is_live = self.p.plain.get(&id)?.is_some();
+            let is_live = self.fixture.plain.get(&id)?.is_some();
             id = self.recent(|history| &history.ids, 16).copied().filter(|_| !is_live).unwrap_or(id);
         }
         if self.chance(16) { other_secret(&id) } else { Ok(id) }
@@ -132,7 +133,7 @@ impl History<'_> {
             1 => changes.clear_component("cart"),
             2 => changes.remove("", key)?,
             3 => {
-                changes.set_timeout([None, Some(self.p.units(5))][self.below(2)]);
+                changes.set_timeout([None, Some(self.fixture.units(5))][self.below(2)]);
                 changes.set_label([None, Some(key)][self.below(2)])?;
                 changes.remember(n > 50);
             }
@@ -150,15 +151,15 @@ impl History<'_> {
     }
 
     fn merge(&mut self, id: SessionId, lease: &Lease) -> Checked {
-        let seen = self.p.get(&id)?.map(|stored| stored.record.version()).filter(|_| !self.chance(4));
+        let seen = self.fixture.get(&id)?.map(|stored| stored.record.version()).filter(|_| !self.chance(4));
         let Some(version) = seen.or(self.recent(|history| &history.versions, 20).copied()) else { return Ok(()) };
         let merge = if self.chance(3) { Commit::exactly(version)? } else { Commit::merge(version)? };
         let merge = merge.with(self.changes()?);
         let replace = Identity::Replace(other_secret(&id)?);
         let merge = match self.below(8) {
-            0 => merge.identity(replace),
-            1 | 2 => merge.identity(replace).log_in(self.login()?),
-            3 | 4 => merge.identity(Identity::Renew(self.random.random())),
+            0 => merge.with_identity(replace),
+            1 | 2 => merge.with_identity(replace).log_in(self.login()?),
+            3 | 4 => merge.with_identity(Identity::Renew(self.random.random())),
             _ => merge,
         };
         self.commit(id, merge, lease)
@@ -177,7 +178,7 @@ impl History<'_> {
     }
 
     fn commit(&mut self, id: SessionId, commit: Commit, lease: &Lease) -> Checked {
-        let receipt = self.p.apply(&id, &Action::Commit(&commit), lease)?;
+        let receipt = self.fixture.apply(&id, &Action::Commit(&commit), lease)?;
         self.sent.push((id, commit));
         self.note(receipt);
         Ok(())
@@ -188,22 +189,22 @@ impl History<'_> {
         self.ids.extend(receipt.and_then(|receipt| receipt.announce));
     }
 
-    /// Something with all the sessions of an owner.
+    /// Carries out an operation on an owner's sessions.
     fn own(&mut self, id: SessionId) -> Checked {
-        let (p, name) = (self.p, self.name());
+        let (fixture, name) = (self.fixture, self.name());
         match self.below(6) {
-            0 => p.destroy_all(name, Some(id.handle()).filter(|_| self.chance(2)))?,
-            1 => p.end(&id, Some(name).filter(|_| self.chance(2)))?,
-            // A store without a list of all sessions has the rest of the history.
-            2 => match p.all() {
+            0 => fixture.destroy_all(name, Some(id.handle()).filter(|_| self.chance(2)))?,
+            1 => fixture.end(&id, Some(name).filter(|_| self.chance(2)))?,
+            // Only this step is skipped for a store without a list of all sessions.
+            2 => match fixture.all() {
                 Err(Verdict::Skipped(_)) => {}
                 found => found?,
             },
             3 | 4 => {
-                let epoch = p.epoch(name)?;
+                let epoch = fixture.epoch(name)?;
                 self.begun.push((name, epoch));
             }
-            _ => p.list(name)?,
+            _ => fixture.list(name)?,
         }
         Ok(())
     }

@@ -1,27 +1,27 @@
-//! The contract of [`Store`] as code: one line runs every rule of it against a store of your own.
-//! With it come, for the tests of an application, [`FaultStore`], which fails on purpose, and
-//! `Browser`, which keeps cookies and needs no socket.
+//! The contract of [`Store`] as code: one line checks a store of your own against every rule. For
+//! the tests of an application there are [`FaultStore`], which fails on purpose, and `Browser`,
+//! which keeps cookies and needs no socket.
 //!
 //! ```text
-//! mod          what users call, and what they get back
-//!   fixture    the store under test beside the plain store, and how time passes
-//!   request    what requests send
+//! mod          the functions that run the contract, and their report
 //!   script     rules in words: contract.txt
 //!   special    rules that need more than words
 //!   racing     rules of threads
-//!   history    random histories
-//! handles      a store that is reopened, and two on the same data
-//! fault        the store that fails on purpose
+//!   history    rules of random histories
+//!   fixture    the store under test beside the plain store
+//!   verdict    what a rule finds, and how time passes for it
 //! plain        the store that is nothing but the rule
-//! wrapper      what the stores that wrap another one have in common
-//! browser      a browser without a network (feature `web` too)
+//! processes    a store that is reopened, and two stores on the same data
+//! fault        the store that fails on purpose
+//! wrapper      the part that stores around another store share
+//! browser      a browser without a network (needs feature `web`, too)
 //! ```
 //!
-//! Feature `testing`. It belongs under `[dev-dependencies]`.
+//! The module needs the feature `testing`, which belongs under `[dev-dependencies]`.
 //!
 //! # Examples
 //!
-//! A store with a clock that is turned by hand is tested in milliseconds, and to the millisecond:
+//! A store with a manual clock is tested within milliseconds, and to the millisecond:
 //!
 //! ```
 //! use lembro::{Clock, LembroOptions, LembroStore, testing};
@@ -31,8 +31,8 @@
 //! testing::contract(&time, store);
 //! ```
 //!
-//! A store whose time passes by itself (a server elsewhere) is given a unit to wait in. Rules about
-//! the exact instant of a deadline are skipped; the others wait a few units each:
+//! A store that goes by real time, such as a database server's, needs a unit of time to wait in.
+//! Rules about the exact instant of a deadline are skipped; the other rules wait a few units each:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -41,49 +41,48 @@
 //! testing::contract(Duration::from_millis(50), || LembroStore::new().unwrap());
 //! ```
 //!
-//! A store whose data outlives its process is tried [`reopened`] before each call, too, and with
+//! A store whose data outlives the process should also pass [`reopened`] before each call, and with
 //! [`two_handles`] on the same data.
 
 #[cfg(feature = "web")]
 mod browser;
 mod fault;
 mod fixture;
-mod handles;
 mod history;
 mod plain;
+mod processes;
 mod racing;
-mod request;
 mod script;
 mod special;
+mod verdict;
 mod wrapper;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 #[cfg(feature = "web")]
 pub use self::browser::{Browser, Cookie, Jar, Request};
 pub use self::fault::{FaultStore, When};
-use self::fixture::{Checked, Fixture};
-pub use self::handles::{reopened, two_handles};
+use self::fixture::{CodeRule, Fixture};
 pub use self::plain::PlainStore;
+pub use self::processes::{reopened, two_handles};
+pub use self::verdict::{Time, Verdict};
 pub use self::wrapper::Call;
-use crate::clock::{Clock, ManualClock};
 use crate::store::Store;
 
-/// Runs the whole contract against a store. Panics with the list of all broken rules, if there are
-/// any.
+/// Checks a store against the whole contract.
 ///
-/// `store` is called once for each rule, so every rule meets a fresh store; it should be empty.
-/// `time` says how time passes for it: `&ManualClock` if the store was given that clock, or a
-/// [`Duration`], the unit to wait in, if its time is real. Optional methods that answer
-/// [`is_unsupported`](crate::Error::is_unsupported) are skipped.
+/// `store` makes a new, empty store for each rule. `time` says how time passes for it:
+/// `&ManualClock` if the store goes by that clock, or the unit to wait in, a
+/// [`Duration`](std::time::Duration), if it goes by real time. Rules about optional methods that
+/// return [`is_unsupported`](crate::Error::is_unsupported) are skipped.
 ///
 /// # Panics
 ///
-/// When the store breaks a rule. [`check`] returns the same as a [`Report`].
+/// If the store breaks a rule. The message lists all broken rules; [`check`] returns a [`Report`]
+/// instead.
 #[track_caller]
-#[expect(clippy::panic, reason = "a test that fails")]
+#[expect(clippy::panic, reason = "this is how a test fails")]
 pub fn contract<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) {
     let report = check(time, store);
     if !report.is_kept() {
@@ -92,8 +91,8 @@ pub fn contract<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) {
     }
 }
 
-/// Runs the whole contract against a store and reports on every rule. See [`contract`] for the
-/// arguments.
+/// Checks a store against the whole contract and reports on every rule. The arguments are those of
+/// [`contract`].
 ///
 /// # Examples
 ///
@@ -123,47 +122,11 @@ pub fn check<S: Store>(time: impl Into<Time>, store: impl Fn() -> S) -> Report {
 pub fn rules() -> impl Iterator<Item = Rule> {
     let scripts =
         script::rules(include_str!("contract.txt")).map(|(name, steps)| Rule { name, run: Run::Steps(steps) });
-    scripts.chain([special::RULES, racing::RULES, history::RULES].into_iter().flatten().copied())
+    let coded = [special::RULES, racing::RULES, history::RULES].into_iter().flatten();
+    scripts.chain(coded.map(|rule| Rule { name: rule.name, run: Run::Code(*rule) }))
 }
 
-/// How time passes for the store under test: made from `&ManualClock`, or from the [`Duration`] to
-/// wait in.
-///
-/// A unit must be longer than the store's clock is coarse, and long enough that a call does not
-/// take twice as long: 50 ms for a database on the same machine. With a manual clock a unit is a
-/// minute.
-#[derive(Clone, Debug)]
-pub struct Time {
-    /// The clock that is turned by hand; `None`: time passes by itself.
-    manual: Option<ManualClock>,
-    /// What rules wait in.
-    unit: Duration,
-}
-
-impl Time {
-    fn clock(&self) -> Clock {
-        self.manual.as_ref().map_or_else(Clock::system, Clock::from)
-    }
-
-    /// The clock of a process that starts now.
-    fn restarted(&self) -> Clock {
-        self.manual.as_ref().map_or_else(Clock::system, ManualClock::restarted)
-    }
-}
-
-impl From<&ManualClock> for Time {
-    fn from(clock: &ManualClock) -> Self {
-        Self { manual: Some(clock.clone()), unit: Duration::from_secs(60) }
-    }
-}
-
-impl From<Duration> for Time {
-    fn from(unit: Duration) -> Self {
-        Self { manual: None, unit }
-    }
-}
-
-/// One rule of the contract. Shown as a sentence.
+/// One rule of the contract. `Display` shows it as a sentence.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     name: &'static str,
@@ -173,30 +136,25 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug)]
 enum Run {
     Steps(&'static str),
-    Code(fn(&Fixture<'_>) -> Checked),
+    Code(CodeRule),
 }
 
 impl Rule {
-    const fn new(name: &'static str, run: fn(&Fixture<'_>) -> Checked) -> Self {
-        Self { name, run: Run::Code(run) }
-    }
-
     /// The rule's name, which is a sentence.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Runs this one rule against a store. See [`contract`] for the arguments.
+    /// Checks a store against this one rule. The arguments are those of [`contract`].
     pub fn check<S: Store>(&self, time: impl Into<Time>, store: impl FnOnce() -> S) -> Verdict {
         let time = time.into();
-        // A store that panics (a `todo!()`, say) breaks this rule; the others are still worth
-        // running.
+        // A store that panics, as by `todo!()`, breaks this rule. The other rules still run.
         let run = catch_unwind(AssertUnwindSafe(|| {
             let store = store();
             let fixture = Fixture::new(&store, &time);
             match self.run {
                 Run::Steps(steps) => script::run(&fixture, steps),
-                Run::Code(run) => run(&fixture),
+                Run::Code(rule) => (rule.run)(&fixture),
             }
         }));
         match run {
@@ -217,19 +175,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// What running a rule showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The store keeps the rule.
-    Kept,
-    /// It could not be tried, and why: an optional method is missing, or the store's time is not
-    /// turned by hand.
-    Skipped(String),
-    /// The store breaks the rule: a sentence about what was expected and what was found.
-    Broken(String),
-}
-
-/// What [`check`] found, rule by rule. Shown as one line for each rule and a sum.
+/// The report of [`check`]. `Display` shows one line for each rule, and the totals.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Every rule with its verdict.
@@ -242,7 +188,7 @@ impl Report {
         self.broken().next().is_none()
     }
 
-    /// The broken rules, each with a sentence about what was expected and what was found.
+    /// The broken rules, each with a sentence that says what was expected and what was found.
     pub fn broken(&self) -> impl Iterator<Item = (Rule, &str)> {
         self.results.iter().filter_map(|(rule, verdict)| match verdict {
             Verdict::Broken(problem) => Some((*rule, problem.as_str())),
@@ -250,7 +196,7 @@ impl Report {
         })
     }
 
-    /// The rules that could not be tried, each with the reason.
+    /// The rules that could not be checked, each with the reason.
     pub fn skipped(&self) -> impl Iterator<Item = (Rule, &str)> {
         self.results.iter().filter_map(|(rule, verdict)| match verdict {
             Verdict::Skipped(reason) => Some((*rule, reason.as_str())),

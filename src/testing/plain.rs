@@ -1,4 +1,4 @@
-//! The plain store: rows as bytes in a map under a lock, and the rule.
+//! The plain store: the rule, and rows as bytes in a map under a lock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,11 +14,11 @@ use crate::store::{
     Write,
 };
 
-/// A store that asks the rule, keeps the rows, and does nothing else.
+/// A store that asks the rule and keeps the rows.
 ///
-/// The suite compares other stores with it. It is slow, knows no bound, and removes an expired row
-/// only when its handle is used again, but it has every power. Like a database it keeps bytes and
-/// counts deadlines by the calendar; [`open`](Self::open) gives another store on the same data.
+/// The contract compares other stores with it. It has every optional method, but it is slow and
+/// unbounded, and it removes an expired row only when its handle is used again. Like a database, it
+/// keeps bytes and counts deadlines by the calendar.
 ///
 /// # Examples
 ///
@@ -49,12 +49,12 @@ struct Data {
 }
 
 impl PlainStore {
-    /// An empty store that goes by this clock.
+    /// An empty store with this clock.
     pub fn new(clock: impl Into<Clock>) -> Self {
         Self { data: Arc::default(), clock: clock.into() }
     }
 
-    /// Another store on the same data, as another process opens it, or the same one after a
+    /// Another store on the same data, as a second process opens it, or the same process after a
     /// restart.
     #[must_use]
     pub fn open(&self, clock: impl Into<Clock>) -> Self {
@@ -125,7 +125,7 @@ impl Store for PlainStore {
         let (now, handle) = (self.now(), id.handle());
         let epoch = action.login().map(|login| data.epoch(&login.owner));
         let (outcome, write) = Entry::apply(data.row(handle)?.as_ref(), id, action, lease, now, epoch)?;
-        // The limit is part of the login: the surplus ends in the same step.
+        // The limit is part of the login, so the surplus ends in the same step.
         if let (Some(login), Write::Put(_)) = (action.login(), &write)
             && let Some(limit) = login.limit
         {
@@ -188,11 +188,11 @@ impl Owners for PlainStore {
         *data.epochs.entry(owner.clone()).or_default() += 1;
         let mut sessions = data.list(owner, self.now())?;
         sessions.retain(|session| Some(session.handle) != except);
-        sessions.iter().for_each(|session| data.end(session.handle, EndReason::Everywhere));
+        sessions.iter().for_each(|session| data.end(session.handle, EndReason::LoggedOutEverywhere));
         Ok(sessions.len())
     }
 
-    fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
+    fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
         let data = self.data.lock();
         let Some((row, reason)) = data.ended.get(&id.handle()) else { return Ok(None) };
         let is_live = self.is_open(data.row(id.handle())?.as_ref(), id);

@@ -1,49 +1,51 @@
-//! Scripts: rules as steps in words, each carried out on both stores and compared.
+//! Scripts: rules as steps in words. Each step is carried out on both stores, and the answers are
+//! compared.
 //!
 //! ```text
-//! create a +key        a session under a new id, or under the one that `a` has; see below
-//! commit a +key        a commit made for the version that `a` saw first; see below
-//! again 1 [a]          the first commit once more, as a repeat
+//! create a +key        creates a session under a new id, or under that of `a`; see below
+//! commit a +key        commits for the version that `a` saw first; see below
+//! again 1 [a]          sends the first commit again, as a repeat
 //! get, peek, visit, touch, destroy, everything a
-//! hold, held-touch, held-destroy a     by the version that `a` saw
-//! set a [b]            a record without keys, or that of `b`
-//! forge b a [c]        `b`: another secret for the handle of `a`, and the version that `c` saw
-//! stale b a c          `b`: the id of `a`, and the version that `c` saw
-//! unknown b a          `b`: an id that no session has, and the version that `a` saw
+//! hold, held-touch, held-destroy a     the same by the version that `a` saw
+//! set a [b]            puts a record without keys, or that of `b`
+//! forge b a [c]        makes `b`: another secret of the handle of `a`, the version that `c` saw
+//! stale b a c          makes `b`: the id of `a`, the version that `c` saw
+//! unknown b a          makes `b`: an id that no session has, the version that `a` saw
 //! see a                `a` sees its session again
-//! many 60 [ada]        so many sessions [of an owner]
-//! wait 1, over         units of time; what is over after 2 of them
-//! almost 1, tick       a unit less a millisecond; that millisecond
+//! many 60 [ada]        creates so many sessions [of an owner]
+//! wait 1               lets a unit of time pass
+//! over                 lets a time of two units end
+//! almost 1, tick       lets a unit less a millisecond pass; that millisecond
 //! list ada, all, clear, why a, end a [ada], epoch ada, destroy-all ada [a]
 //! ```
 //!
-//! A commit is made of `+key`, `+component.key`, `-key`, `clear`, `clear:component`, `fill:0-9`,
+//! A commit has the parts `+key`, `+component.key`, `-key`, `clear`, `clear:component`, `fill:0-9`,
 //! `timeout:9`, `timeout:`, `label:text`, `label:`, `remember`, `forget`, `exactly`, `repeated`,
 //! `as:b` (a new id, `b`), `elsewhere:b` (with another handle), `renew:1` (a seed), `login:ada`,
-//! `begun` (in the last epoch asked for), `limit:2`, `refuse:2`, `>b` (the id announced is `b`).
+//! `begun` (in the last epoch that was read), `limit:2`, `refuse:2`, `>b` (`b` is the announced
+//! id).
 //!
-//! Where time is given, it is the lease: `idle=2`, `idle=max`, `lifetime=`, `touch=`, `renew=`,
-//! `grace=`, `remembered=9/9`, in units. What is not given outlasts the rule.
+//! The lease is given in units: `idle=2`, `idle=max`, `lifetime=`, `touch=`, `renew=`, `grace=`,
+//! `remembered=9/9`. A time that is not given outlasts the rule.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Verdict;
-use super::fixture::{Checked, Fixture, broken, optional};
-use super::request::{Session, other_secret};
+use super::fixture::{Fixture, SeenSession, other_secret};
+use super::verdict::{Checked, Verdict, broken, optional};
 use crate::id::SessionId;
 use crate::record::{Changes, Record};
 use crate::store::{Action, AtLimit, Commit, Epoch, Identity, Lease, Limit, Login, Look, Owner, Store};
 
-/// The names and steps of the rules in a text: each name is a line, its steps are indented below
+/// The names and steps of the rules in a text. Each name is a line, with its steps indented below
 /// it.
 pub(super) fn rules(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     text.split("\n\n").filter(|block| !block.starts_with('#')).filter_map(|rule| rule.trim().split_once('\n'))
 }
 
 /// Carries out the steps of a rule.
-pub(super) fn run(p: &Fixture<'_>, steps: &str) -> Checked {
-    let mut script = Script { p, sessions: BTreeMap::new(), epoch: Epoch::default(), sent: Vec::new() };
+pub(super) fn run(fixture: &Fixture<'_>, steps: &str) -> Checked {
+    let mut script = Script { fixture, sessions: BTreeMap::new(), epoch: Epoch::default(), sent: Vec::new() };
     let lines = steps.lines().filter(|line| !line.trim_start().starts_with('#'));
     let steps = lines.flat_map(|line| line.split(';')).map(str::trim);
     for (number, step) in steps.enumerate() {
@@ -54,32 +56,34 @@ pub(super) fn run(p: &Fixture<'_>, steps: &str) -> Checked {
 }
 
 struct Script<'a> {
-    p: &'a Fixture<'a>,
-    sessions: BTreeMap<String, Session>,
+    fixture: &'a Fixture<'a>,
+    sessions: BTreeMap<String, SeenSession>,
     epoch: Epoch,
     sent: Vec<(SessionId, Commit)>,
 }
 
 impl Script<'_> {
     fn step(&mut self, words: &[&str]) -> Checked {
-        let p = self.p;
+        let fixture = self.fixture;
         match *words {
-            ["wait", units] => p.pass(number(units)?),
-            ["over"] => p.over(),
-            ["almost", units] => p.clock()?.advance(p.units(number(units)?).saturating_sub(Duration::from_millis(1))),
-            ["tick"] => p.clock()?.advance(Duration::from_millis(1)),
+            ["wait", units] => fixture.pass(number(units)?),
+            ["over"] => fixture.over(),
+            ["almost", units] => {
+                fixture.clock()?.advance(fixture.units(number(units)?).saturating_sub(Duration::from_millis(1)));
+            }
+            ["tick"] => fixture.clock()?.advance(Duration::from_millis(1)),
             ["many", count, ref whose @ ..] => self.many(number(count)?, whose.first().copied())?,
             ["forge", name, of] => self.hold(name, other_secret(&self.session(of)?.id)?, of)?,
             ["forge", name, of, seen] => self.hold(name, other_secret(&self.session(of)?.id)?, seen)?,
             ["stale", name, of, seen] => self.hold(name, self.session(of)?.id, seen)?,
             ["unknown", name, seen] => self.hold(name, SessionId::random()?, seen)?,
             ["see", name] => self.see(name)?,
-            ["list", name] => p.list(name)?,
-            ["epoch", name] => self.epoch = p.epoch(name)?,
-            ["destroy-all", name] => p.destroy_all(name, None)?,
-            ["destroy-all", name, except] => p.destroy_all(name, Some(self.session(except)?.id.handle()))?,
-            ["all"] => p.all()?,
-            ["clear"] => optional(p.store.clear()).and(Ok(p.plain.clear()?))?,
+            ["list", name] => fixture.list(name)?,
+            ["epoch", name] => self.epoch = fixture.epoch(name)?,
+            ["destroy-all", name] => fixture.destroy_all(name, None)?,
+            ["destroy-all", name, except] => fixture.destroy_all(name, Some(self.session(except)?.id.handle()))?,
+            ["all"] => fixture.all()?,
+            ["clear"] => optional(fixture.store.clear()).and(Ok(fixture.plain.clear()?))?,
             ["create", name, ref parts @ ..] => self.create(name, parts)?,
             ["commit", name, ref parts @ ..] => {
                 let session = self.session(name)?;
@@ -92,44 +96,45 @@ impl Script<'_> {
         Ok(())
     }
 
-    /// A step with one session.
-    fn with(&self, verb: &str, session: &Session, rest: &[&str]) -> Checked {
-        let (p, id) = (self.p, &session.id);
+    /// Carries out a step with one session.
+    fn with(&self, verb: &str, session: &SeenSession, rest: &[&str]) -> Checked {
+        let (fixture, id) = (self.fixture, &session.id);
         let name = rest.first().copied().filter(|word| !word.contains('='));
         match verb {
-            "get" => drop(p.get(id)?),
-            "peek" => drop(p.look(id, Look::Peek, &self.lease(rest)?)?),
-            "visit" => drop(p.look(id, Look::Visit, &self.lease(rest)?)?),
-            "touch" => drop(p.apply(id, &Action::Touch(None), &self.lease(rest)?)?),
-            "destroy" => drop(p.apply(id, &Action::End(None), &Lease::UNLIMITED)?),
-            "hold" => drop(p.look(id, Look::Held(session.version), &self.lease(rest)?)?),
-            "held-touch" => drop(p.apply(id, &Action::Touch(Some(session.version)), &self.lease(rest)?)?),
-            "held-destroy" => drop(p.apply(id, &Action::End(Some(session.version)), &Lease::UNLIMITED)?),
-            "everything" => p.everything(session)?,
-            "end" => p.end(id, name)?,
-            "why" => p.why_ended(id)?,
+            "get" => drop(fixture.get(id)?),
+            "peek" => drop(fixture.look(id, Look::Peek, &self.lease(rest)?)?),
+            "visit" => drop(fixture.look(id, Look::Visit, &self.lease(rest)?)?),
+            "touch" => drop(fixture.apply(id, &Action::Touch(None), &self.lease(rest)?)?),
+            "destroy" => drop(fixture.apply(id, &Action::End(None), &Lease::UNLIMITED)?),
+            "hold" => drop(fixture.look(id, Look::Held(session.version), &self.lease(rest)?)?),
+            "held-touch" => drop(fixture.apply(id, &Action::Touch(Some(session.version)), &self.lease(rest)?)?),
+            "held-destroy" => drop(fixture.apply(id, &Action::End(Some(session.version)), &Lease::UNLIMITED)?),
+            "everything" => fixture.everything(session)?,
+            "end" => fixture.end(id, name)?,
+            "why" => fixture.end_reason(id)?,
             "set" => {
-                let record = name.map(|of| p.found(&self.session(of)?.id)).transpose()?.unwrap_or_else(Record::new);
-                p.set(id, &record, self.lease(rest)?.idle)?;
+                let record =
+                    name.map(|of| fixture.found(&self.session(of)?.id)).transpose()?.unwrap_or_else(Record::new);
+                fixture.set(id, &record, self.lease(rest)?.idle)?;
             }
             _ => return broken("no such step"),
         }
         Ok(())
     }
 
-    fn session(&self, name: &str) -> Checked<Session> {
+    fn session(&self, name: &str) -> Checked<SeenSession> {
         self.sessions.get(name).copied().ok_or_else(|| Verdict::Broken(format!("no session is called {name}")))
     }
 
     fn hold(&mut self, name: &str, id: SessionId, seen: &str) -> Checked {
-        let held = Session { id, ..self.session(seen)? };
+        let held = SeenSession { id, ..self.session(seen)? };
         self.sessions.insert(name.to_owned(), held);
         Ok(())
     }
 
     fn see(&mut self, name: &str) -> Checked {
         let id = self.session(name)?.id;
-        self.sessions.insert(name.to_owned(), Session { id, version: self.p.found(&id)?.version() });
+        self.sessions.insert(name.to_owned(), SeenSession { id, version: self.fixture.found(&id)?.version() });
         Ok(())
     }
 
@@ -147,7 +152,7 @@ impl Script<'_> {
     fn create(&mut self, name: &str, parts: &[&str]) -> Checked {
         let create = Commit::create()?;
         let id = self.sessions.get(name).map_or_else(SessionId::random, |session| Ok(session.id))?;
-        let session = Session { id, version: crate::Version::default() };
+        let session = SeenSession { id, version: crate::Version::default() };
         if let Some(created) = self.commit(&session, create, parts)? {
             self.sessions.insert(name.to_owned(), created);
         }
@@ -158,22 +163,22 @@ impl Script<'_> {
         let sent = self.sent.get(which.wrapping_sub(1)).cloned();
         let Some((id, commit)) = sent else { return broken("no such commit") };
         let id = name.map_or(Ok(id), |name| self.session(name).map(|session| session.id))?;
-        self.p.commit(&id, &commit.repeated()).map(drop)
+        self.fixture.commit(&id, &commit.repeated()).map(drop)
     }
 
-    /// Commits, and gives out what the session is then, if it is done.
-    fn commit(&mut self, session: &Session, mut commit: Commit, parts: &[&str]) -> Checked<Option<Session>> {
+    /// Commits. Returns the session as it is then, if the commit is done.
+    fn commit(&mut self, session: &SeenSession, mut commit: Commit, parts: &[&str]) -> Checked<Option<SeenSession>> {
         let (mut new, mut announced) = (None, None);
         for part in parts.iter().filter(|part| !part.contains('=')) {
             let (word, rest) = part.split_once(':').unwrap_or((part, ""));
             commit = match word {
                 "exactly" => Commit::exactly(session.version)?.with(commit.changes),
                 "repeated" => commit.repeated(),
-                "renew" => commit.identity(Identity::Renew(number(rest)?)),
+                "renew" => commit.with_identity(Identity::Renew(number(rest)?)),
                 "as" | "elsewhere" => {
                     let id = if word == "as" { other_secret(&session.id)? } else { SessionId::random()? };
                     new = Some((rest, id));
-                    commit.identity(Identity::Replace(id))
+                    commit.with_identity(Identity::Replace(id))
                 }
                 "login" => commit.log_in(Login::new(Owner::new(rest)?)),
                 "begun" | "limit" | "refuse" => {
@@ -187,30 +192,30 @@ impl Script<'_> {
                 }
                 _ => {
                     announced = announced.or(word.strip_prefix('>'));
-                    change(&mut commit.changes, word, rest, self.sent.len(), self.p)?;
+                    change(&mut commit.changes, word, rest, self.sent.len(), self.fixture)?;
                     commit
                 }
             };
         }
-        let receipt = self.p.apply(&session.id, &Action::Commit(&commit), &self.lease(parts)?)?;
+        let receipt = self.fixture.apply(&session.id, &Action::Commit(&commit), &self.lease(parts)?)?;
         self.sent.push((session.id, commit));
         let done =
-            receipt.map(|receipt| Session { id: receipt.announce.unwrap_or(session.id), version: receipt.version });
+            receipt.map(|receipt| SeenSession { id: receipt.announce.unwrap_or(session.id), version: receipt.version });
         if let Some((name, id)) = new {
             let version = done.map_or(session.version, |done| done.version);
-            self.sessions.insert(name.to_owned(), Session { id, version });
+            self.sessions.insert(name.to_owned(), SeenSession { id, version });
         }
         if let Some(name) = announced {
             let Some(id) = receipt.and_then(|receipt| receipt.announce) else { return broken("no id is announced") };
-            self.sessions.insert(name.to_owned(), Session { id, ..*session });
+            self.sessions.insert(name.to_owned(), SeenSession { id, ..*session });
         }
         Ok(done)
     }
 
     fn lease(&self, words: &[&str]) -> Checked<Lease> {
-        let p = self.p;
-        let units = |text: &str| if text == "max" { Ok(Duration::MAX) } else { number(text).map(|n| p.units(n)) };
-        let mut lease = p.lease();
+        let fixture = self.fixture;
+        let units = |text: &str| if text == "max" { Ok(Duration::MAX) } else { number(text).map(|n| fixture.units(n)) };
+        let mut lease = fixture.lease();
         for (name, value) in words.iter().filter_map(|word| word.split_once('=')) {
             match name {
                 "idle" => lease.idle = units(value)?,
@@ -228,8 +233,8 @@ impl Script<'_> {
     }
 }
 
-/// One part of a commit that is a change. `value`: of the keys that are set.
-fn change(changes: &mut Changes, word: &str, rest: &str, value: usize, p: &Fixture<'_>) -> Checked {
+/// Adds one part of a commit to its changes. `value` is set for all of its keys.
+fn change(changes: &mut Changes, word: &str, rest: &str, value: usize, fixture: &Fixture<'_>) -> Checked {
     let key = word.get(1..).unwrap_or_default();
     let (component, key) = key.split_once('.').unwrap_or(("", key));
     match (word, word.get(..1)) {
@@ -238,7 +243,7 @@ fn change(changes: &mut Changes, word: &str, rest: &str, value: usize, p: &Fixtu
         ("clear", ..) if rest.is_empty() => changes.clear(),
         ("clear", ..) => changes.clear_component(rest.trim_matches('"')),
         ("timeout", ..) if rest.is_empty() => changes.set_timeout(None),
-        ("timeout", ..) => changes.set_timeout(Some(p.units(number(rest)?))),
+        ("timeout", ..) => changes.set_timeout(Some(fixture.units(number(rest)?))),
         ("label", ..) => changes.set_label(Some(rest).filter(|label| !label.is_empty()))?,
         ("remember" | "forget", ..) => changes.remember(word == "remember"),
         ("fill", ..) => {

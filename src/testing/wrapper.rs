@@ -1,8 +1,8 @@
-//! The wrapper of a store: a macro that turns every call into a call of one method.
+//! Wrappers of a store: a macro that turns every call into a call of one method.
 
 /// Implements [`Store`](crate::Store) and [`Owners`](crate::Owners) for a type with the methods
-/// `on(&self, Call, one, run)`, which gives `run` the store below, `has_owners` and `below_clock`.
-/// `one`: the session that the call may change, if it changes one.
+/// `on(&self, Call, one, run)`, which calls `run` with the inner store, `has_owners` and
+/// `inner_clock`. `one` is the session that the call may change, if it can change only one.
 macro_rules! wrap_store {
     (impl[$($generics:tt)*] for $wrapper:ty) => {
         impl<$($generics)*> Store for $wrapper {
@@ -27,7 +27,7 @@ macro_rules! wrap_store {
                 self.has_owners().then_some(self)
             }
             fn clock(&self) -> Clock {
-                self.below_clock()
+                self.inner_clock()
             }
         }
 
@@ -47,8 +47,8 @@ macro_rules! wrap_store {
             fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
                 self.on(Call::Owners, None, |store| owners(store)?.destroy_all(owner, except))
             }
-            fn why_ended(&self, id: &SessionId) -> Result<Option<EndReason>> {
-                self.on(Call::Owners, None, |store| owners(store)?.why_ended(id))
+            fn end_reason(&self, id: &SessionId) -> Result<Option<EndReason>> {
+                self.on(Call::Owners, None, |store| owners(store)?.end_reason(id))
             }
         }
     };
@@ -61,7 +61,7 @@ use crate::store::{Action, Owners, Store};
 /// A kind of call to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// A look that prolongs nothing: `get`.
+    /// A look that does not prolong, such as `get`.
     Peek,
     /// A look that prolongs.
     Visit,
@@ -69,7 +69,7 @@ pub enum Call {
     Commit,
     /// A touch.
     Touch,
-    /// A record that is put in the place of a session: `set`.
+    /// A record in place of a session: `set`.
     Put,
     /// The end of one session: `destroy`.
     End,

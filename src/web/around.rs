@@ -1,32 +1,35 @@
-//! One call around a handler, whatever the server: load, run, finish or fail. The adapters stand on
-//! it.
+//! One call around a handler, for any server: load, run, finish or fail. The adapters use it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Finished, LostChange, RequestHead, ResponseHeaders, SessionLayer};
+use super::finished::{Finished, ResponseHeaders};
+use super::head::RequestHead;
+use super::layer::{LostChange, SessionLayer};
 use crate::error::{Error, Result};
 use crate::session::Session;
 
 impl SessionLayer {
-    /// Runs a handler with the request's session, and gives its response the headers that the
-    /// session needs. For every server whose request gives a [`RequestHead`] and whose response
-    /// implements [`ResponseHeaders`].
+    /// Runs a handler with the request's session, and adds the headers that the session needs to
+    /// its response. It is for every server whose request gives a [`RequestHead`] and whose
+    /// response implements [`ResponseHeaders`].
     ///
     /// # Errors
     ///
-    /// What the handler returned; what [`finish`](Self::finish) returned; an error that
-    /// [`is_panic`](Error::is_panic) if the handler panicked; with [`LostChange::Refuse`] one that
-    /// [`is_lost`](Error::is_lost). Nothing more of the session is saved then (of a commit whose
-    /// [outcome is unknown](Error::is_unknown) it is not known).
+    /// - The handler's error, or the error of [`finish`](Self::finish).
+    /// - An error that [`is_panic`](Error::is_panic) if the handler panicked.
+    /// - With [`LostChange::Refuse`], an error that [`is_lost`](Error::is_lost).
     ///
-    /// The page for the error is the caller's, and has no header of the session's. If the handler
-    /// has committed a new id before it failed (a [`save`](Session::save) after a
-    /// [`log_in`](Session::log_in), say), the client never learns it:
-    /// [`try_around`](Self::try_around) makes the page, so that it can announce it.
+    /// Then nothing more of the session is saved, except that the outcome of a commit may be
+    /// [unknown](Error::is_unknown).
+    ///
+    /// The caller makes the page for the error, and it has no headers of the session. So if the
+    /// handler committed a new id before it failed (by [`save`](Session::save) after
+    /// [`log_in`](Session::log_in), for example), the client never learns it.
+    /// [`try_around`](Self::try_around) announces such an id on the error page.
     ///
     /// # Examples
     ///
-    /// A server of your own, whose responses are lists of headers:
+    /// A server whose responses are lists of headers:
     ///
     /// ```
     /// use lembro::LembroStore;
@@ -58,11 +61,11 @@ impl SessionLayer {
         Ok(response)
     }
 
-    /// The same, with a response for every request: `failed` makes the page for an error, which is
-    /// of a type of yours. The headers that the session needs are added to that page too: the id
-    /// that the handler has committed before it failed, or that of a pending renewal.
+    /// [`around`](Self::around) with a response for every request: `failed` makes the page for an
+    /// error of any type. That page gets the session's headers too, which announce the id that the
+    /// handler committed before it failed, or the id of a pending renewal.
     ///
-    /// [`error_page`](Self::error_page) has a plain page for errors of this crate.
+    /// [`error_page`](Self::error_page) is a plain page for errors of this crate.
     ///
     /// # Examples
     ///
@@ -95,10 +98,9 @@ impl SessionLayer {
         self.respond(&mut session, answered, failed)
     }
 
-    /// The second half of [`try_around`](Self::try_around), for a handler that is not one call: an
-    /// async one. Ends the request of a session that [`load`](Self::load) gave, by
-    /// [`finish`](Self::finish) or [`fail`](Self::fail), and gives the response, or the page for
-    /// the error, the headers that the session needs.
+    /// The second half of [`try_around`](Self::try_around), for an async handler. Ends the request
+    /// of a session from [`load`](Self::load), by [`finish`](Self::finish) or [`fail`](Self::fail),
+    /// and adds the headers that the session needs to the response or to the error page.
     ///
     /// # Examples
     ///
@@ -137,8 +139,8 @@ impl SessionLayer {
         response
     }
 
-    /// Ends a request after its handler. The headers belong into the response, if there is one, and
-    /// into the page for the error, if not.
+    /// Ends a request after its handler. The headers belong into the response or into the error
+    /// page.
     pub(super) fn end<R, E: From<Error>>(
         &self,
         session: &mut Session,
@@ -158,11 +160,10 @@ impl SessionLayer {
         }
     }
 
-    /// The plain page for an error that the application does not make one for: status and text. The
-    /// error is reported on [`errors`](Self::errors).
+    /// The status and text of a plain error page. Reports the error on [`errors`](Self::errors).
     ///
-    /// 503 if the store failed or is full, 409 for a lost change that is
-    /// [refused](LostChange::Refuse), 500 for everything else.
+    /// The status is 503 if the store failed or is full, 409 for a lost change that is
+    /// [refused](LostChange::Refuse), and 500 for any other error.
     pub fn error_page(&self, error: &Error) -> (u16, &'static str) {
         self.sessions.report(error);
         match error {
@@ -173,7 +174,7 @@ impl SessionLayer {
     }
 }
 
-/// Runs a handler; a panic is an error. What it leaves half done is dropped with the session.
+/// Runs a handler, and turns its panic into an error. Unsaved changes are dropped with the session.
 pub(super) fn catch<S, R, E: From<Error>>(session: S, handler: impl FnOnce(S) -> Result<R, E>) -> Result<R, E> {
     catch_unwind(AssertUnwindSafe(|| handler(session))).unwrap_or_else(|_panic| Err(Error::panic().into()))
 }

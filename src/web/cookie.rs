@@ -1,31 +1,37 @@
-//! The session cookie: which ids a request's `Cookie` headers present, and the two `Set-Cookie`
-//! texts we write.
+//! The session cookie: the ids that a request presents in it, and the `Set-Cookie` texts that
+//! announce an id or remove the cookie.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cookie::time::{Duration as Span, OffsetDateTime};
 use cookie::{Cookie, CookieBuilder};
 
+use super::attributes::{Priority, SameSite, Secure, SiteData};
 use super::head::{RequestHead, trim};
 use super::keys::Signer;
-use super::options::{CookieOptions, MAX_AGE, Priority, SameSite, Secure, SiteData};
+use super::options::CookieOptions;
 use super::token::SessionToken;
-use super::value::{self, MAX_VALUE, Reader};
+use super::value::{self, MAX_VALUE, ValueReader};
 use crate::error::Error;
 use crate::id::SessionId;
 use crate::session::{Candidate, Candidates, Carrier, MAX_COOKIES};
 use crate::sync::{AtomicBool, Ordering};
 
-/// The cookie that carries session ids, as its options have it.
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest time that browsers keep a cookie (RFC 6265bis, 5.5).
+pub(super) const MAX_AGE: Duration = Duration::from_secs(400 * DAY.as_secs());
+
+/// The cookie that carries session ids, under its options.
 pub(super) struct SessionCookie {
     options: CookieOptions,
     signer: Option<Signer>,
-    /// Whether it was reported that browsers drop it.
+    /// Whether the warning was given.
     warned: AtomicBool,
 }
 
-/// What is reported of a `Secure` cookie over plain http. The layer does not know the host, and not
-/// what is in front of the server.
+/// The warning about a `Secure` cookie over plain http. It lists the exceptions, because the layer
+/// knows neither the host nor whether a proxy is in front.
 const DROPPED: &str = "a Secure cookie was set in answer to a request over plain http, where browsers drop it, \
     except from hosts of the loopback such as localhost, which the layer does not know: serve https, or take \
     Secure::Auto to be usable over plain http; if a proxy in front (or rouille's own TLS) speaks https, ignore this \
@@ -38,12 +44,12 @@ impl SessionCookie {
         Self { options, signer, warned: AtomicBool::new(false) }
     }
 
-    /// Whether the client's connection counts as encrypted; for a cookie that is always `Secure`:
-    /// whether there is a reason to believe that the client keeps it.
+    /// Returns true if the client's connection counts as encrypted, or, for a cookie that is always
+    /// `Secure`, if there is a reason to believe that the client keeps the cookie.
     ///
-    /// What a proxy says is such a reason, trusted or not, because nothing but a warning hangs on
-    /// it. So is a cookie of ours in the request: the client has kept one. And under `trust_proxy`
-    /// there is a proxy, which may say nothing.
+    /// Such a reason is a proxy's report of https, trusted or not, because it only decides about a
+    /// warning. Another is a cookie of ours in the request, which shows that the client kept one.
+    /// Under `trust_proxy` it is enough that the proxy reports nothing.
     pub(super) fn is_kept_over(&self, request: &RequestHead<'_>, has_cookie: bool) -> bool {
         let trusts = self.options.trust_proxy;
         match self.options.secure {
@@ -52,7 +58,7 @@ impl SessionCookie {
         }
     }
 
-    /// The report that browsers drop the cookie; once.
+    /// The warning that browsers drop the cookie. It is given once.
     pub(super) fn warning(&self, is_kept: bool) -> Option<Error> {
         let is_due = self.options.secure == Secure::Always && !is_kept && !self.warned.swap(true, Ordering::Relaxed);
         is_due.then(|| Error::option("secure", DROPPED))
@@ -62,19 +68,19 @@ impl SessionCookie {
         &self.options
     }
 
-    /// The first cookies of our name that have different ids, in the order of the headers, and
-    /// after them a token.
+    /// The ids of the first cookies of our name, without repetitions and in the order of the
+    /// headers, and after them the id of the token.
     ///
-    /// There can be several cookies: a browser sends one for each path and domain it was set for,
-    /// and a neighbouring subdomain can plant more. A value that is not exactly an id, well signed
-    /// if we sign, does not count and is not looked at twice: it is another application's, or an
-    /// attack, and neither is worth an error or a log line.
+    /// There can be several cookies: a browser sends one for each path and domain, and a
+    /// neighbouring subdomain can plant more. A value that is not exactly an id, with a valid
+    /// signature if the layer signs, is skipped without an error or a log line: it belongs to
+    /// another application or to an attack.
     pub(super) fn presented(&self, request: &RequestHead<'_>, token: Option<&SessionToken>) -> Candidates {
         let mut found = Candidates::default();
-        let (mut count, mut reader) = (0, Reader::new(self.signer.as_ref()));
-        // Cut into cookies before anything is read as text, so that a foreign one that is not UTF-8
-        // does not hide ours. Semicolons alone separate, as in browsers: quotes do not protect
-        // them, and a comma is a part of a foreign value, in which its author could plant an id.
+        let (mut count, mut reader) = (0, ValueReader::new(self.signer.as_ref()));
+        // Split as bytes, so that a foreign cookie that is not UTF-8 does not hide ours. Only
+        // semicolons separate, as in browsers: within quotes too. A comma belongs to a foreign
+        // value, in which its author could plant an id.
         let cookies = request.cookies().flat_map(|header| header.split(|byte| *byte == b';'));
         for text in cookies.take_while(|_| token.is_none_or(SessionToken::is_beside_cookie)) {
             let Some(presented) = self.read(text, &mut reader) else { continue };
@@ -91,8 +97,8 @@ impl SessionCookie {
         found
     }
 
-    /// One `name=value`, if it is a cookie of ours.
-    fn read(&self, text: &[u8], reader: &mut Reader<'_>) -> Option<Candidate> {
+    /// Reads one `name=value`, if it is a cookie of ours.
+    fn read(&self, text: &[u8], reader: &mut ValueReader<'_>) -> Option<Candidate> {
         let name = self.options.name.as_str();
         let value = trim(trim(text).strip_prefix(name.as_bytes())?).strip_prefix(b"=")?;
         let value = trim(value);
@@ -101,40 +107,45 @@ impl SessionCookie {
         reader.read(Carrier::Cookie, name, value)
     }
 
-    /// What signs the values, if they are signed.
+    /// The signer, if values are signed.
     pub(super) fn signer(&self) -> Option<&Signer> {
         self.signer.as_ref()
     }
 
-    /// The `Set-Cookie` text that gives the client this id, to be kept for `max_age` or for the
-    /// browser session.
-    pub(super) fn announcing(&self, id: &SessionId, max_age: Option<Duration>, now: SystemTime, https: bool) -> String {
+    /// The `Set-Cookie` text that gives the client this id. Without a `max_age` the cookie ends
+    /// with the browser session.
+    pub(super) fn announcement(
+        &self,
+        id: &SessionId,
+        max_age: Option<Duration>,
+        now: SystemTime,
+        https: bool,
+    ) -> String {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let written = max_age.map(|_| now.as_secs());
         let value = value::write(self.signer(), &self.options.name, id, written);
-        let cookie = describe(&self.options, &value, https);
+        let cookie = builder(&self.options, &value, https);
         let cookie = match max_age {
             None => cookie,
-            // `Expires` too, for clients that know nothing else; the JDK's takes a cookie without
-            // it for one of RFC 2965, and sends it back in quotes.
+            // Old clients know only `Expires`. The JDK reads a cookie without it as one of RFC
+            // 2965, and sends it back in quotes.
             Some(max_age) => {
                 let seconds = whole_seconds(max_age);
                 cookie.max_age(Span::seconds(seconds)).expires(date(now.as_secs(), seconds))
             }
         };
-        finish(&self.options, &cookie)
+        to_text(&self.options, &cookie)
     }
 
-    /// The `Set-Cookie` text that makes the client forget its cookie. It repeats every attribute:
-    /// browsers replace a cookie only by one of the same name, domain and path, and take none that
-    /// breaks its prefix's rules.
+    /// The `Set-Cookie` text that removes the client's cookie. It repeats every attribute, because
+    /// browsers replace a cookie only by one of the same name, domain and path, and refuse one that
+    /// breaks the rules of its prefix.
     pub(super) fn removal(&self, https: bool) -> String {
-        let cookie = describe(&self.options, "", https).max_age(Span::ZERO).expires(OffsetDateTime::UNIX_EPOCH);
-        finish(&self.options, &cookie)
+        let cookie = builder(&self.options, "", https).max_age(Span::ZERO).expires(OffsetDateTime::UNIX_EPOCH);
+        to_text(&self.options, &cookie)
     }
 
-    /// The value of the `Clear-Site-Data` header that goes with a removal; none if nothing more is
-    /// to be forgotten.
+    /// The value of the `Clear-Site-Data` header for a removal, if the options ask for one.
     pub(super) fn site_data(&self) -> Option<String> {
         let text = |data: &SiteData| match data {
             SiteData::Cache => "\"cache\"",
@@ -145,15 +156,15 @@ impl SessionCookie {
         (!all.is_empty()).then(|| all.join(", "))
     }
 
-    /// The longest text that these options can lead to.
+    /// The longest `Set-Cookie` text under these options.
     pub(super) fn longest(options: &CookieOptions) -> String {
         let widest = "_".repeat(MAX_VALUE);
-        let cookie = describe(options, &widest, true).max_age(Span::MAX).expires(OffsetDateTime::UNIX_EPOCH);
-        finish(options, &cookie)
+        let cookie = builder(options, &widest, true).max_age(Span::MAX).expires(OffsetDateTime::UNIX_EPOCH);
+        to_text(options, &cookie)
     }
 }
 
-fn describe<'o>(options: &'o CookieOptions, value: &'o str, https: bool) -> CookieBuilder<'o> {
+fn builder<'o>(options: &'o CookieOptions, value: &'o str, https: bool) -> CookieBuilder<'o> {
     let secure = match options.secure {
         Secure::Always => true,
         Secure::Auto => https,
@@ -175,8 +186,8 @@ fn describe<'o>(options: &'o CookieOptions, value: &'o str, https: bool) -> Cook
     }
 }
 
-/// The text, with the one attribute that the `cookie` crate does not know.
-fn finish(options: &CookieOptions, cookie: &CookieBuilder<'_>) -> String {
+/// The text, with `Priority`, which the `cookie` crate does not know.
+fn to_text(options: &CookieOptions, cookie: &CookieBuilder<'_>) -> String {
     let text = cookie.to_string();
     match options.priority {
         None => text,
@@ -186,17 +197,17 @@ fn finish(options: &CookieOptions, cookie: &CookieBuilder<'_>) -> String {
     }
 }
 
-/// Rounded down, so that the cookie does not outlive its session, but not to zero, which would mean
-/// "forget it"; and no longer than browsers keep it.
+/// Rounds down, so that the cookie does not outlive its session, but not to zero, which would
+/// remove the cookie.
 fn whole_seconds(max_age: Duration) -> i64 {
     let seconds = max_age.min(MAX_AGE).as_secs().max(1);
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
-/// The last second of the year 9999, beyond which no date has a text.
+/// The last second of the year 9999, the last that has a text.
 const LAST_DATE: i64 = 253_402_300_799;
 
-/// The date so many seconds after `now`, which is in seconds since 1970.
+/// The date `seconds` after `now`, which is in seconds since 1970.
 fn date(now: u64, seconds: i64) -> OffsetDateTime {
     let at = i64::try_from(now).unwrap_or(i64::MAX).saturating_add(seconds).min(LAST_DATE);
     OffsetDateTime::from_unix_timestamp(at).unwrap_or(OffsetDateTime::UNIX_EPOCH)

@@ -1,127 +1,127 @@
-//! What a request leads to at its end: one pure function from what is known to what is to be done.
+//! The decision at the end of a request: a pure function from the facts about the session to the
+//! steps for the store and for the client.
 //!
 //! | the session is | store | cookie, token |
 //! |---|---|---|
 //! | new and empty | nothing | none |
 //! | new, with data | save | set |
-//! | live, unchanged | nothing | none, or written again if it is stale |
-//! | live, changed | save | none, or written again if it is stale |
-//! | live, its id is old | save, which begins a renewal | the renewed id |
+//! | live, unchanged | nothing | none, or rewritten if it is stale |
+//! | live, changed | save | none, or rewritten if it is stale |
+//! | live, its id is due for renewal | save, which begins the renewal | the renewed id |
 //! | live, a renewal is pending | nothing, or save if it changed | the renewed id |
 //! | live, opened by an id in its grace | nothing, or save if it changed | none |
 //! | live, gets a new id by a login or `regenerate` | save | set |
 //! | logged out here | nothing | remove, if the client has one |
-//! | ended elsewhere | nothing, or a save that says so if it changed | none |
-//! | not known: the store failed | nothing | none |
+//! | ended elsewhere | nothing, or if it changed a save, which finds out that it is gone | none |
+//! | unknown, because the store failed | nothing | none |
 //!
-//! Cookie and token are decided by the same rule, each by what the client has in it. In one of them
-//! the client may be told nothing: then there is no step.
+//! Cookie and token follow the same rule, each by what the client has in it. A carrier that the
+//! layer does not use for this client has no step.
 //!
-//! A visit is noted at the first look, not here. A live session's cookie is set all the same when
-//! the client does not know its id: it was replaced, or the session was saved for the first time
-//! within the handler. A cookie is stale when it is persistent and written `touch_after` ago, when
-//! it was signed by a key that is no longer the first, or when the options have it otherwise by
-//! now. Shortly before a renewal none is written again: the client might get the old id after the
-//! new.
+//! The first look has noted the visit. The cookie of a live session is also set if the client does
+//! not know its id, because the id was replaced, or because the handler saved the session for the
+//! first time. A cookie is stale if it is persistent and was written `touch_after` ago, if a key
+//! that is no longer the first signed it, or if the options have changed. Shortly before a renewal
+//! it is not rewritten, because the client might get the old id after the new one.
 
-use crate::session::{Client, Ending, Facts, Stage};
+use crate::session::{Credential, Ending, Inputs, Stage};
 use crate::store::Presented;
 
-/// What is to be done, in this order.
+/// The steps at the end of a request, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct EndPlan {
     pub(super) store: StoreStep,
-    pub(super) cookie: Step,
-    pub(super) token: Step,
+    pub(super) cookie: ClientStep,
+    pub(super) token: ClientStep,
 }
 
-impl Plan {
-    /// The step that tells the client an id, if there is one. If there are two they are the same,
-    /// because only a request that presented nothing is answered in both.
-    pub(super) fn announcing(self) -> Option<Step> {
+impl EndPlan {
+    /// The step that tells the client an id, if there is one. Two such steps are equal, because
+    /// only a request that presented nothing is answered in both carriers.
+    pub(super) fn announcement(self) -> Option<ClientStep> {
         [self.cookie, self.token].into_iter().find(|step| step.announces())
     }
 }
 
+/// The step for the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StoreStep {
     Nothing,
     Save,
-    /// Save, and have a timed renewal begin in the same commit.
+    /// Save, and begin a timed renewal in the same commit.
     Renew,
 }
 
-/// What the client is told in its cookie, or in its token.
+/// The step for the client's cookie or token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ClientStep {
     Nothing,
-    /// For a session that is live by then, and for no other.
+    /// Tell the client the id, if the session is live after the store's step.
     Set,
-    /// The id of the pending renewal, if there is one by then.
+    /// Tell the client the id of the pending renewal, if there is one after the store's step.
     SetRenewed,
-    /// The same id again: if it is still the session's.
+    /// Tell the client the same id again, if it is still the session's.
     Rewrite,
     Remove,
 }
 
-impl Step {
+impl ClientStep {
     pub(super) fn announces(self) -> bool {
         matches!(self, Self::Set | Self::SetRenewed | Self::Rewrite)
     }
 }
 
-pub(super) fn decide(facts: Facts) -> Plan {
+pub(super) fn decide(facts: Inputs) -> EndPlan {
     let store = match facts.stage {
         Stage::Live(Presented::Current) if facts.renewal_due => StoreStep::Renew,
-        // A change of a session that has ended is lost, and the save says so.
+        // A change of a session that has ended is lost. The save reports it.
         Stage::New | Stage::Live(_) | Stage::Ended(_) if facts.changed => StoreStep::Save,
         _ => StoreStep::Nothing,
     };
-    let step = |client| step(facts, store, client);
-    Plan { store, cookie: step(facts.cookie), token: step(facts.token) }
+    let step = |client| client_step(facts, store, client);
+    EndPlan { store, cookie: step(facts.cookie), token: step(facts.token) }
 }
 
-/// What the client is told where this is what it has.
-fn step(facts: Facts, store: StoreStep, client: Client) -> Step {
+/// The step for a carrier in which the client has `client`.
+fn client_step(facts: Inputs, store: StoreStep, client: Credential) -> ClientStep {
     match (facts.stage, client) {
-        (_, Client::Unserved) => Step::Nothing,
-        (Stage::New, _) if facts.changed => Step::Set,
-        // After a login or `regenerate` too, whichever id the request presented.
-        (Stage::Live(_), Client::Without | Client::Other) => Step::Set,
-        // The client has, or is about to get, the id that took the place of this one.
-        (Stage::Live(Presented::Previous), _) => Step::Nothing,
-        (Stage::Live(Presented::Renewing(_)), _) => Step::SetRenewed,
-        (Stage::Live(_), _) if store == StoreStep::Renew => Step::SetRenewed,
-        (Stage::Live(_), Client::Stale) => Step::Rewrite,
-        (Stage::Ended(Ending::Here), Client::Other | Client::Stale | Client::Current) => Step::Remove,
-        // Not removed when it ended elsewhere: the client may have logged in again, in another
-        // request, and a removal would take that new session's cookie away.
-        _ => Step::Nothing,
+        (_, Credential::NotUsed) => ClientStep::Nothing,
+        (Stage::New, _) if facts.changed => ClientStep::Set,
+        // After a login or `regenerate` the client has another id than the session.
+        (Stage::Live(_), Credential::Missing | Credential::Other) => ClientStep::Set,
+        // The client has, or will soon get, the id that replaced this one.
+        (Stage::Live(Presented::Previous), _) => ClientStep::Nothing,
+        (Stage::Live(Presented::Renewing(_)), _) => ClientStep::SetRenewed,
+        (Stage::Live(_), _) if store == StoreStep::Renew => ClientStep::SetRenewed,
+        (Stage::Live(_), Credential::Stale) => ClientStep::Rewrite,
+        (Stage::Ended(Ending::Here), Credential::Other | Credential::Stale | Credential::Current) => ClientStep::Remove,
+        // If the session ended elsewhere, the client may have logged in again in another request. A
+        // removal would delete the new session's cookie.
+        _ => ClientStep::Nothing,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, Ending, Facts, Stage, Step, StoreStep, decide};
+    use super::{ClientStep, Credential, Ending, Inputs, Stage, StoreStep, decide};
     use crate::id::SessionId;
     use crate::store::Presented;
 
-    type Seen = Stage<Presented, ()>;
+    type StageFact = Stage<Presented, ()>;
 
-    /// One row of the table: what is asked of the facts (`None`: either way), and what must come
-    /// out.
-    struct Row {
-        stages: Vec<Seen>,
+    /// One row of the table: the facts that it covers (`None` covers both) and the steps.
+    struct DecisionRow {
+        stages: Vec<StageFact>,
         changed: Option<bool>,
         renewal_due: Option<bool>,
-        clients: &'static [Client],
+        clients: &'static [Credential],
         store: StoreStep,
-        step: Step,
+        step: ClientStep,
     }
 
-    impl Row {
-        /// Whether it says what a client is told that has this.
-        fn covers(&self, facts: Facts, client: Client) -> bool {
+    impl DecisionRow {
+        /// Returns true if the row covers these facts and what the client has.
+        fn covers(&self, facts: Inputs, client: Credential) -> bool {
             let fits = |asked: Option<bool>, fact: bool| asked.is_none_or(|asked| asked == fact);
             self.stages.contains(&facts.stage)
                 && fits(self.changed, facts.changed)
@@ -135,7 +135,13 @@ mod tests {
     }
 
     /// `y`, `n`, or `-` for either.
-    fn row(stages: &[Seen], facts: &str, clients: &'static [Client], store: StoreStep, step: Step) -> Row {
+    fn row(
+        stages: &[StageFact],
+        facts: &str,
+        clients: &'static [Credential],
+        store: StoreStep,
+        step: ClientStep,
+    ) -> DecisionRow {
         let asked = |fact: &str| match fact {
             "y" => Some(true),
             "n" => Some(false),
@@ -144,27 +150,27 @@ mod tests {
         };
         let facts: Vec<_> = facts.split_whitespace().map(asked).collect();
         let [changed, renewal_due] = facts[..] else { panic!("two facts in a row") };
-        Row { stages: stages.to_vec(), changed, renewal_due, clients, store, step }
+        DecisionRow { stages: stages.to_vec(), changed, renewal_due, clients, store, step }
     }
 
     #[rustfmt::skip]
-    fn table() -> Vec<Row> {
-        use Step as Id;
+    fn table() -> Vec<DecisionRow> {
+        use ClientStep as Id;
         use StoreStep::{Nothing, Renew, Save};
-        const ANY: &[Client] = &[Client::Without, Client::Other, Client::Stale, Client::Current];
-        const UNKNOWN: &[Client] = &[Client::Without, Client::Other];
-        const KNOWN: &[Client] = &[Client::Stale, Client::Current];
-        const STALE: &[Client] = &[Client::Stale];
-        const CURRENT: &[Client] = &[Client::Current];
-        const WITHOUT: &[Client] = &[Client::Without];
-        const WITH: &[Client] = &[Client::Other, Client::Stale, Client::Current];
+        const ANY: &[Credential] = &[Credential::Missing, Credential::Other, Credential::Stale, Credential::Current];
+        const UNKNOWN: &[Credential] = &[Credential::Missing, Credential::Other];
+        const KNOWN: &[Credential] = &[Credential::Stale, Credential::Current];
+        const STALE: &[Credential] = &[Credential::Stale];
+        const CURRENT: &[Credential] = &[Credential::Current];
+        const WITHOUT: &[Credential] = &[Credential::Missing];
+        const WITH: &[Credential] = &[Credential::Other, Credential::Stale, Credential::Current];
         let new = &[Stage::New];
         let live = &[Stage::Live(Presented::Current)];
         let renewing = &[Stage::Live(renewing())];
         let previous = &[Stage::Live(Presented::Previous)];
         let elsewhere = &[Stage::Ended(Ending::Elsewhere), Stage::Ended(Ending::Superseded)];
         let here = &[Stage::Ended(Ending::Here)];
-        let without = &[Stage::Without(())];
+        let without = &[Stage::StoreUnavailable(())];
         vec![
             //              changed
             //              | renewal_due
@@ -196,7 +202,7 @@ mod tests {
         ]
     }
 
-    fn all_facts() -> Vec<Facts> {
+    fn all_facts() -> Vec<Inputs> {
         let stages = [
             Stage::New,
             Stage::Live(Presented::Current),
@@ -205,14 +211,15 @@ mod tests {
             Stage::Ended(Ending::Here),
             Stage::Ended(Ending::Elsewhere),
             Stage::Ended(Ending::Superseded),
-            Stage::Without(()),
+            Stage::StoreUnavailable(()),
         ];
-        let clients = [Client::Unserved, Client::Without, Client::Other, Client::Stale, Client::Current];
+        let clients =
+            [Credential::NotUsed, Credential::Missing, Credential::Other, Credential::Stale, Credential::Current];
         let mut all = Vec::new();
         for stage in stages {
             for (changed, renewal_due) in [(false, false), (false, true), (true, false), (true, true)] {
                 for cookie in clients {
-                    all.extend(clients.map(|token| Facts { stage, changed, renewal_due, cookie, token }));
+                    all.extend(clients.map(|token| Inputs { stage, changed, renewal_due, cookie, token }));
                 }
             }
         }
@@ -220,17 +227,17 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_of_facts_leads_to_what_the_table_says_for_the_cookie_and_for_the_token() {
+    fn facts_lead_to_the_steps_of_the_table() {
         let (table, all) = (table(), all_facts());
         for facts in &all {
             let plan = decide(*facts);
             for (client, step) in [(facts.cookie, plan.cookie), (facts.token, plan.token)] {
-                if client == Client::Unserved {
-                    assert_eq!(step, Step::Nothing, "{facts:?}");
+                if client == Credential::NotUsed {
+                    assert_eq!(step, ClientStep::Nothing, "{facts:?}");
                     continue;
                 }
                 let rows: Vec<_> = table.iter().filter(|row| row.covers(*facts, client)).collect();
-                assert_eq!(rows.len(), 1, "the table must have one row, and no more, for {facts:?}");
+                assert_eq!(rows.len(), 1, "rows for {facts:?}");
                 assert_eq!((plan.store, step), (rows[0].store, rows[0].step), "{facts:?}");
             }
         }

@@ -1,4 +1,5 @@
-//! `Finished`: what the end of a request adds to its response, merged with what the handler set.
+//! `Finished`: the headers that the end of a request adds to its response, merged with the
+//! handler's.
 
 use std::fmt;
 
@@ -6,51 +7,50 @@ use super::token::SessionToken;
 use crate::session::Saved;
 use crate::sync::Arc;
 
-/// The end of a request: the headers that its response needs, and what became of the session.
+/// The end of a request: the headers that its response needs, and the outcome for the session.
 ///
 /// | header | when |
 /// |---|---|
-/// | `Set-Cookie` | the client is to get, renew or forget its cookie |
-/// | the [token's](super::TokenOptions::response_header) | the client is to get, renew or forget its token |
-/// | `Cache-Control: no-store` | with every `Set-Cookie` and every token; and if the session that was looked at was not a new one, unless the handler said otherwise |
-/// | `CDN-Cache-Control: no-store`, and its like | with a `Set-Cookie` or a token, where the handler has set one |
-/// | `Vary: Cookie`, or the token's header, or both | the session was looked at |
+/// | `Set-Cookie` | the client gets, renews or deletes its cookie |
+/// | the [token's](super::TokenOptions::response_header) | the client gets, renews or deletes its token |
+/// | `Cache-Control: no-store` | with every `Set-Cookie` and every token; and if the handler looked at a session that is not new, unless the handler set the header |
+/// | `CDN-Cache-Control: no-store`, and similar headers | with a `Set-Cookie` or a token, if the handler set such a header |
+/// | `Vary: Cookie`, or the token's header, or both | the handler looked at the session |
 /// | `Clear-Site-Data` | with a logout, if [the options](super::CookieOptions::clear_site_data) ask for it |
 ///
-/// `no-store`, and not the gentler `no-cache="Set-Cookie"`, because few caches know the latter: one
-/// that keeps a response with its cookie lets the next user in as the last one (CVE-2023-30861).
-/// And what is made from a session is private: the back button after a logout must not show it
-/// again. (A page that a browser holds in memory is dropped when the removal takes the cookie away.
-/// For sessions that end elsewhere, and for the page that a login redirects to, see
-/// [the rules](super::security), 17.)
+/// It is `no-store` and not `no-cache="Set-Cookie"`, because few caches know the latter. A cache
+/// that keeps a response with its cookie logs the next user in as the last one (CVE-2023-30861). A
+/// page made from a session is private: after a logout the back button must not show it again.
+/// (Browsers drop a page that they hold in memory when the removal deletes the cookie. For sessions
+/// that end elsewhere, and for the page that a login redirects to, see [rule 17](super::security).)
 #[must_use = "its headers belong into the response, or the client never learns its id"]
 pub struct Finished {
-    saved: Saved,
-    is_lost: bool,
-    caching: Caching,
-    cookie: Option<String>,
-    token: Option<String>,
+    pub(super) saved: Saved,
+    pub(super) is_lost: bool,
+    pub(super) cache_rule: CacheRule,
+    pub(super) cookie: Option<String>,
+    pub(super) token: Option<String>,
     /// The layer's tokens, if it has any.
-    tokens: Option<Arc<SessionToken>>,
-    clear_site_data: Option<String>,
+    pub(super) tokens: Option<Arc<SessionToken>>,
+    pub(super) clear_site_data: Option<String>,
 }
 
-/// What the response says to caches.
+/// How caches may use the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caching {
-    /// The session was not looked at: the response is the same for every client.
-    Free,
-    /// It may look different for another cookie.
+pub(super) enum CacheRule {
+    /// The handler did not look at the session, so the response is the same for every client.
+    Public,
+    /// The response may differ for another cookie.
     Varies,
-    /// It was made from a stored session.
+    /// The response was made from a stored session.
     Private,
 }
 
 const SET_COOKIE: &str = "Set-Cookie";
 const CACHE_CONTROL: &str = "Cache-Control";
-/// What the caches in front of a site obey before `Cache-Control`, or in place of it, and what
-/// forbids them to keep a response (RFC 9213; Edge Architecture Specification; the manuals of
-/// these caches). The last is for caches of HTTP/1.0.
+/// The headers that caches in front of a site obey before `Cache-Control` or in place of it, each
+/// with the value that forbids keeping a response (RFC 9213; Edge Architecture Specification; the
+/// manuals of these caches). The last is for caches of HTTP/1.0.
 const TARGETED: [(&str, &str); 10] = [
     ("CDN-Cache-Control", "no-store"),
     ("Cloudflare-CDN-Cache-Control", "no-store"),
@@ -63,12 +63,13 @@ const TARGETED: [(&str, &str); 10] = [
     ("X-Accel-Expires", "0"),
     ("Expires", "0"),
 ];
-/// The directives of these that say how a response is processed, not whether it is kept: as ESI.
+/// The directives of these headers that say how a response is processed, ESI for example, and not
+/// whether it is kept.
 const PROCESSING: [&str; 2] = ["content=", "dca="];
 const VARY: &str = "Vary";
 const CLEAR_SITE_DATA: &str = "Clear-Site-Data";
 
-/// Whether a header tells caches or browsers what to do, and has no secret in it.
+/// Returns true for the headers that hold no secret, because they only instruct caches or browsers.
 #[cfg(feature = "http")]
 pub(super) fn is_for_caches(name: &str) -> bool {
     let names = [CACHE_CONTROL, VARY, CLEAR_SITE_DATA].into_iter().chain(TARGETED.map(|(name, _)| name));
@@ -76,76 +77,55 @@ pub(super) fn is_for_caches(name: &str) -> bool {
 }
 
 impl Finished {
-    pub(super) fn new(saved: Saved, caching: Caching) -> Self {
-        Self { saved, is_lost: false, caching, cookie: None, token: None, tokens: None, clear_site_data: None }
+    /// Without headers for the client, which the layer adds.
+    pub(super) fn new(saved: Saved, cache_rule: CacheRule, tokens: Option<Arc<SessionToken>>) -> Self {
+        Self { saved, is_lost: false, cache_rule, cookie: None, token: None, tokens, clear_site_data: None }
     }
 
-    /// Of a layer with these tokens.
-    pub(super) fn of(self, tokens: Option<&Arc<SessionToken>>) -> Self {
-        Self { tokens: tokens.cloned(), ..self }
-    }
-
-    pub(super) fn with_token(self, token: String) -> Self {
-        Self { token: Some(token), ..self }
-    }
-
-    pub(super) fn lost(self, is_lost: bool) -> Self {
-        Self { is_lost, ..self }
-    }
-
-    pub(super) fn with_cookie(self, cookie: String) -> Self {
-        Self { cookie: Some(cookie), ..self }
-    }
-
-    pub(super) fn with_clear_site_data(self, data: Option<String>) -> Self {
-        Self { clear_site_data: data, ..self }
-    }
-
-    /// What became of the session. [`Saved::Gone`]: it ended while the handler ran, here or
-    /// elsewhere, or a login in another request had just given it another id; what the handler
-    /// changed in it is lost.
+    /// The outcome for the session. [`Saved::Gone`] means that the session ended while the handler
+    /// ran, or that a login in another request replaced its id; the handler's changes are lost.
     pub fn saved(&self) -> Saved {
         self.saved
     }
 
-    /// Returns true if something that the handler changed is lost, because the session ended, or
-    /// was superseded by a login, under it. The page that the handler made may say what is not so.
+    /// Returns true if the handler's changes are lost, because the session ended or was superseded
+    /// by a login while the handler ran. The handler's page may then be wrong.
     pub fn is_lost(&self) -> bool {
         self.is_lost
     }
 
-    /// The `Set-Cookie` header's value, if the client is told anything about its cookie.
+    /// The value of the `Set-Cookie` header, if the client gets, renews or deletes its cookie.
     pub fn cookie(&self) -> Option<&str> {
         self.cookie.as_deref()
     }
 
-    /// The new token, if the layer [has tokens](super::SessionLayer::token) and the client is told
-    /// one. After a logout it is empty: the client forgets its token.
+    /// The new token, if the layer [has tokens](super::SessionLayer::token) and the client gets
+    /// one. After a logout it is empty, and the client deletes its token.
     ///
-    /// It is for the client alone, as a password is: it belongs into no address and no log.
+    /// It is as secret as a password: do not put it into an address or a log.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
-    /// The headers, as names and values, all of them visible ASCII, for a response that has none of
-    /// these yet. Otherwise [`write_to`](Self::write_to).
+    /// The headers, names and values in visible ASCII, for a response that has none of these
+    /// headers. For any other response take [`write_to`](Self::write_to).
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let no_store = self.has_secret() || self.caching == Caching::Private;
+        let no_store = self.has_secret() || self.cache_rule == CacheRule::Private;
         let headers = [
             (SET_COOKIE, self.cookie.as_deref()),
             (self.token_header().unwrap_or_default(), self.token_header().and(self.token.as_deref())),
             (CACHE_CONTROL, no_store.then_some("no-store")),
-            (VARY, (self.caching != Caching::Free).then_some(self.vary())),
+            (VARY, (self.cache_rule != CacheRule::Public).then_some(self.vary())),
             (CLEAR_SITE_DATA, self.clear_site_data.as_deref()),
         ];
         headers.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// Puts the headers into a response, beside and into those that it has. Its own `Set-Cookie`
-    /// headers stay; `Vary` gets one name more; of its `Cache-Control` beside a `Set-Cookie` only
-    /// that stays which does not allow keeping the response. So it is with what other caches obey:
-    /// `Expires`, `CDN-Cache-Control` and those of Cloudflare, Vercel, Netlify, Akamai and
-    /// `LiteSpeed`, `Surrogate-Control`, `Edge-Control`, nginx's `X-Accel-Expires`.
+    /// Merges the headers into a response. The response's own `Set-Cookie` headers stay. `Vary`
+    /// gets another name. Beside a `Set-Cookie`, its `Cache-Control` loses the directives that
+    /// allow keeping the response, and so do the headers that other caches obey: `Expires`,
+    /// `CDN-Cache-Control` and those of Cloudflare, Vercel, Netlify, Akamai and `LiteSpeed`,
+    /// `Surrogate-Control`, `Edge-Control` and nginx's `X-Accel-Expires`.
     ///
     /// # Examples
     ///
@@ -172,12 +152,11 @@ impl Finished {
         for (name, value) in self.headers() {
             let own = if name == SET_COOKIE { Vec::new() } else { response.take(name) };
             let merged = match name {
-                // Nearly always.
                 _ if own.is_empty() => value.to_owned(),
                 CACHE_CONTROL => self.cache_control(&own),
                 VARY => vary(&own, value),
                 CLEAR_SITE_DATA => clear_site_data(&own, value),
-                // A token of the handler's own would not be ours.
+                // The layer's token replaces one that the handler set.
                 _ => value.to_owned(),
             };
             response.add(name, merged);
@@ -201,7 +180,7 @@ impl Finished {
         self.tokens.as_deref().map_or("Cookie", SessionToken::vary)
     }
 
-    /// Whether the response gives the client an id, or takes one back.
+    /// Returns true if the response gives the client an id, or deletes one.
     fn has_secret(&self) -> bool {
         self.cookie.is_some() || self.token.is_some()
     }
@@ -210,12 +189,11 @@ impl Finished {
         // Several lines are one list (RFC 9110, 5.3).
         let own = own.join(", ");
         let own = || elements(&own);
-        // The handler knows what it does, unless a cookie or a token would be kept with the
-        // response.
+        // Without a cookie or a token in the response, the handler decides.
         if !self.has_secret() && own().next().is_some() {
             return own().collect::<Vec<_>>().join(", ");
         }
-        // Not those that allow keeping it: `must-understand` would even take `no-store` back (RFC
+        // The others allow keeping the response. `must-understand` even cancels `no-store` (RFC
         // 9111, 5.2.2.3).
         let stays = ["private", "no-cache", "must-revalidate", "proxy-revalidate", "no-transform"];
         let kept = own().filter(|one| stays.iter().any(|stay| one.eq_ignore_ascii_case(stay)));
@@ -223,7 +201,7 @@ impl Finished {
     }
 }
 
-/// The elements of a list in which a comma can stand in a quoted string too (RFC 9110, 5.6.1 and
+/// The elements of a list. A comma in a quoted string does not separate (RFC 9110, 5.6.1 and
 /// 5.6.4).
 fn elements(list: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
@@ -236,7 +214,7 @@ fn elements(list: &str) -> impl Iterator<Item = &str> {
     list.split(is_comma).map(str::trim).filter(|element| !element.is_empty())
 }
 
-/// What a header for some caches says beside a cookie.
+/// The value of a header for certain caches beside a cookie.
 fn targeted(own: &[String], forbidding: &str) -> String {
     let own = own.join(", ");
     let is_processing = |one: &&str| {
@@ -246,7 +224,7 @@ fn targeted(own: &[String], forbidding: &str) -> String {
 }
 
 fn vary(own: &[String], ours: &str) -> String {
-    // `*` says already that it depends on more than headers (RFC 9110, 12.5.5).
+    // `*` covers every header (RFC 9110, 12.5.5).
     let everything = own.iter().flat_map(|value| value.split(',')).any(|name| name.trim() == "*");
     if everything {
         return "*".to_owned();
@@ -261,8 +239,8 @@ fn vary(own: &[String], ours: &str) -> String {
     names.join(", ")
 }
 
-/// A list of quoted strings, which are compared as they are, with ours that are not in it at its
-/// end. Without those that are no quoted string: an open quote would take ours in.
+/// The handler's list of quoted strings, with ours appended unless they are in it. Elements that
+/// are not quoted strings are dropped, because an open quote would swallow ours.
 fn clear_site_data(own: &[String], ours: &str) -> String {
     let is_whole =
         |one: &&str| one.len() > 1 && one.starts_with('"') && one.ends_with('"') && elements(one).count() == 1;
@@ -275,14 +253,13 @@ fn clear_site_data(own: &[String], ours: &str) -> String {
     list.join(", ")
 }
 
-/// The headers of some server's response, so far as [`Finished::write_to`] must change them: two
-/// methods, for an adapter.
+/// The headers of a server's response, as [`Finished::write_to`] changes them. An adapter
+/// implements it for its server.
 pub trait ResponseHeaders {
-    /// Takes out every header of this name, whatever its case, and gives their values in their
-    /// order.
+    /// Removes every header of this name, in any case, and returns their values in order.
     fn take(&mut self, name: &str) -> Vec<String>;
 
-    /// Adds a header beside those that are there.
+    /// Adds a header, and keeps those of the same name.
     fn add(&mut self, name: &str, value: String);
 }
 
@@ -298,7 +275,7 @@ impl ResponseHeaders for Vec<(String, String)> {
 
 impl fmt::Debug for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the values: there is a secret in them.
+        // The values hold a secret.
         let names: Vec<_> = self.headers().map(|(name, _)| name).collect();
         f.debug_struct("Finished").field("headers", &names).field("saved", &self.saved).finish_non_exhaustive()
     }

@@ -1,20 +1,19 @@
-//! `RequestHead`: what the cookie layer needs to know of a request.
+//! `RequestHead`: the headers of a request that the layer reads.
 
 use std::fmt;
 
-use super::options::is_token;
-use super::value::may_be_one;
+use super::grammar::{AUTHORIZATION, is_token};
+use super::value::may_be_value;
 use crate::id::SessionId;
 
-/// The header of bearer credentials, and their scheme.
-pub(super) const AUTHORIZATION: &str = "authorization";
+/// The scheme of bearer credentials.
 const BEARER: &[u8] = b"Bearer";
 
-/// What the layer needs to know of a request: its `Cookie` headers, whether it came over https, and
-/// headers that may bring a token.
+/// The headers of a request that the layer reads: its `Cookie` headers, those that say whether it
+/// came over https, and those that may bring a token.
 ///
-/// An adapter makes one from its framework's request, borrowing the header texts. Bytes, because
-/// what clients send need not be text.
+/// An adapter makes it from its framework's request and borrows the headers' values. They are
+/// bytes, because clients can send values that are not text.
 ///
 /// # Examples
 ///
@@ -25,7 +24,7 @@ const BEARER: &[u8] = b"Bearer";
 /// let from_bytes = RequestHead::new([b"theme=dark".as_slice(), b"tracker=\xff"]);
 /// let without_cookies = RequestHead::default();
 ///
-/// // All the headers a server has: the layer takes what it needs.
+/// // From all headers of a request.
 /// let headers = [("Host", "example.com"), ("Cookie", "theme=dark"), ("X-Forwarded-Proto", "https")];
 /// let behind_a_proxy = RequestHead::from_headers(headers).secure(false);
 /// # let _ = (from_text, from_bytes, without_cookies, behind_a_proxy);
@@ -37,8 +36,8 @@ pub struct RequestHead<'r> {
     first: Option<&'r [u8]>,
     // HTTP/2 may send several (RFC 9113, 8.2.3).
     others: Vec<&'r [u8]>,
-    /// Headers whose value may be a token of ours, by their names in lower case. The layer knows
-    /// which name is its own; few other headers have such a value, so mostly there are none.
+    /// Headers whose value may be a token of ours, by their names in lower case. The layer picks
+    /// those of its own header. Few other headers have such a value.
     tokens: Vec<(Box<str>, &'r [u8])>,
     secure: bool,
     x_forwarded_proto: Option<&'r [u8]>,
@@ -46,8 +45,8 @@ pub struct RequestHead<'r> {
 }
 
 impl<'r> RequestHead<'r> {
-    /// A request with these values of `Cookie` headers, in their order; the headers' names are not
-    /// part of them. It brings no [token](super::TokenOptions).
+    /// A request with these values of `Cookie` headers, in their order and without the headers'
+    /// names. It brings no [token](super::TokenOptions).
     pub fn new<T: AsRef<[u8]> + ?Sized + 'r>(cookies: impl IntoIterator<Item = &'r T>) -> Self {
         let mut head = Self::default();
         for cookie in cookies {
@@ -56,8 +55,8 @@ impl<'r> RequestHead<'r> {
         head
     }
 
-    /// A request with these headers, names and values, in their order. Those that do not matter
-    /// here are passed over.
+    /// A request with these headers, names and values, in their order. Headers that the layer does
+    /// not read are skipped.
     pub fn from_headers<N, V>(headers: impl IntoIterator<Item = (N, &'r V)>) -> Self
     where
         N: AsRef<str>,
@@ -71,7 +70,7 @@ impl<'r> RequestHead<'r> {
             } else if name.eq_ignore_ascii_case("X-Forwarded-Proto") {
                 head.x_forwarded_proto.get_or_insert(value);
             } else if name.eq_ignore_ascii_case("Forwarded") && head.forwarded.is_none_or(is_empty_list) {
-                // Several lines are one list (RFC 9110, 5.3), and its first element counts.
+                // Several lines are one list (RFC 9110, 5.3), of which the first element counts.
                 head.forwarded = Some(value);
             } else if value.len() >= SessionId::TEXT_LEN {
                 head.add_token(name, value);
@@ -80,11 +79,11 @@ impl<'r> RequestHead<'r> {
         head
     }
 
-    /// Whether the connection that the request came over is encrypted. Default: no.
+    /// Sets whether the request came over an encrypted connection. Default: no.
     ///
-    /// A cookie with [`Secure::Auto`](super::Secure::Auto) goes by it. For one that is always
-    /// `Secure` it decides whether a [report](super::SessionLayer::errors) says that browsers drop
-    /// the cookie.
+    /// It decides whether a cookie with [`Secure::Auto`](super::Secure::Auto) is `Secure`. For a
+    /// cookie that is always `Secure` it decides whether an
+    /// [error](super::SessionLayer::errors) reports that browsers drop the cookie.
     pub fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
@@ -100,13 +99,13 @@ impl<'r> RequestHead<'r> {
     fn add_token(&mut self, name: &str, value: &'r [u8]) {
         let is_bearer = name.eq_ignore_ascii_case(AUTHORIZATION);
         let value = if is_bearer { bearer(value).unwrap_or_default() } else { trim(value) };
-        if may_be_one(value) {
+        if may_be_value(value) {
             self.tokens.push((name.to_ascii_lowercase().into(), value));
         }
     }
 
-    /// The values of the headers of this name, in lower case, that may be tokens of ours; of
-    /// `Authorization`, those that bearer credentials have.
+    /// The values that may be tokens of ours, of the headers of this name, which is in lower case.
+    /// Of `Authorization` they are the credentials with the scheme `Bearer`.
     pub(super) fn tokens(&self, name: &str) -> impl Iterator<Item = &'r [u8]> {
         self.tokens.iter().filter(move |(one, _)| **one == *name).map(|(_, value)| *value)
     }
@@ -115,24 +114,23 @@ impl<'r> RequestHead<'r> {
         self.first.into_iter().chain(self.others.iter().copied())
     }
 
-    /// Whether the client's own connection is encrypted: this one is, or a proxy that is to be
-    /// believed says so.
+    /// Returns true if this connection is encrypted, or, under `trust_proxy`, if a proxy says that
+    /// the client's connection is.
     ///
-    /// The first entry counts, which is the client's end of a chain of proxies. A client can forge
-    /// it, but what it gets is only a cookie of its own that it cannot use.
+    /// The first entry counts, which is the client's end of a chain of proxies. A client that
+    /// forges it only gets a cookie that it cannot use.
     pub(super) fn is_https(&self, trust_proxy: bool) -> bool {
         self.secure || trust_proxy && self.proxy_says_https()
     }
 
-    /// Whether a proxy says how the client came here.
+    /// Returns true if a proxy reports the scheme of the client's connection.
     pub(super) fn has_scheme(&self) -> bool {
         self.x_forwarded_proto.is_some() || self.forwarded.and_then(forwarded_proto).is_some()
     }
 
-    /// Whether a proxy says that the client's own connection is encrypted.
+    /// Returns true if a proxy reports that the client's connection is encrypted.
     fn proxy_says_https(&self) -> bool {
-        // The upgrade request of a WebSocket is an https request too, but some proxies call it by
-        // the socket's scheme.
+        // Some proxies report the upgrade request of a WebSocket as "wss".
         let encrypted = |scheme: &[u8]| ["https", "wss"].iter().any(|one| scheme.eq_ignore_ascii_case(one.as_bytes()));
         match (self.x_forwarded_proto, self.forwarded) {
             (Some(schemes), _) => encrypted(trim(schemes.split(|byte| *byte == b',').next().unwrap_or_default())),
@@ -142,14 +140,14 @@ impl<'r> RequestHead<'r> {
     }
 }
 
-/// The token of bearer credentials (RFC 6750, 2.1; RFC 9110, 11.4: the scheme in either case, and
-/// spaces after it).
+/// The token of bearer credentials (RFC 6750, 2.1). The scheme may be in either case, and spaces
+/// follow it (RFC 9110, 11.4).
 fn bearer(credentials: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = trim(credentials).split_at_checked(BEARER.len())?;
     (scheme.eq_ignore_ascii_case(BEARER) && token.starts_with(b" ")).then(|| trim(token))
 }
 
-/// Without the blanks around it: spaces and tabs, and nothing else (RFC 9110, 5.6.3).
+/// Removes spaces and tabs from both ends (RFC 9110, 5.6.3).
 pub(super) fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;
@@ -161,15 +159,15 @@ fn is_empty_list(value: &[u8]) -> bool {
     value.iter().all(|byte| b" \t,".contains(byte))
 }
 
-/// The most parameters of one element; four are registered.
+/// The most parameters of one element. Four are registered.
 const MAX_PARAMETERS: usize = 16;
 
 /// The scheme in the first element of a `Forwarded` header (RFC 7239, 4):
 /// `for=192.0.2.60;proto=https, for="[2001:db8::17]:4711"`.
 ///
-/// None where the element is malformed: parsers that disagree about it could be played off against
-/// each other. Beyond the grammar, as proxies write it: blanks around ";" and "=", and an address
-/// with a port, or an IPv6 address, without quotes.
+/// None if the element is malformed, because an attacker could use two parsers that read it
+/// differently. Beyond the grammar it allows what proxies write: blanks around ";" and "=", and an
+/// address with a port, or an IPv6 address, without quotes.
 fn forwarded_proto(header: &[u8]) -> Option<Vec<u8>> {
     // Empty elements of a list do not count (RFC 9110, 5.6.1).
     let start = header.iter().position(|byte| !b" \t,".contains(byte))?;
@@ -188,7 +186,7 @@ fn forwarded_proto(header: &[u8]) -> Option<Vec<u8>> {
         let (name, after) = cut(rest, |byte| !is_token(byte));
         let after = trim_start(trim_start(after).strip_prefix(b"=")?);
         let (value, after) = forwarded_value(after)?;
-        // "Each parameter MUST NOT occur more than once" in one element.
+        // A parameter must not occur twice in one element (RFC 7239, 4).
         if name.is_empty() || seen.len() == MAX_PARAMETERS || seen.iter().any(|one| one.eq_ignore_ascii_case(name)) {
             return None;
         }
@@ -203,7 +201,7 @@ fn forwarded_proto(header: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// A value, without its quotes and the escapes within them, and what stands after it.
+/// A value, without quotes and escapes, and the text after it.
 fn forwarded_value(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let Some(mut rest) = text.strip_prefix(b"\"") else {
         let (value, after) = cut(text, |byte| !is_token(byte) && !b":[]".contains(&byte));
@@ -232,7 +230,7 @@ fn cut(text: &[u8], is_end: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
 
 impl fmt::Debug for RequestHead<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the values: there are secrets in them.
+        // The values hold secrets.
         f.debug_struct("RequestHead").field("cookies", &self.cookies().count()).finish_non_exhaustive()
     }
 }

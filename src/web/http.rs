@@ -1,29 +1,30 @@
-//! The adapter for servers that speak the types of the `http` crate.
+//! The adapter for servers that use the types of the `http` crate.
 
 use http::header::{Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, request};
 
-use super::finished::is_for_caches;
-use super::{RequestHead, ResponseHeaders, SessionLayer};
+use super::finished::{ResponseHeaders, is_for_caches};
+use super::head::RequestHead;
+use super::layer::SessionLayer;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
-/// These headers do not say whether the connection is encrypted: [`RequestHead::secure`] does.
+/// Headers do not say whether the connection is encrypted: set [`RequestHead::secure`].
 impl<'r> From<&'r HeaderMap> for RequestHead<'r> {
     fn from(headers: &'r HeaderMap) -> Self {
         Self::from_headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
     }
 }
 
-/// A request of HTTP/1.1 does not say whether the connection is encrypted, and what one of HTTP/2
-/// says is the client's word: [`RequestHead::secure`] does.
+/// A request of HTTP/1.1 does not say whether the connection is encrypted, and in HTTP/2 only the
+/// client says it: set [`RequestHead::secure`].
 impl<'r, B> From<&'r Request<B>> for RequestHead<'r> {
     fn from(request: &'r Request<B>) -> Self {
         request.headers().into()
     }
 }
 
-/// As for a [`Request`], for one that was taken apart because the body goes elsewhere.
+/// As for a [`Request`], after the handler took its body.
 impl<'r> From<&'r request::Parts> for RequestHead<'r> {
     fn from(parts: &'r request::Parts) -> Self {
         (&parts.headers).into()
@@ -31,20 +32,20 @@ impl<'r> From<&'r request::Parts> for RequestHead<'r> {
 }
 
 impl SessionLayer {
-    /// Runs a handler with the request's session, and gives its response the headers that the
-    /// session needs: for `touche`, `feather`, handlers of `axum` and `hyper`, and every other
-    /// server that speaks the types of the `http` crate.
+    /// Runs a handler with the request's session, and adds the headers that the session needs to
+    /// its response: for `touche`, `feather`, handlers of `axum` and `hyper`, and every other
+    /// server that uses the types of the `http` crate.
     ///
-    /// When the store fails or is full, here or in the handler, the response is a plain 503; any
-    /// other error of the session's is a 500, and so is a panic. Nothing more is saved then, and
-    /// the error goes to [`errors`](Self::errors). [`try_around`](Self::try_around) leaves the page
-    /// and the type of the error to you.
+    /// If the store fails or is full, the response is a plain 503. After a panic, or any other
+    /// error of the session's, it is a plain 500: see [when something
+    /// fails](super#when-something-fails). [`try_around`](Self::try_around) leaves the page and the
+    /// type of the error to you.
     ///
-    /// `request` is a `&Request`, its `&Parts` or its `&HeaderMap`. None of them tells whether the
-    /// connection is encrypted: for a cookie that is [`Secure::Auto`](super::Secure::Auto) say
-    /// `RequestHead::from(&request).secure(true)` where the server does its own TLS.
-    ///
-    /// The body is not read. If the handler needs it, take the request apart first.
+    /// `request` is a `&Request`, its `&Parts` or its `&HeaderMap`. The layer does not read the
+    /// body: if the handler needs it, take the request apart first. None of these types tells
+    /// whether the connection is encrypted. So for a cookie that is
+    /// [`Secure::Auto`](super::Secure::Auto), if the server does its own TLS, pass
+    /// `RequestHead::from(&request).secure(true)`.
     ///
     /// # Examples
     ///
@@ -81,27 +82,26 @@ impl SessionLayer {
     }
 }
 
-/// Values are bytes, and need not be text: as text, each byte is one character (ISO 8859-1), so
-/// what is taken out and put back is the same.
+/// Values are bytes. `take` and `add` map each byte to one character (ISO 8859-1), so that a value
+/// comes back unchanged.
 impl ResponseHeaders for HeaderMap {
     fn take(&mut self, name: &str) -> Vec<String> {
         let Ok(Entry::Occupied(named)) = self.try_entry(name) else { return Vec::new() };
-        // `remove` would give the first value and drop the others.
+        // `remove` would return the first value and drop the others.
         let (_, values) = named.remove_entry_mult();
         values.map(|value| value.as_bytes().iter().copied().map(char::from).collect()).collect()
     }
 
     fn add(&mut self, name: &str, value: String) {
         let bytes: Vec<u8> = value.chars().filter_map(|character| u8::try_from(character).ok()).collect();
-        // Never refused: the names and values of ours are visible ASCII, the others come from
-        // headers.
+        // Never refused: our names and values are visible ASCII, and the others come from headers.
         let (Ok(named), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(&bytes))
         else {
             return;
         };
-        // Kept out of the compression tables of HTTP/2 and out of `Debug`.
+        // Keeps the value out of the compression tables of HTTP/2 and out of `Debug`.
         value.set_sensitive(!is_for_caches(name));
-        // An error only if there are 32,768 headers.
+        // An error means that there are 32,768 headers.
         let _full = self.try_append(named, value);
     }
 }

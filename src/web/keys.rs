@@ -1,5 +1,5 @@
-//! Signatures of cookies: HMAC-SHA256 under a list of keys, of which the first signs and all
-//! verify.
+//! Signatures of cookies and tokens: HMAC-SHA256 under a list of keys, of which the first signs and
+//! all verify.
 
 use std::fmt;
 
@@ -10,12 +10,13 @@ use serde::{Deserialize as _, Deserializer};
 use sha2::Sha256;
 
 use crate::error::{Error, Result};
-use crate::units::quiet::Given;
+use crate::units::tree::Tree;
 
 /// A key shorter than the hash's output is weaker than the hash (RFC 2104, 3).
 const MIN_KEY: usize = 32;
 
-/// A secret key. Neither shown nor compared outside of tests of equality.
+/// A secret key, which `Debug` hides. Only comparisons of options compare keys, so `==` need not
+/// take constant time.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Key(Box<[u8]>);
 
@@ -31,10 +32,10 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Reads a list of keys, or the only one. serde's own words about a wrong value would repeat it.
+/// Reads a list of keys, or a single key. The errors do not repeat the value, as serde's would.
 pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Key>>, D::Error> {
-    let given = match Given::deserialize(deserializer)? {
-        Given::Text(key) => Given::List(vec![Given::Text(key)]),
+    let given = match Tree::deserialize(deserializer)? {
+        Tree::Text(key) => Tree::List(vec![Tree::Text(key)]),
         given => given,
     };
     let refused = |_| serde::de::Error::custom(Error::option("keys", "neither a text nor a list of texts"));
@@ -42,7 +43,7 @@ pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     Ok(keys.map(|keys| keys.iter().map(|key| Key::new(key.as_bytes())).collect()))
 }
 
-/// Refuses a list of keys that would sign nothing, or nothing worth trusting.
+/// Refuses an empty list, and keys that are too short.
 pub(super) fn check(keys: &[Key]) -> Result<()> {
     if keys.is_empty() {
         return Err(Error::option("keys", "the list is empty; leave the option out for cookies without a signature"));
@@ -54,17 +55,17 @@ pub(super) fn check(keys: &[Key]) -> Result<()> {
     })
 }
 
-/// Signs and verifies values, each bound to the name of its cookie: what one layer has signed is no
-/// use in another that shares the keys.
+/// Signs and verifies values. Each signature covers the name of the cookie, so that a value signed
+/// by one layer is invalid in another layer with the same keys.
 pub(super) struct Signer {
-    /// Ready to begin with: the keys themselves are worked in already.
+    /// HMAC states that have absorbed their key.
     keys: Vec<Hmac<Sha256>>,
 }
 
 impl Signer {
     /// From keys that were checked.
     pub(super) fn new(keys: &[Key]) -> Self {
-        // Never left out: HMAC takes keys of any length.
+        // HMAC takes keys of any length, so no key is left out.
         Self { keys: keys.iter().filter_map(|key| Hmac::new_from_slice(&key.0).ok()).collect() }
     }
 
@@ -74,7 +75,7 @@ impl Signer {
         URL_SAFE_NO_PAD.encode(mac(key, name, value).finalize().into_bytes())
     }
 
-    /// Which of the keys has made this signature. In constant time for each key.
+    /// The index of the key that made this signature. Takes constant time for each key.
     pub(super) fn verify(&self, name: &str, value: &str, signature: &str) -> Option<usize> {
         let mut bytes = [0; 32];
         let length = URL_SAFE_NO_PAD.decode_slice(signature, &mut bytes).ok()?;
@@ -83,6 +84,6 @@ impl Signer {
 }
 
 fn mac(key: &Hmac<Sha256>, name: &str, value: &str) -> Hmac<Sha256> {
-    // A name is a token and has no "=", so no other name and value give the same text.
+    // A name is a token and has no "=", so no two pairs of name and value give the same text.
     [name, "=", value].iter().fold(key.clone(), Hmac::chain_update)
 }

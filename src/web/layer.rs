@@ -1,30 +1,31 @@
-//! `SessionLayer`: from the head of a request to its session, and from the session to the headers
-//! of the response.
+//! `SessionLayer`: the session of a request's head, and the response's headers at its end.
 
 use std::fmt;
 
 use crossbeam_channel::Receiver;
 
+use super::attributes::CookieLifetime;
 use super::cookie::SessionCookie;
-use super::decision::{Step, StoreStep, decide};
-use super::finished::{Caching, Finished};
+use super::decision::{ClientStep, StoreStep, decide};
+use super::finished::{CacheRule, Finished};
 use super::head::RequestHead;
-use super::options::{CookieLifetime, CookieOptions};
+use super::options::CookieOptions;
 use super::token::{SessionToken, TokenOptions};
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::lifecycle::Sessions;
 use crate::policy::Policy;
 use crate::session::{Carrier, Ending, Saved, Session, Stage};
-use crate::sessions::Sessions;
 use crate::store::{Presented, Store};
 use crate::sync::Arc;
+use crate::units::choice;
 
 /// Sessions in cookies, or in [tokens](Self::token): [`load`](Self::load) before the handler,
 /// [`finish`](Self::finish) after it, or [`fail`](Self::fail) if the handler failed.
 /// [`around`](Self::around), and the adapters on top of it, do all three in one call.
 ///
-/// Works with every [`Store`] and every server. Cheap to clone: one for each worker thread. Two
-/// layers with cookies of different names can stand side by side.
+/// It works with every [`Store`] and every server. Clones are cheap and share the sessions: take
+/// one for each worker thread. Two layers whose cookies have different names can run side by side.
 ///
 /// # Examples
 ///
@@ -44,7 +45,7 @@ use crate::sync::Arc;
 /// let returning = RequestHead::new([&cookie[..cookie.find(';').unwrap()]]);
 /// let mut session = layer.load(returning);
 /// assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
-/// assert_eq!(layer.finish(&mut session)?.cookie(), None); // it has it already
+/// assert_eq!(layer.finish(&mut session)?.cookie(), None); // the client has it already
 /// # Ok::<(), lembro::Error>(())
 /// ```
 #[derive(Clone)]
@@ -55,19 +56,21 @@ pub struct SessionLayer {
     pub(super) lost_change: LostChange,
 }
 
-/// What the adapters answer when a change was lost: the session ended, or was superseded by a login
-/// in another request, while the handler had it.
+/// How the adapters answer a lost change: the session ended, or was superseded by a login in
+/// another request, while the handler used it.
 ///
-/// The event [`LostChange`](Event::LostChange) is raised either way.
+/// Either way the event [`LostChange`](Event::LostChange) is raised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LostChange {
-    /// What the handler said.
+    /// With the handler's response.
     #[default]
     Serve,
-    /// An error that [`is_lost`](Error::is_lost): a plain 409 (Conflict), or what the application
-    /// makes of it.
+    /// With an error that [`is_lost`](Error::is_lost): a plain 409 (Conflict), or the application's
+    /// page for it.
     Refuse,
 }
+
+choice!(LostChange, "lost_change", ["serve" => Serve, "refuse" => Refuse]);
 
 impl SessionLayer {
     /// Sessions in `store`, with the default [`Policy`] and [`CookieOptions`].
@@ -75,7 +78,7 @@ impl SessionLayer {
         Self::with_sessions(Sessions::new(store))
     }
 
-    /// The same for [`Sessions`] that are there already, with their policy and their source of ids.
+    /// A layer for existing [`Sessions`], with their policy and their source of ids.
     ///
     /// # Examples
     ///
@@ -92,22 +95,22 @@ impl SessionLayer {
         Self { sessions, cookie, token: None, lost_change: LostChange::default() }
     }
 
-    /// The same with another policy. Subscriptions to the layer made before this end.
+    /// Replaces the policy. Earlier subscriptions to the layer end.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when the policy cannot work, or not with the cookie.
+    /// [`Error::is_option`] if the policy cannot work, alone or with the cookie.
     pub fn policy(self, policy: Policy) -> Result<Self> {
         self.cookie.options().check(&policy)?;
         Ok(Self { sessions: self.sessions.under(policy)?, ..self })
     }
 
-    /// The same with another cookie.
+    /// Replaces the cookie's options.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when options contradict each other or the standard, so that browsers
-    /// would drop or misread the cookie: with the option and its value.
+    /// [`Error::is_option`], with the option and its value, if options contradict each other or the
+    /// standard, so that browsers would drop or misread the cookie.
     ///
     /// # Examples
     ///
@@ -125,12 +128,12 @@ impl SessionLayer {
         Ok(Self { cookie: Arc::new(SessionCookie::new(options)), ..self })
     }
 
-    /// The same with a token in a header, in place of the cookie or beside it.
+    /// Adds a token in a header, in place of the cookie or beside it.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] when a header's name is none, or means something else: with the option
-    /// and its value.
+    /// [`Error::is_option`], with the option and its value, if a header's name is malformed or has
+    /// another meaning.
     ///
     /// # Examples
     ///
@@ -149,17 +152,17 @@ impl SessionLayer {
         Ok(Self { token: Some(Arc::new(SessionToken::new(options)?)), ..self })
     }
 
-    /// The same with another answer to a lost change. Default: [`LostChange::Serve`].
+    /// Sets how the adapters answer a lost change. Default: [`LostChange::Serve`].
     #[must_use]
     pub fn lost_change(self, lost_change: LostChange) -> Self {
         Self { lost_change, ..self }
     }
 
-    /// The session of a request: the one that its cookie leads to, or a new one.
+    /// The session of a request: the one that its cookie opens, or a new one.
     ///
-    /// Never fails: a cookie that is malformed, unknown or expired means a new session under a new
-    /// id. Reads nothing from the store; the session does, when the handler first looks into it,
-    /// and that look is the visit.
+    /// Never fails. A cookie that is malformed, unknown or expired leads to a new session under a
+    /// new id. `load` does not read the store: the session does, when the handler first looks into
+    /// it, and that look is the visit.
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn load<'r>(&self, request: impl Into<RequestHead<'r>>) -> Session {
         let request = request.into();
@@ -169,84 +172,87 @@ impl SessionLayer {
     }
 
     /// Ends the request: saves the session if it changed, begins the renewal of its id if that is
-    /// due, and says which headers the response needs.
+    /// due, and returns the headers for the response.
     ///
-    /// At most one commit, and before it the repeat of one whose outcome is unknown. A session that
-    /// was not looked at costs nothing; one that is new and empty is neither stored nor announced;
-    /// one that ended elsewhere stays ended, and its response sets no cookie, unless the handler
-    /// logged in: then a new session begins. Call it before the response is sent: then the client's
-    /// next request, however quick, finds what this one saved. After it a login and
-    /// [`regenerate`](Session::regenerate) are errors, because the headers are made.
+    /// Call it before the response is sent, so that the client's next request finds what this one
+    /// saved. After it, [`log_in`](Session::log_in) and [`regenerate`](Session::regenerate) are
+    /// errors, because no response can announce a new id. If the handler panicked or failed, do not
+    /// call it: then only what the handler committed itself is saved.
     ///
-    /// A handler that panics never gets here, so nothing of it is saved but what it committed
-    /// itself.
+    /// It makes at most one commit, and before it repeats one whose outcome is unknown. A session
+    /// that the handler did not look at costs nothing. A new, empty session is neither stored nor
+    /// announced. A session that ended elsewhere stays ended, and its response sets no cookie,
+    /// unless the handler logged in: then a new session begins.
     ///
     /// # Errors
     ///
-    /// As [`Session::save`]. Then the response is up to the application, with the headers that
-    /// [`fail`](Self::fail) gives.
+    /// As [`Session::save`]. Then the response is up to the application, with the headers of
+    /// [`fail`](Self::fail).
     pub fn finish(&self, session: &mut Session) -> Result<Finished> {
         session.seal();
-        let Some(stage) = session.stage() else { return Ok(Finished::new(Saved::Unchanged, Caching::Free)) };
+        let Some(stage) = session.stage() else { return Ok(self.finished(Saved::Unchanged, CacheRule::Public)) };
         let persistent = if self.has_cookie() { Some(self.is_persistent(session)?) } else { None };
-        let facts = session.facts(stage, persistent, self.token.is_some())?;
+        let facts = session.inputs(stage, persistent, self.token.is_some())?;
         let plan = decide(facts);
         if plan.store == StoreStep::Renew {
-            session.renew_on_time();
+            session.begin_renewal();
         }
         let saved = match (plan.store, stage) {
             (StoreStep::Save | StoreStep::Renew, _) => session.save(),
             (StoreStep::Nothing, Stage::Ended(_)) => Ok(Saved::Gone),
-            (StoreStep::Nothing, Stage::Without(())) => Ok(Saved::Nowhere),
+            (StoreStep::Nothing, Stage::StoreUnavailable(())) => Ok(Saved::Skipped),
             (StoreStep::Nothing, _) => Ok(Saved::Unchanged),
         };
         let saved = match saved {
-            // A renewal that cannot be written is no reason for a page less: the next request tries
+            // A renewal that cannot be written does not fail the page. The next request tries
             // again.
             Err(error) if !facts.changed && error.is_store() => Saved::Unchanged,
             saved => saved?,
         };
-        let is_announced = plan.announcing().is_some_and(|step| Self::is_announced(step, plan.store, session));
-        let caching = if session.stage() == Some(Stage::New) { Caching::Varies } else { Caching::Private };
-        let is_lost = saved == Saved::Gone && facts.changed && stage != Stage::Ended(Ending::Here);
-        let mut finished = Finished::new(saved, caching).lost(is_lost).of(self.token.as_ref());
+        let is_announced = plan.announcement().is_some_and(|step| Self::is_announced(step, plan.store, session));
+        let rule = if session.stage() == Some(Stage::New) { CacheRule::Varies } else { CacheRule::Private };
+        let mut finished = self.finished(saved, rule);
+        finished.is_lost = saved == Saved::Gone && facts.changed && stage != Stage::Ended(Ending::Here);
         if is_announced {
-            finished = self.announce(finished, session, plan.cookie.announces(), plan.token.announces())?;
+            self.announce(&mut finished, session, plan.cookie.announces(), plan.token.announces())?;
         }
-        if plan.cookie == Step::Remove {
-            let site_data = self.cookie.site_data();
-            finished = finished.with_cookie(self.cookie.removal(session.is_https())).with_clear_site_data(site_data);
+        if plan.cookie == ClientStep::Remove {
+            finished.cookie = Some(self.cookie.removal(session.is_https()));
+            finished.clear_site_data = self.cookie.site_data();
         }
-        if plan.token == Step::Remove {
-            finished = finished.with_token(String::new());
+        if plan.token == ClientStep::Remove {
+            finished.token = Some(String::new());
         }
         Ok(finished)
     }
 
-    /// Whether the response tells the client an id.
-    fn is_announced(step: Step, store: StoreStep, session: &mut Session) -> bool {
+    /// Returns true if the response tells the client an id after the store's step.
+    fn is_announced(step: ClientStep, store: StoreStep, session: &mut Session) -> bool {
         match step {
-            // Not an id that a login has just replaced in another request: its response may reach
-            // the client before this one. A commit has found out. If the store cannot say, which it
-            // has reported, the page is served all the same.
-            Step::SetRenewed | Step::Rewrite if store == StoreStep::Nothing => session.is_current().unwrap_or(false),
-            // An earlier commit of this request gave it its id. Only this response can announce it,
-            // so it does if the store cannot say whether the session still exists.
-            Step::Set if store == StoreStep::Nothing => session.is_current().unwrap_or(true),
-            Step::SetRenewed => matches!(session.stage(), Some(Stage::Live(Presented::Renewing(_)))),
-            // Only what is stored is announced: it may have ended just now, or it is new and holds
-            // nothing after all.
-            Step::Set | Step::Rewrite => {
+            // A login in another request may have replaced the id, and its response may reach the
+            // client before this one. Without a commit, only the store can tell. If it fails, the
+            // id is not announced; the failure is reported, and the page is served.
+            ClientStep::SetRenewed | ClientStep::Rewrite if store == StoreStep::Nothing => {
+                session.is_current().unwrap_or(false)
+            }
+            // An earlier commit of this request drew the id, and only this response can announce
+            // it. So it does even if the store fails.
+            ClientStep::Set if store == StoreStep::Nothing => session.is_current().unwrap_or(true),
+            ClientStep::SetRenewed => matches!(session.stage(), Some(Stage::Live(Presented::Renewing(_)))),
+            // The session may have ended just now, or it may be new and still empty.
+            ClientStep::Set | ClientStep::Rewrite => {
                 matches!(session.stage(), Some(Stage::Live(Presented::Current | Presented::Renewing(_))))
             }
-            Step::Remove | Step::Nothing => false,
+            ClientStep::Remove | ClientStep::Nothing => false,
         }
     }
 
-    /// Ends a request that failed: nothing more is saved. What the response owes the client all the
-    /// same is an id that it does not know: one that a commit gave the session by then, or that of
-    /// a renewal that is pending. If the outcome of that commit [is unknown](Error::is_unknown),
-    /// the store is asked once more whether the id opens the session.
+    /// Ends a request that failed: saves nothing more, and returns the headers for the error page.
+    ///
+    /// They announce an id that the client does not know: the id of an earlier commit of this
+    /// request, or of a pending renewal. If the outcome of that commit
+    /// [is unknown](Error::is_unknown), the store is asked once more whether the id opens the
+    /// session.
     ///
     /// # Examples
     ///
@@ -264,55 +270,59 @@ impl SessionLayer {
     /// ```
     pub fn fail(&self, session: &mut Session) -> Finished {
         session.seal();
-        session.settle_id();
-        let caching = if session.stage().is_some() { Caching::Private } else { Caching::Free };
-        let finished = || Finished::new(Saved::Unchanged, caching).of(self.token.as_ref());
-        if !session.owes_id() {
-            return finished();
+        session.resolve_unknown_id();
+        let rule = if session.stage().is_some() { CacheRule::Private } else { CacheRule::Public };
+        let mut finished = self.finished(Saved::Unchanged, rule);
+        if session.owes_id() {
+            let cookie = self.has_cookie() && session.announces_in(Carrier::Cookie);
+            let token = self.token.is_some() && session.announces_in(Carrier::Token);
+            // The request has failed already. If this fails too, the client keeps its id.
+            let _announced = self.announce(&mut finished, session, cookie, token);
         }
-        let cookie = self.has_cookie() && session.is_told_in(Carrier::Cookie);
-        let token = self.token.is_some() && session.is_told_in(Carrier::Token);
-        self.announce(finished(), session, cookie, token).unwrap_or_else(|_| finished())
+        finished
     }
 
-    /// Whether the layer reads and sets a cookie.
+    fn finished(&self, saved: Saved, rule: CacheRule) -> Finished {
+        Finished::new(saved, rule, self.token.clone())
+    }
+
+    /// Returns true if the layer reads and sets a cookie.
     fn has_cookie(&self) -> bool {
         self.token.as_ref().is_none_or(|token| token.is_beside_cookie())
     }
 
-    /// The sessions behind the layer, for what has no request: jobs, administration.
+    /// The sessions of the layer, for jobs and administration without a request.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
-    /// Subscribes to what the sessions and the store notice: see [`Sessions::events`].
+    /// Subscribes to the events of the sessions and the store: see [`Sessions::events`].
     pub fn events(&self) -> Receiver<Event> {
         self.sessions.events()
     }
 
-    /// Subscribes to the store's failures, in the background too: see [`Sessions::errors`].
+    /// Subscribes to the store's failures, also those in the background: see [`Sessions::errors`].
     ///
-    /// One that [`is_option`](Error::is_option) is not of the store: a `Secure` cookie was given to
-    /// a new client over plain http, where browsers drop it. The layer reports it once, when it has
-    /// a subscriber, and serves the request.
+    /// An error that [`is_option`](Error::is_option) is not the store's. It reports that a new
+    /// client got a `Secure` cookie over plain http, where browsers drop it. The layer reports it
+    /// once, if it has a subscriber, and serves the request.
     pub fn errors(&self) -> Receiver<Error> {
         self.sessions.errors()
     }
 
     /// Tells the client the id of a live session, in its cookie, in its token, or in both.
-    fn announce(&self, finished: Finished, session: &Session, in_cookie: bool, in_token: bool) -> Result<Finished> {
+    fn announce(&self, finished: &mut Finished, session: &Session, in_cookie: bool, in_token: bool) -> Result<()> {
         let id = session.announced_id().map_or_else(|| session.id(), Ok)?;
-        let mut finished = finished;
         if in_cookie {
-            self.sessions.warn(|| self.cookie.warning(session.is_https()));
             let max_age = self.is_persistent(session)?.then(|| session.time_left());
+            self.sessions.warn(|| self.cookie.warning(session.is_https()));
             let now = self.sessions.clock().wall();
-            finished = finished.with_cookie(self.cookie.announcing(&id, max_age, now, session.is_https()));
+            finished.cookie = Some(self.cookie.announcement(&id, max_age, now, session.is_https()));
         }
         if let Some(token) = self.token.as_ref().filter(|_| in_token) {
-            finished = finished.with_token(token.announcing(&id, self.cookie.signer()));
+            finished.token = Some(token.announcement(&id, self.cookie.signer()));
         }
-        Ok(finished)
+        Ok(())
     }
 
     fn is_persistent(&self, session: &Session) -> Result<bool> {
@@ -326,13 +336,11 @@ impl SessionLayer {
 
 impl fmt::Debug for SessionLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sessions, cookie, token, lost_change } = self;
-        let options = cookie.options();
         f.debug_struct("SessionLayer")
-            .field("sessions", sessions)
-            .field("cookie", options)
-            .field("token", token)
-            .field("lost_change", lost_change)
+            .field("sessions", &self.sessions)
+            .field("cookie", self.cookie.options())
+            .field("token", &self.token)
+            .field("lost_change", &self.lost_change)
             .finish()
     }
 }

@@ -1,25 +1,26 @@
-//! The cookie layer, for any blocking server: a request's session before the handler, the
+//! The cookie layer, for any blocking server: the request's session before the handler, the
 //! response's headers after it.
 //!
 //! ```text
-//! layer       SessionLayer: load and finish
-//!   decision    what the end of a request leads to; pure
-//!   cookie      which ids a request presents; the Set-Cookie texts
-//!     token       the same for a token in a header
-//!     value       the text in which an id travels
-//!     keys        signatures
-//!     options     the cookie's options, and what they must not be
-//!   head        what of a request the layer reads
-//!   finished    what it adds to a response, merged with what is there
-//! around      one call around a handler, for every server
-//!   rouille     an adapter
-//!   tiny_http   an adapter
-//!   http        an adapter, for servers that speak the types of the `http` crate
+//! layer        SessionLayer: load, finish and fail
+//!   decision     the steps at the end of a request; pure
+//!   cookie       the session cookie: reading it, and the Set-Cookie texts
+//!     token        the same for a token in a header
+//!     value        the text of an id in either
+//!     keys         signatures
+//!   check        checks of the cookie's options
+//!     grammar      cookie names, paths, domains and header names; pure
+//!     options      the cookie's options
+//!     attributes   their values
+//!   head         the headers of a request that the layer reads
+//!   finished     the headers that it adds to a response
+//! around       one call around a handler, for every server
+//!   rouille, tiny_http, http   the adapters
 //! ```
 //!
 //! # With `rouille` (feature `rouille`)
 //!
-//! One call around the handler. It may return a `Response` or a [`Result`](crate::Result) with one.
+//! One call around the handler, which returns a `Response` or a [`Result`](crate::Result) with one.
 //!
 //! ```no_run
 //! # #[cfg(feature = "rouille")]
@@ -43,7 +44,7 @@
 //!
 //! # With `tiny_http` (feature `tiny_http`)
 //!
-//! One call around the handler, which sends the response too.
+//! One call around the handler, which also sends the response.
 //!
 //! ```no_run
 //! # #[cfg(feature = "tiny_http")]
@@ -66,15 +67,15 @@
 //! # fn main() {}
 //! ```
 //!
-//! `tiny_http`, which is below `rouille` too, drops a connection whose headers are not ASCII; such
-//! a request never gets here.
+//! `tiny_http`, on which `rouille` is built, drops a connection whose headers are not ASCII. The
+//! layer never sees such a request.
 //!
-//! # With a server that speaks the `http` crate's types (feature `http`)
+//! # With a server that uses the `http` crate's types (feature `http`)
 //!
-//! One call around the handler, for `touche`, `feather`, `hyper`, `axum` and others. The request is
-//! given as `&Request`, `&Parts` or `&HeaderMap`. None of these says whether the connection is
-//! encrypted, which matters for a cookie that is [`Secure::Auto`]: where the server does its own
-//! TLS, give `RequestHead::from(&request).secure(true)`.
+//! One call around the handler, for `touche`, `feather`, `hyper`, `axum` and others. Pass the
+//! request as `&Request`, `&Parts` or `&HeaderMap`. None of these says whether the connection is
+//! encrypted, which matters for a cookie that is [`Secure::Auto`]: if the server does its own TLS,
+//! pass `RequestHead::from(&request).secure(true)`.
 //!
 //! ```no_run
 //! # #[cfg(feature = "http")]
@@ -97,90 +98,87 @@
 //! # fn main() {}
 //! ```
 //!
-//! The layer reads no body. A handler that does takes the request apart, with `into_parts`, and
-//! gives the layer the `Parts`.
-//!
-//! A body that is streamed is made after the response's headers, so the request is over and its
-//! session saved. What the stream reads or writes later goes through a handle of its own, from
-//! [`fork`](crate::Session::fork), as for [a WebSocket](#a-websocket).
+//! The layer does not read the body. If the handler needs it, take the request apart with
+//! `into_parts`, and pass the `Parts` to the layer.
 //!
 //! # In an async handler
 //!
-//! [`load`](SessionLayer::load) before the handler, [`respond`](SessionLayer::respond) after it. A
-//! `Session` is `Send` and holds no lock, so a handler may keep it across an `.await`; a borrow
-//! from it, such as the text that `get_str` gives, it may not, because a `Session` is not `Sync`.
+//! Call [`load`](SessionLayer::load) before the handler and [`respond`](SessionLayer::respond)
+//! after it. A `Session` is `Send` and holds no lock, so a handler may keep it across an `.await`.
+//! It is not `Sync`, so a borrow from it, such as the text of `get_str`, may not live across one.
 //!
 //! A look and a commit in a [`LembroStore`](crate::LembroStore) take microseconds and wait for no
-//! I/O, so a runtime's threads may do them. On Redis each is a round trip, which blocks its thread
-//! until the answer or the store's time limit: there run the whole request on a thread for blocking
-//! work, with `layer.http` inside tokio's `spawn_blocking`. So a password's hash, too. The handlers
-//! of `feather` are coroutines: there such a round trip stops others on its thread.
+//! network, so the runtime's threads may do them. On Redis each is a round trip, which blocks its
+//! thread until the answer or the store's time limit. There, run the whole request on a thread for
+//! blocking work, with `layer.http` inside tokio's `spawn_blocking`; the hash of a password belongs
+//! there too. The handlers of `feather` are coroutines, so such a round trip blocks the others on
+//! its thread.
 //!
-//! A login is finished before the next `.await`. A handler whose client has gone away ends at one,
-//! unfinished. What is not committed by then never happened, and the client's cookie goes on
-//! working; but if a [`save`](crate::Session::save) has committed the login, no response tells the
-//! client its new id, and the old one is dead. So let [`log_in`](crate::Session::log_in) be the
-//! last that a handler does, without a `save` of its own: `respond` commits it and makes the
-//! headers in one step. A panic drops the session unsaved, and the runtime or the server answers
-//! it.
+//! If the client disconnects, the runtime drops the handler at an `.await`. Then uncommitted
+//! changes are lost, and the client's cookie still works. But if a [`save`](crate::Session::save)
+//! has committed a login by then, no response tells the client its new id, and the old id is dead.
+//! So call [`log_in`](crate::Session::log_in) last in the handler, without a `save`: `respond`
+//! commits it and makes the headers in one step. A panic drops the session unsaved, and the runtime
+//! or the server answers it.
 //!
 //! # When something fails
 //!
-//! The adapters answer. If the store failed or is full, the response is a plain 503; for any other
-//! error of the session's, and for a panic, it is a 500. Nothing more is saved then, and the error
-//! goes to [`errors`](SessionLayer::errors). [`try_around`](SessionLayer::try_around), and
-//! `try_tiny_http`, take a handler with an error type of the application's, and a closure that
-//! makes the page for an error.
+//! The adapters answer. If the store failed or is full, the response is a plain 503. After a panic,
+//! or any other error of the session's, it is a plain 500. Then nothing more of the session is
+//! saved, and the error goes to [`errors`](SessionLayer::errors). Earlier calls of `save`, `modify`
+//! and `log_out` have taken effect; the outcome of a commit that failed may be
+//! [unknown](crate::Error::is_unknown). [`try_around`](SessionLayer::try_around) and
+//! `try_tiny_http` take a handler with the application's own error type, and a closure that makes
+//! the error page.
 //!
-//! If the session ended while the handler changed it, the response is the handler's, and an
+//! If the session ended while the handler changed it, the handler's response is sent, and an
 //! [event](crate::Event::LostChange) is raised. With [`LostChange::Refuse`] the response is a 409.
 //!
 //! # Forms and polls
 //!
-//! [`csrf_token`](crate::Session::csrf_token) goes into a hidden field of each form. The handler of
-//! the form calls [`check_csrf`](crate::Session::check_csrf) first. The layer does not read bodies,
-//! so it cannot do that by itself.
+//! Put [`csrf_token`](crate::Session::csrf_token) into a hidden field of each form, and call
+//! [`check_csrf`](crate::Session::check_csrf) first in the form's handler. The layer cannot check
+//! it by itself, because it reads no bodies.
 //!
-//! The handler of what a page polls begins with [`peek`](crate::Session::peek). Otherwise a browser
-//! that was left open is logged out by the lifetime only.
+//! If a page polls a handler, call [`peek`](crate::Session::peek) first in that handler. Otherwise
+//! the polling prolongs the session, and a browser that is left open is logged out only when the
+//! session's lifetime ends.
 //!
 //! # From a file
 //!
-//! [`SessionLayer::from_config`] makes a layer of everything that a file says: the store, memory or
-//! Redis, the policy and the cookie. `examples/configured.rs` reads it from TOML.
+//! [`SessionLayer::from_config`] makes a layer from a configuration file, which sets the store
+//! (memory or Redis), the policy and the cookie. `examples/configured.rs` reads it from TOML.
 //!
 //! # Clients without cookies
 //!
-//! Programs and mobile applications send a token in a header: [`SessionLayer::token`], in place of
-//! the cookie or beside it. [`TokenOptions`] says what that means for caches and for forms.
-//! `examples/api.rs` is an API that `curl` can talk to.
+//! Programs and mobile applications send a token in a header: [`SessionLayer::token`] adds it, in
+//! place of the cookie or beside it. [`TokenOptions`] explains what that means for caches and for
+//! forms. `examples/api.rs` is an API that `curl` can talk to.
 //!
 //! # Several layers
 //!
-//! Two applications on one server, two stores, two timeouts: two layers whose cookies have
-//! different names. Their calls nest.
-//! `examples/two_layers.rs` has both an admin and a shop.
+//! Two applications on one server, with two stores and two timeouts, take two layers whose cookies
+//! have different names. Their calls nest. `examples/two_layers.rs` has an admin page and a shop.
 //!
 //! # A WebSocket
 //!
-//! The thread that serves it has a handle of its own on the session, from
+//! The thread that serves the socket has its own handle on the session, from
 //! [`fork`](crate::Session::fork) in the request that opens the socket. Each message is a
-//! [`step`](crate::Session::step) of it, which sees what other requests changed, saves what it
-//! changes itself, and says when the session has ended. A login on such a handle is an error,
-//! because no response can announce the new id. `SessionLayer::rouille` and `examples/chat.rs` have
-//! the code.
+//! [`step`](crate::Session::step) of this handle. A step sees the changes of other requests, saves
+//! its own, and reports the end of the session. A login on such a handle is an error, because no
+//! response can announce the new id. `SessionLayer::rouille` and `examples/chat.rs` have the code.
 //!
-//! The session's cookie is `SameSite=Lax` unless you say otherwise, so a foreign page that opens a
-//! socket comes without it; with `SameSite::None` check the `Origin` header. A
-//! [login](crate::Session::log_in) in another request ends such a handle: the page connects again,
-//! with its new cookie. A [timed renewal](crate::Policy::renew_after) does not.
+//! The session's cookie is `SameSite=Lax` by default, so a socket opened by another site's page
+//! comes without it. With `SameSite::None`, check the `Origin` header. A
+//! [login](crate::Session::log_in) in another request ends such a handle, and the page connects
+//! again with its new cookie. A [timed renewal](crate::Policy::renew_after) does not end it.
 //!
 //! # A long answer
 //!
-//! The headers of a response are made when its handler returns. A body that is made after that, a
-//! download of several minutes or a stream of server-sent events, has a fork too, and each part of
-//! it is a step: so a logout ends the stream, and the session does not stay as it was when the
-//! request began.
+//! The headers of a response are made when its handler returns, and the session is saved by then. A
+//! body that is made later, such as a long download or a stream of server-sent events, uses a fork
+//! too. Each part of the body is a step, so that a logout ends the stream, and each part sees the
+//! session's current data.
 //!
 //! ```
 //! # #[cfg(feature = "rouille")]
@@ -204,7 +202,7 @@
 //!         // ... a piece of the work ...
 //!         self.left -= 1;
 //!         let step = self.own.step(|session| {
-//!             session.touch()?; // the user waits here: that is no idle time
+//!             session.touch()?; // the user waits: the session is not idle
 //!             session.insert("left", &self.left)
 //!         });
 //!         match step.map_err(io::Error::other)? {
@@ -235,37 +233,38 @@
 //!
 //! # Behind a proxy
 //!
-//! The default, [`Secure::Always`], is right behind every proxy that speaks https to the client;
-//! nothing needs to be trusted. [`Secure::Auto`] is for applications that are used over plain http
-//! too: it asks whether the connection is encrypted, and, if
-//! [`trust_proxy`](CookieOptions::trust_proxy) says so, what the proxy reports. (rouille reports
-//! its own TLS as unencrypted: take `Always` there.)
+//! The default, [`Secure::Always`], is right behind every proxy that speaks https to the client,
+//! and trusts no header. [`Secure::Auto`] is for applications that are used over plain http too. It
+//! checks whether the connection is encrypted, and, with
+//! [`trust_proxy`](CookieOptions::trust_proxy), what the proxy reports. rouille reports its own TLS
+//! as unencrypted, so take `Always` there.
 //!
-//! On an address that strangers can reach, `tiny_http` and `rouille` need one: [`in_front`].
+//! On an address that strangers can reach, `tiny_http` and `rouille` need a proxy: see
+//! [`in_front`].
 //!
-//! # Caches
+//! # More
 //!
-//! What a response must say to caches it says by itself: see [`Finished`].
-//!
-//! What it does about each rule of a security review, and what is left to the application:
-//! [`security`]. Who could attack it, and how: [`threats`]. What other session libraries call the
-//! same things: [`coming_from`](crate::coming_from).
+//! - [`Finished`]: the headers for caches, which the layer sets by itself.
+//! - [`security`]: the rules of a security review, what the layer does about each, and what is left
+//!   to the application.
+//! - [`threats`]: the attackers, what they try, and what stops them.
+//! - [`coming_from`](crate::coming_from): the names of other session libraries.
 //!
 //! # With another server
 //!
-//! [`SessionLayer::around`] takes a [`RequestHead`] made from the request's headers, and a response
-//! that implements [`ResponseHeaders`]: two methods. [`SessionLayer::try_around`] makes the page
-//! for an error too. The head should
+//! [`SessionLayer::around`] takes a [`RequestHead`], made from the request's headers, and a
+//! response that implements the two methods of [`ResponseHeaders`]. [`SessionLayer::try_around`]
+//! makes the error page too. The head should
 //!
-//! - have every `Cookie` header, byte for byte: a value that is not text must not hide the others;
+//! - have every `Cookie` header byte for byte, so that a value that is not text does not hide the
+//!   others;
 //! - say whether the connection is encrypted.
 //!
-//! By hand it is [`load`](SessionLayer::load) before the handler and
-//! [`finish`](SessionLayer::finish) after it, or, if the handler or `finish` failed,
-//! [`fail`](SessionLayer::fail); the headers of either go into the response. `finish` comes before
-//! the response is sent, or the next request of the client may come before the save. It is not
-//! called when the handler failed or panicked: nothing more is saved then. The headers of `fail`
-//! tell the client an id that the handler has committed.
+//! Without `around`, call [`load`](SessionLayer::load) before the handler and
+//! [`finish`](SessionLayer::finish) after it, and put its headers into the response. Call `finish`
+//! before the response is sent; otherwise the client's next request may come before the save. If
+//! the handler or `finish` fails, call [`fail`](SessionLayer::fail) instead: it saves nothing more,
+//! and its headers tell the client an id that the handler has committed.
 //!
 //! ```
 //! use lembro::LembroStore;
@@ -285,9 +284,12 @@
 //! ```
 
 mod around;
+mod attributes;
+mod check;
 mod cookie;
 mod decision;
 mod finished;
+mod grammar;
 mod head;
 #[cfg(feature = "http")]
 mod http;
@@ -313,10 +315,11 @@ pub mod security {}
 #[doc = include_str!("threats.md")]
 pub mod threats {}
 
+pub use self::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData};
 pub use self::finished::{Finished, ResponseHeaders};
 pub use self::head::RequestHead;
 pub use self::layer::{LostChange, SessionLayer};
-pub use self::options::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SiteData};
+pub use self::options::CookieOptions;
 #[cfg(feature = "rouille")]
 pub use self::rouille::Answer;
 pub use self::token::TokenOptions;

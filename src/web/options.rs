@@ -1,38 +1,35 @@
-//! The options of the session cookie, checked in one place.
+//! `CookieOptions`: the name, the attributes and the keys of the session cookie.
 
-mod attributes;
-mod check;
-mod grammar;
-mod read;
+use serde::{Deserialize, Deserializer};
 
-pub use self::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData};
-pub(super) use self::check::MAX_AGE;
-pub(super) use self::grammar::is_token;
-use super::keys::Key;
+use super::attributes::{CookieLifetime, Priority, SameSite, Secure, SiteData};
+use super::keys::{self, Key};
+use crate::units::getters;
+use crate::units::tree::read_table;
 
-/// The options of the session cookie. None of them is needed.
+/// The options of the session cookie. Each has a default.
 ///
-/// | option | what it is | default |
+/// | option | what it sets | default |
 /// |---|---|---|
-/// | [`name`](Self::name) | what the cookie is called | `id` |
-/// | [`path`](Self::path) | which part of the site gets it | `/` |
-/// | [`domain`](Self::domain) | which other hosts get it | none: this host alone |
-/// | [`secure`](Self::secure) | only over https | `Always` |
+/// | [`name`](Self::name) | the cookie's name | `id` |
+/// | [`path`](Self::path) | the part of the site that gets the cookie | `/` |
+/// | [`domain`](Self::domain) | the other hosts that get the cookie | none: this host alone |
+/// | [`secure`](Self::secure) | whether the cookie is sent over https only | `Always` |
 /// | [`trust_proxy`](Self::trust_proxy) | whether `Auto` believes a proxy about https | no |
-/// | [`http_only`](Self::http_only) | hidden from scripts | yes |
-/// | [`same_site`](Self::same_site) | whether other sites' links and forms bring it | `Lax` |
-/// | [`lifetime`](Self::lifetime) | until when the browser keeps it | `Remembered` |
-/// | [`partitioned`](Self::partitioned) | one for each site that embeds this one | no |
-/// | [`priority`](Self::priority) | which cookies Chromium gives up last | not said |
-/// | [`keys`](Self::keys) | signatures, and their rotation | none |
-/// | [`clear_site_data`](Self::clear_site_data) | what else a logout makes the browser forget | nothing |
+/// | [`http_only`](Self::http_only) | whether scripts cannot read the cookie | yes |
+/// | [`same_site`](Self::same_site) | whether other sites' links and forms bring the cookie | `Lax` |
+/// | [`lifetime`](Self::lifetime) | how long the browser keeps the cookie | `Remembered` |
+/// | [`partitioned`](Self::partitioned) | whether each site that embeds this one has a cookie of its own | no |
+/// | [`priority`](Self::priority) | which cookies Chromium drops last | not sent |
+/// | [`keys`](Self::keys) | the keys of signatures, and their rotation | no signatures |
+/// | [`clear_site_data`](Self::clear_site_data) | what else the browser deletes at a logout | nothing |
 ///
-/// However long the browser keeps the cookie, the server decides when the session ends: see
+/// The server decides when the session ends, however long the browser keeps the cookie: see
 /// [`Policy`](crate::Policy).
 ///
-/// Read by serde under these names, `httpOnly`, `sameSite`, `proxy` and `secret` too; anything
-/// unknown is refused. The values are checked by
-/// [`SessionLayer::cookie`](super::SessionLayer::cookie).
+/// `get_name` and its like return the options, except the keys, which are secret. serde reads these
+/// names, and also `httpOnly`, `sameSite`, `proxy` and `secret`; it refuses unknown names.
+/// [`SessionLayer::cookie`](super::SessionLayer::cookie) checks the values.
 ///
 /// # Examples
 ///
@@ -70,60 +67,62 @@ impl CookieOptions {
         Self::default()
     }
 
-    /// The name of the cookie. Default: `id`, which does not say what software runs here.
+    /// The name of the cookie. Default: `id`, which does not reveal the software.
     ///
-    /// Change it when two applications share a host, or to `__Host-id`: browsers take a cookie so
-    /// named only over https, from this very host and for the whole of it, so that no neighbouring
-    /// subdomain can plant one (RFC 6265bis, 4.1.3). Those who use the old name are logged out by
-    /// the change.
+    /// Change it if two applications share a host, or to `__Host-id`: browsers accept a cookie of
+    /// that name only over https, from this host and for all of its paths, so a neighbouring
+    /// subdomain cannot plant one (RFC 6265bis, 4.1.3). The change logs out all users of the old
+    /// name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The path under which the browser sends the cookie. Default: `/`, everywhere.
+    /// The path under which the browser sends the cookie. Default: `/`, the whole site.
     ///
-    /// Change it when an application lives under a path of its own. It keeps cookies apart but
-    /// protects nothing: scripts of another path on the same host can still act for the user (RFC
-    /// 6265, 8.5).
+    /// Change it if the application lives under a path of its own. A path separates cookies, but
+    /// does not protect them: scripts of another path on the same host can still act for the user
+    /// (RFC 6265, 8.5).
     ///
-    /// It is written as browsers send it, and begins with `/`. `/app` is sent with `/app` and
-    /// `/app/cart`, but not with `/apple`; `/app/` not with `/app`. What no request's path can
-    /// begin with is refused: `?`, `#`, `//`, `..`, and characters that browsers percent-encode
-    /// (`/caf%C3%A9` is right). A path of more than 1,024 bytes is refused too.
+    /// Write the path as browsers send it, beginning with `/`. The cookie of `/app` is sent with
+    /// `/app` and `/app/cart`, but not with `/apple`; the cookie of `/app/` is not sent with
+    /// `/app`. The layer refuses a path with which no request's path can begin: `?`, `#`, `//`,
+    /// `..`, and characters that browsers percent-encode (`/caf%C3%A9` is right). It also refuses a
+    /// path of more than 1,024 bytes.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
     /// The domain whose hosts all get the cookie: `example.com` and every subdomain. Default: none,
-    /// only the host that sets it.
+    /// which is only the host that sets the cookie.
     ///
-    /// Change it when several subdomains share one login. Then each of them, and an attacker who
-    /// takes one over, can read the cookie and be any of its users.
+    /// Change it if several subdomains share one login. Then each of these subdomains can read the
+    /// cookie, and an attacker who takes one over can act as any of its users.
     ///
-    /// It is a host name of at least two labels; a dot in front is left out. A scheme, a port, a
-    /// path, a wildcard, an address or a single label such as `localhost` is refused: browsers drop
-    /// such a cookie, or keep it for this host alone. They drop the cookie of a public suffix such
-    /// as `co.uk` too, and of a domain that this host is no part of; that is not checked.
+    /// A domain is a host name of at least two labels; a dot in front is left out. The layer
+    /// refuses a scheme, a port, a path, a wildcard, an address and a single label such as
+    /// `localhost`: browsers drop such a cookie, or keep it for this host alone. Browsers also drop
+    /// the cookie of a public suffix such as `co.uk`, and of a domain that does not include this
+    /// host; the layer does not check that.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Whether the browser sends the cookie over https alone. Default: [`Secure::Always`]. `true`
+    /// Whether the browser sends the cookie over https only. Default: [`Secure::Always`]. `true`
     /// and `false` stand for `Always` and `Never`.
     ///
-    /// `Auto` for an application that is used over plain http too, say while it is developed;
-    /// `Never` only to try things out: without `Secure` every host on the same network can read the
-    /// cookie and be that user (OWASP ASVS 5.0, 3.3.1).
+    /// `Auto` is for an application that is used over plain http too, during development for
+    /// example. `Never` is for experiments only: without `Secure` every host on the same network
+    /// can read the cookie and act as its user (OWASP ASVS 5.0, 3.3.1).
     pub fn secure(mut self, secure: impl Into<Secure>) -> Self {
         self.secure = secure.into();
         self
     }
 
-    /// Whether [`Secure::Auto`] believes the `X-Forwarded-Proto` (else the `Forwarded`, RFC 7239)
-    /// of a request that came over plain http. Default: no.
+    /// Whether [`Secure::Auto`] believes the `X-Forwarded-Proto` header (else `Forwarded`, RFC
+    /// 7239) of a request that came over plain http. Default: no.
     ///
     /// Switch it on behind a proxy that speaks https to the client and sets one of these headers.
     #[doc(alias = "proxy")]
@@ -132,10 +131,10 @@ impl CookieOptions {
         self
     }
 
-    /// Whether the page's scripts are kept from reading the cookie. Default: yes.
+    /// Whether the browser hides the cookie from the page's scripts. Default: yes.
     ///
-    /// There is hardly a reason to switch it off: one injected script could then carry every
-    /// visitor's session away (OWASP ASVS 5.0, 3.3.4).
+    /// If it is switched off, one injected script can steal the session of every visitor (OWASP
+    /// ASVS 5.0, 3.3.4).
     #[doc(alias = "httpOnly")]
     pub fn http_only(mut self, http_only: bool) -> Self {
         self.http_only = http_only;
@@ -145,56 +144,57 @@ impl CookieOptions {
     /// Whether the browser sends the cookie when another site links or posts here. Default:
     /// [`SameSite::Lax`].
     ///
-    /// `Strict` for what no other site links into. `None` for what is embedded in other sites: then
-    /// each form needs a token of its own against forged requests (OWASP ASVS 5.0, 3.3.2). Requires
-    /// `secure`.
+    /// `Strict` is for a site that other sites do not link to. `None` is for a page that other
+    /// sites embed: then each form needs a [token](crate::Session::csrf_token) against forged
+    /// requests (OWASP ASVS 5.0, 3.3.2). `None` requires `secure`.
     #[doc(alias = "sameSite")]
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self
     }
 
-    /// Until when the browser keeps the cookie. Default: [`CookieLifetime::Remembered`].
+    /// How long the browser keeps the cookie. Default: [`CookieLifetime::Remembered`].
     ///
-    /// `Persistent` for those who want to find themselves logged in tomorrow; on a shared computer
-    /// the next person does too, until the session ends. `Remembered` lets each user choose.
+    /// With `Persistent` users are still logged in tomorrow. On a shared computer the next person
+    /// then uses their session until it ends. `Remembered` lets each user choose.
     #[doc(alias("maxAge", "max_age", "expires", "rolling"))]
     pub fn lifetime(mut self, lifetime: CookieLifetime) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Whether a browser that embeds this site in others keeps a cookie of its own for each of them
-    /// (CHIPS). Default: no.
+    /// Whether the browser keeps a separate cookie for each site that embeds this one (CHIPS).
+    /// Default: no.
     ///
-    /// For what is embedded, with [`SameSite::None`]. Requires `secure`.
+    /// It is for embedded pages, with [`SameSite::None`]. Requires `secure`.
     pub fn partitioned(mut self, partitioned: bool) -> Self {
         self.partitioned = partitioned;
         self
     }
 
-    /// Which cookies a browser built on Chromium gives up last when it has too many. Default:
-    /// nothing is said, which is [`Priority::Medium`].
+    /// Which cookies a browser built on Chromium drops last when it has too many. Default: the
+    /// attribute is not sent, which means [`Priority::Medium`].
     ///
-    /// `High` where one site sets cookies by the hundred.
+    /// `High` is for a site that sets hundreds of cookies.
     pub fn priority(mut self, priority: impl Into<Option<Priority>>) -> Self {
         self.priority = priority.into();
         self
     }
 
-    /// Keys to sign the cookie with, and the [token](super::TokenOptions) if there is one: the
-    /// first signs, all of them verify. Default: none, no signature.
+    /// The keys that sign the cookie, and the [token](super::TokenOptions) if the layer has one:
+    /// the first key signs, all keys verify. Default: none, no signature.
     ///
-    /// Each is at least 32 bytes from a random source, known to the servers alone. To change keys
-    /// put the new one first; cookies of the old one are written again at their next request, but
-    /// not shortly before a timed renewal; take the old one out when clients that still have them
-    /// may be logged out. A cookie with a wrong signature, or none, is no session, and the store is
-    /// not even asked.
+    /// Each key is at least 32 bytes from a random source, and only the servers know it. A cookie
+    /// with a wrong signature, or with none, is no session, and the store is not asked for it.
+    ///
+    /// To change keys, put the new key first. Cookies of the old key are written again at their
+    /// next request, but not shortly before a timed renewal. Remove the old key when the clients
+    /// that still have its cookies may be logged out.
+    ///
+    /// An id cannot be guessed with or without a signature. A signature keeps guesses away from the
+    /// store, and makes an id from a stolen backup worthless.
     ///
     /// In a configuration file a single key may stand without its list.
-    ///
-    /// An id cannot be guessed with or without it. A signature keeps those who guess away from the
-    /// store, and makes an id from a stolen backup worthless.
     ///
     /// # Examples
     ///
@@ -211,16 +211,30 @@ impl CookieOptions {
         self
     }
 
-    /// What the browser is to forget of the whole site when a user logs out (the `Clear-Site-Data`
-    /// header). Default: nothing.
+    /// Which data of the whole site the browser deletes when a user logs out (the `Clear-Site-Data`
+    /// header). Default: none.
     ///
-    /// `Cache` and `Storage` where others use the same browser (OWASP Session Management Cheat
-    /// Sheet). Some browsers take seconds to clear a large cache. Sent only by a request that
-    /// [logs out](crate::Session::log_out). Browsers ignore it over plain http, except from the
-    /// loopback.
+    /// `Cache` and `Storage` are for browsers that several people share (OWASP Session Management
+    /// Cheat Sheet). Some browsers take seconds to clear a large cache. Only a request that
+    /// [logs out](crate::Session::log_out) sends the header. Browsers ignore it over plain http,
+    /// except from the loopback.
     pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
         self.clear_site_data = data.into_iter().collect();
         self
+    }
+
+    getters! { options:
+        get_name name -> &str { &options.name }
+        get_path path -> &str { &options.path }
+        get_domain domain -> Option<&str> { options.domain.as_deref() }
+        get_secure secure -> Secure { options.secure }
+        get_trust_proxy trust_proxy -> bool { options.trust_proxy }
+        get_http_only http_only -> bool { options.http_only }
+        get_same_site same_site -> SameSite { options.same_site }
+        get_lifetime lifetime -> CookieLifetime { options.lifetime }
+        get_partitioned partitioned -> bool { options.partitioned }
+        get_priority priority -> Option<Priority> { options.priority }
+        get_clear_site_data clear_site_data -> &[SiteData] { &options.clear_site_data }
     }
 }
 
@@ -240,5 +254,38 @@ impl Default for CookieOptions {
             keys: None,
             clear_site_data: Vec::new(),
         }
+    }
+}
+
+/// The fields of [`CookieOptions`] as a configuration file spells them.
+#[derive(Deserialize)]
+#[serde(remote = "CookieOptions", default = "CookieOptions::new", deny_unknown_fields)]
+struct CookieFields {
+    name: String,
+    path: String,
+    domain: Option<String>,
+    secure: Secure,
+    #[serde(alias = "proxy", alias = "trustProxy")]
+    trust_proxy: bool,
+    #[serde(alias = "httpOnly")]
+    http_only: bool,
+    #[serde(alias = "sameSite")]
+    same_site: SameSite,
+    lifetime: CookieLifetime,
+    partitioned: bool,
+    priority: Option<Priority>,
+    #[serde(alias = "secret", deserialize_with = "keys::read")]
+    keys: Option<Vec<Key>>,
+    #[serde(alias = "clearSiteData")]
+    clear_site_data: Vec<SiteData>,
+}
+
+impl<'de> Deserialize<'de> for CookieOptions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct Table(#[serde(with = "CookieFields")] CookieOptions);
+
+        read_table("cookie", deserializer).map(|Table(options)| options)
     }
 }

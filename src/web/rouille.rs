@@ -2,7 +2,9 @@
 
 use rouille::{Request, Response};
 
-use super::{RequestHead, ResponseHeaders, SessionLayer};
+use super::finished::ResponseHeaders;
+use super::head::RequestHead;
+use super::layer::SessionLayer;
 use crate::error::Result;
 use crate::session::Session;
 
@@ -13,23 +15,17 @@ impl<'r> From<&'r Request> for RequestHead<'r> {
 }
 
 impl SessionLayer {
-    /// Runs a handler with the request's session, and gives its response the headers that the
-    /// session needs.
+    /// Runs a handler with the request's session, and adds the headers that the session needs to
+    /// its response.
     ///
     /// The handler returns a `Response`, or a `Result` with one, so that it can use `?` on the
-    /// session. Layers nest: one handler can have a session of each. The inner one is finished
-    /// first.
+    /// session. Calls of several layers nest. The inner session is finished first.
     ///
-    /// When the store fails or is full, here or in the handler, the response is a plain 503; any
-    /// other error of the session's, a value of another type than the one asked for, say, is a 500,
-    /// and so is a panic. Nothing more is saved then (of a commit whose [outcome is
-    /// unknown](crate::Error::is_unknown) it is not known), and the error goes to
-    /// [`errors`](Self::errors). The client keeps its cookie; it is sent another one only if a commit
-    /// has given the session a new id by then, or a timed renewal is pending.
+    /// If the store fails or is full, the response is a plain 503. After a panic, or any other
+    /// error of the session's, it is a plain 500: see [when something
+    /// fails](super#when-something-fails). The client keeps its cookie. It gets another one only if
+    /// a commit gave the session a new id, or if a timed renewal is pending.
     /// [`try_around`](Self::try_around) leaves the page to you.
-    ///
-    /// What the handler did at once stays done when it fails after that: `save`, `modify`,
-    /// `log_out`.
     ///
     /// # Examples
     ///
@@ -51,12 +47,12 @@ impl SessionLayer {
     ///
     /// # In a WebSocket
     ///
-    /// The request that opens it ends with the 101 response, and its session with it. So the
-    /// socket's thread has a handle of its own. Each message is a [`step`](Session::step): read
-    /// again before, saved after it, and the socket ends when the session has. What only reads
-    /// prolongs nothing;
+    /// The request that opens the socket ends with its 101 response, and so does its session.
+    /// Therefore the socket's thread takes a handle of its own. Each message is a
+    /// [`step`](Session::step), which reads the session before and saves it after. The socket ends
+    /// when the session has ended. A message that only reads does not prolong the session;
     /// [`touch`](Session::touch) does. A [login](Session::log_in) ends the sockets that were opened
-    /// before it: the page connects again, with its new cookie. A
+    /// before it, and the page connects again with its new cookie. A
     /// [timed renewal](crate::Policy::renew_after) does not end them.
     ///
     /// ```no_run
@@ -72,7 +68,7 @@ impl SessionLayer {
     ///             return Ok(Response::empty_400());
     ///         };
     ///         session.insert("in_chat", &true)?;
-    ///         // A handle of the socket's own; what is unsaved is saved first.
+    ///         // The socket's own handle. `fork` saves unsaved changes first.
     ///         let Some(mut own) = session.fork()? else { return Ok(Response::empty_400()) };
     ///         thread::spawn(move || -> Result<(), lembro::Error> {
     ///             for _message in socket.into_iter().flatten() {
@@ -105,11 +101,11 @@ impl SessionLayer {
 
 /// What a handler may return to [`SessionLayer::rouille`]: a `Response`, or a [`Result`] with one.
 pub trait Answer {
-    /// As a result.
+    /// The handler's result.
     ///
     /// # Errors
     ///
-    /// The one that it is.
+    /// The handler's error.
     fn into_result(self) -> Result<Response>;
 }
 
@@ -128,8 +124,7 @@ impl Answer for Result<Response> {
 impl ResponseHeaders for Response {
     fn take(&mut self, name: &str) -> Vec<String> {
         let named = self.headers.extract_if(.., |(one, _)| one.eq_ignore_ascii_case(name));
-        // rouille sends no header that is not ASCII: what is merged into such a one would be lost
-        // with it.
+        // rouille drops a header that is not ASCII, and would drop what is merged into it.
         named.map(|(_, value)| value.into_owned()).filter(|value| value.is_ascii()).collect()
     }
 

@@ -1,11 +1,13 @@
-//! The adapter for `tiny_http`: one call around the handler, which answers the request too.
+//! The adapter for `tiny_http`: one call around the handler, which also sends the response.
 
 use std::io::Read;
 
 use tiny_http::{Header, Request, Response, ResponseBox};
 
 use super::around::catch;
-use super::{Finished, RequestHead, ResponseHeaders, SessionLayer};
+use super::finished::{Finished, ResponseHeaders};
+use super::head::RequestHead;
+use super::layer::SessionLayer;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
@@ -18,19 +20,16 @@ impl<'r> From<&'r Request> for RequestHead<'r> {
 }
 
 impl SessionLayer {
-    /// Runs a handler with the request's session, gives its response the headers that the session
-    /// needs, and sends it.
+    /// Runs a handler with the request's session, adds the headers that the session needs to its
+    /// response, and sends it.
     ///
-    /// When the store fails or is full, here or in the handler, the response is a plain 503; any
-    /// other error is a 500, and so is a panic: the thread goes on to its next request. Nothing
-    /// more is saved then (of a commit whose [outcome is unknown](Error::is_unknown) it is not
-    /// known), and the error goes to [`errors`](Self::errors).
-    /// [`try_tiny_http`](Self::try_tiny_http) leaves the page to you. A client that has gone away
-    /// before its response is no error.
+    /// If the store fails or is full, the response is a plain 503. After a panic or any other error
+    /// it is a plain 500: see [when something fails](super#when-something-fails). Either way
+    /// the thread goes on to its next request. [`try_tiny_http`](Self::try_tiny_http) leaves the
+    /// page to you. If the client closed the connection before its response, that is no error.
     ///
-    /// What the handler did at once stays done when it fails after that: `save`, `modify`,
-    /// `log_out`. For a response that is not sent at once, such as an upgrade to a WebSocket, there
-    /// are [`load`](Self::load) and [`finish`](Self::finish).
+    /// For a response that is sent later, such as an upgrade to a WebSocket, call
+    /// [`load`](Self::load) and [`finish`](Self::finish) instead.
     ///
     /// # Examples
     ///
@@ -62,9 +61,9 @@ impl SessionLayer {
         });
     }
 
-    /// The same, with an error type of yours, and the page for it: `failed` makes the response for
-    /// an error of the handler, for its panic, and for an error of the store while the session was
-    /// saved. The headers that the session needs are added to that response too.
+    /// [`tiny_http`](Self::tiny_http) with any error type: `failed` makes the response for the
+    /// handler's error, for its panic, and for an error while the session is saved. That response
+    /// gets the session's headers too.
     pub fn try_tiny_http<R: Read, E: From<Error>>(
         &self,
         mut request: Request,
@@ -82,12 +81,12 @@ impl SessionLayer {
 }
 
 impl Finished {
-    /// The response with the headers merged into its own: see [`write_to`](Self::write_to).
+    /// Returns the response with the headers merged into it, as by [`write_to`](Self::write_to).
     pub fn add_to<R: Read>(&self, response: Response<R>) -> Response<R> {
         if self.headers().next().is_none() {
             return response;
         }
-        // A response of tiny_http gives none of its headers back, so a new one is made.
+        // The headers of tiny_http's responses cannot be removed, so a new response is made.
         let mut headers = response.headers().to_vec();
         self.write_to(&mut headers);
         let (status, length) = (response.status_code(), response.data_length());
@@ -104,8 +103,7 @@ impl ResponseHeaders for Vec<Header> {
     }
 
     fn add(&mut self, name: &str, value: String) {
-        // Never refused: the options allow nothing but ASCII in a cookie, and the others come from
-        // headers.
+        // Never refused: our values are ASCII, and the others come from headers.
         self.extend(Header::from_bytes(name, value));
     }
 }

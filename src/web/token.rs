@@ -1,49 +1,51 @@
-//! The token: an id that the client's code puts into a header, instead of a browser's cookie or
-//! beside it.
+//! The session token: an id in a header, in place of a cookie or beside it, for clients that keep
+//! no cookies.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-use super::head::{AUTHORIZATION, RequestHead};
+use super::grammar::{AUTHORIZATION, problem_of_header, refuse};
+use super::head::RequestHead;
 use super::keys::Signer;
-use super::options::is_token;
-use super::value::{self, Reader};
-use crate::error::{Error, Result};
+use super::value::{self, ValueReader};
+use crate::error::Result;
 use crate::id::SessionId;
 use crate::session::{Candidate, Carrier};
-use crate::units::quiet;
+use crate::units::getters;
+use crate::units::tree::read_table;
 
-/// The options of a token in a header, for clients that keep no cookies: programs, mobile
-/// applications. None of them is needed.
+/// The options of a token in a header, for clients that keep no cookies: programs and mobile
+/// applications. Each has a default.
 ///
-/// | option | what it is | default |
+/// | option | what it sets | default |
 /// |---|---|---|
 /// | [`header`](Self::header) | the request's header that has the token | `Authorization: Bearer …` |
 /// | [`response_header`](Self::response_header) | the response's header that has a new token | none |
-/// | [`beside_cookie`](Self::beside_cookie) | cookies count too | no |
+/// | [`beside_cookie`](Self::beside_cookie) | whether the layer uses cookies too | no |
 ///
-/// A token is what the cookie's value is: an id, [signed](super::CookieOptions::keys) if cookies
-/// are, with the same timeouts, renewals and logouts. A new one is in
-/// [`Finished::token`](super::Finished::token) after a login and after each renewal; the client
-/// takes it in place of the one that it has. Tell the client over https alone. A token is never
-/// read from an address or a form: those end up in logs and histories.
+/// A token is the same text as a cookie's value: an id, [signed](super::CookieOptions::keys) if
+/// cookies are signed, with the same timeouts, renewals and logouts. After a login and after each
+/// renewal, [`Finished::token`](super::Finished::token) has a new token, which replaces the
+/// client's old one. Send it over https only. The layer never reads a token from an address or a
+/// form, because those end up in logs and histories.
 ///
-/// **Forged requests.** A browser sends a cookie with every request to the site, also with one that
-/// another site's page makes; that is why forms need a [token of their
-/// own](crate::Session::csrf_token). It sends no header with a token by itself, and lets another
-/// site's script add one only if this server allows it (CORS); and that script does not have the
-/// token. So [`check_csrf`](crate::Session::check_csrf) is true for a session that a token opened.
-/// For this reason a header is refused that browsers send, or let every site send.
+/// **Forged requests.** A browser sends a cookie with every request to the site, also with a
+/// request that another site's page makes. Therefore forms need a [token of their
+/// own](crate::Session::csrf_token). A browser never sends a header with a token by itself. It lets
+/// another site's script add one only if this server allows it (CORS), and that script does not
+/// have the token. Therefore [`check_csrf`](crate::Session::check_csrf) is true for a session that
+/// a token opened, and the layer refuses a `header` that browsers send by themselves or let every
+/// site send.
 ///
-/// **Where the client keeps it.** A token that a page's scripts can read, so can a script that was
-/// injected. For browsers the cookie is right.
+/// **Where the client keeps it.** If a page's scripts can read a token, an injected script can read
+/// it too. For browsers the cookie is right.
 ///
-/// **Caches.** A response with a new token says `no-store`, as one with a cookie does, and a
-/// response that was made from a session has the header in its `Vary`.
+/// **Caches.** A response with a new token says `no-store`, as a response with a cookie does. A
+/// response that was made from a session names the header in its `Vary`.
 ///
-/// Read by serde under these names, `responseHeader` and `besideCookie` too; anything unknown is
-/// refused. The values are checked by [`SessionLayer::token`](super::SessionLayer::token).
+/// serde reads these names, and also `responseHeader` and `besideCookie`; it refuses unknown names.
+/// [`SessionLayer::token`](super::SessionLayer::token) checks the values.
 ///
 /// # Examples
 ///
@@ -77,21 +79,21 @@ impl TokenOptions {
         Self::default()
     }
 
-    /// The request's header whose value is the token. Default: none of its own, but `Authorization`
-    /// with the scheme `Bearer` (RFC 6750).
+    /// The request's header whose value is the token. Default: `Authorization` with the scheme
+    /// `Bearer` (RFC 6750).
     ///
-    /// Change it when `Authorization` is taken by a proxy in front or by another scheme. A header
-    /// is refused that browsers, proxies or servers give a meaning, such as `Accept` or `Host`.
+    /// Change it if a proxy in front or another scheme uses `Authorization`. The layer refuses
+    /// headers that have a meaning for browsers, proxies or servers, such as `Accept` or `Host`.
     pub fn header(mut self, name: impl Into<String>) -> Self {
         self.header = Some(name.into());
         self
     }
 
     /// The response's header in which the client gets a new token. Default: none; the application
-    /// hands out [`Finished::token`](super::Finished::token) by itself, in a body, say.
+    /// hands out [`Finished::token`](super::Finished::token) itself, in a body for example.
     ///
-    /// After a logout the header is empty: the client forgets its token. A script of another site's
-    /// page that may send requests here reads the header only if
+    /// After a logout the header is empty, and the client deletes its token. A script of another
+    /// site that may send requests here can read the header only if
     /// `Access-Control-Expose-Headers` names it.
     #[doc(alias = "responseHeader")]
     pub fn response_header(mut self, name: impl Into<String>) -> Self {
@@ -99,112 +101,34 @@ impl TokenOptions {
         self
     }
 
-    /// Whether cookies count too, and before a token. Default: no; the layer reads and sets no
-    /// cookie.
+    /// Whether the layer uses cookies too, and prefers them to a token. Default: no; the layer
+    /// reads and sets no cookie.
     ///
-    /// For a site that has both pages and an API. A request with a cookie is answered with a cookie
-    /// and never told a token, so that no script learns an id that `HttpOnly` hides from it; one
-    /// with a token alone is answered with a token. A request with neither is answered with both,
-    /// of which its client uses one.
+    /// Switch it on for a site that has both pages and an API. The response to a request with a
+    /// cookie has a cookie and never a token, so that no script learns an id that `HttpOnly` hides
+    /// from it. The response to a request with only a token has a token. The response to a request
+    /// with neither has both, and the client uses one of them.
     #[doc(alias = "besideCookie")]
     pub fn beside_cookie(mut self, beside: bool) -> Self {
         self.beside_cookie = beside;
         self
     }
 
+    getters! { options:
+        get_header header -> Option<&str> { options.header.as_deref() }
+        get_response_header response_header -> Option<&str> { options.response_header.as_deref() }
+        get_beside_cookie beside_cookie -> bool { options.beside_cookie }
+    }
+
     fn check(&self) -> Result<()> {
-        let check = |option, name: &Option<String>| match name.as_deref() {
-            Some(name) => {
-                problem_of(name).map_or(Ok(()), |problem| Err(Error::option(option, format!("{name:?} {problem}"))))
-            }
-            None => Ok(()),
-        };
-        check("header", &self.header)?;
-        check("response_header", &self.response_header)
+        for (option, name) in [("header", &self.header), ("response_header", &self.response_header)] {
+            name.as_deref().map_or(Ok(()), |name| refuse(option, name, problem_of_header))?;
+        }
+        Ok(())
     }
 }
 
-/// Names that mean something to browsers, caches, proxies or servers: what a browser sends by
-/// itself, or lets the pages of every site send (the Fetch standard's safelisted names, and those
-/// forbidden to scripts); and what ends or bends a message on its way.
-const TAKEN: [&str; 57] = [
-    "accept",
-    "accept-charset",
-    "accept-encoding",
-    "accept-language",
-    "age",
-    "allow",
-    "alt-svc",
-    "authorization",
-    "cache-control",
-    "clear-site-data",
-    "connection",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-location",
-    "content-range",
-    "content-security-policy",
-    "content-type",
-    "cookie",
-    "cookie2",
-    "date",
-    "dnt",
-    "downlink",
-    "dpr",
-    "etag",
-    "expect",
-    "expires",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "last-event-id",
-    "last-modified",
-    "link",
-    "location",
-    "max-forwards",
-    "origin",
-    "pragma",
-    "priority",
-    "range",
-    "referer",
-    "retry-after",
-    "save-data",
-    "server",
-    "set-cookie",
-    "set-cookie2",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "vary",
-    "via",
-    "viewport-width",
-    "warning",
-    "width",
-    "www-authenticate",
-];
-const TAKEN_STARTS: [&str; 5] = ["access-control-", "if-", "proxy-", "sec-", "x-forwarded-"];
-
-/// What is wrong with the name of a header, and what to do; it completes a sentence that begins
-/// with the name.
-fn problem_of(name: &str) -> Option<&'static str> {
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Some("is not a header's name: letters, digits and !#$%&'*+-.^_`|~, at least one");
-    }
-    let name = name.to_ascii_lowercase();
-    if name == AUTHORIZATION {
-        return Some("has a scheme before its value: leave the option out for bearer tokens");
-    }
-    let is_taken = TAKEN.contains(&&*name) || TAKEN_STARTS.iter().any(|start| name.starts_with(start));
-    is_taken.then_some(
-        "means something to browsers, proxies or servers: take a name of your own, such as \"X-Session-Token\"",
-    )
-}
-
-/// The token that carries session ids, as its options have it.
+/// The token that carries session ids, under its options.
 pub(super) struct SessionToken {
     options: TokenOptions,
     /// The request's header, in lower case.
@@ -234,13 +158,13 @@ impl SessionToken {
         self.options.response_header.as_deref()
     }
 
-    /// The first token that is exactly an id, well signed if we sign.
-    pub(super) fn presented(&self, request: &RequestHead<'_>, reader: &mut Reader<'_>) -> Option<Candidate> {
+    /// The first token that is exactly an id, with a valid signature if the layer signs.
+    pub(super) fn presented(&self, request: &RequestHead<'_>, reader: &mut ValueReader<'_>) -> Option<Candidate> {
         request.tokens(&self.header).find_map(|value| reader.read(Carrier::Token, &self.header, value))
     }
 
     /// The token for this id.
-    pub(super) fn announcing(&self, id: &SessionId, signer: Option<&Signer>) -> String {
+    pub(super) fn announcement(&self, id: &SessionId, signer: Option<&Signer>) -> String {
         value::write(signer, &self.header, id, None)
     }
 }
@@ -251,10 +175,10 @@ impl fmt::Debug for SessionToken {
     }
 }
 
-/// The fields of [`TokenOptions`], from which serde makes one.
+/// The fields of [`TokenOptions`] as a configuration file spells them.
 #[derive(Deserialize)]
 #[serde(remote = "TokenOptions", default = "TokenOptions::new", deny_unknown_fields)]
-struct Fields {
+struct TokenFields {
     header: Option<String>,
     #[serde(alias = "responseHeader")]
     response_header: Option<String>,
@@ -262,16 +186,12 @@ struct Fields {
     beside_cookie: bool,
 }
 
-struct Read(TokenOptions);
-
-impl<'de> Deserialize<'de> for Read {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Fields::deserialize(deserializer).map(Self)
-    }
-}
-
 impl<'de> Deserialize<'de> for TokenOptions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        quiet::map("token", deserializer).map(|Read(options)| options)
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct Table(#[serde(with = "TokenFields")] TokenOptions);
+
+        read_table("token", deserializer).map(|Table(options)| options)
     }
 }

@@ -1,13 +1,14 @@
-//! The text in which an id travels, in a cookie or in a header.
+//! The text of an id in a cookie or in a header.
 //!
 //! ```text
 //! value  = id [ "." written ] [ "." signature ]
 //! ```
 //!
-//! `written`, in seconds since 1970, is there if the value stands in a persistent cookie. Only the
-//! browser's cookie can say how old the browser's cookie is: the session may have been prolonged by
-//! a WebSocket or by a job since. A client that changes it changes when its own cookie is renewed.
-//! The signature covers all that stands before it, and the name of the cookie or of the header.
+//! Values of persistent cookies have `written`, the time at which the cookie was written, in
+//! seconds since 1970. The session cannot tell the cookie's age, because a WebSocket or a job may
+//! have prolonged the session since. A client that forges the time only changes when its own cookie
+//! is written again. The signature covers the text before it, and the name of the cookie or the
+//! header.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -15,15 +16,15 @@ use super::keys::Signer;
 use crate::id::SessionId;
 use crate::session::{Candidate, Carrier};
 
-/// No value of ours is longer: an id, 20 digits, a signature of 43 characters.
+/// The longest value of ours: an id, 20 digits, a signature of 43 characters.
 pub(super) const MAX_VALUE: usize = SessionId::TEXT_LEN + 1 + 20 + 1 + 43;
 
-/// How many signatures of one request are looked at. Each costs a hash for every key, and a header
-/// has room for hundreds.
+/// The most signatures that are verified for one request. Each costs a hash for every key, and a
+/// header has room for hundreds.
 const MAX_SIGNATURES: usize = 16;
 
-/// Returns true if a value can be one of ours by its length and its first characters.
-pub(super) fn may_be_one(value: &[u8]) -> bool {
+/// Returns true if a value can be one of ours, judged by its length and its first characters.
+pub(super) fn may_be_value(value: &[u8]) -> bool {
     let is_of_id = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     value.len() <= MAX_VALUE
         && value
@@ -44,21 +45,22 @@ pub(super) fn write(signer: Option<&Signer>, name: &str, id: &SessionId, written
     value
 }
 
-/// Reads the values of one request.
-pub(super) struct Reader<'s> {
+/// Reads the values of one request, and counts their signatures.
+pub(super) struct ValueReader<'s> {
     signer: Option<&'s Signer>,
     signatures: usize,
 }
 
-impl<'s> Reader<'s> {
+impl<'s> ValueReader<'s> {
     pub(super) fn new(signer: Option<&'s Signer>) -> Self {
         Self { signer, signatures: 0 }
     }
 
-    /// What a value presents that stands in the cookie, or the header, of this name; none if it is
-    /// not exactly an id, well signed if we sign.
+    /// The id in the value of the cookie or the header of this name. None unless the value is
+    /// exactly an id, with a valid signature if the layer signs.
     pub(super) fn read(&mut self, carrier: Carrier, name: &str, value: &[u8]) -> Option<Candidate> {
-        // The length first: an error about a text that cannot be an id would be made for nothing.
+        // The length is checked first, because parsing would allocate an error for each foreign
+        // cookie.
         if !(SessionId::TEXT_LEN..=MAX_VALUE).contains(&value.len()) {
             return None;
         }
@@ -85,7 +87,7 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Strictly digits, none of them a zero in front, so that one time has one text.
+/// Reads digits without a leading zero, so that one time has one text.
 fn read_seconds(text: &str) -> Option<u64> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
     let seconds = canonical.then(|| text.parse().ok())??;

@@ -38,6 +38,7 @@ mod input {
     mod limits;
     mod option_secrets;
     mod options;
+    mod texts;
 }
 mod record {
     mod bytes;
@@ -48,7 +49,7 @@ mod record {
 mod rules {
     mod invariants;
     mod model;
-    pub(crate) mod reference;
+    mod row;
 }
 mod store {
     mod clock;
@@ -108,19 +109,16 @@ mod web {
     mod flows;
     mod grammar;
     mod http;
-    mod in_front;
     #[cfg(feature = "testing")]
-    pub(crate) mod jars;
     mod lifetime;
     mod lost_change;
     mod model;
     mod options;
-    mod plain_http;
-    mod proxy;
     mod renewal;
     mod renewal_under_way;
     mod responses;
     mod rouille;
+    mod secure;
     mod servers;
     mod signing;
     mod store_down;

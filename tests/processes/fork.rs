@@ -244,7 +244,7 @@ fn use_everything(store: &LembroStore) {
     let lease = Lease::new(HOUR);
     assert!(store.commit(&id, &Commit::create().unwrap().with(changes.clone()), &lease).unwrap().is_done());
     let version = store.get(&id).unwrap().unwrap().record.version();
-    let commit = Commit::merge(version).unwrap().with(changes).identity(Identity::Replace(id.renewed(&new_id())));
+    let commit = Commit::merge(version).unwrap().with(changes).with_identity(Identity::Replace(id.renewed(&new_id())));
     assert!(store.commit(&id, &commit, &lease).unwrap().is_done());
     store.purge();
     let events = store.events();

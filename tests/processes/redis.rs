@@ -17,7 +17,7 @@ use crate::redis_server::{Server, soon};
 
 const TTL: Duration = Duration::from_secs(60);
 
-fn store(server: &Server, connections: u64) -> RedisStore {
+fn store(server: &Server, connections: usize) -> RedisStore {
     RedisStore::with_options(RedisOptions::new().url(server.url()).timeout("10s").connections(connections)).unwrap()
 }
 

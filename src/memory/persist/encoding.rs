@@ -18,7 +18,7 @@ const OTHER_EPOCHS: u8 = 5;
 const REASON: u8 = 6;
 
 /// A reason is written as its index.
-const REASONS: [EndReason; 3] = [EndReason::Everywhere, EndReason::Named, EndReason::Limit];
+const REASONS: [EndReason; 3] = [EndReason::LoggedOutEverywhere, EndReason::Revoked, EndReason::Limit];
 
 /// One instant on the store's clock and on the calendar, both in nanoseconds. It converts deadlines
 /// from one to the other.

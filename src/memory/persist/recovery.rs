@@ -31,7 +31,7 @@ impl CommitLog {
                 files.copy_damaged().map_err(|error| refuse(format!("{problem}, and no copy can be kept: {error}")))?;
             let text =
                 format!("{problem}; the undamaged part was read, and a copy of the files is in {}", folder.display());
-            store.errors.leave(refuse(text));
+            store.errors.publish_early(refuse(text));
         }
         let log = Self::new(files, config, store.clock.clone(), generation);
         // This shows at once whether the files can be written.
@@ -39,7 +39,7 @@ impl CommitLog {
             if log.config.on_write_error == OnWriteError::Refuse {
                 return Err(error);
             }
-            store.errors.leave(error);
+            store.errors.publish_early(error);
         }
         Ok(log)
     }
@@ -102,7 +102,7 @@ fn load(
     let taken_at = UNIX_EPOCH.checked_add(Duration::from_nanos(taken_at)).unwrap_or(UNIX_EPOCH);
     let (took, sessions) = (elapsed(), store.count_live());
     *store.restored.lock() = Some(Restored { taken_at, took, sessions, changes, expired, evicted, refused });
-    store.events.leave(Event::Restored { sessions, expired, evicted, refused, took });
+    store.events.publish_early(Event::Restored { sessions, expired, evicted, refused, took });
     Ok((damage, last))
 }
 

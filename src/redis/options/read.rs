@@ -1,44 +1,45 @@
 //! Deserialization of the options from a configuration file.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
 use super::{RawRedisOptions, RedisOptions};
 use crate::error::Result;
-use crate::units::Setting;
-use crate::units::quiet::{self, Given};
+use crate::units::Input;
+use crate::units::tree::{Tree, read_table};
 
 /// The options in a file. No error quotes a value that may contain a password.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RedisFields {
-    url: Given,
-    cluster: Given,
-    sentinels: Given,
-    primary: Given,
-    username: Given,
-    password: Given,
+    url: Tree,
+    cluster: Tree,
+    sentinels: Tree,
+    primary: Tree,
+    username: Tree,
+    password: Tree,
     #[serde(alias = "caCertificate")]
-    ca_certificate: Given,
+    ca_certificate: Tree,
     #[serde(alias = "clientCertificate")]
-    client_certificate: Given,
+    client_certificate: Tree,
     #[serde(alias = "clientKey")]
-    client_key: Given,
-    prefix: Given,
-    connections: Option<Setting>,
-    timeout: Option<Setting>,
+    client_key: Tree,
+    prefix: Tree,
+    connections: Input<usize>,
+    timeout: Input<Duration>,
     #[serde(alias = "retryAfter")]
-    retry_after: Option<Setting>,
+    retry_after: Input<Duration>,
     #[serde(alias = "maxSessionSize")]
-    max_session_size: Option<Setting>,
+    max_session_size: Input<u64>,
 }
 
 impl TryFrom<RedisFields> for RedisOptions {
     type Error = crate::Error;
 
     fn try_from(fields: RedisFields) -> Result<Self> {
-        let file = |given: Given, option| Ok::<_, crate::Error>(given.text(option)?.map(PathBuf::from));
+        let file = |given: Tree, option| Ok::<_, crate::Error>(given.text(option)?.map(PathBuf::from));
         let raw = RawRedisOptions {
             url: fields.url.text("url")?,
             cluster: fields.cluster.texts("cluster")?.unwrap_or_default(),
@@ -64,7 +65,7 @@ impl TryFrom<RedisFields> for RedisOptions {
 
 impl<'de> Deserialize<'de> for RedisOptions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields: RedisFields = quiet::map("redis", deserializer)?;
+        let fields: RedisFields = read_table("redis", deserializer)?;
         Self::try_from(fields).map_err(serde::de::Error::custom)
     }
 }

@@ -67,7 +67,7 @@ impl RedisOptions {
     }
 
     fn primary_name(&self) -> &str {
-        self.raw.primary.as_deref().unwrap_or("mymaster")
+        self.get_primary()
     }
 
     /// The name of the server in errors, without user and password.

@@ -1,8 +1,8 @@
-//! The rule: decides what happens to a session. Two pure functions, without clock, lock or I/O;
-//! stores only keep rows.
+//! The rule: two pure functions that decide what happens to a session, without clock, lock or I/O.
 //!
-//! A row is a [`Record`] with its store state: handle, version, deadline, secrets. [`look`] answers
-//! a request's look, [`apply`] carries out an action; both return the edit to write.
+//! A row is a [`Record`] with its store state: handle, deadline, secrets. [`look`] answers a
+//! request's look, [`apply`] carries out an action. Both return the edit to the row, which the
+//! store writes.
 
 mod look;
 mod secrets;
@@ -11,18 +11,16 @@ use std::time::Duration;
 
 pub(crate) use self::look::{Sight, look};
 pub(crate) use self::secrets::id_age;
-use self::secrets::{Standing, announced, announced_beside, closed, secrets, standing};
-use super::commit::{Action, Commit, Expect, Identity};
+use self::secrets::{IdRole, announced, announced_by, id_role, next_secrets, refusal};
+use super::commit::{Action, Commit, Expect, Identity, Nonces};
 use super::lease::{Lease, Now};
-use super::nonces::Nonces;
 use super::outcome::{Outcome, Receipt};
 use super::owners::Epoch;
 use crate::error::{Error, Result};
 use crate::id::{SecretCheck, SessionId};
-use crate::record::{Frame, Head, Owned, Record, StoreState, Version};
-use crate::sync::Ordering;
+use crate::record::{Frame, Head, Ownership, Record, StoreState, Version};
 
-/// The edit to write.
+/// The edit to a row.
 #[derive(Debug)]
 pub(crate) enum Edit {
     Nothing,
@@ -34,17 +32,12 @@ pub(crate) enum Edit {
 }
 
 #[inline]
-fn deadline(row: &Record) -> u64 {
-    row.state().deadline.load(Ordering::Relaxed)
-}
-
-#[inline]
 pub(crate) fn is_expired(row: &Record, now: u64) -> bool {
-    deadline(row) <= now
+    row.state().deadline() <= now
 }
 
 /// Carries out an action. `epoch`: the present epoch of the owner that the action logs in, if the
-/// store has owners. `nonces`: those of the last versions, if the store keeps them.
+/// store has owners. `nonces`: the nonces of the last versions, if the store keeps them.
 #[inline]
 pub(crate) fn apply(
     row: Option<&Record>,
@@ -60,7 +53,7 @@ pub(crate) fn apply(
         Action::Commit(commit) => match row {
             Some(row) => merge(row, nonces, id, commit, lease, now, epoch),
             None if commit.expect == Expect::Absent => create(id, commit, lease, now, epoch),
-            None => refuse(Outcome::Gone),
+            None => unchanged(Outcome::Gone),
         },
         Action::Put(record, ttl) => put(row, id, record, *ttl, now),
         Action::Touch(held) => Ok(row.map_or((Outcome::Gone, Edit::Nothing), |row| touch(row, id, *held, lease, now))),
@@ -69,7 +62,7 @@ pub(crate) fn apply(
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the callers' type")]
-fn refuse(outcome: Outcome) -> Result<(Outcome, Edit)> {
+fn unchanged(outcome: Outcome) -> Result<(Outcome, Edit)> {
     Ok((outcome, Edit::Nothing))
 }
 
@@ -79,7 +72,7 @@ fn done(row: &Record, ttl: Duration, announce: Option<SessionId>) -> Outcome {
 
 fn touch(row: &Record, id: &SessionId, held: Option<Version>, lease: &Lease, now: Now) -> (Outcome, Edit) {
     let full = lease.ttl(row, now);
-    match refused(row, id, held, now) {
+    match refusal_unless_held(row, id, held, now) {
         Some(outcome) => (outcome, Edit::Nothing),
         None if full.is_zero() => (Outcome::Gone, Edit::Nothing),
         None => (done(row, full, announced(row, id)), Edit::Deadline(now.after(full))),
@@ -87,50 +80,45 @@ fn touch(row: &Record, id: &SessionId, held: Option<Version>, lease: &Lease, now
 }
 
 fn end(row: &Record, id: &SessionId, held: Option<Version>, now: Now) -> (Outcome, Edit) {
-    match refused(row, id, held, now) {
+    match refusal_unless_held(row, id, held, now) {
         Some(outcome) => (outcome, Edit::Nothing),
         None => (done(row, Duration::ZERO, None), Edit::Remove),
     }
 }
 
-/// Why a row is not the session that is meant: neither the id opens it, nor is it held.
-fn refused(row: &Record, id: &SessionId, held: Option<Version>, now: Now) -> Option<Outcome> {
-    closed(row, id, now).filter(|_| !held.is_some_and(|held| row.version().is_same_incarnation(held)))
+/// The refusal of an action on a row that the id does not open, and that is not of the incarnation
+/// `held`.
+fn refusal_unless_held(row: &Record, id: &SessionId, held: Option<Version>, now: Now) -> Option<Outcome> {
+    refusal(row, id, now).filter(|_| !held.is_some_and(|held| row.version().is_same_incarnation(held)))
 }
 
 fn put(row: Option<&Record>, id: &SessionId, record: &Record, ttl: Duration, now: Now) -> Result<(Outcome, Edit)> {
-    if row.is_some_and(|row| !matches!(standing(row, id, now), Standing::Current)) {
-        return refuse(Outcome::Taken);
+    if row.is_some_and(|row| !matches!(id_role(row, id, now), IdRole::Current)) {
+        return unchanged(Outcome::Taken);
     }
     let outcome = done(record, ttl, None);
     if ttl.is_zero() {
         return Ok((outcome, if row.is_some() { Edit::Remove } else { Edit::Nothing }));
     }
-    let state = StoreState::row(id.handle(), SecretCheck::of(id));
-    let next = record.rewritten(None, state, &Frame::of(record.version()));
-    next.state().deadline.store(now.after(ttl), Ordering::Relaxed);
-    Ok((outcome, Edit::Put(next)))
+    let state = StoreState::row(id.handle(), SecretCheck::of(id), now.after(ttl));
+    Ok((outcome, Edit::Put(record.rewrite(None, state, &Frame::of(record.version())))))
 }
 
 fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Option<Epoch>) -> Result<(Outcome, Edit)> {
     if is_revoked(commit, epoch) {
-        return refuse(Outcome::LoginRevoked);
+        return unchanged(Outcome::LoginRevoked);
     }
-    // The first time, it may have created a session that ended with all of its owner's sessions.
+    // The first commit may have created a session that has since ended with all of its owner's.
     if commit.is_repeated && commit.login.as_ref().is_some_and(|login| login.begun.is_none()) {
         return Err(Error::unknown(id.handle()));
     }
-    let head = head_over(None, commit, now);
+    let head = head_after(None, commit, now);
     let frame = Frame::of(Version::first(commit.nonce));
-    let state = StoreState::row(id.handle(), SecretCheck::of(id));
     let ttl = Duration::from_nanos(lease.ttl_nanos(head.times(), now));
+    let state = StoreState::row(id.handle(), SecretCheck::of(id), now.after(ttl));
     let record = commit.changes.write(None, Some(&head), state, &frame)?;
     let outcome = done(&record, ttl, None);
-    if ttl.is_zero() {
-        return Ok((outcome, Edit::Nothing));
-    }
-    record.state().deadline.store(now.after(ttl), Ordering::Relaxed);
-    Ok((outcome, Edit::Put(record)))
+    Ok((outcome, if ttl.is_zero() { Edit::Nothing } else { Edit::Put(record) }))
 }
 
 #[inline]
@@ -143,34 +131,35 @@ fn merge(
     now: Now,
     epoch: Option<Epoch>,
 ) -> Result<(Outcome, Edit)> {
-    let left = || now.until(deadline(row));
+    let left = || now.until(row.state().deadline());
     if commit.begins().is_some_and(|begun| row.version().is_same_incarnation(begun)) {
-        // Carried out before: the stored incarnation is the one that this commit begins.
+        // This commit was carried out before, because it began the stored incarnation.
         let announce = match commit.identity {
             Identity::Replace(new) if commit.expect != Expect::Absent => Some(new),
             _ => None,
         };
-        return refuse(done(row, left(), announce));
+        return unchanged(done(row, left(), announce));
     }
-    let (Expect::Incarnation(base) | Expect::Exactly(base)) = commit.expect else { return refuse(Outcome::Taken) };
+    let (Expect::Incarnation(base) | Expect::Exactly(base)) = commit.expect else { return unchanged(Outcome::Taken) };
     if !row.version().is_same_incarnation(base) {
-        // It may have been carried out before the stored incarnation began.
+        // The commit may have been carried out before the stored incarnation began.
         if commit.is_repeated {
             return Err(Error::unknown(id.handle()));
         }
-        // Another session under this handle, or the same one after a login: the commit was not made
-        // for its data.
-        return refuse(closed(row, id, now).unwrap_or(Outcome::Gone));
+        // The row is another session, or the same one after a login. The commit was not made for
+        // it.
+        return unchanged(refusal(row, id, now).unwrap_or(Outcome::Gone));
     }
     if nonces.contains(commit.nonce) {
-        return refuse(done(row, left(), announced(row, id)));
+        return unchanged(done(row, left(), announced(row, id)));
     }
-    // A new id would have begun another incarnation. Without one, only the nonces tell.
+    // A commit with a new id would have begun another incarnation. Otherwise only the nonces show
+    // whether it was carried out.
     if commit.is_repeated && commit.begins().is_none() && nonces.len() < row.version().commits_since(base) {
         return Err(Error::unknown(id.handle()));
     }
     match commit.expect {
-        Expect::Exactly(version) if version != row.version() => refuse(Outcome::Changed),
+        Expect::Exactly(version) if version != row.version() => unchanged(Outcome::Changed),
         _ => write(row, id, commit, lease, now, epoch),
     }
 }
@@ -187,34 +176,33 @@ fn write(
 ) -> Result<(Outcome, Edit)> {
     let ttl = lease.ttl_nanos(row.times(), now);
     if ttl == 0 {
-        return refuse(Outcome::Gone);
+        return unchanged(Outcome::Gone);
     }
     if is_revoked(commit, epoch) {
-        return refuse(Outcome::LoginRevoked);
+        return unchanged(Outcome::LoginRevoked);
     }
     let version = commit.begins().unwrap_or_else(|| row.version().next());
     let head = next_head(row, commit, lease, now);
     let ttl = head.map_or(ttl, |head| lease.ttl_nanos(head.times(), now));
-    // After a change of owner, none of the other owner's data stays.
+    // After a change of owner, none of the previous owner's data stays.
     let base = Some(row).filter(|row| !changes_owner(row, commit));
-    let (mut state, mut second) = (StoreState::next(row.state()), row.second());
+    let (mut state, mut second) = (row.state().next(now.after_nanos(ttl)), row.second());
     if commit.identity != Identity::Keep || commit.login.is_some() {
         let secret;
-        (secret, second) = secrets(row, id, commit, lease, now)?;
+        (secret, second) = next_secrets(row, id, commit, lease, now)?;
         state.set_secret(secret);
     }
-    state.deadline.store(now.after_nanos(ttl), Ordering::Relaxed);
     let next = commit.changes.write(base, head.as_ref(), state, &Frame { second, version })?;
     let announce = match commit.identity {
         Identity::Replace(new) => Some(new),
-        Identity::Keep | Identity::Renew(_) => second.and_then(|second| announced_beside(&second, row, id)),
+        Identity::Keep | Identity::Renew(_) => second.and_then(|second| announced_by(&second, row, id)),
     };
     let receipt = Receipt::new(version, Duration::from_nanos(ttl)).announcing(announce);
     Ok((Outcome::Done(receipt), Edit::Put(next)))
 }
 
-/// The record that a commit leaves, as far as the session that sent it can know. The session reads
-/// it after the commit.
+/// The record after a commit, as far as the session that sent the commit can know it without the
+/// commits of other requests.
 pub(crate) fn preview(
     read: Option<&Record>,
     commit: &Commit,
@@ -224,7 +212,7 @@ pub(crate) fn preview(
 ) -> Result<Record> {
     let (state, frame) = (StoreState::default(), Frame::of(version));
     let Some(read) = read else {
-        return commit.changes.write(None, Some(&head_over(None, commit, now)), state, &frame);
+        return commit.changes.write(None, Some(&head_after(None, commit, now)), state, &frame);
     };
     let base = (!changes_owner(read, commit)).then_some(read);
     commit.changes.write(base, next_head(read, commit, lease, now).as_ref(), state, &frame)
@@ -251,17 +239,18 @@ fn next_head<'a>(row: &'a Record, commit: &'a Commit, lease: &Lease, now: Now) -
     if !has_new_id && !commit.changes.changes_head() {
         return None;
     }
-    let head = head_over((!changes_owner(row, commit)).then(|| row.head()), commit, now);
+    let head = head_after((!changes_owner(row, commit)).then(|| row.head()), commit, now);
     let id_since_ms = if has_new_id && lease.renew_after.is_some() { Some(now.calendar_ms) } else { head.id_since_ms };
     Some(Head { id_since_ms, ..head })
 }
 
-/// The head that a commit leaves over another one, or over that of a session that begins now.
-fn head_over<'a>(base: Option<Head<'a>>, commit: &'a Commit, now: Now) -> Head<'a> {
+/// The head after a commit: its changes on top of `base`, or of the head of a session that begins
+/// now.
+fn head_after<'a>(base: Option<Head<'a>>, commit: &'a Commit, now: Now) -> Head<'a> {
     let base = base.unwrap_or_else(|| Head { created_ms: now.calendar_ms, ..Head::default() });
-    let head = commit.changes.head_over(base);
+    let head = commit.changes.apply_to_head(base);
     let Some(login) = &commit.login else { return head };
-    let owner = Some(Owned { by: login.owner.as_str(), since_ms: now.calendar_ms });
-    // A token from before the login is worthless after it.
+    let owner = Some(Ownership { name: login.owner.as_str(), since_ms: now.calendar_ms });
+    // A CSRF token from before the login must not be valid after it.
     Head { owner, csrf: commit.changes.csrf(), ..head }
 }

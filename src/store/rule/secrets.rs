@@ -1,4 +1,4 @@
-//! The secrets of a row: the role of an id beside it, and the secrets that open the next row.
+//! The secrets of a row: the role of an id for it, and the secrets that open the next row.
 
 use std::time::Duration;
 
@@ -9,60 +9,60 @@ use crate::store::commit::{Commit, Identity};
 use crate::store::lease::{Lease, Now};
 use crate::store::outcome::Outcome;
 
-/// The role of an id beside a live row.
-pub(super) enum Standing {
+/// The role of an id for a live row.
+pub(super) enum IdRole {
     Current,
-    /// Derived by a pending timed renewal.
+    /// The id that a pending timed renewal derived.
     Successor,
     Previous,
     Superseded {
         recent: bool,
     },
-    /// A secret that never was, or one that the row no longer has.
+    /// The session never had this secret, or the row no longer has it.
     Unknown,
 }
 
 #[inline]
-pub(super) fn standing(row: &Record, id: &SessionId, now: Now) -> Standing {
+pub(super) fn id_role(row: &Record, id: &SessionId, now: Now) -> IdRole {
     let is_current = row.state().is_opened_by(id);
     match row.second() {
-        None if is_current => Standing::Current,
-        None => Standing::Unknown,
-        Some(second) => standing_beside(&second, id, is_current, now),
+        None if is_current => IdRole::Current,
+        None => IdRole::Unknown,
+        Some(second) => role_beside(&second, id, is_current, now),
     }
 }
 
-fn standing_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now: Now) -> Standing {
+fn role_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now: Now) -> IdRole {
     let (SecondSecret::Superseded { digest, until }
     | SecondSecret::Pending { digest, until, .. }
     | SecondSecret::Previous { digest, until }) = second;
     let is_over = now.clock >= *until;
     let is_pending = matches!(second, SecondSecret::Pending { .. });
     if is_current {
-        return if is_pending && is_over { Standing::Superseded { recent: false } } else { Standing::Current };
+        return if is_pending && is_over { IdRole::Superseded { recent: false } } else { IdRole::Current };
     }
     if !is_same(digest, &id.digest()) {
-        return Standing::Unknown;
+        return IdRole::Unknown;
     }
     match second {
-        SecondSecret::Pending { .. } => Standing::Successor,
-        SecondSecret::Previous { .. } if !is_over => Standing::Previous,
-        SecondSecret::Previous { .. } => Standing::Superseded { recent: false },
-        SecondSecret::Superseded { .. } => Standing::Superseded { recent: !is_over },
+        SecondSecret::Pending { .. } => IdRole::Successor,
+        SecondSecret::Previous { .. } if !is_over => IdRole::Previous,
+        SecondSecret::Previous { .. } => IdRole::Superseded { recent: false },
+        SecondSecret::Superseded { .. } => IdRole::Superseded { recent: !is_over },
     }
 }
 
-/// Why an id no longer opens a live row; `None` if it does.
-pub(super) fn closed(row: &Record, id: &SessionId, now: Now) -> Option<Outcome> {
-    match standing(row, id, now) {
-        Standing::Current | Standing::Successor | Standing::Previous => None,
-        Standing::Superseded { .. } => Some(Outcome::Superseded),
-        Standing::Unknown => Some(Outcome::Gone),
+/// The refusal of an action with an id that does not open a live row; `None` if the id opens it.
+pub(super) fn refusal(row: &Record, id: &SessionId, now: Now) -> Option<Outcome> {
+    match id_role(row, id, now) {
+        IdRole::Current | IdRole::Successor | IdRole::Previous => None,
+        IdRole::Superseded { .. } => Some(Outcome::Superseded),
+        IdRole::Unknown => Some(Outcome::Gone),
     }
 }
 
 /// The secrets that open the next row.
-pub(super) fn secrets(
+pub(super) fn next_secrets(
     row: &Record,
     id: &SessionId,
     commit: &Commit,
@@ -90,12 +90,12 @@ pub(super) fn secrets(
 }
 
 /// Returns true if a timed renewal begins now: the session has an owner, the id is the current one
-/// and old enough, no other renewal is pending, and no earlier id is within its grace.
+/// and old enough, no other renewal is pending, and no previous id is within its grace.
 fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease: &Lease, now: Now) -> bool {
     let is_second_in_use = match second {
         None => false,
         Some(SecondSecret::Pending { .. }) => true,
-        // A row has room for one second secret, and keeps it for as long as its grace lasts.
+        // A row has room for one second secret, and must keep it until its grace is over.
         Some(SecondSecret::Superseded { until, .. } | SecondSecret::Previous { until, .. }) => now.clock < until,
     };
     row.is_owned() && !is_second_in_use && lease.renewal_due(id_age(row, now)) && row.state().is_opened_by(id)
@@ -104,17 +104,17 @@ fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease:
 /// How long the session has had its id.
 pub(crate) fn id_age(row: &Record, now: Now) -> Duration {
     let head = row.head();
-    // An id from the future, after the calendar was set back, is new.
+    // If the calendar was set back, an id from the future counts as new.
     Duration::from_millis(now.calendar_ms.saturating_sub(head.id_since_ms.unwrap_or(head.created_ms)))
 }
 
 /// The new id for a client that presented the current one, if a renewal is pending.
 pub(super) fn announced(row: &Record, id: &SessionId) -> Option<SessionId> {
-    row.second().and_then(|second| announced_beside(&second, row, id))
+    row.second().and_then(|second| announced_by(&second, row, id))
 }
 
-/// The same for this second secret.
-pub(super) fn announced_beside(second: &SecondSecret, row: &Record, id: &SessionId) -> Option<SessionId> {
+/// The new id that this second secret announces to that client.
+pub(super) fn announced_by(second: &SecondSecret, row: &Record, id: &SessionId) -> Option<SessionId> {
     match second {
         SecondSecret::Pending { seed, .. } if row.state().is_opened_by(id) => Some(id.successor(*seed)),
         _ => None,

@@ -1,4 +1,4 @@
-//! The address of a request, so far as cookies depend on it.
+//! The address of a request: the parts of its URL that cookies depend on.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use std::net::IpAddr;
 pub(super) struct Address<'u> {
     scheme: &'u str,
     authority: &'u str,
-    /// The path with the query behind it; empty for a URL that ends with its host.
+    /// The path and the query. Empty if the URL ends with its host.
     target: &'u str,
 }
 
@@ -28,12 +28,12 @@ impl<'u> Address<'u> {
         self.authority
     }
 
-    /// What the first line of a request asks for.
+    /// The target in the first line of a request: path and query.
     pub(super) fn target(&self) -> String {
         if self.target.starts_with('/') { self.target.to_owned() } else { format!("/{}", self.target) }
     }
 
-    /// In lower case and without the port, which cookies do not know.
+    /// The host in lower case, without the port, which cookies ignore.
     pub(super) fn host(&self) -> String {
         let end = match self.authority.rfind(']') {
             Some(bracket) => bracket + 1,
@@ -46,8 +46,8 @@ impl<'u> Address<'u> {
         self.scheme.eq_ignore_ascii_case("https")
     }
 
-    /// Browsers keep and send `Secure` cookies over https, and over plain http on this very
-    /// machine.
+    /// Returns true if browsers keep and send `Secure` cookies here: over https, and over plain
+    /// http on this machine.
     pub(super) fn keeps_secure(&self) -> bool {
         let host = self.host();
         let is_loopback = ip(&host).map(|ip| ip.is_loopback());
@@ -59,7 +59,7 @@ impl<'u> Address<'u> {
         if path.starts_with('/') { path } else { "/" }
     }
 
-    /// The path of a cookie that names none (RFC 6265bis, 5.1.4).
+    /// The path of a cookie without `Path` (RFC 6265bis, 5.1.4).
     pub(super) fn default_path(&self) -> &'u str {
         let path = self.path();
         match path.rfind('/') {
@@ -69,13 +69,13 @@ impl<'u> Address<'u> {
     }
 }
 
-/// Whether a cookie of this path is sent with a request for `path` (5.1.4).
+/// Returns true if a cookie of `cookie_path` goes with a request for `path` (5.1.4).
 pub(super) fn path_matches(path: &str, cookie_path: &str) -> bool {
     let rest = path.strip_prefix(cookie_path);
     rest.is_some_and(|rest| rest.is_empty() || cookie_path.ends_with('/') || rest.starts_with('/'))
 }
 
-/// Whether a host is of that domain (5.1.3).
+/// Returns true if the host belongs to the domain (5.1.3).
 pub(super) fn domain_matches(host: &str, domain: &str) -> bool {
     let is_below = host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     host == domain || is_below && ip(host).is_none()

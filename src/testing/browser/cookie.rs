@@ -1,45 +1,44 @@
-//! A cookie as a browser reads it from a `Set-Cookie` (RFC 6265bis, 5.6), with nothing of the code
-//! that writes ours.
+//! A cookie as a browser reads it from a `Set-Cookie` (RFC 6265bis, 5.6). It shares no code
+//! with the layer that writes cookies.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::date::{cookie_date, delta_seconds};
 use crate::web::{Priority, SameSite};
 
-/// Browsers keep no cookie longer, in seconds (5.5).
+/// The longest time that browsers keep a cookie, in seconds (5.5).
 const AGE_LIMIT: i64 = 400 * 24 * 60 * 60;
 
-/// A cookie that a [`Browser`](super::Browser) has, or would have. Its `Debug` does not show the
-/// value.
+/// A cookie of a [`Browser`](super::Browser). Its `Debug` does not show the value.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Cookie {
-    /// May be empty.
+    /// The name, which may be empty.
     pub name: String,
-    /// As it stands there: quotes are part of it.
+    /// The value, with its quotes if it has any.
     pub value: String,
-    /// When the browser drops it, by `Max-Age` or else by `Expires`; 1970 if it is to be dropped at
-    /// once. `None`: it ends with the browser session.
+    /// When the browser drops it, by `Max-Age` or else by `Expires`; 1970 if at once. `None`: it
+    /// ends with the browser session.
     pub ends: Option<SystemTime>,
-    /// The `Domain` without its dot in front; `None`: the host that set it alone.
+    /// The `Domain` without its leading dot. `None`: it is sent only to the host that set it.
     pub domain: Option<String>,
-    /// The `Path`. In a browser a cookie without one has that of the request.
+    /// The `Path`. A cookie without one has the request's.
     pub path: Option<String>,
     /// `Secure`.
     pub secure: bool,
     /// `HttpOnly`.
     pub http_only: bool,
-    /// `SameSite`; `None` is treated as `Lax`.
+    /// `SameSite`. `None` is treated as `Lax`.
     pub same_site: Option<SameSite>,
-    /// `Partitioned` (CHIPS, not of the RFC).
+    /// `Partitioned` (from CHIPS, not from the RFC).
     pub partitioned: bool,
     /// Chromium's `Priority`.
     pub priority: Option<Priority>,
 }
 
 impl Cookie {
-    /// Reads the text of a `Set-Cookie` header that arrived at `now`; `None` if browsers ignore it
-    /// as a whole. An unknown or malformed attribute is passed over.
+    /// Reads the text of a `Set-Cookie` header that arrives at `now`. `None` if browsers ignore the
+    /// whole text. Unknown and malformed attributes are skipped.
     ///
     /// # Examples
     ///
@@ -62,7 +61,7 @@ impl Cookie {
             return None;
         }
         let mut cookie = Self { name: name.to_owned(), value: value.to_owned(), ..Self::default() };
-        // Of an attribute that comes twice the last one counts, and Max-Age before Expires.
+        // The last one of a repeated attribute counts. Max-Age goes before Expires.
         let (mut max_age, mut expires) = (None, None);
         for attribute in parts {
             let (name, value) = halves(attribute).unwrap_or((without_blanks(attribute), ""));
@@ -81,7 +80,7 @@ impl Cookie {
         Some(cookie)
     }
 
-    /// Takes in an attribute that is not about time.
+    /// Sets an attribute that is not about time.
     fn set(&mut self, attribute: &str, value: &str) {
         match attribute {
             "domain" if !value.is_empty() => {
@@ -103,12 +102,12 @@ impl Cookie {
         }
     }
 
-    /// Returns false if browsers drop the cookie because what it says of itself does not go
-    /// together (5.7).
+    /// Returns false if browsers drop the cookie because its name and attributes contradict each
+    /// other (5.7).
     pub(super) fn is_consistent(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
         let prefixed = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        // A server that reads such a cookie's text would take it for one with that name.
+        // A server would read such a value as the name of a cookie.
         let poses = name.is_empty() && self.value.to_ascii_lowercase().starts_with("__");
         let needs_secure = prefixed(&["__secure-", "__host-", "__http-"])
             || self.partitioned
@@ -137,7 +136,7 @@ impl fmt::Debug for Cookie {
     }
 }
 
-/// What stands before and after the first `=`, without blanks around it.
+/// The texts before and after the first `=`, without blanks around them.
 fn halves(pair: &str) -> Option<(&str, &str)> {
     let (name, value) = pair.split_once('=')?;
     Some((without_blanks(name), without_blanks(value)))
@@ -149,4 +148,68 @@ fn without_blanks(text: &str) -> &str {
 
 fn one_of<T: Copy, const N: usize>(value: &str, choices: [(&str, T); N]) -> Option<T> {
     choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(value)).map(|(_, choice)| *choice)
+}
+
+/// Reads a `Max-Age` (5.6.2). If it is too large for an `i64`, its sign decides.
+fn delta_seconds(value: &str) -> Option<i64> {
+    let (sign, digits) = value.strip_prefix('-').map_or((1, value), |digits| (-1, digits));
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(sign * digits.parse().unwrap_or(i64::MAX))
+}
+
+/// Reads an `Expires`, in seconds since 1970. The form of each token says which part of the date it
+/// is (5.1.1).
+fn cookie_date(text: &str) -> Option<i64> {
+    let is_delimiter = |c: char| matches!(c, '\t' | ' '..='/' | ';'..='@' | '['..='`' | '{'..='~');
+    let (mut time, mut day, mut month, mut year) = (None, None, None, None);
+    for token in text.split(is_delimiter).filter(|token| !token.is_empty()) {
+        if time.is_none() && hms(token).is_some() {
+            time = hms(token);
+        } else if day.is_none() && number(token, 1..=2).is_some() {
+            day = number(token, 1..=2);
+        } else if month.is_none() && month_of(token).is_some() {
+            month = month_of(token);
+        } else if year.is_none() && number(token, 2..=4).is_some() {
+            year = number(token, 2..=4);
+        }
+    }
+    let year = match year? {
+        short @ 70..=99 => short + 1900,
+        short @ 0..=69 => short + 2000,
+        year => year,
+    };
+    let ((hour, minute, second), day) = (time?, day?);
+    if !(1..=31).contains(&day) || year < 1601 || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    Some((days(year, month?, day) * 24 + hour) * 3600 + minute * 60 + second)
+}
+
+fn hms(token: &str) -> Option<(i64, i64, i64)> {
+    let mut parts = token.splitn(3, ':');
+    let mut whole = || parts.next().filter(|part| part.len() <= 2).and_then(|part| number(part, 1..=2));
+    let (hour, minute) = (whole()?, whole()?);
+    Some((hour, minute, number(parts.next()?, 1..=2)?))
+}
+
+/// The number at the start of a token, if it has so many digits.
+fn number(token: &str, digits: RangeInclusive<usize>) -> Option<i64> {
+    let end = token.find(|c: char| !c.is_ascii_digit()).unwrap_or(token.len());
+    digits.contains(&end).then(|| token[..end].parse().ok())?
+}
+
+fn month_of(token: &str) -> Option<i64> {
+    let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let start = token.get(..3)?.to_ascii_lowercase();
+    months.iter().position(|month| *month == start).and_then(|place| i64::try_from(place + 1).ok())
+}
+
+/// The days from 1970 to this one, in the Gregorian calendar. Years are counted from March, so that
+/// a leap day is the last day of its year.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    year * 365 + leap_days + (month * 153 + 2) / 5 + day - 719_469
 }

@@ -1,4 +1,4 @@
-//! What a browser keeps of cookies, and what it sends back (RFC 6265bis, 5.7 and 5.8).
+//! The cookie jar: the cookies that a browser keeps and sends (RFC 6265bis, 5.7 and 5.8).
 
 use std::time::SystemTime;
 
@@ -6,12 +6,12 @@ use super::address::{Address, domain_matches, path_matches};
 use super::cookie::Cookie;
 use crate::web::SameSite;
 
-/// The cookies of one browser, of all sites.
+/// The cookies that one browser keeps, of all sites.
 ///
-/// [`Browser`](super::Browser) has one, and a clock. Alone it is for tests that look at every text.
+/// A [`Browser`](super::Browser) has one. Without a browser it is for tests that read each header.
 ///
-/// It knows no list of public suffixes: a domain of a single label counts as one, and `co.uk` does
-/// not.
+/// It has no list of public suffixes: a domain of a single label counts as a suffix, and `co.uk`
+/// does not.
 ///
 /// # Examples
 ///
@@ -28,17 +28,17 @@ use crate::web::SameSite;
 #[derive(Clone, Debug, Default)]
 pub struct Jar {
     /// In the order in which they were first set.
-    kept: Vec<Kept>,
+    kept: Vec<KeptCookie>,
 }
 
 /// A cookie, and the host that set it.
 #[derive(Clone, Debug)]
-struct Kept {
+struct KeptCookie {
     cookie: Cookie,
     host: String,
 }
 
-impl Kept {
+impl KeptCookie {
     fn domain(&self) -> &str {
         self.cookie.domain.as_deref().unwrap_or(&self.host)
     }
@@ -47,7 +47,7 @@ impl Kept {
         self.cookie.path.as_deref().unwrap_or("/")
     }
 
-    /// Cookies of the same place replace each other.
+    /// Returns true if the two cookies replace each other.
     fn is_at(&self, place: &Self) -> bool {
         let (one, other) = (&self.cookie, &place.cookie);
         (&one.name, self.domain(), one.domain.is_some(), self.path(), one.partitioned)
@@ -60,12 +60,12 @@ impl Kept {
 }
 
 impl Jar {
-    /// Takes in a `Set-Cookie` of a response from this URL. Returns true if browsers heed it: they
+    /// Receives a `Set-Cookie` of a response from this URL. Returns true if browsers obey it: they
     /// keep the cookie, or drop the one that it replaces.
     pub fn receive(&mut self, set_cookie: &str, url: &str, now: SystemTime) -> bool {
         let address = Address::new(url);
         let Some(mut cookie) = Cookie::parse(set_cookie, now) else { return false };
-        // A host that names itself has a cookie for its subdomains, too, unless it is a suffix.
+        // A suffix that names itself as the domain gets a cookie for its own host alone.
         cookie.domain = cookie.domain.filter(|domain| domain.contains('.') || *domain != address.host());
         let is_foreign = cookie
             .domain
@@ -75,7 +75,7 @@ impl Jar {
             return false;
         }
         cookie.path.get_or_insert_with(|| address.default_path().to_owned());
-        let new = Kept { cookie, host: address.host() };
+        let new = KeptCookie { cookie, host: address.host() };
         self.kept.retain(|kept| kept.is_live(now));
         if !new.cookie.secure && !address.keeps_secure() && self.has_secure_beside(&new) {
             return false;
@@ -90,9 +90,9 @@ impl Jar {
         true
     }
 
-    /// Whether a cookie over plain http would shadow a `Secure` one.
-    fn has_secure_beside(&self, new: &Kept) -> bool {
-        let meets = |one: &Kept, other: &Kept| domain_matches(one.domain(), other.domain());
+    /// Returns true if this cookie, which came over plain http, would shadow a `Secure` one.
+    fn has_secure_beside(&self, new: &KeptCookie) -> bool {
+        let meets = |one: &KeptCookie, other: &KeptCookie| domain_matches(one.domain(), other.domain());
         self.kept.iter().any(|kept| {
             kept.cookie.secure
                 && kept.cookie.name == new.cookie.name
@@ -101,13 +101,13 @@ impl Jar {
         })
     }
 
-    /// The value of the `Cookie` header that a page of the same site sends to this URL; empty:
-    /// there is none.
+    /// The value of the `Cookie` header that a page of the same site sends to this URL. Empty if no
+    /// cookie is sent.
     pub fn header(&self, url: &str, now: SystemTime) -> String {
         text(&self.sent(url, now, |_| true))
     }
 
-    /// The same for a link (`is_safe`) or a form on a page of another site.
+    /// The header that a page of another site sends, for a link (`is_safe`) or a form.
     pub(super) fn header_from_elsewhere(&self, url: &str, now: SystemTime, is_safe: bool) -> String {
         let is_sent = |cookie: &Cookie| match cookie.same_site {
             Some(SameSite::Strict) => false,
@@ -117,10 +117,10 @@ impl Jar {
         text(&self.sent(url, now, is_sent))
     }
 
-    /// Those of the cookies for this URL that are sent, in their order.
+    /// The cookies for this URL that `is_sent` accepts, in the order in which they are sent.
     pub(super) fn sent(&self, url: &str, now: SystemTime, is_sent: impl Fn(&Cookie) -> bool) -> Vec<&Cookie> {
         let (address, host) = (Address::new(url), Address::new(url).host());
-        let is_for = |kept: &&Kept| {
+        let is_for = |kept: &&KeptCookie| {
             let is_of_host = kept.host == host || kept.cookie.domain.is_some() && domain_matches(&host, kept.domain());
             is_of_host
                 && path_matches(address.path(), kept.path())
@@ -129,24 +129,24 @@ impl Jar {
                 && is_sent(&kept.cookie)
         };
         let mut sent: Vec<_> = self.kept.iter().filter(is_for).collect();
-        // The longest path first; of the same length, the oldest.
+        // The longest path comes first, and of equal lengths the oldest cookie.
         sent.sort_by_key(|kept| std::cmp::Reverse(kept.path().len()));
         sent.into_iter().map(|kept| &kept.cookie).collect()
     }
 
-    /// The cookies, in the order in which they were first set. Those whose time has run out go when
-    /// the next one arrives.
+    /// The cookies, in the order in which they were first set. Expired ones are dropped when the
+    /// next cookie arrives.
     pub fn cookies(&self) -> impl Iterator<Item = &Cookie> {
         self.kept.iter().map(|kept| &kept.cookie)
     }
 
-    /// The browser is closed: the cookies of the browser session end.
+    /// Closes the browser, which ends the cookies of the browser session.
     pub fn close(&mut self) {
         self.kept.retain(|kept| kept.cookie.ends.is_some());
     }
 }
 
-/// The `Cookie` header's text.
+/// The text of a `Cookie` header.
 fn text(sent: &[&Cookie]) -> String {
     let texts = sent.iter().map(|cookie| match cookie.name.as_str() {
         "" => cookie.value.clone(),

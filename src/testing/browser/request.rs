@@ -1,4 +1,4 @@
-//! A request as a browser sends it, in no framework's type.
+//! A browser's request, without a framework.
 
 use std::fmt;
 
@@ -7,9 +7,8 @@ use crate::web::RequestHead;
 
 /// A request of a [`Browser`](super::Browser).
 ///
-/// An application's handler takes its own framework's request; `rouille::Request` (feature
-/// `rouille`) and `http::Request<Vec<u8>>` (feature `http`) are made from `&Request`, and so is a
-/// [`RequestHead`].
+/// An application's handler takes its framework's request. A [`RequestHead`], a `rouille::Request`
+/// (feature `rouille`) and an `http::Request<Vec<u8>>` (feature `http`) are made from `&Request`.
 ///
 /// # Examples
 ///
@@ -40,7 +39,7 @@ impl Request {
         Self { method, url, headers: Vec::new(), body: Vec::new(), is_from_elsewhere: false }
     }
 
-    /// A form's request: these fields, percent-encoded in the body.
+    /// The request of a form with these fields, percent-encoded in the body.
     pub fn form(url: &str, fields: &[(&str, &str)]) -> Self {
         let fields: Vec<_> =
             fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
@@ -48,13 +47,13 @@ impl Request {
         request.with_header("Content-Type", "application/x-www-form-urlencoded")
     }
 
-    /// The same with one header more.
+    /// Adds a header.
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The same with this body and its `Content-Length`.
+    /// Sets the body and its `Content-Length`.
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Content-Length"));
@@ -62,45 +61,45 @@ impl Request {
         self.with_header("Content-Length", &length)
     }
 
-    /// The same from a page of another site: a link there, or a form, without the cookies that
-    /// `SameSite` keeps back.
+    /// Sends the request from a link or a form on another site's page, without the cookies that
+    /// `SameSite` withholds.
     pub fn from_elsewhere(mut self) -> Self {
         self.is_from_elsewhere = true;
         self
     }
 
-    /// `GET`, `POST` or another.
+    /// The method, such as `GET`.
     pub fn method(&self) -> &str {
         &self.method
     }
 
-    /// The path, with the query behind it.
+    /// The path and the query.
     pub fn target(&self) -> String {
         Address::new(&self.url).target()
     }
 
-    /// Whether it goes over https.
+    /// Returns true if the URL is an https one.
     pub fn is_https(&self) -> bool {
         Address::new(&self.url).is_https()
     }
 
-    /// Names and values of the headers.
+    /// The headers, by name and value.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The first header of this name, whatever its case.
+    /// The value of the first header of this name. Upper and lower case are equal.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The body; empty if there is none.
+    /// The body. Empty if there is none.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 }
 
-/// As browsers encode the text of a form (the URL standard's `application/x-www-form-urlencoded`).
+/// Encodes a form's text as browsers do (`application/x-www-form-urlencoded` of the URL standard).
 fn encoded(text: &str) -> String {
     let encoded = |byte: u8| match byte {
         b' ' => "+".to_owned(),
@@ -130,7 +129,7 @@ impl From<&Request> for rouille::Request {
     }
 }
 
-/// What the `http` crate refuses, a header with a line's end, say, is left out.
+/// Leaves out the parts that the `http` crate refuses, such as a header with a line break.
 #[cfg(feature = "http")]
 impl From<&Request> for http::Request<Vec<u8>> {
     fn from(request: &Request) -> Self {
@@ -152,7 +151,7 @@ impl From<&Request> for http::Request<Vec<u8>> {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither headers nor body: there are secrets in them.
+        // Headers and body have secrets.
         f.debug_struct("Request").field("method", &self.method).field("url", &self.url).finish_non_exhaustive()
     }
 }

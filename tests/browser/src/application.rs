@@ -108,7 +108,7 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
             }
             gate.pass();
             if request.get_param("save").is_some() {
-                let (Saved::Written | Saved::Unchanged | Saved::Gone | Saved::Nowhere) = session.save()?;
+                let (Saved::Written | Saved::Unchanged | Saved::Gone | Saved::Skipped) = session.save()?;
             }
             Ok(Response::text(user.unwrap_or_default()))
         }

@@ -58,13 +58,13 @@ fn exercise(store: &LembroStore, lease: &Lease) {
         let _ = store.look(&id, look, lease).unwrap();
     }
     let _ = store.touch(&id, lease).unwrap();
-    let renewal = store.commit(&id, &merge().identity(Identity::Renew(1)), lease).unwrap();
+    let renewal = store.commit(&id, &merge().with_identity(Identity::Renew(1)), lease).unwrap();
     if let Some(announced) = renewal.receipt().and_then(|receipt| receipt.announce) {
         let _ = store.visit(&announced, lease).unwrap();
         let _ = store.visit(&id, lease).unwrap();
     }
     let new = renewed(&id);
-    let _ = store.commit(&id, &merge().identity(Identity::Replace(new)).log_in(login()), lease).unwrap();
+    let _ = store.commit(&id, &merge().with_identity(Identity::Replace(new)).log_in(login()), lease).unwrap();
     let _ = store.visit(&id, lease).unwrap();
     let _ = store.visit(&new, lease).unwrap();
     let mut own = Changes::new();
@@ -97,7 +97,7 @@ fn no_lease_overflows_at_any_instant() {
 }
 
 #[test]
-fn a_manual_clock_stays_at_its_end() {
+fn manual_clock_stays_at_its_end() {
     let time = Clock::manual();
     let clock = Clock::from(&time);
     time.advance(Duration::MAX);
@@ -112,7 +112,7 @@ fn a_manual_clock_stays_at_its_end() {
 }
 
 #[test]
-fn a_session_that_lives_for_ever_is_there_at_the_end_of_the_clock_and_survives_a_restart() {
+fn endless_session_survives_the_end_of_the_clock() {
     let (time, folder) = (Clock::manual(), Folder::in_memory());
     let open = |folder: &Folder| {
         let options = LembroOptions::new().interval(0).clock(&time).persist(folder.join("sessions"));
@@ -136,7 +136,7 @@ fn a_session_that_lives_for_ever_is_there_at_the_end_of_the_clock_and_survives_a
 }
 
 #[test]
-fn the_rule_overflows_neither_on_the_clock_nor_on_the_calendar() {
+fn rule_overflows_on_no_clock_and_no_calendar() {
     for calendar in calendars() {
         let time = Clock::manual();
         time.set_wall(calendar);
@@ -157,7 +157,7 @@ fn the_rule_overflows_neither_on_the_clock_nor_on_the_calendar() {
 }
 
 #[test]
-fn the_longest_interval_and_the_longest_policy_are_a_store_and_sessions_that_work() {
+fn longest_interval_and_policy_work() {
     let store = LembroStore::with_options(LembroOptions::new().interval(Duration::MAX)).unwrap();
     let sessions = Sessions::new(store.clone());
     let mut session = sessions.generate().unwrap();

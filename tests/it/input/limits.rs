@@ -20,7 +20,7 @@ fn everything(store: &LembroStore) -> Vec<Record> {
 }
 
 #[test]
-fn a_text_of_a_mebibyte_is_refused_at_every_door_and_costs_little() {
+fn text_of_a_mebibyte_is_refused_everywhere() {
     let long = "x".repeat(MIB);
     for (door, enter) in REFUSING {
         let (sessions, store, _) = manual_sessions();
@@ -33,7 +33,7 @@ fn a_text_of_a_mebibyte_is_refused_at_every_door_and_costs_little() {
         assert!(error.to_string().len() < 200, "{door}: {:.300}", error.to_string());
         assert!(cost.bytes_max < MIB as u64 / 8, "{door}: {} bytes", cost.bytes_max);
         assert_eq!((everything(&store), store.bytes()), before, "{door}");
-        assert!(!session.changed(), "{door}");
+        assert!(!session.is_changed(), "{door}");
         validate(&store);
     }
     for (door, enter) in FINDING_NOTHING {
@@ -43,13 +43,13 @@ fn a_text_of_a_mebibyte_is_refused_at_every_door_and_costs_little() {
         let cost = measure(|| said = Some(enter(&sessions, &mut session, &long)));
         assert!(!said.unwrap().unwrap(), "{door}");
         assert!(cost.bytes_max < MIB as u64 / 8, "{door}: {} bytes", cost.bytes_max);
-        assert!(!session.changed(), "{door}");
+        assert!(!session.is_changed(), "{door}");
         validate(&store);
     }
 }
 
 #[test]
-fn an_empty_text_is_refused_where_it_means_nothing_and_a_key_like_any_other_elsewhere() {
+fn empty_text_is_refused_or_a_plain_key() {
     for (door, enter) in REFUSING {
         let (sessions, store, _) = manual_sessions();
         let mut session = stored_session(&sessions);
@@ -63,7 +63,7 @@ fn an_empty_text_is_refused_where_it_means_nothing_and_a_key_like_any_other_else
 }
 
 #[test]
-fn a_cookie_of_a_mebibyte_in_every_form_costs_nothing_and_asks_nothing() {
+fn cookie_of_a_mebibyte_asks_the_store_nothing() {
     let (_, store, _) = manual_sessions();
     let keys = CookieOptions::new().keys(["k".repeat(32)]);
     for options in [CookieOptions::new(), keys] {
@@ -83,7 +83,7 @@ fn a_cookie_of_a_mebibyte_in_every_form_costs_nothing_and_asks_nothing() {
 }
 
 #[test]
-fn a_record_as_json_with_a_name_that_is_too_long_is_refused() {
+fn json_record_with_a_too_long_name_is_refused() {
     let long = "x".repeat(MIB);
     for text in [
         format!(r#"{{"owner": "{long}", "entries": {{}}}}"#),
@@ -128,7 +128,7 @@ fn file<T: DeserializeOwned>(option: &str, text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn an_option_of_a_mebibyte_or_of_nothing_is_refused_in_a_sentence() {
+fn empty_or_huge_option_is_refused() {
     // The second has no boundary of a character where it may be cut.
     let (long, other) = ("x".repeat(MIB), format!("x{}", "é".repeat(MIB / 2)));
     for (option, set) in OPTIONS {

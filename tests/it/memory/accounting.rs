@@ -189,8 +189,8 @@ fn memory_beside_the_sessions_is_bounded() {
             assert!(sessions.load(&SessionId::random().unwrap()).unwrap().is_none());
             let id = SessionId::random().unwrap();
             assert!(create_for(&store, &id, &Record::new(), Some(owner.as_str()), HOUR).unwrap().is_done());
-            assert!(store.destroy_handle(id.handle(), Some(&owner), EndReason::Named).unwrap().is_done());
-            assert!(store.why_ended(&id).unwrap().is_some());
+            assert!(store.destroy_handle(id.handle(), Some(&owner), EndReason::Revoked).unwrap().is_done());
+            assert!(store.end_reason(&id).unwrap().is_some());
         }
     };
     // Until everything has its largest size.

@@ -375,7 +375,8 @@ impl Actor<'_> {
             }
             73..78 => store.set(&id, text(self.size()), lease.idle),
             78..82 => {
-                let done = store.commit(&id, &Commit::merge(version).unwrap().identity(Identity::Renew(1)), &lease);
+                let done =
+                    store.commit(&id, &Commit::merge(version).unwrap().with_identity(Identity::Renew(1)), &lease);
                 done.map(drop)
             }
             82..90 => store.look(&id, Look::Visit, &lease).map(drop),

@@ -328,7 +328,7 @@ fn commit_without_room_for_renewal_is_stored() {
     let id = add_owned(&store);
     time.advance(HOUR / 60);
     let version = version_of(&store, &id);
-    let commit = Commit::merge(version).unwrap().identity(Identity::Renew(1));
+    let commit = Commit::merge(version).unwrap().with_identity(Identity::Renew(1));
     assert_eq!(store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce, None);
     assert_ne!(version_of(&store, &id), version, "the rest of the commit is done");
     assert_eq!((store.stats().refused, store.bytes()), (0, WEIGHT));

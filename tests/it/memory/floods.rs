@@ -27,7 +27,7 @@ fn options(sessions: usize, time: &ManualClock) -> LembroOptions {
     LembroOptions::new().interval(0).shards(1).max_size((sessions * WEIGHT) as u64).clock(time)
 }
 
-fn store_for(sessions: usize, percent: u64) -> LembroStore {
+fn store_for(sessions: usize, percent: usize) -> LembroStore {
     LembroStore::with_options(options(sessions, &Clock::manual()).anonymous_share(percent)).unwrap()
 }
 
@@ -131,9 +131,9 @@ fn visitor_can_log_in_to_a_full_store() {
 
 #[test]
 fn anonymous_share_must_be_a_percentage() {
-    let refused = |share: u64| LembroStore::with_options(LembroOptions::new().anonymous_share(share)).unwrap_err();
+    let refused = |share: usize| LembroStore::with_options(LembroOptions::new().anonymous_share(share)).unwrap_err();
     assert_eq!(refused(101).to_string(), "anonymous_share: 101 is not a percentage");
-    assert!(refused(u64::MAX).is_option());
+    assert!(refused(usize::MAX).is_option());
     for (text, expected) in [
         (r#"{"anonymousShare": 101}"#, "anonymous_share: 101 is not a percentage"),
         (r#"{"anonymous_share": -1}"#, "anonymous_share: -1 is not a whole number"),

@@ -364,7 +364,7 @@ impl Both {
             NewId::Replace(secret, true) => Identity::Replace(id(Name { secret, ..name })),
             NewId::Replace(secret, false) => Identity::Replace(id(Name { handle: (name.handle + 1) % IDS, secret })),
         };
-        let commit = commit.unwrap().with(changes(change)).identity(identity);
+        let commit = commit.unwrap().with(changes(change)).with_identity(identity);
         let Some(LogIn { owner, begun, limit }) = login else { return commit };
         let begun = begun.map(|ago| Epoch::from_u64(self.epoch.saturating_sub(ago)));
         commit.log_in(Login { owner: crate::support::steps::owner(OWNERS[usize::from(owner)]), begun, limit })
@@ -451,7 +451,7 @@ impl Both {
         let live = self.map.get(&handle).filter(|entry| !entry.ttl(now).is_zero());
         let theirs = live.filter(|entry| of.as_ref().is_none_or(|of| entry.record().owner() == Some(of.as_str())));
         let version = theirs.map(|entry| entry.record().version());
-        let outcome = owners(&self.store).destroy_handle(handle, of.as_ref(), EndReason::Named).unwrap();
+        let outcome = owners(&self.store).destroy_handle(handle, of.as_ref(), EndReason::Revoked).unwrap();
         assert_eq!(outcome.receipt().map(|receipt| receipt.version), version);
         if version.is_some() {
             self.map.remove(&handle);

@@ -376,11 +376,11 @@ fn destroy_all_spares_a_restored_session() {
     assert!(is_there(&store, &here));
     // Only the id itself gives the reason.
     for id in [there, visited] {
-        assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Everywhere));
-        assert_eq!(owners(&store).why_ended(&renewed(&id)).unwrap(), None);
+        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::LoggedOutEverywhere));
+        assert_eq!(owners(&store).end_reason(&renewed(&id)).unwrap(), None);
     }
-    assert!(owners(&store).destroy_handle(here.handle(), Some(&ada), EndReason::Named).unwrap().is_done());
-    assert_eq!(owners(&store).why_ended(&here).unwrap(), Some(EndReason::Named));
+    assert!(owners(&store).destroy_handle(here.handle(), Some(&ada), EndReason::Revoked).unwrap().is_done());
+    assert_eq!(owners(&store).end_reason(&here).unwrap(), Some(EndReason::Revoked));
 }
 
 #[test]
@@ -390,9 +390,9 @@ fn both_ids_of_a_renewal_have_an_end_reason() {
     let (store, _, _folder) = before.after(SECOND);
     assert_eq!(owners(&store).destroy_all(&owner("ada"), None).unwrap(), 1);
     for id in [old, new] {
-        assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Everywhere));
+        assert_eq!(owners(&store).end_reason(&id).unwrap(), Some(EndReason::LoggedOutEverywhere));
     }
-    assert_eq!(owners(&store).why_ended(&renewed(&old)).unwrap(), None);
+    assert_eq!(owners(&store).end_reason(&renewed(&old)).unwrap(), None);
 }
 
 #[test]
@@ -422,7 +422,7 @@ fn revocations_survive_restarts() {
             assert!(create_owned(&before.store, &id, &Record::new(), name, HOUR).unwrap().is_done());
         }
         assert_eq!(owners(&before.store).destroy_all(&owner("ada"), None).unwrap(), 1);
-        assert!(owners(&before.store).destroy_handle(named.handle(), None, EndReason::Named).unwrap().is_done());
+        assert!(owners(&before.store).destroy_handle(named.handle(), None, EndReason::Revoked).unwrap().is_done());
         // From the journal that has the end, and from the first frames of later journals.
         let mut current = before;
         for _ in 0..3 {
@@ -432,9 +432,9 @@ fn revocations_survive_restarts() {
             let (store, time, folder) = current.after(SECOND);
             current = Restart { folder, time, store };
             let store = &current.store;
-            for (id, reason) in [(everywhere, EndReason::Everywhere), (named, EndReason::Named)] {
-                assert_eq!(owners(store).why_ended(&id).unwrap(), Some(reason));
-                assert_eq!(owners(store).why_ended(&renewed(&id)).unwrap(), None);
+            for (id, reason) in [(everywhere, EndReason::LoggedOutEverywhere), (named, EndReason::Revoked)] {
+                assert_eq!(owners(store).end_reason(&id).unwrap(), Some(reason));
+                assert_eq!(owners(store).end_reason(&renewed(&id)).unwrap(), None);
             }
             for (name, expected) in [("ada", false), ("bob", true), ("cat", true)] {
                 let login = lembro::Login { begun: Some(begun), ..login(name) };
@@ -748,7 +748,7 @@ fn close_writes_a_snapshot_and_unlocks() {
         store.destroy(&id).unwrap_err(),
         store.clear().unwrap_err(),
         owners(&store).destroy_all(&owner("ada"), None).unwrap_err(),
-        owners(&store).destroy_handle(id.handle(), None, EndReason::Named).unwrap_err(),
+        owners(&store).destroy_handle(id.handle(), None, EndReason::Revoked).unwrap_err(),
     ];
     for error in refused {
         let expected = format!("sessions in {}: the store is closed, so nothing more is written", path.display());

@@ -105,7 +105,7 @@ fn full_disk_refuses_changes() {
         store.destroy(&early).unwrap_err(),
         store.clear().unwrap_err(),
         owners(&store).destroy_all(&owner("ada"), None).unwrap_err(),
-        owners(&store).destroy_handle(early.handle(), None, lembro::EndReason::Named).unwrap_err(),
+        owners(&store).destroy_handle(early.handle(), None, lembro::EndReason::Revoked).unwrap_err(),
     ];
     for error in refused {
         assert!(error.is_store() && error.is_persist() && !error.is_unknown(), "{error}");

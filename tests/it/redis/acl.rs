@@ -70,7 +70,7 @@ fn all_that_a_store_does(store: &RedisStore) -> Result<()> {
         let _ = save(store, &id, &put(key, &"x".repeat(if key == "large" { 40_000 } else { 20_000 })), seen)?;
     }
     let owners = store.owners().expect("owners");
-    assert!(owners.destroy_handle(create(store).handle(), None, EndReason::Named)?.is_done());
+    assert!(owners.destroy_handle(create(store).handle(), None, EndReason::Revoked)?.is_done());
     let (id, outcome) = log_in(store, &id, Login::new(owner("ada")))?;
     assert!(outcome.is_done());
     let _ = store.touch(&id, &Lease::new(HOUR * 99))?;
@@ -78,7 +78,7 @@ fn all_that_a_store_does(store: &RedisStore) -> Result<()> {
     let _ =
         store.commit(&new_id(), &Commit::create()?.log_in(Login { limit, ..Login::new(owner("ada")) }), &lease())?;
     assert_eq!(owners.count(&owner("ada"))?, 1);
-    assert!(owners.why_ended(&id)?.is_some());
+    assert!(owners.end_reason(&id)?.is_some());
     assert_eq!(owners.destroy_all(&owner("ada"), None)?, 1);
     store.set(&id, Record::new(), HOUR)?;
     store.set(&id, Record::new(), Duration::ZERO)?;

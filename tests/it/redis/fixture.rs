@@ -120,7 +120,7 @@ pub(crate) fn create_logged_in(store: &RedisStore, id: &SessionId, login: Login)
 pub(crate) fn log_in(store: &RedisStore, id: &SessionId, login: Login) -> Result<(SessionId, Outcome)> {
     let new = renewed(id);
     let version = store.get(id)?.map(|stored| stored.record.version()).unwrap_or_default();
-    let commit = Commit::merge(version)?.identity(Identity::Replace(new)).log_in(login);
+    let commit = Commit::merge(version)?.with_identity(Identity::Replace(new)).log_in(login);
     Ok((new, store.commit(id, &commit, &lease())?))
 }
 
@@ -132,12 +132,12 @@ pub(crate) fn one_of_each(store: &RedisStore) -> Vec<SessionId> {
     let (new, outcome) = log_in(store, &ids[1], Login::new(owner("ada"))).unwrap();
     done(outcome);
     ids.push(new);
-    let renew = Commit::merge(version_of(store, &ids[4])).unwrap().identity(Identity::Renew(7));
+    let renew = Commit::merge(version_of(store, &ids[4])).unwrap().with_identity(Identity::Renew(7));
     let always = Lease { renew_after: Some(Duration::ZERO), grace: Duration::ZERO, ..lease() };
     ids.push(done(store.commit(&ids[4], &renew, &always).unwrap()).announce.unwrap());
     let owners = store.owners().unwrap();
     assert!(owners.destroy_all(&owner("ada"), Some(new.handle())).unwrap() > 0);
-    done(owners.destroy_handle(ids[2].handle(), Some(&owner("bob")), EndReason::Named).unwrap());
+    done(owners.destroy_handle(ids[2].handle(), Some(&owner("bob")), EndReason::Revoked).unwrap());
     let last = ids.len() - 1;
     ids.swap(5, last);
     ids

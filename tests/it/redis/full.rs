@@ -46,10 +46,10 @@ fn full_server_refuses_growth_and_lets_users_log_out() {
 
     done(store.destroy(&cart).unwrap());
     for handle in [ids[4].handle(), by_handle.handle()] {
-        done(owners.destroy_handle(handle, None, EndReason::Named).unwrap());
+        done(owners.destroy_handle(handle, None, EndReason::Revoked).unwrap());
     }
     assert_eq!(owners.destroy_all(&owner("ada"), Some(here.handle())).unwrap(), 1);
-    assert_eq!(owners.why_ended(&there).unwrap(), Some(EndReason::Everywhere));
+    assert_eq!(owners.end_reason(&there).unwrap(), Some(EndReason::LoggedOutEverywhere));
     assert_eq!([cart, by_handle, there, here].map(|id| is_live(&store, &id)), [false, false, false, true]);
     assert_eq!(owners.destroy_all(&owner("ada"), None).unwrap(), 1);
 

@@ -119,7 +119,7 @@ fn oversized_session_is_refused_and_the_stored_one_stays() {
     let expected = Version::from_u64(1 << 32);
     let commit = |id: &SessionId, commit: Commit| -> Error {
         let login = commit.with(large.clone()).log_in(Login::new(owner("ada")));
-        store.commit(id, &login.identity(lembro::Identity::Replace(*id)), &lease()).unwrap_err()
+        store.commit(id, &login.with_identity(lembro::Identity::Replace(*id)), &lease()).unwrap_err()
     };
     for refused in [
         create_at(&store, &other, &record(294)).unwrap_err(),
@@ -286,7 +286,7 @@ fn visit(sessions: &Sessions, server: &Server, enter: Door, text: &str) -> Visit
     let cost = measure(|| result = Some(enter(sessions, &mut session, text)));
     let sent = received_bytes(server) - sent;
     let is_same = dump(server) == before;
-    Visit { result: result.unwrap(), allocated: cost.bytes_max, sent, is_changed: session.changed(), is_same }
+    Visit { result: result.unwrap(), allocated: cost.bytes_max, sent, is_changed: session.is_changed(), is_same }
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn over_the_limit_the_oldest_login_is_ended() {
     clock.set_wall(Clock::from(&clock).wall() - 100 * SECOND);
     let (third, _) = create(&store, at_most(2, AtLimit::EndOldest));
     assert_eq!([first, second, third].map(|id| is_live(&store, &id)), [true, false, true]);
-    assert_eq!(owners.why_ended(&second).unwrap(), Some(EndReason::Limit));
+    assert_eq!(owners.end_reason(&second).unwrap(), Some(EndReason::Limit));
     let (fourth, _) = create(&store, at_most(1, AtLimit::EndOldest));
     assert_eq!([first, third, fourth].map(|id| is_live(&store, &id)), [false, false, true]);
     assert_eq!(owners.count(&owner("ada")).unwrap(), 1);
@@ -99,7 +99,7 @@ fn failed_login_keeps_no_slot() {
     let id = new_id();
     let new = Identity::Replace(renewed(&id));
     let commit =
-        Commit::merge(Version::from_u64(1 << 32)).unwrap().identity(new).log_in(at_most(1, AtLimit::EndOldest));
+        Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
     assert_eq!(store.commit(&id, &commit, &lease()).unwrap(), Outcome::Gone);
     let (first, outcome) = create(&store, at_most(1, AtLimit::RefuseNewest));
     done(outcome);
@@ -107,7 +107,8 @@ fn failed_login_keeps_no_slot() {
     let again = store.commit(&id, &commit, &lease()).unwrap();
     assert_eq!(again, Outcome::Gone);
     let new = Identity::Replace(renewed(&first));
-    let stale = Commit::merge(Version::from_u64(1 << 32)).unwrap().identity(new).log_in(at_most(1, AtLimit::EndOldest));
+    let stale =
+        Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
     assert_eq!(store.commit(&first, &stale, &lease()).unwrap(), Outcome::Gone);
     assert!(is_live(&store, &first));
     assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);
@@ -140,7 +141,7 @@ fn next_login_ends_the_surplus_of_a_dead_process() {
     assert!(is_live(&store, &first));
     let (second, _) = create(&store, at_most(2, AtLimit::EndOldest));
     assert_eq!([first, second].map(|id| is_live(&store, &id)), [false, true]);
-    assert_eq!(store.owners().unwrap().why_ended(&first).unwrap(), Some(EndReason::Limit));
+    assert_eq!(store.owners().unwrap().end_reason(&first).unwrap(), Some(EndReason::Limit));
 }
 
 #[test]
@@ -149,13 +150,13 @@ fn end_reason_is_known_under_both_ids_of_a_renewal() {
     let (store, _clock) = store(&server);
     let (id, outcome) = create(&store, Login::new(owner("ada")));
     let renewing = Lease { renew_after: Some(Duration::ZERO), grace: Duration::ZERO, ..lease() };
-    let renew = Commit::merge(done(outcome).version).unwrap().identity(Identity::Renew(7));
+    let renew = Commit::merge(done(outcome).version).unwrap().with_identity(Identity::Renew(7));
     let new = done(store.commit(&id, &renew, &renewing).unwrap()).announce.unwrap();
     let owners = store.owners().unwrap();
-    assert_eq!(owners.destroy_handle(id.handle(), Some(&owner("bob")), EndReason::Named).unwrap(), Outcome::Gone);
-    done(owners.destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap());
+    assert_eq!(owners.destroy_handle(id.handle(), Some(&owner("bob")), EndReason::Revoked).unwrap(), Outcome::Gone);
+    done(owners.destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Revoked).unwrap());
     for id in [id, new] {
-        assert_eq!(owners.why_ended(&id).unwrap(), Some(EndReason::Named));
+        assert_eq!(owners.end_reason(&id).unwrap(), Some(EndReason::Revoked));
     }
-    assert_eq!(owners.why_ended(&renewed(&id)).unwrap(), None, "a guess");
+    assert_eq!(owners.end_reason(&renewed(&id)).unwrap(), None, "a guess");
 }

@@ -240,7 +240,7 @@ fn race_parallel_logins_respect_the_limit() {
         assert!((1..=3).contains(&found), "round {round}: {found}");
         assert_eq!(owners.count(&owner(name)).unwrap(), found);
         for (id, outcome) in &outcomes {
-            let why = owners.why_ended(id).unwrap();
+            let why = owners.end_reason(id).unwrap();
             match outcome {
                 Outcome::Done(_) => assert!(store.get(id).unwrap().is_some() != (why == Some(EndReason::Limit))),
                 outcome => assert_eq!(*outcome, Outcome::AtLimit),

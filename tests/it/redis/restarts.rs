@@ -26,7 +26,7 @@ fn save_more(store: &RedisStore, id: &SessionId, version: Version) -> Result<Out
 /// Gives the session a new id.
 fn replace(store: &RedisStore, id: &SessionId, version: Version) -> Result<Outcome> {
     let new = Identity::Replace(renewed(id));
-    store.commit(id, &Commit::merge(version)?.identity(new), &lease())
+    store.commit(id, &Commit::merge(version)?.with_identity(new), &lease())
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn assert_fails(store: &RedisStore, id: &SessionId, version: Version, is_expecte
         ("set", store.set(id, record(), TTL).unwrap_err()),
         ("replace", replace(store, id, version).unwrap_err()),
         ("destroy", store.destroy(id).unwrap_err()),
-        ("destroy by handle", owners.destroy_handle(id.handle(), None, EndReason::Named).unwrap_err()),
+        ("destroy by handle", owners.destroy_handle(id.handle(), None, EndReason::Revoked).unwrap_err()),
     ]
     .into();
     for (method, error) in errors {

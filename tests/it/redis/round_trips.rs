@@ -39,7 +39,7 @@ fn looks_and_commits_cost_one_round_trip_each() {
         let (found, cost) = network.cost(|| store.visit(&id, &Lease::new(HOUR / 2)).unwrap().found().unwrap());
         assert_eq!(cost, 1, "to visit");
         let version = found.record.version();
-        let merge = Commit::merge(version).unwrap().with(put("seen", "1")).identity(Identity::Renew(1));
+        let merge = Commit::merge(version).unwrap().with(put("seen", "1")).with_identity(Identity::Renew(1));
         let renewing = Lease { renew_after: Some(Duration::ZERO), grace: Duration::ZERO, ..lease() };
         let (receipt, cost) = network.cost(|| done(store.commit(&id, &merge, &renewing).unwrap()));
         assert_eq!(cost, 1, "to commit");
@@ -69,7 +69,7 @@ fn login_costs_two_round_trips_and_a_limit_two_more() {
     let log_in = |id: &SessionId, limit| {
         let new = renewed(id);
         let login = Login { limit, ..Login::new(owner("ada")) };
-        let commit = Commit::merge(version_of(&store, id)).unwrap().identity(Identity::Replace(new)).log_in(login);
+        let commit = Commit::merge(version_of(&store, id)).unwrap().with_identity(Identity::Replace(new)).log_in(login);
         let (receipt, cost) = network.cost(|| done(store.commit(id, &commit, &lease()).unwrap()));
         (receipt.announce.unwrap(), cost)
     };

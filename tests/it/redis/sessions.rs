@@ -120,7 +120,7 @@ fn sessions_are_taken_over_from_memory() {
     assert_eq!(owners.list(&owner("ada")).unwrap()[0].stored.record.label(), Some("Firefox on Linux"));
     assert_eq!(owners.destroy_all(&owner("ada"), None).unwrap(), 1);
     assert!(!is_live(&redis, &ada));
-    assert_eq!(owners.why_ended(&ada).unwrap(), Some(EndReason::Everywhere));
+    assert_eq!(owners.end_reason(&ada).unwrap(), Some(EndReason::LoggedOutEverywhere));
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! A component of a session has its own keys, and lives and ends with the session.
+//! Components of a session: keys of their own, and an end with the session.
 
 use crate::support::session::{load_again, manual_sessions, stored_session, validate};
 use lembro::{MAX_KEY_BYTES, Saved, Store};
 
 #[test]
-fn the_same_key_in_two_components_is_two_keys() {
+fn same_key_in_two_components_is_two_keys() {
     // FEATURES 26: sessions of components, or the global one.
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -23,7 +23,7 @@ fn the_same_key_in_two_components_is_two_keys() {
 }
 
 #[test]
-fn the_empty_name_is_the_session_itself() {
+fn empty_component_name_is_the_session() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     assert_eq!(session.component("").get_str("user").unwrap().as_deref(), Some("ada"));
@@ -32,8 +32,8 @@ fn the_empty_name_is_the_session_itself() {
 }
 
 #[test]
-fn no_pair_of_names_is_mistaken_for_another() {
-    // Glued together, all of these would be the same text.
+fn component_and_key_are_not_joined() {
+    // Joined, all of these would be the same text.
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     let names = [("", "abc"), ("a", "bc"), ("ab", "c"), ("abc", "")];
@@ -48,7 +48,7 @@ fn no_pair_of_names_is_mistaken_for_another() {
 }
 
 #[test]
-fn every_method_works_on_the_components_keys_alone() {
+fn methods_see_the_components_keys_alone() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let mut cart = session.component("cart");
@@ -74,7 +74,7 @@ fn every_method_works_on_the_components_keys_alone() {
 }
 
 #[test]
-fn clearing_a_component_clears_no_other_and_what_comes_after_stays() {
+fn clear_spares_other_components_and_later_keys() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     session.component("cart").insert("a", &1).unwrap();
@@ -95,7 +95,7 @@ fn clearing_a_component_clears_no_other_and_what_comes_after_stays() {
 }
 
 #[test]
-fn two_requests_in_two_components_do_not_disturb_each_other() {
+fn parallel_requests_in_two_components_merge() {
     // FEATURES 27: only the changed keys are written, though both held the whole session.
     let (sessions, _, _) = manual_sessions();
     let mut one = stored_session(&sessions);
@@ -110,11 +110,11 @@ fn two_requests_in_two_components_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_component_ends_with_its_session() {
+fn component_ends_with_its_session() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     session.component("cart").insert("a", &1).unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written, "a component's keys alone are reason enough to store it");
+    assert_eq!(session.save().unwrap(), Saved::Written, "a component's keys are data");
     session.log_out().unwrap();
     assert!(session.component("cart").is_empty().unwrap());
     assert_eq!(session.component("cart").get::<u8>("a").unwrap(), None);
@@ -122,7 +122,7 @@ fn a_component_ends_with_its_session() {
 }
 
 #[test]
-fn a_components_name_has_the_limit_of_a_key() {
+fn component_name_has_the_limit_of_a_key() {
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     session.component(&"n".repeat(MAX_KEY_BYTES)).insert("a", &1).unwrap();

@@ -1,4 +1,4 @@
-//! CSRF tokens: made for a page, checked when its form arrives.
+//! CSRF tokens, from the page to its form.
 
 use std::collections::HashSet;
 use std::sync::Barrier;
@@ -16,7 +16,7 @@ fn checks(session: &Session, token: &str) -> bool {
 }
 
 #[test]
-fn every_token_of_a_session_is_another_text_and_all_of_them_are_good() {
+fn csrf_tokens_differ_and_all_are_valid() {
     let (sessions, ..) = manual_sessions();
     let mut session = stored_session(&sessions);
     let tokens: HashSet<String> = (0..100).map(|_| form(&mut session)).collect();
@@ -30,7 +30,7 @@ fn every_token_of_a_session_is_another_text_and_all_of_them_are_good() {
 }
 
 #[test]
-fn what_is_not_a_token_of_this_session_is_refused() {
+fn foreign_and_malformed_csrf_tokens_are_refused() {
     let (sessions, ..) = manual_sessions();
     let (mut session, mut other) = (stored_session(&sessions), stored_session(&sessions));
     let (token, foreign) = (form(&mut session), form(&mut other));
@@ -46,7 +46,7 @@ fn what_is_not_a_token_of_this_session_is_refused() {
     for text in ["", "A", &token[1..], &format!("{token}A"), &format!("{token}="), &foreign, &"A".repeat(43), &long] {
         assert!(!checks(&session, text), "{text:.50}");
     }
-    // A session that never made a token knows none.
+    // A session without a key has no valid token.
     let without = stored_session(&sessions);
     for text in ["", &token, &"A".repeat(43)] {
         assert!(!checks(&without, text));
@@ -54,12 +54,12 @@ fn what_is_not_a_token_of_this_session_is_refused() {
 }
 
 #[test]
-fn a_form_for_a_visitor_without_a_session_stores_one_and_its_token_is_good_at_the_next_request() {
+fn first_csrf_token_stores_a_new_session() {
     let (sessions, store, _) = manual_sessions();
     let mut visitor = sessions.generate().unwrap();
     let token = form(&mut visitor);
     let other = form(&mut visitor);
-    assert!(visitor.changed() && checks(&visitor, &token) && checks(&visitor, &other));
+    assert!(visitor.is_changed() && checks(&visitor, &token) && checks(&visitor, &other));
     assert_eq!(store.len().unwrap(), 0, "only the save stores it");
     assert_eq!(visitor.save().unwrap(), Saved::Written);
     assert!(checks(&load_again(&sessions, &visitor), &token));
@@ -67,7 +67,7 @@ fn a_form_for_a_visitor_without_a_session_stores_one_and_its_token_is_good_at_th
 }
 
 #[test]
-fn a_login_makes_the_tokens_of_before_worthless_and_a_new_id_alone_does_not() {
+fn only_a_login_replaces_the_csrf_key() {
     let (sessions, ..) = manual_sessions();
     let mut session = stored_session(&sessions);
     let before = form(&mut session);
@@ -76,12 +76,12 @@ fn a_login_makes_the_tokens_of_before_worthless_and_a_new_id_alone_does_not() {
     assert!(checks(&load_again(&sessions, &session), &before));
 
     session.log_in("ada").unwrap();
-    assert!(checks(&session, &before), "the form of the login itself is checked against it");
+    assert!(checks(&session, &before), "the login's own form has the old token");
     let during = form(&mut session);
     session.save().unwrap();
     let mut again = load_again(&sessions, &session);
     assert!(!checks(&again, &before));
-    assert!(checks(&again, &during), "the page that the login answers with");
+    assert!(checks(&again, &during), "the login's response has a page");
     session.log_in("ada").unwrap();
     session.save().unwrap();
     assert!(!checks(&load_again(&sessions, &session), &during));
@@ -89,7 +89,7 @@ fn a_login_makes_the_tokens_of_before_worthless_and_a_new_id_alone_does_not() {
 }
 
 #[test]
-fn pages_that_are_made_side_by_side_have_tokens_that_agree() {
+fn race_parallel_pages_agree_on_the_csrf_key() {
     for _ in 0..50 {
         let (sessions, ..) = manual_sessions();
         let session = stored_session(&sessions);
@@ -106,12 +106,12 @@ fn pages_that_are_made_side_by_side_have_tokens_that_agree() {
         });
         let again = load_again(&sessions, &session);
         assert!(tokens.iter().all(|token| checks(&again, token)));
-        assert_eq!(again.get::<bool>("unsaved").unwrap(), None, "nothing else of them was committed");
+        assert_eq!(again.get::<bool>("unsaved").unwrap(), None, "only the key was committed");
     }
 }
 
 #[test]
-fn a_token_is_one_write_for_a_session_and_none_after_that() {
+fn only_the_first_csrf_token_writes() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     probe.calls.take();
@@ -124,7 +124,7 @@ fn a_token_is_one_write_for_a_session_and_none_after_that() {
 }
 
 #[test]
-fn the_application_cannot_reach_what_tokens_are_made_from() {
+fn csrf_key_is_out_of_the_applications_reach() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let token = form(&mut session);
@@ -138,7 +138,7 @@ fn the_application_cannot_reach_what_tokens_are_made_from() {
 }
 
 #[test]
-fn a_session_that_has_ended_or_whose_store_is_down_has_no_good_token() {
+fn ended_session_has_no_valid_csrf_token() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     probe.break_down(true);
@@ -149,5 +149,5 @@ fn a_session_that_has_ended_or_whose_store_is_down_has_no_good_token() {
     session.log_out().unwrap();
     assert!(!checks(&session, &token));
     assert!(!checks(&session, &form(&mut late)));
-    assert!(!session.changed() && !late.changed());
+    assert!(!session.is_changed() && !late.is_changed());
 }

@@ -1,18 +1,17 @@
-//! A session that ended, here or elsewhere: it shows nothing, stores nothing, and what follows is
-//! another one.
+//! Sessions that ended, here or elsewhere: they show nothing and store nothing.
 
 use crate::support::session::{HOUR, MINUTE, SECOND, load_again, manual_sessions, stored_session};
 use lembro::{Record, Saved, Session, SessionId, Store};
 
 #[test]
-fn log_out_and_log_in_work_within_one_request() {
+fn logout_and_new_session_within_one_request() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let before = session.id().unwrap();
     session.insert("unsaved", &1).unwrap();
 
     session.log_out().unwrap(); // FEATURES 23: destroy
-    assert!(session.is_gone().unwrap() && !session.changed());
+    assert!(session.is_gone().unwrap() && !session.is_changed());
     assert_eq!(session.get::<String>("user").unwrap(), None);
     assert_eq!((session.len().unwrap(), session.expires_at().unwrap()), (0, None));
     assert_eq!(session.save().unwrap(), Saved::Gone);
@@ -31,7 +30,7 @@ fn log_out_and_log_in_work_within_one_request() {
 }
 
 #[test]
-fn what_is_put_into_a_destroyed_session_goes_into_the_next_one_only() {
+fn insert_after_logout_goes_into_the_next_session() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     session.log_out().unwrap();
@@ -45,7 +44,7 @@ fn what_is_put_into_a_destroyed_session_goes_into_the_next_one_only() {
 }
 
 #[test]
-fn a_session_that_ended_elsewhere_shows_nothing_and_leaves_nothing_to_the_next() {
+fn ended_session_leaves_nothing_to_the_next() {
     for end in [Session::save, Session::touch] {
         let (sessions, store, _) = manual_sessions();
         let mut session = stored_session(&sessions);
@@ -53,9 +52,9 @@ fn a_session_that_ended_elsewhere_shows_nothing_and_leaves_nothing_to_the_next()
         slow.insert("role", "admin").unwrap();
         session.log_out().unwrap();
 
-        assert!(!slow.is_gone().unwrap(), "nobody told it yet");
+        assert!(!slow.is_gone().unwrap(), "it has not asked the store yet");
         assert_eq!(end(&mut slow).unwrap(), Saved::Gone);
-        assert!(slow.is_gone().unwrap() && !slow.changed());
+        assert!(slow.is_gone().unwrap() && !slow.is_changed());
         assert_eq!(slow.get::<String>("role").unwrap(), None);
         assert_eq!(slow.iter().unwrap().count(), 0);
 
@@ -66,7 +65,7 @@ fn a_session_that_ended_elsewhere_shows_nothing_and_leaves_nothing_to_the_next()
 }
 
 #[test]
-fn regenerate_on_a_session_that_turns_out_to_be_gone_begins_a_new_one() {
+fn regenerate_on_a_gone_session_begins_a_new_one() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let mut login = load_again(&sessions, &session);
@@ -79,7 +78,7 @@ fn regenerate_on_a_session_that_turns_out_to_be_gone_begins_a_new_one() {
 }
 
 #[test]
-fn a_request_beside_a_login_stores_nothing_and_begins_nothing() {
+fn request_in_flight_beside_a_login_stores_nothing() {
     let (sessions, store, time) = manual_sessions();
     let mut login = stored_session(&sessions);
     let mut beside = load_again(&sessions, &login);
@@ -87,7 +86,7 @@ fn a_request_beside_a_login_stores_nothing_and_begins_nothing() {
     login.log_in("user-42").unwrap();
     assert_eq!(login.save().unwrap(), Saved::Written);
 
-    // Under way when the other logged in: refused, whatever it asks for.
+    // A request that has loaded the session before the login is refused.
     beside.insert("late", &1).unwrap();
     beside.regenerate().unwrap();
     assert_eq!(beside.save().unwrap(), Saved::Gone);
@@ -96,7 +95,7 @@ fn a_request_beside_a_login_stores_nothing_and_begins_nothing() {
     assert_eq!(beside.save().unwrap(), Saved::Gone);
     assert_eq!(store.len().unwrap(), 1);
 
-    // Not yet begun then: it finds nothing.
+    // A request that loads it after the login finds nothing.
     assert!(sessions.load(&old).unwrap().is_none());
     time.advance(MINUTE);
     assert!(sessions.load(&old).unwrap().is_none());
@@ -104,17 +103,17 @@ fn a_request_beside_a_login_stores_nothing_and_begins_nothing() {
 }
 
 #[test]
-fn another_session_under_the_same_id_is_gone_for_the_holder_of_the_old_one() {
+fn another_incarnation_is_gone_for_old_handles() {
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("known elsewhere");
-    let first = sessions.create_session(&id, Record::new()).unwrap();
+    let first = sessions.create(&id, Record::new()).unwrap();
     let hold = || sessions.load(&id).unwrap().unwrap();
     let (mut saving, mut reloading, mut modifying) = (hold(), hold(), hold());
-    // Its very data is what the next one begins with: still another session.
+    // The next session begins with the same data, and is another one.
     let data = store.get(&id).unwrap().unwrap().record;
     drop(first);
     assert!(store.destroy(&id).unwrap().is_done());
-    let second = sessions.create_session(&id, data).unwrap();
+    let second = sessions.create(&id, data).unwrap();
 
     saving.insert("user", "mallory").unwrap();
     assert_eq!(saving.save().unwrap(), Saved::Gone);
@@ -125,12 +124,12 @@ fn another_session_under_the_same_id_is_gone_for_the_holder_of_the_old_one() {
 }
 
 #[test]
-fn an_expired_session_is_gone_and_a_save_does_not_bring_it_back() {
+fn save_does_not_bring_an_expired_session_back() {
     let (sessions, store, time) = manual_sessions();
     let mut session = stored_session(&sessions);
     session.insert("late", &1).unwrap();
     time.advance(HOUR.saturating_sub(SECOND));
-    // Not a load, which would be a visit.
+    // `load` would be a visit.
     assert!(store.get(&session.id().unwrap()).unwrap().is_some());
     time.advance(SECOND);
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
@@ -141,7 +140,7 @@ fn an_expired_session_is_gone_and_a_save_does_not_bring_it_back() {
 }
 
 #[test]
-fn what_was_put_into_an_owners_session_goes_into_no_anonymous_one() {
+fn owners_changes_go_into_no_anonymous_session() {
     for end in [Session::save, |session: &mut Session| {
         let counted = session.modify("count", |count: &mut Option<u32>| *count = Some(1))?;
         Ok(if counted.is_some() { Saved::Written } else { Saved::Gone })

@@ -1,5 +1,4 @@
-//! A session's second handle for another thread, what is consumed once, and a look that is no
-//! visit.
+//! Handles on one session: forks, steps, values that are consumed once, peeks, and several cookies.
 #![cfg(feature = "web")]
 
 use std::sync::Barrier;
@@ -14,12 +13,12 @@ use lembro::{Event, Policy, Saved, Session, Step, Store};
 const AGE: Duration = Duration::from_secs(15 * 60);
 
 #[test]
-fn a_fork_saves_first_and_both_handles_keep_their_work() {
+fn fork_saves_first_and_both_handles_work() {
     let (sessions, ..) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     session.insert("before", &1).unwrap();
     let mut own = session.fork().unwrap().expect("it is stored");
-    assert!(!session.changed() && !own.changed());
+    assert!(!session.is_changed() && !own.is_changed());
     own.insert("socket", &2).unwrap();
     session.insert("page", &3).unwrap();
     assert_eq!((own.save().unwrap(), session.save().unwrap()), (Saved::Written, Saved::Written));
@@ -28,7 +27,7 @@ fn a_fork_saves_first_and_both_handles_keep_their_work() {
 }
 
 #[test]
-fn what_is_not_stored_has_no_fork() {
+fn unstored_session_has_no_fork() {
     let (sessions, store, _) = manual_sessions();
     assert!(sessions.generate().unwrap().fork().unwrap().is_none());
     let mut ended = stored_session(&sessions);
@@ -41,7 +40,7 @@ fn what_is_not_stored_has_no_fork() {
 }
 
 #[test]
-fn a_new_id_that_no_response_can_announce_is_an_error_and_changes_nothing() {
+fn new_id_without_a_response_is_an_error() {
     let host = Host::new(CookieOptions::new());
     let cookie = host.visitor();
     let mut session = host.layer.load(RequestHead::new([cookie.as_str()]));
@@ -62,7 +61,7 @@ fn a_new_id_that_no_response_can_announce_is_an_error_and_changes_nothing() {
                     .ends_with("on a handle that no response follows: the client would never learn its id")
             );
         }
-        assert!(!session.changed());
+        assert!(!session.is_changed());
     };
     late(&mut own, "a fork");
     let _ = host.layer.finish(&mut session).unwrap();
@@ -71,7 +70,7 @@ fn a_new_id_that_no_response_can_announce_is_an_error_and_changes_nothing() {
     let _ = host.layer.fail(&mut failed);
     late(&mut failed, "after fail");
 
-    // Everything else goes on.
+    // A fork can still change and end the session.
     own.insert("socket", &1).unwrap();
     assert_eq!(own.save().unwrap(), Saved::Written);
     assert_eq!(own.id().unwrap(), id_of(&cookie));
@@ -80,7 +79,7 @@ fn a_new_id_that_no_response_can_announce_is_an_error_and_changes_nothing() {
 }
 
 #[test]
-fn of_several_requests_that_consume_a_value_one_gets_it() {
+fn race_one_request_consumes_a_value() {
     for _ in 0..100 {
         let (sessions, ..) = manual_sessions();
         let mut session = stored_session(&sessions);
@@ -105,7 +104,7 @@ fn of_several_requests_that_consume_a_value_one_gets_it() {
 }
 
 #[test]
-fn consuming_what_is_not_there_asks_nothing_and_of_another_type_leaves_it() {
+fn consume_of_an_absent_key_or_another_type() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     probe.calls.take();
@@ -116,7 +115,7 @@ fn consuming_what_is_not_there_asks_nothing_and_of_another_type_leaves_it() {
 }
 
 #[test]
-fn a_page_that_polls_does_not_keep_a_session_from_its_idle_timeout_and_every_other_look_does() {
+fn peek_does_not_prolong_and_other_looks_do() {
     let polls = |session: &mut Session| drop(session.peek().get::<String>("user").unwrap());
     for (visits, ends) in [(false, true), (true, false)] {
         let host = Host::new(CookieOptions::new());
@@ -131,7 +130,7 @@ fn a_page_that_polls_does_not_keep_a_session_from_its_idle_timeout_and_every_oth
 }
 
 #[test]
-fn a_peek_that_changes_something_or_touches_is_a_visit_and_one_after_the_first_look_changes_nothing() {
+fn peek_with_a_change_or_a_touch_prolongs() {
     let acts: [fn(&mut Session); 3] = [
         |session| session.peek().insert("seen", &true).unwrap(),
         |session| assert_eq!(session.peek().touch().unwrap(), Saved::Written),
@@ -151,7 +150,7 @@ fn a_peek_that_changes_something_or_touches_is_a_visit_and_one_after_the_first_l
 }
 
 #[test]
-fn a_peek_neither_renews_the_id_nor_rewrites_a_persistent_cookie() {
+fn peek_neither_renews_nor_rewrites_the_cookie() {
     let policy = Policy::new().renew_after(AGE).grace(MINUTE);
     let host = Host::new(CookieOptions::new().lifetime(CookieLifetime::Persistent));
     let host = Host { layer: host.layer.policy(policy).unwrap(), ..host };
@@ -165,7 +164,7 @@ fn a_peek_neither_renews_the_id_nor_rewrites_a_persistent_cookie() {
 }
 
 #[test]
-fn a_logout_ends_every_live_session_that_the_request_presented_and_no_other() {
+fn logout_ends_every_session_presented() {
     let host = Host::new(CookieOptions::new());
     let (one, other, elsewhere) = (host.visitor(), host.visitor(), host.visitor());
     for header in [format!("{one}; {other}"), format!("id=stale; {one}; {other}")] {
@@ -184,7 +183,7 @@ fn a_logout_ends_every_live_session_that_the_request_presented_and_no_other() {
 }
 
 #[test]
-fn a_live_session_wins_among_several_cookies() {
+fn live_session_wins_among_several_cookies() {
     let host = Host::new(CookieOptions::new());
     let (ended, live) = (host.visitor(), host.visitor());
     let old = host.visitor();
@@ -197,7 +196,7 @@ fn a_live_session_wins_among_several_cookies() {
 }
 
 #[test]
-fn a_session_says_when_it_was_created_and_when_its_owner_logged_in() {
+fn created_at_and_logged_in_at() {
     let host = Host::new(CookieOptions::new());
     let begun = host.layer.sessions().clock().wall();
     let cookie = host.visitor();
@@ -218,7 +217,7 @@ fn a_session_says_when_it_was_created_and_when_its_owner_logged_in() {
 }
 
 #[test]
-fn one_subscription_of_the_layer_hears_the_sessions_and_the_store() {
+fn layer_events_include_the_stores() {
     let host = Host::new(CookieOptions::new());
     let (events, dropped) = (host.layer.events(), host.layer.events());
     drop(dropped);
@@ -243,7 +242,7 @@ fn one_subscription_of_the_layer_hears_the_sessions_and_the_store() {
 }
 
 #[test]
-fn a_step_sees_what_others_changed_and_saves_what_it_changes() {
+fn step_reloads_first_and_saves_last() {
     let (sessions, ..) = manual_sessions();
     let mut session = stored_session(&sessions);
     let mut own = session.fork().unwrap().unwrap();
@@ -261,7 +260,7 @@ fn a_step_sees_what_others_changed_and_saves_what_it_changes() {
 }
 
 #[test]
-fn a_step_after_the_end_of_the_session_is_not_begun_and_one_under_way_changes_nothing() {
+fn step_of_an_ended_session_changes_nothing() {
     let (sessions, store, time) = manual_sessions();
     let mut session = stored_session(&sessions);
     let mut own = session.fork().unwrap().unwrap();
@@ -281,7 +280,7 @@ fn a_step_after_the_end_of_the_session_is_not_begun_and_one_under_way_changes_no
 }
 
 #[test]
-fn a_step_that_only_reads_prolongs_nothing_and_a_touch_in_it_does() {
+fn step_that_only_reads_does_not_prolong() {
     let (sessions, store, time) = manual_sessions();
     let mut session = stored_session(&sessions);
     let id = session.id().unwrap();
@@ -294,7 +293,7 @@ fn a_step_that_only_reads_prolongs_nothing_and_a_touch_in_it_does() {
 }
 
 #[test]
-fn nothing_of_a_step_that_fails_is_saved_but_what_it_committed_itself() {
+fn failed_step_saves_only_its_own_commits() {
     let (sessions, ..) = manual_sessions();
     let mut own = stored_session(&sessions).fork().unwrap().unwrap();
     let failed = own.step(|own| {
@@ -303,14 +302,14 @@ fn nothing_of_a_step_that_fails_is_saved_but_what_it_committed_itself() {
         own.get::<bool>("user")
     });
     assert!(failed.unwrap_err().is_value());
-    assert!(!own.changed());
+    assert!(!own.is_changed());
     assert_eq!(own.save().unwrap(), Saved::Unchanged);
     let seen = own.step(|own| Ok((own.get::<u32>("counter")?, own.contains_key("half")?)));
     assert_eq!(seen.unwrap(), Step::Done((Some(1), false)));
 }
 
 #[test]
-fn a_step_whose_save_has_no_answer_is_carried_out_by_the_next_one() {
+fn next_step_settles_an_unknown_save() {
     for fault in [Fault::RequestLost, Fault::ReplyLost] {
         let (sessions, probe, _) = probed_sessions();
         let mut own = stored_session(&sessions).fork().unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! The states of a session: unloaded, new, live, gone, and what each of them does.
+//! The stages of a session: unloaded, new, live, ended.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,10 +8,10 @@ use crate::support::session::{
 use lembro::{LembroStore, Policy, Saved, Session, SessionId, Sessions, Store};
 
 #[test]
-fn a_new_session_is_new_until_it_is_saved_with_something_in_it() {
+fn session_is_new_until_saved_with_data() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sessions.generate().unwrap(); // FEATURES 14: generate, on any store
-    assert!(session.is_new().unwrap() && !session.is_gone().unwrap() && !session.changed());
+    assert!(session.is_new().unwrap() && !session.is_gone().unwrap() && !session.is_changed());
     assert_eq!(session.expires_at().unwrap(), None);
 
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
@@ -20,14 +20,14 @@ fn a_new_session_is_new_until_it_is_saved_with_something_in_it() {
     assert_eq!(store.len().unwrap(), 0);
 
     session.insert("user", "ada").unwrap();
-    assert!(session.changed());
+    assert!(session.is_changed());
     assert_eq!(session.save().unwrap(), Saved::Written);
-    assert!(!session.is_new().unwrap() && !session.changed());
+    assert!(!session.is_new().unwrap() && !session.is_changed());
     assert_eq!(store.len().unwrap(), 1);
 }
 
 #[test]
-fn a_session_reads_the_store_once() {
+fn session_reads_the_store_once() {
     let (sessions, probe, _) = probed_sessions();
     let id = stored_session(&sessions).id().unwrap();
     probe.calls.take();
@@ -40,7 +40,7 @@ fn a_session_reads_the_store_once() {
 }
 
 #[test]
-fn a_stored_session_has_the_same_answers_everywhere() {
+fn getters_agree_on_all_handles() {
     // FEATURES 19: id, changed, timeout, expiration, store.
     let (sessions, store, time) = manual_sessions();
     let session = stored_session(&sessions);
@@ -51,7 +51,7 @@ fn a_stored_session_has_the_same_answers_everywhere() {
     let clock = lembro::Clock::from(&time);
     assert_eq!(again.expires_at().unwrap(), Some(clock.wall() + HOUR));
     assert_eq!(again.expires_at().unwrap(), session.expires_at().unwrap());
-    assert!(!again.changed());
+    assert!(!again.is_changed());
     assert_eq!(again.store().len().unwrap(), store.len().unwrap());
 
     time.advance(10 * MINUTE);
@@ -59,7 +59,7 @@ fn a_stored_session_has_the_same_answers_everywhere() {
 }
 
 #[test]
-fn a_load_that_finds_nothing_is_none_and_uses_no_id_up() {
+fn load_of_an_unknown_id_draws_no_id() {
     // FEATURES 14: load.
     let drawn = std::sync::Arc::new(AtomicUsize::new(0));
     let counter = drawn.clone();
@@ -72,7 +72,7 @@ fn a_load_that_finds_nothing_is_none_and_uses_no_id_up() {
 }
 
 #[test]
-fn regenerate_takes_effect_with_the_save_and_keeps_data_handle_and_unsaved_changes() {
+fn regenerate_takes_effect_with_the_save() {
     // FEATURES 23: generate; 14: regenerate.
     let (sessions, store, time) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -81,7 +81,7 @@ fn regenerate_takes_effect_with_the_save_and_keeps_data_handle_and_unsaved_chang
     session.insert("unsaved", &1).unwrap();
     let expires = session.expires_at().unwrap();
     session.regenerate().unwrap();
-    assert!(session.changed());
+    assert!(session.is_changed());
     assert_eq!((session.id().unwrap(), session.expires_at().unwrap()), (before, expires), "nothing has changed yet");
     assert!(sessions.load(&before).unwrap().is_some());
 
@@ -97,7 +97,7 @@ fn regenerate_takes_effect_with_the_save_and_keeps_data_handle_and_unsaved_chang
 }
 
 #[test]
-fn a_regenerate_that_is_never_saved_changed_nothing() {
+fn unsaved_regenerate_changes_nothing() {
     let (sessions, _, _) = manual_sessions();
     let session = stored_session(&sessions);
     let mut dropped = load_again(&sessions, &session);
@@ -107,25 +107,25 @@ fn a_regenerate_that_is_never_saved_changed_nothing() {
 
     let mut reloaded = load_again(&sessions, &session);
     reloaded.regenerate().unwrap();
-    assert!(reloaded.reload().unwrap() && !reloaded.changed());
+    assert!(reloaded.reload().unwrap() && !reloaded.is_changed());
     assert_eq!(reloaded.save().unwrap(), Saved::Unchanged);
     assert_eq!(reloaded.id().unwrap(), session.id().unwrap());
 }
 
 #[test]
-fn a_new_session_keeps_its_id_at_a_regenerate_and_stays_empty() {
+fn new_session_keeps_its_id_at_a_regenerate() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     let id = session.id().unwrap();
     session.regenerate().unwrap();
-    assert!(session.is_new().unwrap() && session.changed());
+    assert!(session.is_new().unwrap() && session.is_changed());
     assert_eq!((session.save().unwrap(), store.len().unwrap()), (Saved::Unchanged, 0));
     session.insert("user", "ada").unwrap();
     assert_eq!((session.save().unwrap(), session.id().unwrap()), (Saved::Written, id));
 }
 
 #[test]
-fn every_early_commit_carries_the_new_id_with_it() {
+fn early_commit_carries_the_new_id() {
     type Act = fn(&mut Session);
     let commits: [(&str, Act); 2] = [
         ("save", |session| assert_eq!(session.save().unwrap(), Saved::Written)),
@@ -142,14 +142,14 @@ fn every_early_commit_carries_the_new_id_with_it() {
         probe.calls.take();
         commit(&mut session);
         assert!(probe.calls.happened().contains(&("commit", 1)), "{what}: one commit");
-        assert!(!session.changed() && session.id().unwrap() != before, "{what}");
+        assert!(!session.is_changed() && session.id().unwrap() != before, "{what}");
         assert!(sessions.load(&before).unwrap().is_none(), "{what}");
         assert_eq!(load_again(&sessions, &session).get_str("role").unwrap().as_deref(), Some("admin"), "{what}");
     }
 }
 
 #[test]
-fn reload_discards_what_is_unsaved_and_tells_when_the_session_is_gone() {
+fn reload_discards_unsaved_changes() {
     // FEATURES 22: load and save by hand.
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -160,24 +160,24 @@ fn reload_discards_what_is_unsaved_and_tells_when_the_session_is_gone() {
     session.insert("user", "bob").unwrap();
     assert_eq!(session.get::<String>("theme").unwrap(), None);
     assert!(session.reload().unwrap());
-    assert!(!session.changed());
+    assert!(!session.is_changed());
     assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
     assert_eq!(session.get_str("theme").unwrap().as_deref(), Some("dark"));
 
     session.insert("user", "bob").unwrap();
     elsewhere.log_out().unwrap();
     assert!(!session.reload().unwrap());
-    assert!(session.is_gone().unwrap() && !session.changed());
+    assert!(session.is_gone().unwrap() && !session.is_changed());
     assert_eq!(session.get::<String>("user").unwrap(), None);
 
     let mut new = sessions.generate().unwrap();
     new.insert("a", &1).unwrap();
     assert!(new.reload().unwrap());
-    assert!(new.is_new().unwrap() && !new.changed() && new.is_empty().unwrap());
+    assert!(new.is_new().unwrap() && !new.is_changed() && new.is_empty().unwrap());
 }
 
 #[test]
-fn a_session_moves_to_another_thread() {
+fn session_moves_to_another_thread() {
     // FEATURES 24: a WebSocket's thread holds its own handle.
     fn is_send<T: Send>() {}
     is_send::<Session>();
@@ -194,7 +194,7 @@ fn a_session_moves_to_another_thread() {
 }
 
 #[test]
-fn debug_shows_the_state_and_no_value_and_no_secret() {
+fn debug_shows_no_value_and_no_secret() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     session.insert("password", "hunter2").unwrap();
@@ -206,7 +206,7 @@ fn debug_shows_the_state_and_no_value_and_no_secret() {
 }
 
 #[test]
-fn a_policy_that_cannot_work_is_refused_where_sessions_are_made() {
+fn contradictory_policy_is_refused() {
     let (store, _) = manual_store();
     let error = Sessions::with_policy(store, Policy::new().timeout(std::time::Duration::ZERO)).unwrap_err();
     assert!(error.is_option());

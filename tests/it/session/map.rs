@@ -1,4 +1,4 @@
-//! A session is a map: typed values, sorted keys, and whatever changed noticed.
+//! The session as a map: typed values, sorted keys, and the changes that it notices.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 #[test]
-fn every_add_change_and_removal_sets_changed() {
+fn every_change_sets_changed() {
     // FEATURES 18: Map-like with string keys, every change noticed.
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let steps: [fn(&mut Session); 8] = [
         |session| session.insert("added", &1).unwrap(),
         |session| session.insert("user", "bob").unwrap(),
-        |session| session.insert("user", "bob").unwrap(), // the same value is a change, too
+        |session| session.insert("user", "bob").unwrap(), // an equal value is a change, too
         |session| assert!(session.remove("added").unwrap()),
         |session| assert_eq!(session.take::<String>("user").unwrap().as_deref(), Some("bob")),
         |session| session.clear().unwrap(),
@@ -23,27 +23,27 @@ fn every_add_change_and_removal_sets_changed() {
         |session| session.set_timeout(crate::support::session::MINUTE).unwrap(),
     ];
     for (number, step) in steps.into_iter().enumerate() {
-        assert!(!session.changed(), "before step {number}");
+        assert!(!session.is_changed(), "before step {number}");
         step(&mut session);
-        assert!(session.changed(), "step {number}");
+        assert!(session.is_changed(), "step {number}");
         assert_eq!(session.save().unwrap(), Saved::Written, "step {number}");
     }
 }
 
 #[test]
-fn what_is_not_there_is_not_a_change() {
+fn removing_an_absent_key_is_no_change() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     assert!(!session.remove("absent").unwrap());
     assert_eq!(session.take::<String>("absent").unwrap(), None);
     assert!(!session.component("user").remove("user").unwrap());
     assert!(session.take::<u64>("user").unwrap_err().is_value());
-    assert!(!session.changed());
+    assert!(!session.is_changed());
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
 }
 
 #[test]
-fn values_are_read_as_the_type_that_is_asked_for_and_text_is_borrowed() {
+fn values_are_read_as_the_requested_type() {
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     session.insert("text", "plain").unwrap();
@@ -81,17 +81,17 @@ fn take_of_the_wrong_type_leaves_the_value() {
 }
 
 #[test]
-fn a_value_that_cannot_be_written_changes_nothing() {
+fn unserializable_value_changes_nothing() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let error = session.insert("map", &BTreeMap::from([([1, 2], 3)])).unwrap_err();
     assert!(error.is_value());
     assert_eq!(error.to_string(), "key \"map\": the value cannot be written as JSON");
-    assert!(!session.changed() && !session.contains_key("map").unwrap());
+    assert!(!session.is_changed() && !session.contains_key("map").unwrap());
 }
 
 #[test]
-fn keys_and_entries_are_sorted_with_unsaved_changes_in_their_place() {
+fn keys_are_sorted_with_unsaved_changes() {
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     for key in ["m", "z", "a", "é", "B", ""] {
@@ -112,7 +112,7 @@ fn keys_and_entries_are_sorted_with_unsaved_changes_in_their_place() {
 }
 
 #[test]
-fn clear_empties_the_components_too_and_whatever_was_stored_meanwhile() {
+fn clear_removes_components_and_later_commits() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     session.component("cart").insert("a", &1).unwrap();
@@ -133,7 +133,7 @@ fn clear_empties_the_components_too_and_whatever_was_stored_meanwhile() {
 }
 
 #[test]
-fn too_long_a_key_too_many_keys_and_too_large_a_session_are_refused_and_nothing_is_lost() {
+fn keys_and_sizes_over_the_limits_are_refused() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     session.insert(&"k".repeat(MAX_KEY_BYTES), &1).unwrap();
@@ -148,7 +148,7 @@ fn too_long_a_key_too_many_keys_and_too_large_a_session_are_refused_and_nothing_
     }
     let error = session.save().unwrap_err();
     assert_eq!(error.to_string(), "1026 keys in one session, at most 1024 are allowed");
-    assert!(session.changed());
+    assert!(session.is_changed());
     session.component("many").clear().unwrap();
     session.insert("big", &"x".repeat(70_000)).unwrap();
     let error = session.save().unwrap_err();
@@ -165,7 +165,7 @@ fn too_long_a_key_too_many_keys_and_too_large_a_session_are_refused_and_nothing_
     validate(&store);
 }
 
-/// One step of a random history. Components, keys and values are few, so that they meet.
+/// One step of a random history. Components and keys are few, so that steps meet.
 #[derive(Clone, Debug)]
 enum Step {
     Insert(&'static str, &'static str, Value),
@@ -208,7 +208,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 type Model = BTreeMap<(String, String), Value>;
 
-/// A session beside what it should be: what it shows now, and what is stored.
+/// A session beside its model: the entries that it shows, and those that are stored.
 struct Pair {
     sessions: Sessions,
     session: Session,
@@ -277,7 +277,7 @@ impl Pair {
     }
 }
 
-/// Null is read as none.
+/// JSON null is read as `None`.
 fn is_some(value: &Value) -> bool {
     !value.is_null()
 }
@@ -309,7 +309,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_random_history_gives_what_a_plain_map_gives(live in any::<bool>(), steps in steps()) {
+    fn model_session_is_like_a_plain_map(live in any::<bool>(), steps in steps()) {
         let (store, _) = manual_store();
         let sessions = Sessions::new(store.clone());
         let session = if live { stored_session(&sessions) } else { sessions.generate().unwrap() };

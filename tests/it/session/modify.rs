@@ -1,4 +1,4 @@
-//! `modify`: nothing that somebody else saved is overwritten, and nothing is half done.
+//! `modify`: it overwrites no other commit, and it is carried out completely or not at all.
 
 use std::thread;
 
@@ -12,7 +12,7 @@ fn increment(count: &mut Option<u64>) -> u64 {
 }
 
 #[test]
-fn eight_threads_count_to_four_thousand() {
+fn race_eight_threads_count_to_four_thousand() {
     let store = LembroStore::new().unwrap();
     let sessions = Sessions::new(store.clone());
     let id = stored_session(&sessions).id().unwrap();
@@ -33,7 +33,7 @@ fn eight_threads_count_to_four_thousand() {
 }
 
 #[test]
-fn a_save_in_between_is_not_overwritten_and_the_closure_runs_again() {
+fn modify_runs_again_after_a_save_in_between() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     session.modify("count", increment).unwrap();
@@ -54,7 +54,7 @@ fn a_save_in_between_is_not_overwritten_and_the_closure_runs_again() {
 }
 
 #[test]
-fn it_sees_what_is_stored_now_and_unsaved_changes_go_along() {
+fn modify_sees_the_store_and_saves_the_draft() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let mut other = load_again(&sessions, &session);
@@ -65,7 +65,7 @@ fn it_sees_what_is_stored_now_and_unsaved_changes_go_along() {
     session.remove("user").unwrap();
     session.component("cart").insert("items", &["tea"]).unwrap();
     assert_eq!(session.modify("count", increment).unwrap(), Some(11));
-    assert!(!session.changed());
+    assert!(!session.is_changed());
     let mut again = load_again(&sessions, &session);
     assert_eq!(again.keys().unwrap().collect::<Vec<_>>(), ["count", "unsaved"]);
     assert_eq!(again.component("cart").len().unwrap(), 1);
@@ -73,7 +73,7 @@ fn it_sees_what_is_stored_now_and_unsaved_changes_go_along() {
 }
 
 #[test]
-fn it_starts_from_the_unsaved_value_if_there_is_one() {
+fn modify_starts_from_an_unsaved_value() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     session.modify("count", increment).unwrap();
@@ -87,38 +87,38 @@ fn it_starts_from_the_unsaved_value_if_there_is_one() {
 }
 
 #[test]
-fn leaving_none_removes_the_key() {
+fn modify_to_none_removes_the_key() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     assert_eq!(session.modify("user", Option::<String>::take).unwrap(), Some(Some("ada".to_owned())));
-    assert!(!session.contains_key("user").unwrap() && !session.changed());
+    assert!(!session.contains_key("user").unwrap() && !session.is_changed());
     assert!(!load_again(&sessions, &session).contains_key("user").unwrap());
 }
 
 #[test]
-fn on_a_new_session_it_stores_it() {
+fn modify_stores_a_new_session() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     session.insert("unsaved", &1).unwrap();
     assert_eq!(session.component("cart").modify("count", increment).unwrap(), Some(1));
-    assert!(!session.is_new().unwrap() && !session.changed());
+    assert!(!session.is_new().unwrap() && !session.is_changed());
     let mut again = load_again(&sessions, &session);
     assert_eq!(again.component("cart").get::<u64>("count").unwrap(), Some(1));
     assert_eq!(again.get::<u64>("unsaved").unwrap(), Some(1));
     assert_eq!(store.len().unwrap(), 1);
-    // The handle knows the version it stored.
+    // The handle has the version that it stored.
     assert_eq!(session.component("cart").modify("count", increment).unwrap(), Some(2));
 }
 
 #[test]
-fn leaving_none_on_a_new_empty_session_stores_nothing() {
+fn modify_to_none_stores_no_new_session() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     assert_eq!(session.modify("count", |count: &mut Option<u64>| count.is_none()).unwrap(), Some(true));
     assert!(session.is_new().unwrap());
     assert_eq!((session.save().unwrap(), store.len().unwrap()), (Saved::Unchanged, 0));
 
-    // What it removed does not come back with the next save.
+    // The next save does not store a key that `modify` removed.
     session.insert("draft", &1).unwrap();
     assert_eq!(session.modify("draft", Option::<u64>::take).unwrap(), Some(Some(1)));
     assert!(!session.contains_key("draft").unwrap());
@@ -126,7 +126,7 @@ fn leaving_none_on_a_new_empty_session_stores_nothing() {
 }
 
 #[test]
-fn on_a_session_that_is_gone_it_says_none_and_stores_nothing() {
+fn modify_of_a_gone_session_is_none() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let mut other = load_again(&sessions, &session);
@@ -145,7 +145,7 @@ fn on_a_session_that_is_gone_it_says_none_and_stores_nothing() {
 }
 
 #[test]
-fn a_logout_between_the_look_and_the_write_is_final() {
+fn logout_during_a_modify_is_final() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     let mut logout = load_again(&sessions, &session);
@@ -156,7 +156,7 @@ fn a_logout_between_the_look_and_the_write_is_final() {
 }
 
 #[test]
-fn an_error_leaves_everything_as_it_was() {
+fn failed_modify_changes_nothing() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     session.insert("unsaved", &1).unwrap();
@@ -172,14 +172,14 @@ fn an_error_leaves_everything_as_it_was() {
     assert!(error.is_size(), "{error}");
     assert!(session.modify("odd", |odd: &mut Option<Odd>| *odd = Some(Odd)).unwrap_err().is_value());
 
-    assert!(session.changed());
+    assert!(session.is_changed());
     assert_eq!(session.keys().unwrap().collect::<Vec<_>>(), ["unsaved", "user"]);
     let again = load_again(&sessions, &session);
     assert_eq!(again.keys().unwrap().collect::<Vec<_>>(), ["user"]);
     assert_eq!(session.save().unwrap(), Saved::Written);
 }
 
-/// A value that cannot be written.
+/// A value that fails to serialize.
 #[derive(serde::Deserialize)]
 struct Odd;
 
@@ -190,7 +190,7 @@ impl serde::Serialize for Odd {
 }
 
 #[test]
-fn after_a_thousand_defeats_it_gives_up_and_keeps_what_is_unsaved() {
+fn modify_gives_up_after_a_thousand_races() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     let id = session.id().unwrap();
@@ -209,7 +209,7 @@ fn after_a_thousand_defeats_it_gives_up_and_keeps_what_is_unsaved() {
     let handle = id.handle();
     assert_eq!(error.to_string(), format!("session {handle}: changed by others 1000 times in a row, gave up"));
     assert_eq!(runs, 1_000);
-    assert!(session.changed() && !session.is_gone().unwrap());
+    assert!(session.is_changed() && !session.is_gone().unwrap());
     assert!(!load_again(&sessions, &session).contains_key("count").unwrap());
     probe.calls.take();
     assert_eq!(session.modify("count", increment).unwrap(), Some(1));

@@ -1,4 +1,4 @@
-//! A panic in user code changes nothing, and no lock is ever held while user code runs.
+//! User code: a panic in it changes nothing, and no lock is held while it runs.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -9,7 +9,7 @@ use lembro::{LembroOptions, LembroStore, Saved, Session, SessionId, Sessions, St
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 thread_local! {
-    /// What the values below do while they are written or read.
+    /// The action of the values below while they are written or read.
     static DURING: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
 }
 
@@ -20,11 +20,11 @@ fn user_code_runs() {
     }
 }
 
-/// Runs `work` with user code that does `hook`, once, wherever this crate calls it.
+/// Runs `work` with user code that calls `hook` once, where this crate runs it.
 fn during<T>(hook: impl FnMut() + 'static, work: impl FnOnce() -> T) -> T {
     DURING.set(Some(Box::new(hook)));
     let result = work();
-    assert!(DURING.take().is_none(), "the user's code was never called");
+    assert!(DURING.take().is_none(), "user code was never called");
     result
 }
 
@@ -32,20 +32,20 @@ fn panics<T>(work: impl FnOnce() -> T) {
     struct OnPurpose;
     let result = catch_unwind(AssertUnwindSafe(|| during(|| resume_unwind(Box::new(OnPurpose)), work)));
     DURING.take();
-    assert!(result.err().is_some_and(|panic| panic.is::<OnPurpose>()), "it was to panic");
+    assert!(result.err().is_some_and(|panic| panic.is::<OnPurpose>()), "it should have panicked");
 }
 
 #[derive(Default)]
-struct Nosy(u64);
+struct Hooked(u64);
 
-impl Serialize for Nosy {
+impl Serialize for Hooked {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         user_code_runs();
         serializer.serialize_u64(self.0)
     }
 }
 
-impl<'de> Deserialize<'de> for Nosy {
+impl<'de> Deserialize<'de> for Hooked {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         user_code_runs();
         u64::deserialize(deserializer).map(Self)
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Nosy {
 }
 
 fn shared_store() -> (LembroStore, Sessions) {
-    // One shard: every session is behind the same lock.
+    // With one shard, all sessions are behind the same lock.
     let store = LembroStore::with_options(LembroOptions::new().shards(1).max_size("4M")).unwrap();
     (store.clone(), Sessions::new(store))
 }
@@ -62,7 +62,7 @@ fn shown(session: &Session) -> Vec<(String, String)> {
     session.iter().unwrap().map(|(key, value)| (key.to_owned(), value.get().to_owned())).collect()
 }
 
-/// The session and the store are what they were, and every thread can go on.
+/// Expects that `work` leaves the session and the store as they were, and no lock taken.
 fn unharmed(work: impl Fn(&mut Session)) {
     let (store, sessions) = shared_store();
     let mut session = stored_session(&sessions);
@@ -76,7 +76,7 @@ fn unharmed(work: impl Fn(&mut Session)) {
     work(&mut session);
 
     assert_eq!(shown(&session), before);
-    assert!(session.changed() && !session.is_gone().unwrap());
+    assert!(session.is_changed() && !session.is_gone().unwrap());
     let now = store.get(&id).unwrap().unwrap().record;
     assert_eq!((now.version(), now), (stored.version(), stored));
     assert_eq!((store.stats().saved, store.bytes()), (stats.saved, stats.bytes));
@@ -93,7 +93,7 @@ fn unharmed(work: impl Fn(&mut Session)) {
 }
 
 #[test]
-fn a_panic_in_the_closure_of_modify_changes_nothing() {
+fn panic_in_a_modify_changes_nothing() {
     unharmed(|session| {
         panics(|| {
             session.modify("count", |count: &mut Option<u64>| {
@@ -105,22 +105,21 @@ fn a_panic_in_the_closure_of_modify_changes_nothing() {
 }
 
 #[test]
-fn a_panic_while_a_value_is_written_changes_nothing() {
-    unharmed(|session| panics(|| session.insert("count", &Nosy(8))));
-    unharmed(|session| panics(|| session.component("cart").insert("new", &Nosy(8))));
-    // `count` is read as a plain number and written as one that panics.
-    unharmed(|session| panics(|| session.modify("absent", |count: &mut Option<Nosy>| *count = Some(Nosy(8)))));
+fn panic_in_serialize_changes_nothing() {
+    unharmed(|session| panics(|| session.insert("count", &Hooked(8))));
+    unharmed(|session| panics(|| session.component("cart").insert("new", &Hooked(8))));
+    unharmed(|session| panics(|| session.modify("absent", |count: &mut Option<Hooked>| *count = Some(Hooked(8)))));
 }
 
 #[test]
-fn a_panic_while_a_value_is_read_changes_nothing() {
-    unharmed(|session| panics(|| session.get::<Nosy>("count").map(drop)));
-    unharmed(|session| panics(|| session.take::<Nosy>("count").map(drop)));
-    unharmed(|session| panics(|| session.modify("count", |_: &mut Option<Nosy>| ())));
+fn panic_in_deserialize_changes_nothing() {
+    unharmed(|session| panics(|| session.get::<Hooked>("count").map(drop)));
+    unharmed(|session| panics(|| session.take::<Hooked>("count").map(drop)));
+    unharmed(|session| panics(|| session.modify("count", |_: &mut Option<Hooked>| ())));
 }
 
 #[test]
-fn a_handler_that_panics_saves_nothing_and_the_others_go_on() {
+fn panic_in_a_handler_saves_nothing() {
     let (store, sessions) = shared_store();
     let session = stored_session(&sessions);
     let id = session.id().unwrap();
@@ -139,7 +138,7 @@ fn a_handler_that_panics_saves_nothing_and_the_others_go_on() {
     ends_soon(move || assert_eq!(load_again(&sessions, &session).touch().unwrap(), Saved::Written));
 }
 
-/// Everything that takes a lock somewhere, on this session and on others of the same shard.
+/// Calls every method that takes a lock, on this session and on others of the same shard.
 fn use_everything(store: &LembroStore, sessions: &Sessions, id: SessionId) {
     let mut other = stored_session(sessions);
     assert!(store.get(&id).unwrap().is_some());
@@ -157,7 +156,7 @@ fn use_everything(store: &LembroStore, sessions: &Sessions, id: SessionId) {
     validate(store);
 }
 
-/// The same from another thread, waited for: a lock that its owner may take twice is found, too.
+/// The same again from a second thread, which also finds a reentrant lock.
 fn use_everything_twice(store: &LembroStore, sessions: &Sessions, id: SessionId) {
     use_everything(store, sessions, id);
     let (store, sessions) = (store.clone(), sessions.clone());
@@ -179,7 +178,7 @@ fn free_of_locks(work: impl FnOnce(&mut Session) + Send + 'static) {
 }
 
 #[test]
-fn no_lock_is_held_while_the_closure_of_modify_runs() {
+fn no_lock_is_held_during_modify() {
     free_of_locks(|session| {
         let mut runs = 0;
         let result = session.modify("count", |count: &mut Option<u64>| {
@@ -187,7 +186,7 @@ fn no_lock_is_held_while_the_closure_of_modify_runs() {
             user_code_runs();
             *count = count.map(|count| count + 1);
         });
-        // It saved to this very session, so the first attempt was overtaken.
+        // The user code saved to the same session, so the first attempt was overtaken.
         assert_eq!((result.unwrap(), runs), (Some(()), 2));
         assert_eq!(session.get::<u64>("count").unwrap(), Some(8));
         assert_eq!(session.get::<u64>("from inside").unwrap(), Some(1));
@@ -195,17 +194,17 @@ fn no_lock_is_held_while_the_closure_of_modify_runs() {
 }
 
 #[test]
-fn no_lock_is_held_while_values_are_written_or_read() {
-    free_of_locks(|session| session.insert("count", &Nosy(8)).unwrap());
-    free_of_locks(|session| assert_eq!(session.get::<Nosy>("count").unwrap().unwrap().0, 7));
-    free_of_locks(|session| assert_eq!(session.take::<Nosy>("count").unwrap().unwrap().0, 7));
+fn no_lock_is_held_during_serde() {
+    free_of_locks(|session| session.insert("count", &Hooked(8)).unwrap());
+    free_of_locks(|session| assert_eq!(session.get::<Hooked>("count").unwrap().unwrap().0, 7));
+    free_of_locks(|session| assert_eq!(session.take::<Hooked>("count").unwrap().unwrap().0, 7));
     free_of_locks(|session| {
-        session.modify("count", |count: &mut Option<Nosy>| *count = Some(Nosy::default())).unwrap();
+        session.modify("count", |count: &mut Option<Hooked>| *count = Some(Hooked::default())).unwrap();
     });
 }
 
 #[test]
-fn no_lock_is_held_while_an_id_source_runs() {
+fn no_lock_is_held_while_an_id_is_drawn() {
     ends_soon(|| {
         let (store, sessions) = shared_store();
         let plain = sessions.clone();
@@ -225,7 +224,7 @@ fn no_lock_is_held_while_an_id_source_runs() {
 }
 
 #[test]
-fn a_session_may_be_destroyed_from_inside_its_own_modify() {
+fn modify_may_destroy_its_own_session() {
     ends_soon(|| {
         let (store, sessions) = shared_store();
         let mut session = stored_session(&sessions);
@@ -241,7 +240,7 @@ fn a_session_may_be_destroyed_from_inside_its_own_modify() {
 }
 
 #[test]
-fn a_listing_that_is_held_open_stops_nobody() {
+fn open_listing_blocks_no_call() {
     ends_soon(|| {
         let (store, sessions) = shared_store();
         let session = stored_session(&sessions);

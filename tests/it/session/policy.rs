@@ -1,4 +1,4 @@
-//! The policy: how long a session lives, whatever is done to it, and what a configuration may say.
+//! The policy: the life of sessions under it, and its values from code and from a file.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn sessions_with(policy: Policy) -> (Sessions, LembroStore, ManualClock) {
 }
 
 #[test]
-fn the_idle_timeout_slides_with_every_save_and_touch() {
+fn idle_timeout_slides_with_saves_and_touches() {
     // FEATURES 20: expiration moves on; 23: update.
     let (sessions, store, time) = sessions_with(Policy::new().timeout(10 * MINUTE));
     let mut session = stored_session(&sessions);
@@ -19,7 +19,7 @@ fn the_idle_timeout_slides_with_every_save_and_touch() {
     for round in 0..6 {
         time.advance(9 * MINUTE);
         if round % 2 == 0 {
-            // By hand it counts at once, whatever `touch_after` says.
+            // An explicit touch ignores `touch_after`.
             assert_eq!(session.touch().unwrap(), Saved::Written);
         } else {
             session.insert("round", &round).unwrap();
@@ -34,7 +34,7 @@ fn the_idle_timeout_slides_with_every_save_and_touch() {
 }
 
 #[test]
-fn a_load_is_a_visit_and_reading_on_is_not() {
+fn load_is_a_visit_and_a_reload_is_not() {
     let (sessions, store, time) = sessions_with(Policy::new());
     let mut session = stored_session(&sessions);
     let left = || store.get(&session.id().unwrap()).unwrap().unwrap().ttl;
@@ -51,7 +51,7 @@ fn a_load_is_a_visit_and_reading_on_is_not() {
 }
 
 #[test]
-fn a_request_that_works_for_longer_than_is_left_of_the_timeout_saves() {
+fn slow_request_saves_after_its_visit() {
     let (sessions, _, time) = sessions_with(Policy::new().timeout(15 * MINUTE));
     let session = stored_session(&sessions);
     time.advance(14 * MINUTE);
@@ -62,7 +62,7 @@ fn a_request_that_works_for_longer_than_is_left_of_the_timeout_saves() {
 }
 
 #[test]
-fn a_touch_right_after_a_touch_is_written_when_it_is_done_by_hand() {
+fn explicit_touches_are_always_written() {
     let (sessions, probe, time) = crate::support::session::probed_sessions();
     let mut session = stored_session(&sessions);
     probe.calls.take();
@@ -74,7 +74,7 @@ fn a_touch_right_after_a_touch_is_written_when_it_is_done_by_hand() {
 }
 
 #[test]
-fn nothing_prolongs_a_session_beyond_its_lifetime() {
+fn nothing_prolongs_beyond_the_lifetime() {
     let (sessions, store, time) = sessions_with(Policy::new().timeout(HOUR).lifetime(3 * HOUR));
     let mut session = stored_session(&sessions);
     let end = Clock::from(&time).wall() + 3 * HOUR;
@@ -99,12 +99,12 @@ fn nothing_prolongs_a_session_beyond_its_lifetime() {
 }
 
 #[test]
-fn a_lifetime_counts_from_the_creation_of_the_data_and_begins_again_at_a_login() {
+fn lifetime_counts_from_creation_or_login() {
     let (sessions, store, time) = sessions_with(Policy::new().lifetime(3 * HOUR));
     let old = stored_session(&sessions);
     let data = store.get(&old.id().unwrap()).unwrap().unwrap().record;
     time.advance(2 * HOUR + 30 * MINUTE);
-    // Moved from another store: what it has lived counts.
+    // A record that comes from another store keeps its time of creation.
     let moved = SessionId::derive("moved");
     store.set(&moved, data.clone(), HOUR).unwrap();
     let expires = |session: &lembro::Session| session.expires_at().unwrap();
@@ -113,7 +113,7 @@ fn a_lifetime_counts_from_the_creation_of_the_data_and_begins_again_at_a_login()
     time.advance(30 * MINUTE);
     assert!(sessions.load(&moved).unwrap().is_none());
     // A session that is created from data is a new one.
-    let mut session = sessions.create_session(&SessionId::derive("created"), data).unwrap();
+    let mut session = sessions.create(&SessionId::derive("created"), data).unwrap();
     for _ in 0..5 {
         time.advance(30 * MINUTE);
         assert_eq!(session.touch().unwrap(), Saved::Written);
@@ -126,11 +126,11 @@ fn a_lifetime_counts_from_the_creation_of_the_data_and_begins_again_at_a_login()
         time.advance(30 * MINUTE);
         assert_eq!(session.touch().unwrap(), Saved::Written);
     }
-    assert_eq!(expires(&session), Some(Clock::from(&time).wall() + 30 * MINUTE), "from the login on");
+    assert_eq!(expires(&session), Some(Clock::from(&time).wall() + 30 * MINUTE), "counted from the login");
 }
 
 #[test]
-fn no_lifetime_means_that_only_idleness_ends_it() {
+fn without_lifetime_only_idleness_ends_it() {
     let (sessions, _, time) = sessions_with(Policy::new().lifetime(None));
     let mut session = stored_session(&sessions);
     for _ in 0..24 * 30 {
@@ -140,7 +140,7 @@ fn no_lifetime_means_that_only_idleness_ends_it() {
 }
 
 #[test]
-fn a_stricter_policy_counts_at_once_for_what_is_stored() {
+fn stricter_policy_applies_at_once() {
     let (sessions, store, time) = sessions_with(Policy::new());
     let session = stored_session(&sessions);
     let clock = Clock::from(&time);
@@ -160,7 +160,7 @@ fn a_stricter_policy_counts_at_once_for_what_is_stored() {
 }
 
 #[test]
-fn the_calendar_set_back_prolongs_nothing_beyond_the_idle_timeout() {
+fn calendar_set_back_prolongs_nothing() {
     let (sessions, store, time) = sessions_with(Policy::new().timeout(HOUR).lifetime(3 * HOUR));
     let session = stored_session(&sessions);
     time.set_wall(Clock::from(&time).wall() - 1000 * HOUR);
@@ -173,7 +173,7 @@ fn the_calendar_set_back_prolongs_nothing_beyond_the_idle_timeout() {
 }
 
 #[test]
-fn the_calendar_set_forward_ends_a_lifetime_and_not_an_idle_timeout() {
+fn calendar_set_forward_ends_lifetimes_only() {
     let (sessions, _, time) = sessions_with(Policy::new().timeout(HOUR).lifetime(3 * HOUR));
     let session = stored_session(&sessions);
     time.set_wall(Clock::from(&time).wall() + 2 * HOUR);
@@ -188,8 +188,8 @@ fn the_calendar_set_forward_ends_a_lifetime_and_not_an_idle_timeout() {
 }
 
 #[test]
-fn a_handle_that_outlived_the_lifetime_is_gone_whatever_it_does() {
-    // Only the calendar tells: the store's own deadline has not come yet.
+fn handle_beyond_the_lifetime_is_gone() {
+    // By the store's own deadline the session still lives; by the calendar its lifetime is over.
     type Use = fn(&mut lembro::Session) -> bool;
     let uses: [(&str, Use); 4] = [
         ("save", |session| session.insert("a", &1).and_then(|()| session.save()).unwrap() == Saved::Gone),
@@ -215,7 +215,7 @@ fn a_handle_that_outlived_the_lifetime_is_gone_whatever_it_does() {
 }
 
 #[test]
-fn a_session_may_have_a_timeout_of_its_own() {
+fn session_may_have_its_own_timeout() {
     let (sessions, _, time) = sessions_with(Policy::new());
     let mut session = sessions.generate().unwrap();
     session.insert("user", "ada").unwrap();
@@ -237,7 +237,7 @@ fn a_session_may_have_a_timeout_of_its_own() {
 }
 
 #[test]
-fn a_shorter_timeout_of_its_own_counts_from_the_save() {
+fn own_timeout_counts_from_the_save() {
     let (sessions, store, time) = sessions_with(Policy::new());
     let mut session = stored_session(&sessions);
     session.set_timeout(Duration::from_millis(1_500)).unwrap();
@@ -248,19 +248,19 @@ fn a_shorter_timeout_of_its_own_counts_from_the_save() {
 }
 
 #[test]
-fn a_timeout_of_zero_is_refused_for_a_session() {
+fn own_timeout_of_zero_is_refused() {
     let (sessions, _, _) = sessions_with(Policy::new());
     let mut session = stored_session(&sessions);
     for zero in [Duration::ZERO, Duration::from_nanos(999_999)] {
         let error = session.set_timeout(zero).unwrap_err();
         assert_eq!(error.to_string(), "timeout: a session's own timeout is at least a millisecond");
     }
-    assert!(!session.changed());
+    assert!(!session.is_changed());
     session.set_timeout(Duration::from_millis(1)).unwrap();
 }
 
 #[test]
-fn the_longest_timeouts_there_are_end_in_a_century() {
+fn longest_timeouts_end_in_a_century() {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     let (sessions, store, time) = sessions_with(Policy::new().timeout(Duration::MAX).lifetime(Duration::MAX));
     let mut session = stored_session(&sessions);
@@ -275,15 +275,15 @@ fn the_longest_timeouts_there_are_end_in_a_century() {
 }
 
 #[test]
-fn an_empty_session_made_on_purpose_lives_as_long_as_any() {
+fn created_empty_session_lives_as_long_as_others() {
     let (sessions, _, time) = sessions_with(Policy::new());
-    let session = sessions.create_session(&SessionId::derive("a"), Record::new()).unwrap();
+    let session = sessions.create(&SessionId::derive("a"), Record::new()).unwrap();
     time.advance(HOUR.saturating_sub(SECOND));
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
 }
 
 #[test]
-fn a_configuration_file_says_the_same_as_code() {
+fn policy_from_a_file_equals_one_from_code() {
     let cases = [
         ("{}", Policy::new()),
         (r#"{"timeout": "15m"}"#, Policy::new().timeout(15 * MINUTE)),
@@ -302,7 +302,7 @@ fn a_configuration_file_says_the_same_as_code() {
 }
 
 #[test]
-fn every_wrong_value_is_one_clear_sentence() {
+fn wrong_policy_values_are_refused_in_a_sentence() {
     let cases = [
         (r#"{"timeout": 0}"#, "timeout: 0 would end every session at once"),
         (r#"{"timeout": "0s"}"#, "timeout: 0 would end every session at once"),
@@ -327,17 +327,16 @@ fn every_wrong_value_is_one_clear_sentence() {
     ];
     for (text, expected) in cases {
         let error = serde_json::from_str::<Policy>(text).unwrap_err().to_string();
-        // serde_json may add where it was.
+        // serde_json may add the place of the error.
         assert_eq!(error.split(" at line ").next(), Some(expected), "{text}");
     }
 }
 
-// Each kind of times that cannot be held together: a lifetime that ends before the timeout, of
-// plain and of remembered sessions; remembered sessions that end sooner than the others; a touch
-// interval, a grace, an age of renewal that no session lives to see. What is equal, and what is
-// only a default, is left alone.
+// Each kind of contradiction: a lifetime below the timeout, of plain and of remembered sessions; a
+// remembered timeout below the plain one; a touch interval, a grace or an age of renewal beyond the
+// life of every session. Equal times and defaults are accepted.
 #[test]
-fn times_that_contradict_each_other_are_refused_from_code_and_from_a_file() {
+fn contradictory_times_are_refused() {
     let lengthen =
         "which no session would reach: lengthen the lifetime, shorten the timeout, or take None for no limit";
     let days = |days: u32| days * 24 * HOUR;
@@ -411,7 +410,7 @@ fn times_that_contradict_each_other_are_refused_from_code_and_from_a_file() {
 }
 
 #[test]
-fn a_timeout_shorter_than_the_default_touch_after_needs_no_second_option() {
+fn short_timeout_needs_no_touch_after() {
     assert_eq!(
         serde_json::from_str::<Policy>(r#"{"timeout": "30s"}"#).unwrap(),
         Policy::new().timeout(Duration::from_secs(30))
@@ -420,7 +419,7 @@ fn a_timeout_shorter_than_the_default_touch_after_needs_no_second_option() {
 }
 
 #[test]
-fn from_code_the_same_values_are_refused() {
+fn zero_times_are_refused_from_code() {
     let cases = [
         (Policy::new().timeout(Duration::ZERO), "timeout: 0 would end every session at once"),
         (Policy::new().lifetime(Duration::ZERO), "lifetime: 0 would end every session at once; None means no limit"),

@@ -1,5 +1,4 @@
-//! Regenerate, save and log out at once, a thousand times: nothing acknowledged is lost, nothing
-//! ended comes back.
+//! Races of regenerate, save and logout: acknowledged saves are kept, ended sessions stay ended.
 
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
@@ -9,8 +8,7 @@ use lembro::{Error, LembroStore, Saved, SessionId, Sessions, Store};
 
 const ROUNDS: usize = 1_000;
 
-/// Saves one key after the other under whatever the id is at that moment; the keys that were
-/// acknowledged.
+/// Saves one key after the other under the present id. Returns the keys that were acknowledged.
 fn save_keys(sessions: &Sessions, id: &Mutex<SessionId>, name: &str) -> Result<Vec<String>, Error> {
     let mut written = Vec::new();
     for number in 0..4 {
@@ -26,15 +24,14 @@ fn save_keys(sessions: &Sessions, id: &Mutex<SessionId>, name: &str) -> Result<V
 }
 
 #[test]
-fn a_save_beside_a_regenerate_is_either_kept_or_told_that_it_was_not() {
+fn race_save_beside_regenerate_is_kept_or_told() {
     ends_soon(|| {
         let store = LembroStore::new().unwrap();
         let sessions = Sessions::new(store.clone());
         let mut refused = 0;
         for _ in 0..ROUNDS {
             let mut session = stored_session(&sessions);
-            // A merge takes the longer the more there is to copy: room for the others to come in
-            // between.
+            // A large session takes long to merge, so that the other threads come in between.
             session.insert("ballast", &"x".repeat(50_000)).unwrap();
             session.save().unwrap();
             let first = session.id().unwrap();
@@ -66,7 +63,7 @@ fn a_save_beside_a_regenerate_is_either_kept_or_told_that_it_was_not() {
             for key in &written {
                 assert!(session.contains_key(key).unwrap(), "{key} was acknowledged and is lost");
             }
-            assert_eq!(session.len().unwrap(), written.len() + 2, "what was not acknowledged was not written");
+            assert_eq!(session.len().unwrap(), written.len() + 2, "a key was written and not acknowledged");
             for old in old_ids {
                 assert!(sessions.load(&old).unwrap().is_none(), "an old id lives");
             }
@@ -79,7 +76,7 @@ fn a_save_beside_a_regenerate_is_either_kept_or_told_that_it_was_not() {
 }
 
 #[test]
-fn a_logout_beside_saves_and_regenerates_is_final() {
+fn race_logout_beside_saves_is_final() {
     ends_soon(|| {
         let store = LembroStore::new().unwrap();
         let sessions = Sessions::new(store.clone());
@@ -102,7 +99,7 @@ fn a_logout_beside_saves_and_regenerates_is_final() {
                     start.wait();
                     for _ in 0..4 {
                         session.regenerate().unwrap();
-                        // On a session that ended this begins a new one, which holds nothing.
+                        // If the session has ended, this begins a new one, which is empty.
                         if session.save().unwrap() != Saved::Written {
                             return;
                         }
@@ -110,8 +107,7 @@ fn a_logout_beside_saves_and_regenerates_is_final() {
                     }
                 });
                 start.wait();
-                // The holder of the id that is valid now logs out; if it was replaced in between,
-                // once more.
+                // Logs out under the present id, and again if the id was replaced in between.
                 while let Some(mut found) = {
                     let last = *ids.lock().unwrap().last().unwrap();
                     sessions.load(&last).unwrap()
@@ -120,7 +116,7 @@ fn a_logout_beside_saves_and_regenerates_is_final() {
                     assert_eq!(found.save().unwrap(), Saved::Gone);
                 }
             });
-            // A regenerate may have overtaken the last look.
+            // A regenerate may have come after the last look.
             let ids = ids.lock().unwrap().clone();
             if let Some(mut survivor) = sessions.load(ids.last().unwrap()).unwrap() {
                 survivor.log_out().unwrap();
@@ -135,7 +131,7 @@ fn a_logout_beside_saves_and_regenerates_is_final() {
 }
 
 #[test]
-fn a_logout_beside_saves_leaves_nothing_behind() {
+fn race_logout_beside_saves_leaves_nothing() {
     ends_soon(|| {
         let store = LembroStore::new().unwrap();
         let sessions = Sessions::new(store.clone());
@@ -156,8 +152,7 @@ fn a_logout_beside_saves_leaves_nothing_behind() {
                 let start = &start;
                 scope.spawn(move || {
                     start.wait();
-                    // Written before the logout or Gone after it; in both cases it is gone in the
-                    // end.
+                    // Written before the logout, or Gone after it: the session ends either way.
                     let saved = slow.save().unwrap();
                     assert_ne!(saved, Saved::Unchanged);
                     if saved == Saved::Written {

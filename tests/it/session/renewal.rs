@@ -1,5 +1,5 @@
-//! Timed renewal, as the handles on a session see it: both ids open it for a while, parallel
-//! renewals agree, and no work is lost.
+//! Timed renewals, as handles see them: both ids open the session for a while, parallel renewals
+//! agree, and no work is lost.
 
 use std::collections::HashSet;
 use std::sync::{Barrier, Mutex};
@@ -15,14 +15,14 @@ use lembro::{
     Store,
 };
 
-/// What a handle does with its session.
+/// An operation of a handle.
 type Use = fn(&mut Session);
 
 const AGE: Duration = Duration::from_secs(15 * 60);
 
 const LEASE: Lease = Lease { renew_after: Some(AGE), grace: MINUTE, ..Lease::new(HOUR) };
 
-/// Under a policy that renews the ids of logged-in sessions.
+/// Sessions under a policy that renews the ids of logged-in sessions.
 fn renewing_sessions() -> (Sessions, LembroStore, ManualClock) {
     let (store, time) = manual_store();
     let policy = Policy::new().renew_after(AGE).grace(MINUTE);
@@ -37,17 +37,17 @@ fn logged_in(sessions: &Sessions) -> Session {
     session
 }
 
-/// Asks for a renewal, as the cookie layer does at the end of a request: the id to announce, if
-/// there is one.
+/// Asks for a renewal, as the cookie layer does at the end of a request. Returns the id to announce,
+/// if there is one.
 fn renew(sessions: &Sessions, id: &SessionId) -> Option<SessionId> {
     let store = sessions.store();
     let version = store.get(id).unwrap().expect("it is stored").record.version();
     let seed = u64::from_le_bytes(SessionId::random().unwrap().expose().as_bytes()[..8].try_into().unwrap());
-    let commit = Commit::merge(version).unwrap().identity(Identity::Renew(seed));
+    let commit = Commit::merge(version).unwrap().with_identity(Identity::Renew(seed));
     store.commit(id, &commit, &LEASE).unwrap().receipt().expect("it is done").announce
 }
 
-/// A session whose id was renewed, and a handle with the old id that does not know it.
+/// A session whose id was renewed, and a handle that still has the old id.
 fn renewed(sessions: &Sessions, time: &ManualClock) -> (Session, Session) {
     let session = logged_in(sessions);
     time.advance(AGE);
@@ -62,7 +62,7 @@ fn keys(session: &Session) -> Vec<String> {
 }
 
 #[test]
-fn in_its_grace_the_old_id_reads_saves_touches_and_modifies() {
+fn old_id_works_in_its_grace() {
     let (sessions, store, time) = renewing_sessions();
     let (session, mut old) = renewed(&sessions, &time);
     time.advance(MINUTE.saturating_sub(SECOND));
@@ -83,7 +83,7 @@ fn in_its_grace_the_old_id_reads_saves_touches_and_modifies() {
 }
 
 #[test]
-fn in_its_grace_the_old_id_destroys_and_the_new_one_is_gone() {
+fn old_id_destroys_in_its_grace() {
     let (sessions, store, time) = renewing_sessions();
     let (mut session, mut old) = renewed(&sessions, &time);
     old.log_out().unwrap();
@@ -94,7 +94,7 @@ fn in_its_grace_the_old_id_destroys_and_the_new_one_is_gone() {
 }
 
 #[test]
-fn in_its_grace_the_old_id_renews_nothing() {
+fn old_id_renews_nothing_in_its_grace() {
     let (sessions, store, time) = renewing_sessions();
     let (session, old) = renewed(&sessions, &time);
     assert_eq!(renew(&sessions, &old.id().unwrap()), None);
@@ -105,7 +105,7 @@ fn in_its_grace_the_old_id_renews_nothing() {
 }
 
 #[test]
-fn after_its_grace_the_old_id_opens_nothing_and_each_look_with_it_is_reported() {
+fn old_id_is_reported_after_its_grace() {
     for looks in 1..4 {
         let (sessions, store, time) = renewing_sessions();
         let (session, old) = renewed(&sessions, &time);
@@ -125,7 +125,7 @@ fn after_its_grace_the_old_id_opens_nothing_and_each_look_with_it_is_reported() 
 }
 
 #[test]
-fn a_handle_outlives_timed_renewals_and_their_graces() {
+fn handle_outlives_timed_renewals() {
     let uses: [(&str, Use); 5] = [
         ("reload", |held| assert!(held.reload().unwrap())),
         ("touch", |held| assert_eq!(held.touch().unwrap(), Saved::Written)),
@@ -165,7 +165,7 @@ fn a_handle_outlives_timed_renewals_and_their_graces() {
 }
 
 #[test]
-fn destroy_others_by_a_handle_whose_ids_grace_is_over_spares_its_own_session() {
+fn destroy_others_after_the_grace_spares_itself() {
     let (sessions, store, time) = renewing_sessions();
     let mut session = logged_in(&sessions);
     let mut socket = session.fork().unwrap().expect("it is stored");
@@ -186,7 +186,7 @@ fn destroy_others_by_a_handle_whose_ids_grace_is_over_spares_its_own_session() {
 }
 
 #[test]
-fn a_login_or_regenerate_elsewhere_ends_a_handle_also_after_a_renewal() {
+fn login_elsewhere_ends_a_renewed_handle() {
     let logins: [Use; 2] =
         [|elsewhere| elsewhere.log_in("user-42").unwrap(), |elsewhere| elsewhere.regenerate().unwrap()];
     for log_in in logins {
@@ -207,7 +207,7 @@ fn a_login_or_regenerate_elsewhere_ends_a_handle_also_after_a_renewal() {
 }
 
 #[test]
-fn work_that_began_under_an_id_whose_grace_ended_meanwhile_is_not_lost() {
+fn work_under_an_ended_grace_is_not_lost() {
     let (sessions, store, time) = renewing_sessions();
     let (session, mut old) = renewed(&sessions, &time);
     old.insert("slow", &1).unwrap();
@@ -218,7 +218,7 @@ fn work_that_began_under_an_id_whose_grace_ended_meanwhile_is_not_lost() {
 }
 
 #[test]
-fn the_grace_is_over_at_the_instant_it_ends() {
+fn grace_ends_at_its_instant() {
     let (sessions, _, time) = renewing_sessions();
     let (_, old) = renewed(&sessions, &time);
     time.advance(MINUTE.saturating_sub(Duration::from_nanos(1)));
@@ -228,7 +228,7 @@ fn the_grace_is_over_at_the_instant_it_ends() {
 }
 
 #[test]
-fn until_the_new_id_is_presented_both_open_the_session_however_long_that_takes() {
+fn both_ids_work_until_the_new_one_is_presented() {
     let (sessions, store, time) = renewing_sessions();
     let session = logged_in(&sessions);
     let old = session.id().unwrap();
@@ -236,7 +236,7 @@ fn until_the_new_id_is_presented_both_open_the_session_however_long_that_takes()
     let new = renew(&sessions, &old).unwrap();
     for _ in 0..10 {
         time.advance(20 * MINUTE);
-        // Announced once, and that response was lost.
+        // The first response, which announced it, was lost.
         assert_eq!(store.get(&old).unwrap().unwrap().presented, Presented::Renewing(new));
         assert_eq!(store.touch(&old, &LEASE).unwrap().receipt().unwrap().announce, Some(new));
     }
@@ -245,7 +245,7 @@ fn until_the_new_id_is_presented_both_open_the_session_however_long_that_takes()
 }
 
 #[test]
-fn unknown_ids_are_reported_and_counted_as_misses_so_that_guessing_shows() {
+fn unknown_ids_are_reported_and_counted() {
     let (sessions, store, _) = manual_sessions();
     let told = sessions.events();
     let guesses: Vec<_> = (0..100).map(|_| SessionId::random().unwrap()).collect();
@@ -256,7 +256,7 @@ fn unknown_ids_are_reported_and_counted_as_misses_so_that_guessing_shows() {
     assert_eq!(told.try_iter().collect::<Vec<_>>(), expected);
     assert_eq!((store.stats().misses, store.stats().superseded), (100, 0));
 
-    // The handle of a live session, seen in a log, with guesses at its secret.
+    // Guesses at the secret of a live session, whose handle stands in a log.
     let victim = stored_session(&sessions).id().unwrap();
     for guess in &guesses {
         assert!(sessions.load(&victim.renewed(guess)).unwrap().is_none());
@@ -268,7 +268,7 @@ fn unknown_ids_are_reported_and_counted_as_misses_so_that_guessing_shows() {
 }
 
 #[test]
-fn many_renewals_at_once_agree_on_one_new_id_and_no_change_is_lost() {
+fn race_renewals_agree_on_one_new_id() {
     ends_soon(|| {
         for _ in 0..300 {
             let (sessions, store, time) = renewing_sessions();
@@ -303,13 +303,12 @@ fn many_renewals_at_once_agree_on_one_new_id_and_no_change_is_lost() {
 }
 
 #[test]
-fn saves_by_the_old_id_beside_renewals_lose_nothing() {
+fn race_saves_by_the_old_id_lose_nothing() {
     ends_soon(|| {
         let (sessions, store, time) = renewing_sessions();
         for _ in 0..300 {
             let mut session = logged_in(&sessions);
-            // A merge takes the longer the more there is to copy: room for the renewal to come in
-            // between.
+            // A large session takes long to merge, so that the renewal comes in between.
             session.insert("ballast", &"x".repeat(20_000)).unwrap();
             session.save().unwrap();
             time.advance(AGE);
@@ -340,7 +339,7 @@ fn saves_by_the_old_id_beside_renewals_lose_nothing() {
 }
 
 #[test]
-fn a_renewal_keeps_data_unsaved_changes_timeout_handle_and_creation() {
+fn renewal_keeps_the_rest_of_the_session() {
     let (sessions, store, time) = renewing_sessions();
     let mut session = logged_in(&sessions);
     session.set_timeout(2 * HOUR).unwrap();
@@ -364,7 +363,7 @@ fn a_renewal_keeps_data_unsaved_changes_timeout_handle_and_creation() {
 }
 
 #[test]
-fn a_renewal_does_not_prolong_the_lifetime() {
+fn renewal_does_not_prolong_the_lifetime() {
     let (sessions, store, time) = renewing_sessions();
     let mut id = logged_in(&sessions).id().unwrap();
     for _ in 0..47 {
@@ -380,7 +379,7 @@ fn a_renewal_does_not_prolong_the_lifetime() {
 }
 
 #[test]
-fn the_note_of_a_renewal_is_out_of_reach_of_the_sessions_keys() {
+fn renewal_note_is_out_of_the_keys_reach() {
     let (sessions, store, time) = renewing_sessions();
     let (mut session, _) = renewed(&sessions, &time);
     let since = sessions.clock().wall();
@@ -392,12 +391,12 @@ fn the_note_of_a_renewal_is_out_of_reach_of_the_sessions_keys() {
     assert_eq!(session.save().unwrap(), Saved::Written);
     let record = store.get(&session.id().unwrap()).unwrap().unwrap().record;
     assert_eq!(record.id_since(), Some(since));
-    assert_eq!(record.owner(), Some("user-42"), "nor is the owner");
+    assert_eq!(record.owner(), Some("user-42"), "the owner, too, is out of reach");
     validate(&store);
 }
 
 #[test]
-fn without_a_policy_that_renews_nothing_is_noted() {
+fn no_renewal_note_without_such_a_policy() {
     let (sessions, store, time) = manual_sessions();
     let mut session = stored_session(&sessions);
     time.advance(MINUTE);
@@ -408,7 +407,7 @@ fn without_a_policy_that_renews_nothing_is_noted() {
 }
 
 #[test]
-fn a_store_that_fails_at_the_new_id_leaves_the_old_one_good() {
+fn failed_renewal_leaves_the_old_id_valid() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     let id = session.id().unwrap();
@@ -425,7 +424,7 @@ fn a_store_that_fails_at_the_new_id_leaves_the_old_one_good() {
 }
 
 #[test]
-fn a_commit_that_is_too_large_leaves_the_old_id_good() {
+fn too_large_commit_leaves_the_old_id_valid() {
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let id = session.id().unwrap();

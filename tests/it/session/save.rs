@@ -1,4 +1,4 @@
-//! Saving: once, merged with what others saved, refused without loss, and under an id that is free.
+//! Saves: merged with those of other requests, refused without loss, and under an id that is free.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +8,7 @@ use crate::support::session::{
 use lembro::{Saved, SessionId, Sessions, Store};
 
 #[test]
-fn a_session_of_which_nothing_remains_is_not_stored() {
+fn emptied_new_session_is_not_stored() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     session.insert("a", &1).unwrap();
@@ -19,14 +19,14 @@ fn a_session_of_which_nothing_remains_is_not_stored() {
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
     assert_eq!(store.len().unwrap(), 0);
 
-    // The timeout was kept for when there is something to store.
+    // The timeout is kept until there is data to store.
     session.insert("a", &2).unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
     assert_eq!(load_again(&sessions, &session).timeout().unwrap(), MINUTE);
 }
 
 #[test]
-fn a_second_save_without_changes_writes_nothing() {
+fn second_save_writes_nothing() {
     // FEATURES 21: only changed sessions are saved.
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
@@ -41,7 +41,7 @@ fn a_second_save_without_changes_writes_nothing() {
 }
 
 #[test]
-fn a_failing_store_leaves_the_changes_in_place_and_a_retry_works() {
+fn failed_save_can_be_repeated() {
     let (sessions, probe, _) = probed_sessions();
     let errors = sessions.errors();
     let mut session = stored_session(&sessions);
@@ -54,7 +54,7 @@ fn a_failing_store_leaves_the_changes_in_place_and_a_retry_works() {
     assert!(sessions.load(&id).unwrap_err().is_store());
     for failed in [&mut session, &mut new] {
         assert!(failed.save().unwrap_err().is_store());
-        assert!(failed.changed());
+        assert!(failed.is_changed());
         assert!(!failed.is_gone().unwrap());
     }
     assert!(session.touch().unwrap_err().is_store());
@@ -64,7 +64,7 @@ fn a_failing_store_leaves_the_changes_in_place_and_a_retry_works() {
     assert_eq!(session.id().unwrap(), id);
     assert_eq!(session.get::<i32>("b").unwrap(), Some(2));
     assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
-    // Each failure reached the channel, too, and once: FEATURES 5.
+    // FEATURES 5: each failure reached the channel once.
     let reported: Vec<_> = errors.try_iter().map(|error| error.to_string()).collect();
     assert_eq!(reported, ["the store failed"; 7]);
 
@@ -76,7 +76,7 @@ fn a_failing_store_leaves_the_changes_in_place_and_a_retry_works() {
 }
 
 #[test]
-fn a_taken_id_is_drawn_again_and_the_session_says_which_one_it_got() {
+fn taken_id_is_drawn_again() {
     // FEATURES 15: an id source of one's own.
     let (store, _) = manual_store();
     let next = AtomicUsize::new(0);
@@ -92,7 +92,7 @@ fn a_taken_id_is_drawn_again_and_the_session_says_which_one_it_got() {
 }
 
 #[test]
-fn a_source_that_repeats_itself_ends_in_a_clear_error_and_the_data_stays() {
+fn repeating_id_source_is_a_clear_error() {
     let (store, _) = manual_store();
     let draws = std::sync::Arc::new(AtomicUsize::new(0));
     let counter = draws.clone();
@@ -110,7 +110,7 @@ fn a_source_that_repeats_itself_ends_in_a_clear_error_and_the_data_stays() {
     assert!(error.is_taken());
     assert_eq!(error.to_string(), format!("session {}: the id is taken already", id.handle()));
     assert_eq!(draws.load(Ordering::SeqCst), 16);
-    assert!(second.changed() && second.is_new().unwrap());
+    assert!(second.is_changed() && second.is_new().unwrap());
     let error = second.modify("mine", |_: &mut Option<i32>| ()).unwrap_err();
     assert_eq!(error.to_string(), format!("session {}: the id is taken already", id.handle()));
     assert_eq!(second.get::<i32>("mine").unwrap(), Some(1));
@@ -118,9 +118,9 @@ fn a_source_that_repeats_itself_ends_in_a_clear_error_and_the_data_stays() {
 }
 
 #[test]
-fn a_save_that_is_overtaken_keeps_the_timeout_that_overtook_it() {
-    // "Remember me" in one request while another one saves: the session must not fall back to an
-    // hour.
+fn overtaken_save_keeps_the_newer_timeout() {
+    // One request gives the session a longer timeout while another one saves. The save must not
+    // take it back.
     let (sessions, probe, time) = probed_sessions();
     let mut session = stored_session(&sessions);
     let mut remember = load_again(&sessions, &session);
@@ -137,7 +137,7 @@ fn a_save_that_is_overtaken_keeps_the_timeout_that_overtook_it() {
 }
 
 #[test]
-fn a_save_that_is_overtaken_lands_in_one_commit_and_both_survive() {
+fn overtaken_save_merges_in_one_commit() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     let mut other = load_again(&sessions, &session);
@@ -148,13 +148,13 @@ fn a_save_that_is_overtaken_lands_in_one_commit_and_both_survive() {
     });
     session.insert("mine", &1).unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
-    assert_eq!(probe.calls.happened(), [("commit", 2)], "one of theirs and one of mine");
+    assert_eq!(probe.calls.happened(), [("commit", 2)], "one of each handle");
     let again = load_again(&sessions, &session);
     assert_eq!((again.get("mine").unwrap(), again.get("theirs").unwrap()), (Some(1), Some(1)));
 }
 
 #[test]
-fn a_touch_beside_another_requests_remember_me_takes_nothing_back() {
+fn touch_keeps_a_parallel_remember_me() {
     let (sessions, _, time) = manual_sessions();
     let session = stored_session(&sessions);
     let mut working = load_again(&sessions, &session);
@@ -167,7 +167,7 @@ fn a_touch_beside_another_requests_remember_me_takes_nothing_back() {
 }
 
 #[test]
-fn two_handles_that_change_different_keys_both_survive_and_of_the_same_key_the_last() {
+fn different_keys_merge_and_the_last_same_key_wins() {
     // FEATURES 27: only the changed keys are written.
     let (sessions, _, _) = manual_sessions();
     let mut one = stored_session(&sessions);
@@ -187,7 +187,7 @@ fn two_handles_that_change_different_keys_both_survive_and_of_the_same_key_the_l
 }
 
 #[test]
-fn a_session_goes_on_from_what_it_saved() {
+fn session_continues_from_its_save() {
     let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     session.insert("cart", &1).unwrap();
@@ -200,7 +200,7 @@ fn a_session_goes_on_from_what_it_saved() {
     session.insert("page", "/").unwrap();
     assert_eq!(session.get::<i32>("cart").unwrap(), Some(2));
     assert_eq!(session.save().unwrap(), Saved::Written);
-    // Nothing was read again, and nobody was first.
+    // The second save read nothing, and was not overtaken.
     assert_eq!(probe.calls.happened(), [("commit", 1)]);
     let stored = load_again(&sessions, &session);
     assert_eq!(stored.get::<i32>("cart").unwrap(), Some(2));
@@ -212,7 +212,7 @@ fn a_session_goes_on_from_what_it_saved() {
 }
 
 #[test]
-fn a_session_dropped_without_save_changed_nothing() {
+fn dropped_session_changes_nothing() {
     let (sessions, _, _) = manual_sessions();
     let session = stored_session(&sessions);
     let mut dropped = load_again(&sessions, &session);

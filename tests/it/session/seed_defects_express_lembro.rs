@@ -1,5 +1,5 @@
-//! What was wrong with express-lembro 1.1.0 and its peers in memory (L1 to L15, E1 to E7), and is
-//! right here.
+//! Defects of express-lembro 1.1.0 and its peers in memory (L1 to L15, E1 to E7) that this crate does
+//! not have.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn new_id() -> SessionId {
 }
 
 #[test]
-fn the_size_stays_right_after_every_kind_of_update() {
+fn size_stays_right_after_every_update() {
     // L1: an update made the size NaN, and the bound was off for ever.
     let store = small_store("1M");
     let (one, two) = (new_id(), new_id());
@@ -50,7 +50,7 @@ fn the_size_stays_right_after_every_kind_of_update() {
 }
 
 #[test]
-fn the_bound_holds_after_updates() {
+fn bound_holds_after_updates() {
     // L1, with the script that showed it: one update, then a thousand inserts into a store of a few
     // kilobytes.
     let store = small_store("16K");
@@ -66,8 +66,8 @@ fn the_bound_holds_after_updates() {
 }
 
 #[test]
-fn the_purge_at_an_interval_really_purges() {
-    // L2, S3, E1, R1: the timer ran and removed nothing. So: the real thread, the real clock.
+fn purge_at_an_interval_purges() {
+    // L2, S3, E1, R1: the timer ran and removed nothing. So this test has a real thread and clock.
     let store = LembroStore::with_options(LembroOptions::new().interval(1)).unwrap();
     let events = store.events();
     let ids: Vec<_> = (0..100).map(|_| new_id()).collect();
@@ -89,7 +89,7 @@ fn the_purge_at_an_interval_really_purges() {
         }
     }
     assert_eq!((expired, purged), (ids.len(), ids.len()));
-    // They were not read or counted: they left memory by themselves.
+    // No call read or counted them before.
     let stats = store.stats();
     assert_eq!((stats.sessions, stats.expired), (1, 100));
     assert!(stats.last_purge.is_some());
@@ -98,9 +98,8 @@ fn the_purge_at_an_interval_really_purges() {
 }
 
 #[test]
-fn a_touch_never_changes_the_size() {
-    // L3: a touch changed what was stored and not what was counted; in the end the size was
-    // negative.
+fn touch_never_changes_the_size() {
+    // L3: a touch changed the stored session and not its counted size, which ended negative.
     let (store, time) = manual_store();
     let id = new_id();
     store.set(&id, record(100), HOUR).unwrap();
@@ -116,9 +115,8 @@ fn a_touch_never_changes_the_size() {
 }
 
 #[test]
-fn the_newest_session_is_never_the_one_that_is_evicted() {
-    // L4: with sessions that end with the browser, a full store threw out the session that had just
-    // logged in.
+fn newest_session_is_not_evicted() {
+    // L4: a full store evicted the session that had just logged in, if it ended with the browser.
     let store = small_store("16K");
     for _ in 0..200 {
         let login = new_id();
@@ -130,9 +128,9 @@ fn the_newest_session_is_never_the_one_that_is_evicted() {
 }
 
 #[test]
-fn how_long_a_session_would_live_does_not_decide_whether_it_is_evicted() {
-    // L5 and L6: those without an expiry outlived the others, and a session read a moment ago went
-    // first because it was the soonest to expire.
+fn eviction_ignores_the_time_left() {
+    // L5 and L6: sessions without an expiry outlived the others, and a session that was just read
+    // was evicted first, because it was the soonest to expire.
     let store = small_store("16K");
     let busy = new_id();
     store.set(&busy, record(1_000), MINUTE).unwrap();
@@ -144,8 +142,8 @@ fn how_long_a_session_would_live_does_not_decide_whether_it_is_evicted() {
 }
 
 #[test]
-fn a_session_larger_than_the_store_is_refused_and_no_other_pays_for_it() {
-    // L7: it was kept, a hundred times larger than the bound.
+fn session_larger_than_the_store_is_refused() {
+    // L7: such a session was kept, a hundred times larger than the bound.
     let store = small_store("16K");
     let events = store.events();
     let ids: Vec<_> = (0..5).map(|_| new_id()).collect();
@@ -163,7 +161,7 @@ fn a_session_larger_than_the_store_is_refused_and_no_other_pays_for_it() {
     let mut commit = Commit::merge(version).unwrap();
     commit.changes.insert("", "more", &"x".repeat(20_000)).unwrap();
     assert!(store.commit(&ids[0], &commit, &Lease::new(HOUR)).unwrap_err().is_size());
-    // All five stay, and the one that grew is what it was.
+    // All five stay, and the one that should have grown is unchanged.
     assert_eq!(store.len().unwrap(), 5);
     let kept = store.get(&ids[0]).unwrap().unwrap().record;
     assert_eq!((kept.len(), kept.get_str("data").unwrap().unwrap().len()), (1, 500));
@@ -174,7 +172,7 @@ fn a_session_larger_than_the_store_is_refused_and_no_other_pays_for_it() {
 }
 
 #[test]
-fn a_size_that_cannot_be_read_is_refused_and_never_unbounded() {
+fn unreadable_max_size_is_refused() {
     // L8: '1.5M', 'abc' and '1T' meant no bound at all, 0 meant 4M, '-1' meant one byte.
     let open = |size: &str| LembroStore::with_options(LembroOptions::new().interval(0).max_size(size));
     for (size, bytes) in [("1.5M", 1_572_864), ("1T", 1_000_000_000_000), (" 4M", 4 << 20)] {
@@ -186,7 +184,7 @@ fn a_size_that_cannot_be_read_is_refused_and_never_unbounded() {
 }
 
 #[test]
-fn a_session_without_anything_in_it_troubles_no_call() {
+fn empty_session_breaks_no_call() {
     // L9, L15, E6: one record without a cookie made get, all, length, touch and set throw.
     let (sessions, store, _) = manual_sessions();
     let id = new_id();
@@ -205,7 +203,7 @@ fn a_session_without_anything_in_it_troubles_no_call() {
 }
 
 #[test]
-fn a_failure_reaches_the_caller_and_the_channel() {
+fn failure_reaches_caller_and_channel() {
     // L10: the 'error' event was documented and never sent.
     let (sessions, probe, _) = crate::support::session::probed_sessions();
     let errors = sessions.errors();
@@ -218,7 +216,7 @@ fn a_failure_reaches_the_caller_and_the_channel() {
 }
 
 #[test]
-fn names_that_every_object_has_are_keys_like_any_other() {
+fn names_of_object_members_are_plain_keys() {
     // L11, T10, R8: `constructor` and `__proto__` were found without ever being stored.
     const NAMES: [&str; 7] =
         ["__proto__", "constructor", "toString", "hasOwnProperty", "prototype", "valueOf", "__defineGetter__"];
@@ -245,7 +243,7 @@ fn names_that_every_object_has_are_keys_like_any_other() {
 }
 
 #[test]
-fn a_store_that_is_dropped_keeps_nothing_running() {
+fn dropped_store_keeps_nothing_running() {
     // L12: the timer kept the process alive.
     let started = Instant::now();
     let store = LembroStore::with_options(LembroOptions::new().interval("1h")).unwrap();
@@ -255,7 +253,7 @@ fn a_store_that_is_dropped_keeps_nothing_running() {
 }
 
 #[test]
-fn a_session_always_expires() {
+fn every_session_expires() {
     // L13, S8, S13, E7: an expiry that was text, absent, null or 0 meant "never".
     let (store, time) = manual_store();
     let (zero, short) = (new_id(), new_id());
@@ -275,10 +273,10 @@ fn a_session_always_expires() {
 }
 
 #[test]
-fn everything_that_takes_memory_is_counted() {
-    // L14: long ids, keys and the store's own share were not counted, and ASCII twice.
+fn all_memory_of_a_session_is_counted() {
+    // L14: long ids, keys and the store's overhead were not counted, and ASCII was counted twice.
     let (sessions, store, _) = manual_sessions();
-    let empty = sessions.create_session(&new_id(), Record::new()).unwrap();
+    let empty = sessions.create(&new_id(), Record::new()).unwrap();
     let base = store.bytes();
     assert!(base >= 64, "an empty session is not free");
     let mut session = load_again(&sessions, &empty);
@@ -289,7 +287,7 @@ fn everything_that_takes_memory_is_counted() {
 }
 
 #[test]
-fn a_read_only_request_does_not_undo_a_concurrent_write() {
+fn reading_request_undoes_no_parallel_write() {
     // E2, E3: `resave` wrote the whole session back; the last writer won everything.
     let (sessions, _, _) = manual_sessions();
     let mut writer = stored_session(&sessions);
@@ -306,7 +304,7 @@ fn a_read_only_request_does_not_undo_a_concurrent_write() {
 }
 
 #[test]
-fn two_applications_on_one_store_do_not_overwrite_each_others_ids() {
+fn two_applications_share_a_store() {
     // E4: the second middleware's id generator and cookie options were used for both.
     let (store, _) = manual_store();
     let one = Sessions::new(store.clone()).id_source(|| Ok(SessionId::derive("one")));

@@ -1,6 +1,5 @@
-//! What was wrong with the sessions of simpleS (S1 to S14), express-ts-session (T1 to T12) and RAIN
-//! (R1 to R9), and is right here. What concerns cookies and responses is tested with the HTTP
-//! layer.
+//! Defects of the sessions of simpleS (S1 to S14), express-ts-session (T1 to T12) and RAIN (R1 to R9)
+//! that this crate does not have. Those of cookies and responses are tested with the cookie layer.
 
 use std::collections::HashSet;
 
@@ -8,7 +7,7 @@ use crate::support::session::{HOUR, MINUTE, load_again, manual_sessions, manual_
 use lembro::{Commit, Lease, Outcome, Policy, Record, Saved, SessionId, Sessions, Store};
 
 #[test]
-fn what_is_saved_is_what_is_loaded_and_nothing_else() {
+fn load_returns_exactly_the_saved_data() {
     // S1 and S2: after a reload the data was gone, and the session's own fields stood in its place.
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
@@ -26,7 +25,7 @@ fn what_is_saved_is_what_is_loaded_and_nothing_else() {
 }
 
 #[test]
-fn a_save_leaves_nothing_to_save() {
+fn save_leaves_nothing_to_save() {
     // S4 and R5: `changed` and the lists of changed keys were never cleared, so a second save undid
     // another's work.
     let (sessions, _, _) = manual_sessions();
@@ -35,7 +34,7 @@ fn a_save_leaves_nothing_to_save() {
     one.insert("v", &1).unwrap();
     one.remove("user").unwrap();
     assert_eq!(one.save().unwrap(), Saved::Written);
-    assert!(!one.changed());
+    assert!(!one.is_changed());
     two.insert("v", &2).unwrap();
     two.insert("user", "bob").unwrap();
     assert_eq!(two.save().unwrap(), Saved::Written);
@@ -49,7 +48,7 @@ fn a_save_leaves_nothing_to_save() {
 }
 
 #[test]
-fn a_save_after_destroy_brings_nothing_back_and_is_no_accident() {
+fn save_after_destroy_brings_nothing_back() {
     // S5, T5 and R6: the automatic save at the end brought the session back, or threw and hung the
     // response.
     let (sessions, store, _) = manual_sessions();
@@ -64,14 +63,14 @@ fn a_save_after_destroy_brings_nothing_back_and_is_no_accident() {
     assert_eq!(slow.save().unwrap(), Saved::Gone);
     assert_eq!(slow.save().unwrap(), Saved::Gone);
     assert_eq!((store.len().unwrap(), store.bytes()), (0, 0));
-    // Again and again is fine, as is an id that never was.
+    // A second logout and an unknown id are no errors.
     session.log_out().unwrap();
     slow.log_out().unwrap();
     assert_eq!(store.destroy(&SessionId::random().unwrap()).unwrap(), Outcome::Gone);
 }
 
 #[test]
-fn a_new_id_leaves_no_old_one_valid() {
+fn new_id_leaves_no_old_one_valid() {
     // S6 and R9: the id from before the login went on to work (session fixation).
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -99,7 +98,7 @@ fn a_new_id_leaves_no_old_one_valid() {
 }
 
 #[test]
-fn login_after_logout_never_uses_the_same_id_again() {
+fn login_after_logout_has_a_fresh_id() {
     // R9: re-login wiped and recreated the same id.
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -113,7 +112,7 @@ fn login_after_logout_never_uses_the_same_id_again() {
 }
 
 #[test]
-fn an_update_never_revives_what_has_expired() {
+fn update_never_revives_an_expired_session() {
     // S8: update() brought an expired session back.
     let (sessions, store, time) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -122,12 +121,12 @@ fn an_update_never_revives_what_has_expired() {
     assert_eq!(store.touch(&id, &Lease::new(HOUR)).unwrap(), Outcome::Gone);
     assert_eq!(session.touch().unwrap(), Saved::Gone);
     assert!(store.get(&id).unwrap().is_none());
-    // And no request is served one that was not purged yet (S13).
+    // S13: an expired session is not served, even before it is purged.
     assert_eq!((store.stats().sessions, store.len().unwrap()), (1, 0));
 }
 
 #[test]
-fn a_session_without_any_configuration_expires_and_is_purged() {
+fn default_session_expires_and_is_purged() {
     // S3, S13, T11, R1: without a configured timeout sessions stayed for ever.
     let (sessions, store, time) = manual_sessions();
     for _ in 0..100 {
@@ -139,7 +138,7 @@ fn a_session_without_any_configuration_expires_and_is_purged() {
 }
 
 #[test]
-fn a_timeout_is_what_it_says() {
+fn timeout_is_what_it_says() {
     // S9, T8: an hour became 41 days, a day became a thousand.
     let (sessions, store, time) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -151,7 +150,7 @@ fn a_timeout_is_what_it_says() {
 }
 
 #[test]
-fn a_connection_that_ends_late_overwrites_only_what_it_changed() {
+fn late_connection_overwrites_only_its_changes() {
     // S10: a WebSocket that closed wrote its whole old copy over what HTTP requests had done.
     let (sessions, _, _) = manual_sessions();
     let mut http = stored_session(&sessions);
@@ -167,9 +166,9 @@ fn a_connection_that_ends_late_overwrites_only_what_it_changed() {
 }
 
 #[test]
-fn one_applications_settings_do_not_leak_into_anothers() {
-    // S11, T4, E4: a child's settings changed its parent, one user's touch changed everybody's
-    // cookie.
+fn settings_of_two_applications_are_separate() {
+    // S11, T4, E4: a child's settings changed its parent's, and one user's touch changed the cookies
+    // of all.
     let (store, _) = manual_store();
     let parent = Sessions::new(store.clone());
     let child = Sessions::with_policy(store, Policy::new().timeout(5 * MINUTE)).unwrap();
@@ -182,7 +181,7 @@ fn one_applications_settings_do_not_leak_into_anothers() {
 }
 
 #[test]
-fn a_failing_store_is_told_and_never_taken_for_no_session() {
+fn failing_store_is_an_error_not_no_session() {
     // S12, T11's `get`: a failure hung the response, or gave the user a new session under the same
     // id.
     let (sessions, probe, _) = crate::support::session::probed_sessions();
@@ -196,7 +195,7 @@ fn a_failing_store_is_told_and_never_taken_for_no_session() {
 }
 
 #[test]
-fn an_id_that_leads_nowhere_is_never_adopted() {
+fn unknown_id_is_never_adopted() {
     // T1, T2: an unknown id from a cookie was taken over and even signed.
     let (sessions, store, _) = manual_sessions();
     let planted = SessionId::derive("attacker");
@@ -214,7 +213,7 @@ fn an_id_that_leads_nowhere_is_never_adopted() {
 }
 
 #[test]
-fn overlapping_requests_save_only_what_they_changed() {
+fn parallel_requests_save_only_their_changes() {
     // T3: a hash shared by all requests made an unchanged one write its old copy back.
     let (sessions, _, _) = manual_sessions();
     let mut first = stored_session(&sessions);
@@ -244,7 +243,7 @@ fn every_byte_of_an_id_is_random() {
 }
 
 #[test]
-fn load_gives_the_session_and_touch_prolongs_it() {
+fn load_returns_the_session_and_touch_prolongs_it() {
     // T12: load() resolved to nothing, touch did nothing.
     let (sessions, store, time) = manual_sessions();
     let id = stored_session(&sessions).id().unwrap();
@@ -257,7 +256,7 @@ fn load_gives_the_session_and_touch_prolongs_it() {
 }
 
 #[test]
-fn what_is_not_saved_is_seen_by_no_other_request() {
+fn unsaved_changes_are_invisible_to_others() {
     // R2: two holders shared one live object, and saw each other's unsaved changes.
     let (sessions, store, _) = manual_sessions();
     let mut one = stored_session(&sessions);
@@ -274,7 +273,7 @@ fn what_is_not_saved_is_seen_by_no_other_request() {
 }
 
 #[test]
-fn a_key_that_is_removed_and_set_again_is_set() {
+fn key_removed_and_set_again_is_set() {
     // R3: removals were applied last, so the new value was lost.
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -282,7 +281,7 @@ fn a_key_that_is_removed_and_set_again_is_set() {
     session.insert("user", "bob").unwrap();
     session.save().unwrap();
     assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("bob"));
-    // And the other way round it is removed.
+    // A key that is set and removed again is removed.
     session.insert("user", "eve").unwrap();
     assert!(session.remove("user").unwrap());
     session.save().unwrap();
@@ -290,7 +289,7 @@ fn a_key_that_is_removed_and_set_again_is_set() {
 }
 
 #[test]
-fn what_is_set_after_everything_was_removed_stays() {
+fn key_set_after_a_clear_stays() {
     // R4: removeAll(), set(), save() stored nothing.
     let (sessions, _, _) = manual_sessions();
     let mut session = stored_session(&sessions);
@@ -309,14 +308,14 @@ fn what_is_set_after_everything_was_removed_stays() {
 }
 
 #[test]
-fn creating_a_session_never_wipes_one() {
+fn create_never_overwrites_a_session() {
     // R7: createNewSession(id) silently emptied an existing session.
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("known elsewhere");
-    let mut session = sessions.create_session(&id, Record::new()).unwrap();
+    let mut session = sessions.create(&id, Record::new()).unwrap();
     session.insert("user", "ada").unwrap();
     session.save().unwrap();
-    let error = sessions.create_session(&id, Record::new()).unwrap_err();
+    let error = sessions.create(&id, Record::new()).unwrap_err();
     assert!(error.is_taken());
     assert_eq!(store.commit(&id, &Commit::create().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Taken);
     assert_eq!(sessions.load(&id).unwrap().unwrap().get_str("user").unwrap().as_deref(), Some("ada"));

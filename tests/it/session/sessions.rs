@@ -1,5 +1,4 @@
-//! `Sessions`: what every store gets, a custom one too, and what is told when something is not as
-//! it should be.
+//! `Sessions` on any store: creation from data, id sources, events and errors, clocks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +9,7 @@ use lembro::{
     Record, Result, Saved, SessionId, Sessions, Store, Write,
 };
 
-/// The smallest store there can be: the two methods and a clock, nothing optional.
+/// The smallest store: the two methods and a clock, without optional ones.
 struct Smallest {
     rows: Mutex<HashMap<Handle, Entry>>,
     clock: Clock,
@@ -51,9 +50,9 @@ impl Store for Smallest {
 }
 
 #[test]
-fn a_custom_store_gets_the_whole_life_of_sessions() {
-    // FEATURES 14: generate, regenerate, load, createSession, on every store; 13: the optional ones
-    // left out.
+fn custom_store_serves_all_of_a_sessions_life() {
+    // FEATURES 14: generate, regenerate, load, createSession, on every store; 13: without the
+    // optional methods.
     let time = Clock::manual();
     let sessions = Sessions::new(Smallest::new(&time));
     let mut session = sessions.generate().unwrap();
@@ -79,11 +78,11 @@ fn a_custom_store_gets_the_whole_life_of_sessions() {
     assert_eq!(other.save().unwrap(), Saved::Gone);
 
     let id = SessionId::derive("given");
-    let given = sessions.create_session(&id, Record::new()).unwrap();
-    assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_taken());
+    let given = sessions.create(&id, Record::new()).unwrap();
+    assert!(sessions.create(&id, Record::new()).unwrap_err().is_taken());
     time.advance(HOUR);
     assert!(sessions.load(&given.id().unwrap()).unwrap().is_none());
-    sessions.create_session(&id, Record::new()).unwrap();
+    sessions.create(&id, Record::new()).unwrap();
 
     let unsupported = |error: Error| {
         assert!(error.is_unsupported());
@@ -96,15 +95,15 @@ fn a_custom_store_gets_the_whole_life_of_sessions() {
 }
 
 #[test]
-fn a_session_can_be_created_from_data_and_belongs_to_no_request() {
+fn create_session_from_data() {
     // FEATURES 17: createSession from existing data.
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
     let data: Record = [("user", "ada"), ("theme", "dark")].into_iter().collect();
-    let mut session = sessions.create_session(&id, data).unwrap();
+    let mut session = sessions.create(&id, data).unwrap();
     assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
     assert_eq!(session.id().unwrap(), id);
-    assert!(!session.is_new().unwrap() && !session.changed());
+    assert!(!session.is_new().unwrap() && !session.is_changed());
     assert_eq!(store.len().unwrap(), 1);
     session.insert("more", &1).unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
@@ -112,15 +111,15 @@ fn a_session_can_be_created_from_data_and_belongs_to_no_request() {
 }
 
 #[test]
-fn an_empty_session_can_be_created_for_a_given_id_and_a_taken_one_is_a_clear_error() {
+fn create_session_under_a_given_id() {
     // FEATURES 16.
     let (sessions, store, time) = manual_sessions();
     let id = SessionId::derive("given");
-    let session = sessions.create_session(&id, Record::new()).unwrap();
+    let session = sessions.create(&id, Record::new()).unwrap();
     assert!(session.is_empty().unwrap());
-    assert_eq!(store.len().unwrap(), 1, "made on purpose, so it is stored although it is empty");
+    assert_eq!(store.len().unwrap(), 1, "it is stored although it is empty");
 
-    let taken = sessions.create_session(&id, [("user", "mallory")].into_iter().collect()).unwrap_err();
+    let taken = sessions.create(&id, [("user", "mallory")].into_iter().collect()).unwrap_err();
     assert!(taken.is_taken());
     assert_eq!(taken.to_string(), format!("session {}: the id is taken already", id.handle()));
     assert!(sessions.load(&id).unwrap().unwrap().is_empty().unwrap());
@@ -130,19 +129,19 @@ fn an_empty_session_can_be_created_for_a_given_id_and_a_taken_one_is_a_clear_err
     assert_eq!(error.to_string(), "session id: id has 9 bytes, expected 32");
 
     let big: Record = [("big", "x".repeat(70_000))].into_iter().collect();
-    assert!(sessions.create_session(&SessionId::derive("big"), big).unwrap_err().is_size());
+    assert!(sessions.create(&SessionId::derive("big"), big).unwrap_err().is_size());
     let long: Record = [("k".repeat(256), 1)].into_iter().collect();
-    assert!(sessions.create_session(&SessionId::derive("long"), long).unwrap_err().is_size());
+    assert!(sessions.create(&SessionId::derive("long"), long).unwrap_err().is_size());
     assert_eq!(store.len().unwrap(), 1);
 
-    // An id is free again once its session is over.
+    // An id is free again when its session has expired.
     time.advance(HOUR);
-    sessions.create_session(&id, Record::new()).unwrap();
+    sessions.create(&id, Record::new()).unwrap();
 }
 
 #[test]
-fn a_strong_id_is_the_default_and_another_source_can_be_given() {
-    // FEATURES 15: genid, else a strong default.
+fn ids_are_random_unless_a_source_is_given() {
+    // FEATURES 15: genid, by default a strong one.
     let (store, _) = manual_store();
     let sessions = Sessions::new(store);
     let mut seen = std::collections::HashSet::new();
@@ -157,13 +156,13 @@ fn a_strong_id_is_the_default_and_another_source_can_be_given() {
     });
     assert_eq!(own.generate().unwrap().id().unwrap(), SessionId::derive("order 1"));
     assert_eq!(own.generate().unwrap().id().unwrap(), SessionId::derive("order 2"));
-    // The first ones did not change: two applications on one store keep their own.
+    // The first `Sessions` keeps its own source.
     assert_ne!(sessions.generate().unwrap().id().unwrap(), SessionId::derive("order 3"));
     assert_eq!(own.generate().unwrap().id().unwrap(), SessionId::derive("order 3"));
 }
 
 #[test]
-fn a_source_that_fails_is_told_and_nothing_is_half_done() {
+fn failing_id_source_changes_nothing() {
     let (store, _) = manual_store();
     let broken = Arc::new(Mutex::new(false));
     let switch = broken.clone();
@@ -176,7 +175,7 @@ fn a_source_that_fails_is_told_and_nothing_is_half_done() {
     session.regenerate().unwrap();
     session.insert("a", &1).unwrap();
     assert!(session.save().unwrap_err().is_store());
-    assert_eq!((session.id().unwrap(), session.changed()), (id, true));
+    assert_eq!((session.id().unwrap(), session.is_changed()), (id, true));
     assert!(sessions.load(&id).unwrap().is_some(), "the old id is still the session's");
     *broken.lock().unwrap() = false;
     assert_eq!(session.save().unwrap(), Saved::Written);
@@ -185,7 +184,7 @@ fn a_source_that_fails_is_told_and_nothing_is_half_done() {
 }
 
 #[test]
-fn ids_that_lead_nowhere_and_failures_of_the_store_can_be_listened_to() {
+fn unknown_ids_and_failures_are_published() {
     let (sessions, probe, time) = crate::support::session::probed_sessions();
     let (events, errors) = (sessions.events(), sessions.errors());
     let id = stored_session(&sessions).id().unwrap();
@@ -203,8 +202,8 @@ fn ids_that_lead_nowhere_and_failures_of_the_store_can_be_listened_to() {
 }
 
 #[test]
-fn two_applications_on_one_store_keep_their_own_policy() {
-    // FEATURES 25, at this level; the HTTP layer has its own test.
+fn two_policies_on_one_store() {
+    // FEATURES 25, for sessions; the cookie layer has its own test.
     let (store, time) = manual_store();
     let long = Sessions::with_policy(store.clone(), Policy::new().timeout(8 * HOUR)).unwrap();
     let short = Sessions::new(store);
@@ -216,7 +215,7 @@ fn two_applications_on_one_store_keep_their_own_policy() {
 }
 
 #[test]
-fn sessions_go_by_the_clock_of_their_store() {
+fn sessions_use_the_clock_of_their_store() {
     let (sessions, _, time) = manual_sessions();
     let before = sessions.clock().now();
     time.advance(HOUR);
@@ -224,7 +223,7 @@ fn sessions_go_by_the_clock_of_their_store() {
 }
 
 #[test]
-fn a_store_behind_a_pointer_is_a_store() {
+fn store_behind_a_pointer_is_a_store() {
     fn is_shared<T: Clone + Send + Sync + 'static>() {}
     let (store, _) = manual_store();
     let boxed: Box<dyn Store> = Box::new(Arc::new(store.clone()));

@@ -1,4 +1,4 @@
-//! Lost requests and lost replies: what is not known is sent again first, and is done once.
+//! Lost requests and lost replies: a commit of unknown outcome is repeated first, and done once.
 
 use crate::support::session::{Fault, Probe, RowStore, load_again, stored_session};
 use lembro::{Error, Saved, Session, Sessions};
@@ -10,7 +10,7 @@ fn increment(count: &mut Option<u64>) -> u64 {
     count.unwrap_or(0)
 }
 
-/// A session over a store whose next commits end like this.
+/// A session over a store whose next commits have these faults.
 fn session_before(faults: impl IntoIterator<Item = Fault>) -> (Session, Sessions, Probe) {
     let (sessions, probe) = RowStore::probed_sessions();
     let session = stored_session(&sessions);
@@ -25,27 +25,27 @@ fn assert_unknown<T: std::fmt::Debug>(result: Result<T, Error>) {
 }
 
 #[test]
-fn a_save_of_unknown_outcome_is_repeated_by_the_next_and_carried_out_once() {
+fn unknown_save_is_carried_out_once() {
     for lost in LOST {
         let (mut session, sessions, _) = session_before([lost]);
         session.insert("page", "/").unwrap();
         assert_unknown(session.save());
-        assert!(session.changed(), "{lost:?}");
+        assert!(session.is_changed(), "{lost:?}");
         assert_eq!(session.get_str("page").unwrap().as_deref(), Some("/"), "{lost:?}");
         let mut other = load_again(&sessions, &session);
         other.insert("page", "/theirs").unwrap();
         other.save().unwrap();
 
         assert_eq!(session.save().unwrap(), Saved::Written);
-        assert!(!session.changed());
-        // The last one wins; a commit that was carried out is not carried out after another.
+        assert!(!session.is_changed());
+        // The last commit wins. One that was carried out before is not carried out again.
         let last = if lost == Fault::ReplyLost { "/theirs" } else { "/" };
         assert_eq!(load_again(&sessions, &session).get_str("page").unwrap().as_deref(), Some(last), "{lost:?}");
     }
 }
 
 #[test]
-fn what_is_changed_after_an_unknown_save_is_committed_after_it() {
+fn changes_after_an_unknown_save_follow_it() {
     for lost in LOST {
         let (mut session, sessions, _) = session_before([lost]);
         session.insert("first", &1).unwrap();
@@ -60,12 +60,12 @@ fn what_is_changed_after_an_unknown_save_is_committed_after_it() {
 }
 
 #[test]
-fn a_modify_of_unknown_outcome_counts_once_or_not_at_all_and_the_next_one_sees_which() {
+fn unknown_modify_counts_at_most_once() {
     for lost in LOST {
         let (mut session, sessions, _) = session_before([lost]);
         session.insert("unsaved", &1).unwrap();
         assert_unknown(session.modify("count", increment));
-        // Sent again first, and then the next one: what the caller asked for twice was done twice.
+        // The first one is sent again before the second one, so both are counted.
         assert_eq!(session.modify("count", increment).unwrap(), Some(2), "{lost:?}");
         let again = load_again(&sessions, &session);
         assert_eq!((again.get("count").unwrap(), again.get("unsaved").unwrap()), (Some(2), Some(1)), "{lost:?}");
@@ -73,7 +73,7 @@ fn a_modify_of_unknown_outcome_counts_once_or_not_at_all_and_the_next_one_sees_w
 }
 
 #[test]
-fn a_modify_that_was_lost_and_overtaken_is_not_carried_out_and_keeps_what_was_unsaved() {
+fn lost_and_overtaken_modify_keeps_the_draft() {
     let (mut session, sessions, _) = session_before([Fault::RequestLost]);
     session.insert("unsaved", &1).unwrap();
     assert_unknown(session.modify("count", increment));
@@ -92,7 +92,7 @@ fn a_modify_that_was_lost_and_overtaken_is_not_carried_out_and_keeps_what_was_un
 }
 
 #[test]
-fn a_modify_whose_reply_was_lost_and_that_was_overtaken_is_known_by_its_nonce() {
+fn overtaken_modify_is_known_by_its_nonce() {
     let (mut session, sessions, _) = session_before([Fault::ReplyLost]);
     assert_unknown(session.modify("count", increment));
     let mut other = load_again(&sessions, &session);
@@ -101,7 +101,7 @@ fn a_modify_whose_reply_was_lost_and_that_was_overtaken_is_known_by_its_nonce() 
 }
 
 #[test]
-fn more_commits_than_a_store_remembers_leave_it_unknown_and_nothing_is_done_twice() {
+fn forgotten_nonce_stays_unknown() {
     let (mut session, sessions, _) = session_before([Fault::ReplyLost]);
     assert_unknown(session.modify("count", increment));
     let mut other = load_again(&sessions, &session);
@@ -111,14 +111,14 @@ fn more_commits_than_a_store_remembers_leave_it_unknown_and_nothing_is_done_twic
     for _ in 0..3 {
         assert_unknown(session.save());
     }
-    assert!(session.reload().unwrap(), "the caller was told; from here on it goes by what is stored");
-    assert!(!session.changed());
+    assert!(session.reload().unwrap(), "the unknown commit is discarded, its caller has the error");
+    assert!(!session.is_changed());
     assert_eq!(session.get::<u64>("count").unwrap(), Some(6));
     assert_eq!(session.modify("count", increment).unwrap(), Some(7));
 }
 
 #[test]
-fn a_login_of_unknown_outcome_is_finished_by_the_next_save_under_the_same_new_id() {
+fn unknown_login_is_finished_under_the_same_id() {
     for lost in LOST {
         let (mut session, sessions, probe) = session_before([lost]);
         let old = session.id().unwrap();
@@ -135,7 +135,7 @@ fn a_login_of_unknown_outcome_is_finished_by_the_next_save_under_the_same_new_id
 }
 
 #[test]
-fn a_new_session_of_unknown_outcome_is_created_once() {
+fn unknown_creation_is_carried_out_once() {
     for lost in LOST {
         let (sessions, probe) = RowStore::probed_sessions();
         let mut session = sessions.generate().unwrap();
@@ -144,7 +144,7 @@ fn a_new_session_of_unknown_outcome_is_created_once() {
         probe.fail_next_commits([lost, lost]);
         assert_unknown(session.save());
         assert_unknown(session.save());
-        assert!(session.is_new().unwrap() && session.changed());
+        assert!(session.is_new().unwrap() && session.is_changed());
         assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
         assert_eq!((session.save().unwrap(), session.id().unwrap()), (Saved::Written, id), "{lost:?}");
         assert_eq!(sessions.store().len().unwrap(), 1);
@@ -153,7 +153,7 @@ fn a_new_session_of_unknown_outcome_is_created_once() {
 }
 
 #[test]
-fn after_an_unknown_outcome_no_error_says_that_nothing_was_written() {
+fn unknown_outcome_is_never_called_unwritten() {
     let (mut session, _, probe) = session_before([Fault::ReplyLost, Fault::Refused]);
     session.insert("page", "/").unwrap();
     assert_unknown(session.save());
@@ -167,7 +167,7 @@ fn after_an_unknown_outcome_no_error_says_that_nothing_was_written() {
 }
 
 #[test]
-fn a_logout_after_an_unknown_login_or_creation_ends_what_there_is() {
+fn logout_after_an_unknown_login_ends_it() {
     for lost in LOST {
         let (mut session, sessions, _) = session_before([lost]);
         session.log_in("user-42").unwrap();
@@ -186,7 +186,7 @@ fn a_logout_after_an_unknown_login_or_creation_ends_what_there_is() {
 }
 
 #[test]
-fn a_session_that_ended_after_an_unknown_save_stays_ended() {
+fn session_ended_after_an_unknown_save_stays_ended() {
     for lost in LOST {
         let (mut session, sessions, _) = session_before([lost]);
         let mut logout = load_again(&sessions, &session);
@@ -195,13 +195,13 @@ fn a_session_that_ended_after_an_unknown_save_stays_ended() {
         logout.log_out().unwrap();
         session.insert("more", &1).unwrap();
         assert_eq!(session.save().unwrap(), Saved::Gone, "{lost:?}");
-        assert!(session.is_gone().unwrap() && !session.changed());
+        assert!(session.is_gone().unwrap() && !session.is_changed());
         assert_eq!(sessions.store().len().unwrap(), 0);
     }
 }
 
 #[test]
-fn a_csrf_token_after_a_login_of_unknown_outcome_is_one_of_the_login() {
+fn csrf_token_after_an_unknown_login_is_the_logins() {
     for lost in LOST {
         for has_one in [false, true] {
             let (mut session, sessions, probe) = session_before([]);

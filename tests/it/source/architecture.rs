@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 10] = [
     &["testing"],
     &["config"],
     &["web", "metrics", "log"],
-    &["sessions"],
+    &["lifecycle"],
     &["session"],
     &["context"],
     // Side by side: neither knows the other.
@@ -123,7 +123,7 @@ fn records_policies_the_rule_and_the_decision_are_pure() {
 #[test]
 fn the_failures_of_a_store_are_reported_in_one_place() {
     for (path, text) in sources() {
-        if ["session", "sessions", "web"].contains(&module(&path).as_str()) {
+        if ["session", "lifecycle", "web"].contains(&module(&path).as_str()) {
             assert!(!code(&text).contains("errors.publish"), "{} reports by itself", path.display());
         }
     }

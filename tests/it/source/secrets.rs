@@ -92,7 +92,7 @@ fn invariant_10_the_secret_of_an_id_is_in_no_debug_display_event_error_or_dump()
     let log_in = |id: &SessionId, new: SessionId| {
         let version = store.get(id).unwrap().unwrap().record.version();
         let login = Login::new(Owner::new("ada").unwrap());
-        let mut commit = Commit::merge(version).unwrap().identity(Identity::Replace(new)).log_in(login);
+        let mut commit = Commit::merge(version).unwrap().with_identity(Identity::Replace(new)).log_in(login);
         commit.changes.insert("", "theme", "dark").unwrap();
         commit
     };
@@ -121,8 +121,8 @@ fn invariant_10_the_secret_of_an_id_is_in_no_debug_display_event_error_or_dump()
         store.set(&id, large.clone(), HOUR).unwrap_err(),
         store.commit(&id, &log_in(&id, derived), &lease).unwrap_err(),
         store.set(&renewed, Record::new(), HOUR).unwrap_err(),
-        sessions.create_session(&id, Record::new()).unwrap_err(),
-        sessions.create_session(&derived, large).unwrap_err(),
+        sessions.create(&id, Record::new()).unwrap_err(),
+        sessions.create(&derived, large).unwrap_err(),
         session.get::<u32>("user").unwrap_err(),
         text[1..].parse::<SessionId>().unwrap_err(),
         text.replace(char::is_alphanumeric, "=").parse::<SessionId>().unwrap_err(),
@@ -144,7 +144,7 @@ fn invariant_10_the_secret_of_an_id_is_in_no_debug_display_event_error_or_dump()
     time.advance(lease.grace);
     search.look_at(&sessions.load(&id).unwrap());
     let version = store.get(&renewed).unwrap().unwrap().record.version();
-    let renewal = Commit::merge(version).unwrap().identity(Identity::Renew(7));
+    let renewal = Commit::merge(version).unwrap().with_identity(Identity::Renew(7));
     let outcome = store.commit(&renewed, &renewal, &lease).unwrap();
     let successor = outcome.receipt().unwrap().announce.expect("a renewal began");
     search.add(successor);

@@ -184,7 +184,7 @@ impl Pair {
             NewId::Renew => Identity::Renew(7),
             NewId::Keep => Identity::Keep,
         };
-        let mut commit = commit.unwrap().with(changes_of(changes)).identity(identity);
+        let mut commit = commit.unwrap().with(changes_of(changes)).with_identity(identity);
         if let Some(LoginOp { owner: number, begun }) = login {
             let owner = owner(*number);
             let known = self.epochs.entry(*number).or_default();

@@ -104,7 +104,7 @@ fn check_ends(store: &LembroStore, time: &ManualClock) {
     assert!(store.epoch(&ada).unwrap() > before, "a login that is under way is not let in");
     if let Some(handle) = listed(store).keys().next() {
         let handle = Handle::from_u64(*handle);
-        assert!(store.destroy_handle(handle, None, lembro::EndReason::Named).unwrap().is_done());
+        assert!(store.destroy_handle(handle, None, lembro::EndReason::Revoked).unwrap().is_done());
     }
     store.validate().unwrap();
     time.advance(Duration::from_secs(u64::from(u32::MAX)));
@@ -213,7 +213,7 @@ pub fn some_sessions(count: usize, folder: &Folder) -> LembroStore {
         let version = store.commit(&id, &create, &lease).unwrap().receipt().unwrap().version;
         time.advance(minute);
         let commit = |identity| {
-            let commit = Commit::merge(version).unwrap().identity(identity);
+            let commit = Commit::merge(version).unwrap().with_identity(identity);
             store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce
         };
         match number {

@@ -7,11 +7,11 @@ use tokio::runtime::Builder;
 
 use crate::axum_site::AxumSite;
 use crate::example;
-use crate::wire::{Asked, Listens, Page, layer, store};
+use crate::wire::{Target, Listener, Page, layer, store};
 
 /// Sends a request over HTTP/2 with exactly these header fields; returns the response with its
 /// body.
-fn ask(site: &dyn Listens, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Response<String> {
+fn ask(site: &dyn Listener, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Response<String> {
     let mut request = Request::builder().method(method).uri(format!("http://{}{path}", site.address()));
     for (name, value) in fields {
         request = request.header(*name, *value);
@@ -38,7 +38,7 @@ fn sent_back(headers: &HeaderMap) -> String {
 // RFC 9113, 8.2.3: clients split the header for better compression.
 #[test]
 fn split_cookie_header_opens_its_session() {
-    let application = |_: &Asked, session: &mut lembro::Session| {
+    let application = |_: &Target, session: &mut lembro::Session| {
         let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
         session.insert("visits", &visits)?;
         Ok(Page::text(visits.to_string()))
