@@ -246,7 +246,7 @@ impl Session {
 
     /// The age of the session's id; `None` if its ids are not renewed.
     fn id_age(&self) -> Option<Duration> {
-        if !self.context.policy.get_renew_after().is_some() {
+        if self.context.policy.get_renew_after().is_none() {
             return None;
         }
         match self.state.get() {
