@@ -209,8 +209,9 @@ impl<T: fmt::Debug> fmt::Debug for Input<T> {
 
 /// Getters of options, named as std's `Command::get_args` beside `Command::args`.
 macro_rules! getters {
-    ($options:ident: $($getter:ident $option:ident -> $type:ty $value:block)*) => {
+    ($options:ident: $($(#[$more:meta])* $getter:ident $option:ident -> $type:ty $value:block)*) => {
         $(#[doc = concat!("The option [`", stringify!($option), "`](Self::", stringify!($option), ").")]
+        $(#[$more])*
         pub fn $getter(&self) -> $type {
             let $options = self;
             $value

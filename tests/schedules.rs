@@ -10,6 +10,7 @@
 mod key_values;
 #[path = "it/support/scratch.rs"]
 mod scratch;
+#[allow(dead_code, reason = "it uses a part of it")]
 #[path = "it/support/steps.rs"]
 mod steps;
 
