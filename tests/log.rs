@@ -104,7 +104,7 @@ fn written(errors: &[Error], events: &[Event], log: impl FnOnce(Log) -> Log) -> 
 }
 
 #[test]
-fn one_line_forwards_the_errors_of_a_layer_and_its_store() {
+fn log_forwards_errors_of_layer_and_store() {
     let lines = Lines::new();
     let faults = FaultStore::new(store());
     faults.fail_all(None, When::Before);
@@ -116,7 +116,7 @@ fn one_line_forwards_the_errors_of_a_layer_and_its_store() {
 }
 
 #[test]
-fn events_are_written_at_the_levels_that_were_chosen_and_errors_beside_them() {
+fn log_writes_events_at_chosen_levels() {
     let lines = Lines::new();
     let store = store();
     let sessions = Sessions::new(store.clone());
@@ -137,7 +137,7 @@ fn events_are_written_at_the_levels_that_were_chosen_and_errors_beside_them() {
 }
 
 #[test]
-fn no_line_has_an_id_a_handle_or_a_value() {
+fn no_line_has_an_id_handle_or_value() {
     let (handle, bytes) = (handle(), 512);
     let took = Duration::from_millis(3);
     let errors = [
@@ -193,7 +193,7 @@ lembro WARN shards: 3 is not a power of two from 1 to 64";
 }
 
 #[test]
-fn of_one_kind_a_few_lines_are_written_and_then_how_many_more_there_were() {
+fn log_limits_lines_of_one_kind() {
     let handle = handle();
     let errors: Vec<_> = (0..1000).map(|number| Error::store(io::Error::other(format!("number {number}")))).collect();
     let lines = written(&errors, &[Event::UnknownId { handle }; 3], |log| log.limit(2, "1h"));
@@ -205,7 +205,7 @@ fn of_one_kind_a_few_lines_are_written_and_then_how_many_more_there_were() {
 }
 
 #[test]
-fn a_period_ends_by_itself_and_the_next_one_begins_with_lines_again() {
+fn log_period_ends_by_itself() {
     let lines = Lines::new();
     let (sender, errors) = crossbeam_channel::unbounded();
     Log::of(errors).limit(1, 200).start().unwrap();
@@ -219,7 +219,7 @@ fn a_period_ends_by_itself_and_the_next_one_begins_with_lines_again() {
 }
 
 #[test]
-fn a_logger_or_a_choice_of_levels_that_panics_stops_nothing() {
+fn panicking_logger_stops_nothing() {
     let lines = Lines::new();
     let (sender, errors) = crossbeam_channel::unbounded();
     let (events, heard) = crossbeam_channel::unbounded();
@@ -237,7 +237,7 @@ fn a_logger_or_a_choice_of_levels_that_panics_stops_nothing() {
 }
 
 #[test]
-fn the_thread_ends_with_the_sessions_and_their_store() {
+fn log_thread_ends_with_the_store() {
     let _lines = Lines::new();
     let store = store();
     let sessions = Sessions::new(store.clone());
@@ -255,7 +255,7 @@ fn the_thread_ends_with_the_sessions_and_their_store() {
 }
 
 #[test]
-fn a_limit_that_would_write_nothing_or_all_is_refused() {
+fn log_limit_of_nothing_is_refused() {
     for (lines, period, problem) in [
         (0, "1m", "limit: no line, or no time: nothing would be written, or all"),
         (5, "0s", "limit: no line, or no time: nothing would be written, or all"),

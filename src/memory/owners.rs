@@ -43,9 +43,7 @@ impl Owners for LembroStore {
         // new epoch and is refused.
         let _gate = store.gate(owner.as_str()).lock();
         let epoch = store.epochs.bump(owner.as_str());
-        if let Some(log) = &store.log {
-            log.queue(Mutation::Epoch(owner.as_str().into(), epoch));
-        }
+        store.queue(|| Mutation::Epoch(owner.as_str().into(), epoch));
         let mut sessions = 0;
         for locked in &store.shards {
             let now = store.clock_now();
@@ -121,9 +119,7 @@ impl ShardedStore {
             ended += removed.len();
             last = removed.last().map(|(row, _)| Receipt::ended(row.version())).or(last);
             let secrets = || removed.iter().flat_map(|(row, _)| valid_secrets(row));
-            if let Some(log) = &self.log {
-                secrets().for_each(|(handle, secret)| log.queue(Mutation::Reason(handle, secret.digest(), reason)));
-            }
+            secrets().for_each(|(handle, secret)| self.queue(|| Mutation::Reason(handle, secret.digest(), reason)));
             self.recent_ends.add(secrets(), reason);
             self.report_removed(locked, removed);
         }

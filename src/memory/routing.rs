@@ -166,21 +166,25 @@ impl ShardedStore {
         }
     }
 
+    /// Queues a change for the journal, if the store has files.
+    pub(super) fn queue(&self, change: impl FnOnce() -> Mutation) {
+        if let Some(log) = &self.log {
+            log.queue(change());
+        }
+    }
+
     /// Moves a session's deadline. Runs under the read lock.
     pub(super) fn prolong(&self, shard: &Shard, row: &Record, deadline: u64) {
         shard.touch(row, deadline);
-        if let Some(log) = &self.log {
-            log.queue(Mutation::Touch(row.state().handle, row.version(), deadline));
-        }
+        self.queue(|| Mutation::Touch(row.state().handle, row.version(), deadline));
     }
 
     /// Queues the ends of these sessions for the journal. The evicted ones are among them:
     /// otherwise a logout would find no session to end, and a restart would restore it.
     pub(super) fn queue_ends(&self, removed: &Removed) {
-        let Some(log) = &self.log else { return };
         for (row, cause) in removed {
             if matches!(cause, RemovalCause::Destroyed | RemovalCause::Evicted) {
-                log.queue(Mutation::End(row.state().handle, row.version()));
+                self.queue(|| Mutation::End(row.state().handle, row.version()));
             }
         }
     }

@@ -82,8 +82,8 @@ impl ShardedStore {
             let insert = shard.swap(hash, id.handle(), current.as_ref(), next, now.clock, &mut removed);
             // The ends come first: otherwise a replay finds the shard full and evicts others.
             self.queue_ends(&removed);
-            if let (InsertOutcome::Done, Some(log), Some(row)) = (insert, &self.log, journalled) {
-                log.queue(Mutation::Put(row));
+            if let (InsertOutcome::Done, Some(row)) = (insert, journalled) {
+                self.queue(|| Mutation::Put(row));
             }
             drop(shard);
             self.report_removed(locked, removed);

@@ -107,9 +107,7 @@ impl Store for LembroStore {
             let taken = locked.shard.write().take();
             sessions += taken.len();
             add(&locked.counters.destroyed, taken.len());
-            if let Some(log) = &store.log {
-                taken.rows().for_each(|row| log.queue(Mutation::End(row.state().handle, row.version())));
-            }
+            taken.rows().for_each(|row| store.queue(|| Mutation::End(row.state().handle, row.version())));
         }
         store.events.publish(|| Event::Cleared { sessions });
         store.wait_written("(all)")
@@ -189,8 +187,8 @@ impl ShardedStore {
         next.state().deadline.store(current.state().deadline.load(Ordering::Relaxed), Ordering::Relaxed);
         let outcome = shard.swap(hash, handle, Some(current), Some(next.clone()), now.clock, &mut removed);
         self.queue_ends(&removed);
-        if let (InsertOutcome::Done, Some(log), true) = (outcome, &self.log, is_journalled) {
-            log.queue(Mutation::Put(next));
+        if outcome == InsertOutcome::Done && is_journalled {
+            self.queue(|| Mutation::Put(next));
         }
         drop(shard);
         self.report_removed(locked, removed);

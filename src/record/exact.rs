@@ -32,7 +32,7 @@ pub(super) fn write<T: Serialize + ?Sized>(key: &str, value: &T, json: &mut Vec<
     let mut serializer = serde_json::Serializer::new(&mut *json);
     let context = ValueContext { wrapper: Wrapper::None, depth: 0, notes: &notes };
     let written = value.serialize(ExactSerializer { inner: &mut serializer, context });
-    // The refusal first, because an implementation of `Serialize` can drop the error that came with it.
+    // The refusal first, because an implementation of `Serialize` can drop the error.
     if let Some(problem) = notes.refusal.get() {
         return Err(Error::refuse_value(key, problem));
     }

@@ -11,7 +11,7 @@ const HAS_TIMEOUT: u8 = 0x01;
 const HAS_OWNER: u8 = 0x02;
 const FLAGS: u8 = HAS_TIMEOUT | HAS_OWNER | Width::MASK;
 
-/// Where the flags of the notes stand.
+/// The position of the flags of the notes.
 const NOTES: usize = 1;
 const HAS_ID_SINCE: u8 = 0x01;
 const HAS_LABEL: u8 = 0x02;
@@ -19,10 +19,10 @@ const REMEMBERED: u8 = 0x04;
 const HAS_CSRF: u8 = 0x08;
 const NOTE_FLAGS: u8 = HAS_ID_SINCE | HAS_LABEL | REMEMBERED | HAS_CSRF;
 
-/// Where the number of entries and the length of the names stand.
+/// The position of the number of entries and the length of the names.
 pub(super) const COUNTS: Range<usize> = 2..7;
 
-/// Where the time of creation stands.
+/// The position of the time of creation.
 const CREATED: Range<usize> = COUNTS.end..COUNTS.end + TIME;
 
 /// Bytes of a time.
@@ -49,7 +49,7 @@ pub(super) fn set_counts(body: &mut [u8], width: Width, entries: usize, names: u
     body[COUNTS].copy_from_slice(&[high, low, names[0], names[1], names[2]]);
 }
 
-/// How many entries a body has that starts with these bytes.
+/// The number of entries of a body that starts with these bytes.
 pub(super) fn count(start: &[u8]) -> usize {
     let [_, _, high, low, ..] = start else { return 0 };
     usize::from(u16::from_be_bytes([*high, *low]))

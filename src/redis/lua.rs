@@ -44,7 +44,7 @@ pub(super) use scripts;
 /// are needed, by their offsets, because each costs Lua as much as ten steps.
 pub(super) const INVOCATION: &str = "
 local key, call, args = KEYS[1], redis.call, ARGV[1]
-local NONE, NEVER, FOREVER, NO_TIME = 9007199254740992, 9007199254740991, 3153600000000, 281474976710655
+local NONE, NEVER, CENTURY, NO_TIMEOUT = 9007199254740992, 9007199254740991, 3153600000000, 281474976710655
 local SUPERSEDED, PENDING, PREVIOUS = 1, 2, 3
 local now, usual, idle, life, index_for, rest = struct.unpack('>I8c18I8I8I8I2', args, 2)
 local manual = now > 0
@@ -129,8 +129,8 @@ local left = manual and (call('HGET', key, 'd') or 0) - now or call('PTTL', key)
 /// The time `full` that a visit or a commit gives the session now.
 pub(super) const FULL: &str = "
 if remembered == 1 then idle, life = struct.unpack('>I8I8', args, 68) end
-full = timeout < NO_TIME and timeout or idle
-if full > FOREVER then full = FOREVER end
+full = timeout < NO_TIMEOUT and timeout or idle
+if full > CENTURY then full = CENTURY end
 local began = since > created and since or created
 if life < NONE and began > 0 then
     local spent = now > began and now - began or 0

@@ -6,8 +6,8 @@
 //!
 //! A session is one hash under its handle, and every action is one script on it: atomic, in one
 //! round trip, by the server's clock. The scripts do what the rule ([`Entry`](crate::Entry)) does;
-//! a property test compares them. Redis' own expiry ends sessions. For an hour after another
-//! request ended a session, a key beside it holds the reason.
+//! `tests/it/redis/rule.rs` compares them. Redis' own expiry ends sessions. For an hour after
+//! another request ended a session, a key beside it holds the reason.
 //!
 //! On one server a look is a pipeline: a script, which writes only what the visit changes and
 //! returns the time, and a plain command that reads the hash. The rule itself, in Rust, judges what

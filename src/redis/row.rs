@@ -103,7 +103,7 @@ impl HashRow {
 /// Returns `None` if lembro cannot have written this row.
 fn record_from(handle: Handle, mut meta: &[u8], tail: &[u8], fields: &[Value], deadline: u64) -> Option<Record> {
     let [_, _, digest @ ..] = take::<18>(&mut meta)?;
-    let ([kind], _known) = (take::<1>(&mut meta)?, take::<6>(&mut meta)?);
+    let ([kind], _indexed_until) = (take::<1>(&mut meta)?, take::<6>(&mut meta)?);
     let incarnation = take::<4>(&mut meta)?;
     let mut time = || take::<6>(&mut meta).map(six);
     let (created_ms, since_ms, id_since_ms, timeout_ms) = (time()?, time()?, time()?, time()?);

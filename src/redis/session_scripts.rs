@@ -106,7 +106,7 @@ end
 ", CHECK_LOGIN, "
 if is_new then
     start, kind, indexed_until, incarnation, saves, bytes, entries, exact = usual, 0, 0, begins, 0, 0, 0, 0
-    created, since, id_since, timeout, remembered, owned = now, 0, 0, NO_TIME, 0, 0
+    created, since, id_since, timeout, remembered, owned = now, 0, 0, NO_TIMEOUT, 0, 0
 else
     is_anothers = logs_in == 1 and owned == 1 and call('HGET', key, 'o') ~= by
     local renew_after, grace
@@ -123,7 +123,7 @@ else
         saves = (saves + 1) % 4294967296
         nonces = #nonces < 32 and nonce .. nonces or struct.pack('c8c24', nonce, nonces)
     end
-    if is_anothers then created, since, id_since, timeout, remembered = now, 0, 0, NO_TIME, 0 end
+    if is_anothers then created, since, id_since, timeout, remembered = now, 0, 0, NO_TIMEOUT, 0 end
     if identity == 'r' and renew_after < NONE then id_since = now end
 end
 if not is_plain then

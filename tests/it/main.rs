@@ -38,6 +38,7 @@ mod input {
     mod limits;
     mod option_secrets;
     mod options;
+    mod texts;
 }
 mod record {
     mod bytes;
@@ -48,7 +49,7 @@ mod record {
 mod rules {
     mod invariants;
     mod model;
-    pub(crate) mod reference;
+    mod row;
 }
 mod store {
     mod clock;
@@ -106,19 +107,16 @@ mod web {
     mod flows;
     mod grammar;
     mod http;
-    mod in_front;
     #[cfg(feature = "testing")]
-    pub(crate) mod jars;
     mod lifetime;
     mod lost_change;
     mod model;
     mod options;
-    mod plain_http;
-    mod proxy;
     mod renewal;
     mod renewal_under_way;
     mod responses;
     mod rouille;
+    mod secure;
     mod servers;
     mod signing;
     mod store_down;
@@ -132,16 +130,11 @@ mod web {
 #[cfg(feature = "redis")]
 mod redis {
     mod acl;
-    pub(crate) mod behind;
     mod cluster;
-    mod cluster_faults;
-    pub(crate) mod cluster_nodes;
     mod connections;
     mod contract;
-    mod csrf;
-    mod doors;
     mod faults;
-    mod flows;
+    pub(crate) mod fixture;
     mod full;
     mod layout;
     mod limits;
@@ -153,7 +146,7 @@ mod redis {
     mod rule;
     mod sentinel;
     pub(crate) mod server;
-    mod take_over;
+    mod sessions;
 }
 #[cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
 mod examples {

@@ -1,8 +1,8 @@
-//! Promise: a process that is forked after its store was made goes on with connections of its own:
-//! parent and child never read each other's answers, and neither waits for the other.
+//! Forks of a process with a store on Redis: parent and child use separate connections, and neither
+//! waits for the other.
 //!
-//! What the child has of its parent: connections that lie idle, permits of calls under way in
-//! threads that do not run in it, what the breaker knows, hints about sessions.
+//! The child inherits idle connections, permits of requests in threads that it does not have, the
+//! state of the breaker, and hints.
 
 use std::sync::Mutex;
 use std::thread;
@@ -21,28 +21,27 @@ fn store(server: &Server, connections: usize) -> RedisStore {
     RedisStore::with_options(RedisOptions::new().url(server.url()).timeout("10s").connections(connections)).unwrap()
 }
 
-/// Stores a value that no other caller has, and reads it back.
+/// Stores a unique value and reads it back.
 fn write_and_read(store: &RedisStore) {
     let id = SessionId::random().unwrap();
     store.set(&id, [("own", id.expose())].into_iter().collect(), TTL).unwrap();
-    let found = store.get(&id).unwrap().expect("it was stored a moment ago").record;
+    let found = store.get(&id).unwrap().unwrap().record;
     assert_eq!(found.get_str("own").unwrap().as_deref(), Some(id.expose().as_str()));
     assert!(store.destroy(&id).unwrap().is_done());
 }
 
-/// How many connections the server has, without the one that asks.
+/// The number of connections to the server, without the one that asks.
 fn connections(server: &Server) -> usize {
-    let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut server.connect()).unwrap();
-    list.lines().count() - 1
+    server.query::<String>(&["CLIENT", "LIST"]).lines().count() - 1
 }
 
 #[test]
-fn parent_and_child_at_work_at_once_read_no_answer_to_the_other() {
+fn race_parent_and_child_read_only_their_own_answers() {
     let _alone = alone();
     let server = Server::start();
     for idle in [1, 3] {
         let store = store(&server, idle);
-        // So many connections lie idle when the process is forked.
+        // Open so many connections before the fork.
         thread::scope(|scope| (0..idle).for_each(|_| drop(scope.spawn(|| write_and_read(&store)))));
         let halves = forked(|| {
             thread::scope(|scope| {
@@ -55,13 +54,13 @@ fn parent_and_child_at_work_at_once_read_no_answer_to_the_other() {
 }
 
 #[test]
-fn the_connections_of_the_parent_outlive_a_child_that_used_its_own_and_ended() {
+fn connections_of_the_parent_outlive_the_child() {
     let _alone = alone();
     let server = Server::start();
     let store = store(&server, 1);
     write_and_read(&store);
     let number = |list: String| list.lines().next().map(|line| line.split(' ').next().unwrap().to_owned());
-    let ids = || number(redis::cmd("CLIENT").arg("LIST").query(&mut server.connect()).unwrap());
+    let ids = || number(server.query(&["CLIENT", "LIST"]));
     let before = ids();
     let parent = std::process::id();
     let halves = forked(|| {
@@ -71,13 +70,13 @@ fn the_connections_of_the_parent_outlive_a_child_that_used_its_own_and_ended() {
         vec![connections(&server).to_string()]
     });
     assert_eq!(halves[0], ["2"], "one of the parent's and one of the child's");
-    soon("the child's is closed", || connections(&server) == 1);
+    soon("the child's connection is closed", || connections(&server) == 1);
     write_and_read(&store);
     assert_eq!(ids(), before);
 }
 
 #[test]
-fn a_child_does_not_wait_for_connections_that_were_in_use_when_it_was_forked() {
+fn child_does_not_wait_for_connections_of_the_parent() {
     let _alone = alone();
     let server = Server::start();
     let store = store(&server, 1);
@@ -85,7 +84,7 @@ fn a_child_does_not_wait_for_connections_that_were_in_use_when_it_was_forked() {
     let frozen = Mutex::new(Some(server.freeze()));
     thread::scope(|scope| {
         let waiting = scope.spawn(|| write_and_read(&store));
-        // There is nothing to see of a thread that waits for an answer.
+        // Nothing shows when the thread has begun to wait for its answer.
         thread::sleep(Duration::from_millis(100));
         let parent = std::process::id();
         let halves = forked(|| {
@@ -101,7 +100,7 @@ fn a_child_does_not_wait_for_connections_that_were_in_use_when_it_was_forked() {
 }
 
 #[test]
-fn a_session_that_the_parent_opened_is_saved_by_both() {
+fn parent_and_child_save_the_same_session() {
     let _alone = alone();
     let server = Server::start();
     let sessions = Sessions::new(store(&server, 2));

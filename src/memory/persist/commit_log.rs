@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 use crate::sync::{AtomicU8, AtomicU64, Mutex, Ordering};
 
 pub(super) const HEALTHY: u8 = 0;
+/// Some changes are in memory alone.
 pub(super) const FAILING: u8 = 1;
+/// Nothing is written any more.
 pub(super) const CLOSED: u8 = 2;
 
 pub(in crate::memory) struct CommitLog {
@@ -41,6 +43,7 @@ pub(in crate::memory) struct CommitLog {
     pub(super) snapshot_bytes: AtomicU64,
 }
 
+/// The changes that are not in the journal yet.
 #[derive(Default)]
 pub(super) struct ChangeQueue {
     changes: Vec<Mutation>,

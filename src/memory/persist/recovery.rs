@@ -30,7 +30,7 @@ impl CommitLog {
             let folder =
                 files.copy_damaged().map_err(|error| refuse(format!("{problem}, and no copy can be kept: {error}")))?;
             let text =
-                format!("{problem}; what is whole was read, and the files as they were are in {}", folder.display());
+                format!("{problem}; the undamaged part was read, and a copy of the files is in {}", folder.display());
             store.errors.publish_early(refuse(text));
         }
         let log = Self::new(files, config, store.clock.clone(), generation);
@@ -90,7 +90,7 @@ fn load(
         journal::read(&files.journal(*generation), *generation, |frame| replay.frame(frame));
     }
     if !replay.is_sound {
-        damage.get_or_insert_with(|| "its journal holds something that is no change".to_owned());
+        damage.get_or_insert_with(|| "its journal holds an invalid change".to_owned());
     }
     refuse_damage(&damage)?;
     if damage.is_some() {

@@ -92,6 +92,7 @@ impl LastTouches {
     }
 }
 
+/// A restore of files into a new store, with its counts.
 pub(super) struct Replay<'a> {
     store: &'a ShardedStore,
     anchor: ClockAnchor,

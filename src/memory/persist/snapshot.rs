@@ -185,7 +185,7 @@ impl<R: Read> SnapshotReader<R> {
             let mut sessions = &chunk[..];
             while !sessions.is_empty() {
                 let session = read_entry(&mut sessions, now);
-                entry(session.ok_or_else(|| format!("chunk {number} holds something that is not a session"))?, now);
+                entry(session.ok_or_else(|| format!("chunk {number} holds an invalid session"))?, now);
                 found += 1;
             }
         }
@@ -199,7 +199,7 @@ impl<R: Read> SnapshotReader<R> {
             return Err(format!("it holds {found} sessions and says that there are {count}"));
         }
         if self.left > 0 {
-            return Err("it goes on after its end".to_owned());
+            return Err("it has bytes after its end".to_owned());
         }
         Ok(())
     }

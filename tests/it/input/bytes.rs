@@ -1,5 +1,4 @@
-//! Whatever comes from outside is refused or works: what `tests/fuzz` tries for minutes, for a
-//! moment.
+//! Input from outside, which is refused or works: the targets of `tests/fuzz`, for a moment.
 #![cfg(all(feature = "web", feature = "testing"))]
 
 use crate::support::from_outside::{TARGETS, Target, snapshot};
@@ -7,14 +6,14 @@ use lembro::{Clock, Owner, Owners as _, Store};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// What a fuzzer does to its seeds.
+/// A change of a fuzzer to a seed.
 #[derive(Clone, Debug)]
 enum Mutation {
     Byte(Index, u8),
     Insert(Index, Vec<u8>),
     Remove(Index, usize),
     Cut(Index),
-    /// A piece of it once more, elsewhere.
+    /// A copy of a part to another place.
     Repeat(Index, Index, usize),
 }
 
@@ -42,7 +41,7 @@ impl Mutation {
     }
 }
 
-/// Any at all, or one that texts from outside are cut at.
+/// Any byte, or a separator of texts from outside.
 fn any_byte() -> impl Strategy<Value = u8> {
     prop_oneof![any::<u8>(), prop::sample::select(&b";,.=\"\\ \n%[]{}0"[..])]
 }
@@ -63,7 +62,7 @@ fn any_target() -> impl Strategy<Value = &'static Target> {
 }
 
 #[test]
-fn what_fuzzing_begins_with_is_understood() {
+fn fuzzing_seeds_are_understood() {
     for target in TARGETS {
         let seeds = (target.seeds)();
         assert!(seeds.len() >= 3, "{}", target.name);
@@ -72,7 +71,7 @@ fn what_fuzzing_begins_with_is_understood() {
 }
 
 #[test]
-fn every_form_in_which_a_snapshot_is_fuzzed_leads_to_its_sessions() {
+fn all_snapshot_forms_lead_to_sessions() {
     let forms: Vec<_> = snapshot::seeds().iter().map(|seed| snapshot::file(seed).unwrap()).collect();
     for (file, sessions) in forms.iter().zip([0, 0, 0, 1, 1, 1, 5, 5, 5]) {
         let folder = snapshot::Folder::new();
@@ -81,10 +80,9 @@ fn every_form_in_which_a_snapshot_is_fuzzed_leads_to_its_sessions() {
     }
 }
 
-// Found by fuzzing: the next "log out everywhere" would have overflown, and let a login under way
-// in.
+// Found by fuzzing: the next "log out everywhere" would have overflowed, and not revoked a login.
 #[test]
-fn a_snapshot_with_an_epoch_that_nobody_can_count_on_from_is_refused() {
+fn snapshots_with_the_last_epoch_are_refused() {
     let (folder, sessions_alone) = (snapshot::Folder::new(), [2]);
     let restore = |epoch: u64| {
         let file = snapshot::file(&[&sessions_alone[..], &[0; 8], &epoch.to_be_bytes()].concat()).unwrap();
@@ -101,16 +99,16 @@ fn a_snapshot_with_an_epoch_that_nobody_can_count_on_from_is_refused() {
 }
 
 proptest! {
-    // Several readers share them.
+    // Several readers share the seeds.
     #![proptest_config(ProptestConfig::with_cases(4 * ProptestConfig::default().cases))]
 
     #[test]
-    fn any_bytes_are_refused_or_work(target in any_target(), bytes in prop::collection::vec(any_byte(), 0..300)) {
+    fn model_any_bytes_are_refused_or_work(target in any_target(), bytes in prop::collection::vec(any_byte(), 0..300)) {
         (target.check)(&bytes);
     }
 
     #[test]
-    fn what_was_right_before_it_was_changed_is_refused_or_works(
+    fn model_mutations_are_refused_or_work(
         target in any_target(),
         seed in any::<Index>(),
         mutations in prop::collection::vec(any_mutation(), 1..5),
@@ -122,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn a_snapshot_that_was_changed_in_any_way_is_refused(mutations in prop::collection::vec(any_mutation(), 1..5)) {
+    fn model_mutated_snapshots_are_refused(mutations in prop::collection::vec(any_mutation(), 1..5)) {
         let whole = snapshot::file(&snapshot::seeds()[6]).unwrap();
         let mut file = whole.clone();
         mutations.iter().for_each(|mutation| mutation.apply(&mut file));

@@ -24,7 +24,7 @@ fn as_debug(layer: &SessionLayer) -> String {
 }
 
 #[test]
-fn what_is_left_out_has_its_default() {
+fn missing_parts_have_defaults() {
     let nulls =
         r#"{"store": {"memory": null, "redis": null}, "policy": {"remember": null}, "cookie": {"domain": null}}"#;
     let nulls: Config = serde_json::from_str(nulls).unwrap();
@@ -39,7 +39,7 @@ fn what_is_left_out_has_its_default() {
 }
 
 #[test]
-fn every_part_says_what_it_would_say_in_code() {
+fn config_equals_options_in_code() {
     let text = r#"
         [store.memory]
         maxSize = "4M"
@@ -72,7 +72,7 @@ fn every_part_says_what_it_would_say_in_code() {
 }
 
 #[test]
-fn a_wrong_value_is_told_by_its_path() {
+fn wrong_values_are_named_by_path() {
     for (text, expected) in [
         ("policy.timeout = 'soon'", "policy.timeout: \"soon\" is not a duration"),
         ("policy.timeout = true", "policy.timeout: neither a number of milliseconds nor a text such as \"5m\""),
@@ -113,7 +113,7 @@ fn a_wrong_value_is_told_by_its_path() {
 }
 
 #[test]
-fn an_unknown_option_is_told_by_its_path_with_those_that_there_are() {
+fn unknown_options_are_named_by_path() {
     for (text, expected) in [
         ("stores = {}", "stores: there is no such option here, but store, policy, cookie"),
         ("store.sqlite = {}", "store.sqlite: there is no such option here, but memory, redis"),
@@ -138,7 +138,7 @@ fn an_unknown_option_is_told_by_its_path_with_those_that_there_are() {
 }
 
 #[test]
-fn a_problem_is_kept_until_it_is_asked_for() {
+fn config_keeps_its_problem() {
     let config: Config = toml::from_str("policy.timeout = 'soon'").unwrap();
     let config = config.policy(Policy::new()).cookie(CookieOptions::new());
     let store = Config::new().store().unwrap();
@@ -153,7 +153,7 @@ fn a_problem_is_kept_until_it_is_asked_for() {
 }
 
 #[test]
-fn a_token_in_a_header_is_a_part_like_the_others() {
+fn token_is_a_part_of_config() {
     let config: Config = toml::from_str("token.response_header = 'X-Session-Token'").unwrap();
     let layer = SessionLayer::from_config(&config).unwrap();
     let mut session = layer.load(RequestHead::default());
@@ -172,7 +172,7 @@ fn a_token_in_a_header_is_a_part_like_the_others() {
 }
 
 #[test]
-fn the_layer_and_the_store_are_of_the_same_sessions() {
+fn config_layer_uses_its_store() {
     let config: Config = toml::from_str("store.memory.interval = 0").unwrap();
     let store = config.store().unwrap();
     let layer = config.layer(store.clone()).unwrap();
@@ -185,7 +185,7 @@ fn the_layer_and_the_store_are_of_the_same_sessions() {
 
 #[cfg(not(feature = "redis"))]
 #[test]
-fn redis_without_its_feature_is_told() {
+fn redis_without_feature_is_an_error() {
     for text in ["[store.redis]", "store.redis.url = 'redis://:hunter2@host'", "store.redis = 5"] {
         assert_eq!(problem(text), "store.redis: this program was built without the feature \"redis\"");
     }
@@ -193,7 +193,7 @@ fn redis_without_its_feature_is_told() {
 
 #[cfg(feature = "redis")]
 #[test]
-fn sessions_on_redis_are_chosen_and_their_options_told_by_their_paths() {
+fn config_chooses_redis() {
     let config: Config = toml::from_str("[store.redis]\nurl = 'redis://h:1/2'\ntimeout = '250ms'").unwrap();
     let ConfiguredStore::Redis(store) = config.store().unwrap() else { panic!("{config:?}") };
     drop(config.layer(ConfiguredStore::Redis(store)).unwrap());

@@ -106,7 +106,7 @@ fn with(option: &'static str, value: Value) -> Value {
 }
 
 #[test]
-fn a_key_of_any_wrong_type_is_not_quoted() {
+fn key_of_wrong_type_is_not_quoted() {
     for option in ["keys", "secret"] {
         for value in WRONG {
             assert_eq!(told::<CookieOptions>(with(option, *value)), "keys: neither a text nor a list of texts");
@@ -132,7 +132,7 @@ fn a_key_of_any_wrong_type_is_not_quoted() {
 }
 
 #[test]
-fn a_secret_in_the_place_of_all_options_is_not_quoted() {
+fn secret_in_place_of_options_is_not_quoted() {
     for value in WRONG.iter().copied().filter(|value| !matches!(value, Value::Map(_))).chain([SECRET]) {
         assert!(!told::<CookieOptions>(value).is_empty());
         #[cfg(feature = "redis")]
@@ -143,7 +143,7 @@ fn a_secret_in_the_place_of_all_options_is_not_quoted() {
 
 // Its problem is told by `store`, so that no format shows the line that it is in.
 #[test]
-fn a_configuration_quotes_no_secret_wherever_one_stands_and_reading_it_never_fails() {
+fn config_quotes_no_secret_anywhere() {
     let paths: [&[&'static str]; 9] = [
         &[],
         &["store"],
@@ -175,7 +175,7 @@ mod redis {
     use super::*;
 
     #[test]
-    fn a_password_a_url_and_a_file_of_any_wrong_type_are_not_quoted() {
+    fn redis_secrets_are_not_quoted() {
         for option in [
             "url",
             "username",
@@ -199,7 +199,7 @@ mod redis {
     }
 
     #[test]
-    fn a_key_in_the_place_of_its_file_is_not_quoted() {
+    fn key_in_place_of_file_is_not_quoted() {
         for option in ["ca_certificate", "client_certificate", "client_key"] {
             let told = told::<RedisOptions>(with(option, Value::Str("-----BEGIN PRIVATE KEY-----\nhunter2")));
             assert_eq!(told, format!("{option}: this is the text itself: write it to a file, and name the file"));
@@ -208,7 +208,7 @@ mod redis {
 
     // Each character that ends a host, or begins a port, in a password that is not encoded.
     #[test]
-    fn a_password_that_is_not_encoded_is_told_how_to_be_and_is_never_taken_for_a_port_or_a_database() {
+    fn unencoded_password_error_says_how() {
         for url in [
             "redis://:hunter2/x@h",
             "redis://:hunter2#x@h",

@@ -31,7 +31,7 @@ fn refused(result: Result<usize>, expected: &str) {
 }
 
 #[test]
-fn without_options_it_purges_every_minute_and_holds_a_mebibyte() {
+fn default_store_holds_a_mebibyte() {
     // FEATURES 1 to 4.
     let store = LembroStore::new().unwrap();
     assert_eq!(store.stats().max_size, M);
@@ -40,7 +40,7 @@ fn without_options_it_purges_every_minute_and_holds_a_mebibyte() {
 }
 
 #[test]
-fn the_options_of_the_document_work_as_written() {
+fn documented_options_are_read() {
     // FEATURES 28: read from a configuration file.
     assert_eq!(configured(r#"{"interval": 360000, "maxSize": "4M"}"#).unwrap(), 4 * M);
     assert_eq!(configured(r#"{"interval": "5m", "max_size": 4194304}"#).unwrap(), 4 * M);
@@ -52,7 +52,7 @@ fn the_options_of_the_document_work_as_written() {
 }
 
 #[test]
-fn a_size_may_be_written_in_every_common_way() {
+fn sizes_in_every_common_spelling() {
     let cases: [(&str, usize); 24] = [
         ("4194304", 4 * M),
         ("4194304B", 4 * M),
@@ -89,7 +89,7 @@ fn a_size_may_be_written_in_every_common_way() {
 }
 
 #[test]
-fn a_wrong_size_is_told_by_its_option_and_its_value() {
+fn wrong_sizes_are_named() {
     let no_size = |text: &str| (text.to_owned(), format!("max_size: {text:?} is not a size such as 4194304 or \"4M\""));
     let mut cases: Vec<(String, String)> = [
         "", " ", "plenty", "-1", "-4M", "+4M", "4X", "M", ".M", "1.2.3M", "4M4", "4 M B", "1e6", "٤M", "NaN", "inf",
@@ -113,7 +113,7 @@ fn a_wrong_size_is_told_by_its_option_and_its_value() {
 }
 
 #[test]
-fn a_wrong_number_is_told_too() {
+fn wrong_numbers_are_refused() {
     let cases = [
         (r#"{"maxSize": 0}"#, "max_size: 0 bytes is no size to work with"),
         (r#"{"maxSize": 0.0}"#, "max_size: 0 bytes is no size to work with"),
@@ -168,7 +168,7 @@ fn a_wrong_number_is_told_too() {
 // unit twice as long as it is meant ("M" for "m"), units of no fixed length, more than can be
 // counted.
 #[test]
-fn a_wrong_span_is_told_by_its_option_and_its_value() {
+fn wrong_spans_are_named() {
     let interval = |text: &str| open(LembroOptions::new().interval(text));
     for text in [
         "", " ", "60", "60000", "1.5", "-5m", "+5m", "5x", "5 mm", "5H", "5S", "m5", "h", "NaN", "inf", "1e3s",
@@ -208,7 +208,7 @@ fn a_wrong_span_is_told_by_its_option_and_its_value() {
 }
 
 #[test]
-fn a_size_without_room_for_one_empty_session_is_refused() {
+fn size_below_an_empty_session_is_refused() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
     store.set(&SessionId::random().unwrap(), Record::new(), Duration::from_secs(60)).unwrap();
     let (empty, one_less) = (store.bytes(), store.bytes() as u64 - 1);
@@ -219,7 +219,7 @@ fn a_size_without_room_for_one_empty_session_is_refused() {
 }
 
 #[test]
-fn from_code_the_same_is_refused_and_the_same_is_said() {
+fn code_and_file_get_the_same_errors() {
     refused(open(LembroOptions::new().shards(3)), "shards: 3 is not a power of two from 1 to 64");
     refused(
         open(LembroOptions::new().max_session_size("2M")),
@@ -243,7 +243,7 @@ fn from_code_the_same_is_refused_and_the_same_is_said() {
 }
 
 #[test]
-fn every_power_of_two_is_a_number_of_shards() {
+fn shards_are_any_power_of_two() {
     for shards in [1, 2, 4, 8, 16, 32, 64] {
         let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("16M").shards(shards)).unwrap();
         for _ in 0..100 {
@@ -256,7 +256,7 @@ fn every_power_of_two_is_a_number_of_shards() {
 }
 
 #[test]
-fn the_bound_of_one_session_is_held_to_the_byte() {
+fn max_session_size_is_exact() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).max_session_size(1_000_u64)).unwrap();
     let record = |length: usize| -> Record { [("k", "x".repeat(length))].into_iter().collect() };
     let id = SessionId::random().unwrap();

@@ -1,12 +1,11 @@
-//! Random histories of sessions and owners on a backend of three methods, one of whose calls may
-//! fail in each step, beside the plain store.
+//! The key-value store against the plain store: random histories, in which backend calls fail.
 //!
-//! Properties, after every step: (1) what was acknowledged is there; (2) what was said not to be
-//! written is not; (3) what is unknown was carried out or not, and its repeat tells; (4) lists,
-//! epochs and reasons are the plain store's. The backend drops each entry at the very end of its
-//! time to live, and the store is opened again in between.
+//! Properties, after every step: (1) an acknowledged write is there; (2) a refused write is not;
+//! (3) a write with an unknown outcome was carried out or not, and its repeat shows which; (4)
+//! lists, epochs and reasons are the plain store's. The backend drops each entry at the end of its
+//! time to live, and the store is reopened between steps.
 //!
-//! `PROPTEST_CASES` sets how many histories are tried.
+//! `PROPTEST_CASES` sets the number of histories.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +66,7 @@ enum Step {
         owner: usize,
         except: Option<usize>,
     },
-    /// A login begins: the password is checked now.
+    /// A login begins with the check of its password.
     Begin {
         owner: usize,
     },
@@ -84,7 +83,7 @@ struct Entrance {
     limit: Option<Limit>,
 }
 
-/// Which call of a step fails, and when.
+/// The call of a step that fails, and when it fails.
 type Fault = Option<(usize, When)>;
 
 fn entrance() -> impl Strategy<Value = Entrance> {
@@ -120,7 +119,7 @@ fn fault() -> impl Strategy<Value = Fault> {
     prop::option::of((1..9_usize, prop_oneof![Just(When::Before), Just(When::After)]))
 }
 
-/// One call, as each of the two stores gets it.
+/// One call on each of the two stores.
 enum Call {
     Commit { id: SessionId, commits: Box<[Commit; 2]>, lease: Lease, has_limit: bool },
     Put { id: SessionId, record: Record, ttl: Duration },
@@ -131,7 +130,7 @@ enum Call {
     EndAll { owner: Owner, except: Option<SessionId> },
 }
 
-/// What both must answer alike.
+/// The answer that both stores must give.
 #[derive(Debug, PartialEq)]
 enum Answer {
     Outcome(Outcome),
@@ -174,7 +173,7 @@ struct World {
     store: KeyValueStore<Arc<Map>>,
     plain: PlainStore,
     time: ManualClock,
-    /// The current id of each client, and the version that it saw last.
+    /// The current id of each client, and the last version that it saw.
     slots: [Option<(SessionId, Version)>; SLOTS],
     /// All ids that there were.
     ids: Vec<SessionId>,
@@ -202,7 +201,7 @@ impl World {
     fn run(steps: &[(Step, Fault)]) -> usize {
         let mut world = Self::new();
         for (step, fault) in steps {
-            // No two logins in the same instant.
+            // No two logins are at the same instant.
             world.time.advance(Duration::from_millis(1));
             world.take(step, *fault);
             world.compare(&format!("after {step:?} with {fault:?}"));
@@ -240,7 +239,7 @@ impl World {
         self.carry_out(call, fault);
     }
 
-    /// A step with a session that a client has.
+    /// A step with the session of a client.
     fn on_session(&mut self, step: &Step) -> Option<Call> {
         let slot = match *step {
             Step::Move { from, .. } => from,
@@ -273,11 +272,11 @@ impl World {
             Step::Visit { minutes, .. } => Call::Visit { id, lease: lease(minutes) },
             Step::Touch { minutes, .. } => Call::Touch { id, lease: lease(minutes) },
             Step::End { .. } => Call::End { id },
-            // With its owner, as `set` stores what was read elsewhere.
+            // With its owner, because `set` stores records from other stores.
             Step::Move { to, minutes, .. } => {
                 let record = self.plain.get(&id).unwrap()?.record;
-                // Not in the place of one that ended: the plain store remembers the reason for
-                // longer.
+                // It must not replace an ended session, because the plain store keeps the reason
+                // for longer.
                 let (id, _) = self.slots[to].filter(|(id, _)| self.plain.get(id).unwrap().is_some())?;
                 Call::Put { id, record, ttl: minutes * MINUTE }
             }
@@ -299,7 +298,7 @@ impl World {
         Call::Commit { id, commits: Box::new(commits), lease: lease(minutes), has_limit }
     }
 
-    /// Returns what the store said, and whether a call to its backend failed.
+    /// Returns the store's answer, and true if a call to its backend failed.
     fn ask(&mut self, call: &Call, fault: Fault) -> (Result<Answer>, bool) {
         if let Some((nth, when)) = fault {
             self.map.fail(nth, when);
@@ -315,7 +314,7 @@ impl World {
         match said {
             Err(error) if has_failed => {
                 self.end_surplus(&call);
-                // Unknown: it was carried out, or it was not.
+                // After an unknown outcome, either state is right.
                 if error.is_unknown() && !self.is_alike() {
                     drop(call.on(&self.plain, 1));
                 }
@@ -346,7 +345,7 @@ impl World {
         }
     }
 
-    /// A login that failed may have ended sessions beyond its limit, and nothing else.
+    /// Checks that a failed login ended no sessions but those beyond its limit.
     fn end_surplus(&self, call: &Call) {
         let Call::Commit { id, commits, has_limit: true, .. } = call else { return };
         let login = Action::Commit(&commits[1]).login().unwrap().clone();
@@ -362,7 +361,7 @@ impl World {
     fn end_all(&mut self, call: &Call, fault: Fault) {
         let (said, has_failed) = self.ask(call, fault);
         let said = if has_failed && said.is_err() { None } else { Some(said.unwrap()) };
-        // Some may be ended: the user tries again.
+        // Some sessions may have ended. The user tries again.
         if said.is_none() {
             call.on(&self.store, 0).unwrap();
         }
@@ -370,7 +369,7 @@ impl World {
         assert_eq!(said.as_ref().unwrap_or(&expected), &expected);
     }
 
-    /// All that both stores show.
+    /// Compares all that the two stores show.
     fn seen(store: &(impl Store + Owners), ids: &[SessionId]) -> Vec<String> {
         let looks = ids.iter().map(|id| {
             let why = store.end_reason(id).unwrap();
@@ -401,14 +400,14 @@ impl World {
 
 proptest! {
     #[test]
-    fn whatever_happens_the_store_is_what_the_plain_store_is(
+    fn model_key_value_equals_plain_store(
         steps in prop::collection::vec((step(), Just(None)), 1..60),
     ) {
         World::run(&steps);
     }
 
     #[test]
-    fn whatever_call_fails_nothing_acknowledged_is_lost_and_nothing_refused_is_written(
+    fn model_faults_lose_nothing_acknowledged(
         steps in prop::collection::vec((step(), fault()), 1..60),
     ) {
         World::run(&steps);
@@ -417,7 +416,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn whatever_bytes_a_backend_gives_out_no_call_panics(
+    fn model_corrupt_bytes_cause_no_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..60),
         flipped in prop::option::of((any::<prop::sample::Index>(), 0..8_u32)),
     ) {
@@ -449,7 +448,7 @@ proptest! {
     }
 }
 
-/// Each kind of step, with what it needs before it.
+/// Each kind of step, with the steps that it needs before it.
 fn tour() -> Vec<Step> {
     let entrance = |owner| Entrance { owner, is_begun: true, limit: None };
     let limit = Limit { max: 2, at_limit: AtLimit::EndOldest };
@@ -478,7 +477,7 @@ fn tour() -> Vec<Step> {
 }
 
 #[test]
-fn a_fault_at_each_call_of_each_kind_of_step_breaks_nothing() {
+fn a_fault_at_any_call_breaks_nothing() {
     let tour = tour();
     let mut faults = 0;
     for (place, nth, when) in (0..tour.len())
@@ -491,7 +490,7 @@ fn a_fault_at_each_call_of_each_kind_of_step_breaks_nothing() {
 }
 
 #[test]
-fn a_backend_that_refuses_an_entry_has_not_written_it() {
+fn refused_entries_are_not_written() {
     struct Refusing;
     impl lembro::KeyValue for Refusing {
         fn get(&self, _: &str) -> Result<Option<Vec<u8>>> {

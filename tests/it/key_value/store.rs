@@ -1,5 +1,4 @@
-//! Promise: a store on a backend of three methods keeps the whole contract, owners included, also
-//! over a restart.
+//! The key-value store: the whole contract on several backends, its costs, owners and restarts.
 
 #[path = "../../../examples/kv_files.rs"]
 #[allow(dead_code, reason = "its `main` is not called here")]
@@ -28,7 +27,7 @@ use lembro::{
     Outcome, Owner, Owners as _, Result, Saved, SessionId, Sessions, Store,
 };
 
-/// The rules that need a list of all sessions, which three methods cannot give.
+/// The rules that need a list of all sessions, which no backend can give.
 const SKIPPED: [&str; 5] = [
     "expired sessions are neither counted nor listed",
     "all lists and len counts every live session once",
@@ -44,8 +43,8 @@ fn keeps<S: Store>(time: &ManualClock, store: impl Fn() -> S) {
     assert_eq!(report.skipped().map(|(rule, _)| rule.name()).collect::<Vec<_>>(), SKIPPED);
 }
 
-/// Runs it on one store, and on one that is opened again before each call. `data` makes new, empty
-/// data; what it returns opens a backend on them.
+/// Runs the contract on one store, and on one that is reopened before each call. `data` creates
+/// new, empty data, and returns a function that opens a backend on it.
 #[track_caller]
 fn keeps_reopened_too<K: KeyValue, D: Fn() -> K + Send + Sync + 'static>(data: impl Fn(&ManualClock) -> D) {
     let time = Clock::manual();
@@ -65,12 +64,12 @@ fn shared(map: Map) -> impl Fn() -> Arc<Map> {
 }
 
 #[test]
-fn on_a_map_that_keeps_everything_the_contract_holds() {
+fn contract_on_a_map() {
     keeps_reopened_too(|_| shared(Map::default()));
 }
 
 #[test]
-fn on_a_map_that_drops_each_entry_when_its_time_is_over_the_contract_holds() {
+fn contract_on_a_map_that_expires() {
     keeps_reopened_too(|time| shared(Map::punctual(time)));
 }
 
@@ -88,7 +87,7 @@ impl Paths {
 }
 
 #[test]
-fn on_files_in_a_folder_the_contract_holds() {
+fn contract_on_files() {
     let paths = Paths::new();
     keeps_reopened_too(|_| {
         let folder = paths.next();
@@ -97,7 +96,7 @@ fn on_files_in_a_folder_the_contract_holds() {
 }
 
 #[test]
-fn on_a_table_of_a_database_the_contract_holds() {
+fn contract_on_a_database_table() {
     let paths = Paths::new();
     keeps_reopened_too(|_| {
         let file = paths.next();
@@ -106,7 +105,7 @@ fn on_a_table_of_a_database_the_contract_holds() {
 }
 
 #[test]
-fn the_examples_remove_what_is_over_and_nothing_else() {
+fn the_examples_remove_only_expired_entries() {
     let (folder, hour) = (Folder::new(), Duration::from_secs(60 * 60));
     let files = Files::open(folder.to_path_buf()).unwrap();
     for key in ["over", "kept"] {
@@ -150,7 +149,7 @@ fn log_in(store: &impl Store, login: Login, minutes: u32) -> (SessionId, Outcome
 }
 
 #[test]
-fn a_key_is_short_and_plain_and_holds_neither_an_id_nor_a_name() {
+fn keys_are_short_and_hold_no_id() {
     let (store, map, _) = on_a_map();
     let name = "Ada Lovelace, \u{e9}".repeat(14);
     let (id, outcome) = log_in(&store, Login::new(Owner::new(&name).unwrap()), 1);
@@ -171,7 +170,7 @@ fn a_key_is_short_and_plain_and_holds_neither_an_id_nor_a_name() {
 }
 
 #[test]
-fn sessions_on_three_methods_have_their_whole_life() {
+fn sessions_live_on_three_methods() {
     let (store, _, _) = on_a_map();
     let sessions = Sessions::new(store);
     let mut session = sessions.generate().unwrap();
@@ -194,7 +193,7 @@ fn sessions_on_three_methods_have_their_whole_life() {
 }
 
 #[test]
-fn a_request_costs_the_calls_that_the_documentation_names() {
+fn requests_cost_the_documented_calls() {
     use Call::{Get, Set};
     let (store, map, time) = on_a_map();
     let lease = Lease { touch_after: MINUTE, ..Lease::new(60 * MINUTE) };
@@ -210,14 +209,14 @@ fn a_request_costs_the_calls_that_the_documentation_names() {
 }
 
 #[test]
-fn log_out_everywhere_reaches_a_session_however_long_it_was_prolonged() {
+fn log_out_everywhere_reaches_prolonged_sessions() {
     let (store, map, time) = on_a_map();
     let (id, _) = log_in(&store, Login::new(ada()), 10);
     for _ in 0..100 {
         time.advance(9 * MINUTE);
         assert!(store.visit(&id, &Lease::new(10 * MINUTE)).unwrap().found().is_some());
     }
-    // The owner's entry was written again about as often as half of its time had passed twice.
+    // The owner's entry was written less than once per idle timeout.
     let sets = map.calls().into_iter().filter(|call| *call == Call::Set).count();
     assert!(sets < 170, "{sets} sets for 100 visits");
     assert_eq!(store.count(&ada()).unwrap(), 1);
@@ -226,7 +225,7 @@ fn log_out_everywhere_reaches_a_session_however_long_it_was_prolonged() {
 }
 
 #[test]
-fn an_epoch_is_kept_for_a_day_and_never_goes_back() {
+fn epochs_are_kept_for_a_day() {
     let (store, map, time) = on_a_map();
     let begun = store.epoch(&ada()).unwrap();
     store.destroy_all(&ada(), None).unwrap();
@@ -237,7 +236,7 @@ fn an_epoch_is_kept_for_a_day_and_never_goes_back() {
     time.advance(DAY);
     assert_eq!(log_in(&store, late, 1).1, Outcome::LoginRevoked);
     time.advance(MINUTE);
-    // Now nothing of it is kept, and still the next one is larger than any that a login began in.
+    // The entry is no longer kept, and the next epoch is still larger than that of any login.
     assert!(store.epoch(&ada()).unwrap() < first);
     store.destroy_all(&ada(), None).unwrap();
     let second = store.epoch(&ada()).unwrap();
@@ -246,7 +245,7 @@ fn an_epoch_is_kept_for_a_day_and_never_goes_back() {
 }
 
 #[test]
-fn handles_of_sessions_that_ended_leave_an_owners_list() {
+fn ended_sessions_leave_the_owners_entry() {
     let (store, map, time) = on_a_map();
     let owner_bytes = || map.bytes(map.keys().iter().find(|key| key.contains("owner")).unwrap()).unwrap().len();
     let live: Vec<_> = (0..3).map(|_| log_in(&store, Login::new(ada()), 600).0).collect();
@@ -265,12 +264,12 @@ fn handles_of_sessions_that_ended_leave_an_owners_list() {
 }
 
 #[test]
-fn a_login_that_fails_behind_the_owners_list_leaves_a_handle_that_counts_for_nothing() {
+fn failed_logins_leave_harmless_handles() {
     let (store, map, _) = on_a_map();
     let limit = Some(Limit { max: 1, at_limit: AtLimit::RefuseNewest });
     let commit = || Commit::create().unwrap().log_in(Login { limit, ..Login::new(ada()) });
     let (id, lease) = (SessionId::random().unwrap(), Lease::new(MINUTE));
-    // The owner's entry, the trial, the session's entry, the owner's again, and the session itself.
+    // The calls: get the owner's entry, the session's for the trial and for the step; set both.
     map.fail(4, testing::When::Before);
     let refused = store.commit(&id, &commit(), &lease).unwrap_err();
     assert!(map.heal() && refused.is_store() && !refused.is_unknown());
@@ -282,7 +281,7 @@ fn a_login_that_fails_behind_the_owners_list_leaves_a_handle_that_counts_for_not
 }
 
 #[test]
-fn an_entry_that_cannot_be_read_blocks_neither_a_login_nor_log_out_everywhere() {
+fn unreadable_entries_block_no_login() {
     let (store, map, _) = on_a_map();
     let limit = Some(Limit { max: 1, at_limit: AtLimit::EndOldest });
     let (id, _) = log_in(&store, Login::new(ada()), 1);
@@ -292,13 +291,13 @@ fn an_entry_that_cannot_be_read_blocks_neither_a_login_nor_log_out_everywhere() 
     let (other, outcome) = log_in(&store, Login { limit, ..Login::new(ada()) }, 1);
     assert!(outcome.is_done() && store.count(&ada()).unwrap() == 1);
     assert_eq!(store.destroy_all(&ada(), None).unwrap(), 1);
-    // It is gone for good, and not just unread.
+    // The entry is removed.
     assert!(map.bytes(&key).is_none() && store.get(&other).unwrap().is_none());
     assert_eq!(store.end_reason(&other).unwrap(), Some(EndReason::LoggedOutEverywhere));
 }
 
 #[test]
-fn requests_of_one_user_at_once_lose_nothing() {
+fn race_requests_of_one_user_lose_nothing() {
     let (store, _, _) = on_a_map();
     let sessions = Sessions::new(store);
     let mut session = sessions.generate().unwrap();
@@ -323,7 +322,7 @@ fn requests_of_one_user_at_once_lose_nothing() {
 }
 
 #[test]
-fn a_visit_that_prolongs_beside_log_out_everywhere_brings_no_session_back() {
+fn race_visits_beside_log_out_everywhere() {
     let (store, _, _) = on_a_map();
     for _ in 0..50 {
         let ids: Vec<_> = (0..4).map(|_| log_in(&store, Login::new(ada()), 1).0).collect();
@@ -331,7 +330,7 @@ fn a_visit_that_prolongs_beside_log_out_everywhere_brings_no_session_back() {
         thread::scope(|scope| {
             for id in &ids {
                 let store = &store;
-                // Each outlives its owner's entry, so it needs the owner's lock, too.
+                // Each prolongs its session beyond the owner's entry, so it needs the owner's lock.
                 scope.spawn(move || store.visit(id, &Lease::new(600 * MINUTE)).unwrap());
                 scope.spawn(move || {
                     let Some(found) = store.get(id).unwrap() else { return };
@@ -348,27 +347,33 @@ fn a_visit_that_prolongs_beside_log_out_everywhere_brings_no_session_back() {
     }
 }
 
-#[test]
-fn a_visit_that_a_full_backend_refuses_to_note_is_served_as_a_peek() {
-    struct Full(Map, AtomicBool);
-    impl KeyValue for Full {
-        fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-            self.0.get(key)
-        }
-        fn set(&self, key: &str, bytes: &[u8], ttl: Duration) -> Result<()> {
-            if self.1.load(Ordering::Relaxed) { Err(Error::full()) } else { self.0.set(key, bytes, ttl) }
-        }
-        fn remove(&self, key: &str) -> Result<()> {
-            self.0.remove(key)
-        }
+/// A map whose `set` first calls a function.
+struct BeforeSet<F>(Map, F);
+
+impl<F: Fn() -> Result<()> + Send + Sync + 'static> KeyValue for BeforeSet<F> {
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.0.get(key)
     }
-    let (time, backend) = (Clock::manual(), Arc::new(Full(Map::default(), AtomicBool::new(false))));
-    let sessions = Sessions::new(KeyValueStore::with_clock(Arc::clone(&backend), &time));
+    fn set(&self, key: &str, bytes: &[u8], ttl: Duration) -> Result<()> {
+        (self.1)()?;
+        self.0.set(key, bytes, ttl)
+    }
+    fn remove(&self, key: &str) -> Result<()> {
+        self.0.remove(key)
+    }
+}
+
+#[test]
+fn visits_to_a_full_backend_become_peeks() {
+    static IS_FULL: AtomicBool = AtomicBool::new(false);
+    let set = || if IS_FULL.load(Ordering::Relaxed) { Err(Error::full()) } else { Ok(()) };
+    let time = Clock::manual();
+    let sessions = Sessions::new(KeyValueStore::with_clock(BeforeSet(Map::default(), set), &time));
     let mut session = sessions.generate().unwrap();
     session.insert("cart", "tea").unwrap();
     session.save().unwrap();
     time.advance(10 * MINUTE);
-    backend.1.store(true, Ordering::Relaxed);
+    IS_FULL.store(true, Ordering::Relaxed);
     let mut session = sessions.load(&session.id().unwrap()).unwrap().unwrap();
     assert_eq!(session.get_str("cart").unwrap().as_deref(), Some("tea"));
     session.insert("cart", "cups").unwrap();
@@ -376,10 +381,10 @@ fn a_visit_that_a_full_backend_refuses_to_note_is_served_as_a_peek() {
 }
 
 #[test]
-fn a_session_that_cannot_be_ended_keeps_no_other_one_from_log_out_everywhere() {
+fn log_out_everywhere_continues_after_a_failure() {
     let (store, map, _) = on_a_map();
     let ids: Vec<_> = (0..4).map(|_| log_in(&store, Login::new(ada()), 1).0).collect();
-    // The owner's entry is read and written, then that of the first session is read.
+    // The owner's entry is read and written, then the first session's entry is read.
     map.fail(4, testing::When::Before);
     assert!(store.destroy_all(&ada(), None).is_err() && map.heal());
     let left: Vec<_> = ids.iter().map(|id| store.get(id).unwrap().is_some()).collect();
@@ -388,9 +393,9 @@ fn a_session_that_cannot_be_ended_keeps_no_other_one_from_log_out_everywhere() {
 }
 
 #[test]
-fn a_session_that_left_its_owners_list_stays_away_when_the_calendar_is_set_back() {
+fn pruned_sessions_do_not_come_back() {
     let time = Clock::manual();
-    // It keeps what has expired.
+    // The backend keeps expired entries.
     let store = KeyValueStore::with_clock(Map::default(), &time);
     let (old, _) = log_in(&store, Login::new(ada()), 1);
     time.advance(2 * MINUTE);
@@ -404,21 +409,13 @@ fn a_session_that_left_its_owners_list_stays_away_when_the_calendar_is_set_back(
 }
 
 #[test]
-fn a_backend_that_panics_leaves_no_lock_behind() {
-    struct Panics(Map, AtomicU32);
-    impl KeyValue for Panics {
-        fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-            self.0.get(key)
-        }
-        fn set(&self, key: &str, bytes: &[u8], ttl: Duration) -> Result<()> {
-            assert!(self.1.fetch_add(1, Ordering::Relaxed) > 1, "the driver's own");
-            self.0.set(key, bytes, ttl)
-        }
-        fn remove(&self, key: &str) -> Result<()> {
-            self.0.remove(key)
-        }
-    }
-    let store = KeyValueStore::new(Panics(Map::default(), AtomicU32::new(0)));
+fn a_panicking_backend_leaves_no_lock() {
+    let sets = AtomicU32::new(0);
+    let set = move || {
+        assert!(sets.fetch_add(1, Ordering::Relaxed) > 1, "the driver's own");
+        Ok(())
+    };
+    let store = KeyValueStore::new(BeforeSet(Map::default(), set));
     let id = SessionId::random().unwrap();
     let create = Commit::create().unwrap().log_in(Login::new(ada()));
     for _ in 0..2 {

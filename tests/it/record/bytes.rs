@@ -1,19 +1,18 @@
-//! Bytes from outside: whatever they are, reading them is a record or a clear error, never a panic,
-//! never a second form.
+//! Records from foreign bytes: a record in its one form or an error, and never a panic.
 
 use lembro::{Changes, Lease, LembroStore, Record};
 use proptest::prelude::*;
 
 use crate::support::steps::{create, found, log_in, new_id, renewed};
 
-/// What reading may do with bytes: refuse them, or take them for exactly what they are.
+/// Reads bytes, which must be refused, or be the one form of a record.
 fn read(bytes: &[u8]) {
     match Record::from_bytes(bytes) {
         Err(error) => assert!(error.is_corrupt()),
         Ok(record) => {
             assert_eq!(record.as_bytes(), bytes);
             assert_eq!(record.entries().count(), record.len());
-            // A merge that changes nothing writes the same bytes: there is one form of everything.
+            // A merge without changes writes the same bytes.
             assert_eq!(Changes::new().apply(&record).unwrap(), record);
             let _ =
                 (record.created_at(), record.timeout(), record.owner(), record.owner_since(), format!("{record:?}"));
@@ -29,7 +28,7 @@ fn record() -> Record {
     changes.set_timeout(Some(std::time::Duration::from_secs(900)));
     changes.set_label(Some("Firefox on Linux")).unwrap();
     changes.remember(true);
-    // Everything that a head can hold.
+    // All fields of a head.
     let (store, id, lease) = (LembroStore::new().unwrap(), new_id(), Lease::new(std::time::Duration::MAX));
     assert!(create(&store, &id, &changes.apply(&record).unwrap(), lease.idle).unwrap().is_done());
     let (new, lease) = (renewed(&id), Lease { renew_after: Some(lease.idle), ..lease });
@@ -39,19 +38,19 @@ fn record() -> Record {
 
 proptest! {
     #[test]
-    fn any_bytes_at_all(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn model_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         read(&bytes);
     }
 
     #[test]
-    fn any_bytes_behind_a_right_first_one(flags in 0x20..0x30_u8, rest in prop::collection::vec(0..20_u8, 0..60)) {
+    fn model_any_bytes_after_a_valid_first_byte(flags in 0x20..0x30_u8, rest in prop::collection::vec(0..20_u8, 0..60)) {
         let mut bytes = vec![flags];
         bytes.extend(rest);
         read(&bytes);
     }
 
     #[test]
-    fn a_record_with_some_bytes_changed(places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+    fn model_a_record_with_bytes_changed(places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
         let mut bytes = record().as_bytes().to_vec();
         for (place, byte) in places {
             let index = place.index(bytes.len());
@@ -62,7 +61,7 @@ proptest! {
 }
 
 #[test]
-fn a_record_cut_off_anywhere_or_with_more_behind_it_is_refused() {
+fn truncated_and_extended_records_are_refused() {
     let record = record();
     for end in 0..record.as_bytes().len() {
         assert!(Record::from_bytes(&record.as_bytes()[..end]).unwrap_err().is_corrupt(), "cut at {end}");
@@ -74,13 +73,12 @@ fn a_record_cut_off_anywhere_or_with_more_behind_it_is_refused() {
 
 const WRONG_LENGTHS: &str = "stored record: the lengths of the entries are not those of the bytes behind them";
 
-/// Format 2 with these flags and no notes: that many entries, so many bytes of names, not created;
-/// then what comes behind.
+/// A body of format 2 with these flags, no notes, and no time of creation. `rest` follows the head.
 fn body(flags: u8, entries: u8, names: u8, rest: &[u8]) -> Vec<u8> {
     body_with(flags, 0, entries, names, rest)
 }
 
-/// The same with notes.
+/// The same body with notes.
 fn body_with(flags: u8, notes: u8, entries: u8, names: u8, rest: &[u8]) -> Vec<u8> {
     [&[0x20 | flags, notes, 0, entries, 0, 0, names, 0, 0, 0, 0, 0, 0], rest].concat()
 }
@@ -100,18 +98,18 @@ fn entries_out_of_order_are_refused() {
 }
 
 #[test]
-fn lengths_that_are_not_those_of_the_bytes_are_refused() {
+fn wrong_lengths_are_refused() {
     assert!(Record::from_bytes(&body(0, 1, 1, &[0, 1, 1, b'a', b'1'])).is_ok());
     for bytes in [body(0, 1, 1, &[0, 1, 2, b'a', b'1']), body(0, 1, 2, &[0, 1, 1, b'a', b'1'])] {
         assert_eq!(refusal(&bytes), WRONG_LENGTHS);
     }
-    // Numbers of four bytes that would not fit if they were added up carelessly.
+    // Lengths of four bytes whose sum overflows 32 bits.
     let large = [0xff; 12].repeat(20);
     assert_eq!(refusal(&body(0x08, 20, 0, &large)), WRONG_LENGTHS);
 }
 
 #[test]
-fn there_is_one_form_of_everything() {
+fn each_value_has_one_form() {
     let one = |value: u8| body(0, 1, 1, &[0, 1, 1, b'a', value]);
     assert!(Record::from_bytes(&one(b'1')).is_ok());
     assert_eq!(refusal(&one(b'?')), "stored record: a value is not JSON");
@@ -137,7 +135,7 @@ fn there_is_one_form_of_everything() {
         let refused = refusal(&body_with(flags, notes, 0, 0, rest));
         assert_eq!(refused, "stored record: the head is not readable", "{flags} {notes} {rest:?}");
     }
-    // Timeout, owner, since when the id, label, remembered.
+    // Timeout, owner, time of the id, label, remembered.
     let whole = [&time[..], &owner, &time, &ada].concat();
     let record = Record::from_bytes(&body_with(0x03, 0x07, 0, 0, &whole)).unwrap();
     assert_eq!((record.owner(), record.label(), record.is_remembered()), (Some("ada"), Some("ada"), true));
@@ -156,7 +154,7 @@ fn there_is_one_form_of_everything() {
 }
 
 #[test]
-fn json_from_outside_has_the_same_limits() {
+fn json_from_outside_has_the_limits() {
     let read = |text: &str| serde_json::from_str::<Record>(text);
     assert!(read(r#"{"entries": {"": {"a": 1}}}"#).is_ok());
     assert!(read(r#"{"entries": {}, "surprise": 1}"#).is_err());

@@ -51,7 +51,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_no_id_is_refused_with_a_reason_that_does_not_repeat_it() {
+fn wrong_ids_are_refused_and_not_repeated() {
     let message = |text: &str| {
         let error = text.parse::<SessionId>().unwrap_err();
         assert!(error.is_id());
@@ -68,7 +68,7 @@ fn what_is_no_id_is_refused_with_a_reason_that_does_not_repeat_it() {
 }
 
 #[test]
-fn a_million_random_ids_are_all_different_in_both_halves() {
+fn million_ids_differ_in_both_halves() {
     let ids: Vec<_> = (0..1_000_000).map(|_| SessionId::random().unwrap()).collect();
     let handles: HashSet<_> = ids.iter().map(SessionId::handle).collect();
     let texts: HashSet<_> = ids.iter().map(SessionId::expose).collect();
@@ -76,7 +76,7 @@ fn a_million_random_ids_are_all_different_in_both_halves() {
 }
 
 #[test]
-fn random_ids_of_two_threads_are_different() {
+fn threads_draw_different_ids() {
     let draw = || std::thread::spawn(|| (0..5_000).map(|_| SessionId::random().unwrap().expose()).collect::<Vec<_>>());
     let (one, two) = (draw(), draw());
     let all: HashSet<_> = one.join().unwrap().into_iter().chain(two.join().unwrap()).collect();
@@ -98,7 +98,7 @@ fn every_bit_of_an_id_is_random() {
 }
 
 #[test]
-fn a_derived_id_is_the_first_24_bytes_of_the_sha_256_of_its_text() {
+fn derived_id_is_sha_256_of_its_text() {
     // NIST's example for "abc": ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61
     // f20015ad.
     assert_eq!(SessionId::derive("abc").expose(), "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qc");
@@ -106,7 +106,7 @@ fn a_derived_id_is_the_first_24_bytes_of_the_sha_256_of_its_text() {
 }
 
 #[test]
-fn a_renewed_id_keeps_the_handle_and_changes_the_secret() {
+fn renewed_id_keeps_its_handle() {
     let (id, fresh) = (SessionId::random().unwrap(), SessionId::random().unwrap());
     let renewed = id.renewed(&fresh);
     assert_eq!(renewed.handle(), id.handle());

@@ -1,5 +1,4 @@
-//! A record is a sorted map: building one, looking a key up and merging changes into one, against a
-//! `BTreeMap`.
+//! Records against a model: building, reading and changing one, compared with a `BTreeMap`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,11 +20,11 @@ enum Step {
     Timeout(Option<u64>),
     Label(Option<String>),
     Remember(bool),
-    /// Apply the changes so far, and begin with new ones.
+    /// Apply the changes so far.
     Merge,
 }
 
-/// Names that meet each other, and any unicode.
+/// Names that often collide, and any Unicode.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[a-c]{0,2}", 1 => any::<String>().prop_filter("short enough", |name| name.len() <= MAX_KEY_BYTES)]
 }
@@ -44,7 +43,7 @@ fn value() -> impl Strategy<Value = Value> {
         (-1e15..1e15_f64).prop_map(|number| json!(number.round() / 8.0)),
         any::<String>().prop_map(Value::from),
         (0..3_usize).prop_map(|size| Value::from("v".repeat(size * 32 * 1024))),
-        // Where short values end, and lengths of one byte, and of two. The quotes count.
+        // The limits of short values, of lengths of one byte, and of two. The quotes count.
         (prop::sample::select(vec![64, 255, 65_535_usize]), 1..4_usize)
             .prop_map(|(most, less)| Value::from("v".repeat(most - less))),
     ];
@@ -78,7 +77,7 @@ fn content(record: &Record) -> Model {
 
 proptest! {
     #[test]
-    fn a_record_after_any_history_of_changes_is_the_map_after_it(steps in prop::collection::vec(step(), 0..60)) {
+    fn model_a_record_is_a_sorted_map(steps in prop::collection::vec(step(), 0..60)) {
         let (mut record, mut changes) = (Record::new(), Changes::new());
         let (mut model, mut timeout, mut label, mut remembered) = (Model::new(), None, None, false);
         for step in steps {
@@ -130,16 +129,16 @@ proptest! {
             prop_assert_eq!(record.get_in::<Value>(component, key).unwrap(), expected.cloned());
         }
         prop_assert_eq!(record.get::<Value>("no such key").unwrap(), None);
-        // Bytes and JSON lose nothing.
+        // Bytes and JSON keep everything.
         prop_assert_eq!(&Record::from_bytes(record.as_bytes()).unwrap(), &record);
         let json = serde_json::to_string(&record).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Record>(&json).unwrap(), &record);
-        // As changes they make the same record again.
+        // A record as changes results in the same record.
         prop_assert_eq!(&Changes::from(&record).apply(&Record::new()).unwrap(), &record);
     }
 
     #[test]
-    fn collecting_gives_what_inserting_gives(entries in prop::collection::btree_map(name(), value(), 0..12)) {
+    fn model_collecting_equals_inserting(entries in prop::collection::btree_map(name(), value(), 0..12)) {
         let collected: Record = entries.clone().into_iter().collect();
         let mut changes = Changes::new();
         for (key, value) in &entries {
@@ -156,7 +155,7 @@ fn applied(record: &Record, change: impl FnOnce(&mut Changes)) -> Record {
 }
 
 #[test]
-fn remove_then_insert_of_a_key_inserts_it() {
+fn remove_then_insert_inserts() {
     let record: Record = [("a", 1)].into_iter().collect();
     let next = applied(&record, |changes| {
         changes.remove("", "a").unwrap();
@@ -166,7 +165,7 @@ fn remove_then_insert_of_a_key_inserts_it() {
 }
 
 #[test]
-fn clear_then_insert_leaves_that_one_key() {
+fn clear_then_insert_leaves_one_key() {
     let record: Record = [("a", 1), ("b", 2)].into_iter().collect();
     let next = applied(&record, |changes| {
         changes.clear();
@@ -176,7 +175,7 @@ fn clear_then_insert_leaves_that_one_key() {
 }
 
 #[test]
-fn a_value_of_64_kib_is_kept_to_the_byte() {
+fn long_values_are_kept_exactly() {
     let value = "ü\"\\\n".repeat(16 * 1024);
     let record: Record = [("large", value.clone()), ("small", "x".to_owned())].into_iter().collect();
     assert_eq!(record.get::<String>("large").unwrap().unwrap(), value);
@@ -184,7 +183,7 @@ fn a_value_of_64_kib_is_kept_to_the_byte() {
 }
 
 #[test]
-fn a_record_takes_no_more_when_a_long_value_is_gone() {
+fn a_removed_long_value_frees_its_memory() {
     let small: Record = [("a", "1"), ("b", "2")].into_iter().collect();
     let mut sizes = Vec::new();
     for bytes in [65, 256, 65_536] {
@@ -194,18 +193,18 @@ fn a_record_takes_no_more_when_a_long_value_is_gone() {
         sizes.push(large.size() - bytes);
         assert_eq!(applied(&large, |changes| changes.remove("", "long").unwrap()), small);
     }
-    // Three lengths for each of three keys, of one, two and four bytes.
+    // Each of three keys has three lengths, of one, two or four bytes.
     assert_eq!(sizes, [sizes[0], sizes[0] + 9, sizes[0] + 27]);
 }
 
 #[test]
-fn of_two_entries_with_one_key_the_later_is_collected() {
+fn the_later_of_two_equal_keys_is_collected() {
     let record: Record = [("a", 1), ("b", 2), ("a", 3)].into_iter().collect();
     assert_eq!((record.len(), record.get::<i32>("a").unwrap()), (2, Some(3)));
 }
 
 #[test]
-fn more_keys_than_a_record_can_count_are_refused_like_too_many() {
+fn uncountably_many_keys_are_refused() {
     let record: Record = (0..70_000).map(|number| (format!("{number:05}"), number)).collect();
     assert_eq!((record.len(), record.entries().count()), (65_535, 65_535));
     assert_eq!(record.get::<u32>("65534").unwrap(), Some(65_534));
@@ -214,7 +213,7 @@ fn more_keys_than_a_record_can_count_are_refused_like_too_many() {
 }
 
 #[test]
-fn a_text_is_the_records_own_memory_unless_it_needs_unescaping() {
+fn plain_texts_are_borrowed() {
     let record: Record = [("user", "ada")].into_iter().collect();
     let user = record.get_str("user").unwrap().unwrap();
     assert!(record.as_bytes().as_ptr_range().contains(&user.as_ptr()));
@@ -223,7 +222,7 @@ fn a_text_is_the_records_own_memory_unless_it_needs_unescaping() {
 }
 
 #[test]
-fn limits_are_named_when_they_are_reached() {
+fn errors_name_the_limit_that_is_reached() {
     let mut changes = Changes::new();
     let long = "k".repeat(MAX_KEY_BYTES + 1);
     let error = changes.insert("", &long, &1).unwrap_err();
@@ -252,14 +251,14 @@ fn limits_are_named_when_they_are_reached() {
 }
 
 #[test]
-fn a_value_that_cannot_be_json_is_refused_and_nothing_is_noted() {
+fn a_refused_value_leaves_no_change() {
     let mut changes = Changes::new();
     let map = std::collections::HashMap::from([((1, 2), 3)]);
     let error = changes.insert("", "map", &map).unwrap_err();
     assert!(error.is_value());
     assert_eq!(error.to_string(), "key \"map\": the value cannot be written as JSON");
     assert!(changes.is_empty());
-    // Of what had been written of it nothing stays either.
+    // A part that was already written is removed.
     changes.insert("", "list", &[1, 2]).unwrap();
     assert!(changes.insert("", "list", &map).is_err());
     let record = changes.apply(&Record::new()).unwrap();
@@ -267,7 +266,7 @@ fn a_value_that_cannot_be_json_is_refused_and_nothing_is_noted() {
 }
 
 #[test]
-fn a_set_draws_a_version_each_time_and_notes_the_first_time_only() {
+fn set_draws_a_version_and_keeps_created_at() {
     let (time, id) = (Clock::manual(), new_id());
     let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
     let set = |seconds: i64, record: &Record| {
@@ -284,7 +283,7 @@ fn a_set_draws_a_version_each_time_and_notes_the_first_time_only() {
     assert_eq!(record.created_at(), None);
     let changed = applied(&record, |changes| changes.insert("", "b", &2).unwrap());
     assert_eq!(set(300, &changed).created_at(), Some(at(300)));
-    // No time is "not yet".
+    // A time before 1970 is still a time of creation.
     assert_eq!(set(-1, &record).created_at(), Some(UNIX_EPOCH + Duration::from_millis(1)));
 }
 

@@ -1,18 +1,17 @@
-//! What `insert` accepts, `get` gives back: the ways in which JSON could lose a value, and what
-//! becomes of each.
+//! Values: what `insert` accepts, `get` returns, and a value that JSON would lose is refused.
 //!
-//! Refused, because the JSON would be read as something else or not at all:
+//! Refused, because the JSON would be read as another value or not at all:
 //! - floats: infinite, not a number; bare, in a list, a map, an option, an enum, as a key
-//! - `Some` of nothing: `Some(None)`, `Some(())`, of a unit struct, `Value::Null`, a raw `null`
-//! - nesting beyond 127 levels: lists, enums, a `Value`, a raw value, a type that never ends
+//! - `Some` of null: `Some(None)`, `Some(())`, of a unit struct, `Value::Null`, a raw `null`
+//! - more than 127 levels: lists, enums, a `Value`, a raw value, a type without end
 //! - equal keys: a flattened field, a list of pairs as a map, 1 beside "1", a raw value, two
 //!   spellings of one key
 //! - keys that `serde_json` reserves: in a map, a `Value`, a raw value, spelled with escapes
-//! - what is not JSON: a false raw value, spaces around one, an error that `Serialize` dropped
+//! - text that is not JSON: a false raw value, spaces around one, an error that `Serialize` dropped
 //! - keys of maps that are no text: lists, units, `None`, bytes
 //!
-//! Given back:
-//! - null at the top, as `None`: `None`, `()`, unit structs, `Value::Null`
+//! Accepted and returned:
+//! - null as the whole value, read as `None`: `None`, `()`, unit structs, `Value::Null`
 //! - floats: -0.0, the smallest, the largest, as keys; f32 too
 //! - integers of 128 bits, bare, in lists and as keys
 //! - keys: integers, bools, chars, unit variants, newtypes, options, floats
@@ -21,8 +20,8 @@
 //! - raw values: numbers of any length, spaces inside
 //! - 127 levels
 //!
-//! Not seen while writing: a type that does not read what it writes. serde's derive makes such
-//! types, too, where reading goes through a buffer (`untagged`, `tag`, `flatten`).
+//! Not noticed: a type that does not read its own output. serde's derive makes such types where
+//! reading goes through a buffer (`untagged`, `tag`, `flatten`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -61,7 +60,7 @@ fn assert_refused<T: Serialize + ?Sized>(value: &T, why: &str) {
 fn assert_given_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
     let record = inserted(&value).unwrap();
     assert_eq!(record.get::<T>("key").unwrap(), Some(value));
-    // So is it in a place where null would be something else, and at a distance.
+    // The same holds where null would be another value, and deep inside.
     assert_eq!(Record::from_bytes(record.as_bytes()).unwrap(), record);
     assert_eq!(serde_json::from_str::<Record>(&serde_json::to_string(&record).unwrap()).unwrap(), record);
 }
@@ -83,7 +82,7 @@ const NOT_JSON: &str = "what the value's `Serialize` wrote is not JSON";
 const NOT_WRITTEN: &str = "the value cannot be written as JSON";
 
 #[test]
-fn a_refusal_names_the_key_says_what_to_do_and_does_not_quote_the_value() {
+fn refusals_name_the_key_and_the_remedy() {
     let secrets = BTreeMap::from([("hunter2", f64::NAN)]);
     let refusal = inserted(&secrets).unwrap_err();
     assert_eq!(
@@ -94,7 +93,7 @@ fn a_refusal_names_the_key_says_what_to_do_and_does_not_quote_the_value() {
 }
 
 #[test]
-fn floats_that_are_not_finite_are_refused_wherever_they_stand() {
+fn floats_that_are_not_finite_are_refused() {
     for float in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         assert_refused(&float, NOT_FINITE);
         assert_refused(&[1.0, float], NOT_FINITE);
@@ -113,7 +112,7 @@ fn floats_that_are_not_finite_are_refused_wherever_they_stand() {
 }
 
 #[test]
-fn some_of_what_is_written_as_null_is_refused_wherever_it_stands() {
+fn some_of_null_is_refused() {
     assert_refused(&Some(None::<u8>), SOME_NULL);
     assert_refused(&Some(Some(None::<u8>)), SOME_NULL);
     assert_refused(&Some(()), SOME_NULL);
@@ -124,7 +123,7 @@ fn some_of_what_is_written_as_null_is_refused_wherever_it_stands() {
     assert_refused(&[None, Some(None::<u8>)], SOME_NULL);
     assert_refused(&BTreeMap::from([("a", Some(Value::Null))]), SOME_NULL);
     assert_refused(&Ok::<_, ()>(Some(())), SOME_NULL);
-    // In a list, null is what was meant.
+    // In a list, null is itself.
     assert_given_back(vec![None, Some(1)]);
     assert_given_back(Some(vec![(), ()]));
     assert_given_back((Marker, Newtype(None::<u8>), Some(Ok::<(), u8>(()))));
@@ -132,7 +131,7 @@ fn some_of_what_is_written_as_null_is_refused_wherever_it_stands() {
 }
 
 #[test]
-fn null_at_the_top_is_none_whatever_is_asked_for() {
+fn null_is_none_for_every_type() {
     let records =
         [inserted(&None::<u8>), inserted(&()), inserted(&Marker), inserted(&Value::Null), inserted(&raw("null"))];
     for record in records.map(Result::unwrap) {
@@ -165,7 +164,7 @@ enum Nest {
 }
 
 #[test]
-fn as_deep_as_serde_json_reads_is_given_back_and_deeper_is_refused() {
+fn deeper_values_than_serde_json_reads_are_refused() {
     let tree = |levels| serde_json::from_str::<Value>(&nested(levels)).unwrap();
     assert_given_back(tree(127));
     assert_refused(&[tree(127)], TOO_DEEP);
@@ -181,7 +180,7 @@ fn as_deep_as_serde_json_reads_is_given_back_and_deeper_is_refused() {
     assert_refused(&raw(&nested(100_000)), TOO_DEEP);
 }
 
-/// Pairs as a map, with whatever keys.
+/// Pairs as a map, with any keys.
 struct Pairs<'a, K, V>(&'a [(K, V)]);
 
 impl<K: Serialize, V: Serialize> Serialize for Pairs<'_, K, V> {
@@ -226,18 +225,18 @@ fn equal_keys_in_an_object_are_refused() {
 }
 
 #[test]
-fn keys_that_serde_json_takes_for_its_own_are_refused() {
+fn serde_jsons_own_keys_are_refused() {
     for name in ["RawValue", "Number", "Other"].map(|name| format!("$serde_json::private::{name}")) {
         assert_refused(&BTreeMap::from([(&name, "[1]")]), RESERVED);
         assert_refused(&json!([{ "a": { &name: "1" } }]), RESERVED);
         assert_refused(&Some(raw(&format!("{{\"a\":1,\"\\u0024{}\":1}}", &name[1..]))), RESERVED);
-        // As a text it is like any other.
+        // As a text value it is accepted.
         assert_given_back(name);
     }
     assert_given_back(json!({"$serde_json": 1, "$": 2}));
 }
 
-/// Claims to be a raw value.
+/// A type that serializes as a raw value does.
 struct FalseRaw(&'static [&'static str]);
 
 impl Serialize for FalseRaw {
@@ -250,7 +249,7 @@ impl Serialize for FalseRaw {
     }
 }
 
-/// Goes on after an error.
+/// A type that continues after an error.
 struct Careless;
 
 impl Serialize for Careless {
@@ -261,7 +260,7 @@ impl Serialize for Careless {
     }
 }
 
-/// The same with an error that is the record's own.
+/// A type that continues after an error of the crate's own.
 struct CarelessFloat;
 
 impl Serialize for CarelessFloat {
@@ -273,7 +272,7 @@ impl Serialize for CarelessFloat {
 }
 
 #[test]
-fn what_is_not_json_is_refused_so_that_one_value_never_spoils_a_record() {
+fn text_that_is_not_json_is_refused() {
     for texts in [&["nonsense"][..], &["1 2"], &[" 1"], &["1 "], &[""], &[], &["[1"], &["\"a"], &["\"a\" \"b\""]] {
         assert_refused(&FalseRaw(texts), NOT_JSON);
     }
@@ -287,7 +286,7 @@ fn what_is_not_json_is_refused_so_that_one_value_never_spoils_a_record() {
 }
 
 #[test]
-fn keys_of_maps_that_are_no_text_are_refused() {
+fn map_keys_that_are_no_text_are_refused() {
     assert_refused(&BTreeMap::from([((1, 2), 1)]), NOT_WRITTEN);
     assert_refused(&BTreeMap::from([((), 1)]), NOT_WRITTEN);
     assert_refused(&BTreeMap::from([(None::<u8>, 1)]), NOT_WRITTEN);
@@ -296,7 +295,7 @@ fn keys_of_maps_that_are_no_text_are_refused() {
 }
 
 #[test]
-fn floats_are_given_back_to_the_last_bit() {
+fn floats_are_exact() {
     for float in [0.0, -0.0, 0.1, 1e16, 1e-7, 5e-324, f64::MIN_POSITIVE, f64::MAX, f64::MIN, 9_007_199_254_740_993.0] {
         assert_given_back(Bits(float));
         assert_given_back(BTreeMap::from([(Bits(float).to_string(), Bits(float))]));
@@ -311,7 +310,7 @@ fn floats_are_given_back_to_the_last_bit() {
 }
 
 #[test]
-fn integers_of_128_bits_are_given_back_to_the_last_digit() {
+fn integers_of_128_bits_are_exact() {
     for number in [0, u128::from(u64::MAX), u128::from(u64::MAX) + 1, u128::MAX] {
         assert_given_back(number);
         assert_given_back(vec![Some(number)]);
@@ -326,7 +325,7 @@ fn integers_of_128_bits_are_given_back_to_the_last_digit() {
 }
 
 #[test]
-fn every_kind_of_key_that_json_can_hold_is_given_back() {
+fn map_keys_are_exact() {
     assert_given_back(BTreeMap::from([(-1, 1), (1, 2)]));
     assert_given_back(BTreeMap::from([(true, 1), (false, 2)]));
     assert_given_back(BTreeMap::from([('"', 1), ('\0', 2), ('\u{1F375}', 3)]));
@@ -338,7 +337,7 @@ fn every_kind_of_key_that_json_can_hold_is_given_back() {
 }
 
 #[test]
-fn texts_bytes_and_empty_things_are_given_back() {
+fn texts_bytes_and_empty_values_are_exact() {
     for text in ["", "ada", "Ada \"Countess\"", "\0", "\u{1F375}\\\u{7f}\u{2028}", "null", "[", "{\"a\":1}"] {
         assert_given_back(text.to_owned());
         assert_eq!(inserted(text).unwrap().get_str("key").unwrap().as_deref(), Some(text));
@@ -385,7 +384,7 @@ enum Untagged {
 }
 
 #[test]
-fn enums_of_every_kind_are_given_back() {
+fn enums_are_exact() {
     let every = || {
         [
             Every::Unit,
@@ -408,7 +407,7 @@ fn enums_of_every_kind_are_given_back() {
 }
 
 #[test]
-fn raw_values_are_given_back_as_the_text_they_are() {
+fn raw_values_are_exact() {
     let long = "1".repeat(400);
     let texts = ["1e400", "-0", "1.50", "1E+5", &long, r#"{"b" : 1, "a":[ ]}"#, r#""\u0061\ud800""#, "[1,\n2]"];
     for text in texts {
@@ -434,9 +433,9 @@ struct Numbered {
     by_number: BTreeMap<u8, u8>,
 }
 
-// As the documentation of `insert` says. Should one of these be given back one day, all the better.
+// The limitation that the documentation of `insert` describes.
 #[test]
-fn a_type_that_does_not_read_what_it_writes_is_not_refused() {
+fn asymmetric_types_are_not_refused() {
     assert!(
         inserted(&Buffered::Wide(u128::MAX)).unwrap().get::<Buffered>("key").unwrap()
             != Some(Buffered::Wide(u128::MAX))
@@ -457,7 +456,7 @@ fn text_in(record: &Record) -> &str {
 }
 
 #[test]
-fn a_record_as_json_and_back_keeps_integers_of_any_length_and_every_key() {
+fn records_as_json_keep_integers_and_keys() {
     let record = inserted(&(u128::MAX, i128::MIN)).unwrap();
     let text = serde_json::to_string(&record).unwrap();
     assert_eq!(text, record_text(&format!("[{},{}]", u128::MAX, i128::MIN)));
@@ -474,7 +473,7 @@ fn a_record_as_json_and_back_keeps_integers_of_any_length_and_every_key() {
 }
 
 #[test]
-fn a_record_in_another_format_is_exact_or_an_error() {
+fn other_formats_are_exact_or_fail() {
     let record: Record =
         serde_json::from_str(&record_text(r#"[1,-1,0.5,-0.0,true,null,"a",{"b":{},"a":[]}]"#)).unwrap();
     let value = serde_json::to_value(&record).unwrap();
@@ -487,7 +486,7 @@ fn a_record_in_another_format_is_exact_or_an_error() {
         let record: Record = serde_json::from_str(&record_text(value)).unwrap();
         assert!(serde_json::to_value(&record).is_err(), "{value}");
     }
-    // A format without any of serde_json in it.
+    // A format that does not use serde_json.
     let shape = BTreeMap::from([("entries", BTreeMap::from([("cart", BTreeMap::from([("sum", 12_u64)]))]))]);
     let record = Record::deserialize(IntoDeserializer::<OtherError>::into_deserializer(shape)).unwrap();
     assert_eq!(record.get_in::<u64>("cart", "sum").unwrap(), Some(12));
@@ -501,7 +500,7 @@ struct Dump {
 }
 
 #[test]
-fn a_record_inside_something_else_is_read_through_serdes_buffer() {
+fn flattened_records_are_read() {
     let record: Record = [("user", json!("ada")), ("cart", json!([1, {"a": null}]))].into_iter().collect();
     let dump = Dump { id: 7, record };
     assert_eq!(serde_json::from_str::<Dump>(&serde_json::to_string(&dump).unwrap()).unwrap(), dump);
@@ -512,7 +511,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4 * ProptestConfig::default().cases))]
 
     #[test]
-    fn a_value_is_refused_exactly_if_json_would_lose_it(tree in any_tree()) {
+    fn model_values_are_exact_or_refused(tree in any_tree()) {
         match inserted(&tree) {
             Ok(record) => {
                 prop_assert!(!tree.is_lost(), "accepted");
@@ -523,21 +522,21 @@ proptest! {
     }
 
     #[test]
-    fn a_value_in_an_option_at_the_top_is_refused_or_given_back(tree in prop::option::of(any_tree())) {
+    fn model_optional_values_are_exact_or_refused(tree in prop::option::of(any_tree())) {
         if let Ok(record) = inserted(&tree) {
             prop_assert_eq!(record.get::<crate::support::values::Tree>("key").unwrap(), tree);
         }
     }
 
     #[test]
-    fn json_values_are_refused_or_given_back(value in any_value()) {
+    fn model_json_values_are_exact_or_refused(value in any_value()) {
         if let Ok(record) = inserted(&value) {
             prop_assert_eq!(record.get::<Value>("key").unwrap(), Some(value).filter(|value| !value.is_null()));
         }
     }
 
     #[test]
-    fn a_record_as_json_and_back_is_exact_for_every_text(value in any_json()) {
+    fn model_records_as_json_are_exact(value in any_json()) {
         let record: Record = serde_json::from_str(&record_text(&value)).unwrap();
         prop_assert_eq!(text_in(&record), value.trim_ascii());
         let text = serde_json::to_string(&record).unwrap();
@@ -551,7 +550,7 @@ proptest! {
     }
 
     #[test]
-    fn a_collected_value_is_exact(value in any_value()) {
+    fn model_collected_values_are_exact(value in any_value()) {
         let record: Record = [("key", value.clone())].into_iter().collect();
         prop_assert_eq!(text_in(&record), value.to_string());
         prop_assert_eq!(serde_json::from_str::<Record>(&serde_json::to_string(&record).unwrap()).unwrap(), record);

@@ -1,5 +1,4 @@
-//! Promise: a server is reached in every usual way, and what keeps it from being reached is told in
-//! one sentence without the password.
+//! Connections: by every kind of URL, over TLS, from a bounded pool; errors without the password.
 
 use std::sync::Barrier;
 use std::thread;
@@ -9,7 +8,7 @@ use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{Result, SessionId, Store};
 
 use crate::redis::server::proxy::Proxy;
-use crate::redis::server::{Server, told};
+use crate::redis::server::{Server, text_of};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -17,7 +16,7 @@ fn open(options: RedisOptions) -> RedisStore {
     RedisStore::with_options(options).unwrap()
 }
 
-/// A session can be stored and is found again.
+/// Stores a session and finds it.
 #[track_caller]
 fn works(store: &RedisStore) -> SessionId {
     store.ping().unwrap();
@@ -27,8 +26,7 @@ fn works(store: &RedisStore) -> SessionId {
     id
 }
 
-/// What is said about a server that cannot be used. It says so again, and never what must not be
-/// seen.
+/// Returns the error of a server that cannot be used. No text of the error contains the secret.
 #[track_caller]
 fn refused(options: RedisOptions, secret: &str) -> String {
     assert!(!format!("{options:?}").contains(secret), "{options:?}");
@@ -37,14 +35,14 @@ fn refused(options: RedisOptions, secret: &str) -> String {
     let errors = store.errors();
     let error = store.ping().unwrap_err();
     assert!(error.is_store());
-    for text in [told(&error), format!("{error:?}"), format!("{:?}", errors.try_recv().unwrap())] {
+    for text in [text_of(&error), format!("{error:?}"), format!("{:?}", errors.try_recv().unwrap())] {
         assert!(!text.contains(secret), "{text}");
     }
-    told(&error)
+    text_of(&error)
 }
 
 #[test]
-fn by_url_unix_socket_and_the_newer_protocol() {
+fn connects_by_url_unix_socket_and_resp3() {
     let server = Server::start();
     let id = works(&RedisStore::new(&server.url()).unwrap());
     let socket = open(RedisOptions::new().url(format!("redis+unix://{}", server.socket().display())));
@@ -55,7 +53,7 @@ fn by_url_unix_socket_and_the_newer_protocol() {
 }
 
 #[test]
-fn as_a_user_with_a_password_from_the_url_or_from_options() {
+fn logs_in_by_url_or_options() {
     let user = ["--user", "ada", "on", ">p%40ss:word", "~*", "+@all"];
     let server = Server::with(&[&["--requirepass", "s3cret"], &user[..]].concat());
     let by_url = |login: &str| RedisOptions::new().url(format!("redis://{login}@127.0.0.1:{}", server.port));
@@ -76,13 +74,13 @@ fn as_a_user_with_a_password_from_the_url_or_from_options() {
 }
 
 #[test]
-fn a_database_of_its_own() {
+fn databases_are_separate() {
     let server = Server::start();
     let by_url = |database| RedisOptions::new().url(format!("{}/{database}", server.url()));
     let (second, third) = (open(by_url(2)), open(by_url(3)));
     let id = works(&second);
     works(&third);
-    assert!(third.get(&id).unwrap().is_none(), "that one is in another");
+    assert!(third.get(&id).unwrap().is_none(), "another database");
     let unix = format!("unix://{}?db=2", server.socket().display());
     assert!(open(RedisOptions::new().url(unix)).get(&id).unwrap().is_some());
     let missing = refused(by_url(99), "@");
@@ -91,7 +89,7 @@ fn a_database_of_its_own() {
 }
 
 #[test]
-fn nobody_there_is_said_with_the_address() {
+fn unreachable_server_is_named_in_the_error() {
     let port = crate::redis::server::free_port();
     let text = refused(RedisOptions::new().url(format!("redis://u:hunter2@127.0.0.1:{port}")), "hunter2");
     assert!(text.starts_with(&format!("the store failed: redis at 127.0.0.1:{port}: ")), "{text}");
@@ -101,19 +99,19 @@ fn nobody_there_is_said_with_the_address() {
 }
 
 #[test]
-fn a_pool_that_is_used_up_is_an_error_within_the_timeout_and_does_no_harm() {
+fn exhausted_pool_fails_within_the_timeout() {
     let server = Server::start();
     let network = Proxy::to(server.port);
     let timeout = Duration::from_millis(400);
     let store = open(RedisOptions::new().url(network.url()).connections(2).timeout(timeout));
     let id = works(&store);
-    // Both connections are there before the network gets slow.
+    // Open both connections before the network gets slow.
     network.delay(Duration::from_millis(100));
     thread::scope(|scope| drop([(); 2].map(|()| scope.spawn(|| store.ping().unwrap()))));
     assert_eq!(network.accepted(), 2);
     network.delay(Duration::from_millis(300));
-    // Two at a time: the first two have their answers after 300 ms, the next two have come too
-    // late, the rest finds no place.
+    // Two at a time: the first two are answered after 300 ms, the next two time out, and the
+    // others get no connection.
     let start = Barrier::new(8);
     let results: Vec<(Result<bool>, Duration)> = thread::scope(|scope| {
         let get = || {
@@ -125,19 +123,19 @@ fn a_pool_that_is_used_up_is_an_error_within_the_timeout_and_does_no_harm() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     network.delay(Duration::ZERO);
-    let texts: Vec<String> = results.iter().filter_map(|(result, _)| result.as_ref().err().map(told)).collect();
+    let texts: Vec<String> = results.iter().filter_map(|(result, _)| result.as_ref().err().map(text_of)).collect();
     let busy = format!("redis at {}: all 2 connections were in use for 400ms", &network.url()["redis://".len()..]);
     assert!(!texts.is_empty() && texts.iter().all(|text| text.ends_with(&busy)), "{texts:?}");
     for (_, took) in &results {
         assert!(*took < timeout + timeout / 10 + Duration::from_millis(100), "{took:?}");
     }
-    // Waiting for one's turn is nobody's failure: the server is asked again at once.
+    // Waiting for a connection is no failure of the server, so the breaker stays closed.
     assert!(store.get(&id).unwrap().is_some());
     assert!(texts.iter().all(|text| !text.contains("not tried")), "{texts:?}");
 }
 
 #[test]
-fn no_more_connections_are_made_than_are_needed() {
+fn only_needed_connections_are_opened() {
     let server = Server::start();
     let network = Proxy::to(server.port);
     let store = open(RedisOptions::new().url(network.url()));
@@ -153,7 +151,7 @@ mod tls {
     use crate::redis::server::certificates::Certificates;
 
     #[test]
-    fn over_tls_with_the_certificates_one_names_and_with_no_others() {
+    fn tls_trusts_only_named_certificates() {
         let certificates = Certificates::make();
         let port = crate::redis::server::free_port();
         let _server = Server::with(&certificates.arguments(port, false));
@@ -175,7 +173,7 @@ mod tls {
     }
 
     #[test]
-    fn a_certificate_for_somebody_else_is_refused() {
+    fn tls_refuses_a_certificate_of_another_host() {
         let certificates = Certificates::make();
         let port = crate::redis::server::free_port();
         let _server = Server::with(&certificates.arguments(port, false));
@@ -186,7 +184,7 @@ mod tls {
 }
 
 #[test]
-fn debug_shows_where_and_nothing_secret() {
+fn debug_shows_the_server_and_no_secret() {
     let options = RedisOptions::new().url("redis://ada:hunter2@127.0.0.1:7/3").password("hunter3");
     assert_eq!(format!("{options:?}"), "RedisOptions { server: \"redis at 127.0.0.1:7\", .. }");
     let store = open(options);

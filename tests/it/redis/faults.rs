@@ -1,5 +1,5 @@
-//! Promise: whatever happens to the server or the network, every request has an answer in time,
-//! nothing acknowledged is lost, and nothing is done twice.
+//! Faults of the server and the network: every request ends in time, nothing acknowledged is lost,
+//! and nothing is done twice.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,16 +7,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Commit, EndReason, Error, Lease, Record, SessionId, Store};
+use lembro::{Commit, Lease, SessionId, Store};
 
-use crate::redis::behind::{create, create_at, create_owned, done, lease, owner, put, save, seen};
+use crate::redis::fixture::{
+    create, create_at, create_owned, done, lease, new_id, owner, put, record, save, version_of,
+};
 use crate::redis::server::proxy::{Fate, Proxy};
-use crate::redis::server::{Over, Server, soon, told};
+use crate::redis::server::{Server, StopOnDrop, soon, text_of};
 
-const TTL: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The timeout, a tenth of it, and what a busy machine takes to wake a thread.
+/// The timeout, a tenth of it, and the time that a busy machine takes to wake a thread.
 const IN_TIME: Duration = Duration::from_millis(500 + 50 + 250);
 
 fn store_at(url: String) -> RedisStore {
@@ -24,11 +25,7 @@ fn store_at(url: String) -> RedisStore {
     RedisStore::with_options(options).unwrap()
 }
 
-fn record() -> Record {
-    [("key", "value")].into_iter().collect()
-}
-
-/// What `work` gives, which it must do in time.
+/// Checks that `work` ends in time, and returns its result.
 #[track_caller]
 fn in_time<T>(work: impl FnOnce() -> T) -> T {
     let began = Instant::now();
@@ -39,17 +36,17 @@ fn in_time<T>(work: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn a_killed_server_that_comes_back_has_all_it_acknowledged_and_nothing_that_was_ended() {
+fn killed_server_keeps_what_it_acknowledged() {
     let mut server = Server::with(&["--appendonly", "yes", "--appendfsync", "always"]);
     let store = store_at(server.url());
     let (kept, ended) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let (is_over, failures) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
-        let _over = Over(&is_over);
+        let _stop = StopOnDrop(&is_over);
         for _ in 0..6 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::SeqCst) {
-                    let id = SessionId::random().unwrap();
+                    let id = new_id();
                     match in_time(|| create_at(&store, &id, &record())) {
                         Ok(outcome) => assert!(outcome.is_done()),
                         Err(error) => {
@@ -73,7 +70,7 @@ fn a_killed_server_that_comes_back_has_all_it_acknowledged_and_nothing_that_was_
             thread::sleep(Duration::from_millis(300));
             server.restart();
         }
-        soon("it works again by itself", || store.ping().is_ok());
+        soon("the store recovers", || store.ping().is_ok());
     });
     let (kept, ended) = (kept.into_inner().unwrap(), ended.into_inner().unwrap());
     assert!(kept.len() > 50 && ended.len() > 50 && failures.into_inner() > 0, "{} {}", kept.len(), ended.len());
@@ -86,7 +83,7 @@ fn a_killed_server_that_comes_back_has_all_it_acknowledged_and_nothing_that_was_
 }
 
 #[test]
-fn a_server_that_hangs_costs_one_request_its_timeout_and_the_others_nothing() {
+fn hanging_server_delays_one_request_at_a_time() {
     let server = Server::start();
     let store = store_at(server.url());
     let errors = store.errors();
@@ -101,7 +98,7 @@ fn a_server_that_hangs_costs_one_request_its_timeout_and_the_others_nothing() {
                 if asked.elapsed() > TIMEOUT / 2 {
                     slow += 1;
                 } else {
-                    assert!(told(&error).contains("not tried, for it failed a moment ago: "), "{}", told(&error));
+                    assert!(text_of(&error).contains("not tried, for it failed a moment ago: "), "{}", text_of(&error));
                 }
                 thread::sleep(Duration::from_millis(5));
             }
@@ -110,27 +107,27 @@ fn a_server_that_hangs_costs_one_request_its_timeout_and_the_others_nothing() {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    // All eight were under way when it stopped; then one at a time, and half a second between two.
+    // First all eight requests waited, then one at a time, half a second after the last.
     assert!((8..=8 + 5).contains(&slow), "{slow} requests waited");
     drop(frozen);
-    soon("it works again by itself", || store.get(&id).is_ok_and(|found| found.is_some()));
+    soon("the store recovers", || store.get(&id).is_ok_and(|found| found.is_some()));
     let reported = errors.try_iter().count();
     assert!((3..=4).contains(&reported), "{reported} errors in three seconds");
 }
 
 #[test]
-fn connections_that_the_server_closes_cost_no_request() {
+fn closed_connections_cost_no_request() {
     let server = Server::start();
     let store = store_at(server.url());
     let id = create(&store);
     let kill = || {
-        // Several connections lie idle.
+        // Open several connections.
         thread::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| store.get(&id).unwrap());
             }
         });
-        redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"]).exec(&mut server.connect()).unwrap();
+        server.close_connections();
     };
     for round in 0..5 {
         for write in 0..4 {
@@ -138,14 +135,14 @@ fn connections_that_the_server_closes_cost_no_request() {
             match write {
                 0 => drop(store.get(&id).unwrap().unwrap()),
                 1 => drop(done(store.touch(&id, &lease()).unwrap())),
-                2 => drop(done(save(&store, &id, &put("round", &round.to_string()), seen(&store, &id)).unwrap())),
+                2 => drop(done(save(&store, &id, &put("round", &round.to_string()), version_of(&store, &id)).unwrap())),
                 _ => drop(create(&store)),
             }
         }
     }
 }
 
-/// Counts once more, whatever was stored.
+/// A commit that adds one to the stored count, and the new count.
 fn count(store: &RedisStore, id: &SessionId) -> (Commit, u64) {
     let record = store.get(id).unwrap().unwrap().record;
     let mut commit = Commit::exactly(record.version()).unwrap();
@@ -155,7 +152,7 @@ fn count(store: &RedisStore, id: &SessionId) -> (Commit, u64) {
 }
 
 #[test]
-fn a_commit_whose_answer_is_lost_is_not_carried_out_twice() {
+fn commit_with_a_lost_answer_is_not_done_twice() {
     let server = Server::start();
     let network = Proxy::to(server.port);
     let store = store_at(network.url());
@@ -163,14 +160,14 @@ fn a_commit_whose_answer_is_lost_is_not_carried_out_twice() {
     for round in 1..=20 {
         let (commit, next) = count(&store, &id);
         assert_eq!(next, round);
-        // What is sent over the next connection says that it was sent before.
+        // The store sends the commit again, marked as a repeat.
         network.next_answer(Fate::Cut(0));
         done(store.commit(&id, &commit, &lease()).unwrap());
     }
 }
 
 #[test]
-fn a_commit_whose_answer_does_not_come_is_unknown_and_its_repeat_tells() {
+fn unanswered_commit_is_unknown_until_repeated() {
     let server = Server::start();
     let network = Proxy::to(server.port);
     let store = store_at(network.url());
@@ -180,20 +177,20 @@ fn a_commit_whose_answer_does_not_come_is_unknown_and_its_repeat_tells() {
         assert_eq!(next, round);
         network.next_answer(Fate::Silence(0));
         let error = in_time(|| store.commit(&id, &commit, &lease())).unwrap_err();
-        assert!(error.is_unknown() && error.is_store(), "{}", told(&error));
-        soon("it works again by itself", || store.ping().is_ok());
-        // It was carried out, and is not carried out again.
+        assert!(error.is_unknown() && error.is_store(), "{}", text_of(&error));
+        soon("the store recovers", || store.ping().is_ok());
+        // The commit was carried out, and its repeat changes nothing.
         let version = done(store.commit(&id, &commit.clone().repeated(), &lease()).unwrap()).version;
-        assert_eq!(version, seen(&store, &id));
+        assert_eq!(version, version_of(&store, &id));
     }
-    // A server that is not there was sent nothing.
-    let nobody = store_at("redis://127.0.0.1:1".to_owned());
-    let error = nobody.commit(&id, &Commit::create().unwrap(), &lease()).unwrap_err();
-    assert!(error.is_store() && !error.is_unknown(), "{}", told(&error));
+    // If no connection could be opened, nothing was sent.
+    let nowhere = store_at("redis://127.0.0.1:1".to_owned());
+    let error = nowhere.commit(&id, &Commit::create().unwrap(), &lease()).unwrap_err();
+    assert!(error.is_store() && !error.is_unknown(), "{}", text_of(&error));
 }
 
 #[test]
-fn a_login_whose_answers_are_lost_is_one_login() {
+fn login_with_lost_answers_counts_once() {
     let server = Server::start();
     let network = Proxy::to(server.port);
     let store = store_at(network.url());
@@ -206,7 +203,7 @@ fn a_login_whose_answers_are_lost_is_one_login() {
 }
 
 #[test]
-fn a_visit_that_the_server_does_not_note_is_served_and_reported() {
+fn refused_visit_is_served_and_reported() {
     let short = Lease::new(Duration::from_secs(60));
     for (refusal, config) in [
         ("MISCONF", &["CONFIG", "SET", "save", "3600 1"][..]),
@@ -215,95 +212,52 @@ fn a_visit_that_the_server_does_not_note_is_served_and_reported() {
     ] {
         let server = Server::start();
         let store = store_at(server.url());
-        let (id, errors, link) = (create(&store), store.errors(), &mut server.connect());
-        redis::cmd(config[0]).arg(&config[1..]).exec(link).unwrap();
+        let (id, errors) = (create(&store), store.errors());
+        server.run(config);
         if refusal == "MISCONF" {
-            // As when the disk is full: nothing can be saved.
+            // Saving fails, as with a full disk.
             std::fs::remove_dir_all(server.socket().parent().unwrap()).unwrap();
-            redis::cmd("BGSAVE").exec(link).unwrap();
+            server.run(&["BGSAVE"]);
             soon("saving fails", || {
-                let info: String = redis::cmd("INFO").arg("persistence").query(&mut server.connect()).unwrap();
+                let info: String = server.query(&["INFO", "persistence"]);
                 info.contains("rdb_last_bgsave_status:err")
             });
         }
         let found = store.visit(&id, &short).unwrap().found().expect("it is served");
         assert!(found.ttl <= Duration::from_secs(60));
-        let reported = told(&errors.try_recv().expect("it is reported"));
+        let reported = text_of(&errors.try_recv().expect("it is reported"));
         assert!(reported.contains("a visit was not noted: ") && reported.contains(refusal), "{reported}");
         let error = store.touch(&id, &short).unwrap_err();
-        assert!(error.is_store() && !error.is_unknown(), "{}", told(&error));
-        // A visit that has nothing to note is none of the server's business.
+        assert!(error.is_store() && !error.is_unknown(), "{}", text_of(&error));
+        // A visit that is not due writes nothing, so it is not reported.
         let rarely = Lease { touch_after: Duration::from_secs(3600), ..lease() };
         assert!(store.visit(&id, &rarely).unwrap().found().is_some());
         assert!(errors.is_empty());
     }
 }
 
-#[track_caller]
-fn refused(error: &Error) {
-    assert!(error.is_store());
-    assert!(told(error).contains("OOM"), "{}", told(error));
-}
-
 #[test]
-fn a_full_server_refuses_what_is_new_and_still_reads_and_ends() {
-    let server = Server::with(&["--maxmemory-policy", "noeviction"]);
-    let store = store_at(server.url());
-    let owners = store.owners().unwrap();
-    let owned = |name| create_owned(&store, name);
-    let [logged_out, everywhere, spared, by_handle] = [create(&store), owned("ada"), owned("ada"), create(&store)];
-    let mut link = server.connect();
-    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).exec(&mut link).unwrap();
-    let keys = || redis::cmd("DBSIZE").query::<usize>(&mut server.connect()).unwrap();
-    let before = keys();
-
-    for _ in 0..10 {
-        refused(&create_at(&store, &SessionId::random().unwrap(), &record()).unwrap_err());
-        refused(&store.set(&SessionId::random().unwrap(), record(), TTL).unwrap_err());
-    }
-    let found = store.get(&spared).unwrap().unwrap();
-    refused(&save(&store, &spared, &put("more", "x"), found.record.version()).unwrap_err());
-    assert_eq!(keys(), before, "what was refused is not there");
-    assert_eq!(store.get(&spared).unwrap().unwrap().record, found.record, "nor half of it");
-    assert!(store.touch(&spared, &lease()).unwrap().is_done());
-
-    assert!(store.destroy(&logged_out).unwrap().is_done());
-    assert!(owners.destroy_handle(by_handle.handle(), None, EndReason::Revoked).unwrap().is_done());
-    assert_eq!(owners.destroy_all(&owner("ada"), Some(spared.handle())).unwrap(), 1);
-    for id in [&logged_out, &by_handle, &everywhere] {
-        assert!(store.get(id).unwrap().is_none());
-    }
-    assert!(store.get(&spared).unwrap().is_some());
-    assert_eq!(owners.end_reason(&everywhere).unwrap(), Some(EndReason::LoggedOutEverywhere));
-
-    redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).exec(&mut link).unwrap();
-    create(&store);
-}
-
-#[test]
-fn an_answer_that_is_cut_off_is_asked_for_again() {
+fn cut_answer_is_requested_again() {
     let server = Server::start();
     let network = Proxy::to(server.port);
     let store = store_at(network.url());
     let id = create(&store);
-    // In the answer to the note before it, too.
     for length in [0, 1, 7, 12] {
         network.next_answer(Fate::Cut(length));
         assert!(in_time(|| store.get(&id)).unwrap().is_some(), "cut after {length} bytes");
         network.next_answer(Fate::Cut(length));
-        let new = SessionId::random().unwrap();
+        let new = new_id();
         done(in_time(|| create_at(&store, &new, &record())).unwrap());
         assert!(store.get(&new).unwrap().is_some());
     }
-    // Twice in a row is one too often.
     let connections = network.accepted();
     network.next_answer(Fate::Cut(0));
     store.get(&id).unwrap();
-    assert_eq!(network.accepted(), connections + 1, "one connection was lost, and one made");
+    assert_eq!(network.accepted(), connections + 1, "one connection was lost, and one was opened");
 }
 
 #[test]
-fn an_answer_that_stops_halfway_ends_in_time_and_is_nobody_elses() {
+fn stalled_answer_fails_in_time_and_is_dropped() {
     let server = Server::start();
     let network = Proxy::to(server.port);
     let store = store_at(network.url());
@@ -311,7 +265,7 @@ fn an_answer_that_stops_halfway_ends_in_time_and_is_nobody_elses() {
     for length in [0, 1, 7, 40] {
         network.next_answer(Fate::Silence(length));
         assert!(in_time(|| store.get(&ids[0])).unwrap_err().is_store());
-        soon("it works again by itself", || store.ping().is_ok());
+        soon("the store recovers", || store.ping().is_ok());
         for id in &ids {
             assert!(store.get(id).unwrap().is_some());
         }
@@ -319,7 +273,7 @@ fn an_answer_that_stops_halfway_ends_in_time_and_is_nobody_elses() {
 }
 
 #[test]
-fn a_slow_network_is_no_failure_until_it_is_too_slow() {
+fn slow_network_fails_only_beyond_the_timeout() {
     let server = Server::start();
     let network = Proxy::to(server.port);
     let store = store_at(network.url());
@@ -329,8 +283,8 @@ fn a_slow_network_is_no_failure_until_it_is_too_slow() {
     network.delay(TIMEOUT * 2);
     assert!(in_time(|| store.get(&id)).is_err());
     network.delay(Duration::ZERO);
-    // The late answer to the last question is not taken for the answer to the next.
-    soon("it works again by itself", || store.ping().is_ok());
+    // The late answer is not taken for the answer to the next request.
+    soon("the store recovers", || store.ping().is_ok());
     let other = create(&store);
     assert!(store.get(&other).unwrap().is_some());
     assert!(store.destroy(&id).unwrap().is_done());

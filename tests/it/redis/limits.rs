@@ -1,21 +1,21 @@
-//! Promise: a session is never larger than its limits, however it came to be, and any text fits
-//! into it.
+//! Limits: no session exceeds them, any text fits within them, and oversized texts are never sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use allocation_counter::measure;
 use lembro::redis::RedisOptions;
-use lembro::{Changes, Commit, Error, Login, Record, SessionId, Store, Version};
-use redis::Connection;
+use lembro::{Changes, Commit, Error, Login, Record, Session, SessionId, Sessions, Store, Version};
 
-use crate::redis::behind::{
-    HOUR, asked, create_at, done, everything, forget_what_was_asked, lease, log_in, owner, put, save, seen, store, with,
+use crate::redis::fixture::{
+    HOUR, command_counts, create_at, done, dump, key_of, lease, log_in, new_id, owner, put, reset_counts, save, store,
+    store_with, version_of,
 };
 use crate::redis::server::Server;
+use crate::support::doors::{Door, FINDING_NOTHING, MIB, REFUSED_IF_EMPTY, REFUSING};
 
-/// What the meta field says the entries take and how many there are, and what is so.
-fn sizes(link: &mut Connection, id: &SessionId) -> ([usize; 2], [usize; 2]) {
-    let key = format!("lembro:{{{}}}", id.handle());
-    let fields: BTreeMap<Vec<u8>, Vec<u8>> = redis::cmd("HGETALL").arg(key).query(link).unwrap();
+/// The size and number of the entries: as the meta field says, and as they are.
+fn sizes(server: &Server, id: &SessionId) -> ([usize; 2], [usize; 2]) {
+    let fields: BTreeMap<Vec<u8>, Vec<u8>> = server.query(&["HGETALL", &key_of(id)]);
     let meta = &fields[b"m".as_slice()];
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
     let entries: Vec<_> = fields.iter().filter(|(field, _)| field[0] == b'k').collect();
@@ -23,23 +23,23 @@ fn sizes(link: &mut Connection, id: &SessionId) -> ([usize; 2], [usize; 2]) {
     ([number(&meta[57..61]), number(&meta[61..63])], [bytes, entries.len()])
 }
 
+/// Near the largest size that the random changes produce, so that some saves are refused.
 const MOST: usize = 700;
 
 #[test]
-fn what_a_session_takes_is_never_more_than_is_known_and_never_refused_without_being_counted() {
+fn stored_size_is_an_upper_bound_of_the_real_one() {
     let server = Server::start();
-    // About what the mixture below takes at most: now and then a save is refused.
-    let (store, link) = (with(&server, RedisOptions::new().max_session_size(MOST as u64)), &mut server.connect());
-    let id = SessionId::random().unwrap();
+    let store = store_with(&server, RedisOptions::new().max_session_size(MOST as u64));
+    let id = new_id();
     done(create_at(&store, &id, &[("first", "é")].into_iter().collect()).unwrap());
-    let expected = seen(&store, &id);
-    // Any mixture of everything, the same one each time.
+    let expected = version_of(&store, &id);
+    // The same random changes each time.
     let mut dice = 7_u32;
     let mut roll = |sides: u32| {
         dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (dice >> 16) % sides
     };
-    let (mut sizes_seen, mut refused, mut guessed) = (BTreeSet::new(), 0, 0);
+    let (mut sizes_seen, mut refused, mut inexact) = (BTreeSet::new(), 0, 0);
     let mut model = store.get(&id).unwrap().unwrap().record;
     for round in 0..2_000 {
         let mut changes = Changes::new();
@@ -69,49 +69,52 @@ fn what_a_session_takes_is_never_more_than_is_known_and_never_refused_without_be
                 refused += 1;
             }
         }
-        let (said, is) = sizes(link, &id);
-        assert!(said[0] >= is[0] && said[1] >= is[1] && said[0] <= MOST, "round {round}: {said:?} {is:?}");
+        let (stored, real) = sizes(&server, &id);
+        assert!(
+            stored[0] >= real[0] && stored[1] >= real[1] && stored[0] <= MOST,
+            "round {round}: {stored:?} {real:?}"
+        );
         assert_eq!(store.get(&id).unwrap().unwrap().record, model, "round {round}");
-        guessed += usize::from(said != is);
-        sizes_seen.insert(is);
+        inexact += usize::from(stored != real);
+        sizes_seen.insert(real);
     }
     assert!(sizes_seen.len() > 100);
-    assert!(refused > 20 && guessed > 200, "{refused} refused, {guessed} not known exactly");
+    assert!(refused > 20 && inexact > 200, "{refused} refused, {inexact} inexact");
 }
 
 #[test]
-fn neither_a_small_nor_a_large_session_is_counted_again_and_again() {
+fn sessions_are_rarely_counted_again() {
     let server = Server::start();
-    let (store, link) = (with(&server, RedisOptions::new().max_session_size(10_000)), &mut server.connect());
-    // How often it was counted, and how often something in it was measured.
+    let store = store_with(&server, RedisOptions::new().max_session_size(10_000));
+    // How often all entries were counted, and how often one entry was measured.
     for (length, counted, measured) in [(10, 0..=4, 0..=0), (8_000, 1..=2, 300..=500)] {
-        let id = SessionId::random().unwrap();
+        let id = new_id();
         let record: Record = [("large", "x".repeat(length))].into_iter().collect();
         done(create_at(&store, &id, &record).unwrap());
-        let expected = seen(&store, &id);
-        forget_what_was_asked(link);
+        let expected = version_of(&store, &id);
+        reset_counts(&server);
         for n in 1_000..1_500 {
             done(save(&store, &id, &put("seen", &n.to_string()), expected).unwrap());
         }
-        let asked = asked(link);
-        let times = |name| asked.get(name).copied().unwrap_or(0);
-        assert!(counted.contains(&times("hgetall")), "{length}: {asked:?}");
-        assert!(measured.contains(&times("hstrlen")), "{length}: {asked:?}");
+        let counts = command_counts(&server);
+        let times = |name| counts.get(name).copied().unwrap_or(0);
+        assert!(counted.contains(&times("hgetall")), "{length}: {counts:?}");
+        assert!(measured.contains(&times("hstrlen")), "{length}: {counts:?}");
     }
 }
 
 #[test]
-fn a_session_over_max_session_size_is_refused_by_save_create_and_set_and_what_is_stored_stays() {
+fn oversized_session_is_refused_and_the_stored_one_stays() {
     let server = Server::start();
-    let (store, link) = (with(&server, RedisOptions::new().max_session_size(300)), &mut server.connect());
-    let id = SessionId::random().unwrap();
-    let other = SessionId::random().unwrap();
+    let store = store_with(&server, RedisOptions::new().max_session_size(300));
+    let id = new_id();
+    let other = new_id();
     // 2 bytes for the field, 3 for the key, 2 for the quotes.
     let record = |length: usize| -> Record { [("key", "x".repeat(length))].into_iter().collect() };
     done(create_at(&store, &id, &record(293)).unwrap());
-    assert_eq!(sizes(link, &id), ([300, 1], [300, 1]));
-    let before = everything(link);
-    forget_what_was_asked(link);
+    assert_eq!(sizes(&server, &id), ([300, 1], [300, 1]));
+    let before = dump(&server);
+    reset_counts(&server);
     let large = put("key", &"x".repeat(294));
     let expected = Version::from_u64(1 << 32);
     let commit = |id: &SessionId, commit: Commit| -> Error {
@@ -128,28 +131,28 @@ fn a_session_over_max_session_size_is_refused_by_save_create_and_set_and_what_is
         assert!(refused.is_size(), "{refused}");
         assert!(!refused.to_string().contains("xxx"), "{refused}");
     }
-    assert!(!asked(link).contains_key("evalsha"), "something was sent: {:?}", asked(link));
-    // What only the server can know.
-    let expected = seen(&store, &id);
+    assert!(!command_counts(&server).contains_key("evalsha"), "a script was sent: {:?}", command_counts(&server));
+    // Only the server knows that this exceeds the limit.
+    let expected = version_of(&store, &id);
     let refused = save(&store, &id, &put("k", ""), expected).unwrap_err();
     assert!(refused.is_size(), "{refused}");
-    assert_eq!(everything(link).into_keys().collect::<Vec<_>>(), before.into_keys().collect::<Vec<_>>());
+    assert_eq!(dump(&server).into_keys().collect::<Vec<_>>(), before.into_keys().collect::<Vec<_>>());
     assert_eq!(store.get(&id).unwrap().unwrap().record.get::<String>("key").unwrap().unwrap().len(), 293);
-    // Smaller, and it fits.
+    // Smaller, so it fits.
     let mut changes = put("k", "");
     changes.insert("", "key", &"x".repeat(288)).unwrap();
     done(save(&store, &id, &changes, expected).unwrap());
-    assert_eq!(sizes(link, &id), ([300, 2], [300, 2]));
+    assert_eq!(sizes(&server, &id), ([300, 2], [300, 2]));
 }
 
 #[test]
-fn many_small_saves_do_not_get_past_max_session_size_or_the_number_of_keys() {
+fn many_small_saves_do_not_exceed_the_limits() {
     let server = Server::start();
-    let store = with(&server, RedisOptions::new().max_session_size("1M"));
-    let id = SessionId::random().unwrap();
+    let store = store_with(&server, RedisOptions::new().max_session_size("1M"));
+    let id = new_id();
     done(create_at(&store, &id, &Record::new()).unwrap());
-    let expected = seen(&store, &id);
-    // With everything in it that is not an entry.
+    let expected = version_of(&store, &id);
+    // Timeout and label do not count as entries.
     let mut changes = Changes::new();
     changes.set_timeout(Some(HOUR));
     changes.set_label(Some("a phone")).unwrap();
@@ -167,7 +170,7 @@ fn many_small_saves_do_not_get_past_max_session_size_or_the_number_of_keys() {
     (1_000..lembro::MAX_KEYS).for_each(|n| changes.insert("", &format!("{n}"), &n).unwrap());
     done(save(&store, &id, &changes, expected).unwrap());
     assert!(save(&store, &id, &put("one more", ""), expected).unwrap_err().is_size());
-    // One goes, another comes; one is replaced; all are.
+    // Exchange one entry, replace one, replace all.
     let mut changes = put("one more", "");
     changes.remove("", "7").unwrap();
     done(save(&store, &id, &changes, expected).unwrap());
@@ -181,21 +184,21 @@ fn many_small_saves_do_not_get_past_max_session_size_or_the_number_of_keys() {
 }
 
 #[test]
-fn more_keys_than_there_can_be_are_removed_in_one_save() {
+fn one_save_removes_more_keys_than_a_session_has() {
     let server = Server::start();
     let store = store(&server);
-    let id = SessionId::random().unwrap();
+    let id = new_id();
     let record: Record = [("kept", 1), ("key 7", 2), ("key 9999", 3)].into_iter().collect();
     done(create_at(&store, &id, &record).unwrap());
     let mut changes = put("new", "");
     (0..10_000).for_each(|n| changes.remove("", &format!("key {n}")).unwrap());
-    done(save(&store, &id, &changes, seen(&store, &id)).unwrap());
+    done(save(&store, &id, &changes, version_of(&store, &id)).unwrap());
     let record = store.get(&id).unwrap().unwrap().record;
     assert_eq!(record.entries().map(|(_, key, _)| key).collect::<Vec<_>>(), ["kept", "new"]);
 }
 
 #[test]
-fn any_text_is_a_key_a_component_a_value_and_an_owner() {
+fn any_text_is_a_valid_key_component_value_and_owner() {
     let server = Server::start();
     let store = store(&server);
     let long = "é".repeat(127);
@@ -215,9 +218,9 @@ fn any_text_is_a_key_a_component_a_value_and_an_owner() {
         "%00",
         long.as_str(),
     ];
-    let id = SessionId::random().unwrap();
+    let id = new_id();
     done(create_at(&store, &id, &Record::new()).unwrap());
-    let expected = seen(&store, &id);
+    let expected = version_of(&store, &id);
     let mut changes = Changes::new();
     for component in odd.into_iter().chain([""]) {
         for key in odd {
@@ -250,4 +253,71 @@ fn any_text_is_a_key_a_component_a_value_and_an_owner() {
     }
     assert_eq!(owners.destroy_all(&owner(odd[0]), None).unwrap(), 0);
     assert_eq!(owners.destroy_all(&owner(odd[odd.len() - 1]), None).unwrap(), 1);
+}
+
+/// More than a door's own requests take, and much less than a mebibyte.
+const LITTLE: u64 = MIB as u64 / 8;
+
+struct Visit {
+    result: Result<bool, Error>,
+    allocated: u64,
+    sent: u64,
+    /// The session has unsaved changes.
+    is_changed: bool,
+    /// The data on the server did not change.
+    is_same: bool,
+}
+
+fn received_bytes(server: &Server) -> u64 {
+    let info: String = server.query(&["INFO", "stats"]);
+    let bytes = info.lines().find_map(|line| line.strip_prefix("total_net_input_bytes:"));
+    bytes.unwrap().parse().unwrap()
+}
+
+/// Calls a door with a new stored session.
+fn visit(sessions: &Sessions, server: &Server, enter: Door, text: &str) -> Visit {
+    let mut session: Session = sessions.generate().unwrap();
+    session.insert("user", "ada").unwrap();
+    session.save().unwrap();
+    // So that the connection is open and the server knows the scripts.
+    assert!(session.contains_key("user").unwrap());
+    let (before, sent) = (dump(server), received_bytes(server));
+    let mut result = None;
+    let cost = measure(|| result = Some(enter(sessions, &mut session, text)));
+    let sent = received_bytes(server) - sent;
+    let is_same = dump(server) == before;
+    Visit { result: result.unwrap(), allocated: cost.bytes_max, sent, is_changed: session.is_changed(), is_same }
+}
+
+#[test]
+fn oversized_text_is_refused_and_never_sent() {
+    let server = Server::start();
+    let (sessions, long) = (Sessions::new(store(&server)), "x".repeat(MIB));
+    for (door, enter) in REFUSING.iter().chain(&FINDING_NOTHING) {
+        let visit = visit(&sessions, &server, *enter, &long);
+        if REFUSING.iter().any(|(refusing, _)| refusing == door) {
+            let error = visit.result.expect_err(door);
+            assert!(error.is_size() || error.is_id(), "{door}: {error}");
+            assert!(error.to_string().len() < 200, "{door}: {error:.300}");
+        } else {
+            assert!(!visit.result.expect(door), "{door}");
+        }
+        assert!(visit.allocated < LITTLE && visit.sent < LITTLE, "{door}: {}, {}", visit.allocated, visit.sent);
+        assert!(!visit.is_changed && visit.is_same, "{door}");
+    }
+}
+
+#[test]
+fn empty_text_is_refused_where_it_is_invalid() {
+    let server = Server::start();
+    let sessions = Sessions::new(store(&server));
+    for (door, enter) in REFUSING {
+        let visit = visit(&sessions, &server, enter, "");
+        assert_eq!(visit.result.is_err(), REFUSED_IF_EMPTY.contains(&door), "{door}");
+        assert!(visit.is_same || door == "modify", "{door}");
+    }
+    for (door, enter) in FINDING_NOTHING {
+        let visit = visit(&sessions, &server, enter, "");
+        assert!(!visit.result.expect(door) && visit.is_same, "{door}");
+    }
 }

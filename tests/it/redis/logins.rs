@@ -1,5 +1,4 @@
-//! Promise: an owner has as many sessions as the limit allows, whatever became of the logins
-//! before.
+//! The limit on an owner's sessions, and the slots that logins take under it.
 #![cfg(feature = "testing")]
 
 use std::time::Duration;
@@ -9,33 +8,31 @@ use lembro::{
     AtLimit, Clock, Commit, EndReason, Identity, Lease, Limit, Login, ManualClock, Outcome, SessionId, Store, Version,
 };
 
-use crate::redis::behind::{HOUR, done, lease, owner, with};
+use crate::redis::fixture::{
+    self, HOUR, create_logged_in, done, is_live, lease, log_in, new_id, owner, renewed, store_with,
+};
 use crate::redis::server::Server;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn store(server: &Server) -> (RedisStore, ManualClock) {
     let clock = Clock::manual();
-    (with(server, RedisOptions::new().clock(&clock)), clock)
+    (store_with(server, RedisOptions::new().clock(&clock)), clock)
 }
 
-/// A login of ada's.
+/// A login of ada with a limit.
 fn at_most(max: usize, at_limit: AtLimit) -> Login {
     Login { limit: Some(Limit { max, at_limit }), ..Login::new(owner("ada")) }
 }
 
-/// A new session that begins with a login.
+/// Creates a session by a login.
 fn create(store: &RedisStore, login: Login) -> (SessionId, Outcome) {
-    let id = SessionId::random().unwrap();
-    (id, store.commit(&id, &Commit::create().unwrap().log_in(login), &lease()).unwrap())
-}
-
-fn is_there(store: &RedisStore, id: &SessionId) -> bool {
-    store.get(id).unwrap().is_some()
+    let id = new_id();
+    (id, create_logged_in(store, &id, login))
 }
 
 #[test]
-fn beyond_the_limit_the_one_that_logged_in_first_is_ended_and_told_why() {
+fn over_the_limit_the_oldest_login_is_ended() {
     let server = Server::start();
     let (store, clock) = store(&server);
     let owners = store.owners().unwrap();
@@ -43,42 +40,41 @@ fn beyond_the_limit_the_one_that_logged_in_first_is_ended_and_told_why() {
         clock.advance(SECOND);
         create(&store, at_most(2, AtLimit::EndOldest)).0
     });
-    // The first logs in once more: now the second is the oldest.
+    // The first session logs in again, so the second login is the oldest.
     clock.advance(SECOND);
-    let (first, outcome) = crate::redis::behind::log_in(&store, &first, at_most(2, AtLimit::EndOldest)).unwrap();
+    let (first, outcome) = log_in(&store, &first, at_most(2, AtLimit::EndOldest)).unwrap();
     done(outcome);
-    assert!(is_there(&store, &second), "the session that logs in counts once");
-    // Even if the calendar was set back.
+    assert!(is_live(&store, &second), "the session that logs in counts once");
+    // The order stays if the calendar is set back.
     clock.set_wall(Clock::from(&clock).wall() - 100 * SECOND);
     let (third, _) = create(&store, at_most(2, AtLimit::EndOldest));
-    assert_eq!([first, second, third].map(|id| is_there(&store, &id)), [true, false, true]);
+    assert_eq!([first, second, third].map(|id| is_live(&store, &id)), [true, false, true]);
     assert_eq!(owners.end_reason(&second).unwrap(), Some(EndReason::Limit));
     let (fourth, _) = create(&store, at_most(1, AtLimit::EndOldest));
-    assert_eq!([first, third, fourth].map(|id| is_there(&store, &id)), [false, false, true]);
+    assert_eq!([first, third, fourth].map(|id| is_live(&store, &id)), [false, false, true]);
     assert_eq!(owners.count(&owner("ada")).unwrap(), 1);
 }
 
 #[test]
-fn a_login_that_is_refused_leaves_everything_as_it_is() {
+fn refused_login_changes_nothing() {
     let server = Server::start();
     let (store, _clock) = store(&server);
     let (first, _) = create(&store, at_most(1, AtLimit::RefuseNewest));
-    let anonymous = crate::redis::behind::create(&store);
+    let anonymous = fixture::create(&store);
     let before = store.get(&anonymous).unwrap().unwrap().record;
     for _ in 0..3 {
         assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);
-        let (new, outcome) =
-            crate::redis::behind::log_in(&store, &anonymous, at_most(1, AtLimit::RefuseNewest)).unwrap();
+        let (new, outcome) = log_in(&store, &anonymous, at_most(1, AtLimit::RefuseNewest)).unwrap();
         assert_eq!(outcome, Outcome::AtLimit);
-        assert!(!is_there(&store, &new));
+        assert!(!is_live(&store, &new));
     }
     let stored = store.get(&anonymous).unwrap().unwrap();
     assert_eq!((stored.record.version(), &stored.record), (before.version(), &before));
-    assert!(is_there(&store, &first));
+    assert!(is_live(&store, &first));
 }
 
 #[test]
-fn sessions_that_ended_expired_or_are_another_owners_do_not_count() {
+fn only_live_sessions_of_the_owner_count() {
     let server = Server::start();
     let (store, clock) = store(&server);
     let login = || at_most(1, AtLimit::RefuseNewest);
@@ -86,7 +82,7 @@ fn sessions_that_ended_expired_or_are_another_owners_do_not_count() {
     done(store.destroy(&id).unwrap());
     let (id, outcome) = create(&store, login());
     done(outcome);
-    let (_, outcome) = crate::redis::behind::log_in(&store, &id, Login::new(owner("bob"))).unwrap();
+    let (_, outcome) = log_in(&store, &id, Login::new(owner("bob"))).unwrap();
     done(outcome);
     done(create(&store, login()).1);
     clock.advance(HOUR);
@@ -97,36 +93,35 @@ fn sessions_that_ended_expired_or_are_another_owners_do_not_count() {
 }
 
 #[test]
-fn a_login_that_is_not_carried_out_keeps_no_place() {
+fn failed_login_keeps_no_slot() {
     let server = Server::start();
     let (store, _clock) = store(&server);
-    let id = SessionId::random().unwrap();
-    let new = Identity::Replace(id.renewed(&SessionId::random().unwrap()));
+    let id = new_id();
+    let new = Identity::Replace(renewed(&id));
     let commit =
         Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
     assert_eq!(store.commit(&id, &commit, &lease()).unwrap(), Outcome::Gone);
     let (first, outcome) = create(&store, at_most(1, AtLimit::RefuseNewest));
     done(outcome);
-    // Nor does it end a session, or take the place of the one that it is about.
+    // Nor does it end a session, or take the slot of its own session.
     let again = store.commit(&id, &commit, &lease()).unwrap();
     assert_eq!(again, Outcome::Gone);
-    let new = Identity::Replace(first.renewed(&SessionId::random().unwrap()));
+    let new = Identity::Replace(renewed(&first));
     let stale =
         Commit::merge(Version::from_u64(1 << 32)).unwrap().with_identity(new).log_in(at_most(1, AtLimit::EndOldest));
     assert_eq!(store.commit(&first, &stale, &lease()).unwrap(), Outcome::Gone);
-    assert!(is_there(&store, &first));
+    assert!(is_live(&store, &first));
     assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);
     assert_eq!(store.owners().unwrap().destroy_all(&owner("ada"), None).unwrap(), 1);
 }
 
 #[test]
-fn a_place_is_kept_for_half_a_minute_for_a_login_whose_process_died() {
+fn reservation_of_a_dead_process_expires() {
     let server = Server::start();
     let (store, clock) = store(&server);
     done(create(&store, Login::new(owner("bob"))).1);
-    // As its script leaves it.
-    let key = "lembro:{owner:616461}:logins";
-    redis::cmd("HSET").arg(key).arg("AAAAAAAAAAA").arg("r1000000000000:").exec(&mut server.connect()).unwrap();
+    // A slot reserved by OWNER_ADD.
+    server.run(&["HSET", "lembro:{owner:616461}:logins", "AAAAAAAAAAA", "r1000000000000:"]);
     assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);
     clock.advance(29 * SECOND);
     assert_eq!(create(&store, at_most(1, AtLimit::RefuseNewest)).1, Outcome::AtLimit);
@@ -135,23 +130,22 @@ fn a_place_is_kept_for_half_a_minute_for_a_login_whose_process_died() {
 }
 
 #[test]
-fn a_process_that_died_before_it_ended_the_surplus_leaves_that_to_the_next_login() {
+fn next_login_ends_the_surplus_of_a_dead_process() {
     let server = Server::start();
     let (store, clock) = store(&server);
     let (first, _) = create(&store, at_most(2, AtLimit::EndOldest));
     clock.advance(SECOND);
-    // As its script leaves it.
-    let key = "lembro:{owner:616461}:logins";
+    // A slot taken by OWNER_ADD.
     let handle = first.handle().to_string();
-    redis::cmd("HSET").arg(key).arg(handle).arg("x1000000001000").exec(&mut server.connect()).unwrap();
-    assert!(is_there(&store, &first));
+    server.run(&["HSET", "lembro:{owner:616461}:logins", &handle, "x1000000001000"]);
+    assert!(is_live(&store, &first));
     let (second, _) = create(&store, at_most(2, AtLimit::EndOldest));
-    assert_eq!([first, second].map(|id| is_there(&store, &id)), [false, true]);
+    assert_eq!([first, second].map(|id| is_live(&store, &id)), [false, true]);
     assert_eq!(store.owners().unwrap().end_reason(&first).unwrap(), Some(EndReason::Limit));
 }
 
 #[test]
-fn a_renewal_whose_id_was_not_presented_yet_is_told_why_it_ended_under_both_ids() {
+fn end_reason_is_known_under_both_ids_of_a_renewal() {
     let server = Server::start();
     let (store, _clock) = store(&server);
     let (id, outcome) = create(&store, Login::new(owner("ada")));
@@ -164,5 +158,5 @@ fn a_renewal_whose_id_was_not_presented_yet_is_told_why_it_ended_under_both_ids(
     for id in [id, new] {
         assert_eq!(owners.end_reason(&id).unwrap(), Some(EndReason::Revoked));
     }
-    assert_eq!(owners.end_reason(&id.renewed(&SessionId::random().unwrap())).unwrap(), None, "a guess");
+    assert_eq!(owners.end_reason(&renewed(&id)).unwrap(), None, "a guess");
 }

@@ -1,15 +1,15 @@
-//! The options of `RedisStore`: what is understood, and what is said about the rest.
+//! Options of `RedisStore`: valid ones, and the errors about the others.
 
 use std::time::Duration;
 
 use lembro::Result;
 use lembro::redis::{RedisOptions, RedisStore};
 
-/// Where a configuration leads, or what is said about it.
+/// The store of a configuration as `Debug` shows it, or the error.
 fn configured(text: &str) -> Result<String, String> {
-    // serde_json may add where it was.
-    let told = |error: serde_json::Error| error.to_string().split(" at line ").next().unwrap_or_default().to_owned();
-    let options: RedisOptions = serde_json::from_str(text).map_err(told)?;
+    // serde_json may add the position.
+    let message = |error: serde_json::Error| error.to_string().split(" at line ").next().unwrap_or_default().to_owned();
+    let options: RedisOptions = serde_json::from_str(text).map_err(message)?;
     Ok(format!("{:?}", RedisStore::with_options(options).unwrap()))
 }
 
@@ -21,14 +21,14 @@ fn refused(options: RedisOptions, expected: &str) {
 }
 
 #[test]
-fn without_options_it_is_the_server_on_this_machine() {
+fn default_is_the_local_server() {
     let here = "RedisStore { server: \"redis at 127.0.0.1:6379\", prefix: \"lembro:\", .. }";
     assert_eq!(configured("{}").unwrap(), here);
     assert_eq!(format!("{:?}", RedisStore::with_options(RedisOptions::new()).unwrap()), here);
 }
 
 #[test]
-fn each_option_may_come_from_a_file() {
+fn options_are_read_from_a_file() {
     for (text, server, prefix) in [
         (r#"{"url": "redis://h:7"}"#, "redis at h:7", "lembro:"),
         (r#"{"url": "redis://h"}"#, "redis at h:6379", "lembro:"),
@@ -52,7 +52,7 @@ fn each_option_may_come_from_a_file() {
 }
 
 #[test]
-fn what_nobody_knows_is_refused() {
+fn unknown_options_are_refused() {
     let error = configured(r#"{"time_out": 5}"#).unwrap_err();
     assert!(error.starts_with("unknown field `time_out`, expected one of `url`, `cluster`, "), "{error}");
     assert!(configured(r#"{"pool": 5}"#).is_err());
@@ -61,7 +61,7 @@ fn what_nobody_knows_is_refused() {
 }
 
 #[test]
-fn a_wrong_value_is_told_by_its_option() {
+fn error_names_the_option_of_a_wrong_value() {
     let timeout = |text: &str| format!("timeout: {text:?} is not a duration such as \"5m\" or \"1h 30m\"");
     for (text, expected) in [
         (r#"{"timeout": "soon"}"#, timeout("soon")),
@@ -107,7 +107,7 @@ fn a_wrong_value_is_told_by_its_option() {
 }
 
 #[test]
-fn a_wrong_url_is_told_without_what_may_be_a_password() {
+fn error_about_a_url_hides_the_password() {
     for (url, problem) in [
         ("", "Redis URL did not parse"),
         ("hunter2", "Redis URL did not parse"),
@@ -130,7 +130,7 @@ fn a_wrong_url_is_told_without_what_may_be_a_password() {
 
 #[test]
 #[cfg(not(feature = "redis_tls"))]
-fn tls_without_its_feature_is_told() {
+fn tls_without_its_feature_is_refused() {
     for url in ["rediss://h", "valkeys://h"] {
         refused(RedisOptions::new().url(url), "url: TLS needs the feature redis_tls");
     }
@@ -138,7 +138,7 @@ fn tls_without_its_feature_is_told() {
 
 #[test]
 #[cfg(feature = "redis_tls")]
-fn what_is_wrong_with_a_certificate_is_told_when_the_options_are_read() {
+fn wrong_certificates_are_refused_with_the_options() {
     let options = || RedisOptions::new().url("rediss://h");
     RedisStore::with_options(options()).unwrap();
     refused(options().ca_certificate("/nowhere"), "ca_certificate: /nowhere: No such file or directory (os error 2)");

@@ -1,5 +1,4 @@
-//! Promise: what many threads do at once on a real server adds up, and a logout everywhere leaves
-//! no login over.
+//! Races on a real server: no commit is lost, no login survives a logout everywhere, limits hold.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,18 +8,15 @@ use std::time::{Duration, SystemTime};
 use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{AtLimit, Changes, Commit, EndReason, Epoch, Lease, Limit, Login, Outcome, SessionId, Store};
 
-use crate::redis::behind::{HOUR, create, done, lease, log_in, owner, seen};
+use crate::redis::fixture::{
+    HOUR, create, create_logged_in, done, lease, log_in, new_id, owner, store_with, version_of,
+};
 use crate::redis::server::Server;
 
 const THREADS: usize = 8;
 const EACH: usize = 500;
 
-/// A store with time enough for a machine that is busy with other tests.
-fn store(server: &Server) -> RedisStore {
-    RedisStore::with_options(RedisOptions::new().url(server.url()).timeout("10s").max_session_size("1M")).unwrap()
-}
-
-/// Runs the same on so many threads at once, each with its number.
+/// Runs the same function on all threads at once, each with its number.
 fn at_once(run: impl Fn(usize) + Sync) {
     let start = Barrier::new(THREADS);
     thread::scope(|scope| {
@@ -34,15 +30,16 @@ fn at_once(run: impl Fn(usize) + Sync) {
     });
 }
 
-/// In four turns, since a session has 1,024 keys at most.
+/// In four turns, because a session has at most 1,024 keys.
 #[test]
-fn eight_threads_save_five_hundred_keys_each_in_one_session_and_all_are_kept() {
+fn race_saves_of_different_keys_all_survive() {
     const TURN: usize = EACH / 4;
     let server = Server::start();
-    let store = &store(&server);
+    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
     let id = create(store);
-    let merge =
-        |changes| done(store.commit(&id, &Commit::merge(seen(store, &id)).unwrap().with(changes), &lease()).unwrap());
+    let merge = |changes| {
+        done(store.commit(&id, &Commit::merge(version_of(store, &id)).unwrap().with(changes), &lease()).unwrap())
+    };
     for turn in 0..4 {
         let numbers = || turn * TURN..(turn + 1) * TURN;
         at_once(|thread| {
@@ -67,9 +64,9 @@ fn eight_threads_save_five_hundred_keys_each_in_one_session_and_all_are_kept() {
 }
 
 #[test]
-fn eight_threads_that_count_five_hundred_times_each_reach_4000() {
+fn race_exact_commits_lose_no_count() {
     let server = Server::start();
-    let store = &store(&server);
+    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
     let id = create(store);
     at_once(|_| {
         for _ in 0..EACH {
@@ -91,36 +88,36 @@ fn eight_threads_that_count_five_hundred_times_each_reach_4000() {
     assert_eq!(store.get(&id).unwrap().unwrap().record.get::<usize>("count").unwrap(), Some(THREADS * EACH));
 }
 
-/// A session of its own for a login that is to come, or only its id.
+/// Creates the session for a login, or nothing if the login creates it.
 type Prepare = fn(&RedisStore, &SessionId);
-/// Lets a session log in with what the password check began with; its id from then on.
+/// Logs in with the epoch at the password check. Returns the id from then on.
 type LogIn = fn(&RedisStore, &SessionId, &str, Epoch) -> (SessionId, Outcome);
 
-/// How often a race is run: two hundred times, or as `LEMBRO_ROUNDS` says.
+/// The number of rounds of a race: 200, or `LEMBRO_ROUNDS`.
 fn rounds() -> usize {
     std::env::var("LEMBRO_ROUNDS").map_or(200, |rounds| rounds.parse().unwrap())
 }
 
-/// Logins whose passwords were checked before the owner logs out everywhere, again and again: none
-/// of them is left over.
+/// Logs in while the owner logs out everywhere. No login whose password was checked before
+/// survives.
 fn logins_beside_destroy_all(with_except: bool, prepare: Prepare, log_in: LogIn) {
     const LOGINS: usize = 3;
     let server = Server::start();
-    let store = &store(&server);
+    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
     let owners = store.owners().unwrap();
     let outcomes = [const { AtomicUsize::new(0) }; 2];
     for round in 0..rounds() {
-        // Most owners come again: their sets and epochs are there already.
+        // Most owners return, so their sets and epochs exist already.
         let name = &format!("owner {}", round % 7);
         let owner = &owner(name);
-        let spared = with_except.then(|| {
-            let id = SessionId::random().unwrap();
+        let exempt = with_except.then(|| {
+            let id = new_id();
             prepare(store, &id);
             let (id, outcome) = log_in(store, &id, name, owners.epoch(owner).unwrap());
             done(outcome);
             id
         });
-        let ids: Vec<SessionId> = (0..LOGINS).map(|_| SessionId::random().unwrap()).collect();
+        let ids: Vec<SessionId> = (0..LOGINS).map(|_| new_id()).collect();
         ids.iter().for_each(|id| prepare(store, id));
         let begun = owners.epoch(owner).unwrap();
         let start = Barrier::new(LOGINS + 1);
@@ -134,27 +131,30 @@ fn logins_beside_destroy_all(with_except: bool, prepare: Prepare, log_in: LogIn)
                 });
             }
             start.wait();
-            // At another moment of the logins each time.
+            // Each round at another moment of the logins.
             (0..round % 5).for_each(|_| store.ping().unwrap());
-            owners.destroy_all(owner, spared.as_ref().map(SessionId::handle)).unwrap();
+            owners.destroy_all(owner, exempt.as_ref().map(SessionId::handle)).unwrap();
         });
         let left: Vec<_> = owners.list(owner).unwrap().iter().map(|listed| listed.handle).collect();
-        assert_eq!(left, spared.iter().map(SessionId::handle).collect::<Vec<_>>(), "round {round}");
+        assert_eq!(left, exempt.iter().map(SessionId::handle).collect::<Vec<_>>(), "round {round}");
         for id in &ids {
             let stored = store.get(id).unwrap();
-            assert!(stored.is_none_or(|stored| stored.record.owner().is_none()), "round {round}: a login is left over");
+            assert!(stored.is_none_or(|stored| stored.record.owner().is_none()), "round {round}: a login survived");
         }
         owners.destroy_all(owner, None).unwrap();
     }
     for listed in store.all().unwrap() {
-        assert_eq!(listed.unwrap().stored.record.owner(), None, "a login that no set knew");
+        assert_eq!(listed.unwrap().stored.record.owner(), None, "a login that is in no set");
     }
-    let [refused, let_in] = outcomes.map(AtomicUsize::into_inner);
-    println!("{let_in} logins were let in and ended, {refused} were not let in");
-    assert!(let_in > rounds() / 20 && refused > rounds() / 20, "hardly a race: {let_in} let in, {refused} not");
+    let [refused, accepted] = outcomes.map(AtomicUsize::into_inner);
+    println!("{accepted} logins were accepted and ended, {refused} were refused");
+    assert!(
+        accepted > rounds() / 20 && refused > rounds() / 20,
+        "hardly a race: {accepted} accepted, {refused} refused"
+    );
 }
 
-fn an_empty_session(store: &RedisStore, id: &SessionId) {
+fn create_empty(store: &RedisStore, id: &SessionId) {
     done(store.commit(id, &Commit::create().unwrap(), &lease()).unwrap());
 }
 
@@ -162,33 +162,31 @@ fn log_in_by_commit(store: &RedisStore, id: &SessionId, name: &str, begun: Epoch
     log_in(store, id, Login { begun: Some(begun), ..Login::new(owner(name)) }).unwrap()
 }
 
-fn begin_with_a_login(store: &RedisStore, id: &SessionId, name: &str, begun: Epoch) -> (SessionId, Outcome) {
-    let login = Commit::create().unwrap().log_in(Login { begun: Some(begun), ..Login::new(owner(name)) });
-    (*id, store.commit(id, &login, &lease()).unwrap())
+fn create_by_login(store: &RedisStore, id: &SessionId, name: &str, begun: Epoch) -> (SessionId, Outcome) {
+    (*id, create_logged_in(store, id, Login { begun: Some(begun), ..Login::new(owner(name)) }))
 }
 
 #[test]
-fn of_logins_beside_log_out_everywhere_none_is_left_over() {
-    logins_beside_destroy_all(false, an_empty_session, log_in_by_commit);
+fn race_no_login_survives_log_out_everywhere() {
+    logins_beside_destroy_all(false, create_empty, log_in_by_commit);
 }
 
 #[test]
-fn of_new_sessions_that_begin_with_a_login_beside_log_out_everywhere_none_is_left_over() {
-    logins_beside_destroy_all(false, |_, _| (), begin_with_a_login);
+fn race_no_new_session_survives_log_out_everywhere() {
+    logins_beside_destroy_all(false, |_, _| (), create_by_login);
 }
 
 #[test]
-fn beside_logins_log_out_everywhere_else_leaves_its_own_session_and_no_other() {
-    logins_beside_destroy_all(true, an_empty_session, log_in_by_commit);
-    logins_beside_destroy_all(true, |_, _| (), begin_with_a_login);
+fn race_log_out_elsewhere_leaves_only_its_own_session() {
+    logins_beside_destroy_all(true, create_empty, log_in_by_commit);
+    logins_beside_destroy_all(true, |_, _| (), create_by_login);
 }
 
-/// A session that logs in as another user while its time is prolonged: the set of its last owner
-/// knows it.
+/// A session logs in as another owner while its time is prolonged: the new owner's set has it.
 #[test]
-fn a_session_that_changes_hands_while_it_is_touched_is_found_by_its_last_owner() {
+fn race_touched_session_is_in_the_set_of_its_new_owner() {
     let server = Server::start();
-    let store = &store(&server);
+    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
     for round in 0..rounds() {
         let (id, outcome) = log_in(store, &create(store), Login::new(owner("ada"))).unwrap();
         done(outcome);
@@ -199,7 +197,7 @@ fn a_session_that_changes_hands_while_it_is_touched_is_found_by_its_last_owner()
                     if over.load(Ordering::Relaxed) {
                         return;
                     }
-                    // Beyond what the sets know each time, until it has a new id.
+                    // Each time longer than the sets hold it, until the id is superseded.
                     let _ = store.touch(&id, &Lease::new(HOUR * 3_u32.pow(hours % 8))).unwrap();
                 }
             });
@@ -209,18 +207,17 @@ fn a_session_that_changes_hands_while_it_is_touched_is_found_by_its_last_owner()
             new
         });
         let left = store.get(&new).unwrap().unwrap().ttl;
-        let known = known_for(&server, "bob", &new);
-        assert!(left <= known, "round {round}: lives for {left:?}, and bob's set knows it for {known:?}");
+        let indexed = indexed_for(&server, "bob", &new);
+        assert!(left <= indexed, "round {round}: lives for {left:?}, and bob's set holds it for {indexed:?}");
     }
 }
 
-/// Logins at once under a limit of three: never are more than three found, and the newest of them
-/// are.
+/// Of parallel logins under a limit of three at most three survive, and a later one is among them.
 #[test]
-fn of_many_logins_at_once_no_more_than_the_limit_are_left() {
+fn race_parallel_logins_respect_the_limit() {
     const LOGINS: usize = 6;
     let server = Server::start();
-    let store = &store(&server);
+    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
     let owners = store.owners().unwrap();
     for round in 0..rounds() {
         let name = &format!("owner {round}");
@@ -228,8 +225,8 @@ fn of_many_logins_at_once_no_more_than_the_limit_are_left() {
         let start = Barrier::new(LOGINS);
         let login = || Login { limit: Some(Limit { max: 3, at_limit }), ..Login::new(owner(name)) };
         let create = || {
-            let id = SessionId::random().unwrap();
-            (id, store.commit(&id, &Commit::create().unwrap().log_in(login()), &lease()).unwrap())
+            let id = new_id();
+            (id, create_logged_in(store, &id, login()))
         };
         let outcomes: Vec<(SessionId, Outcome)> = thread::scope(|scope| {
             let one = || {
@@ -260,11 +257,11 @@ fn of_many_logins_at_once_no_more_than_the_limit_are_left() {
     }
 }
 
-/// How long the set of an owner is going to know a session.
-fn known_for(server: &Server, owner: &str, id: &SessionId) -> Duration {
+/// How long the set of an owner holds a session.
+fn indexed_for(server: &Server, owner: &str, id: &SessionId) -> Duration {
     let name: String = owner.bytes().map(|byte| format!("{byte:02x}")).collect();
     let (set, member) = (format!("lembro:{{owner:{name}}}:sessions"), id.handle().to_string());
-    let until: u64 = redis::cmd("ZSCORE").arg(set).arg(member).query(&mut server.connect()).unwrap();
+    let until: u64 = server.query(&["ZSCORE", &set, &member]);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Duration::from_millis(until).saturating_sub(now)
 }

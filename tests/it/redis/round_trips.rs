@@ -1,81 +1,23 @@
-//! Promise: a page that reads costs one round trip, one that changes two, a login three, a logout
-//! one more.
+//! Round trips: one for a look, one for a commit, two for a login.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::time::Duration;
 
 use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{AtLimit, Commit, Identity, Lease, Limit, Login, SessionId, Store};
 
-use crate::redis::behind::{HOUR, create, create_owned, done, lease, log_in, owner, put, save, seen};
+use crate::redis::fixture::{
+    HOUR, create, create_owned, done, key_of, lease, log_in, owner, put, renewed, save, version_of,
+};
 use crate::redis::server::Server;
+use crate::redis::server::proxy::Proxy;
 
-/// Stands between a store and its server, and counts how often the store waits for an answer.
-struct Between {
-    port: u16,
-    turns: Arc<AtomicUsize>,
-}
-
-impl Between {
-    fn stand(server: &Server) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (port, turns, behind) = (listener.local_addr().unwrap().port(), Arc::<AtomicUsize>::default(), server.port);
-        let counted = Arc::clone(&turns);
-        thread::spawn(move || {
-            for link in listener.incoming() {
-                let (asks, answers) = (link.unwrap(), TcpStream::connect(("127.0.0.1", behind)).unwrap());
-                let counted = Arc::clone(&counted);
-                let answered = Arc::new(AtomicBool::new(true));
-                let (from, to, was_answered) =
-                    (asks.try_clone().unwrap(), answers.try_clone().unwrap(), Arc::clone(&answered));
-                thread::spawn(move || {
-                    pass_on(from, to, || {
-                        if answered.swap(false, Ordering::SeqCst) {
-                            counted.fetch_add(1, Ordering::SeqCst);
-                        }
-                    });
-                });
-                thread::spawn(move || pass_on(answers, asks, || was_answered.store(true, Ordering::SeqCst)));
-            }
-        });
-        Self { port, turns }
-    }
-
-    /// What this costs, in round trips.
-    fn cost<T>(&self, of: impl FnOnce() -> T) -> (T, usize) {
-        let before = self.turns.load(Ordering::SeqCst);
-        let done = of();
-        (done, self.turns.load(Ordering::SeqCst) - before)
-    }
-}
-
-fn pass_on(mut from: TcpStream, mut to: TcpStream, count: impl Fn()) {
-    let mut bytes = [0; 16 * 1024];
-    loop {
-        match from.read(&mut bytes) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => break,
-            Ok(length) => {
-                count();
-                if to.write_all(&bytes[..length]).is_err() {
-                    break;
-                }
-            }
-        }
-    }
-    let _ = to.shutdown(Shutdown::Both);
-}
-
-/// A store whose connection and scripts are there already.
-fn warm(between: &Between) -> RedisStore {
-    let options = RedisOptions::new().url(format!("redis://127.0.0.1:{}", between.port)).connections(1).timeout("10s");
+/// A store with an open connection, on a server that knows the scripts.
+fn warm(network: &Proxy) -> RedisStore {
+    let options = RedisOptions::new().url(network.url()).connections(1).timeout("10s");
     let store = RedisStore::with_options(options).unwrap();
     for _ in 0..2 {
         let id = create(&store);
-        done(save(&store, &id, &put("n", "1"), seen(&store, &id)).unwrap());
+        done(save(&store, &id, &put("n", "1"), version_of(&store, &id)).unwrap());
         assert!(store.visit(&id, &lease()).unwrap().found().is_some());
         done(store.touch(&id, &lease()).unwrap());
         let limit = Some(Limit { max: 1, at_limit: AtLimit::EndOldest });
@@ -88,48 +30,47 @@ fn warm(between: &Between) -> RedisStore {
 }
 
 #[test]
-fn a_page_that_reads_costs_one_round_trip_one_that_changes_two_and_a_logout_one_more() {
+fn looks_and_commits_cost_one_round_trip_each() {
     let server = Server::start();
-    let between = Between::stand(&server);
-    let store = warm(&between);
+    let network = Proxy::to(server.port);
+    let store = warm(&network);
     for id in [create(&store), create_owned(&store, "ada")] {
-        // Each visit prolongs, so that each is noted.
-        let (found, cost) = between.cost(|| store.visit(&id, &Lease::new(HOUR / 2)).unwrap().found().unwrap());
+        // Each visit prolongs, so each writes.
+        let (found, cost) = network.cost(|| store.visit(&id, &Lease::new(HOUR / 2)).unwrap().found().unwrap());
         assert_eq!(cost, 1, "to visit");
         let version = found.record.version();
         let merge = Commit::merge(version).unwrap().with(put("seen", "1")).with_identity(Identity::Renew(1));
-        let renewing =
-            Lease { renew_after: Some(std::time::Duration::ZERO), grace: std::time::Duration::ZERO, ..lease() };
-        let (receipt, cost) = between.cost(|| done(store.commit(&id, &merge, &renewing).unwrap()));
+        let renewing = Lease { renew_after: Some(Duration::ZERO), grace: Duration::ZERO, ..lease() };
+        let (receipt, cost) = network.cost(|| done(store.commit(&id, &merge, &renewing).unwrap()));
         assert_eq!(cost, 1, "to commit");
         let id = receipt.announce.unwrap_or(id);
-        let (found, cost) = between.cost(|| store.visit(&id, &lease()).unwrap().found().is_some());
+        let (found, cost) = network.cost(|| store.visit(&id, &lease()).unwrap().found().is_some());
         assert_eq!((found, cost), (true, 1), "to confirm a new id");
-        assert_eq!(between.cost(|| store.get(&id).unwrap().is_some()), (true, 1), "to peek");
-        assert_eq!(between.cost(|| store.touch(&id, &lease()).unwrap().is_done()), (true, 1), "to touch");
-        assert_eq!(between.cost(|| store.destroy(&id).unwrap().is_done()), (true, 1), "to log out");
+        assert_eq!(network.cost(|| store.get(&id).unwrap().is_some()), (true, 1), "to peek");
+        assert_eq!(network.cost(|| store.touch(&id, &lease()).unwrap().is_done()), (true, 1), "to touch");
+        assert_eq!(network.cost(|| store.destroy(&id).unwrap().is_done()), (true, 1), "to log out");
         assert_eq!(
-            between.cost(|| store.visit(&id, &lease()).unwrap().found().is_none()),
+            network.cost(|| store.visit(&id, &lease()).unwrap().found().is_none()),
             (true, 1),
             "to find nothing"
         );
     }
-    assert_eq!(between.cost(|| create(&store)).1, 1, "to begin");
+    assert_eq!(network.cost(|| create(&store)).1, 1, "to begin");
 }
 
-/// The visit is the third.
+/// The visit is the third round trip of a login.
 #[test]
-fn a_login_costs_two_round_trips_a_limit_two_more_and_log_out_everywhere_three() {
+fn login_costs_two_round_trips_and_a_limit_two_more() {
     let server = Server::start();
-    let between = Between::stand(&server);
-    let store = warm(&between);
-    assert_eq!(between.cost(|| create_owned(&store, "ada")).1, 2, "to begin with a login");
+    let network = Proxy::to(server.port);
+    let store = warm(&network);
+    assert_eq!(network.cost(|| create_owned(&store, "ada")).1, 2, "to begin with a login");
     let (anonymous, limit) = (create(&store), Some(Limit { max: 1, at_limit: AtLimit::EndOldest }));
     let log_in = |id: &SessionId, limit| {
-        let new = id.renewed(&SessionId::random().unwrap());
+        let new = renewed(id);
         let login = Login { limit, ..Login::new(owner("ada")) };
-        let commit = Commit::merge(seen(&store, id)).unwrap().with_identity(Identity::Replace(new)).log_in(login);
-        let (receipt, cost) = between.cost(|| done(store.commit(id, &commit, &lease()).unwrap()));
+        let commit = Commit::merge(version_of(&store, id)).unwrap().with_identity(Identity::Replace(new)).log_in(login);
+        let (receipt, cost) = network.cost(|| done(store.commit(id, &commit, &lease()).unwrap()));
         (receipt.announce.unwrap(), cost)
     };
     let (id, cost) = log_in(&anonymous, None);
@@ -139,35 +80,34 @@ fn a_login_costs_two_round_trips_a_limit_two_more_and_log_out_everywhere_three()
     assert_eq!(store.owners().unwrap().count(&owner("ada")).unwrap(), 1);
     let (id, cost) = log_in(&id, limit);
     assert_eq!(cost, 2, "to log in within the limit");
-    let (ended, cost) = between.cost(|| store.owners().unwrap().destroy_all(&owner("ada"), None).unwrap());
+    let (ended, cost) = network.cost(|| store.owners().unwrap().destroy_all(&owner("ada"), None).unwrap());
     assert_eq!((ended, cost), (1, 3));
     assert!(store.get(&id).unwrap().is_none());
 }
 
+/// Marks the login of a session as unconfirmed, as a cluster stores it.
+fn unconfirm(server: &Server, id: &SessionId) {
+    let mut meta: Vec<u8> = server.query(&["HGET", &key_of(id), "m"]);
+    assert_eq!(meta[1], b's');
+    meta[1] = b'u';
+    redis::cmd("HSET").arg(key_of(id)).arg("m").arg(meta).exec(&mut server.connect()).unwrap();
+}
+
 #[test]
-fn a_login_that_was_not_confirmed_is_looked_into_once() {
+fn unconfirmed_login_is_checked_once() {
     let server = Server::start();
-    let between = Between::stand(&server);
-    let store = warm(&between);
+    let network = Proxy::to(server.port);
+    let store = warm(&network);
     let id = create_owned(&store, "ada");
-    let key = format!("lembro:{{{}}}", id.handle());
-    let unsure = || {
-        // As a login in a cluster is.
-        let link = &mut server.connect();
-        let mut meta: Vec<u8> = redis::cmd("HGET").arg(&key).arg("m").query(link).unwrap();
-        assert_eq!(meta[1], b's');
-        meta[1] = b'u';
-        redis::cmd("HSET").arg(&key).arg("m").arg(meta).exec(link).unwrap();
-    };
-    // The first time the server learns the scripts.
+    // In the first round the server does not know all scripts.
     for expected in [6, 4] {
-        unsure();
-        let (found, cost) = between.cost(|| store.visit(&id, &lease()).unwrap().found().is_some());
+        unconfirm(&server, &id);
+        let (found, cost) = network.cost(|| store.visit(&id, &lease()).unwrap().found().is_some());
         assert_eq!((found, cost), (true, expected));
     }
-    let (found, cost) = between.cost(|| store.visit(&id, &lease()).unwrap().found().is_some());
+    let (found, cost) = network.cost(|| store.visit(&id, &lease()).unwrap().found().is_some());
     assert!(found && cost == 1, "{cost}");
-    // One whose owner logged out everywhere is ended, whatever looks at it first.
+    // If the owner logged out everywhere, any look ends the session.
     let looks: [fn(&RedisStore, &SessionId) -> bool; 4] = [
         |store, id| store.visit(id, &lease()).unwrap().found().is_some(),
         |store, id| store.get(id).unwrap().is_some(),
@@ -176,14 +116,10 @@ fn a_login_that_was_not_confirmed_is_looked_into_once() {
     ];
     for is_found in looks {
         let id = create_owned(&store, "ada");
-        let key = format!("lembro:{{{}}}", id.handle());
-        let link = &mut server.connect();
-        let meta: Vec<u8> = redis::cmd("HGET").arg(&key).arg("m").query(link).unwrap();
-        let meta = [b"2u", &meta[2..]].concat();
-        redis::cmd("HSET").arg(&key).arg("m").arg(meta).exec(link).unwrap();
+        unconfirm(&server, &id);
         let epoch = store.owners().unwrap().epoch(&owner("ada")).unwrap().to_u64() + 1;
-        redis::cmd("SET").arg("lembro:{owner:616461}:epoch").arg(epoch).exec(link).unwrap();
+        server.run(&["SET", "lembro:{owner:616461}:epoch", &epoch.to_string()]);
         assert!(!is_found(&store, &id));
-        assert!(!redis::cmd("EXISTS").arg(&key).query::<bool>(link).unwrap());
+        assert!(!server.query::<bool>(&["EXISTS", &key_of(&id)]));
     }
 }

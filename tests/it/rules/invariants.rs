@@ -1,5 +1,4 @@
-//! The invariants of the crate documentation, in their order, each at its shortest. Longer tests of
-//! each stand beside it.
+//! The invariants of the crate documentation, in their order, one short test for each.
 #![cfg(all(feature = "web", feature = "testing"))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +25,7 @@ fn site() -> Site {
 }
 
 impl Site {
-    /// A visitor who is logged in: the value of their Cookie header, and their id.
+    /// A visitor who is logged in: the value of the Cookie header, and the id.
     fn visitor(&self) -> (String, SessionId) {
         let mut session = self.layer.load(RequestHead::default());
         session.insert("user", "ada").unwrap();
@@ -43,7 +42,7 @@ fn cookie(finished: &Finished) -> Option<String> {
 }
 
 #[test]
-fn invariant_1_an_id_sent_by_a_client_is_never_adopted() {
+fn invariant_1_ids_from_clients_are_never_adopted() {
     let site = site();
     let made_up = SessionId::random().unwrap();
     let (_, expired) = site.visitor();
@@ -59,7 +58,7 @@ fn invariant_1_an_id_sent_by_a_client_is_never_adopted() {
 }
 
 #[test]
-fn invariant_2_malformed_oversized_repeated_cookies_mean_no_session() {
+fn invariant_2_malformed_cookies_mean_no_session() {
     let site = site();
     let (right, _) = site.visitor();
     let large = format!("id={}", "A".repeat(1_000_000));
@@ -72,7 +71,7 @@ fn invariant_2_malformed_oversized_repeated_cookies_mean_no_session() {
 }
 
 #[test]
-fn invariant_3_a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie() {
+fn invariant_3_destroyed_sessions_never_come_back() {
     let site = site();
     let (header, id) = site.visitor();
     let mut slow = site.layer.load(RequestHead::new([&header]));
@@ -88,7 +87,7 @@ fn invariant_3_a_destroyed_session_never_comes_back_and_that_response_sets_no_co
 }
 
 #[test]
-fn invariant_4_parallel_saves_of_different_keys_all_survive_and_modify_never_loses_one() {
+fn invariant_4_parallel_saves_all_survive() {
     let site = site();
     let (_, id) = site.visitor();
     let sessions = Sessions::new(site.store.clone());
@@ -111,7 +110,7 @@ fn invariant_4_parallel_saves_of_different_keys_all_survive_and_modify_never_los
 }
 
 #[test]
-fn invariant_5_no_lock_is_held_while_user_code_runs() {
+fn invariant_5_user_code_runs_without_locks() {
     let site = site();
     let (_, id) = site.visitor();
     let sessions = Sessions::new(site.store.clone());
@@ -120,7 +119,7 @@ fn invariant_5_no_lock_is_held_while_user_code_runs() {
         let mut session = sessions.load(&id).unwrap().unwrap();
         let inner = sessions.clone();
         let result = session.modify("count", |count: &mut Option<u32>| {
-            // Under a lock of the store, this would wait for itself.
+            // Under a lock of the store, this call would deadlock.
             let mut other = inner.load(&id).unwrap().unwrap();
             if count.is_none() {
                 other.insert("count", &41).unwrap();
@@ -134,7 +133,7 @@ fn invariant_5_no_lock_is_held_while_user_code_runs() {
 }
 
 #[test]
-fn invariant_6_bytes_equal_the_sum_over_the_sessions_and_never_exceed_max_size() {
+fn invariant_6_bytes_are_exact_and_bounded() {
     let site = site();
     for number in 0..2_000_usize {
         let id = SessionId::derive(&(number % 700).to_string());
@@ -153,7 +152,7 @@ fn invariant_6_bytes_equal_the_sum_over_the_sessions_and_never_exceed_max_size()
 }
 
 #[test]
-fn invariant_7_an_expired_session_is_invisible_from_the_instant_it_expires() {
+fn invariant_7_expired_sessions_are_invisible_at_once() {
     let site = site();
     let (_, id) = site.visitor();
     site.time.advance(59 * MINUTE + Duration::from_nanos(59_999_999_999));
@@ -164,7 +163,7 @@ fn invariant_7_an_expired_session_is_invisible_from_the_instant_it_expires() {
 }
 
 #[test]
-fn invariant_8_a_request_that_changed_nothing_writes_at_most_one_touch_per_touch_after_at_its_first_look() {
+fn invariant_8_unchanged_requests_write_at_most_one_touch() {
     let site = site();
     let (header, _) = site.visitor();
     let before = site.store.stats();
@@ -181,7 +180,7 @@ fn invariant_8_a_request_that_changed_nothing_writes_at_most_one_touch_per_touch
 }
 
 #[test]
-fn invariant_9_a_new_empty_session_is_neither_stored_nor_announced_to_the_client() {
+fn invariant_9_new_empty_sessions_are_not_stored() {
     let site = site();
     let mut session = site.layer.load(RequestHead::default());
     session.insert("gone", &1).unwrap();
@@ -192,8 +191,8 @@ fn invariant_9_a_new_empty_session_is_neither_stored_nor_announced_to_the_client
 }
 
 #[test]
-fn invariant_10_the_secret_part_of_an_id_is_only_in_the_cookie() {
-    // `tests/it/source/secrets.rs` searches everything public; this is what most people print.
+fn invariant_10_the_secret_is_only_in_the_cookie() {
+    // `tests/it/source/secrets.rs` searches the whole public interface.
     let site = site();
     let (header, id) = site.visitor();
     let session = site.layer.load(RequestHead::new([&header]));
@@ -204,7 +203,7 @@ fn invariant_10_the_secret_part_of_an_id_is_only_in_the_cookie() {
 }
 
 #[test]
-fn invariant_11_a_commit_is_atomic_id_included_and_after_it_only_the_new_id_opens_the_session() {
+fn invariant_11_commits_are_atomic_with_the_id() {
     let site = site();
     let (_, id) = site.visitor();
     let sessions = Sessions::new(site.store.clone());
@@ -222,7 +221,7 @@ fn invariant_11_a_commit_is_atomic_id_included_and_after_it_only_the_new_id_open
 }
 
 #[test]
-fn invariant_12_a_panic_in_a_handler_or_a_subscriber_that_is_gone_and_the_server_keeps_serving() {
+fn invariant_12_panics_do_not_stop_the_server() {
     let site = site();
     let (header, _) = site.visitor();
     drop((site.store.events(), site.store.errors(), site.layer.events(), site.layer.errors()));
@@ -240,7 +239,7 @@ fn invariant_12_a_panic_in_a_handler_or_a_subscriber_that_is_gone_and_the_server
 }
 
 #[test]
-fn invariant_13_an_anonymous_session_never_pushes_out_one_with_an_owner_beyond_its_share() {
+fn invariant_13_anonymous_sessions_evict_no_owned_ones() {
     let site = site();
     let sessions = Sessions::new(site.store.clone());
     let mut owned = sessions.generate().unwrap();
@@ -254,7 +253,7 @@ fn invariant_13_an_anonymous_session_never_pushes_out_one_with_an_owner_beyond_i
 }
 
 #[test]
-fn invariant_14_what_insert_accepts_get_gives_back() {
+fn invariant_14_get_returns_what_insert_accepted() {
     let site = site();
     let mut session = Sessions::new(site.store).generate().unwrap();
     for text in ["ada", "Ada \"Countess\"", "", "\u{0}\u{1F375}\\"] {
@@ -272,7 +271,7 @@ fn invariant_14_what_insert_accepts_get_gives_back() {
 }
 
 #[test]
-fn invariant_15_when_an_outcome_or_an_error_says_that_nothing_was_written_nothing_was_written() {
+fn invariant_15_refusals_write_nothing() {
     let site = site();
     let (_, id) = site.visitor();
     let sessions = Sessions::new(site.store.clone());

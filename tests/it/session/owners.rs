@@ -1,5 +1,4 @@
-//! Promise: an owner sees all of their sessions, ends them for good, and is logged in no more often
-//! than the policy allows.
+//! The sessions of one owner: lists, logout everywhere, logins and their limit.
 
 use crate::support::session::{
     HOUR, MINUTE, RowStore, SECOND, load_again, manual_sessions, manual_store, stored_session, validate,
@@ -9,7 +8,7 @@ use lembro::{
     OwnedSession, Owner, Owners, Policy, Saved, Session, SessionId, Sessions, Store,
 };
 
-/// A session of an owner, on a device that has nothing else to do.
+/// A session of an owner.
 fn sign_in(sessions: &Sessions, owner: &str) -> Session {
     let mut session = sessions.generate().unwrap();
     session.log_in(owner).unwrap();
@@ -25,7 +24,7 @@ fn labels(devices: &[OwnedSession]) -> Vec<&str> {
     devices.iter().map(|device| device.label.as_deref().unwrap_or("")).collect()
 }
 
-/// Something that a request does with a session that it has loaded; whether it is told that the
+/// An operation of a request on a session that it has loaded. It returns true if it learns that the
 /// session is gone.
 type Act = fn(&mut Session) -> bool;
 
@@ -48,7 +47,7 @@ fn limited(max: usize, at_limit: AtLimit) -> (Sessions, LembroStore, ManualClock
 }
 
 #[test]
-fn an_owner_sees_every_device_the_latest_login_first() {
+fn devices_are_listed_latest_login_first() {
     let (sessions, store, time) = manual_sessions();
     let mut visitor = stored_session(&sessions);
     let began = sessions.clock().wall();
@@ -69,17 +68,17 @@ fn an_owner_sees_every_device_the_latest_login_first() {
     let since: Vec<_> = devices.iter().map(|device| minutes(device.since.unwrap())).collect();
     let created: Vec<_> = devices.iter().map(|device| minutes(device.created_at.unwrap())).collect();
     let seen: Vec<_> = devices.iter().map(|device| minutes(device.last_seen)).collect();
-    // The visitor's session is older than its login; the laptop was used again.
+    // The session is older than its login, and the laptop was used again.
     assert_eq!((since, created, seen), (vec![13, 3, 2, 1], vec![0, 3, 2, 1], vec![13, 3, 2, 13]));
     assert_eq!(devices[0].handle, visitor.handle().unwrap());
     validate(&store);
 }
 
 #[test]
-fn last_seen_is_never_later_than_the_last_visit() {
+fn last_seen_is_at_most_the_last_visit() {
     let (store, time) = manual_store();
-    // Their lifetime ends them before their timeout can, after the first hour: from there visits
-    // leave no trace in the time that is left.
+    // After the first hour the lifetime ends before the idle timeout, so visits no longer change
+    // the time that is left.
     let policy = Policy::new().timeout(24 * HOUR).lifetime(24 * HOUR);
     let sessions = Sessions::with_policy(store, policy).unwrap();
     let mut session = sign_in(&sessions, "ada");
@@ -91,7 +90,7 @@ fn last_seen_is_never_later_than_the_last_visit() {
 }
 
 #[test]
-fn one_device_is_ended_by_its_handle_and_the_others_stay() {
+fn one_device_is_ended_by_its_handle() {
     let (sessions, store, time) = manual_sessions();
     let [laptop, mut phone, tablet] = three_devices(&sessions, &time);
     let lost = sessions.owner("ada").unwrap().list().unwrap()[1].handle;
@@ -106,7 +105,7 @@ fn one_device_is_ended_by_its_handle_and_the_others_stay() {
 }
 
 #[test]
-fn a_user_can_end_no_session_of_anybody_else_by_its_handle() {
+fn handles_of_other_owners_end_nothing() {
     let (sessions, store, time) = manual_sessions();
     let [laptop, phone, _] = three_devices(&sessions, &time);
     let mut visitor = sessions.generate().unwrap();
@@ -124,7 +123,7 @@ fn a_user_can_end_no_session_of_anybody_else_by_its_handle() {
 }
 
 #[test]
-fn a_login_that_logs_out_everywhere_else_stays_though_it_was_not_saved_yet() {
+fn an_unsaved_login_survives_its_own_log_out_others() {
     let (sessions, store, time) = manual_sessions();
     let [mut laptop, ..] = three_devices(&sessions, &time);
     let mut new = sessions.generate().unwrap();
@@ -136,7 +135,7 @@ fn a_login_that_logs_out_everywhere_else_stays_though_it_was_not_saved_yet() {
         (new.get_str("theme").unwrap().as_deref(), sessions.owner("ada").unwrap().count().unwrap()),
         (Some("dark"), 1)
     );
-    // Neither a session that was logged out nor a visitor's ends anything.
+    // A logout everywhere by a logged out or an anonymous session ends no session.
     assert_eq!(laptop.destroy_others().unwrap(), 0);
     assert_eq!(sessions.generate().unwrap().destroy_others().unwrap(), 0);
     assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 1);
@@ -144,7 +143,7 @@ fn a_login_that_logs_out_everywhere_else_stays_though_it_was_not_saved_yet() {
 }
 
 #[test]
-fn an_owner_with_very_many_sessions_is_like_any_other() {
+fn an_owner_may_have_very_many_sessions() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1).max_size("64M")).unwrap();
     let (lease, bot, ada) = (Lease::new(HOUR), Owner::new("bot").unwrap(), Owner::new("ada").unwrap());
     let log_in = |owner: &Owner| {
@@ -164,7 +163,7 @@ fn an_owner_with_very_many_sessions_is_like_any_other() {
 }
 
 #[test]
-fn all_other_devices_are_ended_and_this_one_goes_on() {
+fn all_other_devices_are_ended() {
     let (sessions, store, time) = manual_sessions();
     let [mut laptop, phone, tablet] = three_devices(&sessions, &time);
     assert_eq!(laptop.destroy_others().unwrap(), 2);
@@ -176,7 +175,7 @@ fn all_other_devices_are_ended_and_this_one_goes_on() {
 }
 
 #[test]
-fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
+fn log_out_everywhere_is_final() {
     let under_way: [(&str, Act); 6] = [
         ("save", |session| {
             session.insert("late", &1).unwrap();
@@ -212,7 +211,7 @@ fn nothing_under_way_brings_back_a_session_after_log_out_everywhere() {
 }
 
 #[test]
-fn regenerate_after_log_out_everywhere_carries_no_rights_into_an_anonymous_session() {
+fn regenerate_after_log_out_everywhere_keeps_no_rights() {
     let (sessions, store, _) = manual_sessions();
     let session = sign_in(&sessions, "ada");
     let mut slow = load_again(&sessions, &session);
@@ -220,7 +219,7 @@ fn regenerate_after_log_out_everywhere_carries_no_rights_into_an_anonymous_sessi
     slow.regenerate().unwrap();
     slow.insert("role", "admin").unwrap();
     assert_eq!(slow.save().unwrap(), Saved::Gone);
-    // The next one begins with nothing.
+    // The next session is empty.
     slow.regenerate().unwrap();
     slow.insert("theme", "dark").unwrap();
     assert_eq!(slow.save().unwrap(), Saved::Written);
@@ -230,7 +229,7 @@ fn regenerate_after_log_out_everywhere_carries_no_rights_into_an_anonymous_sessi
 }
 
 #[test]
-fn a_login_takes_effect_with_the_commit_and_changes_the_id_in_the_same_step() {
+fn login_and_new_id_are_one_commit() {
     let (sessions, store, _) = manual_sessions();
     let mut session = stored_session(&sessions);
     let planted = session.id().unwrap();
@@ -255,7 +254,7 @@ fn a_login_takes_effect_with_the_commit_and_changes_the_id_in_the_same_step() {
 }
 
 #[test]
-fn a_login_over_another_owner_leaves_nothing_of_theirs() {
+fn a_new_owner_gets_no_data_of_the_old_one() {
     type Commit = fn(&mut Session);
     let commits: [(&str, Commit); 2] = [
         ("save", |session| assert_eq!(session.save().unwrap(), Saved::Written)),
@@ -293,7 +292,7 @@ fn a_login_over_another_owner_leaves_nothing_of_theirs() {
         let device = &sessions.owner("grace").unwrap().list().unwrap()[0];
         assert_eq!((device.label.as_deref(), device.created_at), (None, Some(sessions.clock().wall())), "{what}");
         assert_eq!((sessions.owner("ada").unwrap().count().unwrap(), store.len().unwrap()), (0, 1), "{what}");
-        // The same user again keeps everything.
+        // A second login of the same user keeps everything.
         again.log_in("grace").unwrap();
         again.save().unwrap();
         view(&mut again);
@@ -302,7 +301,7 @@ fn a_login_over_another_owner_leaves_nothing_of_theirs() {
 }
 
 #[test]
-fn two_logins_at_once_are_two_sessions_and_the_second_has_what_was_there_before_them() {
+fn two_logins_at_once_are_two_sessions() {
     let (sessions, store, _) = manual_sessions();
     let visitor = stored_session(&sessions);
     let (mut one, mut two) = (load_again(&sessions, &visitor), load_again(&sessions, &visitor));
@@ -316,7 +315,7 @@ fn two_logins_at_once_are_two_sessions_and_the_second_has_what_was_there_before_
     assert_eq!(load_again(&sessions, &two).keys().unwrap().collect::<Vec<_>>(), ["second", "user"]);
     assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 2);
 
-    // What an owner's session held is in no other session that a login begins.
+    // A new session of another login has none of the owner's data.
     let owned = one;
     let (mut one, mut two) = (load_again(&sessions, &owned), load_again(&sessions, &owned));
     assert_eq!(two.get_str("user").unwrap().as_deref(), Some("ada"), "it has read it");
@@ -339,12 +338,12 @@ fn two_logins_at_once_are_two_sessions_and_the_second_has_what_was_there_before_
 }
 
 #[test]
-fn a_login_whose_password_was_checked_before_log_out_everywhere_is_not_let_in() {
+fn log_out_everywhere_revokes_logins_under_way() {
     let (sessions, store, _) = manual_sessions();
     let begun = sessions.owner("ada").unwrap().epoch().unwrap();
     sessions.owner("ada").unwrap().destroy_all().unwrap();
 
-    // A session that begins with this login leaves nothing behind ...
+    // A session that begins with this login is not stored ...
     let mut fresh = sessions.generate().unwrap();
     fresh.insert("cart", &1).unwrap();
     fresh.log_in_since("ada", begun).unwrap();
@@ -352,33 +351,33 @@ fn a_login_whose_password_was_checked_before_log_out_everywhere_is_not_let_in() 
     assert!(fresh.is_gone().unwrap());
     assert_eq!((store.len().unwrap(), store.bytes()), (0, 0));
 
-    // ... one that was there stays what it was ...
+    // ... a stored session stays as it was ...
     let mut visitor = stored_session(&sessions);
     visitor.log_in_since("ada", begun).unwrap();
     assert_eq!(visitor.save().unwrap(), Saved::Gone);
     assert_eq!(load_again(&sessions, &visitor).owner().unwrap(), None);
 
-    // ... and so it is with `modify`, which saves the login first.
+    // ... and the same holds for `modify`, which saves the login first.
     let mut visitor = stored_session(&sessions);
     visitor.log_in_since("ada", begun).unwrap();
     assert_eq!(visitor.modify("visits", |visits: &mut Option<u32>| *visits = Some(1)).unwrap(), None);
     assert!(load_again(&sessions, &visitor).get::<u32>("visits").unwrap().is_none());
     assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 0);
 
-    // Whoever begins now is let in.
+    // A login that begins now succeeds.
     sign_in(&sessions, "ada");
     assert_eq!(sessions.owner("ada").unwrap().count().unwrap(), 1);
     validate(&store);
 }
 
 #[test]
-fn a_login_begins_with_its_commit_or_in_the_epoch_that_it_names() {
+fn a_login_begins_in_its_epoch() {
     let (sessions, store, _) = manual_sessions();
     let mut login = stored_session(&sessions);
     login.log_in("ada").unwrap();
     sessions.owner("ada").unwrap().destroy_all().unwrap();
     assert_eq!(login.save().unwrap(), Saved::Written);
-    // Another owner's logout everywhere concerns no one else.
+    // Another owner's logout everywhere has no effect.
     let begun = sessions.owner("ada").unwrap().epoch().unwrap();
     let mut login = stored_session(&sessions);
     login.log_in_since("ada", begun).unwrap();
@@ -393,7 +392,7 @@ fn a_login_begins_with_its_commit_or_in_the_epoch_that_it_names() {
 }
 
 #[test]
-fn modify_with_an_unsaved_login_saves_both() {
+fn modify_saves_the_login_too() {
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     session.log_in("ada").unwrap();
@@ -403,7 +402,7 @@ fn modify_with_an_unsaved_login_saves_both() {
 }
 
 #[test]
-fn the_owner_survives_new_ids_and_a_logout_does_not() {
+fn the_owner_survives_new_ids() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sign_in(&sessions, "ada");
     session.regenerate().unwrap();
@@ -419,7 +418,7 @@ fn the_owner_survives_new_ids_and_a_logout_does_not() {
 }
 
 #[test]
-fn the_oldest_login_is_ended_when_there_is_one_too_many() {
+fn the_limit_ends_the_oldest_login() {
     let (sessions, store, time) = limited(2, AtLimit::EndOldest);
     let [mut laptop, phone, tablet] = three_devices(&sessions, &time);
     assert_eq!(labels(&sessions.owner("ada").unwrap().list().unwrap()), ["tablet", "phone"]);
@@ -427,7 +426,7 @@ fn the_oldest_login_is_ended_when_there_is_one_too_many() {
     laptop.insert("late", &1).unwrap();
     assert_eq!(laptop.save().unwrap(), Saved::Gone);
     assert_eq!(laptop.end_reason().unwrap(), Some(EndReason::Limit));
-    // Others have a limit of their own, and visitors none.
+    // Other owners have a limit of their own, and anonymous sessions have none.
     (0..2).for_each(|_| drop(sign_in(&sessions, "bob")));
     (0..5).for_each(|_| drop(stored_session(&sessions)));
     assert_eq!(
@@ -438,8 +437,8 @@ fn the_oldest_login_is_ended_when_there_is_one_too_many() {
 }
 
 #[test]
-fn a_login_is_never_the_oldest_whatever_the_clock_says() {
-    // In one instant, where handles are in no order.
+fn the_limit_never_ends_the_new_login() {
+    // At one instant, at which handles are in random order.
     let (sessions, store, _) = limited(2, AtLimit::EndOldest);
     for _ in 0..50 {
         let session = sign_in(&sessions, "ada");
@@ -450,7 +449,7 @@ fn a_login_is_never_the_oldest_whatever_the_clock_says() {
 }
 
 #[test]
-fn the_newest_login_is_refused_and_leaves_everything_as_it_was() {
+fn the_limit_can_refuse_the_newest_login() {
     let (sessions, store, time) = limited(2, AtLimit::RefuseNewest);
     let (first, second) = (sign_in(&sessions, "ada"), sign_in(&sessions, "ada"));
     let mut third = sessions.generate().unwrap();
@@ -468,11 +467,11 @@ fn the_newest_login_is_refused_and_leaves_everything_as_it_was() {
     assert_eq!(visitor.id().unwrap(), before);
     assert_eq!(load_again(&sessions, &visitor).owner().unwrap(), None);
     assert!(is_there(&sessions, &first) && is_there(&sessions, &second));
-    // Not refused: a session that is logged in already, again.
+    // A second login of the same session is not refused.
     let mut again = load_again(&sessions, &first);
     again.log_in("ada").unwrap();
     assert_eq!(again.save().unwrap(), Saved::Written);
-    // A place that became free, by a logout or by time, is free.
+    // A logout and an expired session both allow another login.
     load_again(&sessions, &second).log_out().unwrap();
     assert_eq!(visitor.save().unwrap(), Saved::Written, "it can be tried again");
     assert!(third.save().unwrap_err().is_too_many_logins());
@@ -483,7 +482,7 @@ fn the_newest_login_is_refused_and_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn of_two_requests_that_log_in_the_same_session_at_once_the_limit_counts_both() {
+fn the_limit_counts_parallel_logins_of_a_session() {
     for (at_limit, lives) in [(AtLimit::RefuseNewest, true), (AtLimit::EndOldest, false)] {
         let (sessions, _, _) = limited(1, at_limit);
         let visitor = stored_session(&sessions);
@@ -500,7 +499,7 @@ fn of_two_requests_that_log_in_the_same_session_at_once_the_limit_counts_both() 
 }
 
 #[test]
-fn expired_sessions_take_no_place() {
+fn expired_sessions_do_not_count() {
     let (sessions, store, time) = limited(2, AtLimit::EndOldest);
     let mut short = sessions.generate().unwrap();
     short.set_timeout(SECOND).unwrap();
@@ -516,7 +515,7 @@ fn expired_sessions_take_no_place() {
 }
 
 #[test]
-fn why_a_session_ended_is_told_to_its_user_and_to_no_stranger() {
+fn only_its_user_learns_why_a_session_ended() {
     let (sessions, store, _) = manual_sessions();
     let (session, visitor) = (sign_in(&sessions, "ada"), stored_session(&sessions));
     let why = |id: &SessionId| store.end_reason(id).unwrap();
@@ -526,7 +525,7 @@ fn why_a_session_ended_is_told_to_its_user_and_to_no_stranger() {
     assert_eq!(why(&id), Some(EndReason::LoggedOutEverywhere));
     assert_eq!(why(&id.renewed(&SessionId::random().unwrap())), None, "a stranger who knows the handle");
     assert_eq!(why(&visitor.id().unwrap()), None);
-    // Logging out by oneself is no news.
+    // A plain logout has no end reason.
     let mut mine = sign_in(&sessions, "ada");
     let id = mine.id().unwrap();
     mine.log_out().unwrap();
@@ -534,7 +533,7 @@ fn why_a_session_ended_is_told_to_its_user_and_to_no_stranger() {
 }
 
 #[test]
-fn an_old_epoch_is_refused_however_many_logged_out_everywhere_since() {
+fn old_epochs_stay_refused() {
     let (sessions, store, _) = manual_sessions();
     let begun = sessions.owner("ada").unwrap().epoch().unwrap();
     sessions.owner("ada").unwrap().destroy_all().unwrap();
@@ -555,7 +554,7 @@ fn an_old_epoch_is_refused_however_many_logged_out_everywhere_since() {
 }
 
 #[test]
-fn of_many_endings_the_last_thousand_are_remembered() {
+fn the_last_thousand_end_reasons_are_kept() {
     let (sessions, store, _) = manual_sessions();
     let ids: Vec<_> = (0..1_500)
         .map(|_| {
@@ -570,7 +569,7 @@ fn of_many_endings_the_last_thousand_are_remembered() {
 }
 
 #[test]
-fn a_store_without_powers_over_owners_says_so_and_still_notes_whose_a_session_is() {
+fn stores_without_owners_still_note_the_owner() {
     let (sessions, _) = RowStore::probed_sessions();
     let mut session = sign_in(&sessions, "ada");
     assert_eq!(load_again(&sessions, &session).owner().unwrap(), Some("ada"));
@@ -594,7 +593,7 @@ fn a_store_without_powers_over_owners_says_so_and_still_notes_whose_a_session_is
 }
 
 #[test]
-fn owners_keep_their_sessions_when_a_mass_purge_gives_everybody_another_place() {
+fn owners_keep_their_sessions_in_a_mass_purge() {
     let time = Clock::manual();
     let options = LembroOptions::new().interval(0).shards(1).max_size("4M").clock(&time);
     let store = LembroStore::with_options(options).unwrap();
@@ -620,7 +619,7 @@ fn owners_keep_their_sessions_when_a_mass_purge_gives_everybody_another_place() 
     listed.sort();
     owned.sort();
     assert_eq!(listed, owned);
-    // And the places they left lead nowhere else.
+    // Their former slots lead to no other session.
     (0..100).for_each(|_| drop(sign_in(&sessions, "bob")));
     assert_eq!(
         (sessions.owner("ada").unwrap().count().unwrap(), sessions.owner("bob").unwrap().count().unwrap()),
@@ -632,7 +631,7 @@ fn owners_keep_their_sessions_when_a_mass_purge_gives_everybody_another_place() 
 }
 
 #[test]
-fn an_owner_is_a_name_of_1_to_255_bytes() {
+fn owner_names_have_1_to_255_bytes() {
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     for name in ["", &"o".repeat(256)] {
@@ -655,7 +654,7 @@ fn a_limit_of_zero_is_refused() {
 }
 
 #[test]
-fn an_epoch_is_a_number_and_a_login_without_one_depends_on_none() {
+fn epochs_are_numbers() {
     let (sessions, store, _) = manual_sessions();
     let visitor = stored_session(&sessions);
     let (id, ada) = (visitor.id().unwrap(), Owner::new("ada").unwrap());

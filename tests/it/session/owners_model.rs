@@ -1,9 +1,8 @@
-//! Random logins, logouts and endings of two owners on a few devices, against a map of whose each
-//! device is.
+//! Owners against a model: random logins and logouts on a few devices, and a map of their owners.
 //!
 //! Properties, after every step: (1) each owner's list is the map's; (2) every device finds the
-//! session that the map says, and a handle on one that ended is told so and stores nothing; (3)
-//! every counter, queue and index of the store recomputes.
+//! session in the map, and a handle on an ended session learns that and stores nothing; (3) every
+//! counter, queue and index of the store is what a recount finds.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +19,7 @@ enum Step {
         device: usize,
         owner: usize,
     },
-    /// With an epoch from before the owner's last "log out everywhere", if there was one.
+    /// A login with an epoch from before the owner's last "log out everywhere", if there was one.
     LateLogin {
         device: usize,
         owner: usize,
@@ -38,14 +37,14 @@ enum Step {
         owner: usize,
         except: Option<usize>,
     },
-    /// "Everywhere else", on this device.
+    /// "Log out everywhere else" on this device.
     DestroyOthers {
         device: usize,
     },
     DestroyHandle {
         device: usize,
     },
-    /// As one of this owner's, whichever owner it has.
+    /// The end of a device's session as one of this owner's, which it may not be.
     DestroyHandleOf {
         owner: usize,
         device: usize,
@@ -77,7 +76,7 @@ struct World {
     store: LembroStore,
     time: ManualClock,
     devices: Vec<Session>,
-    /// Whose each device is; none if it has no live session, `Some(None)` if no user is logged in.
+    /// The owner on each device: `None` without a live session, `Some(None)` without a login.
     model: BTreeMap<usize, Option<usize>>,
     before: [Option<Epoch>; 2],
 }
@@ -89,7 +88,7 @@ impl World {
         Self { sessions, store, time, devices, model: BTreeMap::new(), before: [None; 2] }
     }
 
-    /// The device with a live session, loaded anew as the next request does.
+    /// The device with a live session, loaded as by the next request.
     fn device(&mut self, device: usize) -> &mut Session {
         self.devices[device] = match self.sessions.load(&self.devices[device].id().unwrap()).unwrap() {
             Some(session) => session,
@@ -111,12 +110,11 @@ impl World {
                 let session = self.device(device);
                 session.log_in_since(OWNERS[owner], begun).unwrap();
                 assert_eq!(session.save().unwrap(), Saved::Gone);
-                // What was stored before is there as it was, for the next request.
+                // The next request finds the stored session as it was.
                 self.device(device);
             }
             Step::Save { device } => {
-                // By the request that saw it last: it may be gone since, and then nothing is
-                // stored.
+                // By the request that loaded it before. If it has ended since, nothing is stored.
                 let live = self.model.contains_key(&device);
                 let session = &mut self.devices[device];
                 session.insert("page", &1).unwrap();
@@ -206,7 +204,7 @@ impl World {
 
 proptest! {
     #[test]
-    fn whatever_happens_an_owner_has_just_the_sessions_that_are_theirs(steps in prop::collection::vec(step(), 1..60)) {
+    fn model_owners_have_their_sessions(steps in prop::collection::vec(step(), 1..60)) {
         let mut world = World::new();
         steps.iter().for_each(|step| world.take(step));
     }

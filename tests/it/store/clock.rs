@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use lembro::{Clock, LembroStore, Record, SessionId, Store};
 
 #[test]
-fn the_machines_clock_runs_as_fast_as_the_world() {
+fn system_clock_runs_at_real_speed() {
     let clock = Clock::system();
     let (start, world) = (clock.now(), Instant::now());
     thread::sleep(Duration::from_millis(300));
@@ -19,7 +19,7 @@ fn the_machines_clock_runs_as_fast_as_the_world() {
 }
 
 #[test]
-fn the_machines_clock_never_goes_back_whichever_thread_asks() {
+fn system_clock_never_goes_back() {
     let clock = Clock::system();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -36,7 +36,7 @@ fn the_machines_clock_never_goes_back_whichever_thread_asks() {
 }
 
 #[test]
-fn a_session_in_a_store_with_the_machines_clock_really_expires() {
+fn session_expires_in_real_time() {
     let (store, id) = (LembroStore::new().unwrap(), SessionId::random().unwrap());
     store.set(&id, Record::new(), Duration::from_millis(200)).unwrap();
     assert!(store.get(&id).unwrap().is_some());
@@ -45,7 +45,7 @@ fn a_session_in_a_store_with_the_machines_clock_really_expires() {
 }
 
 #[test]
-fn a_manual_clock_stands_still_until_it_is_told_to_move() {
+fn manual_clock_moves_only_when_told() {
     let time = Clock::manual();
     let (clock, other) = (Clock::from(&time), Clock::from(&time));
     let (now, wall) = (clock.now(), clock.wall());

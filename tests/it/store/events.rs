@@ -19,7 +19,7 @@ fn add(store: &LembroStore) -> SessionId {
 }
 
 #[test]
-fn every_subscriber_gets_every_event_from_its_subscription_on() {
+fn subscribers_get_all_later_events() {
     let store = LembroStore::new().unwrap();
     let (early, first) = (store.events(), add(&store));
     assert!(store.destroy(&first).unwrap().is_done());
@@ -53,7 +53,7 @@ fn invariant_12_a_subscriber_that_is_gone_or_never_reads_holds_no_request_up_and
 }
 
 #[test]
-fn a_guess_and_a_superseded_id_are_counted_but_not_a_request_in_flight() {
+fn guesses_and_superseded_ids_are_counted() {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
     let (id, guess) = (add(&store), SessionId::random().unwrap());
@@ -75,7 +75,7 @@ fn a_guess_and_a_superseded_id_are_counted_but_not_a_request_in_flight() {
 }
 
 #[test]
-fn sessions_report_ids_that_lead_nowhere_and_failures_of_any_store() {
+fn sessions_report_unknown_ids_and_failures() {
     /// Answers nothing but failures.
     #[derive(Debug)]
     struct Broken;
@@ -105,7 +105,7 @@ fn sessions_report_ids_that_lead_nowhere_and_failures_of_any_store() {
 }
 
 #[test]
-fn every_figure_of_the_stats_counts_what_it_says() {
+fn every_figure_counts_what_it_says() {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).max_session_size(300).clock(&time)).unwrap();
     let (one, two, three) = (add(&store), add(&store), add(&store));
@@ -137,7 +137,7 @@ fn every_figure_of_the_stats_counts_what_it_says() {
 }
 
 #[test]
-fn subscriptions_that_were_dropped_keep_half_a_kilobyte_until_the_next_message_and_nothing_from_then_on() {
+fn dropped_subscriptions_keep_little_memory() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
     let end_one = || assert!(store.destroy(&add(&store)).unwrap().is_done());
     let kept = allocation_counter::measure(|| {

@@ -1,12 +1,13 @@
-//! Promise: a fault store fails when it is told to, before or after it did what it was asked, and
-//! at no other time.
+//! The fault store: it fails at the chosen calls, before or after carrying them out.
 
 #![cfg(feature = "testing")]
 
 use std::time::Duration;
 
 use lembro::testing::{Call, FaultStore, PlainStore, When};
-use lembro::{Clock, Commit, EndReason, Error, Lease, Login, Owner, SessionId, Store};
+use lembro::{Changes, Clock, EndReason, Error, Lease, Record, SessionId, Store};
+
+use crate::support::steps::{create, create_owned, found, merge, new_id, owner, version_of};
 
 const LEASE: Lease = Lease::new(Duration::from_secs(3600));
 
@@ -15,8 +16,8 @@ fn store() -> FaultStore<PlainStore> {
 }
 
 fn created(store: &impl Store) -> SessionId {
-    let id = SessionId::random().unwrap();
-    assert!(store.commit(&id, &Commit::create().unwrap(), &LEASE).unwrap().is_done());
+    let id = new_id();
+    assert!(create(store, &id, &Record::new(), LEASE.idle).unwrap().is_done());
     id
 }
 
@@ -25,7 +26,7 @@ fn is_plain_failure(error: &Error) -> bool {
 }
 
 #[test]
-fn the_nth_call_of_a_kind_fails_and_no_other() {
+fn the_nth_call_of_a_kind_fails() {
     let store = store();
     let id = created(&store);
     store.fail(Call::Visit, 2, When::Before);
@@ -45,7 +46,7 @@ fn the_nth_of_all_calls_fails() {
 }
 
 #[test]
-fn what_fails_before_is_not_done_and_what_fails_after_is() {
+fn failures_before_and_after_the_call() {
     for (when, is_done) in [(When::Before, false), (When::After, true)] {
         let store = store();
         let id = created(&store);
@@ -57,7 +58,7 @@ fn what_fails_before_is_not_done_and_what_fails_after_is() {
 }
 
 #[test]
-fn a_read_whose_answer_is_lost_is_not_an_unknown_outcome() {
+fn a_lost_read_is_no_unknown_outcome() {
     let store = store();
     let id = created(&store);
     store.fail_all(None, When::After);
@@ -68,11 +69,10 @@ fn a_read_whose_answer_is_lost_is_not_an_unknown_outcome() {
 }
 
 #[test]
-fn owners_fail_too() {
+fn calls_on_owners_fail_too() {
     let store = store();
-    let (id, ada) = (SessionId::random().unwrap(), Owner::new("ada").unwrap());
-    let create = Commit::create().unwrap().log_in(Login::new(ada.clone()));
-    assert!(store.commit(&id, &create, &LEASE).unwrap().is_done());
+    let (id, ada) = (new_id(), owner("ada"));
+    assert!(create_owned(&store, &id, &Record::new(), "ada", LEASE.idle).unwrap().is_done());
     let owners = store.owners().unwrap();
     store.fail(Call::Owners, 1, When::After);
     assert!(owners.destroy_handle(id.handle(), Some(&ada), EndReason::Revoked).unwrap_err().is_unknown());
@@ -84,15 +84,14 @@ fn owners_fail_too() {
 }
 
 #[test]
-fn a_lost_commit_is_found_by_its_repeat() {
+fn a_repeat_finds_its_lost_commit() {
     let store = store();
     let id = created(&store);
-    let version = store.get(&id).unwrap().unwrap().record.version();
-    let mut commit = Commit::merge(version).unwrap();
+    let mut commit = merge(&Changes::new(), version_of(&store, &id));
     commit.changes.insert("", "n", &1).unwrap();
     store.fail(Call::Commit, 1, When::After);
     assert!(store.commit(&id, &commit, &LEASE).unwrap_err().is_unknown());
     let receipt = store.commit(&id, &commit.repeated(), &LEASE).unwrap().receipt().unwrap();
-    assert_eq!(receipt.version, store.get(&id).unwrap().unwrap().record.version());
-    assert_eq!(store.get(&id).unwrap().unwrap().record.get("n").unwrap(), Some(1));
+    let record = found(&store, &id).record;
+    assert_eq!((receipt.version, record.get("n").unwrap()), (record.version(), Some(1)));
 }

@@ -163,7 +163,7 @@ fn busy() -> (LembroStore, Vec<(&'static str, f64)>) {
 }
 
 #[test]
-fn a_scrape_finds_what_the_store_did_and_the_purges_that_came_since() {
+fn scrape_has_counters_and_purges() {
     let (store, expected) = busy();
     let (recorder, metrics) = (exporter(), Metrics::of(&store));
     let scrape = |recorder: &PrometheusRecorder| {
@@ -188,7 +188,7 @@ fn a_scrape_finds_what_the_store_did_and_the_purges_that_came_since() {
 }
 
 #[test]
-fn every_metric_of_the_documentation_is_there_with_its_type_and_a_help_and_no_other() {
+fn metrics_are_the_documented_ones() {
     let (time, folder) = (Clock::manual(), Folder::new());
     time.advance(HOUR / 2);
     let options = LembroOptions::new().interval(0).clock(&time).persist(folder.join("sessions"));
@@ -216,7 +216,7 @@ fn every_metric_of_the_documentation_is_there_with_its_type_and_a_help_and_no_ot
 }
 
 #[test]
-fn evictions_tell_whether_somebody_was_logged_in_and_who_is_turned_away_is_counted() {
+fn evictions_and_refusals_are_counted() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("64K")).unwrap();
     for number in 0..500 {
         let (id, owner) = (SessionId::random().unwrap(), (number % 2 == 0).then_some("ada"));
@@ -241,7 +241,7 @@ fn evictions_tell_whether_somebody_was_logged_in_and_who_is_turned_away_is_count
 }
 
 #[test]
-fn two_stores_with_names_are_two_series_of_each() {
+fn named_stores_have_their_own_series() {
     let (one, two) = (LembroStore::new().unwrap(), LembroStore::new().unwrap());
     let (first, second) = (Metrics::of(&one).name("shop"), Metrics::of(&two).name(r#"the "office""#));
     add(&one);
@@ -261,7 +261,7 @@ fn two_stores_with_names_are_two_series_of_each() {
 }
 
 #[test]
-fn counters_only_go_up_while_threads_work_and_everything_is_cleared() {
+fn counters_never_decrease() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("256K")).unwrap();
     let (recorder, metrics) = (exporter(), Metrics::of(&store));
     let over = AtomicUsize::new(0);
@@ -342,7 +342,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 // One test, for there is one recorder for all threads of a process.
 #[test]
-fn the_one_line_publishes_at_its_interval_survives_a_recorder_that_panics_and_ends_with_the_store() {
+fn publisher_survives_panics_and_ends() {
     let (one, touchy) = (LembroStore::new().unwrap(), LembroStore::new().unwrap());
     add(&one);
     add(&one);
@@ -377,13 +377,13 @@ fn the_one_line_publishes_at_its_interval_survives_a_recorder_that_panics_and_en
 }
 
 #[test]
-fn one_is_shared_by_the_threads_of_a_server() {
+fn metrics_are_shared_by_threads() {
     fn shared<T: Send + Sync + 'static>(_: &T) {}
     shared(&Metrics::of(&LembroStore::new().unwrap()));
 }
 
 #[test]
-fn an_interval_that_cannot_be_is_refused_with_its_name() {
+fn impossible_interval_is_refused() {
     let store = LembroStore::new().unwrap();
     for (interval, sentence) in [("0s", "without any time"), ("often", "\"often\" is not a duration")] {
         let error = Metrics::of(&store).publish_every(interval).unwrap_err();
@@ -394,7 +394,7 @@ fn an_interval_that_cannot_be_is_refused_with_its_name() {
 }
 
 #[test]
-fn the_recorder_runs_under_no_lock_of_the_store() {
+fn recorder_runs_under_no_lock() {
     /// Works on the store from within every call.
     struct Curious(LembroStore, PrometheusRecorder);
     impl Curious {

@@ -1,4 +1,4 @@
-//! Promise: the example of a store in a database keeps the whole contract, for several processes.
+//! The example of a store in a database: the contract, its purge, and several processes.
 #![cfg(feature = "testing")]
 
 #[path = "../../../examples/store_sqlite.rs"]
@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
-fn a_store_in_a_file_keeps_the_contract_reopened_and_shared_too() {
+fn the_example_keeps_the_contract() {
     for report in example::check(&Folder::in_memory()) {
         assert!(report.is_kept(), "{report}");
         assert_eq!(report.skipped().count(), 0, "{report}");
@@ -25,7 +25,7 @@ fn a_store_in_a_file_keeps_the_contract_reopened_and_shared_too() {
 }
 
 #[test]
-fn a_purge_removes_what_is_over_and_an_epoch_is_later_than_one_that_was_purged() {
+fn purges_keep_epochs_rising() {
     let (folder, time) = (Folder::new(), Clock::manual());
     let store = SqliteStore::open(&folder.join("sessions"), &Clock::from(&time)).unwrap();
     let owner = Owner::new("ada").unwrap();
@@ -37,7 +37,7 @@ fn a_purge_removes_what_is_over_and_an_epoch_is_later_than_one_that_was_purged()
     (1..4).for_each(log_in);
     time.advance(2 * MINUTE);
     assert_eq!((store.len().unwrap(), store.purge().unwrap(), store.purge().unwrap()), (1, 2, 0));
-    // One that was ended stays until its time is over: until then it says why.
+    // The row of an ended session stays until its deadline, with the reason.
     assert_eq!(store.destroy_all(&owner, None).unwrap(), 1);
     let ended = store.epoch(&owner).unwrap();
     time.advance(MINUTE);
@@ -50,7 +50,7 @@ fn a_purge_removes_what_is_over_and_an_epoch_is_later_than_one_that_was_purged()
     assert!(store.epoch(&owner).unwrap() > ended);
 }
 
-/// Where a child process finds the file and the id.
+/// The variables that pass the file and the id to a child process.
 const FILE: &str = "LEMBRO_TEST_FILE";
 const ID: &str = "LEMBRO_TEST_ID";
 const TURNS: u32 = 40;
@@ -60,7 +60,7 @@ fn open(file: &Path) -> SqliteStore {
 }
 
 #[test]
-fn processes_that_count_in_one_session_lose_nothing() {
+fn race_processes_count_in_one_session() {
     let (folder, id) = (Folder::new(), SessionId::random().unwrap());
     let file = folder.join("sessions");
     let mut create = Commit::create().unwrap();

@@ -1,5 +1,4 @@
-//! A cookie layer over a store in memory, with a clock turned by hand, and requests to it without a
-//! socket.
+//! A cookie layer over a store in memory under a manual clock, and requests to it without a socket.
 
 use lembro::web::{CookieOptions, Finished, RequestHead, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Session, SessionId};
@@ -35,17 +34,28 @@ impl Host {
         self.request(&RequestHead::new([cookie]), handler)
     }
 
-    /// A new visitor, with "ada" as their user; what their browser sends from then on.
+    /// A request with these headers.
+    pub(crate) fn ask(&self, headers: &[(&str, &str)], handler: impl FnOnce(&mut Session)) -> Finished {
+        self.request(&RequestHead::from_headers(headers.iter().copied()), handler)
+    }
+
+    /// The owner of the session that these headers open.
+    pub(crate) fn owner(&self, headers: &[(&str, &str)]) -> Option<String> {
+        let session = self.layer.load(RequestHead::from_headers(headers.iter().copied()));
+        session.owner().unwrap().map(ToOwned::to_owned)
+    }
+
+    /// A new visitor with the user "ada". Returns the cookie that the browser sends from then on.
     pub(crate) fn visitor(&self) -> String {
         sent_back(&self.request(&RequestHead::default(), |session| session.insert("user", "ada").unwrap()))
     }
 
-    /// Whose session this `Cookie` header leads to.
+    /// The user in the session that this `Cookie` header opens.
     pub(crate) fn user(&self, cookie: &str) -> Option<String> {
         self.layer.load(RequestHead::new([cookie])).get("user").unwrap()
     }
 
-    /// How often the store was asked for a session.
+    /// The number of looks at the store.
     pub(crate) fn reads(&self) -> u64 {
         let stats = self.store.stats();
         stats.hits + stats.misses

@@ -1,6 +1,4 @@
-//! A backend of three methods for the tests: a map that drops entries punctually, counts its calls,
-//! and fails when it is told to.
-#![allow(dead_code, reason = "each test uses a part of it")]
+//! A backend of three methods: a map that drops expired entries, counts calls, and fails on demand.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,7 +10,7 @@ use lembro::{Clock, Error, KeyValue, ManualClock, Result};
 #[derive(Default)]
 pub(crate) struct Map {
     state: Mutex<State>,
-    /// By which it drops entries; without one it keeps them for good.
+    /// The clock by which it drops entries. Without one it keeps them for good.
     clock: Option<Clock>,
 }
 
@@ -37,20 +35,20 @@ impl Map {
         Self { clock: Some(Clock::from(time)), ..Self::default() }
     }
 
-    /// Has the nth call from now on fail, 1 being the next one.
+    /// Lets the nth call from now on fail; 1 is the next one.
     pub(crate) fn fail(&self, nth: usize, when: When) {
         let mut state = self.state.lock().unwrap();
         state.fault = Some((state.calls.len() + nth, when));
     }
 
-    /// Has no call fail. Returns true if one was to fail and has.
+    /// Lets no call fail any more. Returns true if a chosen call has failed.
     pub(crate) fn heal(&self) -> bool {
         let mut state = self.state.lock().unwrap();
         let calls = state.calls.len();
         state.fault.take().is_some_and(|(nth, _)| nth <= calls)
     }
 
-    /// The calls since this was asked last.
+    /// The calls since the last call of this.
     pub(crate) fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.state.lock().unwrap().calls)
     }
@@ -63,7 +61,7 @@ impl Map {
         self.state.lock().unwrap().entries.get(key).map(|(bytes, _)| bytes.clone())
     }
 
-    /// Puts other bytes under a key, from outside.
+    /// Puts other bytes under a key, without a call.
     pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
         let far = SystemTime::UNIX_EPOCH + Duration::from_secs(10_000_000_000);
         self.state.lock().unwrap().entries.entry(key.to_owned()).or_insert((Vec::new(), far)).0 = bytes.to_vec();

@@ -1,9 +1,9 @@
-//! Which paths browsers send as they are written, by the `url` crate, which is the URL standard's
-//! parser, and by a list of characters that no two clients differ about.
+//! An oracle for paths and domains of cookies: the URL standard's parser in the `url` crate, and
+//! the characters that all clients treat alike.
 
 use url::{Host, Url};
 
-/// The path can begin a request's path, and no other spelling of it means the same page.
+/// Returns true if a request's path can begin with it, and no other spelling means the same page.
 pub(crate) fn has_one_spelling(path: &str) -> bool {
     let Ok(url) = Url::parse(&format!("https://a.example{path}")) else { return false };
     let is_untouched = path.starts_with('/') && url.path() == path && url.query().is_none() && url.fragment().is_none();
@@ -32,8 +32,7 @@ fn is_single(part: &str) -> bool {
     }
 }
 
-/// The text is the name of a host with subdomains: at least two labels, as the URL standard reads
-/// it.
+/// Returns true if the URL standard reads it as a host name of at least two labels.
 pub(crate) fn is_domain(domain: &str) -> bool {
     let host = domain.strip_prefix('.').unwrap_or(domain);
     let labels: Vec<&str> = host.split('.').collect();
@@ -44,7 +43,7 @@ pub(crate) fn is_domain(domain: &str) -> bool {
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
     let is_plain = host.len() <= 253 && labels.len() > 1 && labels.iter().all(is_label);
-    // Whether the letters after "xn--" are well chosen is not looked at.
+    // The letters after "xn--" are not checked.
     let plain = host.to_ascii_lowercase().replace("xn--", "xx-x");
     let is_name = Host::parse(&plain).is_ok_and(|parsed| parsed == Host::Domain(plain.clone()));
     is_plain && is_name

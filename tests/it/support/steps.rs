@@ -1,5 +1,4 @@
-//! Steps that tests take on any store, in one line each.
-#![allow(dead_code, reason = "each test binary takes a part of them")]
+//! Steps of tests on any store, in one line each.
 
 use std::time::Duration;
 
@@ -26,8 +25,7 @@ pub(crate) fn login(name: &str) -> Login {
     Login::new(owner(name))
 }
 
-/// What a store can do with the sessions of one owner. (Both traits have a `destroy`, so only one
-/// is imported.)
+/// The operations of a store on the sessions of one owner.
 pub(crate) fn owners(store: &impl Store) -> &dyn Owners {
     store.owners().unwrap()
 }
@@ -72,7 +70,7 @@ pub(crate) fn create_for(
     }
 }
 
-/// Merges changes into the session that had this version, whatever was committed to it since.
+/// Merges changes into the session that had this version.
 pub(crate) fn save(
     store: &impl Store,
     id: &SessionId,
@@ -104,12 +102,12 @@ pub(crate) fn replacement(version: Version, new: &SessionId) -> Commit {
     Commit::merge(version).unwrap().with_identity(Identity::Replace(*new))
 }
 
-/// Gives the session that an id opens a new one, which takes the place of this one at once.
+/// Replaces the id of a session at once.
 pub(crate) fn replace(store: &impl Store, id: &SessionId, new: &SessionId, lease: &Lease) -> Result<Outcome> {
     store.commit(id, &replacement(version_of(store, id), new), lease)
 }
 
-/// Logs an owner in to the session that an id opens, which has a new id from then on.
+/// Logs an owner in to the session that an id opens, with a new id.
 pub(crate) fn log_in(
     store: &impl Store,
     id: &SessionId,
@@ -125,7 +123,7 @@ pub(crate) const fn renewing(ttl: Duration, grace: Duration) -> Lease {
     Lease { renew_after: Some(Duration::ZERO), grace, ..Lease::new(ttl) }
 }
 
-/// Begins a timed renewal; the id that the client is to be given.
+/// Begins a timed renewal, and returns the new id for the client.
 pub(crate) fn renew(store: &impl Store, id: &SessionId, lease: &Lease) -> SessionId {
     let commit = Commit::merge(version_of(store, id)).unwrap().with_identity(Identity::Renew(7));
     store.commit(id, &commit, lease).unwrap().receipt().unwrap().announce.expect("a renewal is due")

@@ -1,4 +1,4 @@
-//! Values of every kind that serde knows, and JSON texts of every kind.
+//! Random values of every kind in serde, and random JSON texts.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -19,7 +19,7 @@ impl<T: Display> Display for Bits<T> {
     }
 }
 
-// The sign of zero included.
+// This includes the sign of zero.
 impl<T: Into<f64> + Copy> PartialEq for Bits<T> {
     fn eq(&self, other: &Self) -> bool {
         self.0.into().to_bits() == other.0.into().to_bits()
@@ -40,7 +40,7 @@ impl<T: Into<f64> + Copy> Ord for Bits<T> {
     }
 }
 
-/// What serde calls bytes.
+/// Bytes in serde's data model.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
@@ -123,7 +123,7 @@ pub(crate) enum Tree {
 }
 
 impl Tree {
-    /// Whether JSON would lose something of it.
+    /// Returns true if JSON would lose a part of it.
     pub(crate) fn is_lost(&self) -> bool {
         match self {
             Self::Double(float) => !float.0.is_finite(),
@@ -165,7 +165,7 @@ fn any_key() -> impl Strategy<Value = String> {
     prop_oneof![20 => any::<String>(), 20 => "[a-c]{0,2}", 1 => prop::sample::select(&names[..]).prop_map(str::to_owned)]
 }
 
-/// Mostly finite ones, or most trees would be refused.
+/// Mostly finite floats, because others let the whole tree be refused.
 fn any_double() -> impl Strategy<Value = f64> {
     let special = &[0.0, -0.0, 5e-324, f64::MAX, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
     prop_oneof![20 => prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL, 1 => prop::sample::select(&special[..])]

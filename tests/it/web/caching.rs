@@ -1,5 +1,5 @@
-//! What a response says to caches: no cookie is ever kept with it, what depends on a session says
-//! so, and the handler's own headers stay.
+//! Headers for caches: a response with a cookie is never stored, a page that depends on a session
+//! says so, and the handler's own headers stay.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn merged(finished: &Finished, own: &[(&str, &str)]) -> Headers {
     response
 }
 
-/// What a request can end in with a cookie, and what without one.
+/// Every end of a request that sets a cookie.
 fn with_a_cookie(host: &Host) -> Vec<(&'static str, Finished)> {
     let [cookie, other, third] = [host.visitor(), host.visitor(), host.visitor()];
     let mut created = host.layer.sessions().create(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
@@ -35,7 +35,7 @@ fn with_a_cookie(host: &Host) -> Vec<(&'static str, Finished)> {
         ("new", host.visit("", |session| session.insert("user", "ada").unwrap())),
         ("a new id", host.visit(&cookie, |session| session.regenerate().unwrap())),
         ("another session", host.layer.finish(&mut created).unwrap()),
-        ("written anew", host.visit(undated, look)),
+        ("rewritten", host.visit(undated, look)),
         ("a logout", host.visit(&third, |session| session.log_out().unwrap())),
     ];
     assert!(ends.iter().all(|(_, finished)| finished.cookie().is_some()));
@@ -47,7 +47,7 @@ fn persistent() -> Host {
 }
 
 #[test]
-fn a_response_with_a_cookie_is_never_stored() {
+fn response_with_cookie_is_never_stored() {
     for (what, finished) in with_a_cookie(&persistent()) {
         let plain: Vec<_> = finished.headers().map(|(name, _)| name).collect();
         assert_eq!(plain, ["Set-Cookie", "Cache-Control", "Vary"], "{what}");
@@ -62,27 +62,27 @@ fn a_response_with_a_cookie_is_never_stored() {
 }
 
 #[test]
-fn a_cache_in_front_of_the_site_does_not_store_it_either() {
+fn cdn_stores_no_response_with_cookie() {
     let own =
         [("cdn-cache-control", "max-age=600"), ("CDN-Cache-Control", "public"), ("Surrogate-Control", "max-age=9")];
     for (what, finished) in with_a_cookie(&persistent()) {
         let response = merged(&finished, &own);
         assert_eq!(all(&response, "CDN-Cache-Control"), ["no-store"], "{what}");
         assert_eq!(all(&response, "Surrogate-Control"), ["no-store"], "{what}");
-        assert_eq!(all(&merged(&finished, &[]), "CDN-Cache-Control"), [""; 0], "{what}: nobody asked for it");
+        assert_eq!(all(&merged(&finished, &[]), "CDN-Cache-Control"), [""; 0], "{what}: the handler did not set it");
     }
-    // Without a cookie the handler knows what it does.
+    // Without a cookie the handler decides.
     let host = persistent();
     let cookie = host.visitor();
     let response = merged(&host.visit(&cookie, look), &own);
     assert_eq!(all(&response, "CDN-Cache-Control"), ["max-age=600", "public"]);
 }
 
-// Each header that a cache obeys before `Cache-Control`, or without it: the targeted ones (RFC
-// 9213) by their common names, the surrogates', Akamai's, LiteSpeed's, nginx's, and that of
-// HTTP/1.0. What says how a response is processed stays.
+// Each header that a cache obeys before `Cache-Control` or without it: the targeted ones (RFC
+// 9213), those of surrogates, Akamai, LiteSpeed and nginx, and that of HTTP/1.0. Directives about
+// the processing of a response stay.
 #[test]
-fn no_directive_of_any_cache_lets_a_response_with_a_cookie_be_stored() {
+fn no_cache_header_lets_a_cookie_be_stored() {
     let table: &[(&str, &[&str], &str)] = &[
         ("CDN-Cache-Control", &["max-age=600, stale-while-revalidate=60"], "no-store"),
         ("Cloudflare-CDN-Cache-Control", &["max-age=600"], "no-store"),
@@ -108,15 +108,19 @@ fn no_directive_of_any_cache_lets_a_response_with_a_cookie_be_stored() {
                 let own: Vec<_> = own.iter().map(|value| (&*name, *value)).collect();
                 assert_eq!(all(&merged(&finished, &own), &name), [*expected], "{what}, {own:?}");
                 let kept: Vec<_> = own.iter().map(|(_, value)| *value).collect();
-                assert_eq!(all(&merged(&without, &own), &name), kept, "the handler knows what it does: {own:?}");
+                assert_eq!(all(&merged(&without, &own), &name), kept, "the handler decides: {own:?}");
             }
         }
-        assert_eq!(merged(&finished, &[]).len(), 3, "{what}: nothing is added for caches that nobody named");
+        assert_eq!(
+            merged(&finished, &[]).len(),
+            3,
+            "{what}: no header is added for a cache that the handler did not name"
+        );
     }
 }
 
 #[test]
-fn every_response_that_depends_on_the_session_says_so() {
+fn session_pages_say_vary() {
     let host = Host::new(CookieOptions::new());
     let (cookie, told) = (host.visitor(), |finished: &Finished| -> Headers {
         assert_eq!(finished.cookie(), None);
@@ -140,7 +144,7 @@ fn every_response_that_depends_on_the_session_says_so() {
     for (what, look) in looks {
         assert_eq!(told(&host.visit(&cookie, look)), private, "{what}");
     }
-    // Ended elsewhere while the handler ran: what it read was somebody's all the same.
+    // A session that ended elsewhere while the handler ran: the page was still made from it.
     let ended = host.visit(&cookie, |session| {
         look(session);
         let mut elsewhere = host.layer.sessions().load(&crate::support::host::id_of(&cookie)).unwrap().unwrap();
@@ -149,16 +153,16 @@ fn every_response_that_depends_on_the_session_says_so() {
     });
     assert_eq!(told(&ended), private);
 
-    // The page of those who have no session yet may be kept, but not for those who have one.
+    // The page of a client without a session may be kept, but not for a client with one.
     for stranger in ["", "theme=dark", &cookie] {
         assert_eq!(told(&host.visit(stranger, look)), headers(&[("Vary", "Cookie")]), "{stranger}");
     }
-    // Nobody looked: the same for everybody.
+    // Without a look, the page is the same for every client.
     assert_eq!(told(&host.visit(&host.visitor(), |session| assert!(!session.is_changed()))), headers(&[]));
 }
 
 #[test]
-fn a_page_of_a_new_session_may_be_kept_and_one_that_nobody_looked_for_is_left_alone() {
+fn page_of_a_new_session_may_be_kept() {
     let host = Host::new(CookieOptions::new());
     let own = [("Vary", "Accept"), ("Cache-Control", "public, max-age=600"), ("Vary", "Origin")];
     let new = merged(&host.visit("", look), &own);
@@ -167,14 +171,15 @@ fn a_page_of_a_new_session_may_be_kept_and_one_that_nobody_looked_for_is_left_al
 }
 
 #[test]
-fn cache_control_keeps_what_forbids_and_drops_what_allows() {
+fn cache_control_keeps_only_restrictions() {
     let host = Host::new(CookieOptions::new());
     let cookie = host.visitor();
     let with = host.visit(&cookie, |session| session.regenerate().unwrap());
     let cookie = crate::support::host::sent_back(&with);
     let without = host.visit(&cookie, look);
     assert_eq!(without.cookie(), None);
-    // The handler's lines; beside a cookie; beside none, of a live session.
+    // The handler's lines, the result beside a cookie, and the result for a live session without
+    // one.
     let table: &[(&[&str], &str, &str)] = &[
         (&[], "no-store", "no-store"),
         (&[""], "no-store", "no-store"),
@@ -196,7 +201,7 @@ fn cache_control_keeps_what_forbids_and_drops_what_allows() {
             "proxy-revalidate, public, no-transform",
         ),
         (&["privateer, no-cached, xno-transform"], "no-store", "privateer, no-cached, xno-transform"),
-        // With names it speaks of those headers alone, and `no-store` of all.
+        // With names, the directive covers those headers alone; `no-store` covers all.
         (&["no-cache=\"a, b\""], "no-store", "no-cache=\"a, b\""),
         (&["no-cache=Set-Cookie, no-transform"], "no-transform, no-store", "no-cache=Set-Cookie, no-transform"),
         (
@@ -207,7 +212,7 @@ fn cache_control_keeps_what_forbids_and_drops_what_allows() {
         (&["x=\"a\\\", private, \\\"b\", no-cache"], "no-cache, no-store", "x=\"a\\\", private, \\\"b\", no-cache"),
         (&["x=\"a\\\\\", private"], "private, no-store", "x=\"a\\\\\", private"),
         (&["x=a\\\", private\", no-cache"], "no-cache, no-store", "x=a\\\", private\", no-cache"),
-        // A quote that is never closed hides what follows, as it does from a cache.
+        // A quote that is never closed hides the rest, for a cache too.
         (&["x=\"a, public", "private"], "no-store", "x=\"a, public, private"),
     ];
     for (own, beside_a_cookie, beside_none) in table {
@@ -218,7 +223,7 @@ fn cache_control_keeps_what_forbids_and_drops_what_allows() {
 }
 
 #[test]
-fn vary_gets_one_name_more() {
+fn vary_gets_one_more_name() {
     let finished = Host::new(CookieOptions::new()).visit("", look);
     let table: &[(&[&str], &str)] = &[
         (&[], "Cookie"),
@@ -238,7 +243,7 @@ fn vary_gets_one_name_more() {
 }
 
 #[test]
-fn a_logout_clears_what_was_chosen_and_other_responses_clear_nothing() {
+fn only_a_logout_clears_site_data() {
     let clearing = |data: &[SiteData]| {
         let options = CookieOptions::new().lifetime(CookieLifetime::Persistent);
         Host::new(options.clear_site_data(data.iter().copied()))
@@ -260,7 +265,8 @@ fn a_logout_clears_what_was_chosen_and_other_responses_clear_nothing() {
         ("", "\"storage\", \"cache\""),
         ("\"cookies\"", "\"cookies\", \"storage\", \"cache\""),
         ("\"cache\"", "\"cache\", \"storage\""),
-        // A quoted string is compared as it is, may hold a comma, and is dropped if it is none.
+        // A quoted string is compared byte for byte and may hold a comma. Other elements are
+        // dropped.
         ("\"CACHE\"", "\"CACHE\", \"storage\", \"cache\""),
         ("\"a,b\" ,, \"x\\\", y\"", "\"a,b\", \"x\\\", y\", \"storage\", \"cache\""),
         ("cache", "\"storage\", \"cache\""),
@@ -277,7 +283,7 @@ fn a_logout_clears_what_was_chosen_and_other_responses_clear_nothing() {
     others.extend([
         ("a look", host.visit(&cookie, look)),
         ("no look", host.visit(&cookie, |_| {})),
-        ("nobody's logout", logout("")),
+        ("a logout without a session", logout("")),
         (
             "out and in",
             host.visit(&host.visitor(), |session| {
@@ -306,8 +312,8 @@ fn a_logout_clears_what_was_chosen_and_other_responses_clear_nothing() {
 }
 
 #[test]
-fn the_headers_of_another_kind_of_response_are_merged_by_two_methods() {
-    /// Header lines of text, as some server may keep them.
+fn two_methods_merge_any_response() {
+    /// Headers as lines of text, as a server may keep them.
     struct Lines(Vec<String>);
     impl ResponseHeaders for Lines {
         fn take(&mut self, name: &str) -> Vec<String> {
@@ -335,7 +341,7 @@ fn any_headers() -> impl Strategy<Value = Headers> {
 
 proptest! {
     #[test]
-    fn whatever_the_handler_set_the_merge_is_safe_done_once_and_leaves_the_rest_alone(own in any_headers()) {
+    fn model_merge_is_safe_and_idempotent(own in any_headers()) {
         let host = persistent();
         let cookie = host.visitor();
         let mut ends = with_a_cookie(&host);

@@ -1,5 +1,5 @@
-//! The cookie, read and written: our id is found in any header, nothing a client sends does harm,
-//! and a browser reads what we write as it was meant.
+//! The cookie: our id is found in any header, no input does harm, and browsers read our
+//! `Set-Cookie` as it was meant.
 #![cfg(feature = "testing")]
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -24,12 +24,12 @@ fn layer() -> (SessionLayer, String) {
     (layer, id.expose())
 }
 
-/// Whose session these `Cookie` headers lead to, if they lead to one.
+/// The user in the session that these `Cookie` headers open.
 fn user<T: AsRef<[u8]> + ?Sized>(layer: &SessionLayer, headers: &[&T]) -> Option<String> {
     layer.load(RequestHead::new(headers.iter().copied())).get("user").unwrap()
 }
 
-/// An id that leads nowhere, as a cookie.
+/// A cookie with an unknown id.
 fn stranger() -> String {
     format!("id={}", SessionId::random().unwrap().expose())
 }
@@ -40,7 +40,7 @@ fn assert_found<T: AsRef<[u8]> + ?Sized>(layer: &SessionLayer, headers: &[&T]) {
 }
 
 #[test]
-fn our_cookie_is_found_alone_and_among_others() {
+fn our_cookie_is_found_among_others() {
     let (layer, id) = layer();
     for header in [
         format!("id={id}"),
@@ -55,7 +55,7 @@ fn our_cookie_is_found_alone_and_among_others() {
 }
 
 #[test]
-fn a_cookie_of_another_name_is_not_ours() {
+fn other_names_are_not_ours() {
     let (layer, id) = layer();
     for name in ["ID", "Id", "i", "idx", "xid", "\"id\"", "%69d", "__Host-id", ""] {
         assert_eq!(user(&layer, &[format!("{name}={id}").as_str()]), None, "{name}");
@@ -63,7 +63,7 @@ fn a_cookie_of_another_name_is_not_ours() {
 }
 
 #[test]
-fn our_cookie_is_found_in_any_of_several_headers() {
+fn our_cookie_is_found_in_any_header() {
     let (layer, id) = layer();
     let ours = format!("id={id}");
     assert_found(&layer, &["theme=dark", "lang=pt", &ours]);
@@ -71,7 +71,7 @@ fn our_cookie_is_found_in_any_of_several_headers() {
 }
 
 #[test]
-fn a_foreign_cookie_that_is_malformed_does_not_hide_ours() {
+fn malformed_foreign_cookies_hide_nothing() {
     let (layer, id) = layer();
     for junk in [
         &b"tracker=%"[..],
@@ -91,7 +91,7 @@ fn a_foreign_cookie_that_is_malformed_does_not_hide_ours() {
 }
 
 #[test]
-fn our_cookie_is_found_behind_one_of_our_name_that_is_malformed() {
+fn malformed_cookies_of_our_name_hide_nothing() {
     let (layer, id) = layer();
     for junk in ["id=", "id", "id=null", "id=undefined", "id=constructor", "id=__proto__", "id=%", "id=\"\""] {
         let junk = format!("{junk}; ").repeat(50);
@@ -100,7 +100,7 @@ fn our_cookie_is_found_behind_one_of_our_name_that_is_malformed() {
 }
 
 #[test]
-fn a_quoted_value_is_read_without_its_quotes() {
+fn quotes_around_a_value_are_removed() {
     let (layer, id) = layer();
     for header in [format!("id=\"{id}\""), format!("$Version=\"1\"; id=\"{id}\";$Path=\"/\"")] {
         assert_found(&layer, &[header.as_str()]);
@@ -112,7 +112,7 @@ fn a_quoted_value_is_read_without_its_quotes() {
 
 // Invariant 2.
 #[test]
-fn malformed_oversized_and_repeated_cookies_mean_no_session() {
+fn malformed_cookies_are_no_session() {
     let (layer, id) = layer();
     let events = layer.events();
     for value in [
@@ -129,12 +129,12 @@ fn malformed_oversized_and_repeated_cookies_mean_no_session() {
     ] {
         assert_eq!(user(&layer, &[format!("id={value}").as_str()]), None, "{value:.40}");
     }
-    // Not even an event: who sends nonsense cannot make noise with it.
+    // Malformed cookies raise no event either.
     assert!(events.try_recv().is_err());
 }
 
 #[test]
-fn a_repeated_id_is_asked_for_once() {
+fn repeated_id_is_looked_up_once() {
     let (layer, id) = layer();
     let events = layer.events();
     let stranger = stranger();
@@ -145,7 +145,7 @@ fn a_repeated_id_is_asked_for_once() {
 }
 
 #[test]
-fn four_different_ids_are_tried_and_no_more() {
+fn only_four_ids_are_tried() {
     let (layer, id) = layer();
     let strangers: Vec<_> = (0..100).map(|_| stranger()).collect();
     let with = |before: usize| format!("{}; id={id}", strangers[..before].join("; "));
@@ -157,7 +157,7 @@ fn four_different_ids_are_tried_and_no_more() {
 }
 
 #[test]
-fn reading_the_cookies_of_a_request_allocates_nothing() {
+fn reading_cookies_allocates_nothing() {
     let (layer, id) = layer();
     let junk = format!("tracker=%; id=short; id={}.1000000000; idx={id}", &id[1..]);
     let header = format!("theme=dark; {junk}; id={id}; {}=x", "n".repeat(1 << 16));
@@ -169,20 +169,20 @@ fn reading_the_cookies_of_a_request_allocates_nothing() {
 
 proptest! {
     #[test]
-    fn any_bytes_at_all_are_no_session_and_no_harm(headers in prop::collection::vec(any::<Vec<u8>>(), 0..8)) {
+    fn model_any_bytes_are_no_session(headers in prop::collection::vec(any::<Vec<u8>>(), 0..8)) {
         let (layer, _) = layer();
         let headers: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
         prop_assert_eq!(user(&layer, &headers), None);
     }
 
     #[test]
-    fn text_that_looks_like_cookies_is_no_session_and_no_harm(header in "([ \"%=;,a-z]|id=|\u{e9}|[A-Za-z0-9_-]{32}){0,40}") {
+    fn model_cookie_like_text_is_no_session(header in "([ \"%=;,a-z]|id=|\u{e9}|[A-Za-z0-9_-]{32}){0,40}") {
         let (layer, _) = layer();
         prop_assert_eq!(user(&layer, &[header.as_str()]), None);
     }
 
     #[test]
-    fn our_cookie_of_any_kind_is_found_among_any_junk(
+    fn model_our_cookie_is_found_among_junk(
         kind in any_kind(),
         junk in prop::collection::vec(prop::collection::vec(any::<u8>().prop_filter("a separator", |byte| *byte != b';'), 0..40), 0..100),
         place in any::<prop::sample::Index>(),
@@ -198,9 +198,9 @@ proptest! {
     }
 
     #[test]
-    fn of_all_the_cookies_of_our_name_the_first_that_leads_to_a_session_counts(
+    fn model_first_live_cookie_counts(
         kind in any_kind(),
-        pieces in prop::collection::vec(any_piece(), 0..16),
+        pieces in prop::collection::vec(any_cookie(), 0..16),
     ) {
         let host = Host::new(kind);
         let live = [host.visitor(), host.visitor()];
@@ -209,26 +209,26 @@ proptest! {
             assert!(host.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
             cookie
         }).collect();
-        let text = |piece: &Piece| match piece {
-            Piece::Live(which) => live[*which].clone(),
-            Piece::Dead(which) => dead[*which].clone(),
-            Piece::Quoted => live[0].replacen('=', "=\"", 1) + "\"",
-            Piece::Encoded => live[0].replacen("id=", "id=%20", 1),
-            Piece::Cut => format!("id={}", &live[0]["id=".len() + 1..]),
-            Piece::Other(text) => text.clone(),
+        let text = |piece: &CookiePiece| match piece {
+            CookiePiece::Live(which) => live[*which].clone(),
+            CookiePiece::Dead(which) => dead[*which].clone(),
+            CookiePiece::Quoted => live[0].replacen('=', "=\"", 1) + "\"",
+            CookiePiece::Encoded => live[0].replacen("id=", "id=%20", 1),
+            CookiePiece::Cut => format!("id={}", &live[0]["id=".len() + 1..]),
+            CookiePiece::Other(text) => text.clone(),
         };
         let header = pieces.iter().map(text).collect::<Vec<_>>().join("; ");
 
         // Four different ids are tried, in their order.
-        let mut ids: Vec<Piece> = Vec::new();
+        let mut ids: Vec<CookiePiece> = Vec::new();
         for piece in &pieces {
-            let piece = if matches!(piece, Piece::Quoted) { Piece::Live(0) } else { piece.clone() };
-            if matches!(piece, Piece::Live(_) | Piece::Dead(_)) && !ids.contains(&piece) {
+            let piece = if matches!(piece, CookiePiece::Quoted) { CookiePiece::Live(0) } else { piece.clone() };
+            if matches!(piece, CookiePiece::Live(_) | CookiePiece::Dead(_)) && !ids.contains(&piece) {
                 ids.push(piece);
             }
         }
         let expected = ids.into_iter().take(4).find_map(|piece| match piece {
-            Piece::Live(which) => Some(crate::support::host::id_of(&live[which])),
+            CookiePiece::Live(which) => Some(crate::support::host::id_of(&live[which])),
             _ => None,
         });
         let session = host.layer.load(RequestHead::new([header.as_str()]));
@@ -237,7 +237,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_by_a_browser_as_it_was_meant(options in any_options()) {
+    fn model_browsers_read_what_was_written(options in any_options()) {
         let host = Host::new(options.given());
         let finished = host.visit("", |session| session.insert("user", "ada").unwrap());
         let (mut jar, now) = (Jar::default(), UNIX_EPOCH + Duration::from_secs(NOW));
@@ -251,7 +251,7 @@ proptest! {
         let id: SessionId = parts[0].parse().unwrap();
         prop_assert!(host.layer.sessions().load(&id).unwrap().is_some());
 
-        // The browser's answer leads back to the session.
+        // The cookie that the browser sends back opens the session.
         prop_assert_eq!(host.user(&jar.header(&url, now)), Some("ada".to_owned()));
         let again = host.visit(&jar.header(&url, now), look);
         prop_assert_eq!(again.cookie(), None);
@@ -269,7 +269,7 @@ fn any_kind() -> impl Strategy<Value = CookieOptions> {
 
 /// One cookie of a request.
 #[derive(Clone, Debug, PartialEq)]
-enum Piece {
+enum CookiePiece {
     Live(usize),
     Dead(usize),
     Quoted,
@@ -278,18 +278,18 @@ enum Piece {
     Other(String),
 }
 
-fn any_piece() -> impl Strategy<Value = Piece> {
+fn any_cookie() -> impl Strategy<Value = CookiePiece> {
     prop_oneof![
-        1 => (0_usize..2).prop_map(Piece::Live),
-        3 => (0_usize..6).prop_map(Piece::Dead),
-        1 => prop::sample::select(vec![Piece::Quoted, Piece::Encoded, Piece::Cut]),
-        1 => "(id|ID|i|theme)?(=[A-Za-z0-9%\".=_-]{0,31})?".prop_map(Piece::Other),
-        1 => "id=[A-Za-z0-9_-]{31}[+/ ]".prop_map(Piece::Other),
+        1 => (0_usize..2).prop_map(CookiePiece::Live),
+        3 => (0_usize..6).prop_map(CookiePiece::Dead),
+        1 => prop::sample::select(vec![CookiePiece::Quoted, CookiePiece::Encoded, CookiePiece::Cut]),
+        1 => "(id|ID|i|theme)?(=[A-Za-z0-9%\".=_-]{0,31})?".prop_map(CookiePiece::Other),
+        1 => "id=[A-Za-z0-9_-]{31}[+/ ]".prop_map(CookiePiece::Other),
     ]
 }
 
 #[test]
-fn our_cookie_of_any_kind_is_found_in_a_megabyte() {
+fn our_cookie_is_found_in_a_megabyte() {
     let padding = [
         format!("n={}; ", "x".repeat(1 << 20)),
         "a=b; ".repeat((1 << 20) / 5),
@@ -314,7 +314,7 @@ fn our_cookie_of_any_kind_is_found_in_a_megabyte() {
     }
 }
 
-/// What the manual clock's calendar shows at first.
+/// The manual clock's first calendar time.
 const NOW: u64 = 1_000_000_000;
 
 #[derive(Clone, Debug)]
@@ -348,7 +348,7 @@ impl Options {
         if self.signed { options.keys([[7; 32]]) } else { options }
     }
 
-    /// The cookie that they describe, field by field.
+    /// The cookie that these options describe, field by field.
     fn expected(&self, value: &str) -> Cookie {
         Cookie {
             name: self.name.clone(),

@@ -1,9 +1,8 @@
-//! Flaws that other session libraries had, each as the request or the call that would show it here.
+//! Flaws of other session libraries, each as the request or the call that would show it here.
 //!
-//! Two more are held by longer tests: CVE-2024-38513 (any id a client sends is adopted) by `suite`,
-//! `an_id_sent_by_a_client_is_never_adopted`; CVE-2025-46336 (a slow request stores a session again
-//! after its logout) by `suite`,
-//! `a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie`, and `session/races`.
+//! Two more have longer tests: CVE-2024-38513 (the server adopts any id of a client) in `suite`,
+//! `socket_client_id_is_never_adopted`; CVE-2025-46336 (a slow request stores a session again after
+//! its logout) in `suite`, `socket_destroyed_session_never_comes_back`, and in `session/races`.
 
 use crate::support::session::site::{AGE, Site, id_of, look, renewing, sent_back};
 use crate::support::session::{HOUR, MINUTE, manual_store};
@@ -12,27 +11,26 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lembro::web::{CookieLifetime, CookieOptions, Finished};
 use lembro::{Commit, Lease, Outcome, Policy, Record, SessionId, Store};
 
-/// Rack looked sessions up by the whole secret id, so that the time it took told how much of a
+/// Rack looked sessions up by the whole secret id, so the time of a lookup revealed how much of a
 /// guess was right.
 #[test]
-fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
+fn cve_2019_16782_lookup_by_handle_alone() {
     let (store, _) = manual_store();
     let (id, lease) = (SessionId::random().unwrap(), Lease::new(HOUR));
     let create = |id: &SessionId| store.commit(id, &Commit::create().unwrap(), &lease).unwrap();
     assert!(create(&id).is_done());
     for _ in 0..100 {
         let guess = id.renewed(&SessionId::random().unwrap());
-        // It is found by its handle alone: otherwise the guess would be an id like any other, and
-        // free.
+        // The session is found by its handle alone. Otherwise the guess would be an unused id.
         assert_eq!(create(&guess), Outcome::Taken);
         assert!(store.set(&guess, Record::new(), HOUR).unwrap_err().is_taken());
-        // And the secret decides: the right session was found, and not opened.
+        // The secret does not match, so the session is not opened.
         assert!(store.get(&guess).unwrap().is_none());
         assert_eq!(store.touch(&guess, &lease).unwrap(), Outcome::Gone);
         assert_eq!(store.destroy(&guess).unwrap(), Outcome::Gone);
     }
     assert!(store.get(&id).unwrap().is_some());
-    // In constant time: that cannot be measured here, but it can be read.
+    // A test cannot measure constant time, but it can read the code.
     let source = include_str!("../../../src/id.rs");
     let secret = source.split("impl PartialEq for Secret").nth(1).unwrap();
     assert!(secret.split("impl ").next().unwrap().contains("is_same("), "secrets are compared as digests are");
@@ -41,14 +39,13 @@ fn cve_2019_16782_the_secret_of_an_id_is_no_part_of_the_look_up() {
     assert!(digest.split("\nfn ").next().unwrap().contains(".ct_eq("), "digests are compared by `subtle`");
 }
 
-/// Rack's cookie was decrypted, and if that failed read another way: so a cookie that was written
-/// the other way was let in.
+/// If decrypting failed, Rack read the cookie by a fallback, and so accepted a forged cookie.
 #[test]
-fn cve_2026_39324_a_cookie_that_fails_its_check_is_not_read_another_way() {
+fn cve_2026_39324_failed_check_has_no_fallback() {
     let plain = Site::new(CookieOptions::new(), Policy::new());
     let unsigned = plain.visitor();
     let events = plain.store.events();
-    // The id is right, and before there were keys it was enough.
+    // The id is right, and without keys it would be enough.
     let site = Site { layer: plain.layer.clone().cookie(CookieOptions::new().keys([[1; 32]])).unwrap(), ..plain };
     let id = id_of(&unsigned).expose();
     let other_key = sent_back(
@@ -82,12 +79,12 @@ fn cve_2026_39324_a_cookie_that_fails_its_check_is_not_read_another_way() {
     assert_eq!(events.try_iter().count(), 0);
 }
 
-/// Flask sent the session cookie again with responses that did not say `Vary: Cookie`, because no
-/// handler had looked at the session: a cache between gave one user's cookie to the next.
+/// If no handler had looked at the session, Flask sent its cookie again without `Vary: Cookie`, and
+/// a cache gave one user's cookie to the next.
 #[test]
-fn cve_2023_30861_every_response_with_a_cookie_says_that_it_is_for_one_client_alone() {
+fn cve_2023_30861_cookie_responses_are_private() {
     fn check(what: &str, finished: &Finished) -> bool {
-        // What a handler says for a page that it takes to be the same for all.
+        // The headers of a handler that considers its page the same for every client.
         let mut headers = vec![("Cache-Control".to_owned(), "public, max-age=600, s-maxage=600".to_owned())];
         finished.write_to(&mut headers);
         let value = |name: &str| headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str());
@@ -98,7 +95,7 @@ fn cve_2023_30861_every_response_with_a_cookie_says_that_it_is_for_one_client_al
         true
     }
 
-    // Everything that leads to a cookie: a first visit, its refresh by time, a new id, a renewal, a
+    // Every response with a cookie: a first visit, a rewritten cookie, a new id, a renewal, a
     // logout.
     let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), renewing());
     let first = site.request("", |session| {
@@ -114,8 +111,7 @@ fn cve_2023_30861_every_response_with_a_cookie_says_that_it_is_for_one_client_al
     site.time.advance(AGE);
     let renewal = site.request(&sent_back(&login), look);
     assert!(check("a renewal", &renewal));
-    // Flask's own case: the cookie is stale, and no handler looks. Here that response has no
-    // cookie.
+    // Flask's case: the cookie is stale, and no handler looks. Here the response has no cookie.
     let cookie = sent_back(&renewal);
     site.time.advance(2 * MINUTE);
     assert!(!check("no look", &site.request(&cookie, |_| {})));

@@ -1,50 +1,25 @@
-//! The end of a request, by the rules: what is stored, what the client is told, and what costs
-//! nothing.
+//! The end of a request: the writes to the store, the cookie for the client, and the cases without
+//! either.
 
 use std::time::Duration;
 
-use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead, SessionLayer};
-use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Record, Saved, Session, SessionId, Store};
+use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
+use lembro::{Policy, Record, Saved, Session, SessionId, Store};
 
-struct Site {
-    layer: SessionLayer,
-    store: LembroStore,
-    time: ManualClock,
+use crate::support::host::{Host, id_of, look, sent_back};
+
+fn site() -> Host {
+    Host::new(CookieOptions::new())
 }
 
-fn site_with(options: CookieOptions) -> Site {
-    let time = Clock::manual();
-    let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
-    let layer = SessionLayer::new(store.clone()).cookie(options).unwrap();
-    Site { layer, store, time }
+fn persistent_site() -> Host {
+    Host::new(CookieOptions::new().lifetime(CookieLifetime::Persistent))
 }
 
-fn site() -> Site {
-    site_with(CookieOptions::new())
-}
-
-fn persistent_site() -> Site {
-    site_with(CookieOptions::new().lifetime(CookieLifetime::Persistent))
-}
-
-impl Site {
-    /// One request, with these `Cookie` headers.
-    fn request(&self, cookies: &[&str], handler: impl FnOnce(&mut Session)) -> Finished {
-        let head = RequestHead::new(cookies.iter().copied());
-        let mut session = self.layer.load(head.clone());
-        handler(&mut session);
-        self.layer.finish(&mut session).unwrap()
-    }
-
-    /// A visitor with one key in the session; what the browser sends from then on.
-    fn visitor(&self) -> String {
-        sent_back(&self.request(&[], |session| session.insert("name", "ada").unwrap()))
-    }
-
-    fn writes(&self) -> (u64, u64, u64) {
-        let stats = self.store.stats();
-        (stats.created, stats.saved, stats.touched)
-    }
+/// The sessions created, saved and touched.
+fn writes(site: &Host) -> (u64, u64, u64) {
+    let stats = site.store.stats();
+    (stats.created, stats.saved, stats.touched)
 }
 
 #[track_caller]
@@ -52,115 +27,99 @@ fn set_cookie(finished: &Finished) -> &str {
     finished.cookie().expect("a Set-Cookie")
 }
 
-/// The `name=value` that a browser makes of the response.
-#[track_caller]
-fn sent_back(finished: &Finished) -> String {
-    let cookie = set_cookie(finished);
-    cookie[..cookie.find(';').unwrap()].to_owned()
-}
-
 #[track_caller]
 fn assert_silent(finished: &Finished) {
     assert_eq!(finished.cookie(), None);
 }
 
-fn id_of(cookie: &str) -> SessionId {
-    let value = cookie.strip_prefix("id=").unwrap();
-    value.split('.').next().unwrap().parse().unwrap()
-}
-
-fn look(session: &mut Session) {
-    session.contains_key("name").unwrap();
-}
-
 // Invariant 9.
 #[test]
-fn a_new_empty_session_is_neither_stored_nor_announced_to_the_client() {
+fn new_empty_session_leaves_no_trace() {
     let site = site();
-    assert_silent(&site.request(&[], look));
-    // Put in and taken out again: there were changes, but nothing is left of them.
-    let finished = site.request(&[], |session| {
-        session.insert("name", "ada").unwrap();
-        session.remove("name").unwrap();
+    assert_silent(&site.visit("", look));
+    // A key that is inserted and removed again leaves nothing to save.
+    let finished = site.visit("", |session| {
+        session.insert("user", "ada").unwrap();
+        session.remove("user").unwrap();
         assert!(session.is_changed());
     });
     assert_silent(&finished);
     assert_eq!(finished.saved(), Saved::Unchanged);
-    assert_eq!(site.writes(), (0, 0, 0));
+    assert_eq!(writes(&site), (0, 0, 0));
 }
 
 #[test]
-fn a_new_session_with_data_is_stored_and_announced() {
+fn new_session_with_data_is_announced() {
     let site = site();
-    let finished = site.request(&[], |session| session.insert("name", "ada").unwrap());
+    let finished = site.visit("", |session| session.insert("user", "ada").unwrap());
     assert_eq!(finished.saved(), Saved::Written);
     let stored = site.store.get(&id_of(&sent_back(&finished))).unwrap().expect("stored");
-    assert_eq!(stored.record.get_str("name").unwrap().as_deref(), Some("ada"));
+    assert_eq!(stored.record.get_str("user").unwrap().as_deref(), Some("ada"));
 }
 
 // Invariant 8.
 #[test]
-fn a_request_that_changed_nothing_writes_at_most_one_touch_per_touch_after_at_its_first_look() {
+fn unchanged_request_writes_one_touch_at_most() {
     let site = site();
     let cookie = site.visitor();
-    assert_eq!(site.writes(), (1, 0, 0));
+    assert_eq!(writes(&site), (1, 0, 0));
     for _ in 0..10 {
-        assert_silent(&site.request(&[&cookie], look));
+        assert_silent(&site.visit(&cookie, look));
     }
-    assert_eq!(site.writes(), (1, 0, 0), "within touch_after");
+    assert_eq!(writes(&site), (1, 0, 0), "within touch_after");
 
     site.time.advance(Duration::from_secs(60));
-    let first = site.request(&[&cookie], look);
+    let first = site.visit(&cookie, look);
     assert_silent(&first);
     assert_eq!(first.saved(), Saved::Unchanged, "the touch was at the first look");
     for _ in 0..10 {
-        assert_silent(&site.request(&[&cookie], look));
+        assert_silent(&site.visit(&cookie, look));
     }
-    assert_eq!(site.writes(), (1, 0, 1), "one touch");
+    assert_eq!(writes(&site), (1, 0, 1), "one touch");
 }
 
 #[test]
-fn a_session_nobody_looked_at_costs_no_read_and_no_write() {
+fn session_without_a_look_costs_nothing() {
     let site = site();
     let cookie = site.visitor();
     site.time.advance(Duration::from_secs(600));
     let before = site.store.stats();
-    assert_silent(&site.request(&[&cookie], |_| {}));
+    assert_silent(&site.visit(&cookie, |_| {}));
     assert_eq!(site.store.stats(), before);
 }
 
 #[test]
-fn a_changed_session_is_saved_and_its_known_id_is_not_announced_again() {
+fn known_id_is_not_announced_again() {
     let site = site();
     let cookie = site.visitor();
-    let finished = site.request(&[&cookie], |session| session.insert("theme", "dark").unwrap());
+    let finished = site.visit(&cookie, |session| session.insert("theme", "dark").unwrap());
     assert_silent(&finished);
     assert_eq!(finished.saved(), Saved::Written);
-    assert_eq!(site.writes(), (1, 1, 0));
+    assert_eq!(writes(&site), (1, 1, 0));
 }
 
 #[test]
-fn a_session_saved_by_hand_within_the_handler_is_still_announced() {
+fn early_save_is_still_announced() {
     let site = site();
-    let finished = site.request(&[], |session| {
-        session.insert("name", "ada").unwrap();
+    let finished = site.visit("", |session| {
+        session.insert("user", "ada").unwrap();
         assert_eq!(session.save().unwrap(), Saved::Written);
     });
     let cookie = sent_back(&finished);
     assert!(site.store.get(&id_of(&cookie)).unwrap().is_some());
 
-    let finished = site.request(&[], |session| {
+    let finished = site.visit("", |session| {
         session.modify("visits", |visits: &mut Option<u32>| *visits = Some(1)).unwrap();
     });
     assert!(site.store.get(&id_of(&sent_back(&finished))).unwrap().is_some());
 }
 
 #[test]
-fn a_regenerated_session_is_announced_under_its_new_id_changed_or_not() {
+fn regenerated_id_is_announced() {
     let site = site();
     for change in [false, true] {
         let before = site.visitor();
-        let finished = site.request(&[&before], |session| {
+        let finished = site.visit(&before, |session| {
             session.regenerate().unwrap();
             if change {
                 session.insert("user", "ada").unwrap();
@@ -174,17 +133,17 @@ fn a_regenerated_session_is_announced_under_its_new_id_changed_or_not() {
 }
 
 #[test]
-fn a_logout_removes_the_cookie_of_a_client_that_has_one_and_of_no_other() {
+fn logout_removes_only_a_known_cookie() {
     let site = site();
     let cookie = site.visitor();
-    let finished = site.request(&[&cookie], |session| session.log_out().unwrap());
+    let finished = site.visit(&cookie, |session| session.log_out().unwrap());
     let removal = set_cookie(&finished);
     assert!(removal.starts_with("id=;"), "{removal}");
     assert!(removal.contains("; Max-Age=0;"), "{removal}");
     assert_eq!(finished.saved(), Saved::Gone);
 
-    let nobody = site.request(&[], |session| {
-        session.insert("name", "ada").unwrap();
+    let nobody = site.visit("", |session| {
+        session.insert("user", "ada").unwrap();
         session.save().unwrap();
         session.log_out().unwrap();
     });
@@ -193,32 +152,32 @@ fn a_logout_removes_the_cookie_of_a_client_that_has_one_and_of_no_other() {
 }
 
 #[test]
-fn logging_out_and_in_within_one_request_announces_the_new_session() {
+fn logout_then_login_announces_the_new_id() {
     let site = site();
     let before = site.visitor();
-    let finished = site.request(&[&before], |session| {
+    let finished = site.visit(&before, |session| {
         session.log_out().unwrap();
         session.regenerate().unwrap();
-        session.insert("user", "grace").unwrap();
+        session.insert("cart", "tea").unwrap();
     });
     let after = sent_back(&finished);
     assert_ne!(id_of(&after).handle(), id_of(&before).handle());
     let stored = site.store.get(&id_of(&after)).unwrap().unwrap();
-    assert_eq!(stored.record.get_str("user").unwrap().as_deref(), Some("grace"));
-    assert_eq!(stored.record.get_str("name").unwrap().as_deref(), None);
+    assert_eq!(stored.record.get_str("cart").unwrap().as_deref(), Some("tea"));
+    assert_eq!(stored.record.get_str("user").unwrap(), None);
 }
 
 // Invariant 3.
 #[test]
-fn a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie() {
+fn destroyed_session_never_comes_back() {
     for write in [false, true] {
         let site = site();
         let cookie = site.visitor();
         site.time.advance(Duration::from_secs(300));
-        let finished = site.request(&[&cookie], |session| {
+        let finished = site.visit(&cookie, |session| {
             look(session);
             // Another request of the same client logs out at this moment.
-            let _ = site.request(&[&cookie], |other| other.log_out().unwrap());
+            let _ = site.visit(&cookie, |other| other.log_out().unwrap());
             if write {
                 session.insert("last_page", "/inbox").unwrap();
             }
@@ -230,10 +189,10 @@ fn a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie() {
 }
 
 #[test]
-fn a_session_found_to_be_gone_within_the_handler_sets_no_cookie() {
+fn session_found_gone_sets_no_cookie() {
     let site = site();
     let cookie = site.visitor();
-    let finished = site.request(&[&cookie], |session| {
+    let finished = site.visit(&cookie, |session| {
         look(session);
         let _ = site.store.destroy(&id_of(&cookie)).unwrap();
         session.insert("a", "b").unwrap();
@@ -245,12 +204,12 @@ fn a_session_found_to_be_gone_within_the_handler_sets_no_cookie() {
 
 // Invariant 1.
 #[test]
-fn an_id_sent_by_a_client_is_never_adopted() {
+fn client_id_is_never_adopted() {
     let site = site();
     let unknown = SessionId::random().unwrap();
     let cookie = format!("id={}", unknown.expose());
-    assert_silent(&site.request(&[&cookie], look));
-    let finished = site.request(&[&cookie], |session| session.insert("name", "eve").unwrap());
+    assert_silent(&site.visit(&cookie, look));
+    let finished = site.visit(&cookie, |session| session.insert("user", "eve").unwrap());
     let given = id_of(&sent_back(&finished));
     assert_ne!(given.handle(), unknown.handle());
     assert!(site.store.get(&unknown).unwrap().is_none());
@@ -258,17 +217,17 @@ fn an_id_sent_by_a_client_is_never_adopted() {
     // Expired.
     site.time.advance(Duration::from_secs(60 * 60));
     let cookie = format!("id={}", given.expose());
-    let finished = site.request(&[&cookie], |session| {
-        assert_eq!(session.get_str("name").unwrap().as_deref(), None);
-        session.insert("name", "ada").unwrap();
+    let finished = site.visit(&cookie, |session| {
+        assert_eq!(session.get_str("user").unwrap().as_deref(), None);
+        session.insert("user", "ada").unwrap();
     });
     assert_ne!(id_of(&sent_back(&finished)).handle(), given.handle());
 }
 
 #[test]
-fn a_persistent_cookie_ends_with_its_session_and_is_renewed_once_per_touch_after() {
+fn cookie_is_rewritten_once_per_touch_after() {
     let site = persistent_site();
-    let finished = site.request(&[], |session| session.insert("name", "ada").unwrap());
+    let finished = site.visit("", |session| session.insert("user", "ada").unwrap());
     assert!(set_cookie(&finished).contains("; Max-Age=3600"), "{finished:?}");
     let mut cookie = sent_back(&finished);
     let count = |visits: &mut Option<u32>| *visits = Some(visits.unwrap_or(0) + 1);
@@ -280,10 +239,10 @@ fn a_persistent_cookie_ends_with_its_session_and_is_renewed_once_per_touch_after
     ];
     for handler in uses {
         for _ in 0..6 {
-            assert_silent(&site.request(&[&cookie], handler));
+            assert_silent(&site.visit(&cookie, handler));
             site.time.advance(Duration::from_secs(10));
         }
-        let renewed = site.request(&[&cookie], handler);
+        let renewed = site.visit(&cookie, handler);
         assert!(set_cookie(&renewed).contains("; Max-Age=3600"), "{}", set_cookie(&renewed));
         assert_eq!(id_of(&sent_back(&renewed)), id_of(&cookie));
         cookie = sent_back(&renewed);
@@ -291,7 +250,7 @@ fn a_persistent_cookie_ends_with_its_session_and_is_renewed_once_per_touch_after
 }
 
 #[test]
-fn a_persistent_cookie_is_renewed_though_something_else_prolongs_the_session_all_the_time() {
+fn cookie_is_rewritten_beside_a_busy_socket() {
     let site = persistent_site();
     let cookie = site.visitor();
     for _ in 0..12 {
@@ -299,16 +258,16 @@ fn a_persistent_cookie_is_renewed_though_something_else_prolongs_the_session_all
         let mut socket = site.layer.sessions().load(&id_of(&cookie)).unwrap().unwrap();
         assert_eq!(socket.touch().unwrap(), Saved::Written);
     }
-    assert!(set_cookie(&site.request(&[&cookie], look)).contains("; Max-Age=3600"));
+    assert!(set_cookie(&site.visit(&cookie, look)).contains("; Max-Age=3600"));
 }
 
 #[test]
-fn a_persistent_cookie_counts_what_is_left_rounded_down_and_never_zero() {
+fn max_age_is_rounded_down_but_never_zero() {
     let site = persistent_site();
     let max_age = |timeout: Duration| {
-        let finished = site.request(&[], |session| {
+        let finished = site.visit("", |session| {
             session.set_timeout(timeout).unwrap();
-            session.insert("name", "ada").unwrap();
+            session.insert("user", "ada").unwrap();
         });
         let cookie = set_cookie(&finished).to_owned();
         let seconds = cookie.split("; ").find_map(|part| part.strip_prefix("Max-Age=")).unwrap();
@@ -317,25 +276,25 @@ fn a_persistent_cookie_counts_what_is_left_rounded_down_and_never_zero() {
     assert_eq!(max_age(Duration::from_millis(59_999)), 59);
     assert_eq!(max_age(Duration::from_millis(1)), 1, "0 would delete it");
     // The lifetime ends the cookie as it ends the session.
-    let cookie = sent_back(&site.request(&[], |session| {
+    let cookie = sent_back(&site.visit("", |session| {
         session.set_timeout(Duration::from_secs(24 * 60 * 60)).unwrap();
-        session.insert("name", "ada").unwrap();
+        session.insert("user", "ada").unwrap();
     }));
     site.time.advance(Duration::from_secs(23 * 60 * 60));
-    assert!(set_cookie(&site.request(&[&cookie], look)).contains("; Max-Age=3600"));
+    assert!(set_cookie(&site.visit(&cookie, look)).contains("; Max-Age=3600"));
 }
 
 #[test]
-fn a_new_id_is_a_commit_and_prolongs_the_session_and_its_cookie() {
+fn new_id_prolongs_session_and_cookie() {
     let site = persistent_site();
     let cookie = site.visitor();
     site.time.advance(Duration::from_secs(30));
-    let finished = site.request(&[&cookie], |session| session.regenerate().unwrap());
+    let finished = site.visit(&cookie, |session| session.regenerate().unwrap());
     assert!(set_cookie(&finished).contains("; Max-Age=3600"), "{}", set_cookie(&finished));
 }
 
 #[test]
-fn a_request_beside_a_login_sets_no_cookie_and_stores_nothing_whatever_order_they_end_in() {
+fn request_beside_a_login_leaves_no_trace() {
     for looks_before in [false, true] {
         for writes in [false, true] {
             let site = site();
@@ -345,46 +304,46 @@ fn a_request_beside_a_login_sets_no_cookie_and_stores_nothing_whatever_order_the
             if looks_before {
                 look(&mut beside);
             }
-            let login = sent_back(&site.request(&[&cookie], |session| session.log_in("user-42").unwrap()));
+            let login = sent_back(&site.visit(&cookie, |session| session.log_in("user-42").unwrap()));
             let before = site.store.get(&id_of(&login)).unwrap().unwrap();
             look(&mut beside);
             if writes {
                 beside.insert("late", &1).unwrap();
             }
             assert_silent(&site.layer.finish(&mut beside).unwrap());
-            // Whatever the client still sends with the old id, within the grace.
+            // A request by the old id, within the grace.
             site.time.advance(Duration::from_secs(59));
-            assert_silent(&site.request(&[&cookie], |session| session.insert("late", &2).unwrap()));
+            assert_silent(&site.visit(&cookie, |session| session.insert("late", &2).unwrap()));
             assert_eq!(site.store.get(&id_of(&login)).unwrap().unwrap().record, before.record);
             assert_eq!(site.store.len().unwrap(), 1);
-            // After it: a client that lost the login's response is not locked out.
+            // After the grace, a client that lost the login's response is not locked out.
             site.time.advance(Duration::from_secs(1));
-            let anew = sent_back(&site.request(&[&cookie], |session| session.insert("late", &3).unwrap()));
+            let anew = sent_back(&site.visit(&cookie, |session| session.insert("late", &3).unwrap()));
             assert_ne!(id_of(&anew).handle(), id_of(&login).handle());
         }
     }
 }
 
 #[test]
-fn a_login_with_an_id_that_a_login_has_just_replaced_begins_a_session_of_its_own() {
+fn second_login_by_the_old_id_starts_over() {
     let site = site();
     let cookie = site.visitor();
-    let first = sent_back(&site.request(&[&cookie], |session| session.log_in("ada").unwrap()));
-    let second = sent_back(&site.request(&[&cookie], |session| {
+    let first = sent_back(&site.visit(&cookie, |session| session.log_in("ada").unwrap()));
+    let second = sent_back(&site.visit(&cookie, |session| {
         session.log_in("bob").unwrap();
         session.insert("theme", "dark").unwrap();
     }));
     assert_ne!(id_of(&first).handle(), id_of(&second).handle());
     let stored = site.store.get(&id_of(&second)).unwrap().unwrap().record;
-    assert_eq!((stored.owner(), stored.get_str("name").unwrap().as_deref(), stored.len()), (Some("bob"), None, 1));
+    assert_eq!((stored.owner(), stored.get_str("user").unwrap().as_deref(), stored.len()), (Some("bob"), None, 1));
 }
 
 #[test]
-fn of_several_presented_ids_a_live_one_wins_over_one_that_was_replaced() {
+fn live_id_wins_over_a_superseded_one() {
     let site = site();
     let old = site.visitor();
-    let new = sent_back(&site.request(&[&old], |session| session.log_in("ada").unwrap()));
-    let finished = site.request(&[&old, &new], |session| {
+    let new = sent_back(&site.visit(&old, |session| session.log_in("ada").unwrap()));
+    let finished = site.request(&RequestHead::new([old.as_str(), new.as_str()]), |session| {
         assert_eq!(session.owner().unwrap(), Some("ada"));
         session.insert("theme", "dark").unwrap();
     });
@@ -392,7 +351,7 @@ fn of_several_presented_ids_a_live_one_wins_over_one_that_was_replaced() {
 }
 
 #[test]
-fn an_id_that_a_failed_request_committed_is_owed_to_the_client_and_nothing_else_is() {
+fn failed_request_owes_only_a_committed_id() {
     type Act = fn(&mut Session);
     let site = site();
     let cookie = site.visitor();
@@ -418,7 +377,7 @@ fn an_id_that_a_failed_request_committed_is_owed_to_the_client_and_nothing_else_
             assert!(site.store.get(&id_of(&cookie)).unwrap().is_some(), "{what}: the client's cookie works");
         }
     }
-    // A session that was stored by a request that failed.
+    // A session that a failed request has stored.
     let mut session = site.layer.load(RequestHead::default());
     session.log_in("ada").unwrap();
     session.save().unwrap();
@@ -427,7 +386,7 @@ fn an_id_that_a_failed_request_committed_is_owed_to_the_client_and_nothing_else_
 }
 
 #[test]
-fn a_session_that_was_opened_another_way_is_announced_to_the_client_that_does_not_know_it() {
+fn attached_session_is_announced() {
     let site = site();
     let old_id = SessionId::derive("s:from-another-system");
     let data: Record = [("user", "ada")].into_iter().collect();
@@ -445,28 +404,28 @@ fn a_session_that_was_opened_another_way_is_announced_to_the_client_that_does_no
 }
 
 #[test]
-fn the_policy_of_the_layer_decides_when_a_visit_is_noted() {
+fn layer_policy_decides_when_visits_count() {
     let site = site();
     let policy = Policy::new().touch_after(Duration::ZERO).timeout(Duration::from_secs(600));
-    let site = Site { layer: site.layer.clone().policy(policy.clone()).unwrap(), ..site };
+    let site = Host { layer: site.layer.clone().policy(policy.clone()).unwrap(), ..site };
     assert_eq!(site.layer.sessions().policy(), &policy);
     let cookie = site.visitor();
     site.time.advance(Duration::from_millis(4));
-    let _ = site.request(&[&cookie], look);
-    assert_eq!(site.writes(), (1, 0, 1));
+    let _ = site.visit(&cookie, look);
+    assert_eq!(writes(&site), (1, 0, 1));
     site.time.advance(Duration::from_secs(600));
-    let finished = site.request(&[&cookie], |session| assert!(session.is_new().unwrap()));
+    let finished = site.visit(&cookie, |session| assert!(session.is_new().unwrap()));
     assert_silent(&finished);
     assert!(site.layer.policy(Policy::new().timeout(Duration::ZERO)).unwrap_err().is_option());
 }
 
 #[test]
-fn debug_of_the_layer_the_head_and_the_end_shows_no_secret() {
+fn debug_shows_no_secret() {
     let site = site();
     let cookie = site.visitor();
     let secret = &cookie["id=".len()..];
     let head = RequestHead::new([cookie.as_str()]);
-    let finished = site.request(&[&cookie], |session| session.regenerate().unwrap());
+    let finished = site.visit(&cookie, |session| session.regenerate().unwrap());
     let new_secret = sent_back(&finished)["id=".len()..].to_owned();
     let shown = format!("{:?} {head:?} {finished:?}", site.layer);
     assert!(!shown.contains(secret) && !shown.contains(&new_secret), "{shown}");

@@ -1,19 +1,19 @@
-//! The sessions of one owner over the cookie layer: what their browsers get when they are listed,
-//! ended and told why.
+//! The sessions of one owner over the cookie layer: their list, their end, and the reason that
+//! their browsers get.
 
 use crate::support::session::site::{AGE, Site, assert_silent, look, renewing, sent_back};
 use crate::support::session::{HOUR, MINUTE};
 use lembro::web::{CookieOptions, RequestHead, SessionLayer};
 use lembro::{EndReason, OwnedSession, Policy, Saved};
 
-/// A site on the store itself: the one that counts and fails has no powers over owners.
+/// A site directly on the store, because the counting store has no powers over owners.
 fn site(policy: Policy) -> Site {
     let site = Site::new(CookieOptions::new(), policy.clone());
     let layer = SessionLayer::new(site.store.clone()).policy(policy).unwrap();
     Site { layer, ..site }
 }
 
-/// A login, on a device that the user has a name for; what its browser sends from then on.
+/// A login on a named device. Returns the cookie that its browser sends from then on.
 fn log_in(site: &Site, user: &str, device: &str) -> String {
     sent_back(&site.request("", |session| {
         session.log_in(user).unwrap();
@@ -21,7 +21,7 @@ fn log_in(site: &Site, user: &str, device: &str) -> String {
     }))
 }
 
-/// Who this browser is logged in as.
+/// The user that this browser is logged in as.
 fn owner(site: &Site, cookie: &str) -> Option<String> {
     let mut owner = None;
     let _ = site.request(cookie, |session| owner = session.owner().unwrap().map(str::to_owned));
@@ -34,7 +34,7 @@ fn end_all_others(site: &Site, cookie: &str) -> usize {
     ended
 }
 
-/// What is said to a browser that comes with a cookie which leads nowhere any more.
+/// The reason that a browser with this cookie gets for the end of its session.
 fn why(site: &Site, cookie: &str) -> Option<EndReason> {
     let mut reason = None;
     let _ = site.request(cookie, |session| reason = session.end_reason().unwrap());
@@ -43,7 +43,7 @@ fn why(site: &Site, cookie: &str) -> Option<EndReason> {
 
 // Rule 10.
 #[test]
-fn no_request_under_way_and_no_id_in_its_grace_escapes() {
+fn logout_everywhere_reaches_every_request() {
     let site = site(renewing());
     let phone = log_in(&site, "ada", "phone");
     site.time.advance(AGE);
@@ -51,7 +51,7 @@ fn no_request_under_way_and_no_id_in_its_grace_escapes() {
     let (laptop, library) = (log_in(&site, "ada", "laptop"), log_in(&site, "ada", "library"));
     let another_users = log_in(&site, "grace", "laptop");
 
-    // Two of them have requests under way, one of them with the id from before.
+    // Two devices have requests under way, one of them by the id from before its renewal.
     let head = |cookie| RequestHead::new([cookie]);
     let (mut reading, mut writing) = (site.layer.load(head(library.as_str())), site.layer.load(head(phone.as_str())));
     look(&mut reading);
@@ -72,15 +72,14 @@ fn no_request_under_way_and_no_id_in_its_grace_escapes() {
 
 // Rule 11.
 #[test]
-fn the_list_of_a_users_sessions_shows_no_id() {
+fn device_list_shows_no_id() {
     let site = site(Policy::new());
     let laptop = log_in(&site, "ada", "laptop");
     site.time.advance(10 * MINUTE);
     let phone = log_in(&site, "ada", "phone");
     let another_users = log_in(&site, "grace", "laptop");
 
-    // However it is shown: as text for the page, as JSON, or by a log that prints everything there
-    // is.
+    // As text for the page, as JSON, and as `Debug` in a log.
     let listed: Vec<OwnedSession> = site.layer.sessions().owner("ada").unwrap().list().unwrap();
     let handles: Vec<_> = listed.iter().map(|device| device.handle).collect();
     let shown = format!("{listed:?} {} {}", handles[0], serde_json::to_string(&handles).unwrap());
@@ -93,11 +92,11 @@ fn the_list_of_a_users_sessions_shows_no_id() {
 }
 
 #[test]
-fn the_browser_that_was_ended_is_told_why_by_its_cookie_and_no_other_is() {
+fn only_the_ended_browser_is_told_why() {
     let site = site(Policy::new().max_per_owner(2));
     let named = log_in(&site, "ada", "phone");
     let listed = site.layer.sessions().owner("ada").unwrap().list().unwrap();
-    // What the form of the page sends back.
+    // The handle that the page's form sends back.
     let handle = listed[0].handle.to_string().parse().unwrap();
     assert!(site.layer.sessions().destroy(handle).unwrap().is_done());
     let oldest = log_in(&site, "ada", "library");
@@ -119,7 +118,7 @@ fn the_browser_that_was_ended_is_told_why_by_its_cookie_and_no_other_is() {
 }
 
 #[test]
-fn a_login_that_was_saved_early_and_ended_before_its_response_sets_no_cookie() {
+fn ended_early_login_sets_no_cookie() {
     let site = site(Policy::new());
     for fails in [false, true] {
         let mut session = site.layer.load(RequestHead::default());
@@ -127,13 +126,13 @@ fn a_login_that_was_saved_early_and_ended_before_its_response_sets_no_cookie() {
         assert_eq!(session.save().unwrap(), Saved::Written);
         assert_eq!(site.layer.sessions().owner("user-42").unwrap().destroy_all().unwrap(), 1);
         let finished = if fails { site.layer.fail(&mut session) } else { site.layer.finish(&mut session).unwrap() };
-        // The browser may have logged in again since, and this would take that cookie away.
+        // The browser may have logged in again since. A removal would delete that login's cookie.
         assert_silent(&finished);
     }
 }
 
 #[test]
-fn a_logout_after_a_revoked_login_ends_the_session_of_the_cookie() {
+fn logout_after_revoked_login_ends_session() {
     let site = site(Policy::new());
     let cookie = log_in(&site, "user-1", "phone");
     let _ = site.request(&cookie, |session| {

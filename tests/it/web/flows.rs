@@ -1,5 +1,5 @@
-//! Promise: whatever call to the store fails, in whatever a browser does, its user stays who they
-//! are, keeps what was acknowledged, and may go on.
+//! Faults in flows of requests: if any call to the store fails, the user stays logged in as
+//! themselves, keeps every acknowledged change, and can go on.
 #![cfg(all(feature = "rouille", feature = "testing"))]
 
 use std::sync::Arc;
@@ -17,25 +17,24 @@ fn memory() -> (Arc<dyn Store>, ManualClock) {
     (Arc::new(LembroStore::with_options(options).unwrap()), time)
 }
 
-/// A store that keeps nonces, as those outside the process do: it can tell whether a commit that is
-/// repeated was carried out before.
+/// A store that keeps nonces, as stores outside the process do, so it recognises a repeated commit.
 fn with_nonces() -> (Arc<dyn Store>, ManualClock) {
     let time = Clock::manual();
     (Arc::new(PlainStore::new(Clock::from(&time))), time)
 }
 
 #[test]
-fn a_fault_at_any_call_of_any_flow_breaks_no_promise() {
+fn one_fault_breaks_no_promise() {
     crate::support::flows::Tally::all(&memory, false).finish(3_000);
 }
 
 #[test]
-fn a_fault_breaks_no_promise_where_a_repeat_is_known() {
+fn one_fault_with_nonces_breaks_no_promise() {
     crate::support::flows::Tally::all(&with_nonces, false).finish(3_000);
 }
 
 #[test]
-fn a_fault_breaks_no_promise_on_a_backend_of_three_methods() {
+fn one_fault_on_key_value_breaks_no_promise() {
     let backend = || {
         let time = Clock::manual();
         let store = KeyValueStore::with_clock(Map::punctual(&time), &time);
@@ -45,12 +44,12 @@ fn a_fault_breaks_no_promise_on_a_backend_of_three_methods() {
 }
 
 #[test]
-fn two_faults_at_any_two_calls_of_any_flow_break_no_promise() {
+fn two_faults_break_no_promise() {
     crate::support::flows::Tally::all(&with_nonces, true).finish(10_000);
 }
 
 #[test]
-fn the_page_for_a_commit_whose_answer_was_lost_brings_the_id_that_the_commit_gave() {
+fn error_page_brings_the_id_of_a_lost_commit() {
     type Act = fn(&mut Session);
     let time = Clock::manual();
     let store = Arc::new(FaultStore::new(PlainStore::new(Clock::from(&time))));

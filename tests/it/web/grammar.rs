@@ -1,18 +1,16 @@
-//! What a cookie's name, path and domain may be: each kind of text that browsers drop, misread or
-//! never match is refused at the start, in one sentence that names the option, the text, what is
-//! wrong and what to do.
+//! Names, paths and domains of cookies: each kind of text that browsers drop, misread or never
+//! match is refused when the layer is made, with the option, the text, the problem and the remedy.
 //!
-//! A name: nothing, no token, reserved by a "$" in front.
-//! A path: no "/" in front (nothing, relative, a whole URL), a query, a fragment, a separator of
-//! attributes, control characters, blanks, beyond ASCII, characters that browsers percent-encode
-//! (`"<>{}` and the grave accent), that they turn into a slash (`\`), or that clients differ about
-//! (`|[]^`); a "%" that encodes nothing, in small letters, what needs none (letters, "/", ".",
-//! control characters); ".", ".." and "//" anywhere; more than 1,024 bytes. A domain: nothing, a
-//! scheme, a user, a port, a path, a query, a wildcard, an IPv4 address in all the forms that
-//! browsers read (decimal, hex, short, out of range), an IPv6 address with brackets or without; an
-//! empty label in front, between, at the end; a single label, `localhost` among them; characters
-//! beyond letters, digits and "-"; "-" at either end of a label; a label of 64, a name of 254;
-//! beyond ASCII; blanks around.
+//! Names: empty, not a token, reserved by a "$" in front. Paths: no "/" in front (empty, relative,
+//! a whole URL), a query, a fragment, a separator of attributes, control characters, blanks,
+//! characters beyond ASCII, that browsers percent-encode (`"<>{}` and the grave accent), that they
+//! turn into a slash (`\`), or that clients treat differently (`|[]^`); a "%" that encodes nothing,
+//! is in small letters, or encodes a character that needs no encoding; ".", ".." and "//" anywhere;
+//! more than 1,024 bytes. Domains: empty, a scheme, a user, a port, a path, a query, a wildcard, an
+//! IPv4 address in every form that browsers read (decimal, hex, short, out of range), an IPv6
+//! address with brackets or without; an empty label in front, between, at the end; a single label,
+//! such as `localhost`; characters beyond letters, digits and "-"; "-" at either end of a label; a
+//! label of 64, a name of 254; beyond ASCII; blanks around.
 
 use lembro::web::{CookieOptions, SessionLayer};
 use lembro::{LembroOptions, LembroStore};
@@ -22,7 +20,7 @@ fn options() -> CookieOptions {
     CookieOptions::new()
 }
 
-/// What is said about the options, if they are refused.
+/// The error about the options, if they are refused.
 fn told(options: CookieOptions) -> Option<String> {
     let layer = SessionLayer::new(LembroStore::with_options(LembroOptions::new().interval(0)).unwrap());
     layer.cookie(options).err().map(|error| {
@@ -34,13 +32,13 @@ fn told(options: CookieOptions) -> Option<String> {
 #[track_caller]
 fn assert_told(options: CookieOptions, option: &str, text: &str, problem: &str) {
     let told = told(options).unwrap_or_else(|| panic!("{option}: {text:?} was accepted"));
-    // A long text is quoted in part.
+    // The error quotes a long text in part.
     let begin: String = format!("{option}: {text:?} ").chars().take(100).collect();
     assert!(told.starts_with(&begin) && told.contains(problem), "{text:?}: {told}");
 }
 
 #[test]
-fn a_name_that_clients_reserve_is_refused() {
+fn reserved_names_are_refused() {
     for name in ["$Version", "$Path", "$", "$id"] {
         assert_told(options().name(name), "name", name, "take another one");
     }
@@ -48,7 +46,7 @@ fn a_name_that_clients_reserve_is_refused() {
 }
 
 #[test]
-fn a_path_that_no_request_can_begin_with_is_refused() {
+fn unmatchable_paths_are_refused() {
     let long = format!("/{}", "a".repeat(1024));
     let table: &[(&str, &[&str])] = &[
         (
@@ -123,7 +121,7 @@ fn a_path_that_no_request_can_begin_with_is_refused() {
 }
 
 #[test]
-fn a_domain_that_is_no_host_name_with_subdomains_is_refused() {
+fn impossible_domains_are_refused() {
     let (label, name) = ("a".repeat(64), format!("{}.com", "a.".repeat(125) + "a"));
     let table: &[(&str, &[&str])] = &[
         ("leave the option out", &["", "."]),
@@ -203,7 +201,7 @@ fn a_domain_that_is_no_host_name_with_subdomains_is_refused() {
 }
 
 #[test]
-fn what_was_refused_from_code_is_refused_from_a_configuration_file() {
+fn configuration_files_are_checked_too() {
     for (text, option) in [
         (r#"{"domain": "example.com:8080"}"#, "domain: "),
         (r#"{"domain": ""}"#, "domain: "),
@@ -220,14 +218,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn a_path_is_accepted_if_and_only_if_a_url_parser_leaves_it_alone(
+    fn model_path_agrees_with_url_parser(
         path in prop_oneof!["/([a-z/.]|%[0-9A-Fa-f]{2}|[ -~]){0,6}", "[ -~é\t]{0,5}", "(/[a-z.]{0,2}){0,5}"],
     ) {
         prop_assert_eq!(told(options().path(&*path)).is_none(), crate::support::request_target::has_one_spelling(&path), "{}", path);
     }
 
     #[test]
-    fn a_domain_is_accepted_if_and_only_if_a_url_parser_takes_it_for_a_name(
+    fn model_domain_agrees_with_url_parser(
         domain in prop_oneof![
             "\\.?[a-zA-Z0-9-]{1,4}(\\.[a-z0-9-]{0,3}){0,4}", "[a-z.:/@*_ é\\[\\]-]{0,6}\\.?[a-z0-9x]{0,4}", "[0-9x.]{1,9}", "[a-z]{60,65}\\.[a-z]{1,3}",
         ],

@@ -1,4 +1,5 @@
-//! The types of the `http` crate: what is read of a request, and what is done to a response.
+//! The adapter for the types of the `http` crate: requests are read as bytes, and responses keep
+//! theirs.
 #![cfg(feature = "http")]
 
 use crate::support::host::{Host, look};
@@ -25,7 +26,7 @@ fn request(headers: &[(&'static str, &[u8])]) -> Request<()> {
 }
 
 #[test]
-fn a_request_its_parts_and_its_headers_lead_to_the_same_session() {
+fn request_parts_and_headers_agree() {
     let host = Host::new(CookieOptions::new());
     let cookie = host.visitor();
     let request = request(&[("accept", b"*/*"), ("cookie", cookie.as_bytes())]);
@@ -38,7 +39,7 @@ fn a_request_its_parts_and_its_headers_lead_to_the_same_session() {
 
 // RFC 9113, 8.2.3: HTTP/2 may split the header. A value that is not text must not hide the others.
 #[test]
-fn every_cookie_header_is_read_byte_for_byte() {
+fn cookie_headers_are_read_as_bytes() {
     let host = Host::new(CookieOptions::new());
     let cookie = host.visitor();
     let request = request(&[("cookie", b"a=1"), ("cookie", b"b=\xff\xfe"), ("cookie", cookie.as_bytes())]);
@@ -46,7 +47,7 @@ fn every_cookie_header_is_read_byte_for_byte() {
 }
 
 #[test]
-fn a_request_does_not_say_whether_it_is_encrypted_so_the_caller_does() {
+fn caller_says_whether_it_is_encrypted() {
     let host = Host::new(CookieOptions::new().secure(Secure::Auto));
     let mut plain = Request::new(());
     *plain.uri_mut() = "https://example.com/".parse().unwrap();
@@ -59,7 +60,7 @@ fn a_request_does_not_say_whether_it_is_encrypted_so_the_caller_does() {
 }
 
 #[test]
-fn taking_a_header_out_takes_every_line_of_it_and_putting_it_back_keeps_its_bytes() {
+fn take_and_add_keep_every_line() {
     let mut headers = HeaderMap::new();
     let values: [&[u8]; 3] = [b"private", b"f\xfcr=dich", b"f\xc3\xbcr=alle"];
     for value in values {
@@ -78,7 +79,7 @@ fn taking_a_header_out_takes_every_line_of_it_and_putting_it_back_keeps_its_byte
 }
 
 #[test]
-fn a_cookie_is_sensitive_and_what_caches_read_is_not() {
+fn only_secret_headers_are_sensitive() {
     let host = Host::new(CookieOptions::new());
     let response = host.layer.http(&request(&[]), |session| {
         let mut page = insert(session)?;
@@ -96,7 +97,7 @@ fn a_cookie_is_sensitive_and_what_caches_read_is_not() {
 }
 
 #[test]
-fn an_error_a_panic_and_a_refused_change_have_a_plain_page_each() {
+fn each_failure_has_its_plain_page() {
     let mut host = Host::new(CookieOptions::new());
     host.layer = host.layer.lost_change(LostChange::Refuse);
     let errors = host.layer.errors();
@@ -122,7 +123,7 @@ fn an_error_a_panic_and_a_refused_change_have_a_plain_page_each() {
         assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
         assert!(!response.body().is_empty() && !response.headers().contains_key(SET_COOKIE));
     }
-    // Not the report that browsers drop a `Secure` cookie over plain http.
+    // The warning that browsers drop a `Secure` cookie over plain http does not count.
     let failures = errors.try_iter().filter(|error| !error.is_option());
     let kinds: Vec<_> =
         failures.map(|error| (error.is_store(), error.is_size(), error.is_panic(), error.is_lost())).collect();
@@ -131,7 +132,7 @@ fn an_error_a_panic_and_a_refused_change_have_a_plain_page_each() {
 }
 
 #[test]
-fn around_gives_the_error_back_and_try_around_puts_the_committed_id_into_its_page() {
+fn try_around_announces_the_committed_id() {
     let host = Host::new(CookieOptions::new());
     let cookie = host.visitor();
     let request = request(&[(COOKIE.as_str(), cookie.as_bytes())]);

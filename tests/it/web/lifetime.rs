@@ -1,5 +1,5 @@
-//! How long the browser keeps the cookie, and when it is written again: by the options, the
-//! session's own timeout, and the time that the cookie itself carries.
+//! The lifetime of the cookie in the browser, and when it is rewritten: by the options, the
+//! session's own timeout, and the time in the cookie.
 #![cfg(feature = "testing")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use lembro::{Policy, Saved, Session};
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What the manual clock's calendar shows at first.
+/// The manual clock's first calendar time.
 const NOW: i64 = 1_000_000_000;
 
 const URL: &str = "https://example.com/";
@@ -25,7 +25,7 @@ fn host(lifetime: CookieLifetime) -> Host {
     Host::new(CookieOptions::new().lifetime(lifetime))
 }
 
-/// The seconds that a response's cookie is kept for; `None`: the browser session.
+/// The `Max-Age` of a response's cookie. `None` stands for the browser session.
 #[track_caller]
 fn max_age(finished: &Finished) -> Option<u64> {
     attributes(finished).iter().find_map(|attribute| attribute.strip_prefix("Max-Age=")).map(|age| age.parse().unwrap())
@@ -44,7 +44,7 @@ fn with_timeout(timeout: impl Into<Option<Duration>>) -> impl FnOnce(&mut Sessio
 }
 
 #[test]
-fn no_cookie_is_kept_for_more_than_400_days_whatever_the_sessions_own_timeout() {
+fn no_cookie_is_kept_beyond_400_days() {
     for lifetime in [CookieLifetime::Persistent, CookieLifetime::Remembered] {
         let host = host(lifetime);
         let policy = Policy::new().lifetime(None).remember(HOUR, None);
@@ -67,7 +67,7 @@ fn no_cookie_is_kept_for_more_than_400_days_whatever_the_sessions_own_timeout() 
                 Some(at(NOW) + Duration::from_secs(expected)),
                 "the browser cuts off nothing more"
             );
-            // The session itself has all that it was given.
+            // The session keeps its whole timeout.
             let session = host.layer.sessions().load(&id_of(&sent_back(&finished))).unwrap().unwrap();
             assert_eq!(session.timeout().unwrap().min(DAY * 100_001), timeout.min(DAY * 100_001));
         }
@@ -81,14 +81,14 @@ fn remembering_host() -> Host {
 }
 
 #[test]
-fn a_remembered_session_gets_a_persistent_cookie_and_the_others_one_for_the_browser_session() {
+fn only_remembered_cookies_outlive_the_browser() {
     let host = remembering_host();
     let plain = host.visit("", |session| session.insert("user", "ada").unwrap());
     assert_eq!((max_age(&plain), stamp(&sent_back(&plain))), (None, None));
     let cookie = sent_back(&plain);
     assert_eq!(host.visit(&cookie, look).cookie(), None);
 
-    // "Remember me": in the same response.
+    // "Remember me" changes the cookie in the same response.
     let remembered = host.visit(&cookie, |session| session.remember(true).unwrap());
     assert_eq!((remembered.saved(), max_age(&remembered)), (Saved::Written, Some(8 * 3600)));
     let cookie = sent_back(&remembered);
@@ -99,20 +99,20 @@ fn a_remembered_session_gets_a_persistent_cookie_and_the_others_one_for_the_brow
     let renewed = host.visit(&cookie, look);
     assert_eq!(max_age(&renewed), Some(8 * 3600));
 
-    // And no more.
+    // Forgetting changes it back.
     let forgotten = host.visit(&sent_back(&renewed), |session| session.remember(false).unwrap());
     assert_eq!((max_age(&forgotten), stamp(&sent_back(&forgotten))), (None, None));
     assert_eq!(host.visit(&sent_back(&forgotten), look).cookie(), None);
-    // A client that kept its persistent cookie all the same gets the other one at its next request.
+    // If the client still sends its persistent cookie, the next response replaces it.
     assert_eq!(max_age(&host.visit(&cookie, look)), None);
 
-    // A timeout of the session's own does not make its cookie persistent.
+    // A session's own timeout does not make its cookie persistent.
     let own = host.visit("", with_timeout(2 * HOUR));
     assert_eq!(max_age(&own), None);
 }
 
 #[test]
-fn a_session_remembered_in_another_request_has_a_persistent_cookie_at_the_next() {
+fn remembering_elsewhere_shows_at_the_next_visit() {
     let host = remembering_host();
     let cookie = host.visitor();
     let mut elsewhere = host.layer.sessions().load(&id_of(&cookie)).unwrap().unwrap();
@@ -122,12 +122,12 @@ fn a_session_remembered_in_another_request_has_a_persistent_cookie_at_the_next()
 }
 
 #[test]
-fn a_remembered_session_outlives_the_policys_own_limits_and_ends_by_its_own() {
+fn remembered_session_has_limits_of_its_own() {
     let host = remembering_host();
     let remembered = host.visit("", |session| {
         session.log_in("ada").unwrap();
         session.remember(true).unwrap();
-        // Up to the lifetime of remembered sessions.
+        // A timeout beyond the lifetime of remembered sessions is refused.
         assert!(session.set_timeout(31 * DAY).unwrap_err().is_option());
     });
     let mut cookie = sent_back(&remembered);
@@ -141,7 +141,7 @@ fn a_remembered_session_outlives_the_policys_own_limits_and_ends_by_its_own() {
 }
 
 #[test]
-fn what_a_policy_cannot_do_about_remembering_is_said_and_nothing_changes() {
+fn remembering_needs_limits_in_the_policy() {
     let host = host(CookieLifetime::Remembered);
     let _ = host.visit("", |session| {
         let error = session.remember(true).unwrap_err();
@@ -164,13 +164,13 @@ fn what_a_policy_cannot_do_about_remembering_is_said_and_nothing_changes() {
 }
 
 #[test]
-fn a_persistent_cookie_follows_a_new_timeout_at_once() {
+fn cookie_follows_a_new_timeout_at_once() {
     let host = host(CookieLifetime::Persistent);
     let cookie = host.visitor();
     for timeout in [8 * HOUR, HOUR / 2] {
         let finished = host.visit(&cookie, |session| session.set_timeout(timeout).unwrap());
         assert_eq!(max_age(&finished), Some(timeout.as_secs()));
-        // The same once more is no news.
+        // The same timeout again changes nothing.
         assert_eq!(host.visit(&cookie, |session| session.set_timeout(timeout).unwrap()).cookie(), None);
     }
     assert_eq!(max_age(&host.visit(&cookie, |session| session.set_timeout(None).unwrap())), Some(3600));
@@ -178,24 +178,24 @@ fn a_persistent_cookie_follows_a_new_timeout_at_once() {
 }
 
 #[test]
-fn when_the_options_change_each_cookie_is_written_anew_at_its_next_request_and_once() {
+fn changed_options_rewrite_each_cookie_once() {
     let session = host(CookieLifetime::BrowserSession);
     let persistent = session.with(CookieOptions::new().lifetime(CookieLifetime::Persistent));
     for (before, after, kept) in [(&session, &persistent, Some(3600)), (&persistent, &session, None)] {
         let cookie = before.visitor();
-        assert_eq!(after.visit(&cookie, |_| {}).cookie(), None, "nobody looked");
+        assert_eq!(after.visit(&cookie, |_| {}).cookie(), None, "the handler did not look");
         let finished = after.visit(&cookie, look);
         assert_eq!(max_age(&finished), kept);
         let rewritten = sent_back(&finished);
         assert_eq!((id_of(&rewritten), stamp(&rewritten).is_some()), (id_of(&cookie), kept.is_some()));
         assert_eq!(after.visit(&rewritten, look).cookie(), None);
-        // While both versions of the server run, each has its way and nobody is logged out.
+        // While both versions of the server run, the user stays logged in on both.
         assert_eq!(before.user(&rewritten).as_deref(), Some("ada"));
     }
 }
 
 #[test]
-fn a_cookie_is_not_written_anew_for_a_session_that_ended_meanwhile() {
+fn ended_session_gets_no_rewritten_cookie() {
     let session = host(CookieLifetime::BrowserSession);
     let persistent = session.with(CookieOptions::new().lifetime(CookieLifetime::Persistent));
     let cookie = session.visitor();
@@ -208,7 +208,7 @@ fn a_cookie_is_not_written_anew_for_a_session_that_ended_meanwhile() {
 }
 
 #[test]
-fn a_time_in_a_cookie_is_digits_and_one_time_has_one_text() {
+fn time_in_a_cookie_has_one_text() {
     let host = host(CookieLifetime::Persistent);
     let id = id_of(&host.visitor()).expose();
     let reads = host.reads();
@@ -244,7 +244,7 @@ fn a_time_in_a_cookie_is_digits_and_one_time_has_one_text() {
 }
 
 #[test]
-fn a_cookie_is_renewed_by_its_own_time_once_per_touch_after() {
+fn cookie_is_rewritten_by_its_own_time() {
     let host = host(CookieLifetime::Persistent);
     let id = id_of(&host.visitor()).expose();
     // Seconds before the clock's time, and whether the cookie is renewed.
@@ -254,7 +254,7 @@ fn a_cookie_is_renewed_by_its_own_time_once_per_touch_after() {
         (60, true),
         (3_600, true),
         (NOW, true),
-        // Another machine's clock is a little ahead; or this one was set back.
+        // Another machine's clock is ahead, or this clock was set back.
         (-59, false),
         (-60, true),
         (-86_400, true),
@@ -269,11 +269,11 @@ fn a_cookie_is_renewed_by_its_own_time_once_per_touch_after() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_does_not_let_the_browsers_cookie_run_out_in_use() {
+fn clock_set_back_keeps_the_cookie_alive() {
     let host = host(CookieLifetime::Persistent);
     host.time.set_wall(SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000));
     let mut jar = Jar::default();
-    // The browser's clock was right all the time.
+    // The browser's clock is right.
     let mut browser = at(NOW);
     jar.receive(host.visit("", |session| session.insert("user", "ada").unwrap()).cookie().unwrap(), URL, browser);
     host.time.set_wall(UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs()));
@@ -288,7 +288,7 @@ fn a_clock_that_is_set_back_does_not_let_the_browsers_cookie_run_out_in_use() {
 }
 
 #[test]
-fn a_cookie_of_a_time_before_1970_is_written_as_of_1970() {
+fn time_before_1970_is_written_as_1970() {
     let host = host(CookieLifetime::Persistent);
     host.time.set_wall(UNIX_EPOCH - DAY);
     let cookie = host.visitor();

@@ -1,5 +1,5 @@
-//! Promise: a change that is lost, because the session ended or was superseded under the request,
-//! is told: by an event, by what `finish` says, and, if the application wants it, by the answer.
+//! Lost changes: if the session ended or was superseded while the handler ran, an event and
+//! `finish` report the loss, and so does the response if the application wants it.
 #![cfg(feature = "rouille")]
 
 use crate::support::host::{Host, id_of, look};
@@ -12,13 +12,13 @@ fn lost(cookie: &str) -> Event {
 }
 
 #[test]
-fn a_change_under_which_the_session_ended_or_was_superseded_is_lost_and_an_event() {
+fn change_of_an_ended_session_is_lost() {
     let ends: [fn(&mut Session); 3] = [
         |session| session.log_out().unwrap(),
         |session| session.log_in("ada").unwrap(),
         |session| session.regenerate().unwrap(),
     ];
-    // The slow request looks before the other one, after it, or saves by itself.
+    // The slow request looks before the other one, looks after it, or calls `save`.
     for end in ends {
         for how in 0..3 {
             let host = Host::new(CookieOptions::new());
@@ -37,7 +37,7 @@ fn a_change_under_which_the_session_ended_or_was_superseded_is_lost_and_an_event
             let finished = host.layer.finish(&mut slow).unwrap();
             let heard = events.try_iter().filter(|event| *event == lost(&cookie)).count();
             if is_new {
-                // After a logout the cookie leads nowhere, so the letter begins a new session.
+                // After a logout the cookie opens no session, so the letter begins a new one.
                 assert_eq!((finished.saved(), finished.is_lost(), heard), (Saved::Written, false, 0));
             } else {
                 assert_eq!((finished.saved(), finished.is_lost(), heard), (Saved::Gone, how != 2, 1), "{how}");
@@ -48,7 +48,7 @@ fn a_change_under_which_the_session_ended_or_was_superseded_is_lost_and_an_event
 }
 
 #[test]
-fn what_only_reads_logs_out_itself_or_discards_its_changes_loses_nothing() {
+fn request_without_changes_loses_nothing() {
     let acts: [fn(&mut Session); 4] = [
         look,
         |session| session.log_out().unwrap(),
@@ -102,7 +102,7 @@ fn text(response: Response) -> String {
 }
 
 #[test]
-fn the_application_chooses_what_is_answered_when_a_change_is_lost() {
+fn application_chooses_the_answer_to_a_loss() {
     let (served, errors) = answer(LostChange::default(), false);
     assert_eq!((served.status_code, text(served).as_str(), errors.len()), (200, "Thank you", 0));
 

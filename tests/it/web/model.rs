@@ -1,6 +1,6 @@
-//! Three browsers with real cookie jars, whose requests and responses overtake each other and are
-//! lost, against a plain model of what their users are promised. `PROPTEST_CASES` sets how many
-//! histories are tried.
+//! Random histories of three browsers with real cookie jars, whose requests and responses overtake
+//! each other and are lost, against a model of the promises to their users. `PROPTEST_CASES` sets
+//! the number of histories.
 //!
 //! Promised, and checked after every step:
 //!
@@ -11,24 +11,24 @@
 //!    browser ever had opens the session, and no request under way brings it back.
 //! 2. The user whose login's response arrived last in a browser is logged in there as long as that
 //!    session lives, whatever the order of the other responses.
-//! 3. What a response or a handler was told is written is what every id of the session finds. What
-//!    was told to be gone is nowhere, and `is_lost` says so.
-//! 4. A handler reads what its session has. No value was put in by another browser, or by another
-//!    owner's session.
+//! 3. Every id of the session finds each change that was reported as written. A change that was
+//!    reported as gone is stored nowhere, and `is_lost` reports it.
+//! 4. A handler reads the data of its session. No other browser and no other owner's session put a
+//!    value in.
 //! 5. A counter by `modify` is exact. A token is consumed at most once in its session.
 //! 6. A visit prolongs at its first look, if that is due; a commit and a touch prolong; a poll does
 //!    not, and renews nothing.
-//! 7. A new id that a handler's commit gave reaches the client with the response, also if the
-//!    handler fails. An id that is due is renewed. All responses announce the same new id.
+//! 7. A new id from a handler's commit reaches the client with the response, also if the handler
+//!    fails. An id that is due is renewed. All responses announce the same new id.
 //! 8. No response sets the cookie of a session that ended before it.
 //! 9. A socket goes on through renewals and ends with a login, `regenerate` or the session.
 //!
 //! Not promised:
 //!
 //! - A cookie set by a request that was sent before a login's response arrived, and received after
-//!   it, takes the place of that login's cookie, if the request came without a cookie that opened a
-//!   session, if its id was renewed, or if a persistent cookie was written again. A logout's
-//!   removal does so too.
+//!   it, replaces that login's cookie, if the request came without a cookie that opened a session,
+//!   if its id was renewed, or if a persistent cookie was written again. A logout's removal does so
+//!   too.
 //! - So does a cookie set by a request that was sent before a renewed id arrived, and looked at its
 //!   session when the old id had ended.
 //! - A logout beside a login or `regenerate` in another request ends nothing: its id is superseded.
@@ -40,24 +40,28 @@
 //! - Of two logins at once, each session has a copy of what the anonymous session held, tokens too.
 #![cfg(feature = "testing")]
 
+mod history;
+mod sessions;
+mod world;
+
 use std::collections::BTreeSet;
 
-use crate::web::jars::history::history;
-use crate::web::jars::world;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
+
+use self::history::history;
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn browsers_get_what_their_users_are_promised_whatever_overtakes_what(history in history()) {
+    fn model_browsers_get_what_is_promised(history in history()) {
         world::run(&history);
     }
 }
 
-/// The cases that histories must meet. Rarer ones are not in the list.
+/// The cases that histories must meet. The list leaves out rarer cases.
 const CASES: &[&str] = &[
     "a change of a session that ended",
     "a cookie that opens nothing",
@@ -96,7 +100,7 @@ const CASES: &[&str] = &[
 ];
 
 #[test]
-fn random_histories_meet_every_case() {
+fn model_histories_meet_every_case() {
     let mut runner = TestRunner::deterministic();
     let mut met = BTreeSet::new();
     for _ in 0..1_500 {

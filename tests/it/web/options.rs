@@ -1,5 +1,5 @@
-//! The options of the cookie: the defaults are safe, a configuration file can have them all, and
-//! what browsers would drop or misread is refused in one sentence.
+//! The options of the cookie: their safe defaults, their spellings in a configuration file, and the
+//! refusal of everything that browsers would drop or misread.
 #![cfg(feature = "testing")]
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -31,7 +31,7 @@ fn assert_refused(options: CookieOptions, message: &str) {
 }
 
 #[test]
-fn the_defaults_are_safe() {
+fn defaults_are_safe() {
     let host = Host::new(options());
     let set = host.visit("", |session| session.insert("user", "ada").unwrap());
     let (pair, attributes) = set.cookie().unwrap().split_once("; ").unwrap();
@@ -45,7 +45,7 @@ fn the_defaults_are_safe() {
 }
 
 #[test]
-fn each_option_is_in_the_cookie_as_it_was_given() {
+fn each_option_shows_in_the_cookie() {
     let plain = "HttpOnly; SameSite=Lax; Secure; Path=/";
     for (options, expected) in [
         (options().name("sid"), plain.to_owned()),
@@ -78,7 +78,7 @@ fn each_option_is_in_the_cookie_as_it_was_given() {
 }
 
 #[test]
-fn a_name_that_is_no_token_is_refused() {
+fn names_must_be_tokens() {
     let problem = "is not a cookie name: letters, digits and !#$%&'*+-.^_`|~, at least one";
     for name in [
         "",
@@ -102,7 +102,7 @@ fn a_name_that_is_no_token_is_refused() {
 }
 
 #[test]
-fn what_needs_secure_is_refused_without_it_and_where_it_would_be_left_away_at_times() {
+fn attributes_that_need_secure_are_refused() {
     for secure in [Secure::Never, Secure::Auto] {
         let options = || options().secure(secure);
         layer().cookie(options()).unwrap();
@@ -120,7 +120,7 @@ fn what_needs_secure_is_refused_without_it_and_where_it_would_be_left_away_at_ti
 }
 
 #[test]
-fn what_a_name_promises_is_held() {
+fn prefix_rules_are_enforced() {
     for name in ["__Host-id", "__HOST-id", "__Host-Http-id"] {
         let host = || options().name(name);
         let message = format!("name: a cookie named {name:?} must not have a domain, or browsers drop it");
@@ -135,7 +135,7 @@ fn what_a_name_promises_is_held() {
         let message = format!("name: a cookie named {name:?} needs http_only, or browsers drop it");
         assert_refused(options().name(name).http_only(false), &message);
     }
-    // Those that are no promise, and what is allowed with those that are.
+    // Names without a prefix, and options that a prefix allows.
     for name in ["__Host", "__Hostess", "__Host_id", "__Http", "_Host-id", "Host-id", "__Secure"] {
         layer().cookie(options().name(name).secure(false).domain("a.b").path("/x").http_only(false)).unwrap();
     }
@@ -145,7 +145,7 @@ fn what_a_name_promises_is_held() {
 }
 
 #[test]
-fn a_persistent_cookie_of_more_than_400_days_is_refused_whichever_is_said_first() {
+fn more_than_400_days_are_refused() {
     let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
     let idle = |timeout: Duration| Policy::new().lifetime(None).timeout(timeout);
     let persistent = || options().lifetime(CookieLifetime::Persistent);
@@ -167,8 +167,8 @@ fn a_persistent_cookie_of_more_than_400_days_is_refused_whichever_is_said_first(
             let error = result.err().inspect(|error| assert!(error.is_option()));
             assert_eq!(error.map(|error| error.to_string()), told.map(message));
         }
-        // The other lifetimes do not depend on it: each session's own timeout is cut when it is
-        // written.
+        // The other lifetimes do not depend on the policy, because a session's own timeout is cut
+        // when its cookie is written.
         for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Remembered] {
             layer().policy(policy.clone()).unwrap().cookie(options().lifetime(lifetime)).unwrap();
         }
@@ -176,7 +176,7 @@ fn a_persistent_cookie_of_more_than_400_days_is_refused_whichever_is_said_first(
 }
 
 #[test]
-fn a_cookie_larger_than_browsers_keep_is_refused() {
+fn oversized_cookies_are_refused() {
     let sized = |length: usize| options().name("n".repeat(length));
     let fits = (1..4096).rev().find(|length| layer().cookie(sized(*length)).is_ok()).unwrap();
     assert_refused(sized(fits + 1), "cookie: it would take 4097 bytes, and browsers keep 4096");
@@ -189,7 +189,7 @@ fn a_cookie_larger_than_browsers_keep_is_refused() {
 }
 
 #[test]
-fn keys_that_protect_nothing_are_refused() {
+fn weak_keys_are_refused() {
     let empty = "keys: the list is empty; leave the option out for cookies without a signature";
     assert_refused(options().keys::<&str>([]), empty);
     let short =
@@ -201,15 +201,15 @@ fn keys_that_protect_nothing_are_refused() {
     layer().cookie(options().keys([long])).unwrap();
 }
 
-/// What a configuration file gives, or what is said about it.
+/// The options of a configuration file, or the error about it.
 fn read(text: &str) -> Result<CookieOptions, String> {
-    // serde_json may add where it was.
+    // serde_json may add the position.
     serde_json::from_str(text)
         .map_err(|error| error.to_string().split(" at line ").next().unwrap_or_default().to_owned())
 }
 
 #[test]
-fn options_are_read_from_a_configuration_file() {
+fn options_are_read_from_json() {
     let key = "k".repeat(32);
     for (text, expected) in [
         ("{}", options()),
@@ -257,7 +257,7 @@ fn options_are_read_from_a_configuration_file() {
 }
 
 #[test]
-fn what_a_configuration_file_must_not_say_is_told() {
+fn wrong_values_in_json_are_named() {
     for (text, message) in [
         (r#"{"secure": "yes"}"#, r#"secure: "yes" is none of true, false, "always", "auto", "never""#),
         (r#"{"secure": 1}"#, r#"secure: neither of true, false, "always", "auto", "never""#),
@@ -285,7 +285,7 @@ fn what_a_configuration_file_must_not_say_is_told() {
 }
 
 #[test]
-fn no_debug_text_and_no_error_shows_a_key() {
+fn no_text_shows_a_key() {
     const KEY: &str = "correct horse battery staple, and more";
     let given = options().keys([KEY, KEY]);
     let configured = read(&format!(r#"{{"keys": ["{KEY}"]}}"#)).unwrap();
@@ -307,7 +307,7 @@ fn no_debug_text_and_no_error_shows_a_key() {
 }
 
 #[derive(Clone, Debug)]
-struct Given {
+struct RandomOptions {
     name: String,
     path: String,
     domain: Option<String>,
@@ -317,14 +317,14 @@ struct Given {
     partitioned: bool,
 }
 
-impl Given {
+impl RandomOptions {
     fn options(&self) -> CookieOptions {
         let options = options().name(&*self.name).path(&*self.path).secure(self.secure).http_only(self.http_only);
         let options = options.same_site(self.same_site).partitioned(self.partitioned);
         self.domain.iter().fold(options, CookieOptions::domain)
     }
 
-    /// The text that such options ask for, put together by hand.
+    /// The `Set-Cookie` text of these options.
     fn text(&self, secure: bool) -> String {
         let mut text = format!("{}=value; Path={}; SameSite={:?}", self.name, self.path, self.same_site);
         text.extend(self.domain.iter().map(|domain| format!("; Domain={domain}")));
@@ -337,7 +337,7 @@ impl Given {
         text
     }
 
-    /// Whether a browser keeps the cookie, and as it was meant.
+    /// Returns true if a browser keeps the cookie as it was meant.
     fn is_kept(&self, secure: bool) -> bool {
         let mut jar = Jar::default();
         let host = self.domain.as_deref().map_or("example.com", |domain| domain.trim_start_matches('.'));
@@ -347,14 +347,14 @@ impl Given {
     }
 }
 
-fn any_given() -> impl Strategy<Value = Given> {
+fn any_options() -> impl Strategy<Value = RandomOptions> {
     let name = "(__Host-|__host-|__Secure-|__Http-|__Host-Http-|__)?[a-zA-Z]{1,3}";
     let path = prop_oneof!["/", "/[a-z]{1,3}", "[ -~]{0,4}", "/[ -~]{0,4}", "/([a-z/.]|%[0-9A-Fa-f]{2}){0,6}"];
     let domain = prop::option::of("\\.?[a-z]{1,5}\\.[a-z]{1,5}");
     let secure = prop::sample::select(vec![Secure::Always, Secure::Always, Secure::Auto, Secure::Never]);
     let same_site = prop::sample::select(vec![SameSite::Strict, SameSite::Lax, SameSite::None]);
     (name, path, domain, secure, same_site, any::<(bool, bool)>()).prop_map(
-        |(name, path, domain, secure, same_site, (http_only, partitioned))| Given {
+        |(name, path, domain, secure, same_site, (http_only, partitioned))| RandomOptions {
             name,
             path,
             domain,
@@ -370,7 +370,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn what_browsers_drop_or_misread_is_refused_and_nothing_else(given in any_given()) {
+    fn model_only_what_browsers_drop_is_refused(given in any_options()) {
         let kept = match given.secure {
             Secure::Always => given.is_kept(true),
             Secure::Never => given.is_kept(false),

@@ -1,5 +1,5 @@
-//! Timed renewal through the layer: when an id changes, who is told, and what becomes of the one
-//! before.
+//! Timed renewal over the layer: when the id changes, which responses announce it, and when the old
+//! id ends.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use lembro::web::{CookieLifetime, CookieOptions, RequestHead, SessionLayer};
 use lembro::{Event, Policy, Saved, Store};
 
 #[test]
-fn the_id_changes_at_the_first_request_after_its_age_and_not_before() {
+fn id_changes_after_its_age() {
     let site = renewing_site();
     let first = site.visitor();
     site.time.advance(AGE.saturating_sub(Duration::from_millis(1)));
@@ -22,7 +22,7 @@ fn the_id_changes_at_the_first_request_after_its_age_and_not_before() {
     assert_eq!(id_of(&second).handle(), id_of(&first).handle());
     assert_eq!(site.user(&second).as_deref(), Some("ada"));
 
-    // And again, counted from the first visit with it.
+    // The next renewal counts from the first visit by the new id.
     site.time.advance(AGE.saturating_sub(SECOND));
     assert_silent(&site.request(&second, look));
     site.time.advance(SECOND);
@@ -33,7 +33,7 @@ fn the_id_changes_at_the_first_request_after_its_age_and_not_before() {
 }
 
 #[test]
-fn a_request_that_changes_something_is_saved_and_renewed_at_once() {
+fn change_and_renewal_are_one_commit() {
     let site = renewing_site();
     let first = site.visitor();
     site.time.advance(AGE);
@@ -42,7 +42,7 @@ fn a_request_that_changes_something_is_saved_and_renewed_at_once() {
 }
 
 #[test]
-fn without_renew_after_an_id_stays() {
+fn without_renew_after_the_id_stays() {
     let site = Site::new(CookieOptions::new(), Policy::new().timeout(2 * HOUR));
     let cookie = site.visitor();
     for _ in 0..20 {
@@ -52,7 +52,7 @@ fn without_renew_after_an_id_stays() {
 }
 
 #[test]
-fn a_request_that_looks_at_nothing_renews_nothing() {
+fn request_without_a_look_renews_nothing() {
     let site = renewing_site();
     let cookie = site.visitor();
     site.time.advance(AGE);
@@ -62,7 +62,7 @@ fn a_request_that_looks_at_nothing_renews_nothing() {
 }
 
 #[test]
-fn an_id_in_time_costs_no_further_call_to_the_store() {
+fn fresh_id_costs_no_further_call() {
     let site = renewing_site();
     let cookie = site.visitor();
     site.probe.calls.take();
@@ -71,8 +71,8 @@ fn an_id_in_time_costs_no_further_call_to_the_store() {
     site.time.advance(AGE);
     let renewed = sent_back(&site.request(&cookie, look));
     assert_eq!(site.probe.calls.happened(), [("visit", 1), ("commit", 1)]);
-    // A response that was lost is repeated, if that is still the session's new id, and the visit
-    // confirms it.
+    // A lost response is repeated if the id is still pending, and a visit by the new id confirms
+    // it.
     assert_eq!(sent_back(&site.request(&cookie, look)), renewed);
     assert_eq!(site.probe.calls.happened(), [("visit", 1), ("peek", 1)]);
     assert_silent(&site.request(&renewed, look));
@@ -80,7 +80,7 @@ fn an_id_in_time_costs_no_further_call_to_the_store() {
 }
 
 #[test]
-fn a_session_without_an_owner_is_not_renewed() {
+fn anonymous_session_is_not_renewed() {
     let site = renewing_site();
     let cookie = sent_back(&site.request("", |session| session.insert("theme", "dark").unwrap()));
     for _ in 0..10 {
@@ -90,7 +90,7 @@ fn a_session_without_an_owner_is_not_renewed() {
 }
 
 #[test]
-fn a_client_that_loses_every_response_to_a_renewal_stays_logged_in() {
+fn losing_every_response_keeps_the_login() {
     let site = renewing_site();
     let cookie = site.visitor();
     let mut announced = None;
@@ -98,7 +98,7 @@ fn a_client_that_loses_every_response_to_a_renewal_stays_logged_in() {
         site.time.advance(10 * SECOND);
         let finished =
             site.request(&cookie, |session| assert_eq!(session.owner().unwrap(), Some("user-42"), "{click}"));
-        // The same id each time.
+        // Each response announces the same id.
         if let Some(before) = announced.replace(finished.cookie().map(|_| sent_back(&finished))).flatten() {
             assert_eq!(sent_back(&finished), before);
         }
@@ -108,7 +108,7 @@ fn a_client_that_loses_every_response_to_a_renewal_stays_logged_in() {
 }
 
 #[test]
-fn a_request_that_fails_while_a_renewal_is_pending_brings_the_new_id_too() {
+fn failed_request_brings_the_pending_id() {
     let site = renewing_site();
     let old = site.visitor();
     site.time.advance(AGE);
@@ -121,7 +121,7 @@ fn a_request_that_fails_while_a_renewal_is_pending_brings_the_new_id_too() {
 }
 
 #[test]
-fn a_request_that_looked_before_the_new_id_was_presented_and_saves_after_it_says_nothing() {
+fn late_save_by_the_old_id_announces_nothing() {
     let site = renewing_site();
     let old = site.visitor();
     site.time.advance(AGE);
@@ -136,7 +136,7 @@ fn a_request_that_looked_before_the_new_id_was_presented_and_saves_after_it_says
 }
 
 #[test]
-fn the_old_id_ends_an_age_after_the_second_announcement_at_the_latest() {
+fn old_id_ends_after_the_second_announcement() {
     let site = renewing_site();
     let old = site.visitor();
     site.time.advance(AGE);
@@ -147,14 +147,14 @@ fn the_old_id_ends_an_age_after_the_second_announcement_at_the_latest() {
     site.time.advance(AGE.saturating_sub(SECOND));
     assert_eq!(site.user(&old).as_deref(), Some("ada"));
     site.time.advance(SECOND);
-    assert_eq!(site.user(&old), None, "a thief who polls has had an age");
+    assert_eq!(site.user(&old), None, "a thief who polls had one age");
     assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::SupersededId { handle: id_of(&old).handle() }]);
     assert_eq!(site.user(&new).as_deref(), Some("ada"));
 }
 
 // Rule 6.
 #[test]
-fn an_id_past_its_grace_gets_no_session_and_is_reported() {
+fn id_past_its_grace_is_reported() {
     let site = renewing_site();
     let old = site.visitor();
     site.time.advance(AGE);
@@ -169,14 +169,14 @@ fn an_id_past_its_grace_gets_no_session_and_is_reported() {
     assert_silent(&site.request(&old, |session| assert!(session.is_new().unwrap())));
     assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::SupersededId { handle: id_of(&old).handle() }]);
     assert_eq!(site.store.stats().superseded, 1);
-    // What is put into the new session is in no other.
+    // Data of the new session is in no other session.
     let other = sent_back(&site.request(&old, |session| session.insert("user", "eve").unwrap()));
     assert_ne!(id_of(&other).handle(), id_of(&new).handle());
     assert_eq!((site.user(&new).as_deref(), site.user(&other).as_deref()), (Some("ada"), Some("eve")));
 }
 
 #[test]
-fn a_thief_who_comes_after_the_owners_renewal_gets_nothing_and_is_noticed() {
+fn thief_after_the_renewal_is_noticed() {
     let site = renewing_site();
     let owner = site.visitor();
     let stolen = owner.clone();
@@ -184,7 +184,7 @@ fn a_thief_who_comes_after_the_owners_renewal_gets_nothing_and_is_noticed() {
     site.time.advance(AGE);
     let owner = sent_back(&site.request(&owner, look));
     assert_silent(&site.request(&owner, look));
-    // While the grace lasts the thief sees what the owner sees, but gets no id that lasts.
+    // Within the grace the thief reads the session, but gets no new id.
     assert_silent(
         &site.request(&stolen, |session| assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"))),
     );
@@ -195,7 +195,7 @@ fn a_thief_who_comes_after_the_owners_renewal_gets_nothing_and_is_noticed() {
 }
 
 #[test]
-fn a_thief_who_renews_first_shuts_the_owner_out_who_is_noticed_and_can_be_ended_by_the_handle() {
+fn thief_who_renews_first_is_noticed() {
     let site = renewing_site();
     let owner = site.visitor();
     let events = site.layer.events();
@@ -206,14 +206,14 @@ fn a_thief_who_renews_first_shuts_the_owner_out_who_is_noticed_and_can_be_ended_
     assert_eq!(site.user(&owner), None);
     let Ok(Event::SupersededId { handle }) = events.try_recv() else { panic!("the owner's visit is not reported") };
 
-    // What an application can do about it.
+    // The application can end the suspicious session.
     let suspect = site.store.all().unwrap().find(|listed| listed.as_ref().unwrap().handle == handle).unwrap().unwrap();
     assert!(site.store.destroy(&suspect.id.unwrap()).unwrap().is_done());
     assert_eq!(site.user(&thief), None);
 }
 
 #[test]
-fn after_regenerate_the_age_counts_from_then() {
+fn regenerate_restarts_the_age() {
     let site = renewing_site();
     let first = site.visitor();
     site.time.advance(AGE.saturating_sub(SECOND));
@@ -224,7 +224,7 @@ fn after_regenerate_the_age_counts_from_then() {
     let third = sent_back(&site.request(&second, look));
     assert_ne!(third, second);
     assert_silent(&site.request(&third, look));
-    // A login in a request that is due for a renewal changes the id once, and leaves the old one no
+    // A new id in a request that is due for renewal changes the id once, and leaves the old one no
     // grace.
     site.time.advance(AGE);
     site.probe.calls.take();
@@ -234,7 +234,7 @@ fn after_regenerate_the_age_counts_from_then() {
 }
 
 #[test]
-fn renewals_do_not_prolong_the_absolute_lifetime() {
+fn renewals_do_not_prolong_the_lifetime() {
     let policy = Policy::new().renew_after(AGE).timeout(2 * HOUR).lifetime(3 * HOUR);
     let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), policy);
     let mut cookie = site.visitor();
@@ -250,7 +250,7 @@ fn renewals_do_not_prolong_the_absolute_lifetime() {
 }
 
 #[test]
-fn a_logout_in_a_request_that_is_due_renews_nothing_and_ends_every_id() {
+fn logout_when_due_ends_every_id() {
     let site = renewing_site();
     let old = site.visitor();
     site.time.advance(AGE);
@@ -259,7 +259,7 @@ fn a_logout_in_a_request_that_is_due_renews_nothing_and_ends_every_id() {
     assert!(finished.cookie().unwrap().starts_with("id=;"));
     assert_eq!(site.probe.calls.happened(), [("visit", 1), ("destroy", 1)]);
 
-    // By the id before, whether the new one was presented or not: that is dead, too.
+    // A logout by the old id ends the session, whether the new id was presented or not.
     for presented in [false, true] {
         let old = site.visitor();
         site.time.advance(AGE);
@@ -273,7 +273,7 @@ fn a_logout_in_a_request_that_is_due_renews_nothing_and_ends_every_id() {
 }
 
 #[test]
-fn a_handler_that_clears_the_session_does_no_harm() {
+fn clearing_a_session_keeps_renewals_working() {
     let site = renewing_site();
     let mut cookie = site.visitor();
     for _ in 0..3 {
@@ -289,15 +289,15 @@ fn a_handler_that_clears_the_session_does_no_harm() {
 }
 
 #[test]
-fn a_session_from_before_the_policy_and_a_clock_that_is_set_are_no_trouble() {
+fn old_sessions_and_set_clocks_still_renew() {
     let mut site = Site::new(CookieOptions::new(), Policy::new().timeout(2 * HOUR));
     let old = site.visitor();
     site.time.advance(HOUR);
     site.layer = site.layer.clone().policy(renewing()).unwrap();
-    // As old as the session.
+    // The id is as old as the session.
     let new = sent_back(&site.request(&old, look));
     assert_silent(&site.request(&new, look));
-    // The calendar is set back: an id from the future is not old.
+    // The calendar is set back. An id from the future is not due.
     let now = site.layer.sessions().clock().wall();
     site.time.set_wall(now - HOUR);
     assert_silent(&site.request(&new, look));
@@ -306,7 +306,7 @@ fn a_session_from_before_the_policy_and_a_clock_that_is_set_are_no_trouble() {
 }
 
 #[test]
-fn options_that_cannot_work_are_refused_and_a_configuration_file_says_the_same_as_code() {
+fn impossible_options_are_refused() {
     let refused = |policy: Policy| {
         let (store, _) = manual_store();
         SessionLayer::new(store).policy(policy).unwrap_err().to_string()

@@ -1,5 +1,5 @@
-//! Renewal beside other requests of the same client: they finish their work, and none brings the
-//! old id back.
+//! Renewal beside other requests of the same client: they finish their work, and no response brings
+//! the old id back.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use lembro::{Policy, Saved, Session, Store};
 /// What a handler does with a session.
 type Use = fn(&mut Session);
 
-/// The response brings the client no other id than this one.
+/// Asserts that the response announces no other id than this one.
 #[track_caller]
 fn assert_brings_only(finished: &Finished, new: &str) {
     if finished.cookie().is_some() {
@@ -22,7 +22,7 @@ fn assert_brings_only(finished: &Finished, new: &str) {
 }
 
 #[test]
-fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_old_id_back() {
+fn no_response_brings_the_old_id_back() {
     let uses: [(&str, Use); 4] = [
         ("looks", look),
         ("inserts", |session| session.insert("slow", &1).unwrap()),
@@ -41,8 +41,8 @@ fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_o
             let site = site.with_cookie(options.clone());
             site.time.advance(AGE);
 
-            // Five at once: one has not looked yet when the id changes, one has, one looks when it
-            // has changed, and one ends on the grace's last nanosecond.
+            // Requests at once: one looks before the id changes, one after it, and one ends in the
+            // grace's last nanosecond.
             let head = || RequestHead::new([old.as_str()]);
             let (mut unseen, mut seen, mut last) =
                 (site.layer.load(head()), site.layer.load(head()), site.layer.load(head()));
@@ -50,7 +50,7 @@ fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_o
             look(&mut last);
             let new = sent_back(&site.request(&old, look));
             assert_eq!(id_of(&sent_back(&site.request(&old, use_it))), id_of(&new), "{why}, {what}: repeated");
-            // From now on the client is known to have the new one.
+            // This request confirms the new id.
             assert_silent(&site.request(&new, look));
             assert_silent(&site.request(&old, use_it));
             for session in [&mut unseen, &mut seen] {
@@ -74,7 +74,7 @@ fn requests_under_way_finish_their_work_and_none_of_their_responses_brings_the_o
 }
 
 #[test]
-fn an_id_that_was_changed_by_hand_beside_a_request_is_not_announced_either() {
+fn id_replaced_beside_a_request_is_not_announced() {
     let changes: [(&str, Use); 3] = [
         ("log in", |session| session.log_in("user-42").unwrap()),
         ("regenerate", |session| session.regenerate().unwrap()),
@@ -100,7 +100,7 @@ fn an_id_that_was_changed_by_hand_beside_a_request_is_not_announced_either() {
 }
 
 #[test]
-fn a_new_id_by_hand_reaches_the_client_even_if_the_request_presented_an_id_in_its_grace() {
+fn login_within_the_grace_reaches_the_client() {
     let changes: [Use; 2] = [|session| session.log_in("user-7").unwrap(), |session| session.regenerate().unwrap()];
     for change in changes {
         let site = renewing_site();
@@ -115,7 +115,7 @@ fn a_new_id_by_hand_reaches_the_client_even_if_the_request_presented_an_id_in_it
 }
 
 #[test]
-fn many_requests_that_are_due_at_once_all_bring_the_same_new_id() {
+fn parallel_renewals_agree_on_the_id() {
     for (why, before, options) in reasons_to_rewrite() {
         let site = Site::new(before, renewing());
         let old = site.visitor();
@@ -134,7 +134,7 @@ fn many_requests_that_are_due_at_once_all_bring_the_same_new_id() {
 }
 
 #[test]
-fn a_request_that_overtakes_a_renewal_brings_the_same_new_id() {
+fn overtaking_request_brings_the_same_id() {
     for (why, before, options) in reasons_to_rewrite() {
         let site = Site::new(before, renewing());
         let old = site.visitor();
@@ -155,13 +155,13 @@ fn a_request_that_overtakes_a_renewal_brings_the_same_new_id() {
 }
 
 #[test]
-fn a_cookie_is_written_again_but_never_within_a_grace_of_a_renewal() {
+fn no_rewrite_within_a_grace_of_a_renewal() {
     for (why, before, options) in reasons_to_rewrite().into_iter().skip(1) {
         let site = Site::new(before, renewing());
         let old = site.visitor();
         let site = site.with_cookie(options);
-        // A response with this id that is still on its way when the next request renews it would
-        // arrive after the new one.
+        // If the next request renews the id, a late response with the old one would arrive after
+        // it.
         site.time.advance(14 * MINUTE);
         assert_silent(&site.request(&old, look));
         site.time.advance(MINUTE.saturating_sub(SECOND));
@@ -180,13 +180,13 @@ fn a_cookie_is_written_again_but_never_within_a_grace_of_a_renewal() {
     }
 }
 
-// Its first request with the new id is also its last one before most of the cookie's time is over.
+// The first request by each new id is also the last one before most of the cookie's time is over.
 #[test]
-fn the_cookie_of_a_user_who_comes_seldom_is_written_again_although_its_id_was_renewed_last_time() {
+fn rare_visits_rewrite_the_cookie() {
     let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), renewing());
     let mut cookie = site.visitor();
     for visit in 1..10 {
-        // Of two hours.
+        // The timeout is two hours.
         site.time.advance(90 * MINUTE);
         let ada =
             |session: &mut Session| assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"), "{visit}");
@@ -197,7 +197,7 @@ fn the_cookie_of_a_user_who_comes_seldom_is_written_again_although_its_id_was_re
 }
 
 #[test]
-fn a_persistent_cookie_never_ends_before_the_session_of_a_user_who_is_there() {
+fn cookie_lasts_while_the_session_is_used() {
     for timeout in [10 * SECOND, 90 * SECOND, 5 * MINUTE, HOUR] {
         for age in [SECOND, MINUTE, AGE, 3 * HOUR] {
             let policy = Policy::new().timeout(timeout).renew_after(age);
@@ -226,7 +226,7 @@ fn a_persistent_cookie_never_ends_before_the_session_of_a_user_who_is_there() {
 }
 
 #[test]
-fn a_logout_elsewhere_before_the_renewal_is_final() {
+fn logout_before_the_renewal_is_final() {
     let site = renewing_site();
     let old = site.visitor();
     site.time.advance(AGE);
@@ -237,7 +237,7 @@ fn a_logout_elsewhere_before_the_renewal_is_final() {
 }
 
 #[test]
-fn a_renewal_that_fails_costs_no_page_and_leaves_a_cookie_that_works() {
+fn failed_renewal_costs_no_page() {
     for fault in [Fault::Refused, Fault::RequestLost, Fault::ReplyLost] {
         let site = renewing_site();
         let cookie = site.visitor();
@@ -248,7 +248,7 @@ fn a_renewal_that_fails_costs_no_page_and_leaves_a_cookie_that_works() {
         assert_silent(&finished);
         assert_eq!(finished.saved(), Saved::Unchanged, "{fault:?}");
         assert!(errors.try_recv().unwrap().is_store() && errors.is_empty(), "{fault:?}");
-        // What the handler changed must not seem to be saved.
+        // The handler's change must not seem saved.
         site.probe.fail_next_commits([Fault::Refused]);
         assert!(site.try_request(&cookie, |session| session.insert("cart", &3).unwrap()).unwrap_err().is_store());
 
@@ -260,7 +260,7 @@ fn a_renewal_that_fails_costs_no_page_and_leaves_a_cookie_that_works() {
 }
 
 #[test]
-fn an_id_is_not_renewed_before_the_one_before_it_is_dead() {
+fn no_renewal_within_a_grace() {
     let site = Site::new(CookieOptions::new(), Policy::new().renew_after(10 * SECOND));
     let first = site.visitor();
     site.time.advance(MINUTE);

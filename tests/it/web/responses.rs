@@ -1,5 +1,5 @@
-//! Every kind of response keeps its meaning and its body under the layer, carries its headers, and
-//! comes after the save.
+//! Responses of every kind under the layer: status, headers and body stay, the layer's headers are
+//! added, and the save comes first.
 #![cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
 
 use std::io::Write as _;
@@ -11,16 +11,16 @@ use lembro::web::SessionLayer;
 use rouille::ResponseBody;
 
 use crate::support::wire::{
-    Listens, Page, PlainSite, Reply, RouilleSite, ToucheSite, Unreliable, Wire, exchange, layer, store,
+    Listener, Page, PlainSite, Reply, RouilleSite, ToucheSite, UnreliableStore, Wire, exchange, layer, store,
 };
 
 type Headers = &'static [(&'static str, &'static str)];
 
-/// All servers with the same handler. Below `/bare` there is no layer.
+/// Every server with the same handler. Paths below `/bare` bypass the layer.
 fn sites(
     layer: &SessionLayer,
     handler: impl Fn(&str, Option<&mut Session>) -> Page + Send + Sync + 'static,
-) -> [(&'static str, Box<dyn Listens>); 3] {
+) -> [(&'static str, Box<dyn Listener>); 3] {
     let handler = Arc::new(handler);
     let rouille = {
         let (layer, handler) = (layer.clone(), Arc::clone(&handler));
@@ -54,7 +54,7 @@ fn sites(
     [("rouille", Box::new(rouille)), ("tiny_http", Box::new(plain)), ("touche", Box::new(touche))]
 }
 
-/// Bytes of every value, line ends and chunk lengths among them.
+/// A body with bytes of every value.
 fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|place| u8::try_from((place * place / 7 + place) % 256).unwrap()).collect()
 }
@@ -98,14 +98,14 @@ fn visit(session: &mut Session) -> u32 {
     visits
 }
 
-/// The headers without those of the layer, and without the one that changes every second.
+/// The headers without those of the layer and without `Date`.
 fn foreign(reply: &Reply) -> Vec<&(String, String)> {
     let ours = ["Set-Cookie", "Cache-Control", "Vary", "Date"];
     reply.headers.iter().filter(|(name, _)| !ours.iter().any(|one| one.eq_ignore_ascii_case(name))).collect()
 }
 
 #[test]
-fn every_kind_of_response_keeps_its_status_headers_and_body_byte_for_byte() {
+fn socket_responses_keep_their_bytes() {
     let sites = sites(&layer(store()), |path, session| {
         session.map(visit);
         kind(path.trim_start_matches('/'))
@@ -140,12 +140,12 @@ fn every_kind_of_response_keeps_its_status_headers_and_body_byte_for_byte() {
     }
 }
 
-// What the comparison above rests on.
+// The test above needs these ways of sending a body.
 #[test]
-fn the_kinds_of_responses_go_over_the_wire_in_the_ways_that_there_are() {
+fn socket_kinds_cover_every_transfer_coding() {
     let sites = sites(&layer(store()), |path, _| kind(path.trim_start_matches('/')));
     let [rouille, plain, touche] = sites.each_ref().map(|(_, site)| site.as_ref());
-    let coding = |site: &dyn Listens, name: &str| {
+    let coding = |site: &dyn Listener, name: &str| {
         let reply = exchange(site, &format!("GET /{name} HTTP/1.1"), &[]);
         let all = |name| reply.all(name).into_iter().map(ToOwned::to_owned).collect::<Vec<_>>();
         (all("Content-Length"), all("Transfer-Encoding"))
@@ -161,7 +161,7 @@ fn the_kinds_of_responses_go_over_the_wire_in_the_ways_that_there_are() {
 }
 
 #[test]
-fn a_304_made_by_rouille_within_the_layer_or_around_it_has_no_body_and_our_headers() {
+fn socket_304_of_rouille_has_our_headers() {
     let layer = layer(store());
     let site = RouilleSite::start(move |request| {
         let answer = |session: &mut Session| {
@@ -181,7 +181,7 @@ fn a_304_made_by_rouille_within_the_layer_or_around_it_has_no_body_and_our_heade
             assert_eq!((reply.status, reply.body.as_slice()), (304, b"".as_slice()), "{path}");
             assert_eq!(reply.one("ETag"), "\"v1\"");
             assert_eq!((reply.one("Cache-Control"), reply.one("Vary")), ("no-store", "Cookie"));
-            // A client that the cookie never reached would lose what was saved for it.
+            // Without the cookie, the client would lose its session.
             assert_eq!(reply.all("Set-Cookie").len(), usize::from(headers.len() == 1), "{reply:?}");
         }
     }
@@ -205,7 +205,7 @@ fn echo(mut socket: Box<dyn rouille::ReadWrite + Send>) {
 }
 
 #[test]
-fn an_upgrade_hands_the_socket_over_and_its_101_has_our_headers() {
+fn socket_upgrade_has_our_headers() {
     let layer = layer(store());
     let rouille = {
         let layer = layer.clone();
@@ -223,7 +223,7 @@ fn an_upgrade_hands_the_socket_over_and_its_101_has_our_headers() {
         let finished = layer.finish(&mut session).unwrap();
         echo(request.upgrade("echo", finished.add_to(tiny_http::Response::empty(101))));
     });
-    for (server, site) in [("rouille", &rouille as &dyn Listens), ("tiny_http", &plain)] {
+    for (server, site) in [("rouille", &rouille as &dyn Listener), ("tiny_http", &plain)] {
         let mut wire = Wire::open(site, "GET / HTTP/1.1", &[("Connection", "Upgrade"), ("Upgrade", "echo")]);
         let head = wire.head();
         assert_eq!((head.status, head.one("Upgrade")), (101, "echo"), "{server}");
@@ -239,9 +239,9 @@ fn an_upgrade_hands_the_socket_over_and_its_101_has_our_headers() {
 }
 
 #[test]
-fn who_has_read_the_last_byte_finds_what_was_saved_over_any_connection() {
-    // Slow enough that a save which came after the response would be missed.
-    let slow = Unreliable::slow(store(), Duration::from_millis(2));
+fn socket_last_byte_follows_the_save() {
+    // The delay makes a save after the response visible.
+    let slow = UnreliableStore::slow(store(), Duration::from_millis(2));
     let sites = sites(&layer(slow), |path, session| {
         let session = session.unwrap();
         let visits = if path == "/visit" { visit(session) } else { session.get("visits").unwrap().unwrap_or(0) };
@@ -267,58 +267,58 @@ fn who_has_read_the_last_byte_finds_what_was_saved_over_any_connection() {
     }
 }
 
-/// What a handler says about caching, and what the client gets beside a cookie and without one.
-struct Caching {
+/// A handler's headers for caches, and those that the client gets with a cookie and without one.
+struct CachingCase {
     own: Headers,
     with_cookie: [&'static [&'static str]; 2],
     without: [&'static [&'static str]; 2],
 }
 
-const CACHING: [Caching; 9] = [
-    Caching { own: &[], with_cookie: [&["no-store"], &["Cookie"]], without: [&["no-store"], &["Cookie"]] },
-    Caching {
+const CACHING_CASES: [CachingCase; 9] = [
+    CachingCase { own: &[], with_cookie: [&["no-store"], &["Cookie"]], without: [&["no-store"], &["Cookie"]] },
+    CachingCase {
         own: &[("Cache-Control", "public, max-age=600")],
         with_cookie: [&["no-store"], &["Cookie"]],
         without: [&["public, max-age=600"], &["Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("cache-control", "Private, S-MaxAge=5, must-revalidate"), ("CACHE-CONTROL", "no-transform")],
         with_cookie: [&["Private, must-revalidate, no-transform, no-store"], &["Cookie"]],
         without: [&["Private, S-MaxAge=5, must-revalidate, no-transform"], &["Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Cache-Control", "max-age=0, must-understand, no-store")],
         with_cookie: [&["no-store"], &["Cookie"]],
         without: [&["max-age=0, must-understand, no-store"], &["Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Cache-Control", "NO-CACHE"), ("Vary", "Accept-Encoding")],
         with_cookie: [&["NO-CACHE, no-store"], &["Accept-Encoding, Cookie"]],
         without: [&["NO-CACHE"], &["Accept-Encoding, Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Cache-Control", "no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\"")],
         with_cookie: [&["no-store"], &["Cookie"]],
         without: [&["no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\""], &["Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("vary", "Accept-Encoding,Accept"), ("VARY", " Accept-Language ")],
         with_cookie: [&["no-store"], &["Accept-Encoding, Accept, Accept-Language, Cookie"]],
         without: [&["no-store"], &["Accept-Encoding, Accept, Accept-Language, Cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Vary", "accept, cookie")],
         with_cookie: [&["no-store"], &["accept, cookie"]],
         without: [&["no-store"], &["accept, cookie"]],
     },
-    Caching {
+    CachingCase {
         own: &[("Vary", "Accept"), ("Vary", "*")],
         with_cookie: [&["no-store"], &["*"]],
         without: [&["no-store"], &["*"]],
     },
 ];
 
-fn caching_sites() -> [(&'static str, Box<dyn Listens>); 3] {
+fn caching_sites() -> [(&'static str, Box<dyn Listener>); 3] {
     sites(&layer(store()), |path, session| {
         let (what, row) = path.trim_start_matches('/').split_once('/').unwrap();
         match (what, session) {
@@ -327,7 +327,7 @@ fn caching_sites() -> [(&'static str, Box<dyn Listens>); 3] {
             ("logout", Some(session)) => session.log_out().unwrap(),
             _ => {}
         }
-        Page::new(200, CACHING[row.parse::<usize>().unwrap()].own, "a page")
+        Page::new(200, CACHING_CASES[row.parse::<usize>().unwrap()].own, "a page")
     })
 }
 
@@ -337,9 +337,9 @@ fn assert_caching(what: &str, reply: &Reply, expected: [&[&str]; 2]) {
 }
 
 #[test]
-fn what_the_handler_says_about_caching_is_merged_with_what_a_session_needs() {
+fn socket_caching_headers_are_merged() {
     for (server, site) in &caching_sites() {
-        for (row, caching) in CACHING.iter().enumerate() {
+        for (row, caching) in CACHING_CASES.iter().enumerate() {
             let what = format!("{server}: {:?}", caching.own);
             let ask =
                 |path: &str, headers: &[_]| exchange(site.as_ref(), &format!("GET {path}/{row} HTTP/1.1"), headers);
@@ -359,9 +359,9 @@ fn what_the_handler_says_about_caching_is_merged_with_what_a_session_needs() {
 }
 
 #[test]
-fn a_stranger_for_whom_nothing_was_stored_is_no_secret_but_the_page_may_differ() {
+fn socket_page_of_a_new_session_only_varies() {
     for (server, site) in &caching_sites() {
-        for (row, caching) in CACHING.iter().enumerate() {
+        for (row, caching) in CACHING_CASES.iter().enumerate() {
             let reply = exchange(site.as_ref(), &format!("GET /look/{row} HTTP/1.1"), &[]);
             let own = exchange(site.as_ref(), &format!("GET /bare/look/{row} HTTP/1.1"), &[]);
             assert!(reply.all("Set-Cookie").is_empty());
@@ -372,10 +372,10 @@ fn a_stranger_for_whom_nothing_was_stored_is_no_secret_but_the_page_may_differ()
 }
 
 #[test]
-fn a_request_that_never_looks_at_the_session_gets_exactly_what_the_handler_wrote() {
+fn socket_request_without_a_look_is_unchanged() {
     for (server, site) in &caching_sites() {
         let cookie = exchange(site.as_ref(), "GET /visit/0 HTTP/1.1", &[]).sent_back();
-        for row in 0..CACHING.len() {
+        for row in 0..CACHING_CASES.len() {
             let [bare, layered] = ["/bare", ""].map(|prefix| {
                 let line = format!("GET {prefix}/static/{row} HTTP/1.1");
                 let mut reply = exchange(site.as_ref(), &line, &[("Cookie", &cookie)]);

@@ -1,4 +1,4 @@
-//! What only the adapter for `rouille` does; `web/servers` has what every adapter does.
+//! The adapter for `rouille`, beyond the suite of `web/servers` for every adapter.
 #![cfg(feature = "rouille")]
 
 use std::sync::Arc;
@@ -8,44 +8,12 @@ use lembro::web::{CookieOptions, SessionLayer};
 use lembro::{Error, Result, Saved, Session, Sessions, Store};
 use rouille::{Request, Response};
 
-use crate::support::wire::{Browser, RouilleSite, Unreliable, layer, named_layer, store};
+use crate::support::wire::{
+    self, Browser, Page, RouilleSite, Target, UnreliableStore, layer, named_layer, store, visit,
+};
 
-fn visit(session: &mut Session) -> Result<String> {
-    let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
-    session.insert("visits", &visits)?;
-    Ok(visits.to_string())
-}
-
-/// What most of the tests need of an application.
 fn application(request: &Request, session: &mut Session) -> Result<Response> {
-    let text = match request.url().as_str() {
-        "/" => visit(session)?,
-        "/look" => session.get::<u32>("visits")?.unwrap_or(0).to_string(),
-        "/static" => String::new(),
-        "/login" => {
-            session.log_in("user-42")?;
-            session.insert("user", "ada")?;
-            "welcome".to_owned()
-        }
-        "/user" => session.get("user")?.unwrap_or("nobody".to_owned()),
-        "/logout" => session.log_out().map(|()| "bye".to_owned())?,
-        "/wrong-type" => {
-            session.insert("visits", &1_000)?;
-            session.get::<Vec<u8>>("visits")?;
-            String::new()
-        }
-        "/too-large" => {
-            session.insert("visits", &1_000)?;
-            session.insert("all", &"x".repeat(1 << 20))?;
-            String::new()
-        }
-        "/panic" => {
-            session.insert("visits", &1_000)?;
-            panic!("a handler that panics: this message belongs to the test");
-        }
-        other => panic!("{other} is no path of this site"),
-    };
-    Ok(Response::text(text))
+    wire::application(&Target::new(request.method(), &request.url()), session).map(Page::into_rouille)
 }
 
 fn site(layer: &SessionLayer) -> RouilleSite {
@@ -58,7 +26,7 @@ fn reported(errors: &Receiver<Error>) -> Vec<String> {
 }
 
 #[test]
-fn a_handler_may_return_a_response_by_itself() {
+fn socket_handler_may_return_a_response() {
     let layer = layer(store());
     let site = RouilleSite::start(move |request| {
         layer.rouille(request, |session| match visit(session) {
@@ -74,7 +42,7 @@ fn a_handler_may_return_a_response_by_itself() {
 }
 
 #[test]
-fn an_error_is_a_500_that_saves_nothing_sets_no_cookie_and_arrives_on_the_channel_once() {
+fn socket_error_is_a_500_and_reported_once() {
     let store = store();
     let layer = layer(store.clone());
     let errors = layer.errors();
@@ -97,7 +65,7 @@ fn an_error_is_a_500_that_saves_nothing_sets_no_cookie_and_arrives_on_the_channe
 }
 
 #[test]
-fn ids_that_cannot_be_drawn_are_a_503_that_arrives_on_the_channel_once() {
+fn socket_failing_id_source_is_a_503() {
     let sessions = Sessions::new(store()).id_source(|| Err(Error::store("no randomness")));
     let layer = SessionLayer::with_sessions(sessions);
     let errors = layer.errors();
@@ -108,7 +76,7 @@ fn ids_that_cannot_be_drawn_are_a_503_that_arrives_on_the_channel_once() {
     assert_eq!(reported(&errors), ["the store failed"]);
 }
 
-/// What an application of its own makes of what fails.
+/// An application's own error type.
 #[derive(Debug)]
 enum Failure {
     Teapot,
@@ -133,8 +101,8 @@ impl Failure {
 }
 
 #[test]
-fn an_application_chooses_what_its_errors_and_the_stores_look_like() {
-    let store = Arc::new(Unreliable::new(store()));
+fn socket_application_makes_its_error_pages() {
+    let store = Arc::new(UnreliableStore::new(store()));
     let layer = layer(Arc::clone(&store));
     let site = RouilleSite::start(move |request| {
         let page = |session: &mut Session| {
@@ -149,7 +117,7 @@ fn an_application_chooses_what_its_errors_and_the_stores_look_like() {
     assert_eq!((teapot.status, teapot.body.as_str()), (418, "short and stout"));
     teapot.assert_silent();
 
-    // In the handler, and while the session is saved after it.
+    // The store fails in the handler, and then while the session is saved.
     for (reads, writes) in [(true, false), (false, true)] {
         store.fail(reads, writes);
         let answer = browser.get(&site, "/");
@@ -162,7 +130,7 @@ fn an_application_chooses_what_its_errors_and_the_stores_look_like() {
 }
 
 #[test]
-fn what_a_handler_did_at_once_stays_done_when_it_fails_after_that() {
+fn socket_early_commits_survive_a_failure() {
     let store = store();
     let layer = layer(store.clone());
     let site = RouilleSite::start(move |request| {
@@ -193,8 +161,8 @@ fn what_a_handler_did_at_once_stays_done_when_it_fails_after_that() {
 }
 
 #[test]
-fn a_client_is_told_the_id_that_a_failed_request_committed_and_else_keeps_one_that_works() {
-    let store = Arc::new(Unreliable::new(store()));
+fn socket_failed_request_tells_a_committed_id() {
+    let store = Arc::new(UnreliableStore::new(store()));
     let layer = layer(Arc::clone(&store));
     let unplugged = Arc::clone(&store);
     let site = RouilleSite::start(move |request| {
@@ -231,7 +199,7 @@ fn a_client_is_told_the_id_that_a_failed_request_committed_and_else_keeps_one_th
     }
 }
 
-/// A shop with an administration: each its own cookie, store and session.
+/// A shop and its admin page, each with its own cookie, store and session.
 fn nested(shop: SessionLayer, admin: SessionLayer, all_or_nothing: bool) -> RouilleSite {
     RouilleSite::start(move |request| {
         let both = |bought: &mut Session, worked: &mut Session| -> Result<Response> {
@@ -261,7 +229,7 @@ fn nested(shop: SessionLayer, admin: SessionLayer, all_or_nothing: bool) -> Roui
 }
 
 #[test]
-fn nested_layers_have_a_cookie_and_a_store_each() {
+fn socket_nested_layers_are_separate() {
     for all_or_nothing in [false, true] {
         let (shop, admin) = (store(), store());
         let site = nested(named_layer("shop", shop.clone()), named_layer("admin", admin.clone()), all_or_nothing);
@@ -282,9 +250,9 @@ fn nested_layers_have_a_cookie_and_a_store_each() {
 }
 
 #[test]
-fn when_an_inner_layer_fails_the_outer_one_has_its_503_to_send_or_fails_with_it() {
+fn socket_inner_failure_reaches_the_outer_layer() {
     for all_or_nothing in [false, true] {
-        let (shop, admin) = (store(), Arc::new(Unreliable::new(store())));
+        let (shop, admin) = (store(), Arc::new(UnreliableStore::new(store())));
         let (outer, inner) = (named_layer("shop", shop.clone()), named_layer("admin", Arc::clone(&admin)));
         let (outer_errors, inner_errors) = (outer.errors(), inner.errors());
         let site = nested(outer, inner, all_or_nothing);
@@ -298,16 +266,15 @@ fn when_an_inner_layer_fails_the_outer_one_has_its_503_to_send_or_fails_with_it(
         assert_eq!(reported(&inner_errors), ["the store failed"]);
         assert_eq!(reported(&outer_errors), [""; 0], "it was not the outer one's store");
         admin.fail(false, false);
-        // The outer layer gets a response from `rouille`, whatever its status; from `try_around`
-        // it gets the error.
+        // `rouille` gives the outer layer a response of any status; `try_around` gives it the
+        // error.
         assert_eq!(browser.get(&site, "/both").body, if all_or_nothing { "22" } else { "32" });
     }
 }
 
-// rouille sends no header that is not ASCII; merged into one of those, ours would not be sent
-// either.
+// rouille drops a header that is not ASCII, and would drop ours if it were merged into it.
 #[test]
-fn a_header_of_the_handlers_that_cannot_be_sent_takes_none_of_ours_with_it() {
+fn socket_unsendable_header_loses_none_of_ours() {
     let layer = layer(store());
     let site = RouilleSite::start(move |request| {
         layer.rouille(request, |session| {
@@ -328,9 +295,9 @@ fn a_header_of_the_handlers_that_cannot_be_sent_takes_none_of_ours_with_it() {
 }
 
 #[test]
-fn any_store_will_do_even_one_chosen_while_the_program_runs() {
+fn socket_store_may_be_chosen_at_run_time() {
     let stores: [Arc<dyn Store>; 3] =
-        [Arc::new(store()), Arc::new(Unreliable::new(store())), Arc::new(Box::new(store()))];
+        [Arc::new(store()), Arc::new(UnreliableStore::new(store())), Arc::new(Box::new(store()))];
     for store in stores {
         let site = site(&layer(Arc::clone(&store)));
         let browser = Browser::new();
@@ -345,7 +312,7 @@ fn any_store_will_do_even_one_chosen_while_the_program_runs() {
 }
 
 #[test]
-fn a_request_whose_prefix_was_taken_off_has_the_same_session() {
+fn socket_request_without_prefix_keeps_session() {
     let layer = layer(store());
     let site = RouilleSite::start(move |request| {
         let inner = request.remove_prefix("/shop");
@@ -358,7 +325,7 @@ fn a_request_whose_prefix_was_taken_off_has_the_same_session() {
 }
 
 #[test]
-fn a_cookie_is_secure_where_the_request_was_and_a_proxy_is_believed_only_if_it_is_trusted() {
+fn cookie_is_secure_where_the_request_was() {
     let secure = |trust: bool, request: &Request| {
         let options = CookieOptions::new().secure(lembro::web::Secure::Auto).trust_proxy(trust);
         let layer = SessionLayer::new(store()).cookie(options).unwrap();

@@ -1,5 +1,5 @@
-//! The suite of behaviours on every server that this crate has an adapter for: rouille,
-//! `tiny_http`, and touche for the types of the `http` crate. `tests/servers` runs it on others.
+//! The suite on every server with an adapter in this crate: rouille, `tiny_http`, and touche for
+//! the types of the `http` crate. `tests/servers` runs it on other servers.
 #![cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
 
 #[path = "suite.rs"]

@@ -1,5 +1,5 @@
-//! Signed cookies: what we did not sign never reaches the store, and keys can change without
-//! logging anybody out.
+//! Signed cookies: a value without our signature never reaches the store, and a change of keys logs
+//! no user out.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn signed(keys: &[&[u8]]) -> CookieOptions {
     CookieOptions::new().keys(keys)
 }
 
-/// RFC 2104, by itself: what is signed is the whole `name=value`, up to the signature's dot.
+/// HMAC by RFC 2104, of the whole `name=value` up to the signature's dot.
 fn signature(key: &[u8], signed: &str) -> String {
     let mut block = [0; 64];
     if key.len() > block.len() {
@@ -37,7 +37,7 @@ fn split(cookie: &str) -> (&str, &str) {
     cookie.rsplit_once('.').unwrap()
 }
 
-/// Sends a cookie that is to be refused before anybody asks the store.
+/// Asserts that the layer refuses a cookie without a call to the store.
 #[track_caller]
 fn assert_refused_unasked(host: &Host, cookie: &str) {
     let events = [host.layer.events(), host.store.events()];
@@ -50,7 +50,7 @@ fn assert_refused_unasked(host: &Host, cookie: &str) {
 }
 
 #[test]
-fn a_signed_cookie_leads_to_its_session() {
+fn signed_cookie_opens_its_session() {
     let host = Host::new(signed(&[&NEW]));
     let cookie = host.visitor();
     let (content, made) = split(&cookie);
@@ -61,14 +61,14 @@ fn a_signed_cookie_leads_to_its_session() {
 }
 
 #[test]
-fn the_signature_is_hmac_sha256_over_name_and_value() {
+fn signature_is_hmac_sha256() {
     for key in [&OLD[..], &NEW, &[7; 64], &[8; 65], &[9; 200]] {
         for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Persistent] {
             let host = Host::new(signed(&[key, &OLD]).name("shop").lifetime(lifetime));
             let cookie = host.visitor();
             let (content, made) = split(&cookie);
             assert_eq!(made, signature(key, content));
-            // The same once more, by the crate, so that the computation above is known to be right.
+            // The `hmac` crate confirms the computation above.
             let mac = Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(content);
             assert_eq!(made, URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()));
         }
@@ -76,7 +76,7 @@ fn the_signature_is_hmac_sha256_over_name_and_value() {
 }
 
 #[test]
-fn a_signature_that_is_wrong_cut_missing_swapped_or_written_otherwise_never_reaches_the_store() {
+fn bad_signature_never_reaches_the_store() {
     let host = Host::new(signed(&[&NEW]));
     let (cookie, other) = (host.visitor(), host.visitor());
     let ((content, made), (other_content, other_made)) = (split(&cookie), split(&other));
@@ -85,7 +85,7 @@ fn a_signature_that_is_wrong_cut_missing_swapped_or_written_otherwise_never_reac
         write!(hex, "{byte:02x}").unwrap();
         hex
     });
-    // The last character of 43 stands for four bits: the other two are to be zero.
+    // The last of 43 characters encodes four bits. Its other two must be zero.
     let last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".find(&made[42..]).unwrap();
     let twins =
         (1..4).map(|bits| char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last + bits]));
@@ -119,7 +119,7 @@ fn a_signature_that_is_wrong_cut_missing_swapped_or_written_otherwise_never_reac
 }
 
 #[test]
-fn a_signature_for_one_cookie_is_no_use_under_another_name() {
+fn signature_covers_the_name() {
     let shop = Host::new(signed(&[&NEW]).name("shop"));
     let admin = shop.with(signed(&[&NEW]).name("admin"));
     let cookie = shop.visitor();
@@ -127,13 +127,13 @@ fn a_signature_for_one_cookie_is_no_use_under_another_name() {
     assert_refused_unasked(&admin, &renamed);
     assert_refused_unasked(&admin, &cookie);
     assert_eq!(shop.user(&cookie).as_deref(), Some("ada"));
-    // The name and the value do not run into each other either.
+    // The signature separates the name from the value.
     let id = cookie["shop=".len()..].to_owned();
     assert_refused_unasked(&shop.with(signed(&[&NEW]).name("shop-")), &format!("shop-={id}"));
 }
 
 #[test]
-fn an_unsigned_id_is_refused_when_keys_are_set_and_a_signed_one_when_they_are_taken_away() {
+fn unsigned_ids_are_refused_with_keys() {
     let plain = Host::new(CookieOptions::new());
     let host = plain.with(signed(&[&NEW]));
     for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Persistent] {
@@ -145,7 +145,7 @@ fn an_unsigned_id_is_refused_when_keys_are_set_and_a_signed_one_when_they_are_ta
 }
 
 #[test]
-fn keys_can_be_changed_without_logging_anybody_out() {
+fn new_keys_log_no_user_out() {
     let before = Host::new(signed(&[&OLD]));
     let during = before.with(signed(&[&NEW, &OLD]));
     let after = before.with(signed(&[&NEW]));
@@ -156,7 +156,7 @@ fn keys_can_be_changed_without_logging_anybody_out() {
     assert_eq!(id_of(&new_cookie), id_of(&old_cookie), "the same session");
     assert_eq!(split(&new_cookie).1, signature(&NEW, split(&new_cookie).0));
     assert_eq!(during.visit(&new_cookie, look).cookie(), None, "once");
-    // A request that nobody looked at the session in costs nothing, not even this.
+    // A request without a look rewrites no cookie.
     assert_eq!(during.visit(&old_cookie, |_| {}).cookie(), None);
 
     assert_eq!(after.user(&new_cookie).as_deref(), Some("ada"));
@@ -166,7 +166,7 @@ fn keys_can_be_changed_without_logging_anybody_out() {
 }
 
 #[test]
-fn every_key_of_the_list_verifies_and_only_the_first_signs() {
+fn first_key_signs_and_all_verify() {
     let keys: Vec<[u8; 32]> = (0..10).map(|number| [number; 32]).collect();
     let all: Vec<&[u8]> = keys.iter().map(<[u8; 32]>::as_slice).collect();
     let host = Host::new(signed(&all));
@@ -181,7 +181,7 @@ fn every_key_of_the_list_verifies_and_only_the_first_signs() {
 }
 
 #[test]
-fn sixteen_signatures_of_a_request_are_tried_and_no_more() {
+fn only_sixteen_signatures_are_tried() {
     let host = Host::new(signed(&[&NEW]));
     let cookie = host.visitor();
     let forged = format!("id={}.{}", SessionId::random().unwrap().expose(), "A".repeat(43));
@@ -189,17 +189,17 @@ fn sixteen_signatures_of_a_request_are_tried_and_no_more() {
     assert_eq!(host.user(&behind(15)).as_deref(), Some("ada"));
     assert_refused_unasked(&host, &behind(16));
     assert_refused_unasked(&host, &behind(1000));
-    // What cannot be a cookie of ours does not count.
+    // A value that cannot be ours does not count.
     let junk = "id=short; id=; ID=x; theme=dark; ".repeat(100);
     assert_eq!(host.user(&format!("{junk}{cookie}")).as_deref(), Some("ada"));
-    // Nor do those in several headers count anew in each.
+    // The limit holds for all headers of a request together.
     let (first, second) = (forged.clone(), behind(15));
     let head = lembro::web::RequestHead::new([first.as_str(), second.as_str()]);
     assert_eq!(host.layer.load(head).get::<String>("user").unwrap(), None);
 }
 
 #[test]
-fn the_time_in_a_persistent_cookie_is_signed_too() {
+fn signature_covers_the_time() {
     let host = Host::new(signed(&[&NEW]).lifetime(CookieLifetime::Persistent));
     let cookie = host.visitor();
     let (content, made) = split(&cookie);
@@ -210,7 +210,7 @@ fn the_time_in_a_persistent_cookie_is_signed_too() {
     }
     assert_refused_unasked(&host, &format!("{id}.{made}"));
     assert_refused_unasked(&host, &format!("{content}.1.{made}"));
-    // Nor does a browser-session cookie's signature go with a time.
+    // The signature of a browser-session cookie does not cover a time.
     let plain = host.with(signed(&[&NEW])).visitor();
     let (id, made) = split(&plain);
     assert_refused_unasked(&host, &format!("{id}.1000000000.{made}"));
@@ -223,7 +223,7 @@ fn the_time_in_a_persistent_cookie_is_signed_too() {
 }
 
 #[test]
-fn an_id_that_was_signed_but_ended_is_asked_for_and_reported() {
+fn signed_but_ended_id_is_reported() {
     let host = Host::new(signed(&[&NEW]));
     let cookie = host.visitor();
     assert!(host.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
@@ -235,7 +235,7 @@ fn an_id_that_was_signed_but_ended_is_asked_for_and_reported() {
 
 proptest! {
     #[test]
-    fn a_cookie_with_one_character_changed_never_reaches_the_store(
+    fn model_changed_character_is_refused(
         place in any::<prop::sample::Index>(),
         instead in "[A-Za-z0-9_.=-]",
         persistent in any::<bool>(),

@@ -1,5 +1,5 @@
-//! Promise: when the store is down, no client gets another one's session or loses its own, whatever
-//! the policy says.
+//! Requests while the store is down: under each policy, no client gets another client's session or
+//! loses its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use std::time::Duration;
 use lembro::web::{Finished, RequestHead, SessionLayer};
 use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Policy, Result, Saved, Session, StoreDown};
 
-use crate::support::wire::Unreliable;
+use crate::support::wire::UnreliableStore;
 
 struct Site {
     layer: SessionLayer,
-    store: Arc<Unreliable>,
+    store: Arc<UnreliableStore>,
     time: ManualClock,
 }
 
-/// The cookie of a session with a user in it, and a site where the policy says this.
+/// A site with this policy, and the cookie of a session with a user in it.
 fn site(store_down: StoreDown) -> (Site, String) {
     let time = Clock::manual();
     let memory = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
-    let store = Arc::new(Unreliable::new(memory));
+    let store = Arc::new(UnreliableStore::new(memory));
     let layer = SessionLayer::new(Arc::clone(&store)).policy(Policy::new().store_down(store_down)).unwrap();
     let site = Site { layer, store, time };
     let finished = site.visit("", |session| session.insert("user", "ada")).unwrap();
@@ -48,7 +48,7 @@ impl Site {
 }
 
 #[test]
-fn by_default_a_request_fails_with_the_store_and_is_itself_again_with_it() {
+fn by_default_requests_fail_with_the_store() {
     let (site, cookie) = site(StoreDown::FailClosed);
     site.store.fail(true, true);
     assert!(site.visit(&cookie, |session| session.insert("page", "/")).unwrap_err().is_store());
@@ -58,7 +58,7 @@ fn by_default_a_request_fails_with_the_store_and_is_itself_again_with_it() {
 }
 
 #[test]
-fn without_a_store_a_page_may_be_served_to_nobody_and_no_cookie_is_set_or_taken_away() {
+fn without_a_store_pages_may_be_anonymous() {
     let (site, cookie) = site(StoreDown::Anonymous);
     site.store.fail(true, true);
     for cookie in [cookie.as_str(), ""] {
@@ -83,14 +83,14 @@ fn without_a_store_a_page_may_be_served_to_nobody_and_no_cookie_is_set_or_taken_
 }
 
 #[test]
-fn without_a_store_nobody_seems_to_log_in_or_out() {
+fn without_a_store_logins_and_logouts_fail() {
     let (site, cookie) = site(StoreDown::Anonymous);
     site.store.fail(true, true);
     let acts: [fn(&mut Session) -> Result<()>; 4] = [
         Session::regenerate,
         Session::log_out,
         |session| session.log_in("ada"),
-        // "You are logged out on all other devices", when none of them is.
+        // A page must not say that all other devices are logged out.
         |session| session.destroy_others().map(drop),
     ];
     for act in acts {
@@ -106,7 +106,7 @@ fn without_a_store_nobody_seems_to_log_in_or_out() {
 }
 
 #[test]
-fn what_was_found_and_changed_never_seems_to_be_saved() {
+fn changes_of_a_found_session_never_seem_saved() {
     let (site, cookie) = site(StoreDown::Anonymous);
     let failed = site.visit(&cookie, |session| {
         assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
@@ -117,7 +117,7 @@ fn what_was_found_and_changed_never_seems_to_be_saved() {
 }
 
 #[test]
-fn a_new_session_that_cannot_be_stored_costs_no_page_if_the_policy_says_so() {
+fn unstorable_new_session_costs_no_page() {
     let (site, _) = site(StoreDown::Anonymous);
     site.store.fail(false, true);
     let begun = site.visit("", |session| session.insert("theme", "dark")).unwrap();
@@ -125,7 +125,7 @@ fn a_new_session_that_cannot_be_stored_costs_no_page_if_the_policy_says_so() {
 }
 
 #[test]
-fn a_visit_that_cannot_be_noted_costs_no_page_whatever_the_policy_says_and_is_reported() {
+fn failed_visit_costs_no_page_and_is_reported() {
     for store_down in [StoreDown::FailClosed, StoreDown::Anonymous] {
         let (site, cookie) = site(store_down);
         let errors = site.layer.errors();

@@ -1,6 +1,5 @@
-//! What every server under the layer does, over real sockets: the suite that each adapter runs,
-//! from one source. The module above has `wire` and
-//! `servers()`.
+//! The suite that every server passes under the layer, over real sockets. The module above has
+//! `wire` and `servers()`.
 
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
@@ -9,58 +8,22 @@ use std::thread;
 use std::time::Duration;
 
 use lembro::web::{CookieLifetime, CookieOptions, SessionLayer, TokenOptions};
-use lembro::{Error, LembroStore, Result, Session, SessionId, Store as _};
+use lembro::{Error, LembroStore, SessionId, Store as _};
 
 use super::servers;
 use super::wire::{
-    Asked, Browser, Listens, Page, Reply, Server, Unreliable, exchange, exchange_bytes, layer, store, store_with_clock,
+    Browser, Listener, Page, Reply, Server, UnreliableStore, application, exchange, exchange_bytes, layer, store,
+    store_with_clock, visit,
 };
 
-fn visit(session: &mut Session) -> Result<String> {
-    let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
-    session.insert("visits", &visits)?;
-    Ok(visits.to_string())
-}
-
-/// What most of the tests need of an application.
-fn application(asked: &Asked, session: &mut Session) -> Result<Page> {
-    let text = match asked.path.as_str() {
-        "/look" => session.get::<u32>("visits")?.unwrap_or(0).to_string(),
-        "/static" => "static".to_owned(),
-        "/login" => {
-            session.log_in("user-42")?;
-            session.insert("user", "ada")?;
-            "welcome".to_owned()
-        }
-        "/user" => session.get("user")?.unwrap_or("nobody".to_owned()),
-        "/logout" => session.log_out().map(|()| "bye".to_owned())?,
-        "/too-large" => {
-            session.insert("visits", &1_000)?;
-            session.insert("all", &"x".repeat(1 << 20))?;
-            String::new()
-        }
-        "/panic" => {
-            session.insert("visits", &1_000)?;
-            panic!("a handler that panics: this message belongs to the test");
-        }
-        "/login-then-panic" => {
-            session.log_in("ada")?;
-            session.save()?;
-            panic!("a handler that panics after an early save: this message belongs to the test");
-        }
-        _ => visit(session)?,
-    };
-    Ok(Page::text(text))
-}
-
-/// A barrier at which each waits in the way of its server: a handler that is a coroutine must not
-/// block its thread.
-struct Meeting {
+/// A barrier whose waits are the server's own, because a handler that is a coroutine must not block
+/// its thread.
+struct YieldingBarrier {
     size: usize,
     arrived: AtomicUsize,
 }
 
-impl Meeting {
+impl YieldingBarrier {
     fn of(size: usize) -> Self {
         Self { size, arrived: AtomicUsize::new(0) }
     }
@@ -76,18 +39,19 @@ impl Meeting {
 
 /// The answer to a GET with these headers.
 #[track_caller]
-fn ask(site: &dyn Listens, path: &str, headers: &[(&str, &str)]) -> Reply {
+fn ask(site: &dyn Listener, path: &str, headers: &[(&str, &str)]) -> Reply {
     exchange(site, &format!("GET {path} HTTP/1.1"), headers)
 }
 
-/// The answer to a GET with this `Cookie` header, byte for byte; none if the server hung up.
-fn send(site: &dyn Listens, path: &str, cookie: &[u8]) -> Option<Reply> {
+/// The answer to a GET with this `Cookie` header, byte for byte. None if the server closed the
+/// connection.
+fn send(site: &dyn Listener, path: &str, cookie: &[u8]) -> Option<Reply> {
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: ");
     exchange_bytes(site, &[head.as_bytes(), cookie, b"\r\n\r\n"].concat())
 }
 
 #[test]
-fn a_first_visit_gets_a_cookie_and_a_return_visit_is_recognised_without_another() {
+fn socket_return_visit_is_recognised() {
     for server in servers() {
         let site = server.serve(&layer(store()), application);
         let browser = Browser::new();
@@ -108,7 +72,7 @@ fn a_first_visit_gets_a_cookie_and_a_return_visit_is_recognised_without_another(
 }
 
 #[test]
-fn the_default_cookie_is_secure() {
+fn socket_default_cookie_is_secure() {
     for server in servers() {
         let site = server.serve(&SessionLayer::new(store()), application);
         let cookie = ask(&*site, "/", &[]).one("Set-Cookie").to_owned();
@@ -118,7 +82,7 @@ fn the_default_cookie_is_secure() {
 
 // Invariant 9.
 #[test]
-fn a_new_empty_session_is_neither_stored_nor_announced_to_the_client() {
+fn socket_new_empty_session_leaves_no_trace() {
     for server in servers() {
         let store = store();
         let site = server.serve(&layer(store.clone()), application);
@@ -130,7 +94,7 @@ fn a_new_empty_session_is_neither_stored_nor_announced_to_the_client() {
 }
 
 #[test]
-fn two_clients_are_kept_apart() {
+fn socket_clients_are_kept_apart() {
     for server in servers() {
         let site = server.serve(&layer(store()), application);
         let (ada, grace) = (Browser::new(), Browser::new());
@@ -141,10 +105,10 @@ fn two_clients_are_kept_apart() {
 
 // Invariant 4, over the wire.
 #[test]
-fn parallel_requests_of_one_client_that_set_different_keys_all_survive() {
+fn socket_parallel_requests_lose_no_key() {
     const AT_ONCE: usize = 8;
     for server in servers() {
-        let (together, pause) = (Meeting::of(AT_ONCE), server.pause);
+        let (together, pause) = (YieldingBarrier::of(AT_ONCE), server.pause);
         let site = server.serve(&layer(store()), move |asked, session| {
             let key = asked.path.trim_start_matches('/');
             match key {
@@ -152,7 +116,7 @@ fn parallel_requests_of_one_client_that_set_different_keys_all_survive() {
                 "count" => {}
                 _ => {
                     session.insert(key, &1)?;
-                    // Eight of them hold the same old state in their hands before the first saves.
+                    // All eight have read the same state before the first saves.
                     together.wait(pause);
                 }
             }
@@ -175,10 +139,10 @@ fn parallel_requests_of_one_client_that_set_different_keys_all_survive() {
 
 // Invariant 3.
 #[test]
-fn a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie() {
+fn socket_destroyed_session_never_comes_back() {
     for server in servers() {
         let store = store();
-        let (entered, leave) = (Arc::new(Meeting::of(2)), Arc::new(Meeting::of(2)));
+        let (entered, leave) = (Arc::new(YieldingBarrier::of(2)), Arc::new(YieldingBarrier::of(2)));
         let site = {
             let (entered, leave, pause) = (Arc::clone(&entered), Arc::clone(&leave), server.pause);
             server.serve(&layer(store.clone()), move |asked, session| {
@@ -218,7 +182,7 @@ fn a_destroyed_session_never_comes_back_and_that_response_sets_no_cookie() {
 
 // Invariant 1.
 #[test]
-fn an_id_sent_by_a_client_is_never_adopted() {
+fn socket_client_id_is_never_adopted() {
     for server in servers() {
         let (store, time) = store_with_clock();
         let site = server.serve(&layer(store.clone()), application);
@@ -245,7 +209,7 @@ fn an_id_sent_by_a_client_is_never_adopted() {
 
 // Invariant 2.
 #[test]
-fn malformed_oversized_and_repeated_cookies_mean_no_session() {
+fn socket_malformed_cookies_are_no_session() {
     for server in servers() {
         let site = server.serve(&layer(store()), application);
         let browser = Browser::new();
@@ -258,7 +222,7 @@ fn malformed_oversized_and_repeated_cookies_mean_no_session() {
             assert_ne!(answer.sent_back(), ours);
         }
         // Some servers refuse a header of this length, or one that is not ASCII (tiny_http), or
-        // hang up on it. Whatever they do, they live and open no session of another client.
+        // close the connection. They must go on serving, and open no other client's session.
         let huge = format!("id={}", "x".repeat(1 << 20));
         for cookie in [huge.as_bytes(), &[b"id=\xff\xfe; ", huge.as_bytes()].concat(), b"id=\xff\xfe"] {
             if let Some(answer) = send(&*site, "/", cookie) {
@@ -270,22 +234,22 @@ fn malformed_oversized_and_repeated_cookies_mean_no_session() {
     }
 }
 
-// OWASP Session Management Cheat Sheet: an id in an address ends up in logs, histories and other
-// sites' hands.
+// OWASP Session Management Cheat Sheet: an id in an address ends up in logs, histories and at other
+// sites.
 #[test]
-fn an_id_in_the_address_a_form_or_another_header_is_nothing() {
+fn socket_id_outside_the_cookie_is_ignored() {
     for server in servers() {
         for transport in [None, Some(TokenOptions::new().header("X-Token"))] {
             let has_tokens = transport.is_some();
             let layer = transport.map_or(layer(store()), |options| layer(store()).token(options).unwrap());
             let site = server.serve(&layer, |_, session| {
-                // Told here, because not every response tells it.
+                // The page shows the id, because not every response announces it.
                 let visits = visit(session)?;
                 session.save()?;
                 Ok(Page::text(format!("{visits} {}", session.id()?.expose())))
             });
             let id = ask(&*site, "/", &[]).text().split_once(' ').unwrap().1.to_owned();
-            // How often the session that is found was visited.
+            // The number of visits of the session that is found.
             let visits = |target: &str, headers: &str, form: &str| {
                 let method = if form.is_empty() { "GET" } else { "POST" };
                 let head =
@@ -320,7 +284,7 @@ fn an_id_in_the_address_a_form_or_another_header_is_nothing() {
                 "Set-Cookie: id=ID",
                 "id: ID",
                 "Referer: http://localhost/?id=ID",
-                // Another name, or none; and the case of a cookie's name counts.
+                // Cookies of other names, in another case, and without a name.
                 "Cookie: sid=ID; Id=ID; id2=ID; x=id=ID; ID",
             ] {
                 assert_eq!(visits("/", &header.replace("ID", &id), ""), "1", "{}: {header}", server.name);
@@ -332,7 +296,7 @@ fn an_id_in_the_address_a_form_or_another_header_is_nothing() {
 }
 
 #[test]
-fn a_malformed_cookie_of_another_application_does_not_end_a_session() {
+fn socket_foreign_cookies_end_no_session() {
     for server in servers() {
         let site = server.serve(&layer(store()), application);
         let ours = Browser::new().get(&*site, "/").sent_back();
@@ -349,7 +313,7 @@ fn a_malformed_cookie_of_another_application_does_not_end_a_session() {
 }
 
 #[test]
-fn after_a_restart_the_sessions_are_gone_and_new_ids_are_given() {
+fn socket_restart_gives_new_ids() {
     for server in servers() {
         let site = server.serve(&layer(store()), application);
         let before = ask(&*site, "/", &[]).sent_back();
@@ -364,7 +328,7 @@ fn after_a_restart_the_sessions_are_gone_and_new_ids_are_given() {
 
 // Invariant 12.
 #[test]
-fn a_panic_or_an_error_of_a_handler_is_a_500_that_saves_nothing_and_the_server_lives() {
+fn socket_panic_is_a_500_that_saves_nothing() {
     for server in servers() {
         let store = store();
         let layer = layer(store.clone());
@@ -372,7 +336,7 @@ fn a_panic_or_an_error_of_a_handler_is_a_500_that_saves_nothing_and_the_server_l
         let site = server.serve(&layer, application);
         let browser = Browser::new();
         browser.get(&*site, "/");
-        // More often than there are threads.
+        // More requests than threads.
         for _ in 0..10 {
             for path in ["/panic", "/too-large"] {
                 let answer = browser.get(&*site, path);
@@ -388,7 +352,7 @@ fn a_panic_or_an_error_of_a_handler_is_a_500_that_saves_nothing_and_the_server_l
 }
 
 #[test]
-fn a_panic_after_a_login_was_saved_brings_the_cookie_of_the_login() {
+fn socket_panic_after_a_save_brings_the_cookie() {
     for server in servers() {
         let site = server.serve(&layer(store()), application);
         let browser = Browser::new();
@@ -401,7 +365,7 @@ fn a_panic_after_a_login_was_saved_brings_the_cookie_of_the_login() {
 }
 
 #[test]
-fn a_login_gives_a_new_id_and_the_old_cookie_is_dead() {
+fn socket_login_ends_the_old_id() {
     for server in servers() {
         let store = store();
         let site = server.serve(&layer(store.clone()), application);
@@ -419,7 +383,7 @@ fn a_login_gives_a_new_id_and_the_old_cookie_is_dead() {
 }
 
 #[test]
-fn a_logout_takes_the_cookie_back_and_a_kept_one_is_worth_nothing() {
+fn socket_logout_ends_the_session() {
     for server in servers() {
         let store = store();
         let site = server.serve(&layer(store.clone()), application);
@@ -433,7 +397,7 @@ fn a_logout_takes_the_cookie_back_and_a_kept_one_is_worth_nothing() {
 }
 
 #[test]
-fn a_session_expires_on_the_server_whatever_the_cookie_says() {
+fn socket_server_decides_the_expiry() {
     for server in servers() {
         let (store, time) = store_with_clock();
         let cookie = CookieOptions::new().secure(false).lifetime(CookieLifetime::Persistent);
@@ -445,7 +409,7 @@ fn a_session_expires_on_the_server_whatever_the_cookie_says() {
         let kept = browser.get(&*site, "/");
         assert_eq!((kept.body.as_str(), kept.id()), ("2", first.id()), "{}", server.name);
         assert!(kept.cookie().contains("; Max-Age=3600"), "{kept:?}");
-        // The browser still has the cookie; on the server its time is over.
+        // The browser still has the cookie, but the session has expired.
         time.advance(Duration::from_secs(60 * 60));
         let anew = browser.get(&*site, "/");
         assert_eq!(anew.body, "1", "{}", server.name);
@@ -454,7 +418,7 @@ fn a_session_expires_on_the_server_whatever_the_cookie_says() {
 }
 
 #[test]
-fn headers_that_the_application_sets_stay_beside_the_layers() {
+fn socket_application_headers_stay() {
     for server in servers() {
         let site = server.serve(&layer(store()), |_, session| {
             let mut page = Page::text(visit(session)?);
@@ -484,10 +448,10 @@ fn headers_that_the_application_sets_stay_beside_the_layers() {
 }
 
 #[test]
-fn a_failing_store_is_a_503_and_never_a_new_cookie_or_a_logout() {
+fn socket_failing_store_is_a_503() {
     for server in servers() {
         for (reads, writes) in [(true, true), (false, true)] {
-            let store = Arc::new(Unreliable::new(store()));
+            let store = Arc::new(UnreliableStore::new(store()));
             let layer = layer(Arc::clone(&store));
             let errors = layer.errors();
             let site = server.serve(&layer, application);
@@ -514,32 +478,32 @@ fn a_failing_store_is_a_503_and_never_a_new_cookie_or_a_logout() {
     }
 }
 
-/// Looks into the store at the moment its first byte is asked for, and says what it found.
-struct Peek {
+/// A body that reads the store when its first byte is read, and returns the number that it found.
+struct StoreReader {
     store: LembroStore,
     id: SessionId,
     found: Option<Cursor<String>>,
 }
 
-impl Read for Peek {
+impl Read for StoreReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let found = self.found.get_or_insert_with(|| {
             let stored = self.store.get(&self.id).unwrap();
             let visits = stored.and_then(|stored| stored.record.get::<u32>("visits").unwrap());
             Cursor::new(format!("{:03}", visits.unwrap_or(0)))
         });
-        // A byte at a time, as a slow source would.
+        // One byte at a time, as from a slow source.
         found.read(&mut buffer[..1])
     }
 }
 
 #[test]
-fn a_body_that_is_streamed_is_made_after_the_save() {
+fn socket_streamed_body_follows_the_save() {
     for server in servers().into_iter().filter(|server| server.streams) {
         let store = store();
         let site = server.serve(&layer(store.clone()), move |asked, session| {
             visit(session)?;
-            let body = Peek { store: store.clone(), id: session.id()?, found: None };
+            let body = StoreReader { store: store.clone(), id: session.id()?, found: None };
             let length = (asked.path == "/announced").then_some(3);
             Ok(Page { body: Box::new(body), length, ..Page::text("") })
         });
@@ -556,7 +520,7 @@ fn a_body_that_is_streamed_is_made_after_the_save() {
 }
 
 #[test]
-fn a_head_request_is_a_visit_like_any_other() {
+fn socket_head_request_is_a_visit() {
     for server in servers() {
         let site = server.serve(&layer(store()), application);
         let head = exchange(&*site, "HEAD / HTTP/1.1", &[]);
@@ -569,14 +533,14 @@ fn a_head_request_is_a_visit_like_any_other() {
 }
 
 #[test]
-fn a_304_has_no_body_and_the_headers_of_the_session() {
+fn socket_304_has_our_headers() {
     for server in servers() {
         let site = server.serve(&layer(store()), |_, session| {
             visit(session)?;
             Ok(Page::new(304, &[("ETag", "\"v1\"")], ""))
         });
         let first = ask(&*site, "/", &[]);
-        // A client that the cookie never reached would lose what was saved for it.
+        // Without the cookie, the client would lose its session.
         let cookie = first.sent_back();
         let again = ask(&*site, "/", &[("Cookie", &cookie)]);
         again.assert_silent();
@@ -590,13 +554,13 @@ fn a_304_has_no_body_and_the_headers_of_the_session() {
     }
 }
 
-/// What such a client sends, from the response header in which it was told its token.
+/// The `Authorization` header of a client that got its token in this response.
 fn credentials(reply: &Reply) -> String {
     format!("Bearer {}", reply.one("X-Session-Token"))
 }
 
 #[test]
-fn a_client_without_cookies_logs_in_and_out_with_a_token_in_a_header() {
+fn socket_token_client_logs_in_and_out() {
     for server in servers() {
         let store = store();
         let options = TokenOptions::new().response_header("X-Session-Token");
@@ -622,7 +586,7 @@ fn a_client_without_cookies_logs_in_and_out_with_a_token_in_a_header() {
 }
 
 #[test]
-fn beside_a_cookie_each_client_is_answered_in_the_way_that_it_came() {
+fn socket_clients_are_answered_in_kind() {
     for server in servers() {
         let options = TokenOptions::new().response_header("X-Session-Token").beside_cookie(true);
         let site = server.serve(&layer(store()).token(options).unwrap(), application);
@@ -640,9 +604,9 @@ fn beside_a_cookie_each_client_is_answered_in_the_way_that_it_came() {
     }
 }
 
-/// The suite says of each server what it is about, so a list that is empty must not pass.
+/// Every test is a loop over servers, so an empty list must not pass.
 #[test]
-fn there_are_servers() {
+fn socket_suite_has_servers() {
     let names: Vec<_> = servers().iter().map(|server: &Server| server.name).collect();
     assert!(names.len() >= 2, "{names:?}");
 }

@@ -1,5 +1,5 @@
-//! The browser for tests: it keeps and sends cookies by the RFC (a table of its own cases), and an
-//! application's handler answers its requests.
+//! The browser for tests: it keeps and sends cookies by RFC 6265bis, and an application's handler
+//! answers its requests.
 #![cfg(feature = "testing")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ fn parse(text: &str) -> Option<Cookie> {
     Cookie::parse(text, at(NOW))
 }
 
-/// A jar that got these cookies over https.
+/// A jar that received these cookies over https.
 fn jar(texts: &[&str]) -> Jar {
     let mut jar = Jar::default();
     for text in texts {
@@ -30,7 +30,7 @@ fn jar(texts: &[&str]) -> Jar {
 }
 
 #[test]
-fn a_set_cookie_is_read_by_the_steps_of_the_rfc() {
+fn set_cookie_is_parsed_by_the_rfc() {
     let plain = |name: &str, value: &str| Some((name.to_owned(), value.to_owned()));
     for (text, expected) in [
         ("a=b", plain("a", "b")),
@@ -55,7 +55,7 @@ fn a_set_cookie_is_read_by_the_steps_of_the_rfc() {
 }
 
 #[test]
-fn attributes_are_read_in_any_case_and_unknown_ones_passed_over() {
+fn attributes_are_read_in_any_case() {
     let read = |text: &str| parse(&format!("a=b;{text}")).unwrap();
     let cookie = Cookie { name: "a".to_owned(), value: "b".to_owned(), ..Cookie::default() };
     let text = |text: &str| Some(text.to_owned());
@@ -80,7 +80,7 @@ fn attributes_are_read_in_any_case_and_unknown_ones_passed_over() {
 }
 
 #[test]
-fn a_cookie_ends_when_max_age_says_else_expires() {
+fn max_age_wins_over_expires() {
     for (attributes, ends) in [
         ("", None),
         ("Max-Age=60", Some(NOW + 60)),
@@ -108,7 +108,7 @@ fn a_cookie_ends_when_max_age_says_else_expires() {
 }
 
 #[test]
-fn a_cookie_that_breaks_its_word_is_dropped() {
+fn contradictory_cookies_are_dropped() {
     for (text, https, kept) in [
         ("a=b", false, true),
         ("a=b; Secure", false, false),
@@ -141,7 +141,7 @@ fn a_cookie_that_breaks_its_word_is_dropped() {
 }
 
 #[test]
-fn a_cookie_is_for_its_host_or_for_a_domain_that_the_host_belongs_to() {
+fn cookie_goes_to_its_host_or_domain() {
     for (url, domain, other, is_kept, is_sent) in [
         ("https://example.com", "", "https://EXAMPLE.com:8443/x", true, true),
         ("https://example.com", "", "https://www.example.com/", true, false),
@@ -162,7 +162,7 @@ fn a_cookie_is_for_its_host_or_for_a_domain_that_the_host_belongs_to() {
 }
 
 #[test]
-fn a_cookie_is_sent_under_its_path_which_without_one_is_that_of_the_request() {
+fn cookie_goes_to_its_path() {
     for (set, path, asked, is_sent) in [
         ("/app/page?x=/y/z", None, "/app", true),
         ("/app/page", None, "/app/other", true),
@@ -184,7 +184,7 @@ fn a_cookie_is_sent_under_its_path_which_without_one_is_that_of_the_request() {
 }
 
 #[test]
-fn a_cookie_is_replaced_and_removed_by_one_of_the_same_name_domain_and_path() {
+fn name_domain_and_path_identify_a_cookie() {
     let mut jar = jar(&["a=1; Path=/", "b=3; Path=/", "a=2; Path=/app", "a=4; Path=/"]);
     assert_eq!(jar.header(URL, at(NOW)), "a=2; a=4; b=3", "the longest path first, then the oldest");
     for text in ["a=; Path=/x; Max-Age=0", "a=; Path=/; Domain=example.com; Max-Age=0", "A=; Path=/; Max-Age=0"] {
@@ -197,7 +197,7 @@ fn a_cookie_is_replaced_and_removed_by_one_of_the_same_name_domain_and_path() {
 }
 
 #[test]
-fn a_cookie_ends_at_its_time_or_with_the_browser_session() {
+fn cookie_ends_at_its_time() {
     let mut jar = jar(&["a=1; Max-Age=60", "b=2"]);
     assert_eq!(jar.header(URL, at(NOW + 59)), "a=1; b=2");
     assert_eq!(jar.header(URL, at(NOW + 60)), "b=2");
@@ -206,7 +206,7 @@ fn a_cookie_ends_at_its_time_or_with_the_browser_session() {
 }
 
 #[test]
-fn no_cookie_over_plain_http_takes_the_place_of_a_secure_one_or_shadows_it() {
+fn plain_http_replaces_no_secure_cookie() {
     for (text, is_kept) in [
         ("a=2; Path=/app", false),
         ("a=2; Path=/app/below", false),
@@ -227,7 +227,7 @@ fn no_cookie_over_plain_http_takes_the_place_of_a_secure_one_or_shadows_it() {
 const SITE: &str = "https://example.com";
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A layer over a store whose time is turned by hand, and a browser of that time.
+/// A layer over a store under a manual clock, and a browser with that clock.
 fn layer(options: CookieOptions) -> (SessionLayer, Browser, ManualClock) {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
@@ -241,7 +241,7 @@ fn user(browser: &mut Browser, layer: &SessionLayer) -> Option<String> {
 }
 
 #[test]
-fn a_request_is_what_a_browser_sends() {
+fn request_is_what_a_browser_sends() {
     let mut browser = Browser::new("https://example.com:8443/ignored");
     assert!(browser.jar().receive("a=b", "https://example.com/", SystemTime::now()));
     let form = browser.prepare(Request::form("/login?next=/", &[("user", "ada l."), ("word", "a&b=\u{e9}")]));
@@ -261,7 +261,7 @@ fn a_request_is_what_a_browser_sends() {
 }
 
 #[test]
-fn a_response_keeps_its_headers_and_its_cookies_come_with_the_next_request() {
+fn cookies_come_with_the_next_request() {
     let mut browser = Browser::new(SITE);
     let response = || {
         let headers = [("Set-Cookie", "a=1"), ("Location", "/"), ("set-cookie", "b=2; Path=/elsewhere")];
@@ -275,11 +275,11 @@ fn a_response_keeps_its_headers_and_its_cookies_come_with_the_next_request() {
     assert_eq!(browser.get("/", cookies)[0].1, "a=1");
     assert_eq!(browser.post("/elsewhere", &[], cookies)[0].1, "b=2; a=1");
     assert_eq!(browser.cookie("a").map(|cookie| cookie.value.as_str()), Some("1"));
-    assert_eq!(browser.cookie("b"), None, "that one is not for the site's first page");
+    assert_eq!(browser.cookie("b"), None, "its path does not match");
 }
 
 #[test]
-fn a_login_lasts_for_its_time_and_a_remembered_one_beyond_the_browser_session() {
+fn remembered_login_outlives_the_browser() {
     let (layer, mut browser, time) = layer(CookieOptions::new());
     let layer = layer.policy(Policy::new().remember(DAY, 30 * DAY)).unwrap();
     browser.visit(&layer, |session| session.log_in("user-42")).unwrap();
@@ -296,7 +296,7 @@ fn a_login_lasts_for_its_time_and_a_remembered_one_beyond_the_browser_session() 
 }
 
 #[test]
-fn a_handler_that_fails_gives_the_browser_the_cookie_of_its_error_page() {
+fn error_page_brings_its_cookie() {
     let (layer, mut browser, _time) = layer(CookieOptions::new());
     let failed = browser.visit(&layer, |session| {
         session.log_in("user-42")?;
@@ -308,7 +308,7 @@ fn a_handler_that_fails_gives_the_browser_the_cookie_of_its_error_page() {
 }
 
 #[test]
-fn requests_from_other_sites_come_with_the_cookies_that_same_site_lets_through() {
+fn same_site_filters_foreign_requests() {
     for (same_site, link, form) in
         [(SameSite::Strict, false, false), (SameSite::Lax, true, false), (SameSite::None, true, true)]
     {
@@ -322,7 +322,7 @@ fn requests_from_other_sites_come_with_the_cookies_that_same_site_lets_through()
 }
 
 #[test]
-fn a_response_that_arrives_late_is_kept_late() {
+fn late_response_is_kept_late() {
     let (layer, mut browser, _time) = layer(CookieOptions::new());
     let request = browser.prepare(Request::new("GET", "/"));
     let mut slow = layer.load(&request);
@@ -335,7 +335,7 @@ fn a_response_that_arrives_late_is_kept_late() {
 }
 
 #[test]
-fn no_debug_shows_what_a_cookie_or_a_request_holds() {
+fn debug_shows_no_values() {
     let mut browser = Browser::new(SITE);
     assert!(browser.jar().receive("id=secret", URL, SystemTime::now()));
     let request = browser.prepare(Request::form("/", &[("password", "secret")]));

@@ -1,38 +1,27 @@
-//! What only the adapter for `tiny_http` does: it sends every response by itself. `web/servers` has
-//! what every adapter does.
+//! The adapter for `tiny_http`, which sends every response itself, beyond the suite of
+//! `web/servers`; and the claims of the page `web::in_front` about this server. If one of those
+//! tests fails, `tiny_http` has become stricter, and the page must say so.
 #![cfg(feature = "tiny_http")]
 
-use std::io::Write as _;
-use std::net::TcpStream;
+use std::io::{Read, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::thread;
 
-use crate::support::wire::{Browser, Listens as _, PlainSite, Unreliable, layer, store};
 use lembro::web::SessionLayer;
 use lembro::{Error, Result, Session, Store};
-use tiny_http::{Request, Response};
+use tiny_http::{Request, Response, Server};
 
-fn visit(session: &mut Session) -> Result<String> {
-    let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
-    session.insert("visits", &visits)?;
-    Ok(visits.to_string())
-}
+use crate::support::wire::{
+    Browser, Listener as _, Page, PlainSite, Target, UnreliableStore, application, layer, store,
+};
 
-fn page(request: &mut Request, session: &mut Session) -> Result<Response<std::io::Cursor<Vec<u8>>>> {
-    let text = match request.url() {
-        "/" => visit(session)?,
-        "/look" => session.get::<u32>("visits")?.unwrap_or(0).to_string(),
-        "/static" => String::new(),
-        "/too-large" => {
-            session.insert("all", &"x".repeat(1 << 20))?;
-            String::new()
-        }
-        "/panic" => {
-            session.insert("visits", &1_000)?;
-            panic!("a handler that panics: this message belongs to the test");
-        }
-        other => return Err(Error::size(format!("no page {other:.20}"))),
-    };
-    Ok(Response::from_string(text))
+fn page(request: &mut Request, session: &mut Session) -> Result<Response<Box<dyn Read + Send>>> {
+    let target = Target::new(request.method().as_str(), request.url());
+    if !["/", "/look", "/panic", "/too-large"].contains(&request.url()) {
+        return Err(Error::size(format!("no page {:.20}", request.url())));
+    }
+    application(&target, session).map(Page::into_plain)
 }
 
 fn site(layer: &SessionLayer) -> PlainSite {
@@ -41,14 +30,14 @@ fn site(layer: &SessionLayer) -> PlainSite {
 }
 
 #[test]
-fn every_handler_that_fails_or_panics_is_answered_and_nothing_of_it_is_saved() {
+fn socket_failing_handlers_are_answered() {
     let store = store();
     let layer = layer(store.clone());
     let errors = layer.errors();
     let site = site(&layer);
     let browser = Browser::new();
     browser.get(&site, "/");
-    // More of them than the server has threads.
+    // More requests than the server has threads.
     for _ in 0..10 {
         for path in ["/panic", "/too-large", "/nowhere", &format!("/{}", "x".repeat(60_000))] {
             let answer = browser.get(&site, path);
@@ -62,8 +51,8 @@ fn every_handler_that_fails_or_panics_is_answered_and_nothing_of_it_is_saved() {
 }
 
 #[test]
-fn a_store_that_is_down_is_a_503_and_the_application_can_make_its_own_page() {
-    let store = Arc::new(Unreliable::new(store()));
+fn socket_store_down_is_a_503() {
+    let store = Arc::new(UnreliableStore::new(store()));
     let layer = layer(Arc::clone(&store));
     let (plain, own) = (site(&layer), {
         let layer = layer.clone();
@@ -87,7 +76,7 @@ fn a_store_that_is_down_is_a_503_and_the_application_can_make_its_own_page() {
 }
 
 #[test]
-fn a_client_that_hangs_up_before_its_answer_ends_no_server() {
+fn socket_hang_up_ends_no_server() {
     let site = site(&layer(store()));
     for _ in 0..20 {
         let mut socket = TcpStream::connect(site.address()).unwrap();
@@ -97,4 +86,73 @@ fn a_client_that_hangs_up_before_its_answer_ends_no_server() {
     for _ in 0..8 {
         assert_eq!(Browser::new().get(&site, "/").body, "1");
     }
+}
+
+/// A request that a client hides in a body.
+const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// The paths of the requests in a connection that sends these bytes. A handler reads at most a
+/// hundred bytes of a body.
+fn paths(bytes: &str) -> Vec<String> {
+    let (server, layer) = (Server::http("127.0.0.1:0").unwrap(), layer(store()));
+    let address = server.server_addr().to_ip().unwrap();
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| {
+            let mut paths = Vec::new();
+            for request in server.incoming_requests() {
+                layer.tiny_http(request, |request, _session| {
+                    paths.push(request.url().to_owned());
+                    let mut body = Vec::new();
+                    // The body may break off.
+                    let _ = request.as_reader().take(100).read_to_end(&mut body);
+                    Ok(Response::empty(204))
+                });
+            }
+            paths
+        });
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(bytes.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        // The server closes the connection after the last answer. A reset is an end too.
+        let _ = client.read_to_end(&mut Vec::new());
+        server.unblock();
+        serving.join().unwrap()
+    })
+}
+
+fn post(headers: &str, body: &str) -> Vec<String> {
+    paths(&format!("POST /form HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n{body}"))
+}
+
+#[test]
+fn socket_announced_body_is_no_request() {
+    assert_eq!(post(&format!("Content-Length: {}", HIDDEN.len()), HIDDEN), ["/form"]);
+}
+
+#[test]
+fn socket_first_of_two_lengths_counts() {
+    let length = HIDDEN.len();
+    for headers in [
+        format!("Content-Length: 0\r\nContent-Length: {length}"),
+        format!("Content-Length: {length}, {length}"),
+        format!("Content-Length: 0x{length:x}"),
+    ] {
+        assert_eq!(post(&headers, HIDDEN), ["/form", "/hidden"], "{headers}");
+    }
+}
+
+#[test]
+fn socket_any_encoding_means_chunked() {
+    let body = format!("0\r\n\r\n{HIDDEN}");
+    for encoding in ["chunked", "identity", "gzip, chunked", "x"] {
+        let headers = format!("Content-Length: {}\r\nTransfer-Encoding: {encoding}", body.len());
+        assert_eq!(post(&headers, &body), ["/form", "/hidden"], "{encoding}");
+    }
+}
+
+#[test]
+fn socket_unread_chunks_are_the_next_request() {
+    let body = format!("{}{HIDDEN}", "x".repeat(100));
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    assert_eq!(post("Transfer-Encoding: chunked", &chunked), ["/form", "/hidden"]);
 }

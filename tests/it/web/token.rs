@@ -1,47 +1,27 @@
-//! The token in a header: which one counts, who is told one, and that it means what a cookie means.
-//! `PROPTEST_CASES` sets how many random histories are tried.
+//! The token in a header: which token counts, which clients get one, and that it means the same as
+//! a cookie. `PROPTEST_CASES` sets the number of random histories.
 
 use std::time::Duration;
 
 use lembro::web::{CookieOptions, Finished, RequestHead, SessionLayer, TokenOptions};
-use lembro::{Clock, Event, LembroOptions, LembroStore, ManualClock, Policy, Saved, Session, SessionId};
+use lembro::{Event, LembroOptions, LembroStore, Policy, Saved, Session, SessionId};
 use proptest::prelude::*;
+
+use crate::support::host::{Host, look};
 
 const KEYS: [[u8; 32]; 2] = [[7; 32], [8; 32]];
 const MINUTE: Duration = Duration::from_secs(60);
 
-struct Api {
-    layer: SessionLayer,
-    time: ManualClock,
+fn api(options: TokenOptions) -> Host {
+    with_tokens(Host::new(CookieOptions::new()), options)
 }
 
-impl Api {
-    fn new(options: TokenOptions) -> Self {
-        let time = Clock::manual();
-        let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
-        Self { layer: SessionLayer::new(store).token(options).unwrap(), time }
-    }
-
-    /// A request with these headers: what it was answered.
-    fn ask(&self, headers: &[(&str, &str)], handler: impl FnOnce(&mut Session)) -> Finished {
-        let mut session = self.layer.load(RequestHead::from_headers(headers.iter().copied()));
-        handler(&mut session);
-        self.layer.finish(&mut session).unwrap()
-    }
-
-    /// Whose session these headers lead to.
-    fn user(&self, headers: &[(&str, &str)]) -> Option<String> {
-        let session = self.layer.load(RequestHead::from_headers(headers.iter().copied()));
-        session.owner().unwrap().map(ToOwned::to_owned)
-    }
+fn with_tokens(host: Host, options: TokenOptions) -> Host {
+    Host { layer: host.layer.token(options).unwrap(), ..host }
 }
 
 fn log_in(session: &mut Session) {
     session.log_in("ada").unwrap();
-}
-
-fn look(session: &mut Session) {
-    session.contains_key("user").unwrap();
 }
 
 fn bearer(finished: &Finished) -> String {
@@ -53,25 +33,25 @@ fn cookie(finished: &Finished) -> String {
 }
 
 #[test]
-fn a_login_gives_a_token_that_opens_the_session_and_a_logout_takes_it_back() {
-    let api = Api::new(TokenOptions::new());
+fn login_gives_a_token_and_logout_ends_it() {
+    let api = api(TokenOptions::new());
     let login = api.ask(&[], log_in);
     assert_eq!(login.cookie(), None);
     let token = bearer(&login);
     let headers = [("Authorization", token.as_str())];
-    assert_eq!(api.user(&headers).as_deref(), Some("ada"));
+    assert_eq!(api.owner(&headers).as_deref(), Some("ada"));
     let visit = api.ask(&headers, look);
     assert_eq!(visit.token(), None, "the client has it already");
     let logout = api.ask(&headers, |session| session.log_out().unwrap());
     assert_eq!((logout.token(), logout.cookie()), (Some(""), None), "nothing to go on with");
-    assert_eq!(api.user(&headers), None);
+    assert_eq!(api.owner(&headers), None);
     assert_eq!(api.ask(&headers, look).token(), None, "an unknown token is no reason for a new one");
 }
 
-// RFC 9110, 11.1: the scheme in either case. RFC 6750, 2.1.
+// The scheme may be in either case (RFC 9110, 11.1; RFC 6750, 2.1).
 #[test]
-fn a_token_counts_in_its_header_and_nowhere_else() {
-    let (bearer, own) = (Api::new(TokenOptions::new()), Api::new(TokenOptions::new().header("X-Session-Token")));
+fn token_counts_in_its_header_only() {
+    let (bearer, own) = (api(TokenOptions::new()), api(TokenOptions::new().header("X-Session-Token")));
     for (api, counts, others) in [
         (
             &bearer,
@@ -87,7 +67,7 @@ fn a_token_counts_in_its_header_and_nowhere_else() {
         let token = api.ask(&[], log_in).token().unwrap().to_owned();
         let user = |line: &str| {
             let line = line.replace("ID", &token);
-            api.user(&[line.split_once(':').unwrap()])
+            api.owner(&[line.split_once(':').unwrap()])
         };
         for line in counts {
             assert_eq!(user(line).as_deref(), Some("ada"), "{line}");
@@ -110,29 +90,27 @@ fn a_token_counts_in_its_header_and_nowhere_else() {
 }
 
 #[test]
-fn a_layer_without_tokens_reads_none_and_one_with_tokens_alone_reads_no_cookie() {
-    let time = Clock::manual();
-    let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
-    let cookies = Api { layer: SessionLayer::new(store.clone()), time: time.clone() };
-    let tokens = Api { layer: SessionLayer::new(store).token(TokenOptions::new()).unwrap(), time };
+fn layer_reads_only_its_carriers() {
+    let cookies = Host::new(CookieOptions::new());
+    let tokens = with_tokens(cookies.with(CookieOptions::new()), TokenOptions::new());
     let (by_cookie, by_token) = (cookies.ask(&[], log_in), tokens.ask(&[], log_in));
     assert_eq!(by_cookie.token(), None);
     let (cookie, token) = (cookie(&by_cookie), bearer(&by_token));
     for (api, is_cookie) in [(&cookies, true), (&tokens, false)] {
-        assert_eq!(api.user(&[("Cookie", &cookie)]).is_some(), is_cookie);
-        assert_eq!(api.user(&[("Authorization", &token)]).is_some(), !is_cookie);
+        assert_eq!(api.owner(&[("Cookie", &cookie)]).is_some(), is_cookie);
+        assert_eq!(api.owner(&[("Authorization", &token)]).is_some(), !is_cookie);
     }
 }
 
 #[test]
-fn a_malformed_oversized_or_repeated_token_means_no_session_and_hides_no_good_one() {
-    let api = Api::new(TokenOptions::new());
+fn malformed_tokens_are_no_session() {
+    let api = api(TokenOptions::new());
     let token = bearer(&api.ask(&[], log_in));
     let huge = format!("Bearer {}", "x".repeat(1 << 20));
     for bad in ["", "Bearer", "Bearer ", "Bearer %", "Bearer .", huge.as_str(), &token[..token.len() - 1]] {
-        assert_eq!(api.user(&[("Authorization", bad)]), None, "{bad:.20}");
+        assert_eq!(api.owner(&[("Authorization", bad)]), None, "{bad:.20}");
         let both = [("Authorization", bad), ("Authorization", &*token)];
-        assert_eq!(api.user(&both).as_deref(), Some("ada"), "{bad:.20}");
+        assert_eq!(api.owner(&both).as_deref(), Some("ada"), "{bad:.20}");
     }
     let bytes = [("Authorization", b"Bearer \xff\xfe".as_slice()), ("Authorization", token.as_bytes())];
     assert_eq!(api.layer.load(RequestHead::from_headers(bytes)).owner().unwrap(), Some("ada"));
@@ -140,8 +118,8 @@ fn a_malformed_oversized_or_repeated_token_means_no_session_and_hides_no_good_on
 
 // Invariant 1.
 #[test]
-fn an_id_in_a_token_is_never_adopted() {
-    let api = Api::new(TokenOptions::new());
+fn token_id_is_never_adopted() {
+    let api = api(TokenOptions::new());
     let events = api.layer.events();
     let made_up = SessionId::random().unwrap();
     let answer = api.ask(&[("Authorization", &format!("Bearer {}", made_up.expose()))], |session| {
@@ -153,8 +131,8 @@ fn an_id_in_a_token_is_never_adopted() {
 }
 
 #[test]
-fn an_id_that_a_login_superseded_is_dead_in_a_token_too_and_is_reported() {
-    let api = Api::new(TokenOptions::new());
+fn superseded_token_is_dead_and_reported() {
+    let api = api(TokenOptions::new());
     let before = bearer(&api.ask(&[], |session| session.insert("cart", "tea").unwrap()));
     let events = api.layer.events();
     let after = bearer(&api.ask(&[("Authorization", &before)], log_in));
@@ -162,72 +140,71 @@ fn an_id_that_a_login_superseded_is_dead_in_a_token_too_and_is_reported() {
     let in_flight = api.ask(&[("Authorization", &before)], |session| session.insert("cart", "coffee").unwrap());
     assert_eq!((in_flight.saved(), in_flight.is_lost(), in_flight.token()), (Saved::Gone, true, None));
     api.time.advance(5 * MINUTE);
-    assert_eq!(api.user(&[("Authorization", &before)]), None);
+    assert_eq!(api.owner(&[("Authorization", &before)]), None);
     assert!(events.try_iter().any(|event| matches!(event, Event::SupersededId { .. })));
-    assert_eq!(api.user(&[("Authorization", &after)]).as_deref(), Some("ada"));
+    assert_eq!(api.owner(&[("Authorization", &after)]).as_deref(), Some("ada"));
 }
 
 #[test]
-fn a_timed_renewal_gives_the_client_a_new_token() {
+fn timed_renewal_gives_a_new_token() {
     let policy = Policy::new().renew_after(5 * MINUTE);
-    let api = Api::new(TokenOptions::new());
-    let api = Api { layer: api.layer.policy(policy).unwrap(), time: api.time };
+    let api = api(TokenOptions::new());
+    let api = Host { layer: api.layer.policy(policy).unwrap(), ..api };
     let old = bearer(&api.ask(&[], log_in));
     api.time.advance(6 * MINUTE);
     let new = bearer(&api.ask(&[("Authorization", &old)], look));
     assert_ne!(new, old);
     assert_eq!(bearer(&api.ask(&[("Authorization", &old)], look)), new, "a lost response is repeated");
-    assert_eq!(api.user(&[("Authorization", &new)]).as_deref(), Some("ada"));
+    assert_eq!(api.owner(&[("Authorization", &new)]).as_deref(), Some("ada"));
     assert_eq!(api.ask(&[("Authorization", &old)], look).token(), None, "the client has the new one by now");
 }
 
 #[test]
-fn a_token_is_signed_by_the_cookies_keys_for_its_own_header_and_written_again_when_keys_change() {
-    let signed = |api: &Api, keys: &[[u8; 32]], options: TokenOptions| {
-        let layer = api.layer.clone().cookie(CookieOptions::new().keys(keys)).unwrap();
-        Api { layer: layer.token(options).unwrap(), time: api.time.clone() }
+fn token_is_signed_for_its_own_header() {
+    let signed = |api: &Host, keys: &[[u8; 32]], options: TokenOptions| {
+        with_tokens(api.with(CookieOptions::new().keys(keys)), options)
     };
-    let api = Api::new(TokenOptions::new());
+    let api = api(TokenOptions::new());
     let unsigned = bearer(&api.ask(&[], log_in));
     let old = signed(&api, &KEYS[1..], TokenOptions::new());
-    assert_eq!(old.user(&[("Authorization", &unsigned)]), None);
+    assert_eq!(old.owner(&[("Authorization", &unsigned)]), None);
     let token = bearer(&old.ask(&[], log_in));
     let forged = format!("{}A", &token[..token.len() - 1]);
-    assert_eq!(old.user(&[("Authorization", &forged)]), None);
+    assert_eq!(old.owner(&[("Authorization", &forged)]), None);
 
     let both = signed(&api, &KEYS, TokenOptions::new());
     let rewritten = both.ask(&[("Authorization", &token)], look);
     assert_ne!(bearer(&rewritten), token);
     assert_eq!(bearer(&rewritten)[..40], token[..39].to_owned() + ".", "the same id");
     let new = signed(&api, &KEYS[..1], TokenOptions::new());
-    assert_eq!(new.user(&[("Authorization", &token)]), None);
-    assert_eq!(new.user(&[("Authorization", &bearer(&rewritten))]).as_deref(), Some("ada"));
+    assert_eq!(new.owner(&[("Authorization", &token)]), None);
+    assert_eq!(new.owner(&[("Authorization", &bearer(&rewritten))]).as_deref(), Some("ada"));
 
-    // What was signed for a cookie or for one header is no use in another.
+    // A signature for a cookie or for one header is invalid in another.
     let elsewhere = signed(&api, &KEYS[..1], TokenOptions::new().header("X-Token").beside_cookie(true));
     let value = bearer(&rewritten)["Bearer ".len()..].to_owned();
-    assert_eq!(elsewhere.user(&[("X-Token", &value)]), None);
-    assert_eq!(elsewhere.user(&[("Cookie", &format!("id={value}"))]), None);
+    assert_eq!(elsewhere.owner(&[("X-Token", &value)]), None);
+    assert_eq!(elsewhere.owner(&[("Cookie", &format!("id={value}"))]), None);
 }
 
 #[test]
-fn of_a_cookie_and_a_token_the_cookie_counts_and_its_client_is_never_told_a_token() {
-    let api = Api::new(TokenOptions::new().beside_cookie(true).response_header("X-Token"));
+fn client_with_a_cookie_gets_no_token() {
+    let api = api(TokenOptions::new().beside_cookie(true).response_header("X-Token"));
     let stranger = api.ask(&[], |session| session.log_in("grace").unwrap());
-    assert!(stranger.cookie().is_some() && stranger.token().is_some(), "it brought neither, so it gets both");
+    assert!(stranger.cookie().is_some() && stranger.token().is_some(), "a request with neither gets both");
     let (cookie, token) = (cookie(&stranger), bearer(&api.ask(&[], log_in)));
 
     let both = [("Authorization", token.as_str()), ("Cookie", cookie.as_str())];
-    assert_eq!(api.user(&both).as_deref(), Some("grace"));
+    assert_eq!(api.owner(&both).as_deref(), Some("grace"));
     let unknown = format!("id={}", SessionId::random().unwrap().expose());
     let made_up = format!("Bearer {}", SessionId::random().unwrap().expose());
     let handlers: [fn(&mut Session); 3] =
         [|session| session.insert("a", &1).unwrap(), log_in, |session| session.regenerate().unwrap()];
     for handler in handlers {
-        // A script that was injected can add a token, also one that opens nothing.
+        // An injected script can add any token to the request.
         for (is_known, added) in [(false, Some(&made_up)), (false, None), (true, Some(&made_up)), (true, Some(&token))]
         {
-            // A new one each time, because some handlers give the session another id.
+            // A new cookie each time, because some handlers change the id.
             let known = self::cookie(&api.ask(&[], log_in));
             let cookie = [("Cookie", if is_known { known.as_str() } else { unknown.as_str() })];
             let headers: Vec<_> =
@@ -238,44 +215,44 @@ fn of_a_cookie_and_a_token_the_cookie_counts_and_its_client_is_never_told_a_toke
             session.save().unwrap();
             let failed = api.layer.fail(&mut session);
             assert!(failed.token().is_none() && !fresh(&failed), "{headers:?}");
-            // What has been committed by then is announced by `finish` all the same.
+            // `finish` too announces an id that was committed before.
             let finished = api.layer.finish(&mut session).unwrap();
             assert!(finished.token().is_none() && !fresh(&finished), "{headers:?}");
         }
     }
-    // A cookie that opens nothing is no obstacle for a token that does.
+    // If the cookie opens no session, the token counts.
     let token = bearer(&api.ask(&[], log_in));
     let mixed = [("Cookie", unknown.as_str()), ("Authorization", token.as_str())];
-    assert_eq!(api.user(&mixed).as_deref(), Some("ada"));
+    assert_eq!(api.owner(&mixed).as_deref(), Some("ada"));
     let renewed = api.ask(&mixed, |session| session.regenerate().unwrap());
     assert!(renewed.cookie().is_none() && renewed.token().is_some());
 }
 
 #[test]
-fn a_logout_ends_the_sessions_of_the_cookie_and_of_the_token() {
-    let api = Api::new(TokenOptions::new().beside_cookie(true));
+fn logout_ends_both_presented_sessions() {
+    let api = api(TokenOptions::new().beside_cookie(true));
     let (cookie, token) = (cookie(&api.ask(&[], log_in)), bearer(&api.ask(&[], log_in)));
     let both = [("Cookie", cookie.as_str()), ("Authorization", token.as_str())];
     let logout = api.ask(&both, |session| session.log_out().unwrap());
     assert!(logout.cookie().unwrap().contains("Max-Age=0"));
     for header in both {
-        assert_eq!(api.user(&[header]), None, "{header:?}");
+        assert_eq!(api.owner(&[header]), None, "{header:?}");
     }
 }
 
 #[test]
-fn a_token_that_a_failed_request_committed_is_told() {
-    let api = Api::new(TokenOptions::new());
+fn failed_request_tells_a_committed_token() {
+    let api = api(TokenOptions::new());
     let before = bearer(&api.ask(&[], |session| session.insert("cart", "tea").unwrap()));
     let mut session = api.layer.load(RequestHead::from_headers([("Authorization", &before)]));
     log_in(&mut session);
     session.save().unwrap();
     let token = bearer(&api.layer.fail(&mut session));
-    assert_eq!(api.user(&[("Authorization", &token)]).as_deref(), Some("ada"));
+    assert_eq!(api.owner(&[("Authorization", &token)]).as_deref(), Some("ada"));
 }
 
 #[test]
-fn caches_are_told_that_a_response_depends_on_the_header_and_that_a_new_token_is_not_kept() {
+fn caches_keep_no_token() {
     let plain = TokenOptions::new;
     for (options, vary) in [
         (plain(), "Authorization"),
@@ -283,10 +260,10 @@ fn caches_are_told_that_a_response_depends_on_the_header_and_that_a_new_token_is
         (plain().beside_cookie(true), "Cookie, Authorization"),
         (plain().header("X-Token").beside_cookie(true), "Cookie, X-Token"),
     ] {
-        let api = Api::new(options);
+        let api = api(options);
         let login = api.ask(&[], log_in);
-        // The handler says `public`. Beside a token that does not count, in a header or handed out
-        // by hand.
+        // The handler's `public` does not count beside a token, whether it is in a header or in the
+        // body.
         let mut headers = vec![
             ("Cache-Control".to_owned(), "public, max-age=60".to_owned()),
             ("Vary".to_owned(), "Accept, authorization".to_owned()),
@@ -301,13 +278,13 @@ fn caches_are_told_that_a_response_depends_on_the_header_and_that_a_new_token_is
 
         let stranger = api.ask(&[], look);
         assert_eq!(stranger.headers().collect::<Vec<_>>(), [("Vary", vary)]);
-        assert_eq!(api.ask(&[], |_| {}).headers().count(), 0, "a response that looked at nothing is the same for all");
+        assert_eq!(api.ask(&[], |_| {}).headers().count(), 0, "a response without a look is the same for every client");
     }
 }
 
 #[test]
-fn the_response_header_has_the_new_token_and_is_empty_after_a_logout() {
-    let api = Api::new(TokenOptions::new().response_header("X-Session-Token"));
+fn response_header_has_the_new_token() {
+    let api = api(TokenOptions::new().response_header("X-Session-Token"));
     let answer = |headers: &[(&str, &str)], handler: fn(&mut Session)| {
         let mut response = vec![("x-session-token".to_owned(), "the handler's own".to_owned())];
         api.ask(headers, handler).write_to(&mut response);
@@ -321,10 +298,10 @@ fn the_response_header_has_the_new_token_and_is_empty_after_a_logout() {
     assert_eq!(answer(&[("Authorization", &header)], |session| session.log_out().unwrap()), [""]);
 }
 
-// A browser sends a cookie with another site's form, and no header with a token.
+// A browser sends a cookie with another site's form, but no header with a token.
 #[test]
-fn a_form_needs_a_csrf_token_unless_a_token_in_a_header_opened_the_session() {
-    let api = Api::new(TokenOptions::new().beside_cookie(true));
+fn token_sessions_need_no_csrf_token() {
+    let api = api(TokenOptions::new().beside_cookie(true));
     let both = api.ask(&[], log_in);
     let (cookie, token) = (cookie(&both), bearer(&both));
     let unknown = format!("Bearer {}", SessionId::random().unwrap().expose());
@@ -347,7 +324,7 @@ fn a_form_needs_a_csrf_token_unless_a_token_in_a_header_opened_the_session() {
 }
 
 #[test]
-fn a_header_that_means_something_else_or_is_none_is_refused_when_the_layer_is_made() {
+fn reserved_headers_are_refused() {
     let refused = |options: TokenOptions| {
         let layer = SessionLayer::new(LembroStore::with_options(LembroOptions::new().interval(0)).unwrap());
         let error = layer.token(options).unwrap_err();
@@ -385,12 +362,12 @@ fn a_header_that_means_something_else_or_is_none_is_refused_when_the_layer_is_ma
     assert!(refused(TokenOptions::new().header("Authorization")).contains("bearer"));
     for name in ["X-Session-Token", "x-api-key", "Session", "Viaduct", "X-If-Token"] {
         let options = TokenOptions::new().header(name).response_header(name);
-        drop(Api::new(options));
+        drop(api(options));
     }
 }
 
 #[test]
-fn options_are_read_from_a_configuration_file() {
+fn options_are_read_from_json() {
     let read = |text: &str| serde_json::from_str::<TokenOptions>(text);
     assert_eq!(read("{}").unwrap(), TokenOptions::new());
     let all = TokenOptions::new().header("X-In").response_header("X-Out").beside_cookie(true);
@@ -407,8 +384,8 @@ fn options_are_read_from_a_configuration_file() {
 
 // Invariant 10.
 #[test]
-fn no_debug_text_has_a_token_in_it() {
-    let api = Api::new(TokenOptions::new().response_header("X-Token"));
+fn no_debug_text_shows_a_token() {
+    let api = api(TokenOptions::new().response_header("X-Token"));
     let finished = api.ask(&[], log_in);
     let token = finished.token().unwrap();
     let header = format!("Bearer {token}");
@@ -419,7 +396,7 @@ fn no_debug_text_has_a_token_in_it() {
     assert!(!texts.contains(&token[11..]), "{texts}");
 }
 
-/// What a client does next.
+/// A step of a client.
 #[derive(Clone, Debug)]
 enum Step {
     Look,
@@ -430,7 +407,7 @@ enum Step {
     Save,
     Fail,
     Wait(u64),
-    /// With the credentials that it had before the last ones.
+    /// Look with the credentials before the last ones.
     Old,
     Forget,
 }
@@ -450,25 +427,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A client of one layer, that keeps a cookie or a token.
+/// A client of one layer that keeps a cookie or a token.
 struct Client {
-    api: Api,
+    api: Host,
     has_tokens: bool,
     credentials: Vec<String>,
 }
 
 impl Client {
     fn new(has_tokens: bool, signed: bool) -> Self {
-        let time = Clock::manual();
-        let store = LembroStore::with_options(LembroOptions::new().clock(&time).interval(0)).unwrap();
         let policy = Policy::new().renew_after(10 * MINUTE);
-        let cookie = if signed { CookieOptions::new().keys(&KEYS[..1]) } else { CookieOptions::new() };
-        let layer = SessionLayer::new(store).policy(policy).unwrap().cookie(cookie).unwrap();
-        let layer = if has_tokens { layer.token(TokenOptions::new()).unwrap() } else { layer };
-        Self { api: Api { layer, time }, has_tokens, credentials: Vec::new() }
+        let api = Host::new(if signed { CookieOptions::new().keys(&KEYS[..1]) } else { CookieOptions::new() });
+        let api = Host { layer: api.layer.policy(policy).unwrap(), ..api };
+        let api = if has_tokens { with_tokens(api, TokenOptions::new()) } else { api };
+        Self { api, has_tokens, credentials: Vec::new() }
     }
 
-    /// What the client and its user see of one step.
+    /// Everything that the client and its user see of one step.
     fn take(&mut self, step: &Step) -> String {
         let back = if matches!(step, Step::Old) { 2 } else { 1 };
         let sent = self.credentials.len().checked_sub(back).map(|place| self.credentials[place].clone());
@@ -519,7 +494,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_a_client_does_a_token_means_what_a_cookie_means(
+    fn model_token_means_what_a_cookie_means(
         steps in prop::collection::vec(step(), 1..30),
         signed in any::<bool>(),
     ) {

@@ -1,8 +1,8 @@
-//! The end of a request beside express-session's, for every combination of its options: the same,
-//! or a reason why not.
+//! A comparison with express-session at the end of a request, for every combination of its options,
+//! with the reason for each difference.
 //!
-//! What express-session 1.19 does was measured. What lembro does is measured here, through the
-//! layer. `src/coming_from.md` shows the same table; it is read and compared.
+//! The behaviour of express-session 1.19 was measured. The behaviour of lembro is measured here,
+//! through the layer. `src/coming_from.md` shows the same table, and these tests compare it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use crate::support::session::site::{Site, look};
 use lembro::web::{CookieLifetime, CookieOptions};
 use lembro::{Policy, Saved, Session, Stats, Store};
 
-/// Why lembro does something else, as numbered on the page.
+/// The reasons why lembro differs, as numbered on the page.
 const REASONS: [(&str, &str); 6] = [
     ("New, unchanged", "Every crawler would take memory and get a cookie."),
     ("Existing, unchanged", "Writing back an old copy undoes another request's work; a touch leaves the data alone."),
@@ -29,9 +29,9 @@ const REASONS: [(&str, &str); 6] = [
     ("Touch", "Once per touch_after keeps a session in use alive and saves the other writes."),
 ];
 
-/// `saveUninitialized`, `resave`, `rolling`, and what happens to a session that is: new and
-/// unchanged, new and changed, existing and unchanged, existing and changed. `C`: a cookie is sent.
-/// `m`: one is, if `maxAge` is set. Behind each the reasons why lembro differs.
+/// `saveUninitialized`, `resave`, `rolling`, and the effect on a session that is new and unchanged,
+/// new and changed, existing and unchanged, existing and changed. `C`: a cookie is sent. `m`: a
+/// cookie is sent if `maxAge` is set. After each effect, the reasons why lembro differs.
 type Row = ([bool; 3], [(&'static str, &'static [usize]); 4]);
 
 #[rustfmt::skip]
@@ -46,7 +46,7 @@ const EXPRESS_SESSION: [Row; 8] = [
     ([false, false, false], [("nothing", &[]), ("set C", &[]), ("touch", &[6, 5]),   ("set, m", &[4, 5])]),
 ];
 
-/// The four cases, each under both kinds of cookie, before and after `touch_after` has passed.
+/// The four cases, each with both kinds of cookie, before and after `touch_after`.
 #[rustfmt::skip]
 const LEMBRO: [(Case, Moment, &str); 16] = [
     (Case { existing: false, changed: false }, Moment { persistent: false, due: false }, "nothing"),
@@ -79,14 +79,14 @@ struct Moment {
     due: bool,
 }
 
-/// What became of the store and of the client.
+/// The effect on the store and on the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Answer {
+struct Effect {
     store: String,
     cookie: bool,
 }
 
-impl Answer {
+impl Effect {
     fn read(text: &str, max_age: bool) -> Self {
         let (store, cookie) = match (text.strip_suffix(" C"), text.strip_suffix(", m")) {
             (Some(store), _) => (store, true),
@@ -97,8 +97,8 @@ impl Answer {
     }
 }
 
-/// Runs one request for real and says what it did.
-fn lembro(case: Case, moment: Moment) -> Answer {
+/// Runs one request and returns its effect.
+fn lembro(case: Case, moment: Moment) -> Effect {
     let lifetime = if moment.persistent { CookieLifetime::Persistent } else { CookieLifetime::BrowserSession };
     let site = Site::new(CookieOptions::new().lifetime(lifetime), Policy::new());
     let cookie = if case.existing { site.visitor() } else { String::new() };
@@ -112,10 +112,10 @@ fn lembro(case: Case, moment: Moment) -> Answer {
             session.insert("theme", "dark").unwrap();
         }
     });
-    Answer { store: written(&before, &site.store.stats()), cookie: finished.cookie().is_some() }
+    Effect { store: written(&before, &site.store.stats()), cookie: finished.cookie().is_some() }
 }
 
-/// What was written to a store, each once.
+/// The kinds of writes to a store, each made once.
 fn written(before: &Stats, after: &Stats) -> String {
     let counts = [
         ("create", after.created - before.created),
@@ -130,24 +130,23 @@ fn written(before: &Stats, after: &Stats) -> String {
 }
 
 #[test]
-fn lembro_does_what_its_own_table_says() {
+fn lembro_follows_its_own_table() {
     for (case, moment, expected) in LEMBRO {
-        assert_eq!(lembro(case, moment), Answer::read(expected, false), "{case:?}, {moment:?}");
+        assert_eq!(lembro(case, moment), Effect::read(expected, false), "{case:?}, {moment:?}");
     }
 }
 
 #[test]
-fn every_answer_is_express_sessions_or_there_is_a_reason_and_never_both() {
+fn each_difference_has_its_reason() {
     let mut compared = 0;
     for (options, cells) in EXPRESS_SESSION {
         for (column, (there, reasons)) in cells.into_iter().enumerate() {
             let case = Case { existing: column >= 2, changed: column % 2 == 1 };
-            // Which reasons it takes to explain this cell, over all moments: no more may be given,
-            // and no fewer.
+            // The reasons that this cell needs over all moments. The table must give exactly these.
             let mut needed = BTreeSet::new();
             for (persistent, due) in [(false, false), (false, true), (true, false), (true, true)] {
-                let (theirs, ours) = (Answer::read(there, persistent), lembro(case, Moment { persistent, due }));
-                // A new session is written whole there and here.
+                let (theirs, ours) = (Effect::read(there, persistent), lembro(case, Moment { persistent, due }));
+                // Both write a new session whole.
                 let same =
                     theirs.store == ours.store || (theirs.store.as_str(), ours.store.as_str()) == ("set", "create");
                 let reason = |wanted: [usize; 2]| {
@@ -171,42 +170,41 @@ fn every_answer_is_express_sessions_or_there_is_a_reason_and_never_both() {
     assert_eq!(compared, 8 * 4 * 4);
 }
 
-/// What a special action led to, there and here, for a new session and for an existing one.
-/// Measured there with
-/// `saveUninitialized` and `resave` off; here with an empty new session, and an existing one whose
-/// touch is due.
-struct Special {
-    /// As the page calls it.
+/// The effect of a special action, there and here, for a new session and for an existing one. It
+/// was measured there with `saveUninitialized` and `resave` off, and here with an empty new session
+/// and an existing one whose touch is due.
+struct SpecialAction {
+    /// The name on the page.
     name: &'static str,
     there: [&'static str; 2],
     here: [&'static str; 2],
     act: fn(&mut Session),
-    /// Empty if nothing differs.
+    /// Empty if there is no difference.
     reason: &'static str,
 }
 
 #[rustfmt::skip]
-fn specials() -> [Special; 8] {
+fn specials() -> [SpecialAction; 8] {
     [
-        Special {
+        SpecialAction {
             name: "`session = null`, `unset: 'keep'`",
             there: ["nothing", "nothing"], here: ["nothing", "touch"],
             act: |session| assert!(session.reload().unwrap()),
             reason: "A visit is a visit, also when its changes are dropped.",
         },
-        Special {
+        SpecialAction {
             name: "`session = null`, `unset: 'destroy'`",
             there: ["destroy", "destroy"], here: ["nothing", "touch, destroy, removed"],
             act: |session| session.log_out().unwrap(),
             reason: "A new session is not in the store; the client of an existing one is told to forget its cookie.",
         },
-        Special {
+        SpecialAction {
             name: "`destroy()`",
             there: ["destroy", "destroy"], here: ["nothing", "touch, destroy, removed"],
             act: |session| session.log_out().unwrap(),
             reason: "The same.",
         },
-        Special {
+        SpecialAction {
             name: "change, then `destroy()`",
             there: ["destroy", "destroy"], here: ["nothing", "touch, destroy, removed"],
             act: |session| {
@@ -215,13 +213,13 @@ fn specials() -> [Special; 8] {
             },
             reason: "The same.",
         },
-        Special {
+        SpecialAction {
             name: "`regenerate()`",
             there: ["destroy, set C", "destroy, set C"], here: ["nothing", "save, touch C"],
             act: |session| session.regenerate().unwrap(),
             reason: "An empty session is not stored; of an existing one only the id changes, in one step.",
         },
-        Special {
+        SpecialAction {
             name: "`save()`, new and unchanged",
             there: ["set", "set, touch"], here: ["nothing", "touch"],
             act: |session| {
@@ -230,13 +228,13 @@ fn specials() -> [Special; 8] {
             },
             reason: "A session that holds nothing is not stored, and what did not change is not written.",
         },
-        Special {
+        SpecialAction {
             name: "`save()`, existing and unchanged",
             there: ["set", "set, touch"], here: ["nothing", "nothing"],
             act: |session| assert_eq!(session.save().unwrap(), Saved::Unchanged),
             reason: "A save alone is no look, and what did not change is not written.",
         },
-        Special {
+        SpecialAction {
             name: "only `session.cookie` changed",
             there: ["nothing", "touch"], here: ["nothing", "save, touch"],
             act: |session| session.set_timeout(5 * MINUTE).unwrap(),
@@ -246,7 +244,7 @@ fn specials() -> [Special; 8] {
 }
 
 #[test]
-fn the_special_actions_do_what_their_table_says_and_there_is_a_reason_where_they_differ() {
+fn special_actions_follow_their_table() {
     for special in specials() {
         for existing in [false, true] {
             let site = Site::new(CookieOptions::new(), Policy::new());
@@ -267,14 +265,14 @@ fn the_special_actions_do_what_their_table_says_and_there_is_a_reason_where_they
 }
 
 #[test]
-fn special_actions_on_new_sessions_with_something_in_them() {
+fn special_actions_on_new_sessions_with_data() {
     let site = Site::new(CookieOptions::new(), Policy::new());
     let finished = site.request("", |session| {
         session.insert("cart", &1).unwrap();
         session.regenerate().unwrap();
     });
     assert!(finished.cookie().is_some());
-    // A timeout alone does not make a new session worth storing; beside something, it is kept.
+    // A timeout alone does not store a new session. Beside data, it is stored.
     let finished = site.request("", |session| {
         session.insert("cart", &1).unwrap();
         session.set_timeout(5 * MINUTE).unwrap();
@@ -285,7 +283,7 @@ fn special_actions_on_new_sessions_with_something_in_them() {
 }
 
 #[test]
-fn without_a_signature_or_with_a_bad_one_the_store_is_not_read_and_an_unknown_id_is_looked_up_once() {
+fn unsigned_ids_are_not_looked_up() {
     let keys = CookieOptions::new().keys([[1; 32]]);
     let site = Site::new(keys.clone(), Policy::new());
     let signed = site.visitor();
@@ -296,7 +294,7 @@ fn without_a_signature_or_with_a_bad_one_the_store_is_not_read_and_an_unknown_id
         assert_eq!(finished.cookie(), None);
     }
     assert_eq!(site.probe.calls.happened(), []);
-    // Well signed, but of another store.
+    // A valid signature on an id of another store.
     let elsewhere = Site::new(keys, Policy::new());
     let finished = elsewhere.request(&signed, |session| session.insert("user", "ada").unwrap());
     assert_eq!(elsewhere.probe.calls.happened(), [("visit", 1), ("create", 1)]);
@@ -304,7 +302,7 @@ fn without_a_signature_or_with_a_bad_one_the_store_is_not_read_and_an_unknown_id
 }
 
 #[test]
-fn a_session_that_ended_in_another_request_is_not_brought_back_and_a_store_that_fails_is_an_error() {
+fn ended_session_is_not_brought_back() {
     let site = Site::new(CookieOptions::new(), Policy::new());
     let cookie = site.visitor();
     let finished = site.request(&cookie, |session| {
@@ -328,13 +326,13 @@ fn a_session_that_ended_in_another_request_is_not_brought_back_and_a_store_that_
 
 const PAGE: &str = include_str!("../../../src/coming_from.md");
 
-/// The cells of the page's table rows that begin like this.
+/// The cells of a table row.
 fn cells(line: &str) -> Vec<&str> {
     line.trim_matches('|').split('|').map(str::trim).collect()
 }
 
 #[test]
-fn the_page_shows_the_same_table() {
+fn page_shows_the_same_table() {
     for (options, table) in EXPRESS_SESSION {
         let start = options.iter().fold(String::from("|"), |mut start, option| {
             write!(start, " {option} |").unwrap();
@@ -358,7 +356,7 @@ fn the_page_shows_the_same_table() {
 }
 
 #[test]
-fn the_page_shows_every_special_action() {
+fn page_shows_every_special_action() {
     for special in specials() {
         let start = format!("| {} |", special.name);
         let line = PAGE.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("no row for {start}"));

@@ -1,5 +1,5 @@
-//! A session in a WebSocket: loaded in the upgrade request, read again before each message and
-//! saved after it.
+//! A session in a WebSocket: loaded in the upgrade request, reloaded before each message, and saved
+//! after it.
 #![cfg(feature = "rouille")]
 
 use std::net::TcpStream;
@@ -15,21 +15,21 @@ use rouille::{Request, Response};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::{Message, WebSocket};
 
-use crate::support::wire::{Browser, Listens as _, PATIENCE, RouilleSite, exchange, layer, store, store_with_clock};
+use crate::support::wire::{Browser, Listener as _, PATIENCE, RouilleSite, exchange, layer, store, store_with_clock};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An application of which one part answers HTTP requests and the other sits in sockets' threads.
+/// An application that answers HTTP requests, and messages in the threads of sockets.
 struct Application {
     layer: SessionLayer,
-    /// Where a test stops a message between its `reload` and its `save`.
+    /// The barriers at which a test stops a message between its `reload` and its `save`.
     entered: Barrier,
     leave: Barrier,
-    /// What became of each socket's thread.
+    /// The result of each socket's thread.
     ended: Mutex<Sender<Result<&'static str>>>,
 }
 
-/// The application, its server, and what its sockets' threads came to.
+/// The application, its server, and the results of its sockets' threads.
 struct Site {
     server: RouilleSite,
     application: Arc<Application>,
@@ -68,8 +68,7 @@ impl Application {
         })
     }
 
-    /// The session goes into the socket's thread: a handle of its own, because this one ends with
-    /// the request.
+    /// The socket's thread gets its own handle, because the request's handle ends with the request.
     fn upgrade(self: &Arc<Self>, request: &Request, session: &mut Session) -> Result<Response> {
         let (response, socket) = websocket::start(request, None::<&str>).unwrap();
         if session.is_new()? {
@@ -103,8 +102,8 @@ impl Application {
         Ok("closed")
     }
 
-    /// What both parts can do: `set KEY VALUE`, `get KEY`, `count KEY`, `touch`, `login`, `logout`,
-    /// and `wait`.
+    /// The commands of requests and messages: `set KEY VALUE`, `get KEY`, `count KEY`, `touch`,
+    /// `login`, `logout`, and `set-and-wait KEY VALUE`.
     fn obey(&self, session: &mut Session, command: &str) -> Result<String> {
         let words: Vec<_> = command.split(' ').collect();
         match words[..] {
@@ -153,7 +152,7 @@ impl Socket {
         (Self(socket), cookie)
     }
 
-    /// With the browser's cookie; the response sets none.
+    /// A socket with the browser's cookie. Its response sets none.
     #[track_caller]
     fn of(site: &Site, browser: &Browser) -> Self {
         let (socket, cookie) = Self::open(site, browser.cookie_header().as_deref());
@@ -197,7 +196,7 @@ fn visitor(site: &Site) -> Browser {
 }
 
 #[test]
-fn a_socket_sees_what_http_changes_and_http_what_the_socket_changes() {
+fn socket_and_http_see_each_other() {
     let (site, store) = site();
     let browser = visitor(&site);
     let mut socket = Socket::of(&site, &browser);
@@ -212,7 +211,7 @@ fn a_socket_sees_what_http_changes_and_http_what_the_socket_changes() {
 }
 
 #[test]
-fn two_sockets_of_one_session_see_each_other() {
+fn socket_pairs_see_each_other() {
     let (site, _) = site();
     let browser = visitor(&site);
     let (mut one, mut other) = (Socket::of(&site, &browser), Socket::of(&site, &browser));
@@ -224,7 +223,7 @@ fn two_sockets_of_one_session_see_each_other() {
 
 // Invariant 4, with one of them a socket.
 #[test]
-fn http_and_a_socket_that_save_side_by_side_lose_nothing_of_each_other() {
+fn socket_and_http_saves_lose_nothing() {
     const EACH: usize = 50;
     let (site, _) = site();
     let browser = visitor(&site);
@@ -246,7 +245,7 @@ fn http_and_a_socket_that_save_side_by_side_lose_nothing_of_each_other() {
 }
 
 #[test]
-fn a_message_under_way_keeps_what_http_saves_meanwhile() {
+fn socket_message_keeps_changes_over_http() {
     let (site, _) = site();
     let browser = visitor(&site);
     let mut socket = Socket::of(&site, &browser);
@@ -262,7 +261,7 @@ fn a_message_under_way_keeps_what_http_saves_meanwhile() {
 
 // Invariant 3.
 #[test]
-fn a_socket_ends_at_its_next_message_when_its_session_is_destroyed_over_http() {
+fn socket_ends_after_a_logout_over_http() {
     let (site, store) = site();
     let browser = visitor(&site);
     let mut socket = Socket::of(&site, &browser);
@@ -276,7 +275,7 @@ fn a_socket_ends_at_its_next_message_when_its_session_is_destroyed_over_http() {
 
 // Invariant 3: the logout comes after the `reload`.
 #[test]
-fn a_message_under_way_during_a_logout_saves_nothing_and_ends_the_socket() {
+fn socket_message_beside_a_logout_is_lost() {
     let (site, store) = site();
     let browser = visitor(&site);
     let mut socket = Socket::of(&site, &browser);
@@ -290,7 +289,7 @@ fn a_message_under_way_during_a_logout_saves_nothing_and_ends_the_socket() {
 }
 
 #[test]
-fn a_logout_over_a_socket_ends_the_session_for_http() {
+fn socket_logout_ends_the_session() {
     let (site, store) = site();
     let browser = visitor(&site);
     let mut socket = Socket::of(&site, &browser);
@@ -303,7 +302,7 @@ fn a_logout_over_a_socket_ends_the_session_for_http() {
 }
 
 #[test]
-fn a_login_over_http_ends_the_sockets_that_were_opened_before_it() {
+fn socket_ends_after_a_login_over_http() {
     let (site, store) = site();
     let browser = visitor(&site);
     let mut before = Socket::of(&site, &browser);
@@ -316,7 +315,7 @@ fn a_login_over_http_ends_the_sockets_that_were_opened_before_it() {
 }
 
 #[test]
-fn a_session_that_begins_in_the_upgrade_request_is_announced_by_its_101() {
+fn socket_101_announces_a_new_session() {
     let (site, store) = site();
     let (mut socket, cookie) = Socket::open(&site, None);
     let cookie = cookie.unwrap();
@@ -331,7 +330,7 @@ fn a_session_that_begins_in_the_upgrade_request_is_announced_by_its_101() {
 }
 
 #[test]
-fn a_made_up_id_in_the_upgrade_request_is_not_adopted() {
+fn socket_made_up_id_is_not_adopted() {
     let (site, store) = site();
     let made_up = SessionId::random().unwrap();
     let (_socket, cookie) = Socket::open(&site, Some(&format!("id={}", made_up.expose())));
@@ -341,7 +340,7 @@ fn a_made_up_id_in_the_upgrade_request_is_not_adopted() {
 }
 
 #[test]
-fn a_session_lives_on_by_its_sockets_touches_while_http_is_idle() {
+fn socket_touches_keep_the_session_alive() {
     let (site, _, time) = site_with_clock(Policy::new());
     let browser = visitor(&site);
     let mut socket = Socket::of(&site, &browser);
@@ -351,13 +350,13 @@ fn a_session_lives_on_by_its_sockets_touches_while_http_is_idle() {
     }
     time.advance(50 * MINUTE);
     assert_eq!(browser.get(&site.server, "/get/user").body, "ada");
-    // A message that changes something prolongs it too.
+    // A message that changes the session prolongs it too.
     for _ in 0..2 {
         time.advance(50 * MINUTE);
         assert_eq!(socket.ask("count messages").len(), 1);
     }
     assert_eq!(socket.ask("get user"), "ada");
-    // One that only reads does not.
+    // A message that only reads does not prolong it.
     time.advance(50 * MINUTE);
     assert_eq!(socket.ask("get user"), "ada");
     time.advance(10 * MINUTE);
@@ -365,7 +364,7 @@ fn a_session_lives_on_by_its_sockets_touches_while_http_is_idle() {
 }
 
 #[test]
-fn no_touch_of_a_socket_prolongs_a_session_beyond_its_lifetime() {
+fn socket_touches_respect_the_lifetime() {
     let (site, store, time) = site_with_clock(Policy::new().lifetime(120 * MINUTE));
     let browser = visitor(&site);
     let mut socket = Socket::of(&site, &browser);
@@ -380,7 +379,7 @@ fn no_touch_of_a_socket_prolongs_a_session_beyond_its_lifetime() {
 }
 
 #[test]
-fn a_socket_goes_on_however_often_http_renews_the_id_and_a_logout_over_it_ends_the_session() {
+fn socket_survives_renewals() {
     let (site, store, time) = site_with_clock(Policy::new().renew_after(10 * MINUTE));
     let events = store.events();
     let browser = visitor(&site);
@@ -404,7 +403,7 @@ fn a_socket_goes_on_however_often_http_renews_the_id_and_a_logout_over_it_ends_t
 }
 
 #[test]
-fn a_socket_that_breaks_off_loses_nothing_that_was_saved() {
+fn socket_break_keeps_what_was_saved() {
     let (site, store) = site();
     let browser = visitor(&site);
     let mut socket = Socket::of(&site, &browser);
@@ -413,8 +412,7 @@ fn a_socket_that_breaks_off_loses_nothing_that_was_saved() {
     assert_eq!(site.how_it_ended(), "closed");
     assert_eq!(browser.get(&site.server, "/get/draft").body, "half");
 
-    // In the middle of a message the socket's thread has: it is saved, though no one hears the
-    // answer.
+    // If the socket breaks off during a message, the message is still saved.
     let mut socket = Socket::of(&site, &browser);
     socket.send("set-and-wait draft whole");
     site.application.entered.wait();
@@ -427,7 +425,7 @@ fn a_socket_that_breaks_off_loses_nothing_that_was_saved() {
 
 // Invariant 12.
 #[test]
-fn a_message_that_panics_saves_nothing_and_the_others_go_on() {
+fn socket_panic_saves_nothing() {
     let (site, _) = site();
     let browser = visitor(&site);
     let (mut breaks, mut stays) = (Socket::of(&site, &browser), Socket::of(&site, &browser));

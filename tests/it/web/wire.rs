@@ -1,4 +1,4 @@
-//! Header lines as clients, proxies and frameworks send them, each with what is to be read in them:
+//! A corpus of header lines of clients, proxies and frameworks, each with the expected reading:
 //! `tests/it/web/wire_corpus`.
 
 use std::fs;
@@ -8,7 +8,7 @@ use crate::support::host::{Host, attributes, id_of};
 use lembro::web::{CookieOptions, RequestHead, Secure};
 use lembro::{Session, SessionId};
 
-/// One block of a file: who sends it, its headers, and the lines behind "=> ".
+/// One block of a file: the sender, its headers, and the lines after "=> ".
 struct Block {
     who: String,
     headers: Vec<(String, Vec<u8>)>,
@@ -37,7 +37,7 @@ fn read(text: &str, replaced: &[(&str, &[u8])]) -> Block {
     block
 }
 
-/// The value with what stands for other bytes replaced.
+/// The value, with its marks replaced by bytes.
 fn filled(value: &str, replaced: &[(&str, &[u8])]) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::new(), value);
     while let Some(next) = rest.chars().next() {
@@ -61,7 +61,7 @@ fn insert(session: &mut Session) {
 }
 
 #[test]
-fn what_is_on_the_wire_is_read_as_it_is_meant() {
+fn wire_corpus_is_read_as_meant() {
     let host = Host::new(CookieOptions::new());
     let (id, old) = (id_of(&host.visitor()).expose(), SessionId::random().unwrap().expose());
     let replaced: &[(&str, &[u8])] = &[

@@ -1,4 +1,4 @@
-//! Certificates that nobody but the tests trusts, made by `openssl`.
+//! Certificates for tests, made by `openssl`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// An authority, and a certificate by it for 127.0.0.1 that serves both sides.
+    /// Makes an authority and its certificate for 127.0.0.1, which the server and the client use.
     pub(crate) fn make() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -32,7 +32,7 @@ impl Certificates {
         self.folder.join(name)
     }
 
-    /// What a server is started with.
+    /// The arguments of a server with these certificates.
     pub(crate) fn arguments(&self, port: u16, asks_clients: bool) -> Vec<String> {
         let file = |name| self.file(name).to_str().unwrap().to_owned();
         let asks = if asks_clients { "yes" } else { "no" };

@@ -1,8 +1,10 @@
-//! A real server for one test, which ends with it.
+//! A real server for one test, which ends with the value, and what else tests need around it.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub(crate) mod certificates;
+pub(crate) mod cluster;
 pub(crate) mod proxy;
+pub(crate) mod sentinels;
 
 use std::error::Error as _;
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +14,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How to get one, for whoever has none.
 const INSTALL: &str = "redis-server is needed for these tests: apt-get update && apt-get install -y redis-server";
 
 pub(crate) struct Server {
@@ -27,13 +28,13 @@ impl Server {
         Self::with::<&str>(&[])
     }
 
-    /// With more of a configuration, as on its command line.
+    /// Starts a server with further arguments on its command line.
     pub(crate) fn with<S: AsRef<str>>(arguments: &[S]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("lembro-redis-{}-{number}", std::process::id()));
         let arguments: Vec<String> = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
-        // Another process may take the port between our look and the server's.
+        // Another process may take the port before the server does.
         for _ in 0..10 {
             let port = free_port();
             std::fs::create_dir_all(&folder).unwrap();
@@ -50,7 +51,7 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Its process id.
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
@@ -59,28 +60,42 @@ impl Server {
         self.folder.join("socket")
     }
 
-    /// A connection past the store, to look behind it.
+    /// A connection that bypasses the store.
     pub(crate) fn connect(&self) -> redis::Connection {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
     }
 
-    pub(crate) fn empty(&self) {
-        redis::cmd("FLUSHALL").exec(&mut self.connect()).unwrap();
+    /// Runs a command that bypasses the store.
+    pub(crate) fn query<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        redis::cmd(words[0]).arg(&words[1..]).query(&mut self.connect()).unwrap()
     }
 
-    /// Stops it in its tracks (`SIGSTOP`): it accepts connections and says nothing. Until the value
-    /// is dropped.
+    pub(crate) fn run(&self, words: &[&str]) {
+        self.query::<redis::Value>(words);
+    }
+
+    pub(crate) fn empty(&self) {
+        self.run(&["FLUSHALL"]);
+    }
+
+    /// Closes the connections of all clients.
+    pub(crate) fn close_connections(&self) {
+        self.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    }
+
+    /// Stops the process (`SIGSTOP`) until the value is dropped: the server accepts connections and
+    /// does not answer.
     pub(crate) fn freeze(&self) -> Frozen {
         freeze(self.id())
     }
 
-    /// `kill -9`.
+    /// Ends the process by `SIGKILL`.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Starts it anew, at the same port and in the same folder.
+    /// Starts the server again, at the same port and in the same folder.
     pub(crate) fn restart(&mut self) {
         self.process = spawn(self.port, &self.folder, &self.arguments);
         assert!(self.is_up(), "redis-server does not come up again");
@@ -93,7 +108,7 @@ impl Server {
             let answers = TcpStream::connect(("127.0.0.1", self.port)).is_ok()
                 && client.get_connection().is_ok_and(|mut link| match redis::cmd("PING").exec(&mut link) {
                     Ok(()) => true,
-                    // It wants a password.
+                    // The server requires a password, so it is up.
                     Err(error) => error.code() == Some("NOAUTH"),
                 });
             if answers {
@@ -125,7 +140,7 @@ pub(crate) fn freeze(id: u32) -> Frozen {
 }
 
 pub(crate) fn signal(name: &str, id: u32) {
-    // The shell's own: not every machine has a program of that name.
+    // The command of the shell, because not every machine has a program of that name.
     let status = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap();
     assert!(status.success());
 }
@@ -135,7 +150,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// The error and all its causes in one line.
-pub(crate) fn told(error: &lembro::Error) -> String {
+pub(crate) fn text_of(error: &lembro::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -145,22 +160,22 @@ pub(crate) fn told(error: &lembro::Error) -> String {
     text
 }
 
-/// Tells threads to stop when it is dropped, so that a test that fails does not wait for them for
+/// Tells threads to stop when it is dropped, so that a failing test does not wait for them for
 /// ever.
-pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
 
-impl Drop for Over<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
-/// A second of waiting is enough for what takes milliseconds.
+/// Waits up to five seconds for a condition.
 #[track_caller]
-pub(crate) fn soon(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn soon(condition: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
-        assert!(began.elapsed() < Duration::from_secs(5), "{what}: not within five seconds");
+        assert!(began.elapsed() < Duration::from_secs(5), "{condition}: not within five seconds");
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -1,4 +1,5 @@
-//! A network that fails: between the store and a server, it delays what the server says, or loses the end of it.
+//! A proxy between the store and a server: it delays answers, cuts them off, counts round trips.
+//! trips.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,32 +10,34 @@ use std::time::Duration;
 
 pub(crate) struct Proxy {
     port: u16,
-    weather: Arc<Weather>,
+    network: Arc<Network>,
 }
 
 #[derive(Default)]
-struct Weather {
-    /// Before each part of an answer.
+struct Network {
+    /// The delay before each part of an answer.
     delay: Mutex<Duration>,
-    /// What happens to the next answer.
     fate: Mutex<Option<Fate>>,
     accepted: AtomicUsize,
+    /// Requests that followed an answer: the number of round trips, if there is one connection.
+    round_trips: AtomicUsize,
+    is_waiting: AtomicBool,
     is_over: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Fate {
-    /// So many bytes, and the connection is closed.
+    /// Passes on so many bytes and closes the connection.
     Cut(usize),
-    /// So many bytes, and silence.
+    /// Passes on so many bytes and then nothing.
     Silence(usize),
 }
 
 impl Proxy {
     pub(crate) fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (port, weather) = (listener.local_addr().unwrap().port(), Arc::<Weather>::default());
-        let ours = weather.clone();
+        let (port, network) = (listener.local_addr().unwrap().port(), Arc::<Network>::default());
+        let ours = network.clone();
         thread::spawn(move || {
             for client in listener.incoming() {
                 if ours.is_over.load(Ordering::SeqCst) {
@@ -43,50 +46,60 @@ impl Proxy {
                 ours.accepted.fetch_add(1, Ordering::SeqCst);
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", server))) else { continue };
                 let questions = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                thread::spawn(move || pass_on(questions.0, questions.1, None));
-                let weather = ours.clone();
-                thread::spawn(move || pass_on(server, client, Some(&weather)));
+                let (requests, answers) = (ours.clone(), ours.clone());
+                thread::spawn(move || pass_on(questions.0, questions.1, &requests, false));
+                thread::spawn(move || pass_on(server, client, &answers, true));
             }
         });
-        Self { port, weather }
+        Self { port, network }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Runs `work`. Returns its result, and the number of round trips that it took.
+    pub(crate) fn cost<T>(&self, work: impl FnOnce() -> T) -> (T, usize) {
+        let before = self.network.round_trips.load(Ordering::SeqCst);
+        let result = work();
+        (result, self.network.round_trips.load(Ordering::SeqCst) - before)
+    }
+
     pub(crate) fn delay(&self, delay: Duration) {
-        *self.weather.delay.lock().unwrap() = delay;
+        *self.network.delay.lock().unwrap() = delay;
     }
 
     pub(crate) fn next_answer(&self, fate: Fate) {
-        *self.weather.fate.lock().unwrap() = Some(fate);
+        *self.network.fate.lock().unwrap() = Some(fate);
     }
 
-    /// How many connections there were.
+    /// The number of connections.
     pub(crate) fn accepted(&self) -> usize {
-        self.weather.accepted.load(Ordering::SeqCst)
+        self.network.accepted.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.weather.is_over.store(true, Ordering::SeqCst);
+        self.network.is_over.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, weather: Option<&Weather>) {
+fn pass_on(mut from: TcpStream, mut to: TcpStream, network: &Network, is_answer: bool) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let (mut part, mut fate) = (&buffer[..read], None);
-        if let Some(weather) = weather {
-            let delay = *weather.delay.lock().unwrap();
+        if is_answer {
+            network.is_waiting.store(false, Ordering::SeqCst);
+            let delay = *network.delay.lock().unwrap();
             thread::sleep(delay);
-            fate = weather.fate.lock().unwrap().take();
+            fate = network.fate.lock().unwrap().take();
             if let Some(Fate::Cut(length) | Fate::Silence(length)) = fate {
                 part = &part[..length.min(read)];
             }
+        } else if !network.is_waiting.swap(true, Ordering::SeqCst) {
+            network.round_trips.fetch_add(1, Ordering::SeqCst);
         }
         if to.write_all(part).is_err() {
             break;
@@ -95,7 +108,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, weather: Option<&Weather>) {
             None => {}
             Some(Fate::Cut(_)) => break,
             Some(Fate::Silence(_)) => {
-                // Until the other side gives up.
+                // Until the other side closes the connection.
                 while matches!(to.read(&mut buffer), Ok(1..)) {}
                 break;
             }

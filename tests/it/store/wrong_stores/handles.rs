@@ -1,4 +1,4 @@
-//! Stores that are right as long as they are opened once: what they know is their process's own.
+//! Stores that are wrong when they are opened twice, because they trust their own memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use lembro::{
 
 use super::wrap::Wrap;
 
-/// A store that is wrong when it is reopened, or when it has two handles.
+/// A store that is wrong when it is reopened, or when there are two on the same data.
 pub(crate) struct WrongData {
     pub(crate) name: &'static str,
     pub(crate) open: fn(&Data, &Clock) -> Box<dyn Store>,
@@ -21,7 +21,7 @@ pub(crate) struct WrongData {
     pub(crate) caught_by: &'static [&'static str],
 }
 
-/// What outlives a process.
+/// The data that outlives a process.
 #[derive(Clone)]
 pub(crate) struct Data {
     plain: PlainStore,
@@ -34,17 +34,17 @@ impl Data {
     }
 }
 
-/// A table of rows without owners. Right, but for what its fields say.
+/// A table of rows without owners, which is right but for the faults in its fields.
 struct Table {
     rows: Arc<Mutex<BTreeMap<Handle, Vec<u8>>>>,
     clock: Clock,
     now: fn(&Clock) -> Now,
     column: fn(Vec<u8>) -> Vec<u8>,
-    /// Rows that this process has read or written, if it trusts what it knows.
+    /// A cache of the rows that this process has read or written.
     cache: Option<Mutex<BTreeMap<Handle, Vec<u8>>>>,
-    /// Held by a call, if it reads and writes in two transactions.
+    /// The lock of a call that reads and writes in two transactions.
     lock: Option<Mutex<()>>,
-    /// Sessions that this process has ended, if it leaves their rows where they are.
+    /// The sessions that this process has ended without removing their rows.
     ended: Option<Mutex<BTreeSet<Handle>>>,
 }
 
@@ -103,8 +103,8 @@ impl Store for Table {
     }
 }
 
-/// Rows without the second secret: format, its kind, number of nonces, deadline, version, digest,
-/// and then it.
+/// The bytes of a row without its second secret, which follows format, its kind, number of nonces,
+/// deadline, version and digest.
 fn without_second_secret(mut row: Vec<u8>) -> Vec<u8> {
     if row[1] != 0 {
         row[1] = 0;

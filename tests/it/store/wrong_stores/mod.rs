@@ -1,5 +1,4 @@
-//! Promise: a store that breaks the contract of `Store` is caught, by the rule it breaks, and no
-//! rule is there for nothing.
+//! Wrong stores: the contract of `Store` catches each of them, and each of its rules catches one.
 
 #![cfg(feature = "testing")]
 
@@ -19,11 +18,21 @@ use lembro::testing::{self, Rule, Verdict};
 use lembro::{Clock, Store};
 use wrap::Wrap;
 
-/// A wrong store: what is wrong with it, how it gets that way, and the rules that must catch it.
+/// A wrong store: its fault, how a right store gets it, and the rules that must catch it.
 struct Wrong {
     name: &'static str,
     spoil: fn(&mut Wrap),
     caught_by: &'static [&'static str],
+}
+
+const fn wrong(name: &'static str, spoil: fn(&mut Wrap)) -> Wrong {
+    Wrong { name, spoil, caught_by: &[] }
+}
+
+impl Wrong {
+    const fn caught_by(self, caught_by: &'static [&'static str]) -> Self {
+        Self { caught_by, ..self }
+    }
 }
 
 fn wrong_stores() -> impl Iterator<Item = &'static Wrong> {
@@ -36,7 +45,7 @@ fn rule(sentence: &str) -> Rule {
     testing::rules().find(|rule| rule.name() == sentence).unwrap_or_else(|| panic!("no rule says {sentence:?}"))
 }
 
-/// What a rule says about a store that is right but for what `spoil` does to it.
+/// The verdict of a rule on a right store with one fault.
 fn verdict(rule: Rule, spoil: fn(&mut Wrap)) -> Verdict {
     let time = Clock::manual();
     rule.check(&time, || {
@@ -46,7 +55,7 @@ fn verdict(rule: Rule, spoil: fn(&mut Wrap)) -> Verdict {
     })
 }
 
-/// What a rule says about a store that is reopened, or has two handles.
+/// The verdict of a rule on a store that is reopened, or opened twice.
 fn verdict_on(rule: Rule, wrong: &'static WrongData) -> Verdict {
     let time = Clock::manual();
     let data = || {
@@ -69,14 +78,14 @@ fn missed(name: &str, sentence: &str, verdict: Verdict) -> Option<String> {
 }
 
 #[test]
-fn the_wrapper_itself_keeps_the_contract() {
+fn wrapped_stores_keep_the_contract() {
     for rule in testing::rules() {
         assert_eq!(verdict(rule, |_| {}), Verdict::Kept, "{rule}");
     }
 }
 
 #[test]
-fn every_wrong_store_is_caught_by_the_rules_it_breaks() {
+fn wrong_stores_break_their_rules() {
     let mut all_missed = Vec::new();
     for wrong in wrong_stores() {
         for sentence in wrong.caught_by {
@@ -87,7 +96,7 @@ fn every_wrong_store_is_caught_by_the_rules_it_breaks() {
 }
 
 #[test]
-fn every_store_that_is_wrong_when_it_is_opened_twice_is_caught_by_the_rules_it_breaks() {
+fn wrong_stores_opened_twice_break_their_rules() {
     let mut all_missed = Vec::new();
     for wrong in handles::WRONG {
         for sentence in wrong.caught_by {
@@ -98,7 +107,7 @@ fn every_store_that_is_wrong_when_it_is_opened_twice_is_caught_by_the_rules_it_b
 }
 
 #[test]
-fn a_right_table_of_rows_keeps_the_contract_reopened_before_each_call() {
+fn a_right_table_of_rows_keeps_the_contract() {
     for rule in testing::rules() {
         let verdict = verdict_on(rule, &handles::RIGHT);
         assert!(matches!(verdict, Verdict::Kept | Verdict::Skipped(_)), "{rule}: {verdict:?}");
@@ -106,27 +115,26 @@ fn a_right_table_of_rows_keeps_the_contract_reopened_before_each_call() {
 }
 
 #[test]
-fn every_rule_catches_a_wrong_store() {
+fn each_rule_catches_a_wrong_store() {
     let catching: BTreeSet<&str> = wrong_stores().flat_map(|wrong| wrong.caught_by.iter().copied()).collect();
     let idle: Vec<&str> = testing::rules().map(|rule| rule.name()).filter(|rule| !catching.contains(rule)).collect();
     assert!(idle.is_empty(), "rules that nothing has ever broken: {idle:#?}");
 }
 
 #[test]
-fn a_random_history_alone_catches_seven_of_ten_stores_that_are_wrong_without_threads() {
+fn model_random_histories_catch_seven_of_ten() {
     let without_threads =
         || wrong_stores().filter(|wrong| racing::WRONG.iter().all(|racing| racing.name != wrong.name));
     let history = rule("the store does with owners what the rule says");
     let missed: Vec<_> =
         without_threads().filter(|wrong| !matches!(verdict(history, wrong.spoil), Verdict::Broken(_))).collect();
-    // The others need what no history has: keys with a NUL, more keys than are allowed, 50
-    // sessions.
+    // The others need steps that no history has: keys with a NUL, too many keys, 50 sessions.
     let names: Vec<_> = missed.iter().map(|wrong| wrong.name).collect();
     assert!(missed.len() * 10 <= without_threads().count() * 3, "{names:#?}");
 }
 
 #[test]
-fn a_run_reports_every_broken_rule_and_what_was_found() {
+fn reports_list_every_broken_rule() {
     let time = Clock::manual();
     let report = testing::check(&time, || {
         let mut store = Wrap::around(&time);
@@ -145,7 +153,7 @@ fn a_run_reports_every_broken_rule_and_what_was_found() {
 }
 
 #[test]
-fn a_store_that_panics_breaks_the_rule_and_the_run_goes_on() {
+fn a_panic_breaks_one_rule_only() {
     let time = Clock::manual();
     let report = testing::check(&time, || {
         let mut store = Wrap::around(&time);
@@ -158,7 +166,7 @@ fn a_store_that_panics_breaks_the_rule_and_the_run_goes_on() {
 
 #[test]
 #[should_panic(expected = "the store breaks 1 of 132 rules\n- clear destroys every session: step 4, ")]
-fn the_one_line_form_panics_with_the_list() {
+fn the_short_form_panics_with_the_report() {
     let time = Clock::manual();
     testing::contract(&time, || {
         let mut store = Wrap::around(&time);

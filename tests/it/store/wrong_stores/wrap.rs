@@ -1,4 +1,4 @@
-//! A right store whose every method can be made wrong.
+//! A right store, each method of which can be replaced by a wrong one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use lembro::{
     ManualClock, Outcome, Owner, Owners, Record, Result, SessionId, Store, Version,
 };
 
-/// The right store, and the ids that open its sessions, which a right store does not know.
+/// The right store, and the ids of its sessions, which a right store does not know.
 pub(crate) struct Right {
     pub(crate) store: PlainStore,
     ids: Mutex<HashMap<Handle, SessionId>>,
@@ -75,35 +75,35 @@ impl Right {
         self.store.all()?.collect()
     }
 
-    /// What is stored under a handle, whatever the secret.
+    /// The record under a handle, for any secret.
     pub(crate) fn stored(&self, id: &SessionId) -> Result<Option<Record>> {
         Ok(self.all()?.into_iter().find(|one| one.handle == id.handle()).map(|one| one.stored.record))
     }
 
-    /// The id that opens the session with this id's handle now, or this id.
+    /// The current id of the session with this id's handle, or this id.
     pub(crate) fn current(&self, id: &SessionId) -> SessionId {
         self.opens(id.handle()).unwrap_or(*id)
     }
 
-    /// The id that opens the session with this handle now.
+    /// The current id of the session with this handle.
     pub(crate) fn opens(&self, handle: Handle) -> Option<SessionId> {
         self.ids.lock().unwrap().get(&handle).copied()
     }
 
-    /// Merges changes into whatever is stored.
+    /// Merges changes into the stored session, whatever its version.
     pub(crate) fn merge(&self, id: &SessionId, changes: Changes, lease: &Lease) -> Result<Outcome> {
         let Some(stored) = self.stored(id)? else { return Ok(Outcome::Gone) };
         self.store.commit(id, &Commit::merge(stored.version())?.with(changes), lease)
     }
 }
 
-/// Every method does what the right store does, until a test puts something else in its place.
+/// A store whose methods are those of the right store, until a test replaces one.
 pub(crate) struct Wrap {
     right: Right,
     pub(crate) look: Box<OnLook>,
     pub(crate) commit: Box<OnCommit>,
     pub(crate) touch: Box<OnTouch>,
-    /// A touch or an end by a version that was seen.
+    /// A touch or an end with a version.
     pub(crate) held: Box<OnHeld>,
     pub(crate) put: Box<OnPut>,
     pub(crate) end: Box<OnEnd>,
@@ -117,7 +117,7 @@ pub(crate) struct Wrap {
     pub(crate) named: Box<OnNamed>,
     pub(crate) everywhere: Box<OnEverywhere>,
     pub(crate) why: Box<OnWhy>,
-    /// Whether `set` cuts off what is over the limit.
+    /// Whether `set` drops the keys beyond the limit.
     pub(crate) cuts: bool,
 }
 
@@ -205,7 +205,7 @@ impl Owners for Wrap {
     }
 }
 
-/// What a wrong store remembers beside the right one.
+/// The notes of a wrong store, by handle.
 pub(crate) type Memory<T> = Arc<Mutex<HashMap<Handle, T>>>;
 
 pub(crate) fn is_create(commit: &Commit) -> bool {
@@ -233,7 +233,7 @@ pub(crate) fn base(commit: &Commit) -> Option<Version> {
     }
 }
 
-/// Has every commit change something else than it says.
+/// Replaces the changes of every commit.
 pub(crate) fn other_changes(store: &mut Wrap, other: fn(&Changes, Option<Record>) -> Changes) {
     store.commit = Box::new(move |right, id, commit, lease| {
         let changes = other(&commit.changes, right.stored(id)?);
@@ -241,21 +241,21 @@ pub(crate) fn other_changes(store: &mut Wrap, other: fn(&Changes, Option<Record>
     });
 }
 
-/// Has every lease be another one, wherever one is given.
+/// Replaces every lease.
 pub(crate) fn other_lease(store: &mut Wrap, other: fn(Lease) -> Lease) {
     store.look = Box::new(move |right, id, how, lease| right.look(id, how, &other(*lease)));
     store.touch = Box::new(move |right, id, lease| right.touch(id, &other(*lease)));
     store.commit = Box::new(move |right, id, commit, lease| right.commit(id, commit, &other(*lease)));
 }
 
-/// The same changes without the keys that `keep` does not want, cleared and all else as before.
+/// The same changes with only the keys that `keep` accepts.
 pub(crate) fn only(changes: &Changes, keep: impl Fn(&str, bool) -> bool) -> Changes {
     let mut rest = unkeyed(changes);
     copy_keys(changes, &mut rest, |component, key| (component, key), keep);
     rest
 }
 
-/// What of changes is not about keys.
+/// The same changes without their keys.
 pub(crate) fn unkeyed(changes: &Changes) -> Changes {
     let mut rest = Changes::new();
     changes.timeout().into_iter().for_each(|timeout| rest.set_timeout(timeout));
@@ -268,14 +268,14 @@ pub(crate) fn unkeyed(changes: &Changes) -> Changes {
     rest
 }
 
-/// The changed keys alone: nothing cleared, nothing noted.
+/// The changed keys alone.
 pub(crate) fn keys_only(changes: &Changes) -> Changes {
     let mut rest = Changes::new();
     copy_keys(changes, &mut rest, |component, key| (component, key), |_, _| true);
     rest
 }
 
-/// Copies those keys that `keep` wants, under the names that `rename` gives them.
+/// Copies the keys that `keep` accepts, under the names that `rename` returns.
 pub(crate) fn copy_keys(
     from: &Changes,
     to: &mut Changes,

@@ -1,4 +1,4 @@
-//! The flows: what browsers do, from a first visit to a logout. Before `arm` no call fails.
+//! The flows of browsers, from a first visit to a logout. Before `arm` no call fails.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Flow {
     pub(crate) name: &'static str,
     pub(crate) policy: fn(Policy) -> Policy,
-    /// Leaves the browser that goes on, and its user.
+    /// Returns the browser that goes on, and its user.
     pub(crate) run: fn(&World) -> (Browser, &'static str),
-    /// After the logout no cookie the browser ever had opens a session. Not so where it had two
-    /// sessions: the logout ends those that it presents.
+    /// After the logout, no cookie that the browser ever had opens a session. This does not hold
+    /// for a browser with two sessions, because the logout ends only those that it presents.
     pub(crate) is_strict: bool,
-    /// With two faults the promises hold, too. Not so for a user's only login: if its answer is
-    /// lost, and that of the look that follows, the session is there and its client does not know
-    /// its id.
+    /// The promises also hold with two faults. They do not hold for a user's only login: if its
+    /// answer is lost, and the answer of the next look too, the session exists and its client does
+    /// not know its id.
     pub(crate) stands_two: bool,
 }
 
-/// Timed renewals, and limits for those who want to be remembered.
+/// Timed renewals, and limits for remembered sessions.
 pub(crate) fn policy() -> Policy {
     Policy::new().renew_after(15 * MINUTE).remember(14 * DAY, 90 * DAY)
 }
@@ -39,8 +39,8 @@ pub(crate) fn flows() -> Vec<Flow> {
         flow("first save", first_save),
         flow("first visit that logs in", first_login),
         flow("login", |world| login(world, None)),
-        flow("login, an early save, and an error", |world| login(world, Some(Break::Error))),
-        flow("login, an early save, and a panic", |world| login(world, Some(Break::Panic))),
+        flow("login, an early save, and an error", |world| login(world, Some(Failure::Error))),
+        flow("login, an early save, and a panic", |world| login(world, Some(Failure::Panic))),
         flow("login, and the response is lost", login_lost),
         flow("login over another user's session", |world| login_over(world, false)),
         flow("login over another user's session, early", |world| login_over(world, true)),
@@ -92,10 +92,10 @@ pub(crate) fn flows() -> Vec<Flow> {
         flow("long request", |world| long(world, false)),
         flow("long request that touches", |world| long(world, true)),
         flow("long request that logs in", long_login),
-        flow("panic", |world| broken(world, Break::Panic)),
-        flow("error", |world| broken(world, Break::Error)),
-        flow("early save and an error", |world| saved_and_broken(world, Break::Error)),
-        flow("early save and a panic", |world| saved_and_broken(world, Break::Panic)),
+        flow("panic", |world| broken(world, Failure::Panic)),
+        flow("error", |world| broken(world, Failure::Error)),
+        flow("early save and an error", |world| saved_and_broken(world, Failure::Error)),
+        flow("early save and a panic", |world| saved_and_broken(world, Failure::Panic)),
         flow("early save as the first visit, and an error", first_saved_and_broken),
         flow("two saves", |world| two_saves(world, false)),
         flow("two saves, and on after errors", |world| two_saves(world, true)),
@@ -103,18 +103,18 @@ pub(crate) fn flows() -> Vec<Flow> {
         flow("login, two saves, and on after errors", login_stubborn),
         flow("remember me", remember),
         Flow { is_strict: false, ..flow("attach", |world| attach(world, None)) },
-        Flow { is_strict: false, ..flow("attach and an error", |world| attach(world, Some(Break::Error))) },
+        Flow { is_strict: false, ..flow("attach and an error", |world| attach(world, Some(Failure::Error))) },
         flow("attach as the first visit", attach_first),
     ]
 }
 
 #[derive(Clone, Copy)]
-enum Break {
+enum Failure {
     Error,
     Panic,
 }
 
-impl Break {
+impl Failure {
     fn now(self, visit: &Visit<'_>) -> Result<()> {
         match self {
             Self::Error => visit.break_off(),
@@ -167,7 +167,7 @@ fn first_login(world: &World) -> (Browser, &'static str) {
     (browser, "ada")
 }
 
-fn login(world: &World, end: Option<Break>) -> (Browser, &'static str) {
+fn login(world: &World, end: Option<Failure>) -> (Browser, &'static str) {
     let mut browser = visitor(world);
     world.arm();
     world.visit(&mut browser, |visit| {
@@ -394,7 +394,7 @@ fn renewal(world: &World, lost: &str, is_quiet: bool) -> (Browser, &'static str)
     step("anon.once-more", "no response");
     world.advance(2 * MINUTE);
     step("anon.after-grace", "no response");
-    // By now the old id has ended, whether it was confirmed or not.
+    // The old id has ended, whether the new one was confirmed or not.
     world.advance(20 * MINUTE);
     step("anon.after-age", "no response");
     (browser, "ada")
@@ -497,7 +497,7 @@ fn limit_newest(world: &World) -> (Browser, &'static str) {
     (browser, "ada")
 }
 
-/// The user's only session is that of a login whose response may be lost.
+/// The response of the login to the user's only session may be lost.
 fn limit_one(world: &World, at_first_visit: bool) -> (Browser, &'static str) {
     let mut browser = if at_first_visit { Browser::default() } else { visitor(world) };
     world.arm();
@@ -516,7 +516,7 @@ fn check_count(world: &World, browser: &mut Browser, told: std::ops::RangeInclus
     });
 }
 
-/// What a client was told about its counts: the least and the most that there can be.
+/// The least and the greatest count that a client can find.
 #[derive(Default)]
 struct Told {
     least: u64,
@@ -638,7 +638,7 @@ fn polling(world: &World) -> (Browser, &'static str) {
         world.deliver(&mut browser, &response);
         world.advance(14 * MINUTE);
     }
-    // The put prolonged it, if it was carried out.
+    // If the insertion was carried out, it prolonged the session.
     world.may_have_ended(&browser);
     (browser, "ada")
 }
@@ -674,7 +674,7 @@ fn long_login(world: &World) -> (Browser, &'static str) {
     (browser, "ada")
 }
 
-fn broken(world: &World, end: Break) -> (Browser, &'static str) {
+fn broken(world: &World, end: Failure) -> (Browser, &'static str) {
     let mut browser = visitor(world);
     world.arm();
     world.visit(&mut browser, |visit| {
@@ -685,7 +685,7 @@ fn broken(world: &World, end: Break) -> (Browser, &'static str) {
     (browser, "ada")
 }
 
-fn saved_and_broken(world: &World, end: Break) -> (Browser, &'static str) {
+fn saved_and_broken(world: &World, end: Failure) -> (Browser, &'static str) {
     let mut browser = visitor(world);
     world.arm();
     world.visit(&mut browser, |visit| {
@@ -768,7 +768,7 @@ fn remember(world: &World) -> (Browser, &'static str) {
     (browser, "ada")
 }
 
-fn attach(world: &World, end: Option<Break>) -> (Browser, &'static str) {
+fn attach(world: &World, end: Option<Failure>) -> (Browser, &'static str) {
     let mut browser = visitor(world);
     world.arm();
     world.visit(&mut browser, |visit| {

@@ -1,16 +1,16 @@
-//! What the application was told, and what must be so because of that.
+//! The ledger: the outcomes that the application was told, and what must hold because of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lembro::Handle;
 
-/// The fate of every key that a request put in. Each key is put in once in a run. Its name begins
-/// with its user: `ada.cart`; `anon.` belongs to an anonymous session until a user logs in over it.
+/// The fate of every key that a request inserted. A run inserts each key once. Its name begins with
+/// its user: `ada.cart`. `anon.` belongs to an anonymous session until a user logs in over it.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    /// Acknowledged, and not ended since: must be there.
+    /// Keys that were acknowledged and have not ended since. They must be stored.
     acked: BTreeMap<Handle, BTreeSet<String>>,
-    /// Said not to be written: must be nowhere.
+    /// Keys that were reported as not written. They must be stored nowhere.
     refused: BTreeSet<String>,
     /// Keys of an anonymous session that became a user's.
     private: BTreeMap<String, String>,
@@ -47,12 +47,12 @@ impl Ledger {
         }
     }
 
-    /// Nothing of this was written, the application was told.
+    /// The application was told that none of these keys was written.
     pub(crate) fn refuse(&mut self, keys: &[String]) {
         self.refused.extend(keys.iter().cloned());
     }
 
-    /// The key was there and is not any more.
+    /// The key was consumed.
     pub(crate) fn consume(&mut self, handle: Handle, key: &str) {
         self.acked.entry(handle).or_default().remove(key);
         self.refused.insert(key.to_owned());
@@ -79,14 +79,14 @@ impl Ledger {
         }
     }
 
-    /// The session was ended, as someone asked.
+    /// The session was ended on request.
     pub(crate) fn end(&mut self, handle: Handle) {
         self.acked.remove(&handle);
         self.owners.remove(&handle);
         self.unsure.remove(&handle);
     }
 
-    /// What a client of this session must find.
+    /// The keys that a client of this session must find.
     pub(crate) fn expected(&self, handle: Handle) -> BTreeSet<String> {
         if self.unsure.contains(&handle) {
             return BTreeSet::new();
@@ -98,7 +98,7 @@ impl Ledger {
         self.owners.get(&handle).filter(|_| !self.unsure.contains(&handle)).map(String::as_str)
     }
 
-    /// Why this owner must not be shown this key.
+    /// The reason why this owner must not see this key.
     pub(crate) fn forbids(&self, owner: Option<&str>, key: &str) -> Option<String> {
         let named = key.split('.').next().filter(|user| *user != "anon");
         let whose = named.or_else(|| self.private.get(key).map(String::as_str))?;

@@ -1,14 +1,15 @@
-//! Browsers in every situation of the cookie layer, over a store that fails at every call in turn.
+//! Flows of browsers through every situation of the cookie layer, over a store that fails at every
+//! call in turn.
 //!
-//! A flow is what one browser, or a few, do. It runs without a fault first, and then once for each
-//! call to the store that it makes: that call fails, before it was carried out or after, and the
-//! browser goes on without faults. Promises:
+//! A flow is a series of requests of one or several browsers. It runs first without a fault, and
+//! then once for each of its calls to the store. That call fails, before or after it was carried
+//! out, and the browser goes on without faults. Promises:
 //!
-//! - (a) The client never holds a cookie that leads nowhere while its session lives, or it may log
-//!   in again at once.
+//! - (a) While its session lives, the client has a cookie that opens it, or it can log in again at
+//!   once.
 //! - (b) No session shows another user's data.
-//! - (c) What was acknowledged is there at the browser's next request.
-//! - (d) What was said not to be written is not written.
+//! - (c) The browser's next request finds every acknowledged change.
+//! - (d) A change that was reported as not written is not written.
 //! - (e) Each failure is reported on `layer.errors()`, and once.
 //! - (f) After a logout that succeeded, no cookie that the browser had opens a session.
 
@@ -28,13 +29,13 @@ use self::world::{Way, World};
 
 const KINDS: [Kind; 3] = [Kind::Before, Kind::After, Kind::Lost];
 
-/// Of two faults in a run, the second is one that the repeat of the first commit may meet.
+/// Of two faults in a run, the repeat of the first commit may meet the second.
 const PAIRS: [[Kind; 2]; 4] = [[Kind::Before; 2], [Kind::After; 2], [Kind::Lost; 2], [Kind::After, Kind::Before]];
 
 /// Faults further apart meet in no request.
 const APART: usize = 5;
 
-/// A flow whose calls do not end: more are made in none.
+/// More calls than any flow makes: a flow beyond it does not end.
 const MOST_CALLS: usize = 200;
 
 /// Runs of flows, their faults and what went wrong.
@@ -69,7 +70,7 @@ impl Tally {
         }
         for complaint in world.complaints() {
             let runs = self.complaints.entry(complaint).or_default();
-            // The requests of the first one, to go by.
+            // The requests of the first failure help to find it.
             let trace = if runs.is_empty() { world.trace() } else { String::new() };
             runs.push(format!("{}: {way:?}, {store_down:?}, {faults:?}{trace}", flow.name));
         }
@@ -105,8 +106,8 @@ impl Tally {
         tally
     }
 
-    /// Calls `run` with each number of a call from `first` on, until it says that there was no such
-    /// call. Returns how many there were.
+    /// Calls `run` with the number of each call from `first` on, until it reports that there was no
+    /// such call. Returns the number of calls.
     fn each_call(&mut self, first: usize, flow: &Flow, mut run: impl FnMut(&mut Self, usize) -> bool) -> usize {
         let calls = (first..).take_while(|call| {
             assert!(*call < MOST_CALLS, "{}: too many calls", flow.name);

@@ -1,4 +1,4 @@
-//! The store of a run: another one, which fails at chosen calls.
+//! The store of a run, which fails at chosen calls.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use lembro::{Action, Clock, Error, Lease, Listing, Look, Lookup, Outcome, Owners
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Before anything was done, and the error says so.
+    /// Before the call was carried out, and the error says so.
     Before,
-    /// After it was done: the answer is lost.
+    /// After the call was carried out: the answer is lost.
     After,
-    /// Before anything was done, but the error says of an action that it is unknown: the request
-    /// was lost on its way.
+    /// Before the call was carried out, but the error of an action says that its outcome is
+    /// unknown: the request was lost.
     Lost,
 }
 

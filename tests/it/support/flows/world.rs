@@ -49,11 +49,11 @@ const URL: &str = "https://example.com/";
 pub(crate) struct Browser {
     jar: Jar,
     held: BTreeSet<String>,
-    /// A cookie of another path, which it sends too.
+    /// A cookie of another path, which the browser sends too.
     pub(crate) other: Option<String>,
 }
 
-/// A response, on its way to the browser.
+/// A response on its way to the browser.
 #[must_use = "it is delivered or lost"]
 pub(crate) struct Response {
     cookie: Option<String>,
@@ -71,10 +71,10 @@ pub(crate) struct Visit<'w> {
     cookie: String,
 }
 
-/// What a request has done and was told so far.
+/// The changes of a request so far, and the outcomes that it was told.
 #[derive(Default)]
 struct Log {
-    /// Put in, and not acknowledged yet.
+    /// Keys that were inserted and not acknowledged yet.
     pending: Vec<String>,
     login: Option<String>,
     has_login: bool,
@@ -86,12 +86,12 @@ struct Log {
 enum End {
     Saved(Saved),
     Failed(Error),
-    /// The status page of an adapter, which says less.
+    /// The status page of an adapter.
     Status(u16, Option<Error>),
     Panicked,
 }
 
-/// What a handler throws on purpose.
+/// The payload of a handler's intended panic.
 struct Thrown;
 
 impl World {
@@ -131,7 +131,7 @@ impl World {
         self.armed_at.set(Some(self.store.calls()));
     }
 
-    /// From here on nothing fails. Counts the faults that were met.
+    /// From here on no call fails. Counts the faults that were met.
     pub(crate) fn disarm(&self) {
         let Some(armed_at) = self.armed_at.take() else { return };
         let calls = self.store.calls() - armed_at;
@@ -168,7 +168,7 @@ impl World {
         self.time.advance(time);
     }
 
-    /// How many sessions a user has, whatever fails.
+    /// The number of a user's sessions, counted past all faults.
     pub(crate) fn count(&self, owner: &str) -> usize {
         self.store.below().owners().unwrap().count(&Owner::new(owner).unwrap()).unwrap()
     }
@@ -197,7 +197,7 @@ impl World {
             log.pending,
             self.armed_at.get().map(|armed_at| self.store.calls() - armed_at)
         ));
-        // It may arrive after the response to another request that brought a new one.
+        // It may arrive after the response to another request that brought a new id.
         let told = set_cookie.as_deref().and_then(id_of);
         if told.is_some() && told == id_of(cookie) && matches!(end, End::Failed(_) | End::Panicked) {
             self.complain("the page for an error brings the id that the client has");
@@ -261,7 +261,7 @@ impl World {
     fn note(&self, handle: Option<Handle>, log: &mut Log, end: &End) -> bool {
         let (is_done, is_unknown, is_ok) = match end {
             End::Saved(Saved::Written) | End::Status(200, _) => (true, false, true),
-            // A new session that could not be stored may be there, and no client has its id.
+            // A new session that could not be stored may exist, and no client has its id.
             End::Saved(Saved::Skipped) => (false, true, true),
             End::Saved(_) => (false, false, true),
             End::Failed(error) | End::Status(_, Some(error)) => (false, error.is_unknown(), false),
@@ -291,12 +291,12 @@ impl World {
         is_ok
     }
 
-    /// The session of a browser ended: its time is over, or another one's login ended it.
+    /// Notes that the session of a browser ended, by time or by another browser's login.
     pub(crate) fn ended(&self, browser: &Browser) {
         handle_of(&browser.header(self.now())).into_iter().for_each(|handle| self.ledger.borrow_mut().end(handle));
     }
 
-    /// It may have ended.
+    /// Notes that the session of a browser may have ended.
     pub(crate) fn may_have_ended(&self, browser: &Browser) {
         handle_of(&browser.header(self.now())).into_iter().for_each(|handle| self.ledger.borrow_mut().doubt(handle));
     }
@@ -312,14 +312,14 @@ impl World {
         }
     }
 
-    /// A response that does not arrive. A login's client does not learn its id.
+    /// Loses a response. The client of a login does not learn its id.
     pub(crate) fn lose(&self, response: &Response) {
         if let Some(handle) = response.handle.filter(|_| response.logged_in) {
             self.ledger.borrow_mut().doubt(handle);
         }
     }
 
-    /// A request whose response arrives. It looks first, and finds what it must.
+    /// A request whose response arrives. Its handler looks first.
     pub(crate) fn visit(&self, browser: &mut Browser, handler: impl FnOnce(&mut Visit<'_>) -> Result<()>) -> bool {
         let response = self.request(&browser.header(self.now()), |visit| {
             visit.look()?;
@@ -337,7 +337,7 @@ impl World {
         })
     }
 
-    /// What a session shows must be its owner's.
+    /// Checks that a session shows only its owner's keys.
     fn check_shown(&self, session: &Session) {
         let (Ok(owner), Ok(keys)) = (session.owner(), session.keys()) else { return };
         let ledger = self.ledger.borrow();
@@ -346,11 +346,11 @@ impl World {
         }
     }
 
-    /// What is stored must be its owner's, and nothing that was refused.
+    /// Checks that stored keys are their owner's, and that no refused key is stored.
     pub(crate) fn check_stored(&self) {
         let ledger = self.ledger.borrow();
         let all = match self.store.below().all() {
-            // Such a store shows what it holds to the browsers that come back.
+            // A store that cannot list is checked by the browsers that come back.
             Err(error) if error.is_unsupported() => return,
             all => all.unwrap(),
         };
@@ -367,7 +367,7 @@ impl World {
         }
     }
 
-    /// What each cookie that the browser ever had opens.
+    /// The owner and the keys of the session that this cookie opens.
     fn opened_by(&self, cookie: &str) -> Option<(Option<String>, Vec<String>)> {
         let head = RequestHead::new([cookie]).secure(true);
         let mut session = self.probe.load(head);
@@ -384,7 +384,7 @@ impl World {
         browser.held.iter().for_each(|cookie| drop(self.opened_by(cookie)));
     }
 
-    /// After a logout: no cookie opens a session.
+    /// Checks that no cookie opens a session after a logout.
     pub(crate) fn check_closed(&self, browser: &Browser) {
         for cookie in browser.held.iter().chain(&browser.other) {
             if let Some((owner, keys)) = self.opened_by(cookie) {
@@ -422,7 +422,7 @@ impl World {
         self.check_stored();
     }
 
-    /// Each fault is reported, and once.
+    /// Checks that each fault is reported once.
     pub(crate) fn check_reports(&self) {
         let reported: Vec<_> = self.errors.try_iter().filter(Error::is_store).collect();
         let (met, failures) = (self.met(), self.met() + self.store.own_errors());
@@ -441,14 +441,14 @@ impl Browser {
         own.into_iter().chain(self.other.clone()).collect::<Vec<_>>().join("; ")
     }
 
-    /// It is closed and opened again: what lasts is what has a date.
+    /// Closes and opens the browser. Only persistent cookies stay.
     pub(crate) fn restart(&mut self) {
         self.jar.close();
     }
 }
 
 impl Visit<'_> {
-    /// Looks at the session, and checks that all is there that must be.
+    /// Looks at the session, and checks that every expected key is there.
     pub(crate) fn look(&mut self) -> Result<()> {
         let is_gone = self.session.is_gone()?;
         self.log.handle = Some(self.session.handle()?);
@@ -541,7 +541,7 @@ impl Visit<'_> {
     pub(crate) fn destroy_others(&mut self) -> Result<usize> {
         let ended = self.session.destroy_others();
         if ended.is_err() {
-            // What was unsaved was saved first.
+            // Unsaved changes were saved first.
             self.log.in_doubt = true;
         }
         self.told(ended, |_| true)
@@ -559,7 +559,7 @@ impl Visit<'_> {
         ended
     }
 
-    /// Goes on with a session that is made here.
+    /// Goes on with a session that this request creates.
     pub(crate) fn attach(&mut self, key: &str) -> Result<()> {
         let record: Record = [(key, true)].into_iter().collect();
         let other = self.world.layer.sessions().create(&SessionId::random()?, record)?;

@@ -1,5 +1,4 @@
-//! The bytes of a row, as a database keeps them: refused, or a row that answers every question and
-//! has bytes again.
+//! The bytes of a row, as a database keeps them: refused, or a row that answers every call.
 
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// They are read as the same row again.
+/// The bytes of a row are read as the same row.
 fn check_bytes(entry: &Entry) {
     let bytes = entry.to_bytes();
     let again = Entry::from_bytes(&bytes).unwrap();
@@ -33,7 +32,7 @@ fn check_bytes(entry: &Entry) {
     assert!(entry.deadline_ms() >= 0 && format!("{entry:?}").starts_with("Entry"));
 }
 
-/// Each answer is one, and what is to be written has bytes.
+/// Each call has an answer, and each row to write has bytes.
 fn check_rule(entry: &Entry, id: &SessionId, lease: &Lease, now: Now) {
     let is_live = !entry.ttl(now).is_zero();
     assert_eq!(entry.listed(id.handle(), now).is_some(), is_live);
@@ -41,7 +40,7 @@ fn check_rule(entry: &Entry, id: &SessionId, lease: &Lease, now: Now) {
         let (lookup, write) = Entry::look(Some(entry), id, how, lease, now);
         if let Lookup::Found(stored) = &lookup {
             assert!(is_live && !stored.ttl.is_zero());
-            // The first visit with a new id notes when it came, beside the data.
+            // The first visit with a new id notes its time, beside the data.
             let written = if let Write::Put(written) = &write { written } else { entry };
             assert_eq!(&stored.record, written.record());
             assert!(data(&stored.record).eq(data(entry.record())));
@@ -92,7 +91,7 @@ fn check_write(write: &Write) {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Whose secret the seeds hold the digest of.
+/// The id whose digest the seeds hold.
 fn current() -> SessionId {
     SessionId::derive("ada")
 }
@@ -126,7 +125,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let (pending, successor) = commit(Some(&changed), &merge(&changed).with_identity(Identity::Renew(7)));
     let (_, confirmed) = Entry::look(Some(&pending), &successor.unwrap(), Look::Visit, &lease, now());
     let Write::Put(previous) = confirmed else { panic!("{confirmed:?}") };
-    // The id before the renewal as one that waits to be presented: only this byte tells them apart.
+    // The previous id as a pending one: they differ only in this byte.
     let mut crossed = previous.to_bytes();
     crossed[1] = pending.to_bytes()[1];
     let rows = [created, changed, replaced, pending, previous];

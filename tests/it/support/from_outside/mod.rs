@@ -1,8 +1,6 @@
-//! What must hold of anything that comes from outside: one function for each reader, which panics
-//! when it does not.
+//! The readers of input from outside: one function for each, which panics if a promise is broken.
 //!
-//! `tests/it/input/bytes.rs` tries them for a moment at every commit, `tests/fuzz` for as long
-//! as one likes.
+//! `tests/it/input/bytes.rs` calls them for a moment at every commit, and `tests/fuzz` for any time.
 #![allow(dead_code, unreachable_pub, reason = "tests take a part of it, the fuzz targets have it as a library")]
 
 pub mod attributes;
@@ -16,13 +14,13 @@ pub mod record_json;
 pub mod snapshot;
 pub mod token;
 
-/// One reader under attack.
+/// One reader.
 #[derive(Debug)]
 pub struct Target {
     pub name: &'static str,
-    /// Gives the reader these bytes and panics when it does anything but what it promises.
+    /// Passes bytes to the reader, and panics if it breaks a promise.
     pub check: fn(&[u8]),
-    /// Bytes to begin with that lead far into the reader.
+    /// Seeds: bytes that lead far into the reader.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 

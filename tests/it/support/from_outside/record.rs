@@ -1,5 +1,4 @@
-//! The bytes of a record: refused, or taken for exactly what they are, and as good as a record made
-//! by hand.
+//! The bytes of a record: refused, or in their one form, and as good as any other record.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,10 +34,10 @@ fn check_answers(record: &Record) {
     assert_eq!(record.entries().count(), record.len());
     assert_eq!(entries(record).len(), record.len(), "each name once");
     for (component, key, value) in record.entries() {
-        // Null is none, whatever was asked for.
+        // Null is none for every type.
         let found: Option<Box<RawValue>> = record.get_in(component, key).unwrap();
         assert_eq!(found.as_ref().map_or("null", |found| found.get()), value.get());
-        // Of another type than the reader has in mind: an error, no panic.
+        // A value of another type is an error, and no panic.
         let _ = record.get_str_in(component, key);
         let _ = record.get_in::<f64>(component, key);
         let _ = record.get_in::<serde_json::Value>(component, key);
@@ -51,7 +50,7 @@ fn check_answers(record: &Record) {
     assert_eq!(record.owner().is_some(), record.owner_since().is_some());
     let shown = format!("{record:?} {:?} {:?} {:?}", record.created_at(), record.timeout(), record.id_since());
     assert!(shown.starts_with("Record"));
-    // A store that is given the record for the first time.
+    // The record as a store creates it.
     let stored = stored(record).unwrap();
     assert_eq!(entries(&stored), entries(record));
     assert_eq!((stored.owner(), stored.timeout()), (record.owner(), record.timeout()));
@@ -59,7 +58,7 @@ fn check_answers(record: &Record) {
     assert_eq!(Record::from_bytes(stored.as_bytes()).unwrap(), stored);
 }
 
-/// What a store makes of it.
+/// The record after a `set` of it.
 fn stored(record: &Record) -> Result<Record> {
     let options =
         LembroOptions::new().interval(0).shards(1).max_size("4M").max_session_size("4M").clock(&Clock::manual());
@@ -68,12 +67,12 @@ fn stored(record: &Record) -> Result<Record> {
     Ok(store.all()?.next().expect("stored just now")?.stored.record)
 }
 
-/// Changes on top of it give what they would give on top of a plain map.
+/// Changes to it have the same result as changes to a plain map.
 fn check_saves(record: &Record) {
     assert_eq!(Changes::new().apply(record).unwrap(), *record, "a merge that changes nothing");
     let mut model = entries(record);
     let mut changes = Changes::new();
-    // Something new between the others, and one of the old ones away, or written anew.
+    // A new entry between the others, and an old one removed or replaced.
     changes.insert("fuzz", "m", "new").unwrap();
     model.insert(name("fuzz", "m"), "\"new\"".to_owned());
     let names: Vec<_> = entries(record).into_keys().collect();
@@ -112,7 +111,7 @@ fn check_saves(record: &Record) {
     assert!(cleared.apply(&saved).unwrap().is_empty());
 }
 
-/// The JSON that is made of it is read as the same data, to the last digit.
+/// Its JSON is read as the same data, to the last digit.
 fn check_json(record: &Record) {
     let text = serde_json::to_string(record).unwrap();
     let again: Record = serde_json::from_str(&text).unwrap();
@@ -121,7 +120,7 @@ fn check_json(record: &Record) {
     assert_eq!((again.created_at(), again.id_since()), (record.created_at(), record.id_since()));
     assert_eq!((again.label(), again.is_remembered()), (record.label(), record.is_remembered()));
     assert_eq!(serde_json::to_string(&again).unwrap(), text);
-    // A format that has its own idea of numbers refuses a value, or gives it back.
+    // A format with other numbers refuses a value, or keeps it.
     if let Ok(tree) = serde_json::to_value(record) {
         assert_eq!(serde_json::from_value::<Record>(tree).unwrap().len(), record.len());
     }
@@ -131,7 +130,7 @@ fn name(component: &str, key: &str) -> (String, String) {
     (component.to_owned(), key.to_owned())
 }
 
-/// The same with all that a head can hold.
+/// The same record with all fields of a head.
 fn logged_in(record: &Record) -> Record {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();

@@ -1,4 +1,4 @@
-//! JSON as a record: refused, or a record like any other, whose JSON is read as the same one again.
+//! JSON as a record: refused, or a record whose own JSON is read as the same record.
 
 use lembro::Record;
 

@@ -4,7 +4,7 @@ use lembro::SessionId;
 use ureq::Agent;
 use ureq::http::HeaderValue;
 
-use super::{Listens, PATIENCE};
+use super::{Listener, PATIENCE};
 
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -20,7 +20,7 @@ impl Answer {
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The only `Set-Cookie` it has.
+    /// The only `Set-Cookie` of the response.
     #[track_caller]
     pub(crate) fn cookie(&self) -> &str {
         let cookies = self.all("Set-Cookie");
@@ -36,7 +36,7 @@ impl Answer {
 
     #[track_caller]
     pub(crate) fn id(&self) -> SessionId {
-        // A persistent cookie says after its id when it was written.
+        // A persistent cookie has its time after the id.
         self.sent_back().split(['=', '.']).nth(1).unwrap().parse().unwrap()
     }
 
@@ -55,7 +55,7 @@ impl Browser {
     }
 
     #[track_caller]
-    pub(crate) fn get(&self, site: &dyn Listens, path: &str) -> Answer {
+    pub(crate) fn get(&self, site: &dyn Listener, path: &str) -> Answer {
         let mut response = self.0.get(format!("http://{}{path}", site.address())).call().unwrap();
         let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
         let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -63,12 +63,11 @@ impl Browser {
         Answer { status, headers, body: response.body_mut().read_to_string().unwrap() }
     }
 
-    /// One more connection of this browser: its own socket, open already, and the same cookies.
+    /// Opens another connection of this browser, with the same cookies.
     ///
-    /// Made one after the other, because `tiny_http` can leave one of several connections that
-    /// arrive at the same moment waiting until another is closed. A test in which requests wait for
-    /// each other would wait for ever.
-    pub(crate) fn connection(&self, site: &dyn Listens, path: &str) -> Self {
+    /// Open connections one after the other: if several arrive at the same moment, `tiny_http` can
+    /// leave one waiting until another is closed, and requests that wait for each other would hang.
+    pub(crate) fn connection(&self, site: &dyn Listener, path: &str) -> Self {
         let another = Self::new();
         another.get(site, path);
         let uri = format!("http://{}/", site.address()).parse().unwrap();

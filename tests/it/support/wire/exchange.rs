@@ -1,9 +1,9 @@
-//! A client that sends what it is told and shows every byte that comes back.
+//! A client that sends given bytes and shows every byte that comes back.
 
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
 
-use super::{Listens, PATIENCE};
+use super::{Listener, PATIENCE};
 
 /// A response as it came over the wire: the body is not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Reply {
 
 /// One request on a connection of its own, and all that comes back until the server closes it.
 #[track_caller]
-pub(crate) fn exchange(site: &dyn Listens, request_line: &str, headers: &[(&str, &str)]) -> Reply {
+pub(crate) fn exchange(site: &dyn Listener, request_line: &str, headers: &[(&str, &str)]) -> Reply {
     let mut wire = Wire::open(site, request_line, &[headers, &[("Connection", "close")]].concat());
     let head = wire.head();
     let mut body = Vec::new();
@@ -89,7 +89,7 @@ pub(crate) struct Wire(pub(crate) TcpStream);
 
 impl Wire {
     #[track_caller]
-    pub(crate) fn open(site: &dyn Listens, request_line: &str, headers: &[(&str, &str)]) -> Self {
+    pub(crate) fn open(site: &dyn Listener, request_line: &str, headers: &[(&str, &str)]) -> Self {
         let socket = TcpStream::connect(site.address()).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut wire = Self(socket);
@@ -140,11 +140,11 @@ impl Wire {
     }
 }
 
-/// What comes back for these bytes; none if the server hangs up without an answer.
-pub(crate) fn exchange_bytes(site: &dyn Listens, request: &[u8]) -> Option<Reply> {
+/// The response to these bytes. None if the server closes the connection without one.
+pub(crate) fn exchange_bytes(site: &dyn Listener, request: &[u8]) -> Option<Reply> {
     let mut socket = TcpStream::connect(site.address()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    // The server may hang up in the middle of it, and that shows in the answer.
+    // The server may close the connection before it has read all bytes.
     let _ = socket.write_all(request);
     let mut answer = Vec::new();
     let _ = socket.read_to_end(&mut answer);

@@ -1,5 +1,5 @@
-//! What the tests of the adapters share: real servers of every kind, an application for all of
-//! them, a browser, and a client that shows every byte.
+//! Real servers of every adapter, an application for all of them, a browser, and a client that
+//! shows every byte.
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 
 mod browser;
@@ -21,20 +21,20 @@ use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store};
 
 pub(crate) use self::browser::{Answer, Browser};
 pub(crate) use self::exchange::{Reply, Wire, exchange, exchange_bytes};
-pub(crate) use self::page::{Application, Asked, Page, Server};
+pub(crate) use self::page::{Application, Page, Server, Target, application, visit};
 #[cfg(feature = "tiny_http")]
 pub(crate) use self::plain_site::PlainSite;
 #[cfg(feature = "rouille")]
 pub(crate) use self::rouille_site::RouilleSite;
 #[cfg(all(feature = "http", feature = "rouille"))]
 pub(crate) use self::touche_site::ToucheSite;
-pub(crate) use self::unreliable::Unreliable;
+pub(crate) use self::unreliable::UnreliableStore;
 
-/// Nothing here takes long; a test that hangs is to fail.
+/// The longest wait: a test that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where a server listens.
-pub(crate) trait Listens: Send + Sync {
+/// The address of a server.
+pub(crate) trait Listener: Send + Sync {
     fn address(&self) -> SocketAddr;
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn store_with_clock() -> (LembroStore, ManualClock) {
     (LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap(), time)
 }
 
-/// The tests go over plain http.
+/// A layer whose cookie works over plain http.
 pub(crate) fn layer(store: impl Store) -> SessionLayer {
     named_layer("id", store)
 }
@@ -56,29 +56,29 @@ pub(crate) fn named_layer(name: &str, store: impl Store) -> SessionLayer {
     SessionLayer::new(store).cookie(CookieOptions::new().secure(false).name(name)).unwrap()
 }
 
-/// Every server that this crate has an adapter for, with its adapter.
+/// Every server with an adapter in this crate.
 #[cfg(all(feature = "rouille", feature = "tiny_http", feature = "http"))]
 pub(crate) fn servers() -> Vec<Server> {
     vec![
         Server::new("rouille", |layer, application| {
             Box::new(RouilleSite::start(move |request| {
-                let asked = Asked::new(request.method(), request.raw_url());
-                layer.rouille(request, |session| application(&asked, session).map(Page::into_rouille))
+                let target = Target::new(request.method(), request.raw_url());
+                layer.rouille(request, |session| application(&target, session).map(Page::into_rouille))
             }))
         }),
         Server::new("tiny_http", |layer, application| {
             Box::new(PlainSite::start(move |request| {
                 layer.tiny_http(request, |request, session| {
-                    let asked = Asked::new(request.method().as_str(), request.url());
-                    application(&asked, session).map(Page::into_plain)
+                    let target = Target::new(request.method().as_str(), request.url());
+                    application(&target, session).map(Page::into_plain)
                 });
             }))
         }),
         Server::new("touche", |layer, application| {
             Box::new(ToucheSite::start(move |request| {
-                let asked = Asked::new(request.method().as_str(), request.uri().path());
+                let target = Target::new(request.method().as_str(), request.uri().path());
                 layer.http(&request, |session| {
-                    application(&asked, session).map(|page| page.into_http(touche::Body::from_reader))
+                    application(&target, session).map(|page| page.into_http(touche::Body::from_reader))
                 })
             }))
         }),

@@ -1,4 +1,4 @@
-//! An application for every server: what it is asked, and what it answers.
+//! An application for every server: its requests and its pages.
 
 use std::io::{Cursor, Read};
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use lembro::web::SessionLayer;
 use lembro::{Result, Session};
 
-use super::Listens;
+use super::Listener;
 
-/// What the application of a test learns of a request.
+/// The request as the application of a test gets it.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Target {
     pub(crate) method: String,
     /// The request's target.
     pub(crate) path: String,
 }
 
-impl Asked {
+impl Target {
     pub(crate) fn new(method: &str, path: &str) -> Self {
         Self { method: method.to_owned(), path: path.to_owned() }
     }
@@ -27,9 +27,9 @@ pub(crate) struct Page {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     pub(crate) body: Box<dyn Read + Send>,
-    /// `None`: it is not known before the body ends.
+    /// `None` if it is not known before the body ends.
     pub(crate) length: Option<usize>,
-    /// Below it `tiny_http` announces the length; the others cannot be told.
+    /// Below it `tiny_http` announces the length. The other servers ignore it.
     pub(crate) chunked_threshold: usize,
 }
 
@@ -77,8 +77,8 @@ impl Page {
         response.with_chunked_threshold(self.chunked_threshold)
     }
 
-    /// For what speaks the types of the `http` crate. `body` makes the server's own of the reader
-    /// and its length.
+    /// For servers with the types of the `http` crate. `body` makes the server's body from the
+    /// reader and its length.
     #[cfg(feature = "http")]
     pub(crate) fn into_http<B>(self, body: impl FnOnce(Box<dyn Read + Send>, Option<usize>) -> B) -> http::Response<B> {
         let mut response = http::Response::builder().status(self.status);
@@ -89,25 +89,68 @@ impl Page {
     }
 }
 
-pub(crate) type Application = Arc<dyn Fn(&Asked, &mut Session) -> Result<Page> + Send + Sync>;
+/// Counts a visit in the session.
+pub(crate) fn visit(session: &mut Session) -> Result<String> {
+    let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
+    session.insert("visits", &visits)?;
+    Ok(visits.to_string())
+}
 
-/// A server that is to behave.
+/// The application of most tests. Its failing pages try to save a thousand visits.
+pub(crate) fn application(target: &Target, session: &mut Session) -> Result<Page> {
+    let text = match target.path.as_str() {
+        "/look" => session.get::<u32>("visits")?.unwrap_or(0).to_string(),
+        "/static" => "static".to_owned(),
+        "/login" => {
+            session.log_in("user-42")?;
+            session.insert("user", "ada")?;
+            "welcome".to_owned()
+        }
+        "/user" => session.get("user")?.unwrap_or("nobody".to_owned()),
+        "/logout" => session.log_out().map(|()| "bye".to_owned())?,
+        "/wrong-type" => {
+            session.insert("visits", &1_000)?;
+            session.get::<Vec<u8>>("visits")?;
+            String::new()
+        }
+        "/too-large" => {
+            session.insert("visits", &1_000)?;
+            session.insert("all", &"x".repeat(1 << 20))?;
+            String::new()
+        }
+        "/panic" => {
+            session.insert("visits", &1_000)?;
+            panic!("a handler that panics: this message belongs to the test");
+        }
+        "/login-then-panic" => {
+            session.log_in("ada")?;
+            session.save()?;
+            panic!("a handler that panics after an early save: this message belongs to the test");
+        }
+        _ => visit(session)?,
+    };
+    Ok(Page::text(text))
+}
+
+pub(crate) type Application = Arc<dyn Fn(&Target, &mut Session) -> Result<Page> + Send + Sync>;
+
+/// A server under test.
 #[derive(Clone, Copy)]
 pub(crate) struct Server {
     pub(crate) name: &'static str,
-    pub(crate) start: fn(SessionLayer, Application) -> Box<dyn Listens>,
-    /// Whether it sends a body as it is made.
+    pub(crate) start: fn(SessionLayer, Application) -> Box<dyn Listener>,
+    /// Whether the server streams bodies.
     pub(crate) streams: bool,
-    /// Whether it knows that the response to HEAD has no body.
+    /// Whether the server knows that the response to HEAD has no body.
     pub(crate) knows_head: bool,
-    /// Whether it gives all headers of a name to the application.
+    /// Whether the server gives all headers of a name to the application.
     pub(crate) keeps_repeated_headers: bool,
     /// Lets other requests go on while a handler waits.
     pub(crate) pause: fn(),
 }
 
 impl Server {
-    pub(crate) fn new(name: &'static str, start: fn(SessionLayer, Application) -> Box<dyn Listens>) -> Self {
+    pub(crate) fn new(name: &'static str, start: fn(SessionLayer, Application) -> Box<dyn Listener>) -> Self {
         let pause = std::thread::yield_now;
         Self { name, start, streams: true, knows_head: true, keeps_repeated_headers: true, pause }
     }
@@ -115,8 +158,8 @@ impl Server {
     pub(crate) fn serve(
         &self,
         layer: &SessionLayer,
-        application: impl Fn(&Asked, &mut Session) -> Result<Page> + Send + Sync + 'static,
-    ) -> Box<dyn Listens> {
+        application: impl Fn(&Target, &mut Session) -> Result<Page> + Send + Sync + 'static,
+    ) -> Box<dyn Listener> {
         (self.start)(layer.clone(), Arc::new(application))
     }
 }

@@ -6,9 +6,9 @@ use std::thread::{self, JoinHandle};
 
 use tiny_http::{Request, Server};
 
-use super::Listens;
+use super::Listener;
 
-/// More threads than any test has requests under way that wait for each other.
+/// More threads than any test has requests that wait for each other.
 const THREADS: usize = 8;
 
 pub(crate) struct PlainSite {
@@ -29,7 +29,7 @@ impl PlainSite {
     }
 }
 
-impl Listens for PlainSite {
+impl Listener for PlainSite {
     fn address(&self) -> SocketAddr {
         self.server.server_addr().to_ip().unwrap()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rouille::{Request, Response, Server};
 
-use super::Listens;
+use super::Listener;
 
 /// How long the end of a test waits for its server at most.
 const TICK: Duration = Duration::from_millis(5);
@@ -33,7 +33,7 @@ impl RouilleSite {
     }
 }
 
-impl Listens for RouilleSite {
+impl Listener for RouilleSite {
     fn address(&self) -> SocketAddr {
         self.address
     }

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use touche::{Body, Request, Response, Server};
 
-use super::Listens;
+use super::Listener;
 
 pub(crate) struct ToucheSite {
     address: SocketAddr,
@@ -31,7 +31,7 @@ impl ToucheSite {
     }
 }
 
-impl Listens for ToucheSite {
+impl Listener for ToucheSite {
     fn address(&self) -> SocketAddr {
         self.address
     }
@@ -40,7 +40,7 @@ impl Listens for ToucheSite {
 impl Drop for ToucheSite {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // It looks at the flag when a connection arrives.
+        // The server reads the flag when a connection arrives.
         let _arrives = TcpStream::connect(self.address);
         self.thread.take().unwrap().join().unwrap();
     }

@@ -1,5 +1,4 @@
-//! A store of one's own: in front of another, it can be unplugged, and its writes can take their
-//! time.
+//! An application's own store around another, whose reads and writes can fail or be slow.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -7,14 +6,14 @@ use std::time::Duration;
 
 use lembro::{Action, Clock, Error, Lease, LembroStore, Look, Lookup, Now, Outcome, Result, SessionId, Store};
 
-pub(crate) struct Unreliable {
+pub(crate) struct UnreliableStore {
     store: LembroStore,
     reads_fail: AtomicBool,
     writes_fail: AtomicBool,
     writes_take: Duration,
 }
 
-impl Unreliable {
+impl UnreliableStore {
     pub(crate) fn new(store: LembroStore) -> Self {
         Self::slow(store, Duration::ZERO)
     }
@@ -44,7 +43,7 @@ impl Unreliable {
     }
 }
 
-impl Store for Unreliable {
+impl Store for UnreliableStore {
     fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
         let lookup = self.reading()?.look(id, Look::Peek, lease)?;
         let Lookup::Found(stored) = &lookup else { return Ok(lookup) };

@@ -14,7 +14,7 @@ use lembro::web::SessionLayer;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::wire::{Application, Asked, Listens, Page};
+use crate::wire::{Application, Target, Listener, Page};
 
 pub(crate) struct AxumSite {
     address: SocketAddr,
@@ -37,8 +37,8 @@ impl AxumSite {
             let (layer, application) = (layer.clone(), application.clone());
             async move {
                 let (parts, _body) = request.into_parts();
-                let asked = Asked::new(parts.method.as_str(), parts.uri.path());
-                let answer = move || layer.http(&parts, |session| application(&asked, session).map(response));
+                let target = Target::new(parts.method.as_str(), parts.uri.path());
+                let answer = move || layer.http(&parts, |session| application(&target, session).map(response));
                 tokio::task::spawn_blocking(answer).await.unwrap()
             }
         }))
@@ -50,12 +50,12 @@ impl AxumSite {
             let (layer, application) = (layer.clone(), application.clone());
             async move {
                 let (parts, _body) = request.into_parts();
-                let asked = Asked::new(parts.method.as_str(), parts.uri.path());
+                let target = Target::new(parts.method.as_str(), parts.uri.path());
                 let mut session = layer.load(&parts);
                 let handler = async {
                     tokio::task::yield_now().await;
                     // Some handlers of the suite wait for others.
-                    let page = tokio::task::block_in_place(|| application(&asked, &mut session));
+                    let page = tokio::task::block_in_place(|| application(&target, &mut session));
                     tokio::task::yield_now().await;
                     page
                 };
@@ -104,7 +104,7 @@ fn response(page: Page) -> Response<Body> {
     response
 }
 
-impl Listens for AxumSite {
+impl Listener for AxumSite {
     fn address(&self) -> SocketAddr {
         self.address
     }

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use lembro::Error;
 use lembro::web::{ResponseHeaders, SessionLayer};
 
-use crate::wire::{Application, Asked, Listens, PATIENCE};
+use crate::wire::{Application, Target, Listener, PATIENCE};
 
 /// It cannot be stopped, so it serves until the tests end.
 pub(crate) struct FeatherSite {
@@ -39,11 +39,11 @@ impl FeatherSite {
         // It takes an address and does not say which port it got, so it is given a free one.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let serve = move |request: &mut Request, response: &mut Response, _: &AppContext| {
-            let asked = Asked::new(request.method.as_str(), request.uri.path());
+            let target = Target::new(request.method.as_str(), request.uri.path());
             let answer = layer.try_around(
                 &request.headers,
                 |session| {
-                    let page = application(&asked, session)?;
+                    let page = application(&target, session)?;
                     let (head, body) = page
                         .into_http(|mut reader, _| {
                             let mut body = Vec::new();
@@ -84,7 +84,7 @@ impl FeatherSite {
     }
 }
 
-impl Listens for FeatherSite {
+impl Listener for FeatherSite {
     fn address(&self) -> SocketAddr {
         self.address
     }

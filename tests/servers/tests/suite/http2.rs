@@ -7,10 +7,10 @@ use tokio::runtime::Builder;
 
 use crate::axum_site::AxumSite;
 use crate::example;
-use crate::wire::{Asked, Listens, Page, layer, store};
+use crate::wire::{Target, Listener, Page, layer, store};
 
 /// The response to a request of HTTP/2 with these header fields, as they are, and its body.
-fn ask(site: &dyn Listens, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Response<String> {
+fn ask(site: &dyn Listener, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Response<String> {
     let mut request = Request::builder().method(method).uri(format!("http://{}{path}", site.address()));
     for (name, value) in fields {
         request = request.header(*name, *value);
@@ -37,7 +37,7 @@ fn sent_back(headers: &HeaderMap) -> String {
 // RFC 9113, 8.2.3: clients split the header so that fields compress better.
 #[test]
 fn a_cookie_header_that_http_2_split_leads_to_its_session() {
-    let application = |_: &Asked, session: &mut lembro::Session| {
+    let application = |_: &Target, session: &mut lembro::Session| {
         let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
         session.insert("visits", &visits)?;
         Ok(Page::text(visits.to_string()))

@@ -1,30 +1,30 @@
-//! What tests see behind the store's back: all that is in the database, and what the server was
-//! asked to do.
+//! Stores, sessions and commits for tests on Redis, and what the server holds and was asked to do.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{
-    Changes, Commit, EndReason, Identity, Lease, Login, Outcome, Owner, Receipt, Record, Result, SessionId, Store,
-    Version,
+    Changes, Commit, EndReason, Identity, Lease, Login, Outcome, Receipt, Record, Result, SessionId, Store, Version,
 };
-use redis::Connection;
 
-use super::server::Server;
+use crate::redis::server::Server;
+pub(crate) use crate::support::steps::{new_id, owner, renewed};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) fn store(server: &Server) -> RedisStore {
-    with(server, RedisOptions::new())
+    store_with(server, RedisOptions::new())
 }
 
-pub(crate) fn with(server: &Server, options: RedisOptions) -> RedisStore {
+/// With a timeout that a busy machine does not exceed.
+pub(crate) fn store_with(server: &Server, options: RedisOptions) -> RedisStore {
     RedisStore::with_options(options.url(server.url()).timeout("10s")).unwrap()
 }
 
-/// All that is in the database: each key with what it holds, in whatever form.
-pub(crate) fn everything(link: &mut Connection) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
+/// Each key on the server with its value, raw and as a dump.
+pub(crate) fn dump(server: &Server) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
+    let link = &mut server.connect();
     let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(link).unwrap();
     let read = |key: Vec<u8>| {
         let kind: String = redis::cmd("TYPE").arg(&key).query(link).unwrap();
@@ -46,9 +46,29 @@ pub(crate) fn everything(link: &mut Connection) -> BTreeMap<Vec<u8>, Vec<Vec<u8>
     keys.into_iter().map(read).collect()
 }
 
-/// An hour from each visit.
+/// How often the server ran each command since the last [`reset_counts`].
+pub(crate) fn command_counts(server: &Server) -> BTreeMap<String, usize> {
+    let info: String = server.query(&["INFO", "commandstats"]);
+    let lines = info.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
+    lines.map(|(name, rest)| (name.to_owned(), rest.split(',').next().unwrap().parse().unwrap())).collect()
+}
+
+pub(crate) fn reset_counts(server: &Server) {
+    server.run(&["CONFIG", "RESETSTAT"]);
+}
+
+/// The key of a session's hash.
+pub(crate) fn key_of(id: &SessionId) -> String {
+    format!("lembro:{{{}}}", id.handle())
+}
+
+/// Each visit prolongs to an hour.
 pub(crate) fn lease() -> Lease {
     Lease::new(HOUR)
+}
+
+pub(crate) fn record() -> Record {
+    [("key", "value")].into_iter().collect()
 }
 
 pub(crate) fn put(key: &str, value: &str) -> Changes {
@@ -57,18 +77,13 @@ pub(crate) fn put(key: &str, value: &str) -> Changes {
     changes
 }
 
-pub(crate) fn owner(name: &str) -> Owner {
-    Owner::new(name).unwrap()
-}
-
-/// Creates a session with what a record has.
 pub(crate) fn create_at(store: &RedisStore, id: &SessionId, record: &Record) -> Result<Outcome> {
     store.commit(id, &Commit::create()?.with(record.into()), &lease())
 }
 
 pub(crate) fn create(store: &RedisStore) -> SessionId {
-    let id = SessionId::random().unwrap();
-    assert!(create_at(store, &id, &[("key", "value")].into_iter().collect()).unwrap().is_done());
+    let id = new_id();
+    done(create_at(store, &id, &record()).unwrap());
     id
 }
 
@@ -77,40 +92,47 @@ pub(crate) fn save(store: &RedisStore, id: &SessionId, changes: &Changes, versio
     store.commit(id, &Commit::merge(version)?.with(changes.clone()), &lease())
 }
 
-pub(crate) fn seen(store: &RedisStore, id: &SessionId) -> Version {
+pub(crate) fn is_live(store: &RedisStore, id: &SessionId) -> bool {
+    store.get(id).unwrap().is_some()
+}
+
+pub(crate) fn version_of(store: &RedisStore, id: &SessionId) -> Version {
     store.get(id).unwrap().unwrap().record.version()
 }
 
+#[track_caller]
 pub(crate) fn done(outcome: Outcome) -> Receipt {
     outcome.receipt().unwrap_or_else(|| panic!("{outcome:?}"))
 }
 
-/// A new session of this owner.
+/// Creates a session by a login.
 pub(crate) fn create_owned(store: &RedisStore, name: &str) -> SessionId {
-    let id = SessionId::random().unwrap();
-    let login = Commit::create().unwrap().with(put("cart", "tea")).log_in(Login::new(owner(name)));
-    done(store.commit(&id, &login, &lease()).unwrap());
+    let id = new_id();
+    done(create_logged_in(store, &id, Login::new(owner(name))));
     id
 }
 
-/// Logs in with a session that is there; the new id.
+pub(crate) fn create_logged_in(store: &RedisStore, id: &SessionId, login: Login) -> Outcome {
+    store.commit(id, &Commit::create().unwrap().with(put("cart", "tea")).log_in(login), &lease()).unwrap()
+}
+
+/// Logs in with a session. Returns the new id.
 pub(crate) fn log_in(store: &RedisStore, id: &SessionId, login: Login) -> Result<(SessionId, Outcome)> {
-    let new = id.renewed(&SessionId::random()?);
+    let new = renewed(id);
     let version = store.get(id)?.map(|stored| stored.record.version()).unwrap_or_default();
     let commit = Commit::merge(version)?.with_identity(Identity::Replace(new)).log_in(login);
     Ok((new, store.commit(id, &commit, &lease())?))
 }
 
-/// One session of each kind: a visitor's, a user's, one that logged in, one whose renewal is
-/// pending, and some that were ended. All ids that there were; the last one is the user's who is
-/// logged in.
+/// Creates sessions of each kind: without an owner, with an owner, logged in later, with a pending
+/// renewal, and ended ones. Returns all ids that existed; the last one is of ada's live session.
 pub(crate) fn one_of_each(store: &RedisStore) -> Vec<SessionId> {
     let mut ids = vec![create(store)];
     ids.extend(["ada", "bob", "ada", "eve"].map(|name| create_owned(store, name)));
     let (new, outcome) = log_in(store, &ids[1], Login::new(owner("ada"))).unwrap();
     done(outcome);
     ids.push(new);
-    let renew = Commit::merge(seen(store, &ids[4])).unwrap().with_identity(Identity::Renew(7));
+    let renew = Commit::merge(version_of(store, &ids[4])).unwrap().with_identity(Identity::Renew(7));
     let always = Lease { renew_after: Some(Duration::ZERO), grace: Duration::ZERO, ..lease() };
     ids.push(done(store.commit(&ids[4], &renew, &always).unwrap()).announce.unwrap());
     let owners = store.owners().unwrap();
@@ -119,15 +141,4 @@ pub(crate) fn one_of_each(store: &RedisStore) -> Vec<SessionId> {
     let last = ids.len() - 1;
     ids.swap(5, last);
     ids
-}
-
-/// What the server was asked to do, by name, since the counts were set back.
-pub(crate) fn asked(link: &mut Connection) -> BTreeMap<String, usize> {
-    let info: String = redis::cmd("INFO").arg("commandstats").query(link).unwrap();
-    let lines = info.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
-    lines.map(|(name, rest)| (name.to_owned(), rest.split(',').next().unwrap().parse().unwrap())).collect()
-}
-
-pub(crate) fn forget_what_was_asked(link: &mut Connection) {
-    let _: () = redis::cmd("CONFIG").arg("RESETSTAT").query(link).unwrap();
 }

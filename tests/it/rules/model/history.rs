@@ -1,11 +1,11 @@
-//! Histories: what a few clients do to one session, and how time passes.
+//! Histories: random requests of a few clients to one session, and the time between them.
 
 use std::time::Duration;
 
 use lembro::Lease;
 use proptest::prelude::*;
 
-use super::words::Edit;
+use super::session::Edit;
 
 pub(crate) const CLIENTS: usize = 3;
 pub(crate) const OWNERS: [&str; 2] = ["ada", "grace"];
@@ -18,10 +18,10 @@ pub(crate) struct History {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
-    /// Deadlines are counted by the calendar.
+    /// Deadlines are on the calendar.
     pub(crate) is_on_calendar: bool,
     pub(crate) has_owners: bool,
-    /// The policy, and the one of another application or of another day.
+    /// The lease of the policy, and that of another application or of an earlier policy.
     pub(crate) leases: [Lease; 2],
 }
 
@@ -31,17 +31,17 @@ pub(crate) enum Step {
         by: Request,
         is_visit: bool,
     },
-    /// A look, a touch or the end by a version that was seen so many looks ago.
+    /// A look, a touch or the end, with a version that was seen this many looks ago.
     Held {
         by: Request,
         seen: usize,
-        does: Does,
+        does: HeldAction,
     },
     Commit {
         by: Request,
-        made: Made,
+        made: CommitDraft,
     },
-    /// A commit once more: how many commits ago, and whether it says so.
+    /// A commit of this many commits ago, sent again, and marked as repeated or not.
     Again {
         by: Request,
         back: usize,
@@ -49,7 +49,7 @@ pub(crate) enum Step {
     },
     Touch(Request),
     End(Request),
-    /// The data of a record that was seen so many looks ago, or a new one.
+    /// A `set` of the record that was seen this many looks ago, or of a new one.
     Set {
         by: Request,
         seen: Option<usize>,
@@ -63,12 +63,12 @@ pub(crate) enum Step {
         by: Duration,
         is_back: bool,
     },
-    /// The client presents what another one does, as a thief and a second tab do.
+    /// The client presents the id of another one, as a thief or a second tab does.
     Join {
         client: usize,
         with: usize,
     },
-    /// The client presents an id of long ago, or one that never was.
+    /// The client presents an earlier id, or a guess.
     Dig {
         client: usize,
         back: Option<usize>,
@@ -78,7 +78,7 @@ pub(crate) enum Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Does {
+pub(crate) enum HeldAction {
     Look,
     Touch,
     End,
@@ -88,44 +88,44 @@ pub(crate) enum Does {
 pub(crate) struct Request {
     pub(crate) client: usize,
     pub(crate) lease: usize,
-    /// The response, and an id in it, never arrives.
+    /// The response never arrives, nor an id in it.
     pub(crate) is_lost: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Expected {
+pub(crate) enum BasePlan {
     Absent,
     Merge,
     Exactly,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Named {
+pub(crate) enum IdPlan {
     Keep,
     Renew(u64),
     Replace,
     ReplaceElsewhere,
 }
 
-/// A commit in the making.
+/// The choices for a commit.
 #[derive(Clone, Debug)]
-pub(crate) struct Made {
-    pub(crate) expected: Expected,
-    /// Which of the versions seen, counted from the last.
+pub(crate) struct CommitDraft {
+    pub(crate) expected: BasePlan,
+    /// The version that it is based on, counted back from the last one seen.
     pub(crate) seen: usize,
-    /// Of a version that a failover lost: so many commits ahead.
+    /// How many commits that version is ahead, because a failover lost these commits.
     pub(crate) ahead: u32,
     pub(crate) edits: Vec<Edit>,
-    pub(crate) named: Named,
-    pub(crate) login: Option<(usize, Begun)>,
+    pub(crate) named: IdPlan,
+    pub(crate) login: Option<(usize, LoginStart)>,
     pub(crate) is_repeated: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Begun {
+pub(crate) enum LoginStart {
     WithTheCommit,
     Now,
-    /// So many "log out everywhere" ago.
+    /// Before this many calls of "log out everywhere".
     Before(u64),
 }
 
@@ -166,7 +166,7 @@ fn setting() -> impl Strategy<Value = Setting> {
     })
 }
 
-/// 0 most of the time, or a few.
+/// Usually 0, or a few.
 fn few() -> impl Strategy<Value = usize> {
     prop_oneof![6 => Just(0_usize), 2 => Just(1), 1 => 0..8_usize]
 }
@@ -196,25 +196,26 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     prop_oneof![60 => prop::collection::vec(edit(), 0..4), 1 => Just(vec![Edit::Flood])]
 }
 
-fn login() -> impl Strategy<Value = (usize, Begun)> {
-    let begun = prop_oneof![Just(Begun::WithTheCommit), Just(Begun::Now), (1..3_u64).prop_map(Begun::Before)];
+fn login() -> impl Strategy<Value = (usize, LoginStart)> {
+    let begun =
+        prop_oneof![Just(LoginStart::WithTheCommit), Just(LoginStart::Now), (1..3_u64).prop_map(LoginStart::Before)];
     (prop_oneof![2 => Just(0_usize), 1 => Just(1)], begun)
 }
 
-fn made() -> impl Strategy<Value = Made> {
-    let expected = prop_oneof![1 => Just(Expected::Absent), 8 => Just(Expected::Merge), 2 => Just(Expected::Exactly)];
+fn made() -> impl Strategy<Value = CommitDraft> {
+    let expected = prop_oneof![1 => Just(BasePlan::Absent), 8 => Just(BasePlan::Merge), 2 => Just(BasePlan::Exactly)];
     let identity = prop_oneof![
-        4 => Just((Named::Keep, None)),
-        9 => any::<u64>().prop_map(|seed| (Named::Renew(seed), None)),
-        2 => Just((Named::Replace, None)),
-        5 => login().prop_map(|login| (Named::Replace, Some(login))),
-        1 => login().prop_map(|login| (Named::Keep, Some(login))),
-        1 => (any::<u64>(), login()).prop_map(|(seed, login)| (Named::Renew(seed), Some(login))),
-        1 => prop::option::of(login()).prop_map(|login| (Named::ReplaceElsewhere, login)),
+        4 => Just((IdPlan::Keep, None)),
+        9 => any::<u64>().prop_map(|seed| (IdPlan::Renew(seed), None)),
+        2 => Just((IdPlan::Replace, None)),
+        5 => login().prop_map(|login| (IdPlan::Replace, Some(login))),
+        1 => login().prop_map(|login| (IdPlan::Keep, Some(login))),
+        1 => (any::<u64>(), login()).prop_map(|(seed, login)| (IdPlan::Renew(seed), Some(login))),
+        1 => prop::option::of(login()).prop_map(|login| (IdPlan::ReplaceElsewhere, login)),
     ];
     let ahead = prop_oneof![20 => Just(0_u32), 1 => 1..9_u32, 1 => Just(u32::MAX)];
     (expected, few(), ahead, edits(), identity, prop::bool::weighted(0.1)).prop_map(
-        |(expected, seen, ahead, edits, (named, login), is_repeated)| Made {
+        |(expected, seen, ahead, edits, (named, login), is_repeated)| CommitDraft {
             expected,
             seen,
             ahead,
@@ -241,7 +242,7 @@ fn step() -> impl Strategy<Value = Step> {
     let ttl = prop_oneof![
         4 => seconds(&[0, 30, 300]),
         1 => Just(Duration::MAX),
-        // More than a clock of 64 bits can count, by a little.
+        // A little more than 64 bits of nanoseconds can count.
         1 => Just(Duration::from_secs(18_446_744_074)),
         1 => Just(Duration::from_nanos(1_500_000_001)),
     ];
@@ -269,33 +270,36 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn held() -> impl Strategy<Value = Step> {
-    let does = prop_oneof![5 => Just(Does::Look), 3 => Just(Does::Touch), 1 => Just(Does::End)];
+    let does = prop_oneof![5 => Just(HeldAction::Look), 3 => Just(HeldAction::Touch), 1 => Just(HeldAction::End)];
     (request(), few(), does).prop_map(|(by, seen, does)| Step::Held { by, seen, does })
 }
 
-/// A request that changes a little, of a client that is logged in. If its id is old, it is renewed.
+/// A small commit of a client that is logged in, which renews its id if that is due.
 fn small_commit() -> impl Strategy<Value = Step> {
     let small = prop::collection::vec(edit(), 0..2);
     (request(), any::<u64>(), small, few()).prop_map(|(by, seed, edits, seen)| {
-        let (expected, named) = (Expected::Merge, Named::Renew(seed));
-        Step::Commit { by, made: Made { expected, seen, ahead: 0, edits, named, login: None, is_repeated: false } }
+        let (expected, named) = (BasePlan::Merge, IdPlan::Renew(seed));
+        Step::Commit {
+            by,
+            made: CommitDraft { expected, seen, ahead: 0, edits, named, login: None, is_repeated: false },
+        }
     })
 }
 
 fn login_of(client: usize) -> Step {
-    let made = Made {
-        expected: Expected::Absent,
+    let made = CommitDraft {
+        expected: BasePlan::Absent,
         seen: 0,
         ahead: 0,
         edits: Vec::new(),
-        named: Named::Keep,
-        login: Some((0, Begun::WithTheCommit)),
+        named: IdPlan::Keep,
+        login: Some((0, LoginStart::WithTheCommit)),
         is_repeated: false,
     };
     Step::Commit { by: Request { client, lease: 0, is_lost: false }, made }
 }
 
-/// Clients that share one login for long, so that ids are renewed.
+/// Clients that share one long login, so that ids are renewed.
 fn calm_history() -> impl Strategy<Value = History> {
     let calm = (lease(), seconds(&[0, 10, 30, 90])).prop_map(|(lease, after)| Lease {
         idle: lease.idle.max(Duration::from_secs(100)),
@@ -327,7 +331,7 @@ fn calm_history() -> impl Strategy<Value = History> {
     })
 }
 
-/// A client that goes on with its old id, as a thief does.
+/// Makes a client continue with its old id, as a thief does.
 fn lose_the_response(step: &mut Step) {
     if let Step::Look { by, .. } | Step::Commit { by, .. } = step {
         by.is_lost = true;

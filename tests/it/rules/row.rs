@@ -1,15 +1,15 @@
-//! The bytes of a row: one form, written out here, and refused if they are anything else.
+//! Rows of a store: the layout of their bytes, their deadlines, and the leases that set these.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lembro::{
-    Action, Clock, Commit, Entry, Handle, Identity, Lease, Look, Lookup, Now, Presented, Record, SessionId, Version,
-    Write,
+    Action, Changes, Clock, Commit, Entry, Handle, Identity, Lease, Look, Lookup, Now, Presented, Record, SessionId,
+    Version, Write,
 };
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::model::derived;
+use crate::rules::model::session::derived;
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 const VERSION: u64 = 0x0000_0007_0000_0002;
@@ -18,7 +18,7 @@ fn lease() -> Lease {
     Lease::new(Duration::from_secs(3600))
 }
 
-/// An hour from the time that a manual clock begins with, in nanoseconds.
+/// An hour after the beginning of a manual clock, in nanoseconds.
 fn deadline() -> u64 {
     (1_000_000_000 + 3600) * 1_000_000_000
 }
@@ -59,7 +59,7 @@ fn two_ids() -> (SessionId, SessionId) {
     (id, id.renewed(&SessionId::random().unwrap()))
 }
 
-/// What a peek finds; the record must be the one that the bytes hold.
+/// The result of a peek. The record must be the one in the bytes.
 fn presented(entry: &Entry, id: &SessionId) -> Result<Presented, Lookup> {
     match Entry::look(Some(entry), id, Look::Peek, &lease(), now()).0 {
         Lookup::Found(stored) => {
@@ -72,7 +72,7 @@ fn presented(entry: &Entry, id: &SessionId) -> Result<Presented, Lookup> {
 }
 
 #[test]
-fn the_form_of_a_row_is_fixed() {
+fn the_layout_of_a_row_is_fixed() {
     let (id, other) = two_ids();
     let next = derived(id, SEED);
     let (never, soon) = (u64::MAX, deadline());
@@ -98,7 +98,7 @@ fn the_form_of_a_row_is_fixed() {
 }
 
 #[test]
-fn bytes_that_are_no_row_are_refused() {
+fn invalid_rows_are_refused() {
     let (id, other) = two_ids();
     let whole = bytes(&id, Some((1, &other, 0, 0)), &[1, 2, 3, 4]);
     let changed = |place: usize, byte: u8| {
@@ -107,7 +107,7 @@ fn bytes_that_are_no_row_are_refused() {
         bytes
     };
     let mut damaged = vec![changed(0, 0), changed(0, 2), changed(1, 4), changed(1, 129), changed(1, 255)];
-    // More nonces than a row keeps, even if all of them are there.
+    // More nonces than a row keeps.
     damaged.push(bytes(&id, None, &[1, 2, 3, 4, 5]));
     damaged.push(changed(2, 255));
     damaged.push([&whole[..], b"x"].concat());
@@ -118,7 +118,7 @@ fn bytes_that_are_no_row_are_refused() {
 }
 
 #[test]
-fn rows_hold_digests_and_no_debug_output_shows_one() {
+fn rows_hold_digests_and_debug_hides_them() {
     let id = SessionId::random().unwrap();
     let new = id.renewed(&SessionId::random().unwrap());
     let create = Commit::create().unwrap();
@@ -145,7 +145,7 @@ fn rows_hold_digests_and_no_debug_output_shows_one() {
 }
 
 #[test]
-fn a_listed_row_says_how_long_it_lives_and_an_expired_one_is_not_listed() {
+fn expired_rows_are_not_listed() {
     let (id, _) = two_ids();
     let entry = Entry::from_bytes(&bytes(&id, None, &[])).unwrap();
     let listed = entry.listed(id.handle(), now()).unwrap();
@@ -156,7 +156,7 @@ fn a_listed_row_says_how_long_it_lives_and_an_expired_one_is_not_listed() {
     assert!(entry.listed(Handle::from_u64(1), Now::on_calendar(&Clock::from(&time))).is_none());
 }
 
-/// A row, or nothing, or a bit of both.
+/// Random bytes, or those of a row, damaged or not.
 fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     let id = SessionId::derive("any");
     let whole = (0..4_u8, 0..5_usize).prop_map(move |(kind, nonces)| {
@@ -177,10 +177,115 @@ fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_bytes_are_refused_or_there_is_one_form_of_them(bytes in any_bytes()) {
+    fn model_any_row_bytes(bytes in any_bytes()) {
         match Entry::from_bytes(&bytes) {
             Err(error) => prop_assert!(error.is_corrupt()),
             Ok(entry) => prop_assert_eq!(entry.to_bytes(), bytes),
         }
     }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+fn created(changes: Changes, lease: &Lease, now: Now) -> Record {
+    let (id, commit) = (SessionId::random().unwrap(), Commit::create().unwrap().with(changes));
+    let (_, write) = Entry::apply(None, &id, &Action::Commit(&commit), lease, now, None).unwrap();
+    let Write::Put(entry) = write else { panic!("a session is created") };
+    entry.record().clone()
+}
+
+#[test]
+fn a_new_lease_limits_only_idle_time() {
+    let expected = Lease {
+        idle: HOUR,
+        lifetime: None,
+        remembered: None,
+        touch_after: Duration::ZERO,
+        renew_after: None,
+        grace: Duration::from_secs(60),
+    };
+    assert_eq!(Lease::new(HOUR), expected);
+    assert_eq!(Lease::UNLIMITED, Lease { idle: Duration::MAX, ..expected });
+}
+
+#[test]
+fn own_timeout_and_lifetime_limit_the_ttl() {
+    let time = Clock::manual();
+    let now = || Now::of(&Clock::from(&time));
+    let lease = Lease { lifetime: Some(3 * HOUR), remembered: Some((10 * HOUR, Some(20 * HOUR))), ..Lease::new(HOUR) };
+    let begun = now();
+    let plain = created(Changes::new(), &lease, begun);
+    let changed = |change: fn(&mut Changes)| {
+        let mut changes = Changes::new();
+        change(&mut changes);
+        created(changes, &lease, begun)
+    };
+    let patient = changed(|changes| changes.set_timeout(Some(CENTURY * 2)));
+    let remembered = changed(|changes| changes.remember(true));
+    let ttls = || [&Record::new(), &plain, &patient, &remembered].map(|record| lease.ttl(record, now()));
+    assert_eq!(ttls(), [HOUR, HOUR, 3 * HOUR, 10 * HOUR]);
+    time.advance(5 * HOUR / 2);
+    assert_eq!(ttls(), [HOUR, HOUR / 2, HOUR / 2, 10 * HOUR]);
+    time.advance(15 * HOUR);
+    assert_eq!(ttls(), [HOUR, Duration::ZERO, Duration::ZERO, 5 * HOUR / 2]);
+    // After the calendar was set back, a beginning in the future counts as now.
+    time.set_wall(UNIX_EPOCH);
+    assert_eq!(ttls(), [HOUR, HOUR, 3 * HOUR, 10 * HOUR]);
+    assert_eq!(Lease::UNLIMITED.ttl(&patient, now()), CENTURY);
+    assert_eq!(Lease::UNLIMITED.ttl(&remembered, now()), CENTURY);
+}
+
+#[test]
+fn deadlines_follow_clock_or_calendar() {
+    let time = Clock::manual();
+    let clock = Clock::from(&time);
+    let deadline = |now: Now| {
+        let (id, commit) = (SessionId::random().unwrap(), Commit::create().unwrap());
+        match Entry::apply(None, &id, &Action::Commit(&commit), &Lease::new(HOUR), now, None).unwrap() {
+            (_, Write::Put(entry)) => entry.deadline_ms(),
+            _ => panic!("a session is created"),
+        }
+    };
+    assert_eq!((deadline(Now::of(&clock)), deadline(Now::on_calendar(&clock))), (3_601_000, 1_000_003_600_000));
+    time.set_wall(UNIX_EPOCH + HOUR);
+    assert_eq!((deadline(Now::of(&clock)), deadline(Now::on_calendar(&clock))), (3_601_000, 7_200_000));
+    let calendars = || [Now::of(&clock), Now::on_calendar(&clock)].map(|now| now.calendar());
+    assert_eq!(calendars(), [UNIX_EPOCH + HOUR; 2]);
+    // The calendar has no time before the first millisecond of 1970.
+    let before: SystemTime = UNIX_EPOCH - HOUR;
+    time.set_wall(before);
+    assert_eq!(calendars(), [UNIX_EPOCH + Duration::from_millis(1); 2]);
+    assert_eq!(deadline(Now::on_calendar(&clock)), 3_600_000);
+}
+
+/// Returns true if a visit under this lease prolongs a session that has `left`.
+fn is_touched(lease: &Lease, left: Duration) -> bool {
+    let (id, now) = (SessionId::random().unwrap(), Now::of(&Clock::from(&Clock::manual())));
+    let create = Commit::create().unwrap();
+    let (_, write) = Entry::apply(None, &id, &Action::Commit(&create), &Lease::new(left), now, None).unwrap();
+    let Write::Put(entry) = write else { panic!("a session is created") };
+    !matches!(Entry::look(Some(&entry), &id, Look::Visit, lease, now).1, Write::Nothing)
+}
+
+#[test]
+fn visits_prolong_once_per_touch_after() {
+    let cases = [
+        ("just touched", 3_600, 3_600, false),
+        ("59 s ago", 3_600, 3_541, false),
+        ("60 s ago", 3_600, 3_540, true),
+        ("long ago", 3_600, 1, true),
+        ("short timeout, touched", 20, 20, false),
+        ("short timeout, not yet half over", 20, 11, false),
+        ("short timeout, half over", 20, 10, true),
+        ("the policy became stricter", 600, 3_600, true),
+        ("a rounding error more than it should have", 600, 601, false),
+    ];
+    for (what, full, left, due) in cases {
+        let lease = Lease { touch_after: Duration::from_secs(60), ..Lease::new(Duration::from_secs(full)) };
+        assert_eq!(is_touched(&lease, Duration::from_secs(left)), due, "{what}");
+    }
+    let every = Lease::new(Duration::from_secs(10));
+    assert!(is_touched(&every, Duration::from_nanos(9_999_999_999)));
+    assert!(!is_touched(&every, every.idle), "nothing to note");
 }

@@ -1,4 +1,4 @@
-//! Histories: what the browsers and the application do, and how time passes.
+//! Histories: the steps of browsers, of the application, and of time.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) struct Setting {
 pub(crate) enum Step {
     /// A browser sends a request with the cookies that it has.
     Send(usize),
-    /// The same for a page that polls.
+    /// The same, by a page that polls.
     Poll(usize),
     /// Two requests at once that do the same: a double click, or two tabs.
     Twice(usize, Act),
@@ -49,9 +49,9 @@ pub(crate) enum Step {
     Close(usize),
     /// Another device or an administrator logs an owner out everywhere.
     LogOutEverywhere(usize),
-    /// The browser gets a cookie that it had for another path too.
+    /// The browser gets an earlier cookie for another path.
     Stray(usize, usize),
-    /// Its user comes back when a renewal is due.
+    /// The user comes back when a renewal is due.
     Return(usize),
     Pass(Duration),
 }
@@ -61,7 +61,7 @@ pub(crate) enum Act {
     Look,
     Insert(usize),
     Count,
-    /// Puts in a token that works once.
+    /// Inserts a token that works once.
     Issue,
     Consume,
     LogIn {
@@ -102,7 +102,7 @@ pub(crate) fn history() -> impl Strategy<Value = History> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    // Most in one browser, so that more of it meets.
+    // Most steps are in one browser, so that they interact.
     let browser = || prop_oneof![2 => Just(0), 1 => 0..BROWSERS];
     let (any, owner) = (any::<usize>, || 0..OWNERS.len());
     prop_oneof![

@@ -1,19 +1,24 @@
-//! Over which requests the cookie is `Secure`: always, never, or as the connection and a proxy that
-//! is believed say.
+//! The `Secure` attribute: always, never, or by the connection and a trusted proxy's report; and
+//! the report of a `Secure` cookie over plain http, which is made once if the client probably drops
+//! it.
+//!
+//! The client probably keeps the cookie if the connection is encrypted, if a proxy says that the
+//! client's is, trusted or not, if a trusted proxy says nothing, if the client sent a cookie of
+//! ours, or if the cookie is not always `Secure`.
 #![cfg(feature = "testing")]
 
 use std::time::UNIX_EPOCH;
 
 use crate::support::host::{Host, attributes, look, sent_back};
-use lembro::Clock;
 use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, Secure};
+use lembro::{Clock, Error, Session};
 use proptest::prelude::*;
 
-/// Headers of a request, and whether a proxy that is believed says https with them.
-type Said = (&'static [(&'static str, &'static [u8])], bool);
+/// Headers of a request, and whether they report https if the proxy is trusted.
+type ProxyReport = (&'static [(&'static str, &'static [u8])], bool);
 
-const SAID: &[Said] = &[
+const PROXY_REPORTS: &[ProxyReport] = &[
     (&[], false),
     // X-Forwarded-Proto: the first entry is the client's end.
     (&[("X-Forwarded-Proto", b"https")], true),
@@ -26,10 +31,10 @@ const SAID: &[Said] = &[
     (&[("X-Forwarded-Proto", b"http")], false),
     (&[("X-Forwarded-Proto", b"https"), ("X-Forwarded-Proto", b"http")], true),
     (&[("X-Forwarded-Proto", b"http"), ("X-Forwarded-Proto", b"https")], false),
-    // So do some proxies call the upgrade request of a WebSocket.
+    // Some proxies report the upgrade request of a WebSocket so.
     (&[("X-Forwarded-Proto", b"wss")], true),
     (&[("X-Forwarded-Proto", b"ws")], false),
-    // Garbage is not https.
+    // Malformed values do not mean https.
     (&[("X-Forwarded-Proto", b"")], false),
     (&[("X-Forwarded-Proto", b",https")], false),
     (&[("X-Forwarded-Proto", b"https;http")], false),
@@ -86,7 +91,7 @@ const SAID: &[Said] = &[
     (&[("Forwarded", b"proto=https;proto=http")], false),
     (&[("Forwarded", b"proto=https;PROTO=https")], false),
     (&[("Forwarded", b"for=a;for=b;proto=https")], false),
-    // What is malformed behind the first element does not matter.
+    // An error after the first element does not matter.
     (&[("Forwarded", b"proto=https, proto=\"")], true),
     (&[("Forwarded", b"proto=https for=a")], false),
     (&[("Forwarded", b"proto=https/2")], false),
@@ -99,15 +104,19 @@ const SAID: &[Said] = &[
     (&[("Forwarded", b" , ,\tproto=https")], true),
     (&[("Forwarded", b""), ("Forwarded", b"proto=https")], true),
     (&[("Forwarded", b" ,"), ("Forwarded", b"proto=http"), ("Forwarded", b"proto=https")], false),
-    // What proxies leave unquoted.
+    // Proxies do not quote these values.
     (&[("Forwarded", b"for=192.0.2.60:4711;proto=https")], true),
     (&[("Forwarded", b"for=[2001:db8::17]:4711;proto=https")], true),
     (&[("Forwarded", b"for=_hidden;by=unknown;host=example.com:443;proto=https")], true),
-    // Where they contradict each other the one that names nothing but the scheme counts.
+    // If the headers contradict each other, `X-Forwarded-Proto` counts.
     (&[("Forwarded", b"proto=http"), ("X-Forwarded-Proto", b"https")], true),
     (&[("X-Forwarded-Proto", b"http"), ("Forwarded", b"proto=https")], false),
     (&[("X-Forwarded-Proto", b""), ("Forwarded", b"proto=https")], false),
 ];
+
+fn insert(session: &mut Session) {
+    session.insert("user", "ada").unwrap();
+}
 
 fn request(headers: &[(&'static str, &'static [u8])], https: bool, cookie: &str) -> RequestHead<'static> {
     let cookie: &'static [u8] = cookie.as_bytes().to_vec().leak();
@@ -115,12 +124,12 @@ fn request(headers: &[(&'static str, &'static [u8])], https: bool, cookie: &str)
 }
 
 #[test]
-fn the_cookie_is_secure_when_the_clients_connection_is_known_to_be() {
+fn cookie_is_secure_if_the_connection_is() {
     for (secure, trust_proxy) in
         [Secure::Always, Secure::Auto, Secure::Never].into_iter().flat_map(|secure| [(secure, false), (secure, true)])
     {
         let host = Host::new(CookieOptions::new().secure(secure).trust_proxy(trust_proxy));
-        for (headers, said) in SAID {
+        for (headers, said) in PROXY_REPORTS {
             for https in [false, true] {
                 let expected = match secure {
                     Secure::Always => true,
@@ -128,7 +137,7 @@ fn the_cookie_is_secure_when_the_clients_connection_is_known_to_be() {
                     Secure::Never => false,
                 };
                 let what = format!("{secure:?}, trusted: {trust_proxy}, https: {https}, {headers:?}");
-                let set = host.request(&request(headers, https, ""), |session| session.insert("user", "ada").unwrap());
+                let set = host.request(&request(headers, https, ""), insert);
                 assert_eq!(attributes(&set).contains(&"Secure"), expected, "{what}");
                 let removed =
                     host.request(&request(headers, https, &sent_back(&set)), |session| session.log_out().unwrap());
@@ -140,19 +149,95 @@ fn the_cookie_is_secure_when_the_clients_connection_is_known_to_be() {
 }
 
 #[test]
-fn a_proxy_is_not_believed_unless_the_options_say_so() {
+fn proxy_is_not_trusted_by_default() {
     let host = Host::new(CookieOptions::new().secure(Secure::Auto));
     let head = request(&[("X-Forwarded-Proto", b"https"), ("Forwarded", b"proto=https")], false, "");
-    let set = host.request(&head, |session| session.insert("user", "ada").unwrap());
+    let set = host.request(&head, insert);
     assert!(!attributes(&set).contains(&"Secure"));
 }
 
 #[test]
-fn a_cookie_set_over_https_is_not_written_anew_over_plain_http_just_for_that() {
+fn plain_http_alone_rewrites_no_cookie() {
     let host = Host::new(CookieOptions::new().secure(Secure::Auto));
-    let set = host.request(&request(&[], true, ""), |session| session.insert("user", "ada").unwrap());
+    let set = host.request(&request(&[], true, ""), insert);
     assert!(attributes(&set).contains(&"Secure"));
     assert_eq!(host.request(&request(&[], false, &sent_back(&set)), look).cookie(), None);
+}
+
+fn told(errors: &impl Fn() -> Vec<Error>) -> Vec<String> {
+    errors().iter().inspect(|error| assert!(error.is_option() && !error.is_store())).map(ToString::to_string).collect()
+}
+
+/// The number of reports after such a request.
+fn reports(options: CookieOptions, headers: &[(&str, &str)], https: bool) -> usize {
+    let host = Host::new(options);
+    let errors = host.layer.errors();
+    let headers = headers.iter().map(|(name, value)| (*name, *value));
+    assert!(host.request(&RequestHead::from_headers(headers).secure(https), insert).cookie().is_some());
+    errors.try_iter().count()
+}
+
+#[test]
+fn secure_cookie_over_http_is_reported_once() {
+    let host = Host::new(CookieOptions::new());
+    let errors = host.layer.errors();
+    let seen = || errors.try_iter().collect::<Vec<_>>();
+    assert!(host.visit("", look).cookie().is_none());
+    assert_eq!(told(&seen), [""; 0], "no cookie was set");
+
+    assert!(host.visit("", insert).cookie().is_some());
+    let [text] = &*told(&seen) else { panic!("one report") };
+    for part in ["secure: a Secure cookie", "plain http", "localhost", "Secure::Auto", "ignore this", "trust_proxy"] {
+        assert!(text.contains(part), "{text}");
+    }
+    for _ in 0..3 {
+        let other = Host { layer: host.layer.clone(), store: host.store.clone(), time: host.time.clone() };
+        assert!(other.visit("", insert).cookie().is_some());
+    }
+    assert_eq!(told(&seen), [""; 0], "once");
+}
+
+#[test]
+fn report_waits_for_a_subscriber() {
+    let host = Host::new(CookieOptions::new());
+    assert!(host.visit("", insert).cookie().is_some());
+    let errors = host.layer.errors();
+    assert_eq!(errors.try_iter().count(), 0, "nothing that was before");
+    assert!(host.visit("", insert).cookie().is_some());
+    assert_eq!(errors.try_iter().count(), 1);
+}
+
+#[test]
+fn no_report_if_the_client_keeps_the_cookie() {
+    let plain = CookieOptions::new;
+    let https = ("X-Forwarded-Proto", "https");
+    for (reported, options, headers, over_https) in [
+        (1, plain(), &[][..], false),
+        (0, plain(), &[], true),
+        (0, plain(), &[https], false),
+        (0, plain(), &[("Forwarded", "for=192.0.2.1;proto=https")], false),
+        (1, plain(), &[("X-Forwarded-Proto", "http")], false),
+        (1, plain(), &[("Forwarded", "for=192.0.2.1;proto=http")], false),
+        (1, plain(), &[("X-Forwarded-For", "192.0.2.1")], false),
+        (0, plain().trust_proxy(true), &[], false),
+        (0, plain().trust_proxy(true), &[https], false),
+        (1, plain().trust_proxy(true), &[("X-Forwarded-Proto", "http")], false),
+        (0, plain().secure(Secure::Auto), &[], false),
+        (0, plain().secure(Secure::Never), &[], false),
+    ] {
+        assert_eq!(reports(options.clone(), headers, over_https), reported, "{options:?} {headers:?} {over_https}");
+    }
+}
+
+#[test]
+fn client_with_our_cookie_has_kept_one() {
+    let host = Host::new(CookieOptions::new());
+    let cookie = sent_back(&host.request(&RequestHead::default().secure(true), insert));
+    let errors = host.layer.errors();
+    assert!(host.visit(&cookie, |session| session.regenerate().unwrap()).cookie().is_some());
+    assert_eq!(errors.try_iter().count(), 0);
+    assert!(host.visit("theme=dark; id=nonsense", insert).cookie().is_some());
+    assert_eq!(errors.try_iter().count(), 1);
 }
 
 fn any_options() -> impl Strategy<Value = CookieOptions> {
@@ -177,20 +262,20 @@ fn any_options() -> impl Strategy<Value = CookieOptions> {
 }
 
 proptest! {
-    // Most sets of options contradict themselves, and making another one costs nothing.
+    // Most random options contradict each other, and drawing others is cheap.
     #![proptest_config(ProptestConfig { max_global_rejects: u32::MAX, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_the_options_a_removal_takes_away_the_very_cookie_that_was_set(
+    fn model_removal_deletes_the_same_cookie(
         options in any_options(),
         https in any::<bool>(),
-        said in prop::sample::select(SAID.to_vec()),
+        said in prop::sample::select(PROXY_REPORTS.to_vec()),
     ) {
         let store = lembro::LembroStore::with_options(lembro::LembroOptions::new().interval(0)).unwrap();
         prop_assume!(lembro::web::SessionLayer::new(store).cookie(options.clone()).is_ok());
         let host = Host::new(options);
         let now = Clock::from(&host.time).wall();
-        let set = host.request(&request(said.0, https, ""), |session| session.insert("user", "ada").unwrap());
+        let set = host.request(&request(said.0, https, ""), insert);
         let set = set.cookie().unwrap();
         let mut jar = Jar::default();
         let kept = Cookie::parse(set, now).unwrap();

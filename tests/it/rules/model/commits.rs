@@ -1,43 +1,44 @@
-//! What the model makes of a commit.
+//! The model's commits: their preconditions, and the sessions that result.
 
 use lembro::{Lease, MAX_KEYS, SessionId};
 
-use super::model::{Good, Model, Session, derived};
-use super::words::{Answer, Base, Instant, NewId, Origin, Sent, Sight, Written};
+use super::session::{
+    Answer, Base, Instant, Model, NewId, Origin, RowWrite, SentCommit, Session, Sight, Validity, derived,
+};
 
 impl Model {
-    /// `epoch`: of the owner that logs in, in a store that has owners.
+    /// `epoch`: the epoch of the owner that logs in, if the store has owners.
     pub(crate) fn commit(
         &mut self,
         id: SessionId,
-        sent: &Sent,
+        sent: &SentCommit,
         lease: &Lease,
         now: Instant,
         epoch: Option<u64>,
-    ) -> (Answer, Written) {
+    ) -> (Answer, RowWrite) {
         match self.commit_to(id, sent, lease, now, epoch) {
             Ok(session) => {
                 let (ttl, announce) = (session.allowance(lease, now), announced(&session, id, sent));
                 let answer = Answer::Done { version: session.version(), ttl, announce };
                 if ttl.is_zero() && self.live(now).is_none() {
                     self.meet("created for no time");
-                    return (answer, Written::Nothing);
+                    return (answer, RowWrite::Nothing);
                 }
                 self.session = Some(Session { ends: now.after(ttl), ..session });
-                (answer, Written::Row)
+                (answer, RowWrite::Row)
             }
             Err((case, answer)) => {
                 self.meet(case);
-                (answer, Written::Nothing)
+                (answer, RowWrite::Nothing)
             }
         }
     }
 
-    /// The session after the commit, or what is answered and nothing written.
+    /// The session after the commit, or the case and the answer if nothing is written.
     fn commit_to(
         &mut self,
         id: SessionId,
-        sent: &Sent,
+        sent: &SentCommit,
         lease: &Lease,
         now: Instant,
         epoch: Option<u64>,
@@ -47,13 +48,13 @@ impl Model {
         let Some(old) = self.live(now).cloned() else {
             return match sent.base {
                 Base::Absent if is_revoked => Err(("create: revoked", Answer::LoginRevoked)),
-                // It may have logged in before, and out everywhere since.
+                // The first commit may have logged in, and its owner out everywhere since.
                 Base::Absent if sent.is_repeated && matches!(sent.login, Some((_, None))) => {
                     Err(("create: repeated login", Answer::Unknown))
                 }
                 Base::Absent => {
                     self.meet("created");
-                    let ids = vec![(id, Good::Everything)];
+                    let ids = vec![(id, Validity::Everything)];
                     let begun_by = Origin::Commit(sent.serial);
                     let mut session = Session { begun_by, ids, ..Session::blank(now.calendar) };
                     session.edit(&sent.edits);
@@ -88,12 +89,12 @@ impl Model {
         Ok(session)
     }
 
-    /// Whether a live session is the one that the commit was made for, and has not had it yet.
+    /// Checks that the commit was made for this live session, and was not carried out before.
     fn check_base(
         &mut self,
         old: &Session,
         id: SessionId,
-        sent: &Sent,
+        sent: &SentCommit,
         now: Instant,
     ) -> Result<(), (&'static str, Answer)> {
         let done = |case, announce| Err((case, Answer::Done { version: old.version(), ttl: old.left(now), announce }));
@@ -122,7 +123,8 @@ impl Model {
         if old.commits[last..].contains(&sent.serial) {
             return done("commit: done before", old.next_of(id));
         }
-        // What it was made for is out of sight: too long ago, or not yet. A new id would be seen.
+        // Whether it was carried out is unknown if its base is too old, or ahead of the session. A
+        // commit with a new id is recognized by its incarnation.
         let since = i64::try_from(old.commits.len()).unwrap() - i64::from(seen.commits);
         if sent.is_repeated && !begins && !(0..=4).contains(&since) {
             return Err(("repeat: out of sight", Answer::Unknown));
@@ -139,7 +141,7 @@ impl Model {
         Ok(())
     }
 
-    fn log_in(&mut self, session: &mut Session, sent: &Sent, now: Instant) {
+    fn log_in(&mut self, session: &mut Session, sent: &SentCommit, now: Instant) {
         if let Some((owner, _)) = &sent.login {
             self.meet("logged in");
             session.login = Some((owner.clone(), now.calendar));
@@ -151,7 +153,7 @@ impl Model {
         old: &Session,
         session: &mut Session,
         id: SessionId,
-        sent: &Sent,
+        sent: &SentCommit,
         lease: &Lease,
         now: Instant,
     ) {
@@ -160,7 +162,7 @@ impl Model {
             NewId::Replace(new) => {
                 self.meet("replaced");
                 let until = now.after(lease.grace);
-                session.ids = vec![(new, Good::Everything), (old.current(), Good::Nothing { until })];
+                session.ids = vec![(new, Validity::Everything), (old.current(), Validity::Nothing { until })];
                 if lease.renew_after.is_some() {
                     session.id_since = Some(now.calendar);
                 }
@@ -169,8 +171,8 @@ impl Model {
                 let age = now.calendar.saturating_sub(old.id_since.unwrap_or(old.created));
                 let is_old = lease.renew_after.is_some_and(|after| after.max(lease.grace) <= age);
                 let is_under_way = old.ids.iter().any(|(_, good)| match good {
-                    Good::Coming => true,
-                    Good::Left { until } | Good::Nothing { until } => now.clock < *until,
+                    Validity::Coming => true,
+                    Validity::Left { until } | Validity::Nothing { until } => now.clock < *until,
                     _ => false,
                 });
                 let case = match () {
@@ -183,14 +185,14 @@ impl Model {
                 self.meet(case);
                 if case == "renewed" {
                     let next = derived(id, seed);
-                    session.ids = vec![(id, Good::Leaving { next, until: None }), (next, Good::Coming)];
+                    session.ids = vec![(id, Validity::Leaving { next, until: None }), (next, Validity::Coming)];
                 }
             }
         }
     }
 }
 
-fn next_version(old: &Session, session: &mut Session, sent: &Sent) {
+fn next_version(old: &Session, session: &mut Session, sent: &SentCommit) {
     if matches!(sent.new_id, NewId::Replace(_)) {
         session.begun_by = Origin::Commit(sent.serial);
         session.commits.clear();
@@ -200,7 +202,7 @@ fn next_version(old: &Session, session: &mut Session, sent: &Sent) {
     }
 }
 
-fn announced(session: &Session, id: SessionId, sent: &Sent) -> Option<SessionId> {
+fn announced(session: &Session, id: SessionId, sent: &SentCommit) -> Option<SessionId> {
     match (sent.base, sent.new_id) {
         (Base::Absent, _) => None,
         (_, NewId::Replace(new)) => Some(new),

@@ -1,4 +1,4 @@
-//! The model: sessions and the ids that open them, by the words of the promises.
+//! The model: sessions and the ids that open them, by the promises of `web/model`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,11 +18,11 @@ pub(crate) const GRACE: Duration = MINUTE;
 pub(crate) type Data = BTreeMap<&'static str, u32>;
 
 /// A session with one incarnation: a login and `regenerate` begin another.
-pub(crate) type Held = (Handle, u32);
+pub(crate) type Incarnation = (Handle, u32);
 
 /// A stored session.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct StoredSession {
     pub(crate) owner: Option<usize>,
     pub(crate) data: Data,
     pub(crate) incarnation: u32,
@@ -33,27 +33,27 @@ pub(crate) struct Kept {
     deadline: Duration,
     pub(crate) current: SessionId,
     pub(crate) id_since: Duration,
-    pub(crate) pending: Option<Pending>,
+    pub(crate) pending: Option<PendingRenewal>,
     /// The id that a login or `regenerate` superseded last, and the end of its grace.
     superseded: Option<(SessionId, Duration)>,
 }
 
 /// A timed renewal whose new id was not presented yet.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingRenewal {
     pub(crate) new: SessionId,
     announced_twice: bool,
 }
 
 /// An id that a browser may have.
-struct Known {
+struct KnownId {
     id: SessionId,
-    leads_to: Held,
+    leads_to: Incarnation,
     /// The end of an id that was renewed.
     ends: Duration,
 }
 
-/// What a handle has seen, and what it has not committed yet.
+/// The session as a handle has read it, and the changes that the handle has not committed.
 #[derive(Clone, Default)]
 pub(crate) struct Holder {
     pub(crate) browser: usize,
@@ -83,17 +83,17 @@ pub(crate) enum Seen {
     #[default]
     Nothing,
     New,
-    Held(Held),
+    Incarnation(Incarnation),
     LoggedOut,
-    /// Ended elsewhere; `superseded`: by a login in another request, which is in flight.
+    /// Ended elsewhere. `superseded` means by a login whose response is in flight.
     Ended {
         superseded: bool,
     },
 }
 
-/// What a commit comes to.
+/// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum CommitOutcome {
     Unchanged,
     Written,
     Gone,
@@ -104,8 +104,8 @@ pub(crate) enum Fate {
 pub(crate) struct Model {
     setting: Setting,
     pub(crate) now: Duration,
-    pub(crate) kept: BTreeMap<Handle, Kept>,
-    known: Vec<Known>,
+    pub(crate) kept: BTreeMap<Handle, StoredSession>,
+    known: Vec<KnownId>,
     pub(crate) epochs: [u32; 3],
     pub(crate) met: BTreeSet<&'static str>,
 }
@@ -130,7 +130,7 @@ impl Holder {
         (self.seen, self.view, self.is_regenerated) = (Seen::New, View::default(), false);
     }
 
-    /// The login that is not committed yet is of another owner than the session's.
+    /// Returns true if the uncommitted login is another owner's.
     fn wipes(&self, owner: Option<usize>) -> bool {
         self.login.is_some_and(|(login, _)| owner.is_some_and(|owner| owner != login))
     }
@@ -139,7 +139,7 @@ impl Holder {
         self.login.map(|(owner, _)| owner).or(self.view.owner)
     }
 
-    /// What the handler reads.
+    /// The data that the handler reads.
     pub(crate) fn reads(&self) -> Data {
         let base = if self.wipes(self.view.owner) { Data::new() } else { self.view.data.clone() };
         put(base, &self.puts)
@@ -170,21 +170,22 @@ impl Model {
         self.kept.get(&handle).is_some_and(|kept| !kept.is_ended && self.now < kept.deadline)
     }
 
-    /// The session lives, and no login and no `regenerate` came in between.
-    pub(crate) fn holds(&self, (handle, incarnation): Held) -> bool {
+    /// Returns true if the session lives, and no login or `regenerate` has replaced the
+    /// incarnation.
+    pub(crate) fn holds(&self, (handle, incarnation): Incarnation) -> bool {
         self.is_live(handle) && self.kept[&handle].incarnation == incarnation
     }
 
-    /// Every id that was given out, with the session that it opens.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = (SessionId, Option<&Kept>)> {
+    /// Every id that was announced, with the session that it opens.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (SessionId, Option<&StoredSession>)> {
         self.known.iter().map(|known| (known.id, self.opens(known).map(|handle| &self.kept[&handle])))
     }
 
-    pub(crate) fn leads_to(&self, id: &SessionId) -> Option<Held> {
+    pub(crate) fn leads_to(&self, id: &SessionId) -> Option<Incarnation> {
         self.known.iter().find(|known| known.id == *id).map(|known| known.leads_to)
     }
 
-    fn opens(&self, known: &Known) -> Option<Handle> {
+    fn opens(&self, known: &KnownId) -> Option<Handle> {
         (self.holds(known.leads_to) && self.now < known.ends).then_some(known.leads_to.0)
     }
 
@@ -193,8 +194,8 @@ impl Model {
         self.known.iter().find(|known| known.id == *id).and_then(|known| self.opens(known))
     }
 
-    /// The time that the session has from now on if it is used now.
-    fn full(&self, kept: &Kept) -> Duration {
+    /// The time that the session has left if it is prolonged now.
+    fn full(&self, kept: &StoredSession) -> Duration {
         let (idle, lifetime) = if kept.is_remembered { REMEMBERED } else { (IDLE, LIFETIME) };
         idle.min((kept.began + lifetime).saturating_sub(self.now))
     }
@@ -205,8 +206,8 @@ impl Model {
         self.kept.get_mut(&handle).unwrap().deadline = self.now + full;
     }
 
-    fn know(&mut self, id: SessionId, leads_to: Held) {
-        self.known.push(Known { id, leads_to, ends: Duration::MAX });
+    fn know(&mut self, id: SessionId, leads_to: Incarnation) {
+        self.known.push(KnownId { id, leads_to, ends: Duration::MAX });
     }
 
     pub(crate) fn end(&mut self, handle: Handle) {
@@ -218,7 +219,7 @@ impl Model {
         of_owner.map(|(handle, _)| *handle).collect()
     }
 
-    /// Ends the sessions of an owner but for one, and revokes the logins that are under way.
+    /// Ends the sessions of an owner except one, and revokes the logins under way.
     pub(crate) fn end_all(&mut self, owner: usize, except: Option<Handle>) -> usize {
         self.epochs[owner] += 1;
         let mut ended = self.sessions_of(owner);
@@ -234,7 +235,7 @@ impl Model {
                 self.visit(id, handle);
             }
             holder.view.id = Some(id);
-            holder.seen = Seen::Held((handle, self.kept[&handle].incarnation));
+            holder.seen = Seen::Incarnation((handle, self.kept[&handle].incarnation));
             return self.read(holder, handle);
         }
         let in_flight = presented.iter().any(|id| self.is_superseded(id, true));
@@ -278,7 +279,7 @@ impl Model {
     /// A timed renewal begins.
     pub(crate) fn renew(&mut self, handle: Handle, new: SessionId) {
         let kept = self.kept.get_mut(&handle).unwrap();
-        (kept.pending, kept.superseded) = (Some(Pending { new, announced_twice: false }), None);
+        (kept.pending, kept.superseded) = (Some(PendingRenewal { new, announced_twice: false }), None);
         let leads_to = (handle, kept.incarnation);
         self.know(new, leads_to);
     }
@@ -288,23 +289,23 @@ impl Model {
         self.setting.renews && kept.owner.is_some() && self.now >= kept.id_since + RENEW_AFTER
     }
 
-    /// The handler sees what is stored now.
+    /// The handler reads the stored session.
     pub(crate) fn read(&self, holder: &mut Holder, handle: Handle) {
-        let Kept { owner, data, is_remembered, .. } = &self.kept[&handle];
+        let StoredSession { owner, data, is_remembered, .. } = &self.kept[&handle];
         holder.view = View { id: holder.view.id, owner: *owner, data: data.clone(), is_remembered: *is_remembered };
     }
 
-    /// A login superseded this id, less than a grace ago or at any time.
+    /// Returns true if a login superseded this id, less than a grace ago or at any time.
     fn is_superseded(&self, id: &SessionId, recently: bool) -> bool {
         let Some(kept) = self.leads_to(id).and_then(|(handle, _)| self.kept.get(&handle)) else { return false };
         let is_it = |(superseded, until): (SessionId, Duration)| superseded == *id && (!recently || self.now < until);
         self.is_live(self.leads_to(id).unwrap().0) && kept.superseded.is_some_and(is_it)
     }
 
-    /// Goes on after the session has ended for a handle: a login is another session.
+    /// Goes on after the session has ended for a handle. A login begins another session.
     fn outlive(&mut self, holder: &mut Holder, recently: bool) {
         let superseded = holder.view.id.is_some_and(|id| self.is_superseded(&id, recently));
-        // Without a login, what was put into an owner's session goes into no other.
+        // Without a login, changes of an owner's session go into no other session.
         if holder.login.is_none() && (superseded || !holder.is_regenerated || holder.view.owner.is_some()) {
             self.meet("a change of a session that ended");
             return holder.end(Seen::Ended { superseded });
@@ -326,35 +327,35 @@ impl Model {
         holder.end(Seen::Ended { superseded });
     }
 
-    /// What `modify` sees before it changes a value.
+    /// The value that `modify` reads before it changes it.
     pub(crate) fn read_again(&mut self, holder: &mut Holder) {
-        let Seen::Held(held) = holder.seen else { return };
+        let Seen::Incarnation(held) = holder.seen else { return };
         if self.holds(held) { self.read(holder, held.0) } else { self.outlive(holder, true) }
     }
 
     /// Commits a draft. `id`: the session's id after it.
-    pub(crate) fn commit(&mut self, holder: &mut Holder, id: SessionId) -> Fate {
+    pub(crate) fn commit(&mut self, holder: &mut Holder, id: SessionId) -> CommitOutcome {
         match holder.seen {
-            Seen::LoggedOut => return Fate::Gone,
+            Seen::LoggedOut => return CommitOutcome::Gone,
             Seen::Ended { .. } => {
                 holder.discard();
-                return Fate::Gone;
+                return CommitOutcome::Gone;
             }
-            _ if !holder.is_changed() => return Fate::Unchanged,
+            _ if !holder.is_changed() => return CommitOutcome::Unchanged,
             _ => {}
         }
-        if let Seen::Held(held) = holder.seen
+        if let Seen::Incarnation(held) = holder.seen
             && !self.holds(held)
         {
             self.outlive(holder, false);
             if holder.seen != Seen::New {
-                return Fate::Gone;
+                return CommitOutcome::Gone;
             }
         }
-        let handle = if let Seen::Held((handle, _)) = holder.seen { Some(handle) } else { None };
+        let handle = if let Seen::Incarnation((handle, _)) = holder.seen { Some(handle) } else { None };
         let is_hollow = holder.login.is_none() && holder.puts.values().all(Option::is_none);
         if handle.is_none() && is_hollow {
-            return Fate::Unchanged;
+            return CommitOutcome::Unchanged;
         }
         if let Some(refused) = self.log_in(holder, handle) {
             return refused;
@@ -362,13 +363,13 @@ impl Model {
         self.write(holder, handle, id)
     }
 
-    /// What a login does to the owner's other sessions, or what keeps it from being one.
-    fn log_in(&mut self, holder: &mut Holder, handle: Option<Handle>) -> Option<Fate> {
+    /// The effect of a login on the owner's other sessions, or the reason that refuses it.
+    fn log_in(&mut self, holder: &mut Holder, handle: Option<Handle>) -> Option<CommitOutcome> {
         let (owner, begun) = holder.login?;
         if begun.is_some_and(|begun| begun < self.epochs[owner]) {
             self.meet("a login that was revoked");
             holder.end(Seen::Ended { superseded: false });
-            return Some(Fate::Gone);
+            return Some(CommitOutcome::Gone);
         }
         let (max, at_limit) = self.setting.limit?;
         let mut others = self.sessions_of(owner);
@@ -376,7 +377,7 @@ impl Model {
         let surplus = (others.len() + 1).saturating_sub(max);
         if surplus > 0 && at_limit == AtLimit::RefuseNewest {
             self.meet("a login that the limit refused");
-            return Some(Fate::Refused);
+            return Some(CommitOutcome::Refused);
         }
         others.sort_by_key(|other| (self.kept[other].began, *other));
         for other in others.into_iter().take(surplus) {
@@ -386,10 +387,10 @@ impl Model {
         None
     }
 
-    fn write(&mut self, holder: &mut Holder, handle: Option<Handle>, id: SessionId) -> Fate {
+    fn write(&mut self, holder: &mut Holder, handle: Option<Handle>, id: SessionId) -> CommitOutcome {
         let has_new_id = handle.is_none() || holder.login.is_some() || holder.is_regenerated;
         let handle = handle.unwrap_or_else(|| {
-            self.kept.insert(id.handle(), Kept::new(id, self.now));
+            self.kept.insert(id.handle(), StoredSession::new(id, self.now));
             id.handle()
         });
         let (now, kept) = (self.now, self.kept.get_mut(&handle).unwrap());
@@ -417,19 +418,19 @@ impl Model {
             is_remembered: holder.remember.unwrap_or(was_remembered),
         };
         holder.has_logged_in |= holder.login.is_some();
-        holder.seen = Seen::Held((handle, incarnation));
+        holder.seen = Seen::Incarnation((handle, incarnation));
         holder.discard();
         if has_new_id {
             self.know(id, (handle, incarnation));
         }
         self.prolong(handle);
-        Fate::Written
+        CommitOutcome::Written
     }
 
     /// Logs out: ends the session of the handle, and those that the other presented ids open.
     pub(crate) fn log_out(&mut self, holder: &mut Holder, presented: &[SessionId]) -> usize {
         let mut ended = Vec::new();
-        if let Seen::Held(held) = holder.seen
+        if let Seen::Incarnation(held) = holder.seen
             && self.holds(held)
         {
             ended.push(held.0);
@@ -443,7 +444,7 @@ impl Model {
     }
 }
 
-impl Kept {
+impl StoredSession {
     fn new(id: SessionId, now: Duration) -> Self {
         Self {
             owner: None,

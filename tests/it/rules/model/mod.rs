@@ -1,23 +1,28 @@
 //! The rule against a plain model: random histories of several clients, compared after every step.
 //!
-//! `PROPTEST_CASES` sets how many histories are tried.
+//! `PROPTEST_CASES` sets the number of histories.
+
+mod commits;
+mod history;
+pub(super) mod session;
+mod world;
 
 use std::collections::BTreeMap;
 
-use crate::rules::reference::history::history;
-use crate::rules::reference::world;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
+use self::history::history;
+
 proptest! {
     #[test]
-    fn the_rule_answers_and_writes_what_the_model_does(history in history()) {
+    fn model_rule_and_reference_agree(history in history()) {
         world::run(&history);
     }
 }
 
-/// Every case that the model tells apart.
+/// All cases that the model distinguishes.
 const CASES: &[&str] = &[
     "announced again",
     "another owner",
@@ -80,7 +85,7 @@ const CASES: &[&str] = &[
 ];
 
 #[test]
-fn random_histories_meet_every_case_of_the_rule() {
+fn model_histories_cover_the_rule() {
     let mut runner = TestRunner::deterministic();
     let mut met = BTreeMap::<&str, usize>::new();
     for _ in 0..500 {

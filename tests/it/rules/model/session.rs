@@ -1,5 +1,6 @@
-//! A session by the plainest means: a list of ids with what each is good for until when, a map of
-//! keys, and times as spans. It keeps secrets as they are and knows every commit there was.
+//! The model of a session: a list of ids with their validity, a map of keys, and times as spans.
+//!
+//! It keeps whole secrets, and all commits that there were.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,29 +10,130 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lembro::{Lease, MAX_KEYS, SessionId};
 use sha2::{Digest as _, Sha256};
 
-use super::words::{Answer, Edit, Instant, Origin, Seen, Sight, Written};
+const NEVER: Duration = Duration::from_nanos(u64::MAX);
+
+/// One instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Instant {
+    /// On the clock of the deadlines.
+    pub(crate) clock: Duration,
+    /// Since 1970, in whole milliseconds.
+    pub(crate) calendar: Duration,
+}
+
+impl Instant {
+    /// The deadline after a span. A span of zero is over for every reader.
+    pub(super) fn after(self, span: Duration) -> Duration {
+        if span.is_zero() { Duration::ZERO } else { self.clock.saturating_add(span).min(NEVER) }
+    }
+}
+
+/// The beginning of an incarnation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    /// The commit with this serial number.
+    Commit(usize),
+    /// The call of `set` with this serial number.
+    Set(usize),
+}
+
+/// A version: an incarnation, and the number of its commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ModelVersion {
+    pub(crate) incarnation: Origin,
+    pub(crate) commits: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Edit {
+    Set(String, String, String),
+    Unset(String, String),
+    Clear,
+    ClearComponent(String),
+    Timeout(Option<Duration>),
+    Remember(bool),
+    Label(Option<String>),
+    /// One key more than a session may have.
+    Flood,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Base {
+    Absent,
+    Merge(ModelVersion),
+    Exactly(ModelVersion),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NewId {
+    Keep,
+    Renew(u64),
+    Replace(SessionId),
+}
+
+/// A commit as it was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct SentCommit {
+    pub(crate) serial: usize,
+    pub(crate) base: Base,
+    pub(crate) edits: Vec<Edit>,
+    pub(crate) new_id: NewId,
+    /// The owner, and the epoch in which the login began.
+    pub(crate) login: Option<(String, Option<u64>)>,
+    pub(crate) is_repeated: bool,
+}
+
+/// The answer that the rule must give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Done { version: ModelVersion, ttl: Duration, announce: Option<SessionId> },
+    Gone,
+    Superseded,
+    Taken,
+    Changed,
+    LoginRevoked,
+    Unknown,
+    BadId,
+    TooLarge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    Missing,
+    Superseded { recent: bool },
+    Current(Duration),
+    Renewing(Duration, SessionId),
+    Previous(Duration),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowWrite {
+    Nothing,
+    Row,
+    Removal,
+}
 
 /// Component and key, and the value as JSON.
 pub(crate) type Keys = BTreeMap<(String, String), String>;
 
 const CENTURY: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 
-/// What an id of a session is good for.
+/// The validity of an id of a session.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Good {
+pub(super) enum Validity {
     Everything,
-    /// Everything until then, and its holder is told the next id. `None`: no end is set yet.
+    /// It opens the session until then, and announces the next id. `None`: the end is not set yet.
     Leaving {
         next: SessionId,
         until: Option<Duration>,
     },
-    /// Everything, and a visit makes it the only one.
+    /// It opens the session, and a visit makes it the current id.
     Coming,
-    /// Everything until then.
+    /// It opens the session until then.
     Left {
         until: Duration,
     },
-    /// Nothing; until then its holder is a request in flight.
+    /// It opens nothing. Until then a request with it counts as in flight.
     Nothing {
         until: Duration,
     },
@@ -40,7 +142,7 @@ pub(super) enum Good {
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(super) begun_by: Origin,
-    /// The commits after the one that began it.
+    /// The commits since the incarnation began.
     pub(super) commits: Vec<usize>,
     pub(crate) keys: Keys,
     pub(crate) created: Duration,
@@ -50,15 +152,15 @@ pub(crate) struct Session {
     pub(crate) timeout: Option<Duration>,
     pub(crate) is_remembered: bool,
     pub(crate) ends: Duration,
-    pub(super) ids: Vec<(SessionId, Good)>,
+    pub(super) ids: Vec<(SessionId, Validity)>,
 }
 
-/// What a store has under one handle.
+/// The content of a store under one handle.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) session: Option<Session>,
     sets: usize,
-    /// How often each kind of case was met.
+    /// How often each case occurred.
     pub(crate) met: BTreeMap<&'static str, usize>,
 }
 
@@ -80,8 +182,8 @@ impl Session {
         }
     }
 
-    pub(crate) fn version(&self) -> Seen {
-        Seen { incarnation: self.begun_by, commits: u32::try_from(self.commits.len()).unwrap() }
+    pub(crate) fn version(&self) -> ModelVersion {
+        ModelVersion { incarnation: self.begun_by, commits: u32::try_from(self.commits.len()).unwrap() }
     }
 
     pub(crate) fn left(&self, now: Instant) -> Duration {
@@ -89,22 +191,22 @@ impl Session {
     }
 
     pub(crate) fn current(&self) -> SessionId {
-        let is_current = |good: &Good| matches!(good, Good::Everything | Good::Leaving { .. });
+        let is_current = |good: &Validity| matches!(good, Validity::Everything | Validity::Leaving { .. });
         self.ids.iter().find(|(_, good)| is_current(good)).unwrap().0
     }
 
-    pub(super) fn good(&self, id: SessionId) -> Option<Good> {
+    pub(super) fn good(&self, id: SessionId) -> Option<Validity> {
         self.ids.iter().find(|(one, _)| *one == id).map(|(_, good)| *good)
     }
 
     pub(super) fn next_of(&self, id: SessionId) -> Option<SessionId> {
         match self.good(id) {
-            Some(Good::Leaving { next, .. }) => Some(next),
+            Some(Validity::Leaving { next, .. }) => Some(next),
             _ => None,
         }
     }
 
-    /// How long it lives if it is prolonged at this instant.
+    /// The time that the session has if it is prolonged now.
     pub(super) fn allowance(&self, lease: &Lease, now: Instant) -> Duration {
         let remembered = lease.remembered.filter(|_| self.is_remembered);
         let (idle, lifetime) = remembered.unwrap_or((lease.idle, lease.lifetime));
@@ -141,7 +243,7 @@ fn to_the_millisecond(span: Duration) -> Duration {
     Duration::from_millis(u64::try_from(span.as_millis()).unwrap())
 }
 
-/// The id that follows in a timed renewal.
+/// The id that a timed renewal derives.
 pub(crate) fn derived(id: SessionId, seed: u64) -> SessionId {
     let mut bytes = URL_SAFE_NO_PAD.decode(id.expose()).unwrap();
     let digest = Sha256::digest([&b"lembro renewal 1"[..], &bytes[8..], &seed.to_be_bytes()].concat());
@@ -165,30 +267,32 @@ impl Model {
         self.session.as_ref().filter(|session| now.clock < session.ends)
     }
 
-    /// What the id is good for at this instant, `Err` with why it opens nothing.
-    pub(super) fn open(&mut self, id: SessionId, now: Instant) -> Result<(Good, Session), Sight> {
+    /// The validity of an id now, if it opens the session.
+    pub(super) fn open(&mut self, id: SessionId, now: Instant) -> Result<(Validity, Session), Sight> {
         let Some(session) = self.live(now).cloned() else {
             self.meet(if self.session.is_some() { "expired" } else { "none" });
             return Err(Sight::Missing);
         };
         let (case, opened) = match session.good(id) {
             None => ("guess", Err(Sight::Missing)),
-            Some(good @ Good::Everything) => ("current", Ok(good)),
-            Some(good @ Good::Leaving { until: None, .. }) => ("leaving", Ok(good)),
-            Some(good @ Good::Leaving { until: Some(until), .. }) if now.clock < until => ("leaving again", Ok(good)),
-            Some(Good::Leaving { .. }) => ("leaving over", Err(Sight::Superseded { recent: false })),
-            Some(good @ Good::Coming) => ("coming", Ok(good)),
-            Some(good @ Good::Left { until }) if now.clock < until => ("left", Ok(good)),
-            Some(Good::Left { .. }) => ("left over", Err(Sight::Superseded { recent: false })),
-            Some(Good::Nothing { until }) if now.clock < until => ("dead", Err(Sight::Superseded { recent: true })),
-            Some(Good::Nothing { .. }) => ("dead long", Err(Sight::Superseded { recent: false })),
+            Some(good @ Validity::Everything) => ("current", Ok(good)),
+            Some(good @ Validity::Leaving { until: None, .. }) => ("leaving", Ok(good)),
+            Some(good @ Validity::Leaving { until: Some(until), .. }) if now.clock < until => {
+                ("leaving again", Ok(good))
+            }
+            Some(Validity::Leaving { .. }) => ("leaving over", Err(Sight::Superseded { recent: false })),
+            Some(good @ Validity::Coming) => ("coming", Ok(good)),
+            Some(good @ Validity::Left { until }) if now.clock < until => ("left", Ok(good)),
+            Some(Validity::Left { .. }) => ("left over", Err(Sight::Superseded { recent: false })),
+            Some(Validity::Nothing { until }) if now.clock < until => ("dead", Err(Sight::Superseded { recent: true })),
+            Some(Validity::Nothing { .. }) => ("dead long", Err(Sight::Superseded { recent: false })),
         };
         self.meet(case);
         opened.map(|good| (good, session))
     }
 
-    /// What the id is good for; of the session that is held every id is good for everything.
-    fn open_held(&mut self, id: SessionId, held: Option<Seen>, now: Instant) -> Result<Session, Sight> {
+    /// The session, if the id opens it or it is the session that is held.
+    fn open_held(&mut self, id: SessionId, held: Option<ModelVersion>, now: Instant) -> Result<Session, Sight> {
         let opened = self.open(id, now).map(|(_, session)| session);
         let is_held = |session: &&Session| held.is_some_and(|held| held.incarnation == session.begun_by);
         match (opened, self.live(now).filter(is_held).cloned()) {
@@ -204,8 +308,8 @@ impl Model {
         }
     }
 
-    /// A peek at the session that has this version or a later one.
-    pub(super) fn hold(&mut self, id: SessionId, held: Seen, lease: &Lease, now: Instant) -> Sight {
+    /// A peek at the session of this incarnation.
+    pub(super) fn hold(&mut self, id: SessionId, held: ModelVersion, lease: &Lease, now: Instant) -> Sight {
         let peeked = self.peek(id, lease, now);
         let Some(ttl) = self.live(now).map(|session| session.allowance(lease, now).min(session.left(now))) else {
             return peeked;
@@ -217,55 +321,55 @@ impl Model {
         }
     }
 
-    pub(crate) fn look(&mut self, id: SessionId, is_visit: bool, lease: &Lease, now: Instant) -> (Sight, Written) {
+    pub(crate) fn look(&mut self, id: SessionId, is_visit: bool, lease: &Lease, now: Instant) -> (Sight, RowWrite) {
         if self.live(now).is_some_and(|session| session.allowance(lease, now).is_zero()) {
             self.meet("look: lifetime over");
-            return (Sight::Missing, Written::Nothing);
+            return (Sight::Missing, RowWrite::Nothing);
         }
         let (good, mut session) = match self.open(id, now) {
             Ok(opened) => opened,
-            Err(sight) => return (sight, Written::Nothing),
+            Err(sight) => return (sight, RowWrite::Nothing),
         };
         let (full, left) = (session.allowance(lease, now), session.left(now));
-        let mut written = Written::Nothing;
+        let mut written = RowWrite::Nothing;
         let most = full.abs_diff(left);
         let is_due = is_visit && !most.is_zero() && (most >= lease.touch_after || most >= full / 2);
         if is_due {
             self.meet(if left > full { "visit shortens" } else { "visit prolongs" });
             session.ends = now.after(full);
-            written = Written::Row;
+            written = RowWrite::Row;
         } else if is_visit {
             self.meet("visit not due");
         }
         let ttl = if is_due { full } else { full.min(left) };
         let sight = match good {
-            Good::Everything | Good::Coming => Sight::Current(ttl),
-            Good::Leaving { next, .. } => Sight::Renewing(ttl, next),
-            Good::Left { .. } => Sight::Previous(ttl),
-            Good::Nothing { .. } => unreachable!(),
+            Validity::Everything | Validity::Coming => Sight::Current(ttl),
+            Validity::Leaving { next, .. } => Sight::Renewing(ttl, next),
+            Validity::Left { .. } => Sight::Previous(ttl),
+            Validity::Nothing { .. } => unreachable!(),
         };
         match good {
-            Good::Coming if is_visit => {
+            Validity::Coming if is_visit => {
                 self.meet("confirmed");
                 let old = session.current();
                 let end = session.ids.iter().find_map(|(one, good)| match good {
-                    Good::Leaving { until, .. } if *one == old => *until,
+                    Validity::Leaving { until, .. } if *one == old => *until,
                     _ => None,
                 });
                 let until = end.map_or(now.after(lease.grace), |end| end.min(now.after(lease.grace)));
                 if end.is_some_and(|end| end <= now.clock) {
                     self.meet("confirmed after the old id's end");
                 }
-                session.ids = vec![(id, Good::Everything), (old, Good::Left { until })];
+                session.ids = vec![(id, Validity::Everything), (old, Validity::Left { until })];
                 session.id_since = Some(now.calendar);
-                written = Written::Row;
+                written = RowWrite::Row;
             }
-            Good::Leaving { next, until: None } if is_visit && lease.renew_after.is_some() => {
+            Validity::Leaving { next, until: None } if is_visit && lease.renew_after.is_some() => {
                 self.meet("announced again");
                 let longest = lease.renew_after.unwrap().max(lease.grace);
                 let until = now.after(longest.max(Duration::from_millis(1)));
-                session.ids = vec![(id, Good::Leaving { next, until: Some(until) }), (next, Good::Coming)];
-                written = Written::Row;
+                session.ids = vec![(id, Validity::Leaving { next, until: Some(until) }), (next, Validity::Coming)];
+                written = RowWrite::Row;
             }
             _ => {}
         }
@@ -276,16 +380,16 @@ impl Model {
     pub(crate) fn touch(
         &mut self,
         id: SessionId,
-        held: Option<Seen>,
+        held: Option<ModelVersion>,
         lease: &Lease,
         now: Instant,
-    ) -> (Answer, Written) {
+    ) -> (Answer, RowWrite) {
         match self.open_held(id, held, now) {
-            Err(Sight::Superseded { .. }) => (Answer::Superseded, Written::Nothing),
-            Err(_) => (Answer::Gone, Written::Nothing),
+            Err(Sight::Superseded { .. }) => (Answer::Superseded, RowWrite::Nothing),
+            Err(_) => (Answer::Gone, RowWrite::Nothing),
             Ok(session) if session.allowance(lease, now).is_zero() => {
                 self.meet("touch: lifetime over");
-                (Answer::Gone, Written::Nothing)
+                (Answer::Gone, RowWrite::Nothing)
             }
             Ok(mut session) => {
                 self.meet("touched");
@@ -293,35 +397,35 @@ impl Model {
                 session.ends = now.after(ttl);
                 let answer = Answer::Done { version: session.version(), ttl, announce: session.next_of(id) };
                 self.session = Some(session);
-                (answer, Written::Row)
+                (answer, RowWrite::Row)
             }
         }
     }
 
-    pub(crate) fn end(&mut self, id: SessionId, held: Option<Seen>, now: Instant) -> (Answer, Written) {
+    pub(crate) fn end(&mut self, id: SessionId, held: Option<ModelVersion>, now: Instant) -> (Answer, RowWrite) {
         match self.open_held(id, held, now) {
-            Err(Sight::Superseded { .. }) => (Answer::Superseded, Written::Nothing),
-            Err(_) => (Answer::Gone, Written::Nothing),
+            Err(Sight::Superseded { .. }) => (Answer::Superseded, RowWrite::Nothing),
+            Err(_) => (Answer::Gone, RowWrite::Nothing),
             Ok(session) => {
                 self.meet("ended");
                 self.session = None;
                 let answer = Answer::Done { version: session.version(), ttl: Duration::ZERO, announce: None };
-                (answer, Written::Removal)
+                (answer, RowWrite::Removal)
             }
         }
     }
 
-    /// Puts the data of `kept`, or these keys, in place of the session.
-    pub(crate) fn set(&mut self, id: SessionId, data: &Session, ttl: Duration, now: Instant) -> (Answer, Written) {
+    /// Puts other data in place of the session.
+    pub(crate) fn set(&mut self, id: SessionId, data: &Session, ttl: Duration, now: Instant) -> (Answer, RowWrite) {
         let is_live = self.live(now).is_some();
-        let is_current = matches!(self.open(id, now), Ok((Good::Everything | Good::Leaving { .. }, _)));
+        let is_current = matches!(self.open(id, now), Ok((Validity::Everything | Validity::Leaving { .. }, _)));
         if is_live && !is_current {
             self.meet("set: taken");
-            return (Answer::Taken, Written::Nothing);
+            return (Answer::Taken, RowWrite::Nothing);
         }
         let begun_by = Origin::Set(self.sets);
         self.sets += 1;
-        let ids = vec![(id, Good::Everything)];
+        let ids = vec![(id, Validity::Everything)];
         let session = Session { begun_by, commits: Vec::new(), ids, ends: now.after(ttl), ..data.clone() };
         let answer = Answer::Done { version: session.version(), ttl, announce: None };
         if ttl.is_zero() {
@@ -329,10 +433,10 @@ impl Model {
             if is_live {
                 self.session = None;
             }
-            return (answer, if is_live { Written::Removal } else { Written::Nothing });
+            return (answer, if is_live { RowWrite::Removal } else { RowWrite::Nothing });
         }
         self.meet("set");
         self.session = Some(session);
-        (answer, Written::Row)
+        (answer, RowWrite::Row)
     }
 }

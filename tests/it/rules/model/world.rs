@@ -1,33 +1,35 @@
-//! A history carried out on the rule and on the model at once, and compared after every step.
+//! The run of a history on the rule and on the model, compared after every step.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lembro::{
-    Action, Changes, Clock, Commit, Entry, Epoch, Identity, Lease, Login, Look, Lookup, ManualClock, Now, Outcome,
-    Owner, Record, Result, SessionId, Store, Version, Write,
+    Action, Changes, Clock, Commit, Entry, Epoch, Error, Identity, Lease, Login, Look, Lookup, ManualClock, Now,
+    Outcome, Owner, Presented, Record, Result, SessionId, Store, Version, Write,
 };
 
-use super::compare::sight_of;
-use super::history::{Begun, CLIENTS, Does, Expected, History, Made, Named, OWNERS, Request, Setting, Step, Wait};
-use super::model::{Model, Session};
-use super::words::{Answer, Base, Edit, Instant, NewId, Origin, Sent, Sight, Written};
+use super::history::{
+    BasePlan, CLIENTS, CommitDraft, HeldAction, History, IdPlan, LoginStart, OWNERS, Request, Setting, Step, Wait,
+};
+use super::session::{
+    Answer, Base, Edit, Instant, Model, ModelVersion, NewId, Origin, RowWrite, SentCommit, Session, Sight,
+};
 
-/// A store of one row, as its documentation says to write one.
+/// A store of one row, written as the documentation of `Store` shows.
 pub(super) struct OneRow {
-    pub(super) row: Mutex<Held>,
+    pub(super) row: Mutex<RowSlot>,
     clock: Clock,
     is_on_calendar: bool,
 }
 
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct RowSlot {
     pub(super) entry: Option<Entry>,
     epoch: Option<Epoch>,
-    /// What the last call answered and wrote.
+    /// The outcome and the write of the last call.
     pub(super) outcome: Option<Outcome>,
-    pub(super) written: Option<Written>,
+    pub(super) written: Option<RowWrite>,
 }
 
 impl OneRow {
@@ -36,17 +38,17 @@ impl OneRow {
     }
 }
 
-impl Held {
+impl RowSlot {
     fn keep(&mut self, write: Write) {
         self.written = Some(match write {
-            Write::Nothing => Written::Nothing,
+            Write::Nothing => RowWrite::Nothing,
             Write::Put(entry) => {
                 self.entry = Some(entry);
-                Written::Row
+                RowWrite::Row
             }
             Write::Remove => {
                 self.entry = None;
-                Written::Removal
+                RowWrite::Removal
             }
         });
     }
@@ -62,7 +64,7 @@ impl Store for OneRow {
 
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
         let mut held = self.row.lock().unwrap();
-        (held.outcome, held.written) = (None, Some(Written::Nothing));
+        (held.outcome, held.written) = (None, Some(RowWrite::Nothing));
         let epoch = action.login().and(held.epoch);
         let (outcome, write) = Entry::apply(held.entry.as_ref(), id, action, lease, self.now(), epoch)?;
         held.keep(write);
@@ -88,16 +90,16 @@ pub(super) struct World {
     pub(super) setting: Setting,
     pub(super) model: Model,
     pub(super) cookies: [SessionId; CLIENTS],
-    /// Every id there was.
+    /// All ids that there were.
     pub(super) ids: Vec<SessionId>,
     seen: Vec<Sighting>,
-    sent: Vec<(SessionId, Commit, Sent)>,
+    sent: Vec<(SessionId, Commit, SentCommit)>,
     epochs: [u64; OWNERS.len()],
     /// The upper half of the versions of each incarnation.
     pub(super) incarnations: BTreeMap<Origin, u64>,
 }
 
-/// Carries a history out and compares; which cases it met.
+/// Carries out and compares a history, and returns the cases that occurred.
 pub(crate) fn run(history: &History) -> BTreeMap<&'static str, usize> {
     let mut world = World::new(history.setting.clone());
     for step in &history.steps {
@@ -143,12 +145,12 @@ impl World {
             Step::Again { by, back: count, is_repeated } => {
                 let Some((id, commit, sent)) = back(&self.sent, *count) else { return };
                 let commit = if *is_repeated { commit.repeated() } else { commit };
-                // What was sent as a repeat stays one.
+                // A commit that was sent as repeated stays repeated.
                 let is_repeated = *is_repeated || sent.is_repeated;
-                self.send(by, id, &commit, &Sent { is_repeated, ..sent });
+                self.send(by, id, &commit, &SentCommit { is_repeated, ..sent });
             }
-            Step::Touch(by) => self.act(by, None, Does::Touch),
-            Step::End(by) => self.act(by, None, Does::End),
+            Step::Touch(by) => self.act(by, None, HeldAction::Touch),
+            Step::End(by) => self.act(by, None, HeldAction::End),
             Step::Held { by, seen, does } => self.act(by, back(&self.seen, *seen), *does),
             Step::Set { by, seen, edits, ttl } => self.set(by, *seen, edits, *ttl),
             Step::EndAllOf(owner) => {
@@ -208,25 +210,25 @@ impl World {
             self.announce(by, next);
         }
         if let Some(stored) = lookup.found() {
-            // As it is after the look: a visit can note when the session got its id.
+            // The record after the look, because a visit can note when the session got its id.
             self.seen.push(Sighting { record: stored.record, session: self.model.session.clone().unwrap() });
         }
     }
 
-    /// A look, a touch or the end, by the version of a sighting if there is one.
-    fn act(&mut self, by: &Request, seen: Option<Sighting>, does: Does) {
+    /// A look, a touch or the end, with the version of a sighting if there is one.
+    fn act(&mut self, by: &Request, seen: Option<Sighting>, does: HeldAction) {
         let (id, lease, now) = (self.cookies[by.client], self.setting.leases[by.lease], self.now());
         let (version, held) = seen.map(|Sighting { record, session }| (record.version(), session.version())).unzip();
         let (action, answered) = match does {
-            Does::Look => {
+            HeldAction::Look => {
                 let (Some(version), Some(held)) = (version, held) else { return };
                 let sight = self.model.hold(id, held, &lease, now);
                 assert_eq!(sight_of(&self.store.look(&id, Look::Held(version), &lease).unwrap()), sight);
-                assert_eq!(self.store.row.lock().unwrap().written, Some(Written::Nothing));
+                assert_eq!(self.store.row.lock().unwrap().written, Some(RowWrite::Nothing));
                 return;
             }
-            Does::Touch => (Action::Touch(version), self.model.touch(id, held, &lease, now)),
-            Does::End => (Action::End(version), self.model.end(id, held, now)),
+            HeldAction::Touch => (Action::Touch(version), self.model.touch(id, held, &lease, now)),
+            HeldAction::End => (Action::End(version), self.model.end(id, held, now)),
         };
         let got = self.store.apply(&id, &action, &lease);
         self.compare_outcome(by, got, &answered);
@@ -241,15 +243,15 @@ impl World {
         }
     }
 
-    fn commit(&mut self, by: &Request, made: &Made) {
+    fn commit(&mut self, by: &Request, made: &CommitDraft) {
         let id = self.cookies[by.client];
         let Some((commit, base)) = self.expectation(made) else { return };
         let (new_id, identity) = match made.named {
-            Named::Keep => (NewId::Keep, Identity::Keep),
-            Named::Renew(seed) => (NewId::Renew(seed), Identity::Renew(seed)),
-            Named::Replace | Named::ReplaceElsewhere => {
+            IdPlan::Keep => (NewId::Keep, Identity::Keep),
+            IdPlan::Renew(seed) => (NewId::Renew(seed), Identity::Renew(seed)),
+            IdPlan::Replace | IdPlan::ReplaceElsewhere => {
                 let fresh = SessionId::random().unwrap();
-                let new = if matches!(made.named, Named::Replace) { id.renewed(&fresh) } else { fresh };
+                let new = if matches!(made.named, IdPlan::Replace) { id.renewed(&fresh) } else { fresh };
                 (NewId::Replace(new), Identity::Replace(new))
             }
         };
@@ -258,9 +260,9 @@ impl World {
         if let Some((owner, begun)) = &made.login {
             let present = self.epochs[*owner];
             let begun = match begun {
-                Begun::WithTheCommit => None,
-                Begun::Now => Some(present),
-                Begun::Before(ends) => Some(present.saturating_sub(*ends)),
+                LoginStart::WithTheCommit => None,
+                LoginStart::Now => Some(present),
+                LoginStart::Before(ends) => Some(present.saturating_sub(*ends)),
             };
             let name = OWNERS[*owner];
             commit =
@@ -271,16 +273,16 @@ impl World {
             commit = commit.repeated();
         }
         let edits = made.edits.clone();
-        let sent = Sent { serial: self.sent.len(), base, edits, new_id, login, is_repeated: made.is_repeated };
+        let sent = SentCommit { serial: self.sent.len(), base, edits, new_id, login, is_repeated: made.is_repeated };
         self.sent.push((id, commit.clone(), sent.clone()));
         self.send(by, id, &commit, &sent);
     }
 
-    /// A commit that expects what the client saw.
-    fn expectation(&self, made: &Made) -> Option<(Commit, Base)> {
-        // Most histories go on with a session.
+    /// A commit that expects the version that the client saw.
+    fn expectation(&self, made: &CommitDraft) -> Option<(Commit, Base)> {
+        // Most histories create another session after the end of one.
         let is_over = self.model.live(self.now()).is_none() && made.seen == 0 && made.ahead == 0;
-        if matches!(made.expected, Expected::Absent) || is_over {
+        if matches!(made.expected, BasePlan::Absent) || is_over {
             return Some((Commit::create().unwrap(), Base::Absent));
         }
         let Sighting { record, session } = back(&self.seen, made.seen)?;
@@ -288,12 +290,12 @@ impl World {
         seen.commits = seen.commits.checked_add(made.ahead)?;
         let version = Version::from_u64(record.version().to_u64() + u64::from(made.ahead));
         Some(match made.expected {
-            Expected::Exactly => (Commit::exactly(version).unwrap(), Base::Exactly(seen)),
+            BasePlan::Exactly => (Commit::exactly(version).unwrap(), Base::Exactly(seen)),
             _ => (Commit::merge(version).unwrap(), Base::Merge(seen)),
         })
     }
 
-    fn send(&mut self, by: &Request, id: SessionId, commit: &Commit, sent: &Sent) {
+    fn send(&mut self, by: &Request, id: SessionId, commit: &Commit, sent: &SentCommit) {
         let lease = self.setting.leases[by.lease];
         let owner = sent.login.as_ref().and_then(|(name, _)| OWNERS.iter().position(|owner| owner == name));
         let epoch = owner.filter(|_| self.setting.has_owners).map(|owner| self.epochs[owner]);
@@ -301,7 +303,7 @@ impl World {
         let answered = self.model.commit(id, sent, &lease, self.now(), epoch);
         let got = self.store.commit(&id, commit, &lease);
         self.compare_outcome(by, got, &answered);
-        if answered.1 == Written::Row {
+        if answered.1 == RowWrite::Row {
             let record = self.store.row.lock().unwrap().entry.as_ref().unwrap().record().clone();
             self.seen.push(Sighting { record, session: self.model.session.clone().unwrap() });
         }
@@ -343,4 +345,112 @@ fn changes(edits: &[Edit]) -> Changes {
         }
     }
     changes
+}
+
+impl World {
+    pub(super) fn compare_outcome(
+        &mut self,
+        by: &Request,
+        got: Result<Outcome>,
+        (answer, written): &(Answer, RowWrite),
+    ) {
+        let got = match got {
+            Ok(outcome) => self.answer_of(outcome, answer),
+            Err(error) => refusal_of(&error),
+        };
+        assert_eq!(got, *answer);
+        assert_eq!(self.store.row.lock().unwrap().written, Some(*written));
+        if let Answer::Done { announce: Some(id), .. } = got {
+            self.announce(by, id);
+        }
+    }
+
+    fn answer_of(&mut self, outcome: Outcome, answer: &Answer) -> Answer {
+        match outcome {
+            Outcome::Done(receipt) => Answer::Done {
+                version: self.seen_of(receipt.version, answer),
+                ttl: receipt.ttl,
+                announce: receipt.announce,
+            },
+            Outcome::Gone => Answer::Gone,
+            Outcome::Superseded => Answer::Superseded,
+            Outcome::Taken => Answer::Taken,
+            Outcome::Changed => Answer::Changed,
+            Outcome::LoginRevoked => Answer::LoginRevoked,
+            Outcome::AtLimit => unreachable!(),
+        }
+    }
+
+    /// The model's version for a version. A new number belongs to the incarnation in the answer.
+    fn seen_of(&mut self, version: Version, answer: &Answer) -> ModelVersion {
+        let (number, commits) = (version.to_u64() >> 32, u32::try_from(version.to_u64() & 0xffff_ffff).unwrap());
+        if let Some((incarnation, _)) = self.incarnations.iter().find(|(_, known)| **known == number) {
+            return ModelVersion { incarnation: *incarnation, commits };
+        }
+        let Answer::Done { version: ModelVersion { incarnation, .. }, .. } = *answer else {
+            panic!("done, and not {answer:?}")
+        };
+        assert_eq!(self.incarnations.insert(incarnation, number), None, "one incarnation has two numbers");
+        ModelVersion { incarnation, commits }
+    }
+
+    /// Compares all that a row shows with the model.
+    pub(super) fn compare(&self) {
+        let (now, lease) = (self.now(), self.setting.leases[0]);
+        let watched: Vec<_> = self.cookies.iter().chain(self.ids.iter().rev().take(4)).copied().collect();
+        for id in watched {
+            let sight = self.model.peek(id, &lease, now);
+            assert_eq!(sight_of(&self.store.look(&id, Look::Peek, &lease).unwrap()), sight);
+            assert_eq!(self.store.row.lock().unwrap().written, Some(RowWrite::Nothing), "a peek");
+            let is_open = matches!(sight, Sight::Current(_) | Sight::Renewing(..) | Sight::Previous(_));
+            assert!(self.store.get(&id).unwrap().is_some() || !is_open);
+        }
+        let held = self.store.row.lock().unwrap();
+        let listed = held.entry.as_ref().and_then(|entry| entry.listed(self.ids[0].handle(), self.store.now()));
+        assert_eq!(listed.is_some(), self.model.live(now).is_some());
+        let (Some(entry), Some(session)) = (&held.entry, &self.model.session) else {
+            assert!(held.entry.is_none() && self.model.session.is_none());
+            return;
+        };
+        let millis = session.ends.as_nanos().div_ceil(1_000_000);
+        assert_eq!(u128::try_from(entry.deadline_ms()).unwrap(), millis);
+        assert_eq!(entry.ttl(self.store.now()), session.ends.saturating_sub(now.clock));
+        compare_data(entry.record(), session);
+    }
+}
+
+fn compare_data(record: &Record, session: &Session) {
+    let entries = record
+        .entries()
+        .map(|(component, key, value)| ((component.to_owned(), key.to_owned()), value.get().to_owned()));
+    assert!(entries.eq(session.keys.clone()));
+    let calendar = |since: Duration| -> SystemTime { UNIX_EPOCH + since };
+    assert_eq!(record.created_at(), Some(calendar(session.created)));
+    let login = session.login.as_ref();
+    assert_eq!(record.owner(), login.map(|(owner, _)| &**owner));
+    assert_eq!(record.owner_since(), login.map(|(_, since)| calendar(*since)));
+    assert_eq!(record.id_since(), Some(calendar(session.id_since.unwrap_or(session.created))));
+    assert_eq!((record.label(), record.timeout()), (session.label.as_deref(), session.timeout));
+    assert_eq!(record.is_remembered(), session.is_remembered);
+}
+
+pub(super) fn sight_of(lookup: &Lookup) -> Sight {
+    match lookup {
+        Lookup::Missing => Sight::Missing,
+        Lookup::Superseded { recent } => Sight::Superseded { recent: *recent },
+        Lookup::Found(stored) => match stored.presented {
+            Presented::Current => Sight::Current(stored.ttl),
+            Presented::Renewing(id) => Sight::Renewing(stored.ttl, id),
+            Presented::Previous => Sight::Previous(stored.ttl),
+        },
+    }
+}
+
+fn refusal_of(error: &Error) -> Answer {
+    match () {
+        () if error.is_unknown() => Answer::Unknown,
+        () if error.is_id() => Answer::BadId,
+        () if error.is_size() => Answer::TooLarge,
+        () => panic!("{error}"),
+    }
 }

@@ -12,7 +12,9 @@ use lembro::{
 };
 
 use super::history::{Act, BROWSERS, COUNTER, History, OWN, OWNERS, Setting, SocketAct, Step, TOKEN};
-use super::model::{Fate, GRACE, Held, Holder, IDLE, LIFETIME, Model, REMEMBERED, RENEW_AFTER, Seen};
+use super::sessions::{
+    CommitOutcome, GRACE, Holder, IDLE, Incarnation, LIFETIME, Model, REMEMBERED, RENEW_AFTER, Seen,
+};
 
 const URL: &str = "https://example.com/app/";
 
@@ -26,9 +28,9 @@ struct World {
     under_way: Vec<Request>,
     responses: Vec<Response>,
     sockets: Vec<Socket>,
-    /// Counts what is sent and what arrives, and gives each value that is put in.
+    /// The number of the last message or value.
     count: u32,
-    /// Which browser put a value in, and for which owner.
+    /// The browser and the owner that inserted each value.
     origins: BTreeMap<u32, (usize, Option<usize>)>,
     consumed: BTreeSet<(Handle, u32)>,
 }
@@ -38,10 +40,10 @@ struct Browser {
     jar: Jar,
     /// The values of all cookies that it had.
     had: Vec<String>,
-    /// The login whose response arrived last, and when that was.
-    login: Option<Held>,
+    /// The login whose response arrived last, and the time of its arrival.
+    login: Option<Incarnation>,
     login_at: u32,
-    /// When a response last brought another id.
+    /// The time at which a response last brought another id.
     id_at: u32,
 }
 
@@ -51,7 +53,7 @@ struct Request {
     presented: Vec<SessionId>,
     is_poll: bool,
     sent_at: u32,
-    /// When each owner's login would have begun.
+    /// The epoch in which each owner's login would have begun.
     epochs: Vec<(Epoch, u32)>,
 }
 
@@ -74,7 +76,7 @@ struct Socket {
 pub(crate) fn run(history: &History) -> BTreeSet<&'static str> {
     let mut world = World::new(history.setting);
     for step in &history.steps {
-        // No two logins are at the same instant.
+        // Time passes, so that no two logins are at the same instant.
         world.pass(Duration::from_millis(1));
         world.take(step);
         world.check();
@@ -94,7 +96,7 @@ impl World {
         if let Some((max, at_limit)) = setting.limit {
             policy = policy.max_per_owner(max).at_limit(at_limit);
         }
-        // The same ids each time, so that a history can be repeated.
+        // Each run draws the same ids, so that a history can be repeated.
         let drawn = AtomicU32::new(0);
         let ids = move || Ok(SessionId::derive(&drawn.fetch_add(1, Ordering::Relaxed).to_string()));
         let sessions = Sessions::with_policy(store.clone(), policy).unwrap().id_source(ids);
@@ -227,13 +229,13 @@ impl World {
         assert!(it.jar.receive(&text, URL, now));
     }
 
-    /// One call in the handler of a request; `false`: it has failed, and the request with it.
+    /// Makes one call in the handler of a request. Returns false if the request failed.
     fn handle(&mut self, place: usize, act: &Act) -> bool {
         let mut request = self.under_way.remove(place);
         let is_first = request.holder.seen == Seen::Nothing;
         if is_first && *act != Act::Save {
             self.model.look(&mut request.holder, &request.presented, !request.is_poll);
-            let is_alive = matches!(request.holder.seen, Seen::Held(_));
+            let is_alive = matches!(request.holder.seen, Seen::Incarnation(_));
             self.meet_if(is_alive && request.is_poll, "a poll");
             let is_over = request.is_poll && request.holder.seen == Seen::New && !request.presented.is_empty();
             self.meet_if(is_over, "a poll that finds no session any more");
@@ -269,9 +271,9 @@ impl World {
                 if matches!(holder.seen, Seen::LoggedOut | Seen::Ended { .. }) {
                     holder.begin();
                 }
-                holder.is_regenerated = matches!(holder.seen, Seen::Held(_));
+                holder.is_regenerated = matches!(holder.seen, Seen::Incarnation(_));
                 holder.login = Some((owner, since.then_some(count)));
-                // What this request puts in is this owner's from now on.
+                // From here on, the values of this request are this owner's.
                 for value in holder.puts.values().flatten() {
                     self.origins.insert(*value, (holder.browser, Some(owner)));
                 }
@@ -283,15 +285,14 @@ impl World {
             Act::Regenerate => {
                 session.regenerate()?;
                 match holder.seen {
-                    Seen::Held(_) => holder.is_regenerated = true,
+                    Seen::Incarnation(_) => holder.is_regenerated = true,
                     Seen::LoggedOut | Seen::Ended { superseded: false } => holder.begin(),
                     _ => {}
                 }
             }
             Act::LogOut => {
                 session.log_out()?;
-                let is_beside =
-                    matches!(holder.seen, Seen::Held(held) if self.model.is_live(held.0) && !self.model.holds(held));
+                let is_beside = matches!(holder.seen, Seen::Incarnation(held) if self.model.is_live(held.0) && !self.model.holds(held));
                 self.meet_if(is_beside, "not promised: a logout beside a login");
                 let ended = self.model.log_out(holder, presented);
                 self.meet_if(ended == 1, "a logout");
@@ -323,10 +324,10 @@ impl World {
         }
         let fate = self.model.commit(holder, session.id()?);
         match (fate, said) {
-            (Fate::Unchanged, Ok(Saved::Unchanged)) => Ok(Saved::Unchanged),
-            (Fate::Written, Ok(Saved::Written)) => Ok(Saved::Written),
-            (Fate::Gone, Ok(Saved::Gone)) => Ok(Saved::Gone),
-            (Fate::Refused, Err(error)) if error.is_too_many_logins() => Err(error),
+            (CommitOutcome::Unchanged, Ok(Saved::Unchanged)) => Ok(Saved::Unchanged),
+            (CommitOutcome::Written, Ok(Saved::Written)) => Ok(Saved::Written),
+            (CommitOutcome::Gone, Ok(Saved::Gone)) => Ok(Saved::Gone),
+            (CommitOutcome::Refused, Err(error)) if error.is_too_many_logins() => Err(error),
             (fate, said) => panic!("expected {fate:?}, and the session said {said:?}"),
         }
     }
@@ -343,19 +344,19 @@ impl World {
         }
         let count = holder.reads().get(COUNTER).copied().unwrap_or(0) + 1;
         let fate = self.change(holder, session.id()?, COUNTER, Some(count));
-        let count = (fate == Fate::Written).then_some(Some(count));
+        let count = (fate == CommitOutcome::Written).then_some(Some(count));
         assert_eq!(said?, count, "a counter is exact");
-        self.meet_if(fate == Fate::Written, "counted");
+        self.meet_if(fate == CommitOutcome::Written, "counted");
         Ok(())
     }
 
     /// Commits an atomic change of one key with the draft. If the limit refuses it, the draft
     /// stays.
-    fn change(&mut self, holder: &mut Holder, id: SessionId, key: &'static str, value: Option<u32>) -> Fate {
+    fn change(&mut self, holder: &mut Holder, id: SessionId, key: &'static str, value: Option<u32>) -> CommitOutcome {
         let draft = holder.puts.clone();
         holder.puts.insert(key, value);
         let fate = self.model.commit(holder, id);
-        if fate == Fate::Refused {
+        if fate == CommitOutcome::Refused {
             holder.puts = draft;
         }
         fate
@@ -374,11 +375,11 @@ impl World {
         }
         let token = holder.reads().get(TOKEN).copied();
         let fate = self.change(holder, session.id()?, TOKEN, None);
-        let token = token.filter(|_| fate != Fate::Gone);
+        let token = token.filter(|_| fate != CommitOutcome::Gone);
         let said = said?;
         assert_eq!(said, token, "a token");
         if let Some(token) = said
-            && fate == Fate::Written
+            && fate == CommitOutcome::Written
         {
             // Of two logins at once, each session has its copy of what the anonymous session held.
             assert!(self.consumed.insert((session.handle()?, token)), "a token is consumed once");
@@ -391,11 +392,11 @@ impl World {
     fn touch(&mut self, session: &mut Session, holder: &mut Holder) -> Result<()> {
         let said = session.touch()?;
         let expected = match holder.seen {
-            Seen::Held(held) if self.model.holds(held) => {
+            Seen::Incarnation(held) if self.model.holds(held) => {
                 self.model.prolong(held.0);
                 Saved::Written
             }
-            Seen::Held(_) => {
+            Seen::Incarnation(_) => {
                 self.model.end_holder(holder);
                 Saved::Gone
             }
@@ -413,14 +414,14 @@ impl World {
             return Ok(());
         };
         let fate = self.model.commit(holder, session.id()?);
-        if fate == Fate::Refused {
+        if fate == CommitOutcome::Refused {
             return said.map(|_| panic!("beyond the limit"));
         }
-        let Seen::Held(held) = holder.seen else {
+        let Seen::Incarnation(held) = holder.seen else {
             assert_eq!(said?, 0);
             return Ok(());
         };
-        if fate == Fate::Unchanged && !self.model.holds(held) {
+        if fate == CommitOutcome::Unchanged && !self.model.holds(held) {
             self.model.end_holder(holder);
             assert_eq!(said?, 0, "a session that ended ends no others");
             return Ok(());
@@ -440,14 +441,21 @@ impl World {
         let forked = request.session.fork();
         let saved = match forked {
             Err(error) if error.is_too_many_logins() => {
-                assert_eq!(self.model.commit(&mut request.holder, request.session.id().unwrap()), Fate::Refused);
+                assert_eq!(
+                    self.model.commit(&mut request.holder, request.session.id().unwrap()),
+                    CommitOutcome::Refused
+                );
                 self.under_way.insert(place, request);
                 return self.fail(place);
             }
             forked => forked.unwrap(),
         };
         self.model.commit(&mut request.holder, request.session.id().unwrap());
-        assert_eq!(saved.is_some(), matches!(request.holder.seen, Seen::Held(_)), "a socket for a stored session");
+        assert_eq!(
+            saved.is_some(),
+            matches!(request.holder.seen, Seen::Incarnation(_)),
+            "a socket for a stored session"
+        );
         if let Some(session) = saved {
             self.model.meet("a socket");
             self.sockets.push(Socket { session, holder: request.holder.clone() });
@@ -457,7 +465,7 @@ impl World {
 
     fn socket(&mut self, place: usize, act: &SocketAct) {
         let Socket { mut session, mut holder } = self.sockets.remove(place);
-        if let Seen::Held(held) = holder.seen {
+        if let Seen::Incarnation(held) = holder.seen {
             let is_opened = holder.view.id.is_some_and(|id| self.model.opened_by(&id).is_some());
             self.meet_if(self.model.holds(held) && !is_opened, "a socket that outlives the renewal of its id");
             self.meet_if(!self.model.holds(held), "a socket whose session ended");
@@ -467,11 +475,15 @@ impl World {
                 let said = session.reload().unwrap();
                 holder.discard();
                 match holder.seen {
-                    Seen::Held(held) if self.model.holds(held) => self.model.read(&mut holder, held.0),
-                    Seen::Held(_) => self.model.end_holder(&mut holder),
+                    Seen::Incarnation(held) if self.model.holds(held) => self.model.read(&mut holder, held.0),
+                    Seen::Incarnation(_) => self.model.end_holder(&mut holder),
                     _ => {}
                 }
-                assert_eq!(said, matches!(holder.seen, Seen::Held(_)), "a socket reads its session until it ends");
+                assert_eq!(
+                    said,
+                    matches!(holder.seen, Seen::Incarnation(_)),
+                    "a socket reads its session until it ends"
+                );
             }
             SocketAct::Insert(key) => self.insert(&mut session, &mut holder, OWN[key]).unwrap(),
             SocketAct::Count => self.count_up(&mut session, &mut holder).unwrap(),
@@ -494,10 +506,11 @@ impl World {
         let mut request = self.under_way.remove(place);
         let before = request.holder.clone();
         let holder = &mut request.holder;
-        let is_due = matches!(before.seen, Seen::Held(held) if self.is_renewal_due(&before, held, request.is_poll));
+        let is_due =
+            matches!(before.seen, Seen::Incarnation(held) if self.is_renewal_due(&before, held, request.is_poll));
         let finished = match self.layer.finish(&mut request.session) {
             Err(error) if error.is_too_many_logins() => {
-                assert_eq!(self.model.commit(holder, request.session.id().unwrap()), Fate::Refused);
+                assert_eq!(self.model.commit(holder, request.session.id().unwrap()), CommitOutcome::Refused);
                 self.under_way.insert(place, request);
                 return self.fail(place);
             }
@@ -506,18 +519,18 @@ impl World {
         if holder.seen != Seen::Nothing {
             let id = request.session.id().unwrap();
             let expected = match self.model.commit(holder, id) {
-                Fate::Written => Saved::Written,
-                Fate::Unchanged => Saved::Unchanged,
-                Fate::Gone => Saved::Gone,
-                Fate::Refused => panic!("the login is beyond the limit"),
+                CommitOutcome::Written => Saved::Written,
+                CommitOutcome::Unchanged => Saved::Unchanged,
+                CommitOutcome::Gone => Saved::Gone,
+                CommitOutcome::Refused => panic!("the login is beyond the limit"),
             };
             match (holder.seen, finished.saved()) {
                 // A renewal of the id is a commit.
-                (Seen::Held(held), Saved::Written) if expected == Saved::Unchanged => {
+                (Seen::Incarnation(held), Saved::Written) if expected == Saved::Unchanged => {
                     assert!(self.renews && !request.is_poll && self.model.holds(held), "written: nothing changed");
                     self.model.prolong(held.0);
                 }
-                (Seen::Held(held), Saved::Gone) if expected == Saved::Unchanged => {
+                (Seen::Incarnation(held), Saved::Gone) if expected == Saved::Unchanged => {
                     assert!(self.renews && !request.is_poll && !self.model.holds(held), "gone: nothing changed");
                 }
                 (_, saved) => assert_eq!(saved, expected, "what the response says"),
@@ -538,8 +551,8 @@ impl World {
         self.respond(&request, &finished, false, false);
     }
 
-    /// The id has to be renewed by this request.
-    fn is_renewal_due(&self, holder: &Holder, held: Held, is_poll: bool) -> bool {
+    /// Returns true if this request must renew the id.
+    fn is_renewal_due(&self, holder: &Holder, held: Incarnation, is_poll: bool) -> bool {
         !is_poll
             && !holder.is_regenerated
             && self.model.holds(held)
@@ -552,10 +565,13 @@ impl World {
     fn respond(&mut self, request: &Request, finished: &Finished, is_removed: bool, is_due: bool) {
         let Request { holder, presented, .. } = request;
         let set = finished.cookie().filter(|_| !is_removed).map(|text| id_of(value_of(text)));
-        let held = if let Seen::Held(held) = holder.seen { Some(held) } else { None };
+        let held = if let Seen::Incarnation(held) = holder.seen { Some(held) } else { None };
         let held = held.filter(|held| self.model.holds(*held));
         assert!(set.is_none() || held.is_some(), "a cookie of a session that is not there");
-        self.meet_if(matches!(holder.seen, Seen::Held(_)) && held.is_none(), "the session ended before the response");
+        self.meet_if(
+            matches!(holder.seen, Seen::Incarnation(_)) && held.is_none(),
+            "the session ended before the response",
+        );
         assert!(set.is_some() || !is_due, "an id that is due is renewed");
         if let Some(held) = held {
             let is_owed = holder.owes && !presented.contains(&self.model.kept[&held.0].current);
@@ -573,7 +589,7 @@ impl World {
         });
     }
 
-    fn check_announced(&mut self, request: &Request, id: SessionId, held: Held) {
+    fn check_announced(&mut self, request: &Request, id: SessionId, held: Incarnation) {
         let kept = &self.model.kept[&held.0];
         let newest = kept.pending.as_ref().map_or(kept.current, |pending| pending.new);
         if self.model.leads_to(&id).is_some() {
@@ -630,7 +646,8 @@ impl World {
         }
     }
 
-    /// What the handler reads is what its session has, and no other browser or owner put it in.
+    /// Asserts that the handler reads the data of its session, and that no other browser or owner
+    /// inserted it.
     fn assert_reads(&self, session: &Session, holder: &Holder) {
         let reads = holder.reads();
         for key in OWN.into_iter().chain([COUNTER, TOKEN]) {
@@ -646,8 +663,8 @@ impl World {
         assert_eq!(owner, holder.owner().map(|owner| OWNERS[owner]), "the owner");
     }
 
-    /// What the store has is what the model has, by every id that was ever given out; and the user
-    /// of each browser is logged in.
+    /// Asserts that every id that was ever announced finds the same in the store and in the model,
+    /// and that the user of each browser is logged in.
     fn check(&mut self) {
         for (id, kept) in self.model.ids() {
             let stored = self.store.get(&id).unwrap();
@@ -679,7 +696,7 @@ impl World {
                 continue;
             }
             let is_there = self.model.leads_to(id) == Some(login) || cookies.len() > 1;
-            assert!(is_there, "who logged in is logged in");
+            assert!(is_there, "the user stays logged in");
         }
     }
 }

@@ -1,5 +1,0 @@
-//! Browsers with cookie jars, against a model of what their users are promised.
-
-pub(crate) mod history;
-mod model;
-pub(crate) mod world;
