@@ -205,8 +205,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`](crate::Error::is_option) if a value is wrong, or contradicts another one,
-    /// with its path, such as `policy.timeout`.
+    /// [`Error::is_option`](crate::Error::is_option) if a value is wrong, or contradicts another
+    /// one, with its path, such as `policy.timeout`.
     pub fn layer(&self, store: ConfiguredStore) -> Result<SessionLayer> {
         let Parts { policy, cookie, token, .. } = self.parts()?;
         let layer = match store {
