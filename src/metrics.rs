@@ -89,7 +89,7 @@ use ::metrics::{Label, Unit, counter, describe_counter, describe_gauge, describe
 use crossbeam_channel::{Receiver, select, tick};
 
 use crate::error::{Error, Result};
-use crate::memory::{LembroStore, Purge, Stats, Watch};
+use crate::memory::{LembroStore, Purge, Stats, StatsHandle};
 use crate::sync::thread;
 use crate::units::Setting;
 
@@ -149,7 +149,7 @@ const COUNTERS: [Counter; 13] = [
 /// nothing. The [module](self) has the list of figures.
 #[must_use]
 pub struct Metrics {
-    watch: Watch,
+    watch: StatsHandle,
     name: Option<String>,
 }
 
@@ -157,7 +157,7 @@ impl Metrics {
     /// For the figures of this store. Its counters are published from their beginning, its purges
     /// from now on.
     pub fn of(store: &LembroStore) -> Self {
-        Self { watch: store.watch(), name: None }
+        Self { watch: store.stats_handle(), name: None }
     }
 
     /// Gives every figure the label `store` with this value. Needed as soon as there is a second

@@ -1,7 +1,7 @@
-//! The one place that chooses locks and atomics, so that a model checker can take their place.
+//! Locks and atomics, which a model checker can replace.
 //!
-//! With `--cfg shuttle` every lock and every atomic is a point at which `tests/schedules.rs` may
-//! let another thread go on.
+//! With `--cfg shuttle`, every use of a lock or an atomic is a point at which the schedules' tests
+//! can switch to another thread.
 
 pub(crate) use std::sync::Arc;
 #[cfg(not(shuttle))]
@@ -16,7 +16,7 @@ pub(crate) use self::modelled::{Mutex, RwLock};
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// The model checker's locks with the methods of `parking_lot`'s: no poison.
+/// The model checker's locks, with the methods of `parking_lot` and without poison.
 #[cfg(shuttle)]
 mod modelled {
     use shuttle::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};

@@ -1,10 +1,10 @@
-//! The races of the invariants on the real code, under thousands of schedules: a model checker
-//! decides at every lock and every atomic which thread goes on.
+//! Races under a model checker, which decides at every lock and every atomic which thread runs
+//! next.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --test schedules --features testing`; `SCHEDULES` says how
-//! many each test explores (500). A failure prints the schedule that led to it.
+//! Command: `RUSTFLAGS="--cfg shuttle" cargo test --test schedules --features testing`. Each test
+//! explores 500 schedules, or as many as the variable `SCHEDULES` says. A failure prints its
+//! schedule.
 #![cfg(all(shuttle, feature = "testing"))]
-#![expect(clippy::similar_names, reason = "what was saved is what saving gave")]
 
 #[path = "it/support/key_values.rs"]
 mod key_values;
@@ -35,7 +35,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const LEASE: Lease = Lease::new(HOUR);
 
-/// Explores schedules: half of them at random, half with few changes of thread at the worst places.
+/// Explores schedules: half at random, half with few switches of threads (PCT).
 fn explore(race: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("SCHEDULES").map_or(500, |number| number.parse().unwrap());
     let race = Arc::new(race);
@@ -63,7 +63,7 @@ fn one() -> (LembroStore, ManualClock, SessionId, Version) {
     (store, time, id, version)
 }
 
-/// A store with one session of Ada in it, whose id is old enough to be renewed.
+/// A store with one session of Ada, whose id is old enough for a renewal.
 fn one_of_ada() -> (LembroStore, ManualClock, SessionId, Lease) {
     let (store, time) = store();
     let id = new_id();
@@ -91,12 +91,20 @@ fn limited(commit: Commit, at_limit: AtLimit) -> Commit {
     commit.log_in(Login { limit: Some(Limit { max: 1, at_limit }), ..login("ada") })
 }
 
+/// A thread with a handle of its own on the store.
+fn beside<S: Clone + Send + 'static, T: Send + 'static>(
+    store: &S,
+    work: impl FnOnce(&S) -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let store = store.clone();
+    thread::spawn(move || work(&store))
+}
+
 fn all<T: 'static>(threads: Vec<thread::JoinHandle<T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
 
-/// Adds one to a counter, as `modify` does: reads, compares and swaps, until nothing came in
-/// between.
+/// Adds one to a counter as `modify` does: it compares and swaps until it succeeds.
 fn increment(store: &LembroStore, id: &SessionId) {
     loop {
         let record = found(store, id).record;
@@ -111,15 +119,14 @@ fn increment(store: &LembroStore, id: &SessionId) {
 
 // Invariant 3.
 #[test]
-fn a_destroyed_session_never_comes_back() {
+fn destroyed_session_never_comes_back() {
     explore(|| {
         let (store, _, id, version) = one();
-        let (saver, toucher, visitor, purger) = (store.clone(), store.clone(), store.clone(), store.clone());
         let others = vec![
-            thread::spawn(move || _ = save(&saver, &id, &put("late"), HOUR, version).unwrap()),
-            thread::spawn(move || _ = touch(&toucher, &id, HOUR * 2).unwrap()),
-            thread::spawn(move || _ = visitor.visit(&id, &Lease::new(HOUR * 3)).unwrap()),
-            thread::spawn(move || _ = purger.purge()),
+            beside(&store, move |store| _ = save(store, &id, &put("late"), HOUR, version).unwrap()),
+            beside(&store, move |store| _ = touch(store, &id, HOUR * 2).unwrap()),
+            beside(&store, move |store| _ = store.visit(&id, &Lease::new(HOUR * 3)).unwrap()),
+            beside(&store, |store| _ = store.purge()),
         ];
         assert!(store.destroy(&id).unwrap().is_done());
         assert!(!is_there(&store, &id));
@@ -131,16 +138,16 @@ fn a_destroyed_session_never_comes_back() {
 }
 
 #[test]
-fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_and_says_so() {
+fn commit_beside_an_end_is_lost_or_refused() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
-        let (version, saver, reader) = (version_of(&store, &id), store.clone(), store.clone());
-        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
-        let looking = thread::spawn(move || reader.visit(&id, &lease).unwrap());
+        let version = version_of(&store, &id);
+        let saving = beside(&store, move |store| save(store, &id, &put("late"), HOUR, version).unwrap());
+        let looking = beside(&store, move |store| store.visit(&id, &lease).unwrap());
         let ended = owners(&store).destroy_handle(id.handle(), Some(&owner("ada")), EndReason::Named).unwrap();
         let saved = saving.join().unwrap();
         assert!(matches!(looking.join().unwrap(), Lookup::Found(_) | Lookup::Missing));
-        // The receipt of the end says which version was the last.
+        // The receipt of the end has the last version.
         let last = saved.receipt().map_or(version, |receipt| receipt.version);
         assert_eq!(ended.receipt().unwrap().version, last);
         assert!(saved.is_done() || saved == Outcome::Gone);
@@ -152,11 +159,11 @@ fn a_commit_beside_an_end_by_handle_is_lost_with_the_session_or_comes_too_late_a
 }
 
 #[test]
-fn a_logout_beside_a_new_id_ends_the_session_or_comes_too_late_and_says_so() {
+fn logout_beside_a_new_id_ends_or_is_told() {
     explore(|| {
         let (store, _, id, version) = one();
-        let (new, rotator) = (renewed(&id), store.clone());
-        let rotating = thread::spawn(move || rotator.commit(&id, &replacement(version, &new), &LEASE).unwrap());
+        let new = renewed(&id);
+        let rotating = beside(&store, move |store| store.commit(&id, &replacement(version, &new), &LEASE).unwrap());
         let destroyed = store.destroy(&id).unwrap();
         let rotated = rotating.join().unwrap();
         match (destroyed, rotated) {
@@ -171,28 +178,28 @@ fn a_logout_beside_a_new_id_ends_the_session_or_comes_too_late_and_says_so() {
 
 // Invariants 4 and 11.
 #[test]
-fn commits_of_different_keys_all_survive_beside_a_renewal() {
+fn commits_of_different_keys_survive_a_renewal() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let version = version_of(&store, &id);
         let mut threads: Vec<_> = ["a", "b"]
             .into_iter()
             .map(|key| {
-                let store = store.clone();
-                thread::spawn(move || assert!(save(&store, &id, &put(key), HOUR, version).unwrap().is_done()))
+                beside(&store, move |store| {
+                    assert!(save(store, &id, &put(key), HOUR, version).unwrap().is_done());
+                })
             })
             .collect();
-        let renewer = store.clone();
-        threads.push(thread::spawn(move || {
+        threads.push(beside(&store, move |store| {
             let commit = merge(&put("c"), version).identity(Identity::Renew(7));
-            let announced = renewer.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap();
+            let announced = store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap();
             // The next request has the new id.
-            assert!(renewer.visit(&announced, &lease).unwrap().found().is_some());
+            assert!(store.visit(&announced, &lease).unwrap().found().is_some());
         }));
         all(threads);
         let stored = found(&store, &id);
         assert_eq!(stored.record.len(), 4);
-        // A confirmation that a commit overtook is made up for by the next visit.
+        // If a commit overtook the confirmation, the next visit confirms.
         if let Presented::Renewing(new) = stored.presented {
             assert!(store.visit(&new, &lease).unwrap().found().is_some());
         }
@@ -202,14 +209,13 @@ fn commits_of_different_keys_all_survive_beside_a_renewal() {
 }
 
 #[test]
-fn of_commits_that_compare_and_swap_exactly_one_is_done() {
+fn one_compare_and_swap_is_done() {
     explore(|| {
         let (store, _, id, version) = one();
         let outcomes = all((0..3)
             .map(|number| {
-                let store = store.clone();
                 let key = format!("key {number}");
-                thread::spawn(move || exactly(&store, &id, &put(&key), HOUR, version).unwrap())
+                beside(&store, move |store| exactly(store, &id, &put(&key), HOUR, version).unwrap())
             })
             .collect());
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_done()).count(), 1);
@@ -221,13 +227,13 @@ fn of_commits_that_compare_and_swap_exactly_one_is_done() {
 }
 
 #[test]
-fn a_new_id_loses_no_acknowledged_commit_and_is_never_without_a_session() {
+fn new_id_loses_no_commit() {
     explore(|| {
         let (store, _, id, version) = one();
-        let (new, saver, reader) = (renewed(&id), store.clone(), store.clone());
-        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
-        // In this order: once the old id is dead the new one works.
-        let reading = thread::spawn(move || is_there(&reader, &id) || is_there(&reader, &new));
+        let new = renewed(&id);
+        let saving = beside(&store, move |store| save(store, &id, &put("late"), HOUR, version).unwrap());
+        // In this order: once the old id is superseded, the new one works.
+        let reading = beside(&store, move |store| is_there(store, &id) || is_there(store, &new));
         assert!(store.commit(&id, &replacement(version, &new), &LEASE).unwrap().is_done());
         assert_eq!(store.visit(&id, &LEASE).unwrap(), Lookup::Superseded { recent: true });
         let saved = saving.join().unwrap();
@@ -239,13 +245,13 @@ fn a_new_id_loses_no_acknowledged_commit_and_is_never_without_a_session() {
 }
 
 #[test]
-fn of_two_new_ids_at_once_exactly_one_is_done_and_the_other_is_told() {
+fn one_of_two_new_ids_is_done() {
     explore(|| {
         let (store, _, id, version) = one();
         let outcomes = all((0..2)
             .map(|_| {
-                let (store, new) = (store.clone(), renewed(&id));
-                thread::spawn(move || (store.commit(&id, &replacement(version, &new), &LEASE).unwrap(), new))
+                let new = renewed(&id);
+                beside(&store, move |store| (store.commit(&id, &replacement(version, &new), &LEASE).unwrap(), new))
             })
             .collect());
         let (done, late): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(outcome, _)| outcome.is_done());
@@ -256,14 +262,13 @@ fn of_two_new_ids_at_once_exactly_one_is_done_and_the_other_is_told() {
 }
 
 #[test]
-fn renewals_at_once_agree_on_the_new_id() {
+fn parallel_renewals_agree_on_the_new_id() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let version = version_of(&store, &id);
         let announced = all((0..3)
             .map(|seed| {
-                let store = store.clone();
-                thread::spawn(move || {
+                beside(&store, move |store| {
                     let commit = merge(&put(&format!("key {seed}")), version).identity(Identity::Renew(seed));
                     store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce.unwrap()
                 })
@@ -277,37 +282,34 @@ fn renewals_at_once_agree_on_the_new_id() {
 }
 
 #[test]
-fn a_renewal_beside_looks_and_commits_loses_nothing_and_all_agree_on_the_id() {
+fn renewal_beside_commits_loses_nothing() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let new = renew(&store, &id, &lease);
         let version = version_of(&store, &id);
         let mut threads: Vec<_> = (0..2)
             .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || {
+                beside(&store, move |store| {
                     let stored = store.visit(&new, &lease).unwrap().found().unwrap();
                     assert_eq!(stored.presented, Presented::Current);
                 })
             })
             .collect();
         for key in ["a", "b"] {
-            let store = store.clone();
-            threads.push(thread::spawn(move || {
-                let receipt = save(&store, &id, &put(key), HOUR, version).unwrap().receipt().unwrap();
+            threads.push(beside(&store, move |store| {
+                let receipt = save(store, &id, &put(key), HOUR, version).unwrap().receipt().unwrap();
                 assert!(receipt.announce.is_none_or(|announced| announced == new));
             }));
         }
-        let old = store.clone();
-        threads.push(thread::spawn(move || {
-            let presented = old.visit(&id, &lease).unwrap().found().unwrap().presented;
+        threads.push(beside(&store, move |store| {
+            let presented = store.visit(&id, &lease).unwrap().found().unwrap().presented;
             assert!([Presented::Renewing(new), Presented::Previous].contains(&presented), "{presented:?}");
         }));
         all(threads);
         let stored = found(&store, &new);
         assert_eq!((stored.record.len(), stored.presented), (3, Presented::Current));
         assert!(holds(&stored.record, "a") && holds(&stored.record, "b"));
-        // A visit that a commit overtook is confirmed by the next one.
+        // If a commit overtook the visit, the next one confirms.
         assert!(store.visit(&new, &lease).unwrap().found().is_some());
         assert_eq!(presented(&store, &id), Presented::Previous);
         assert_eq!(count(&store, "ada"), 1);
@@ -316,46 +318,38 @@ fn a_renewal_beside_looks_and_commits_loses_nothing_and_all_agree_on_the_id() {
 }
 
 #[test]
-fn a_touch_beside_a_confirmation_is_not_lost() {
+fn touch_beside_a_confirmation_is_not_lost() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let new = renew(&store, &id, &lease);
-        // It would not prolong it.
+        // The visit does not prolong the session.
         let lease = Lease { touch_after: MINUTE, ..lease };
-        let (visitor, toucher) = (store.clone(), store.clone());
-        let visiting = thread::spawn(move || assert!(visitor.visit(&new, &lease).unwrap().found().is_some()));
-        let touching = thread::spawn(move || assert!(touch(&toucher, &new, HOUR + MINUTE / 2).unwrap().is_done()));
-        visiting.join().unwrap();
-        touching.join().unwrap();
+        all(vec![
+            beside(&store, move |store| assert!(store.visit(&new, &lease).unwrap().found().is_some())),
+            beside(&store, move |store| assert!(touch(store, &new, HOUR + MINUTE / 2).unwrap().is_done())),
+        ]);
         assert_eq!(found(&store, &new).ttl, HOUR + MINUTE / 2);
         store.validate().unwrap();
     });
 }
 
 #[test]
-fn a_compare_and_swap_that_is_tried_again_never_loses_one() {
+fn repeated_compare_and_swap_loses_none() {
     explore(|| {
         let (store, _, id, _) = one();
-        let threads = (0..3)
-            .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || increment(&store, &id))
-            })
-            .collect();
-        all(threads);
+        all((0..3).map(|_| beside(&store, move |store| increment(store, &id))).collect());
         assert_eq!(found(&store, &id).record.get::<u32>("visits").unwrap(), Some(3));
     });
 }
 
 #[test]
-fn a_session_that_was_touched_in_time_is_not_purged() {
+fn session_touched_in_time_is_not_purged() {
     explore(|| {
         let (store, time, id, version) = one();
         time.advance(SECOND * 3599);
-        let (toucher, purger, clock) = (store.clone(), store.clone(), time.clone());
-        let touching = thread::spawn(move || touch(&toucher, &id, HOUR).unwrap());
-        let purging = thread::spawn(move || purger.purge());
-        let passing = thread::spawn(move || clock.advance(SECOND));
+        let touching = beside(&store, move |store| touch(store, &id, HOUR).unwrap());
+        let purging = beside(&store, LembroStore::purge);
+        let passing = beside(&time, |time| time.advance(SECOND));
         let touched = touching.join().unwrap();
         purging.join().unwrap();
         passing.join().unwrap();
@@ -367,15 +361,14 @@ fn a_session_that_was_touched_in_time_is_not_purged() {
 }
 
 #[test]
-fn a_handle_whose_session_expires_is_given_to_another_or_prolonged_and_never_both() {
+fn expired_handle_is_reused_or_prolonged() {
     explore(|| {
         let (store, time, id, _) = one();
         time.advance(SECOND * 3599);
         let other = renewed(&id);
-        let (toucher, creator, clock) = (store.clone(), store.clone(), time.clone());
-        let touching = thread::spawn(move || touch(&toucher, &id, HOUR).unwrap());
-        let creating = thread::spawn(move || create(&creator, &other, &record(), HOUR).unwrap());
-        let passing = thread::spawn(move || clock.advance(SECOND));
+        let touching = beside(&store, move |store| touch(store, &id, HOUR).unwrap());
+        let creating = beside(&store, move |store| create(store, &other, &record(), HOUR).unwrap());
+        let passing = beside(&time, |time| time.advance(SECOND));
         let (touched, created) = (touching.join().unwrap(), creating.join().unwrap());
         passing.join().unwrap();
         assert!(!(touched.is_done() && created.is_done()), "{touched:?} {created:?}");
@@ -386,26 +379,25 @@ fn a_handle_whose_session_expires_is_given_to_another_or_prolonged_and_never_bot
 
 // Invariant 6.
 #[test]
-fn a_full_store_keeps_its_bound_and_its_books() {
+fn full_store_keeps_bound_and_counters() {
     explore(|| {
         let probe = store().0;
         probe.set(&new_id(), record(), HOUR).unwrap();
-        // With a second secret and something to spare.
+        // With room for second secrets.
         let room = 3 * (probe.bytes() as u64 + 40);
         let options = LembroOptions::new().interval(0).shards(1).max_size(room).clock(&Clock::manual());
         let store = LembroStore::with_options(options).unwrap();
         let threads = (0..3)
             .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || {
+                beside(&store, |store| {
                     let (id, another) = (new_id(), new_id());
-                    assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
+                    assert!(create(store, &id, &record(), HOUR).unwrap().is_done());
                     let Some(stored) = store.get(&id).unwrap() else { return };
-                    // It was evicted since then, or it is larger than before.
+                    // It can be evicted by now.
                     let commit = replacement(stored.record.version(), &renewed(&id));
                     let outcome = store.commit(&id, &commit, &LEASE).unwrap();
                     assert!(outcome.is_done() || outcome == Outcome::Gone);
-                    assert!(create(&store, &another, &record(), HOUR).unwrap().is_done());
+                    assert!(create(store, &another, &record(), HOUR).unwrap().is_done());
                     let _ = store.destroy(&another).unwrap();
                     assert!(store.bytes() as u64 <= store.stats().max_size as u64);
                 })
@@ -417,7 +409,7 @@ fn a_full_store_keeps_its_bound_and_its_books() {
 }
 
 #[test]
-fn a_commit_beside_an_eviction_is_done_or_gone_and_books_and_events_agree() {
+fn commit_beside_an_eviction_is_done_or_gone() {
     explore(|| {
         let probe = store().0;
         probe.set(&new_id(), record(), HOUR).unwrap();
@@ -427,16 +419,10 @@ fn a_commit_beside_an_eviction_is_done_or_gone_and_books_and_events_agree() {
         let id = new_id();
         assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
         let version = version_of(&store, &id);
-        let saver = store.clone();
-        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR, version).unwrap());
-        let mut threads: Vec<_> = (0..2)
-            .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || assert!(create(&store, &new_id(), &record(), HOUR).unwrap().is_done()))
-            })
-            .collect();
-        let visitor = store.clone();
-        threads.push(thread::spawn(move || _ = visitor.visit(&id, &LEASE).unwrap()));
+        let saving = beside(&store, move |store| save(store, &id, &put("late"), HOUR, version).unwrap());
+        let add = |store: &LembroStore| assert!(create(store, &new_id(), &record(), HOUR).unwrap().is_done());
+        let visit = move |store: &LembroStore| _ = store.visit(&id, &LEASE).unwrap();
+        let threads = vec![beside(&store, add), beside(&store, add), beside(&store, visit)];
         let saved = saving.join().unwrap();
         all(threads);
         assert!(saved.is_done() || saved == Outcome::Gone);
@@ -450,15 +436,14 @@ fn a_commit_beside_an_eviction_is_done_or_gone_and_books_and_events_agree() {
 }
 
 #[test]
-fn a_login_beside_log_out_everywhere_is_ended_or_not_let_in() {
+fn login_beside_log_out_everywhere() {
     explore(|| {
         let (store, _, id, version) = one();
         let ada = owner("ada");
         let begun = owners(&store).epoch(&ada).unwrap();
         let new = renewed(&id);
         let threads = [Some(begun), None].map(|begun| {
-            let store = store.clone();
-            thread::spawn(move || {
+            beside(&store, move |store| {
                 let login = Login { begun, ..login("ada") };
                 let (id, commit) = match begun {
                     Some(_) => (id, replacement(version, &new)),
@@ -472,8 +457,7 @@ fn a_login_beside_log_out_everywhere_is_ended_or_not_let_in() {
         owners(&store).destroy_all(&ada, None).unwrap();
         let left = count(&store, "ada");
         let [(_, revocable), (later, _)] = threads.map(|thread| thread.join().unwrap());
-        // The one that began before: ended or refused. The one that begins with its commit may come
-        // after it.
+        // The login that began before is ended or refused. The other one can begin after it.
         assert!(left <= 1);
         assert_eq!(count(&store, "ada"), usize::from(is_there(&store, &later)));
         assert!(!is_there(&store, &new));
@@ -483,17 +467,16 @@ fn a_login_beside_log_out_everywhere_is_ended_or_not_let_in() {
 }
 
 #[test]
-fn a_commit_to_an_owned_session_beside_log_out_everywhere_brings_nothing_back() {
+fn commit_beside_log_out_everywhere() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let (version, new) = (version_of(&store, &id), renewed(&id));
-        let (saver, rotator, renewer) = (store.clone(), store.clone(), store.clone());
         let threads = vec![
-            thread::spawn(move || _ = save(&saver, &id, &put("late"), HOUR, version).unwrap()),
-            thread::spawn(move || _ = rotator.commit(&id, &replacement(version, &new), &lease).unwrap()),
-            thread::spawn(move || {
+            beside(&store, move |store| _ = save(store, &id, &put("late"), HOUR, version).unwrap()),
+            beside(&store, move |store| _ = store.commit(&id, &replacement(version, &new), &lease).unwrap()),
+            beside(&store, move |store| {
                 let commit = Commit::merge(version).unwrap().identity(Identity::Renew(7));
-                _ = renewer.commit(&id, &commit, &lease).unwrap();
+                _ = store.commit(&id, &commit, &lease).unwrap();
             }),
         ];
         owners(&store).destroy_all(&owner("ada"), None).unwrap();
@@ -506,18 +489,17 @@ fn a_commit_to_an_owned_session_beside_log_out_everywhere_brings_nothing_back() 
 }
 
 #[test]
-fn logins_of_one_owner_at_once_keep_the_limit() {
+fn parallel_logins_keep_the_limit() {
     for at_limit in [AtLimit::EndOldest, AtLimit::RefuseNewest] {
         explore(move || {
             let (store, _) = store();
             let threads = (0..3)
                 .map(|_| {
-                    let store = store.clone();
-                    thread::spawn(move || {
+                    beside(&store, move |store| {
                         let commit = limited(Commit::create().unwrap(), at_limit);
                         let outcome = store.commit(&new_id(), &commit, &LEASE).unwrap();
-                        // At no instant two.
-                        assert!(count(&store, "ada") <= 1);
+                        // Never two at once.
+                        assert!(count(store, "ada") <= 1);
                         assert!(outcome.is_done() || outcome == Outcome::AtLimit);
                         outcome.is_done()
                     })
@@ -532,15 +514,14 @@ fn logins_of_one_owner_at_once_keep_the_limit() {
 }
 
 #[test]
-fn logins_under_different_limits_at_once_leave_as_many_as_the_last_one_allows() {
+fn parallel_logins_obey_the_last_limit() {
     explore(|| {
         let (store, _) = store();
         for _ in 0..2 {
             assert!(create_owned(&store, &new_id(), &record(), "ada", HOUR).unwrap().is_done());
         }
         let threads = [1, 2, 3].map(|max| {
-            let store = store.clone();
-            thread::spawn(move || {
+            beside(&store, move |store| {
                 let limit = Some(Limit { max, at_limit: AtLimit::EndOldest });
                 let commit = Commit::create().unwrap().log_in(Login { limit, ..login("ada") });
                 let id = new_id();
@@ -549,7 +530,7 @@ fn logins_under_different_limits_at_once_leave_as_many_as_the_last_one_allows() 
             })
         });
         let logins = threads.map(|thread| thread.join().unwrap());
-        // The last to log in is there, and no more than it allows.
+        // The last login is there, and no more sessions than its limit allows.
         let last = logins.iter().filter(|(_, id)| is_there(&store, id));
         let last = last.max_by_key(|(_, id)| found(&store, id).record.owner_since()).unwrap();
         assert!(count(&store, "ada") <= last.0);
@@ -559,13 +540,13 @@ fn logins_under_different_limits_at_once_leave_as_many_as_the_last_one_allows() 
 
 // A double click.
 #[test]
-fn two_logins_on_one_session_at_once_keep_the_limit_and_the_one_that_comes_too_late_is_told() {
+fn double_click_keeps_the_limit() {
     explore(|| {
         let (store, _, id, version) = one();
         let threads = (0..2)
             .map(|_| {
-                let (store, new) = (store.clone(), renewed(&id));
-                thread::spawn(move || {
+                let new = renewed(&id);
+                beside(&store, move |store| {
                     let commit = limited(replacement(version, &new), AtLimit::EndOldest);
                     (store.commit(&id, &commit, &LEASE).unwrap(), new)
                 })
@@ -580,15 +561,15 @@ fn two_logins_on_one_session_at_once_keep_the_limit_and_the_one_that_comes_too_l
 }
 
 #[test]
-fn logins_of_two_owners_on_one_session_leave_it_to_one_of_them_and_each_index_is_right() {
+fn logins_of_two_owners_leave_one() {
     explore(|| {
         let (store, _, id, lease) = one_of_ada();
         let version = version_of(&store, &id);
         let threads: Vec<_> = ["ada", "grace"]
             .into_iter()
             .map(|name| {
-                let (store, new) = (store.clone(), renewed(&id));
-                thread::spawn(move || {
+                let new = renewed(&id);
+                beside(&store, move |store| {
                     let commit = replacement(version, &new).with(put(name)).log_in(login(name));
                     store.commit(&id, &commit, &lease).unwrap().is_done()
                 })
@@ -599,25 +580,25 @@ fn logins_of_two_owners_on_one_session_leave_it_to_one_of_them_and_each_index_is
         let (ada, grace) = (count(&store, "ada"), count(&store, "grace"));
         assert_eq!(ada, 0);
         assert!(done.iter().filter(|done| **done).count() <= 1);
-        // It was Ada's until Grace logged in: then it is hers and stays.
+        // The session is Grace's once she has logged in, and stays.
         assert_eq!((grace, ended), if done[1] { (1, 0) } else { (0, 1) });
         for listed in owners(&store).list(&owner("grace")).unwrap() {
             let record = listed.stored.record;
-            assert!(holds(&record, "grace") && record.len() == 1, "nothing of Ada's is left");
+            assert!(holds(&record, "grace") && record.len() == 1, "no data of Ada is left");
         }
         store.validate().unwrap();
     });
 }
 
 #[test]
-fn a_session_is_created_once_under_one_handle() {
+fn session_is_created_once_per_handle() {
     explore(|| {
         let (store, _) = store();
         let id = new_id();
         let outcomes = all((0..3)
             .map(|_| {
-                let (store, id) = (store.clone(), renewed(&id));
-                thread::spawn(move || create(&store, &id, &record(), HOUR).unwrap())
+                let id = renewed(&id);
+                beside(&store, move |store| create(store, &id, &record(), HOUR).unwrap())
             })
             .collect());
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_done()).count(), 1);
@@ -628,11 +609,11 @@ fn a_session_is_created_once_under_one_handle() {
 }
 
 #[test]
-fn a_set_without_time_ends_no_session_that_has_a_new_id_by_then() {
+fn zero_ttl_ends_no_renewed_session() {
     explore(|| {
         let (store, _, id, version) = one();
-        let (new, rotator) = (renewed(&id), store.clone());
-        let rotating = thread::spawn(move || rotator.commit(&id, &replacement(version, &new), &LEASE).unwrap());
+        let new = renewed(&id);
+        let rotating = beside(&store, move |store| store.commit(&id, &replacement(version, &new), &LEASE).unwrap());
         let ended = store.set(&id, record(), Duration::ZERO);
         let rotated = rotating.join().unwrap();
         match (ended, rotated) {
@@ -651,14 +632,14 @@ fn persisted(folder: &Folder, time: &ManualClock) -> LembroStore {
     LembroStore::with_options(options).unwrap()
 }
 
-/// The store is being closed: the change was refused, or it is not known whether it is in the
+/// `None` if the store was closed: the change was refused, or it is unknown whether it is in the
 /// files.
 fn unless_closed<T>(result: lembro::Result<T>) -> Option<T> {
     result.inspect_err(|error| assert!(error.is_store(), "{error}")).ok()
 }
 
 #[test]
-fn a_crash_at_any_moment_keeps_what_was_acknowledged_and_brings_nothing_back() {
+fn crash_keeps_acknowledged_changes() {
     explore(|| {
         let (folder, time) = (Folder::in_memory(), Clock::manual());
         let store = persisted(&folder, &time);
@@ -676,25 +657,25 @@ fn a_crash_at_any_moment_keeps_what_was_acknowledged_and_brings_nothing_back() {
             let done = Arc::clone(&done);
             move |outcome: Option<()>| _ = outcome.map(|()| done[number].store(true, Ordering::SeqCst))
         };
-        let (saver, late, keeper, closer, ender) =
-            (store.clone(), store.clone(), store.clone(), store.clone(), store.clone());
         let (saved, rotated, put_too, over) = (note(0), note(1), note(2), note(3));
         let threads = vec![
-            thread::spawn(move || _ = unless_closed(save(&saver, &ended, &put("late"), HOUR, ended_version))),
-            thread::spawn(move || {
-                put_too(unless_closed(save(&late, &other, &put("one"), HOUR, other_version)).map(drop));
-                let commit = Commit::create().unwrap().log_in(Login { begun, ..login("ada") });
-                _ = unless_closed(late.commit(&new_id(), &commit, &LEASE));
+            beside(&store, move |store| {
+                _ = unless_closed(save(store, &ended, &put("late"), HOUR, ended_version));
             }),
-            thread::spawn(move || {
+            beside(&store, move |store| {
+                put_too(unless_closed(save(store, &other, &put("one"), HOUR, other_version)).map(drop));
+                let commit = Commit::create().unwrap().log_in(Login { begun, ..login("ada") });
+                _ = unless_closed(store.commit(&new_id(), &commit, &LEASE));
+            }),
+            beside(&store, move |store| {
                 let mut both = put("one");
                 both.insert("", "two", &2).unwrap();
-                saved(unless_closed(save(&keeper, &id, &both, HOUR, version)).map(drop));
-                rotated(unless_closed(keeper.commit(&id, &replacement(version, &new), &LEASE)).map(drop));
+                saved(unless_closed(save(store, &id, &both, HOUR, version)).map(drop));
+                rotated(unless_closed(store.commit(&id, &replacement(version, &new), &LEASE)).map(drop));
             }),
             // A compaction.
-            thread::spawn(move || closer.close().unwrap()),
-            thread::spawn(move || over(unless_closed(owners(&ender).destroy_all(&owner("ada"), None)).map(drop))),
+            beside(&store, |store| store.close().unwrap()),
+            beside(&store, move |store| over(unless_closed(owners(store).destroy_all(&owner("ada"), None)).map(drop))),
         ];
         let mut images = Vec::new();
         let mut look = || {
@@ -722,7 +703,7 @@ fn a_crash_at_any_moment_keeps_what_was_acknowledged_and_brings_nothing_back() {
 }
 
 #[test]
-fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() {
+fn first_looks_after_a_restart_lose_nothing() {
     explore(|| {
         let (folder, time) = (Folder::in_memory(), Clock::manual());
         let (before, [id, other]) = (persisted(&folder, &time), [(); 2].map(|()| new_id()));
@@ -734,16 +715,16 @@ fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() 
         let store = persisted(&folder, &time);
         let mut threads: Vec<_> = (0..2)
             .map(|_| {
-                let store = store.clone();
-                thread::spawn(move || {
-                    assert!(is_there(&store, &id));
-                    let _ = is_there(&store, &other);
+                beside(&store, move |store| {
+                    assert!(is_there(store, &id));
+                    let _ = is_there(store, &other);
                 })
             })
             .collect();
-        let (saver, toucher) = (store.clone(), store.clone());
-        threads.push(thread::spawn(move || assert!(save(&saver, &id, &put("late"), HOUR, version).unwrap().is_done())));
-        threads.push(thread::spawn(move || _ = touch(&toucher, &other, 2 * HOUR).unwrap()));
+        threads.push(beside(&store, move |store| {
+            assert!(save(store, &id, &put("late"), HOUR, version).unwrap().is_done());
+        }));
+        threads.push(beside(&store, move |store| _ = touch(store, &other, 2 * HOUR).unwrap()));
         assert!(store.destroy(&other).unwrap().is_done());
         all(threads);
         assert!(holds(&found(&store, &id).record, "late") && !is_there(&store, &other));
@@ -753,24 +734,23 @@ fn first_looks_after_a_restart_lose_no_commit_no_touch_and_bring_nothing_back() 
     });
 }
 
-// On a backend of three methods. A session that would outlive its owner's entry is written under
-// the owner's lock, too: its own is let go, and taken again behind that.
+// A session that would outlive its owner's entry is written under the owner's lock, too. Its own
+// lock is released and taken again after that one.
 #[test]
-fn on_three_methods_what_prolongs_or_logs_in_beside_log_out_everywhere_brings_nothing_back() {
+fn key_value_log_out_everywhere_is_final() {
     explore(|| {
         let store = Arc::new(KeyValueStore::with_clock(Map::default(), Clock::manual().restarted()));
         let (id, new, lease) = (new_id(), new_id(), Lease::new(HOUR * 9));
         assert!(create_owned(&store, &id, &record(), "ada", HOUR).unwrap().is_done());
         let (version, begun) = (version_of(&store, &id), owners(&store).epoch(&owner("ada")).unwrap());
         let entrance = Commit::create().unwrap().log_in(Login { begun: Some(begun), ..login("ada") });
-        let (saver, visitor, entering) = (Arc::clone(&store), Arc::clone(&store), Arc::clone(&store));
-        let saving = thread::spawn(move || save(&saver, &id, &put("late"), HOUR * 9, version).unwrap());
-        let visiting = thread::spawn(move || visitor.visit(&id, &lease).unwrap().found().is_some());
-        let entered = thread::spawn(move || entering.commit(&new, &entrance, &lease).unwrap());
+        let saving = beside(&store, move |store| save(store, &id, &put("late"), HOUR * 9, version).unwrap());
+        let visiting = beside(&store, move |store| store.visit(&id, &lease).unwrap().found().is_some());
+        let entered = beside(&store, move |store| store.commit(&new, &entrance, &lease).unwrap());
         let ended = owners(&store).destroy_all(&owner("ada"), None).unwrap();
         let (saved, entered, _) = (saving.join().unwrap(), entered.join().unwrap(), visiting.join().unwrap());
         assert!(saved.is_done() || saved == Outcome::Gone);
-        // The login was ended, or came too late.
+        // The login was ended or refused.
         assert_eq!(ended, 1 + usize::from(entered.is_done()));
         assert!(entered.is_done() || entered == Outcome::LoginRevoked);
         assert!(![id, new].iter().any(|id| is_there(&store, id)));
@@ -779,15 +759,14 @@ fn on_three_methods_what_prolongs_or_logs_in_beside_log_out_everywhere_brings_no
 }
 
 #[test]
-fn on_three_methods_commits_of_different_keys_all_survive_and_a_destroyed_session_stays_so() {
+fn key_value_commits_all_survive() {
     explore(|| {
         let store = Arc::new(KeyValueStore::with_clock(Map::default(), Clock::manual().restarted()));
         let id = new_id();
         assert!(create(&store, &id, &record(), HOUR).unwrap().is_done());
         let version = version_of(&store, &id);
         let saving = |key: &'static str| {
-            let store = Arc::clone(&store);
-            thread::spawn(move || save(&store, &id, &put(key), HOUR, version).unwrap().is_done())
+            beside(&store, move |store| save(store, &id, &put(key), HOUR, version).unwrap().is_done())
         };
         assert!(all(vec![saving("a"), saving("b")]).into_iter().all(|is_done| is_done));
         assert_eq!(found(&store, &id).record.len(), 3);

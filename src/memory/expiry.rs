@@ -1,10 +1,11 @@
-//! The expiry index: one tick per slot, a lower bound of when the slot's session can expire.
+//! Expiry index: for each slot a tick before which the slot's session cannot expire.
 //!
-//! A session's deadline is an atomic in its row, and a touch moves it under the read lock. The tick
-//! that is *filed* here says "not before". A touch that prolongs leaves the tick as it is; one that
-//! shortens the deadline lowers it. A purge scans the ticks, which lie one after the other in
-//! memory, examines only the sessions whose tick is due, and files those again that were touched
-//! since. Beside a timing wheel this costs a scan. In return a touch that prolongs costs nothing,
+//! A session's deadline is an atomic in its row, and a touch moves it under the read lock. A touch
+//! that prolongs the session leaves its tick as it is. A touch that shortens the deadline lowers
+//! the tick. A purge scans the ticks, which are contiguous in memory, examines only the sessions
+//! whose tick is due, and raises the ticks of those that were touched.
+//!
+//! Compared with a timing wheel, this costs a scan. In return a touch that prolongs costs nothing,
 //! no reader waits for the scan, and there are no stale entries.
 
 use smallvec::SmallVec;
@@ -14,118 +15,115 @@ use crate::sync::{AtomicU32, Ordering};
 /// The most sessions that one scan examines before the lock is released.
 pub(super) const BATCH: usize = 64;
 
-/// Slots that are due.
-pub(super) type Due = SmallVec<[u32; BATCH]>;
+/// Slots whose tick is due.
+pub(super) type DueSlots = SmallVec<[u32; BATCH]>;
 
-/// A tick covers 2^27 ns, 134 ms. A `u32` of ticks is 18 years; later deadlines saturate.
+/// A tick is 2^27 ns, 134 ms. A `u32` counts 18 years of ticks; later deadlines saturate.
 const TICK_SHIFT: u32 = 27;
 
 /// The tick of a slot without a session.
 const EMPTY: u32 = u32::MAX;
 
-/// The tick that a time in nanoseconds falls into.
-pub(super) fn tick(nanos: u64) -> u32 {
+/// Rounds nanoseconds down to ticks.
+fn tick(nanos: u64) -> u32 {
     u32::try_from(nanos >> TICK_SHIFT).unwrap_or(EMPTY - 1).min(EMPTY - 1)
 }
 
 #[derive(Debug)]
-pub(super) struct Expiry {
+pub(super) struct ExpiryIndex {
     /// The tick of each slot.
-    filed: Vec<AtomicU32>,
-    /// No slot has a smaller tick: if this is not due, no slot is.
+    ticks: Vec<AtomicU32>,
+    /// A lower bound of all ticks: if it is not due, no slot is.
     earliest: AtomicU32,
 }
 
-impl Expiry {
+impl ExpiryIndex {
     pub(super) fn new() -> Self {
-        Self { filed: Vec::new(), earliest: AtomicU32::new(EMPTY) }
+        Self { ticks: Vec::new(), earliest: AtomicU32::new(EMPTY) }
     }
 
-    /// Files a session that has just got its slot.
-    pub(super) fn file(&mut self, slot: u32, deadline: u64) {
+    /// Sets the tick of a slot that was given to a session.
+    pub(super) fn set(&mut self, slot: u32, deadline: u64) {
         let index = slot as usize;
-        if index >= self.filed.len() {
-            if index >= self.filed.capacity() {
-                self.filed.reserve_exact((index / 4).max(16));
+        if index >= self.ticks.len() {
+            if index >= self.ticks.capacity() {
+                self.ticks.reserve_exact((index / 4).max(16));
             }
-            self.filed.resize_with(index + 1, || AtomicU32::new(EMPTY));
+            self.ticks.resize_with(index + 1, || AtomicU32::new(EMPTY));
         }
         let tick = tick(deadline);
-        *self.filed[index].get_mut() = tick;
+        *self.ticks[index].get_mut() = tick;
         let earliest = self.earliest.get_mut();
         *earliest = tick.min(*earliest);
     }
 
-    /// Clears the tick of a session that loses its slot.
-    pub(super) fn unfile(&mut self, slot: u32) {
-        *self.filed[slot as usize].get_mut() = EMPTY;
+    /// Clears the tick of a slot that its session leaves.
+    pub(super) fn clear(&mut self, slot: u32) {
+        *self.ticks[slot as usize].get_mut() = EMPTY;
     }
 
-    /// Lowers a session's tick after its deadline came closer, so that a scan finds it in time.
+    /// Lowers a tick after a deadline was shortened, so that a scan finds the session in time.
     ///
-    /// Runs beside [`refile`](Self::refile) under the shard's read lock. Both write first and then
-    /// read what the other one wrote, in one order for all threads, so at least one of them sees
-    /// both.
+    /// Runs beside [`reschedule`](Self::reschedule) under the shard's read lock. Each of the two
+    /// writes first and then reads what the other one wrote. The order is the same for all threads,
+    /// so at least one of them sees both values.
     pub(super) fn lower(&self, slot: u32, deadline: u64) {
         let tick = tick(deadline);
-        self.filed[slot as usize].fetch_min(tick, Ordering::SeqCst);
+        self.ticks[slot as usize].fetch_min(tick, Ordering::SeqCst);
         self.earliest.fetch_min(tick, Ordering::SeqCst);
     }
 
-    /// Files a due session that was touched since by its present deadline, which `deadline` reads.
-    pub(super) fn refile(&self, slot: u32, deadline: impl Fn() -> u64) {
-        let filed = &self.filed[slot as usize];
-        filed.store(tick(deadline()), Ordering::SeqCst);
-        filed.fetch_min(tick(deadline()), Ordering::SeqCst);
+    /// Raises the tick of a due session that was touched. `deadline` reads its present deadline.
+    pub(super) fn reschedule(&self, slot: u32, deadline: impl Fn() -> u64) {
+        let stored = &self.ticks[slot as usize];
+        stored.store(tick(deadline()), Ordering::SeqCst);
+        stored.fetch_min(tick(deadline()), Ordering::SeqCst);
     }
 
     /// Returns true if a session can have expired by `now`.
-    pub(super) fn any_due(&self, now: u64) -> bool {
+    pub(super) fn is_any_due(&self, now: u64) -> bool {
         self.earliest.load(Ordering::SeqCst) <= tick(now)
     }
 
-    /// Collects up to `most` due slots from `from` on; returns where to go on, `None` at the end.
-    pub(super) fn due(&self, from: usize, window: usize, most: usize, now: u64, slots: &mut Due) -> Option<usize> {
+    /// Collects due slots: up to `most` of the `window` slots from `from` on. Returns the slot to
+    /// continue from, `None` at the end.
+    pub(super) fn due(&self, from: usize, window: usize, most: usize, now: u64, slots: &mut DueSlots) -> Option<usize> {
         let now = tick(now);
-        let end = from.saturating_add(window).min(self.filed.len());
-        for (index, filed) in self.filed.get(from..end).unwrap_or_default().iter().enumerate() {
-            if filed.load(Ordering::Relaxed) <= now {
+        let end = from.saturating_add(window).min(self.ticks.len());
+        for (index, tick) in self.ticks.get(from..end).unwrap_or_default().iter().enumerate() {
+            if tick.load(Ordering::Relaxed) <= now {
                 slots.push(u32::try_from(from + index).unwrap_or(EMPTY));
                 if slots.len() == most {
                     return Some(from + index + 1);
                 }
             }
         }
-        (end < self.filed.len()).then_some(end)
+        (end < self.ticks.len()).then_some(end)
     }
 
     /// How many slots hold sessions that cannot have expired by `now`.
-    pub(super) fn count_later(&self, now: u64) -> usize {
-        let now = tick(now);
-        self.filed
-            .iter()
-            .map(|filed| filed.load(Ordering::Relaxed))
-            .filter(|filed| (now + 1..EMPTY).contains(filed))
-            .count()
+    pub(super) fn count_not_due(&self, now: u64) -> usize {
+        let later = tick(now) + 1..EMPTY;
+        self.ticks.iter().filter(|tick| later.contains(&tick.load(Ordering::Relaxed))).count()
     }
 
-    /// Recomputes the smallest tick, after a scan found nothing more that is due.
-    pub(super) fn settle(&mut self) {
-        *self.earliest.get_mut() = self.filed.iter_mut().map(|filed| *filed.get_mut()).min().unwrap_or(EMPTY);
+    /// Recomputes the lower bound, after a scan of all slots.
+    pub(super) fn recompute_earliest(&mut self) {
+        *self.earliest.get_mut() = self.ticks.iter_mut().map(|tick| *tick.get_mut()).min().unwrap_or(EMPTY);
     }
 
-    /// Checks one slot: filed no later than its deadline if it has a session, `EMPTY` if not.
+    /// Checks one slot: its tick is not after the deadline, or is `EMPTY` if it has no session.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self, slot: u32, deadline: Option<u64>) -> Result<(), String> {
-        let filed = self.filed.get(slot as usize).map_or(EMPTY, |filed| filed.load(Ordering::SeqCst));
+        let stored = self.ticks.get(slot as usize).map_or(EMPTY, |tick| tick.load(Ordering::SeqCst));
         let earliest = self.earliest.load(Ordering::SeqCst);
         match deadline {
-            None if filed != EMPTY => Err(format!("free slot {slot} is filed under {filed}")),
-            Some(deadline) if filed > tick(deadline) => {
-                Err(format!("slot {slot} is filed under {filed}, after its deadline"))
+            None if stored != EMPTY => Err(format!("free slot {slot} has the tick {stored}")),
+            Some(deadline) if stored > tick(deadline) => {
+                Err(format!("slot {slot} has the tick {stored}, after its deadline"))
             }
-            Some(_) if earliest > filed => {
-                Err(format!("slot {slot} is filed under {filed}, the earliest is {earliest}"))
+            Some(_) if earliest > stored => {
+                Err(format!("slot {slot} has the tick {stored}, the earliest is {earliest}"))
             }
             _ => Ok(()),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::persist::{FileSync, OnDamage, OnWriteError, PersistConfig};
-use super::weight::OVERHEAD;
+use super::queue::OVERHEAD;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::record::Record;
@@ -261,7 +261,7 @@ impl LembroOptions {
         self
     }
 
-    pub(super) fn resolve(self) -> Result<Config> {
+    pub(super) fn resolve(self) -> Result<ResolvedOptions> {
         let raw = self.raw;
         let interval = raw.interval.map_or(Ok(Duration::from_secs(60)), |setting| setting.duration("interval"))?;
         let max_size = raw.max_size.map_or(Ok(1 << 20), |setting| setting.bytes("max_size"))?;
@@ -307,7 +307,7 @@ impl LembroOptions {
         if let (None, Some((option, _))) = (&raw.persist, without_files.iter().find(|(_, is_set)| *is_set)) {
             return Err(Error::option(*option, "it has no effect without persist"));
         }
-        Ok(Config {
+        Ok(ResolvedOptions {
             interval: (!interval.is_zero()).then_some(interval),
             max_size: bytes(max_size)?,
             max_session_size: bytes(max_session_size)?,
@@ -338,7 +338,7 @@ impl TryFrom<RawOptions> for LembroOptions {
 }
 
 /// The options, checked.
-pub(super) struct Config {
+pub(super) struct ResolvedOptions {
     pub(super) interval: Option<Duration>,
     pub(super) max_size: usize,
     pub(super) max_session_size: usize,

@@ -1,12 +1,11 @@
-//! The reaper: one thread that purges, or looks after the journal, at an interval, stops at once
-//! when asked, and survives a panic.
+//! The reaper: a thread that works at an interval, stops at once when asked, and survives a panic.
 //!
-//! Its thread holds the shards, never a handle of the store. So it cannot drop the last handle, and
-//! never has to join itself. The handles share the [`Reaper`], whose drop stops the thread and
-//! waits for it.
+//! The thread holds the [`ShardedStore`](super::ShardedStore), not a handle of the store. So it
+//! never drops the last handle and never has to join itself. The handles share the [`Reaper`],
+//! whose drop stops the thread and waits for it.
 //!
-//! After a fork the child has a copy of the [`Reaper`], but not the thread. It has nothing to stop,
-//! and joining a thread that is not there would panic or never return.
+//! After a fork the child has a copy of the [`Reaper`] without the thread. Joining the thread would
+//! panic or never return, so the copy is not stopped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -18,47 +17,47 @@ use crate::sync::{Mutex, thread};
 
 #[derive(Default)]
 pub(super) struct Reaper {
-    /// `None`: there is no thread, or no more.
-    running: Mutex<Option<Running>>,
+    /// `None` if there is no thread, or if it was stopped.
+    thread: Mutex<Option<ReaperThread>>,
 }
 
-struct Running {
-    /// Never sent on: dropping it wakes the thread, and ends its purge after the present batch.
-    wake: Sender<()>,
-    thread: thread::JoinHandle<()>,
+struct ReaperThread {
+    /// Nothing is sent on it. Its drop wakes the thread, and ends a purge after the present batch.
+    stop: Sender<()>,
+    handle: thread::JoinHandle<()>,
     /// The process that has the thread.
     process: u32,
 }
 
 impl Reaper {
-    /// Starts the thread. It calls `work` at every `interval`, and `failed` if `work` panicked.
-    /// `work` is given what tells it whether to stop. `what` names the work.
+    /// Starts a thread that calls `work` at every `interval`, and `failed` if `work` panicked.
+    /// `work` receives a function that returns true once the thread is asked to stop. `what` names
+    /// the work in errors.
     pub(super) fn start(
         what: &'static str,
         interval: Duration,
         work: impl Fn(&dyn Fn() -> bool) + Send + 'static,
         failed: impl Fn(Error) + Send + 'static,
     ) -> Result<Self> {
-        let (wake, asleep) = bounded(0);
-        let thread = thread::Builder::new()
+        let (stop, stopped) = bounded(0);
+        let handle = thread::Builder::new()
             .name("lembro-reaper".to_owned())
-            .spawn(move || run(what, &asleep, interval, work, failed))
+            .spawn(move || run(what, &stopped, interval, work, failed))
             .map_err(|error| Error::background(format!("the thread for {what} did not start: {error}")))?;
-        Ok(Self { running: Mutex::new(Some(Running { wake, thread, process: std::process::id() })) })
+        Ok(Self { thread: Mutex::new(Some(ReaperThread { stop, handle, process: std::process::id() })) })
     }
 
-    /// Stops the thread and waits until it is gone, which takes at most one batch of a purge.
+    /// Stops the thread and waits until it has ended, which takes at most one batch of a purge.
     pub(super) fn stop(&self) {
-        let running = self.running.lock().take();
-        let Some(running) = running else { return };
-        if running.process == std::process::id() {
-            let Running { wake, thread, .. } = running;
-            drop(wake);
-            // The panics of the thread were caught and reported, so the result says nothing.
-            let _ = thread.join();
+        let thread = self.thread.lock().take();
+        let Some(thread) = thread else { return };
+        if thread.process == std::process::id() {
+            drop(thread.stop);
+            // The thread catches and reports its panics, so the result is always the same.
+            let _ = thread.handle.join();
         } else {
-            // Their drop would use locks that the thread may have held at the moment of the fork.
-            std::mem::forget(running);
+            // Its drop would use locks that the thread may have held at the moment of the fork.
+            std::mem::forget(thread);
         }
     }
 }
@@ -71,15 +70,15 @@ impl Drop for Reaper {
 
 fn run(
     what: &str,
-    asleep: &Receiver<()>,
+    stopped: &Receiver<()>,
     interval: Duration,
     work: impl Fn(&dyn Fn() -> bool),
     failed: impl Fn(Error),
 ) {
-    let is_stopped = || asleep.try_recv() == Err(TryRecvError::Disconnected);
-    while asleep.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-        // A panic leaves no shard half changed: none of the steps under a lock can panic. The lock
-        // does not poison.
+    let is_stopped = || stopped.try_recv() == Err(TryRecvError::Disconnected);
+    while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+        // No step under a lock can panic, so a panic leaves no shard half changed. The locks do not
+        // poison.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&is_stopped))) {
             let text =
                 panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -93,9 +92,9 @@ mod tests {
     use super::*;
     use crate::sync::{AtomicBool, Ordering};
 
-    // No public path shows this promise, because a purge cannot be made to panic from outside.
+    // From outside, a purge cannot be made to panic.
     #[test]
-    fn the_reaper_survives_a_panic_and_reports_it() {
+    fn reaper_survives_a_panic_and_reports_it() {
         let (errors, reported) = bounded(2);
         let rounds = AtomicBool::new(false);
         let reaper = Reaper::start(
@@ -112,6 +111,6 @@ mod tests {
             (0..2).map(|_| reported.recv_timeout(Duration::from_secs(10)).unwrap().to_string()).collect();
         assert_eq!(texts, ["a purge panicked: boom", "a purge panicked: again"]);
         reaper.stop();
-        assert!(reaper.running.lock().is_none());
+        assert!(reaper.thread.lock().is_none());
     }
 }

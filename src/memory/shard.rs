@@ -1,13 +1,12 @@
-//! One shard: a table of rows, their queues, their expiry index and their bytes. It knows no lock
-//! and no channel.
+//! A shard: rows in a hash table, with their eviction queues and indexes, and without a lock.
 //!
-//! Removed records are returned to the caller, which drops and reports them after unlocking.
+//! Removed records are returned to the caller, which reports and drops them after unlocking.
 
-mod copy;
+mod aging;
+pub(super) mod copy;
 mod evict;
-mod owned;
-mod tidy;
-mod turns;
+mod expire;
+mod owner_index;
 #[cfg(any(test, feature = "testing"))]
 mod validate;
 
@@ -16,19 +15,17 @@ use std::hash::BuildHasher as _;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-pub(super) use self::copy::{Copied, Copying, Kept, ShardCopy, evicted};
-use self::owned::Owned;
-use self::turns::Turns;
-use super::expiry::{BATCH, Due, Expiry};
-use super::queue::Queue;
+use self::aging::Aging;
+use self::owner_index::OwnerIndex;
+use super::expiry::ExpiryIndex;
+use super::queue::{EvictionQueues, charge};
 use super::table::Table;
-use super::weight::weight;
 use crate::id::Handle;
 use crate::record::{Class, Record};
 use crate::store::is_expired;
 use crate::sync::Ordering;
 
-/// Rows that were removed from the shard, with the cause. Nearly always at most one.
+/// Records that were removed from the shard, with the cause. Nearly always at most one.
 pub(super) type Removed = SmallVec<[(Record, RemovalCause); 1]>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +33,7 @@ pub(super) enum RemovalCause {
     Expired,
     Evicted,
     Destroyed,
-    /// The next row of the same session took its place.
+    /// The next row of the same session is stored in its place.
     Replaced,
 }
 
@@ -44,68 +41,67 @@ pub(super) enum RemovalCause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InsertOutcome {
     Done,
-    /// The stored row is not the one that the next one was worked out from.
-    Overtaken,
-    /// There is no room that a session without an owner may take. What was stored stays.
+    /// The stored row is not the one that the next one was computed from.
+    Conflict,
+    /// There is no room that a session without an owner may take. The stored row stays.
     Refused,
 }
 
 pub(super) struct Shard {
     table: Table<Record>,
-    queue: Queue,
-    expiry: Expiry,
-    owned: Owned,
-    turns: Turns,
+    queues: EvictionQueues,
+    expiry: ExpiryIndex,
+    owners: OwnerIndex,
+    aging: Aging,
     hasher: RandomState,
-    room: Room,
-    /// Changes whenever all sessions are removed or get new slots.
+    limits: ShardLimits,
+    /// Changes when all sessions are removed or get new slots.
     layout: u32,
-    /// How many sessions with an owner were evicted while those without one had more than their
-    /// share: a bug.
+    /// See [`check_victim`](Self::check_victim).
     #[cfg(any(test, feature = "testing"))]
     wrong_victims: usize,
 }
 
-/// The budget of a shard.
+/// The limits of a shard, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct ShardLimits {
     pub(super) budget: usize,
-    /// The bytes that sessions without an owner are sure of. Beyond them they evict each other
-    /// only.
+    /// What sessions without an owner are sure of. Beyond it they evict only each other.
     pub(super) anonymous_share: usize,
-    /// Beyond the budget, sessions without an owner evict none: a new or larger one is refused.
+    /// Beyond the budget, a session without an owner that is new or larger is refused.
     pub(super) refuse_anonymous: bool,
 }
 
 impl Shard {
-    pub(super) fn new(room: Room, hasher: RandomState) -> Self {
+    pub(super) fn new(limits: ShardLimits, hasher: RandomState) -> Self {
         Self {
             table: Table::new(),
-            queue: Queue::new(),
-            expiry: Expiry::new(),
-            owned: Owned::default(),
-            turns: Turns::new(),
+            queues: EvictionQueues::new(),
+            expiry: ExpiryIndex::new(),
+            owners: OwnerIndex::default(),
+            aging: Aging::new(),
             hasher,
-            room,
+            limits,
             layout: 0,
             #[cfg(any(test, feature = "testing"))]
             wrong_victims: 0,
         }
     }
 
-    /// Puts `empty` in this shard's place and returns the shard as it was.
-    pub(super) fn give_way_to(&mut self, mut empty: Self) -> Self {
-        // A copy under way must start over: it would hold sessions of before and after.
+    /// Empties the shard and returns it as it was.
+    pub(super) fn take(&mut self) -> Self {
+        let mut empty = Self::new(self.limits, self.hasher.clone());
+        // A copy under way starts over: it would mix sessions from before and after.
         empty.layout = self.layout.wrapping_add(1);
         std::mem::replace(self, empty)
     }
 
     pub(super) fn set_budget(&mut self, budget: usize) {
-        self.room.budget = budget;
+        self.limits.budget = budget;
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.queue.bytes()
+        self.queues.bytes()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -114,25 +110,18 @@ impl Shard {
 
     /// How many sessions have an owner, and how many bytes they count for.
     pub(super) fn owned(&self) -> (usize, usize) {
-        (self.owned.len(), self.queue.bytes_of(Class::Owned))
+        (self.owners.len(), self.queues.bytes_of(Class::Owned))
     }
 
-    /// Every row, including expired ones.
+    /// Every row, expired ones included.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Record> {
         self.table.iter()
     }
 
-    /// How many sessions are live. Only the sessions with a due tick are examined one by one.
-    pub(super) fn count_live(&self, now: u64) -> usize {
-        let mut due = Due::new();
-        self.expiry.due(0, usize::MAX, usize::MAX, now, &mut due);
-        let live = due.into_iter().filter(|slot| self.in_slot(*slot).is_some_and(|record| !is_expired(record, now)));
-        self.expiry.count_later(now) + live.count()
-    }
-
-    /// Stores `next`, or nothing, in the place of `current`, the live row that was read under this
-    /// handle at `now`, if the shard still has that row. The pointers are compared, not the
-    /// versions. `removed` is empty before.
+    /// Stores `next` in the place of `current`, the live row that was read under this handle at
+    /// `now`, if the shard still has that row (the pointers are compared, not the versions). `None`
+    /// as `current`: there was no live row. `None` as `next`: the row is removed. The caller passes
+    /// an empty `removed`.
     pub(super) fn swap(
         &mut self,
         hash: u64,
@@ -145,23 +134,22 @@ impl Shard {
         if let Some(current) = current {
             let Some(next) = next else {
                 self.remove_if(hash, |row| row.same_block(current), RemovalCause::Destroyed, removed);
-                // The row that was there, if it was this one, is among the removed.
-                return if removed.is_empty() { InsertOutcome::Overtaken } else { InsertOutcome::Done };
+                return if removed.is_empty() { InsertOutcome::Conflict } else { InsertOutcome::Done };
             };
             return self.replace(hash, current, next, now, removed);
         }
         match self.by_handle(hash, handle) {
             None => {}
-            Some(there) if is_expired(there, now) => self.remove(hash, handle, RemovalCause::Expired, removed),
-            // A touch that began earlier may have prolonged it.
-            Some(_) => return InsertOutcome::Overtaken,
+            Some(stored) if is_expired(stored, now) => self.remove(hash, handle, RemovalCause::Expired, removed),
+            // A touch that began before `now` may have prolonged it.
+            Some(_) => return InsertOutcome::Conflict,
         }
         let Some(next) = next else { return InsertOutcome::Done };
-        self.begin(hash, next, now, removed)
+        self.create(hash, next, now, removed)
     }
 
     /// Adds a new session. The handle is free.
-    fn begin(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) -> InsertOutcome {
+    fn create(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) -> InsertOutcome {
         let state = record.state();
         let class = if record.is_owned() { Class::Owned } else { Class::Probation };
         state.set_class(class);
@@ -171,69 +159,69 @@ impl Shard {
 
     /// Adds a session to the queue that its block names. The handle is free.
     fn insert(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) -> InsertOutcome {
-        let bytes = weight(&record);
-        let crowded = self.bytes() + bytes > self.room.budget;
-        if crowded && !self.has_room(&record, None, now, removed) {
+        let bytes = charge(&record);
+        let is_crowded = self.bytes() + bytes > self.limits.budget;
+        if is_crowded && !self.make_room(&record, None, now, removed) {
             return InsertOutcome::Refused;
         }
         let state = record.state();
         let (class, handle) = (state.class(), state.handle);
-        let slot = self.queue.push(class, handle, bytes);
+        let slot = self.queues.push(class, handle, bytes);
         state.slot.store(slot, Ordering::Relaxed);
-        state.turn.store(self.turns.last(), Ordering::Relaxed);
-        self.expiry.file(slot, state.deadline.load(Ordering::Relaxed));
+        state.generation.store(self.aging.last_generation(), Ordering::Relaxed);
+        self.expiry.set(slot, state.deadline.load(Ordering::Relaxed));
         if record.is_owned() {
-            self.owned.change(&self.hasher, slot, None, record.owner());
+            self.owners.change(&self.hasher, slot, None, record.owner());
         }
         self.table.insert(hash, record);
-        if crowded {
+        if is_crowded {
             self.evict(slot, removed);
         }
         InsertOutcome::Done
     }
 
-    /// Stores the next row of a session in the place of the current one, if that is there.
+    /// Stores the next row of a session in the place of the current one, if that is still stored.
     fn replace(&mut self, hash: u64, current: &Record, next: Record, now: u64, removed: &mut Removed) -> InsertOutcome {
-        let (old_weight, new_weight) = (weight(current), weight(&next));
-        // While the row is stored, its bytes are among the shard's.
-        let crowded = self.bytes() + new_weight > self.room.budget + old_weight;
-        if crowded
+        let (old_charge, new_charge) = (charge(current), charge(&next));
+        // The shard's bytes include those of the current row.
+        let is_crowded = self.bytes() + new_charge > self.limits.budget + old_charge;
+        if is_crowded
             && self.table.find(hash, |row| row.same_block(current)).is_some()
-            && !self.has_room(&next, Some(current), now, removed)
+            && !self.make_room(&next, Some(current), now, removed)
         {
             return InsertOutcome::Refused;
         }
-        let Some(place) = self.table.find_mut(hash, |row| row.same_block(current)) else {
-            return InsertOutcome::Overtaken;
+        let Some(stored) = self.table.find_mut(hash, |row| row.same_block(current)) else {
+            return InsertOutcome::Conflict;
         };
-        let (old, new) = (place.state(), next.state());
+        let (old, new) = (stored.state(), next.state());
         let slot = old.slot.load(Ordering::Relaxed);
         let (before, after) = (old.deadline.load(Ordering::Relaxed), new.deadline.load(Ordering::Relaxed));
         new.slot.store(slot, Ordering::Relaxed);
         new.visited.store(old.visited.load(Ordering::Relaxed), Ordering::Relaxed);
-        new.turn.store(old.turn.load(Ordering::Relaxed), Ordering::Relaxed);
+        new.generation.store(old.generation.load(Ordering::Relaxed), Ordering::Relaxed);
         let class = old.class();
         let next_class = class_after(class, next.is_owned());
         new.set_class(next_class);
-        if place.is_owned() || next.is_owned() {
-            self.owned.change(&self.hasher, slot, place.owner(), next.owner());
+        if stored.is_owned() || next.is_owned() {
+            self.owners.change(&self.hasher, slot, stored.owner(), next.owner());
         }
-        removed.push((std::mem::replace(place, next), RemovalCause::Replaced));
-        self.queue.reweigh(class, old_weight, new_weight);
+        removed.push((std::mem::replace(stored, next), RemovalCause::Replaced));
+        self.queues.recharge(class, old_charge, new_charge);
         if class != next_class {
-            self.queue.move_to(slot, class, next_class, new_weight);
+            self.queues.move_to(slot, class, next_class, new_charge);
         }
         if after < before {
             self.expiry.lower(slot, after);
         }
-        if crowded {
+        if is_crowded {
             self.evict(slot, removed);
         }
         InsertOutcome::Done
     }
 
-    /// Moves the deadline of a session. Runs under the read lock, because deadline and expiry index
-    /// are atomics.
+    /// Moves the deadline of a session. Deadline and expiry index are atomics, so the read lock is
+    /// enough.
     pub(super) fn touch(&self, record: &Record, deadline: u64) {
         let state = record.state();
         let before = state.deadline.swap(deadline, Ordering::SeqCst);
@@ -242,51 +230,20 @@ impl Shard {
         }
     }
 
-    pub(super) fn remove(&mut self, hash: u64, handle: Handle, reason: RemovalCause, removed: &mut Removed) {
-        self.remove_if(hash, |record| record.state().handle == handle, reason, removed);
+    pub(super) fn remove(&mut self, hash: u64, handle: Handle, cause: RemovalCause, removed: &mut Removed) {
+        self.remove_if(hash, |record| record.state().handle == handle, cause, removed);
     }
 
-    fn remove_if(&mut self, hash: u64, is_it: impl Fn(&Record) -> bool, reason: RemovalCause, removed: &mut Removed) {
+    fn remove_if(&mut self, hash: u64, is_it: impl Fn(&Record) -> bool, cause: RemovalCause, removed: &mut Removed) {
         let Some(record) = self.table.remove(hash, is_it) else { return };
         let state = record.state();
         let slot = state.slot.load(Ordering::Relaxed);
-        self.queue.remove(slot, state.class(), weight(&record));
-        self.expiry.unfile(slot);
+        self.queues.remove(slot, state.class(), charge(&record));
+        self.expiry.clear(slot);
         if record.is_owned() {
-            self.owned.change(&self.hasher, slot, record.owner(), None);
+            self.owners.change(&self.hasher, slot, record.owner(), None);
         }
-        removed.push((record, reason));
-    }
-
-    /// Examines due sessions from slot `from` on, under the read lock: collects the expired ones
-    /// and files the others again. At most `window` slots and [`BATCH`] sessions. Returns where to
-    /// go on, `None` at the end.
-    pub(super) fn scan(&self, from: usize, window: usize, now: u64, expired: &mut Vec<Handle>) -> Option<usize> {
-        let mut due = Due::new();
-        let next = self.expiry.due(from, window, BATCH, now, &mut due);
-        // Slot, handle and row are one cache miss each, one after the other. Each step is done for
-        // the whole batch before the next one, so that the misses of a step overlap.
-        let hash = |handle| hash_of(&self.hasher, handle);
-        let handles: SmallVec<[_; BATCH]> = due.iter().map(|slot| self.queue.handle(*slot)).collect();
-        let likely: SmallVec<[_; BATCH]> =
-            handles.iter().map(|handle| self.table.find(hash((*handle)?), |_| true)).collect();
-        for ((slot, handle), likely) in due.into_iter().zip(handles).zip(likely) {
-            let Some(handle) = handle else { continue };
-            let is_it = |record: &&Record| record.state().handle == handle;
-            let Some(record) = likely.filter(is_it).or_else(|| self.by_handle(hash(handle), handle)) else { continue };
-            if is_expired(record, now) {
-                expired.push(handle);
-            } else {
-                self.expiry.refile(slot, || record.state().deadline.load(Ordering::SeqCst));
-            }
-        }
-        next
-    }
-
-    /// Removes a session if it is still expired.
-    pub(super) fn remove_expired(&mut self, handle: Handle, now: u64, removed: &mut Removed) {
-        let is_it = |record: &Record| record.state().handle == handle && is_expired(record, now);
-        self.remove_if(hash_of(&self.hasher, handle), is_it, RemovalCause::Expired, removed);
+        removed.push((record, cause));
     }
 
     /// The live session with this handle.
@@ -301,23 +258,38 @@ impl Shard {
         self.table.find(hash, |record| record.state().handle == handle)
     }
 
+    /// The live sessions of an owner.
+    pub(super) fn owned_by<'s>(&'s self, owner: &'s str, now: u64) -> impl Iterator<Item = &'s Record> {
+        let records = self.owners.candidates(&self.hasher, owner).filter_map(|slot| self.in_slot(slot));
+        records.filter(move |record| !is_expired(record, now) && record.owner() == Some(owner))
+    }
+
     fn in_slot(&self, slot: u32) -> Option<&Record> {
-        let handle = self.queue.handle(slot)?;
-        self.by_handle(hash_of(&self.hasher, handle), handle)
+        let handle = self.queues.handle(slot)?;
+        self.by_handle(self.hash_of(handle), handle)
+    }
+
+    fn hash_of(&self, handle: Handle) -> u64 {
+        hash_of(&self.hasher, handle)
     }
 }
 
-/// The queue of a session after a commit.
+/// How many sessions were evicted.
+pub(super) fn count_evicted(removed: &Removed) -> usize {
+    removed.iter().filter(|(_, cause)| *cause == RemovalCause::Evicted).count()
+}
+
+/// The queue of a session after a commit or a restart.
 fn class_after(class: Class, owned: bool) -> Class {
     match (class, owned) {
         (_, true) => Class::Owned,
-        // The session lost its owner but has been in use, so it does not start over in probation.
+        // The session lost its owner. It has been in use, so it does not start in probation.
         (Class::Owned, false) => Class::Main,
         (class, false) => class,
     }
 }
 
 pub(super) fn hash_of(hasher: &RandomState, handle: Handle) -> u64 {
-    // As one number: hashing the same bytes as a slice costs more.
+    // Hashing the same bytes as a slice costs more.
     hasher.hash_one(handle.to_u64())
 }

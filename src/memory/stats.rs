@@ -1,22 +1,21 @@
-//! The counters of a store, and the figures it gives out.
+//! Statistics: the counters of the shards, and the figures that a store gives out.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::persist::{Restored, Snapshot};
 use crate::sync::{AtomicU64, Ordering};
 
-/// A counter for each of these figures, and their sums.
+/// Declares a counter for each of these figures, and adds them to the figures.
 macro_rules! counters {
     ($($name:ident),*) => {
-        /// The counters of one shard, beside its lock, so that counting costs no further cache
-        /// line.
+        /// The counters of one shard. They lie beside its lock, so that counting reads no further
+        /// cache line.
         #[derive(Debug, Default)]
         pub(super) struct Counters {
             $(pub(super) $name: AtomicU64,)*
-            /// Looks that prolonged a session: one number in place of two, because counting takes
-            /// as long as a lock.
+            /// Looks that prolonged a session, which are both hits and touches. One counter in
+            /// place of two, because counting takes as long as a lock.
             pub(super) prolonged: AtomicU64,
         }
 
@@ -47,10 +46,10 @@ counters!(
 );
 
 pub(super) fn count(counter: &AtomicU64) {
-    count_many(counter, 1);
+    add(counter, 1);
 }
 
-pub(super) fn count_many(counter: &AtomicU64, more: usize) {
+pub(super) fn add(counter: &AtomicU64, more: usize) {
     counter.fetch_add(more as u64, Ordering::Relaxed);
 }
 
@@ -82,11 +81,11 @@ pub struct Stats {
     pub owned_bytes: usize,
     /// Looks that found a session.
     pub hits: u64,
-    /// Looks that found none: the id was expired, ended, superseded, or a guess. A sudden rise can
-    /// mean that ids are being guessed.
+    /// Looks that found none, because the session had expired or ended, or the id was superseded or
+    /// a guess. A sudden rise can mean that ids are being guessed.
     pub misses: u64,
-    /// Looks with a superseded id later than a request in flight could send it: possibly a stolen
-    /// id.
+    /// Looks with a superseded id that arrived later than a request in flight can: possibly a
+    /// stolen id.
     pub superseded: u64,
     /// Sessions created, by commits and `set`.
     pub created: u64,
@@ -96,7 +95,7 @@ pub struct Stats {
     pub touched: u64,
     /// Sessions destroyed, by `destroy` and `clear`.
     pub destroyed: u64,
-    /// Sessions removed because their time ran out.
+    /// Sessions removed because they had expired.
     pub expired: u64,
     /// Sessions removed to free memory.
     pub evicted: u64,
@@ -113,12 +112,12 @@ pub struct Stats {
     pub last_purge: Option<Purge>,
     /// The last compaction of the files, if the store [persists](crate::LembroOptions::persist).
     pub last_snapshot: Option<Snapshot>,
-    /// The sessions that the store began with, if it found any files.
+    /// The restart from files, if the store found any.
     pub restored: Option<Restored>,
-    /// The length of the journal: what was written since the last compaction, in bytes.
+    /// The length of the journal since the last compaction, in bytes.
     pub journal_bytes: u64,
-    /// Whether the files cannot be written at present, so that sessions do not change, or change in
-    /// memory alone: see [`OnWriteError`](crate::OnWriteError).
+    /// True while the files cannot be written. Sessions then do not change, or change in memory
+    /// alone: see [`OnWriteError`](crate::OnWriteError).
     pub persist_failing: bool,
 }
 
@@ -135,7 +134,71 @@ pub struct Purge {
     pub sessions: usize,
 }
 
-pub(super) fn unix_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+/// One compaction of a store's files: the snapshot that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// When it began. serde writes milliseconds since 1970.
+    #[serde(serialize_with = "unix_millis")]
+    pub at: SystemTime,
+    /// How long it took. serde writes seconds and nanoseconds.
+    pub took: Duration,
+    /// How many sessions the snapshot holds.
+    pub sessions: usize,
+    /// The size of the snapshot.
+    pub bytes: u64,
+}
+
+/// The restart of a store from its files: how many sessions were restored, and why others were
+/// not. See [`LembroOptions::persist`](crate::LembroOptions::persist).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Restored {
+    /// When the snapshot was taken. serde writes milliseconds since 1970.
+    #[serde(serialize_with = "unix_millis")]
+    pub taken_at: SystemTime,
+    /// How long reading the files took. serde writes seconds and nanoseconds.
+    pub took: Duration,
+    /// How many sessions were restored.
+    pub sessions: usize,
+    /// How many changes after the snapshot were read from the journal.
+    pub changes: u64,
+    /// How many sessions of the snapshot had expired by the restart.
+    pub expired: usize,
+    /// How many were evicted because `max_size` is less than what the files hold.
+    pub evicted: usize,
+    /// How many were refused because they are larger than `max_session_size`.
+    pub refused: usize,
+}
+
+fn unix_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     serializer.serialize_u64(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The evictions of sessions with an owner, which log users out for want of memory. At most one
+/// report a minute gives their number.
+#[derive(Default)]
+pub(super) struct OwnedEvictions {
+    unreported: AtomicU64,
+    /// The earliest time of the next report, in nanoseconds of the store's clock.
+    next_report: AtomicU64,
+}
+
+impl OwnedEvictions {
+    pub(super) fn add(&self, evicted: u64) {
+        self.unreported.fetch_add(evicted, Ordering::Relaxed);
+    }
+
+    /// The number to report, if a report is due. Of several threads, one gets it.
+    pub(super) fn take_due(&self, now: u64) -> Option<u64> {
+        const MINUTE: u64 = 60 * 1_000_000_000;
+        let next = self.next_report.load(Ordering::Relaxed);
+        if self.unreported.load(Ordering::Relaxed) == 0 || now < next {
+            return None;
+        }
+        let after = now.saturating_add(MINUTE);
+        self.next_report.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+        Some(self.unreported.swap(0, Ordering::Relaxed)).filter(|evicted| *evicted > 0)
+    }
 }

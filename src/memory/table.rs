@@ -1,78 +1,78 @@
-//! The table: finds a row by its hash, through lines of five tags and five pointers that fill a
-//! cache line each (the "groups" of F14).
+//! The hash table: finds a row by its hash, through groups of five tags and five pointers.
 //!
-//! A tag is 32 bits of the hash. A pointer is followed only if the tag beside it matches, so a
-//! lookup costs two cache misses: one for the line, one for the row. The tag also chooses the
-//! item's home line. If that line is full, the item goes to the next one with room, and every line
-//! that it passes counts it (F14's overflow count). So the search for an absent item knows where to
-//! stop, and a removal moves nothing. To grow, the table moves its items by the tags alone and
-//! reads no row. It does so in the order of the lines, which is the order of the tags, so both
-//! tables are walked from end to end.
+//! It follows F14 (Bronson and Shi, Facebook, 2019). A group fills one cache line. A tag is 32 bits
+//! of the hash, and a pointer is followed only if the tag beside it matches, so a lookup costs two
+//! cache misses: one for the group, one for the row. The tag also chooses the item's home group. If
+//! that group is full, the item goes to the next group with a free slot, and each full group on the
+//! way counts it (the overflow count). A search stops at a group whose overflow count is zero, so a
+//! removal leaves no tombstone.
 //!
-//! Not `hashbrown`: it keeps seven bits of the hash beside an item, so it reads every row to grow,
-//! a cache miss each, and one login waits for all of them.
+//! Why not `hashbrown`: it keeps seven bits of the hash beside an item, so it reads every row when
+//! it grows, which is a cache miss each, and one login waits for all of them. This table moves its
+//! items by the tags alone. Groups are in the order of the tags, so growing walks the old and the
+//! new table from end to end.
 
 use crate::record::Record;
 
-/// Items in a line.
+/// Items in a group.
 const WIDTH: usize = 5;
 
 #[repr(align(64))]
-struct Line<T> {
-    /// Meaningless where there is no item.
+struct Group<T> {
+    /// The tag of a free slot has no meaning.
     tags: [u32; WIDTH],
-    /// How many items passed this line because it was full, and are stored further on.
-    passed: u32,
+    /// How many items found this group full and are stored in a later one.
+    overflow: u32,
     items: [Option<T>; WIDTH],
 }
 
 // A lookup costs as much as the cache lines that it reads.
-const _: () = assert!(size_of::<Line<Record>>() == 64);
+const _: () = assert!(size_of::<Group<Record>>() == 64);
 
-impl<T> Line<T> {
+impl<T> Group<T> {
     fn empty() -> Self {
-        Self { tags: [0; WIDTH], passed: 0, items: [const { None }; WIDTH] }
+        Self { tags: [0; WIDTH], overflow: 0, items: [const { None }; WIDTH] }
     }
 
-    /// The places with this tag. No branch depends on which place matches, because no branch
-    /// predictor could foresee it.
-    fn tagged(&self, tag: u32) -> Places {
-        Places::of(|place| self.tags[place] == tag)
+    /// The slots with this tag. No branch depends on which slot matches, because a branch predictor
+    /// could not foresee it.
+    fn match_tag(&self, tag: u32) -> BitMask {
+        BitMask::of(|slot| self.tags[slot] == tag)
     }
 
-    fn free(&self) -> Places {
-        Places::of(|place| self.items[place].is_none())
-    }
-}
-
-/// A set of places in a line, as bits.
-struct Places(u32);
-
-impl Places {
-    fn of(is_one: impl Fn(usize) -> bool) -> Self {
-        Self((0..WIDTH).fold(0, |places, place| places | u32::from(is_one(place)) << place))
+    fn match_empty(&self) -> BitMask {
+        BitMask::of(|slot| self.items[slot].is_none())
     }
 }
 
-impl Iterator for Places {
+/// A set of slots in a group.
+struct BitMask(u32);
+
+impl BitMask {
+    fn of(is_member: impl Fn(usize) -> bool) -> Self {
+        Self((0..WIDTH).fold(0, |bits, slot| bits | u32::from(is_member(slot)) << slot))
+    }
+}
+
+impl Iterator for BitMask {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        let place = self.0.trailing_zeros() as usize;
+        let slot = self.0.trailing_zeros() as usize;
         self.0 &= self.0.wrapping_sub(1);
-        (place < WIDTH).then_some(place)
+        (slot < WIDTH).then_some(slot)
     }
 }
 
-/// A table of pointers. Among several items with the same hash, the caller's predicate chooses.
+/// A table of pointers. Among items with the same hash, the caller's predicate chooses.
 pub(super) struct Table<T> {
-    lines: Box<[Line<T>]>,
+    groups: Box<[Group<T>]>,
     len: usize,
 }
 
 impl<T> Table<T> {
     pub(super) fn new() -> Self {
-        Self { lines: Box::default(), len: 0 }
+        Self { groups: Box::default(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -81,58 +81,58 @@ impl<T> Table<T> {
 
     /// Every item, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.lines.iter().flat_map(|line| &line.items).flatten()
+        self.groups.iter().flat_map(|group| &group.items).flatten()
     }
 
     #[inline]
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<&T> {
-        let (line, place) = self.position(tag(hash), is_it)?;
-        self.lines[line].items[place].as_ref()
+        let (group, slot) = self.position(tag(hash), is_it)?;
+        self.groups[group].items[slot].as_ref()
     }
 
     pub(super) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
-        let (line, place) = self.position(tag(hash), is_it)?;
-        self.lines[line].items[place].as_mut()
+        let (group, slot) = self.position(tag(hash), is_it)?;
+        self.groups[group].items[slot].as_mut()
     }
 
     /// Adds an item. The caller has checked that it is absent.
     pub(super) fn insert(&mut self, hash: u64, item: T) {
-        if self.len == room(self.lines.len()) {
-            // By a half, not to twice the size: half-empty tables would be a twentieth of a small
-            // session's cost.
-            self.resize(self.lines.len() + self.lines.len() / 2 + 1);
+        if self.len == capacity(self.groups.len()) {
+            // By a half: after a growth by two, the free half of the table would be a twentieth of
+            // a small session's charge.
+            self.resize(self.groups.len() + self.groups.len() / 2 + 1);
         }
-        put(&mut self.lines, tag(hash), item);
+        insert_unchecked(&mut self.groups, tag(hash), item);
         self.len += 1;
     }
 
     pub(super) fn remove(&mut self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<T> {
         let tag = tag(hash);
-        let (line, place) = self.position(tag, is_it)?;
-        let item = self.lines[line].items[place].take();
+        let (group, slot) = self.position(tag, is_it)?;
+        let item = self.groups[group].items[slot].take();
         self.len -= 1;
-        let mut passed = home(tag, self.lines.len());
-        while passed != line {
-            self.lines[passed].passed -= 1;
-            passed = after(passed, self.lines.len());
+        let mut full = home(tag, self.groups.len());
+        while full != group {
+            self.groups[full].overflow -= 1;
+            full = next(full, self.groups.len());
         }
         item
     }
 
-    /// Frees unused lines, but for some room to grow.
+    /// Frees unused groups. An eighth of the groups that are needed stays as room to grow.
     pub(super) fn shrink(&mut self) {
-        let needed = (1..self.lines.len()).find(|lines| room(*lines) >= self.len);
-        if let Some(lines) = needed.map(|lines| lines + lines / 8) {
-            self.resize(lines);
+        let needed = (1..self.groups.len()).find(|groups| capacity(*groups) >= self.len);
+        if let Some(groups) = needed.map(|groups| groups + groups / 8) {
+            self.resize(groups);
         }
     }
 
-    fn resize(&mut self, lines: usize) {
-        let lines = (0..lines).map(|_| Line::empty()).collect();
-        for line in std::mem::replace(&mut self.lines, lines) {
-            for (tag, item) in line.tags.into_iter().zip(line.items) {
+    fn resize(&mut self, groups: usize) {
+        let groups = (0..groups).map(|_| Group::empty()).collect();
+        for group in std::mem::replace(&mut self.groups, groups) {
+            for (tag, item) in group.tags.into_iter().zip(group.items) {
                 if let Some(item) = item {
-                    put(&mut self.lines, tag, item);
+                    insert_unchecked(&mut self.groups, tag, item);
                 }
             }
         }
@@ -140,83 +140,83 @@ impl<T> Table<T> {
 
     #[inline]
     fn position(&self, tag: u32, is_it: impl Fn(&T) -> bool) -> Option<(usize, usize)> {
-        let mut number = home(tag, self.lines.len());
-        // At most once round: in a small table every line can have been passed.
-        for _ in 0..self.lines.len() {
-            let line = &self.lines[number];
-            if let Some(place) = line.tagged(tag).find(|place| line.items[*place].as_ref().is_some_and(&is_it)) {
-                return Some((number, place));
+        let mut number = home(tag, self.groups.len());
+        // One round at most: in a small table every group can have an overflow count.
+        for _ in 0..self.groups.len() {
+            let group = &self.groups[number];
+            if let Some(slot) = group.match_tag(tag).find(|slot| group.items[*slot].as_ref().is_some_and(&is_it)) {
+                return Some((number, slot));
             }
-            if line.passed == 0 {
+            if group.overflow == 0 {
                 break;
             }
-            number = after(number, self.lines.len());
+            number = next(number, self.groups.len());
         }
         None
     }
 
-    /// Recomputes tags, counts and overflow counts, and compares.
+    /// Recomputes tags, length and overflow counts, and compares.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self, hash_of: impl Fn(&T) -> u64) -> Result<(), String> {
-        let (mut len, mut passed) = (0, vec![0; self.lines.len()]);
-        for (number, line) in self.lines.iter().enumerate() {
-            for (noted, item) in line.tags.iter().zip(&line.items) {
+        let (mut len, mut overflow) = (0, vec![0; self.groups.len()]);
+        for (number, group) in self.groups.iter().enumerate() {
+            for (stored, item) in group.tags.iter().zip(&group.items) {
                 let Some(item) = item else { continue };
                 len += 1;
                 let tag = tag(hash_of(item));
-                if *noted != tag {
-                    return Err(format!("an item in line {number} has the tag {tag}, {noted} is noted"));
+                if *stored != tag {
+                    return Err(format!("an item in group {number} has the tag {tag}, {stored} is stored"));
                 }
-                let mut at = home(tag, self.lines.len());
-                while at != number {
-                    passed[at] += 1;
-                    at = after(at, self.lines.len());
+                let mut full = home(tag, self.groups.len());
+                while full != number {
+                    overflow[full] += 1;
+                    full = next(full, self.groups.len());
                 }
             }
         }
-        if len != self.len || len > room(self.lines.len()) {
-            return Err(format!("{} items noted, {len} found, room for {}", self.len, room(self.lines.len())));
+        let capacity = capacity(self.groups.len());
+        if len != self.len || len > capacity {
+            return Err(format!("the length is {}, {len} items are found, the capacity is {capacity}", self.len));
         }
-        match self.lines.iter().zip(passed).position(|(line, passed)| line.passed != passed) {
-            Some(line) => Err(format!("line {line} counts {} that passed it, wrongly", self.lines[line].passed)),
+        match self.groups.iter().zip(overflow).position(|(group, overflow)| group.overflow != overflow) {
+            Some(group) => Err(format!("group {group} has a wrong overflow count of {}", self.groups[group].overflow)),
             None => Ok(()),
         }
     }
 }
 
-/// The capacity of so many lines: 85 % of the places, so a search seldom goes beyond the first line
-/// and always ends.
-fn room(lines: usize) -> usize {
-    lines * 17 / 4
+/// 85 % of the slots, so that a search seldom goes beyond the home group and always ends.
+fn capacity(groups: usize) -> usize {
+    groups * 17 / 4
 }
 
-/// The half of a hash that is kept beside an item. The other half chooses the shard.
+/// The lower half of a hash. The upper half chooses the shard.
 #[expect(clippy::cast_possible_truncation, reason = "half of it")]
 fn tag(hash: u64) -> u32 {
     hash as u32
 }
 
-/// The home line of a tag: as far along the lines as the tag is along all tags.
-fn home(tag: u32, lines: usize) -> usize {
-    ((u64::from(tag) * lines as u64) >> 32) as usize
+/// The home group of a tag: as far along the groups as the tag is along all tags.
+fn home(tag: u32, groups: usize) -> usize {
+    ((u64::from(tag) * groups as u64) >> 32) as usize
 }
 
-fn after(line: usize, lines: usize) -> usize {
-    if line + 1 == lines { 0 } else { line + 1 }
+fn next(group: usize, groups: usize) -> usize {
+    if group + 1 == groups { 0 } else { group + 1 }
 }
 
-/// Stores an item in the first line with a free place. There is one, because the capacity leaves
-/// some free.
-fn put<T>(lines: &mut [Line<T>], tag: u32, item: T) {
-    let mut number = home(tag, lines.len());
+/// Stores an item in the first group with a free slot. One exists because the capacity is below the
+/// number of slots.
+fn insert_unchecked<T>(groups: &mut [Group<T>], tag: u32, item: T) {
+    let mut number = home(tag, groups.len());
     loop {
-        let line = &mut lines[number];
-        if let Some(place) = line.free().next() {
-            (line.tags[place], line.items[place]) = (tag, Some(item));
+        let group = &mut groups[number];
+        if let Some(slot) = group.match_empty().next() {
+            (group.tags[slot], group.items[slot]) = (tag, Some(item));
             return;
         }
-        line.passed += 1;
-        number = after(number, lines.len());
+        group.overflow += 1;
+        number = next(number, groups.len());
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_table_holds_what_a_plain_set_would(steps in prop::collection::vec(step(), 1..300)) {
+        fn model_table_holds_what_a_plain_set_holds(steps in prop::collection::vec(step(), 1..300)) {
             let mut table: Table<Item> = Table::new();
             let mut model: HashSet<(u64, u32)> = HashSet::new();
             for step in steps {
@@ -300,7 +300,7 @@ mod tests {
                     }
                     Step::Shrink => {
                         table.shrink();
-                        prop_assert!(room(table.lines.len()) <= table.len() * 9 / 8 + 9);
+                        prop_assert!(capacity(table.groups.len()) <= table.len() * 9 / 8 + 9);
                     }
                 }
                 table.validate(|item| item.0).map_err(TestCaseError::fail)?;
@@ -318,10 +318,9 @@ mod tests {
         }
     }
 
-    // In a large table a line is passed now and then. In a small one every line can be, and then
-    // only the bound on the steps ends the search.
+    // In a small table every group can overflow. Then only the bound on the steps ends the search.
     #[test]
-    fn a_search_for_what_is_not_there_ends_although_every_line_was_passed() {
+    fn search_for_an_absent_item_ends_if_every_group_overflows() {
         let mut table: Table<Item> = Table::new();
         let [first, last] = [0, u64::from(u32::MAX)];
         for name in 0..8 {
@@ -331,8 +330,8 @@ mod tests {
             assert!(table.remove(last, is(name, last)).is_some());
             table.insert(first, Box::new((first, name)));
         }
-        let passed: Vec<_> = table.lines.iter().map(|line| line.passed).collect();
-        assert_eq!(passed, [1, 3]);
+        let overflow: Vec<_> = table.groups.iter().map(|group| group.overflow).collect();
+        assert_eq!(overflow, [1, 3]);
         assert!([first, last].into_iter().all(|hash| table.find(hash, |_| false).is_none()));
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct StoreState {
     /// Whether the session was visited since its last examination.
     pub(crate) visited: AtomicBool,
     /// The shard's generation when the session was last visited.
-    pub(crate) turn: AtomicU8,
+    pub(crate) generation: AtomicU8,
     /// Bit 0: `secret` is a digest. Bits 1 and 2: the kind of the second secret.
     kinds: u8,
 }
@@ -140,7 +140,7 @@ impl Default for StoreState {
             slot: AtomicU32::new(0),
             class: AtomicU8::new(Class::Probation as u8),
             visited: AtomicBool::new(false),
-            turn: AtomicU8::new(0),
+            generation: AtomicU8::new(0),
             kinds: 0,
         }
     }
@@ -156,7 +156,7 @@ impl Clone for StoreState {
             slot: AtomicU32::new(self.slot.load(Ordering::Relaxed)),
             class: AtomicU8::new(self.class.load(Ordering::Relaxed)),
             visited: AtomicBool::new(self.visited.load(Ordering::Relaxed)),
-            turn: AtomicU8::new(self.turn.load(Ordering::Relaxed)),
+            generation: AtomicU8::new(self.generation.load(Ordering::Relaxed)),
             kinds: self.kinds,
         }
     }

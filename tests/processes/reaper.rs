@@ -1,4 +1,4 @@
-//! The reaper: it really purges, it stops at once, and no thread is left behind.
+//! The reaper: it purges at its interval, stops at once, and leaves no thread.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use crate::steps::create;
 const PATIENCE: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(50);
 
-/// Threads named as the reaper's are. Linux tells; elsewhere these tests look at what they can.
+/// How many threads have the reaper's name. Elsewhere than on Linux it is always 0.
 fn reapers() -> usize {
     let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0 };
     let names = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
     names.filter(|name| name.trim() == "lembro-reaper").count()
 }
 
-/// The system lists a thread for a moment longer than a join waits for it.
+/// Linux lists a thread for a moment after a join has returned.
 fn assert_no_reaper_is_left() {
     let start = Instant::now();
     while reapers() > 0 {
@@ -26,8 +26,7 @@ fn assert_no_reaper_is_left() {
     }
 }
 
-/// A busy machine makes a thread late now and then; a reaper that has to be waited for is late each
-/// time.
+/// Allows three attempts, because a busy machine can delay a thread.
 fn assert_soon(mut attempt: impl FnMut() -> Duration) {
     let mut took = Vec::new();
     while took.iter().all(|took| *took >= SOON) {
@@ -43,7 +42,7 @@ fn fill(store: &LembroStore, sessions: usize, ttl: Duration) {
 }
 
 #[test]
-fn the_reaper_purges_at_its_interval() {
+fn reaper_purges_at_its_interval() {
     let _alone = alone();
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(1).clock(&time)).unwrap();
@@ -60,7 +59,7 @@ fn the_reaper_purges_at_its_interval() {
 }
 
 #[test]
-fn without_an_interval_there_is_no_thread_and_everything_is_right() {
+fn store_without_interval_has_no_thread() {
     let _alone = alone();
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
@@ -72,14 +71,14 @@ fn without_an_interval_there_is_no_thread_and_everything_is_right() {
 }
 
 #[test]
-fn dropping_the_last_handle_stops_and_joins_the_reaper_within_50_ms_even_with_an_interval_of_an_hour() {
+fn drop_joins_the_reaper_within_50_ms() {
     let _alone = alone();
     assert_soon(|| {
         let store = LembroStore::with_options(LembroOptions::new().interval("1h")).unwrap();
         let another = store.clone();
         drop(store);
         fill(&another, 1, Duration::from_secs(1));
-        // A handle is left, so the reaper is. It gives itself its name, which may take it a moment.
+        // A handle is left, so the reaper runs. A new thread needs a moment to set its name.
         let deadline = Instant::now() + PATIENCE;
         while cfg!(target_os = "linux") && reapers() == 0 && Instant::now() < deadline {
             std::thread::yield_now();
@@ -94,7 +93,7 @@ fn dropping_the_last_handle_stops_and_joins_the_reaper_within_50_ms_even_with_an
 }
 
 #[test]
-fn closing_in_the_middle_of_a_purge_takes_less_than_50_ms_and_loses_nothing() {
+fn close_stops_a_purge_within_50_ms() {
     let _alone = alone();
     assert_soon(|| {
         let store = in_the_middle_of_a_purge_of(300_000);
@@ -104,7 +103,6 @@ fn closing_in_the_middle_of_a_purge_takes_less_than_50_ms_and_loses_nothing() {
         let left = store.stats().sessions;
         assert!(left > 0, "the purge was over before the close: the test shows nothing");
         assert_no_reaper_is_left();
-        // What it left is done later, by hand.
         assert_eq!(store.purge(), left);
         store.validate().unwrap();
         took
@@ -112,11 +110,11 @@ fn closing_in_the_middle_of_a_purge_takes_less_than_50_ms_and_loses_nothing() {
 }
 
 #[test]
-fn dropping_the_last_handle_in_the_middle_of_a_purge_of_a_million_stops_the_reaper_within_50_ms() {
+fn drop_stops_a_purge_within_50_ms() {
     let _alone = alone();
     assert_soon(|| {
         let store = in_the_middle_of_a_purge_of(1_000_000);
-        // Watched from outside, because the drop itself goes on to free a million sessions.
+        // The drop itself takes longer, because it frees a million sessions.
         let start = Instant::now();
         let dropping = std::thread::spawn(move || drop(store));
         while reapers() > 0 && start.elapsed() < PATIENCE {
@@ -128,7 +126,7 @@ fn dropping_the_last_handle_in_the_middle_of_a_purge_of_a_million_stops_the_reap
     });
 }
 
-/// A store whose reaper has just removed the first of so many expired sessions.
+/// A store whose reaper has just removed the first of this many expired sessions.
 fn in_the_middle_of_a_purge_of(sessions: usize) -> LembroStore {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(1).max_size("1G").clock(&time)).unwrap();
@@ -141,7 +139,7 @@ fn in_the_middle_of_a_purge_of(sessions: usize) -> LembroStore {
 }
 
 #[test]
-fn a_thousand_stores_created_and_dropped_leave_no_thread() {
+fn thousand_stores_leave_no_thread() {
     let _alone = alone();
     for _ in 0..1_000 {
         let store = LembroStore::new().unwrap();
@@ -151,7 +149,7 @@ fn a_thousand_stores_created_and_dropped_leave_no_thread() {
 }
 
 #[test]
-fn a_closed_store_goes_on_working() {
+fn closed_store_can_be_used() {
     let _alone = alone();
     let store = LembroStore::new().unwrap();
     store.close().unwrap();

@@ -1,36 +1,33 @@
-//! The journal: what was committed and ended since the snapshot, in the order in which it happened.
+//! The journal: the changes since the snapshot, in their order, as frames in a file.
 //!
 //! ```text
 //! file   = head · frame*
-//! head   = magic (8) · format (4) · generation (8) · length of the journal before (8) · sum
+//! head   = magic (8) · format (4) · generation (8) · length of the previous journal (8) · sum
 //! frame  = length of its entries (8) · number (8) · written at (8) · sum of the entries · sum
 //!          · entry* · end (1)
-//! entry  = 1 · handle (8) · length of the row (8) · row       a commit: the whole row after it
+//! entry  = 1 · handle (8) · length of the row (8) · row       a commit: the whole next row
 //!        | 2 · handle (8) · version (8)                       the end of an incarnation
 //!        | 3 · handle (8) · version (8) · deadline (8)        a touch
 //!        | 4 · epoch (8) · length of the owner (8) · owner    "log out everywhere"
-//!        | 5 · epoch (8)                                      of owners that are not remembered
+//!        | 5 · epoch (8)                                      of all owners without an entry
 //!        | 6 · handle (8) · digest of the secret (16) · reason (1)   why a session ended
 //! sum    = CRC-32 of what stands before it in the head or the frame (4)
 //! ```
 //!
-//! The first frame has the entries 4 to 6 of all that is remembered when the journal begins.
-//!
-//! Numbers are big-endian, times nanoseconds since 1970. Frames are numbered from 1. A row is what
-//! `Entry::to_bytes` gives.
+//! The first frame has entries of the kinds 4 to 6: the epochs and ends that the store remembers
+//! when the journal begins. Numbers are big-endian, times nanoseconds since 1970. Frames are
+//! numbered from 1. A row has the bytes of an `Entry`.
 //!
 //! A process that is killed while it writes leaves the beginning of a frame, and a computer that
-//! loses its power may leave zeros: such an end was never acknowledged, and is left out. The byte
-//! at the end of a frame is not zero, so that zeros are told from a frame that was whole. Anything
-//! else is damage.
+//! loses its power can leave zeros. Such an end was never acknowledged, and is ignored. The last
+//! byte of a frame is not zero, which tells a whole frame from zeros. Anything else is damage.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::changes::Mutation;
-use super::format::{Noon, number};
-use super::place::{Place, Problem};
+use super::encoding::{ClockAnchor, Mutation, number};
+use super::files::{Problem, StoreFiles};
 use crate::store::take;
 use crate::sync::Arc;
 
@@ -41,11 +38,11 @@ const HEAD_BYTES: usize = 32;
 const FRAME_HEAD_BYTES: usize = 32;
 const END: u8 = 0xa5;
 
-/// A frame is written when its entries are larger than this.
+/// A frame ends when it is at least this large.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// The most changes that memory is kept for.
-const SPARE: usize = 4096;
+/// The largest capacity of a queue that is reused.
+const MAX_SPARE_CAPACITY: usize = 4096;
 
 /// A journal that is being written.
 pub(super) struct Journal {
@@ -53,49 +50,50 @@ pub(super) struct Journal {
     pub(super) generation: u64,
     pub(super) length: u64,
     frames: u64,
-    /// Whether it has what was not flushed.
+    /// True if a part of it was not flushed to the disk.
     pub(super) is_dirty: bool,
-    /// For the next frames; kept from one to the other.
+    /// A buffer for frames, which is reused.
     bytes: Vec<u8>,
-    /// An empty queue, for the next changes.
-    pub(super) spare: Vec<Mutation>,
+    /// An empty queue for the next changes.
+    pub(super) spare_queue: Vec<Mutation>,
 }
 
 impl Journal {
-    /// Makes the file. Its name is on the disk when this returns.
-    pub(super) fn create(place: &Place, generation: u64) -> io::Result<Self> {
-        let file = Arc::new(Place::create(&place.journal(generation))?);
-        place.sync_folder()?;
-        Ok(Self { file, generation, length: 0, frames: 0, is_dirty: false, bytes: Vec::new(), spare: Vec::new() })
+    /// Creates the file, and flushes its name to the disk.
+    pub(super) fn create(files: &StoreFiles, generation: u64) -> io::Result<Self> {
+        let file = Arc::new(StoreFiles::create(&files.journal(generation))?);
+        files.sync_folder()?;
+        let (bytes, spare_queue) = (Vec::new(), Vec::new());
+        Ok(Self { file, generation, length: 0, frames: 0, is_dirty: false, bytes, spare_queue })
     }
 
-    /// Writes the head. `before`: the length of the journal before this one.
-    pub(super) fn begin(&mut self, before: u64) -> io::Result<()> {
+    /// Writes the head.
+    pub(super) fn begin(&mut self, previous_length: u64) -> io::Result<()> {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         head.extend(MAGIC);
         head.extend(FORMAT.to_be_bytes());
         head.extend(self.generation.to_be_bytes());
-        head.extend(before.to_be_bytes());
+        head.extend(previous_length.to_be_bytes());
         head.extend(crc32fast::hash(&head).to_be_bytes());
         (&*self.file).write_all(&head)?;
         self.length = head.len() as u64;
         Ok(())
     }
 
-    /// Writes these changes. After an error the file is as it was, unless that fails too.
-    pub(super) fn append(&mut self, changes: &[Mutation], noon: Noon) -> io::Result<()> {
+    /// Writes these changes with one system call. After an error it cuts off what was written.
+    pub(super) fn append(&mut self, changes: &[Mutation], anchor: ClockAnchor) -> io::Result<()> {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         let mut start = begin_frame(&mut bytes);
         for change in changes {
-            change.write(&mut bytes, noon);
+            change.write(&mut bytes, anchor);
             if bytes.len() - start >= FRAME_BYTES {
-                self.end_frame(&mut bytes, start, noon);
+                self.end_frame(&mut bytes, start, anchor);
                 start = begin_frame(&mut bytes);
             }
         }
         if bytes.len() - start > FRAME_HEAD_BYTES {
-            self.end_frame(&mut bytes, start, noon);
+            self.end_frame(&mut bytes, start, anchor);
         } else {
             bytes.truncate(start);
         }
@@ -104,30 +102,30 @@ impl Journal {
             Ok(()) => self.length += bytes.len() as u64,
             Err(_) => drop(self.file.set_len(self.length)),
         }
-        // The buffer of an unusually large batch is given back.
+        // An unusually large buffer is freed.
         bytes.shrink_to(FRAME_BYTES);
         self.bytes = bytes;
         written
     }
 
-    fn end_frame(&mut self, bytes: &mut Vec<u8>, start: usize, noon: Noon) {
+    fn end_frame(&mut self, bytes: &mut Vec<u8>, start: usize, anchor: ClockAnchor) {
         self.frames += 1;
         let (head, entries) = bytes[start..].split_at_mut(FRAME_HEAD_BYTES);
         let (length, sum) = (entries.len() as u64, crc32fast::hash(entries));
         head[..8].copy_from_slice(&length.to_be_bytes());
         head[8..16].copy_from_slice(&self.frames.to_be_bytes());
-        head[16..24].copy_from_slice(&noon.wall.to_be_bytes());
+        head[16..24].copy_from_slice(&anchor.calendar.to_be_bytes());
         head[24..28].copy_from_slice(&sum.to_be_bytes());
         let sum = crc32fast::hash(&head[..28]);
         head[28..].copy_from_slice(&sum.to_be_bytes());
         bytes.push(END);
     }
 
-    /// Frees these changes, and keeps their memory for others unless it is large.
-    pub(super) fn keep(&mut self, mut changes: Vec<Mutation>) {
+    /// Drops these changes, and keeps their memory for the next ones unless it is large.
+    pub(super) fn recycle(&mut self, mut changes: Vec<Mutation>) {
         changes.clear();
-        changes.shrink_to(SPARE);
-        self.spare = changes;
+        changes.shrink_to(MAX_SPARE_CAPACITY);
+        self.spare_queue = changes;
     }
 
     /// The file, to flush it without the journal's lock.
@@ -142,38 +140,36 @@ fn begin_frame(bytes: &mut Vec<u8>) -> usize {
     start
 }
 
-/// What reading a journal found, beside its entries.
+/// The content of a journal except its entries.
 #[derive(Default)]
-pub(super) struct Found {
-    /// The length of the journal before this one.
-    pub(super) before: u64,
+pub(super) struct JournalSummary {
+    /// The length of the previous journal when this one began.
+    pub(super) previous_length: u64,
     /// How much of the file is whole frames.
     pub(super) length: u64,
     /// When the last frame was written.
-    pub(super) wall: u64,
-    /// The first thing that is wrong.
+    pub(super) last_written: u64,
+    /// The first damage.
     pub(super) damage: Option<Problem>,
 }
 
-/// Reads a journal and hands over the entries of each whole frame. Behind damage it goes on with
-/// the next frame that is whole.
-pub(super) fn read(path: &Path, generation: u64, mut frame: impl FnMut(&[u8])) -> Found {
-    let mut found = Found::default();
+/// Reads a journal and passes on the entries of each whole frame. After damage it continues with
+/// the next whole frame.
+pub(super) fn read(path: &Path, generation: u64, mut frame: impl FnMut(&[u8])) -> JournalSummary {
+    let mut summary = JournalSummary::default();
     match File::open(path).and_then(|mut file| Ok((length_without_zeros(&mut file)?, file))) {
-        Err(error) => found.note(format!("it cannot be read: {error}")),
+        Err(error) => summary.add_damage(format!("it cannot be read: {error}")),
         Ok((size, file)) => {
-            // Most of a large frame is read past the buffer.
-            let mut reader = Reader { input: BufReader::new(file), left: size, found: &mut found };
+            let mut reader = JournalReader { input: BufReader::new(file), left: size, summary: &mut summary };
             if let Err(error) = reader.read(generation, &mut frame) {
-                found.note(format!("it cannot be read: {error}"));
+                summary.add_damage(format!("it cannot be read: {error}"));
             }
         }
     }
-    found
+    summary
 }
 
-/// The length of the file without the zeros at its end, which no frame ends with. Leaves the file
-/// at its beginning.
+/// The length of the file without the zeros at its end, which no frame ends with. Rewinds the file.
 fn length_without_zeros(file: &mut File) -> io::Result<u64> {
     const BLOCK: u64 = 4096;
     let (size, mut block) = (file.metadata()?.len(), Vec::new());
@@ -194,32 +190,33 @@ fn length_without_zeros(file: &mut File) -> io::Result<u64> {
     Ok(end.max(size.min(HEAD_BYTES as u64)))
 }
 
-impl Found {
-    fn note(&mut self, problem: String) {
+impl JournalSummary {
+    fn add_damage(&mut self, problem: String) {
         self.damage.get_or_insert(problem);
     }
 }
 
-struct Reader<'a, R> {
+struct JournalReader<'a, R> {
     input: R,
+    /// How many bytes of the file are still to come.
     left: u64,
-    found: &'a mut Found,
+    summary: &'a mut JournalSummary,
 }
 
-impl<R: Read> Reader<'_, R> {
+impl<R: Read> JournalReader<'_, R> {
     fn read(&mut self, generation: u64, frame: &mut impl FnMut(&[u8])) -> io::Result<()> {
         let size = self.left;
         let mut head = [0; HEAD_BYTES];
         if !self.fill(&mut head)? || (self.left == 0 && read_head(&head).is_none()) {
-            // It was being made.
+            // The process was killed while it created this journal.
             return Ok(());
         }
         match read_head(&head) {
-            Some((number, before)) if number == generation => self.found.before = before,
-            Some((number, _)) => self.found.note(format!("it is journal {number} under another name")),
-            None => self.found.note("its head is damaged, or of another version".to_owned()),
+            Some((number, length)) if number == generation => self.summary.previous_length = length,
+            Some((number, _)) => self.summary.add_damage(format!("it is journal {number} under another name")),
+            None => self.summary.add_damage("its head is damaged, or of another version".to_owned()),
         }
-        self.found.length = HEAD_BYTES as u64;
+        self.summary.length = HEAD_BYTES as u64;
         let (mut entries, mut last) = (Vec::new(), 0);
         let mut head = [0; FRAME_HEAD_BYTES];
         let mut is_filled = false;
@@ -227,7 +224,7 @@ impl<R: Read> Reader<'_, R> {
             is_filled = false;
             let Some(next) = FrameHead::read(&head).filter(|next| next.number > last) else {
                 let at = size - self.left - FRAME_HEAD_BYTES as u64;
-                self.found.note(format!("it is damaged at byte {at}"));
+                self.summary.add_damage(format!("it is damaged at byte {at}"));
                 is_filled = self.seek_head(&mut head, last)?;
                 if is_filled {
                     continue;
@@ -235,31 +232,32 @@ impl<R: Read> Reader<'_, R> {
                 return Ok(());
             };
             if self.left <= next.length {
-                // The process was killed, or the computer lost its power, while this was written.
+                // The process was killed, or the computer lost its power, while it wrote this
+                // frame.
                 return Ok(());
             }
             let at = size - self.left;
-            // As large as the file at most.
+            // At most as large as the file.
             entries.resize(usize::try_from(next.length).map_err(io::Error::other)? + 1, 0);
             self.fill(&mut entries)?;
             let (end, whole) = entries.split_last().unwrap_or((&0, &[]));
             if *end != END || crc32fast::hash(whole) != next.sum {
-                self.found.note(format!("it is damaged at or after byte {at}"));
+                self.summary.add_damage(format!("it is damaged at or after byte {at}"));
                 last = next.number;
                 continue;
             }
             if next.number != last + 1 {
-                self.found.note(format!("frames are missing before byte {at}"));
+                self.summary.add_damage(format!("frames are missing before byte {at}"));
             }
             last = next.number;
-            self.found.wall = self.found.wall.max(next.wall);
-            self.found.length = size - self.left;
+            self.summary.last_written = self.summary.last_written.max(next.written_at);
+            self.summary.length = size - self.left;
             frame(whole);
         }
         Ok(())
     }
 
-    /// Fills the buffer, unless the file ends before.
+    /// Fills the buffer. Returns false if the file ends before.
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<bool> {
         if self.left < bytes.len() as u64 {
             return Ok(false);
@@ -269,7 +267,7 @@ impl<R: Read> Reader<'_, R> {
         Ok(true)
     }
 
-    /// Moves on, byte by byte, to the head of a later frame. `head` holds the bytes before.
+    /// Moves byte by byte to the head of a later frame. `head` holds the bytes so far.
     fn seek_head(&mut self, head: &mut [u8; FRAME_HEAD_BYTES], last: u64) -> io::Result<bool> {
         let mut byte = [0];
         while self.fill(&mut byte)? {
@@ -283,28 +281,28 @@ impl<R: Read> Reader<'_, R> {
     }
 }
 
-/// The generation, and the length of the journal before.
+/// The generation, and the length of the previous journal.
 fn read_head(head: &[u8; HEAD_BYTES]) -> Option<(u64, u64)> {
     let mut bytes = &head[..];
     let (magic, format) = (take(&mut bytes)?, take(&mut bytes).map(u32::from_be_bytes)?);
-    let (generation, before) = (number(&mut bytes)?, number(&mut bytes)?);
+    let (generation, previous_length) = (number(&mut bytes)?, number(&mut bytes)?);
     let sum = take(&mut bytes).map(u32::from_be_bytes)?;
     let is_whole = magic == MAGIC && format == FORMAT && sum == crc32fast::hash(&head[..HEAD_BYTES - 4]);
-    is_whole.then_some((generation, before))
+    is_whole.then_some((generation, previous_length))
 }
 
 struct FrameHead {
     length: u64,
     number: u64,
-    wall: u64,
+    written_at: u64,
     sum: u32,
 }
 
 impl FrameHead {
     fn read(head: &[u8; FRAME_HEAD_BYTES]) -> Option<Self> {
         let mut bytes = &head[..];
-        let (length, number, wall) = (number(&mut bytes)?, number(&mut bytes)?, number(&mut bytes)?);
+        let (length, number, written_at) = (number(&mut bytes)?, number(&mut bytes)?, number(&mut bytes)?);
         let (sum, own) = (take(&mut bytes).map(u32::from_be_bytes)?, take(&mut bytes).map(u32::from_be_bytes)?);
-        (own == crc32fast::hash(&head[..FRAME_HEAD_BYTES - 4])).then_some(Self { length, number, wall, sum })
+        (own == crc32fast::hash(&head[..FRAME_HEAD_BYTES - 4])).then_some(Self { length, number, written_at, sum })
     }
 }

@@ -1,34 +1,35 @@
-//! The way back: sessions of a snapshot that may fit, and the changes of the journals after it.
+//! Replay: a snapshot's sessions and the journals' changes, carried out on a new store.
 
 use std::collections::HashMap;
 
-use super::changes::ReadMutation;
-use super::format::{MAX_COUNT, Noon, read_record};
-use crate::id::SecretCheck;
-use crate::memory::shard::Kept;
-use crate::memory::shards::{Replayed, Shards};
-use crate::memory::weight::weight;
-use crate::record::{Class, Record};
+use super::encoding::{ClockAnchor, MAX_COUNT, MutationRef, read_record};
+use crate::id::{Handle, SecretCheck};
+use crate::memory::queue::charge;
+use crate::memory::routing::ShardedStore;
+use crate::memory::shard::copy::RestoredEntry;
+use crate::memory::shard::{InsertOutcome, RemovalCause, Removed, count_evicted};
+use crate::memory::stats::{add, count};
+use crate::record::{Class, Record, Version};
 use crate::store::is_expired;
 use crate::sync::Ordering;
 
-/// Sessions of a snapshot, as far as they may fit into the store: of each queue the newest ones,
-/// visited or not. So a large file takes no more memory than a few times `max_size`.
-pub(super) struct Pool {
-    pub(super) kept: Vec<Kept>,
+/// The sessions of a snapshot that can fit into the store: of each queue the newest ones, visited
+/// or not. So a large file takes no more memory than a few times `max_size`.
+pub(super) struct RestorePool {
+    pub(super) sessions: Vec<RestoredEntry>,
     bytes: usize,
     max_size: usize,
     pub(super) evicted: usize,
 }
 
-impl Pool {
+impl RestorePool {
     pub(super) fn new(max_size: usize) -> Self {
-        Self { kept: Vec::new(), bytes: 0, max_size, evicted: 0 }
+        Self { sessions: Vec::new(), bytes: 0, max_size, evicted: 0 }
     }
 
-    pub(super) fn add(&mut self, kept: Kept) {
-        self.bytes += weight(&kept.record);
-        self.kept.push(kept);
+    pub(super) fn add(&mut self, session: RestoredEntry) {
+        self.bytes += charge(&session.record);
+        self.sessions.push(session);
         if self.bytes / 10 > self.max_size {
             self.prune();
         }
@@ -39,72 +40,115 @@ impl Pool {
         // A quarter more than there is room for, because the shards do not fill evenly.
         let room = self.max_size + self.max_size / 4;
         let mut taken = [0; 2 * Class::ALL.len()];
-        self.kept.sort_by_key(|kept| std::cmp::Reverse(kept.age));
-        let before = self.kept.len();
-        self.kept.retain(|kept| {
-            let (state, bytes) = (kept.record.state(), weight(&kept.record));
-            let group = 2 * state.class() as usize + usize::from(state.visited.load(Ordering::Relaxed));
-            taken[group] += bytes;
-            taken[group] <= room
+        self.sessions.sort_by_key(|session| std::cmp::Reverse(session.age));
+        let before = self.sessions.len();
+        self.sessions.retain(|session| {
+            let (state, bytes) = (session.record.state(), charge(&session.record));
+            let kind = 2 * state.class() as usize + usize::from(state.visited.load(Ordering::Relaxed));
+            taken[kind] += bytes;
+            taken[kind] <= room
         });
-        self.evicted += before - self.kept.len();
-        self.bytes = self.kept.iter().map(|kept| weight(&kept.record)).sum();
+        self.evicted += before - self.sessions.len();
+        self.bytes = self.sessions.iter().map(|session| charge(&session.record)).sum();
     }
 }
 
 /// The last touch of each session since its last commit. A session whose deadline has passed is
 /// live if a later touch prolonged it.
-pub(super) struct Touches {
-    /// When the files are read. Touches that have passed by then prolong nothing.
-    wall: u64,
-    last: HashMap<u64, u64>,
+pub(super) struct LastTouches {
+    /// When the files are read, on the calendar. A deadline before that prolongs no session.
+    now: u64,
+    deadlines: HashMap<u64, u64>,
 }
 
-impl Touches {
-    pub(super) fn new(wall: u64) -> Self {
-        Self { wall, last: HashMap::new() }
+impl LastTouches {
+    pub(super) fn new(now: u64) -> Self {
+        Self { now, deadlines: HashMap::new() }
     }
 
     pub(super) fn frame(&mut self, mut entries: &[u8]) {
-        while let Some(change) = ReadMutation::read(&mut entries) {
+        while let Some(change) = MutationRef::read(&mut entries) {
             match change {
-                ReadMutation::Touch(handle, _, deadline) if deadline > self.wall => {
-                    self.last.insert(handle.to_u64(), deadline);
+                MutationRef::Touch(handle, _, deadline) if deadline > self.now => {
+                    self.deadlines.insert(handle.to_u64(), deadline);
                 }
-                ReadMutation::Put(handle, _) | ReadMutation::End(handle, _) | ReadMutation::Touch(handle, ..) => {
-                    self.last.remove(&handle.to_u64());
+                MutationRef::Put(handle, _) | MutationRef::End(handle, _) | MutationRef::Touch(handle, ..) => {
+                    self.deadlines.remove(&handle.to_u64());
                 }
-                ReadMutation::Epoch(..) | ReadMutation::Others(_) | ReadMutation::Why(..) => {}
+                MutationRef::Epoch(..) | MutationRef::OtherEpochs(_) | MutationRef::Reason(..) => {}
             }
         }
     }
 
-    /// Returns true if a session that was read is live. If it is so by a touch, it gets the touch's
-    /// deadline.
-    pub(super) fn keep(&self, record: &Record, noon: Noon) -> bool {
+    /// Returns true if a session from a file is live. If only a touch keeps it live, it gets the
+    /// touch's deadline.
+    pub(super) fn prolong(&self, record: &Record, anchor: ClockAnchor) -> bool {
         let state = record.state();
-        if let Some(deadline) = self.last.get(&state.handle.to_u64()).filter(|_| is_expired(record, noon.now)) {
-            state.deadline.store(noon.on_clock(*deadline), Ordering::Relaxed);
+        if let Some(deadline) = self.deadlines.get(&state.handle.to_u64()).filter(|_| is_expired(record, anchor.clock))
+        {
+            state.deadline.store(anchor.on_clock(*deadline), Ordering::Relaxed);
         }
-        !is_expired(record, noon.now)
+        !is_expired(record, anchor.clock)
     }
 }
 
-/// Carries out the changes of journals on a new store.
+/// A restore of files into a new store, with its counts.
 pub(super) struct Replay<'a> {
-    shards: &'a Shards,
-    noon: Noon,
-    touches: &'a Touches,
-    pub(super) done: Replayed,
-    /// False: there was something that is no change.
+    store: &'a ShardedStore,
+    anchor: ClockAnchor,
+    touches: &'a LastTouches,
+    pub(super) changes: u64,
+    pub(super) evicted: usize,
+    pub(super) refused: usize,
+    /// False if a journal had bytes that are not a change.
     pub(super) is_sound: bool,
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(shards: &'a Shards, noon: Noon, touches: &'a Touches) -> Self {
-        Self { shards, noon, touches, done: Replayed::default(), is_sound: true }
+    /// Gives each shard twice its budget while the files are read. A journal begins before the
+    /// snapshot that it follows. So sessions that had ended by the time of the snapshot come back
+    /// until their ends are read, together with later sessions, and must evict none.
+    pub(super) fn begin(store: &'a ShardedStore, anchor: ClockAnchor, touches: &'a LastTouches) -> Self {
+        store.shards.iter().for_each(|locked| locked.shard.write().set_budget(2 * store.limits.budget));
+        Self { store, anchor, touches, changes: 0, evicted: 0, refused: 0, is_sound: true }
     }
 
+    /// Restores the sessions of a snapshot, oldest first, so that the newest stay if there is not
+    /// room for all.
+    pub(super) fn restore(&mut self, pool: RestorePool) {
+        let RestorePool { mut sessions, evicted, .. } = pool;
+        self.evicted += evicted;
+        if let Some(locked) = self.store.shards.first() {
+            add(&locked.counters.evicted, evicted);
+        }
+        sessions.sort_by_key(|session| session.age);
+        let now = self.store.clock_now();
+        for RestoredEntry { record, .. } in sessions {
+            let (locked, hash) = self.store.locate(record.state().handle);
+            let mut removed = Removed::new();
+            let outcome = if charge(&record) <= self.store.max_session_size {
+                locked.shard.write().restore(hash, record, now, &mut removed)
+            } else {
+                InsertOutcome::Conflict
+            };
+            self.evicted += count_evicted(&removed);
+            match outcome {
+                InsertOutcome::Done => {}
+                // The first victim of its class would be the session itself.
+                InsertOutcome::Refused => {
+                    count(&locked.counters.evicted);
+                    self.evicted += 1;
+                }
+                InsertOutcome::Conflict => {
+                    count(&locked.counters.refused);
+                    self.refused += 1;
+                }
+            }
+            self.store.report_removed(locked, removed);
+        }
+    }
+
+    /// Carries out the changes of one frame.
     pub(super) fn frame(&mut self, mut entries: &[u8]) {
         while !entries.is_empty() {
             let Some(()) = self.change(&mut entries) else {
@@ -115,27 +159,80 @@ impl<'a> Replay<'a> {
     }
 
     fn change(&mut self, entries: &mut &[u8]) -> Option<()> {
-        let (shards, noon) = (self.shards, self.noon);
-        let change = ReadMutation::read(entries)?;
-        let is_of_session = matches!(change, ReadMutation::Put(..) | ReadMutation::End(..) | ReadMutation::Touch(..));
-        self.done.changes += u64::from(is_of_session);
+        let (store, anchor) = (self.store, self.anchor);
+        let change = MutationRef::read(entries)?;
+        let is_of_session = matches!(change, MutationRef::Put(..) | MutationRef::End(..) | MutationRef::Touch(..));
+        self.changes += u64::from(is_of_session);
         match change {
-            ReadMutation::Put(handle, row) => {
-                let record = read_record(row, handle, noon)?;
-                let is_live = self.touches.keep(&record, noon);
-                shards.replay_put(handle, Some(record).filter(|_| is_live), &mut self.done);
+            MutationRef::Put(handle, row) => {
+                let record = read_record(row, handle, anchor)?;
+                let is_live = self.touches.prolong(&record, anchor);
+                self.put(handle, Some(record).filter(|_| is_live));
             }
-            ReadMutation::End(handle, version) => shards.replay_end(handle, version),
-            ReadMutation::Touch(handle, version, deadline) => {
-                shards.replay_touch(handle, version, noon.on_clock(deadline));
-            }
-            ReadMutation::Epoch(_, epoch) | ReadMutation::Others(epoch) if epoch > MAX_COUNT => return None,
-            ReadMutation::Epoch(owner, epoch) => shards.epochs.resume_end(owner, epoch),
-            ReadMutation::Others(epoch) => shards.epochs.resume_others(epoch),
-            ReadMutation::Why(handle, digest, reason) => {
-                shards.endings.note([(handle, SecretCheck::Digest(digest))], reason);
+            MutationRef::End(handle, version) => self.end(handle, version),
+            MutationRef::Touch(handle, version, deadline) => self.touch(handle, version, anchor.on_clock(deadline)),
+            MutationRef::Epoch(_, epoch) | MutationRef::OtherEpochs(epoch) if epoch > MAX_COUNT => return None,
+            MutationRef::Epoch(owner, epoch) => store.epochs.resume_owner(owner, epoch),
+            MutationRef::OtherEpochs(epoch) => store.epochs.resume_others(epoch),
+            MutationRef::Reason(handle, digest, reason) => {
+                store.recent_ends.add([(handle, SecretCheck::Digest(digest))], reason);
             }
         }
         Some(())
+    }
+
+    /// Carries out a commit. `None`: the row has expired.
+    fn put(&mut self, handle: Handle, row: Option<Record>) {
+        let (locked, hash) = self.store.locate(handle);
+        let (now, mut removed) = (self.store.clock_now(), Removed::new());
+        let fits = row.as_ref().is_none_or(|row| charge(row) <= self.store.max_session_size);
+        if !fits {
+            count(&locked.counters.refused);
+            self.refused += 1;
+        }
+        let mut shard = locked.shard.write();
+        let current = shard.by_handle(hash, handle).cloned();
+        let outcome = shard.swap(hash, handle, current.as_ref(), row.filter(|_| fits), now, &mut removed);
+        if outcome == InsertOutcome::Refused {
+            // The current row is older than the acknowledged one.
+            shard.remove(hash, handle, RemovalCause::Evicted, &mut removed);
+        }
+        drop(shard);
+        // If the session was new, it was not among the removed.
+        let evicted = count_evicted(&removed).max(usize::from(outcome == InsertOutcome::Refused));
+        self.evicted += evicted;
+        add(&locked.counters.evicted, evicted);
+    }
+
+    /// Carries out the end of an incarnation.
+    fn end(&self, handle: Handle, version: Version) {
+        let (locked, hash) = self.store.locate(handle);
+        let mut removed = Removed::new();
+        let mut shard = locked.shard.write();
+        if shard.by_handle(hash, handle).is_some_and(|row| row.version().is_same_incarnation(version)) {
+            shard.remove(hash, handle, RemovalCause::Destroyed, &mut removed);
+        }
+    }
+
+    /// Carries out a touch of an incarnation.
+    fn touch(&self, handle: Handle, version: Version, deadline: u64) {
+        let (locked, hash) = self.store.locate(handle);
+        let shard = locked.shard.read();
+        if let Some(row) = shard.by_handle(hash, handle).filter(|row| row.version().is_same_incarnation(version)) {
+            shard.touch(row, deadline);
+        }
+    }
+
+    /// Gives each shard its own budget, and evicts the surplus.
+    pub(super) fn end_restore(&mut self) {
+        for locked in &self.store.shards {
+            let mut removed = Removed::new();
+            let mut shard = locked.shard.write();
+            shard.set_budget(self.store.limits.budget);
+            shard.evict_surplus(&mut removed);
+            drop(shard);
+            self.evicted += count_evicted(&removed);
+            self.store.report_removed(locked, removed);
+        }
     }
 }

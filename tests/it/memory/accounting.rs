@@ -1,5 +1,4 @@
-//! What the store says it takes is what the allocator gave out, and that is little more than the
-//! JSON.
+//! Accounting: the bytes that a store counts are those that the allocator gave out.
 
 use std::time::Duration;
 
@@ -10,11 +9,11 @@ use crate::support::steps::{create_for, renewed, replace};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// In 16 shards. Around 1,797 sessions a shard's slabs grow by a quarter, the table by an eighth:
-/// somewhere between two of these steps, just before one, and just after.
+/// In 16 shards. At about 1,797 sessions a shard's slabs grow by a quarter and its table by an
+/// eighth. These numbers are between two steps, just before one, and just after.
 const SESSIONS: [usize; 3] = [25_000, 27_500, 30_000];
 
-/// Six keys and about 300 bytes of JSON, as a shop would keep them.
+/// The session of a shop: six keys and about 300 bytes of JSON.
 fn session(number: usize) -> Value {
     json!({
         "user_id": format!("user-{number:08}"),
@@ -36,7 +35,7 @@ struct Measured {
     counted: usize,
 }
 
-/// Users who have a few sessions each.
+/// Owners with three sessions each.
 #[expect(clippy::unnecessary_wraps, reason = "one of two kinds of sessions")]
 fn owned(number: usize) -> Option<String> {
     Some(format!("user-{:08}", number / 3))
@@ -67,7 +66,7 @@ fn fill_with(sessions: usize, owner: fn(usize) -> Option<String>) -> Measured {
 }
 
 #[test]
-fn bytes_are_within_8_percent_of_the_heap_and_that_is_at_most_1_42_times_the_json() {
+fn bytes_match_the_heap_within_8_percent() {
     for sessions in SESSIONS {
         let Measured { json, heap, counted } = fill(sessions);
         #[expect(clippy::cast_precision_loss, reason = "a ratio of numbers far below 2^52")]
@@ -85,7 +84,7 @@ fn bytes_are_within_8_percent_of_the_heap_and_that_is_at_most_1_42_times_the_jso
 }
 
 #[test]
-fn bytes_of_owned_sessions_are_within_8_percent_of_the_heap_too() {
+fn bytes_of_owned_sessions_match_the_heap() {
     for sessions in SESSIONS {
         let (with, without) = (fill_with(sessions, owned), fill(sessions));
         #[expect(clippy::cast_precision_loss, reason = "a ratio of numbers far below 2^52")]
@@ -99,18 +98,18 @@ fn bytes_of_owned_sessions_are_within_8_percent_of_the_heap_too() {
     }
 }
 
-/// What 1,000 of these sessions take in one shard that has no index of owners: heap, and as it is
-/// counted. Another table may change both, and a dependency's allocations the first; nothing about
-/// owners may.
+/// The heap and the counted bytes of 1,000 of these sessions in one shard without owners. Another
+/// table changes both, and a dependency's allocations the first. A change to owners must change
+/// neither.
 const BEFORE_OWNERS: (i64, usize) = (419_116, 416_000);
 
 #[test]
-fn a_session_without_an_owner_pays_nothing_for_the_index_of_owners() {
+fn anonymous_sessions_cost_no_owner_index() {
     let heap = |owner: fn(usize) -> Option<String>, sessions: usize| {
         let options = LembroOptions::new().interval(0).max_size("1G").shards(1);
         let store = LembroStore::with_options(options).unwrap();
         let ids: Vec<_> = (0..sessions).map(|_| SessionId::random().unwrap()).collect();
-        // What stays with the thread is there already.
+        // Allocates the thread's buffers.
         assert!(create_for(&store, &ids[0], &record(&session(0)), None, HOUR).unwrap().is_done());
         store.clear().unwrap();
         let info = allocation_counter::measure(|| {
@@ -124,7 +123,7 @@ fn a_session_without_an_owner_pays_nothing_for_the_index_of_owners() {
     let (anonymous, counted) = heap(anonymous, 1_000);
     println!("1,000 sessions without an owner: {anonymous} B of heap, counted as {counted}");
     let (owned, counted_owned) = heap(owned, 1_000);
-    // When the owner logged in, and the name with its length.
+    // The time of the login, and the name with its length.
     let noted = 6 + 1 + "user-00000000".len();
     println!("1,000 sessions with one: {owned} B of heap, counted as {counted_owned}");
     assert_eq!(counted_owned - counted, 1_000 * (noted + 18));
@@ -132,7 +131,7 @@ fn a_session_without_an_owner_pays_nothing_for_the_index_of_owners() {
 }
 
 #[test]
-fn a_second_secret_costs_32_bytes_of_heap_and_is_counted_as_that_and_costs_others_nothing() {
+fn second_secret_costs_32_bytes() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1)).unwrap();
     let ids: Vec<_> = (0..100).map(|_| SessionId::random().unwrap()).collect();
     for (number, id) in ids.iter().enumerate() {
@@ -148,14 +147,14 @@ fn a_second_secret_costs_32_bytes_of_heap_and_is_counted_as_that_and_costs_other
     for id in &ids[..50] {
         let (new, heap, counted) = rotate(id);
         assert_eq!((heap, counted), (32, 32));
-        // The next one takes the place of this one: it remembers one only.
+        // A session has one second secret: the next one replaces it.
         assert_eq!(rotate(&new).1, 0);
     }
     store.validate().unwrap();
 }
 
 #[test]
-fn a_store_gives_its_memory_back_after_a_mass_purge() {
+fn mass_purge_frees_memory() {
     let time = lembro::Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("1G").clock(&time)).unwrap();
     let peak = allocation_counter::measure(|| {
@@ -173,17 +172,17 @@ fn a_store_gives_its_memory_back_after_a_mass_purge() {
     assert!(left < peak.bytes_current / 100, "{left} of {} bytes are left", peak.bytes_current);
 }
 
-/// What `max_size` does not count: epochs, endings, what a session of this thread needed last.
-/// (Subscriptions that were dropped: `tests/it/store/events.rs`.)
+/// `max_size` does not count epochs, reasons of ends and the buffers of a thread. (Subscriptions
+/// that were dropped: `tests/it/store/events.rs`.)
 #[test]
-fn what_is_remembered_beside_the_sessions_is_bounded_however_often_it_happens() {
+fn memory_beside_the_sessions_is_bounded() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).max_size("1M")).unwrap();
     let sessions = Sessions::new(store.clone());
     let mut number = 0;
     let mut happen = |times: usize| {
         for _ in 0..times {
             number += 1;
-            // As long as a name can be, and another one each time.
+            // The longest name, and another one each time.
             let owner = Owner::new(&format!("{number:0255}")).unwrap();
             assert_eq!(store.destroy_all(&owner, None).unwrap(), 0);
             store.epoch(&owner).unwrap();
@@ -194,7 +193,7 @@ fn what_is_remembered_beside_the_sessions_is_bounded_however_often_it_happens() 
             assert!(store.why_ended(&id).unwrap().is_some());
         }
     };
-    // Long enough for everything to be as large as it gets.
+    // Until everything has its largest size.
     happen(5_000);
     let grown = allocation_counter::measure(|| happen(20_000)).bytes_current;
     assert_eq!(store.bytes(), 0);

@@ -1,4 +1,4 @@
-//! Looking a session up and prolonging it allocate nothing; an id is 24 bytes and `Copy`.
+//! Allocations: none for a look or a touch, and one for a commit.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn store_with_one() -> (LembroStore, SessionId) {
 }
 
 #[test]
-fn a_get_a_visit_and_a_touch_allocate_nothing() {
+fn get_visit_and_touch_allocate_nothing() {
     let (store, id) = store_with_one();
     let unknown = SessionId::random().unwrap();
     let info = allocation_counter::measure(|| {
@@ -37,12 +37,12 @@ fn a_get_a_visit_and_a_touch_allocate_nothing() {
 }
 
 #[test]
-fn a_save_of_one_key_allocates_the_record_alone() {
+fn commit_allocates_only_the_record() {
     let (store, id) = store_with_one();
     assert_eq!(allocations_of_a_commit(&store, &id), 1);
 }
 
-/// Of one that sets a key. The buffers it is written in stay with the thread, as long as it lives.
+/// Counts those of a commit that sets a key. The buffers of the commit stay with the thread.
 fn allocations_of_a_commit(store: &LembroStore, id: &SessionId) -> u64 {
     let mut changes = lembro::Changes::new();
     changes.insert("", "theme", "light").unwrap();
@@ -55,14 +55,14 @@ fn allocations_of_a_commit(store: &LembroStore, id: &SessionId) -> u64 {
 }
 
 #[test]
-fn a_second_secret_takes_no_allocation_of_its_own_at_a_commit_and_none_at_a_visit() {
+fn second_secret_allocates_nothing() {
     let time = Clock::manual();
     let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(&time)).unwrap();
     let id = new_id();
     store.set(&id, Record::new(), HOUR).unwrap();
     let new = renewed(&id);
     assert!(replace(&store, &id, &new, &Lease::new(HOUR)).unwrap().is_done());
-    // One that is renewed in a while, and one whose renewal is confirmed.
+    // A pending renewal, and one that is confirmed below.
     let lease = renewing(HOUR, HOUR / 60);
     let [pending, previous] = [new_id(), new_id()];
     for id in [pending, previous] {
@@ -71,7 +71,7 @@ fn a_second_secret_takes_no_allocation_of_its_own_at_a_commit_and_none_at_a_visi
     time.advance(HOUR / 60);
     renew(&store, &pending, &lease);
     let confirmed = renew(&store, &previous, &lease);
-    // The second announcement and the confirmation are noted once each.
+    // The second announcement and the confirmation store one row each.
     for id in [pending, confirmed] {
         let info = allocation_counter::measure(|| assert!(store.visit(&id, &lease).unwrap().found().is_some()));
         assert_eq!(info.count_total, 1, "the record alone");
@@ -88,7 +88,7 @@ fn a_second_secret_takes_no_allocation_of_its_own_at_a_commit_and_none_at_a_visi
 }
 
 #[test]
-fn a_login_to_a_session_of_the_same_owner_allocates_the_record_alone() {
+fn second_login_allocates_only_the_record() {
     let (store, id) = store_with_one();
     let log_in = |id: &SessionId| {
         let new = renewed(id);
@@ -98,13 +98,13 @@ fn a_login_to_a_session_of_the_same_owner_allocates_the_record_alone() {
         });
         (new, info.count_total)
     };
-    // What stays with the thread, and the index of owners.
+    // Allocates the thread's buffers and the owner index.
     let (id, _) = log_in(&id);
     assert_eq!(log_in(&id).1, 1);
 }
 
 #[test]
-fn a_commit_that_is_refused_allocates_nothing() {
+fn refused_commit_allocates_nothing() {
     let (store, id) = store_with_one();
     let version = version_of(&store, &id);
     let [create, changed] = [Commit::create().unwrap(), Commit::exactly(version).unwrap()];
@@ -117,7 +117,7 @@ fn a_commit_that_is_refused_allocates_nothing() {
 }
 
 #[test]
-fn from_a_threads_second_request_on_changing_keys_allocates_nothing() {
+fn changes_reuse_the_buffers_of_a_thread() {
     let keys = ["user_id", "csrf", "cart", "flash", "signed_in_at", "seen_at", "locale"];
     let change = || {
         let mut changes = lembro::Changes::new();
@@ -131,7 +131,7 @@ fn from_a_threads_second_request_on_changing_keys_allocates_nothing() {
 }
 
 #[test]
-fn what_a_large_request_took_is_given_back() {
+fn large_buffers_are_freed() {
     let info = allocation_counter::measure(|| {
         let mut changes = lembro::Changes::new();
         for number in 0..1024 {
@@ -144,7 +144,7 @@ fn what_a_large_request_took_is_given_back() {
 }
 
 #[test]
-fn a_key_may_be_changed_any_number_of_times_in_one_request() {
+fn repeated_changes_of_a_key_stay_small() {
     let mut changes = lembro::Changes::new();
     let text = "x".repeat(1000);
     let info = allocation_counter::measure(|| {
@@ -163,7 +163,7 @@ fn a_key_may_be_changed_any_number_of_times_in_one_request() {
 }
 
 #[test]
-fn an_id_is_24_bytes_and_copy() {
+fn id_is_24_bytes_and_copy() {
     fn is_copy<T: Copy>() {}
     is_copy::<SessionId>();
     assert_eq!(size_of::<SessionId>(), 24);
@@ -173,7 +173,7 @@ fn an_id_is_24_bytes_and_copy() {
 }
 
 #[test]
-fn looking_at_a_session_and_leaving_it_allocates_the_handle_on_it_alone() {
+fn loading_a_session_allocates_nothing() {
     let (store, id) = store_with_one();
     let sessions = Sessions::new(store);
     let info = allocation_counter::measure(|| {
@@ -185,7 +185,7 @@ fn looking_at_a_session_and_leaving_it_allocates_the_handle_on_it_alone() {
 }
 
 #[test]
-fn a_request_that_changes_a_session_and_saves_it_allocates_the_record_alone() {
+fn session_save_allocates_only_the_record() {
     let (store, id) = store_with_one();
     let sessions = Sessions::new(store);
     let request = |theme: &str| {

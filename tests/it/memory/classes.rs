@@ -1,6 +1,7 @@
-//! Promise: a victim is chosen by its class before its size and age, and the session being written
-//! is one of its class. Sessions without an owner never evict one with an owner for more than their
-//! share, however they come to need room:
+//! Eviction by class: the class of a session decides before its size and age, and the session being
+//! written counts as one of its class.
+//!
+//! Sessions without an owner evict none with an owner beyond their share, with any write:
 //!
 //! | the write | without an owner | with an owner |
 //! |---|---|---|
@@ -42,6 +43,13 @@ fn change(bytes: usize) -> Changes {
     Changes::from(&text(bytes))
 }
 
+/// Adds a session, with an owner or without.
+fn add(store: &LembroStore, bytes: usize, owner: Option<&str>) -> SessionId {
+    let id = new_id();
+    assert!(create_for(store, &id, &text(bytes), owner, HOUR).unwrap().is_done());
+    id
+}
+
 fn store(options: LembroOptions) -> LembroStore {
     LembroStore::with_options(options.interval(0)).unwrap()
 }
@@ -52,12 +60,12 @@ fn small() -> LembroOptions {
     LembroOptions::new().max_size("64K").shards(1).clock(&Clock::manual())
 }
 
-/// Adds sessions with an owner until they fill the store. How many are there, and how many were
-/// evicted because another shard was still filling.
+/// Adds sessions with an owner until they fill the store. Returns how many there are, and how many
+/// were evicted because their shard was full before the others.
 fn fill_with_owned(store: &LembroStore) -> (usize, u64) {
     let room = store.stats().max_size;
     while store.bytes() + 1_200 * 4 < room {
-        assert!(create_for(store, &new_id(), &text(400), Some("ada"), HOUR).unwrap().is_done());
+        add(store, 400, Some("ada"));
     }
     users(store)
 }
@@ -75,7 +83,7 @@ fn assert_full<T: std::fmt::Debug>(result: Result<T>) {
 }
 
 #[test]
-fn visitors_who_save_60_kilobytes_log_no_user_out_of_a_default_store() {
+fn large_anonymous_sessions_evict_no_user() {
     let store = store(LembroOptions::new());
     let before = fill_with_owned(&store);
     assert!(before.0 > 1_500);
@@ -90,7 +98,7 @@ fn visitors_who_save_60_kilobytes_log_no_user_out_of_a_default_store() {
     assert!(store.stats().turned_away > 40);
 }
 
-/// What a visitor can do that makes the session larger, from one of 1K to one of 20K.
+/// A write that makes an anonymous session of 1K one of 20K.
 type Write = fn(&LembroStore, &SessionId) -> Result<()>;
 
 const GROWTH: [(&str, Write); 3] = [
@@ -100,18 +108,17 @@ const GROWTH: [(&str, Write); 3] = [
 ];
 
 #[test]
-fn a_visitors_session_cannot_grow_at_the_expense_of_users_and_stays_as_it_was() {
+fn anonymous_growth_evicts_no_user() {
     for (name, write) in GROWTH {
         let store = store(small());
-        let id = new_id();
-        assert!(create(&store, &id, &text(1_000), HOUR).unwrap().is_done());
+        let id = add(&store, 1_000, None);
         let filled = fill_with_owned(&store);
         let before = store.get(&id).unwrap().unwrap().record;
         assert_full(write(&store, &id));
         store.validate().unwrap();
         assert_eq!(store.get(&id).unwrap().unwrap().record, before, "{name}");
         assert_eq!(users(&store), filled, "{name}");
-        // It may shrink, be touched, and grow within the share.
+        // Smaller, touched, or larger within the share: not refused.
         assert!(save(&store, &id, &change(10), HOUR, version_of(&store, &id)).unwrap().is_done());
         assert!(touch(&store, &id, HOUR).unwrap().is_done());
         assert!(save(&store, &id, &change(5_000), HOUR, version_of(&store, &id)).unwrap().is_done());
@@ -120,26 +127,24 @@ fn a_visitors_session_cannot_grow_at_the_expense_of_users_and_stays_as_it_was() 
 }
 
 #[test]
-fn a_visitors_session_that_fills_its_share_cannot_get_a_second_secret_and_its_id_works_on() {
+fn full_share_refuses_a_second_secret() {
     let store = store(small().anonymous_share(1));
-    let id = new_id();
-    assert!(create(&store, &id, &text(503), HOUR).unwrap().is_done());
+    let id = add(&store, 503, None);
     let share = 65_536 / 100;
     assert!((share - 31..=share).contains(&store.bytes()), "{}", store.bytes());
-    while create_for(&store, &new_id(), &text(10), Some("ada"), HOUR).unwrap().is_done()
-        && store.stats().evicted_owned == 0
-    {}
+    while store.stats().evicted_owned == 0 {
+        add(&store, 10, Some("ada"));
+    }
     assert!(is_there(&store, &id));
     let owned = store.stats().owned_sessions;
-    // So that a few bytes are too many.
+    // Until a few bytes are too many.
     while store.bytes() + 31 < 65_536 {
-        let bob = new_id();
         let rest = 65_536 - store.bytes();
         let empty = 200;
         if rest < empty {
             break;
         }
-        assert!(create_for(&store, &bob, &text(rest - empty), Some("bob"), HOUR).unwrap().is_done());
+        add(&store, rest - empty, Some("bob"));
     }
     let evicted = store.stats().evicted_owned;
     let replaced = replace(&store, &id, &renewed(&id), &Lease::new(HOUR));
@@ -153,21 +158,20 @@ fn a_visitors_session_that_fills_its_share_cannot_get_a_second_secret_and_its_id
 }
 
 #[test]
-fn a_user_whose_session_becomes_a_visitors_may_not_take_others_room_with_it() {
+fn session_without_its_owner_is_anonymous() {
     let store = store(small());
-    let id = new_id();
-    assert!(create_for(&store, &id, &text(5_000), Some("bob"), HOUR).unwrap().is_done());
+    let id = add(&store, 5_000, Some("bob"));
     let filled = fill_with_owned(&store);
     let before = store.get(&id).unwrap().unwrap().record;
     assert_full(store.set(&id, text(20_000), HOUR));
     assert_eq!(store.get(&id).unwrap().unwrap().record, before);
-    // No larger than before, it is no one's expense.
+    // A write that is no larger than before evicts no session.
     store.set(&id, text(5_000), HOUR).unwrap();
     store.validate().unwrap();
     assert_eq!(users(&store), (filled.0 - 1, 0));
-    // From now on it is a visitor's: a user who logs in has its room.
+    // From now on it is anonymous: a login takes its room.
     for _ in 0..12 {
-        assert!(create_for(&store, &new_id(), &text(400), Some("cyd"), HOUR).unwrap().is_done());
+        add(&store, 400, Some("cyd"));
     }
     assert!(is_there(&store, &id), "within the share");
     assert!(store.stats().owned_bytes <= 65_536);
@@ -175,13 +179,12 @@ fn a_user_whose_session_becomes_a_visitors_may_not_take_others_room_with_it() {
 }
 
 #[test]
-fn a_login_is_never_refused_and_takes_the_room_of_visitors_first() {
+fn login_takes_room_of_anonymous_sessions() {
     for share in [0, 10, 50, 100] {
         let store = store(small().anonymous_share(share));
-        let id = new_id();
-        assert!(create(&store, &id, &text(20_000), HOUR).unwrap().is_done());
+        let id = add(&store, 20_000, None);
         while store.bytes() + 600 < 65_536 {
-            assert!(create(&store, &new_id(), &text(400), HOUR).unwrap().is_done());
+            add(&store, 400, None);
         }
         let new = renewed(&id);
         assert!(log_in(&store, &id, &new, "ada", &Lease::new(HOUR)).unwrap().is_done());
@@ -193,12 +196,11 @@ fn a_login_is_never_refused_and_takes_the_room_of_visitors_first() {
 }
 
 #[test]
-fn a_users_session_is_never_refused_in_a_store_full_of_users() {
+fn owned_sessions_are_never_refused() {
     for when in [WhenFull::Evict, WhenFull::RefuseAnonymous] {
         let store = store(small().when_full(when));
         fill_with_owned(&store);
-        let id = new_id();
-        assert!(create_for(&store, &id, &text(20_000), Some("bob"), HOUR).unwrap().is_done());
+        let id = add(&store, 20_000, Some("bob"));
         assert!(save(&store, &id, &change(40_000), HOUR, version_of(&store, &id)).unwrap().is_done());
         assert!(is_there(&store, &id));
         store.validate().unwrap();
@@ -206,14 +208,14 @@ fn a_users_session_is_never_refused_in_a_store_full_of_users() {
 }
 
 #[test]
-fn within_their_share_visitors_have_the_room_of_the_users_who_were_away_longest_and_no_more() {
+fn anonymous_share_evicts_the_idlest_users() {
     let store = store(small());
     let sessions = fill_with_owned(&store);
     while users(&store).1 < 3 {
-        assert!(create_for(&store, &new_id(), &text(400), Some("ada"), HOUR).unwrap().is_done());
+        add(&store, 400, Some("ada"));
     }
     for _ in 0..1_000 {
-        assert!(create(&store, &new_id(), &text(400), HOUR).unwrap().is_done());
+        add(&store, 400, None);
         let stats = store.stats();
         assert!(stats.evicted_owned == 0 || stats.bytes - stats.owned_bytes <= 6_550);
     }
@@ -225,30 +227,28 @@ fn within_their_share_visitors_have_the_room_of_the_users_who_were_away_longest_
 }
 
 #[test]
-fn eight_visitors_who_grow_evict_nobody_from_a_store_that_refuses_visitors() {
+fn refuse_anonymous_evicts_no_session() {
     let store = store(LembroOptions::new().when_full(WhenFull::RefuseAnonymous));
-    let ids: Vec<_> = (0..8).map(|_| new_id()).collect();
-    ids.iter().for_each(|id| assert!(create(&store, id, &text(100), HOUR).unwrap().is_done()));
+    let ids: Vec<_> = (0..8).map(|_| add(&store, 100, None)).collect();
     let filled = fill_with_owned(&store);
     for id in &ids {
         assert_full(save(&store, id, &change(60_000), HOUR, version_of(&store, id)));
         assert_full(store.set(id, text(60_000), HOUR));
         assert!(is_there(&store, id));
     }
-    // The share gives them nothing here.
+    // The share has no effect here.
     while create(&store, &new_id(), &text(400), HOUR).is_ok() {}
     assert_eq!(users(&store), filled);
-    assert_eq!(store.stats().evicted, filled.1, "no visitor either");
+    assert_eq!(store.stats().evicted, filled.1, "no anonymous session either");
     store.validate().unwrap();
 }
 
 #[test]
-fn expired_sessions_make_room_before_a_visitor_is_refused_at_growth_too() {
+fn expired_sessions_make_room_before_a_refusal() {
     let time = Clock::manual();
     for when in [WhenFull::Evict, WhenFull::RefuseAnonymous] {
         let store = store(small().clock(&time).when_full(when));
-        let id = new_id();
-        assert!(create(&store, &id, &text(1_000), HOUR).unwrap().is_done());
+        let id = add(&store, 1_000, None);
         while store.bytes() + 2_000 < 65_536 {
             assert!(create_for(&store, &new_id(), &text(400), Some("ada"), HOUR / 2).unwrap().is_done());
         }
@@ -261,13 +261,13 @@ fn expired_sessions_make_room_before_a_visitor_is_refused_at_growth_too() {
 }
 
 #[test]
-fn a_restore_into_less_room_keeps_users_before_visitors_of_any_size() {
+fn restart_keeps_users_before_anonymous_sessions() {
     let folder = Folder::new();
     let path = folder.join("sessions");
     let before = store(LembroOptions::new().max_size("1M").shards(1).max_session_size("64K").persist(&path));
     for n in 0..300 {
         let (bytes, user) = [(400, Some("ada")), (400, None), (9_000, None)][n % 3];
-        assert!(create_for(&before, &new_id(), &text(bytes), user, HOUR).unwrap().is_done());
+        add(&before, bytes, user);
     }
     let owned = before.stats().owned_bytes;
     // From the journal of a store that was killed, and from the snapshot of one that was closed.
@@ -290,21 +290,21 @@ fn a_restore_into_less_room_keeps_users_before_visitors_of_any_size() {
 }
 
 #[test]
-fn users_logged_out_for_want_of_memory_are_reported_once_a_minute_with_what_to_change() {
+fn evicted_users_are_reported_once_a_minute() {
     let time = Clock::manual();
     let store = store(small().clock(&time));
     let errors = store.errors();
-    let add = |sessions: usize| {
+    let log_in_users = |sessions: usize| {
         let before = store.stats().evicted_owned;
         for _ in 0..sessions {
-            assert!(create_for(&store, &new_id(), &text(400), Some("ada"), HOUR).unwrap().is_done());
+            add(&store, 400, Some("ada"));
         }
         store.stats().evicted_owned - before
     };
     let texts = || errors.try_iter().map(|error: Error| error.to_string()).collect::<Vec<_>>();
     fill_with_owned(&store);
     assert!(texts().is_empty());
-    let first = add(100);
+    let first = log_in_users(100);
     assert!(first > 80);
     let [report] = &texts()[..] else { panic!("one report") };
     assert_eq!(
@@ -312,7 +312,7 @@ fn users_logged_out_for_want_of_memory_are_reported_once_a_minute_with_what_to_c
         "sessions with an owner were evicted for want of memory (1 since the last such error): raise max_size, which \
          is 65536 bytes, or lower anonymous_share"
     );
-    // The rest of them is in the next report, which the next eviction or purge makes.
+    // The next eviction or purge reports the rest.
     time.advance(Duration::from_secs(59));
     store.purge();
     assert!(texts().is_empty());
@@ -320,7 +320,7 @@ fn users_logged_out_for_want_of_memory_are_reported_once_a_minute_with_what_to_c
     store.purge();
     assert!(texts()[0].contains(&format!("({} since", first - 1)));
     time.advance(HOUR / 2);
-    assert_eq!(add(1), 1);
+    assert_eq!(log_in_users(1), 1);
     assert!(texts()[0].contains("(1 since"));
     store.purge();
     time.advance(HOUR / 4);
@@ -328,7 +328,7 @@ fn users_logged_out_for_want_of_memory_are_reported_once_a_minute_with_what_to_c
     assert!(texts().is_empty(), "nothing happened since");
 }
 
-/// What one thread does to a few sessions that it shares with others.
+/// A thread of random operations on sessions that it shares with other threads.
 struct Actor<'a> {
     store: &'a LembroStore,
     time: &'a ManualClock,
@@ -337,7 +337,7 @@ struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    /// Mostly small, now and then beyond the share, and sometimes beyond `max_session_size`.
+    /// Mostly small, seldom beyond the share, and sometimes beyond `max_session_size`.
     fn size(&mut self) -> usize {
         match self.random.random_range(0..20) {
             0 => self.random.random_range(0..20_000),
@@ -383,7 +383,7 @@ impl Actor<'_> {
             94..98 => store.destroy(&id).map(drop),
             98 => {
                 self.time.advance(Duration::from_secs(self.random.random_range(0..30)));
-                // A subscriber that never reads, and is gone after a while.
+                // A subscriber that never reads and is dropped.
                 drop((store.events(), store.errors()));
                 Ok(())
             }
@@ -404,13 +404,13 @@ fn random_store(when: WhenFull, time: &ManualClock) -> LembroStore {
     LembroStore::with_options(options.when_full(when).clock(time)).unwrap()
 }
 
-/// How many operations of all threads together: 100,000, or what the variable says.
+/// The number of operations of all threads together.
 fn operations() -> usize {
     std::env::var("LEMBRO_OPERATIONS").map_or(100_000, |number| number.parse().unwrap())
 }
 
 #[test]
-fn random_operations_of_8_threads_keep_the_bound_and_the_classes() {
+fn race_random_operations_keep_the_classes() {
     const THREADS: usize = 8;
     const ROUND: usize = 500;
     for when in [WhenFull::Evict, WhenFull::RefuseAnonymous] {
@@ -438,7 +438,8 @@ fn random_operations_of_8_threads_keep_the_bound_and_the_classes() {
                             eprintln!("{problem}");
                             problems.fetch_add(1, Ordering::SeqCst);
                         }
-                        // All stop together, so that none waits at the barrier for ever.
+                        // All threads stop together: otherwise one would wait at the barrier for
+                        // ever.
                         pause.wait();
                         if problems.load(Ordering::SeqCst) > 0 {
                             return;
@@ -456,7 +457,7 @@ fn random_operations_of_8_threads_keep_the_bound_and_the_classes() {
 }
 
 #[test]
-fn no_single_operation_evicts_a_user_while_visitors_have_more_than_their_share() {
+fn users_are_evicted_only_within_the_share() {
     for when in [WhenFull::Evict, WhenFull::RefuseAnonymous] {
         let time = Clock::manual();
         let options = small().max_session_size("16K").clock(&time).when_full(when);
@@ -477,7 +478,7 @@ fn no_single_operation_evicts_a_user_while_visitors_have_more_than_their_share()
                 assert!(stats.bytes - stats.owned_bytes <= 6_550, "{stats:?}");
             }
             assert!(stats.bytes <= stats.max_size);
-            assert!(stats.turned_away == turned_away || evicted.is_empty(), "what is refused evicts nobody");
+            assert!(stats.turned_away == turned_away || evicted.is_empty(), "a refusal evicts no session");
         }
         assert!(owned_victims > 50);
         store.validate().unwrap();

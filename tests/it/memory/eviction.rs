@@ -1,5 +1,5 @@
-//! Over `max_size`: the expired go first, then sessions of a single visit, those with an
-//! owner last, and never the one just written.
+//! Eviction over `max_size`: expired sessions first, then unvisited ones, owned ones last, and
+//! never the session just written.
 
 use std::time::Duration;
 
@@ -16,25 +16,25 @@ use crate::support::steps::{
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What one of the sessions below counts for.
+/// The charge of each session below.
 const WEIGHT: usize = 512;
 
 fn record() -> Record {
     sized(WEIGHT)
 }
 
-/// A record that counts for exactly so much, in a store.
+/// A record whose session is charged this many bytes.
 fn sized(bytes: usize) -> Record {
     let empty: Record = [("data", "")].into_iter().collect();
     let store = LembroStore::new().unwrap();
     store.set(&SessionId::random().unwrap(), empty, HOUR).unwrap();
-    // The three lengths of the entry grow from one byte to two, the longest decides.
+    // The three lengths of the entry grow from one byte to two.
     let room = bytes - store.bytes() - 3;
     [("data", "x".repeat(room))].into_iter().collect()
 }
 
-/// What an owner takes: a name of three bytes and its length, the time of the login, and 18 in the
-/// index of owners.
+/// The bytes of an owner: a name of three bytes and its length, the time of the login, and 18 in
+/// the owner index.
 const OWNER: usize = 3 + 1 + 6 + 18;
 
 /// One shard with room for so many sessions.
@@ -50,7 +50,7 @@ fn add(store: &LembroStore, record: &Record, ttl: Duration) -> SessionId {
     id
 }
 
-/// Adds a session of the same weight that has an owner.
+/// Adds a session with an owner and the same charge.
 fn add_owned(store: &LembroStore) -> SessionId {
     let id = new_id();
     assert!(create_owned(store, &id, &sized(WEIGHT - OWNER), "ada", HOUR).unwrap().is_done());
@@ -58,20 +58,13 @@ fn add_owned(store: &LembroStore) -> SessionId {
     id
 }
 
-/// Whether a session is there, without coming back to it.
+/// Whether a session is there. It does not visit it.
 fn is_listed(store: &LembroStore, id: &SessionId) -> bool {
     store.all().unwrap().any(|listed| listed.unwrap().handle == id.handle())
 }
 
 #[test]
-fn the_helper_makes_sessions_of_the_size_it_says() {
-    let store = store_for(4, &Clock::manual());
-    add(&store, &record(), HOUR);
-    assert_eq!(store.bytes(), WEIGHT);
-}
-
-#[test]
-fn the_store_holds_exactly_as_many_sessions_as_fit() {
+fn store_holds_as_many_sessions_as_fit() {
     let store = store_for(10, &Clock::manual());
     let ids: Vec<_> = (0..10).map(|_| add(&store, &record(), HOUR)).collect();
     assert!(ids.iter().all(|id| is_listed(&store, id)));
@@ -81,7 +74,7 @@ fn the_store_holds_exactly_as_many_sessions_as_fit() {
 }
 
 #[test]
-fn expired_sessions_go_before_any_live_one() {
+fn expired_sessions_are_evicted_first() {
     let time = Clock::manual();
     let store = store_for(10, &time);
     let events = store.events();
@@ -98,7 +91,7 @@ fn expired_sessions_go_before_any_live_one() {
 }
 
 #[test]
-fn a_session_somebody_came_back_to_outlives_older_and_newer_ones_nobody_did() {
+fn visited_sessions_outlive_unvisited_ones() {
     let store = store_for(10, &Clock::manual());
     let ids: Vec<_> = (0..10).map(|_| add(&store, &record(), HOUR)).collect();
     assert!(is_there(&store, &ids[0]) && is_there(&store, &ids[4]));
@@ -110,7 +103,7 @@ fn a_session_somebody_came_back_to_outlives_older_and_newer_ones_nobody_did() {
 }
 
 #[test]
-fn a_flood_of_one_hit_sessions_leaves_the_visited_ones_alone() {
+fn flood_evicts_no_visited_session() {
     let store = store_for(1_000, &Clock::manual());
     let users: Vec<_> = (0..800).map(|_| add(&store, &record(), HOUR)).collect();
     assert!(users.iter().all(|id| is_there(&store, id)));
@@ -122,9 +115,9 @@ fn a_flood_of_one_hit_sessions_leaves_the_visited_ones_alone() {
     assert_eq!(users.iter().filter(|id| is_listed(&store, id)).count(), 800);
 }
 
-/// A store that has been full for long: each of its users comes back twenty times, at any time, and
-/// leaves; at the same time ten bots for each of their requests begin sessions of a single visit.
-/// How many percent of the users' requests found their session, generation by generation.
+/// A full store: each user visits its session twenty times, at random times, and abandons it. For
+/// each of these requests, ten bots create a session that is never visited. Returns how many
+/// percent of the users' requests found their session, generation by generation.
 fn hits_among_bots(sessions: usize, users: usize, generations: usize) -> Vec<usize> {
     const REQUESTS: usize = 20;
     let store = store_for(sessions, &Clock::manual());
@@ -157,13 +150,13 @@ fn hits_among_bots(sessions: usize, users: usize, generations: usize) -> Vec<usi
 }
 
 #[test]
-fn users_who_left_take_no_room_from_those_who_come_however_long_it_goes_on() {
+fn abandoned_sessions_do_not_fill_the_store() {
     let hits = hits_among_bots(300, 60, 6);
     assert!(hits.iter().all(|hits| *hits >= 80), "{hits:?}");
 }
 
 #[test]
-fn a_session_that_nobody_came_back_to_while_all_others_were_visited_goes_before_a_new_one() {
+fn abandoned_session_goes_before_a_new_one() {
     let store = store_for(100, &Clock::manual());
     let [stay, leave] = [40, 40].map(|users| (0..users).map(|_| add(&store, &record(), HOUR)).collect::<Vec<_>>());
     assert!(stay.iter().chain(&leave).all(|id| is_there(&store, id)));
@@ -176,14 +169,14 @@ fn a_session_that_nobody_came_back_to_while_all_others_were_visited_goes_before_
     }
     assert!(stay.iter().all(|id| is_listed(&store, id)));
     assert!(!leave.iter().any(|id| is_listed(&store, id)));
-    // A newcomer has the room of those who left: more than the tenth that is sure.
+    // A new session has the room of the abandoned ones: more than the tenth of probation.
     let new = add(&store, &record(), HOUR);
     flood(50);
     assert!(is_listed(&store, &new));
 }
 
 #[test]
-fn one_busy_session_does_not_make_the_others_old() {
+fn one_busy_session_ages_no_other() {
     let store = store_for(100, &Clock::manual());
     let users: Vec<_> = (0..50).map(|_| add(&store, &record(), HOUR)).collect();
     assert!(users.iter().all(|id| is_there(&store, id)));
@@ -195,18 +188,18 @@ fn one_busy_session_does_not_make_the_others_old() {
 }
 
 #[test]
-fn a_session_with_an_owner_goes_last_and_is_reported_as_such() {
+fn owned_sessions_are_evicted_last() {
     let store = store_for(10, &Clock::manual());
     let events = store.events();
     let owners: Vec<_> = (0..5).map(|_| add_owned(&store)).collect();
-    // Everybody else was visited, the owners were not.
+    // All others are visited, the owned sessions are not.
     for _ in 0..200 {
         let id = add(&store, &record(), HOUR);
         is_there(&store, &id);
     }
     assert!(owners.iter().all(|id| is_listed(&store, id)));
     assert!(events.try_iter().all(|event| matches!(event, Event::Evicted { owned: false, .. })));
-    // Only when owners alone fill the store does one of them go.
+    // If owned sessions alone fill the store, one of them is evicted.
     for _ in 0..6 {
         add_owned(&store);
     }
@@ -215,7 +208,7 @@ fn a_session_with_an_owner_goes_last_and_is_reported_as_such() {
 }
 
 #[test]
-fn a_login_moves_a_session_to_the_class_that_goes_last_and_a_set_without_an_owner_out_of_it() {
+fn login_and_set_change_the_class() {
     let store = store_for(10, &Clock::manual());
     let id = add(&store, &sized(WEIGHT - OWNER - 32), HOUR);
     let new = renewed(&id);
@@ -227,21 +220,20 @@ fn a_login_moves_a_session_to_the_class_that_goes_last_and_a_set_without_an_owne
     store.set(&new, record(), HOUR).unwrap();
     store.validate().unwrap();
     assert_eq!(store.stats().owned_sessions, 0);
-    // Others that are visited fill the memory: it is passed over once, because it was visited too,
-    // and then it goes.
+    // Visited sessions fill the memory. This one was visited, too: it gets one second chance.
     assert!(is_there(&store, &new));
     (0..50).for_each(|_| assert!(is_there(&store, &add(&store, &record(), HOUR))));
     assert!(!is_listed(&store, &new));
 }
 
 #[test]
-fn the_session_just_written_is_never_the_one_to_go() {
+fn session_just_written_is_not_evicted() {
     let store = store_for(3, &Clock::manual());
     for _ in 0..20 {
         let id = add(&store, &record(), HOUR);
         assert!(is_listed(&store, &id));
     }
-    // Nor when it grows by a save until nothing else fits beside it.
+    // Not even if a commit makes it so large that no other session fits beside it.
     let id = add(&store, &record(), HOUR);
     let mut changes = Changes::new();
     changes.insert("", "more", &"y".repeat(900)).unwrap();
@@ -252,7 +244,7 @@ fn the_session_just_written_is_never_the_one_to_go() {
 }
 
 #[test]
-fn a_session_larger_than_the_limit_is_refused_and_what_is_stored_stays() {
+fn too_large_session_is_refused() {
     let store = LembroStore::with_options(LembroOptions::new().max_session_size("4K")).unwrap();
     let events = store.events();
     let (id, large) = (SessionId::random().unwrap(), sized(4097));
@@ -266,7 +258,7 @@ fn a_session_larger_than_the_limit_is_refused_and_what_is_stored_stays() {
     let mut changes = Changes::new();
     changes.insert("", "one", "more").unwrap();
     assert!(save(&store, &id, &changes, HOUR, before.version()).unwrap_err().is_size());
-    // Nor is there room for a second secret. The old id works on.
+    // A second secret does not fit either. The old id still opens the session.
     assert!(replace(&store, &id, &renewed(&id), &Lease::new(HOUR)).unwrap_err().is_size());
     assert_eq!(store.get(&id).unwrap().unwrap().record, before);
     assert_eq!(store.stats().refused, 4);
@@ -275,7 +267,7 @@ fn a_session_larger_than_the_limit_is_refused_and_what_is_stored_stays() {
 }
 
 #[test]
-fn the_bound_holds_under_eight_threads() {
+fn race_bound_holds_under_8_threads() {
     let store = LembroStore::with_options(LembroOptions::new().interval(1).max_size("512K")).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -299,7 +291,7 @@ fn sized_fast(bytes: usize) -> Record {
 }
 
 #[test]
-fn a_second_secret_is_charged_and_evicted_with_its_session() {
+fn second_secret_is_charged_and_evicted() {
     let store = store_for(2, &Clock::manual());
     let id = add(&store, &sized(WEIGHT - 32), HOUR);
     let new = renewed(&id);
@@ -309,18 +301,18 @@ fn a_second_secret_is_charged_and_evicted_with_its_session() {
     let events = store.events();
     assert!(store.get(&id).unwrap().is_none());
     assert_eq!(events.try_iter().count(), 0, "a request in flight");
-    // Others that are visited: it is passed over once, because it was, too.
+    // Visited sessions fill the memory. This one was visited, too: it gets one second chance.
     (0..20).for_each(|_| assert!(is_there(&store, &add(&store, &record(), HOUR))));
     let evicted = Event::Evicted { handle: id.handle(), bytes: WEIGHT, owned: false };
     assert_eq!(events.try_iter().filter(|event| *event == evicted).count(), 1);
-    // Nothing is left of it: both ids are unknown ones.
+    // Both ids are unknown now.
     for id in [id, new] {
         assert_eq!(store.look(&id, Look::Peek, &Lease::new(HOUR)).unwrap(), Lookup::Missing);
     }
 }
 
 #[test]
-fn a_second_secret_does_not_take_a_full_shard_over_the_bound() {
+fn second_secret_keeps_the_bound() {
     let store = store_for(2, &Clock::manual());
     let (other, id) = (add(&store, &record(), HOUR), add(&store, &record(), HOUR));
     let new = renewed(&id);
@@ -330,7 +322,7 @@ fn a_second_secret_does_not_take_a_full_shard_over_the_bound() {
 }
 
 #[test]
-fn a_session_without_room_for_a_second_secret_is_committed_and_not_renewed() {
+fn commit_without_room_for_renewal_is_stored() {
     let time = Clock::manual();
     let (store, lease) = (store_for(1, &time), renewing(HOUR, HOUR / 60));
     let id = add_owned(&store);
@@ -338,13 +330,13 @@ fn a_session_without_room_for_a_second_secret_is_committed_and_not_renewed() {
     let version = version_of(&store, &id);
     let commit = Commit::merge(version).unwrap().identity(Identity::Renew(1));
     assert_eq!(store.commit(&id, &commit, &lease).unwrap().receipt().unwrap().announce, None);
-    assert_ne!(version_of(&store, &id), version, "the rest is done");
+    assert_ne!(version_of(&store, &id), version, "the rest of the commit is done");
     assert_eq!((store.stats().refused, store.bytes()), (0, WEIGHT));
     store.validate().unwrap();
 }
 
 #[test]
-fn a_renewal_without_room_for_the_time_of_the_new_id_stays_pending_and_both_ids_work() {
+fn renewal_without_room_stays_pending() {
     let time = Clock::manual();
     let (store, lease) = (store_for(1, &time), renewing(HOUR, HOUR / 60));
     let id = new_id();
@@ -361,7 +353,7 @@ fn a_renewal_without_room_for_the_time_of_the_new_id_stays_pending_and_both_ids_
 }
 
 #[test]
-fn a_set_without_time_is_no_creation_and_ends_what_is_there() {
+fn set_with_zero_ttl_ends_the_session() {
     let store = store_for(2, &Clock::manual());
     let events = store.events();
     let id = add(&store, &record(), HOUR);
@@ -378,7 +370,7 @@ fn a_set_without_time_is_no_creation_and_ends_what_is_there() {
 }
 
 #[test]
-fn what_expired_under_a_handle_is_counted_as_expired_when_another_takes_it() {
+fn reused_handle_counts_the_expired_session() {
     let time = Clock::manual();
     let store = store_for(4, &time);
     let events = store.events();

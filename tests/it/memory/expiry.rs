@@ -1,5 +1,5 @@
-//! Time: a session is invisible from the instant it expires, and a purge removes all that is
-//! expired and nothing else.
+//! Expiry: a session is invisible from the instant it expires, and a purge removes the expired
+//! sessions and no others.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const fn secs(seconds: u64) -> Duration {
 }
 
 #[test]
-fn invariant_7_an_expired_session_is_invisible_from_the_instant_it_expires_with_or_without_the_reaper() {
+fn expired_session_is_invisible_at_once() {
     let (store, time) = store();
     let id = add(&store, secs(60));
     time.advance(Duration::from_nanos(59_999_999_999));
@@ -36,12 +36,12 @@ fn invariant_7_an_expired_session_is_invisible_from_the_instant_it_expires_with_
     assert_eq!(store.destroy(&id).unwrap(), Outcome::Gone);
     assert_eq!(store.visit(&id, &Lease::new(secs(60))).unwrap(), Lookup::Missing);
     assert_eq!((store.len().unwrap(), store.all().unwrap().count()), (0, 0));
-    // It is still in memory: nothing but the time has passed.
+    // It is still in memory, because nothing has removed it.
     assert_eq!(store.stats().sessions, 1);
 }
 
 #[test]
-fn a_purge_removes_the_expired_and_nothing_else_and_says_so() {
+fn purge_removes_only_expired_sessions() {
     let (store, time) = store();
     let events = store.events();
     let short: Vec<_> = (0..100).map(|_| add(&store, secs(10))).collect();
@@ -62,7 +62,7 @@ fn a_purge_removes_the_expired_and_nothing_else_and_says_so() {
 }
 
 #[test]
-fn a_purge_goes_by_the_latest_touch_longer_or_shorter() {
+fn purge_goes_by_the_latest_touch() {
     let (store, time) = store();
     let (longer, shorter) = (add(&store, secs(10)), add(&store, secs(1_000)));
     assert!(touch(&store, &longer, secs(500)).unwrap().is_done());
@@ -77,7 +77,7 @@ fn a_purge_goes_by_the_latest_touch_longer_or_shorter() {
 }
 
 #[test]
-fn purging_a_hundred_thousand_of_which_all_but_one_were_touched_removes_that_one() {
+fn purge_finds_one_of_100_000_sessions() {
     let (store, time) = store();
     let ids: Vec<_> = (0..100_000).map(|_| add(&store, secs(10))).collect();
     for id in &ids[1..] {
@@ -89,11 +89,11 @@ fn purging_a_hundred_thousand_of_which_all_but_one_were_touched_removes_that_one
 }
 
 #[test]
-fn a_session_that_never_expires_never_does() {
+fn endless_session_never_expires() {
     let (store, time) = store();
     let id = SessionId::random().unwrap();
     store.set(&id, Record::new(), Duration::MAX).unwrap();
-    // As long as any lease lets one live.
+    // The longest time that a lease allows.
     let century = add(&store, Duration::MAX);
     time.advance(secs(100 * 365 * 24 * 60 * 60 - 1));
     assert_eq!(store.purge(), 0);
@@ -103,7 +103,7 @@ fn a_session_that_never_expires_never_does() {
 }
 
 #[test]
-fn touches_and_purges_side_by_side_lose_no_session_and_keep_the_index_right() {
+fn race_touches_and_purges() {
     let (store, time) = store();
     let ids: Vec<_> = (0..2_000).map(|_| add(&store, secs(100))).collect();
     std::thread::scope(|scope| {
@@ -112,7 +112,7 @@ fn touches_and_purges_side_by_side_lose_no_session_and_keep_the_index_right() {
             scope.spawn(move || {
                 for round in 0..20_u64 {
                     for id in ids.iter().skip(thread).step_by(4) {
-                        // Longer and shorter by turns, so that both sides of the index are at work.
+                        // Longer and shorter in turn, so that both paths of the index run.
                         assert!(touch(store, id, secs(if round % 2 == 0 { 10_000 } else { 150 })).unwrap().is_done());
                     }
                 }

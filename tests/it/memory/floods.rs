@@ -1,5 +1,4 @@
-//! Promise: a flood of visitors ends no session of a user, and among themselves visitors are
-//! treated as before.
+//! Floods: new anonymous sessions evict no session with an owner and no visited one.
 
 use std::time::Duration;
 
@@ -9,17 +8,16 @@ use crate::support::steps::{create, create_for, log_in, new_id, owner, owners, r
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What one of the sessions below counts for.
+/// The charge of each session below.
 const WEIGHT: usize = 512;
 
-/// A record that counts for that, with its owner.
+/// A record that is charged that much with its owner.
 type Sized = (Record, Option<&'static str>);
 
-/// How long the value must be for that, given the rest.
 fn sized(owner: Option<&'static str>) -> Sized {
     let record = |length: usize| -> Record { [("data", "x".repeat(length))].into_iter().collect() };
     let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
-    // As long as the one that results is, so that its lengths take as many bytes.
+    // About as long as the result, so that its lengths take as many bytes.
     add(&store, &(record(300), owner));
     (record(300 + WEIGHT - store.bytes()), owner)
 }
@@ -43,7 +41,7 @@ fn fill(store: &LembroStore, session: &Sized, sessions: usize) -> Vec<SessionId>
     (0..sessions).map(|_| add(store, session)).collect()
 }
 
-/// How many are there, without coming back to any.
+/// How many of these sessions are there. It visits none.
 fn left(store: &LembroStore, ids: &[SessionId]) -> usize {
     let listed: std::collections::HashSet<_> = store.all().unwrap().map(|listed| listed.unwrap().handle).collect();
     ids.iter().filter(|id| listed.contains(&id.handle())).count()
@@ -55,8 +53,7 @@ fn flood(visitors: usize) {
     let (visitor, events) = (sized(None), store.events());
     for n in 0..visitors {
         let id = add(&store, &visitor);
-        // Some of them come back, over and over: it does not help them against those who are logged
-        // in.
+        // A visited session without an owner evicts none with one either.
         if n % 3 == 0 {
             store.get(&id).unwrap();
         }
@@ -70,18 +67,18 @@ fn flood(visitors: usize) {
 }
 
 #[test]
-fn a_flood_of_visitors_ends_no_session_of_somebody_who_is_logged_in() {
+fn flood_evicts_no_owned_session() {
     flood(100_000);
 }
 
 #[test]
 #[ignore = "takes a while; .ci/full runs it"]
-fn a_flood_of_a_million_visitors_ends_no_session_of_somebody_who_is_logged_in() {
+fn flood_of_a_million_evicts_no_owned_session() {
     flood(1_000_000);
 }
 
 #[test]
-fn without_owners_visitors_who_come_back_survive_a_flood_as_before() {
+fn visited_sessions_survive_a_flood() {
     let (store, visitor) = (store_for(1_000, 10), sized(None));
     let regulars = fill(&store, &visitor, 800);
     regulars.iter().for_each(|id| assert!(store.get(id).unwrap().is_some()));
@@ -91,7 +88,7 @@ fn without_owners_visitors_who_come_back_survive_a_flood_as_before() {
 }
 
 #[test]
-fn beside_owners_visitors_who_come_back_survive_a_flood_in_what_is_left_of_the_room() {
+fn visited_sessions_survive_beside_owned_ones() {
     let (store, visitor) = (store_for(1_000, 10), sized(None));
     let owned = fill(&store, &sized(Some("ada")), 500);
     let regulars = fill(&store, &visitor, 300);
@@ -102,9 +99,9 @@ fn beside_owners_visitors_who_come_back_survive_a_flood_in_what_is_left_of_the_r
 }
 
 #[test]
-fn the_anonymous_share_is_what_visitors_have_beside_any_number_of_owners() {
-    // Of 100 sessions. With all of it for them, those who are logged in are the first to go; with
-    // none, a visitor finds no room beside them.
+fn anonymous_share_is_kept_beside_owned_sessions() {
+    // Of 100 sessions. With a share of 100 % the owned ones are evicted first. With 0 % there is no
+    // room for an anonymous one.
     for (percent, visitors_left) in [(0, 0), (1, 1), (10, 10), (50, 50), (100, 100)] {
         let store = store_for(100, percent);
         fill(&store, &sized(Some("ada")), 200);
@@ -120,7 +117,7 @@ fn the_anonymous_share_is_what_visitors_have_beside_any_number_of_owners() {
 }
 
 #[test]
-fn in_a_store_full_of_owners_a_visitor_can_still_log_in() {
+fn visitor_can_log_in_to_a_full_store() {
     let time = Clock::manual();
     for percent in [1, 10, 100] {
         let store = LembroStore::with_options(options(100, &time).anonymous_share(percent)).unwrap();
@@ -133,7 +130,7 @@ fn in_a_store_full_of_owners_a_visitor_can_still_log_in() {
 }
 
 #[test]
-fn a_share_that_is_no_percentage_is_refused() {
+fn anonymous_share_must_be_a_percentage() {
     let refused = |share: u64| LembroStore::with_options(LembroOptions::new().anonymous_share(share)).unwrap_err();
     assert_eq!(refused(101).to_string(), "anonymous_share: 101 is not a percentage");
     assert!(refused(u64::MAX).is_option());
@@ -150,7 +147,7 @@ fn a_share_that_is_no_percentage_is_refused() {
 }
 
 #[test]
-fn the_options_are_read_under_both_names() {
+fn memory_options_have_two_spellings() {
     for text in [
         r#"{"anonymousShare": 0, "whenFull": "refuse_anonymous", "maxSize": "4K", "shards": 1, "interval": 0}"#,
         r#"{"anonymous_share": 0, "when_full": "refuse_anonymous", "max_size": "4K", "shards": 1, "interval": 0}"#,
@@ -173,7 +170,7 @@ fn refusing() -> (LembroStore, ManualClock, Vec<SessionId>) {
 }
 
 #[test]
-fn a_full_store_can_refuse_visitors_and_evict_nobody() {
+fn full_store_can_refuse_visitors() {
     let (store, _, visitors) = refusing();
     let events = store.events();
     for _ in 0..100 {
@@ -193,12 +190,12 @@ fn a_full_store_can_refuse_visitors_and_evict_nobody() {
 }
 
 #[test]
-fn those_who_have_a_session_go_on_in_a_store_that_refuses_visitors() {
+fn refusing_store_keeps_its_sessions() {
     let (store, _, visitors) = refusing();
     let mut less = lembro::Changes::new();
     less.insert("", "data", "less").unwrap();
     assert!(save(&store, &visitors[0], &less, HOUR, version_of(&store, &visitors[0])).unwrap().is_done());
-    // Replaced by one of the same size, and not by a larger one, but never lost.
+    // A `set` of the same size is done, and a larger one is refused and loses nothing.
     store.set(&visitors[1], sized(None).0, HOUR).unwrap();
     let larger: Record = [("data", "y".repeat(2 * WEIGHT))].into_iter().collect();
     assert!(store.set(&visitors[1], larger, HOUR).unwrap_err().is_full());
@@ -206,7 +203,7 @@ fn those_who_have_a_session_go_on_in_a_store_that_refuses_visitors() {
         store.get(&visitors[1]).unwrap().unwrap().record.get_str("data").unwrap(),
         sized(None).0.get_str("data").unwrap()
     );
-    // They log in, and so does somebody who had no session.
+    // Logins are stored, with a session before them or without.
     let lease = Lease::new(HOUR);
     assert!(log_in(&store, &visitors[0], &renewed(&visitors[0]), "bob", &lease).unwrap().is_done());
     add(&store, &([("data", "z".repeat(400))].into_iter().collect(), Some("cyd")));
@@ -217,14 +214,14 @@ fn those_who_have_a_session_go_on_in_a_store_that_refuses_visitors() {
 }
 
 #[test]
-fn what_is_expired_makes_room_before_a_visitor_is_refused() {
+fn expired_sessions_make_room_first() {
     let (store, time, visitors) = refusing();
     assert!(touch(&store, &visitors[0], HOUR / 2).unwrap().is_done());
     time.advance(HOUR / 2);
     add(&store, &sized(None));
     assert!(create(&store, &new_id(), &sized(None).0, HOUR).unwrap_err().is_full());
     assert_eq!((store.stats().expired, store.stats().evicted), (1, 0));
-    // A session's own handle, too, when it is expired.
+    // The expired session under the same handle makes room, too.
     assert!(touch(&store, &visitors[1], HOUR / 4).unwrap().is_done());
     time.advance(HOUR / 4);
     store.set(&visitors[1], sized(None).0, HOUR).unwrap();
@@ -232,7 +229,7 @@ fn what_is_expired_makes_room_before_a_visitor_is_refused() {
 }
 
 #[test]
-fn a_refused_set_loses_nothing() {
+fn refused_set_loses_nothing() {
     let (store, _, visitors) = refusing();
     let (taken, before) = (renewed(&visitors[0]), store.bytes());
     assert!(store.set(&taken, sized(None).0, HOUR).unwrap_err().is_taken());
@@ -242,7 +239,7 @@ fn a_refused_set_loses_nothing() {
 
 #[cfg(feature = "rouille")]
 #[test]
-fn rouille_answers_503_to_a_visitor_who_is_refused() {
+fn rouille_answers_503_to_a_refused_visitor() {
     use lembro::web::SessionLayer;
     use rouille::{Request, Response};
 

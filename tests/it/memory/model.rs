@@ -1,10 +1,8 @@
-//! Random histories of a `LembroStore` against the rule itself over a map: what a store does
-//! besides is keeping rows.
+//! The model of a `LembroStore`: random histories, compared with the rule over a plain map.
 //!
-//! Properties, after every step: (1) with room for everything, every answer and every row is the
-//! map's; (2) every counter, queue and index recomputes to what is kept; (3) with little room, the
-//! bound holds, nothing is found that the map does not have, and what is found is what the map has.
-//! The rule has a model of its own.
+//! Properties after every step: (1) with room for everything, every answer and every row is that of
+//! the map; (2) the store validates; (3) with little room, the bound holds, and every session that
+//! is found is in the map with the same row. The rule has a model of its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
@@ -19,12 +17,12 @@ use proptest::prelude::*;
 use crate::support::scratch::Folder;
 use crate::support::steps::{owner, owners};
 
-/// Few ids, few secrets and two owners, so that histories meet themselves.
+/// Few ids, few secrets and two owners, so that the steps of a history meet.
 const IDS: u8 = 5;
 const SECRETS: u8 = 3;
 const OWNERS: [&str; 2] = ["ada", "grace"];
 
-/// Which id a step presents: one of a few, or the last that a renewal announced for its handle.
+/// The id that a step presents: one of a few, or the last that a renewal announced for its handle.
 #[derive(Clone, Copy, Debug)]
 struct Name {
     handle: u8,
@@ -36,7 +34,7 @@ enum Step {
     Look(Name, bool, Lease),
     Commit(Name, Expected, Change, NewId, Option<LogIn>, Lease),
     Touch(Name, Lease),
-    /// A look, a touch or the end by a version that was once under the handle.
+    /// A look, a touch or an end by a version that the handle has or had.
     Held(Name, u8, Option<usize>, Lease),
     Put(Name, usize, u64),
     End(Name),
@@ -50,7 +48,7 @@ enum Step {
     Restart(Ending),
 }
 
-/// How a process ends that another one goes on from.
+/// The end of a process before a restart.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Killed,
@@ -61,7 +59,7 @@ enum Ending {
 #[derive(Clone, Copy, Debug)]
 enum Expected {
     Absent,
-    /// The version that is stored, or one that was once under the handle.
+    /// The version that is stored, or an earlier one of the handle.
     Incarnation(Option<usize>),
     Exactly(Option<usize>),
 }
@@ -70,14 +68,14 @@ enum Expected {
 enum NewId {
     Keep,
     Renew(u64),
-    /// Of the same handle, or of another one.
+    /// The secret, and whether the handle is the same.
     Replace(u8, bool),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct LogIn {
     owner: u8,
-    /// So many epochs ago.
+    /// In epochs before the current one.
     begun: Option<u64>,
     limit: Option<Limit>,
 }
@@ -164,8 +162,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Steps one by one, and now and then those that lead to a timed renewal, which no chance would
-/// find.
+/// Single steps, and sometimes those that lead to a timed renewal, which single steps hardly reach.
 fn history(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let one = step().prop_map(|step| vec![step]);
     let renewal =
@@ -201,7 +198,7 @@ fn handle(number: u8) -> Handle {
     id(Name { handle: number, secret: 0 }).handle()
 }
 
-/// A row as this store keeps it: without nonces, because its answers are never lost.
+/// A row as this store keeps it: without nonces, because no answer of it is lost.
 fn without_nonces(entry: &Entry) -> Entry {
     let mut bytes = entry.to_bytes();
     let nonces = 3 + 8 + 8 + 16 + if bytes[1] == 0 { 0 } else { 32 };
@@ -210,7 +207,7 @@ fn without_nonces(entry: &Entry) -> Entry {
     Entry::from_bytes(&bytes).unwrap()
 }
 
-/// The map, and the store beside it.
+/// The store and its model.
 struct Both {
     store: LembroStore,
     options: LembroOptions,
@@ -220,16 +217,16 @@ struct Both {
     /// The last "log out everywhere" of each owner.
     ended: BTreeMap<Owner, u64>,
     epoch: u64,
-    /// What was ever announced and stored under a handle.
+    /// The last id that was announced for a handle, and all its versions.
     announced: HashMap<Handle, SessionId>,
     versions: HashMap<Handle, Vec<Version>>,
     roomy: bool,
-    /// The calendar has jumped since the files had all deadlines on it.
+    /// The calendar has jumped since the files were written whole.
     has_jumped: bool,
     counted: Counted,
 }
 
-/// What the figures must say.
+/// The figures that the store must have.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counted {
     hits: u64,
@@ -270,7 +267,7 @@ impl Both {
         announced.copied().unwrap_or_else(|| id(name))
     }
 
-    /// In a store without room any session may have been evicted: then the map forgets it, too.
+    /// Removes from the map the sessions that a store with little room has evicted.
     fn follow_evictions(&mut self) {
         if !self.roomy {
             let (now, listed) = (self.now(), self.listed());
@@ -345,7 +342,7 @@ impl Both {
         self.write(id.handle(), write);
     }
 
-    /// The version that is stored, or one that was once under the handle.
+    /// The version that is stored, or an earlier one of the handle.
     fn seen(&self, handle: Handle, which: Option<usize>) -> Version {
         let known = self.versions.get(&handle).map_or(&[][..], |versions| versions);
         let stored = self.map.get(&handle).map(|entry| entry.record().version());
@@ -391,14 +388,14 @@ impl Both {
         }
     }
 
-    /// The login of an owner with a limit is later than all of the owner's others.
+    /// A login under a limit is later than all other logins of the owner.
     fn let_later(&self, login: &Login) {
         let since = self.owned(&login.owner).into_iter().filter_map(|listed| listed.stored.record.owner_since());
         let latest = since.max().filter(|_| login.limit.is_some()).map(|latest| latest + Duration::from_millis(1));
         self.time.set_wall(latest.map_or(SystemTime::UNIX_EPOCH, |latest| latest).max(Clock::from(&self.time).wall()));
     }
 
-    /// What the rule says and the map has to be after it.
+    /// Applies the rule to the map. Returns the outcome that the store must have.
     fn expected(&mut self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
         let (handle, login) = (id.handle(), action.login());
         let epoch = login.map(|login| Epoch::from_u64(self.ended.get(&login.owner).copied().unwrap_or(0)));
@@ -462,11 +459,11 @@ impl Both {
         }
     }
 
-    /// Another store takes this one's place, with the sessions of its files.
+    /// Replaces the store by one that reads its files.
     fn restart(&mut self, ending: Ending) {
         let (image, before) = (self.folder.image(), self.listed());
         match ending {
-            // A jump of the calendar changes the time of what was written before it.
+            // A jump of the calendar changes the deadlines of rows that were written before it.
             _ if self.has_jumped => self.store.close().unwrap(),
             Ending::Killed => self.folder = image,
             Ending::Dropped => self.store = open(&self.options, &image),
@@ -474,7 +471,7 @@ impl Both {
         }
         self.store = open(&self.options, &self.folder);
         self.has_jumped = false;
-        // Little room or much: nothing is evicted twice.
+        // A restart evicts no session that the store had.
         assert!(before.keys().all(|handle| self.listed().contains_key(handle)), "{:?}", self.store.stats());
         let now = self.now();
         self.map.retain(|_, entry| !entry.ttl(now).is_zero());
@@ -532,13 +529,13 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn with_room_for_everything_the_store_is_the_map(steps in history(80)) {
+    fn model_with_room_for_everything(steps in history(80)) {
         let mut both = Both::new(LembroOptions::new().max_size("16M").shards(4), true);
         steps.iter().for_each(|step| both.take(step));
     }
 
     #[test]
-    fn with_little_room_the_bound_holds_and_what_is_left_is_right(steps in history(120)) {
+    fn model_with_little_room(steps in history(120)) {
         let options = LembroOptions::new().max_size(7_200).max_session_size(3_600).shards(1);
         let mut both = Both::new(options, false);
         steps.iter().for_each(|step| both.take(step));

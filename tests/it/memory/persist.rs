@@ -1,4 +1,4 @@
-//! A restart logs no user out: what was acknowledged is in the files, and nothing that ended is.
+//! Restarts: every acknowledged session is restored, and no ended one is.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ fn options(time: &ManualClock) -> LembroOptions {
     LembroOptions::new().interval(0).max_size("4M").clock(time)
 }
 
-/// A store and what another process makes of it, so much later.
+/// A store with files, and the stores of later processes that read them.
 struct Restart {
     folder: Folder,
     time: ManualClock,
@@ -39,7 +39,7 @@ impl Restart {
 
     fn of(set: impl Fn(LembroOptions) -> LembroOptions) -> Self {
         let (time, folder) = (Clock::manual(), Folder::in_memory());
-        // The next process' clock does not begin where this one's does.
+        // The clock of the next process begins at another instant.
         time.advance(7 * HOUR);
         let store = LembroStore::with_options(set(options(&time)).persist(folder.join("sessions"))).unwrap();
         Self { folder, time, store }
@@ -49,7 +49,7 @@ impl Restart {
         self.with(down, |options| options)
     }
 
-    /// As after a crash, or after `close` if the store was closed.
+    /// The store after a crash, or after `close` if the store was closed.
     fn with(&self, down: Duration, set: impl Fn(LembroOptions) -> LembroOptions) -> (LembroStore, ManualClock, Folder) {
         let (folder, time) = (self.folder.image(), Clock::manual());
         time.set_wall(Clock::from(&self.time).wall() + down);
@@ -71,7 +71,7 @@ fn user(name: &str) -> Record {
     record(&[("", "user", json!(name))])
 }
 
-/// Whether the store knows the whole id, or only its digest.
+/// Whether the store has the whole id. Otherwise it has the digest of the secret.
 fn is_known(store: &LembroStore, id: &SessionId) -> bool {
     let listed = store.all().unwrap().map(Result::unwrap).find(|listed| listed.handle == id.handle()).unwrap();
     assert!(listed.id.is_none_or(|known| known == *id));
@@ -84,7 +84,6 @@ struct Spec {
     owner: Option<u8>,
     timeout: Option<u32>,
     ttl: u64,
-    /// The number of saves.
     saves: u8,
     visited: bool,
     rotated: bool,
@@ -146,7 +145,7 @@ impl Spec {
 }
 
 #[test]
-fn a_session_with_the_handle_of_another_that_ended_is_written_once() {
+fn reused_handle_is_written_once() {
     let Restart { store, .. } = &Restart::of(|options| options.shards(1));
     let (first, other) = (new_id(), new_id());
     for id in [first, other] {
@@ -165,7 +164,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_sessions_go_in_the_same_come_out(
+    fn model_restart_keeps_all_sessions(
         specs in prop::collection::vec(spec(), 0..40), shards in 0..5_u32, down in 0..30_u64, millis in 0..1000_u64,
     ) {
         let before = Restart::new();
@@ -178,7 +177,7 @@ proptest! {
         for (id, spec) in ids.iter().zip(&specs) {
             let old = before.store.get(id).unwrap();
             let expected = old.filter(|old| old.ttl > down);
-            // Twice: by its digest, then by its secret.
+            // The first look compares the digest, the second one the secret.
             for _ in 0..2 {
                 let found = after.get(id).unwrap();
                 prop_assert_eq!(found.as_ref().map(|found| &found.record), expected.as_ref().map(|old| &old.record));
@@ -207,7 +206,7 @@ proptest! {
 }
 
 #[test]
-fn a_restored_session_is_known_by_its_digest_until_its_first_visit() {
+fn restored_session_has_a_digest_until_visited() {
     let before = Restart::new();
     let (id, other) = (new_id(), new_id());
     for id in [id, other] {
@@ -218,7 +217,7 @@ fn a_restored_session_is_known_by_its_digest_until_its_first_visit() {
     let events = store.events();
     assert!(matches!(events.recv().unwrap(), Event::Restored { sessions: 2, .. }));
 
-    // A guess proves nothing.
+    // A wrong secret is not cached.
     let guess = renewed(&id);
     assert!(store.get(&guess).unwrap().is_none());
     assert!(!is_known(&store, &id));
@@ -232,7 +231,7 @@ fn a_restored_session_is_known_by_its_digest_until_its_first_visit() {
 }
 
 #[test]
-fn a_session_nobody_visited_between_two_restarts_survives_both() {
+fn unvisited_session_survives_two_restarts() {
     let before = Restart::new();
     let (id, old) = (new_id(), new_id());
     let new = renewed(&old);
@@ -252,7 +251,7 @@ fn peek(store: &LembroStore, id: &SessionId) -> Lookup {
 }
 
 #[test]
-fn every_action_takes_an_id_whose_session_was_restored() {
+fn all_actions_work_on_restored_sessions() {
     let before = Restart::new();
     let [saved, touched, rotated, replaced, destroyed] = std::array::from_fn(|_| new_id());
     for id in [saved, touched, rotated, replaced, destroyed] {
@@ -302,7 +301,7 @@ fn visit(store: &LembroStore, id: &SessionId, lease: &Lease) -> Option<Presented
 }
 
 #[test]
-fn a_superseded_id_keeps_the_rest_of_its_grace_and_is_reported_after_it() {
+fn superseded_id_keeps_its_grace() {
     let (before, old, lease) = renewable();
     let new = renewed(&old);
     assert!(replace(&before.store, &old, &new, &lease).unwrap().is_done());
@@ -316,16 +315,16 @@ fn a_superseded_id_keeps_the_rest_of_its_grace_and_is_reported_after_it() {
     assert_eq!(touch(&store, &old, HOUR).unwrap(), Outcome::Superseded);
     time.advance(SECOND);
     assert_eq!(peek(&store, &old), Lookup::Superseded { recent: false });
-    assert!(!is_known(&store, &new), "a superseded id says nothing of the current one");
+    assert!(!is_known(&store, &new), "a superseded id does not reveal the current one");
     assert_eq!(visit(&store, &new, &lease), Some(Presented::Current));
-    // A restart after its end.
+    // A restart after the end of the grace.
     let (store, _, _folder) = before.after(MINUTE);
     assert_eq!(peek(&store, &old), Lookup::Superseded { recent: false });
     assert_eq!(visit(&store, &new, &lease), Some(Presented::Current));
 }
 
 #[test]
-fn a_pending_renewal_goes_on_after_a_restart_with_the_same_new_id() {
+fn pending_renewal_survives_a_restart() {
     let (before, old, lease) = renewable();
     let new = renew(&before.store, &old, &lease);
     let bytes = before.store.bytes();
@@ -334,19 +333,19 @@ fn a_pending_renewal_goes_on_after_a_restart_with_the_same_new_id() {
     assert_eq!(store.bytes(), bytes);
     assert_eq!(visit(&store, &old, &lease), Some(Presented::Renewing(new)));
     assert_eq!(presented(&store, &new), Presented::Current);
-    // Announced a second time, and lost again: from here on the old id has an hour.
+    // The second announcement is lost, too. From now on the old id has an hour.
     let again = Restart { folder, time, store };
     let (store, time, _folder) = again.after(HOUR / 2);
     assert_eq!(visit(&store, &old, &lease), Some(Presented::Renewing(new)));
     time.advance(HOUR / 2);
     assert_eq!(peek(&store, &old), Lookup::Superseded { recent: false });
     assert_eq!(visit(&store, &new, &lease), Some(Presented::Current));
-    assert!(is_known(&store, &new), "it was presented, and is the session's id");
+    assert!(is_known(&store, &new), "it was presented");
     store.validate().unwrap();
 }
 
 #[test]
-fn a_previous_id_opens_its_session_after_a_restart_for_the_rest_of_its_grace() {
+fn previous_id_keeps_its_grace() {
     let (before, old, lease) = renewable();
     let new = renew(&before.store, &old, &lease);
     assert_eq!(visit(&before.store, &new, &lease), Some(Presented::Current));
@@ -354,8 +353,8 @@ fn a_previous_id_opens_its_session_after_a_restart_for_the_rest_of_its_grace() {
     let (store, time, _folder) = before.after(20 * SECOND);
     assert_eq!(store.bytes(), bytes);
     assert_eq!(visit(&store, &old, &lease), Some(Presented::Previous));
-    assert!(!is_known(&store, &new), "the previous id says nothing of the current one");
-    // A commit keeps it.
+    assert!(!is_known(&store, &new), "the previous id does not reveal the current one");
+    // A commit keeps the previous id.
     assert!(save(&store, &old, &Changes::new(), HOUR, version_of(&store, &old)).unwrap().is_done());
     assert_eq!((store.bytes(), presented(&store, &old)), (bytes, Presented::Previous));
     time.advance(40 * SECOND);
@@ -365,7 +364,7 @@ fn a_previous_id_opens_its_session_after_a_restart_for_the_rest_of_its_grace() {
 }
 
 #[test]
-fn everywhere_but_here_spares_the_session_that_is_known_by_its_digest() {
+fn destroy_all_spares_a_restored_session() {
     let (before, ada) = (Restart::new(), owner("ada"));
     let [here, there, visited] = std::array::from_fn(|_| new_id());
     for id in [here, there, visited] {
@@ -375,7 +374,7 @@ fn everywhere_but_here_spares_the_session_that_is_known_by_its_digest() {
     assert!(is_there(&store, &visited));
     assert_eq!(owners(&store).destroy_all(&ada, Some(here.handle())).unwrap(), 2);
     assert!(is_there(&store, &here));
-    // Told to who has the id, and to nobody else.
+    // Only the id itself gives the reason.
     for id in [there, visited] {
         assert_eq!(owners(&store).why_ended(&id).unwrap(), Some(EndReason::Everywhere));
         assert_eq!(owners(&store).why_ended(&renewed(&id)).unwrap(), None);
@@ -385,7 +384,7 @@ fn everywhere_but_here_spares_the_session_that_is_known_by_its_digest() {
 }
 
 #[test]
-fn why_a_session_ended_is_told_to_both_ids_of_a_renewal() {
+fn both_ids_of_a_renewal_have_an_end_reason() {
     let (before, old, lease) = renewable();
     let new = renew(&before.store, &old, &lease);
     let (store, _, _folder) = before.after(SECOND);
@@ -397,7 +396,7 @@ fn why_a_session_ended_is_told_to_both_ids_of_a_renewal() {
 }
 
 #[test]
-fn a_login_from_before_a_restart_is_not_let_in_by_it() {
+fn login_from_before_a_restart_stays_revoked() {
     let (before, ada) = (Restart::new(), owner("ada"));
     let begun = owners(&before.store).epoch(&ada).unwrap();
     owners(&before.store).destroy_all(&ada, None).unwrap();
@@ -414,7 +413,7 @@ fn a_login_from_before_a_restart_is_not_let_in_by_it() {
 }
 
 #[test]
-fn logins_of_others_go_on_over_a_restart_and_why_a_session_ended_is_known() {
+fn revocations_survive_restarts() {
     for closed in [false, true] {
         let before = Restart::new();
         let begun = owners(&before.store).epoch(&owner("ada")).unwrap();
@@ -424,7 +423,7 @@ fn logins_of_others_go_on_over_a_restart_and_why_a_session_ended_is_known() {
         }
         assert_eq!(owners(&before.store).destroy_all(&owner("ada"), None).unwrap(), 1);
         assert!(owners(&before.store).destroy_handle(named.handle(), None, EndReason::Named).unwrap().is_done());
-        // Twice: from the journal in which it happened, and from what the next ones begin with.
+        // From the journal that has the end, and from the first frames of later journals.
         let mut current = before;
         for _ in 0..3 {
             if closed {
@@ -448,7 +447,7 @@ fn logins_of_others_go_on_over_a_restart_and_why_a_session_ended_is_known() {
 }
 
 #[test]
-fn a_calendar_that_was_set_back_between_two_runs_prolongs_nothing() {
+fn calendar_set_back_prolongs_no_session() {
     for (down, closed) in [(MINUTE, false), (MINUTE, true), (50 * 365 * 24 * HOUR, false)] {
         let (before, [id, other]) = (Restart::new(), [new_id(), new_id()]);
         before.store.set(&id, user("ada"), HOUR).unwrap();
@@ -459,20 +458,20 @@ fn a_calendar_that_was_set_back_between_two_runs_prolongs_nothing() {
         }
         before.time.set_wall(Clock::from(&before.time).wall() - down);
         let (store, ..) = before.after(Duration::ZERO);
-        // Its time as it was when something was written last.
+        // Each has the time that it had at the last write.
         assert_eq!(found(&store, &id).ttl, 59 * MINUTE);
         assert_eq!(found(&store, &other).ttl, HOUR);
     }
 }
 
 #[test]
-fn a_calendar_that_was_set_forward_between_two_runs_ends_what_ends_by_then() {
+fn calendar_set_forward_ends_sessions() {
     let (before, [id, other]) = (Restart::new(), [new_id(), new_id()]);
     before.store.set(&id, user("ada"), HOUR).unwrap();
     before.store.set(&other, user("bob"), 3 * HOUR).unwrap();
     let (store, _, folder) = before.after(2 * HOUR);
     assert!(!is_there(&store, &id) && found(&store, &other).ttl == HOUR);
-    // Set right again, it brings back none, and prolongs nothing.
+    // A corrected calendar restores no session and prolongs none.
     drop(store);
     let time = Clock::manual();
     time.set_wall(Clock::from(&before.time).wall());
@@ -481,7 +480,7 @@ fn a_calendar_that_was_set_forward_between_two_runs_ends_what_ends_by_then() {
 }
 
 #[test]
-fn a_calendar_that_jumps_while_the_store_runs_takes_time_off_sessions_at_most() {
+fn calendar_jump_prolongs_no_session() {
     for back in [true, false] {
         let (before, id) = (Restart::new(), new_id());
         let wall = Clock::from(&before.time).wall();
@@ -495,7 +494,7 @@ fn a_calendar_that_jumps_while_the_store_runs_takes_time_off_sessions_at_most() 
 }
 
 #[test]
-fn a_visit_that_prolonged_a_session_counts_after_a_restart() {
+fn visit_counts_after_a_restart() {
     let lease = Lease { touch_after: 5 * MINUTE, ..Lease::new(HOUR) };
     for (closed_before, closed_after) in [(false, false), (true, false), (false, true)] {
         let (before, [visited, committed, left]) = (Restart::new(), [new_id(), new_id(), new_id()]);
@@ -508,7 +507,7 @@ fn a_visit_that_prolonged_a_session_counts_after_a_restart() {
             let (store, time, folder) = current.after(SECOND);
             current = Restart { folder, time, store };
         }
-        // Far beyond the time of its last commit, in steps of which some are too short to be noted.
+        // Far beyond the deadline of the last commit. Some steps are within `touch_after`.
         for step in 0..60 {
             current.time.advance(2 * MINUTE);
             assert!(current.store.visit(&visited, &lease).unwrap().found().is_some());
@@ -532,7 +531,7 @@ fn a_visit_that_prolonged_a_session_counts_after_a_restart() {
 }
 
 #[test]
-fn a_commit_after_a_visit_says_how_long_the_session_lives() {
+fn commit_after_a_visit_sets_the_deadline() {
     let (before, id) = (Restart::new(), new_id());
     before.store.set(&id, user("ada"), HOUR).unwrap();
     assert!(touch(&before.store, &id, 5 * HOUR).unwrap().is_done());
@@ -542,7 +541,7 @@ fn a_commit_after_a_visit_says_how_long_the_session_lives() {
 }
 
 #[test]
-fn an_eviction_before_a_crash_is_the_same_one_after_it() {
+fn eviction_is_the_same_after_a_crash() {
     let before = Restart::of(|options| options.max_size("8K").shards(1));
     let ids: Vec<_> = (0..60).map(|_| new_id()).collect();
     for (number, id) in ids.iter().enumerate() {
@@ -559,7 +558,7 @@ fn an_eviction_before_a_crash_is_the_same_one_after_it() {
 }
 
 #[test]
-fn expired_sessions_are_neither_written_nor_read() {
+fn expired_sessions_are_not_restored() {
     let before = Restart::new();
     for seconds in [1, 10, 100] {
         before.store.set(&new_id(), user("ada"), seconds * SECOND).unwrap();
@@ -576,14 +575,14 @@ fn expired_sessions_are_neither_written_nor_read() {
 }
 
 #[test]
-fn with_less_room_those_with_an_owner_and_those_somebody_came_back_to_stay() {
+fn less_room_keeps_owned_and_visited_sessions() {
     let before = Restart::new();
-    // The regulars are the oldest: nothing but their visits speaks for them.
+    // The visited sessions are the oldest.
     let [regulars, visitors, members] = std::array::from_fn(|class| {
         let owner = (class == 2).then_some("ada");
         let ids: Vec<_> = (0..if class == 1 { 1000 } else { 40 }).map(|_| new_id()).collect();
         for id in &ids {
-            assert!(create_for(&before.store, id, &user("somebody"), owner, HOUR).unwrap().is_done());
+            assert!(create_for(&before.store, id, &user("guest"), owner, HOUR).unwrap().is_done());
         }
         ids
     });
@@ -600,16 +599,16 @@ fn with_less_room_those_with_an_owner_and_those_somebody_came_back_to_stay() {
     assert_eq!((alive(&members), alive(&regulars)), (40, 40));
     let left = alive(&visitors);
     assert!(left < 400, "{left}");
-    // The newest of them.
+    // Most of those are the newest ones.
     let newest = alive(&visitors[500..]);
     assert!(newest > left / 2, "{newest} of {left}");
 }
 
 #[test]
-fn who_has_outlived_a_flood_before_a_restart_outlives_the_next_one_too() {
+fn survivors_of_a_flood_survive_the_next() {
     let small = |options: LembroOptions| options.max_size("64K").shards(1);
     let before = Restart::of(small);
-    let flood = |store: &LembroStore| (0..1000).for_each(|_| store.set(&new_id(), user("somebody"), HOUR).unwrap());
+    let flood = |store: &LembroStore| (0..1000).for_each(|_| store.set(&new_id(), user("guest"), HOUR).unwrap());
     let regulars: Vec<_> = (0..40).map(|_| new_id()).collect();
     for id in &regulars {
         before.store.set(id, user("ada"), HOUR).unwrap();
@@ -624,7 +623,7 @@ fn who_has_outlived_a_flood_before_a_restart_outlives_the_next_one_too() {
 }
 
 #[test]
-fn sessions_that_have_become_too_large_are_refused_and_counted() {
+fn too_large_sessions_are_not_restored() {
     let before = Restart::new();
     let (small, large) = (new_id(), new_id());
     before.store.set(&small, user("ada"), HOUR).unwrap();
@@ -635,7 +634,7 @@ fn sessions_that_have_become_too_large_are_refused_and_counted() {
     assert!(store.get(&small).unwrap().is_some() && store.get(&large).unwrap().is_none());
 }
 
-/// Also when an assertion fails, or the writers would go on for ever.
+/// Stops the writers, also after a failed assertion.
 struct StopAtTheEnd<'a>(&'a AtomicBool);
 
 impl Drop for StopAtTheEnd<'_> {
@@ -645,7 +644,7 @@ impl Drop for StopAtTheEnd<'_> {
 }
 
 #[test]
-fn a_crash_at_any_moment_of_a_compaction_keeps_what_was_acknowledged() {
+fn race_crash_during_a_compaction() {
     const IDS: usize = 200;
     let before = Restart::of(|options| options.max_size("8M"));
     let (ids, fill): (Vec<_>, _) = ((0..IDS).map(|_| new_id()).collect(), "x".repeat(4000));
@@ -685,7 +684,7 @@ fn a_crash_at_any_moment_of_a_compaction_keeps_what_was_acknowledged() {
                 assert_eq!(record.get_in::<usize>("shop", "same").unwrap(), Some(one));
                 assert!(one >= known, "{one} after {known}");
             }
-            // One session that passes by for each thread.
+            // Each thread has one short-lived session.
             assert!(store.len().unwrap() <= ids.len() + 2, "a destroyed session is in the files");
             seen += compactions.try_iter().filter(|event| matches!(event, Event::Snapshot { .. })).count();
         }
@@ -694,7 +693,7 @@ fn a_crash_at_any_moment_of_a_compaction_keeps_what_was_acknowledged() {
 }
 
 #[test]
-fn first_visits_lose_no_save_and_bring_nobody_back() {
+fn race_first_visits_after_a_restart() {
     let before = Restart::new();
     let ids: Vec<_> = (0..1000).map(|_| new_id()).collect();
     for id in &ids {
@@ -730,7 +729,7 @@ fn first_visits_lose_no_save_and_bring_nobody_back() {
 }
 
 #[test]
-fn close_writes_a_snapshot_and_lets_go_of_the_files() {
+fn close_writes_a_snapshot_and_unlocks() {
     let (folder, id) = (Folder::new(), new_id());
     let path = folder.join("sessions");
     let options: LembroOptions = serde_json::from_value(json!({ "persist": path, "interval": 0 })).unwrap();
@@ -743,7 +742,7 @@ fn close_writes_a_snapshot_and_lets_go_of_the_files() {
     store.close().unwrap();
     assert_eq!(folder.names(), ["sessions", "sessions.journal.2", "sessions.lock"]);
     assert!(matches!(events.try_iter().last(), Some(Event::Snapshot { sessions: 1, bytes: 100.., .. })));
-    assert!(is_there(&store, &id), "looks go on");
+    assert!(is_there(&store, &id), "looks still succeed");
     let refused = [
         store.set(&new_id(), user("bob"), HOUR).unwrap_err(),
         store.destroy(&id).unwrap_err(),
@@ -756,7 +755,7 @@ fn close_writes_a_snapshot_and_lets_go_of_the_files() {
         assert!(error.is_persist() && error.is_store() && error.to_string() == expected, "{error}");
     }
 
-    // The closed one is still there, and another one takes its place.
+    // The closed store still exists, and another one may open the files.
     let next = LembroStore::with_options(options.clone()).unwrap();
     assert!(is_there(&store, &id) && is_there(&next, &id));
     assert_eq!(next.stats().restored.unwrap().changes, 0);
@@ -764,18 +763,18 @@ fn close_writes_a_snapshot_and_lets_go_of_the_files() {
     drop(next);
     let store = LembroStore::with_options(options).unwrap();
     let restored = store.stats().restored.unwrap();
-    assert_eq!((restored.sessions, restored.changes), (2, 1), "a store that is dropped has all in its files");
+    assert_eq!((restored.sessions, restored.changes), (2, 1), "a dropped store has all changes in its files");
     LembroStore::with_options(LembroOptions::new()).unwrap().close().unwrap();
 }
 
 #[test]
-fn files_that_are_much_larger_than_the_store_are_read_in_little_memory() {
+fn large_files_are_read_in_little_memory() {
     const MAX: u64 = 1 << 19;
     let before = Restart::of(|options| options.max_size("128M"));
     let (fill, twice) = ("x".repeat(2000), "y".repeat(2000));
     let ids: Vec<_> = (0..6_000).map(|_| new_id()).collect();
     let known: Vec<_> = ids[..20].to_vec();
-    // Each twice: the rows of the first time are in the way.
+    // Each session has two rows in the files.
     for text in [&fill, &twice] {
         for (number, id) in ids.iter().enumerate() {
             let record = record(&[("", "x", json!(text))]);
@@ -809,7 +808,7 @@ fn files_that_are_much_larger_than_the_store_are_read_in_little_memory() {
         let restored = store.stats().restored.unwrap();
         assert!(store.bytes() as u64 <= MAX && store.bytes() as u64 > MAX / 2);
         assert!(restored.evicted > 5_000, "{restored:?}");
-        // Users come before visitors, however much they have.
+        // Owned sessions stay.
         assert!(known.iter().all(|id| is_there(&store, id)), "closed: {closed}");
         assert_eq!(store.stats().evicted, restored.evicted as u64);
         store.validate().unwrap();

@@ -1,5 +1,5 @@
-//! Files that cannot be written: what was acknowledged stays, requests fail or go on as the
-//! application chose, and the store recovers by itself.
+//! Write errors: acknowledged changes stay, changes are refused or made in memory as the option
+//! says, and the store recovers by itself.
 #![cfg(unix)]
 
 use std::fs;
@@ -29,12 +29,12 @@ fn record(bytes: usize) -> Record {
     [("x", "x".repeat(bytes))].into_iter().collect()
 }
 
-/// Waits for what the store does by itself within some seconds.
+/// Waits for an effect of the upkeep.
 #[track_caller]
 fn comes(what: impl Fn() -> bool) {
     let began = Instant::now();
     while !what() {
-        assert!(began.elapsed() < Duration::from_secs(30), "it does not come");
+        assert!(began.elapsed() < Duration::from_secs(30), "the upkeep had no effect");
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -43,7 +43,7 @@ fn comes(what: impl Fn() -> bool) {
 struct Mount(Folder);
 
 impl Mount {
-    /// `None`, and a word about it, where nothing may be mounted.
+    /// Returns `None` and prints why where a mount is not allowed.
     fn new(arguments: &[&str]) -> Option<Self> {
         let folder = Folder::new();
         let done = Command::new("mount").args(arguments).arg(&*folder).output();
@@ -69,7 +69,7 @@ impl Drop for Mount {
     }
 }
 
-/// Creates sessions until one cannot be written. Those that were acknowledged, and the other one.
+/// Creates sessions until one cannot be written. Returns the acknowledged ones and the other one.
 fn fill(store: &LembroStore) -> (Vec<SessionId>, SessionId, Error) {
     let mut ids = Vec::new();
     loop {
@@ -83,20 +83,20 @@ fn fill(store: &LembroStore) -> (Vec<SessionId>, SessionId, Error) {
 }
 
 #[test]
-fn on_a_full_disk_commits_fail_before_they_change_anything_until_there_is_room() {
+fn full_disk_refuses_changes() {
     let Some(disk) = Mount::new(&["-t", "tmpfs", "-o", "size=256k", "none"]) else { return };
     let store = open(&disk, OnWriteError::Refuse);
     let (early, errors) = (new_id(), store.errors());
     store.set(&early, record(10), HOUR).unwrap();
     fs::write(disk.join("ballast"), vec![0; 160_000]).unwrap();
     let (ids, unknown, error) = fill(&store);
-    // The commit under way: it is in memory, and no file has it.
+    // The commit under way is in memory and in no file.
     assert!(error.is_unknown() && error.is_store(), "{error}");
     let told = errors.try_recv().unwrap();
     assert!(told.is_persist() && told.to_string().contains("No space left on device"), "{told}");
     assert!(ids.len() > 5 && store.stats().persist_failing);
 
-    // From then on nothing changes.
+    // From then on every change is refused.
     let version = version_of(&store, &early);
     let refused = [
         store.set(&new_id(), record(10), HOUR).unwrap_err(),
@@ -112,10 +112,10 @@ fn on_a_full_disk_commits_fail_before_they_change_anything_until_there_is_room()
     }
     assert_eq!(version_of(&store, &early), version);
     assert_eq!(owners(&store).count(&owner("ada")).unwrap(), ids.len() + 1);
-    assert!(ids.iter().all(|id| is_there(&store, id)) && is_there(&store, &unknown), "looks go on");
+    assert!(ids.iter().all(|id| is_there(&store, id)) && is_there(&store, &unknown), "looks still succeed");
     assert!(touch(&store, &early, 2 * HOUR).unwrap().is_done());
 
-    // A crash on the full disk loses nothing that was acknowledged, and needs no room to be read.
+    // A crash on the full disk loses no acknowledged change, and the files can be read.
     let copy = Folder::in_memory();
     for name in ["sessions", "sessions.journal.1", "sessions.journal.2"] {
         let _ = fs::copy(disk.join(name), copy.join(name));
@@ -132,11 +132,11 @@ fn on_a_full_disk_commits_fail_before_they_change_anything_until_there_is_room()
     let store = open(&disk, OnWriteError::Refuse);
     assert!(ids[1..].iter().chain([&early, &unknown]).all(|id| is_there(&store, id)));
     assert!(!is_there(&store, &ids[0]));
-    assert_eq!(store.get(&early).unwrap().unwrap().ttl.as_secs() / 3600, 1, "touched meanwhile");
+    assert_eq!(store.get(&early).unwrap().unwrap().ttl.as_secs() / 3600, 1, "touched while the disk was full");
 }
 
 #[test]
-fn on_a_full_disk_sessions_go_on_in_memory_if_the_application_wants_that() {
+fn full_disk_continues_in_memory_on_request() {
     let Some(disk) = Mount::new(&["-t", "tmpfs", "-o", "size=256k", "none"]) else { return };
     let store = open(&disk, OnWriteError::Continue);
     let errors = store.errors();
@@ -151,7 +151,7 @@ fn on_a_full_disk_sessions_go_on_in_memory_if_the_application_wants_that() {
     for id in &ids[..20] {
         assert!(store.destroy(id).unwrap().is_done());
     }
-    // It tries again, and says so, less and less often.
+    // Each attempt reports its error, with longer and longer pauses.
     let began = Instant::now();
     comes(|| began.elapsed() > Duration::from_secs(5));
     let again = errors.try_iter().count();
@@ -169,7 +169,7 @@ fn on_a_full_disk_sessions_go_on_in_memory_if_the_application_wants_that() {
 
 const LIMITED: &str = "LEMBRO_TEST_LIMITED";
 
-/// Runs this test again in a shell's child, after these commands.
+/// Runs a test again in a child process, after these shell commands.
 fn again(name: &str, commands: &str, folder: &Path) -> String {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("{commands} exec \"$0\" --exact {name} --nocapture"));
@@ -180,7 +180,7 @@ fn again(name: &str, commands: &str, folder: &Path) -> String {
 }
 
 #[test]
-fn a_journal_that_can_grow_no_more_is_compacted_and_the_store_goes_on() {
+fn journal_at_its_size_limit_is_compacted() {
     if let Some(folder) = std::env::var_os(LIMITED) {
         let store = open(Path::new(&folder), OnWriteError::Refuse);
         let id = SessionId::derive("the same");
@@ -202,7 +202,7 @@ fn a_journal_that_can_grow_no_more_is_compacted_and_the_store_goes_on() {
     }
     let folder = Folder::new();
     // No more than 8 blocks of 512 or 1024 bytes in a file.
-    let name = "memory::persist_faults::a_journal_that_can_grow_no_more_is_compacted_and_the_store_goes_on";
+    let name = "memory::persist_faults::journal_at_its_size_limit_is_compacted";
     assert!(again(name, "trap '' XFSZ; ulimit -f 8;", &folder).contains("the file was full"));
     let store = open(&folder, OnWriteError::Refuse);
     assert!(store.get(&SessionId::derive("the same")).unwrap().unwrap().record.get::<u64>("number").unwrap() > Some(1));
@@ -210,11 +210,11 @@ fn a_journal_that_can_grow_no_more_is_compacted_and_the_store_goes_on() {
 }
 
 #[test]
-fn a_snapshot_that_cannot_be_written_leaves_the_files_as_they_were() {
+fn unwritable_snapshot_keeps_the_old_files() {
     if let Some(folder) = std::env::var_os(LIMITED) {
         let error = LembroStore::with_options(options(Path::new(&folder))).unwrap_err();
         assert!(error.is_persist() && error.to_string().contains("they cannot be written: File too large"), "{error}");
-        // With the other choice there is a store, with its sessions.
+        // With `OnWriteError::Continue` there is a store, with its sessions.
         let store = open(Path::new(&folder), OnWriteError::Continue);
         assert!(store.errors().try_recv().unwrap().to_string().contains("File too large"));
         assert!(store.stats().persist_failing && store.len().unwrap() == 100);
@@ -224,7 +224,7 @@ fn a_snapshot_that_cannot_be_written_leaves_the_files_as_they_were() {
     let (store, ids) = (open(&folder, OnWriteError::Refuse), [(); 100].map(|()| new_id()));
     ids.iter().for_each(|id| store.set(id, record(300), HOUR).unwrap());
     drop(store);
-    let name = "memory::persist_faults::a_snapshot_that_cannot_be_written_leaves_the_files_as_they_were";
+    let name = "memory::persist_faults::unwritable_snapshot_keeps_the_old_files";
     assert!(again(name, "trap '' XFSZ; ulimit -f 8;", &folder).contains("the disk was full"));
     assert!(!folder.names().contains(&"sessions.tmp".to_owned()), "{:?}", folder.names());
     let store = open(&folder, OnWriteError::Refuse);
@@ -232,7 +232,7 @@ fn a_snapshot_that_cannot_be_written_leaves_the_files_as_they_were() {
 }
 
 #[test]
-fn a_second_process_is_refused_and_harms_nothing() {
+fn second_process_is_refused() {
     if let Some(folder) = std::env::var_os(LIMITED) {
         let error = LembroStore::with_options(options(Path::new(&folder))).unwrap_err();
         let expected = "another store uses it, in this process or in another one: give each store a path of its own";
@@ -241,7 +241,7 @@ fn a_second_process_is_refused_and_harms_nothing() {
     }
     let (folder, id) = (Folder::new(), new_id());
     let store = open(&folder, OnWriteError::Refuse);
-    let name = "memory::persist_faults::a_second_process_is_refused_and_harms_nothing";
+    let name = "memory::persist_faults::second_process_is_refused";
     assert!(again(name, "", &folder).contains("refused"));
     store.set(&id, record(10), HOUR).unwrap();
     drop(store);
@@ -249,7 +249,7 @@ fn a_second_process_is_refused_and_harms_nothing() {
 }
 
 #[test]
-fn a_folder_that_was_removed_is_noticed_and_made_good_once_it_is_there_again() {
+fn removed_folder_is_noticed_and_repaired() {
     for only_the_journal in [false, true] {
         let folder = Folder::new();
         let place = folder.join("data");
@@ -279,7 +279,7 @@ fn a_folder_that_was_removed_is_noticed_and_made_good_once_it_is_there_again() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_told_when_the_store_is_made() {
+fn unwritable_folder_is_refused_at_the_start() {
     let says = |folder: &Path, part: &str| {
         let error = LembroStore::with_options(options(folder)).unwrap_err();
         let path = format!("sessions in {}: ", folder.join("sessions").display());
@@ -290,7 +290,7 @@ fn a_place_that_cannot_be_written_is_told_when_the_store_is_made() {
     };
     let folder = Folder::new();
     fs::set_permissions(&*folder, fs::Permissions::from_mode(0o500)).unwrap();
-    // Nothing is closed to root.
+    // Root may write everywhere.
     if fs::write(folder.join("x"), "").is_err() {
         says(&folder, "sessions.lock cannot be made: Permission denied");
     }
@@ -311,8 +311,7 @@ fn a_place_that_cannot_be_written_is_told_when_the_store_is_made() {
     assert_eq!(open(&folder, OnWriteError::Refuse).len().unwrap(), 1);
 }
 
-/// A disk of one file, whose bytes are what a real disk would have: what was not flushed is not in
-/// it.
+/// A disk image. As on a real disk, it has only the bytes that were flushed.
 struct Disk {
     mount: Mount,
     image: Folder,
@@ -336,7 +335,7 @@ impl Disk {
         Some(Self { mount, image })
     }
 
-    /// The disk as it is at this moment, in another computer.
+    /// A copy of the disk, as after a loss of power.
     fn pull_the_plug(&self) -> Self {
         let image = Folder::new();
         fs::copy(self.image.join("disk"), image.join("disk")).unwrap();
@@ -345,7 +344,7 @@ impl Disk {
 }
 
 #[test]
-fn what_was_acknowledged_survives_a_loss_of_power_if_it_is_synced_always() {
+fn power_loss_loses_nothing_with_sync_always() {
     let Some(disk) = Disk::new() else { return };
     let mut lost = 0;
     for sync in [FileSync::Always, FileSync::Never] {
@@ -371,5 +370,5 @@ fn what_was_acknowledged_survives_a_loss_of_power_if_it_is_synced_always() {
             assert!(sync == FileSync::Never || differing == 0, "{differing} of {number}");
         }
     }
-    assert!(lost > 0, "the disk has what was never flushed: the test shows nothing");
+    assert!(lost > 0, "the disk has bytes that were never flushed: the test shows nothing");
 }

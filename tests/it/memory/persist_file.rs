@@ -1,4 +1,4 @@
-//! The files of a store: they give no user away, and they are believed whole or not at all.
+//! The files of a store: they hold no secret, and damaged files are refused or salvaged.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ fn record(user: &str) -> Record {
     [("user", user)].into_iter().collect()
 }
 
-/// All files of a folder but the lock.
+/// All files of a folder except the lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Files(BTreeMap<String, Vec<u8>>);
 
@@ -47,7 +47,7 @@ impl Files {
         Self(files.map(|path| (name(&path), fs::read(path).unwrap())).collect())
     }
 
-    /// In the place of what is there.
+    /// Replaces the files of a folder by these.
     fn put(&self, folder: &Folder) {
         for name in folder.names() {
             let path = folder.join(name);
@@ -81,7 +81,7 @@ fn small(folder: &Folder) -> (PathBuf, SessionId) {
     (path, id)
 }
 
-/// The store is not made, the message is this one after the path, and the files are as they were.
+/// Asserts that no store is made, with this problem as the error, and that the files are unchanged.
 #[track_caller]
 fn refused(path: &Path, problem: &str) {
     let folder = path.parent().unwrap();
@@ -93,7 +93,7 @@ fn refused(path: &Path, problem: &str) {
 }
 
 #[test]
-fn the_files_hold_no_secret_in_any_form() {
+fn files_hold_no_secret_in_any_form() {
     let folder = Folder::new();
     let path = folder.join(SNAPSHOT);
     let ids: Vec<_> = (0..50).map(|_| SessionId::random().unwrap()).collect();
@@ -101,7 +101,7 @@ fn the_files_hold_no_secret_in_any_form() {
     let options = || options().clock(&time).persist(&path);
     let store = LembroStore::with_options(options()).unwrap();
     ids.iter().for_each(|id| store.set(id, record("ada"), HOUR).unwrap());
-    // Some with two secrets, of each kind.
+    // Second secrets of each kind.
     let lease = renewing(2 * HOUR, HOUR / 2);
     let [pending, previous] = [new_id(), new_id()];
     for id in [pending, previous] {
@@ -115,7 +115,7 @@ fn the_files_hold_no_secret_in_any_form() {
     store.close().unwrap();
     files.push(fs::read(&path).unwrap());
     drop(store);
-    // Known by their digests, some of them by their secrets again.
+    // Some sessions have their secrets cached after the restart.
     let store = LembroStore::with_options(options()).unwrap();
     for id in ids[1..20].iter().chain([&next[0], &pending, &next[1], &previous, &next[2]]) {
         assert!(store.visit(id, &lease).unwrap().found().is_some());
@@ -130,7 +130,7 @@ fn the_files_hold_no_secret_in_any_form() {
         for id in ids.iter().chain(&next).chain([&pending, &previous]) {
             let text = id.expose();
             let secret = decode(&text)[8..].to_vec();
-            // Half a secret would be bad enough.
+            // No half of a secret may be in a file either.
             for needle in [&secret[..8], &secret[8..], &text.as_bytes()[11..], &text.as_bytes()[16..24]] {
                 assert!(!holds(needle));
             }
@@ -145,7 +145,7 @@ fn decode(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn only_their_owner_may_read_them_whatever_the_old_ones_allowed() {
+fn only_the_owner_may_read_the_files() {
     let folder = Folder::new();
     let (path, _) = small(&folder);
     let modes = || {
@@ -166,7 +166,7 @@ fn only_their_owner_may_read_them_whatever_the_old_ones_allowed() {
 }
 
 #[test]
-fn a_snapshot_that_was_cut_off_anywhere_is_refused() {
+fn truncated_snapshot_is_refused() {
     let folder = Folder::in_memory();
     let (path, _) = small(&folder);
     let whole = fs::read(&path).unwrap();
@@ -177,13 +177,13 @@ fn a_snapshot_that_was_cut_off_anywhere_is_refused() {
     fs::write(&path, []).unwrap();
     refused(&path, "the snapshot: it is empty");
     fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
-    refused(&path, "the snapshot: it goes on after its end");
+    refused(&path, "the snapshot: it has bytes after its end");
     fs::write(&path, &whole).unwrap();
     assert_eq!(open(&path).unwrap().len().unwrap(), 1);
 }
 
 #[test]
-fn a_snapshot_with_any_bit_wrong_is_refused() {
+fn snapshot_with_any_bit_wrong_is_refused() {
     let folder = Folder::in_memory();
     let (path, _) = small(&folder);
     let whole = fs::read(&path).unwrap();
@@ -197,7 +197,7 @@ fn a_snapshot_with_any_bit_wrong_is_refused() {
 }
 
 #[test]
-fn chunks_that_are_left_out_repeated_or_exchanged_are_refused() {
+fn snapshot_with_moved_chunks_is_refused() {
     let folder = Folder::new();
     let path = folder.join(SNAPSHOT);
     let ids: Vec<_> = (0..1500).map(|_| SessionId::random().unwrap()).collect();
@@ -232,7 +232,7 @@ fn chunks_that_are_left_out_repeated_or_exchanged_are_refused() {
 }
 
 #[test]
-fn what_is_no_snapshot_or_cannot_be_read_is_one_clear_error() {
+fn foreign_or_unreadable_snapshot_is_refused() {
     let folder = Folder::new();
     let (path, _) = small(&folder);
     let mut newer = fs::read(&path).unwrap();
@@ -244,7 +244,7 @@ fn what_is_no_snapshot_or_cannot_be_read_is_one_clear_error() {
         refused(&path, "the snapshot: it is not a snapshot of lembro");
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    // Nothing is unreadable for root.
+    // Root can read every file.
     if fs::read(&path).is_err() {
         let error = open(&path).unwrap_err().to_string();
         assert!(error.ends_with("it cannot be read: Permission denied (os error 13)"), "{error}");
@@ -255,7 +255,7 @@ fn what_is_no_snapshot_or_cannot_be_read_is_one_clear_error() {
 }
 
 #[test]
-fn a_place_that_cannot_hold_the_files_is_told_when_the_store_is_made() {
+fn unusable_path_is_refused_at_the_start() {
     let folder = Folder::new();
     let path = folder.join(SNAPSHOT);
     let says = |path: &Path, end: &str| {
@@ -266,7 +266,7 @@ fn a_place_that_cannot_hold_the_files_is_told_when_the_store_is_made() {
         }
     };
     says(&folder, "it is not a file");
-    // Not even as root: it would be a file where a device was.
+    // A device must not be replaced by a file, not even by root.
     says(Path::new("/dev/null"), "it is not a file");
     let missing = folder.join("missing");
     let no_folder = format!("the folder {} cannot be used: No such file or directory (os error 2)", missing.display());
@@ -287,8 +287,7 @@ fn a_place_that_cannot_hold_the_files_is_told_when_the_store_is_made() {
 }
 
 #[test]
-fn a_folder_without_a_path_before_it_is_the_present_one() {
-    // Relative to where the tests run.
+fn bare_file_name_is_in_the_present_folder() {
     let name = format!("lembro-test-relative-{}", std::process::id());
     let store = open(Path::new(&name)).unwrap();
     store.set(&new_id(), record("ada"), HOUR).unwrap();
@@ -310,13 +309,13 @@ fn two_stores_do_not_share_files() {
     for other in [path.clone(), link, folder.join("../").join(folder.file_name().unwrap()).join(SNAPSHOT)] {
         refused(&other, expected);
     }
-    // Not the first one, nor its files, are harmed by it.
+    // The first store and its files are unharmed.
     let id = new_id();
     store.set(&id, record("ada"), HOUR).unwrap();
     drop(store);
     let store = open(&path).unwrap();
     assert!(is_there(&store, &id));
-    // A handle keeps them, the last one lets go.
+    // The last handle releases the files.
     let handle = store.clone();
     drop(store);
     assert!(open(&path).is_err());
@@ -325,7 +324,7 @@ fn two_stores_do_not_share_files() {
 }
 
 #[test]
-fn salvage_of_a_foreign_file_keeps_it_and_tells_the_first_who_asks() {
+fn salvage_keeps_a_copy_of_a_foreign_file() {
     let folder = Folder::new();
     let path = folder.join(SNAPSHOT);
     for number in 1..3 {
@@ -336,9 +335,9 @@ fn salvage_of_a_foreign_file_keeps_it_and_tells_the_first_who_asks() {
         assert!(error.is_persist());
         let aside = folder.join(format!("sessions.damaged.{number}"));
         let problem = "the snapshot: it is not a snapshot of lembro";
-        let kept = format!("what is whole was read, and the files as they were are in {}", aside.display());
+        let kept = format!("the undamaged part was read, and a copy of the files is in {}", aside.display());
         assert_eq!(error.to_string(), format!("sessions in {}: {problem}; {kept}", path.display()));
-        assert!(store.errors().try_recv().is_err(), "told once");
+        assert!(store.errors().try_recv().is_err(), "reported once");
         assert_eq!(fs::read(aside.join(SNAPSHOT)).unwrap(), b"lembro?");
         store.set(&new_id(), record("ada"), HOUR).unwrap();
         drop(store);
@@ -347,7 +346,7 @@ fn salvage_of_a_foreign_file_keeps_it_and_tells_the_first_who_asks() {
 }
 
 #[test]
-fn a_link_stays_a_link_and_what_it_points_to_is_replaced() {
+fn link_stays_a_link() {
     let folder = Folder::new();
     fs::create_dir(folder.join("data")).unwrap();
     let (link, file, id) = (folder.join("link"), folder.join("data/sessions"), new_id());
@@ -362,17 +361,17 @@ fn a_link_stays_a_link_and_what_it_points_to_is_replaced() {
     assert!(open(&file).unwrap().is_empty().unwrap());
 }
 
-/// What happened to the store of [`history`], a frame each.
+/// The changes of [`history`], one in each frame.
 const FRAMES: usize = 6;
 
-/// The files of a store that was killed after these frames: bob comes, cat comes, dan comes; ada,
-/// of the snapshot, goes; cat is touched; dan goes.
+/// The files of a store that was killed after these frames: Bob, Cat and Dan are created; Ada, who
+/// is in the snapshot, is destroyed; Cat is touched; Dan is destroyed.
 struct History {
     files: Files,
     time: ManualClock,
     /// Ada, Bob, Cat, Dan.
     ids: [SessionId; 4],
-    /// Where each frame begins, and the end.
+    /// The offset of each frame, and of the end.
     bounds: Vec<usize>,
 }
 
@@ -408,8 +407,7 @@ impl History {
         LembroStore::with_options(options().clock(&self.time).persist(folder.join(SNAPSHOT)).on_damage(what))
     }
 
-    /// Asserts that the store has the sessions as they are if these frames happened, without the
-    /// lost ones.
+    /// Asserts that the store has the sessions that result from these frames alone.
     #[track_caller]
     fn is_as_after(&self, store: &LembroStore, happened: impl Fn(usize) -> bool) {
         let expected = [
@@ -424,20 +422,20 @@ impl History {
         store.validate().unwrap();
     }
 
-    /// How many frames are whole if the journal has so many bytes.
+    /// How many frames are whole in a journal of this length.
     fn whole(&self, length: usize) -> usize {
         self.bounds[1..].iter().filter(|end| **end <= length).count()
     }
 }
 
 #[test]
-fn a_journal_that_was_cut_off_anywhere_has_what_stands_before_the_cut() {
+fn truncated_journal_is_read_up_to_the_cut() {
     let (history, folder) = (history(), Folder::in_memory());
     let journal = &history.files.0[LAST];
     for length in 0..=journal.len() {
         let frames = history.whole(length);
-        // As a process leaves it that was killed; and as a computer may that lost its power, up to
-        // the end of a block.
+        // A killed process leaves no zeros. A loss of power can leave zeros up to the end of a
+        // block.
         for zeros in [0, 1, journal.len() - length, 40, 4096 - length] {
             history.files.with(LAST, &[&journal[..length], &vec![0; zeros]].concat()).put(&folder);
             let store =
@@ -448,7 +446,7 @@ fn a_journal_that_was_cut_off_anywhere_has_what_stands_before_the_cut() {
 }
 
 #[test]
-fn a_journal_with_any_bit_wrong_is_refused() {
+fn journal_with_any_bit_wrong_is_refused() {
     let (history, folder) = (history(), Folder::in_memory());
     let (path, journal) = (folder.join(SNAPSHOT), &history.files.0[LAST]);
     for bit in 0..journal.len() * 8 {
@@ -463,7 +461,7 @@ fn a_journal_with_any_bit_wrong_is_refused() {
 }
 
 #[test]
-fn salvage_of_a_journal_keeps_what_is_whole_before_and_behind_the_damage() {
+fn salvage_of_a_journal_keeps_whole_frames() {
     let (history, folder) = (history(), Folder::in_memory());
     let (path, journal) = (folder.join(SNAPSHOT), &history.files.0[LAST]);
     for byte in 0..journal.len() {
@@ -479,7 +477,7 @@ fn salvage_of_a_journal_keeps_what_is_whole_before_and_behind_the_damage() {
         let lost = history.whole(byte);
         history.is_as_after(&store, |frame| byte < history.bounds[0] || frame != lost);
         assert_eq!(Files::of(&folder.join("sessions.damaged.1")), files, "byte {byte}");
-        // From here on the files are sound.
+        // The files are sound now.
         drop(store);
         let store = history.open(&folder, OnDamage::Refuse).unwrap();
         history.is_as_after(&store, |frame| byte < history.bounds[0] || frame != lost);
@@ -487,7 +485,7 @@ fn salvage_of_a_journal_keeps_what_is_whole_before_and_behind_the_damage() {
 }
 
 #[test]
-fn salvage_of_a_snapshot_keeps_its_whole_chunks_and_what_the_journal_says() {
+fn salvage_of_a_snapshot_keeps_whole_chunks() {
     let (folder, time) = (Folder::in_memory(), Clock::manual());
     let options = || options().max_size("8M").clock(&time).persist(folder.join(SNAPSHOT));
     let ids: Vec<_> = (0..1000).map(|_| new_id()).collect();
@@ -507,20 +505,19 @@ fn salvage_of_a_snapshot_keeps_its_whole_chunks_and_what_the_journal_says() {
     damaged[middle] ^= 1;
     fs::write(folder.join(SNAPSHOT), damaged).unwrap();
     let store = LembroStore::with_options(options().on_damage(OnDamage::Salvage)).unwrap();
-    assert!(ids.iter().step_by(2).all(|id| !is_there(&store, id)), "what ended in the journal has ended");
+    assert!(ids.iter().step_by(2).all(|id| !is_there(&store, id)), "an end in the journal counts");
     let left = store.len().unwrap();
     assert!((1..500).contains(&left), "{left}");
-    assert!(owners(&store).epoch(&owner("ada")).unwrap() > begun, "the epoch was behind the damage");
+    assert!(owners(&store).epoch(&owner("ada")).unwrap() > begun, "the epoch was after the damage");
     store.validate().unwrap();
 }
 
 #[test]
-fn files_that_do_not_belong_together_are_refused() {
+fn files_of_different_stores_are_refused() {
     let (history, folder) = (history(), Folder::in_memory());
     let (path, whole) = (folder.join(SNAPSHOT), &history.files);
     let journal = &whole.0[LAST];
-    // Begun, so that it knows how long the one before it was; as a crash leaves it during a
-    // compaction.
+    // A journal that has only its head, as after a crash during a compaction.
     let next = |generation: u64, before: usize| {
         let head = [&b"lembroj\n"[..], &1_u32.to_be_bytes(), &generation.to_be_bytes(), &(before as u64).to_be_bytes()];
         let head = head.concat();
@@ -558,7 +555,7 @@ fn files_that_do_not_belong_together_are_refused() {
         store.validate().unwrap();
         assert!(store.errors().try_recv().unwrap().to_string().contains(&problem));
     }
-    // What has nothing to do with them is left alone; what a crash leaves is no damage.
+    // Foreign files are left alone, and the remains of a crash are not damage.
     let foreign = [
         ("sessions.journal.x", "x"),
         ("sessions.journal.", ""),
@@ -582,7 +579,7 @@ fn files_that_do_not_belong_together_are_refused() {
         !folder.names().contains(&"sessions.tmp".to_owned())
             && !folder.names().contains(&"sessions.journal.2".to_owned())
     );
-    // A number that no store comes to is no journal of one, and a snapshot with it is none.
+    // A journal or a snapshot with a number that no store reaches is not one of a store.
     let last = format!("sessions.journal.{}", u64::MAX);
     whole.with(&last, journal).put(&folder);
     history.is_as_after(&history.open(&folder, OnDamage::Refuse).unwrap(), |_| true);
@@ -594,14 +591,13 @@ fn files_that_do_not_belong_together_are_refused() {
     Files::default().with(SNAPSHOT, &file).with(&last, &[]).put(&folder);
     refused(&path, "the snapshot: its base is 18446744073709551615, and no store comes beyond 9223372036854775807");
     history.open(&folder, OnDamage::Salvage).unwrap().validate().unwrap();
-    // A journal of another store and the same generation cannot be told; it is whole changes all
-    // the same.
+    // A journal of another store with the same generation is not noticed. Its changes are whole.
     whole.with(LAST, &other.0[LAST]).put(&folder);
     history.open(&folder, OnDamage::Refuse).unwrap().validate().unwrap();
 }
 
 #[test]
-fn the_crash_of_the_first_start_is_no_damage() {
+fn crash_of_the_first_start_is_no_damage() {
     let folder = Folder::in_memory();
     let path = folder.join(SNAPSHOT);
     drop(open(&path).unwrap());
@@ -610,7 +606,7 @@ fn the_crash_of_the_first_start_is_no_damage() {
         Files::default().with(JOURNAL, &journal[..length]).with("sessions.tmp", b"lembro").put(&folder);
         assert!(open(&path).unwrap().is_empty().unwrap());
     }
-    // A journal with changes and no snapshot: the snapshot was lost.
+    // If a journal has changes and there is no snapshot, the snapshot was lost.
     Files::default().with(JOURNAL, &journal).put(&folder);
     let store = open(&path).unwrap();
     store.set(&new_id(), record("ada"), HOUR).unwrap();
@@ -622,7 +618,7 @@ fn the_crash_of_the_first_start_is_no_damage() {
     assert_eq!(salvage(&path).unwrap().len().unwrap(), 1);
 }
 
-/// A journal with these frames and right sums.
+/// A journal with these frames and valid sums.
 fn frames(generation: u64, frames: &[&[u8]]) -> Vec<u8> {
     let sum = |bytes: &[u8]| crc32fast::hash(bytes).to_be_bytes();
     let mut journal = [&b"lembroj\n"[..], &1_u32.to_be_bytes(), &generation.to_be_bytes(), &[0; 8]].concat();
@@ -635,7 +631,7 @@ fn frames(generation: u64, frames: &[&[u8]]) -> Vec<u8> {
     journal
 }
 
-/// The entry that puts a session, whose bytes in a snapshot are these.
+/// The entry that puts a session, made from its bytes in a snapshot.
 fn put(session: &[u8]) -> Vec<u8> {
     [&[1], &session[..8], &session[CLASS + 1..]].concat()
 }
@@ -649,15 +645,15 @@ fn epoch(epoch: u64, owner: &[u8]) -> Vec<u8> {
     [&entry(4, &[epoch, owner.len() as u64]), owner].concat()
 }
 
-/// The files that a store of these sessions and these frames would leave.
+/// The files of a store with this snapshot and these frames.
 fn forged_files(snapshot: &[u8], journal: &[&[u8]]) -> Files {
     Files::default().with(SNAPSHOT, snapshot).with("sessions.journal.0", &frames(0, journal))
 }
 
-/// The magic, the format, when it was taken, the base, and the sum.
+/// Magic, format, time, base and sum.
 const HEAD: usize = 8 + 4 + 8 + 8 + 32;
 
-/// A file as it would be written, with these sessions' bytes and right checksums.
+/// A snapshot with these chunks and valid sums.
 fn forged(chunks: &[&[u8]], sessions: u64) -> Vec<u8> {
     let (mut file, mut hash) = (Vec::new(), Sha256::new());
     let mut put = |parts: &[&[u8]]| {
@@ -680,13 +676,13 @@ fn session(handle: u64) -> Vec<u8> {
     session_with(handle, 0, &[])
 }
 
-/// Where things stand in it.
+/// Offsets in it.
 const CLASS: usize = 8 + 2;
 const ROW: usize = CLASS + 1 + 8;
 const KIND: usize = ROW + 1;
 const RECORD: usize = ROW + 3 + 8 + 8 + 16;
 
-/// One with a second secret of this kind.
+/// The bytes of a session with a second secret of this kind.
 fn session_with(handle: u64, kind: u8, second: &[u8]) -> Vec<u8> {
     let record = record("ada");
     let row =
@@ -694,13 +690,13 @@ fn session_with(handle: u64, kind: u8, second: &[u8]) -> Vec<u8> {
     [&handle.to_be_bytes()[..], &[0; 3], &(row.len() as u64).to_be_bytes(), &row].concat()
 }
 
-/// Digest, no seed, until when.
+/// A second secret: digest, no seed, and an instant.
 fn second(byte: u8) -> Vec<u8> {
     [[byte; 16], [[0; 8], [byte; 8]].concat().try_into().unwrap()].concat()
 }
 
 #[test]
-fn right_checksums_do_not_make_wrong_contents_right() {
+fn wrong_sessions_with_right_sums_are_refused() {
     let folder = Folder::in_memory();
     let path = folder.join(SNAPSHOT);
     let (one, two) = (session(1), session(2));
@@ -709,14 +705,14 @@ fn right_checksums_do_not_make_wrong_contents_right() {
     };
     files(&[&one, &two], 2, &[]);
     let store = open(&path).unwrap();
-    assert_eq!(store.len().unwrap(), 2, "the forgery is a good one");
+    assert_eq!(store.len().unwrap(), 2, "the forgery is valid");
     store.validate().unwrap();
     drop(store);
     files(&[&one, &two], 3, &[]);
     refused(&path, "the snapshot: it holds 2 sessions and says that there are 3");
     let with = |at: usize, byte: u8| [&one[..at], &[byte], &one[at + 1..]].concat();
-    // An unknown queue, unknown flags, half a session, another format of the row, a second secret
-    // that is not there, more nonces than a row has, a body that is no record.
+    // An unknown queue, unknown flags, half a session, another format of the row, a missing second
+    // secret, too many nonces, a body that is not a record.
     let half = one[..one.len() - 1].to_vec();
     let unreadable = [
         with(CLASS, 3),
@@ -732,18 +728,18 @@ fn right_checksums_do_not_make_wrong_contents_right() {
     ];
     for wrong in unreadable {
         files(&[&two, &wrong], 2, &[]);
-        refused(&path, "the snapshot: chunk 2 holds something that is not a session");
+        refused(&path, "the snapshot: chunk 2 holds an invalid session");
     }
-    // Twice the same: the first stays.
+    // Of two sessions with one handle, the first stays.
     files(&[&one, &one], 2, &[]);
     let store = open(&path).unwrap();
     assert_eq!((store.len().unwrap(), store.stats().restored.unwrap().refused), (1, 1));
     store.validate().unwrap();
     drop(store);
-    // No owner, but in the queue of those who have one.
+    // In the owned queue without an owner.
     files(&[&with(CLASS, 2)], 1, &[]);
     open(&path).unwrap().validate().unwrap();
-    // A second secret of each kind, and nonces, which this store has no use for.
+    // A second secret of each kind, and nonces, which this store ignores.
     let nonces = [&one[..=KIND], &[1], &one[KIND + 2..RECORD], &[9; 8], &one[RECORD..]].concat();
     let with_length = |mut session: Vec<u8>| {
         let row = (session.len() - ROW) as u64;
@@ -763,7 +759,7 @@ fn right_checksums_do_not_make_wrong_contents_right() {
 }
 
 #[test]
-fn right_checksums_do_not_make_wrong_changes_right() {
+fn wrong_changes_with_right_sums_are_refused() {
     let folder = Folder::in_memory();
     let path = folder.join(SNAPSHOT);
     let (one, two, version) = (put(&session(1)), put(&session(2)), 9 << 32);
@@ -773,7 +769,7 @@ fn right_checksums_do_not_make_wrong_changes_right() {
         handles.sort_unstable();
         handles
     };
-    // Ends of another incarnation, of none, of the same; touches, epochs; twice the same.
+    // Ends of other, missing and current incarnations; touches; epochs; a change twice.
     let sound = [
         &one[..],
         &two,
@@ -812,15 +808,15 @@ fn right_checksums_do_not_make_wrong_changes_right() {
     ];
     for wrong in wrong {
         files(&[&two, &[&one[..], &wrong].concat(), &entry(2, &[7, version])]);
-        refused(&path, "its journal holds something that is no change");
+        refused(&path, "its journal holds an invalid change");
         let store = salvage(&path).unwrap();
         assert_eq!(handles(&store), [1, 2], "{wrong:?}");
-        assert!(store.errors().try_recv().unwrap().to_string().contains("no change"));
+        assert!(store.errors().try_recv().unwrap().to_string().contains("an invalid change"));
         store.validate().unwrap();
     }
     for epoch in [u64::MAX, u64::MAX / 2 + 1] {
         files(&[&if epoch == u64::MAX { self::epoch(epoch, b"ada") } else { entry(5, &[epoch]) }]);
-        refused(&path, "its journal holds something that is no change");
+        refused(&path, "its journal holds an invalid change");
         let store = salvage(&path).unwrap();
         let ada = owner("ada");
         let before = owners(&store).epoch(&ada).unwrap();
@@ -829,9 +825,9 @@ fn right_checksums_do_not_make_wrong_changes_right() {
     }
 }
 
-// A crash after a compaction: its journal has what the snapshot has seen.
+// After a compaction, its journal has changes that the snapshot has, too.
 #[test]
-fn sessions_that_came_and_went_during_a_compaction_evict_none_at_the_next_start() {
+fn sessions_of_a_compaction_evict_none() {
     let folder = Folder::in_memory();
     let open = || LembroStore::with_options(options().max_size("8K").persist(folder.join(SNAPSHOT))).unwrap();
     let full = (1..).map(session).take(8192 / 150).collect::<Vec<_>>();
@@ -843,7 +839,7 @@ fn sessions_that_came_and_went_during_a_compaction_evict_none_at_the_next_start(
     assert_eq!((store.len().unwrap(), store.stats().restored.unwrap().evicted), (full.len(), 0));
     store.validate().unwrap();
     drop(store);
-    // Those that stay evict others, at the end.
+    // Sessions that do not end evict others after the replay.
     forged_files(&forged(&[&full.concat()], full.len() as u64), &frames[..30]).put(&folder);
     let store = open();
     let restored = store.stats().restored.unwrap();
@@ -857,7 +853,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_contents_make_the_readers_panic(
+    fn model_no_content_panics_the_readers(
         noise in prop::collection::vec(any::<u8>(), 0..200), at in 0..140_usize, byte: u8, kind in 0..4_u8,
     ) {
         let folder = Folder::in_memory();

@@ -1,5 +1,5 @@
-//! `kill -9` at any moment under load: after the restart every acknowledged commit is there, and
-//! nothing that had ended is back.
+//! `kill -9` under load: after the restart every acknowledged commit is there, and no ended session
+//! is back.
 #![cfg(unix)]
 
 use std::collections::HashMap;
@@ -17,10 +17,10 @@ use lembro::{AtLimit, Changes, Lease, LembroOptions, LembroStore, Limit, Login, 
 use crate::support::scratch::Folder;
 use crate::support::steps::{create_owned, creation, login, new_id, owner, owners, replacement, save, version_of};
 
-/// Set for the process that is killed: the folder.
+/// The variable with the folder, set in the process that is killed.
 const VICTIM: &str = "LEMBRO_TEST_VICTIM";
 
-/// How often; 10 unless this says otherwise.
+/// The variable with the number of kills; 10 without it.
 const KILLS: &str = "LEMBRO_KILLS";
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -30,11 +30,11 @@ const THREADS: u64 = 4;
 /// How many sessions a thread has at a time.
 const SESSIONS: usize = 40;
 
-/// The victim's diary has a line for each action before it begins, and one after it was
-/// acknowledged: each is one write to a file that is appended to.
+/// The victim's log: a line before each action and one after it was acknowledged, each appended
+/// with one write.
 const DIARY: &str = "diary";
 
-/// What a restart begins with: the sessions of each thread.
+/// The file with the sessions that a victim starts with.
 const START: &str = "start";
 
 fn open(folder: &Path) -> LembroStore {
@@ -45,19 +45,19 @@ fn open(folder: &Path) -> LembroStore {
 /// The state of an id: the value in its session, or 0 if it opens none.
 type States = HashMap<String, u64>;
 
-/// What is known of all ids.
+/// The expected states, from the diary and the restarts.
 #[derive(Default)]
 struct Knowledge {
-    /// What was acknowledged last.
+    /// As last acknowledged.
     states: States,
-    /// What each thread was doing.
+    /// The action of each thread that was not acknowledged yet.
     under_way: HashMap<u64, Vec<(String, u64)>>,
     acknowledged: u64,
 }
 
 impl Knowledge {
-    /// A line is `B thread id=value id=value..` or `A thread`. A line that was cut off by the kill
-    /// says nothing: what it was to announce did not begin.
+    /// A line is `B thread id=value id=value..` or `A thread`. A line that the kill cut off is
+    /// ignored, because its action did not begin.
     fn read(&mut self, line: &str) -> Option<()> {
         let mut words = line.split(' ');
         let (kind, thread) = (words.next()?, words.next()?.parse().ok()?);
@@ -77,7 +77,7 @@ impl Knowledge {
         Some(())
     }
 
-    /// Compares with what a restart found, which is what is known from then on.
+    /// Compares with the store after a restart, whose states are expected from then on.
     fn check(&mut self, store: &LembroStore) {
         let found = |id: &str| value_of(store, &id.parse().unwrap());
         let pending: Vec<_> = self.under_way.drain().flat_map(|(_, changes)| changes).collect();
@@ -113,7 +113,7 @@ fn value_of(store: &LembroStore, id: &SessionId) -> u64 {
 }
 
 #[test]
-fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged_and_brings_nothing_back() {
+fn kill_loses_no_acknowledged_change() {
     if let Some(folder) = env::var_os(VICTIM) {
         work_for_ever(Path::new(&folder));
     }
@@ -123,12 +123,10 @@ fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged_and_brings_nothing_b
     for kill in 0..kills {
         let lines = known.states.iter().filter(|(_, value)| **value > 0);
         let mut lines: Vec<_> = lines.map(|(id, value)| format!("{value} {id}\n")).collect();
-        // The oldest first.
         lines.sort_by_key(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap());
         fs::write(folder.join(START), lines.concat()).unwrap();
         File::create(folder.join(DIARY)).unwrap();
-        let name =
-            "memory::persist_kill::a_kill_at_any_moment_loses_nothing_that_was_acknowledged_and_brings_nothing_back";
+        let name = "memory::persist_kill::kill_loses_no_acknowledged_change";
         let mut victim = Command::new(env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
             .env(VICTIM, &*folder)
@@ -142,7 +140,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged_and_brings_nothing_b
             }
             thread::sleep(Duration::from_millis(1));
         }
-        // The journal is looked after once a second. Most kills fall around that.
+        // The upkeep runs once a second. Most kills are near that.
         let random = new_id().handle().to_u64();
         let range = [0..1_000, 900..1_300, 950..1_150][usize::try_from(kill % 3).unwrap()].clone();
         let files = || folder.names().into_iter().filter(|name| name.starts_with("sessions")).collect::<Vec<_>>();
@@ -164,7 +162,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged_and_brings_nothing_b
         let store = open(&folder);
         known.check(&store);
         store.validate().unwrap();
-        // Ids that ended before the last restarts are checked, and then forgotten.
+        // Ended ids are checked after some restarts, and then forgotten.
         if kill % 4 == 3 {
             known.states.retain(|_, value| *value > 0);
         }
@@ -230,7 +228,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A value that says whose it is: its thread, and whether its owner has a limit.
+    /// A value that encodes its thread and whether its owner has a limit.
     fn value(&mut self, has_limit: bool) -> u64 {
         self.number += 1;
         self.number * 16 + u64::from(has_limit) * 8 + self.thread
@@ -280,7 +278,7 @@ impl Worker<'_> {
         self.act(&[(id, 0)], || assert!(self.store.destroy(&id).unwrap().is_done()));
     }
 
-    /// At most two sessions: the oldest ends.
+    /// The limit is two sessions: the oldest ends.
     fn log_in_at_the_limit(&mut self) {
         let (id, value) = (new_id(), self.value(true));
         let limit = Some(Limit { max: 2, at_limit: AtLimit::EndOldest });

@@ -94,7 +94,9 @@ impl Crate {
             let before = start.checked_sub(1).map_or("", |before| words[before]);
             let is_use = before == "use";
             let is_path = words.get(start + 1) == Some(&"::") && before != "::";
-            if !is_use && !is_path {
+            // `pub(in path)` is no use of the path.
+            let is_visibility = before == "in" && words[start - 2] == "(";
+            if is_visibility || !is_use && !is_path {
                 continue;
             }
             let mut paths = Vec::new();

@@ -1,4 +1,4 @@
-//! A folder of a test's own, gone when the test is over.
+//! A temporary folder for one test, removed at its end.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::fs;
@@ -13,7 +13,7 @@ impl Folder {
         Self::under(&std::env::temp_dir())
     }
 
-    /// In memory, where the system has such a place: for a test that syncs files thousands of
+    /// In memory, if the system has such a folder: for a test that flushes files thousands of
     /// times.
     pub(crate) fn in_memory() -> Self {
         let shared = Path::new("/dev/shm");
@@ -28,14 +28,14 @@ impl Folder {
         Self(path)
     }
 
-    /// A copy of its files at this moment: what a crash would leave. A store may be writing them:
-    /// what was acknowledged before the call is in the copy.
+    /// A copy of its files, as a crash would leave them. If a store is writing them, every change
+    /// that was acknowledged before the call is in the copy.
     pub(crate) fn image(&self) -> Self {
         let state = || {
             let is_lasting = |name: &String| ![".tmp", ".lock"].iter().any(|end| name.ends_with(end));
             let mut files = self.names();
             files.retain(|name| is_lasting(name) && self.join(name).is_file());
-            // The newest journal first: those before it are then whole.
+            // The newest journal first, so that the earlier ones are whole.
             files.sort_by_key(|name| std::cmp::Reverse((name.len(), name.clone())));
             let snapshot = fs::metadata(self.join("sessions")).and_then(|found| Ok((found.len(), found.modified()?)));
             (files, snapshot.ok())

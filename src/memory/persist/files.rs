@@ -1,41 +1,42 @@
-//! The place of a store's files: beside one path, for one process at a time.
+//! The files of a store: their names beside one path, and the lock for one process at a time.
 //!
 //! | file | content |
 //! |---|---|
-//! | `sessions` | the snapshot: all sessions, as they were at the last compaction |
-//! | `sessions.journal.7` | what was committed and ended since; a compaction begins the next one |
+//! | `sessions` | the snapshot: all sessions at the last compaction |
+//! | `sessions.journal.7` | the changes since; a compaction begins the next journal |
 //! | `sessions.lock` | empty; the process that uses the files holds its lock |
 //! | `sessions.tmp` | the snapshot that is being written |
+//! | `sessions.damaged.1` | a copy of damaged files, for a person to look at |
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::format::MAX_COUNT;
+use super::encoding::MAX_COUNT;
 
-/// The fault of a file: completes "sessions in /path: …".
+/// A problem with the files, as a clause that follows "sessions in /path: ".
 pub(super) type Problem = String;
 
-pub(super) struct Place {
-    target: PathBuf,
-    /// Locked as long as it is open.
+pub(super) struct StoreFiles {
+    snapshot: PathBuf,
+    /// Locked while it is open.
     lock: File,
 }
 
-impl Place {
-    /// Finds the place and locks it.
-    pub(super) fn claim(path: &Path) -> Result<Self, Problem> {
-        let target = find(path)?;
-        if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
+impl StoreFiles {
+    /// Locks the files beside this path.
+    pub(super) fn lock(path: &Path) -> Result<Self, Problem> {
+        let snapshot = resolve_links(path)?;
+        if fs::metadata(&snapshot).is_ok_and(|found| !found.is_file()) {
             return Err("it is not a file".to_owned());
         }
-        let path = beside(&target, ".lock");
-        let mut options = private();
+        let path = beside(&snapshot, ".lock");
+        let mut options = private_file();
         options.create(true).truncate(false);
         let lock = options.open(&path).map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { target, lock }),
+            Ok(()) => Ok(Self { snapshot, lock }),
             Err(TryLockError::WouldBlock) => {
                 Err("another store uses it, in this process or in another one: give each store a path of its own"
                     .to_owned())
@@ -44,104 +45,103 @@ impl Place {
         }
     }
 
-    pub(super) fn target(&self) -> &Path {
-        &self.target
+    pub(super) fn snapshot(&self) -> &Path {
+        &self.snapshot
     }
 
-    /// Lets another store use the place.
-    pub(super) fn release(&self) {
-        // If this fails, the lock ends with the store.
+    /// Lets another store use the files.
+    pub(super) fn unlock(&self) {
+        // If this fails, the lock is released when the store is dropped.
         let _ = self.lock.unlock();
     }
 
     pub(super) fn journal(&self, generation: u64) -> PathBuf {
-        beside(&self.target, &format!(".journal.{generation}"))
+        beside(&self.snapshot, &format!(".journal.{generation}"))
     }
 
-    /// The generations of the journals that are there, in order.
+    /// The generations of the journals that exist, in order.
     pub(super) fn journals(&self) -> io::Result<Vec<u64>> {
-        let prefix = beside(&self.target, ".journal.");
+        let prefix = beside(&self.snapshot, ".journal.");
         let prefix = prefix.file_name().unwrap_or_default().as_encoded_bytes();
         let mut found = Vec::new();
-        for entry in fs::read_dir(folder(&self.target))? {
+        for entry in fs::read_dir(folder(&self.snapshot))? {
             let name = entry?.file_name();
             let number = name.as_encoded_bytes().strip_prefix(prefix).and_then(|number| str::from_utf8(number).ok());
-            // A larger number is no journal that a store wrote.
+            // A file with a larger number was not written by a store.
             found.extend(number.and_then(|number| number.parse::<u64>().ok()).filter(|number| *number <= MAX_COUNT));
         }
         found.sort_unstable();
         Ok(found)
     }
 
-    /// Makes a file that only its owner may read.
+    /// Creates a file that only its owner may read.
     pub(super) fn create(path: &Path) -> io::Result<File> {
-        // An old file could have another mode, so it is removed first.
+        // An existing file can have another mode.
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        private().create_new(true).open(path)
+        private_file().create_new(true).open(path)
     }
 
-    /// Writes the snapshot beside the present one. It is on the disk when this returns.
+    /// Writes the next snapshot beside the present one, and flushes it to the disk.
     pub(super) fn write_snapshot<T>(&self, write: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
-        let path = beside(&self.target, ".tmp");
+        let path = beside(&self.snapshot, ".tmp");
         let written = Self::create(&path).and_then(|file| {
             let written = write(&file)?;
             file.sync_all()?;
             Ok(written)
         });
         if written.is_err() {
-            // The error that led here is the one to report.
+            // The first error is the one to report.
             let _ = fs::remove_file(&path);
         }
         written
     }
 
-    /// Puts the snapshot that was written in the place of the present one, in one step.
+    /// Replaces the present snapshot by the one that was written, in one step.
     pub(super) fn publish_snapshot(&self) -> io::Result<()> {
-        fs::rename(beside(&self.target, ".tmp"), &self.target)?;
+        fs::rename(beside(&self.snapshot, ".tmp"), &self.snapshot)?;
         self.sync_folder()
     }
 
-    /// Flushes the folder, which holds the files' names. Elsewhere than on Unix a folder cannot be
-    /// opened, and some file systems cannot flush one.
+    /// Flushes the folder, which holds the files' names. Only Unix can open a folder, and some file
+    /// systems cannot flush one.
     pub(super) fn sync_folder(&self) -> io::Result<()> {
         if !cfg!(unix) {
             return Ok(());
         }
-        match File::open(folder(&self.target))?.sync_all() {
+        match File::open(folder(&self.snapshot))?.sync_all() {
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
             other => other,
         }
     }
 
-    /// Removes the journals before a generation. What cannot be removed is tried again at the next
-    /// compaction.
+    /// Removes the journals before a generation. If one cannot be removed, the next compaction
+    /// tries again.
     pub(super) fn remove_journals_before(&self, generation: u64) {
         for old in self.journals().unwrap_or_default().into_iter().take_while(|old| *old < generation) {
             let _ = fs::remove_file(self.journal(old));
         }
     }
 
-    /// Copies all files, damaged as they are, to names that no store uses.
-    pub(super) fn keep_aside(&self) -> io::Result<PathBuf> {
-        let aside = (1..=u32::MAX)
-            .map(|number| beside(&self.target, &format!(".damaged.{number}")))
-            .find(|aside| fs::symlink_metadata(aside).is_err());
-        let aside = aside.ok_or_else(|| io::Error::other("too many damaged files"))?;
-        fs::create_dir(&aside)?;
+    /// Copies all files, which are damaged, to a folder that no store uses.
+    pub(super) fn copy_damaged(&self) -> io::Result<PathBuf> {
+        let folder = (1..=u32::MAX)
+            .map(|number| beside(&self.snapshot, &format!(".damaged.{number}")))
+            .find(|folder| fs::symlink_metadata(folder).is_err());
+        let folder = folder.ok_or_else(|| io::Error::other("too many damaged files"))?;
+        fs::create_dir(&folder)?;
         let journals = self.journals()?.into_iter().map(|generation| self.journal(generation));
-        for file in journals.chain([self.target.clone()]).filter(|file| file.exists()) {
-            // The mode is copied, too.
-            fs::copy(&file, aside.join(file.file_name().unwrap_or_default()))?;
+        for file in journals.chain([self.snapshot.clone()]).filter(|file| file.exists()) {
+            fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
         }
-        Ok(aside)
+        Ok(folder)
     }
 }
 
 /// Options for a file that only its owner may read.
-fn private() -> OpenOptions {
+fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]
@@ -149,8 +149,8 @@ fn private() -> OpenOptions {
     options
 }
 
-/// The path without links. A link stays a link: the file that it points to is replaced.
-fn find(path: &Path) -> Result<PathBuf, Problem> {
+/// The path without links. A snapshot replaces the file that a link points to, not the link.
+fn resolve_links(path: &Path) -> Result<PathBuf, Problem> {
     match fs::canonicalize(path) {
         Ok(found) => return Ok(found),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("it cannot be found: {error}")),
@@ -165,12 +165,12 @@ fn find(path: &Path) -> Result<PathBuf, Problem> {
     }
 }
 
-fn beside(target: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(target);
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
 }
 
-fn folder(target: &Path) -> &Path {
-    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
