@@ -1,4 +1,4 @@
-//! The clock: the machine's really runs, a manual one stands still until it is told to move.
+//! The clock: the machine's runs, and a manual one stands still until a test advances it.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
