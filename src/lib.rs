@@ -1,5 +1,6 @@
-//! Sessions for blocking, thread-per-request servers: `rouille`, `tiny_http`, and servers that speak
-//! the types of the `http` crate. The sessions are in memory, bounded and purged, or on Redis.
+//! Sessions for blocking, thread-per-request servers: `rouille`, `tiny_http`, and servers that
+//! speak the types of the `http` crate. The sessions are in memory, bounded and purged, or on
+//! Redis.
 //!
 #![cfg_attr(feature = "rouille", doc = "```")]
 #![cfg_attr(not(feature = "rouille"), doc = "```ignore")]
@@ -19,7 +20,8 @@
 //!     })
 //! };
 //! let response = serve(&Request::fake_http("GET", "/", vec![], vec![]));
-//! assert!(response.headers.iter().any(|(name, value)| name == "Set-Cookie" && value.starts_with("id=")));
+//! assert!(response.headers.iter().any(|(name, value)| name == "Set-Cookie" &&
+//! value.starts_with("id=")));
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!

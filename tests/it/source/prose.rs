@@ -65,7 +65,7 @@ fn prose_is_100_columns_wide() {
         let words = line.trim_start().trim_start_matches("//!").trim_start_matches('/').trim_start();
         let is_indented_code = line.trim_start_matches("//!").trim_start_matches("///").starts_with("     ");
         is_indented_code
-            || words.starts_with('|')
+            || words.starts_with(['|', '<'])
             || (words.starts_with('[') && words.contains("]: "))
             || !words.trim().contains(' ')
     };
