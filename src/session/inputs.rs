@@ -246,9 +246,7 @@ impl Session {
 
     /// The age of the session's id; `None` if its ids are not renewed.
     fn id_age(&self) -> Option<Duration> {
-        if !self.context.policy.get_renew_after().is_some() {
-            return None;
-        }
+        self.context.policy.get_renew_after()?;
         match self.state.get() {
             Some(State { stage: Stage::Live(live), .. }) if live.record(&self.context.lease).is_owned() => {
                 Some(id_age(live.record(&self.context.lease), self.context.now()))
