@@ -231,7 +231,7 @@ impl Sessions {
     }
 
     /// The session that one of these ids opens, or a new one. The first look reads the store.
-    #[cfg(any(test, feature = "web"))]
+    #[cfg(feature = "web")]
     pub(crate) fn open(&self, presented: crate::session::Candidates, https: bool) -> Session {
         Session::unloaded(Arc::clone(&self.context), presented).over(https)
     }
@@ -240,62 +240,5 @@ impl Sessions {
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions").field("policy", self.policy()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memory::{LembroOptions, LembroStore};
-    use crate::session::{Candidates, Saved};
-
-    // Only the cookie layer, which is a feature, opens sessions without a look.
-    fn opened(ids: &[SessionId]) -> (LembroStore, Session, Sessions) {
-        let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
-        let sessions = Sessions::new(store.clone());
-        let mut candidates = Candidates::default();
-        for (place, id) in candidates.iter_mut().zip(ids) {
-            *place = Some((*id).into());
-        }
-        (store, sessions.open(candidates, false), sessions)
-    }
-
-    fn reads(store: &LembroStore) -> u64 {
-        let stats = store.stats();
-        stats.hits + stats.misses
-    }
-
-    #[test]
-    fn unread_session_never_reads_the_store() {
-        let (store, mut session, _) = opened(&[SessionId::derive("stale")]);
-        assert!(!session.is_changed() && format!("{session:?}").contains("unloaded"));
-        assert_eq!(session.save().unwrap(), Saved::Unchanged);
-        drop(session);
-        assert_eq!(reads(&store), 0);
-    }
-
-    #[test]
-    fn insert_under_a_stale_id_goes_into_a_new_session() {
-        let stale = SessionId::derive("stale");
-        let (store, mut session, sessions) = opened(&[stale]);
-        session.insert("cart", &["tea"]).unwrap();
-        assert!(session.is_new().unwrap() && !session.is_gone().unwrap());
-        assert_eq!(session.save().unwrap(), Saved::Written);
-        assert_ne!(session.id().unwrap().handle(), stale.handle());
-        assert!(sessions.load(&stale).unwrap().is_none());
-        let again = sessions.load(&session.id().unwrap()).unwrap().unwrap();
-        assert_eq!(again.get::<Vec<String>>("cart").unwrap().unwrap(), ["tea"]);
-        assert_eq!(store.len().unwrap(), 1);
-    }
-
-    #[test]
-    fn first_id_that_opens_a_session_counts() {
-        let ids = ["stale", "first", "second"].map(SessionId::derive);
-        let (store, session, sessions) = opened(&ids);
-        for id in &ids[1..] {
-            sessions.create(id, Record::new()).unwrap();
-        }
-        assert_eq!(session.id().unwrap(), ids[1]);
-        assert_eq!(reads(&store), 2);
     }
 }

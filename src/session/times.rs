@@ -29,9 +29,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] if the timeout is no duration; zero, because [`log_out`](Self::log_out)
-    /// ends a session; or longer than the session's lifetime, which would end it before. If the
-    /// first look fails.
+    /// [`Error::is_option`] if the timeout is no duration; if it is zero, because
+    /// [`log_out`](Self::log_out) ends a session; or if it is longer than the session's lifetime,
+    /// which would end it before. Also if the first look fails.
     ///
     /// # Examples
     ///

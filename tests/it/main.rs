@@ -82,7 +82,6 @@ mod memory {
 mod session {
     mod component;
     mod csrf;
-    mod gone;
     mod handles;
     mod lifecycle;
     mod map;
@@ -94,8 +93,7 @@ mod session {
     mod races;
     mod renewal;
     mod save;
-    mod seed_defects_express_lembro;
-    mod seed_defects_sessions;
+    mod seed_defects;
     mod sessions;
     mod unknown;
 }

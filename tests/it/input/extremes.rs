@@ -1,10 +1,10 @@
-//! Promise: no span and no instant, however large, makes arithmetic on time overflow.
+//! Extremes of time: no span and no instant, however large, makes arithmetic on time overflow.
 //!
-//! The kind: idle timeouts, lifetimes, graces, touch and renewal intervals, a session's own
-//! timeout, the store's interval (each `Duration::MAX`, and zero); a clock at the end of what it
-//! counts; a calendar before 1970, at 1970, and as late as the system's can be; and all of them at
-//! a commit, a look, a touch, a login under a limit, a renewal, a purge, a restart and a list.
-//! Overflow panics in a test build, so to get to the end is the assertion.
+//! The spans are idle timeouts, lifetimes, graces, touch and renewal intervals, a session's own
+//! timeout and the store's interval, each of them zero and `Duration::MAX`. The instants are the
+//! end of the clock, and calendars before 1970, at 1970, and as late as the system's can be. They meet
+//! in a commit, a look, a touch, a login under a limit, a renewal, a purge, a restart and a list.
+//! Overflow panics in a test build, so a test that ends has passed.
 #![cfg(feature = "testing")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,7 +19,7 @@ use crate::support::steps::{is_there, new_id, owner, owners, renewed};
 
 const SPANS: [Duration; 4] = [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(3600), Duration::MAX];
 
-/// Calendars of machines whose battery is empty, or whose owner made a mistake.
+/// Calendars that are wrong, as after an empty battery.
 fn calendars() -> Vec<SystemTime> {
     let late = [u64::MAX / 1_000_000_000, u64::MAX / 1_000, i64::MAX as u64].map(Duration::from_secs);
     let late = late.into_iter().filter_map(|since| UNIX_EPOCH.checked_add(since));
@@ -43,7 +43,7 @@ fn leases() -> impl Iterator<Item = Lease> {
     })
 }
 
-/// Everything that computes with time.
+/// Calls every method that computes with time.
 fn exercise(store: &LembroStore, lease: &Lease) {
     let (id, mut changes) = (new_id(), Changes::new());
     changes.insert("", "user", "ada").unwrap();
@@ -128,7 +128,7 @@ fn endless_session_survives_the_end_of_the_clock() {
         let again = open(&image);
         assert!(is_there(&again, &id));
         leases().for_each(|lease| exercise(&again, &lease));
-        // From the journal, and from the snapshot.
+        // The first restart reads the journal, the second one the snapshot.
         open(&image.image()).validate().unwrap();
         again.close().unwrap();
         open(&image.image()).validate().unwrap();

@@ -1,10 +1,11 @@
-//! Promise: a text that is too long, or empty where it must not be, is refused at the door: before
-//! it is hashed, stored or sent, and for no more memory than a few times its own size.
+//! Limits of texts. A text that is too long, or empty where it must not be, is refused before it is
+//! hashed, stored or sent, and costs no more memory than a few times its own size.
 //!
-//! The doors: owners (`log_in`, `log_in_since`, `sessions.owner`), labels, component names, keys
-//! (`insert`, `remove`, `take`, `consume`, `modify`, `get`, `get_str`, `contains_key`), ids and
-//! handles as text, CSRF tokens, cookies, the cookie's options, records as JSON, and the same on
-//! the store's own types (`Changes`, `Owner`). `tests/it/redis/limits.rs` walks them on Redis.
+//! The doors are the methods that take a text: owners (`log_in`, `log_in_since`,
+//! `sessions.owner`), labels, component names, keys (`insert`, `remove`, `take`, `consume`, `modify`, `get`, `get_str`,
+//! `contains_key`), ids and handles as text, CSRF tokens, cookies, the cookie's options, records as
+//! JSON, and the same on the store's own types (`Changes`, `Owner`). `tests/it/redis/limits.rs`
+//! tries them on Redis.
 #![cfg(feature = "web")]
 
 use crate::support::doors::{FINDING_NOTHING, MIB, REFUSED_IF_EMPTY, REFUSING};
@@ -98,7 +99,7 @@ fn json_record_with_a_too_long_name_is_refused() {
     }
 }
 
-/// An option and what is said about a text for it.
+/// Sets an option to a text, and returns the error.
 type OptionDoor = fn(&str) -> Result<(), String>;
 
 const OPTIONS: [(&str, OptionDoor); 9] = [
@@ -122,14 +123,14 @@ fn store(options: LembroOptions) -> Result<(), String> {
     LembroStore::with_options(options.clock(&Clock::manual())).map(drop).map_err(|error| error.to_string())
 }
 
-/// In a configuration file.
+/// Reads the option from a configuration file.
 fn file<T: DeserializeOwned>(option: &str, text: &str) -> Result<(), String> {
     serde_json::from_value::<T>(json!({ option: text })).map(drop).map_err(|error| error.to_string())
 }
 
 #[test]
 fn empty_or_huge_option_is_refused() {
-    // The second has no boundary of a character where it may be cut.
+    // A cut of the second text may fall inside a character.
     let (long, other) = ("x".repeat(MIB), format!("x{}", "é".repeat(MIB / 2)));
     for (option, set) in OPTIONS {
         for text in [&*long, &*other, ""] {

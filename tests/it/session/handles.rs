@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::host::{Host, id_of, look, sent_back};
 use crate::support::session::{Fault, HOUR, MINUTE, load_again, manual_sessions, probed_sessions, stored_session};
 use lembro::web::{CookieLifetime, CookieOptions, RequestHead};
-use lembro::{Event, Policy, Saved, Session, Step, Store};
+use lembro::{Event, Policy, Record, Saved, Session, SessionId, Step, Store};
 
 const AGE: Duration = Duration::from_secs(15 * 60);
 
@@ -317,4 +317,42 @@ fn next_step_settles_an_unknown_save() {
         assert!(own.step(|own| own.insert("message", &1)).unwrap_err().is_unknown());
         assert_eq!(own.step(|own| own.get::<u32>("message")).unwrap(), Step::Done(Some(1)), "{fault:?}");
     }
+}
+
+#[test]
+fn unread_session_never_reads_the_store() {
+    let host = Host::new(CookieOptions::new());
+    let header = format!("id={}", SessionId::derive("stale").expose());
+    let mut session = host.layer.load(RequestHead::new([header.as_str()]));
+    assert!(!session.is_changed() && format!("{session:?}").contains("unloaded"));
+    assert_eq!(session.save().unwrap(), Saved::Unchanged);
+    drop(session);
+    assert_eq!(host.reads(), 0);
+}
+
+#[test]
+fn insert_under_a_stale_id_goes_into_a_new_session() {
+    let host = Host::new(CookieOptions::new());
+    let stale = SessionId::derive("stale");
+    let mut session = host.layer.load(RequestHead::new([format!("id={}", stale.expose()).as_str()]));
+    session.insert("cart", &["tea"]).unwrap();
+    assert!(session.is_new().unwrap() && !session.is_gone().unwrap());
+    assert_eq!(session.save().unwrap(), Saved::Written);
+    assert_ne!(session.handle().unwrap(), stale.handle());
+    let sessions = host.layer.sessions();
+    assert!(sessions.load(&stale).unwrap().is_none());
+    assert_eq!(load_again(sessions, &session).get::<Vec<String>>("cart").unwrap().unwrap(), ["tea"]);
+    assert_eq!(host.store.len().unwrap(), 1);
+}
+
+#[test]
+fn first_id_that_opens_a_session_counts() {
+    let host = Host::new(CookieOptions::new());
+    let ids = ["stale", "first", "second"].map(SessionId::derive);
+    for id in &ids[1..] {
+        host.layer.sessions().create(id, Record::new()).unwrap();
+    }
+    let header = ids.map(|id| format!("id={}", id.expose())).join("; ");
+    let session = host.layer.load(RequestHead::new([header.as_str()]));
+    assert_eq!((session.id().unwrap(), host.reads()), (ids[1], 2));
 }

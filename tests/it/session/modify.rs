@@ -2,14 +2,8 @@
 
 use std::thread;
 
-use crate::support::session::{load_again, manual_sessions, probed_sessions, stored_session, validate};
+use crate::support::session::{increment, load_again, manual_sessions, probed_sessions, stored_session, validate};
 use lembro::{Error, LembroStore, Saved, Sessions, Store};
-
-fn increment(count: &mut Option<u64>) -> u64 {
-    let count = count.get_or_insert(0);
-    *count += 1;
-    *count
-}
 
 #[test]
 fn race_eight_threads_count_to_four_thousand() {

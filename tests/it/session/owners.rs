@@ -584,7 +584,7 @@ fn stores_without_owners_still_note_the_owner() {
 
     for at_limit in [AtLimit::EndOldest, AtLimit::RefuseNewest] {
         let policy = Policy::new().max_per_owner(2).at_limit(at_limit);
-        let sessions = Sessions::with_policy(RowStore::new(), policy).unwrap();
+        let sessions = Sessions::with_policy(RowStore::new(&Clock::manual()), policy).unwrap();
         let mut session = sessions.generate().unwrap();
         let error = session.log_in("ada").unwrap_err();
         assert_eq!(error.to_string(), "this store does not support limiting the sessions of one owner");

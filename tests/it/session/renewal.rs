@@ -37,8 +37,8 @@ fn logged_in(sessions: &Sessions) -> Session {
     session
 }
 
-/// Asks for a renewal, as the cookie layer does at the end of a request. Returns the id to announce,
-/// if there is one.
+/// Asks for a renewal, as the cookie layer does at the end of a request. Returns the id to
+/// announce, if there is one.
 fn renew(sessions: &Sessions, id: &SessionId) -> Option<SessionId> {
     let store = sessions.store();
     let version = store.get(id).unwrap().expect("it is stored").record.version();

@@ -1,51 +1,27 @@
 //! `Sessions` on any store: creation from data, id sources, events and errors, clocks.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::support::session::{HOUR, load_again, manual_sessions, manual_store, stored_session};
+use crate::support::session::{HOUR, RowStore, load_again, manual_sessions, manual_store, stored_session};
 use lembro::{
-    Action, Clock, Entry, Error, Event, Handle, Lease, LembroStore, Look, Lookup, ManualClock, Now, Outcome, Policy,
-    Record, Result, Saved, SessionId, Sessions, Store, Write,
+    Action, Clock, Error, Event, Lease, LembroStore, Look, Lookup, Outcome, Policy, Record, Result, Saved, SessionId,
+    Sessions, Store,
 };
 
-/// The smallest store: the two methods and a clock, without optional ones.
-struct Smallest {
-    rows: Mutex<HashMap<Handle, Entry>>,
-    clock: Clock,
-}
-
-impl Smallest {
-    fn new(time: &ManualClock) -> Self {
-        Self { rows: Mutex::default(), clock: time.into() }
-    }
-
-    fn write(rows: &mut HashMap<Handle, Entry>, id: &SessionId, write: Write) {
-        match write {
-            Write::Nothing => {}
-            Write::Put(row) => drop(rows.insert(id.handle(), row)),
-            Write::Remove => drop(rows.remove(&id.handle())),
-        }
-    }
-}
+/// A store with the two required methods and a clock, and without optional methods.
+struct Smallest(RowStore);
 
 impl Store for Smallest {
     fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
-        let mut rows = self.rows.lock().unwrap();
-        let (lookup, write) = Entry::look(rows.get(&id.handle()), id, how, lease, Now::of(&self.clock));
-        Self::write(&mut rows, id, write);
-        Ok(lookup)
+        self.0.look(id, how, lease)
     }
 
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
-        let mut rows = self.rows.lock().unwrap();
-        let (outcome, write) = Entry::apply(rows.get(&id.handle()), id, action, lease, Now::of(&self.clock), None)?;
-        Self::write(&mut rows, id, write);
-        Ok(outcome)
+        self.0.apply(id, action, lease)
     }
 
     fn clock(&self) -> Clock {
-        self.clock.clone()
+        self.0.clock()
     }
 }
 
@@ -54,7 +30,7 @@ fn custom_store_serves_all_of_a_sessions_life() {
     // FEATURES 14: generate, regenerate, load, createSession, on every store; 13: without the
     // optional methods.
     let time = Clock::manual();
-    let sessions = Sessions::new(Smallest::new(&time));
+    let sessions = Sessions::new(Smallest(RowStore::new(&time)));
     let mut session = sessions.generate().unwrap();
     session.insert("user", "ada").unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);

@@ -1,14 +1,9 @@
 //! Lost requests and lost replies: a commit of unknown outcome is repeated first, and done once.
 
-use crate::support::session::{Fault, Probe, RowStore, load_again, stored_session};
+use crate::support::session::{Fault, Probe, RowStore, increment, load_again, stored_session};
 use lembro::{Error, Saved, Session, Sessions};
 
 const LOST: [Fault; 2] = [Fault::RequestLost, Fault::ReplyLost];
-
-fn increment(count: &mut Option<u64>) -> u64 {
-    *count = Some(count.unwrap_or(0) + 1);
-    count.unwrap_or(0)
-}
 
 /// A session over a store whose next commits have these faults.
 fn session_before(faults: impl IntoIterator<Item = Fault>) -> (Session, Sessions, Probe) {

@@ -1,5 +1,5 @@
-//! What the tests of sessions share: a store under a manual clock, and a store that counts, fails
-//! and overtakes.
+//! Helpers of the tests of sessions: a store under a manual clock, a probe that counts calls and
+//! fails on demand, and a store of rows.
 
 #[cfg(feature = "web")]
 pub(crate) mod site;
@@ -20,7 +20,7 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A store that holds four mebibytes, has no thread, and stands still in time.
+/// A store of four mebibytes, without a reaper, under a manual clock.
 pub(crate) fn manual_store() -> (LembroStore, ManualClock) {
     let time = Clock::manual();
     let options = LembroOptions::new().interval(0).max_size("4M").clock(&time);
@@ -33,12 +33,19 @@ pub(crate) fn manual_sessions() -> (Sessions, LembroStore, ManualClock) {
     (Sessions::new(store.clone()), store, time)
 }
 
-/// Every counter, queue and index of the store adds up.
+/// Checks that every counter, queue and index of the store agrees.
 #[track_caller]
 pub(crate) fn validate(store: &LembroStore) {
     #[cfg(feature = "testing")]
     store.validate().unwrap();
     let _ = store;
+}
+
+/// Adds one to a counter, for `modify`.
+pub(crate) fn increment(count: &mut Option<u64>) -> u64 {
+    let count = count.get_or_insert(0);
+    *count += 1;
+    *count
 }
 
 /// A stored session with `user` in it.
@@ -55,7 +62,7 @@ pub(crate) fn load_again(sessions: &Sessions, session: &Session) -> Session {
     sessions.load(&session.id().unwrap()).unwrap().expect("the session is stored")
 }
 
-/// Ends the test if `work` does not end: a deadlock must be a failure, not a build that hangs.
+/// Runs `work` and fails if it takes a minute, so that a deadlock does not hang the build.
 #[track_caller]
 pub(crate) fn ends_soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, waiting) = mpsc::channel();
@@ -72,7 +79,7 @@ pub(crate) fn ends_soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// How often a [`Probe`] was asked for what.
+/// The numbers of calls to a [`Probe`], by kind.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pub(crate) visit: AtomicUsize,
@@ -84,7 +91,7 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// All of them, and from zero again.
+    /// Returns all numbers and sets them to zero.
     pub(crate) fn take(&self) -> [(&'static str, usize); 6] {
         [
             ("visit", &self.visit),
@@ -97,25 +104,24 @@ impl Calls {
         .map(|(name, count)| (name, count.swap(0, Ordering::SeqCst)))
     }
 
-    /// Only those that happened.
+    /// Returns the numbers that are not zero, and sets them to zero.
     pub(crate) fn happened(&self) -> Vec<(&'static str, usize)> {
         self.take().into_iter().filter(|(_, count)| *count > 0).collect()
     }
 }
 
-/// What a [`Probe`] does to a call.
+/// The way in which a [`Probe`] fails a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It fails, and is not carried out.
+    /// The commit fails and is not carried out.
     Refused,
-    /// The request is lost: the outcome is unknown, and it was not carried out.
+    /// The request is lost: the outcome is unknown, and the commit is not carried out.
     RequestLost,
-    /// The reply is lost: the outcome is unknown, and it was carried out.
+    /// The reply is lost: the outcome is unknown, and the commit is carried out.
     ReplyLost,
 }
 
-/// A store around another that counts calls, fails on demand, and lets something happen just before
-/// a commit.
+/// A store around another one that counts calls, fails on demand, and runs a hook before a commit.
 #[derive(Clone)]
 pub(crate) struct Probe {
     inner: Arc<dyn Store>,
@@ -136,17 +142,17 @@ impl Probe {
         }
     }
 
-    /// Fails every call until told otherwise.
+    /// Makes every call fail, or none.
     pub(crate) fn break_down(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
     }
 
-    /// Runs `hook` once, right before the next commit reaches the store.
+    /// Runs `hook` once, before the next commit reaches the store.
     pub(crate) fn before_next_commit(&self, hook: impl FnOnce() + Send + 'static) {
         *self.before_commit.lock().unwrap() = Some(Box::new(hook));
     }
 
-    /// What becomes of the next commits.
+    /// Gives the next commits these faults.
     pub(crate) fn fail_next_commits(&self, faults: impl IntoIterator<Item = Fault>) {
         *self.next_commits.lock().unwrap() = faults.into_iter().collect();
     }
@@ -214,20 +220,20 @@ pub(crate) fn probed_sessions() -> (Sessions, Probe, ManualClock) {
     (Sessions::new(probe.clone()), probe, time)
 }
 
-/// A store of rows, which keeps the nonces of the last commits as one outside the process does.
+/// A store of rows. Like a store outside the process, it keeps the nonces of the last commits.
 pub(crate) struct RowStore {
     rows: Mutex<HashMap<Handle, Entry>>,
     time: ManualClock,
 }
 
 impl RowStore {
-    pub(crate) fn new() -> Self {
-        Self { rows: Mutex::default(), time: Clock::manual() }
+    pub(crate) fn new(time: &ManualClock) -> Self {
+        Self { rows: Mutex::default(), time: time.clone() }
     }
 
-    /// Sessions over a [`Probe`] around one.
+    /// Sessions over a [`Probe`] around a store of rows.
     pub(crate) fn probed_sessions() -> (Sessions, Probe) {
-        let probe = Probe::new(Self::new());
+        let probe = Probe::new(Self::new(&Clock::manual()));
         (Sessions::new(probe.clone()), probe)
     }
 

@@ -1,10 +1,321 @@
-//! Defects of the sessions of simpleS (S1 to S14), express-ts-session (T1 to T12) and RAIN (R1 to R9)
-//! that this crate does not have. Those of cookies and responses are tested with the cookie layer.
+//! Defects of the models of this crate that it does not have: of express-lembro 1.1.0 (L1 to L15)
+//! and its peers in memory (E1 to E7), and of the sessions of simpleS (S1 to S14),
+//! express-ts-session (T1 to T12) and RAIN (R1 to R9). Those of cookies and responses are tested
+//! with the cookie layer.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
-use crate::support::session::{HOUR, MINUTE, load_again, manual_sessions, manual_store, stored_session, validate};
-use lembro::{Commit, Lease, Outcome, Policy, Record, Saved, SessionId, Sessions, Store};
+use crate::support::session::{
+    HOUR, MINUTE, SECOND, load_again, manual_sessions, manual_store, probed_sessions, stored_session, validate,
+};
+use lembro::{
+    Changes, Commit, Event, Lease, LembroOptions, LembroStore, Outcome, Policy, Record, Saved, SessionId, Sessions,
+    Store,
+};
+
+fn small_store(max_size: &str) -> LembroStore {
+    LembroStore::with_options(LembroOptions::new().interval(0).max_size(max_size).shards(1)).unwrap()
+}
+
+fn record(length: usize) -> Record {
+    [("data", "x".repeat(length))].into_iter().collect()
+}
+
+fn new_id() -> SessionId {
+    SessionId::random().unwrap()
+}
+
+#[test]
+fn size_stays_right_after_every_update() {
+    // L1: an update made the size NaN, and the bound was off for ever.
+    let store = small_store("1M");
+    let (one, two) = (new_id(), new_id());
+    store.set(&one, record(100), HOUR).unwrap();
+    let hundred = store.bytes();
+    for length in [1_000, 10, 50_000, 0, 100] {
+        store.set(&one, record(length), HOUR).unwrap();
+        validate(&store);
+    }
+    assert_eq!(store.bytes(), hundred);
+    let version = store.get(&one).unwrap().unwrap().record.version();
+    for length in [5_000, 3, 100] {
+        let mut commit = Commit::merge(version).unwrap();
+        commit.changes.insert("", "data", &"x".repeat(length)).unwrap();
+        assert!(store.commit(&one, &commit, &Lease::new(HOUR)).unwrap().is_done());
+        validate(&store);
+    }
+    assert_eq!(store.bytes(), hundred);
+    store.set(&two, record(100), HOUR).unwrap();
+    assert_eq!(store.bytes(), 2 * hundred);
+    assert!(store.destroy(&one).unwrap().is_done());
+    assert!(store.destroy(&two).unwrap().is_done());
+    assert_eq!(store.bytes(), 0);
+}
+
+#[test]
+fn bound_holds_after_updates() {
+    // L1, with the script that showed it: one update, then a thousand inserts into a store of a few
+    // kilobytes.
+    let store = small_store("16K");
+    let first = new_id();
+    store.set(&first, record(10), HOUR).unwrap();
+    store.set(&first, record(1_200), HOUR).unwrap();
+    for _ in 0..1_000 {
+        store.set(&new_id(), record(1_200), HOUR).unwrap();
+        assert!(store.bytes() <= 16 * 1024);
+    }
+    assert!(store.len().unwrap() < 14);
+    validate(&store);
+}
+
+#[test]
+fn purge_at_an_interval_purges() {
+    // L2, S3, E1, R1: the timer ran and removed nothing. So this test has a real thread and clock.
+    let store = LembroStore::with_options(LembroOptions::new().interval(1)).unwrap();
+    let events = store.events();
+    let ids: Vec<_> = (0..100).map(|_| new_id()).collect();
+    let kept = new_id();
+    store.set(&kept, record(10), HOUR).unwrap();
+    for id in &ids {
+        store.set(id, record(10), Duration::from_millis(20)).unwrap();
+    }
+    let (mut expired, mut purged) = (0, 0);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while purged < ids.len() {
+        match events.recv_deadline(deadline).expect("the reaper never came") {
+            Event::Expired { handle, .. } => {
+                assert_ne!(handle, kept.handle());
+                expired += 1;
+            }
+            Event::Purged { sessions, .. } => purged += sessions,
+            _ => {}
+        }
+    }
+    assert_eq!((expired, purged), (ids.len(), ids.len()));
+    // No call read or counted them before.
+    let stats = store.stats();
+    assert_eq!((stats.sessions, stats.expired), (1, 100));
+    assert!(stats.last_purge.is_some());
+    assert!(store.get(&kept).unwrap().is_some());
+    validate(&store);
+}
+
+#[test]
+fn touch_never_changes_the_size() {
+    // L3: a touch changed the stored session and not its counted size, which ended negative.
+    let (store, time) = manual_store();
+    let id = new_id();
+    store.set(&id, record(100), HOUR).unwrap();
+    let bytes = store.bytes();
+    for ttl in [MINUTE, 100 * HOUR, SECOND, HOUR] {
+        assert!(store.touch(&id, &Lease::new(ttl)).unwrap().is_done());
+        assert_eq!(store.bytes(), bytes);
+        validate(&store);
+    }
+    assert!(store.destroy(&id).unwrap().is_done());
+    assert_eq!(store.bytes(), 0);
+    time.advance(HOUR);
+}
+
+#[test]
+fn newest_session_is_not_evicted() {
+    // L4: a full store evicted the session that had just logged in, if it ended with the browser.
+    let store = small_store("16K");
+    for _ in 0..200 {
+        let login = new_id();
+        store.set(&login, record(1_000), HOUR).unwrap();
+        assert!(store.get(&login).unwrap().is_some());
+        validate(&store);
+    }
+    assert!(store.stats().evicted > 100);
+}
+
+#[test]
+fn eviction_ignores_the_time_left() {
+    // L5 and L6: sessions without an expiry outlived the others, and a session that was just read
+    // was evicted first, because it was the soonest to expire.
+    let store = small_store("16K");
+    let busy = new_id();
+    store.set(&busy, record(1_000), MINUTE).unwrap();
+    for round in 0..200 {
+        assert!(store.get(&busy).unwrap().is_some(), "evicted in round {round}");
+        store.set(&new_id(), record(1_000), Duration::MAX).unwrap();
+    }
+    validate(&store);
+}
+
+#[test]
+fn session_larger_than_the_store_is_refused() {
+    // L7: such a session was kept, a hundred times larger than the bound.
+    let store = small_store("16K");
+    let events = store.events();
+    let ids: Vec<_> = (0..5).map(|_| new_id()).collect();
+    for id in &ids {
+        store.set(id, record(500), HOUR).unwrap();
+    }
+    let id = new_id();
+    let error = store.set(&id, record(20_000), HOUR).unwrap_err();
+    assert!(error.is_size());
+    let text = error.to_string();
+    assert!(text.ends_with(" bytes, max_session_size is 16384"), "{text}");
+    let create = Commit::create().unwrap().with(Changes::from(&record(20_000)));
+    assert!(store.commit(&id, &create, &Lease::new(HOUR)).unwrap_err().is_size());
+    let version = store.get(&ids[0]).unwrap().unwrap().record.version();
+    let mut commit = Commit::merge(version).unwrap();
+    commit.changes.insert("", "more", &"x".repeat(20_000)).unwrap();
+    assert!(store.commit(&ids[0], &commit, &Lease::new(HOUR)).unwrap_err().is_size());
+    // All five stay, and the one that should have grown is unchanged.
+    assert_eq!(store.len().unwrap(), 5);
+    let kept = store.get(&ids[0]).unwrap().unwrap().record;
+    assert_eq!((kept.len(), kept.get_str("data").unwrap().unwrap().len()), (1, 500));
+    let events: Vec<_> = events.try_iter().collect();
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert!(events.iter().all(|event| matches!(event, Event::Refused { .. })), "{events:?}");
+    validate(&store);
+}
+
+#[test]
+fn unreadable_max_size_is_refused() {
+    // L8: '1.5M', 'abc' and '1T' meant no bound at all, 0 meant 4M, '-1' meant one byte.
+    let open = |size: &str| LembroStore::with_options(LembroOptions::new().interval(0).max_size(size));
+    for (size, bytes) in [("1.5M", 1_572_864), ("1T", 1_000_000_000_000), (" 4M", 4 << 20)] {
+        assert_eq!(open(size).unwrap().stats().max_size, bytes);
+    }
+    for size in ["abc", "-1", "0", ""] {
+        assert!(open(size).unwrap_err().is_option(), "{size:?}");
+    }
+}
+
+#[test]
+fn empty_session_breaks_no_call() {
+    // L9, L15, E6: one record without a cookie made get, all, length, touch and set throw.
+    let (sessions, store, _) = manual_sessions();
+    let id = new_id();
+    store.set(&id, Record::new(), HOUR).unwrap();
+    stored_session(&sessions);
+    assert!(store.get(&id).unwrap().unwrap().record.is_empty());
+    assert_eq!((store.len().unwrap(), store.all().unwrap().count()), (2, 2));
+    assert!(store.touch(&id, &Lease::new(HOUR)).unwrap().is_done());
+    let mut empty = sessions.load(&id).unwrap().unwrap();
+    assert_eq!(empty.get::<String>("cookie").unwrap(), None);
+    assert_eq!(empty.touch().unwrap(), Saved::Written);
+    empty.insert("cookie", &None::<u8>).unwrap();
+    assert_eq!(empty.save().unwrap(), Saved::Written);
+    assert!(sessions.load(&id).unwrap().is_some(), "a null in the data is data");
+    validate(&store);
+}
+
+#[test]
+fn failure_reaches_caller_and_channel() {
+    // L10: the 'error' event was documented and never sent.
+    let (sessions, probe, _) = probed_sessions();
+    let errors = sessions.errors();
+    let mut session = stored_session(&sessions);
+    session.insert("a", &1).unwrap();
+    probe.break_down(true);
+    assert!(session.save().unwrap_err().is_store());
+    assert!(errors.try_recv().unwrap().is_store());
+    assert_eq!(session.keys().unwrap().count(), 2, "and nothing is lost");
+}
+
+#[test]
+fn names_of_object_members_are_plain_keys() {
+    // L11, T10, R8: `constructor` and `__proto__` were found without ever being stored.
+    const NAMES: [&str; 7] =
+        ["__proto__", "constructor", "toString", "hasOwnProperty", "prototype", "valueOf", "__defineGetter__"];
+    let (sessions, _, _) = manual_sessions();
+    let mut session = stored_session(&sessions);
+    for name in NAMES {
+        assert!(name.parse::<SessionId>().unwrap_err().is_id());
+        assert!(sessions.load(&SessionId::derive(name)).unwrap().is_none());
+        assert!(!session.contains_key(name).unwrap());
+        assert!(session.component(name).is_empty().unwrap());
+        assert_eq!(session.component(name).get::<String>(name).unwrap(), None);
+    }
+    for name in NAMES {
+        session.insert(name, name).unwrap();
+        session.component(name).insert(name, name).unwrap();
+    }
+    session.save().unwrap();
+    let mut again = load_again(&sessions, &session);
+    assert_eq!(again.len().unwrap(), NAMES.len() + 1);
+    for name in NAMES {
+        assert_eq!(again.get_str(name).unwrap().as_deref(), Some(name));
+        assert_eq!(again.component(name).keys().unwrap().collect::<Vec<_>>(), [name]);
+    }
+}
+
+#[test]
+fn dropped_store_keeps_nothing_running() {
+    // L12: the timer kept the process alive.
+    let started = Instant::now();
+    let store = LembroStore::with_options(LembroOptions::new().interval("1h")).unwrap();
+    store.set(&new_id(), record(10), HOUR).unwrap();
+    drop(store);
+    assert!(started.elapsed() < Duration::from_secs(10), "it waited for its interval");
+}
+
+#[test]
+fn every_session_expires() {
+    // L13, S8, S13, E7: an expiry that was text, absent, null or 0 meant "never".
+    let (store, time) = manual_store();
+    let (zero, short) = (new_id(), new_id());
+    store.set(&zero, record(1), Duration::ZERO).unwrap();
+    assert!(store.get(&zero).unwrap().is_none());
+    assert!(store.commit(&zero, &Commit::create().unwrap(), &Lease::new(Duration::ZERO)).unwrap().is_done());
+    assert!(store.get(&zero).unwrap().is_none());
+    store.set(&short, record(1), Duration::from_nanos(1)).unwrap();
+    assert!(store.get(&short).unwrap().is_some());
+    assert_eq!(store.len().unwrap(), 1);
+    time.advance(Duration::from_nanos(1));
+    assert!(store.get(&short).unwrap().is_none());
+    // E7: what has expired is not counted, purged or not.
+    assert_eq!((store.len().unwrap(), store.all().unwrap().count()), (0, 0));
+    assert_eq!(store.touch(&short, &Lease::new(HOUR)).unwrap(), Outcome::Gone);
+    validate(&store);
+}
+
+#[test]
+fn all_memory_of_a_session_is_counted() {
+    // L14: long ids, keys and the store's overhead were not counted, and ASCII was counted twice.
+    let (sessions, store, _) = manual_sessions();
+    let empty = sessions.create(&new_id(), Record::new()).unwrap();
+    let base = store.bytes();
+    assert!(base >= 64, "an empty session is not free");
+    let mut session = load_again(&sessions, &empty);
+    session.insert(&"k".repeat(200), &"v".repeat(1_000)).unwrap();
+    session.save().unwrap();
+    let more = store.bytes() - base;
+    assert!((1_202..1_215).contains(&more), "200 bytes of key and 1002 of JSON count {more}");
+}
+
+#[test]
+fn reading_request_undoes_no_parallel_write() {
+    // E2, E3: `resave` wrote the whole session back; the last writer won everything.
+    let (sessions, _, _) = manual_sessions();
+    let mut writer = stored_session(&sessions);
+    let mut reader = load_again(&sessions, &writer);
+    let mut other_writer = load_again(&sessions, &writer);
+    assert_eq!(reader.get_str("user").unwrap().as_deref(), Some("ada"));
+    writer.insert("a", &2).unwrap();
+    writer.save().unwrap();
+    other_writer.insert("b", &3).unwrap();
+    assert_eq!(reader.save().unwrap(), Saved::Unchanged);
+    assert_eq!(other_writer.save().unwrap(), Saved::Written);
+    let again = load_again(&sessions, &writer);
+    assert_eq!((again.get::<u8>("a").unwrap(), again.get::<u8>("b").unwrap()), (Some(2), Some(3)));
+}
+
+#[test]
+fn two_applications_share_a_store() {
+    // E4: the second middleware's id generator and cookie options were used for both.
+    let (store, _) = manual_store();
+    let one = Sessions::new(store.clone()).id_source(|| Ok(SessionId::derive("one")));
+    let two = Sessions::new(store).id_source(|| Ok(SessionId::derive("two")));
+    assert_eq!(one.generate().unwrap().id().unwrap(), SessionId::derive("one"));
+    assert_eq!(two.generate().unwrap().id().unwrap(), SessionId::derive("two"));
+}
 
 #[test]
 fn load_returns_exactly_the_saved_data() {
@@ -167,8 +478,8 @@ fn late_connection_overwrites_only_its_changes() {
 
 #[test]
 fn settings_of_two_applications_are_separate() {
-    // S11, T4, E4: a child's settings changed its parent's, and one user's touch changed the cookies
-    // of all.
+    // S11, T4, E4: a child's settings changed its parent's, and one user's touch changed the
+    // cookies of all.
     let (store, _) = manual_store();
     let parent = Sessions::new(store.clone());
     let child = Sessions::with_policy(store, Policy::new().timeout(5 * MINUTE)).unwrap();
@@ -184,7 +495,7 @@ fn settings_of_two_applications_are_separate() {
 fn failing_store_is_an_error_not_no_session() {
     // S12, T11's `get`: a failure hung the response, or gave the user a new session under the same
     // id.
-    let (sessions, probe, _) = crate::support::session::probed_sessions();
+    let (sessions, probe, _) = probed_sessions();
     let mut session = stored_session(&sessions);
     probe.break_down(true);
     assert!(sessions.load(&session.id().unwrap()).unwrap_err().is_store());
