@@ -7,7 +7,6 @@ use crate::memory::{LembroOptions, LembroStore};
 use crate::policy::Policy;
 #[cfg(feature = "redis")]
 use crate::redis::{RedisOptions, RedisStore};
-use crate::units::getters;
 use crate::units::tree::{Problem, Tree};
 use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 
@@ -122,44 +121,54 @@ impl Config {
         self.with(|parts| Parts { token: Some(token), ..parts })
     }
 
-    getters! { config:
-        ///
-        /// # Errors
-        ///
-        /// If a value that was read is wrong.
-        get_memory memory -> Result<Option<&LembroOptions>> {
-            config.parts().map(|parts| match &parts.store {
-                StoreChoice::Memory(options) => Some(options),
-                #[cfg(feature = "redis")]
-                StoreChoice::Redis(_) => None,
-            })
-        }
-        ///
-        /// # Errors
-        ///
-        /// If a value that was read is wrong.
-        get_policy policy -> Result<&Policy> { config.parts().map(|parts| &parts.policy) }
-        ///
-        /// # Errors
-        ///
-        /// If a value that was read is wrong.
-        get_cookie cookie -> Result<&CookieOptions> { config.parts().map(|parts| &parts.cookie) }
-        ///
-        /// # Errors
-        ///
-        /// If a value that was read is wrong.
-        get_token token -> Result<Option<&TokenOptions>> { config.parts().map(|parts| parts.token.as_ref()) }
+    /// The options of [`memory`](Self::memory); `None` if another store is chosen.
+    ///
+    /// # Errors
+    ///
+    /// The error of a wrong value, as [`SessionLayer::from_config`].
+    pub fn get_memory(&self) -> Result<Option<&LembroOptions>> {
+        self.parts().map(|parts| match &parts.store {
+            StoreChoice::Memory(options) => Some(options),
+            #[cfg(feature = "redis")]
+            StoreChoice::Redis(_) => None,
+        })
     }
 
+    /// The options of [`redis`](Self::redis); `None` if another store is chosen.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_memory`](Self::get_memory).
     #[cfg(feature = "redis")]
-    getters! { config:
-        ///
-        /// # Errors
-        ///
-        /// If a value that was read is wrong.
-        get_redis redis -> Result<Option<&RedisOptions>> {
-            config.parts().map(|parts| if let StoreChoice::Redis(options) = &parts.store { Some(options) } else { None })
-        }
+    pub fn get_redis(&self) -> Result<Option<&RedisOptions>> {
+        self.parts().map(|parts| if let StoreChoice::Redis(options) = &parts.store { Some(options) } else { None })
+    }
+
+    /// The [`policy`](Self::policy).
+    ///
+    /// # Errors
+    ///
+    /// As [`get_memory`](Self::get_memory).
+    pub fn get_policy(&self) -> Result<&Policy> {
+        self.parts().map(|parts| &parts.policy)
+    }
+
+    /// The options of the [`cookie`](Self::cookie).
+    ///
+    /// # Errors
+    ///
+    /// As [`get_memory`](Self::get_memory).
+    pub fn get_cookie(&self) -> Result<&CookieOptions> {
+        self.parts().map(|parts| &parts.cookie)
+    }
+
+    /// The options of the [`token`](Self::token), if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_memory`](Self::get_memory).
+    pub fn get_token(&self) -> Result<Option<&TokenOptions>> {
+        self.parts().map(|parts| parts.token.as_ref())
     }
 
     /// Changes the parts, if they were read without an error.

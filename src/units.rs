@@ -213,13 +213,14 @@ impl<T: fmt::Debug> fmt::Debug for Input<T> {
 
 /// Getters of options, named as std's `Command::get_args` beside `Command::args`.
 macro_rules! getters {
-    ($options:ident: $($(#[$more:meta])* $getter:ident $option:ident -> $type:ty $value:block)*) => {
-        $(#[doc = concat!("The option [`", stringify!($option), "`](Self::", stringify!($option), ").")]
-        $(#[$more])*
-        pub fn $getter(&self) -> $type {
-            let $options = self;
-            $value
-        })*
+    ($options:ident: $($getter:ident $option:ident -> $type:ty $value:block)*) => {
+        $(
+            #[doc = concat!("The option [`", stringify!($option), "`](Self::", stringify!($option), ").")]
+            pub fn $getter(&self) -> $type {
+                let $options = self;
+                $value
+            }
+        )*
     };
 }
 pub(crate) use getters;

@@ -1,6 +1,5 @@
 //! The configuration in one file: every option of every part, and errors with the path of the
 //! value.
-#![cfg(feature = "web")]
 
 use std::time::Duration;
 

@@ -151,6 +151,22 @@ fn getters_return_options_and_defaults() {
     assert_ne!(*options.get_clock(), Clock::from(&Clock::manual()));
 }
 
+#[cfg(feature = "web")]
+#[test]
+fn getters_of_config_return_parts_or_the_error() {
+    use lembro::Config;
+    use lembro::web::{CookieOptions, TokenOptions};
+
+    let config = Config::new().policy(Policy::new().timeout("5m")).token(TokenOptions::new().header("X-Token"));
+    assert_eq!(config.get_policy().unwrap().get_timeout(), 5 * MINUTE);
+    assert_eq!(config.get_cookie().unwrap(), &CookieOptions::new());
+    assert_eq!(config.get_token().unwrap().unwrap().get_header(), Some("X-Token"));
+    assert_eq!(config.get_memory().unwrap(), Some(&LembroOptions::new()));
+    let wrong: Config = serde_json::from_str(r#"{"policy": {"timeout": "soon"}}"#).unwrap();
+    assert!(wrong.get_policy().unwrap_err().to_string().starts_with("policy.timeout: "));
+    assert_ne!(wrong, config);
+}
+
 #[cfg(feature = "redis")]
 #[test]
 fn getters_of_redis_options_hide_what_is_secret() {

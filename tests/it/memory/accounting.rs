@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lembro::{EndReason, Lease, LembroOptions, LembroStore, Owner, Owners as _, Record, SessionId, Sessions, Store};
+use lembro::{
+    Commit, EndReason, Lease, LembroOptions, LembroStore, Owner, Owners as _, Record, SessionId, Sessions, Store,
+};
 use serde_json::{Value, json};
 
 use crate::support::steps::{create_for, renewed, replace};
@@ -137,6 +139,8 @@ fn second_secret_costs_32_bytes() {
     for (number, id) in ids.iter().enumerate() {
         assert!(create_for(&store, id, &record(&session(number)), None, HOUR).unwrap().is_done());
     }
+    // A thread makes its source of nonces at the first use.
+    drop(Commit::create().unwrap());
     let rotate = |id: &SessionId| {
         let (new, before) = (renewed(id), store.bytes());
         let info = allocation_counter::measure(|| {

@@ -139,7 +139,7 @@ fn anonymous_share_must_be_a_percentage() {
         (r#"{"anonymous_share": -1}"#, "anonymous_share: -1 is not a whole number"),
         (r#"{"anonymous_share": 0.5}"#, "anonymous_share: 0.5 is not a whole number"),
         (r#"{"anonymous_share": "10%"}"#, r#"anonymous_share: "10%" is not a whole number"#),
-        (r#"{"whenFull": "panic"}"#, "unknown variant `panic`, expected `evict` or `refuse_anonymous`"),
+        (r#"{"whenFull": "panic"}"#, r#"when_full: "panic" is none of "evict", "refuse_anonymous""#),
     ] {
         let error = serde_json::from_str::<LembroOptions>(text).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{text}: {error}");
