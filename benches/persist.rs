@@ -1,10 +1,10 @@
-//! What it costs that sessions outlive the process: a look and a commit on each kind of store, with
-//! one and with eight threads; the start with many sessions; the longest wait during a compaction.
+//! The cost of sessions that outlive the process, on each kind of store.
 //!
-//! `cargo bench --bench persist --features redis,testing` prints both tables for 1,000,000 sessions
-//! of 300 bytes of JSON; a number after `--` is another count. Files lie in the folder
-//! `LEMBRO_BENCH_FOLDER`, or in the one for temporary files: `sync: always` and `SQLite` measure
-//! its disk. The stores take turns in short slices, so that a busy machine slows all of them down.
+//! `cargo bench --bench persist --features redis,testing` prints a table of looks and commits with
+//! one and with eight threads, then the compaction and the start of a store with 1,000,000 sessions
+//! of 300 bytes of JSON; a number after `--` is another count. The files are in the folder
+//! `LEMBRO_BENCH_FOLDER`, or in the one for temporary files, whose disk `sync: always` and `SQLite`
+//! measure. The stores alternate in short slices, so that a busy machine slows all of them down.
 
 #[path = "../examples/kv_files.rs"]
 #[allow(dead_code, reason = "its main is not run")]
@@ -91,7 +91,7 @@ impl Candidate {
         Self { name, store: Box::new(store), sessions }
     }
 
-    /// Microseconds of one operation, as one of `threads` threads sees it.
+    /// The microseconds of one operation in one of `threads` threads.
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     fn measure(&self, threads: usize, operation: impl Fn(&dyn Store, &SessionId, Version) + Sync) -> f64 {
         let start = Instant::now();
@@ -188,7 +188,7 @@ fn longest_waits(store: &LembroStore, ids: &[SessionId], work: impl FnOnce()) ->
 }
 
 fn restart(folder: &Folder, sessions: usize) {
-    // After `close` the commits of the measurement go on.
+    // `Continue`, because the measurement commits after `close`.
     let options = folder.options("sessions").sync(FileSync::Never).on_write_error(OnWriteError::Continue);
     let store = LembroStore::with_options(options.clone()).unwrap();
     let ids: Vec<_> = (0..sessions).map(|_| SessionId::random().unwrap()).collect();
@@ -220,8 +220,8 @@ fn restart(folder: &Folder, sessions: usize) {
     println!();
     println!("sessions                             {}", restored.sessions);
     println!("compaction, store in use             {took:?}");
-    println!("longest look meanwhile               {read:?} (otherwise {idle_read:?})");
-    println!("longest commit meanwhile             {wrote:?} (otherwise {idle_wrote:?})");
+    println!("longest look during it               {read:?} (otherwise {idle_read:?})");
+    println!("longest commit during it             {wrote:?} (otherwise {idle_wrote:?})");
     println!("start from the snapshot              {from_snapshot:?}, of which reading it {:?}", restored.took);
     println!("start with a journal beside it       {from_journal:?}, {changes} changes, last journal {journal} bytes");
 }

@@ -1,9 +1,9 @@
-//! What a session on Redis costs beside a bare GET or SET of the same bytes: peek, visit, commit of
-//! one key.
+//! The time of peek, visit and commit on Redis, beside a bare GET or SET of the same bytes.
 //!
 //! `cargo bench --bench redis --features redis` starts its own server on this machine, where a
-//! round trip is as short as it gets: over a network the ratios are closer to one. They are taken
-//! in turns, so that a busy machine slows down both.
+//! round trip is shortest: over a network the ratios are closer to one. Both sides of a ratio
+//! alternate, so that a busy machine slows both down. It also prints the memory of a session and
+//! its indexes.
 
 #[path = "../tests/it/redis/server/mod.rs"]
 mod redis_server;
@@ -31,7 +31,7 @@ fn main() {
     divan::main();
     bench.ratios();
     bench.sizes();
-    // A static is not dropped, and a server is not left behind.
+    // A static is never dropped, so the server is stopped here.
     bench.stop();
 }
 
@@ -46,7 +46,7 @@ struct Bench {
     id: SessionId,
     version: Version,
     changes: Changes,
-    /// The same session as one value, and a pool to get it over.
+    /// The same session as one value, and a pool of connections for the bare commands.
     bytes: Vec<u8>,
     idle: Receiver<Connection>,
     free: Sender<Connection>,
@@ -109,7 +109,7 @@ impl Bench {
 
     fn ratios(&self) {
         let pair = |name: &str, ours: fn(&Self), raw: fn(&Self)| {
-            // A hundred of each in turn: what disturbs, disturbs both.
+            // Slices of a hundred, so that a disturbance hits both.
             let mut ratios: Vec<f64> = (0..101)
                 .map(|_| {
                     let took = |run: fn(&Self)| {
@@ -132,7 +132,7 @@ impl Bench {
         pair("commit / raw SET", Self::commit, Self::raw_set);
     }
 
-    /// What the guide says about memory.
+    /// Prints the figures of the guide's section on memory.
     fn sizes(&self) {
         let link = &mut self.server.connect();
         let mut usage = |key: &str| {

@@ -1,9 +1,8 @@
-//! What the store's four everyday operations cost: get, visit, commit of one key, create, with one
-//! thread and with two; and three of them on a `KeyValue`.
+//! The time of get, visit, commit and create in memory, and of three of them on a `KeyValue`.
 //!
-//! `cargo bench` prints nanoseconds per operation. The lookups are independent of each other, so
-//! the processor overlaps them: figures for throughput, not for one request's wait. On a shared
-//! machine compare within one run only.
+//! `cargo bench --bench store` prints the time of an operation with one thread and with two. The
+//! lookups do not depend on each other, so the processor overlaps them: the figures are throughput,
+//! not the wait of one request. On a shared machine, compare only within one run.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,14 +62,14 @@ impl<S: Store> Filled<S> {
         self.store.commit(id, &merge, &LEASE)
     }
 
-    /// The sessions in an order that no cache can guess: a step that is prime to their number.
+    /// The next session, in an order that no cache predicts: the step is prime to their number.
     fn next(&self) -> &(SessionId, Version) {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        &self.sessions[turn.wrapping_mul(61_803) % SESSIONS]
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        &self.sessions[number.wrapping_mul(61_803) % SESSIONS]
     }
 }
 
-/// The loop alone: what to subtract.
+/// The loop alone, to be subtracted from the others.
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 10_000)]
 fn baseline(bencher: Bencher<'_, '_>) {
     let filled = filled();
@@ -109,7 +108,7 @@ fn creation() -> Commit {
     Commit::create().unwrap().with(Changes::from(&sample::record(1)))
 }
 
-/// With a fresh id; the changes are there beforehand. Evicts nothing: the store has room.
+/// A create with a fresh id, in a store that evicts nothing. The changes are made beforehand.
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 2_000)]
 fn create(bencher: Bencher<'_, '_>) {
     let store = LembroStore::with_options(options()).unwrap();
@@ -119,7 +118,7 @@ fn create(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The same in a store that is full: each create evicts another session.
+/// The same in a full store, in which each create evicts a session.
 #[divan::bench(threads = THREADS, sample_count = 50, sample_size = 2_000)]
 fn create_when_full(bencher: Bencher<'_, '_>) {
     let store = LembroStore::with_options(LembroOptions::new().max_size("16M").interval(0)).unwrap();
@@ -129,7 +128,7 @@ fn create_when_full(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The smallest backend of three methods: what the store on it costs without any I/O.
+/// A backend without I/O: what is left is the cost of `KeyValueStore`.
 #[derive(Default)]
 struct Map(RwLock<HashMap<String, Vec<u8>>>);
 

@@ -1,10 +1,9 @@
-//! What the cookie layer costs: the work of `load` and `finish` for one request, and the throughput
-//! of a trivial handler with and without it.
+//! The cost of the cookie layer: `load` and `finish` of a request, and the throughput of servers.
 //!
-//! `cargo bench --bench web --features rouille,tiny_http`. The first part prints nanoseconds per
-//! request. The second needs `wrk` and prints, for each server, the median over interleaved rounds
-//! of "requests per second with the layer" divided by those without: on a shared machine only the
-//! ratio says something.
+//! `cargo bench --bench web --features rouille,tiny_http` prints the time of `load` and `finish`.
+//! If `wrk` is installed, it then prints for each server the requests per second with the layer
+//! divided by those without, as the median of alternating rounds. On a shared machine only this
+//! ratio is meaningful.
 
 use std::io::Cursor;
 use std::process::Command;
@@ -26,10 +25,10 @@ fn main() {
     throughput();
 }
 
-/// A layer, and the `Cookie` header of somebody with a session in it.
+/// A layer, and the `Cookie` header of a visitor with a session.
 fn visited(cookie: CookieOptions) -> (SessionLayer, String) {
     let store = LembroStore::with_options(LembroOptions::new().max_size("64M").interval(0)).unwrap();
-    // The clock moves on while this runs; a touch now and then would blur the figures.
+    // Long, so that no touch falls into the measurement.
     let policy = Policy::new().touch_after(Duration::from_secs(1_000));
     let layer = SessionLayer::new(store).policy(policy).unwrap().cookie(cookie).unwrap();
     let mut session = layer.load(RequestHead::default());
@@ -49,7 +48,7 @@ mod request {
     use super::{Bencher, CookieLifetime, CookieOptions, RequestHead, black_box, cookies, visited};
 
     #[divan::bench]
-    fn nobody_looks_at_the_session(bencher: Bencher<'_, '_>) {
+    fn session_unused(bencher: Bencher<'_, '_>) {
         let (layer, header) = visited(cookies());
         bencher.bench(|| {
             let head = RequestHead::new([black_box(header.as_str())]);
@@ -59,22 +58,22 @@ mod request {
     }
 
     #[divan::bench]
-    fn one_key_is_read(bencher: Bencher<'_, '_>) {
+    fn read_one_key(bencher: Bencher<'_, '_>) {
         reads(bencher, cookies());
     }
 
     #[divan::bench]
-    fn one_key_is_read_and_the_cookie_is_signed(bencher: Bencher<'_, '_>) {
+    fn read_one_key_signed(bencher: Bencher<'_, '_>) {
         reads(bencher, cookies().keys([[7; 32]]));
     }
 
     #[divan::bench]
-    fn one_key_is_read_and_the_cookie_is_persistent(bencher: Bencher<'_, '_>) {
+    fn read_one_key_persistent(bencher: Bencher<'_, '_>) {
         reads(bencher, cookies().lifetime(CookieLifetime::Persistent));
     }
 
     #[divan::bench]
-    fn one_key_is_changed(bencher: Bencher<'_, '_>) {
+    fn change_one_key(bencher: Bencher<'_, '_>) {
         let (layer, header) = visited(cookies());
         let mut visits = 0_u64;
         bencher.bench_local(|| {
@@ -87,7 +86,7 @@ mod request {
     }
 
     #[divan::bench]
-    fn a_new_visitor_gets_a_session(bencher: Bencher<'_, '_>) {
+    fn new_visitor(bencher: Bencher<'_, '_>) {
         let (layer, _) = visited(cookies());
         bencher.bench(|| {
             let head = RequestHead::default();
@@ -118,7 +117,7 @@ fn throughput() {
     compare("tiny_http", tiny_http_site);
 }
 
-/// A server on a port of its own, and the `Cookie` header to send.
+/// A running server, and the `Cookie` header for it.
 struct Running {
     address: String,
     cookie: String,
@@ -127,11 +126,11 @@ struct Running {
 
 fn compare(server: &str, start: fn(bool) -> Running) {
     let (without, with) = (start(false), start(true));
-    let (mut slower, mut ratios, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut layered_rates, mut ratios, mut plain_rates) = (Vec::new(), Vec::new(), Vec::new());
     measure(&without);
     measure(&with);
     for round in 0..ROUNDS {
-        // Who goes first alternates: whatever warms up or cools down in a round favours neither.
+        // The order alternates, so that neither side always has the warmer caches.
         let (alone, layered) = if round % 2 == 0 {
             (measure(&without), measure(&with))
         } else {
@@ -139,13 +138,13 @@ fn compare(server: &str, start: fn(bool) -> Running) {
             (measure(&without), layered)
         };
         ratios.push(layered / alone);
-        plain.push(alone);
-        slower.push(layered);
+        plain_rates.push(alone);
+        layered_rates.push(layered);
     }
     println!(
         "{server:>10}: {:.0} without the layer, {:.0} with it; ratio {:.3} (from {:.3} to {:.3})",
-        median(&mut plain),
-        median(&mut slower),
+        median(&mut plain_rates),
+        median(&mut layered_rates),
         median(&mut ratios),
         ratios[0],
         ratios[ROUNDS - 1],
@@ -202,7 +201,7 @@ fn tiny_http_site(layered: bool) -> Running {
                 while !over.load(Ordering::Relaxed) {
                     let Ok(Some(request)) = server.recv_timeout(Duration::from_millis(50)) else { continue };
                     let response = if layered { greet(&layer, &request) } else { hello("ada") };
-                    // wrk hangs up at the end of a round.
+                    // wrk closes the connections at the end of a round.
                     let _ = request.respond(response);
                 }
             })

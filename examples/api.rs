@@ -1,7 +1,7 @@
-//! An API for clients that keep no cookies: log in with JSON, call with the token, list the
-//! devices, log out.
+//! An API for clients without cookies: a login in JSON, calls with a token, a list of devices, a
+//! logout.
 //!
-//! `cargo run --example api --features rouille`, or with a port of your own after `--`. Then
+//! Run `cargo run --example api --features rouille`; an argument after `--` is another port. Try:
 //!
 //! ```sh
 //! api=http://127.0.0.1:8080
@@ -17,8 +17,8 @@
 //! curl -s $api/me -H "Authorization: Bearer $phone"
 //! ```
 //!
-//! A real one keeps an Argon2 hash for each user instead of a password, slows down those who guess,
-//! and speaks https.
+//! A real API stores an Argon2 hash of each password, limits the attempts to guess one, and speaks
+//! https.
 
 #![expect(clippy::print_stdout, reason = "an example may")]
 
@@ -35,7 +35,7 @@ const USER: &str = "ada";
 const PASSWORD: &str = "difference-engine";
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // A new token comes in this header: after the login, and if the policy renewed it, later too.
+    // Responses carry a new token in this header: after a login, and after a timed renewal.
     let token = TokenOptions::new().response_header("X-Session-Token");
     let layer = SessionLayer::new(LembroStore::new()?).policy(Policy::new().max_per_owner(5))?.token(token)?;
     let serve = move |request: &Request| {
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     Ok(())
 }
 
-/// What a request is not answered with.
+/// Why a request gets an error instead of its answer.
 enum Refusal {
     Client(u16, &'static str),
     Session(Error),
@@ -77,8 +77,7 @@ struct Login {
     device: Option<String>,
 }
 
-// No form of another site can do anything here: it cannot add the header. So there is no CSRF
-// token.
+// A form of another site cannot add the `Authorization` header, so no CSRF token is needed.
 fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Result<Response, Refusal> {
     let url = request.url();
     if (request.method(), url.as_str()) == ("POST", "/login") {
@@ -96,7 +95,7 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
             Ok(page(200, &json!(list)))
         }
         ("DELETE", path) => {
-            // Only one of the owner's own: a handle opens nothing, but a request can name any.
+            // A request can name any handle. `destroy` ends only sessions of this owner.
             let handle = path.strip_prefix("/devices/").and_then(|handle| handle.parse().ok());
             let ended = handle.map(|handle| devices.destroy(handle)).transpose()?;
             if ended.is_some_and(lembro::Outcome::is_done) {
@@ -114,8 +113,8 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
 }
 
 fn log_in(request: &Request, session: &mut Session, sessions: &Sessions) -> Result<Response, Refusal> {
-    // Asked before the password is checked: if all of the user's sessions are ended while the hash
-    // is computed, this login is refused.
+    // Read before the password is checked. If the user logs out everywhere while the hash is
+    // computed, this login is refused.
     let begun = sessions.owner(USER)?.epoch()?;
     // A client can send a body of any length.
     let body = request.data().map(|body| body.take(10_000));
@@ -143,6 +142,6 @@ fn describe(device: &OwnedSession, is_here: bool) -> Value {
 
 fn page(status: u16, value: &Value) -> Response {
     let response = Response::from_data("application/json", format!("{value}\n")).with_status_code(status);
-    // RFC 9110, 15.5.2: how to log in.
+    // RFC 9110, 15.5.2: a 401 names the way to log in.
     if status == 401 { response.with_additional_header("WWW-Authenticate", "Bearer") } else { response }
 }

@@ -1,9 +1,11 @@
-//! A chat: HTTP and a WebSocket share one session, and the socket ends when the session does.
+//! A chat: HTTP requests and a WebSocket that share one session; the socket ends with the session.
 //!
-//! `cargo run --example chat --features rouille`, or with a port of your own after `--`; open it in
-//! two browsers. A thread that waits in rouille's `Websocket` cannot send on it while it waits, so
-//! the page asks: every half second it sends a blank (rouille holds an empty message back), and is
-//! told what is new.
+//! Run `cargo run --example chat --features rouille`; an argument after `--` is another port. Open
+//! the page in two browsers, talk, rename yourself, and log out in a second tab.
+//!
+//! A thread that waits in rouille's `Websocket` cannot send at the same time. Therefore the page
+//! polls: every half second it sends a blank, because rouille holds an empty message back, and gets
+//! the new lines.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -36,9 +38,9 @@ fn answer(request: &Request, session: &mut Session, room: &Arc<Room>) -> Result<
     let refused = |text, status| Ok(Response::text(text).with_status_code(status));
     match (request.method(), request.url().as_str()) {
         ("GET", "/") => return page(session),
-        // A page of any origin may open a WebSocket to here. SameSite keeps the cookie from other
-        // sites, not from other ports and subdomains: their pages could talk and listen as our
-        // visitor (cross-site WebSocket hijacking). The browser says whose page it is.
+        // A page of any origin may open a WebSocket to this server. SameSite withholds the cookie
+        // from other sites, but not from other ports and subdomains. Their pages could talk and
+        // listen as the visitor (cross-site WebSocket hijacking), so the `Origin` is checked.
         _ if !is_our_page(request) => return refused("Not from here.", 403),
         ("POST", "/name") if is_short(request) => {
             let name = post_input!(request, { name: String }).map(|form| form.name.trim().chars().take(30).collect());
@@ -52,8 +54,7 @@ fn answer(request: &Request, session: &mut Session, room: &Arc<Room>) -> Result<
             let Ok((response, socket)) = websocket::start(request, None::<String>) else {
                 return refused("That is no WebSocket.", 400);
             };
-            // This request ends and the socket stays, so its thread gets a handle of its own on the
-            // same session.
+            // The socket outlives this request, so its thread gets its own handle on the session.
             let Some(own) = session.fork()? else { return refused("Too late.", 403) };
             let room = Arc::clone(room);
             thread::spawn(move || socket.recv().map(|socket| talk(socket, own, &room)));
@@ -64,38 +65,38 @@ fn answer(request: &Request, session: &mut Session, room: &Arc<Room>) -> Result<
     Ok(Response::redirect_303("/"))
 }
 
-/// Until the browser leaves or the session ends. Only talking prolongs the session; asking does
-/// not.
+/// Serves the socket until the browser leaves or the session ends. Messages prolong the session,
+/// polls do not.
 fn talk(mut socket: Websocket, mut own: Session, room: &Room) -> Result<()> {
     let mut heard = 0;
     while let Some(message) = socket.next() {
-        // Sees what HTTP changed, the name for instance; and a logout, wherever it was.
-        let Step::Done(line) = own.step(|session| said(session, message))? else { break };
+        // Each step sees the changes of HTTP requests, such as a new name or a logout.
+        let Step::Done(line) = own.step(|session| line_of(session, message))? else { break };
         let mut lines = room.lock().expect("no panic");
         if let Some(line) = line {
             let number = lines.front().map_or(1, |(last, _)| last + 1);
             lines.push_front((number, line));
             lines.truncate(100);
         }
-        // Copied, so that no other thread waits while a slow browser is told.
+        // Copied, so that other threads do not wait for a slow browser.
         let news: Vec<_> = lines.iter().take_while(|line| line.0 > heard).cloned().collect();
         drop(lines);
         for (number, line) in news.into_iter().rev() {
             heard = number;
-            // If the browser has left, there is no next message.
+            // If the browser has left, the next `next` returns `None`.
             let _ = socket.send_text(&line);
         }
     }
     Ok(())
 }
 
-/// The line that a message is for all who listen, if it is more than a question.
-fn said(session: &mut Session, message: Message) -> Result<Option<String>> {
+/// The line that a message adds to the room; `None` for a poll.
+fn line_of(session: &mut Session, message: Message) -> Result<Option<String>> {
     let Message::Text(text) = message else { return Ok(None) };
     if text.trim().is_empty() {
         return Ok(None);
     }
-    // Not `insert`: it would count once for two tabs that talk at the same moment.
+    // Not `insert`, which would lose a count if two tabs talk at the same moment.
     session.modify("said", |said: &mut Option<u64>| *said.get_or_insert(0) += 1)?;
     let (name, text): (_, String) = (session.get_str("name")?, text.chars().take(500).collect());
     let line = serde_json::json!({ "who": session.handle()?.to_string(), "name": name, "text": text });
@@ -110,7 +111,7 @@ fn page(session: &Session) -> Result<Response> {
     Ok(Response::html(html))
 }
 
-/// `post_input!` reads a form of any length into memory. Browsers say how long theirs is.
+/// `post_input!` reads a form of any length into memory, so the announced length is checked first.
 fn is_short(request: &Request) -> bool {
     request.header("Content-Length").and_then(|length| length.parse().ok()).is_some_and(|length: u64| length <= 10_000)
 }

@@ -1,7 +1,8 @@
-//! Everything from one file: which store, how long sessions live, and what the cookie is like.
+//! A server whose store, policy and cookie come from one TOML file.
 //!
-//! `cargo run --example configured --features rouille`, or with a port and a file of your own after
-//! `--`. With `--features rouille,redis` the file can choose Redis.
+//! Run `cargo run --example configured --features rouille`; arguments after `--` are another port
+//! and another file. Change `examples/configured.toml` and start it again: a wrong value is named
+//! by its path. With `--features rouille,redis` the file can choose Redis.
 
 #![expect(clippy::print_stdout, reason = "an example may")]
 
@@ -24,15 +25,15 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let port = arguments.next().unwrap_or_else(|| "8080".to_owned());
     let file = arguments.next().unwrap_or_else(|| "examples/configured.toml".to_owned());
 
-    // The message alone: TOML's whole text shows the line, and there may be a password in it.
+    // Only the message is shown: the full text quotes the line, which may contain a password.
     let settings = toml::from_str(&fs::read_to_string(&file)?);
     let Settings { greeting, sessions } = settings.map_err(|error| format!("{file}: {}", error.message()))?;
-    // `SessionLayer::from_config(&sessions)` does both; here the store is asked something first.
+    // `SessionLayer::from_config(&sessions)` does both; this example also uses the store itself.
     let store = sessions.store()?;
     let layer = sessions.layer(store.clone())?;
     match &store {
         ConfiguredStore::Memory(store) => println!("Sessions in memory, {} bytes at most.", store.stats().max_size),
-        // A server that does not answer is told now, not by the first request.
+        // A server that does not answer is reported at the start, not at the first request.
         #[cfg(feature = "redis")]
         ConfiguredStore::Redis(store) => store.ping()?,
         _ => {}

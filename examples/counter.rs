@@ -1,6 +1,7 @@
-//! A visit counter: visits, a theme that stays, and a button that logs out.
+//! A visit counter with a theme and a logout, served by a pool of threads.
 //!
-//! `cargo run --example counter --features tiny_http`, or with a port of your own after `--`.
+//! Run `cargo run --example counter --features tiny_http`; an argument after `--` is another port.
+//! Reload the page, choose a theme, and open a private window beside it: that is another session.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "an example may")]
 
@@ -16,7 +17,7 @@ type Page = Response<Cursor<Vec<u8>>>;
 const THEMES: [&str; 3] = ["day", "dusk", "night"];
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // `Auto`, so that it works over plain http here too. With https alone, leave it out.
+    // `Auto` also works over plain http, as here. A site with https alone keeps the default.
     let cookie = CookieOptions::new().secure(Secure::Auto);
     let layer = SessionLayer::new(LembroStore::new()?).cookie(cookie)?;
 
@@ -33,11 +34,12 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     Ok(())
 }
 
-/// An error, or a panic, ends this request and not the server: the layer answers with a 500 or 503.
+/// Answers a request. After an error or a panic the layer answers with a 500 or 503, and the server
+/// goes on.
 fn answer(request: &mut Request, session: &mut Session) -> Result<Page> {
     match (request.method(), request.url()) {
         (Method::Get, "/") => {
-            // Not `insert(get + 1)`: two tabs that load at once are two visits.
+            // Not `insert(get + 1)`, which would count two tabs that load at once as one visit.
             let visits = session.modify("visits", |visits: &mut Option<u64>| {
                 let visits = visits.get_or_insert(0);
                 *visits += 1;
@@ -47,7 +49,7 @@ fn answer(request: &mut Request, session: &mut Session) -> Result<Page> {
         }
         (Method::Post, "/theme") => {
             let mut form = Vec::new();
-            // A form that breaks off, or is longer, names no theme.
+            // A form that is cut off or too long names no theme.
             let _ = request.as_reader().take(100).read_to_end(&mut form);
             if let Some(theme) = THEMES.iter().find(|theme| form == format!("theme={theme}").as_bytes()) {
                 session.insert("theme", theme)?;
@@ -56,7 +58,7 @@ fn answer(request: &mut Request, session: &mut Session) -> Result<Page> {
         (Method::Post, "/logout") => session.log_out()?,
         _ => return Ok(Response::from_string("Nothing here.").with_status_code(404)),
     }
-    // After a form the browser loads the page again.
+    // A redirect after each form, so that a reload does not send the form again.
     Ok(Response::from_string("").with_status_code(303).with_header(header("Location", "/")))
 }
 

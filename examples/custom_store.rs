@@ -1,5 +1,7 @@
-//! A store of one's own on one screen, and the contract suite run against it:
-//! `cargo run --example custom_store --features testing`.
+//! The `Store` trait implemented on one screen, and the contract suite run against it.
+//!
+//! Run `cargo run --example custom_store --features testing`. Break a line of `step`, run it again,
+//! and read which promises the suite finds broken.
 
 #![allow(clippy::print_stdout, reason = "an example prints what it found")]
 
@@ -10,7 +12,7 @@ use lembro::{
     Action, Clock, Entry, Handle, Lease, Look, Lookup, Now, Outcome, Result, SessionId, Store, Write, testing,
 };
 
-/// A hash map under a lock. An expired row stays until its handle is used again.
+/// A hash map under a lock. An expired row stays until its handle is looked up again.
 #[derive(Debug)]
 pub(crate) struct MyStore {
     rows: Mutex<HashMap<Handle, Entry>>,
@@ -22,7 +24,7 @@ impl MyStore {
         Self { rows: Mutex::default(), clock: clock.into() }
     }
 
-    /// Asks the rule about one row and writes what it says. The lock makes that one step.
+    /// Asks the rule about one row and does the write that it returns, in one step under the lock.
     fn step<R>(&self, id: &SessionId, ask: impl FnOnce(Option<&Entry>, Now) -> Result<(R, Write)>) -> Result<R> {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let (answer, write) = ask(rows.get(&id.handle()), Now::of(&self.clock))?;

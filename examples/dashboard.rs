@@ -1,9 +1,8 @@
-//! A dashboard: a store under a load of users, and of bots at the press of a button, in charts that
-//! move.
+//! A live dashboard of a store under load, with a button that lets 5,000 bots a second in.
 //!
-//! `cargo run --release --example dashboard --features rouille`, or with a port of your own after
-//! `--`. A visitor of the page has a session too, in the same store: it knows who pressed the
-//! button, and outlives the flood.
+//! Run `cargo run --release --example dashboard --features rouille`; an argument after `--` is
+//! another port. Let the bots in: no user is logged out. The visitor of the page has a session in
+//! the same store, which remembers the press of the button and outlives the flood.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -21,19 +20,18 @@ use rand::{RngExt as _, SeedableRng as _};
 use rouille::{Request, Response, Server, post_input};
 use serde::Serialize;
 
-/// How many seconds the charts look back.
+/// The seconds that the charts show.
 const SECONDS: usize = 300;
 const MAX_SIZE: &str = "2M";
-/// People who come and go: so many at a time, each with a visit of four requests every seven
-/// seconds or so.
+/// Users at a time. Each visits about every seven seconds, with four requests.
 const USERS: usize = 2_000;
 const VISITS_PER_STEP: usize = 3;
 const BOTS_PER_STEP: u64 = 50;
 const STEP: Duration = Duration::from_millis(10);
 
-type Anything = Box<dyn std::error::Error + Send + Sync>;
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What all threads see.
+/// The state that all threads share.
 #[derive(Default)]
 struct Board {
     over: AtomicBool,
@@ -49,7 +47,7 @@ struct Flood {
     since: u64,
 }
 
-/// One second. What is counted, is counted in this second.
+/// The figures of one second. Counters cover this second alone.
 #[derive(Clone, Copy, Serialize)]
 struct Sample {
     second: u64,
@@ -73,14 +71,14 @@ struct News {
     max_size: usize,
     seconds: usize,
     samples: Vec<Sample>,
-    /// For how many seconds it has been going on.
+    /// The seconds since the flood began.
     flood: Option<u64>,
     flood_is_yours: bool,
     presses: u64,
 }
 
-fn main() -> Result<(), Anything> {
-    // An interval for a short visit to this page. With half an hour of timeout, a minute does.
+fn main() -> Result<(), AnyError> {
+    // Short, for the charts. With a timeout of half an hour, an interval of a minute is enough.
     let store = LembroStore::with_options(LembroOptions::new().max_size(MAX_SIZE).interval("1s"))?;
     let load = Sessions::with_policy(store.clone(), Policy::new().timeout(Duration::from_secs(60)))?;
     let layer = SessionLayer::new(store.clone()).cookie(CookieOptions::new().secure(Secure::Auto))?;
@@ -120,13 +118,12 @@ fn answer(request: &Request, session: &mut Session, store: &LembroStore, board: 
             let page = Response::html(include_str!("dashboard.html"));
             Ok(page.with_additional_header("Content-Security-Policy", rules))
         }
-        // Each poll is a visit, so the session stays as long as the page is open. Where that must
-        // not be, use `session.peek()`.
+        // Each poll is a visit, so the session lives as long as the page is open. A page that must
+        // not prolong its session calls `session.peek()`.
         ("GET", "/news") => news(request, session, store, board),
-        // The cookie comes along from other ports of this host too. The browser says whose page
-        // sends the form.
+        // Pages on other ports of this host can send the cookie too, so the `Origin` is checked.
         ("POST", "/flood") if is_our_page(request) && is_short(request) => {
-            // Not a `bool`, which rouille takes for a check box: on if the field is there.
+            // Not a `bool`, which rouille reads as a check box: true if the field is present.
             let is_on = match post_input!(request, { bots: String }).as_ref().map(|form| form.bots.as_str()) {
                 Ok("in") => true,
                 Ok("out") => false,
@@ -144,7 +141,7 @@ fn answer(request: &Request, session: &mut Session, store: &LembroStore, board: 
     }
 }
 
-/// What happened after the second that the page saw last.
+/// The samples after the last second that the page has.
 fn news(request: &Request, session: &Session, store: &LembroStore, board: &Board) -> Result<Response> {
     let after: u64 = request.get_param("after").and_then(|second| second.parse().ok()).unwrap_or(0);
     let samples = board.samples.lock().expect("no panic").iter().filter(|one| one.second > after).copied().collect();
@@ -160,7 +157,7 @@ fn news(request: &Request, session: &Session, store: &LembroStore, board: &Board
     }))
 }
 
-/// `post_input!` reads a form of any length into memory. Browsers say how long theirs is.
+/// `post_input!` reads a form of any length into memory, so the announced length is checked first.
 fn is_short(request: &Request) -> bool {
     request.header("Content-Length").and_then(|length| length.parse().ok()).is_some_and(|length: u64| length <= 10_000)
 }
@@ -171,18 +168,18 @@ fn is_our_page(request: &Request) -> bool {
 }
 
 impl Board {
-    /// Seconds since the start, as far as they were looked at.
+    /// The second of the last sample.
     fn now(&self) -> u64 {
         self.samples.lock().expect("no panic").back().map_or(0, |last| last.second)
     }
 
-    /// A moment of the load, until it is over.
+    /// Ticks until the program ends.
     fn steps(&self, step: Duration) -> impl Iterator<Item = ()> + '_ {
         tick(step).into_iter().take_while(|_| !self.over.load(Ordering::Relaxed)).map(drop)
     }
 }
 
-/// Looks at the store once a second.
+/// Takes a sample of the store each second.
 fn watch(store: &LembroStore, board: &Board) {
     let mut before = Stats::default();
     for ((), second) in board.steps(Duration::from_secs(1)).zip(1..) {
@@ -225,7 +222,7 @@ impl User {
         Self { cookie: None, is_member: random.random_ratio(3, 5), visits_left: random.random_range(4..40) }
     }
 
-    /// Four requests: a page, and what it loads.
+    /// Four requests: a page and its parts.
     fn visit(&mut self, sessions: &Sessions, name: &str) -> Result<()> {
         for part in 0..4 {
             let found = self.cookie.as_ref().map(|cookie| sessions.load(cookie)).transpose()?.flatten();
@@ -248,8 +245,7 @@ impl User {
     }
 }
 
-/// Users who come back again and again, log out or just stay away in the end, and are replaced by
-/// others.
+/// Users that return many times, then log out or stay away, and are replaced by others.
 fn users(sessions: &Sessions, board: &Board) -> Result<()> {
     let mut random = StdRng::seed_from_u64(1);
     let mut users: Vec<User> = (0..USERS).map(|_| User::new(&mut random)).collect();
@@ -274,7 +270,7 @@ fn users(sessions: &Sessions, board: &Board) -> Result<()> {
     Ok(())
 }
 
-/// Bots that come without a cookie and never come back: every request is a new session.
+/// Bots without cookies: each request is a new session that never returns.
 fn bots(sessions: &Sessions, board: &Board) -> Result<()> {
     for () in board.steps(STEP) {
         if board.flood.lock().expect("no panic").is_none() {

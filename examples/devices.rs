@@ -1,8 +1,9 @@
-//! Where am I logged in? A list of the user's devices, with a way to end one of them, all others,
-//! or all; three at most.
+//! A page "where am I logged in": the list of a user's devices, to end one, all others, or all.
 //!
-//! `cargo run --example devices --features rouille`, or with a port of your own after `--`. Private
-//! windows are devices too. More about the form, its token and the password is in `login.rs`.
+//! Run `cargo run --example devices --features rouille`; an argument after `--` is another port.
+//! Sign in from several browsers or private windows, and end one from another. Three sessions are
+//! allowed: a fourth login ends the oldest. `login.rs` explains the form, its token and the
+//! password.
 
 #![expect(clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -18,9 +19,9 @@ const PASSWORD: &str = "difference-engine";
 type Field = Option<String>;
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // A fourth login ends the oldest. "Last seen" is exact to `touch_after`, by default a minute.
+    // "Last seen" is exact to `touch_after`, by default a minute.
     let policy = Policy::new().max_per_owner(3).touch_after(Duration::from_secs(5));
-    // `Auto`, so that it works over plain http here too. With https alone, leave it out.
+    // `Auto` also works over plain http, as here. A site with https alone keeps the default.
     let cookie = CookieOptions::new().secure(Secure::Auto);
     let layer = SessionLayer::new(LembroStore::new()?).policy(policy)?.cookie(cookie)?;
     let port = std::env::args().nth(1).unwrap_or_else(|| "8080".to_owned());
@@ -36,7 +37,7 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
     if (request.method(), request.url().as_str()) == ("GET", "/") {
         return page(session, sessions, "");
     }
-    // `post_input!` reads a form of any length into memory. Browsers say how long theirs is.
+    // `post_input!` reads a form of any length into memory, so the announced length is checked.
     let length = request.header("Content-Length").and_then(|length| length.parse::<u64>().ok());
     if length.is_none_or(|length| length > 10_000) {
         return Ok(Response::text("Nothing here.").with_status_code(404));
@@ -49,8 +50,8 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
     }
     match (request.url().as_str(), session.owner()?.map(str::to_owned)) {
         ("/login", _) => {
-            // Asked before the password is checked, so that signing out everywhere ends this login
-            // too.
+            // Read before the password is checked, so that signing out everywhere also ends a
+            // login under way.
             let begun = sessions.owner(USER)?.epoch()?;
             if (form.user.as_deref(), form.password.as_deref()) != (Some(USER), Some(PASSWORD)) {
                 return Ok(page(session, sessions, "No user of that name has that password.")?.with_status_code(403));
@@ -59,16 +60,16 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
             session.set_label(&label(request.header("User-Agent").unwrap_or_default()))?;
         }
         ("/end", Some(owner)) => {
-            // Only one of the owner's own: a handle opens nothing, but a form can name any.
+            // A form can name any handle. `destroy` ends only sessions of this owner.
             if let Some(handle) = form.device.and_then(|handle| handle.parse().ok()) {
                 let _ended = sessions.owner(&owner)?.destroy(handle)?;
             }
         }
         ("/others", _) => drop(session.destroy_others()?),
-        // This browser's session too: its next page says so, as on the other devices.
+        // Ends this browser's session too; its next page says so, as on the other devices.
         ("/everywhere", Some(owner)) => drop(sessions.owner(&owner)?.destroy_all()?),
         ("/logout", _) => session.log_out()?,
-        // Signed out since the page was made.
+        // The session ended after the page was loaded.
         ("/end" | "/everywhere", None) => {}
         _ => return Ok(Response::text("Nothing here.").with_status_code(404)),
     }
@@ -89,7 +90,7 @@ fn page(session: &mut Session, sessions: &Sessions, message: &str) -> Result<Res
         .replace("{place}", if owner.is_some() { "inside" } else { "door" })
         .replace("{csrf}", &csrf)
         .replace("{message}", message)
-        // Last, so that nothing is filled into what a browser calls itself.
+        // Replaced last: a browser's name may contain a placeholder.
         .replace("{devices}", &devices.iter().map(|device| item(device, device.handle == here)).collect::<String>());
     let rules =
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'";
@@ -107,9 +108,9 @@ fn item(device: &OwnedSession, is_here: bool) -> String {
     )
 }
 
-/// "Firefox on Linux"; an unknown browser keeps what it calls itself.
+/// Such as "Firefox on Linux"; for an unknown browser the start of its `User-Agent`.
 fn label(user_agent: &str) -> String {
-    // Most say that they are Safari as well, and Android that it is Linux.
+    // In this order, because most browsers also name Safari, and Android also names Linux.
     let first = |names: &[&'static str]| names.iter().copied().find(|name| user_agent.contains(name));
     let system = first(&["Android", "iPhone", "iPad", "Windows", "Mac", "Linux"]);
     match (first(&["Firefox", "Chrome", "Safari"]), system) {

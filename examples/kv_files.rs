@@ -1,5 +1,7 @@
-//! Sessions in a folder, one file for each, through the three methods of `KeyValue`, and the
-//! contract suite run against it: `cargo run --example kv_files --features testing`.
+//! `KeyValue` on a folder: sessions as files, and the contract suite run against them.
+//!
+//! Run `cargo run --example kv_files --features testing`. Copy `Files` into your server for
+//! sessions that outlive one process.
 
 #![allow(clippy::print_stdout, reason = "an example prints what it found")]
 
@@ -12,27 +14,27 @@ use std::time::{Duration, SystemTime};
 
 use lembro::{Clock, Error, KeyValue, KeyValueStore, Result, testing};
 
-/// One process at a time, and a folder that no other user can read: the files hold what the
-/// sessions hold.
+/// A folder of entries, for one process at a time. No other user may read the folder, because the
+/// files contain the sessions' data.
 pub(crate) struct Files {
     folder: PathBuf,
-    /// Held while a file takes its place, so that no new one is purged in the place of an old one.
-    placing: Mutex<()>,
+    /// Held while a file is renamed or purged, so that a purge never removes a newer file.
+    rename_lock: Mutex<()>,
 }
 
 impl Files {
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
-        Ok(Self { folder, placing: Mutex::default() })
+        Ok(Self { folder, rename_lock: Mutex::default() })
     }
 
-    /// Removes files whose time was over an hour ago, and what a crash left of a `set`. Call it
-    /// from time to time.
-    #[allow(dead_code, reason = "a server does, and the test of this file")]
+    /// Removes files that expired an hour ago, and files that a crash left behind. Call it from
+    /// time to time.
+    #[allow(dead_code, reason = "called by a server and by the tests")]
     pub(crate) fn purge(&self) -> io::Result<()> {
         let limit = SystemTime::now() - Duration::from_secs(60 * 60);
         for file in fs::read_dir(&self.folder)? {
-            let _lock = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+            let _lock = self.rename_lock.lock().unwrap_or_else(PoisonError::into_inner);
             let path = file?.path();
             if fs::metadata(&path).and_then(|data| data.modified()).is_ok_and(|until| until < limit) {
                 fs::remove_file(path)?;
@@ -45,12 +47,12 @@ impl Files {
         let new = path.with_extension("new");
         let mut file = File::create(&new)?;
         file.write_all(bytes)?;
-        // The date of a file is the end of its time.
+        // A file's date is its deadline.
         file.set_modified(SystemTime::now() + ttl)?;
-        // So no file is ever found half written. A killed process loses nothing; after a power
-        // failure the last changes may be undone, unless the folder is synced, too.
+        // A rename of a complete file: no reader finds it half written, and a killed process loses
+        // nothing. A power failure may undo the last changes, because the folder is not synced.
         file.sync_all()?;
-        let _lock = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = self.rename_lock.lock().unwrap_or_else(PoisonError::into_inner);
         fs::rename(new, path)
     }
 }

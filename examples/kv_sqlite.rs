@@ -1,5 +1,7 @@
-//! Sessions in a table of two columns, through the three methods of `KeyValue`, and the contract
-//! suite run against it: `cargo run --example kv_sqlite --features testing`.
+//! `KeyValue` on an `SQLite` table, and the contract suite run against it.
+//!
+//! Run `cargo run --example kv_sqlite --features testing`. Copy `Sqlite` into your server for
+//! sessions that outlive one process.
 
 #![allow(clippy::print_stdout, reason = "an example prints what it found")]
 
@@ -10,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lembro::{Clock, Error, KeyValue, KeyValueStore, Result, testing};
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
-/// For one process at a time. Several that share a file need transactions:
+/// A table of entries, for one process at a time. Several processes need the transactions of
 /// `examples/store_sqlite.rs`.
 pub(crate) struct Sqlite(Mutex<Connection>);
 
@@ -23,8 +25,8 @@ impl Sqlite {
         Ok(Self(Mutex::new(connection)))
     }
 
-    /// Removes entries whose time is over. Call it from time to time.
-    #[allow(dead_code, reason = "a server does, and the test of this file")]
+    /// Removes expired entries. Call it from time to time.
+    #[allow(dead_code, reason = "called by a server and by the tests")]
     pub(crate) fn purge(&self) -> Result<usize> {
         self.write("DELETE FROM entries WHERE until <= ?1", [seconds(Duration::ZERO)])
     }
@@ -35,7 +37,7 @@ impl Sqlite {
     }
 }
 
-/// The seconds since 1970, so long from now.
+/// A moment after now, in seconds since 1970.
 fn seconds(from_now: Duration) -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from((since + from_now).as_secs()).unwrap_or(i64::MAX)

@@ -1,8 +1,8 @@
-//! Signing in and out: a new id at login, "remember me", a message that is shown once, and forms
-//! that no other site can send.
+//! Signing in and out: a new id at login, "remember me", a message shown once, forms with a token.
 //!
-//! `cargo run --example login --features rouille`, or with a port of your own after `--`. A real
-//! one keeps an Argon2 hash for each user instead of a password, and slows down those who guess.
+//! Run `cargo run --example login --features rouille`; an argument after `--` is another port. Sign
+//! in and reload: the message is gone. Watch the cookie change at the login. A real login stores an
+//! Argon2 hash of each password, and limits the attempts to guess one.
 
 #![expect(clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
@@ -17,17 +17,17 @@ const PASSWORD: &str = "difference-engine";
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(crate) type Anything = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-fn main() -> Result<(), Anything> {
+fn main() -> Result<(), AnyError> {
     serve(LembroStore::new()?)
 }
 
-pub(crate) fn serve(store: impl Store) -> Result<(), Anything> {
-    // A browser left open is good for a quarter of an hour, a stolen cookie for a working day. A
-    // user who ticks "remember me" chooses longer.
+pub(crate) fn serve(store: impl Store) -> Result<(), AnyError> {
+    // A browser left open is signed in for a quarter of an hour, a stolen cookie works for a
+    // working day. Users that tick "remember me" choose longer.
     let policy = Policy::new().timeout(HOUR / 4).lifetime(8 * HOUR).remember(14 * DAY, 90 * DAY);
-    // `Auto`, so that it works over plain http here too. With https alone, leave it out.
+    // `Auto` also works over plain http, as here. A site with https alone keeps the default.
     let cookie = CookieOptions::new().secure(Secure::Auto).clear_site_data([SiteData::Cache, SiteData::Storage]);
     let layer = SessionLayer::new(store).policy(policy)?.cookie(cookie)?;
 
@@ -50,8 +50,7 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
     }
     let fields = post_input!(request, { csrf: String, user: Option<String>, password: Option<String>, remember: bool });
     let Ok(form) = fields else { return Ok(Response::text("That is no form of ours.").with_status_code(400)) };
-    // Other sites can send a form here, but none of them can read the token in this session's
-    // pages.
+    // Other sites can send a form to this server, but cannot read the token in its pages.
     if !session.check_csrf(&form.csrf)? {
         session.insert("flash", "That page had become too old. Please try again.")?;
         return Ok(page(session)?.with_status_code(403));
@@ -60,12 +59,13 @@ fn answer(request: &Request, session: &mut Session, sessions: &Sessions) -> Resu
         session.log_out()?;
         return Ok(Response::redirect_303("/"));
     }
-    // Asked before the password is checked: if all of the user's sessions are ended while the hash
-    // is computed, this login is refused.
+    // Read before the password is checked. If the user logs out everywhere while the hash is
+    // computed, this login is refused.
     let begun = sessions.owner(USER)?.epoch()?;
     let (user, password) = (form.user.unwrap_or_default(), form.password.unwrap_or_default());
     if is_right(&user, &password) {
-        // A new id in the same step: one that was planted or seen before is worth nothing.
+        // The same step gives the session a new id, so an id that was planted or seen before the
+        // login opens nothing.
         session.log_in_since(USER, begun)?;
         session.remember(form.remember)?;
         session.insert("flash", "Welcome. Your session has a new id; the old one is dead.")?;
@@ -97,21 +97,21 @@ fn page(session: &mut Session) -> Result<Response> {
         .replace("{demo_user}", USER)
         .replace("{demo_password}", PASSWORD)
         .replace("{user}", &escape(user.unwrap_or_default()))
-        // Last, so that nothing is filled into what a stranger typed.
+        // Replaced last: the typed text may contain a placeholder.
         .replace("{typed}", &escape(&typed));
-    // No script, no frame around the page, no form that leads elsewhere.
+    // No scripts, no frame around the page, no forms to other sites.
     let rules =
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'";
     Ok(Response::html(html).with_additional_header("Content-Security-Policy", rules))
 }
 
-/// Where a real one asks its Argon2 library, which compares in constant time. This password is no
-/// secret: the page shows it.
+/// Compares with the one user. A real login calls its Argon2 library, which compares in constant
+/// time; this password is not secret, because the page shows it.
 fn is_right(user: &str, password: &str) -> bool {
     user == USER && password == PASSWORD
 }
 
-/// `post_input!` reads a form of any length into memory. Browsers say how long theirs is.
+/// `post_input!` reads a form of any length into memory, so the announced length is checked first.
 fn is_short(request: &Request) -> bool {
     request.header("Content-Length").and_then(|length| length.parse().ok()).is_some_and(|length: u64| length <= 10_000)
 }

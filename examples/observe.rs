@@ -1,7 +1,7 @@
-//! Watching a store: a thread prints its events, errors and figures while a generated load fills it
-//! beyond its bound.
+//! Events, errors and figures of a store, printed while a generated load overfills it.
 //!
-//! `cargo run --release --example observe`. Runs for ten seconds, or as many as you say after `--`.
+//! Run `cargo run --release --example observe`; an argument after `--` is the number of seconds.
+//! Change `max_size` or the policy, and compare how many users find their session.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{select, tick};
 use lembro::{Event, LembroOptions, LembroStore, Policy, SessionId, Sessions};
 
-type Anything = Box<dyn std::error::Error + Send + Sync>;
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-fn main() -> Result<(), Anything> {
+fn main() -> Result<(), AnyError> {
     let seconds = std::env::args().nth(1).map_or(Ok(10), |text| text.parse())?;
     let store = LembroStore::with_options(LembroOptions::new().max_size("1M").interval("1s"))?;
-    // Short lives, so that there is something to see within seconds.
+    // Short, so that sessions expire within seconds.
     let policy = Policy::new().timeout(Duration::from_secs(2)).touch_after(Duration::from_millis(500));
     let sessions = Sessions::with_policy(store.clone(), policy)?;
 
@@ -34,7 +34,7 @@ fn main() -> Result<(), Anything> {
     })
 }
 
-/// Prints one line each second: what happened, and how full the store is.
+/// Prints the events of each second, and how full the store is.
 fn watch(store: &LembroStore, time: Duration) {
     let (events, errors, seconds) = (store.events(), store.errors(), tick(Duration::from_secs(1)));
     let (start, mut seen) = (Instant::now(), BTreeMap::<&str, u64>::new());
@@ -68,8 +68,8 @@ fn kind(event: Event) -> &'static str {
     }
 }
 
-/// Two hundred users who come back again and again, and log out now and then: how many requests,
-/// and how many found their session.
+/// Two hundred users that return, and log out now and then. Returns the number of requests, and of
+/// those that found their session.
 fn users(sessions: &Sessions, over: &AtomicBool) -> Result<(u64, u64), lembro::Error> {
     let mut ids: Vec<Option<SessionId>> = vec![None; 200];
     let mut found = 0;
@@ -91,7 +91,7 @@ fn users(sessions: &Sessions, over: &AtomicBool) -> Result<(u64, u64), lembro::E
     Ok((0, found))
 }
 
-/// Bots that never come back: every request is a new session.
+/// Bots: each request is a new session that never returns. Returns the number of requests.
 fn bots(sessions: &Sessions, over: &AtomicBool) -> Result<u64, lembro::Error> {
     for request in 0.. {
         if over.load(Ordering::Relaxed) {

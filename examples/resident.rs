@@ -1,15 +1,17 @@
-//! How much memory a process takes for the sessions that a store counts: `cargo run --release
-//! --example resident`. Linux alone tells; the result is in the page `capacity`.
+//! The resident memory of a process for each byte that its store counts, by number of threads.
 //!
-//! Threads create sessions of mixed sizes in a store of 64M until each byte was written several
-//! times over. Each line is a process of its own, because an allocator keeps what it once had.
+//! Run `cargo run --release --example resident`, on Linux; arguments after `--` are libraries with
+//! other allocators. The page `capacity` has the result.
+//!
+//! Threads create sessions of mixed sizes in a store of 64M until the store was filled eight times.
+//! Each line is measured in its own process, because an allocator keeps memory that was freed.
 
 use std::process::Command;
 use std::time::Duration;
 
 use lembro::{LembroOptions, LembroStore, Record, SessionId, Store};
 
-/// How often the store's memory is filled.
+/// How many times the store's `max_size` is written.
 const FILLS: usize = 8;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{}", measure(threads)?);
         return Ok(());
     }
-    // Variables that the system's allocator and its loader read.
+    // Environment variables of the system's allocator and loader.
     let system = [("system", None), ("system, 2 arenas", Some(("MALLOC_ARENA_MAX", "2")))];
     let others = arguments.iter().map(|library| (library.as_str(), Some(("LD_PRELOAD", library.as_str()))));
     let allocators: Vec<_> = system.into_iter().chain(others).collect();
@@ -48,7 +50,7 @@ fn measure(threads: u32) -> Result<String, Box<dyn std::error::Error>> {
     Ok(format!("{} MB | {} MB | {} MB | {}.{:02}", mb(bytes), mb(most), mb(now), percent / 100, percent % 100))
 }
 
-/// Creates this thread's part, in a sequence of sizes that looks random and is always the same.
+/// Creates this thread's share, with pseudo-random sizes that are the same in each run.
 fn fill(store: &LembroStore, thread: u32, threads: u32) {
     let (mut random, mut written) = (u64::from(thread) + 1, 0);
     let all = (64 << 20) * FILLS / threads as usize;
@@ -68,7 +70,7 @@ fn fill(store: &LembroStore, thread: u32, threads: u32) {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A line of the kernel's figures about this process, in bytes.
+/// A figure of `/proc/self/status` in bytes.
 fn resident(line: &str) -> Result<usize, Box<dyn std::error::Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let figure = status.lines().find_map(|text| text.strip_prefix(line)).ok_or("the system does not tell")?;

@@ -1,8 +1,8 @@
-//! A restart that logs no user out: sessions are in a file and its journal, whatever ends the
-//! process. Ctrl-C lets requests under way finish and closes the store.
+//! Sessions that outlive the process: a snapshot file and its journal, and an orderly stop.
 //!
-//! `cargo run --example restart --features tiny_http`, or with a port and a file of your own after
-//! `--`.
+//! Run `cargo run --example restart --features tiny_http`; arguments after `--` are another port
+//! and another file. Count, then stop the server with Ctrl-C or `kill -9`, and start it again: the
+//! counter goes on. Ctrl-C lets requests under way finish and closes the store.
 
 #![expect(clippy::print_stdout, reason = "an example may")]
 
@@ -19,11 +19,11 @@ const WORKERS: usize = 8;
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
     let port = arguments.next().unwrap_or_else(|| "8080".to_owned());
-    // In a folder that only the server may write to: an account that can change this file decides
+    // The folder must be writable by the server alone: an account that can change this file decides
     // who is logged in.
     let file = arguments.next().map_or_else(|| PathBuf::from("sessions.lembro"), PathBuf::from);
 
-    // Damaged files must not keep the server from starting: it begins with what is whole.
+    // Damaged files do not prevent a start: the store restores the records that are intact.
     let options = LembroOptions::new().persist(&file).on_damage(OnDamage::Salvage);
     let store = LembroStore::with_options(options)?;
     if let Ok(problem) = store.errors().try_recv() {
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
     let server = Arc::new(Server::http(format!("127.0.0.1:{port}"))?);
     let stopping = Arc::clone(&server);
-    // Each worker is told once, after the requests that came before.
+    // Ends each worker once, after the requests that arrived before.
     ctrlc::set_handler(move || (0..WORKERS).for_each(|_| stopping.unblock()))?;
     println!("Sessions restored: {restored}. Count at http://{}/ and press Ctrl-C here.", server.server_addr());
     thread::scope(|workers| {
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         }
     });
 
-    // All of it is in the files already; a last snapshot makes the next start short.
+    // Each session is already in the files. A last snapshot shortens the next start.
     store.close()?;
     let written = store.stats().last_snapshot.map_or(0, |snapshot| snapshot.sessions);
     println!("Sessions kept in {}: {written}. Start me again.", file.display());

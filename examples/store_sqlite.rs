@@ -1,5 +1,7 @@
-//! Sessions in a file of `SQLite` that several processes share, owners included, and the contract
-//! suite run against it: `cargo run --example store_sqlite --features testing`.
+//! `Store` and `Owners` on an `SQLite` file that several processes share, and the contract suite.
+//!
+//! Run `cargo run --example store_sqlite --features testing`. The page about stores in a database
+//! explains each part; start your own store from a copy of this file.
 
 #![allow(clippy::print_stdout, reason = "an example prints what it found")]
 
@@ -14,15 +16,15 @@ use lembro::{
 };
 use rusqlite::{Connection, Params, TransactionBehavior, params};
 
-/// Times are milliseconds since 1970. A row with an `ended` is no session any more: it stays until
-/// its deadline, to say why.
+/// Times are milliseconds since 1970. A row with an `ended` is an ended session: it stays until its
+/// deadline to say why it ended.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS sessions (handle INTEGER PRIMARY KEY, owner TEXT, deadline INTEGER, ended TEXT, row BLOB);
     CREATE INDEX IF NOT EXISTS owners ON sessions (owner) WHERE owner IS NOT NULL;
     CREATE INDEX IF NOT EXISTS deadlines ON sessions (deadline);
     CREATE TABLE IF NOT EXISTS epochs (owner TEXT PRIMARY KEY, epoch INTEGER) WITHOUT ROWID;";
 
-/// What stands in `ended`, by its name.
+/// The values of `ended`, which are stored by name.
 const REASONS: [EndReason; 3] = [EndReason::LoggedOutEverywhere, EndReason::Revoked, EndReason::Limit];
 
 #[derive(Debug)]
@@ -40,9 +42,9 @@ impl SqliteStore {
         Ok(Self { connection: Mutex::new(connection), clock: clock.clone() })
     }
 
-    /// Removes rows whose time is over, and epochs of more than a day ago. One process calls it
-    /// from time to time.
-    #[allow(dead_code, reason = "a server does, and the test of this file")]
+    /// Removes expired rows, and epochs that are more than a day old. One process calls it from
+    /// time to time.
+    #[allow(dead_code, reason = "called by a server and by the tests")]
     pub(crate) fn purge(&self) -> Result<usize> {
         self.step("purged", |tables| {
             tables.write("DELETE FROM epochs WHERE epoch < ?1", [tables.now_ms() - 24 * 60 * 60 * 1000])?;
@@ -55,15 +57,14 @@ impl SqliteStore {
         read(Tables { connection: &connection, now: Now::on_calendar(&self.clock) })
     }
 
-    /// Runs a step in one transaction. It has the right to write from the start, so no other step,
-    /// of whatever process, comes between what it reads and what it writes.
+    /// Runs a step in one transaction. The transaction may write from its start, so no step of any
+    /// process comes between its reads and its writes.
     fn step<R>(&self, what: impl std::fmt::Display, step: impl FnOnce(Tables<'_>) -> Result<R>) -> Result<R> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Error::store)?;
-        // The time is read after the wait for other steps.
+        // The time is read after waiting for other transactions.
         let done = step(Tables { connection: &begun, now: Now::on_calendar(&self.clock) })?;
-        // Until here every error rolls back. A COMMIT that fails may be found on the disk all the
-        // same.
+        // Each error before the COMMIT rolls back. A COMMIT that fails may have reached the disk.
         begun.commit().map_err(|error| Error::unknown(what).caused_by(error))?;
         Ok(done)
     }
@@ -86,7 +87,7 @@ impl Tables<'_> {
         self.connection.prepare_cached(sql).and_then(|mut sql| sql.execute(values)).map_err(Error::store)
     }
 
-    /// The rows that a condition selects, each with what stands in `ended`.
+    /// The rows that a condition selects, each with its `ended`.
     fn rows(self, condition: &str, values: impl Params) -> Result<Vec<(Handle, Entry, Option<String>)>> {
         let sql = format!("SELECT handle, row, ended FROM sessions WHERE {condition}");
         let mut sql = self.connection.prepare_cached(&sql).map_err(Error::store)?;
@@ -135,7 +136,7 @@ impl Tables<'_> {
     }
 }
 
-/// A handle as a database counts: signed.
+/// A handle as a signed number, for the database.
 fn number(handle: Handle) -> i64 {
     handle.to_u64().cast_signed()
 }
@@ -150,7 +151,7 @@ impl Store for SqliteStore {
             let row = tables.row(id.handle())?;
             Ok(Entry::look(row.as_ref(), id, how, lease, tables.now))
         };
-        // Most looks write nothing, and need not wait for those who write.
+        // Most looks write nothing, so they need not wait for writing transactions.
         if let (lookup, Write::Nothing) = self.read(ask)? {
             return Ok(lookup);
         }
@@ -221,7 +222,7 @@ impl Owners for SqliteStore {
 
     fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         self.step("of an owner", |tables| {
-            // An epoch is a time, so that it does not go back when an old one was purged.
+            // An epoch is a time, so it does not go back after an old one was purged.
             let sql = "INSERT INTO epochs VALUES (?1, ?2) ON CONFLICT DO UPDATE SET epoch = max(epoch + 1, ?2)";
             tables.write(sql, params![owner.as_str(), tables.now_ms()])?;
             let mut sessions = tables.owned(owner)?;
@@ -240,7 +241,7 @@ impl Owners for SqliteStore {
     }
 }
 
-/// Runs the contract suite: as one store, opened again before each call, and opened twice at once.
+/// Runs the contract suite on one store, on a store reopened before each call, and on two handles.
 pub(crate) fn check(folder: &Path) -> [testing::Report; 3] {
     let (time, files) = (Clock::manual(), AtomicUsize::new(0));
     let new_file = || folder.join(format!("{}.sqlite", files.fetch_add(1, Ordering::Relaxed)));

@@ -1,7 +1,7 @@
-//! A server that speaks the types of the `http` crate: a counter, a note that is read from the
-//! request's body, and a page that is streamed.
+//! A server with the types of the `http` crate: a counter, a note from the request's body, a
+//! stream.
 //!
-//! `cargo run --example touche --features http`, or with a port of your own after `--`. Then
+//! Run `cargo run --example touche --features http`; an argument after `--` is another port. Try:
 //!
 //! ```sh
 //! curl -b jar -c jar http://127.0.0.1:8080/
@@ -20,15 +20,15 @@ use touche::body::HttpBody as _;
 use touche::{Body, Method, Request, Response, Server, StatusCode};
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // `Auto`, so that it works over plain http here too. With https alone, leave it out; behind a
-    // server that does its own TLS, give the layer `RequestHead::from(&parts).secure(true)`.
+    // `Auto` also works over plain http, as here. A site with https alone keeps the default. A
+    // server that does its own TLS gives the layer `RequestHead::from(&parts).secure(true)`.
     let cookie = CookieOptions::new().secure(Secure::Auto);
     let layer = SessionLayer::new(LembroStore::new()?).cookie(cookie)?;
     let port = std::env::args().nth(1).unwrap_or_else(|| "8080".to_owned());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}"))?;
     println!("Count at http://{}/", listener.local_addr()?);
     Server::from(listener).serve(move |request: Request<Body>| {
-        // The layer needs the head alone, so the handler can have the body.
+        // The layer needs only the head, so the handler can take the body.
         let (parts, body) = request.into_parts();
         let answer = layer.http(&parts, |session| match (&parts.method, parts.uri.path()) {
             (&Method::GET, "/") => count(session),
@@ -58,8 +58,8 @@ fn note(session: &mut Session, body: Body) -> Result<Response<Body>> {
     Ok(text(StatusCode::OK, "Noted.\n"))
 }
 
-/// A body that is made while it is sent: the request is over by then, and its session saved. So the
-/// stream has a handle of its own, which sees a logout or a note from another request.
+/// A body that is produced while it is sent. By then the request is over and its session saved, so
+/// the stream has its own handle, which sees a logout or a note of another request.
 fn stream(session: &mut Session) -> Result<Response<Body>> {
     session.insert("streamed", &true)?;
     let Some(mut own) = session.fork()? else { return Ok(text(StatusCode::CONFLICT, "Logged out.\n")) };

@@ -1,8 +1,9 @@
-//! Two kinds of session on one server: a shop for all visitors and an office for a few, each with a
-//! store, a cookie and timeouts of its own.
+//! Two kinds of session on one server: a shop and its office, each with a store, a cookie,
+//! timeouts.
 //!
-//! `cargo run --example two_layers --features rouille`, or with a port of your own after `--`. How
-//! to ask for a password is in `login.rs`.
+//! Run `cargo run --example two_layers --features rouille`; an argument after `--` is another port.
+//! Fill the basket, enter the office, and empty all baskets from there: the clerk stays logged in.
+//! `login.rs` shows how to ask for a password.
 
 #![expect(clippy::print_stdout, reason = "an example may")]
 
@@ -18,20 +19,20 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Many and small, for weeks: next Monday the basket is still there.
+    // Many small sessions that live for weeks.
     let customers = LembroStore::with_options(LembroOptions::new().max_size("64M"))?;
     let policy = Policy::new().timeout(14 * DAY).lifetime(90 * DAY);
     let cookie = CookieOptions::new().name("basket").lifetime(CookieLifetime::Persistent).secure(Secure::Auto);
     let shop = SessionLayer::new(customers.clone()).policy(policy)?.cookie(cookie)?;
 
-    // Few and powerful, for minutes: no link from elsewhere brings the cookie, and the shop's pages
-    // never get it.
+    // A few powerful sessions that live for minutes. Links on other sites do not send this cookie,
+    // and the shop's pages never receive it.
     let clerks = LembroStore::new()?;
     let policy = Policy::new().timeout(5 * MINUTE).lifetime(60 * MINUTE);
     let cookie = CookieOptions::new().name("office").path("/office").same_site(SameSite::Strict).secure(Secure::Auto);
     let office = SessionLayer::new(clerks.clone()).policy(policy)?.cookie(cookie)?;
 
-    // One handler with a session of each. Both layers add their headers to its response.
+    // One handler with a session of each layer. Both layers add their headers to its response.
     let serve = move |request: &Request| {
         office.rouille(request, |clerk| {
             shop.rouille(request, |customer| answer(request, customer, clerk, &customers, &clerks))
@@ -67,7 +68,7 @@ fn answer(
             clerk.insert("name", "Grace")?;
         }
         ("POST", "/office/leave") => clerk.log_out()?,
-        // Ends the session of every customer, and of no clerk.
+        // Ends the sessions of all customers and of no clerk.
         ("POST", "/office/close") if clerk.contains_key("name")? => customers.clear()?,
         ("POST", _) => {
             let Some(item) = GOODS.into_iter().find(|item| url.strip_prefix("/add/") == Some(item)) else {

@@ -123,6 +123,10 @@ impl Config {
     }
 
     getters! { config:
+        ///
+        /// # Errors
+        ///
+        /// If a value that was read is wrong.
         get_memory memory -> Result<Option<&LembroOptions>> {
             config.parts().map(|parts| match &parts.store {
                 StoreChoice::Memory(options) => Some(options),
@@ -130,13 +134,29 @@ impl Config {
                 StoreChoice::Redis(_) => None,
             })
         }
+        ///
+        /// # Errors
+        ///
+        /// If a value that was read is wrong.
         get_policy policy -> Result<&Policy> { config.parts().map(|parts| &parts.policy) }
+        ///
+        /// # Errors
+        ///
+        /// If a value that was read is wrong.
         get_cookie cookie -> Result<&CookieOptions> { config.parts().map(|parts| &parts.cookie) }
+        ///
+        /// # Errors
+        ///
+        /// If a value that was read is wrong.
         get_token token -> Result<Option<&TokenOptions>> { config.parts().map(|parts| parts.token.as_ref()) }
     }
 
     #[cfg(feature = "redis")]
     getters! { config:
+        ///
+        /// # Errors
+        ///
+        /// If a value that was read is wrong.
         get_redis redis -> Result<Option<&RedisOptions>> {
             config.parts().map(|parts| if let StoreChoice::Redis(options) = &parts.store { Some(options) } else { None })
         }
@@ -185,8 +205,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`](crate::Error::is_option) if a value is wrong, or contradicts another one,
-    /// with its path, such as `policy.timeout`.
+    /// [`Error::is_option`](crate::Error::is_option) if a value is wrong, or contradicts another
+    /// one, with its path, such as `policy.timeout`.
     pub fn layer(&self, store: ConfiguredStore) -> Result<SessionLayer> {
         let Parts { policy, cookie, token, .. } = self.parts()?;
         let layer = match store {

@@ -63,11 +63,13 @@ const FLOAT_LIMIT: f64 = 9_007_199_254_740_992.0;
 /// The conversions to a [`Setting`].
 macro_rules! settings {
     ($($given:ident: $type:ty => $setting:expr;)*) => {
-        $(impl From<$type> for Setting {
-            fn from($given: $type) -> Self {
-                $setting
+        $(
+            impl From<$type> for Setting {
+                fn from($given: $type) -> Self {
+                    $setting
+                }
             }
-        })*
+        )*
     };
 }
 
@@ -156,11 +158,13 @@ impl<T> Default for Input<T> {
 /// The conversions of a [`Setting`] to values of each type.
 macro_rules! inputs {
     ($($type:ty: $setting:ident => $value:expr;)*) => {
-        $(impl From<Setting> for Input<$type> {
-            fn from($setting: Setting) -> Self {
-                Self(Some($value))
+        $(
+            impl From<Setting> for Input<$type> {
+                fn from($setting: Setting) -> Self {
+                    Self(Some($value))
+                }
             }
-        })*
+        )*
     };
 }
 
@@ -209,8 +213,9 @@ impl<T: fmt::Debug> fmt::Debug for Input<T> {
 
 /// Getters of options, named as std's `Command::get_args` beside `Command::args`.
 macro_rules! getters {
-    ($options:ident: $($getter:ident $option:ident -> $type:ty $value:block)*) => {
+    ($options:ident: $($(#[$more:meta])* $getter:ident $option:ident -> $type:ty $value:block)*) => {
         $(#[doc = concat!("The option [`", stringify!($option), "`](Self::", stringify!($option), ").")]
+        $(#[$more])*
         pub fn $getter(&self) -> $type {
             let $options = self;
             $value

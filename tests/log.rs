@@ -1,5 +1,5 @@
-//! The log: a real logger gets a line for each error and for the events that were chosen, a few of
-//! each kind, and never a session's id, handle or value.
+//! The log: a real logger gets a line for each error and for chosen events, with a limit for each
+//! kind, and never a session's id, handle or value.
 #![cfg(all(feature = "log", feature = "testing"))]
 
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use lembro::{Error, Event, Handle, LembroOptions, LembroStore, Session, SessionI
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where `env_logger` writes: each line goes to the test that is running.
+/// The target of `env_logger`, which sends each line to the running test.
 struct Pipe;
 
 static LINES: Mutex<Option<Sender<String>>> = Mutex::new(None);
@@ -63,7 +63,7 @@ impl Lines {
         self.lines.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Those that are left when the threads have ended.
+    /// The remaining lines, when the threads have ended.
     fn rest(&self) -> Vec<String> {
         *LINES.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.lines.iter().collect()
@@ -84,7 +84,7 @@ fn handle() -> Handle {
     SessionId::derive("some session").handle()
 }
 
-/// What is written about these, until all who sent them are gone.
+/// The lines about these errors and events, until all senders are dropped.
 fn written(errors: &[Error], events: &[Event], log: impl FnOnce(Log) -> Log) -> Vec<String> {
     let lines = Lines::new();
     let ((error, errors_heard), (event, events_heard)) =
@@ -98,7 +98,7 @@ fn written(errors: &[Error], events: &[Event], log: impl FnOnce(Log) -> Log) -> 
     };
     log(Log::of(errors_heard).events(events_heard, levels)).start().unwrap();
     drop((error, event));
-    // The thread has ended when it has dropped what it was given.
+    // The thread has ended when it has dropped its receivers.
     assert_eq!(done.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
     lines.rest()
 }
@@ -210,7 +210,7 @@ fn log_period_ends_by_itself() {
     let (sender, errors) = crossbeam_channel::unbounded();
     Log::of(errors).limit(1, 200).start().unwrap();
     for _ in 0..3 {
-        // Both are in the queue before the period can end, or else one of them is a line too many.
+        // Both must be in the queue before the period ends. Otherwise there is a line too many.
         sender.send(Error::full()).unwrap();
         sender.send(Error::full()).unwrap();
         assert!(lines.next().contains("no room"));

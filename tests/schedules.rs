@@ -5,12 +5,12 @@
 //! explores 500 schedules, or as many as the variable `SCHEDULES` says. A failure prints its
 //! schedule.
 #![cfg(all(shuttle, feature = "testing"))]
-#![expect(clippy::similar_names, reason = "what was saved is what saving gave")]
 
 #[path = "it/support/key_values.rs"]
 mod key_values;
 #[path = "it/support/scratch.rs"]
 mod scratch;
+#[allow(dead_code, reason = "it uses a part of it")]
 #[path = "it/support/steps.rs"]
 mod steps;
 

@@ -140,6 +140,7 @@ impl LembroStore {
     /// - [`Error::is_background`] if a thread cannot be started;
     /// - [`Error::is_persist`] if the files of [`persist`](LembroOptions::persist) are damaged, in
     ///   use, or cannot be written.
+    #[expect(clippy::needless_pass_by_value, reason = "as every builder")]
     pub fn with_options(options: LembroOptions) -> Result<Self> {
         options.check()?;
         let mut store = ShardedStore::new(&options);

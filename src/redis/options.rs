@@ -39,8 +39,8 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// | [`retry_after`](Self::retry_after) | how long requests fail at once after a failure | 1 s |
 /// | [`max_session_size`](Self::max_session_size) | maximum size of the entries of one session | 64K |
 ///
-/// serde uses the same names and refuses unknown ones. `get_timeout` and its like return the options,
-/// except those that may contain a password; `Debug` shows no password.
+/// serde uses the same names and refuses unknown ones. `get_timeout` and its like return the
+/// options, except those that may contain a password; `Debug` shows no password.
 ///
 /// # Examples
 ///
@@ -106,10 +106,9 @@ impl RedisOptions {
     /// URLs of the Sentinels of a server with replicas: `redis://10.0.0.1:26379`. The Sentinels
     /// name the primary, also after a failover. Excludes [`url`](Self::url). Default: none.
     ///
-    /// A user and a password in these URLs are for the Sentinels;
-    /// [`username`](Self::username) and [`password`](Self::password) are for the servers. With
-    /// `rediss://` both use TLS. The database is 0. The [guide](super) says how to configure the
-    /// Sentinels.
+    /// A user and a password in these URLs are for the Sentinels; [`username`](Self::username) and
+    /// [`password`](Self::password) are for the servers. With `rediss://` both use TLS. The
+    /// database is 0. The [guide](super) says how to configure the Sentinels.
     ///
     /// # Examples
     ///

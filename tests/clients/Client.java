@@ -1,7 +1,7 @@
-// The flow of every client, by both of the JDK's: `HttpClient` and `HttpURLConnection`, each with
-// `CookieManager` as its jar. Its cookies of RFC 2965 look like `$Version="1"; id="...";$Path="/"`.
+// The flow of `driver.rs` with both clients of the JDK, `HttpClient` and `HttpURLConnection`, each
+// with a `CookieManager` as its jar, which sends `$Version="1"; id="...";$Path="/"` (RFC 2965).
 //
-// `java Client.java COUNTER LOGIN API TOUCHE`, four addresses without a last slash.
+// `java Client.java COUNTER LOGIN API TOUCHE`, four addresses without a trailing slash.
 
 import java.net.CookieHandler;
 import java.net.CookieManager;
@@ -50,9 +50,9 @@ public class Client {
     }
 
     static class NewAgent extends Agent {
-        // By default each request offers an upgrade to HTTP/2. tiny_http, and rouille on top of it,
-        // take the body of such a request to go on until the connection ends, so that the handler
-        // waits for the rest of a form.
+        // Not the default, which offers an upgrade to HTTP/2 with each request. tiny_http, and
+        // rouille on top of it, read the body of such a request until the connection ends, so the
+        // handler would wait for the rest of a form.
         final HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).cookieHandler(jar)
             .proxy(HttpClient.Builder.NO_PROXY).followRedirects(HttpClient.Redirect.NORMAL).build();
 

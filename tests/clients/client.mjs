@@ -1,13 +1,13 @@
-// The flow of every client, by Node's `fetch` with a jar of `tough-cookie`.
+// The flow of `driver.rs` with Node's `fetch` and a jar of `tough-cookie`.
 //
-// `node client.mjs COUNTER LOGIN API TOUCHE`, four addresses without a last slash.
+// `node client.mjs COUNTER LOGIN API TOUCHE`, four addresses without a trailing slash.
 
 import assert from "node:assert/strict";
 import { CookieJar } from "tough-cookie";
 
 const [counter, login, api, touche] = process.argv.slice(2);
 
-// `fetch` keeps no cookies, so redirects are followed by hand: the answer before one may set some.
+// `fetch` keeps no cookies. A redirect may set some, so redirects are followed here.
 class Client {
   jar = new CookieJar();
 

@@ -1,6 +1,6 @@
-"""The flow of every client, by `requests` or `httpx` with the jar that each brings along.
+"""The flow of `driver.rs` with `requests` or `httpx` and its own jar.
 
-`python3 client.py requests|httpx COUNTER LOGIN API TOUCHE`, four addresses without a last slash.
+`python3 client.py requests|httpx COUNTER LOGIN API TOUCHE`, four addresses without a trailing slash.
 """
 
 import importlib
@@ -28,7 +28,7 @@ def csrf(answer):
     return re.search(r'name="csrf" value="([^"]*)"', answer.text).group(1)
 
 
-# An example each, and a jar each: a jar knows hosts and no ports.
+# A new jar for each example, because a jar does not tell ports apart.
 client = new_client()
 holds("the first visit", client.get(f"{counter}/"), "<output>1</output>")
 holds("a return", client.get(f"{counter}/"), "<output>2</output>")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The flow of every client, by `curl` with its own jar.
+# The flow of `driver.rs` with `curl` and its own jar.
 #
-# `client.sh COUNTER LOGIN API TOUCHE`, four addresses without a last slash.
+# `client.sh COUNTER LOGIN API TOUCHE`, four addresses without a trailing slash.
 set -euo pipefail
 counter=$1 login=$2 api=$3 touche=$4
 

@@ -1,6 +1,8 @@
-//! Real HTTP clients with their own cookie jars, as clients of lembro's examples: a first visit and
-//! a return, a login by a form with a CSRF token, the page behind it, a logout, the old cookie
-//! afterwards, and the same with the tokens of the example `api`.
+//! The driver of real HTTP clients, with their own cookie jars, against lembro's examples.
+//!
+//! Each client does the same: a first visit and a return, a login by a form with a CSRF token, the
+//! page behind it, a logout, a request with the old cookie, then the same with the tokens of the
+//! example `api`.
 //!
 //! The scripts beside this file are `curl` (`client.sh`), Python's `requests` and `httpx`
 //! (`client.py`), Node's `fetch` with `tough-cookie` (`client.mjs`, after `npm install`) and both
@@ -12,16 +14,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-/// The examples, each a process on a port of its own. They end when this is dropped.
+/// The running examples, each a process with its own port. They end when this is dropped.
 #[derive(Debug)]
 pub struct Examples {
     processes: Vec<Child>,
-    /// Where `counter`, `login`, `api` and `touche` are, without a last slash.
+    /// The addresses of `counter`, `login`, `api` and `touche`, without a trailing slash.
     pub addresses: [String; 4],
 }
 
 impl Examples {
-    /// Builds them, the first time, and starts them.
+    /// Starts the examples; the first call builds them.
     pub fn start() -> Self {
         let mut processes = Vec::new();
         let addresses = ["counter", "login", "api", "touche"].map(|example| {
@@ -31,7 +33,7 @@ impl Examples {
             BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
             processes.push(server);
             let address = line.split_whitespace().find(|word| word.starts_with("http://"));
-            address.unwrap_or_else(|| panic!("{example} does not say where it is")).trim_end_matches('/').to_owned()
+            address.unwrap_or_else(|| panic!("{example} prints no address")).trim_end_matches('/').to_owned()
         });
         Self { processes, addresses }
     }
@@ -46,7 +48,7 @@ impl Drop for Examples {
     }
 }
 
-/// The folder that has the examples.
+/// The folder of the built examples.
 fn built() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -65,8 +67,8 @@ fn built() -> &'static Path {
     })
 }
 
-/// Runs a script of this folder with the examples' addresses behind `arguments`. `probe` succeeds
-/// where the client is installed.
+/// Runs `command`, a script of this folder, with the examples' addresses as further arguments.
+/// `probe` succeeds if the client is installed.
 pub fn run(client: &str, probe: &[&str], command: &[&str]) {
     let folder = env!("CARGO_MANIFEST_DIR");
     let new = |words: &[&str]| {

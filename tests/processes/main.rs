@@ -13,6 +13,7 @@ mod redis;
 mod redis_server;
 #[path = "../it/support/scratch.rs"]
 mod scratch;
+#[allow(dead_code, reason = "it uses a part of it")]
 #[path = "../it/support/steps.rs"]
 mod steps;
 

@@ -1,10 +1,9 @@
-//! How many instructions lembro's four hot paths take: a count that no busy machine disturbs, held
-//! against what it was.
+//! The instructions of lembro's four hot paths: counts that do not depend on the machine's load.
 //!
 //! `cargo bench --manifest-path benches/peers/Cargo.toml --bench instructions` needs valgrind and
-//! the `gungraun-runner` of the version in Cargo.toml, and fails when a path takes 5 % more than
-//! its baseline below. A path that is changed on purpose gets a new baseline. Counts depend on the
-//! compiler; these are of Rust 1.95, x86-64.
+//! the `gungraun-runner` of the version in Cargo.toml, and fails if a path takes 5 % more than its
+//! baseline below. A change on purpose brings its new baseline. Counts depend on the compiler;
+//! these are of Rust 1.95 on x86-64.
 
 #![allow(missing_docs, unused_qualifications, reason = "in what the macros write")]
 
@@ -13,10 +12,11 @@ use std::hint::black_box;
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use lembro::{Commit, LembroOptions, LembroStore, SessionId, Store as _};
-use peers::stores::{LEASE, Lembro, Peer as _};
-use peers::work::Data;
+use peers::peer::Peer as _;
+use peers::sessions::Data;
+use peers::stores::{LEASE, Lembro};
 
-/// Operations in one run, so that the hash table's luck with the ids evens out.
+/// Operations in one run: enough to even out where ids happen to lie in the hash table.
 const TIMES: usize = 1_000;
 
 /// Instructions of one operation.
@@ -39,7 +39,7 @@ struct Filled {
     creations: Vec<Commit>,
 }
 
-/// A store that holds so many sessions, and as many that it does not.
+/// A store with 1,000 sessions, a merge for each of them, and 1,000 creations.
 fn filled() -> Filled {
     let store = LembroStore::with_options(LembroOptions::new().max_size("1G").interval(0)).unwrap();
     let creation = |number| Lembro::prepare(&Data::new(number));

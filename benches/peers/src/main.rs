@@ -1,55 +1,64 @@
-//! Measures lembro beside its peers, says whether it reaches its goals, and writes the figures down.
+//! The command: runs all workloads and writes the results, or runs some and prints them.
 
 use std::env;
 use std::error::Error;
-use std::process::ExitCode;
 use std::time::Instant;
 
-use peers::report::{Report, Ticks};
-use peers::rows::{self, Row};
-use peers::{child, goals, plot, suite};
+use peers::measure::{ONE, Row, in_a_process};
+use peers::report::Report;
+use peers::{footprint, for_store, survival, times};
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
+/// Each workload, the stores that take part, and how often each is measured. Workloads that are
+/// measured in pairs repeat by themselves.
+const WORKLOADS: [(&str, &[&str], usize); 7] = [
+    ("find", &["bare HashMap", "dashmap", "quick_cache", "moka", "RwLock<HashMap>", "tower-sessions"], 1),
+    ("request", &["dashmap", "quick_cache", "moka", "RwLock<HashMap>", "tower-sessions", "lembro Session"], 1),
+    ("login", &["dashmap", "quick_cache", "moka", "RwLock<HashMap>", "tower-sessions"], 1),
+    ("visitors", &["quick_cache", "moka"], 1),
+    ("memory", &["lembro", "bare HashMap", "dashmap", "quick_cache", "moka", "RwLock<HashMap>", "tower-sessions"], 1),
+    ("purge", &["lembro", "dashmap", "quick_cache", "RwLock<HashMap>"], 3),
+    ("survival", &["lembro", "quick_cache", "moka"], 1),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    if let Some((child::ONE, rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        child::main(rest);
-        return Ok(ExitCode::SUCCESS);
+    if let [ONE, work, store] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        println!("{}", serde_json::to_string(&one(work, store))?);
+        return Ok(());
     }
-    for argument in &arguments {
-        if !suite::WORKLOADS.iter().any(|(name, _)| name == argument) {
-            let names = suite::WORKLOADS.map(|(name, _)| name).join(", ");
-            return Err(format!("there is no workload \"{argument}\", but {names}").into());
-        }
+    if let Some(unknown) = arguments.iter().find(|name| !WORKLOADS.iter().any(|(known, ..)| known == name)) {
+        let names = WORKLOADS.map(|(name, ..)| name).join(", ");
+        return Err(format!("there is no workload \"{unknown}\", but {names}").into());
     }
-    let since = Ticks::now();
-    let mut figures = Vec::new();
-    for (name, workload) in suite::WORKLOADS {
-        if arguments.is_empty() || arguments.iter().any(|wanted| wanted == name) {
+    let mut rows = Vec::new();
+    for (work, stores, times) in WORKLOADS {
+        if arguments.is_empty() || arguments.iter().any(|name| name == work) {
             let start = Instant::now();
-            let rows = rows::merged(workload());
-            eprintln!("{name}: {} figures in {:.0} s", rows.len(), start.elapsed().as_secs_f64());
-            if !arguments.is_empty() {
-                rows.iter().for_each(show);
+            for store in stores {
+                (0..times).for_each(|_| rows.extend(in_a_process(work, store)));
             }
-            figures.extend(rows);
+            eprintln!("{work}: {:.0} s", start.elapsed().as_secs_f64());
         }
     }
-    let verdicts = goals::judge(&figures);
-    verdicts.iter().for_each(|verdict| println!("{}", verdict.line()));
-    let missed = verdicts.iter().filter(|verdict| !verdict.ok).count();
-    println!("{} of {} goals reached", verdicts.len() - missed, verdicts.len());
+    let report = Report::new(&rows);
+    println!("{}", report.tables());
     // Some of the figures are no results.
     if arguments.is_empty() {
-        // Before anything is written, which would make another state of the repository.
-        let report = Report::new(figures, verdicts, since);
-        plot::all(&report.rows)?;
-        report.write()?;
+        println!("Written to {}", report.write()?.display());
     }
-    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(())
 }
 
-fn show(row: &Row) {
-    let Row { work, case, store, value, unit, ratio } = row;
-    let ratio = ratio.map_or_else(String::new, |of| format!(" = {:.2} x ({:.2} to {:.2})", of.median, of.low, of.high));
-    eprintln!("  {work} [{case}] {store}: {value:.2} {unit}{ratio}");
+fn one(work: &str, store: &str) -> Vec<Row> {
+    match work {
+        "find" => for_store!(store, times::find),
+        "request" => for_store!(store, times::request),
+        "login" => for_store!(store, times::login),
+        "one login" => for_store!(store, times::one_login),
+        "visitors" => for_store!(store, times::visitors),
+        "survival" => for_store!(store, survival::survival),
+        "purge" => for_store!(store, footprint::purge),
+        "memory" => for_store!(store, footprint::memory),
+        _ => panic!("there is no workload \"{work}\""),
+    }
 }

@@ -1,4 +1,4 @@
-//! The session as the peers keep it: a map of JSON values, with a time at which it ends.
+//! The session as the peers keep it: a map of JSON values with a deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,19 +7,18 @@ use std::time::Duration;
 use coarsetime::Instant;
 use serde_json::{Map, Value};
 
-use crate::stores::HOUR;
-use crate::work::Data;
+use crate::sessions::{Data, HOUR};
 
 /// A session's keys and values.
 pub type Values = Map<String, Value>;
 
-/// A session's values from what the application has.
+/// A session's values from the application's data.
 pub fn build(data: &Data) -> Values {
     let mut map = Map::new();
     map.insert("user_id".into(), data.user_id.into());
     map.insert("csrf".into(), data.csrf.as_str().into());
     map.insert("cart".into(), serde_json::to_value(data.cart).expect("plain values"));
-    map.insert("flash".into(), data.flash.as_str().into());
+    map.insert("flash".into(), data.flash.into());
     map.insert("signed_in_at".into(), data.at.into());
     map.insert("seen_at".into(), data.at.into());
     map.insert("locale".into(), data.locale.into());
@@ -33,19 +32,15 @@ pub fn read(map: &Values) -> u64 {
     user + csrf.len() as u64
 }
 
-/// A copy with one key changed: what others hold stays as it is.
+/// A copy with one key changed. Requests that hold the original keep their snapshot.
 pub fn changed(map: &Values, at: u64) -> Values {
     let mut map = map.clone();
-    change(&mut map, at);
+    *map.get_mut("seen_at").expect("every session has it") = at.into();
     map
 }
 
-/// Changes the key.
-pub fn change(map: &mut Values, at: u64) {
-    *map.get_mut("seen_at").expect("every session has it") = at.into();
-}
-
-/// About how many bytes of JSON the map is: what a bound by size needs to know of every session that is stored.
+/// About how many bytes of JSON the map is. A store that is bounded by size needs it for every
+/// session that is stored.
 pub fn estimate(map: &Values) -> u32 {
     fn of(value: &Value) -> usize {
         match value {
@@ -62,59 +57,52 @@ pub fn estimate(map: &Values) -> u32 {
     u32::try_from(entries(map)).unwrap_or(u32::MAX)
 }
 
-/// Now, on the kernel's coarse clock.
+/// Now, on the kernel's coarse clock, which lembro reads too.
 pub fn now() -> u64 {
     Instant::now_without_cache_update().as_ticks()
 }
 
-/// The moment so far ahead.
-pub fn ahead(ttl: Duration) -> u64 {
+fn deadline(ttl: Duration) -> u64 {
     now().saturating_add(coarsetime::Duration::from(ttl).as_ticks())
 }
 
-/// A session that may be shared: replaced as a whole when it is saved, prolonged where it lies.
+/// A session that requests share: a save replaces it as a whole, a touch changes its deadline.
 #[derive(Debug)]
 pub struct Entry {
-    expires: AtomicU64,
-    /// Its weight.
+    deadline: AtomicU64,
+    /// Its size by [`estimate`].
     pub bytes: u32,
     /// Its data.
-    pub map: Values,
+    pub values: Values,
 }
 
 impl Entry {
-    /// A session with its data and the time it has.
-    pub fn new(map: Values, ttl: Duration) -> Self {
-        Self { expires: AtomicU64::new(ahead(ttl)), bytes: estimate(&map), map }
+    /// A session with its data and its time to live.
+    pub fn new(values: Values, ttl: Duration) -> Arc<Self> {
+        Arc::new(Self { deadline: AtomicU64::new(deadline(ttl)), bytes: estimate(&values), values })
     }
 
-    /// The time it has left, if any.
-    pub fn left(&self) -> Option<u64> {
-        self.left_at(now())
-    }
-
-    /// The time it has left at a moment.
+    /// The ticks it has left at a moment; `None` if it has expired.
     pub fn left_at(&self, now: u64) -> Option<u64> {
-        let expires = self.expires.load(Ordering::Relaxed);
-        (expires > now).then(|| expires - now)
+        self.deadline.load(Ordering::Relaxed).checked_sub(now).filter(|left| *left > 0)
     }
 
     /// Prolongs it.
     pub fn touch(&self, ttl: Duration) {
-        self.expires.store(ahead(ttl), Ordering::Relaxed);
+        self.deadline.store(deadline(ttl), Ordering::Relaxed);
     }
-}
 
-/// A request on a session that was found: reads two keys, then prolongs it, or puts a changed copy in its place. `None` if the session
-/// is over, or was when the copy came.
-pub fn cycle(entry: &Arc<Entry>, change: Option<u64>, replace: impl FnOnce(Arc<Entry>) -> bool) -> Option<u64> {
-    entry.left()?;
-    let read = read(&entry.map);
-    match change {
-        Some(at) => replace(Arc::new(Entry::new(changed(&entry.map, at), HOUR))).then_some(read),
-        None => {
-            entry.touch(HOUR);
-            Some(read)
+    /// A request: reads two keys, then puts a changed copy in its place or prolongs it. `None` if
+    /// the session has expired, or if `replace` says that it is no longer there.
+    pub fn request(&self, change: Option<u64>, replace: impl FnOnce(Arc<Self>) -> bool) -> Option<u64> {
+        self.left_at(now())?;
+        let read = read(&self.values);
+        match change {
+            Some(at) => replace(Self::new(changed(&self.values, at), HOUR)).then_some(read),
+            None => {
+                self.touch(HOUR);
+                Some(read)
+            }
         }
     }
 }

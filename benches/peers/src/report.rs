@@ -1,229 +1,125 @@
-//! The results on disk: everything as `results.json`, and what a reader wants to see as `table.md`.
+//! The results as files: all figures in `table.md`, the ratios as bars in `ratios.svg`.
 
+use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::Serialize;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use crate::goals::Verdict;
-use crate::rows::Row;
+use crate::measure::{QUICK, Row};
 
-/// What was measured, where and when.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    /// When.
-    pub date: String,
-    /// Of which state of the repository.
-    pub commit: String,
-    /// On which machine.
-    pub machine: Machine,
-    /// Of which versions.
-    pub versions: Vec<String>,
-    /// What was reached.
-    pub goals: Vec<Verdict>,
-    /// All figures.
-    pub rows: Vec<Row>,
-}
-
-/// A machine.
-#[derive(Debug, Serialize)]
-pub struct Machine {
-    processor: String,
-    cores: usize,
-    memory_gib: u64,
-    system: String,
-    rustc: String,
-    /// Of the processor time that was wanted meanwhile, what the host gave to others.
-    stolen_percent: f64,
-}
-
-/// Processor time since the machine was started, in ticks: all that was wanted, and what of it the host gave to others.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ticks {
-    wanted: u64,
-    stolen: u64,
-}
-
-impl Ticks {
-    /// Until now. Nothing where the system does not tell.
-    pub fn now() -> Self {
-        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let ticks: Vec<u64> = stat.split_whitespace().skip(1).take(8).map_while(|number| number.parse().ok()).collect();
-        let [user, nice, system, _idle, _waiting, interrupts, soft, stolen] = ticks[..] else { return Self::default() };
-        Self { wanted: user + nice + system + interrupts + soft + stolen, stolen }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    fn stolen_percent_since(self, before: Self) -> f64 {
-        100.0 * (self.stolen - before.stolen) as f64 / (self.wanted - before.wanted).max(1) as f64
-    }
-}
-
-/// Where results are written to.
-pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("results")
-}
+/// The results, in the order in which they were measured.
+#[derive(Debug)]
+pub struct Report(Vec<Row>);
 
 impl Report {
-    /// A report of now and here, of measurements that began `since`.
-    pub fn new(rows: Vec<Row>, goals: Vec<Verdict>, since: Ticks) -> Self {
-        let date = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let commit =
-            said(Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]));
-        Self {
-            date: date.format(&Rfc3339).unwrap_or_default(),
-            commit,
-            machine: Machine::here(since),
-            versions: versions(),
-            goals,
-            rows,
+    /// One row for each figure: of a figure that was measured several times, the median.
+    pub fn new(rows: &[Row]) -> Self {
+        let mut report: Vec<Row> = Vec::new();
+        for row in rows {
+            let is_same = |other: &&Row| (&other.title, &other.store) == (&row.title, &row.store);
+            if !report.iter().any(|other| is_same(&other)) {
+                let mut values: Vec<f64> = rows.iter().filter(is_same).map(|row| row.value).collect();
+                values.sort_by(f64::total_cmp);
+                report.push(Row { value: values[values.len() / 2], ..row.clone() });
+            }
         }
+        Self(report)
     }
 
-    /// Writes both files.
+    /// Writes both files; returns their folder. A quick run writes to the folder for temporary
+    /// files.
     ///
     /// # Errors
     ///
     /// When the folder cannot be written to.
-    pub fn write(&self) -> io::Result<()> {
-        fs::create_dir_all(folder())?;
-        fs::write(folder().join("results.json"), serde_json::to_string_pretty(self)? + "\n")?;
-        fs::write(folder().join("table.md"), self.table())
+    pub fn write(&self) -> io::Result<PathBuf> {
+        let folder = match env::var_os(QUICK) {
+            Some(_) => env::temp_dir().join("lembro-peers"),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("results"),
+        };
+        // Asked for first, because the files make another state of the repository.
+        let origin = origin();
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("table.md"), format!("# Results\n\n{origin}\n\n{}", self.tables()))?;
+        fs::write(folder.join("ratios.svg"), self.picture())?;
+        Ok(folder)
     }
 
-    fn table(&self) -> String {
-        let mut table = String::new();
-        self.times(&mut table);
-        for (title, work, lead) in [
-            ("Sessions kept under a flood, 10 bots to 1 request", "survival", "hits and whole lives in percent"),
-            ("The worst single login while growing to 1M sessions", "growth", "microseconds"),
-            (
-                "Purge of 10,000 out of 1M sessions, and a thread that reads meanwhile",
-                "purge",
-                "purge in ms, reads in us",
-            ),
-            ("Heap per session", "heap", "in the session's own JSON"),
-            ("All sessions at once", "whole", "lembro alone"),
-        ] {
-            self.figures(&mut table, title, work, lead);
-        }
-        let Machine { processor, cores, memory_gib, system, rustc, stolen_percent } = &self.machine;
-        _ = writeln!(
-            table,
-            "Measured {} at commit `{}` on {processor}, {cores} cores, {memory_gib} GiB, {system}, {rustc}, with {}. \
-             The host kept {stolen_percent:.1} % of the processor time for others meanwhile: longest waits are its own as often as a store's.",
-            &self.date[..self.date.len().min(10)],
-            self.commit,
-            self.versions.join(", ")
-        );
-        table
+    /// The tables: first what was measured in pairs, then the other figures.
+    pub fn tables(&self) -> String {
+        let in_pairs = |title: &str| self.0.iter().any(|row| row.title == title && row.ratio.is_some());
+        let (paired, alone): (Vec<_>, Vec<_>) = self.0.iter().partition(|row| in_pairs(&row.title));
+        format!(
+            "Time of one operation: lembro's, and the others' as a multiple of it, with quartiles.\n\n{}\n\
+             Other figures.\n\n{}",
+            table(&paired),
+            table(&alone)
+        )
     }
 
-    /// The paired measurements: a row for each circumstance, a column for each store.
-    fn times(&self, table: &mut String) {
-        for work in ["get", "cycle", "create", "churn"] {
-            let rows: Vec<_> = self.rows.iter().filter(|row| row.work == work && row.unit == "ns").collect();
-            let stores = firsts(rows.iter().filter(|row| row.ratio.is_some()).map(|row| row.store.as_str()));
-            if stores.is_empty() {
-                continue;
-            }
-            _ = writeln!(table, "### {work}: lembro's time, and how many times as long the others take\n");
-            _ = writeln!(table, "| | lembro | {} |", stores.join(" | "));
-            _ = writeln!(table, "|---|---|{}", "---|".repeat(stores.len()));
-            for case in firsts(rows.iter().map(|row| row.case.as_str())) {
-                let of = |store: &str| rows.iter().find(|row| row.case == case && row.store == store);
-                let own = of("lembro").map_or_else(String::new, |row| format!("{:.0} ns", row.value));
-                let ratio = |store: &&str| match of(store).and_then(|row| row.ratio) {
-                    Some(ratio) => format!("{:.2} ({:.2} to {:.2})", ratio.median, ratio.low, ratio.high),
-                    None => String::new(),
+    /// Bars of the ratios: a group for each title, the shortest bar first.
+    fn picture(&self) -> String {
+        const LEFT: f64 = 150.0;
+        let ratios = self.0.iter().filter_map(|row| row.ratio);
+        let scale = 680.0 / ratios.map(|ratio| ratio.median).fold(1.0, f64::max);
+        let (mut y, mut body) = (44.0, String::new());
+        for title in firsts(self.0.iter().filter(|row| row.ratio.is_some()).map(|row| row.title.as_str())) {
+            _ = writeln!(body, r#"<text x="12" y="{}" font-size="15">{title}</text>"#, y + 18.0);
+            y += 28.0;
+            let of_title = self.0.iter().filter(|row| row.title == title);
+            let mut bars: Vec<_> = of_title.map(|row| (row, row.ratio.map_or(1.0, |ratio| ratio.median))).collect();
+            bars.sort_by(|one, other| one.1.total_cmp(&other.1));
+            for (row, ratio) in bars {
+                let (colour, label) = match row.ratio {
+                    Some(_) => ("#a0a8b4", format!("{ratio:.1} x")),
+                    None => ("#146eb4", format!("{:.0} ns", row.value)),
                 };
-                let ratios: Vec<_> = stores.iter().map(ratio).collect();
-                _ = writeln!(table, "| {case} | {own} | {} |", ratios.join(" | "));
+                let (width, middle) = (ratio * scale, y + 12.0);
+                let store = row.store.replace('<', "&lt;");
+                _ = writeln!(
+                    body,
+                    r#"<text x="{}" y="{middle}" text-anchor="end">{store}</text><rect x="{LEFT}" y="{y}" width="{width:.0}" height="15" fill="{colour}"/><text x="{:.0}" y="{middle}">{label}</text>"#,
+                    LEFT - 8.0,
+                    LEFT + width + 6.0
+                );
+                y += 20.0;
             }
-            table.push('\n');
         }
-    }
-
-    /// Figures by themselves: a row for each of them, a column for each store.
-    fn figures(&self, table: &mut String, title: &str, work: &str, lead: &str) {
-        let rows: Vec<_> = self.rows.iter().filter(|row| row.work == work).collect();
-        let stores = firsts(rows.iter().map(|row| row.store.as_str()));
-        if stores.is_empty() {
-            return;
-        }
-        _ = writeln!(
-            table,
-            "### {title} ({lead})\n\n| | {} |\n|---|{}",
-            stores.join(" | "),
-            "---|".repeat(stores.len())
-        );
-        for case in firsts(rows.iter().map(|row| row.case.as_str())) {
-            let of = |store: &&str| {
-                let row = rows.iter().find(|row| row.case == case && row.store == **store);
-                row.map_or_else(String::new, |row| format!("{} {}", figure(row.value), row.unit))
-            };
-            let figures: Vec<_> = stores.iter().map(of).collect();
-            _ = writeln!(table, "| {case} | {} |", figures.join(" | "));
-        }
-        table.push('\n');
+        format!(
+            r##"<svg xmlns="http://www.w3.org/2000/svg" width="900" height="{0}" font-family="sans-serif" font-size="13" fill="#282c34">
+<rect width="900" height="{0}" fill="#fff"/>
+<text x="12" y="28" font-size="19">Time per operation as a multiple of lembro's: shorter is better</text>
+{body}</svg>
+"##,
+            y + 12.0
+        )
     }
 }
 
-impl Machine {
-    fn here(since: Ticks) -> Self {
-        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let name = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
-        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let kib: u64 = memory.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0);
-        Self {
-            processor: name.trim_start_matches([' ', '\t', ':']).to_owned(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_gib: (kib + (1 << 19)) >> 20,
-            system: said(Command::new("uname").arg("-s")),
-            rustc: said(Command::new("rustc").arg("--version")),
-            stolen_percent: Ticks::now().stolen_percent_since(since),
-        }
+/// A line for each title, a column for each store.
+fn table(rows: &[&Row]) -> String {
+    let stores = firsts(rows.iter().map(|row| row.store.as_str()));
+    let mut table = format!("| | {} |\n|---|{}\n", stores.join(" | "), "---|".repeat(stores.len()));
+    for title in firsts(rows.iter().map(|row| row.title.as_str())) {
+        let cell = |store: &&str| match rows.iter().find(|row| row.title == title && row.store == **store) {
+            Some(Row { ratio: Some(of), .. }) => format!("{:.2} ({:.2} to {:.2})", of.median, of.low, of.high),
+            Some(Row { value, unit, .. }) => {
+                let digits = if *value < 1.0 { 2 } else { usize::from(*value < 10.0) };
+                format!("{value:.digits$} {unit}")
+            }
+            None => String::new(),
+        };
+        _ = writeln!(table, "| {title} | {} |", stores.iter().map(cell).collect::<Vec<_>>().join(" | "));
     }
+    table
 }
 
-/// The first line that a program prints; nothing if it cannot be run.
-fn said(program: &mut Command) -> String {
-    let output = program.output().map(|output| output.stdout).unwrap_or_default();
-    String::from_utf8_lossy(&output).lines().next().unwrap_or_default().to_owned()
-}
-
-/// The peers with the versions that cargo chose.
-fn versions() -> Vec<String> {
-    const PEERS: [&str; 9] = [
-        "dashmap",
-        "lru",
-        "mini-moka",
-        "moka",
-        "papaya",
-        "parking_lot",
-        "quick_cache",
-        "tower-sessions-memory-store",
-        "tower-sessions-moka-store",
-    ];
-    let mut tree = Command::new("cargo");
-    tree.args(["tree", "--depth", "1", "--prefix", "none", "--manifest-path"]);
-    tree.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-    let lines = tree.output().map(|output| output.stdout).unwrap_or_default();
-    let version = |line: &str| {
-        let mut words = line.split_whitespace();
-        let (name, version) = (words.next()?, words.next()?);
-        PEERS.contains(&name).then(|| format!("{name} {}", version.trim_start_matches('v')))
-    };
-    String::from_utf8_lossy(&lines).lines().filter_map(version).collect()
-}
-
-/// Each text once, in the order in which they come first.
-pub(crate) fn firsts<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+/// Each text once, in order.
+fn firsts<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut firsts = Vec::new();
     for text in texts {
         if !firsts.contains(&text) {
@@ -233,11 +129,35 @@ pub(crate) fn firsts<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     firsts
 }
 
-/// As many digits as a figure deserves.
-fn figure(value: f64) -> String {
-    match value.abs() {
-        100.0.. => format!("{value:.0}"),
-        10.0.. => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
+/// The date, commit, machine and versions of the measurement.
+fn origin() -> String {
+    const PEERS: [&str; 5] = ["dashmap", "moka", "parking_lot", "quick_cache", "tower-sessions-memory-store"];
+    let first = |file: &str, name: &str| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.trim_start_matches([' ', '\t', ':']).to_owned()
+    };
+    let processor = first("/proc/cpuinfo", "model name");
+    let memory = first("/proc/meminfo", "MemTotal");
+    let kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or(0);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let commit = output_of("git", &["-C", folder, "describe", "--always", "--dirty"]);
+    let manifest = format!("{folder}/Cargo.toml");
+    let tree = output_of("cargo", &["tree", "--depth", "1", "--prefix", "none", "--manifest-path", &manifest]);
+    let versions: Vec<_> =
+        tree.lines().filter(|line| PEERS.iter().any(|peer| line.starts_with(&format!("{peer} v")))).collect();
+    format!(
+        "Measured {} at commit `{commit}` with\n\n- {processor}, {cores} cores, {} GiB\n- {}\n- {}",
+        OffsetDateTime::now_utc().date(),
+        (kib + (1 << 19)) >> 20,
+        output_of("rustc", &["--version"]),
+        versions.join("\n- ")
+    )
+}
+
+/// The output of a program; nothing if it cannot be run.
+fn output_of(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&output).trim_end().to_owned()
 }

@@ -1,5 +1,5 @@
-// The page on express: `node server.js with|without`. Its memory store warns that it is not meant
-// for production; it is what the documentation's first example uses, and the fastest that it has.
+// The page on express: `node server.js with|without`. The memory store is the one of the
+// documentation's first example and the fastest; it warns that it is not meant for production.
 
 import express from "express";
 import session from "express-session";

@@ -1,4 +1,4 @@
-//! Without sockets: axum's router alone, with lembro, and with tower-sessions, in turns.
+//! The comparison without sockets: axum's router alone, with lembro, and with tower-sessions.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 
-use crate::{Anything, median, servers};
+use crate::median::{AnyError, median};
+use crate::pages;
 
 const VISITORS: usize = 1_000;
 /// Odd, for the median.
@@ -19,16 +20,16 @@ const REQUESTS: usize = 2_000;
 struct Subject {
     router: Router,
     cookies: Vec<String>,
-    /// Microseconds of the processor per request, of each turn.
+    /// The processor time per request of each turn, in microseconds.
     turns: Vec<f64>,
 }
 
 impl Subject {
-    fn new(name: &str, runtime: &Runtime) -> Result<Self, Anything> {
+    fn new(name: &str, runtime: &Runtime) -> Result<Self, AnyError> {
         let router = match name {
-            "alone" => servers::without(),
-            "lembro" => servers::with_lembro()?,
-            "tower-sessions" => servers::with_tower_sessions(),
+            "alone" => pages::without(),
+            "lembro" => pages::with_lembro()?,
+            "tower-sessions" => pages::with_tower_sessions(),
             _ => return Err("alone, lembro or tower-sessions".into()),
         };
         let mut cookies = Vec::new();
@@ -41,7 +42,7 @@ impl Subject {
         Ok(Self { router, cookies, turns: Vec::new() })
     }
 
-    fn turn(&mut self, runtime: &Runtime, requests: usize) -> Result<(), Anything> {
+    fn turn(&mut self, runtime: &Runtime, requests: usize) -> Result<(), AnyError> {
         let request = |number: usize| {
             let cookie = self.cookies[number % VISITORS].as_str();
             Request::builder()
@@ -58,19 +59,19 @@ impl Subject {
                 let response = self.router.clone().oneshot(request).await?;
                 assert!(response.status().is_success());
             }
-            Ok::<_, Anything>(())
+            Ok::<_, AnyError>(())
         })?;
         self.turns.push(processor_time()?.saturating_sub(start).as_secs_f64() * 1e6 / count as f64);
         Ok(())
     }
 }
 
-/// Of this thread, which a machine with other work to do does not lengthen as it does wall time.
-fn processor_time() -> Result<Duration, Anything> {
+/// The processor time of this thread, which other work on the machine does not lengthen.
+fn processor_time() -> Result<Duration, AnyError> {
     Ok(clock_gettime(ClockId::ThreadCPUTime).try_into()?)
 }
 
-pub(crate) fn compare() -> Result<(), Anything> {
+pub(crate) fn compare() -> Result<(), AnyError> {
     let runtime = Builder::new_current_thread().build()?;
     let mut subjects = ["alone", "lembro", "tower-sessions"].map(|name| Subject::new(name, &runtime));
     for _ in 0..TURNS {
@@ -89,7 +90,7 @@ pub(crate) fn compare() -> Result<(), Anything> {
     Ok(())
 }
 
-pub(crate) fn run(name: &str, requests: usize) -> Result<(), Anything> {
+pub(crate) fn run(name: &str, requests: usize) -> Result<(), AnyError> {
     let runtime = Builder::new_current_thread().build()?;
     Subject::new(name, &runtime)?.turn(&runtime, requests)
 }

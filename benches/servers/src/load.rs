@@ -1,13 +1,13 @@
-//! The load: connections that are kept, a thread for each, and every answer looked at.
+//! The load: kept-alive connections, each with its thread, and a check of each answer.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Anything;
+use crate::median::AnyError;
 
-/// Connections at a time. Few, because the load shares the machine's two cores with the server.
+/// Connections at a time; few, because the load and the server share the machine.
 const CONNECTIONS: usize = 4;
 
 struct Connection {
@@ -17,15 +17,15 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(address: &str) -> Result<Self, Anything> {
+    fn open(address: &str) -> Result<Self, AnyError> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         Ok(Self { stream, host: address.to_owned(), buffer: vec![0; 4096] })
     }
 
-    /// The head of the answer. The server must say how long the body is.
-    fn get(&mut self, cookie: Option<&str>) -> Result<&str, Anything> {
+    /// Sends a request; returns the head of the answer, which must have a `Content-Length`.
+    fn get(&mut self, cookie: Option<&str>) -> Result<&str, AnyError> {
         let cookie = cookie.map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
         let request = format!("GET / HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n{cookie}\r\n", self.host);
         self.stream.write_all(request.as_bytes())?;
@@ -57,8 +57,8 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
 }
 
-/// The cookies of new visitors. Empty texts if the page has no session.
-pub(crate) fn arrive(address: &str, visitors: usize) -> Result<Vec<String>, Anything> {
+/// The cookies of new visitors; empty texts if the page has no session.
+pub(crate) fn arrive(address: &str, visitors: usize) -> Result<Vec<String>, AnyError> {
     let cookies = each_connection(address, visitors, |connection, _| {
         let cookie = header(connection.get(None)?, "set-cookie").unwrap_or_default();
         Ok(cookie.split(';').next().unwrap_or_default().to_owned())
@@ -66,8 +66,8 @@ pub(crate) fn arrive(address: &str, visitors: usize) -> Result<Vec<String>, Anyt
     Ok(cookies.concat())
 }
 
-/// How long so many requests of these visitors take. One visitor is on one connection alone.
-pub(crate) fn visit(address: &str, cookies: &[String], requests: usize) -> Result<Duration, Anything> {
+/// The time that the requests of these visitors take. Each visitor stays on one connection.
+pub(crate) fn visit(address: &str, cookies: &[String], requests: usize) -> Result<Duration, AnyError> {
     let start = Instant::now();
     each_connection(address, requests, |connection, number| {
         connection.get(Some(&cookies[number % cookies.len()]))?;
@@ -79,8 +79,8 @@ pub(crate) fn visit(address: &str, cookies: &[String], requests: usize) -> Resul
 fn each_connection<T: Send>(
     address: &str,
     requests: usize,
-    send: impl Fn(&mut Connection, usize) -> Result<T, Anything> + Sync,
-) -> Result<Vec<Vec<T>>, Anything> {
+    send: impl Fn(&mut Connection, usize) -> Result<T, AnyError> + Sync,
+) -> Result<Vec<Vec<T>>, AnyError> {
     thread::scope(|threads| {
         let connections: Vec<_> = (0..CONNECTIONS)
             .map(|first| {

@@ -1,20 +1,21 @@
-//! Over sockets: each server with sessions and without, in turns.
+//! The comparison over sockets: each server with sessions and without, in alternating turns.
 
 use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::server::{Kind, Page, Server};
-use crate::{Anything, load, median};
+use crate::load;
+use crate::median::{AnyError, median};
+use crate::process::{Kind, Page, Server};
 
-/// Visitors that return, in turn.
+/// Visitors that return.
 const VISITORS: usize = 1_000;
-/// New visitors, for what a session takes.
+/// New visitors, by which the memory of a session is measured.
 const ARRIVALS: usize = 50_000;
-/// Before the first turn.
+/// Requests before the first turn.
 const WARM_UP: usize = 10_000;
-/// Of the server with sessions and the one without, alternating. Odd, for the median; many and
-/// short, so that the other work of a machine falls on both of a pair.
+/// Turns of each server. Odd, for the median; many and short, so that other work on the machine
+/// hits both servers of a pair.
 const TURNS: usize = 51;
 const REQUESTS: usize = 2_000;
 
@@ -30,21 +31,21 @@ struct Run {
 }
 
 impl Run {
-    fn start(kind: Kind, page: Page) -> Result<Self, Anything> {
+    fn start(kind: Kind, page: Page) -> Result<Self, AnyError> {
         let server = Server::start(kind, page)?;
         let mut cookies = load::arrive(&server.address, VISITORS)?;
         match page {
             Page::With if cookies.iter().any(String::is_empty) => return Err("a visitor got no cookie".into()),
             Page::With => {}
-            // A header of the same length, so that reading it is part of neither's cost.
+            // A header of the same length, so that reading it adds nothing to the difference.
             Page::Without => cookies.fill(format!("id={}", "x".repeat(43))),
         }
-        // The server makes things on first use, and node's compiler makes code faster as it runs.
+        // Servers allocate on first use, and node compiles code that has run for a while.
         load::visit(&server.address, &cookies, WARM_UP)?;
         Ok(Self { server, cookies, turns: Vec::new() })
     }
 
-    fn turn(&mut self) -> Result<(), Anything> {
+    fn turn(&mut self) -> Result<(), AnyError> {
         let before = self.server.cpu()?;
         let elapsed = load::visit(&self.server.address, &self.cookies, REQUESTS)?;
         self.turns.push(Turn { elapsed, cpu: self.server.cpu()?.since(&before) });
@@ -55,22 +56,22 @@ impl Run {
         median(self.turns.iter().map(|turn| REQUESTS as f64 / turn.elapsed.as_secs_f64()))
     }
 
-    /// Microseconds of each turn.
+    /// The processor time per request of each turn, in microseconds.
     fn cpu_per_request(&self) -> impl Iterator<Item = f64> {
         self.turns.iter().map(|turn| turn.cpu.as_secs_f64() * 1e6 / REQUESTS as f64)
     }
 }
 
-/// This process, and those that it starts, on one core from now on. Between two, what it costs to
-/// wake a thread of the server varies by more than a session costs.
-fn stay_on_one_core() -> Result<(), Anything> {
+/// Keeps this process, and those that it starts, on one core. Between two cores the cost of waking
+/// a thread of the server varies by more than a session costs.
+fn stay_on_one_core() -> Result<(), AnyError> {
     let all = sched_getaffinity(None)?;
     let mut one = CpuSet::new();
     one.set((0..CpuSet::MAX_CPU).find(|&core| all.is_set(core)).ok_or("no core")?);
     Ok(sched_setaffinity(None, &one)?)
 }
 
-pub(crate) fn compare(kinds: &[Kind]) -> Result<(), Anything> {
+pub(crate) fn compare(kinds: &[Kind]) -> Result<(), AnyError> {
     stay_on_one_core()?;
     println!(
         "| server, sessions | requests/s without | with | CPU us/request without | with | added | bytes/session |"

@@ -1,5 +1,4 @@
-//! What most of the tests need of an application: a sign-in, a private page, things to put into a
-//! session, a log-out.
+//! The application under test: a sign-in, a private page, pages that change the session, a log-out.
 
 use std::sync::Arc;
 
@@ -9,18 +8,18 @@ use rouille::{Request, Response};
 
 use super::{Gate, Holds, Site, Step};
 
-/// A layer with a store of its own, and the default cookie: `Secure` too, which browsers take over
-/// plain http from the loopback.
+/// A layer with its own store and the default cookie, which is `Secure`: browsers accept that from
+/// the loopback over plain http.
 pub fn layer() -> SessionLayer {
     layer_with(CookieOptions::new())
 }
 
-/// A layer with a store of its own, and this cookie.
+/// A layer with its own store and this cookie.
 pub fn layer_with(cookie: CookieOptions) -> SessionLayer {
     layer_by(Clock::system(), cookie)
 }
 
-/// The same, by another clock.
+/// The same with another clock.
 pub fn layer_by(clock: impl Into<Clock>, cookie: CookieOptions) -> SessionLayer {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).clock(clock)).expect("a store");
     SessionLayer::new(store).cookie(cookie).expect("a cookie that can work")
@@ -33,9 +32,9 @@ pub fn serve(layer: &SessionLayer) -> (Site, Arc<Gate>) {
     (Site::start(move |request| layer.rouille(request, |session| application(request, session, &held_up))), gate)
 }
 
-/// Serves [`application`] with this layer. A request with a parameter `hold` is led by the test,
-/// step by step: see [`Hold`](super::Hold). The handler looks at its session before it does
-/// anything. `/arrived?name` is answered when the request of that name has come.
+/// Serves [`application`] with this layer. A request with a parameter `hold` is stepped by the
+/// test: see [`Hold`](super::Hold). Its handler looks at its session first. `/arrived?name` is
+/// answered when the request of that name has arrived.
 pub fn serve_held(layer: &SessionLayer) -> (Site, Arc<Holds>) {
     let (layer, holds) = (layer.clone(), Arc::new(Holds::default()));
     let held_up = Arc::clone(&holds);
@@ -60,17 +59,19 @@ pub fn serve_held(layer: &SessionLayer) -> (Site, Arc<Holds>) {
     (site, holds)
 }
 
-/// | path | what it does |
+/// Answers a request:
+///
+/// | path | answer |
 /// |---|---|
-/// | `/` | says who is signed in |
-/// | `/login` | signs ada in, then `/` |
-/// | `/logout` | signs out, then `/` |
-/// | `/private` | a page with a secret, for those who are signed in; it leads to the other pages |
-/// | `/public` | a page that looks at no session |
-/// | `/set?key&value` | puts a value into the session |
-/// | `/slow?key&value` | the same, held up at the gate in between; without a key it only looks |
-/// | `/slow?key&value&save` | the same, and saves by itself |
-/// | `/data` | everything in the session, as `key=value` in the order of the keys |
+/// | `/` | the user's name |
+/// | `/login` | signs ada in and redirects to `/` |
+/// | `/logout` | signs out and redirects to `/` |
+/// | `/private` | a page for the signed-in user |
+/// | `/public` | a page that does not look at the session |
+/// | `/set?key&value` | sets a value in the session |
+/// | `/slow?key&value` | the same, waiting at the gate before its end; without a key it only looks |
+/// | `/slow?key&value&save` | the same, and saves in the handler |
+/// | `/data` | the session's `key=value` pairs, in the order of the keys |
 ///
 /// # Errors
 ///
@@ -78,9 +79,9 @@ pub fn serve_held(layer: &SessionLayer) -> (Site, Arc<Holds>) {
 pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Result<Response> {
     let param = |name| request.get_param(name).unwrap_or_default();
     match request.url().as_str() {
-        "/" => {
-            Ok(page(session.get::<String>("user")?.map_or("nobody".to_owned(), |user| format!("signed in as {user}"))))
-        }
+        "/" => Ok(page(
+            session.get::<String>("user")?.map_or("not signed in".to_owned(), |user| format!("signed in as {user}")),
+        )),
         "/login" => {
             session.log_in("ada")?;
             session.insert("user", "ada")?;
@@ -92,15 +93,15 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
         }
         "/private" => Ok(page(match session.get_str("user")? {
             Some(user) => format!("the diary of {user}"),
-            None => "nobody".to_owned(),
+            None => "not signed in".to_owned(),
         })),
-        "/public" => Ok(page("everybody may read this")),
+        "/public" => Ok(page("a public page")),
         "/set" => {
             session.insert(&param("key"), &param("value"))?;
             Ok(Response::text("set"))
         }
         "/slow" => {
-            // Looked at before the wait, as a handler does that asks first who is there.
+            // The first look is before the wait, as in a handler that asks for the user first.
             let user = session.get::<String>("user")?;
             if request.get_param("key").is_some() {
                 session.insert(&param("key"), &param("value"))?;
@@ -123,8 +124,8 @@ pub fn application(request: &Request, session: &mut Session, gate: &Gate) -> Res
     }
 }
 
-/// A page with this text, which knows afterwards whether the browser had kept it alive
-/// (`persisted`).
+/// A page with this text and both forms. Its `persisted` tells whether the browser restored it from
+/// memory.
 pub fn page(text: impl AsRef<str>) -> Response {
     let text = text.as_ref();
     // The empty icon keeps the browser from asking for one.
@@ -135,13 +136,12 @@ pub fn page(text: impl AsRef<str>) -> Response {
     ))
 }
 
-/// The id in a cookie's value; a persistent one says after it when it was written, a signed one is
-/// longer still.
+/// The id in a cookie's value, which may have a date and a signature after it.
 pub fn id_in(value: &str) -> SessionId {
     value.split('.').next().unwrap_or_default().parse().expect("an id")
 }
 
-/// See other.
+/// A redirect with 303 See Other.
 pub fn redirect(path: &'static str) -> Response {
     Response::redirect_303(path)
 }

@@ -1,4 +1,4 @@
-//! `Chromium`: a headless one with an empty profile, its tabs, and its cookie store.
+//! `Chromium`: a headless browser with an empty profile, its tabs, and its cookie store.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,23 +16,23 @@ use serde_json::{Value, json};
 
 use super::PATIENCE;
 
-/// A browser of its own. Ends when it and its tabs are dropped, and its profile with it.
+/// A browser with its own profile. It ends when it and its tabs are dropped.
 pub struct Chromium {
     process: Arc<Process>,
 }
 
-/// The browser and where it writes. In this order: it writes to the end.
+/// The browser and its folder. The order matters, because the browser writes until it ends.
 struct Process {
     browser: Browser,
     _folder: Folder,
 }
 
-/// A folder that is removed with all that is in it.
+/// A folder that is removed with its contents.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // The browser is dead by now, but its helpers outlive it for a moment.
+        // The browser has ended, but its helper processes outlive it for a moment.
         for _ in 0..100 {
             if fs::remove_dir_all(&self.0).is_ok() {
                 return;
@@ -42,7 +42,7 @@ impl Drop for Folder {
     }
 }
 
-/// A cookie, as the browser's own store has it.
+/// A cookie in the browser's own store.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cookie {
@@ -50,27 +50,27 @@ pub struct Cookie {
     pub name: String,
     /// Its value.
     pub value: String,
-    /// The host that set it, or with a dot the domain that gets it.
+    /// The host that set it, or, with a leading dot, the domain that gets it.
     pub domain: String,
-    /// Where it is sent.
+    /// The path it is sent to.
     pub path: String,
-    /// Until when it is kept, in seconds since 1970; -1 if until the browser is closed.
+    /// Its end in seconds since 1970, or -1 if it ends with the browser.
     pub expires: f64,
     /// Hidden from scripts.
     pub http_only: bool,
-    /// Over https alone.
+    /// Sent over https alone.
     pub secure: bool,
-    /// Kept until the browser is closed.
+    /// Ends with the browser.
     pub session: bool,
-    /// `Strict`, `Lax` or `None`, if it said so.
+    /// `Strict`, `Lax` or `None`; absent if the cookie does not say.
     pub same_site: Option<String>,
     /// `Low`, `Medium` or `High`.
     pub priority: String,
-    /// The site that embeds the one whose cookie it is.
+    /// The embedding site that a partitioned cookie belongs to.
     pub partition_key: Option<PartitionKey>,
 }
 
-/// The site that a partitioned cookie is kept for.
+/// The site in the address bar.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PartitionKey {
@@ -78,7 +78,7 @@ pub struct PartitionKey {
     pub top_level_site: String,
 }
 
-/// Not the crate's own: it asks for fields that browsers have given up since.
+/// Replaces the call of `headless_chrome`, which expects fields that browsers no longer send.
 #[derive(Debug, Serialize)]
 struct GetCookies {}
 
@@ -93,13 +93,13 @@ struct Cookies {
 }
 
 impl Chromium {
-    /// Starts one.
+    /// Starts a browser with default preferences.
     pub fn start() -> Self {
         Self::with_preferences(&json!({}))
     }
 
-    /// Starts one that lets sites have their cookies in other sites' pages too, if the cookies
-    /// allow it.
+    /// Starts a browser that also sends sites their cookies inside other sites' pages, if the
+    /// cookies allow it.
     pub fn start_with_third_party_cookies() -> Self {
         Self::with_preferences(&json!({ "profile": { "cookie_controls_mode": 0, "block_third_party_cookies": false } }))
     }
@@ -110,8 +110,7 @@ impl Chromium {
         let written =
             fs::create_dir(&default).and_then(|()| fs::write(default.join("Preferences"), preferences.to_string()));
         written.expect("a profile");
-        // Chromium refuses to run as root with its sandbox, which a container often leaves no
-        // choice about.
+        // As root, which is usual in a container, Chromium refuses to run with its sandbox.
         let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
         let temporary = folder.0.to_str().expect("a path that is text").to_owned();
         let options = LaunchOptions {
@@ -125,7 +124,7 @@ impl Chromium {
         Self { process: Arc::new(Process { browser, _folder: folder }) }
     }
 
-    /// A new tab. All of them share their cookies.
+    /// A new tab. All tabs share their cookies.
     pub fn tab(&self) -> Tab {
         let inner = self.process.browser.new_tab().expect("a tab");
         let (shown, navigations) = mpsc::channel();
@@ -141,7 +140,7 @@ impl Chromium {
         Tab { inner, navigations, _process: Arc::clone(&self.process) }
     }
 
-    /// What the browser keeps, of all sites.
+    /// The cookies of all sites.
     pub fn cookies(&self) -> Vec<Cookie> {
         let tabs = self.process.browser.get_tabs().lock().unwrap();
         tabs[0].call_method(GetCookies {}).expect("the cookies").cookies
@@ -155,17 +154,17 @@ impl Chromium {
     }
 }
 
-/// A tab.
+/// A tab of a browser.
 pub struct Tab {
     inner: Arc<headless_chrome::Tab>,
-    /// One for each document that was shown in it.
+    /// A message for each document that was shown.
     navigations: Receiver<()>,
-    // The browser ends with its last tab.
+    // Keeps the browser alive.
     _process: Arc<Process>,
 }
 
 impl Tab {
-    /// Opens a page as if somebody had typed its address, and gives its text.
+    /// Opens a page as if its address was typed; returns its text.
     #[track_caller]
     pub fn open(&self, url: &str) -> String {
         self.navigate(|| {
@@ -174,7 +173,7 @@ impl Tab {
         self.text()
     }
 
-    /// Loads the page again, and gives its text.
+    /// Reloads the page; returns its text.
     #[track_caller]
     pub fn reload(&self) -> String {
         self.navigate(|| {
@@ -183,43 +182,43 @@ impl Tab {
         self.text()
     }
 
-    /// Runs a script that leads to another page, waits for that one, and gives its text.
+    /// Runs a script that leads to another page; returns that page's text.
     #[track_caller]
     pub fn follow(&self, script: &str) -> String {
         self.navigate(|| self.begin(script));
         self.text()
     }
 
-    /// The same, with something to do before the page can come.
+    /// The same, with an action that the page's arrival waits for.
     #[track_caller]
-    pub fn follow_through(&self, script: &str, meanwhile: impl FnOnce()) -> String {
+    pub fn follow_through(&self, script: &str, action: impl FnOnce()) -> String {
         self.navigate(|| {
             self.begin(script);
-            meanwhile();
+            action();
         });
         self.text()
     }
 
-    /// The back button.
+    /// Presses the back button; returns the page's text.
     #[track_caller]
     pub fn back(&self) -> String {
         self.follow("history.back()")
     }
 
-    /// The back button, to a page that then loads itself again.
+    /// Presses the back button to a page that then reloads itself; returns its text.
     #[track_caller]
     pub fn back_and_on(&self) -> String {
         self.navigate_on(2, || self.begin("history.back()"));
         self.text()
     }
 
-    /// The status that the page came with.
+    /// The HTTP status of the page.
     #[track_caller]
     pub fn status(&self) -> String {
         self.run("performance.getEntriesByType('navigation')[0].responseStatus")
     }
 
-    /// From now on the tab sends so many bytes a second.
+    /// Limits the tab's uploads.
     pub fn upload_at(&self, bytes_per_second: u32) {
         self.inner
             .call_method(Network::Enable {
@@ -249,25 +248,25 @@ impl Tab {
         self.run("document.body.innerText.trim()")
     }
 
-    /// Gets something from the page's own site, as a script of the page does.
+    /// Fetches a path of the page's site as a script of the page does; returns the response's text.
     #[track_caller]
     pub fn fetch(&self, path: &str) -> String {
         self.run(&format!("fetch('{path}').then(response => response.text())"))
     }
 
-    /// Begins to get something: [`finish`](Self::finish) gives it.
+    /// Begins such a fetch; [`finish`](Self::finish) returns its text.
     #[track_caller]
     pub fn begin_fetch(&self, path: &str) {
         self.begin(&format!("window.slow = fetch('{path}').then(response => response.text())"));
     }
 
-    /// Waits for what was begun.
+    /// Waits for the fetch that was begun; returns the response's text.
     #[track_caller]
     pub fn finish(&self) -> String {
         self.run("window.slow")
     }
 
-    /// Runs a script, waits for its promise if it is one, and gives what it comes to, as text.
+    /// Runs a script and waits for its promise; returns the result as text.
     #[track_caller]
     pub fn run(&self, script: &str) -> String {
         match self.evaluate(&format!("Promise.resolve({script})"), true) {
@@ -276,7 +275,7 @@ impl Tab {
         }
     }
 
-    /// Runs a script and waits for nothing.
+    /// Runs a script without waiting for a promise.
     #[track_caller]
     pub fn begin(&self, script: &str) {
         self.evaluate(&format!("{{ {script}; }} undefined"), false);
@@ -305,7 +304,7 @@ impl Tab {
             expression: script.to_owned(),
             return_by_value: Some(true),
             await_promise: Some(await_promise),
-            // As if somebody had clicked: without it a browser leaves pages out of its history.
+            // As after a click: otherwise the browser leaves pages out of its history.
             user_gesture: Some(true),
             object_group: None,
             include_command_line_api: None,

@@ -1,12 +1,11 @@
-//! `Gate`: where slow requests wait until the test lets them go on. `Holds`: gates at the moments
-//! of one request, so that a test decides the order of two.
+//! Gates for handlers: a test decides when a slow request goes on, and the order of two requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::PATIENCE;
 
-/// Holds requests up in the middle of their handlers, so that they overlap for certain.
+/// A gate inside a handler, by which requests certainly overlap.
 #[derive(Debug, Default)]
 pub struct Gate {
     state: Mutex<State>,
@@ -20,16 +19,16 @@ struct State {
 }
 
 impl Gate {
-    /// For a handler: says that it is here, and waits for [`open`](Self::open).
+    /// For a handler: reports its arrival, and waits for [`open`](Self::open).
     pub fn pass(&self) {
         let mut state = self.state.lock().unwrap();
         state.arrived += 1;
         self.changed.notify_all();
         let (_state, timeout) = self.changed.wait_timeout_while(state, PATIENCE, |state| !state.open).unwrap();
-        assert!(!timeout.timed_out(), "nobody opened the gate");
+        assert!(!timeout.timed_out(), "the gate was not opened");
     }
 
-    /// For a test: waits until so many requests are at the gate.
+    /// For a test: waits until this number of requests has arrived.
     #[track_caller]
     pub fn wait_for(&self, requests: usize) {
         let state = self.state.lock().unwrap();
@@ -38,19 +37,18 @@ impl Gate {
         assert!(!timeout.timed_out(), "{requests} requests did not come to the gate");
     }
 
-    /// For a test: lets everybody through, those who come later too.
+    /// For a test: lets all requests pass, also later ones.
     pub fn open(&self) {
         self.state.lock().unwrap().open = true;
         self.changed.notify_all();
     }
 }
 
-/// The requests that a test leads step by step, each by the name in its `hold` parameter.
+/// The requests that a test steps, by the names in their `hold` parameters.
 #[derive(Debug, Default)]
 pub struct Holds(Mutex<HashMap<String, Arc<Hold>>>);
 
-/// The gates of one request: before its session is looked at, before its handler goes on, and
-/// before its response is sent.
+/// The gates of one request, one in front of each [`Step`].
 #[derive(Debug, Default)]
 pub struct Hold {
     arrived: Gate,
@@ -65,31 +63,31 @@ pub enum Step {
     Look,
     /// The handler, and the end of the request, with its commit.
     Commit,
-    /// The response goes to the browser.
+    /// The sending of the response.
     Answer,
 }
 
 impl Holds {
-    /// The request of this name, before or after it comes.
+    /// The gates of the request of this name, which may not have arrived yet.
     pub fn of(&self, name: &str) -> Arc<Hold> {
         Arc::clone(self.0.lock().unwrap().entry(name.to_owned()).or_default())
     }
 }
 
 impl Hold {
-    /// For a handler: one gate after another, around its own work.
+    /// For a handler: waits until the test lets it take this step.
     pub fn pass(&self, step: Step) {
         self.gate(step).pass();
     }
 
-    /// For a test: waits until the request is here.
+    /// For a test: waits until the request has arrived.
     #[track_caller]
     pub fn wait(&self) {
         self.arrived.wait_for(1);
     }
 
-    /// For a test: lets the request take this step, and waits until it has. What the browser does
-    /// with an answer is not waited for.
+    /// For a test: lets the request take this step, and waits until it is done. It does not wait
+    /// until the browser has the response.
     #[track_caller]
     pub fn take(&self, step: Step) {
         self.gate(step).wait_for(1);
@@ -111,18 +109,18 @@ impl Hold {
     }
 }
 
-/// Every order in which two requests can take their steps: 20.
+/// The 20 orders in which two requests can take their steps.
 pub fn orders() -> Vec<Vec<(usize, Step)>> {
     const STEPS: [Step; 3] = [Step::Look, Step::Commit, Step::Answer];
     let halves = (0_u32..1 << 6).filter(|bits| bits.count_ones() == 3);
     let order = |bits: u32| {
         let mut taken = [0; 2];
-        let turn = |place: u32| {
+        let next = |place: u32| {
             let request = usize::from((bits >> place) & 1 == 1);
             taken[request] += 1;
             (request, STEPS[taken[request] - 1])
         };
-        (0..6).map(turn).collect()
+        (0..6).map(next).collect()
     };
     halves.map(order).collect()
 }

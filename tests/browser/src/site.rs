@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rouille::{Request, Response, Server};
 
-/// More than any test has requests under way that wait for each other.
+/// More threads than any test has requests that wait for each other.
 const THREADS: usize = 8;
 
 /// A server that stops when it is dropped.
@@ -20,7 +20,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Serves with this handler.
+    /// Starts a server with this handler.
     pub fn start(handler: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
         let server = Server::new("127.0.0.1:0", handler).expect("a port of the loopback").pool_size(THREADS);
         let (address, stop) = (server.server_addr(), Arc::new(AtomicBool::new(false)));
@@ -33,12 +33,12 @@ impl Site {
         Self { address, stop, thread: Some(thread) }
     }
 
-    /// The URL of a path, by the address of the loopback.
+    /// The URL of a path at the loopback's address.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// The URL of the same path by its name, `localhost`: to a browser that is another site.
+    /// The URL of a path at the loopback's name, `localhost`, which browsers treat as another site.
     pub fn url_by_name(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.address.port())
     }

@@ -1,12 +1,11 @@
-//! The back button after a logout: it shows nothing private, whether the browser asks again or
-//! wakes a page it kept.
+//! The back button after a logout, which shows nothing private.
 //!
-//! A browser keeps pages that the user leaves alive for the way back (`pageshow` says `persisted`).
-//! Chromium does it with `no-store` too, but drops such a page when the site's cookies change: so
-//! it takes both, the `no-store` of the page and the removal of the cookie. For the page that a
-//! login redirected to it takes `Clear-Site-Data` with the cache too. A session that ends elsewhere
-//! (it expired, it was destroyed from another device) changes no cookie here, and no header reaches
-//! a page that is woken: such a page must ask again by itself.
+//! A browser keeps pages that the user leaves in memory and restores them on the way back
+//! (`pageshow` says `persisted`). Chromium also keeps pages with `no-store`, but drops them when
+//! the site's cookies change. So both are needed, `no-store` on the page and the removal of the
+//! cookie. The page that a login redirected to also needs `Clear-Site-Data` with the cache. If a
+//! session ends elsewhere (it expired, or was destroyed from another device), no cookie changes in
+//! this browser and no header reaches a restored page: such a page must reload itself.
 
 use lembro::web::{CookieOptions, SessionLayer, SiteData};
 use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer, layer_with, serve};
@@ -16,35 +15,35 @@ const DIARY: &str = "the diary of ada";
 
 #[track_caller]
 fn shows_nothing_private(tab: &Tab) {
-    assert_eq!(tab.back(), "nobody");
-    assert_eq!(tab.run("window.persisted"), "false", "asked for anew");
+    assert_eq!(tab.back(), "not signed in");
+    assert_eq!(tab.run("window.persisted"), "false", "loaded again");
     assert!(!tab.run("document.documentElement.outerHTML").contains("diary"));
 }
 
 #[test]
-fn the_way_back_to_a_page_without_a_session_is_quick() {
-    // Else the tests below would show nothing: this browser does keep pages.
+fn back_restores_a_page_without_a_session() {
+    // Shows that this browser restores pages; otherwise the tests below would prove nothing.
     let (site, _) = serve(&layer());
     let tab = Chromium::start().tab();
     tab.open(&site.url("/public"));
     tab.open(&site.url("/"));
-    assert_eq!(tab.back(), "everybody may read this");
+    assert_eq!(tab.back(), "a public page");
     assert_eq!(tab.run("window.persisted"), "true");
 }
 
 #[test]
-fn the_back_button_after_a_logout_shows_nothing_private() {
+fn back_after_logout_shows_nothing_private() {
     let (site, _) = serve(&layer());
     let chromium = Chromium::start();
     let tab = chromium.tab();
     tab.open(&site.url("/login"));
     assert_eq!(tab.open(&site.url("/private")), DIARY);
-    assert_eq!(tab.follow("document.forms.logout.submit()"), "nobody");
+    assert_eq!(tab.follow("document.forms.logout.submit()"), "not signed in");
     shows_nothing_private(&tab);
 }
 
 #[test]
-fn the_back_button_after_a_logout_in_another_tab_shows_nothing_private() {
+fn back_after_logout_in_another_tab_shows_nothing_private() {
     let (site, _) = serve(&layer());
     let chromium = Chromium::start();
     let (tab, other) = (chromium.tab(), chromium.tab());
@@ -57,14 +56,14 @@ fn the_back_button_after_a_logout_in_another_tab_shows_nothing_private() {
 }
 
 #[test]
-fn a_page_that_asks_again_when_it_is_woken_shows_nothing_of_a_session_that_ended_elsewhere() {
+fn restored_page_that_reloads_shows_no_ended_session() {
     let layer = layer();
     let inner = layer.clone();
     let site = Site::start(move |request| {
         inner.rouille(request, |session| match request.url().as_str() {
             "/asks-again" => Ok(Response::html(format!(
                 "<p>{}<script>addEventListener('pageshow', event => event.persisted && location.reload())</script>",
-                session.get::<String>("user")?.map_or("nobody", |_| DIARY)
+                session.get::<String>("user")?.map_or("not signed in", |_| DIARY)
             ))),
             _ => application(request, session, &Gate::default()),
         })
@@ -76,11 +75,11 @@ fn a_page_that_asks_again_when_it_is_woken_shows_nothing_of_a_session_that_ended
     tab.open(&site.url("/public"));
     let id = id_in(&chromium.cookie().value);
     layer.sessions().load(&id).unwrap().expect("signed in").log_out().unwrap();
-    assert_eq!(tab.back_and_on(), "nobody");
+    assert_eq!(tab.back_and_on(), "not signed in");
 }
 
 #[test]
-fn the_disk_cache_has_nothing_private_after_a_logout() {
+fn private_pages_are_not_in_the_disk_cache() {
     let (site, _) = serve(&layer());
     let chromium = Chromium::start();
     let tab = chromium.tab();
@@ -92,7 +91,7 @@ fn the_disk_cache_has_nothing_private_after_a_logout() {
 }
 
 #[test]
-fn a_logout_with_clear_site_data_leaves_nothing_in_the_browser_and_the_back_button_shows_nothing() {
+fn logout_with_clear_site_data_leaves_nothing() {
     let data = [SiteData::Cache, SiteData::Cookies, SiteData::Storage];
     let layer: SessionLayer = layer_with(CookieOptions::new().clear_site_data(data));
     let (site, _) = serve(&layer);
@@ -103,14 +102,14 @@ fn a_logout_with_clear_site_data_leaves_nothing_in_the_browser_and_the_back_butt
     tab.run("localStorage.draft = document.body.innerText, document.cookie = 'theme=dark'");
     assert_eq!(chromium.cookies().len(), 2);
 
-    assert_eq!(tab.follow("document.forms.logout.submit()"), "nobody");
+    assert_eq!(tab.follow("document.forms.logout.submit()"), "not signed in");
     assert_eq!(chromium.cookies(), [], "the application's own cookie too");
     assert_eq!(tab.run("localStorage.length"), "0");
     shows_nothing_private(&tab);
 }
 
 #[test]
-fn a_logout_without_clear_site_data_leaves_alone_what_is_not_the_layers() {
+fn logout_leaves_other_cookies_and_storage() {
     let (site, _) = serve(&layer());
     let chromium = Chromium::start();
     let tab = chromium.tab();
@@ -121,14 +120,14 @@ fn a_logout_without_clear_site_data_leaves_alone_what_is_not_the_layers() {
     assert_eq!(tab.run("localStorage.draft"), "a letter");
 }
 
-/// Goes through the history of a tab after a logout, step by step and in leaps, and logs in again
-/// on a page that it finds there.
+/// Goes through the history of a tab after a logout, in steps and in leaps, then logs in again on a
+/// page of the history.
 #[track_caller]
-fn no_way_through_the_history_leads_back(tab: &Tab, site: &Site) {
-    // To the first page, forward again, and here and there.
+fn history_shows_nothing_private(tab: &Tab, site: &Site) {
+    // To the first page, forward again, then in leaps.
     for step in [-1, -1, -1, -1, -1, 1, 1, 1, 1, 1, -3, 2, -4, 3] {
         let page = tab.follow(&format!("history.go({step})"));
-        assert!(["nobody", "", "everybody may read this"].contains(&page.as_str()), "{page:?}");
+        assert!(["not signed in", "", "a public page"].contains(&page.as_str()), "{page:?}");
         assert!(!tab.run("document.documentElement.outerHTML").contains("ada"));
     }
     tab.follow("history.go(-2)");
@@ -138,7 +137,7 @@ fn no_way_through_the_history_leads_back(tab: &Tab, site: &Site) {
 }
 
 #[test]
-fn no_way_through_the_history_after_a_logout_shows_a_page_of_the_user_and_the_form_works_again() {
+fn history_after_logout_shows_no_page_of_the_user() {
     let (site, _) = serve(&layer());
     let chromium = Chromium::start();
     let (tab, other) = (chromium.tab(), chromium.tab());
@@ -148,16 +147,16 @@ fn no_way_through_the_history_after_a_logout_shows_a_page_of_the_user_and_the_fo
     for path in ["/", "/private", "/data", "/private"] {
         assert!(tab.open(&site.url(path)).contains("ada"));
     }
-    assert_eq!(tab.follow("document.forms.logout.submit()"), "nobody");
-    no_way_through_the_history_leads_back(&tab, &site);
+    assert_eq!(tab.follow("document.forms.logout.submit()"), "not signed in");
+    history_shows_nothing_private(&tab, &site);
 }
 
-/// If a redirect that set a cookie led to a page, Chromium leaves one change of a cookie uncounted
-/// for that page. So it wakes the page that a login leads to, `no-store` and all, unless the logout
-/// clears the cache or changes one cookie more. If the second half of this test fails one day,
-/// Chromium has changed, and rule 17 in `security.md` can promise more.
+/// If a redirect that set a cookie led to a page, Chromium does not count one cookie change for
+/// that page. So it restores the page that a login leads to despite `no-store`, unless the logout
+/// clears the cache or changes another cookie. If the second half of this test fails, Chromium has
+/// changed, and rule 17 in `security.md` can promise more.
 #[test]
-fn the_page_that_a_login_leads_to_is_not_shown_after_a_logout_that_clears_the_cache_but_woken_without() {
+fn page_behind_login_needs_clear_site_data() {
     for clears in [true, false] {
         let data = clears.then_some(SiteData::Cache);
         let (site, _) = serve(&layer_with(CookieOptions::new().clear_site_data(data)));
@@ -168,19 +167,19 @@ fn the_page_that_a_login_leads_to_is_not_shown_after_a_logout_that_clears_the_ca
         for path in ["/private", "/data", "/private"] {
             assert!(tab.open(&site.url(path)).contains("ada"));
         }
-        assert_eq!(tab.follow("document.forms.logout.submit()"), "nobody");
+        assert_eq!(tab.follow("document.forms.logout.submit()"), "not signed in");
         if clears {
-            no_way_through_the_history_leads_back(&tab, &site);
+            history_shows_nothing_private(&tab, &site);
         } else {
             assert_eq!(tab.follow("history.go(-4)"), "signed in as ada");
             assert_eq!(tab.run("window.persisted"), "true");
-            assert_eq!(tab.reload(), "nobody");
+            assert_eq!(tab.reload(), "not signed in");
         }
     }
 }
 
 #[test]
-fn the_back_button_after_a_login_leads_to_a_form_that_works_again() {
+fn login_form_works_again_after_back() {
     let layer = layer();
     let (site, _) = serve(&layer);
     let chromium = Chromium::start();
@@ -193,12 +192,12 @@ fn the_back_button_after_a_login_leads_to_a_form_that_works_again() {
         }
         assert_eq!(tab.follow("document.forms.login.submit()"), "signed in as ada");
         let first = id_in(&chromium.cookie().value);
-        assert_eq!(tab.back(), "everybody may read this");
+        assert_eq!(tab.back(), "a public page");
         assert_eq!(tab.follow("document.forms.login.submit()"), "signed in as ada");
         assert_ne!(id_in(&chromium.cookie().value), first, "a new id for the second login");
         assert!(layer.sessions().load(&first).unwrap().is_none(), "and the first one's is dead");
         assert_eq!(tab.fetch("/data"), if has_session { "cart=tea user=ada" } else { "user=ada" });
-        assert_eq!(tab.back(), "everybody may read this");
+        assert_eq!(tab.back(), "a public page");
         assert_eq!(tab.open(&site.url("/")), "signed in as ada");
     }
 }

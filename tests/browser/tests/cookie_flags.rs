@@ -1,5 +1,4 @@
-//! The cookie as the browser's own store has it, for every kind of options: it arrives, it works,
-//! and a logout removes it.
+//! The cookie in the browser's own store, with each kind of option.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,8 +6,8 @@ use lembro::Policy;
 use lembro::web::{CookieLifetime, CookieOptions, Priority, SameSite};
 use lembro_browser_tests::{Chromium, Cookie, Site, Tab, layer_with, page, serve};
 
-/// Signs in with such a cookie, gives what the browser keeps of it, and sees to it that it works
-/// and goes.
+/// Signs in with such a cookie, checks that it works and that a logout removes it; returns it as
+/// the browser kept it.
 #[track_caller]
 fn kept(options: &CookieOptions) -> Cookie {
     let (site, _) = serve(&layer_with(options.clone()));
@@ -18,7 +17,7 @@ fn kept(options: &CookieOptions) -> Cookie {
     assert_eq!(tab.follow("document.forms.login.submit()"), "signed in as ada", "{options:?}");
     let cookie = chromium.cookie();
     assert_eq!(tab.reload(), "signed in as ada", "{options:?}");
-    assert_eq!(tab.follow("document.forms.logout.submit()"), "nobody", "{options:?}");
+    assert_eq!(tab.follow("document.forms.logout.submit()"), "not signed in", "{options:?}");
     assert_eq!(chromium.cookies(), [], "{options:?}");
     cookie
 }
@@ -28,7 +27,7 @@ fn seconds_from_now(cookie: &Cookie) -> f64 {
 }
 
 #[test]
-fn by_default_it_is_secure_http_only_lax_for_this_host_alone_and_until_the_browser_is_closed() {
+fn default_flags() {
     let cookie = kept(&CookieOptions::new());
     let value = cookie.value.clone();
     assert_eq!(value.len(), 32);
@@ -49,7 +48,7 @@ fn by_default_it_is_secure_http_only_lax_for_this_host_alone_and_until_the_brows
 }
 
 #[test]
-fn a_script_can_neither_read_nor_replace_it() {
+fn http_only_hides_cookie_from_scripts() {
     let (site, _) = serve(&layer_with(CookieOptions::new()));
     let chromium = Chromium::start();
     let tab = chromium.tab();
@@ -64,8 +63,8 @@ fn a_script_can_neither_read_nor_replace_it() {
 }
 
 #[test]
-fn without_http_only_a_script_can_read_it() {
-    // Else the test above would show nothing.
+fn without_http_only_scripts_read_it() {
+    // Otherwise the test above would prove nothing.
     let cookie = kept(&CookieOptions::new().http_only(false));
     assert!(!cookie.http_only);
     let (site, _) = serve(&layer_with(CookieOptions::new().http_only(false)));
@@ -75,16 +74,15 @@ fn without_http_only_a_script_can_read_it() {
 }
 
 #[test]
-fn each_same_site_is_what_the_browser_understood() {
+fn browser_understands_each_same_site() {
     for (same_site, understood) in [(SameSite::Strict, "Strict"), (SameSite::Lax, "Lax"), (SameSite::None, "None")] {
         assert_eq!(kept(&CookieOptions::new().same_site(same_site)).same_site.as_deref(), Some(understood));
     }
 }
 
 #[test]
-fn the_loopback_takes_secure_cookies_and_prefixes_over_plain_http() {
-    // By its address and by its name: so an application can be tried out with the cookie it will
-    // have in earnest.
+fn loopback_accepts_secure_and_prefixes_over_http() {
+    // So an application can be tried out with the cookie that it will have in production.
     for name in ["id", "__Secure-id", "__Host-id"] {
         let (site, _) = serve(&layer_with(CookieOptions::new().name(name)));
         for url in [site.url("/login"), site.url_by_name("/login")] {
@@ -94,26 +92,26 @@ fn the_loopback_takes_secure_cookies_and_prefixes_over_plain_http() {
             let cookie = chromium.cookie();
             assert_eq!((cookie.name.as_str(), cookie.secure, cookie.http_only), (name, true, true));
             assert!(!cookie.domain.starts_with('.'), "for this host alone");
-            assert_eq!(tab.follow("document.forms.logout.submit()"), "nobody");
+            assert_eq!(tab.follow("document.forms.logout.submit()"), "not signed in");
             assert_eq!(chromium.cookies(), [], "{name} at {url}");
         }
     }
 }
 
 #[test]
-fn without_secure_it_is_kept_as_such() {
+fn without_secure_flag() {
     assert!(!kept(&CookieOptions::new().secure(false)).secure);
 }
 
 #[test]
-fn a_path_is_kept_and_its_cookie_goes_nowhere_else() {
+fn cookie_is_sent_to_its_path_only() {
     let layer = layer_with(CookieOptions::new().path("/shop"));
     let inner = layer.clone();
     let site = Site::start(move |request| {
         inner.rouille(request, |session| match request.url().as_str() {
             "/shop/login" => session.insert("user", "ada").map(|()| page("welcome")),
             "/shop/logout" => session.log_out().map(|()| page("bye")),
-            _ => Ok(page(session.get_str("user")?.as_deref().unwrap_or("nobody"))),
+            _ => Ok(page(session.get_str("user")?.as_deref().unwrap_or("not signed in"))),
         })
     });
     let chromium = Chromium::start();
@@ -121,22 +119,22 @@ fn a_path_is_kept_and_its_cookie_goes_nowhere_else() {
     tab.open(&site.url("/shop/login"));
     assert_eq!(chromium.cookie().path, "/shop");
     assert_eq!(tab.open(&site.url("/shop/")), "ada");
-    assert_eq!(tab.open(&site.url("/shopping")), "nobody");
-    assert_eq!(tab.open(&site.url("/")), "nobody");
+    assert_eq!(tab.open(&site.url("/shopping")), "not signed in");
+    assert_eq!(tab.open(&site.url("/")), "not signed in");
     assert_eq!(chromium.cookies().len(), 1);
     tab.open(&site.url("/shop/logout"));
     assert_eq!(chromium.cookies(), []);
 }
 
 #[test]
-fn each_priority_is_what_the_browser_understood() {
+fn browser_understands_each_priority() {
     for (priority, understood) in [(Priority::Low, "Low"), (Priority::Medium, "Medium"), (Priority::High, "High")] {
         assert_eq!(kept(&CookieOptions::new().priority(priority)).priority, understood);
     }
 }
 
 #[test]
-fn a_persistent_one_is_kept_as_long_as_the_session_has_left() {
+fn persistent_cookie_lasts_as_long_as_its_session() {
     let cookie = kept(&CookieOptions::new().lifetime(CookieLifetime::Persistent));
     assert!(!cookie.session);
     let left = seconds_from_now(&cookie);
@@ -144,7 +142,7 @@ fn a_persistent_one_is_kept_as_long_as_the_session_has_left() {
 }
 
 #[test]
-fn of_remembered_ones_only_those_are_persistent_whose_sessions_are_remembered() {
+fn only_remembered_sessions_have_persistent_cookies() {
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let layer = layer_with(CookieOptions::new().lifetime(CookieLifetime::Remembered));
     let layer = layer.policy(Policy::new().remember(hours(8), hours(24))).unwrap();
@@ -170,17 +168,17 @@ fn of_remembered_ones_only_those_are_persistent_whose_sessions_are_remembered() 
 }
 
 #[test]
-fn a_partitioned_one_belongs_to_the_site_in_the_address_bar() {
+fn partitioned_cookie_belongs_to_the_top_level_site() {
     let options = CookieOptions::new().name("__Host-id").same_site(SameSite::None).partitioned(true);
     let cookie = kept(&options);
     assert_eq!(cookie.partition_key.expect("it is partitioned").top_level_site, "http://127.0.0.1");
 }
 
 #[test]
-fn a_partitioned_one_is_another_one_in_each_site_that_embeds_this_one() {
+fn each_embedding_site_has_its_partitioned_cookie() {
     let options = CookieOptions::new().name("__Host-id").same_site(SameSite::None).partitioned(true);
     let (site, _) = serve(&layer_with(options));
-    // In the other site's page there is a frame with ours.
+    // A page of the other site has a frame with a page of this site.
     let frame = site.url("/public");
     let other = Site::start(move |_| rouille::Response::html(format!("<iframe src='{frame}'></iframe>")));
     let chromium = Chromium::start_with_third_party_cookies();
@@ -213,19 +211,19 @@ fn sites(cookies: &[Cookie]) -> Vec<String> {
 }
 
 #[test]
-fn a_signed_one_comes_back_as_it_was_sent() {
+fn signed_cookie_comes_back_unchanged() {
     let cookie = kept(&CookieOptions::new().name("__Host-id").lifetime(CookieLifetime::Persistent).keys([[7; 32]]));
     assert_eq!(cookie.value.split('.').map(str::len).collect::<Vec<_>>()[2], 43);
 }
 
 #[test]
-fn a_cookie_that_somebody_changed_in_the_browser_leads_to_no_session() {
+fn changed_signature_opens_no_session() {
     let (site, _) = serve(&layer_with(CookieOptions::new().keys([[7; 32]]).http_only(false)));
     let chromium = Chromium::start();
     let tab: Tab = chromium.tab();
     assert_eq!(tab.open(&site.url("/login")), "signed in as ada");
-    // Another signature of the right form.
+    // Another signature of the same form.
     tab.run("document.cookie = document.cookie.replace(/.{43}$/, 'A'.repeat(43)) + '; path=/; secure; samesite=lax'");
     assert!(chromium.cookie().value.ends_with("AAAA"));
-    assert_eq!(tab.reload(), "nobody");
+    assert_eq!(tab.reload(), "not signed in");
 }

@@ -1,6 +1,4 @@
-//! A user who logs in twice at once, by a double click on the button or by two scripts, is logged
-//! in afterwards, whatever the order in which the server and the browser deal with the two
-//! requests.
+//! Two logins at once, by a double click or by two scripts, which log the user in in every order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +7,7 @@ use lembro::web::CookieOptions;
 use lembro::{Clock, ManualClock};
 use lembro_browser_tests::{Chromium, Hold, Holds, Site, Step, Tab, layer_by, orders, serve_held};
 
-struct Stage {
+struct Fixture {
     time: ManualClock,
     site: Site,
     holds: Arc<Holds>,
@@ -18,7 +16,7 @@ struct Stage {
     other: Tab,
 }
 
-impl Stage {
+impl Fixture {
     fn new() -> Self {
         let time = Clock::manual();
         let (site, holds) = serve_held(&layer_by(&time, CookieOptions::new()));
@@ -27,8 +25,7 @@ impl Stage {
         Self { time, site, holds, chromium, tab, other }
     }
 
-    /// A visitor on the page with the form, who has a session, because there is tea in the cart, or
-    /// has none.
+    /// Makes the visitor a new one, with a session (a cart with tea) or without.
     fn visitor(&self, has_session: bool) {
         self.tab.open(&self.site.url("/logout"));
         if has_session {
@@ -46,7 +43,7 @@ impl Stage {
         })
     }
 
-    /// In both tabs, and after the grace of the ids that were superseded too.
+    /// Checks both tabs, and again after the grace of the superseded ids.
     #[track_caller]
     fn is_logged_in_for_good(&self, order: &[(usize, Step)]) {
         let cookie = self.chromium.cookie();
@@ -57,8 +54,8 @@ impl Stage {
     }
 }
 
-/// A double click: the second one when the first one's request is at the server. The browser then
-/// gives the first request up, and drops its response.
+/// A double click, whose second click comes when the first one's request is at the server. The
+/// browser then abandons the first request and drops its response.
 fn double_click(one: &str, two: &str) -> String {
     format!(
         "const {{login}} = document.forms;
@@ -73,69 +70,69 @@ fn double_click(one: &str, two: &str) -> String {
 
 #[track_caller]
 fn a_double_click(has_session: bool) {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     for (number, order) in orders().iter().enumerate() {
-        stage.visitor(has_session);
-        let [(one, first), (two, second)] = stage.logins(number);
-        let page = stage.tab.follow_through(&double_click(&one, &two), || {
+        fixture.visitor(has_session);
+        let [(one, first), (two, second)] = fixture.logins(number);
+        let page = fixture.tab.follow_through(&double_click(&one, &two), || {
             second.wait();
             for (request, step) in order {
                 [&first, &second][*request].take(*step);
             }
         });
         assert_eq!(page, "signed in as ada", "{order:?}");
-        stage.is_logged_in_for_good(order);
+        fixture.is_logged_in_for_good(order);
     }
 }
 
 #[test]
-fn a_double_click_on_the_login_button_logs_a_new_visitor_in_whatever_the_order() {
+fn double_click_logs_new_visitor_in() {
     a_double_click(false);
 }
 
 #[test]
-fn a_double_click_on_the_login_button_logs_a_visitor_with_a_session_in_whatever_the_order() {
+fn double_click_logs_visitor_with_session_in() {
     a_double_click(true);
 }
 
 #[track_caller]
 fn two_fetches(has_session: bool) {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     for (number, order) in orders().iter().enumerate() {
-        stage.visitor(has_session);
-        let logins = stage.logins(number);
+        fixture.visitor(has_session);
+        let logins = fixture.logins(number);
         for (name, hold) in &logins {
             let fetch = format!("fetch('/login?hold={name}', {{method: 'POST'}}).then(answer => answer.status)");
-            stage.tab.begin(&format!("window.{name} = {fetch}"));
+            fixture.tab.begin(&format!("window.{name} = {fetch}"));
             hold.wait();
         }
         for (request, step) in order {
             let (name, hold) = &logins[*request];
             hold.take(*step);
             if *step == Step::Answer {
-                assert_eq!(stage.tab.run(&format!("window.{name}")), "200", "{order:?}");
+                assert_eq!(fixture.tab.run(&format!("window.{name}")), "200", "{order:?}");
             }
         }
-        stage.is_logged_in_for_good(order);
+        fixture.is_logged_in_for_good(order);
     }
 }
 
 #[test]
-fn two_logins_at_once_whose_responses_both_arrive_log_a_new_visitor_in_whatever_the_order() {
+fn two_logins_log_new_visitor_in() {
     two_fetches(false);
 }
 
 #[test]
-fn two_logins_at_once_whose_responses_both_arrive_log_a_visitor_with_a_session_in_whatever_the_order() {
+fn two_logins_log_visitor_with_session_in() {
     two_fetches(true);
 }
 
 #[test]
-fn a_double_click_before_the_first_login_is_committed_keeps_what_the_visitor_had() {
-    let stage = Stage::new();
-    stage.visitor(true);
-    let [(one, first), (two, second)] = stage.logins(0);
-    stage.tab.follow_through(&double_click(&one, &two), || {
+fn double_click_keeps_the_visitors_data() {
+    let fixture = Fixture::new();
+    fixture.visitor(true);
+    let [(one, first), (two, second)] = fixture.logins(0);
+    fixture.tab.follow_through(&double_click(&one, &two), || {
         second.wait();
         first.take(Step::Look);
         second.take(Step::Look);
@@ -144,5 +141,5 @@ fn a_double_click_before_the_first_login_is_committed_keeps_what_the_visitor_had
             second.take(step);
         }
     });
-    assert_eq!(stage.tab.fetch("/data"), "cart=tea user=ada");
+    assert_eq!(fixture.tab.fetch("/data"), "cart=tea user=ada");
 }

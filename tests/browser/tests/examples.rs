@@ -1,10 +1,10 @@
-//! The examples in a browser: what `tests/clients` does with other clients.
+//! The examples `counter` and `login` in a browser; `tests/clients` has the other clients.
 
 use lembro_browser_tests::{Chromium, Cookie, Tab};
 use lembro_client_tests::Examples;
 
 #[test]
-fn the_counter_counts_and_its_form_is_kept() {
+fn counter_counts_and_keeps_its_theme() {
     let examples = Examples::start();
     let [counter, ..] = &examples.addresses;
     let (chromium, other) = (Chromium::start(), Chromium::start());
@@ -22,7 +22,7 @@ fn the_counter_counts_and_its_form_is_kept() {
 }
 
 #[test]
-fn the_login_lasts_until_the_logout_and_no_old_cookie_opens_it() {
+fn login_lasts_until_logout_and_old_cookies_open_nothing() {
     let examples = Examples::start();
     let [_, login, ..] = &examples.addresses;
     let chromium = Chromium::start();
@@ -58,7 +58,7 @@ fn the_login_lasts_until_the_logout_and_no_old_cookie_opens_it() {
     }
 }
 
-/// What another browser shows that has this cookie alone.
+/// The page in another browser that has only this cookie.
 fn page_with(login: &str, cookie: &Cookie) -> String {
     let tab = Chromium::start().tab();
     // A page without a session.

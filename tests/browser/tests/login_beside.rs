@@ -1,5 +1,7 @@
-//! A login in one tab while another tab sends requests with the cookie of before: both are logged
-//! in afterwards, and what the other tab changed is saved, or its page says that it is not.
+//! A login in one tab beside requests of another tab that still carry the old cookie.
+//!
+//! Both tabs are logged in afterwards. The other tab's change is saved, or its page says that it is
+//! not.
 
 use std::time::Duration;
 
@@ -18,9 +20,9 @@ fn lost_changes(events: &Receiver<Event>) -> usize {
     events.try_iter().filter(|event| matches!(event, Event::LostChange { .. })).count()
 }
 
-/// Leads a login in one tab and a request for `path` in the other through every order of their
-/// steps. `expect` gets the other's status, whether it was committed before the login, what the
-/// session holds afterwards, and how many lost changes were reported.
+/// Runs a login in one tab and a request for `path` in the other in each order of their steps.
+/// `expect` gets the other's status, whether it was committed before the login, the session's data
+/// afterwards, and the number of lost changes that were reported.
 fn in_every_order(lost_change: LostChange, path: &str, expect: impl Fn(&str, bool, &str, usize)) {
     let time = Clock::manual();
     let layer = layer_by(&time, CookieOptions::new()).lost_change(lost_change);
@@ -61,7 +63,7 @@ fn in_every_order(lost_change: LostChange, path: &str, expect: impl Fn(&str, boo
 }
 
 #[test]
-fn a_change_in_another_tab_beside_a_login_is_saved_or_refused_and_both_tabs_are_logged_in_whatever_the_order() {
+fn change_beside_login_is_saved_or_refused() {
     in_every_order(LostChange::Refuse, "/set?key=theme&value=dark", |status, before_login, data, lost| {
         let (expected_status, expected_data) =
             if before_login { ("200", "cart=tea theme=dark user=ada") } else { ("409", "cart=tea user=ada") };
@@ -70,7 +72,7 @@ fn a_change_in_another_tab_beside_a_login_is_saved_or_refused_and_both_tabs_are_
 }
 
 #[test]
-fn a_change_in_another_tab_beside_a_login_that_is_not_refused_is_saved_or_reported_whatever_the_order() {
+fn change_beside_login_is_saved_or_reported() {
     in_every_order(LostChange::Serve, "/set?key=theme&value=dark", |status, before_login, data, lost| {
         let expected_data = if before_login { "cart=tea theme=dark user=ada" } else { "cart=tea user=ada" };
         assert_eq!((status, data, lost), ("200", expected_data, usize::from(!before_login)));
@@ -78,13 +80,13 @@ fn a_change_in_another_tab_beside_a_login_that_is_not_refused_is_saved_or_report
 }
 
 #[test]
-fn a_page_that_another_tab_loads_beside_a_login_is_served_and_takes_no_login_away_whatever_the_order() {
+fn page_loaded_beside_login_is_served() {
     in_every_order(LostChange::Refuse, "/data?", |status, _, data, lost| {
         assert_eq!((status, data, lost), ("200", "cart=tea user=ada", 0));
     });
 }
 
-/// Submits a form of a page beside a login that is committed in between, and gives that tab.
+/// Submits a form beside a login that is committed in between; returns the form's tab.
 fn submits_too_late(layer: &SessionLayer) -> (Site, Chromium, Tab) {
     let (site, holds) = serve_held(layer);
     let chromium = Chromium::start();
@@ -93,7 +95,7 @@ fn submits_too_late(layer: &SessionLayer) -> (Site, Chromium, Tab) {
     tab.fetch("/set?key=cart&value=tea");
     other.open(&site.url("/public"));
     let (login, change) = (holds.of("login"), holds.of("change"));
-    // Any form of the page will do.
+    // Any form of the page serves.
     let submit = "document.forms.logout.action = '/set?key=theme&value=dark&hold=change', \
                   document.forms.logout.requestSubmit()";
     other.follow_through(submit, || {
@@ -111,7 +113,7 @@ fn submits_too_late(layer: &SessionLayer) -> (Site, Chromium, Tab) {
 }
 
 #[test]
-fn a_form_that_a_login_in_another_tab_overtakes_is_answered_by_a_409_page_and_works_when_it_is_sent_again() {
+fn form_overtaken_by_login_gets_409_and_works_again() {
     let (site, _chromium, other) = submits_too_late(&layer().lost_change(LostChange::Refuse));
     assert_eq!((other.text().as_str(), other.status().as_str()), (LOST, "409"));
     assert_eq!(other.fetch("/data"), "cart=tea user=ada");
@@ -121,7 +123,7 @@ fn a_form_that_a_login_in_another_tab_overtakes_is_answered_by_a_409_page_and_wo
 }
 
 #[test]
-fn a_form_that_a_login_in_another_tab_overtakes_is_reported_if_its_page_is_served_all_the_same() {
+fn form_overtaken_by_login_is_reported_if_served() {
     let layer = layer();
     let events = layer.events();
     let (_site, _chromium, other) = submits_too_late(&layer);

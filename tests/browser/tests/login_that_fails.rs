@@ -1,5 +1,4 @@
-//! A handler that saves a login and fails after that: the error page brings the cookie, and the
-//! user is logged in at the next click.
+//! Handlers that fail after a login: a saved login brings its cookie with the error page.
 
 use std::error::Error;
 
@@ -8,7 +7,7 @@ use lembro::web::SessionLayer;
 use lembro_browser_tests::{Chromium, Gate, Site, application, id_in, layer};
 use rouille::Response;
 
-/// Logs in and saves that, and what comes then is lost.
+/// Logs in, saves, and makes a change that is lost.
 fn log_in(session: &mut Session) -> lembro::Result<()> {
     session.log_in("ada")?;
     session.insert("user", "ada")?;
@@ -16,8 +15,8 @@ fn log_in(session: &mut Session) -> lembro::Result<()> {
     session.insert("greeted", "yes")
 }
 
-/// The application, and logins that fail: with an error of the session's, with a panic, and with an
-/// error that the application has a page for.
+/// The application, with logins that fail: by an error of the session, by a panic, and by an error
+/// that the application has a page for.
 fn serve(layer: &SessionLayer) -> Site {
     let layer = layer.clone();
     Site::start(move |request| match request.url().as_str() {
@@ -42,7 +41,7 @@ fn serve(layer: &SessionLayer) -> Site {
 }
 
 #[test]
-fn a_login_that_was_saved_before_the_handler_failed_is_there_at_the_next_click() {
+fn login_saved_before_failure_lasts() {
     for (path, status, text) in [
         ("/error", "500", "Internal server error"),
         ("/panic", "500", "Internal server error"),
@@ -76,7 +75,7 @@ fn a_login_that_was_saved_before_the_handler_failed_is_there_at_the_next_click()
 }
 
 #[test]
-fn a_login_that_was_not_saved_before_the_handler_failed_leaves_the_visitor_with_the_session_of_before() {
+fn login_not_saved_before_failure_leaves_old_session() {
     let layer = layer();
     let inner = layer.clone();
     let site = Site::start(move |request| match request.url().as_str() {
@@ -95,6 +94,6 @@ fn a_login_that_was_not_saved_before_the_handler_failed_leaves_the_visitor_with_
     tab.open(&site.url("/fails"));
     assert_eq!(tab.status(), "500");
     assert_eq!(chromium.cookie(), cookie);
-    assert_eq!(tab.open(&site.url("/")), "nobody");
+    assert_eq!(tab.open(&site.url("/")), "not signed in");
     assert_eq!(tab.fetch("/data"), "cart=tea");
 }

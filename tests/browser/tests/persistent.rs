@@ -1,4 +1,4 @@
-//! A persistent cookie is renewed while its session is used, but not at every request.
+//! Persistent cookies, which are rewritten while the session is used, but not with each response.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use lembro::{Clock, Policy};
 use lembro_browser_tests::{Chromium, Gate, Site, application, id_in, layer_by};
 
 #[test]
-fn a_persistent_cookie_is_rewritten_at_most_once_per_touch_after() {
+fn persistent_cookie_is_rewritten_once_per_touch_after() {
     let time = Clock::manual();
     let policy = Policy::new().touch_after(Duration::from_secs(5 * 60));
     let options = CookieOptions::new().lifetime(CookieLifetime::Persistent);
@@ -29,7 +29,7 @@ fn a_persistent_cookie_is_rewritten_at_most_once_per_touch_after() {
     assert_eq!(sent.swap(0, Ordering::SeqCst), 1);
 
     for _ in 0..3 {
-        // Looked at, changed, not looked at: none of them is due.
+        // Requests that look, change, or do not look: the cookie is not due yet.
         time.advance(Duration::from_secs(5 * 60 - 1));
         for path in ["/", "/set?key=cart&value=tea", "/set?key=cart&value=cake", "/public", "/data"] {
             tab.fetch(path);
@@ -39,7 +39,7 @@ fn a_persistent_cookie_is_rewritten_at_most_once_per_touch_after() {
 
         time.advance(Duration::from_secs(1));
         tab.fetch("/public");
-        assert_eq!(sent.load(Ordering::SeqCst), 0, "nobody looked at the session");
+        assert_eq!(sent.load(Ordering::SeqCst), 0, "no look at the session");
         for path in ["/", "/set?key=cart&value=milk", "/", "/data"] {
             tab.fetch(path);
         }

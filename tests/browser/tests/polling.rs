@@ -1,4 +1,4 @@
-//! A tab that polls: with `peek` its requests prolong no session, with ordinary looks they do.
+//! A tab that polls: `peek` does not prolong its session, ordinary looks do.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use rouille::Response;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The application, and at `/poll` who is logged in, as a peek tells.
+/// The application, with the user's name at `/poll` by a peek and at `/visit` by a visit.
 fn serve(layer: &SessionLayer) -> Site {
     let layer = layer.clone();
     Site::start(move |request| {
         layer.rouille(request, |session| match request.url().as_str() {
-            "/poll" => Ok(Response::text(session.peek().get::<String>("user")?.unwrap_or("nobody".to_owned()))),
-            "/visit" => Ok(Response::text(session.get::<String>("user")?.unwrap_or("nobody".to_owned()))),
+            "/poll" => Ok(Response::text(session.peek().get::<String>("user")?.unwrap_or("not signed in".to_owned()))),
+            "/visit" => Ok(Response::text(session.get::<String>("user")?.unwrap_or("not signed in".to_owned()))),
             _ => application(request, session, &Gate::default()),
         })
     })
 }
 
-/// From now on the page asks again and again, one request after another, and notes the answer.
+/// Makes the page poll `path`, one request after another.
 fn poll(tab: &Tab, path: &str) {
     tab.begin(&format!(
         "window.waiting = [];
@@ -37,13 +37,13 @@ fn poll(tab: &Tab, path: &str) {
     ));
 }
 
-/// What the page is told by the next request that it begins.
+/// The answer of the next poll that begins after this call.
 #[track_caller]
 fn told(tab: &Tab) -> String {
     tab.run("new Promise(tell => waiting.push(tell))")
 }
 
-fn stage(cookie: CookieOptions, policy: Policy) -> (ManualClock, SessionLayer, Site, Chromium, Tab) {
+fn fixture(cookie: CookieOptions, policy: Policy) -> (ManualClock, SessionLayer, Site, Chromium, Tab) {
     let time = Clock::manual();
     let layer = layer_by(&time, cookie).policy(policy).expect("a policy that can work");
     let site = serve(&layer);
@@ -54,11 +54,11 @@ fn stage(cookie: CookieOptions, policy: Policy) -> (ManualClock, SessionLayer, S
 }
 
 #[test]
-fn a_tab_that_polls_with_peek_does_not_keep_the_session_alive_and_is_told_when_it_ends() {
+fn polling_with_peek_lets_the_session_expire() {
     for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Persistent] {
-        // With a timed renewal too: a peek begins none.
+        // Also with timed renewal, which a peek does not begin.
         for policy in [Policy::new(), Policy::new().renew_after(5 * MINUTE)] {
-            let (time, layer, site, chromium, tab) = stage(CookieOptions::new().lifetime(lifetime), policy);
+            let (time, layer, site, chromium, tab) = fixture(CookieOptions::new().lifetime(lifetime), policy);
             let cookie = chromium.cookie();
             poll(&tab, "/poll");
             for pause in [10, 10, 10, 10, 10, 9] {
@@ -67,16 +67,16 @@ fn a_tab_that_polls_with_peek_does_not_keep_the_session_alive_and_is_told_when_i
             }
             assert_eq!(chromium.cookie(), cookie);
             time.advance(MINUTE);
-            assert_eq!(told(&tab), "nobody", "an hour after the login");
-            assert_eq!(chromium.tab().open(&site.url("/")), "nobody");
+            assert_eq!(told(&tab), "not signed in", "an hour after the login");
+            assert_eq!(chromium.tab().open(&site.url("/")), "not signed in");
             assert!(layer.sessions().owner("ada").unwrap().list().unwrap().is_empty());
         }
     }
 }
 
 #[test]
-fn a_tab_that_polls_with_ordinary_looks_keeps_the_session_alive() {
-    let (time, _layer, _site, _chromium, tab) = stage(CookieOptions::new(), Policy::new());
+fn polling_with_visits_keeps_the_session_alive() {
+    let (time, _layer, _site, _chromium, tab) = fixture(CookieOptions::new(), Policy::new());
     poll(&tab, "/visit");
     for _ in 0..5 {
         time.advance(50 * MINUTE);
@@ -85,8 +85,8 @@ fn a_tab_that_polls_with_ordinary_looks_keeps_the_session_alive() {
 }
 
 #[test]
-fn a_user_who_works_in_one_tab_stays_logged_in_beside_a_tab_that_polls_and_not_longer_than_that() {
-    let (time, _layer, site, chromium, tab) = stage(CookieOptions::new(), Policy::new());
+fn work_beside_a_polling_tab_prolongs_the_session() {
+    let (time, _layer, site, chromium, tab) = fixture(CookieOptions::new(), Policy::new());
     let other = chromium.tab();
     poll(&tab, "/poll");
     for _ in 0..3 {
@@ -97,6 +97,6 @@ fn a_user_who_works_in_one_tab_stays_logged_in_beside_a_tab_that_polls_and_not_l
     time.advance(59 * MINUTE);
     assert_eq!(told(&tab), "ada");
     time.advance(MINUTE);
-    assert_eq!(told(&tab), "nobody");
-    assert_eq!(other.reload(), "nobody");
+    assert_eq!(told(&tab), "not signed in");
+    assert_eq!(other.reload(), "not signed in");
 }

@@ -1,13 +1,13 @@
-//! Another site's links, forms, scripts and sockets, and which of them bring the cookie.
+//! Links, forms and scripts of another site, and which of them send the cookie.
 //!
-//! To a browser `127.0.0.1` and `localhost` are two sites, whatever their ports.
+//! Browsers treat `127.0.0.1` and `localhost` as two sites, whatever their ports.
 
 use lembro::web::{CookieOptions, SameSite, SessionLayer};
 use lembro_browser_tests::{Chromium, Site, Tab, id_in, layer_with, serve};
 use rouille::Response;
 
-/// Our site with somebody signed in, and a page of another site in the same browser.
-struct Stage {
+/// A site with a signed-in user, and a page of another site in the same browser.
+struct Fixture {
     layer: SessionLayer,
     ours: Site,
     chromium: Chromium,
@@ -15,7 +15,7 @@ struct Stage {
     _theirs: Site,
 }
 
-fn stage(same_site: SameSite) -> Stage {
+fn fixture(same_site: SameSite) -> Fixture {
     let layer = layer_with(CookieOptions::new().same_site(same_site));
     let (ours, _) = serve(&layer);
     let url = ours.url("");
@@ -26,72 +26,72 @@ fn stage(same_site: SameSite) -> Stage {
             <form method=post action='{url}/set?key=theme&value=theirs' id=change></form>"
         ))
     });
-    // Which may not be what keeps a cookie away here.
+    // Third-party cookies are allowed, so that only `SameSite` can withhold one.
     let chromium = Chromium::start_with_third_party_cookies();
     let tab = chromium.tab();
     assert_eq!(tab.open(&ours.url("/login")), "signed in as ada");
     assert_eq!(tab.open(&theirs.url_by_name("/")), "a link");
-    Stage { layer, ours, chromium, tab, _theirs: theirs }
+    Fixture { layer, ours, chromium, tab, _theirs: theirs }
 }
 
 const LINK: &str = "document.getElementById('link').click()";
 const FORM: &str = "document.forms.look.submit()";
 
 #[test]
-fn a_link_from_another_site_brings_a_lax_cookie() {
-    assert_eq!(stage(SameSite::Lax).tab.follow(LINK), "signed in as ada");
+fn foreign_link_sends_lax_cookie() {
+    assert_eq!(fixture(SameSite::Lax).tab.follow(LINK), "signed in as ada");
 }
 
 #[test]
-fn a_form_of_another_site_does_not_bring_a_lax_cookie() {
-    let stage = stage(SameSite::Lax);
-    assert_eq!(stage.tab.follow(FORM), "nobody");
-    assert_eq!(stage.tab.open(&stage.ours.url("/")), "signed in as ada", "and takes nothing away");
+fn foreign_form_withholds_lax_cookie() {
+    let fixture = fixture(SameSite::Lax);
+    assert_eq!(fixture.tab.follow(FORM), "not signed in");
+    assert_eq!(fixture.tab.open(&fixture.ours.url("/")), "signed in as ada", "and takes nothing away");
 }
 
 #[test]
-fn neither_brings_a_strict_cookie() {
+fn foreign_link_and_form_withhold_strict_cookie() {
     for script in [LINK, FORM] {
-        let stage = stage(SameSite::Strict);
-        assert_eq!(stage.tab.follow(script), "nobody");
-        assert_eq!(stage.tab.open(&stage.ours.url("/")), "signed in as ada", "and takes nothing away");
+        let fixture = fixture(SameSite::Strict);
+        assert_eq!(fixture.tab.follow(script), "not signed in");
+        assert_eq!(fixture.tab.open(&fixture.ours.url("/")), "signed in as ada", "and takes nothing away");
     }
 }
 
 #[test]
-fn both_bring_a_cookie_whose_same_site_is_none() {
+fn foreign_link_and_form_send_same_site_none() {
     for script in [LINK, FORM] {
-        assert_eq!(stage(SameSite::None).tab.follow(script), "signed in as ada");
+        assert_eq!(fixture(SameSite::None).tab.follow(script), "signed in as ada");
     }
 }
 
 #[test]
-fn what_a_form_of_another_site_changes_is_a_new_session() {
+fn foreign_form_changes_a_new_session() {
     for same_site in [SameSite::Lax, SameSite::Strict] {
-        let stage = stage(same_site);
-        let before = id_in(&stage.chromium.cookie().value);
-        stage.tab.follow("document.forms.change.submit()");
-        let session = stage.layer.sessions().load(&before).unwrap().expect("still there");
+        let fixture = fixture(same_site);
+        let before = id_in(&fixture.chromium.cookie().value);
+        fixture.tab.follow("document.forms.change.submit()");
+        let session = fixture.layer.sessions().load(&before).unwrap().expect("still there");
         assert_eq!(session.get::<String>("user").unwrap().as_deref(), Some("ada"));
         assert_eq!(session.get::<String>("theme").unwrap(), None);
-        // It came without a cookie, so it is a new visitor's for all that the layer knows, and the
-        // browser takes the new session's cookie in place of the other. Turning such forms away is
-        // up to the application (a token, or `Origin`).
-        assert_ne!(id_in(&stage.chromium.cookie().value), before);
-        assert_eq!(stage.tab.open(&stage.ours.url("/")), "nobody");
+        // The form came without a cookie, so the layer begins a new session, whose cookie replaces
+        // the other in the browser. Refusing such forms is up to the application (a token, or
+        // `Origin`).
+        assert_ne!(id_in(&fixture.chromium.cookie().value), before);
+        assert_eq!(fixture.tab.open(&fixture.ours.url("/")), "not signed in");
     }
 }
 
 #[test]
-fn a_script_of_another_site_brings_a_cookie_only_if_its_same_site_is_none() {
+fn foreign_script_sends_only_same_site_none() {
     for (same_site, brings) in [(SameSite::Strict, false), (SameSite::Lax, false), (SameSite::None, true)] {
-        let stage = stage(same_site);
-        let before = stage.chromium.cookie();
-        let url = stage.ours.url("/set?key=theme&value=theirs");
-        stage.tab.run(&format!("fetch('{url}', {{mode: 'no-cors', credentials: 'include'}}).then(() => true)"));
-        assert_eq!(stage.chromium.cookie(), before);
-        stage.tab.open(&stage.ours.url("/"));
+        let fixture = fixture(same_site);
+        let before = fixture.chromium.cookie();
+        let url = fixture.ours.url("/set?key=theme&value=theirs");
+        fixture.tab.run(&format!("fetch('{url}', {{mode: 'no-cors', credentials: 'include'}}).then(() => true)"));
+        assert_eq!(fixture.chromium.cookie(), before);
+        fixture.tab.open(&fixture.ours.url("/"));
         let data = if brings { "theme=theirs user=ada" } else { "user=ada" };
-        assert_eq!(stage.tab.fetch("/data"), data, "{same_site:?}");
+        assert_eq!(fixture.tab.fetch("/data"), data, "{same_site:?}");
     }
 }

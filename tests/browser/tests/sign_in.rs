@@ -1,13 +1,13 @@
-//! Signing in, in a browser: it lasts, and the id from before is worth nothing.
+//! Signing in: it lasts over reloads and tabs, and the old id opens nothing.
 
 use lembro_browser_tests::{Chromium, id_in, layer, serve};
 
 #[test]
-fn whoever_signed_in_is_still_signed_in_after_a_reload_and_in_another_tab() {
+fn sign_in_lasts_over_reloads_and_tabs() {
     let (site, _) = serve(&layer());
     let chromium = Chromium::start();
     let tab = chromium.tab();
-    assert_eq!(tab.open(&site.url("/")), "nobody");
+    assert_eq!(tab.open(&site.url("/")), "not signed in");
     assert_eq!(tab.follow("document.forms.login.submit()"), "signed in as ada");
     let cookie = chromium.cookie();
     for _ in 0..3 {
@@ -15,11 +15,11 @@ fn whoever_signed_in_is_still_signed_in_after_a_reload_and_in_another_tab() {
     }
     assert_eq!(chromium.tab().open(&site.url("/")), "signed in as ada");
     assert_eq!(chromium.cookie(), cookie);
-    assert_eq!(Chromium::start().tab().open(&site.url("/")), "nobody", "another browser");
+    assert_eq!(Chromium::start().tab().open(&site.url("/")), "not signed in", "another browser");
 }
 
 #[test]
-fn a_visitor_who_leaves_nothing_in_the_session_gets_no_cookie() {
+fn empty_session_sets_no_cookie() {
     let (site, _) = serve(&layer());
     let chromium = Chromium::start();
     let tab = chromium.tab();
@@ -30,7 +30,7 @@ fn a_visitor_who_leaves_nothing_in_the_session_gets_no_cookie() {
 }
 
 #[test]
-fn signing_in_changes_the_id_and_keeps_the_data() {
+fn sign_in_changes_the_id_and_keeps_the_data() {
     let layer = layer();
     let (site, _) = serve(&layer);
     let chromium = Chromium::start();

@@ -1,5 +1,4 @@
-//! An upload that takes longer than the idle timeout: it is saved if its handler touches the
-//! session while it reads, and its page says so if it is not.
+//! Uploads that take longer than the idle timeout, with a handler that touches the session or not.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -10,14 +9,13 @@ use lembro_browser_tests::{Chromium, Gate, Site, application, layer};
 use rouille::{Request, Response};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// At this pace and size an upload takes four seconds.
+/// An upload of `BYTES` takes four seconds.
 const BYTES_PER_SECOND: u32 = 64 * 1024;
 const BYTES: u32 = 4 * BYTES_PER_SECOND;
 
-/// The application, and at `/upload` a handler that reads a body in pieces, and touches the session
-/// after each of them if the query says so.
+/// Reads a body in pieces, and touches the session after each of them if the query says so.
 fn upload(request: &Request, session: &mut Session) -> Result<Response> {
-    let Some(user) = session.get::<String>("user")? else { return Ok(Response::text("nobody")) };
+    let Some(user) = session.get::<String>("user")? else { return Ok(Response::text("not signed in")) };
     let mut body = request.data().expect("nothing has read it");
     let (begun, mut piece, mut bytes) = (Instant::now(), [0; 16 * 1024], 0);
     while let Ok(read @ 1..) = body.read(&mut piece) {
@@ -51,7 +49,7 @@ fn post(path: &str) -> String {
 }
 
 #[test]
-fn an_upload_that_takes_longer_than_the_idle_timeout_is_saved_and_the_user_stays_logged_in() {
+fn upload_that_touches_outlasts_the_idle_timeout() {
     let site = serve(&short_lived());
     let chromium = Chromium::start();
     let tab = chromium.tab();
@@ -65,7 +63,7 @@ fn an_upload_that_takes_longer_than_the_idle_timeout_is_saved_and_the_user_stays
 }
 
 #[test]
-fn an_upload_whose_session_expires_under_it_is_refused_and_not_saved_elsewhere() {
+fn upload_of_expired_session_is_refused() {
     let layer = short_lived();
     let site = serve(&layer);
     let chromium = Chromium::start();
@@ -73,9 +71,8 @@ fn an_upload_whose_session_expires_under_it_is_refused_and_not_saved_elsewhere()
     tab.open(&site.url("/login"));
     tab.upload_at(BYTES_PER_SECOND);
     assert_eq!(tab.run(&post("/upload")), "Your session has ended, so nothing was saved");
-    assert_eq!(tab.reload(), "nobody");
+    assert_eq!(tab.reload(), "not signed in");
     assert_eq!(tab.fetch("/data"), "");
     assert_eq!(layer.sessions().store().len().unwrap(), 0);
-    // And the form works again.
     assert_eq!(tab.follow("document.forms.login.submit()"), "signed in as ada");
 }

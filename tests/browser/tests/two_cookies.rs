@@ -1,10 +1,10 @@
-//! Two cookies of our name in one browser, set for two paths, and each opens a session.
+//! Two cookies of the same name for two paths, each of which opens a session.
 
 use lembro::SessionId;
 use lembro::web::{CookieOptions, SessionLayer};
 use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer, page, redirect};
 
-struct Stage {
+struct Fixture {
     layer: SessionLayer,
     site: Site,
     chromium: Chromium,
@@ -12,9 +12,9 @@ struct Stage {
     ids: [SessionId; 2],
 }
 
-/// A browser that is logged in twice: by a cookie for `/`, and by one for `/app`, which an earlier
-/// version of the site has set, say. The browser sends both to `/app/`, the latter first.
-fn stage() -> Stage {
+/// A browser that is logged in twice: by a cookie for `/` and by one for `/app`, as if an earlier
+/// version of the site had set it. The browser sends both to `/app/`, the latter first.
+fn fixture() -> Fixture {
     let layer = layer();
     let earlier = SessionLayer::with_sessions(layer.sessions().clone());
     let earlier = earlier.cookie(CookieOptions::new().path("/app")).expect("a cookie that can work");
@@ -24,7 +24,7 @@ fn stage() -> Stage {
         "/app/login" => inner.rouille(request, |session| application_login(session, "ada")),
         "/app/logout" => inner.rouille(request, |session| session.log_out().map(|()| redirect("/app/"))),
         "/app/" => inner.rouille(request, |session| {
-            Ok(page(session.get::<String>("user")?.map_or("nobody".to_owned(), |user| format!("app of {user}"))))
+            Ok(page(session.get::<String>("user")?.map_or("not signed in".to_owned(), |user| format!("app of {user}"))))
         }),
         _ => inner.rouille(request, |session| application(request, session, &Gate::default())),
     });
@@ -43,7 +43,7 @@ fn stage() -> Stage {
         assert_eq!(session.owner().unwrap(), Some(user));
     }
     assert_eq!(tab.open(&site.url("/app/")), "app of bob", "the longer path comes first");
-    Stage { layer, site, chromium, tab, ids }
+    Fixture { layer, site, chromium, tab, ids }
 }
 
 fn application_login(session: &mut lembro::Session, user: &str) -> lembro::Result<rouille::Response> {
@@ -53,13 +53,13 @@ fn application_login(session: &mut lembro::Session, user: &str) -> lembro::Resul
 }
 
 #[test]
-fn after_a_log_out_neither_of_two_cookies_opens_a_session() {
-    let Stage { layer, site, chromium, tab, ids } = stage();
+fn logout_ends_the_sessions_of_both_cookies() {
+    let Fixture { layer, site, chromium, tab, ids } = fixture();
     let submit = "document.forms.logout.action = '/app/logout', document.forms.logout.requestSubmit()";
-    assert_eq!(tab.follow(submit), "nobody");
+    assert_eq!(tab.follow(submit), "not signed in");
     for path in ["/app/", "/", "/private"] {
-        assert_eq!(tab.open(&site.url(path)), "nobody", "{path}");
-        assert_eq!(chromium.tab().open(&site.url(path)), "nobody", "{path}");
+        assert_eq!(tab.open(&site.url(path)), "not signed in", "{path}");
+        assert_eq!(chromium.tab().open(&site.url(path)), "not signed in", "{path}");
     }
     for id in &ids {
         assert!(layer.sessions().load(id).unwrap().is_none());
@@ -68,14 +68,13 @@ fn after_a_log_out_neither_of_two_cookies_opens_a_session() {
 }
 
 #[test]
-fn a_login_after_that_log_out_works_on_both_paths_although_a_dead_cookie_comes_first_on_one() {
-    let Stage { site, chromium, tab, .. } = stage();
+fn login_after_that_logout_works_on_both_paths() {
+    let Fixture { site, chromium, tab, .. } = fixture();
     tab.open(&site.url("/app/logout"));
     assert_eq!(tab.open(&site.url("/app/login")), "app of ada");
     assert_eq!(chromium.cookies().len(), 2, "the other path's cookie is still there, and worth nothing");
     assert_eq!(tab.reload(), "app of ada");
     assert_eq!(tab.open(&site.url("/")), "signed in as ada");
-    // And that login ends in its turn.
-    assert_eq!(tab.open(&site.url("/app/logout")), "nobody");
-    assert_eq!(tab.open(&site.url("/")), "nobody");
+    assert_eq!(tab.open(&site.url("/app/logout")), "not signed in");
+    assert_eq!(tab.open(&site.url("/")), "not signed in");
 }

@@ -1,4 +1,4 @@
-//! Two tabs of one browser that do things at the same moment.
+//! Two tabs of one browser whose requests overlap.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use lembro::{Clock, Policy};
 use lembro_browser_tests::{Chromium, id_in, layer, layer_by, serve};
 
 #[test]
-fn two_tabs_that_change_different_things_at_once_lose_nothing() {
+fn overlapping_changes_of_two_tabs_both_survive() {
     let (site, gate) = serve(&layer());
     let chromium = Chromium::start();
     let (one, other) = (chromium.tab(), chromium.tab());
@@ -18,7 +18,7 @@ fn two_tabs_that_change_different_things_at_once_lose_nothing() {
     one.begin_fetch("/slow?key=cart&value=tea");
     gate.wait_for(1);
     other.begin_fetch("/slow?key=theme&value=dark");
-    // Both have looked at the session, and neither has saved it.
+    // Both requests have looked at the session, and neither has saved it.
     gate.wait_for(2);
     gate.open();
     assert_eq!((one.finish(), other.finish()), ("ada".to_owned(), "ada".to_owned()));
@@ -28,7 +28,7 @@ fn two_tabs_that_change_different_things_at_once_lose_nothing() {
 }
 
 #[test]
-fn two_tabs_whose_requests_overlap_when_the_id_is_due_for_renewal_both_stay_signed_in() {
+fn overlapping_renewals_keep_both_tabs_signed_in() {
     let time = Clock::manual();
     let policy = Policy::new().renew_after(Duration::from_secs(15 * 60)).grace(Duration::from_secs(60));
     let layer = layer_by(&time, CookieOptions::new()).policy(policy).unwrap();
@@ -50,7 +50,7 @@ fn two_tabs_whose_requests_overlap_when_the_id_is_due_for_renewal_both_stay_sign
 
     let new = id_in(&chromium.cookie().value);
     assert_ne!(old, new);
-    // The new one is presented: a grace later the old one is over.
+    // This presents the new id, so the old one ends a grace later.
     assert_eq!(one.fetch("/data"), "cart=tea theme=dark user=ada");
     time.advance(Duration::from_secs(61));
     assert!(layer.sessions().load(&old).unwrap().is_none(), "its grace is over");

@@ -1,4 +1,4 @@
-//! A WebSocket and HTTP share a session in the browser.
+//! A WebSocket and HTTP requests that share a session.
 
 use std::sync::mpsc::Receiver;
 use std::thread;
@@ -9,8 +9,8 @@ use lembro_browser_tests::{Chromium, Gate, Site, Tab, application, id_in, layer,
 use rouille::websocket::{self, Message, Websocket};
 use rouille::{Request, Response};
 
-/// The application, and at `/socket` a WebSocket that reads and changes the same session:
-/// `get KEY`, `set KEY VALUE`.
+/// The application, with a WebSocket at `/socket` that reads and changes the session: `get KEY`,
+/// `set KEY VALUE`.
 fn serve(layer: &SessionLayer) -> Site {
     let layer = layer.clone();
     Site::start(move |request| {
@@ -31,7 +31,7 @@ fn open_socket(request: &Request, session: &mut Session) -> lembro::Result<Respo
     Ok(response)
 }
 
-/// Until the browser hangs up or the session ends; then the socket is closed.
+/// Serves the socket until the browser closes it or the session ends.
 fn talk(sockets: &Receiver<Websocket>, mut session: Session) {
     let mut socket = sockets.recv().expect("the socket");
     while let Some(Message::Text(text)) = socket.next() {
@@ -42,7 +42,7 @@ fn talk(sockets: &Receiver<Websocket>, mut session: Session) {
     }
 }
 
-/// `None`: the session ended.
+/// The answer to a message; `None` if the session has ended.
 fn answer(text: &str, session: &mut Session) -> lembro::Result<Option<String>> {
     if !session.reload()? {
         return Ok(None);
@@ -75,7 +75,7 @@ fn say(tab: &Tab, text: &str) -> String {
 }
 
 #[test]
-fn a_socket_and_http_see_each_others_changes() {
+fn socket_and_http_see_each_others_changes() {
     let site = serve(&layer());
     let chromium = Chromium::start();
     let (tab, other) = (chromium.tab(), chromium.tab());
@@ -96,7 +96,7 @@ fn a_socket_and_http_see_each_others_changes() {
 }
 
 #[test]
-fn a_session_that_begins_with_a_socket_gets_its_cookie_from_the_upgrade() {
+fn socket_upgrade_sets_the_cookie_of_a_new_session() {
     let layer = layer();
     let site = serve(&layer);
     let chromium = Chromium::start();
@@ -112,7 +112,7 @@ fn a_session_that_begins_with_a_socket_gets_its_cookie_from_the_upgrade() {
 }
 
 #[test]
-fn a_logout_ends_the_socket_and_the_socket_does_not_bring_the_session_back() {
+fn logout_ends_the_socket_for_good() {
     for message in ["get user", "set cart tea"] {
         let layer = layer();
         let site = serve(&layer);
@@ -122,16 +122,16 @@ fn a_logout_ends_the_socket_and_the_socket_does_not_bring_the_session_back() {
         other.open(&site.url("/"));
         connect(&tab, &site.url("/socket"));
         assert_eq!(say(&tab, "get user"), "ada");
-        assert_eq!(other.follow("document.forms.logout.submit()"), "nobody");
+        assert_eq!(other.follow("document.forms.logout.submit()"), "not signed in");
         assert_eq!(say(&tab, message), "closed");
         assert_eq!(chromium.cookies(), []);
         assert_eq!(layer.sessions().store().len().unwrap(), 0);
-        assert_eq!(tab.reload(), "nobody");
+        assert_eq!(tab.reload(), "not signed in");
     }
 }
 
 #[test]
-fn a_socket_from_before_the_login_has_no_part_in_it() {
+fn login_ends_older_sockets() {
     let site = serve(&layer());
     let chromium = Chromium::start();
     let (tab, other) = (chromium.tab(), chromium.tab());
@@ -146,7 +146,7 @@ fn a_socket_from_before_the_login_has_no_part_in_it() {
 }
 
 #[test]
-fn a_socket_that_another_site_opens_brings_the_cookie_only_if_its_same_site_is_none() {
+fn foreign_socket_sends_only_same_site_none() {
     for (same_site, user) in [(SameSite::Strict, "nothing"), (SameSite::Lax, "nothing"), (SameSite::None, "ada")] {
         let site = serve(&layer_with(CookieOptions::new().same_site(same_site)));
         let chromium = Chromium::start_with_third_party_cookies();

@@ -1,5 +1,4 @@
-//! Promise: a user of any common HTTP client with a cookie jar visits, returns, logs in and logs
-//! out, and a client without one does the same with tokens.
+//! Common HTTP clients: visits, logins and logouts with a cookie jar, and with tokens.
 
 use lembro_client_tests::{Examples, run};
 use ureq::http::Response;
@@ -10,7 +9,7 @@ fn curl() {
     run("curl", &["curl", "--version"], &["bash", "client.sh"]);
 }
 
-/// Debian's own Python has Debian's packages, even where another stands in front of it.
+/// Tries Debian's own Python too: it has Debian's packages even if another one is first in `PATH`.
 fn python(library: &str) {
     let import = format!("import {library}");
     let found = ["python3", "/usr/bin/python3"].map(|python| [python, "-c", &import]);
@@ -43,7 +42,7 @@ fn both_clients_of_the_jdk() {
     run("the JDK", &["javac", "-version"], &["java", "Client.java"]);
 }
 
-/// A status that is an error is an answer, and redirects after a form are followed.
+/// A client that returns error statuses as answers, and follows redirects.
 fn agent() -> Agent {
     Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent()
 }

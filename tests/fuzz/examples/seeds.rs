@@ -1,4 +1,4 @@
-//! Writes what each target begins with to `corpus/<target>`.
+//! The seeds of each target, written to `corpus/<target>`.
 
 use std::fs;
 use std::path::Path;

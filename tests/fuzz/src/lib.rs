@@ -1,4 +1,4 @@
-//! What is fuzzed: the checks of `tests/it/support/from_outside`, one target for each.
+//! The checks of `tests/it/support/from_outside`, each of which is a fuzz target.
 
 #[path = "../../it/support/from_outside/mod.rs"]
 pub mod from_outside;

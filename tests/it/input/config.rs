@@ -1,5 +1,4 @@
-//! One configuration: every option of every part can be in one file, and what is wrong is told by
-//! its path.
+//! The configuration in one file: every option of every part, and errors with the path of the value.
 #![cfg(feature = "web")]
 
 use std::time::Duration;
@@ -7,13 +6,13 @@ use std::time::Duration;
 use lembro::web::{CookieOptions, RequestHead, SessionLayer};
 use lembro::{Config, ConfiguredStore, LembroOptions, Policy, Store};
 
-/// What is said about a configuration in TOML.
+/// The error about a configuration in TOML.
 #[track_caller]
 fn problem(toml: &str) -> String {
     let config: Config = toml::from_str(toml).unwrap();
     let error = SessionLayer::from_config(&config).unwrap_err();
     assert!(error.is_option(), "{error}");
-    // The store alone says it too, if it is about more than how the parts fit together.
+    // `store` returns the same error, unless it is about a contradiction of two parts.
     let store = config.store().err().map_or_else(|| error.to_string(), |error| error.to_string());
     assert_eq!(store, error.to_string());
     store
@@ -102,7 +101,7 @@ fn wrong_values_are_named_by_path() {
         ("cookie.secret = 'short'", "cookie.keys: number 1 has 5 bytes"),
         ("cookie.clear_site_data = ['all']", "cookie.clear_site_data: \"all\" is none of \"cache\""),
         ("cookie.http_only = 'yes'", "cookie.http_only: not a boolean"),
-        // The two do not fit together.
+        // A contradiction of two parts.
         ("cookie.lifetime = 'persistent'\npolicy.timeout = '401d'\npolicy.lifetime = 0", "cookie.lifetime: "),
     ] {
         let told = problem(text);
@@ -143,7 +142,7 @@ fn config_keeps_its_problem() {
     let config = config.policy(Policy::new()).cookie(CookieOptions::new());
     let store = Config::new().store().unwrap();
     assert!(config.layer(store).unwrap_err().to_string().starts_with("policy.timeout: "));
-    // One that was made in code is checked all the same.
+    // A configuration from code is checked, too.
     let error = SessionLayer::from_config(&Config::new().policy(Policy::new().timeout(Duration::ZERO))).unwrap_err();
     assert!(error.to_string().starts_with("policy.timeout: 0 would end"), "{error}");
     let error = Config::new().memory(LembroOptions::new().shards(3)).store().unwrap_err();

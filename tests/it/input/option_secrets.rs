@@ -1,10 +1,9 @@
-//! No error about an option quotes a secret, whatever the type of the wrong value and whatever
-//! format it comes from.
+//! Secrets in options: no error quotes one, for every type of wrong value and every format.
 //!
-//! Kinds of wrong values: a number (whole, negative, a float, one of 128 bits), a flag, a list, a
-//! list in a list, a list with something else in it, a table, null in a list, bytes, a character;
-//! in the place of the option, and of all the options. Texts in the wrong place: a URL for the
-//! options, a URL for a list, a key itself for the name of its file.
+//! The wrong values are a number (whole, negative, a float, 128 bits), a flag, a list, a list in a
+//! list, a list of mixed types, a table, null in a list, bytes and a character, in the place of the
+//! option and of the table of options. The texts in a wrong place are a URL for the options, a URL
+//! for a list, and a key for the name of its file.
 #![cfg(feature = "web")]
 
 use lembro::Config;
@@ -13,10 +12,10 @@ use serde::de::value::{Error as ValueError, MapDeserializer};
 use serde::de::{Deserialize, Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Parts of the secret, in any form that it is written in below.
+/// Parts of the secret, in each form below.
 const NEEDLES: [&str; 3] = ["hunter2", "424242", "hunt"];
 
-/// A value of a format that calls every method of a visitor, as those of TOML, YAML and others do.
+/// A value of a format that calls any method of a visitor, as TOML, YAML and others do.
 #[derive(Clone, Copy, Debug)]
 enum Value {
     Bool(bool),
@@ -73,7 +72,7 @@ impl IntoDeserializer<'_> for Value {
 
 const SECRET: Value = Value::Str("hunter2");
 
-/// Whatever is no text.
+/// Values that are no text.
 const WRONG: &[Value] = &[
     Value::Bool(true),
     Value::I64(-424_242),
@@ -91,7 +90,7 @@ const WRONG: &[Value] = &[
     Value::Some(&Value::F64(424_242.0)),
 ];
 
-/// What is said about such options.
+/// The error about options.
 #[track_caller]
 fn told<T: for<'de> Deserialize<'de>>(value: Value) -> String {
     let told = T::deserialize(value).map(|_| ()).unwrap_err().to_string();
@@ -141,7 +140,7 @@ fn secret_in_place_of_options_is_not_quoted() {
     assert_eq!(told::<CookieOptions>(SECRET), "cookie: not a table of options with their names");
 }
 
-// Its problem is told by `store`, so that no format shows the line that it is in.
+// `store` returns the error, so that no format shows the line of the secret.
 #[test]
 fn config_quotes_no_secret_anywhere() {
     let paths: [&[&'static str]; 9] = [
@@ -156,7 +155,7 @@ fn config_quotes_no_secret_anywhere() {
         &["cookie", "keys"],
     ];
     for path in paths {
-        // A text is right for a password.
+        // A text is a valid password.
         let text = (path.last() != Some(&"password")).then_some(SECRET);
         for value in WRONG.iter().copied().filter(|value| !matches!(value, Value::Map(_))).chain(text) {
             let value = path.iter().rev().fold(value, |value, key| with(key, value));
@@ -206,7 +205,7 @@ mod redis {
         }
     }
 
-    // Each character that ends a host, or begins a port, in a password that is not encoded.
+    // Each character that ends a host or begins a port, in a password that is not encoded.
     #[test]
     fn unencoded_password_error_says_how() {
         for url in [

@@ -1,4 +1,4 @@
-//! The options of `LembroStore`: what is understood, and what is said about the rest.
+//! The options of `LembroStore`: accepted values, and the errors about all others.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ fn sized(size: impl Into<Setting>) -> Result<usize> {
     open(LembroOptions::new().interval(0).max_size(size))
 }
 
-/// The `max_size` that a configuration gives, or what is said about it.
+/// The `max_size` of a store with this configuration, or the error.
 fn configured(text: &str) -> Result<usize, String> {
-    // serde_json may add where it was.
+    // serde_json may add the place of the error.
     let told = |error: serde_json::Error| error.to_string().split(" at line ").next().unwrap_or_default().to_owned();
     let options: LembroOptions = serde_json::from_str(text).map_err(told)?;
     Ok(open(options).unwrap())
@@ -164,9 +164,8 @@ fn wrong_numbers_are_refused() {
     }
 }
 
-// The kinds of texts that are no span: none, no unit (a number alone), an unknown unit, a sign, a
-// unit twice as long as it is meant ("M" for "m"), units of no fixed length, more than can be
-// counted.
+// The kinds of wrong spans: an empty text, no unit, an unknown unit, a sign, a month ("M" for "m"),
+// other units of no fixed length, an overflow.
 #[test]
 fn wrong_spans_are_named() {
     let interval = |text: &str| open(LembroOptions::new().interval(text));
@@ -262,7 +261,7 @@ fn max_session_size_is_exact() {
     let id = SessionId::random().unwrap();
     store.set(&id, record(1), Duration::from_secs(60)).unwrap();
     let fits = 1 + 1_000 - store.bytes();
-    // From 256 bytes on each of the three lengths takes a byte more.
+    // From 256 bytes on, each of the three lengths takes one more byte.
     let fits = fits - 3;
     store.set(&id, record(fits), Duration::from_secs(60)).unwrap();
     assert_eq!(store.bytes(), 1_000);

@@ -72,8 +72,8 @@ fn a_wrong_text_is_an_error_of_the_check() {
     assert_eq!(error.to_string(), r#"timeout: neither a number of milliseconds nor a text such as "5m""#);
 }
 
-/// The words are the same for `Display`, `FromStr` and both directions of serde, and are read in other
-/// spellings, too.
+/// The words are the same for `Display`, `FromStr` and both directions of serde, and are read in
+/// other spellings, too.
 fn round_trip<T>(choices: &[(T, &str)])
 where
     T: Copy + Debug + Display + DeserializeOwned + FromStr<Err = Error> + PartialEq + Serialize,

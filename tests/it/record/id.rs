@@ -1,5 +1,5 @@
-//! Ids: one text for one id, strictly read; one bit changed anywhere is another id; random ones
-//! never repeat.
+//! Ids: each has one text, strictly read; each changed bit gives another id; random ids do not
+//! repeat.
 
 use std::collections::HashSet;
 
@@ -8,28 +8,28 @@ use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn the_text_of_an_id_reads_back_and_is_the_only_one(text in "[A-Za-z0-9_-]{32}") {
+    fn id_has_exactly_one_text(text in "[A-Za-z0-9_-]{32}") {
         let id: SessionId = text.parse().unwrap();
         prop_assert_eq!(id.expose(), text);
     }
 
     #[test]
-    fn the_text_of_a_handle_reads_back_and_is_the_only_one(number in any::<u64>(), last in any::<char>()) {
+    fn handle_has_exactly_one_text(number in any::<u64>(), last in any::<char>()) {
         let handle = Handle::from_u64(number);
         let text = handle.to_string();
         prop_assert_eq!(text.parse::<Handle>().unwrap(), handle);
         prop_assert_eq!(handle.to_u64(), number);
         let mut other: String = text[..10].to_owned();
         other.push(last);
-        // Any other last character is another handle or none; the two spare bits of it make no
-        // second text.
+        // Another last character gives another handle or none. Its two spare bits give no second
+        // text.
         if other != text && let Ok(read) = other.parse::<Handle>() {
             prop_assert_ne!(read, handle);
         }
     }
 
     #[test]
-    fn no_text_at_all_makes_reading_panic(text in any::<String>()) {
+    fn no_text_makes_parsing_panic(text in any::<String>()) {
         if let Ok(id) = text.parse::<SessionId>() {
             prop_assert_eq!(id.expose(), text.clone());
         }
@@ -39,7 +39,7 @@ proptest! {
     }
 
     #[test]
-    fn one_bit_changed_anywhere_is_another_id(seed in any::<String>(), position in 0..32_usize, bit in 0..6_u8) {
+    fn each_changed_bit_is_another_id(seed in any::<String>(), position in 0..32_usize, bit in 0..6_u8) {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let id = SessionId::derive(&seed);
         let mut text = id.expose().into_bytes();
@@ -111,7 +111,7 @@ fn renewed_id_keeps_its_handle() {
     let renewed = id.renewed(&fresh);
     assert_eq!(renewed.handle(), id.handle());
     assert_ne!(renewed, id);
-    // The handle is eight bytes: from the ninth on all is the secret's.
+    // The first eight bytes are the handle, all others the secret.
     assert_eq!(renewed.expose()[12..], fresh.expose()[12..]);
     assert_eq!(renewed.renewed(&id), id);
 }

@@ -104,7 +104,7 @@ impl Crate {
             // `pub use` hands an item on, which is no use of it.
             let is_door = is_use && start > 1 && [")", "pub"].contains(&words[start - 2]);
             for (name, path) in paths {
-                let path = self.from_root(&module, path);
+                let path = self.absolute(&module, path);
                 if is_use {
                     known.insert(name, path.clone());
                 }
@@ -118,7 +118,7 @@ impl Crate {
     }
 
     /// `super::a` and `child::a` as paths from the root; paths into other crates stay as they are.
-    fn from_root(&self, module: &[String], path: Names) -> Names {
+    fn absolute(&self, module: &[String], path: Names) -> Names {
         let mut base = module.to_vec();
         let mut rest = path.as_slice();
         match rest.first().map(String::as_str) {

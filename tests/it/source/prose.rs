@@ -49,7 +49,7 @@ fn prose() -> Vec<(PathBuf, usize, String)> {
             }
         }
     }
-    assert!(lines.len() > 10_000, "{} lines of prose", lines.len());
+    assert!(lines.len() > 5_000, "{} lines of prose", lines.len());
     lines
 }
 

@@ -1,4 +1,4 @@
-//! The clock: the machine's really runs, a manual one stands still until it is told to move.
+//! The clock: the machine's runs, and a manual one stands still until a test advances it.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,7 +11,8 @@ fn system_clock_runs_at_real_speed() {
     let (start, world) = (clock.now(), Instant::now());
     thread::sleep(Duration::from_millis(300));
     let (passed, world) = (clock.now().saturating_sub(start), world.elapsed());
-    // The clock may be a few ticks of the kernel behind, and the two are not read at the same moment.
+    // The clock may be a few ticks of the kernel behind, and the two are not read at the same
+    // moment.
     assert!(
         passed >= Duration::from_millis(250) && passed <= world + Duration::from_millis(50),
         "{passed:?} of {world:?}"

@@ -1,5 +1,5 @@
-//! Events and errors: every subscriber gets them, no request waits for a slow one, and what it
-//! missed is counted.
+//! Events and errors: every subscriber gets them, no request waits for a slow subscriber, and its
+//! missed messages are counted.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn subscribers_get_all_later_events() {
 }
 
 #[test]
-fn invariant_12_a_subscriber_that_is_gone_or_never_reads_holds_no_request_up_and_what_it_missed_is_counted() {
+fn invariant_12_slow_subscribers_hold_nothing_up() {
     let store = LembroStore::new().unwrap();
     drop(store.events());
     let (sleeper, reader) = (store.events(), store.events());
@@ -62,12 +62,12 @@ fn guesses_and_superseded_ids_are_counted() {
     let version = store.get(&id).unwrap().unwrap().record.version();
     let commit = Commit::merge(version).unwrap().with_identity(Identity::Replace(renewed));
     assert!(store.commit(&id, &commit, &LEASE).unwrap().is_done());
-    // In flight beside it.
+    // In flight during the login.
     assert_eq!(store.visit(&id, &LEASE).unwrap(), Lookup::Superseded { recent: true });
     time.advance(LEASE.grace);
     assert_eq!(store.visit(&id, &LEASE).unwrap(), Lookup::Superseded { recent: false });
     assert!(store.get(&renewed).unwrap().is_some());
-    // At looks only.
+    // Only looks are reported.
     assert_eq!(store.touch(&id, &LEASE).unwrap(), Outcome::Superseded);
     let late = Commit::merge(version).unwrap();
     assert_eq!(store.commit(&id, &late, &LEASE).unwrap(), Outcome::Superseded);
@@ -76,7 +76,7 @@ fn guesses_and_superseded_ids_are_counted() {
 
 #[test]
 fn sessions_report_unknown_ids_and_failures() {
-    /// Answers nothing but failures.
+    /// A store whose methods all fail.
     #[derive(Debug)]
     struct Broken;
     fn broken<T>() -> lembro::Result<T> {
@@ -154,7 +154,7 @@ fn dropped_subscriptions_keep_little_memory() {
         assert!(subscriptions.iter().all(|events| events.len() == 100));
         drop(subscriptions);
     });
-    // What was in their queues is gone with them.
+    // The messages in their queues were dropped with them.
     assert!(kept.bytes_current <= 2_000 * 640, "{kept:?}");
     let freed = allocation_counter::measure(end_one);
     assert!(freed.bytes_current + kept.bytes_current <= 4_096, "{freed:?} of {kept:?}");

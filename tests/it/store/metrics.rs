@@ -1,5 +1,4 @@
-//! Metrics, as Prometheus gets them: a real exporter behind a real socket, scraped and read line by
-//! line.
+//! Metrics as Prometheus gets them: a real exporter behind a real socket.
 
 #![cfg(feature = "metrics")]
 
@@ -28,8 +27,7 @@ fn exporter() -> PrometheusRecorder {
     PrometheusBuilder::new().set_buckets_for_metric(purges, &PURGE_SECONDS).unwrap().build_recorder()
 }
 
-/// What a scrape of the exporter's page finds: the type of each family and the value of each
-/// series.
+/// The result of a scrape: the type of each family and the value of each series.
 #[derive(Debug, Default)]
 struct Scrape {
     types: BTreeMap<String, String>,
@@ -38,14 +36,14 @@ struct Scrape {
 }
 
 impl Scrape {
-    /// Over a socket, as Prometheus would.
+    /// Scrapes over a socket, as Prometheus does.
     fn of(exporter: &PrometheusHandle) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/metrics", listener.local_addr().unwrap());
         let exporter = exporter.clone();
         let serving = thread::spawn(move || {
             let mut client = BufReader::new(listener.accept().unwrap().0);
-            // All of the head, because a connection that is closed with bytes unread is reset.
+            // The whole head is read, because closing a connection with unread bytes resets it.
             let head: Vec<_> =
                 client.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
             assert_eq!(head[0], "GET /metrics HTTP/1.1");
@@ -58,7 +56,7 @@ impl Scrape {
         Self::read(&text)
     }
 
-    /// Reads the exposition format 0.0.4, and nothing that is not it.
+    /// Reads the exposition format 0.0.4, and panics at anything else.
     fn read(text: &str) -> Self {
         let mut scrape = Self::default();
         assert!(text.ends_with('\n'), "the last line has no end");
@@ -96,7 +94,7 @@ impl Scrape {
     }
 }
 
-/// The name that has the type: a histogram's lines have endings.
+/// The name of the family: the lines of a histogram have endings.
 fn family(name: &str) -> String {
     let endings = ["_bucket", "_sum", "_count"];
     let bare = endings.iter().find_map(|end| name.strip_suffix(end)).filter(|bare| *bare == "lembro_purge_seconds");
@@ -113,8 +111,7 @@ fn add(store: &LembroStore) -> SessionId {
     id
 }
 
-/// A store that has done a little of everything, in a time that stands still, and what its figures
-/// are then.
+/// A store that has done some of everything under a manual clock, and its expected figures.
 fn busy() -> (LembroStore, Vec<(&'static str, f64)>) {
     let time = Clock::manual();
     let options = LembroOptions::new().interval(0).max_session_size(400).clock(&time);
@@ -127,8 +124,7 @@ fn busy() -> (LembroStore, Vec<(&'static str, f64)>) {
     }
     assert!(store.destroy(four).unwrap().is_done());
     assert!(store.get(four).unwrap().is_none());
-    // The old id of a session that has a new one, longer than a request in flight could take; and a
-    // guess.
+    // A superseded id, later than a request in flight could send it; and a guess.
     let lease = Lease { grace: Duration::ZERO, ..Lease::new(HOUR) };
     assert!(replace(&store, five, &renewed(five), &lease).unwrap().is_done());
     assert!(store.get(five).unwrap().is_none() && store.get(&renewed(five)).unwrap().is_none());
@@ -144,7 +140,7 @@ fn busy() -> (LembroStore, Vec<(&'static str, f64)>) {
         ("lembro_bytes", bytes),
         ("lembro_owned_bytes", owned_bytes),
         ("lembro_max_bytes", 1_048_576.0),
-        // What asked for the versions, before the two commits.
+        // The reads of the versions before the two commits.
         ("lembro_hits_total", 2.0),
         ("lembro_misses_total", 3.0),
         ("lembro_superseded_ids_total", 1.0),
@@ -182,7 +178,7 @@ fn scrape_has_counters_and_purges() {
     // The manual clock began in September 2001.
     second.is(&[("lembro_last_purge_timestamp_seconds", 1_000_001_800.0)]);
 
-    // What was told once is not told again.
+    // A purge is published once.
     let third = scrape(&recorder);
     assert_eq!(second.series, third.series);
 }
@@ -295,7 +291,7 @@ fn counters_never_decrease() {
 /// The one recorder of the process, as an application installs it.
 struct Global {
     exporter: PrometheusRecorder,
-    /// Panics at figures of a store of this name.
+    /// The name of a store at whose figures it panics.
     touchy: &'static str,
     panics: AtomicUsize,
 }
@@ -340,13 +336,13 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-// One test, for there is one recorder for all threads of a process.
+// One test, because all threads of a process have one recorder.
 #[test]
 fn publisher_survives_panics_and_ends() {
     let (one, touchy) = (LembroStore::new().unwrap(), LembroStore::new().unwrap());
     add(&one);
     add(&one);
-    // Before there is a recorder, and the figures are right all the same.
+    // Counters are right although they begin before there is a recorder.
     Metrics::of(&one).name("one").publish_every(Duration::from_millis(5)).unwrap();
     let global = Arc::new(Global { exporter: exporter(), touchy: "touchy", panics: AtomicUsize::new(0) });
     assert!(::metrics::set_global_recorder(Arc::clone(&global)).is_ok());
@@ -359,7 +355,7 @@ fn publisher_survives_panics_and_ends() {
     until("the purge", || shows(r#"lembro_purge_seconds_count{store="one"} 1"#));
 
     let errors = touchy.errors();
-    // An hour: only the purges wake it.
+    // Within the hour only the purges wake the thread.
     Metrics::of(&touchy).name("touchy").publish_every("1h").unwrap();
     assert!(shows(r#"lembro_created_total{store="touchy"} 0"#), "the first publication is at once");
     for round in 1..=2 {
@@ -395,7 +391,7 @@ fn impossible_interval_is_refused() {
 
 #[test]
 fn recorder_runs_under_no_lock() {
-    /// Works on the store from within every call.
+    /// A recorder that uses the store in every call.
     struct Curious(LembroStore, PrometheusRecorder);
     impl Curious {
         fn work(&self) {

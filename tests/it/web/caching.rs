@@ -78,9 +78,9 @@ fn cdn_stores_no_response_with_cookie() {
     assert_eq!(all(&response, "CDN-Cache-Control"), ["max-age=600", "public"]);
 }
 
-// Each header that a cache obeys before `Cache-Control` or without it: the targeted ones (RFC
-// 9213), those of surrogates, Akamai, LiteSpeed and nginx, and that of HTTP/1.0. Directives about
-// the processing of a response stay.
+// Each header that a cache obeys before `Cache-Control` or without it: the targeted headers (RFC
+// 9213), the headers of surrogates, Akamai, LiteSpeed and nginx, and the header of HTTP/1.0.
+// Directives about the processing of a response stay.
 #[test]
 fn no_cache_header_lets_a_cookie_be_stored() {
     let table: &[(&str, &[&str], &str)] = &[

@@ -37,7 +37,8 @@
 //!   response has arrived since for `renew_after`.
 //! - A persistent cookie ends before its session if the session was prolonged without a response
 //!   that arrived.
-//! - Of two logins at once, each session has a copy of what the anonymous session held, tokens too.
+//! - Of two logins at once, each session has a copy of the anonymous session's data, tokens
+//!   included.
 #![cfg(feature = "testing")]
 
 mod history;

@@ -10,7 +10,7 @@ use crate::support::session::{Fault, HOUR, MINUTE, SECOND, validate};
 use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
 use lembro::{Policy, Saved, Session, Store};
 
-/// What a handler does with a session.
+/// A handler.
 type Use = fn(&mut Session);
 
 /// Asserts that the response announces no other id than this one.

@@ -407,7 +407,7 @@ enum Step {
     Save,
     Fail,
     Wait(u64),
-    /// Look with the credentials before the last ones.
+    /// Look, with the second last credentials.
     Old,
     Forget,
 }

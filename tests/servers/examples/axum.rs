@@ -1,8 +1,7 @@
-//! Sessions in async handlers: a counter, a login whose password is checked on another thread, and
-//! a logout.
+//! Sessions in async handlers: a counter, a login with its password check on a thread, a logout.
 //!
-//! `cargo run --manifest-path tests/servers/Cargo.toml --example axum`, or with a port of your own
-//! after `--`. Then
+//! Run `cargo run --manifest-path tests/servers/Cargo.toml --example axum`; an argument after `--`
+//! is another port. Try:
 //!
 //! ```sh
 //! curl -b jar -c jar http://127.0.0.1:8080/
@@ -10,8 +9,8 @@
 //! curl -b jar -c jar http://127.0.0.1:8080/logout -X POST
 //! ```
 //!
-//! Other sites' forms are kept out by `SameSite=Lax`; pages with forms have a token too, as in
-//! `examples/login.rs`.
+//! `SameSite=Lax` keeps the cookie off other sites' forms. Pages with forms should also have a
+//! token, as in `examples/login.rs`.
 
 use axum::Router;
 use axum::body::Body;
@@ -25,7 +24,7 @@ type Answer = Result<Response<Body>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // `Auto`, so that it works over plain http here too. With https alone, leave it out.
+    // `Auto` also works over plain http, as here. A site with https alone keeps the default.
     let cookie = CookieOptions::new().secure(Secure::Auto);
     let layer = SessionLayer::new(LembroStore::new()?).cookie(cookie)?;
     let port = std::env::args().nth(1).unwrap_or_else(|| "8080".to_owned());
@@ -35,8 +34,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     Ok(())
 }
 
-/// The store is in memory, so its operations take microseconds. With one on Redis, handlers run in
-/// `tokio::task::spawn_blocking`, around `layer.http`.
+/// The routes. The store is in memory, so its operations take microseconds and may run on a thread
+/// of the runtime. With a store on Redis, run `layer.http` in `tokio::task::spawn_blocking`.
 pub(crate) fn application(layer: SessionLayer) -> Router {
     Router::new().route("/", get(count)).route("/login", post(log_in)).route("/logout", post(log_out)).with_state(layer)
 }
@@ -48,7 +47,7 @@ async fn count(State(layer): State<SessionLayer>, request: Request) -> Response<
     respond(&layer, &mut session, answered)
 }
 
-/// The session is kept across an await: it holds no lock.
+/// Keeps the session across an await, which is fine because a session holds no lock.
 async fn visits(session: &mut Session) -> Answer {
     let visits = session.get::<u64>("visits")?.unwrap_or(0) + 1;
     session.insert("visits", &visits)?;
@@ -66,12 +65,12 @@ async fn log_in(
     let answered = async {
         let field = |name: &str| fields.iter().find(|(one, _)| one == name).map(|(_, value)| value.clone());
         let (user, password) = (field("user").unwrap_or_default(), field("password").unwrap_or_default());
-        // Where a real one computes an Argon2 hash. A client that has gone away ends the handler
-        // here, and nothing has happened.
+        // A real login computes an Argon2 hash here. If the client disconnects, the handler ends at
+        // this await and nothing is stored.
         let check =
             tokio::task::spawn_blocking(move || (user == "ada" && password == "difference-engine").then_some(user));
         let Ok(Some(user)) = check.await else { return Ok(text(StatusCode::FORBIDDEN, "No such user or password.\n")) };
-        // The last that it does: `respond` commits the login and tells the client its new id.
+        // The last step: `respond` commits the login and sends the client its new id.
         session.log_in(&user)?;
         Ok(text(StatusCode::OK, "Welcome.\n"))
     }
@@ -87,8 +86,7 @@ async fn log_out(State(layer): State<SessionLayer>, request: Request) -> Respons
     })
 }
 
-/// Ends the request: saves the session, and gives the response, or the page for the error, the
-/// headers that the session needs.
+/// Ends the request: saves the session, and adds its headers to the response or the error page.
 fn respond(layer: &SessionLayer, session: &mut Session, answered: Answer) -> Response<Body> {
     layer.respond(session, answered, |error| {
         let (status, page) = layer.error_page(&error);

@@ -1,2 +1,2 @@
-//! lembro's suite of behaviours, on `axum` and `feather`: see `tests/it/web/suite.rs`. The example
-//! `axum` is a login in async handlers.
+//! An empty library: `tests/suite` runs lembro's suite on `axum` and `feather`, and the example
+//! `axum` has async handlers.

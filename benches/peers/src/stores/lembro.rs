@@ -1,34 +1,24 @@
-//! lembro, through its trait `Store`, as an application without the cookie layer uses it.
+//! lembro: its store through the trait `Store`, and the same through `Sessions` and `Session`.
 
 use std::time::Duration;
 
 use lembro::{Commit, Lease, LembroOptions, LembroStore, Policy, Sessions, Store as _};
 
-use super::{HOUR, Peer, Room};
-use crate::work::{Data, Id};
+use crate::peer::{Capacity, Peer};
+use crate::sessions::{Data, HOUR, Id};
 
-/// How long a session lives, as the default policy has it; each visit prolongs it, as the peers do.
+/// The time rules of the default policy. Each visit prolongs, as it does for the peers.
 pub const LEASE: Lease = Lease { lifetime: Some(Duration::from_secs(24 * 60 * 60)), ..Lease::new(HOUR) };
 
-/// lembro.
+/// `LembroStore`, as an application without the cookie layer uses it.
 #[derive(Debug)]
-pub struct Lembro(pub LembroStore);
+pub struct Lembro(LembroStore);
 
 impl Lembro {
-    fn holding(bytes: usize) -> Self {
-        Self::with(LembroOptions::new().max_size(bytes as u64))
-    }
-
-    /// A store with options; without a reaper, because whoever measures a purge calls it.
-    pub fn with(options: LembroOptions) -> Self {
-        Self(LembroStore::with_options(options.interval(0)).expect("valid options"))
-    }
-
-    /// What one such session counts for.
-    pub fn weight(data: &Data) -> usize {
-        let store = Self::new(Room::Plenty);
-        store.create(data);
-        store.0.bytes()
+    fn with_max_size(bytes: usize) -> Self {
+        // Without a reaper, because the purge is measured.
+        let options = LembroOptions::new().max_size(bytes as u64).interval(0);
+        Self(LembroStore::with_options(options).expect("valid options"))
     }
 }
 
@@ -36,10 +26,14 @@ impl Peer for Lembro {
     const NAME: &'static str = "lembro";
     type Payload = Commit;
 
-    fn new(room: Room) -> Self {
-        match room {
-            Room::Plenty => Self::holding(16 << 30),
-            Room::For(sessions, sample) => Self::holding(sessions * Self::weight(&sample())),
+    fn new(capacity: Capacity) -> Self {
+        let unlimited = Self::with_max_size(16 << 30);
+        match capacity {
+            Capacity::Unlimited => unlimited,
+            Capacity::Sessions(sessions) => {
+                unlimited.log_in(&Data::new(0));
+                Self::with_max_size(sessions * unlimited.0.bytes())
+            }
         }
     }
 
@@ -49,7 +43,7 @@ impl Peer for Lembro {
         changes.insert("", "user_id", &data.user_id).unwrap();
         changes.insert("", "csrf", &data.csrf).unwrap();
         changes.insert("", "cart", &data.cart).unwrap();
-        changes.insert("", "flash", &data.flash).unwrap();
+        changes.insert("", "flash", data.flash).unwrap();
         changes.insert("", "signed_in_at", &data.at).unwrap();
         changes.insert("", "seen_at", &data.at).unwrap();
         changes.insert("", "locale", data.locale).unwrap();
@@ -61,11 +55,10 @@ impl Peer for Lembro {
     }
 
     fn get(&self, id: &Id) -> Option<u64> {
-        let stored = self.0.get(&id.own).unwrap()?;
-        Some(stored.ttl.as_secs())
+        Some(self.0.get(&id.own).unwrap()?.ttl.as_secs())
     }
 
-    fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
+    fn request(&self, id: &Id, change: Option<u64>) -> Option<u64> {
         let stored = self.0.visit(&id.own, &LEASE).unwrap().found()?;
         let user: u64 = stored.record.get("user_id").unwrap().expect("every session has it");
         let csrf = stored.record.get_str("csrf").unwrap().expect("every session has it");
@@ -75,6 +68,10 @@ impl Peer for Lembro {
             self.0.commit(&id.own, &commit, &LEASE).unwrap().receipt()?;
         }
         Some(user + csrf.len() as u64)
+    }
+
+    fn fresh() -> Id {
+        Id::random()
     }
 
     fn touch(&self, id: &Id, ttl: Duration) {
@@ -88,23 +85,20 @@ impl Peer for Lembro {
     fn count(&self) -> usize {
         self.0.len().unwrap()
     }
-
-    fn fresh() -> Id {
-        Id::random_own()
-    }
 }
 
-/// lembro, through `Sessions` and `Session`, as an application uses it.
+/// `Sessions` and `Session` on the same store, as an application uses them.
 #[derive(Debug)]
 pub struct LembroSessions(Sessions);
 
 impl Peer for LembroSessions {
-    const NAME: &'static str = "lembro Sessions";
+    const NAME: &'static str = "lembro Session";
     type Payload = Commit;
 
-    fn new(room: Room) -> Self {
+    fn new(capacity: Capacity) -> Self {
         // Each visit prolongs, as under `LEASE`.
-        Self(Sessions::with_policy(Lembro::new(room).0, Policy::new().touch_after(Duration::ZERO)).unwrap())
+        let policy = Policy::new().touch_after(Duration::ZERO);
+        Self(Sessions::with_policy(Lembro::new(capacity).0, policy).unwrap())
     }
 
     fn prepare(data: &Data) -> Commit {
@@ -116,11 +110,10 @@ impl Peer for LembroSessions {
     }
 
     fn get(&self, id: &Id) -> Option<u64> {
-        let session = self.0.load(&id.own).unwrap()?;
-        Some(session.handle().unwrap().to_u64())
+        Some(self.0.load(&id.own).unwrap()?.handle().unwrap().to_u64())
     }
 
-    fn cycle(&self, id: &Id, change: Option<u64>) -> Option<u64> {
+    fn request(&self, id: &Id, change: Option<u64>) -> Option<u64> {
         let mut session = self.0.load(&id.own).unwrap()?;
         let user: u64 = session.get("user_id").unwrap().expect("every session has it");
         let csrf = session.get_str("csrf").unwrap().expect("every session has it").len() as u64;
@@ -131,20 +124,7 @@ impl Peer for LembroSessions {
         Some(user + csrf)
     }
 
-    fn create(&self, data: &Data) -> Id {
-        let mut session = self.0.generate().unwrap();
-        session.insert("user_id", &data.user_id).unwrap();
-        session.insert("csrf", &data.csrf).unwrap();
-        session.insert("cart", &data.cart).unwrap();
-        session.insert("flash", &data.flash).unwrap();
-        session.insert("signed_in_at", &data.at).unwrap();
-        session.insert("seen_at", &data.at).unwrap();
-        session.insert("locale", data.locale).unwrap();
-        session.save().unwrap();
-        Id::of(session.id().unwrap())
-    }
-
     fn fresh() -> Id {
-        Lembro::fresh()
+        Id::random()
     }
 }

@@ -1,5 +1,4 @@
 //! A proxy between the store and a server: it delays answers, cuts them off, counts round trips.
-//! trips.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -44,7 +44,7 @@ fn integers_as_floats(value: Value) -> Value {
 
 pub(crate) const WRONG: &[Wrong] = &[
     wrong("a create that loses a key", |store| {
-        other_changes(store, |changes, _| only(changes, |key, _| key != "user"))
+        other_changes(store, |changes, _| only(changes, |key, _| key != "user"));
     })
     .caught_by(&["a created session is found with its data and its time"]),
     wrong("a store for which every number is a float", |store| other_values(store, integers_as_floats))
@@ -232,7 +232,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     })
     .caught_by(&["the last commit of a key wins", "a commit changes the keys it names and no others"]),
     wrong("a commit that removes nothing", |store| {
-        other_changes(store, |changes, _| only(changes, |_, removed| !removed))
+        other_changes(store, |changes, _| only(changes, |_, removed| !removed));
     })
     .caught_by(&["a commit removes keys", "a commit fills a session up to the limit"]),
     wrong("a commit that clears what this request has read, not what is stored", |store| {

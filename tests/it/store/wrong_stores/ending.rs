@@ -107,11 +107,11 @@ pub(crate) const WRONG: &[Wrong] = &[
     })
     .caught_by(&["all lists and len counts every live session once"]),
     wrong("an all that leaves one session out", |store| {
-        store.all = Box::new(|right| Ok(right.all()?.into_iter().skip(1).collect()))
+        store.all = Box::new(|right| Ok(right.all()?.into_iter().skip(1).collect()));
     })
     .caught_by(&["all lists and len counts every live session once"]),
     wrong("an all that is cut at 50", |store| {
-        store.all = Box::new(|right| Ok(right.all()?.into_iter().take(50).collect()))
+        store.all = Box::new(|right| Ok(right.all()?.into_iter().take(50).collect()));
     })
     .caught_by(&["all lists and len counts every live session once"]),
     wrong("an all that gives out ids from before a login", |store| {

@@ -56,14 +56,14 @@ pub(crate) const WRONG: &[Wrong] = &[
     })
     .caught_by(&["a superseded id is recent for its grace", "the grace of a superseded id ends at its instant"]),
     wrong("a look that does not tell how an id stands", |store| {
-        other_stored(store, |stored| stored.presented = Presented::Current)
+        other_stored(store, |stored| stored.presented = Presented::Current);
     })
     .caught_by(&[
         "every response to the old id announces the same new one",
         "the first visit with the new id makes it the current one",
     ]),
     wrong("a store that says the same time is left whenever it is asked", |store| {
-        other_stored(store, |stored| stored.ttl = Duration::from_secs(60_000))
+        other_stored(store, |stored| stored.ttl = Duration::from_secs(60_000));
     })
     .caught_by(&["the time left runs down", "touch and visit set a shorter time"]),
     wrong("a look that gives out another version", |store| {
@@ -106,11 +106,11 @@ pub(crate) const WRONG: &[Wrong] = &[
     })
     .caught_by(&["a peek does not prolong", "a peek with the new id confirms nothing"]),
     wrong("a visit that does not prolong", |store| {
-        store.look = Box::new(|right, id, _, lease| right.look(id, Look::Peek, lease))
+        store.look = Box::new(|right, id, _, lease| right.look(id, Look::Peek, lease));
     })
     .caught_by(&["a visit prolongs", "touch and visit set a shorter time"]),
     wrong("a visit that is noted every time", |store| {
-        other_lease(store, |lease| Lease { touch_after: Duration::ZERO, ..lease })
+        other_lease(store, |lease| Lease { touch_after: Duration::ZERO, ..lease });
     })
     .caught_by(&[
         "a visit is noted once per touch_after, and at half of the time",
@@ -156,7 +156,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     })
     .caught_by(&["the lifetime begins again at a login"]),
     wrong("a store that knows no remembered sessions", |store| {
-        other_lease(store, |lease| Lease { remembered: None, ..lease })
+        other_lease(store, |lease| Lease { remembered: None, ..lease });
     })
     .caught_by(&["a remembered session has limits of its own"]),
     wrong("a touch that computes the time from what this request has read", |store| {

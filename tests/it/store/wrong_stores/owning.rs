@@ -100,11 +100,11 @@ pub(crate) const WRONG: &[Wrong] =
         })
         .caught_by(&["an owner comes with a login and changes with another", "an owner comes and goes with set"]),
         wrong("an index that a clear takes a session out of", |store| {
-            leaving(store, |commit| commit.changes.clears_everything())
+            leaving(store, |commit| commit.changes.clears_everything());
         })
         .caught_by(&["a session stays its owner's, whatever else happens to it"]),
         wrong("an index by secret, which a new id falls out of", |store| {
-            leaving(store, |commit| replaces(commit) && login(commit).is_none())
+            leaving(store, |commit| replaces(commit) && login(commit).is_none());
         })
         .caught_by(&["a session stays its owner's, whatever else happens to it"]),
         wrong("a list that keeps what is expired", |store| {
@@ -163,7 +163,7 @@ pub(crate) const WRONG: &[Wrong] =
         })
         .caught_by(&["destroy_all ends all sessions of an owner and no others"]),
         wrong("a destroy_all that spares no session", |store| {
-            store.everywhere = Box::new(|right, owner, _| right.store.destroy_all(owner, None))
+            store.everywhere = Box::new(|right, owner, _| right.store.destroy_all(owner, None));
         })
         .caught_by(&[
             "destroy_all spares the owner's session with the excepted handle",
@@ -213,7 +213,7 @@ pub(crate) const WRONG: &[Wrong] =
         })
         .caught_by(&["destroy by handle ends one session"]),
         wrong("a destroy by handle that compares no owner", |store| {
-            store.named = Box::new(|right, handle, _, reason| right.named(handle, None, reason))
+            store.named = Box::new(|right, handle, _, reason| right.named(handle, None, reason));
         })
         .caught_by(&["destroy by handle compares the owner"]),
         wrong("a destroy by handle that never frees the handle", |store| {
@@ -341,7 +341,7 @@ pub(crate) const WRONG: &[Wrong] =
         })
         .caught_by(&["a login notes its time", "a session that logs in again counts once"]),
         wrong("a store that knows no limit of logins", |store| {
-            other_login(store, |_, _, login| Login { limit: None, ..login })
+            other_login(store, |_, _, login| Login { limit: None, ..login });
         })
         .caught_by(&[
             "a login at the limit ends the session that was logged in first",

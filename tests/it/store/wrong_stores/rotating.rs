@@ -121,7 +121,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     })
     .caught_by(&["compare and swap says Changed if something changed and writes nothing"]),
     wrong("a store that does not note how old an id is", |store| {
-        other_lease(store, |lease| Lease { renew_after: None, ..lease })
+        other_lease(store, |lease| Lease { renew_after: None, ..lease });
     })
     .caught_by(&[
         "the age of a new id is noted under a lease that renews ids",

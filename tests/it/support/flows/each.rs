@@ -473,7 +473,7 @@ fn limit_oldest(world: &World) -> (Browser, &'static str) {
     world.visit(&mut tablet, |visit| visit.put("anon.tablet"));
     world.visit(&mut browser, |_| Ok(()));
     world.disarm();
-    // A login that is repeated after a lost answer may cost another one.
+    // A login that is repeated after a lost answer may end another login.
     world.may_have_ended(&tablet);
     (browser, "ada")
 }

@@ -17,7 +17,7 @@ pub(crate) struct Ledger {
     owners: BTreeMap<Handle, String>,
     /// Sessions that may have another id by now than their client knows, or may have ended.
     unsure: BTreeSet<Handle>,
-    /// Sessions of one user or of another one.
+    /// Sessions whose owner is in doubt.
     disputed: BTreeSet<Handle>,
 }
 
@@ -68,8 +68,8 @@ impl Ledger {
         self.unsure.insert(handle);
     }
 
-    /// It is not known whether a user was logged in. If it was another one before, their data may
-    /// be gone.
+    /// It is not known whether the login was carried out. If it replaced another user, that user's
+    /// data may be gone.
     pub(crate) fn doubt_login(&mut self, handle: Handle, owner: &str) {
         self.doubt(handle);
         if self.owners.get(&handle).is_some_and(|before| before != owner) {

@@ -24,13 +24,14 @@ use std::sync::Arc;
 use lembro::{ManualClock, Policy, Store, StoreDown};
 
 use self::each::{Flow, flows, policy};
-use self::store::Kind;
-use self::world::{Way, World};
+use self::store::FaultKind;
+use self::world::{CallStyle, World};
 
-const KINDS: [Kind; 3] = [Kind::Before, Kind::After, Kind::Lost];
+const KINDS: [FaultKind; 3] = [FaultKind::Before, FaultKind::After, FaultKind::Lost];
 
 /// Of two faults in a run, the repeat of the first commit may meet the second.
-const PAIRS: [[Kind; 2]; 4] = [[Kind::Before; 2], [Kind::After; 2], [Kind::Lost; 2], [Kind::After, Kind::Before]];
+const PAIRS: [[FaultKind; 2]; 4] =
+    [[FaultKind::Before; 2], [FaultKind::After; 2], [FaultKind::Lost; 2], [FaultKind::After, FaultKind::Before]];
 
 /// Faults further apart meet in no request.
 const APART: usize = 5;
@@ -38,7 +39,7 @@ const APART: usize = 5;
 /// More calls than any flow makes: a flow beyond it does not end.
 const MOST_CALLS: usize = 200;
 
-/// Runs of flows, their faults and what went wrong.
+/// Runs of flows, their faults and their broken promises.
 #[derive(Default)]
 pub(crate) struct Tally {
     runs: usize,
@@ -53,9 +54,9 @@ impl Tally {
         &mut self,
         backend: &dyn Fn() -> (Arc<dyn Store>, ManualClock),
         flow: &Flow,
-        way: Way,
+        way: CallStyle,
         store_down: StoreDown,
-        faults: &[(usize, Kind)],
+        faults: &[(usize, FaultKind)],
     ) -> usize {
         let policy: Policy = (flow.policy)(policy().store_down(store_down));
         let world = World::new(backend(), policy, way, faults);
@@ -77,14 +78,14 @@ impl Tally {
         met
     }
 
-    /// Every flow without a fault, and with one at each of its calls; with
-    /// `is_in_pairs`, with a second one after it, too.
+    /// Runs every flow without a fault, and with a fault at each of its calls. With `is_in_pairs`,
+    /// also with a second fault after the first.
     pub(crate) fn all(backend: &dyn Fn() -> (Arc<dyn Store>, ManualClock), is_in_pairs: bool) -> Self {
         let mut tally = Self::default();
         let ways = [
-            (Way::ByHand, StoreDown::FailClosed),
-            (Way::ByHand, StoreDown::Anonymous),
-            (Way::Adapter, StoreDown::FailClosed),
+            (CallStyle::ByHand, StoreDown::FailClosed),
+            (CallStyle::ByHand, StoreDown::Anonymous),
+            (CallStyle::Adapter, StoreDown::FailClosed),
         ];
         for (flow, (way, store_down)) in flows().iter().flat_map(|flow| ways.map(|way| (flow, way))) {
             tally.run(backend, flow, way, store_down, &[]);

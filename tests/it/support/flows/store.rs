@@ -9,7 +9,7 @@ use lembro::{Action, Clock, Error, Lease, Listing, Look, Lookup, Outcome, Owners
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FaultKind {
     /// Before the call was carried out, and the error says so.
     Before,
     /// After the call was carried out: the answer is lost.
@@ -19,34 +19,35 @@ pub(crate) enum Kind {
     Lost,
 }
 
-/// A fault store, with the third kind of fault.
-pub(crate) struct Faulty {
+/// A fault store with a third kind of fault: the lost request.
+pub(crate) struct FaultyStore {
     store: FaultStore<Arc<dyn Store>>,
     in_doubt: AtomicBool,
     own: AtomicUsize,
 }
 
-impl Faulty {
+impl FaultyStore {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         Self { store: FaultStore::new(store), in_doubt: AtomicBool::new(false), own: AtomicUsize::new(0) }
     }
 
-    /// Has the `nth` call from now on fail.
-    pub(crate) fn fail(&self, nth: usize, kind: Kind) {
-        self.in_doubt.store(kind == Kind::Lost, Ordering::SeqCst);
-        self.store.fail(None, nth, if kind == Kind::After { When::After } else { When::Before });
+    /// Makes the `nth` call from now on fail.
+    pub(crate) fn fail(&self, nth: usize, kind: FaultKind) {
+        self.in_doubt.store(kind == FaultKind::Lost, Ordering::SeqCst);
+        self.store.fail(None, nth, if kind == FaultKind::After { When::After } else { When::Before });
     }
 
     pub(crate) fn heal(&self) {
         self.store.heal();
     }
 
-    /// How many calls there were.
+    /// The number of calls.
     pub(crate) fn calls(&self) -> usize {
         self.store.calls(None)
     }
 
-    /// How often the store below itself could not tell whether a repeated commit was carried out.
+    /// The number of repeated commits of which the store below did not know whether they were
+    /// carried out.
     pub(crate) fn own_errors(&self) -> usize {
         self.own.load(Ordering::SeqCst)
     }
@@ -57,7 +58,7 @@ impl Faulty {
     }
 }
 
-impl Store for Faulty {
+impl Store for FaultyStore {
     fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
         self.store.look(id, how, lease)
     }

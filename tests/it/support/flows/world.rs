@@ -1,4 +1,4 @@
-//! A site, its browsers and their requests, and the promises, which are checked all along.
+//! A site, its browsers and their requests, with checks of the promises at every step.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -14,11 +14,11 @@ use lembro::{Error, Handle, ManualClock, Owner, Policy, Record, Result, Saved, S
 use rouille::{Request, Response as Page};
 
 use super::ledger::Ledger;
-use super::store::{Faulty, Kind};
+use super::store::{FaultKind, FaultyStore};
 
 /// How a server calls the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum CallStyle {
     /// `load`, the handler, `finish`, and `fail` on an error.
     ByHand,
     /// `layer.rouille`.
@@ -27,13 +27,13 @@ pub(crate) enum Way {
 
 pub(crate) struct World {
     pub(crate) layer: SessionLayer,
-    /// The same over the store below, which never fails.
+    /// The layer over the store below, which never fails.
     probe: SessionLayer,
     pub(crate) time: ManualClock,
-    store: Arc<Faulty>,
+    store: Arc<FaultyStore>,
     errors: Receiver<Error>,
-    way: Way,
-    faults: Vec<(usize, Kind)>,
+    way: CallStyle,
+    faults: Vec<(usize, FaultKind)>,
     armed_at: Cell<Option<usize>>,
     met: Cell<usize>,
     requests: Cell<usize>,
@@ -44,7 +44,7 @@ pub(crate) struct World {
 
 const URL: &str = "https://example.com/";
 
-/// A browser, with every cookie it ever had.
+/// A browser and every cookie that it ever had.
 #[derive(Clone, Default)]
 pub(crate) struct Browser {
     jar: Jar,
@@ -98,13 +98,13 @@ impl World {
     pub(crate) fn new(
         (store, time): (Arc<dyn lembro::Store>, ManualClock),
         policy: Policy,
-        way: Way,
-        faults: &[(usize, Kind)],
+        way: CallStyle,
+        faults: &[(usize, FaultKind)],
     ) -> Self {
         let probe = SessionLayer::new(Arc::clone(&store)).policy(policy.clone()).unwrap();
-        let store = Arc::new(Faulty::new(store));
+        let store = Arc::new(FaultyStore::new(store));
         let layer = SessionLayer::new(Arc::clone(&store)).policy(policy).unwrap();
-        let layer = layer.lost_change(if way == Way::Adapter { LostChange::Refuse } else { LostChange::Serve });
+        let layer = layer.lost_change(if way == CallStyle::Adapter { LostChange::Refuse } else { LostChange::Serve });
         Self {
             errors: layer.errors(),
             layer,
@@ -182,8 +182,8 @@ impl World {
         self.requests.set(self.requests.get() + 1);
         let mut log = Log::default();
         let (set_cookie, end) = match self.way {
-            Way::ByHand => self.by_hand(cookie, &mut log, handler),
-            Way::Adapter => self.by_adapter(cookie, &mut log, handler),
+            CallStyle::ByHand => self.by_hand(cookie, &mut log, handler),
+            CallStyle::Adapter => self.by_adapter(cookie, &mut log, handler),
         };
         let ended = match &end {
             End::Saved(saved) => format!("{saved:?}"),
@@ -257,7 +257,7 @@ impl World {
         (set, End::Status(page.status_code, failed))
     }
 
-    /// Enters into the ledger what the request was told at its end. Returns true for a success.
+    /// Enters the outcome of a request into the ledger. Returns true for a success.
     fn note(&self, handle: Option<Handle>, log: &mut Log, end: &End) -> bool {
         let (is_done, is_unknown, is_ok) = match end {
             End::Saved(Saved::Written) | End::Status(200, _) => (true, false, true),
@@ -265,7 +265,7 @@ impl World {
             End::Saved(Saved::Skipped) => (false, true, true),
             End::Saved(_) => (false, false, true),
             End::Failed(error) | End::Status(_, Some(error)) => (false, error.is_unknown(), false),
-            // The page does not say what the error was.
+            // The page does not name the error.
             End::Status(503, None) => (false, true, false),
             End::Status(..) | End::Panicked => (false, false, false),
         };
@@ -586,7 +586,7 @@ impl Visit<'_> {
         self.world.ledger.borrow_mut().refuse(&std::mem::take(&mut self.log.pending));
     }
 
-    /// Notes what a commit within the handler was told.
+    /// Notes the outcome of a commit within the handler.
     fn told<T>(&mut self, result: Result<T>, is_done: impl FnOnce(&T) -> bool) -> Result<T> {
         let log = &mut *self.log;
         match &result {

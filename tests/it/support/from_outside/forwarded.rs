@@ -1,5 +1,5 @@
-//! What a proxy says about the client's connection: never believed where RFC 7239's grammar does
-//! not give it, and read as a slow reader does that goes from state to state.
+//! The `Forwarded` header of a proxy: it is believed only where RFC 7239's grammar allows, and it is
+//! read as a slow reader does that goes from state to state.
 
 use lembro::web::{CookieOptions, RequestHead, Secure, SessionLayer};
 use lembro::{LembroOptions, LembroStore};

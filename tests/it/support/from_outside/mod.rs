@@ -1,6 +1,7 @@
 //! The readers of input from outside: one function for each, which panics if a promise is broken.
 //!
-//! `tests/it/input/bytes.rs` calls them for a moment at every commit, and `tests/fuzz` for any time.
+//! `tests/it/input/bytes.rs` calls them for a moment at every commit, and `tests/fuzz` for any
+//! time.
 #![allow(dead_code, unreachable_pub, reason = "tests take a part of it, the fuzz targets have it as a library")]
 
 pub mod attributes;

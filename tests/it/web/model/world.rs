@@ -381,7 +381,7 @@ impl World {
         if let Some(token) = said
             && fate == CommitOutcome::Written
         {
-            // Of two logins at once, each session has its copy of what the anonymous session held.
+            // Of two logins at once, each session has a copy of the anonymous session's data.
             assert!(self.consumed.insert((session.handle()?, token)), "a token is consumed once");
             self.model.meet("a token consumed");
         }

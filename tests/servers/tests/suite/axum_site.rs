@@ -1,4 +1,4 @@
-//! A real `axum` server on a port of its own, with a runtime of its own.
+//! A real `axum` server with its own port and runtime.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub(crate) struct AxumSite {
 
 impl AxumSite {
     pub(crate) fn start(router: Router) -> Self {
-        // More threads than any test has requests under way that wait for each other.
+        // More threads than any test has requests that wait for each other.
         let runtime = Builder::new_multi_thread().worker_threads(12).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -31,7 +31,7 @@ impl AxumSite {
         Self { address, runtime: Some(runtime) }
     }
 
-    /// The whole request on a thread for blocking work.
+    /// Handles each request on a thread for blocking work.
     pub(crate) fn blocking(layer: SessionLayer, application: Application) -> Self {
         Self::start(Router::new().fallback(move |request: Request| {
             let (layer, application) = (layer.clone(), application.clone());
@@ -44,7 +44,7 @@ impl AxumSite {
         }))
     }
 
-    /// An async handler that keeps the session across awaits.
+    /// Handles each request in an async handler that keeps the session across awaits.
     pub(crate) fn asynchronous(layer: SessionLayer, application: Application) -> Self {
         Self::start(Router::new().fallback(move |request: Request| {
             let (layer, application) = (layer.clone(), application.clone());
@@ -54,7 +54,7 @@ impl AxumSite {
                 let mut session = layer.load(&parts);
                 let handler = async {
                     tokio::task::yield_now().await;
-                    // Some handlers of the suite wait for others.
+                    // Some handlers of the suite wait for other requests.
                     let page = tokio::task::block_in_place(|| application(&target, &mut session));
                     tokio::task::yield_now().await;
                     page
@@ -88,7 +88,7 @@ impl From<lembro::Error> for Failure {
     }
 }
 
-/// With a body that is read while it is sent.
+/// A response whose body is read while it is sent.
 fn response(page: Page) -> Response<Body> {
     let announced = page.length.filter(|_| page.status == 200);
     let mut response = page.into_http(|mut reader, _| {

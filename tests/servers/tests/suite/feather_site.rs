@@ -1,4 +1,4 @@
-//! A real `feather` server on a port of its own.
+//! A real `feather` server with its own port.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -11,13 +11,12 @@ use lembro::web::{ResponseHeaders, SessionLayer};
 
 use crate::wire::{Application, Target, Listener, PATIENCE};
 
-/// It cannot be stopped, so it serves until the tests end.
+/// A server that runs until the tests end, because feather cannot be stopped.
 pub(crate) struct FeatherSite {
     address: SocketAddr,
 }
 
-/// The server's response is a type of its own around the `http` crate's headers: two methods are
-/// all that it needs.
+/// A response of the server, whose type is its own: the layer needs only two methods of it.
 struct Answer {
     status: u16,
     headers: HeaderMap,
@@ -36,7 +35,7 @@ impl ResponseHeaders for Answer {
 
 impl FeatherSite {
     pub(crate) fn start(layer: SessionLayer, application: Application) -> Self {
-        // It takes an address and does not say which port it got, so it is given a free one.
+        // feather does not tell which port it got, so it is given a free one.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let serve = move |request: &mut Request, response: &mut Response, _: &AppContext| {
             let target = Target::new(request.method.as_str(), request.uri.path());
@@ -70,7 +69,7 @@ impl FeatherSite {
         };
         thread::spawn(move || {
             let mut app = App::without_logger();
-            // More threads than any test has requests under way that wait for each other.
+            // More threads than any test has requests that wait for each other.
             app.workers(12);
             app.use_middleware(serve);
             app.listen(address.to_string());

@@ -1,4 +1,4 @@
-//! HTTP/2: a `Cookie` header that is split, and the example over it.
+//! HTTP/2: split `Cookie` headers, and the example `axum` over it.
 
 use axum::http::{HeaderMap, Request, Response, Version};
 use lembro::web::{CookieOptions, SessionLayer};
@@ -9,7 +9,8 @@ use crate::axum_site::AxumSite;
 use crate::example;
 use crate::wire::{Target, Listener, Page, layer, store};
 
-/// The response to a request of HTTP/2 with these header fields, as they are, and its body.
+/// Sends a request over HTTP/2 with exactly these header fields; returns the response with its
+/// body.
 fn ask(site: &dyn Listener, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Response<String> {
     let mut request = Request::builder().method(method).uri(format!("http://{}{path}", site.address()));
     for (name, value) in fields {
@@ -34,9 +35,9 @@ fn sent_back(headers: &HeaderMap) -> String {
     headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
-// RFC 9113, 8.2.3: clients split the header so that fields compress better.
+// RFC 9113, 8.2.3: clients split the header for better compression.
 #[test]
-fn a_cookie_header_that_http_2_split_leads_to_its_session() {
+fn split_cookie_header_opens_its_session() {
     let application = |_: &Target, session: &mut lembro::Session| {
         let visits = session.get::<u32>("visits")?.unwrap_or(0) + 1;
         session.insert("visits", &visits)?;
@@ -60,7 +61,7 @@ fn a_cookie_header_that_http_2_split_leads_to_its_session() {
 }
 
 #[test]
-fn the_example_counts_and_logs_in_and_out() {
+fn example_counts_and_logs_in_and_out() {
     let layer = SessionLayer::new(store()).cookie(CookieOptions::new().secure(false)).unwrap();
     let site = AxumSite::start(example::application(layer));
     let first = ask(&site, "GET", "/", &[], "");

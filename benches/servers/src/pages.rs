@@ -1,6 +1,6 @@
 //! The page on each server, with a session and without.
 //!
-//! With one, it reads the one key of the session, changes it and says what it is.
+//! The page with a session reads its only key, changes it and shows it.
 
 use std::convert::Infallible;
 use std::io::Cursor;
@@ -16,16 +16,16 @@ use lembro::web::{CookieOptions, Secure, SessionLayer};
 use lembro::{LembroOptions, LembroStore, Session};
 use tower_sessions::{MemoryStore, SessionManagerLayer};
 
-use crate::Anything;
-use crate::server::{Kind, Page};
+use crate::median::AnyError;
+use crate::process::{Kind, Page};
 
-/// Requests that are answered at a time, where a server has threads for them.
+/// The threads of a server that has a pool of them.
 const THREADS: usize = 8;
 
 const CONSTANT: &str = "Visit number 1\n";
 
 /// Prints the address and serves until the process ends.
-pub(crate) fn serve(kind: Kind, page: Page) -> Result<(), Anything> {
+pub(crate) fn serve(kind: Kind, page: Page) -> Result<(), AnyError> {
     match (kind, page) {
         (Kind::Rouille, Page::With) => {
             let layer = layer()?;
@@ -53,8 +53,8 @@ pub(crate) fn serve(kind: Kind, page: Page) -> Result<(), Anything> {
     }
 }
 
-/// The defaults, but for a cookie that works over http and room for all of the visitors.
-fn layer() -> Result<SessionLayer, Anything> {
+/// The defaults, but for a cookie that works over http and a store that holds all visitors.
+fn layer() -> Result<SessionLayer, AnyError> {
     let store = LembroStore::with_options(LembroOptions::new().max_size("256M"))?;
     Ok(SessionLayer::new(store).cookie(CookieOptions::new().secure(Secure::Auto))?)
 }
@@ -67,7 +67,7 @@ fn visit(session: &mut Session) -> lembro::Result<String> {
 
 fn serve_rouille(
     answer: impl Fn(&rouille::Request) -> rouille::Response + Send + Sync + 'static,
-) -> Result<(), Anything> {
+) -> Result<(), AnyError> {
     let server = rouille::Server::new("127.0.0.1:0", answer)?;
     announce(server.server_addr());
     server.pool_size(THREADS).run();
@@ -78,7 +78,7 @@ fn tiny_page(text: String) -> tiny_http::Response<Cursor<Vec<u8>>> {
     tiny_http::Response::from_string(text)
 }
 
-fn serve_tiny_http(answer: impl Fn(tiny_http::Request) + Sync) -> Result<(), Anything> {
+fn serve_tiny_http(answer: impl Fn(tiny_http::Request) + Sync) -> Result<(), AnyError> {
     let server = tiny_http::Server::http("127.0.0.1:0")?;
     announce(server.server_addr());
     thread::scope(|pool| {
@@ -91,7 +91,7 @@ fn serve_tiny_http(answer: impl Fn(tiny_http::Request) + Sync) -> Result<(), Any
 
 fn serve_touche(
     answer: impl Fn(touche::Request<touche::Body>) -> touche::Response<touche::Body> + Clone + Send + Sync + 'static,
-) -> Result<(), Anything> {
+) -> Result<(), AnyError> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     announce(listener.local_addr()?);
     let connections = iter::from_fn(|| listener.accept().ok().map(|(stream, _)| stream));
@@ -100,7 +100,7 @@ fn serve_touche(
     Ok(())
 }
 
-fn serve_axum(router: Router) -> Result<(), Anything> {
+fn serve_axum(router: Router) -> Result<(), AnyError> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         announce(listener.local_addr()?);
@@ -119,7 +119,7 @@ pub(crate) fn without() -> Router {
 }
 
 /// The page with a session of lembro.
-pub(crate) fn with_lembro() -> Result<Router, Anything> {
+pub(crate) fn with_lembro() -> Result<Router, AnyError> {
     async fn page(State(layer): State<SessionLayer>, request: Request) -> Response {
         layer.http(&request, |session| {
             let mut response = Response::new(visit(session)?.into());

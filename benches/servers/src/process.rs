@@ -1,4 +1,4 @@
-//! A server as a process of its own: what it is, how it is started, and what it costs.
+//! A server in a process of its own: its kind, its start, its processor time and its memory.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::Anything;
+use crate::median::AnyError;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -45,13 +45,13 @@ impl Kind {
         }
     }
 
-    pub(crate) fn of(name: &str) -> Result<Self, Anything> {
+    pub(crate) fn of(name: &str) -> Result<Self, AnyError> {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
         found.ok_or_else(|| format!("no server {name}").into())
     }
 }
 
-/// Which of the two pages a server has.
+/// The page of a server: with sessions or without.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Page {
     With,
@@ -63,13 +63,13 @@ impl Page {
         if self == Self::With { "with" } else { "without" }
     }
 
-    pub(crate) fn of(name: &str) -> Result<Self, Anything> {
+    pub(crate) fn of(name: &str) -> Result<Self, AnyError> {
         let found = [Self::With, Self::Without].into_iter().find(|page| page.name() == name);
         found.ok_or_else(|| format!("with or without, not {name}").into())
     }
 }
 
-/// A server that runs until this is dropped.
+/// A server that runs until it is dropped.
 pub(crate) struct Server {
     process: Child,
     /// Host and port.
@@ -77,7 +77,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(kind: Kind, page: Page) -> Result<Self, Anything> {
+    pub(crate) fn start(kind: Kind, page: Page) -> Result<Self, AnyError> {
         let mut command = if kind == Kind::Express {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("express");
             if !folder.join("node_modules").exists() {
@@ -101,13 +101,13 @@ impl Server {
         Ok(Self { process, address })
     }
 
-    /// The processor time of each of its threads, from `schedstat`: `stat` counts in ticks of
-    /// 10 ms.
-    pub(crate) fn cpu(&self) -> Result<Cpu, Anything> {
+    /// The processor time of each thread, from `schedstat`, because `stat` counts in ticks of 10
+    /// ms.
+    pub(crate) fn cpu(&self) -> Result<Cpu, AnyError> {
         let mut threads = HashMap::new();
         for thread in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
             let thread = thread?;
-            // One that ends here has done nothing since the last time: it was idle.
+            // A thread that ends here was idle since the last time.
             let Ok(times) = fs::read_to_string(thread.path().join("schedstat")) else { continue };
             let nanoseconds = times.split_whitespace().next().ok_or("schedstat is empty")?.parse()?;
             threads.insert(thread.file_name().to_string_lossy().into_owned(), Duration::from_nanos(nanoseconds));
@@ -116,7 +116,7 @@ impl Server {
     }
 
     /// Resident memory, in bytes.
-    pub(crate) fn resident(&self) -> Result<f64, Anything> {
+    pub(crate) fn resident(&self) -> Result<f64, AnyError> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)

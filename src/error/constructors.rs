@@ -1,52 +1,11 @@
-//! The kinds of error: their texts and constructors.
+//! Constructors of errors within the crate.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Error, Inner, Source};
-use crate::sync::{Arc, AtomicBool};
-
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Kind {
-    #[error("{option}: {problem}")]
-    Option { option: Cow<'static, str>, problem: String },
-    #[error("session id: {0}")]
-    Id(String),
-    #[error("session {0}: the id is taken already")]
-    Taken(String),
-    #[error("session {handle}: changed by others {attempts} times in a row, gave up")]
-    Contention { handle: String, attempts: u32 },
-    #[error("{0}")]
-    Size(String),
-    #[error("the owner is logged in {0} times already, which is as often as the policy allows")]
-    TooManyLogins(usize),
-    #[error("session {handle}: it is not known whether the write was carried out")]
-    Unknown { handle: String, source: Option<Source> },
-    #[error("the store is full: it has no room for this session without an owner")]
-    Full,
-    #[error("key {key:?}: {action}")]
-    Value { key: String, action: &'static str, source: Option<Source> },
-    #[error("stored record: {0}")]
-    Corrupt(Cow<'static, str>),
-    #[error("the store failed")]
-    Store { source: Source },
-    #[error("this store does not support {0}")]
-    Unsupported(&'static str),
-    #[error("{0} on a handle that no response follows: the client would never learn its id")]
-    Late(&'static str),
-    #[error("session {0}: it ended, or got another id, under the request, so its changes are lost")]
-    Lost(String),
-    #[error("the handler panicked")]
-    #[cfg_attr(not(feature = "web"), expect(dead_code, reason = "it is the cookie layer that runs handlers"))]
-    Panic,
-    #[error("the operating system's random source failed")]
-    Random { source: Source },
-    #[error("{0}")]
-    Background(String),
-    #[error("sessions in {}: {problem}", path.display())]
-    Persist { path: PathBuf, problem: String },
-}
+use super::{Error, Kind, Source};
+use crate::sync::Arc;
 
 impl Error {
     pub(crate) fn option(option: impl Into<Cow<'static, str>>, problem: impl Into<String>) -> Self {
@@ -116,12 +75,6 @@ impl Error {
 
     pub(crate) fn background(problem: impl Into<String>) -> Self {
         Kind::Background(problem.into()).into()
-    }
-}
-
-impl From<Kind> for Error {
-    fn from(kind: Kind) -> Self {
-        Self { inner: Arc::new(Inner { kind, reported: AtomicBool::new(false) }) }
     }
 }
 
