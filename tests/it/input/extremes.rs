@@ -2,9 +2,9 @@
 //!
 //! The spans are idle timeouts, lifetimes, graces, touch and renewal intervals, a session's own
 //! timeout and the store's interval, each of them zero and `Duration::MAX`. The instants are the
-//! end of the clock, and calendars before 1970, at 1970, and as late as the system's can be. They meet
-//! in a commit, a look, a touch, a login under a limit, a renewal, a purge, a restart and a list.
-//! Overflow panics in a test build, so a test that ends has passed.
+//! end of the clock, and calendars before 1970, at 1970, and as late as the system's can be. They
+//! meet in a commit, a look, a touch, a login under a limit, a renewal, a purge, a restart and a
+//! list. Overflow panics in a test build, so a test that ends has passed.
 #![cfg(feature = "testing")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -2,10 +2,10 @@
 //! hashed, stored or sent, and costs no more memory than a few times its own size.
 //!
 //! The doors are the methods that take a text: owners (`log_in`, `log_in_since`,
-//! `sessions.owner`), labels, component names, keys (`insert`, `remove`, `take`, `consume`, `modify`, `get`, `get_str`,
-//! `contains_key`), ids and handles as text, CSRF tokens, cookies, the cookie's options, records as
-//! JSON, and the same on the store's own types (`Changes`, `Owner`). `tests/it/redis/limits.rs`
-//! tries them on Redis.
+//! `sessions.owner`), labels, component names, keys (`insert`, `remove`, `take`, `consume`,
+//! `modify`, `get`, `get_str`, `contains_key`), ids and handles as text, CSRF tokens, cookies, the
+//! cookie's options, records as JSON, and the same on the store's own types (`Changes`, `Owner`).
+//! `tests/it/redis/limits.rs` tries them on Redis.
 #![cfg(feature = "web")]
 
 use crate::support::doors::{FINDING_NOTHING, MIB, REFUSED_IF_EMPTY, REFUSING};
