@@ -71,7 +71,7 @@ fn lembro_store_in_real_time() {
     let report = testing::check(Duration::from_millis(50), || LembroStore::new().unwrap());
     assert!(report.is_kept(), "{report}");
     // Only the rules that need a manual clock.
-    assert!(report.skipped().all(|(_, reason)| reason == "needs a clock that is turned by hand"), "{report}");
+    assert!(report.skipped().all(|(_, reason)| reason == "needs a manual clock"), "{report}");
 }
 
 /// Runs the whole contract, and skips no rule of it.
