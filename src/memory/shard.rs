@@ -169,7 +169,7 @@ impl Shard {
         let slot = self.queues.push(class, handle, bytes);
         state.slot.store(slot, Ordering::Relaxed);
         state.generation.store(self.aging.last_generation(), Ordering::Relaxed);
-        self.expiry.set(slot, state.deadline.load(Ordering::Relaxed));
+        self.expiry.set(slot, state.deadline());
         if record.is_owned() {
             self.owners.change(&self.hasher, slot, None, record.owner());
         }
@@ -196,7 +196,7 @@ impl Shard {
         };
         let (old, new) = (stored.state(), next.state());
         let slot = old.slot.load(Ordering::Relaxed);
-        let (before, after) = (old.deadline.load(Ordering::Relaxed), new.deadline.load(Ordering::Relaxed));
+        let (before, after) = (old.deadline(), new.deadline());
         new.slot.store(slot, Ordering::Relaxed);
         new.visited.store(old.visited.load(Ordering::Relaxed), Ordering::Relaxed);
         new.generation.store(old.generation.load(Ordering::Relaxed), Ordering::Relaxed);

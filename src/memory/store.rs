@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::{SecretCheck, SessionId};
 use crate::record::Record;
-use crate::store::{Action, Lease, Listed, Listing, Look, Lookup, Now, Outcome, Owners, Sight, Store, Stored};
+use crate::store::{Action, Lease, Listed, Listing, Look, LookAnswer, Lookup, Now, Outcome, Owners, Store, Stored};
 use crate::sync::Ordering;
 
 impl Store for LembroStore {
@@ -27,12 +27,12 @@ impl Store for LembroStore {
         let shard = locked.shard.read();
         let Some(row) = shard.by_handle(hash, id.handle()) else {
             drop(shard);
-            return Ok(not_found(locked, Sight::Missing));
+            return Ok(not_found(locked, LookAnswer::Missing));
         };
         let seen = crate::store::look(row, id, how, lease, now);
-        let Sight::Found(opened) = seen.sight else {
+        let LookAnswer::Found(opener) = seen.answer else {
             drop(shard);
-            return Ok(not_found(locked, seen.sight));
+            return Ok(not_found(locked, seen.answer));
         };
         if let Some(deadline) = seen.touch {
             store.prolong(&shard, row, deadline);
@@ -53,7 +53,7 @@ impl Store for LembroStore {
             store.try_write();
         }
         count(if seen.touch.is_some() { &locked.counters.prolonged } else { &locked.counters.hits });
-        Ok(Lookup::Found(Stored { record, ttl: seen.ttl, presented: opened.presented(id) }))
+        Ok(Lookup::Found(Stored { record, ttl: seen.ttl, presented: opener.presented(id) }))
     }
 
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome> {
@@ -131,9 +131,9 @@ impl Store for LembroStore {
 }
 
 #[cold]
-fn not_found(locked: &LockedShard, sight: Sight) -> Lookup {
+fn not_found(locked: &LockedShard, answer: LookAnswer) -> Lookup {
     count(&locked.counters.misses);
-    let Sight::Superseded { recent } = sight else { return Lookup::Missing };
+    let LookAnswer::Superseded { recent } = answer else { return Lookup::Missing };
     // Later than a request in flight can arrive: possibly a stolen id.
     if !recent {
         count(&locked.counters.superseded);
@@ -142,7 +142,7 @@ fn not_found(locked: &LockedShard, sight: Sight) -> Lookup {
 }
 
 pub(super) fn time_left(record: &Record, now: u64) -> Duration {
-    Duration::from_nanos(record.state().deadline.load(Ordering::Relaxed).saturating_sub(now))
+    Duration::from_nanos(record.state().deadline().saturating_sub(now))
 }
 
 /// The error for a commit that cannot be written. If it was sent before, it may be in memory.
@@ -184,7 +184,7 @@ impl ShardedStore {
         let mut shard = locked.shard.write();
         // A touch takes only the read lock, so it can have moved the deadline since the row was
         // read.
-        next.state().deadline.store(current.state().deadline.load(Ordering::Relaxed), Ordering::Relaxed);
+        next.state().deadline.store(current.state().deadline(), Ordering::Relaxed);
         let outcome = shard.swap(hash, handle, Some(current), Some(next.clone()), now.clock, &mut removed);
         self.queue_ends(&removed);
         if outcome == InsertOutcome::Done && is_journalled {

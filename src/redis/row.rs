@@ -31,7 +31,7 @@ use crate::id::{Handle, SecretCheck, SessionId};
 use crate::record::{
     Changes, Frame, Head, NEVER, Ownership, Record, RecordEntry, SecondSecret, StoreState, Version, json_text,
 };
-use crate::store::{self, Epoch, Lease, Listed, Look, Lookup, Now, Sight, Stored};
+use crate::store::{self, Epoch, Lease, Listed, Look, LookAnswer, Lookup, Now, Stored};
 
 /// The number of the layout, as a digit.
 pub(super) const LAYOUT: u8 = b'2';
@@ -78,11 +78,11 @@ impl HashRow {
     /// Applies the rule of a look. The flag says whether the look has something to write.
     pub(super) fn look(self, id: &SessionId, how: Look, lease: &Lease) -> (Lookup, bool) {
         let seen = store::look(&self.record, id, how, lease, self.now);
-        match seen.sight {
-            Sight::Missing => (Lookup::Missing, false),
-            Sight::Superseded { recent } => (Lookup::Superseded { recent }, false),
-            Sight::Found(opened) => {
-                let stored = Stored { presented: opened.presented(id), ..Stored::new(self.record, seen.ttl) };
+        match seen.answer {
+            LookAnswer::Missing => (Lookup::Missing, false),
+            LookAnswer::Superseded { recent } => (Lookup::Superseded { recent }, false),
+            LookAnswer::Found(opener) => {
+                let stored = Stored { presented: opener.presented(id), ..Stored::new(self.record, seen.ttl) };
                 (Lookup::Found(stored), seen.touch.is_some() || seen.next.is_some())
             }
         }

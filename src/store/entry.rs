@@ -6,7 +6,7 @@ use super::commit::{Action, Nonces};
 use super::lease::{Lease, Now};
 use super::outcome::{Listed, Look, Lookup, Outcome, Stored};
 use super::owners::Epoch;
-use super::rule::{self, Edit, Sight};
+use super::rule::{self, Edit, LookAnswer};
 use crate::error::{Error, Result};
 use crate::id::{Handle, SecretCheck, SessionId};
 use crate::record::{Frame, Record, SecondSecret, StoreState, Version};
@@ -45,10 +45,10 @@ impl Entry {
     pub fn look(row: Option<&Self>, id: &SessionId, how: Look, lease: &Lease, now: Now) -> (Lookup, Write) {
         let Some(row) = row else { return (Lookup::Missing, Write::Nothing) };
         let seen = rule::look(&row.record, id, how, lease, now);
-        let opener = match seen.sight {
-            Sight::Missing => return (Lookup::Missing, Write::Nothing),
-            Sight::Superseded { recent } => return (Lookup::Superseded { recent }, Write::Nothing),
-            Sight::Found(opener) => opener,
+        let opener = match seen.answer {
+            LookAnswer::Missing => return (Lookup::Missing, Write::Nothing),
+            LookAnswer::Superseded { recent } => return (Lookup::Superseded { recent }, Write::Nothing),
+            LookAnswer::Found(opener) => opener,
         };
         // The next record if there is one, because a visit can note when the session got its id.
         let record = seen.next.as_ref().unwrap_or(&row.record).clone();

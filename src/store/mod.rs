@@ -30,7 +30,7 @@ pub(crate) use self::lease::nanos;
 pub use self::lease::{Lease, Now};
 pub use self::outcome::{Listed, Listing, Look, Lookup, Outcome, Presented, Receipt, Stored};
 pub use self::owners::{AtLimit, EndReason, Epoch, Limit, Owner, Owners};
-pub(crate) use self::rule::{Edit, Sight, id_age, is_expired};
+pub(crate) use self::rule::{Edit, LookAnswer, id_age, is_expired};
 pub(crate) use self::rule::{apply, look, preview};
 use crate::clock::Clock;
 use crate::error::{Error, Result};

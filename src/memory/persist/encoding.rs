@@ -4,7 +4,6 @@ use crate::clock::Clock;
 use crate::id::{Digest, Handle};
 use crate::record::{NEVER, Record, Version};
 use crate::store::{EndReason, Nonces, read_row, take, write_row};
-use crate::sync::Ordering;
 
 /// The largest epoch and the largest generation that a file may hold. They are far beyond any real
 /// one, and a store that continues from them cannot overflow.
@@ -90,7 +89,7 @@ impl Mutation {
         };
         match self {
             Self::Put(row) => {
-                let deadline = row.state().deadline.load(Ordering::Relaxed);
+                let deadline = row.state().deadline();
                 numbers(bytes, PUT, &[row.state().handle.to_u64()]);
                 write_record(bytes, row, deadline, anchor);
             }

@@ -73,7 +73,7 @@ impl Shard {
             }
             copy.sessions.push(SnapshotEntry {
                 record: record.clone(),
-                deadline: state.deadline.load(Ordering::Relaxed),
+                deadline: state.deadline(),
                 // A slot that was added since the copy began belongs to a new session.
                 age: copy.ages.get(slot as usize).copied().unwrap_or(u16::MAX),
                 class: state.class(),

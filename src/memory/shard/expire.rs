@@ -86,7 +86,7 @@ impl Shard {
                 let state = record.state();
                 let slot = queues.push(class, state.handle, charge(record));
                 state.slot.store(slot, Ordering::Relaxed);
-                expiry.set(slot, state.deadline.load(Ordering::Relaxed));
+                expiry.set(slot, state.deadline());
                 owners.change(&self.hasher, slot, None, record.owner());
             }
         }

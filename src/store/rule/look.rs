@@ -10,7 +10,7 @@ use crate::store::outcome::{Look, Presented};
 
 /// The answer to a look, without the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
+pub(crate) enum LookAnswer {
     Missing,
     Superseded { recent: bool },
     Found(Opener),
@@ -18,7 +18,7 @@ pub(crate) enum Sight {
 
 /// The answer to a look, and the edit to the row.
 pub(crate) struct LookResult {
-    pub(crate) sight: Sight,
+    pub(crate) answer: LookAnswer,
     /// The time left.
     pub(crate) ttl: Duration,
     /// The next deadline, if the visit prolongs the session.
@@ -55,18 +55,18 @@ pub(crate) fn look(row: &Record, id: &SessionId, how: Look, lease: &Lease, now: 
     let ttl = full.min(left);
     // A session whose lifetime is over is not removed, because the calendar may have jumped.
     if ttl == 0 {
-        return LookResult { sight: Sight::Missing, ttl: Duration::ZERO, touch: None, next: None };
+        return LookResult { answer: LookAnswer::Missing, ttl: Duration::ZERO, touch: None, next: None };
     }
     let touch = (how == Look::Visit && lease.touch_due(full, left)).then(|| now.after_nanos(full));
     let ttl = Duration::from_nanos(if touch.is_some() { full } else { ttl });
-    let (sight, next) = if row.state().has_second() {
+    let (answer, next) = if row.state().has_second() {
         look_rotated(row, id, how, lease, now, touch)
     } else if row.state().is_opened_by(id) {
-        (Sight::Found(Opener::Current), None)
+        (LookAnswer::Found(Opener::Current), None)
     } else {
-        (unless_held(row, how, Sight::Missing), None)
+        (unless_held(row, how, LookAnswer::Missing), None)
     };
-    LookResult { sight, ttl, touch, next }
+    LookResult { answer, ttl, touch, next }
 }
 
 /// Answers a look at a session that was rotated. `touch`: the next deadline if the visit prolongs.
@@ -77,14 +77,14 @@ fn look_rotated(
     lease: &Lease,
     now: Now,
     touch: Option<u64>,
-) -> (Sight, Option<Record>) {
+) -> (LookAnswer, Option<Record>) {
     match id_role(row, id, now) {
-        IdRole::Unknown => (unless_held(row, how, Sight::Missing), None),
-        IdRole::Superseded { recent } => (unless_held(row, how, Sight::Superseded { recent }), None),
-        IdRole::Previous => (Sight::Found(Opener::Previous), None),
+        IdRole::Unknown => (unless_held(row, how, LookAnswer::Missing), None),
+        IdRole::Superseded { recent } => (unless_held(row, how, LookAnswer::Superseded { recent }), None),
+        IdRole::Previous => (LookAnswer::Found(Opener::Previous), None),
         IdRole::Successor => {
             let next = (how == Look::Visit).then(|| confirm(row, id, lease, touch, now));
-            (Sight::Found(Opener::Current), next)
+            (LookAnswer::Found(Opener::Current), next)
         }
         IdRole::Current => match row.second() {
             Some(SecondSecret::Pending { digest, seed, until }) => {
@@ -96,19 +96,20 @@ fn look_rotated(
                     let pending = SecondSecret::Pending { digest, seed, until };
                     with_secrets(row, id, None, row.state().secret(), pending, touch)
                 });
-                (Sight::Found(Opener::Renewing(seed)), next)
+                (LookAnswer::Found(Opener::Renewing(seed)), next)
             }
-            _ => (Sight::Found(Opener::Current), None),
+            _ => (LookAnswer::Found(Opener::Current), None),
         },
     }
 }
 
-/// The answer to a look with an id that does not open the row: `sight`, unless the session is held.
+/// The answer to a look with an id that does not open the row: `answer`, unless the session is
+/// held.
 #[cold]
-fn unless_held(row: &Record, how: Look, sight: Sight) -> Sight {
+fn unless_held(row: &Record, how: Look, answer: LookAnswer) -> LookAnswer {
     match how {
-        Look::Held(version) if row.version().is_same_incarnation(version) => Sight::Found(Opener::Previous),
-        Look::Peek | Look::Visit | Look::Held(_) => sight,
+        Look::Held(version) if row.version().is_same_incarnation(version) => LookAnswer::Found(Opener::Previous),
+        Look::Peek | Look::Visit | Look::Held(_) => answer,
     }
 }
 

@@ -9,7 +9,7 @@ mod secrets;
 
 use std::time::Duration;
 
-pub(crate) use self::look::{Sight, look};
+pub(crate) use self::look::{LookAnswer, look};
 pub(crate) use self::secrets::id_age;
 use self::secrets::{IdRole, announced, announced_by, id_role, next_secrets, refusal};
 use super::commit::{Action, Commit, Expect, Identity, Nonces};
