@@ -51,7 +51,7 @@ impl StoreFiles {
 
     /// Lets another store use the files.
     pub(super) fn unlock(&self) {
-        // If this fails, the lock is released when the store is dropped.
+        // If this fails, the lock is released when its last handle is closed.
         let _ = self.lock.unlock();
     }
 
@@ -165,6 +165,14 @@ fn resolve_links(path: &Path) -> Result<PathBuf, Problem> {
     }
 }
 
+impl Drop for StoreFiles {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process between its fork and its exec has a copy
+        // of the handle.
+        self.unlock();
+    }
+}
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
@@ -173,4 +181,22 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::StoreFiles;
+
+    #[test]
+    fn lock_ends_with_the_store_in_spite_of_a_childs_copy() {
+        let folder = std::env::temp_dir().join(format!("lembro-lock-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let files = StoreFiles::lock(&folder.join("sessions")).unwrap();
+        let copy = files.lock.try_clone().unwrap();
+        assert!(StoreFiles::lock(&folder.join("sessions")).is_err());
+        drop(files);
+        assert!(StoreFiles::lock(&folder.join("sessions")).is_ok());
+        drop(copy);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
