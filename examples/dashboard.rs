@@ -80,7 +80,7 @@ struct News {
 fn main() -> Result<(), AnyError> {
     // Short, for the charts. With a timeout of half an hour, an interval of a minute is enough.
     let store = LembroStore::with_options(LembroOptions::new().max_size(MAX_SIZE).interval("1s"))?;
-    let load = Sessions::with_policy(store.clone(), Policy::new().timeout(Duration::from_secs(60)))?;
+    let load = Sessions::with_policy(store.clone(), Policy::new().timeout("1m"))?;
     let layer = SessionLayer::new(store.clone()).cookie(CookieOptions::new().secure(Secure::Auto))?;
     let board = Arc::new(Board::default());
 

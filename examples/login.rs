@@ -6,16 +6,12 @@
 
 #![expect(clippy::print_stdout, clippy::needless_continue, reason = "an example may")]
 
-use std::time::Duration;
-
 use lembro::web::{CookieOptions, Secure, SessionLayer, SiteData};
 use lembro::{LembroStore, Policy, Result, Session, Sessions, Store};
 use rouille::{Request, Response, Server, post_input};
 
 const USER: &str = "ada";
 const PASSWORD: &str = "difference-engine";
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,7 +22,7 @@ fn main() -> Result<(), AnyError> {
 pub(crate) fn serve(store: impl Store) -> Result<(), AnyError> {
     // A browser left open is signed in for a quarter of an hour, a stolen cookie works for a
     // working day. Users that tick "remember me" choose longer.
-    let policy = Policy::new().timeout(HOUR / 4).lifetime(8 * HOUR).remember(14 * DAY, 90 * DAY);
+    let policy = Policy::new().timeout("15m").lifetime("8h").remember("14d", "90d");
     // `Auto` also works over plain http, as here. A site with https alone keeps the default.
     let cookie = CookieOptions::new().secure(Secure::Auto).clear_site_data([SiteData::Cache, SiteData::Storage]);
     let layer = SessionLayer::new(store).policy(policy)?.cookie(cookie)?;

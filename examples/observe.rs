@@ -17,7 +17,7 @@ fn main() -> Result<(), AnyError> {
     let seconds = std::env::args().nth(1).map_or(Ok(10), |text| text.parse())?;
     let store = LembroStore::with_options(LembroOptions::new().max_size("1M").interval("1s"))?;
     // Short, so that sessions expire within seconds.
-    let policy = Policy::new().timeout(Duration::from_secs(2)).touch_after(Duration::from_millis(500));
+    let policy = Policy::new().timeout("2s").touch_after("500ms");
     let sessions = Sessions::with_policy(store.clone(), policy)?;
 
     let over = AtomicBool::new(false);

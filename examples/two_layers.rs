@@ -8,27 +8,24 @@
 #![expect(clippy::print_stdout, reason = "an example may")]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use lembro::web::{CookieLifetime, CookieOptions, SameSite, Secure, SessionLayer};
 use lembro::{LembroOptions, LembroStore, Policy, Result, Session, Store as _};
 use rouille::{Request, Response, Server};
 
 const GOODS: [&str; 4] = ["tea", "bread", "plums", "honey"];
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Many small sessions that live for weeks.
     let customers = LembroStore::with_options(LembroOptions::new().max_size("64M"))?;
-    let policy = Policy::new().timeout(14 * DAY).lifetime(90 * DAY);
+    let policy = Policy::new().timeout("14d").lifetime("90d");
     let cookie = CookieOptions::new().name("basket").lifetime(CookieLifetime::Persistent).secure(Secure::Auto);
     let shop = SessionLayer::new(customers.clone()).policy(policy)?.cookie(cookie)?;
 
     // A few powerful sessions that live for minutes. Links on other sites do not send this cookie,
     // and the shop's pages never receive it.
     let clerks = LembroStore::new()?;
-    let policy = Policy::new().timeout(5 * MINUTE).lifetime(60 * MINUTE);
+    let policy = Policy::new().timeout("5m").lifetime("1h");
     let cookie = CookieOptions::new().name("office").path("/office").same_site(SameSite::Strict).secure(Secure::Auto);
     let office = SessionLayer::new(clerks.clone()).policy(policy)?.cookie(cookie)?;
 
