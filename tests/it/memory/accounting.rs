@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use lembro::{
-    Commit, EndReason, Lease, LembroOptions, LembroStore, Owner, Owners as _, Record, SessionId, Sessions, Store,
-};
+use lembro::{EndReason, Lease, LembroOptions, LembroStore, Owner, Owners as _, Record, SessionId, Sessions, Store};
 use serde_json::{Value, json};
 
 use crate::support::steps::{create_for, renewed, replace};
