@@ -12,7 +12,7 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 /// Something that happened to a session in its store, or to a request for it.
 ///
 /// An event names its session by the [`Handle`] and never contains the secret part of an id.
-/// `bytes` is the memory that the session counts for in `max_size`.
+/// `bytes` is the memory that the session takes, out of `max_size`.
 ///
 /// # Examples
 ///
@@ -33,7 +33,8 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, RwLock};
 #[serde(rename_all = "snake_case", tag = "event")]
 #[non_exhaustive]
 pub enum Event {
-    /// An expired session was removed from memory. It was invisible from the end of its time on.
+    /// An expired session was removed from memory. No request has found it since the instant it
+    /// expired.
     Expired {
         /// The session.
         handle: Handle,
@@ -46,11 +47,11 @@ pub enum Event {
         handle: Handle,
         /// The freed memory.
         bytes: usize,
-        /// True if the session had an owner, so a user who was logged in lost it.
+        /// True if the session had an owner, so its user was logged out.
         owned: bool,
     },
-    /// A session was ended on request: by a logout, by its handle, by its owner's limit, or with
-    /// all sessions of its owner.
+    /// A session was destroyed: by a logout, by a call with its id or handle, because its owner
+    /// reached the limit of sessions, or together with all sessions of its owner.
     Destroyed {
         /// The session.
         handle: Handle,
@@ -72,15 +73,15 @@ pub enum Event {
     },
     /// A compaction wrote a new snapshot of a store that [persists](crate::LembroOptions::persist).
     Snapshot {
-        /// The number of sessions in it.
+        /// The number of sessions in the snapshot.
         sessions: usize,
-        /// The size of the file.
+        /// The size of the snapshot's file, in bytes.
         bytes: u64,
         /// The duration of the compaction.
         took: Duration,
     },
-    /// The store began with the sessions of its files. The first subscriber receives this event,
-    /// although it subscribed later.
+    /// The store started and restored the sessions from its files. Only the first subscriber
+    /// receives this event, because a store cannot have a subscriber while it starts.
     Restored {
         /// The number of restored sessions.
         sessions: usize,
@@ -88,7 +89,8 @@ pub enum Event {
         expired: usize,
         /// The number of sessions that were evicted because there was no room for all.
         evicted: usize,
-        /// The number of sessions that are larger than `max_session_size` now.
+        /// The number of sessions that were refused because they are larger than
+        /// `max_session_size`.
         refused: usize,
         /// The duration of the start.
         took: Duration,
@@ -98,7 +100,7 @@ pub enum Event {
     Refused {
         /// The session.
         handle: Handle,
-        /// The memory that it would have counted for.
+        /// The memory that the session would have taken.
         bytes: usize,
     },
     /// A session without an owner, new or larger than before, was refused because the store is
@@ -109,39 +111,41 @@ pub enum Event {
         /// The session.
         handle: Handle,
     },
-    /// A request presented an id that opens no session. It is expired, evicted, destroyed, or a
-    /// guess.
+    /// A request presented an id that opens no session. The session has expired or was evicted or
+    /// destroyed, or the id is a guess.
     UnknownId {
         /// The handle part of the id, as the client sent it.
         handle: Handle,
     },
-    /// The changes of a request were lost, because its session ended, or was superseded by a login,
-    /// during the request.
+    /// The changes of a request were lost, because its session ended during the request, or because
+    /// another request's login superseded its id.
     LostChange {
         /// The session.
         handle: Handle,
     },
-    /// A look presented a superseded id later than a request in flight could. The id is possibly
-    /// stolen.
+    /// A request presented a superseded id too late to be a request that was under way when the id
+    /// was superseded. The id is possibly stolen.
     SupersededId {
         /// The session.
         handle: Handle,
     },
 }
 
-/// The capacity of a subscriber's queue, in messages. Further messages are counted as missed.
+/// The capacity of a subscriber's queue, in messages. A message for a full queue is dropped and
+/// counted as missed.
 const QUEUE: usize = 1024;
 
 /// The channel of a subscriber.
 ///
-/// A sender notices only at the next message that its receiver was dropped. An unbounded channel
-/// takes half a kilobyte until then, where a bounded one would take memory for a whole queue.
+/// If the receiver is dropped, the channel stays in memory until the next message fails. Until then
+/// an unbounded channel takes half a kilobyte, but a bounded channel would take the memory of a
+/// whole queue.
 pub(crate) fn subscription<T>() -> (Sender<T>, Receiver<T>) {
     unbounded()
 }
 
-/// Sends every message to every subscriber, without waiting for any. Without a subscriber, a
-/// message is not built.
+/// Sends every message to every subscriber without blocking. Without a subscriber, a message is not
+/// built.
 pub(crate) struct Broadcast<T> {
     subscribers: RwLock<Vec<Sender<T>>>,
     /// The number of subscribers, read without the lock, so that an event without subscribers costs
@@ -171,7 +175,7 @@ impl<T: Clone> Broadcast<T> {
     /// Adds a subscriber.
     pub(crate) fn add(&self, sender: Sender<T>) {
         for message in self.early.lock().drain(..) {
-            // A subscriber that has gone already misses it.
+            // If the receiver was dropped already, the message is lost.
             let _ = sender.try_send(message);
         }
         let mut subscribers = self.subscribers.write();
@@ -179,7 +183,7 @@ impl<T: Clone> Broadcast<T> {
         self.count.store(subscribers.len(), Ordering::Relaxed);
     }
 
-    /// Keeps a message for the first subscriber, because a store has none while it starts.
+    /// Keeps a message for the first subscriber, because a store that starts has no subscriber yet.
     pub(crate) fn publish_early(&self, message: T) {
         self.early.lock().push(message);
     }
@@ -189,8 +193,8 @@ impl<T: Clone> Broadcast<T> {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Sends a message. It never blocks and never fails: a full queue misses the message, and a
-    /// subscriber whose channel is closed is removed.
+    /// Sends a message. It never blocks and never fails. If a queue is full, the message is counted
+    /// as missed. If a receiver was dropped, its subscriber is removed.
     pub(crate) fn publish(&self, message: impl FnOnce() -> T) {
         if !self.has_subscribers() {
             return;

@@ -1,11 +1,11 @@
 //! The session id: a public handle that names a session, and a secret that opens it.
 //!
-//! A store finds a session by its handle and then compares the secret in constant time, so the
-//! lookup is no timing oracle (CVE-2019-16782). Logs and lists name a session without giving
-//! access, files and databases have only digests of secrets, and a new id is a new secret under the
-//! same handle, so the row stays in its place.
+//! A store finds a session by its handle and then compares the secret in constant time, so the time
+//! of a lookup tells nothing about the secret (CVE-2019-16782). Logs and lists show the handle
+//! alone, which gives no access. Files and databases contain only digests of secrets. A new id has
+//! the same handle and a new secret, so the session's row keeps its key.
 //!
-//! OWASP ASVS 5.0, 7.2.3 asks for 128 random bits. The secret has them.
+//! The secret has 128 random bits, as OWASP ASVS 5.0, 7.2.3 asks.
 
 mod secret_check;
 
@@ -54,7 +54,7 @@ impl Handle {
         u64::from_be_bytes(self.0)
     }
 
-    /// The handle of this number, from [`to_u64`](Self::to_u64).
+    /// Makes the handle from a number that [`to_u64`](Self::to_u64) returned.
     pub fn from_u64(number: u64) -> Self {
         Self(number.to_be_bytes())
     }
@@ -114,9 +114,9 @@ impl Eq for Secret {}
 /// The id of a session: 24 bytes, written as 32 URL-safe characters. It gives access to the
 /// session.
 ///
-/// Each id has exactly one text. The text is a password, so there is no `Display`, and
-/// [`expose`](Self::expose) writes it. `Debug` shows the [`Handle`] only, and `==` compares the
-/// secrets in constant time.
+/// Each id has exactly one text. The text is as sensitive as a password, so `SessionId` has no
+/// `Display`: only [`expose`](Self::expose) returns the text. `Debug` shows the [`Handle`] only,
+/// and `==` compares the secrets in constant time.
 ///
 /// # Examples
 ///
@@ -151,10 +151,11 @@ impl SessionId {
         random_bytes().map(Self::from_bytes)
     }
 
-    /// Derives the id from a text of another system: the first 24 bytes of its SHA-256.
+    /// Derives an id from the session id of another system, such as express-session. The id is the
+    /// first 24 bytes of the text's SHA-256.
     ///
-    /// It is for sessions that move here with their ids, from express-session for example. The id
-    /// is exactly as hard to guess as `text`.
+    /// Use it to move sessions from that system without a new login. The id is exactly as hard to
+    /// guess as `text`.
     ///
     /// # Examples
     ///
@@ -169,7 +170,7 @@ impl SessionId {
         Self::from_bytes(from_fn(|n| digest[n]))
     }
 
-    /// The public part.
+    /// The public half of the id.
     pub fn handle(&self) -> Handle {
         self.handle
     }
@@ -183,14 +184,14 @@ impl SessionId {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// A new id for this session: the same handle with the secret of `fresh`. For
-    /// [`Identity::Replace`](crate::Identity::Replace).
+    /// Returns a new id for this session, with the same handle and the secret of `fresh`. Pass it
+    /// to [`Identity::Replace`](crate::Identity::Replace).
     #[must_use]
     pub fn renewed(&self, fresh: &Self) -> Self {
         Self { handle: self.handle, secret: fresh.secret }
     }
 
-    /// Returns true if this is the secret, in constant time.
+    /// Returns true if `secret` is the secret of this id. Compares in constant time.
     #[inline]
     pub(crate) fn has_secret(&self, secret: &[u8; SECRET_BYTES]) -> bool {
         is_same(&self.secret.0, secret)
@@ -209,7 +210,7 @@ impl SessionId {
 impl FromStr for SessionId {
     type Err = Error;
 
-    /// Reads the text form, strictly: 32 characters of `A-Z a-z 0-9 - _`, nothing around them.
+    /// Parses exactly 32 characters of `A-Z a-z 0-9 - _`, with no space or quotes around them.
     ///
     /// # Errors
     ///
@@ -229,7 +230,7 @@ impl fmt::Debug for SessionId {
 /// refuses a text in which they are set, so each value has one text.
 fn decode<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
     let expected = (N * 4).div_ceil(3);
-    // The length is checked first, so that a megabyte of cookie is not decoded.
+    // The length is checked first, so that a text of a megabyte is not decoded.
     if text.len() != expected {
         return Err(Error::id(format!("{what} has {} bytes, expected {expected}", text.len())));
     }
@@ -240,13 +241,14 @@ fn decode<const N: usize>(text: &str, what: &str) -> Result<[u8; N]> {
     }
 }
 
-/// Draws secure random bytes from the thread's generator. The operating system seeds it, again
-/// every `RESEED_AFTER` draws, because a system call for every draw would be much of the cost of
-/// creating a session.
+/// Draws secure random bytes from the thread's generator. The operating system seeds the generator
+/// at first and again after every `RESEED_AFTER` draws. A system call for every draw would be a
+/// large part of the cost of creating a session.
 ///
 /// `rand::rng()` does the same, but panics if the system cannot seed it, and no request may panic.
 /// After a fork, the child has a copy of the generator and would draw the same bytes as its parent.
-/// The process id, one system call, shows that a generator is a copy.
+/// So each draw compares the process id, which takes one system call, with that of the process that
+/// seeded the generator.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
     let process = std::process::id();
     draw(Some(process), |generator| {
@@ -260,8 +262,8 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
 /// seed of a renewal.
 ///
 /// The system call for the process id would take a tenth of the time of a commit. So the number is
-/// mixed with the time in nanoseconds instead: after a fork, parent and child draw the same number
-/// only in the same nanosecond.
+/// combined with the time in nanoseconds instead. After a fork, parent and child draw the same
+/// number only if they draw in the same nanosecond.
 pub(crate) fn random_number() -> Result<u64> {
     // Odd, so that different times give different numbers.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -272,9 +274,9 @@ pub(crate) fn random_number() -> Result<u64> {
 /// The random generator of a thread.
 struct Generator {
     random: StdRng,
-    /// The number of draws until it is seeded again.
+    /// The number of draws until the generator is seeded again.
     left: u32,
-    /// The process that seeded it.
+    /// The id of the process that seeded the generator.
     process: u32,
 }
 
@@ -285,7 +287,8 @@ impl Generator {
     }
 }
 
-/// Draws from the thread's generator. With a process, only from one that this process seeded.
+/// Draws from the thread's generator. If `process` is given and another process seeded the
+/// generator, it is seeded again first.
 #[inline]
 fn draw<T>(process: Option<u32>, draw: impl Fn(&mut StdRng) -> T) -> Result<T> {
     thread_local! {
@@ -304,6 +307,6 @@ fn draw<T>(process: Option<u32>, draw: impl Fn(&mut StdRng) -> T) -> Result<T> {
         generator.left -= 1;
         Ok(draw(&mut generator.random))
     });
-    // A thread that ends may have dropped its generator.
+    // A thread that is ending may have dropped its generator already.
     drawn.unwrap_or_else(|_| Generator::new(0).map(|mut generator| draw(&mut generator.random)))
 }

@@ -1,6 +1,5 @@
 //! Sessions for blocking, thread-per-request servers: `rouille`, `tiny_http`, and servers that
-//! speak the types of the `http` crate. The sessions are in memory, bounded and purged, or on
-//! Redis.
+//! use the types of the `http` crate. The sessions are kept in memory, within a limit, or on Redis.
 //!
 #![cfg_attr(feature = "rouille", doc = "```")]
 #![cfg_attr(not(feature = "rouille"), doc = "```ignore")]
@@ -48,25 +47,27 @@
 //! # What it promises
 //!
 //! - **Memory is bounded.** A [`LembroStore`] stays within [`max_size`](LembroOptions::max_size).
-//!   Anonymous sessions are evicted before those of users who are logged in, beyond a
-//!   [share](LembroOptions::anonymous_share).
-//! - **Expired sessions are removed**, at an [`interval`](LembroOptions::interval), and are
-//!   invisible from the instant they expire.
-//! - **Parallel requests lose nothing.** A request is one [`Commit`], which merges the keys that
-//!   changed. [`modify`](Session::modify) is an atomic read-modify-write.
+//!   If it is full, sessions without an owner are evicted first, down to their
+//!   [share](LembroOptions::anonymous_share), and only then sessions of users who are logged in.
+//! - **Expired sessions are removed** at an [`interval`](LembroOptions::interval). No request finds
+//!   a session from the instant it expires.
+//! - **Parallel requests lose nothing.** A request saves its changes in one [`Commit`], which
+//!   merges the changed keys into the stored session. [`modify`](Session::modify) is an atomic
+//!   read-modify-write.
 //! - **A logout is final.** After [`log_out`](Session::log_out), a request that was under way
-//!   stores nothing, and what it loses is [reported](Event::LostChange).
-//! - **All or nothing.** Changed keys, a new id and a login take effect in one step. A request that
-//!   fails before it leaves the client with a cookie that works. A commit whose [outcome is
-//!   unknown](Error::is_unknown) can be repeated and is not carried out twice.
+//!   stores nothing, and the loss of its changes is [reported](Event::LostChange).
+//! - **All or nothing.** Changed keys, a new id and a login take effect in one step. If a request
+//!   fails before that step, the client's cookie still works. If the [outcome of a commit is
+//!   unknown](Error::is_unknown), the commit can be sent again, and is not carried out twice.
 //! - **Ids are safe.** An id that a client made up is never adopted. The 128 secret bits of an id
 //!   are compared in constant time and are in no log, error, event or file.
-//! - **Errors are [`Result`]s and channels.** What fails in the background arrives on
-//!   [`errors`](Sessions::errors), what happens to sessions on [`events`](Sessions::events).
+//! - **Failures are visible.** Calls return a [`Result`]. Background errors arrive on the channel
+//!   [`errors`](Sessions::errors), and events, such as an eviction, on the channel
+//!   [`events`](Sessions::events).
 //!
 #![cfg_attr(
     any(doc, doctest),
-    doc = "[`architecture`] has the way of a request, the modules, and the fifteen invariants with their tests."
+    doc = "[`architecture`] shows a request's path, the modules, and the fifteen invariants with their tests."
 )]
 //!
 //! # Where to go on
@@ -77,8 +78,8 @@
 //! | the sessions of a server, and those of one user: list, end, log out everywhere | [`Sessions`], [`OwnerSessions`] |
 //! | how long sessions live, how many a user may have | [`Policy`] |
 //! | the store in memory: size, interval, [files](LembroOptions::persist) that outlive the process | [`LembroOptions`] |
-//! | everything from one file, with serde | `Config` (feature `web`) |
-//! | a store of your own: on three methods, or as a trait with a contract suite | [`KeyValue`], [`Store`] |
+//! | all options from a configuration file, with serde | `Config` (feature `web`) |
+//! | a store of your own: a backend of three methods, or the whole trait, with a contract suite | [`KeyValue`], [`Store`] |
 //! | tests that never sleep | [`Clock::manual`], `testing::Browser` |
 #![cfg_attr(
     all(any(doc, doctest), feature = "web"),
@@ -90,7 +91,7 @@
 )]
 #![cfg_attr(
     all(any(doc, doctest), feature = "web"),
-    doc = "| what other session libraries call it | [`coming_from`] |"
+    doc = "| the names of other session libraries, and their equivalents here | [`coming_from`] |"
 )]
 //!
 //! # Features
@@ -99,7 +100,7 @@
 //! |---|---|
 //! | none | [`LembroStore`], [`Sessions`], events and errors |
 //! | `web` | the cookie layer for any server: `lembro::web` |
-//! | `rouille`, `tiny_http`, `http` | an adapter each; `http` is for `touche`, `feather`, `axum` and others |
+//! | `rouille`, `tiny_http`, `http` | an adapter for that server or crate; `http` is for `touche`, `feather`, `axum` and others |
 //! | `redis`, `redis_tls` | `lembro::redis`: sessions on Redis or Valkey, for several processes; over TLS |
 //! | `log`, `metrics` | errors and events in the log; figures for Prometheus |
 //! | `testing` | for `[dev-dependencies]`: the contract suite, a store that fails on purpose, a browser without a socket |
@@ -107,8 +108,8 @@
 //!
 //! # What it is not
 //!
-//! It is not a cache, not async, and not a cluster of its own. A [`LembroStore`] belongs to one
-//! process.
+//! lembro is not a cache, it is not async, and its own store is not distributed: a [`LembroStore`]
+//! belongs to one process.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // No panic may be reachable from a request, and a library does not print. Tests and examples may do
@@ -147,7 +148,7 @@ pub mod web;
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
 
-// Most of it is about the cookie layer.
+// Most recipes use the cookie layer.
 #[cfg(all(any(doc, doctest), feature = "web"))]
 #[doc = include_str!("cookbook.md")]
 pub mod cookbook {}
@@ -164,7 +165,7 @@ pub mod which_store {}
 #[doc = include_str!("store_in_a_database.md")]
 pub mod store_in_a_database {}
 
-// Half of what it compares is the cookie layer's.
+// Half of the page compares features of the cookie layer.
 #[cfg(all(any(doc, doctest), feature = "web"))]
 #[doc = include_str!("coming_from.md")]
 pub mod coming_from {}
@@ -189,7 +190,7 @@ pub use self::store::{
 };
 pub use self::units::Setting;
 
-/// The README's code is compiled and run with the documentation's.
+/// The code in the README is compiled and run as a test, like the code in the documentation.
 #[cfg(all(doctest, feature = "tiny_http", feature = "rouille"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -11,35 +11,37 @@
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!
-//! It costs requests nothing. The store counts in any case. A publication reads the counters under
-//! each shard's read lock, and then calls the recorder under no lock.
+//! Requests pay nothing for it, because the store keeps its counters even without metrics. A
+//! publication reads the counters under each shard's read lock, and then calls the recorder under
+//! no lock.
 //!
 //! # What is published
 //!
 //! | name | type | unit | what it is |
 //! |---|---|---|---|
 //! | `lembro_sessions` | gauge | sessions | in memory, including expired ones that are not purged yet |
-//! | `lembro_owned_sessions` | gauge | sessions | with an owner, so a user is logged in |
-//! | `lembro_bytes` | gauge | bytes | memory of the sessions, as they count for `max_size` |
-//! | `lembro_owned_bytes` | gauge | bytes | memory of those with an owner |
+//! | `lembro_owned_sessions` | gauge | sessions | with an owner: those of users who are logged in |
+//! | `lembro_bytes` | gauge | bytes | memory of the sessions, which `max_size` limits |
+//! | `lembro_owned_bytes` | gauge | bytes | memory of the sessions with an owner |
 //! | `lembro_max_bytes` | gauge | bytes | `max_size`, the limit of `lembro_bytes` |
-//! | `lembro_hits_total` | counter | lookups | that found their session |
-//! | `lembro_misses_total` | counter | lookups | that found none: expired, destroyed, or a guess |
-//! | `lembro_superseded_ids_total` | counter | uses | of a superseded id, later than a request in flight could |
-//! | `lembro_created_total` | counter | sessions | stored for the first time |
-//! | `lembro_saved_total` | counter | saves | merged into a session |
-//! | `lembro_touched_total` | counter | touches | that prolonged a session |
-//! | `lembro_destroyed_total` | counter | sessions | ended on request |
-//! | `lembro_expired_total` | counter | sessions | removed because their time ran out |
-//! | `lembro_evictions_total` | counter | sessions | removed to free memory, with an owner (`owned="true"`) or without (`owned="false"`) |
-//! | `lembro_turned_away_total` | counter | sessions | refused because the store was full |
-//! | `lembro_refused_total` | counter | sessions | refused because they were larger than `max_session_size` |
+//! | `lembro_hits_total` | counter | looks | looks that found a session |
+//! | `lembro_misses_total` | counter | looks | looks that found no session, because it had expired or ended, or the id was a guess |
+//! | `lembro_superseded_ids_total` | counter | looks | looks with a superseded id that came too late to be from a request in flight |
+//! | `lembro_created_total` | counter | sessions | sessions created |
+//! | `lembro_saved_total` | counter | commits | commits merged into a stored session |
+//! | `lembro_touched_total` | counter | touches | visits and touches that prolonged a session |
+//! | `lembro_destroyed_total` | counter | sessions | sessions destroyed |
+//! | `lembro_expired_total` | counter | sessions | sessions removed because they had expired |
+//! | `lembro_evictions_total` | counter | sessions | sessions removed to free memory, with an owner (`owned="true"`) or without (`owned="false"`) |
+//! | `lembro_turned_away_total` | counter | sessions | sessions without an owner that were refused because the store was full |
+//! | `lembro_refused_total` | counter | sessions | sessions refused because they were larger than `max_session_size` |
 //! | `lembro_events_missed_total` | counter | messages | events and errors that did not fit into a subscriber's queue |
 //! | `lembro_purge_seconds` | histogram | seconds | how long each purge of expired sessions took; its count is the number of purges |
-//! | `lembro_last_purge_timestamp_seconds` | gauge | Unix time | when the last purge ended; from the first one on |
-//! | `lembro_last_snapshot_timestamp_seconds` | gauge | Unix time | when the last compaction of the files began; from the first one on |
+//! | `lembro_last_purge_timestamp_seconds` | gauge | Unix time | when the last purge ended; absent before the first |
+//! | `lembro_last_snapshot_timestamp_seconds` | gauge | Unix time | when the last compaction of the files began; absent before the first |
 //!
-//! A store with a [name](Metrics::name) has it in the label `store` of each. What to look at:
+//! If the store has a [name](Metrics::name), every figure has the name in the label `store`. These
+//! queries answer common questions:
 //!
 //! | question | query |
 //! |---|---|
@@ -52,8 +54,8 @@
 //! # With Prometheus
 //!
 //! `metrics-exporter-prometheus` is a recorder, and has a listener of its own. An application that
-//! has a server can use a route instead. This one publishes at each scrape, so the figures are
-//! current:
+//! has a server can use a route instead. The route in this example publishes at each scrape, so the
+//! figures are current:
 //!
 //! ```
 //! use std::io::Read as _;
@@ -77,8 +79,9 @@
 //!
 //! # What is not published
 //!
-//! The figures of a `RedisStore`, because its server's exporter has them; and the number of errors,
-//! which arrive on [`Sessions::errors`](crate::Sessions::errors) for every store.
+//! The figures of a `RedisStore` are not published, because the exporter of its server has them.
+//! Errors are not counted either. For every store, they arrive on
+//! [`Sessions::errors`](crate::Sessions::errors).
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -117,7 +120,7 @@ const GAUGES: [Gauge; 7] = [
     ),
 ];
 
-/// Name, labels, description, value. Rows of one name differ in their labels alone.
+/// Name, labels, description, value. Rows with the same name have different labels.
 type Counter = (&'static str, &'static [(&'static str, &'static str)], &'static str, fn(&Stats) -> u64);
 
 const EVICTIONS: (&str, &str) = ("lembro_evictions_total", "Sessions removed to free memory.");
@@ -132,7 +135,7 @@ const COUNTERS: [Counter; 13] = [
     ("lembro_destroyed_total", &[], "Sessions ended on request.", |stats| stats.destroyed),
     ("lembro_expired_total", &[], "Sessions removed because their time ran out.", |stats| stats.expired),
     (EVICTIONS.0, &[("owned", "true")], EVICTIONS.1, |stats| stats.evicted_owned),
-    // The two counters are not read at one instant.
+    // The two counters are not read at the same instant, so the difference could be negative.
     (EVICTIONS.0, &[("owned", "false")], EVICTIONS.1, |stats| stats.evicted.saturating_sub(stats.evicted_owned)),
     ("lembro_turned_away_total", &[], "Sessions without an owner refused because the store was full.", |stats| {
         stats.turned_away
@@ -144,8 +147,8 @@ const COUNTERS: [Counter; 13] = [
 /// Publishes the figures of one [`LembroStore`], without keeping it alive. The [module](self) has
 /// the list of figures.
 ///
-/// The application may install its recorder before or after. Without one, a publication costs next
-/// to nothing.
+/// The application may install its recorder before or after it makes this value. Without a
+/// recorder, a publication costs next to nothing.
 #[must_use]
 pub struct Metrics {
     watch: StatsHandle,
@@ -153,23 +156,25 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The figures of this store: its counters from their beginning, its purges from now on.
+    /// Prepares the figures of this store. Counters include everything since the store was made,
+    /// but the histogram of purges begins now.
     pub fn of(store: &LembroStore) -> Self {
         Self { watch: store.stats_handle(), name: None }
     }
 
-    /// Gives every figure the label `store` with this value. It is needed for a second store,
-    /// because figures with the same name and labels are one figure to a recorder. Default: no such
-    /// label.
+    /// Gives every figure the label `store` with this value. Use it if the process has several
+    /// stores, because a recorder treats figures with the same name and labels as one. Default: no
+    /// such label.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Publishes the present figures, for a program that knows when they are read, as at a scrape.
+    /// Publishes the present figures once, for a program that knows when they are needed, for
+    /// example at a scrape.
     ///
-    /// The recorder is called on this thread. If there are more than 1,024 purges between two
-    /// publications, the others are missing from the histogram.
+    /// The recorder is called on the calling thread. If there are more than 1,024 purges between
+    /// two publications, only the first 1,024 are in the histogram.
     pub fn publish(&self) {
         self.watch.purges.try_iter().for_each(|purge| self.record(&purge));
         let Some(stats) = self.watch.stats() else { return };
@@ -181,24 +186,25 @@ impl Metrics {
         }
         for (name, labels, description, value) in COUNTERS {
             describe_counter!(name, Unit::Count, description);
-            // The absolute value, so that a recorder that was installed later has it all.
+            // The absolute value, so that a recorder that was installed late has the whole count.
             counter!(name, self.labels(labels)).absolute(value(&stats));
         }
     }
 
-    /// Publishes now, and again at this interval, from a thread that ends with the store: a
-    /// [`Duration`], a text such as `"5s"`, or a number of milliseconds. Purges are published when
-    /// they happen.
+    /// Publishes now, and then at this interval from a background thread, which ends when the store
+    /// is dropped. The interval is a [`Duration`], a text such as `"5s"`, or a number of
+    /// milliseconds. Each purge is published when it ends.
     ///
     /// Use a shorter interval than that of the scrapes, which is a minute by default and seldom
-    /// below 15 s. 5 s is a good value. If the recorder panics, the store reports it on
-    /// [`errors`](LembroStore::errors), and the recorder is called again the next time. Install the
-    /// recorder first, because purges before it are missing from the histogram.
+    /// below 15 s. A good value is 5 s. If the recorder panics, the store reports it on
+    /// [`errors`](LembroStore::errors), and the recorder is called again the next time.
+    /// Install the recorder first, because purges before its installation are missing from the
+    /// histogram.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] if the interval is zero or no duration, [`Error::is_background`] if the
-    /// thread does not start.
+    /// [`Error::is_option`] if the interval is zero or is not a duration, [`Error::is_background`]
+    /// if the thread does not start.
     pub fn publish_every(self, interval: impl Into<Setting>) -> Result<()> {
         let interval = Input::<Duration>::from(interval.into()).check("publish_every", Duration::ZERO)?;
         if interval.is_zero() {
@@ -216,7 +222,7 @@ impl Metrics {
             let purged = select! {
                 recv(self.watch.purges) -> purge => match purge {
                     Ok(purge) => Some(purge),
-                    // The store is gone.
+                    // The store was dropped.
                     Err(_) => return,
                 },
                 recv(ticks) -> _ => None,

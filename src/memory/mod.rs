@@ -1,13 +1,13 @@
-//! `LembroStore`: sessions in memory, bounded and purged, and on request kept in files.
+//! `LembroStore`: sessions in memory, bounded and purged, and optionally kept in files.
 //!
 //! ```text
-//! mod          the handle that users have
+//! mod          the public type `LembroStore`
 //! options      the options, checked in one place
 //! stats        counters and figures
 //! store        looks and actions: the trait `Store`
 //! save         computes the next row of a session without a lock, and swaps it in
 //! owners       the sessions of one owner: the trait `Owners`
-//! revocations  the owners' epochs, and the reasons of the last ends
+//! revocations  the owners' epochs, and why the last ended sessions ended
 //! routing      finds the shard of a handle and locks it; reports removed records after unlocking
 //! sweep        purges, copies and sums over all shards
 //! reaper       a thread that works at an interval
@@ -20,7 +20,7 @@
 //!   validate     recomputes everything, in tests
 //! table        finds a row by its hash
 //! queue        the eviction queues and their bytes, as lists in one slab
-//! expiry       the expiry index: a tick for each slot
+//! expiry       the expiry index: for each slot, a time before which its session cannot expire
 //! persist      the sessions in files: a snapshot, and a journal of the changes since
 //!   commit_log   queues changes under the shards' locks, and writes them in groups
 //!   compaction   writes a snapshot, begins the next journal, and retries after failures
@@ -28,7 +28,7 @@
 //!   replay       carries out the journal's changes on a new store
 //!   snapshot     the snapshot's bytes, written and read
 //!   journal      the journal's frames, written and read
-//!   encoding     the rows and changes in them
+//!   encoding     the rows and changes as bytes
 //!   files        the files' names, and the lock for one process at a time
 //! ```
 //!
@@ -39,23 +39,25 @@
 //! bit and generation are atomics in the row's header. A session that was rotated has a second
 //! secret after its body and is charged 32 bytes more.
 //!
-//! Over `max_size`, expired sessions are removed first. After them victims come from three queues.
-//! A new session starts in *probation*, which is sure of a tenth of the memory. If it is visited
-//! before it becomes the victim, it moves to *main*, where a session that was visited since its
-//! last examination gets a second chance. That is S3-FIFO (Yang et al., SOSP '23) without its ghost
+//! If a write would exceed `max_size`, expired sessions are removed first. If that frees too
+//! little, sessions are evicted from three queues. A new session starts in *probation*, which keeps
+//! its sessions while it takes at most a tenth of the memory and main has any. If the session is
+//! visited before its eviction, it moves to *main*, where a session that was visited since its last
+//! examination gets a second chance. That is S3-FIFO (Yang et al., SOSP '23) without its ghost
 //! queue: a flood of sessions that are never visited again passes through probation and leaves main
 //! alone, where an LRU would lose its working set. S3-FIFO alone would let abandoned sessions fill
-//! main. So main ages by the visits to its sessions, and abandoned sessions in main are evicted
-//! before new ones. Sessions with an owner are in the third queue. They are evicted only when those
-//! without an owner are down to their share. The session about to be stored counts as one of its
-//! class: if it has no owner and there is no room that its class may take, it is refused.
+//! main. So main has generations, which advance with the visits to its sessions. A session without
+//! a visit for many generations counts as abandoned, and is evicted before new ones. Sessions with
+//! an owner are in the third queue. They are evicted only while sessions without an owner take no
+//! more than their share. A session without an owner is refused if it is larger than that share and
+//! does not fit beside the sessions with an owner.
 //!
 //! With [`persist`](LembroOptions::persist), a change is queued for the journal under its shard's
 //! lock and written after the release, before the request is answered. A snapshot copies one shard
-//! after the other: under the shard's read lock it reads the order of the queues, then copies the
-//! pointers and deadlines of a thousand slots at a time. It writes the file without a lock. A
-//! session from a file has only the digest of its secret, until the first request that opens it
-//! brings the secret.
+//! after the other. Under the shard's read lock, the snapshot reads the order of the queues, and
+//! then copies the pointers and deadlines of a thousand slots at a time. The file is written
+//! without a lock. The files contain only the digest of a secret. After a restart, the first
+//! request that opens a session presents the secret itself, and the store keeps it in memory.
 
 mod expiry;
 mod options;
@@ -90,8 +92,8 @@ use crate::sync::Arc;
 /// Sessions in memory, for one process: bounded, purged, and safe to use from any number of
 /// threads.
 ///
-/// A clone is another handle on the same store. When the last handle is dropped, the reaper thread
-/// is stopped and joined, and the sessions are freed.
+/// Clones share one store. When the last clone is dropped, the background threads are stopped and
+/// joined, and the sessions are freed.
 ///
 /// # Forks
 ///
@@ -117,7 +119,8 @@ use crate::sync::Arc;
 #[derive(Clone)]
 #[doc(alias = "MemoryStore")]
 pub struct LembroStore {
-    // Dropped first, and waits for the threads, so that none of them frees the sessions.
+    // The first field is dropped first: the drop joins the threads, so no thread frees the
+    // sessions.
     threads: Arc<[Reaper; 2]>,
     store: Arc<ShardedStore>,
 }
@@ -136,7 +139,7 @@ impl LembroStore {
     ///
     /// # Errors
     ///
-    /// - [`Error::is_option`] if an option is wrong, with its name and value;
+    /// - [`Error::is_option`] if an option is wrong; the message has its name and value;
     /// - [`Error::is_background`] if a thread cannot be started;
     /// - [`Error::is_persist`] if the files of [`persist`](LembroOptions::persist) are damaged, in
     ///   use, or cannot be written.
@@ -180,8 +183,8 @@ impl LembroStore {
         self.store.purge(|| false)
     }
 
-    /// The bytes that the sessions count for, which `max_size` bounds. The sum is within 8 % of
-    /// what the allocator gave out for them.
+    /// The memory that all sessions take, in bytes. `max_size` bounds this sum, which differs by at
+    /// most 8 % from the memory that the allocator handed out for the sessions.
     #[doc(alias = "size")]
     pub fn bytes(&self) -> usize {
         self.store.shards.iter().map(|locked| locked.shard.read().bytes()).sum()
@@ -202,11 +205,11 @@ impl LembroStore {
         self.store.events.subscribe()
     }
 
-    /// Subscribes to background errors from now on: those that no caller receives. The queue is
-    /// that of [`events`](Self::events).
+    /// Subscribes to background errors, which no caller receives, from now on. The queue has the
+    /// same limits as that of [`events`](Self::events).
     ///
-    /// One of the errors, at most once a minute, says how many sessions with an owner were evicted
-    /// for want of memory, and which options to change.
+    /// If sessions with an owner are evicted, an error gives their number and the options to
+    /// change, at most once a minute.
     #[doc(alias = "on_error")]
     pub fn errors(&self) -> Receiver<Error> {
         self.store.errors.subscribe()
@@ -221,24 +224,24 @@ impl LembroStore {
     /// [`persist`](LembroOptions::persist), it then writes a last snapshot, so that the next start
     /// is short, and releases the files.
     ///
-    /// Every handle can still be used, without a purge at an interval. With `persist`, looks still
-    /// succeed. A change of a session is refused, or with [`OnWriteError::Continue`] made in memory
-    /// alone.
+    /// Every clone can still be used, but expired sessions are no longer purged at an interval.
+    /// With `persist`, looks still succeed. Changes of sessions are refused. With
+    /// [`OnWriteError::Continue`] they are made, in memory alone.
     ///
-    /// Dropping the last handle stops the threads, too, and writes no snapshot. Every acknowledged
-    /// change is in the journal, and the next start reads it, as after a crash.
+    /// Dropping the last clone also stops the threads, but writes no snapshot. Every acknowledged
+    /// change is in the journal, which the next start reads, as after a crash.
     ///
     /// # Errors
     ///
-    /// [`Error::is_persist`] if the snapshot cannot be written. The threads are stopped, and the
-    /// journal has every change that the snapshot would have.
+    /// [`Error::is_persist`] if the snapshot cannot be written. The threads are stopped nevertheless,
+    /// and the journal contains every acknowledged change.
     pub fn close(&self) -> Result<()> {
         self.threads.iter().for_each(Reaper::stop);
         self.store.log.as_ref().map_or(Ok(()), |log| log.close(&self.store))
     }
 
-    /// Recomputes every counter, queue and index, and compares them with those of the store. For
-    /// tests.
+    /// Recomputes every counter, queue and index, and compares the results with the stored values.
+    /// For tests.
     ///
     /// # Errors
     ///
@@ -260,12 +263,12 @@ impl fmt::Debug for LembroStore {
     }
 }
 
-/// A weak handle on a store for the metrics. It does not keep the store alive.
+/// A weak reference to a store, for the metrics. It does not keep the store alive.
 #[cfg(feature = "metrics")]
 pub(crate) struct StatsHandle {
     store: std::sync::Weak<ShardedStore>,
-    /// The purges from now on. The channel closes when the store is dropped, which wakes its
-    /// receiver.
+    /// Receives each purge from now on. The channel closes when the store is dropped, which wakes
+    /// the waiting thread.
     pub(crate) purges: Receiver<Purge>,
 }
 
