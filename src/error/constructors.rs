@@ -12,7 +12,7 @@ impl Error {
         Kind::Option { option: option.into(), problem: without_middle(problem.into()) }.into()
     }
 
-    /// Prepends the path of the configuration's section that has the option.
+    /// Prepends the path of the option's section in the configuration, such as `store.redis`.
     #[cfg(feature = "web")]
     pub(crate) fn within(self, section: &'static str) -> Self {
         match &self.inner.kind {
@@ -52,7 +52,7 @@ impl Error {
         Self::value(key, "the value is not of the type asked for", Some(source))
     }
 
-    /// Refuses a value that JSON would not give back.
+    /// An error for a value that would not be the same after writing it as JSON and reading it.
     pub(crate) fn refuse_value(key: &str, problem: &'static str) -> Self {
         Self::value(key, problem, None)
     }
@@ -78,9 +78,10 @@ impl Error {
     }
 }
 
-/// Cuts the middle out of a problem that quotes a long value. The reason stands after the value.
+/// Cuts the middle out of a long text. A problem can quote a long value and give the reason after
+/// the value, so both ends of the text are kept.
 fn without_middle(text: String) -> String {
-    // Without a long value, a problem is shorter.
+    // Bytes kept at each end. A problem that quotes no long value is shorter than both together.
     const EACH: usize = 400;
     if text.len() <= 2 * EACH {
         return text;

@@ -1,4 +1,4 @@
-//! The secret of a row, by which it checks ids: the secret itself, or half of its SHA-256.
+//! What a row compares the secret of an id with: the row's secret, or half of its SHA-256.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -7,18 +7,18 @@ use super::{SECRET_BYTES, Secret, SessionId};
 
 /// The first half of the SHA-256 of a secret, for files and databases.
 ///
-/// Finding a secret for 128 bits of digest is as much work as guessing its 128 bits, so the other
-/// half would only take memory.
+/// To find a secret with a given 128-bit digest is as much work as to guess a secret of 128 bits.
+/// So the other half of the SHA-256 would only take memory.
 pub(crate) type Digest = [u8; SECRET_BYTES];
 
 /// The domain that separates the digests of renewals from other uses of SHA-256.
 const RENEWAL_DOMAIN: &[u8] = b"lembro renewal 1";
 
-/// The secret that a row checks ids by, in constant time.
+/// What a row compares the secret of an id with, in constant time.
 #[derive(Clone, Copy)]
 pub(crate) enum SecretCheck {
     Secret(Secret),
-    /// For a row that was read from a file or a database.
+    /// The digest of the secret, for a row that was read from a file or a database.
     Digest(Digest),
 }
 
@@ -60,7 +60,7 @@ impl SessionId {
     }
 
     /// The id after a timed renewal: the same handle, and a secret derived from this id's secret
-    /// and the row's seed. One of the two alone does not give it.
+    /// and the row's seed. Neither the secret nor the seed alone is enough to compute the id.
     pub(crate) fn successor(&self, seed: u64) -> Self {
         let digest = Sha256::new()
             .chain_update(RENEWAL_DOMAIN)

@@ -1,4 +1,4 @@
-//! One owner's sessions in a `LembroStore`: listed, counted and ended one shard at a time.
+//! Lists, counts and ends one owner's sessions in a `LembroStore`, one shard at a time.
 
 use std::hash::BuildHasher as _;
 
@@ -39,15 +39,15 @@ impl Owners for LembroStore {
     fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         let store = &*self.store;
         store.check_writable()?;
-        // No login overlaps: each either stored its session before and is found here, or reads the
-        // new epoch and is refused.
+        // A login of this owner locks the gate, too. If it locked the gate earlier, its session is
+        // found here. If it locks the gate later, it is checked against the new epoch.
         let _gate = store.gate(owner.as_str()).lock();
         let epoch = store.epochs.bump(owner.as_str());
         store.queue(|| Mutation::Epoch(owner.as_str().into(), epoch));
         let mut sessions = 0;
         for locked in &store.shards {
             let now = store.clock_now();
-            // Most shards have none of these sessions. They are not write-locked.
+            // Most shards have none of the owner's sessions, so they are only read-locked.
             let others: Vec<Handle> = (locked.shard.read().owned_by(owner.as_str(), now))
                 .map(|record| record.state().handle)
                 .filter(|handle| Some(*handle) != except)
@@ -78,13 +78,14 @@ impl ShardedStore {
         listed
     }
 
+    /// The lock that an owner's logins and the end of all the owner's sessions take.
     pub(super) fn gate(&self, owner: &str) -> &Mutex<()> {
-        // There are 64 gates, so the remainder fits.
+        // There are 64 gates, so the remainder fits into `usize`.
         let number = usize::try_from(self.hasher.hash_one(owner) % self.gates.len() as u64).unwrap_or(0);
         &self.gates[number]
     }
 
-    /// Ends one session, without waiting until that is written.
+    /// Ends one session, without waiting until the journal has the end.
     pub(super) fn end_handle(&self, handle: Handle, owner: Option<&Owner>, reason: EndReason) -> Outcome {
         let (locked, _) = self.locate(handle);
         match self.end(locked, &[handle], owner, reason) {
@@ -93,8 +94,9 @@ impl ShardedStore {
         }
     }
 
-    /// Ends those of these sessions of a shard that are live and belong to `owner`, a few at a
-    /// time. Returns how many, with the receipt of the last.
+    /// Ends the sessions with these handles, all of one shard, if they are live and belong to
+    /// `owner` (if given). Locks the shard for a batch at a time. Returns the number of ended
+    /// sessions and the receipt of the last one, or `None` if no session ended.
     fn end(
         &self,
         locked: &LockedShard,

@@ -1,4 +1,4 @@
-//! The hash table: finds a row by its hash, through groups of five tags and five pointers.
+//! The hash table finds a row by its hash, through groups of five tags and five pointers.
 //!
 //! It follows F14 (Bronson and Shi, Facebook, 2019). A group fills one cache line. A tag is 32 bits
 //! of the hash, and a pointer is followed only if the tag beside it matches, so a lookup costs two
@@ -7,10 +7,10 @@
 //! way counts it (the overflow count). A search stops at a group whose overflow count is zero, so a
 //! removal leaves no tombstone.
 //!
-//! Why not `hashbrown`: it keeps seven bits of the hash beside an item, so it reads every row when
-//! it grows, which is a cache miss each, and one login waits for all of them. This table moves its
-//! items by the tags alone. Groups are in the order of the tags, so growing walks the old and the
-//! new table from end to end.
+//! `hashbrown` would keep only seven bits of an item's hash. So it would read every row when it
+//! grows, at one cache miss per row, and the request that added the last row would wait. This table
+//! moves its items by the tags alone. The groups are in the order of the tags, so to grow, the old
+//! and the new table are each walked once, from end to end.
 
 use crate::record::Record;
 
@@ -64,7 +64,7 @@ impl Iterator for BitMask {
     }
 }
 
-/// A table of pointers. Among items with the same hash, the caller's predicate chooses.
+/// A table of pointers. If items have the same hash, the caller's predicate chooses one.
 pub(super) struct Table<T> {
     groups: Box<[Group<T>]>,
     len: usize,
@@ -98,8 +98,8 @@ impl<T> Table<T> {
     /// Adds an item. The caller has checked that it is absent.
     pub(super) fn insert(&mut self, hash: u64, item: T) {
         if self.len == capacity(self.groups.len()) {
-            // By a half: after a growth by two, the free half of the table would be a twentieth of
-            // a small session's charge.
+            // Grows by a half. If the table doubled, its free half would take up to a twentieth of
+            // a small session's charge per session.
             self.resize(self.groups.len() + self.groups.len() / 2 + 1);
         }
         insert_unchecked(&mut self.groups, tag(hash), item);
@@ -119,7 +119,7 @@ impl<T> Table<T> {
         item
     }
 
-    /// Frees unused groups. An eighth of the groups that are needed stays as room to grow.
+    /// Frees unused groups, but keeps an eighth more groups than needed, as room to grow.
     pub(super) fn shrink(&mut self) {
         let needed = (1..self.groups.len()).find(|groups| capacity(*groups) >= self.len);
         if let Some(groups) = needed.map(|groups| groups + groups / 8) {
@@ -141,7 +141,7 @@ impl<T> Table<T> {
     #[inline]
     fn position(&self, tag: u32, is_it: impl Fn(&T) -> bool) -> Option<(usize, usize)> {
         let mut number = home(tag, self.groups.len());
-        // One round at most: in a small table every group can have an overflow count.
+        // In a small table every group can have an overflow count, so the loop visits each once.
         for _ in 0..self.groups.len() {
             let group = &self.groups[number];
             if let Some(slot) = group.match_tag(tag).find(|slot| group.items[*slot].as_ref().is_some_and(&is_it)) {
@@ -155,7 +155,7 @@ impl<T> Table<T> {
         None
     }
 
-    /// Recomputes tags, length and overflow counts, and compares.
+    /// Recomputes tags, length and overflow counts. Returns an error if a stored one differs.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self, hash_of: impl Fn(&T) -> u64) -> Result<(), String> {
         let (mut len, mut overflow) = (0, vec![0; self.groups.len()]);
@@ -185,7 +185,8 @@ impl<T> Table<T> {
     }
 }
 
-/// 85 % of the slots, so that a search seldom goes beyond the home group and always ends.
+/// The maximum number of items in so many groups: 85 % of the slots, so that a search seldom goes
+/// beyond the home group.
 fn capacity(groups: usize) -> usize {
     groups * 17 / 4
 }
@@ -196,7 +197,7 @@ fn tag(hash: u64) -> u32 {
     hash as u32
 }
 
-/// The home group of a tag: as far along the groups as the tag is along all tags.
+/// The home group of a tag. The groups divide the range of all tags evenly, in ascending order.
 fn home(tag: u32, groups: usize) -> usize {
     ((u64::from(tag) * groups as u64) >> 32) as usize
 }
@@ -236,13 +237,13 @@ mod tests {
         Insert(u64, u32),
         Remove(u64, u32),
         Rename(u64, u32),
-        /// Removes all but so many.
+        /// Removes all items but this many.
         Purge(usize),
         Shrink,
     }
 
-    /// Few hashes, near the ends and the middle of their range, so that items crowd, collide and
-    /// wrap around the end.
+    /// Generates many hashes near the ends and the middle of their range, so that groups overflow,
+    /// hashes collide, and items wrap around the end of the table.
     fn hash() -> impl Strategy<Value = u64> {
         let crowded = (0..8_u32, prop_oneof![Just(0), Just(1 << 31), Just(u32::MAX - 7)]);
         prop_oneof![
@@ -318,7 +319,8 @@ mod tests {
         }
     }
 
-    // In a small table every group can overflow. Then only the bound on the steps ends the search.
+    // In a small table every group can overflow. Then a search ends only because it visits each
+    // group once.
     #[test]
     fn search_for_an_absent_item_ends_if_every_group_overflows() {
         let mut table: Table<Item> = Table::new();

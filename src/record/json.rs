@@ -1,5 +1,5 @@
-//! Records in serde's formats: `{"created_at": .., "timeout": .., "owner": .., "entries":
-//! {component: {key: value}}}`.
+//! Serializes and deserializes records with serde: `{"created_at": .., "timeout": .., "owner": ..,
+//! "entries": {component: {key: value}}}`.
 
 use std::any::type_name;
 use std::borrow::Cow;
@@ -84,20 +84,21 @@ impl<'de> Deserialize<'de> for Record {
 
 /// A value as JSON text.
 ///
-/// `serde_json` writes and reads the text as it is, so it keeps numbers of any length, and takes no
-/// key of an object for a name of its own. Other formats write the value in serde's data model, or
-/// fail at a number that they do not have. The type of its errors identifies a format.
+/// With `serde_json` the text is written and read unchanged. So numbers keep all their digits, and
+/// `serde_json` takes no key of an object for one of its private names. Other formats write the
+/// value in serde's data model, and fail if they do not have a number's type. `serde_json` is
+/// recognized by its error type.
 struct JsonValue<'a>(Cow<'a, RawValue>);
 
-/// Returns true if an error is `serde_json`'s. It compares names, because the type need not be
-/// `'static`.
+/// Returns true if `E` is `serde_json`'s error type. The function compares type names, because
+/// `TypeId` would need `E: 'static`.
 fn is_of_serde_json<E>() -> bool {
     type_name::<E>() == type_name::<serde_json::Error>()
 }
 
 impl Serialize for JsonValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // A serializer that writes text returns nothing; `serde_json::to_value` returns a value.
+        // A serializer that writes text returns `()`; that of `serde_json::to_value`, a `Value`.
         if is_of_serde_json::<S::Error>() && type_name::<S::Ok>() == type_name::<()>() {
             return self.0.serialize(serializer);
         }
@@ -106,7 +107,7 @@ impl Serialize for JsonValue<'_> {
     }
 }
 
-/// A value in serde's data model. Its depth was checked.
+/// Serializes a value in serde's data model. The caller has run `scan::check` on its text.
 struct ModelValue<'a>(&'a RawValue);
 
 impl Serialize for ModelValue<'_> {
@@ -185,12 +186,12 @@ impl<'de> Deserialize<'de> for JsonValue<'_> {
     }
 }
 
-/// Any value of a format that describes itself, as JSON text.
+/// Reads a value of any self-describing format, and returns the value as JSON text.
 fn to_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<RawValue>, D::Error> {
     to_raw_value(&Value::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-/// Receives the text from `serde_json`, and a value from serde's buffer, through which it reads a
+/// Receives a value as text from `serde_json`, or as a newtype from serde's buffer. Serde buffers a
 /// record that is flattened into another type.
 struct TextVisitor;
 

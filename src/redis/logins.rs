@@ -41,8 +41,8 @@ impl Client {
         }
         let owner = login.owner.as_str();
         self.log_in(&mut invocation, owner, ttl_ms);
-        // A login without an epoch of its own begins when it gets its slot, so that a repeated
-        // commit is the same login.
+        // If the login has no `begun`, it begins in the epoch that it gets with its slot. So a
+        // repeated commit is still the login of that epoch.
         let args =
             |epoch: Option<Epoch>| [&packed[..], &invocation::login(login.begun.or(epoch), epoch, handle)].concat();
         let member = OwnerMember { handle, owner, ttl_ms, since: LoginTime::Now, limit: login.limit };
@@ -56,15 +56,16 @@ impl Client {
         first.extend((!ends.is_empty()).then(|| release(&surplus)));
         let invocation = invocation.with(args(Some(epoch)));
         let outcome = self.write_after(first, &invocation).map(|reply| outcome(id, commit, reply))?;
-        // In a cluster a login keeps its reservation until it is confirmed.
+        // On one server, a repeated commit that was already done does not use its reservation. In a
+        // cluster, a login keeps the reservation until the login is confirmed.
         if !outcome.is_done() || commit.is_repeated && !self.pool.is_cluster() {
             self.ask_one(release(&[handle]))?;
         }
         Ok(outcome)
     }
 
-    /// Finds the outcome of a login that created a session and whose answer was lost. The login is
-    /// not carried out now, because the session may have ended since with all others of its owner.
+    /// Finds the outcome of a login that created a session, if the server's answer was lost. The
+    /// login is not repeated, because all sessions of the owner may have been ended since.
     fn recall(&self, id: &SessionId, commit: &Commit) -> Result<Outcome> {
         let handle = id.handle();
         let row = self.row_of(id, b'p', &Lease::UNLIMITED)?.ok_or_else(|| Error::unknown(handle))?;
@@ -73,7 +74,7 @@ impl Client {
         Ok(if is_done { Outcome::Done(Receipt::new(record.version(), ttl)) } else { Outcome::Taken })
     }
 
-    /// Stores a record. `mode`: 'p'ut, or 't'ake over if there is no such session.
+    /// Stores a record. `mode` is 'p' (put) or 't' (take over: only if there is no such session).
     pub(super) fn put(
         &self,
         invocation: Invocation<'static>,
@@ -99,7 +100,7 @@ impl Client {
         Ok(self.write_after(first, &invocation)?.outcome(|version, _, _| Receipt::new(version, ttl)))
     }
 
-    /// Makes an invocation log in. On one server its script gets the owner's keys, too.
+    /// Adds a login of `owner` to an invocation. On one server the script gets the owner's keys.
     fn log_in(&self, invocation: &mut Invocation<'_>, owner: &str, ttl_ms: u64) {
         (invocation.owner, invocation.index_for) = (owner.to_owned(), ttl_ms * 2);
         if !self.pool.is_cluster() {
@@ -109,8 +110,8 @@ impl Client {
     }
 
     /// Adds a session to its owner's set and reserves a slot, or returns the reply that refuses the
-    /// login. `trial`, the login without a slot, finds whether anything but the limit prevents the
-    /// login, before another session is ended for it.
+    /// login. `trial` is the login without a slot. If the owner is at the limit, `trial` runs first
+    /// and finds whether anything but the limit refuses the login. If so, no session is ended.
     fn take_slot(
         &self,
         member: &OwnerMember<'_>,

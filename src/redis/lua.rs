@@ -1,11 +1,11 @@
 //! Lua scripts: their type, and the parts that the scripts on a session share.
 //!
-//! A server whose memory is full refuses a script at its first write if that write may need memory,
-//! and never later. So a script that makes data grow begins with `HSET` or `ZADD` and is refused. A
-//! script that ends sessions or makes them smaller begins with a removal, even of nothing, and is
-//! carried out.
+//! If a server's memory is full, it refuses a script whose first write is a command that may need
+//! memory, and does not check the later writes. So a script that makes data grow begins with `HSET`
+//! or `ZADD`, and is refused. A script that ends sessions or makes them smaller begins with a
+//! removal (of an absent field, if it has nothing to remove), and the server runs it.
 //!
-//! Shared parts are pasted into the scripts, because a function call costs Lua more than the text.
+//! Each script contains a copy of the shared parts, because calling a Lua function would cost more.
 
 use std::borrow::Cow;
 pub(super) use std::sync::LazyLock;
@@ -13,10 +13,10 @@ pub(super) use std::sync::LazyLock;
 /// An argument of a script.
 pub(super) type Arg<'a> = Cow<'a, [u8]>;
 
-/// No time, no epoch: 2^53, from where on Lua's numbers are not exact.
+/// Stands for an absent time or epoch: 2^53, beyond which Lua's numbers are not exact.
 pub(super) const NONE: u64 = 1 << 53;
 
-/// A script, and the hash that a server knows the script by after its first run.
+/// A script, and the hash by which a server finds the script after its first run.
 pub(super) struct LuaScript {
     pub(super) code: String,
     pub(super) hash: String,
@@ -38,10 +38,10 @@ macro_rules! scripts {
 
 pub(super) use scripts;
 
-/// The beginning of every script on a session. `KEYS[1]` is the session; `KEYS[2]`, if a script has
-/// it, is the key of the end reason. `ARGV[1]` is the [invocation](super::invocation), in which the
-/// arguments of this script begin at `rest`. Fields that few scripts need are unpacked where they
-/// are needed, by their offsets, because each costs Lua as much as ten steps.
+/// The beginning of every script on a session. `KEYS[1]` is the session's key, and `KEYS[2]`, if
+/// present, is the key of its end reason. `ARGV[1]` is the [invocation](super::invocation). The
+/// script's own arguments begin there at offset `rest`. To unpack a field costs Lua as much as ten
+/// steps, so the scripts that need one of the rarer fields unpack it themselves, by its offset.
 pub(super) const INVOCATION: &str = "
 local key, call, args = KEYS[1], redis.call, ARGV[1]
 local NONE, NEVER, CENTURY, NO_TIMEOUT = 9007199254740992, 9007199254740991, 3153600000000, 281474976710655
@@ -55,22 +55,23 @@ if not manual then
 end
 ";
 
-/// Reads the two fields that every commit needs.
+/// Reads the fields `m` (meta) and `x`, because every commit needs both.
 pub(super) const READ_BOTH: &str = "
 local meta, tail = unpack(call('HMGET', key, 'm', 'x'))
 ";
 
-/// Reads the field that suffices if the session was not rotated.
+/// Reads only the field `m` (meta), which is enough if the session was not rotated.
 pub(super) const READ: &str = "
 local tail, meta = false, call('HGET', key, 'm')
 ";
 
-/// Unpacks the [row](super::row) into locals; `meta` is false if there is no live session. If the
-/// id does not open the session and the request does not hold it, `closed` says why. `usual` is the
-/// beginning of most rows: the layout is known, the login is confirmed, the id is the current one.
+/// Unpacks the [row](super::row) into locals. If there is no live session, `meta` is false. If the
+/// id does not open the session, `closed` is the reason, unless the request has already opened this
+/// incarnation. Most rows begin with `usual`: the known layout, a confirmed login, and the digest
+/// of the presented secret.
 ///
-/// Digests of 128 random bits may be compared like any text, because the time of the comparison
-/// says nothing about the secret.
+/// The digests come from 128 random bits, so they are compared like any text. The time of the
+/// comparison says nothing about the secret.
 pub(super) const SESSION: &str = "
 local is_stale = meta and manual and tonumber(call('HGET', key, 'd') or 0) <= now
 if is_stale then meta = false end
@@ -106,14 +107,15 @@ if meta then
 end
 ";
 
-/// Returns the version and the time `full` that the session now has. (As a function, each local
-/// that it reads would cost as much as a command.)
+/// Returns the version, the time `full` and, if the id is to be renewed, the seed of its successor.
+/// This part is not a Lua function, because each outer local that a function reads would cost as
+/// much as a command.
 pub(super) const DONE: &str = "
 return struct.pack('>c4I4I8', incarnation, saves, full)
     .. (kind == PENDING and start:sub(3) == usual:sub(3) and seed or '')
 ";
 
-/// Asks to check a login that is not confirmed yet.
+/// If the login is not confirmed yet, returns to the client, which must confirm the login first.
 pub(super) const ASK_UNCONFIRMED: &str = "
 if is_unconfirmed then
     local owner, epoch = unpack(call('HMGET', key, 'o', 'e'))
@@ -121,12 +123,12 @@ if is_unconfirmed then
 end
 ";
 
-/// The time that the session has left.
+/// Computes `left`, the milliseconds that the session has left.
 pub(super) const LEFT: &str = "
 local left = manual and (call('HGET', key, 'd') or 0) - now or call('PTTL', key)
 ";
 
-/// The time `full` that a visit or a commit gives the session now.
+/// Computes `full`, the milliseconds from now that a visit or a commit gives the session.
 pub(super) const FULL: &str = "
 if remembered == 1 then idle, life = struct.unpack('>I8I8', args, 68) end
 full = timeout < NO_TIMEOUT and timeout or idle
@@ -138,7 +140,8 @@ if life < NONE and began > 0 then
 end
 ";
 
-/// Writes the row and the entries to set. `is_plain`: only the counts of the meta field change.
+/// Writes the row and the entries to set. If `is_plain` is true, only the counts at the end of the
+/// meta field change.
 pub(super) const WRITE: &str = "
 local front = is_plain and meta
     or start .. struct.pack('>BI6c4I6I6I6I6', kind, indexed_until, incarnation, created, since, id_since, timeout)
@@ -151,15 +154,15 @@ else
 end
 ";
 
-/// Sets the deadline.
+/// Sets the deadline: `full` milliseconds from now.
 pub(super) const EXPIRE: &str = "
 if manual then call('HSET', key, 'd', now + full) end
 answer = call('PEXPIRE', key, manual and 86400000 or string.format('%d', full))
 ";
 
-/// Refuses a login that does not count. A login without an epoch has no slot under the owner's
-/// limit. On one server the script has the owner's keys, so it decides here. In a cluster the login
-/// is confirmed at the session's next look.
+/// Refuses a login that was revoked or has no slot under the owner's limit. A login without an
+/// epoch has no slot. On one server the script reads the slot and the epoch from the owner's keys.
+/// A script in a cluster does not have these keys, so the session's next look confirms the login.
 pub(super) const CHECK_LOGIN: &str = "
 local epoch, handle, logins = NONE, '', KEYS[4]
 if logs_in == 1 then
@@ -176,7 +179,7 @@ if logs_in == 1 then
 end
 ";
 
-/// Notes a login in the owner's keys after it is written.
+/// After a login was written, stores its epoch in the row and makes its reserved slot permanent.
 pub(super) const LOG_IN: &str = "
 if logs_in == 1 then
     call('HSET', key, 'e', epoch)

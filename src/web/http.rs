@@ -9,22 +9,23 @@ use super::layer::SessionLayer;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
-/// Headers do not say whether the connection is encrypted: set [`RequestHead::secure`].
+/// Reads the request's headers. They do not say whether the connection is encrypted, so the caller
+/// sets [`RequestHead::secure`].
 impl<'r> From<&'r HeaderMap> for RequestHead<'r> {
     fn from(headers: &'r HeaderMap) -> Self {
         Self::from_headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
     }
 }
 
-/// A request of HTTP/1.1 does not say whether the connection is encrypted, and in HTTP/2 only the
-/// client says it: set [`RequestHead::secure`].
+/// Reads the request's headers. A request of HTTP/1.1 does not say whether the connection is
+/// encrypted, and in HTTP/2 only the client says so. So the caller sets [`RequestHead::secure`].
 impl<'r, B> From<&'r Request<B>> for RequestHead<'r> {
     fn from(request: &'r Request<B>) -> Self {
         request.headers().into()
     }
 }
 
-/// As for a [`Request`], after the handler took its body.
+/// Reads the headers as for a [`Request`], if the caller has separated the body from the request.
 impl<'r> From<&'r request::Parts> for RequestHead<'r> {
     fn from(parts: &'r request::Parts) -> Self {
         (&parts.headers).into()
@@ -32,20 +33,19 @@ impl<'r> From<&'r request::Parts> for RequestHead<'r> {
 }
 
 impl SessionLayer {
-    /// Runs a handler with the request's session, and adds the headers that the session needs to
-    /// its response: for `touche`, `feather`, handlers of `axum` and `hyper`, and every other
-    /// server that uses the types of the `http` crate.
+    /// Runs a handler with the request's session, and adds the session's headers to the response.
+    /// Use it with `touche`, `feather`, handlers of `axum` and `hyper`, and every other server that
+    /// uses the types of the `http` crate.
     ///
-    /// If the store fails or is full, the response is a plain 503. After a panic, or any other
-    /// error of the session's, it is a plain 500: see [when something
-    /// fails](super#when-something-fails). [`try_around`](Self::try_around) leaves the page and the
-    /// type of the error to you.
+    /// If the store fails or is full, the response is a plain 503. For an error that
+    /// [`is_lost`](Error::is_lost), it is a plain 409. After a panic or any other error, it is a
+    /// plain 500. See [when something fails](super#when-something-fails). With
+    /// [`try_around`](Self::try_around) you choose the error page and the error type.
     ///
     /// `request` is a `&Request`, its `&Parts` or its `&HeaderMap`. The layer does not read the
-    /// body: if the handler needs it, take the request apart first. None of these types tells
-    /// whether the connection is encrypted. So for a cookie that is
-    /// [`Secure::Auto`](super::Secure::Auto), if the server does its own TLS, pass
-    /// `RequestHead::from(&request).secure(true)`.
+    /// body. If the handler needs the body, call `into_parts` first. None of these types tells
+    /// whether the connection is encrypted. So if the server does its own TLS and the cookie is
+    /// [`Secure::Auto`](super::Secure::Auto), pass `RequestHead::from(&request).secure(true)`.
     ///
     /// # Examples
     ///
@@ -82,8 +82,8 @@ impl SessionLayer {
     }
 }
 
-/// Values are bytes. `take` and `add` map each byte to one character (ISO 8859-1), so that a value
-/// comes back unchanged.
+/// A [`HeaderValue`] holds bytes. `take` and `add` map each byte to one character (ISO 8859-1), so
+/// that a value that is taken and added again is unchanged.
 impl ResponseHeaders for HeaderMap {
     fn take(&mut self, name: &str) -> Vec<String> {
         let Ok(Entry::Occupied(named)) = self.try_entry(name) else { return Vec::new() };
@@ -94,14 +94,15 @@ impl ResponseHeaders for HeaderMap {
 
     fn add(&mut self, name: &str, value: String) {
         let bytes: Vec<u8> = value.chars().filter_map(|character| u8::try_from(character).ok()).collect();
-        // Never refused: our names and values are visible ASCII, and the others come from headers.
+        // Both conversions succeed, because lembro's names and values are visible ASCII, and all
+        // others were taken from headers.
         let (Ok(named), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(&bytes))
         else {
             return;
         };
-        // Keeps the value out of the compression tables of HTTP/2 and out of `Debug`.
+        // A sensitive value stays out of the compression tables of HTTP/2 and out of `Debug`.
         value.set_sensitive(!is_for_caches(name));
-        // An error means that there are 32,768 headers.
+        // `try_append` fails only if the response already has 32,768 headers.
         let _full = self.try_append(named, value);
     }
 }

@@ -1,4 +1,4 @@
-//! Replay: a snapshot's sessions and the journals' changes, carried out on a new store.
+//! Replay: restores a snapshot's sessions into a new store, and carries out the journals' changes.
 
 use std::collections::HashMap;
 
@@ -13,8 +13,9 @@ use crate::record::{Class, Record, Version};
 use crate::store::is_expired;
 use crate::sync::Ordering;
 
-/// The sessions of a snapshot that can fit into the store: of each queue the newest ones, visited
-/// or not. So a large file takes no more memory than a few times `max_size`.
+/// The sessions of a snapshot that can fit into the store. The pool keeps the newest visited and
+/// the newest unvisited sessions of each queue. So reading a large file takes no more memory than a
+/// few times `max_size`.
 pub(super) struct RestorePool {
     pub(super) sessions: Vec<RestoredEntry>,
     bytes: usize,
@@ -37,7 +38,7 @@ impl RestorePool {
 
     #[cold]
     fn prune(&mut self) {
-        // A quarter more than there is room for, because the shards do not fill evenly.
+        // The shards do not fill evenly, so a quarter more than `max_size` is kept of each kind.
         let room = self.max_size + self.max_size / 4;
         let mut taken = [0; 2 * Class::ALL.len()];
         self.sessions.sort_by_key(|session| std::cmp::Reverse(session.age));
@@ -53,10 +54,11 @@ impl RestorePool {
     }
 }
 
-/// The last touch of each session since its last commit. A session whose deadline has passed is
-/// live if a later touch prolonged it.
+/// The deadline of each session's last touch since its last commit. A session whose stored deadline
+/// has passed is live if such a touch prolonged it.
 pub(super) struct LastTouches {
-    /// When the files are read, on the calendar. A deadline before that prolongs no session.
+    /// The calendar time at which the files are read. A touch with an earlier deadline prolongs no
+    /// session.
     now: u64,
     deadlines: HashMap<u64, u64>,
 }
@@ -66,6 +68,7 @@ impl LastTouches {
         Self { now, deadlines: HashMap::new() }
     }
 
+    /// Collects the touches of one frame of a journal.
     pub(super) fn frame(&mut self, mut entries: &[u8]) {
         while let Some(change) = MutationRef::read(&mut entries) {
             match change {
@@ -80,8 +83,8 @@ impl LastTouches {
         }
     }
 
-    /// Returns true if a session from a file is live. If only a touch keeps it live, it gets the
-    /// touch's deadline.
+    /// Returns true if a session from a file is live. If only a touch keeps the session live, this
+    /// stores the touch's deadline in the session.
     pub(super) fn prolong(&self, record: &Record, anchor: ClockAnchor) -> bool {
         let state = record.state();
         if let Some(deadline) = self.deadlines.get(&state.handle.to_u64()).filter(|_| is_expired(record, anchor.clock))
@@ -105,16 +108,16 @@ pub(super) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// Gives each shard twice its budget while the files are read. A journal begins before the
-    /// snapshot that it follows. So sessions that had ended by the time of the snapshot come back
-    /// until their ends are read, together with later sessions, and must evict none.
+    /// Gives each shard twice its budget while the files are read. The first journal to replay
+    /// begins before the snapshot was taken. So the replay can store sessions that had ended by
+    /// then, and removes them when it reads their ends. Until then, they must not evict later
+    /// sessions.
     pub(super) fn begin(store: &'a ShardedStore, anchor: ClockAnchor, touches: &'a LastTouches) -> Self {
         store.shards.iter().for_each(|locked| locked.shard.write().set_budget(2 * store.limits.budget));
         Self { store, anchor, touches, changes: 0, evicted: 0, refused: 0, is_sound: true }
     }
 
-    /// Restores the sessions of a snapshot, oldest first, so that the newest stay if there is not
-    /// room for all.
+    /// Restores the sessions of a snapshot, oldest first. If the store gets full, the newest stay.
     pub(super) fn restore(&mut self, pool: RestorePool) {
         let RestorePool { mut sessions, evicted, .. } = pool;
         self.evicted += evicted;
@@ -134,7 +137,7 @@ impl<'a> Replay<'a> {
             self.evicted += count_evicted(&removed);
             match outcome {
                 InsertOutcome::Done => {}
-                // The first victim of its class would be the session itself.
+                // There is no room for this session, so it counts as evicted.
                 InsertOutcome::Refused => {
                     count(&locked.counters.evicted);
                     self.evicted += 1;
@@ -181,7 +184,7 @@ impl<'a> Replay<'a> {
         Some(())
     }
 
-    /// Carries out a commit. `None`: the row has expired.
+    /// Carries out a commit. If its row has expired, `row` is `None`.
     fn put(&mut self, handle: Handle, row: Option<Record>) {
         let (locked, hash) = self.store.locate(handle);
         let (now, mut removed) = (self.store.clock_now(), Removed::new());
@@ -194,17 +197,17 @@ impl<'a> Replay<'a> {
         let current = shard.by_handle(hash, handle).cloned();
         let outcome = shard.swap(hash, handle, current.as_ref(), row.filter(|_| fits), now, &mut removed);
         if outcome == InsertOutcome::Refused {
-            // The current row is older than the acknowledged one.
+            // The refused row was acknowledged, so the current row is out of date.
             shard.remove(hash, handle, RemovalCause::Evicted, &mut removed);
         }
         drop(shard);
-        // If the session was new, it was not among the removed.
+        // If the refused row belongs to a new session, `removed` does not contain it.
         let evicted = count_evicted(&removed).max(usize::from(outcome == InsertOutcome::Refused));
         self.evicted += evicted;
         add(&locked.counters.evicted, evicted);
     }
 
-    /// Carries out the end of an incarnation.
+    /// Removes a session, if the stored row is of the incarnation that ended.
     fn end(&self, handle: Handle, version: Version) {
         let (locked, hash) = self.store.locate(handle);
         let mut removed = Removed::new();
@@ -214,7 +217,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Carries out a touch of an incarnation.
+    /// Prolongs a session, if the stored row is of the incarnation that was touched.
     fn touch(&self, handle: Handle, version: Version, deadline: u64) {
         let (locked, hash) = self.store.locate(handle);
         let shard = locked.shard.read();
