@@ -8,19 +8,20 @@ use std::path::PathBuf;
 
 use crate::sync::{Arc, AtomicBool, Ordering};
 
-/// The result of everything in this crate that can fail.
+/// The result type of this crate's methods that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong.
+/// The error of every method in this crate that can fail.
 ///
 /// "Not found", "expired" and "malformed cookie" are values, not errors. An error means that the
 /// caller asked for something impossible, such as a key that is too long, or that the system
-/// failed, such as a store that cannot be reached. Programs ask the predicates; the text is for
-/// people. The text names the option, key, limit or handle, and never contains a session's data or
-/// the secret part of an id. (The [`source`](std::error::Error::source) of an
-/// [`is_value`](Self::is_value) error is serde's own and may quote the value.)
+/// failed, such as a store that cannot be reached. Programs use the predicates, such as
+/// [`is_store`](Self::is_store); the text is for people. The text names the option, key, limit or
+/// handle, and never contains a session's data or the secret part of an id. (The
+/// [`source`](std::error::Error::source) of an [`is_value`](Self::is_value) error is serde's own
+/// and may quote the value.)
 ///
 /// An error is cheap to clone.
 ///
@@ -40,7 +41,7 @@ pub struct Error {
 
 struct Inner {
     kind: Kind,
-    /// True if it was published on a channel already.
+    /// True if the error was already published on a channel.
     reported: AtomicBool,
 }
 
@@ -92,7 +93,7 @@ impl From<Kind> for Error {
     }
 }
 
-/// Methods that ask for kinds of errors.
+/// Generates the predicates: methods that return true for one kind of error.
 macro_rules! predicates {
     ($($(#[$doc:meta])* $name:ident: $kind:pat,)*) => {
         $(
@@ -105,7 +106,8 @@ macro_rules! predicates {
 }
 
 impl Error {
-    /// The failure of a backend, for a [`Store`](crate::Store) of your own.
+    /// Makes an error that [`is_store`](Self::is_store) from a backend's failure, for your own
+    /// [`Store`](crate::Store).
     ///
     /// # Examples
     ///
@@ -121,8 +123,8 @@ impl Error {
         Kind::Store { source: Arc::from(source.into()) }.into()
     }
 
-    /// A store does not have an optional operation. `what` completes "this store does not support
-    /// …".
+    /// Makes an error that [`is_unsupported`](Self::is_unsupported), for a store without an
+    /// optional operation. `what` completes "this store does not support …".
     ///
     /// # Examples
     ///
@@ -136,17 +138,19 @@ impl Error {
         Kind::Unsupported(what).into()
     }
 
-    /// An id could not be used because another session has its [`Handle`](crate::Handle).
+    /// Makes an error that [`is_taken`](Self::is_taken), for an id whose [`Handle`](crate::Handle)
+    /// another session has.
     pub fn taken(handle: impl fmt::Display) -> Self {
         Kind::Taken(handle.to_string()).into()
     }
 
-    /// Something is larger or smaller than it may be, for a store that checks a size itself.
+    /// Makes an error that [`is_size`](Self::is_size), for a store that checks a size itself.
     pub fn size(problem: impl Into<String>) -> Self {
         Kind::Size(problem.into()).into()
     }
 
-    /// A write to this session may have been carried out or not, because its answer was lost.
+    /// Makes an error that [`is_unknown`](Self::is_unknown), for a write to this session whose
+    /// answer was lost.
     ///
     /// # Examples
     ///
@@ -163,13 +167,14 @@ impl Error {
         Kind::Unknown { handle: handle.to_string(), source: None }.into()
     }
 
-    /// A session ended, or was superseded, during a request, for an adapter that refuses a lost
-    /// change.
+    /// Makes an error that [`is_lost`](Self::is_lost), for an adapter that refuses a lost change:
+    /// the session ended, or was superseded, during the request.
     pub fn lost(handle: impl fmt::Display) -> Self {
         Kind::Lost(handle.to_string()).into()
     }
 
-    /// A store has no room for a session without an owner that is new or larger than before.
+    /// Makes an error that [`is_full`](Self::is_full), for a store that has no room for a session
+    /// without an owner that is new or has grown.
     pub fn full() -> Self {
         Kind::Full.into()
     }
@@ -186,66 +191,68 @@ impl Error {
     }
 
     predicates! {
-        /// An option, or a combination of options, has an impossible value; or a text is none of
-        /// the words for an enum, such as [`EndReason`](crate::EndReason).
+        /// True if an option or a combination of options has an impossible value, or if a text is
+        /// not one of the words for an enum, such as [`EndReason`](crate::EndReason).
         is_option: Kind::Option { .. },
 
-        /// A text is not the session id or the handle that it should be.
+        /// True if a text was parsed as a session id or a handle, and is not one.
         is_id: Kind::Id(_),
 
-        /// An id is taken, because a live session has its handle. Nothing was written.
+        /// True if an id is taken, because a live session has its handle. Nothing was written.
         is_taken: Kind::Taken(_),
 
-        /// `modify` gave up, because other requests changed the session each time before it.
-        /// Nothing was written.
+        /// True if `modify` gave up, because another request changed the session before each of its
+        /// attempts to commit. Nothing was written.
         is_contention: Kind::Contention { .. },
 
-        /// A key, a value, an owner, a label, the number of keys or a whole session is larger than
-        /// its limit, or an owner is empty. Nothing was written.
+        /// True if a key, a value, an owner, a label, the number of keys or a whole session is
+        /// larger than its limit, or an owner is empty. Nothing was written.
         is_size: Kind::Size(_),
 
-        /// The owner has as many sessions as the [policy](crate::Policy::max_per_owner) allows.
-        /// Nothing was written.
+        /// True if the owner already has as many sessions as the
+        /// [policy](crate::Policy::max_per_owner) allows. Nothing was written.
         is_too_many_logins: Kind::TooManyLogins(_),
 
-        /// A write may have been carried out or not, because its answer was lost, and the stored
-        /// session does not tell. Such an error is also [one of the store](Self::is_store).
+        /// True if a write may have been carried out or not, because its answer was lost, and the
+        /// stored session does not show which. Such an error is also [one of the
+        /// store](Self::is_store).
         is_unknown: Kind::Unknown { .. },
 
-        /// The store is full, and a session without an owner may evict no others. Nothing was
-        /// written, so the stored session, if there is one, stays.
+        /// True if the store is full, and a session without an owner may not evict others. Nothing
+        /// was written, so the stored session, if there is one, stays.
         is_full: Kind::Full,
 
-        /// A value could not be written as JSON or read from it, or is not of the requested type.
+        /// True if a value could not be written as JSON or read from it, or is not of the requested
+        /// type.
         is_value: Kind::Value { .. },
 
-        /// Stored bytes are not a record.
+        /// True if stored bytes are not a record.
         is_corrupt: Kind::Corrupt(_),
 
-        /// The store, or the random source of ids, failed. Nothing was written, unless the error
-        /// [is unknown](Self::is_unknown).
+        /// True if the store or the random source of ids failed. Nothing was written, unless the
+        /// error [is unknown](Self::is_unknown).
         is_store: Kind::Store { .. } | Kind::Random { .. } | Kind::Unknown { .. } | Kind::Persist { .. },
 
-        /// The store does not have this optional operation.
+        /// True if the store does not have this optional operation.
         is_unsupported: Kind::Unsupported(_),
 
-        /// A login or another new id came too late, because the request has ended or the `Session`
-        /// is a [fork](crate::Session::fork). Nothing was changed.
+        /// True if a login, `regenerate` or `attach` came too late, because the request has ended,
+        /// or if the `Session` is a [fork](crate::Session::fork). Nothing was changed.
         is_late: Kind::Late(_),
 
-        /// The session ended, or was superseded by a login, during the request, so the request's
-        /// changes are lost.
+        /// True if the session ended, or was superseded by a login, during the request, so the
+        /// request's changes are lost.
         is_lost: Kind::Lost(_),
 
-        /// The handler of a request panicked. Nothing was saved after the panic.
+        /// True if the handler of a request panicked. Nothing was saved after the panic.
         is_panic: Kind::Panic,
 
-        /// Something failed in the background, where no caller receives a result.
+        /// True if work in the background failed, where no caller receives a result.
         is_background: Kind::Background(_),
 
-        /// The files of [`LembroOptions::persist`](crate::LembroOptions::persist) are damaged, in
-        /// use, or cannot be written. The text names the path and the problem. Such an error is
-        /// also [one of the store](Self::is_store).
+        /// True if the files of [`LembroOptions::persist`](crate::LembroOptions::persist) are
+        /// damaged, in use, or cannot be written. The text names the path and the problem. Such an
+        /// error is also [one of the store](Self::is_store).
         is_persist: Kind::Persist { .. },
     }
 

@@ -1,4 +1,4 @@
-//! The sessions of one owner: a list of devices, and logouts elsewhere.
+//! Lists, counts and ends the sessions of one owner.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -18,12 +18,14 @@ pub struct OwnedSession {
     pub created_at: Option<SystemTime>,
     /// When the owner logged in.
     pub since: Option<SystemTime>,
-    /// When the last visit was noted: see [`touch_after`](crate::Policy::touch_after). When less
-    /// than an idle timeout is left of the lifetime, visits are not noted, and this is the earliest
-    /// time that the last visit can have had.
+    /// The time of the last visit that prolonged the session; visits within
+    /// [`touch_after`](crate::Policy::touch_after) of it are not noted. If less than an idle
+    /// timeout is left of the session's lifetime, this is a lower bound, and the last visit may
+    /// have been later.
     pub last_seen: SystemTime,
-    /// The application's name for it: see [`set_label`](crate::Session::set_label). The text comes
-    /// from the client: escape it in a page.
+    /// The name that the application gave the session with
+    /// [`set_label`](crate::Session::set_label). The text comes from the client: escape it in a
+    /// page.
     pub label: Option<String>,
 }
 
@@ -62,8 +64,8 @@ impl<'s> OwnerSessions<'s> {
     }
 
     /// Ends one of the owner's sessions by its handle, such as the device that a user picked from a
-    /// list. A handle from a form may be that of any session, so the store compares the owner in
-    /// the same step. Returns [`Outcome::Gone`] if the owner has no such session.
+    /// list. A handle from a form may belong to another user's session, so the store checks the
+    /// owner in the same step. Returns [`Outcome::Gone`] if the owner has no such session.
     ///
     /// # Errors
     ///
@@ -87,20 +89,23 @@ impl<'s> OwnerSessions<'s> {
         self.owners.destroy_handle(handle, Some(&self.owner), EndReason::Revoked)
     }
 
-    /// Ends all of the owner's sessions: log out everywhere. Returns how many there were.
+    /// Ends all of the owner's sessions, for "log out everywhere". Returns the number of ended
+    /// sessions.
     ///
-    /// The logout is final when this returns: a request under way saves nothing any more, and a
-    /// login under way by [`log_in_since`](crate::Session::log_in_since) is revoked. To keep one
-    /// session, call its [`destroy_others`](crate::Session::destroy_others).
+    /// When this method has returned, requests in flight can no longer save to these sessions, and
+    /// a login that began before is revoked if it uses
+    /// [`log_in_since`](crate::Session::log_in_since). To keep one session, call its
+    /// [`destroy_others`](crate::Session::destroy_others).
     ///
     /// # Errors
     ///
-    /// If the store fails: some sessions may have ended.
+    /// If the store fails. Then some of the sessions may have ended.
     pub fn destroy_all(&self) -> Result<usize> {
         self.owners.destroy_all(&self.owner, None)
     }
 
-    /// The owner's epoch, for [`log_in_since`](crate::Session::log_in_since).
+    /// Returns the owner's current login period, which ends when all of the owner's sessions are
+    /// ended. Pass it to [`log_in_since`](crate::Session::log_in_since).
     ///
     /// # Errors
     ///
@@ -112,7 +117,7 @@ impl<'s> OwnerSessions<'s> {
     fn describe(&self, session: &Listed) -> OwnedSession {
         let (record, now) = (&session.stored.record, self.context.clock.wall());
         // A visit gives the session its idle timeout, or the rest of its lifetime if that is less.
-        // In that case the last visit was later than this computes.
+        // In that case the last visit was later than the computed time.
         let idle = Lease { lifetime: None, ..self.context.lease }.ttl(record, self.context.now());
         let seen = now.checked_sub(idle.saturating_sub(session.stored.ttl)).unwrap_or(now);
         let since = record.owner_since();

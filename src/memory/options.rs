@@ -31,7 +31,7 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// | [`max_session_size`](Self::max_session_size) | maximum memory of one session | 64K |
 /// | [`shards`](Self::shards) | number of locks | from `max_size` |
 /// | [`anonymous_share`](Self::anonymous_share) | guaranteed share of sessions without an owner | 10 % |
-/// | [`when_full`](Self::when_full) | whether those evict others or are refused | evict |
+/// | [`when_full`](Self::when_full) | whether sessions without an owner evict others or are refused | evict |
 /// | [`persist`](Self::persist) | file for sessions that outlive the process | none |
 /// | [`sync`](Self::sync) | when changes are flushed to the disk | every second |
 /// | [`on_damage`](Self::on_damage) | what a start does with damaged files | an error |
@@ -39,9 +39,8 @@ const MAX_MAX_SIZE: u64 = 16 << 40;
 /// | [`clock`](Self::clock) | the clock | the machine's |
 ///
 /// serde reads these names, and their camel-case forms such as `maxSize`; it refuses unknown names.
-/// `get_max_size` and its like return the options, and the default of an option whose text is
-/// wrong. Options can be made before a process forks, a store [only
-/// afterwards](crate::LembroStore).
+/// Getters such as `get_max_size` return an option's value, or its default if its text is invalid.
+/// Options can be made before a process forks; make the store [after the fork](crate::LembroStore).
 ///
 /// # Examples
 ///
@@ -85,16 +84,16 @@ struct RawOptions {
     on_write_error: Option<OnWriteError>,
 }
 
-/// The treatment of a session without an owner, new or larger than before, in a full store.
+/// What a full store does with a session without an owner that is new or has grown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It is stored, and others are evicted: sessions without an owner, and below the
-    /// [`anonymous_share`](LembroOptions::anonymous_share) sessions with one.
+    /// The store stores it and evicts others: sessions without an owner, or sessions with an owner
+    /// if those without one use less than the [`anonymous_share`](LembroOptions::anonymous_share).
     #[default]
     Evict,
-    /// It is refused with [`Error::is_full`](crate::Error::is_full) if there is no room after
-    /// expired sessions were removed. It evicts no session, and the stored session, if there is
-    /// one, stays. Sessions with an owner evict others in either case.
+    /// The store refuses it with [`Error::is_full`](crate::Error::is_full) if there is no room
+    /// after expired sessions were removed. No session is evicted, and the stored session, if there
+    /// is one, stays. Sessions with an owner evict others in either case.
     RefuseAnonymous,
 }
 
@@ -106,13 +105,13 @@ impl LembroOptions {
         Self::default()
     }
 
-    /// The time between two purges of expired sessions in the background: a [`Duration`], a number
-    /// of milliseconds, or a text such as `"5m"`. With zero or `None` there is no reaper thread:
-    /// sessions expire at the same time, but their memory is freed only when room is needed or by
+    /// The time between two background purges of expired sessions: a [`Duration`], a number of
+    /// milliseconds, or a text such as `"5m"`. With zero or `None` there is no reaper thread.
+    /// Sessions still expire on time, but their memory is freed only when the store is full or by
     /// [`purge`](crate::LembroStore::purge). Default: 60 seconds.
     ///
     /// A shorter interval frees memory earlier, a longer one wakes the thread less often. A purge
-    /// examines each session shortly. It also notices that the machine was suspended: the
+    /// examines each session. It also notices that the machine was suspended: the
     /// [clock](crate::Clock) counts that time from the next purge on.
     pub fn interval(mut self, interval: impl Into<Setting>) -> Self {
         self.raw.interval = Input::from(interval.into()).zero_is_none();
@@ -123,18 +122,18 @@ impl LembroOptions {
     /// 1024-based; every other unit is as written ("4MB", "4MiB"). Default: 1M, a mebibyte, enough
     /// for 2,500 sessions with 300 bytes of JSON each.
     ///
-    /// A session counts with its own bytes and a fixed share of table and queues. The sum is within
-    /// 8 % of the allocated memory. Set it to the memory that the server can spare. Beyond it,
-    /// expired sessions are removed first, then sessions that were not visited again.
+    /// Each session counts its own bytes and a fixed share of the table and the queues. The sum is
+    /// within 8 % of the allocated memory. Set `max_size` to the memory that the server can spare.
+    /// A full store removes expired sessions first, then sessions that were not visited again.
     #[doc(alias = "maxSize")]
     pub fn max_size(mut self, max_size: impl Into<Setting>) -> Self {
         self.raw.max_size = max_size.into().into();
         self
     }
 
-    /// The maximum memory of one session, as it counts for `max_size`: bytes or a text. A larger
-    /// one is refused with an error, and the stored session, if there is one, stays. Default: 64K,
-    /// or a shard's share of `max_size` if that is less.
+    /// The maximum memory of one session, counted as for `max_size`: bytes or a text. A larger
+    /// session is refused with an error, and the stored session, if there is one, stays. Default:
+    /// 64K, or a shard's share of `max_size` if that is less.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
         self.raw.max_session_size = max_session_size.into().into();
         self
@@ -152,48 +151,48 @@ impl LembroOptions {
     ///
     /// Above this share, sessions without an owner are evicted before any session with an owner,
     /// however recently they were used, so a flood of visitors logs no user out. Below this share,
-    /// sessions with an owner are evicted, least recently used first. Without a share, no visitor
-    /// could begin a session, not even to log in, when sessions with an owner fill the store.
+    /// sessions with an owner are evicted, least recently used first. The share exists so that
+    /// visitors can begin a session, and log in, when sessions with an owner fill the store.
     ///
-    /// The session being stored counts, too. If it has no owner, is larger than the share of its
-    /// shard, and sessions with an owner fill the rest, it is refused with
+    /// The session being stored counts for the share, too. If it has no owner, is larger than the
+    /// share of its shard, and sessions with an owner fill the rest, it is refused with
     /// [`Error::is_full`](crate::Error::is_full). A session with an owner is never refused: if it
-    /// does not fit otherwise, it evicts others with an owner, and then those without one.
+    /// does not fit otherwise, it evicts other sessions with an owner, and then those without one.
     /// Evictions of sessions with an owner are reported on [`errors`](crate::LembroStore::errors).
     pub fn anonymous_share(mut self, percent: usize) -> Self {
         self.raw.anonymous_share = Input::new(percent);
         self
     }
 
-    /// The treatment of a session without an owner, new or larger than before, in a full store.
-    /// Default: [`WhenFull::Evict`].
+    /// What a full store does with a session without an owner that is new or has grown. Default:
+    /// [`WhenFull::Evict`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.raw.when_full = when_full;
         self
     }
 
-    /// The file of the sessions, so that a restart, a crash or `kill -9` logs no user out and
-    /// restores no ended session. Default: none, sessions end with the process.
+    /// The file that keeps the sessions over a restart, a crash or `kill -9`: no user is logged
+    /// out, and ended sessions stay ended. Default: no file, and sessions end with the process.
     ///
-    /// The file is a snapshot. Beside it are a journal of the changes since (`.journal.1`) and a
-    /// lock file (`.lock`). Use an existing folder for the server alone, to which no other account
-    /// may write. Only the files' owner may read them (mode 0600, on Unix). They contain the users'
-    /// data but **no usable id**: of each secret they have half of the SHA-256.
+    /// The file is a snapshot. Beside it are a journal of the changes since the snapshot
+    /// (`.journal.1`) and a lock file (`.lock`). Use an existing folder to which only the server's
+    /// account may write. Only the files' owner may read them (mode 0600, on Unix). They contain
+    /// the users' data but **no usable id**: of each secret they contain half of the SHA-256.
     ///
     /// A commit, a login, a logout and every other change is in the journal before its method
-    /// returns; [`sync`](Self::sync) says when it is on the disk. A look writes the new deadline if
-    /// it prolonged the session, without waiting, and nothing else. When the journal is longer than
-    /// the snapshot and a megabyte, and at [`close`](crate::LembroStore::close), a new snapshot is
-    /// written in the background and the next journal begins.
+    /// returns; [`sync`](Self::sync) says when it is on the disk. A look that prolongs the session
+    /// writes the new deadline, without waiting; other looks write nothing. When the journal is
+    /// longer than both the snapshot and one mebibyte, and at [`close`](crate::LembroStore::close),
+    /// a new snapshot is written in the background and the next journal begins.
     ///
-    /// The store reads both when it starts. Cookies still work; data, owners, labels, timeouts and
-    /// the order of eviction are the same; counters begin at zero. Sessions that expired, also
-    /// while the server was down, are left out. If there is not room for all, the usual rules
-    /// evict. An incomplete last change is left out, because it was not acknowledged. Other damage
-    /// is treated by [`on_damage`](Self::on_damage).
+    /// The store reads the snapshot and the journal when it starts. Cookies still work; data,
+    /// owners, labels, timeouts and the order of eviction are the same; counters begin at zero.
+    /// Sessions that expired, also while the server was down, are left out. If the sessions do not
+    /// all fit, the usual rules evict some. An incomplete last change is left out, because it was
+    /// not acknowledged. Other damage is treated by [`on_damage`](Self::on_damage).
     ///
-    /// The path is tried when the store is made. A missing folder, a link to nothing, a file that
-    /// cannot be replaced and a second store with the same path are errors then.
+    /// Making a store checks the path. It fails if the folder is missing, if the path is a link to
+    /// nothing, if the file cannot be replaced, or if another store uses the same path.
     ///
     /// # Examples
     ///
@@ -231,8 +230,8 @@ impl LembroOptions {
         self
     }
 
-    /// What a start does if the files of [`persist`](Self::persist) have other damage than a crash
-    /// leaves. Default: [`OnDamage::Refuse`].
+    /// What the start of a store does if the files of [`persist`](Self::persist) have damage that
+    /// no crash causes. Default: [`OnDamage::Refuse`].
     pub fn on_damage(mut self, what: OnDamage) -> Self {
         self.raw.on_damage = Some(what);
         self
@@ -241,10 +240,10 @@ impl LembroOptions {
     /// What happens to requests while the files of [`persist`](Self::persist) cannot be written, as
     /// when the disk is full. Default: [`OnWriteError::Refuse`].
     ///
-    /// A commit that could not be written is in memory, and its error
-    /// [is unknown](crate::Error::is_unknown). The store tries again, first after one second and
-    /// later every eight seconds, and reports the reason on [`errors`](crate::LembroStore::errors).
-    /// It goes on as soon as it has written a whole snapshot.
+    /// A commit that could not be written to the files is in memory, and its error [is
+    /// unknown](crate::Error::is_unknown). The store tries again, first after one second and later
+    /// every eight seconds, and reports the reason on [`errors`](crate::LembroStore::errors).
+    /// Requests succeed again as soon as the store has written a whole snapshot.
     pub fn on_write_error(mut self, what: OnWriteError) -> Self {
         self.raw.on_write_error = Some(what);
         self

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::units::{Input, Setting, getters};
 
-/// The longest time that an option accepts. A longer one is probably a mistaken unit.
+/// The longest time that an option accepts. A longer time is probably in a mistaken unit.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,10 +36,10 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// | [`prefix`](Self::prefix) | beginning of every key | `lembro:` |
 /// | [`connections`](Self::connections) | maximum number of connections | 16 |
 /// | [`timeout`](Self::timeout) | limit of one round trip, waiting for a connection included | 1 s |
-/// | [`retry_after`](Self::retry_after) | how long requests fail at once after a failure | 1 s |
+/// | [`retry_after`](Self::retry_after) | how long requests fail without waiting after the server failed | 1 s |
 /// | [`max_session_size`](Self::max_session_size) | maximum size of the entries of one session | 64K |
 ///
-/// serde uses the same names and refuses unknown ones. `get_timeout` and its like return the
+/// serde uses the same names and refuses unknown ones. Getters such as `get_timeout` return the
 /// options, except those that may contain a password; `Debug` shows no password.
 ///
 /// # Examples
@@ -89,8 +89,8 @@ impl RedisOptions {
     /// `valkey` works in place of `redis`. Default: `redis://127.0.0.1:6379`.
     ///
     /// In the user and the password, percent-encode each character except letters, digits and
-    /// `-._~`: `p@ss/word` is `p%40ss%2Fword`. The option [`password`](Self::password) takes it
-    /// unencoded.
+    /// `-._~`: `p@ss/word` is `p%40ss%2Fword`. The option [`password`](Self::password) takes the
+    /// password without encoding.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.raw.url = Some(url.into());
         self
@@ -103,12 +103,14 @@ impl RedisOptions {
         self
     }
 
-    /// URLs of the Sentinels of a server with replicas: `redis://10.0.0.1:26379`. The Sentinels
-    /// name the primary, also after a failover. Excludes [`url`](Self::url). Default: none.
+    /// URLs of the Sentinels of a server with replicas, such as `redis://10.0.0.1:26379`. The store
+    /// asks the Sentinels for the address of the primary, again after a failover. Excludes
+    /// [`url`](Self::url). Default: none.
     ///
     /// A user and a password in these URLs are for the Sentinels; [`username`](Self::username) and
-    /// [`password`](Self::password) are for the servers. With `rediss://` both use TLS. The
-    /// database is 0. The [guide](super) says how to configure the Sentinels.
+    /// [`password`](Self::password) are for the servers. With `rediss://`, the connections to the
+    /// Sentinels and to the servers use TLS. The database is 0. The [guide](super) says how to
+    /// configure the Sentinels.
     ///
     /// # Examples
     ///
@@ -141,15 +143,15 @@ impl RedisOptions {
         self
     }
 
-    /// The password, if the URL has none: so the password can be kept apart from the URL.
-    /// Default: none.
+    /// The password, if the URL has none. With this option the password can be stored apart from
+    /// the URL. Default: none.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.raw.password = Some(password.into());
         self
     }
 
     /// A file in PEM format with the certificates to trust instead of the system's, for a server
-    /// with a self-made certificate. Needs `rediss://` and the feature `redis_tls`. Default: the
+    /// with a self-signed certificate. Needs `rediss://` and the feature `redis_tls`. Default: the
     /// system's.
     pub fn ca_certificate(mut self, file: impl Into<PathBuf>) -> Self {
         self.raw.ca_certificate = Some(file.into());
@@ -176,30 +178,31 @@ impl RedisOptions {
     /// The maximum number of connections, 1 to 10,000. Each is opened when it is first needed.
     /// Default: 16.
     ///
-    /// One for each thread that serves requests is enough.
+    /// One connection for each thread that serves requests is enough.
     pub fn connections(mut self, connections: usize) -> Self {
         self.raw.connections = Input::new(connections);
         self
     }
 
-    /// The limit of one round trip: waiting for a connection, connecting, sending, receiving. A
-    /// [`Duration`], a number of milliseconds, or a text; at most an hour. Default: 1 second.
+    /// The time limit of one round trip, which includes waiting for a connection, connecting,
+    /// sending and receiving. A [`Duration`], a number of milliseconds, or a text; at most an hour.
+    /// Default: 1 second.
     ///
-    /// Most methods of the store make one round trip, the commit of a login makes two. If one
-    /// exceeds the limit, the method fails and the connection is closed. Two things are not
-    /// limited: resolving a host name, which the system does with its own limits, and an answer
-    /// that began in time, where each further part may take the same time again.
+    /// Most methods of the store make one round trip, the commit of a login makes two. If a round
+    /// trip exceeds the limit, the method fails and the connection is closed. The limit does not
+    /// cover the resolution of a host name, for which the system has its own limits. If an answer
+    /// began in time, each further part of it may take up to `timeout` again.
     pub fn timeout(mut self, timeout: impl Into<Setting>) -> Self {
         self.raw.timeout = timeout.into().into();
         self
     }
 
-    /// How long requests fail at once after the server could not be reached or did not answer in
-    /// time. Then one request tries again, and its result counts for all. At most an hour.
-    /// Default: 1 second.
+    /// How long requests fail without waiting, after the server could not be reached or did not
+    /// answer in time. After this pause one request tries the server. If that request fails too,
+    /// the pause begins again; otherwise all requests use the server. At most an hour. Default: 1
+    /// second.
     ///
-    /// While a server is down, only the request that tries waits for the
-    /// [`timeout`](Self::timeout).
+    /// So while a server is down, only that one request waits for the [`timeout`](Self::timeout).
     pub fn retry_after(mut self, pause: impl Into<Setting>) -> Self {
         self.raw.retry_after = pause.into().into();
         self
@@ -212,8 +215,8 @@ impl RedisOptions {
         self
     }
 
-    /// Replaces the server's clock by one that a test sets. Deadlines are then stored with the
-    /// sessions, and the server's own expiry removes them a day later. For tests.
+    /// Replaces the server's clock by one that a test sets. The store then keeps each deadline in
+    /// its session, and the server's own expiry removes the session a day after the deadline.
     #[cfg(feature = "testing")]
     pub fn clock(mut self, clock: &crate::clock::ManualClock) -> Self {
         self.clock = Some(clock.into());

@@ -1,4 +1,4 @@
-//! Handles that live long, such as a WebSocket's: fork, reload, and steps of work.
+//! `Session` values that live longer than a request, such as a WebSocket's: fork, reload and step.
 
 use super::Session;
 use super::commit::Saved;
@@ -13,13 +13,13 @@ use crate::sync::Arc;
 pub enum Step<R> {
     /// The work was done, and its changes are saved.
     Done(R),
-    /// The session has ended, here or elsewhere. If it ended before the step, the work was not
-    /// begun. If it ended during the step, the changes are lost.
+    /// The session has ended, here or elsewhere. If it ended before the step, the work did not run.
+    /// If it ended during the step, the work's changes are lost.
     Ended,
 }
 
 impl<R> Step<R> {
-    /// What the work returned; `None` if the session has ended.
+    /// Returns the result of the work, or `None` if the session has ended.
     pub fn done(self) -> Option<R> {
         match self {
             Self::Done(result) => Some(result),
@@ -29,12 +29,13 @@ impl<R> Step<R> {
 }
 
 impl Session {
-    /// A second handle on the same session, for another thread: a WebSocket's, or a long piece of
-    /// work. Both handles read and change the session side by side, and both keep their work.
+    /// Makes a second `Session` value for the same session, for another thread such as a
+    /// WebSocket's or a long job's. Both values can read and change the session at the same time,
+    /// and neither overwrites the other's keys with old data.
     ///
-    /// Saves unsaved changes first. `None` if no session is stored, because this one is new and
-    /// empty or has ended. A login or [`regenerate`](Self::regenerate) on the second handle is an
-    /// error, because no response can announce the new id.
+    /// Saves unsaved changes first. Returns `None` if no session is stored, because this one is new
+    /// and empty or has ended. A login or [`regenerate`](Self::regenerate) on the fork is an error,
+    /// because no response can announce the new id.
     ///
     /// # Errors
     ///
@@ -68,13 +69,13 @@ impl Session {
         Ok(Some(Self { state: state.into(), opened_by: self.opened_by.clone(), sealed: true, ..forked }))
     }
 
-    /// Reads what is stored now. Unsaved changes are discarded, a login too. Returns false if the
-    /// session has ended.
+    /// Reads the session from the store again, and discards unsaved changes, including a login.
+    /// Returns false if the session has ended.
     ///
-    /// For a handle that lives long, such as a WebSocket's; [`step`](Self::step) reloads before
-    /// each message. A reload does not prolong the session; [`touch`](Self::touch) does. A
-    /// [timed renewal](crate::Policy::renew_after) does not end such a handle; a login or
-    /// `regenerate` elsewhere does.
+    /// Use it on a `Session` that lives longer than a request, such as a WebSocket's;
+    /// [`step`](Self::step) calls it first. A reload does not prolong the session;
+    /// [`touch`](Self::touch) does. After a login or `regenerate` in another request, `reload`
+    /// returns false. A [timed renewal](crate::Policy::renew_after) has no such effect.
     ///
     /// # Errors
     ///
@@ -111,7 +112,8 @@ impl Session {
         }
         self.state()?;
         let ending = self.refresh()?;
-        // Discarded before the session ends, because the caller asked for it: nothing is lost.
+        // Discards the changes before `end`, which would report them as lost. The caller asked to
+        // discard them.
         self.discard();
         if let Some(ending) = ending {
             self.end(ending);
@@ -119,18 +121,19 @@ impl Session {
         Ok(!self.is_gone()?)
     }
 
-    /// One step of a handle that lives long, such as a WebSocket's or that of a streamed response:
-    /// reads what is stored now, runs `work` and saves what it changed.
+    /// Reloads the session, runs `work`, and saves the changes that `work` made. Use it on a
+    /// `Session` that lives longer than a request, such as that of a WebSocket or a streamed
+    /// response.
     ///
     /// Each step sees what other requests changed since the last one. If the session has ended,
-    /// here or elsewhere, the result is [`Step::Ended`]. If `work` fails, nothing of this step is
-    /// saved, except what it committed itself. A step that changes nothing does not prolong the
-    /// session; [`touch`](Self::touch) does.
+    /// here or elsewhere, the result is [`Step::Ended`]. If `work` fails, its changes are
+    /// discarded, except those that `work` committed itself. A step that changes nothing does not
+    /// prolong the session; [`touch`](Self::touch) does.
     ///
     /// # Errors
     ///
-    /// Those of `work` and of [`save`](Self::save). A save that failed can be repeated; the next
-    /// step discards what is unsaved by then.
+    /// Those of `work` and of [`save`](Self::save). If the save failed, call `save` again before
+    /// the next step, which discards unsaved changes.
     ///
     /// # Examples
     ///
@@ -158,7 +161,8 @@ impl Session {
         if !self.reload()? {
             return Ok(Step::Ended);
         }
-        // Only the draft: a commit of `work` whose outcome is unknown is still settled.
+        // Discards only the draft. A commit by `work` whose outcome is unknown is kept and settled
+        // later.
         let result = work(self).inspect_err(|_| self.draft = Draft::default())?;
         Ok(if self.save()? == Saved::Gone { Step::Ended } else { Step::Done(result) })
     }

@@ -1,4 +1,4 @@
-//! Logins: a new id and an owner for a session, and the owner's other sessions.
+//! Logs users in, gives a session a new id, and ends the owner's other sessions.
 
 use super::Session;
 use super::commit::Saved;
@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::store::{EndReason, Epoch, Login, Owner, Store};
 
 impl Session {
-    /// The owner: the user who is logged in; `None` for an anonymous session.
+    /// Returns the owner, the user who is logged in; `None` for an anonymous session.
     ///
     /// # Errors
     ///
@@ -21,18 +21,18 @@ impl Session {
         })
     }
 
-    /// Logs a user in with the next commit: in one step, the session gets this owner and a new id,
-    /// and its lifetime begins again. Until the next [`save`](Self::save),
-    /// [`modify`](Self::modify) or end of the request, nothing has changed.
+    /// Logs a user in with the next commit, which is the next [`save`](Self::save),
+    /// [`modify`](Self::modify) or end of the request. The commit gives the session this owner and
+    /// a new id, and restarts its lifetime.
     ///
     /// `owner` is a value that never changes, such as a number in a users' table, not a spelling of
-    /// a name. An anonymous session keeps its data. If another owner was logged in, none of that
-    /// owner's data stays: the session holds what this request puts in.
+    /// a name. An anonymous session keeps its data. If another owner was logged in, the commit
+    /// removes that owner's data, and the session holds only what this request puts in.
     ///
     /// [`Sessions::owner`](crate::Sessions::owner) lists and ends a user's sessions,
-    /// [`max_per_owner`](crate::Policy::max_per_owner) limits how many there are, and a full store
-    /// evicts them last. Where a password is checked, use [`log_in_since`](Self::log_in_since).
-    /// [`log_out`](Self::log_out) logs the user out.
+    /// [`max_per_owner`](crate::Policy::max_per_owner) limits their number, and a full store evicts
+    /// sessions with an owner last. If the handler checks a password, use
+    /// [`log_in_since`](Self::log_in_since). [`log_out`](Self::log_out) logs the user out.
     ///
     /// # Errors
     ///
@@ -63,9 +63,10 @@ impl Session {
         self.begin_login(owner, None)
     }
 
-    /// Logs a user in whose login began in this [epoch](crate::OwnerSessions::epoch), which was
-    /// read before the password was checked. If all of the owner's sessions were ended since then,
-    /// the login is revoked: the commit returns [`Saved::Gone`].
+    /// Logs a user in as [`log_in`](Self::log_in) does, but not if all of the owner's sessions were
+    /// ended while the password was checked. Read `begun`, the owner's
+    /// [epoch](crate::OwnerSessions::epoch), before that check. If the epoch has changed by the
+    /// commit, the login is revoked, and the commit returns [`Saved::Gone`].
     ///
     /// # Errors
     ///
@@ -102,24 +103,25 @@ impl Session {
         Ok(())
     }
 
-    /// Gives the session a new id with the next commit. The same step supersedes the old id, which
-    /// opens nothing from then on. Data and unsaved changes stay, as do the handle, the time of
-    /// creation and the absolute lifetime.
+    /// Gives the session a new id with the next commit, which is the next [`save`](Self::save),
+    /// [`modify`](Self::modify) or end of the request. The same commit supersedes the old id, which
+    /// then opens no session. The session keeps its data, unsaved changes, handle, time of creation
+    /// and absolute lifetime.
     ///
-    /// Call it when a user gains rights, so that an id from before is worthless (OWASP ASVS 5.0,
-    /// 7.2.4); [`log_in`](Self::log_in) calls it. Until the next [`save`](Self::save),
-    /// [`modify`](Self::modify) or end of the request, nothing has changed, so a request that fails
-    /// leaves the client an id that works.
+    /// Call it when a user gains rights, so that an id that was stolen before opens no session
+    /// (OWASP ASVS 5.0, 7.2.4); [`log_in`](Self::log_in) calls it. If the request fails before the
+    /// commit, the client's id still works.
     ///
-    /// A new session keeps its id, which only this request knows. If the session is gone, a new one
-    /// begins. If the commit finds an anonymous session gone, a new one begins, too. If it finds an
-    /// owner's session gone, what was put into it is discarded. If another request has just given
-    /// the session a new id, this request is in flight beside it and stores nothing.
+    /// A new session keeps its id, which only this request knows. If the session is gone when
+    /// `regenerate` is called, a new session begins. If an anonymous session ends between the call
+    /// and the commit, the commit begins a new session. If an owner's session ends then, the commit
+    /// discards this request's changes. If another request has superseded the id of this request,
+    /// this request stores nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::is_late`] on a handle for another thread, and after the end of the request, because
-    /// no response announces the new id; or if the store or the random source fails.
+    /// [`Error::is_late`] on a [fork](Self::fork), and after the end of the request, because no
+    /// response announces the new id; or if the store or the random source fails.
     ///
     /// # Examples
     ///
@@ -155,7 +157,8 @@ impl Session {
         Ok(())
     }
 
-    /// Refuses what a response must announce, if no response can.
+    /// Fails if no response can announce a new id: on a fork, and after the end of the request.
+    /// `what` names the call that needs the new id.
     pub(super) fn check_open(&self, what: &'static str) -> Result<()> {
         if self.sealed { Err(Error::late(what)) } else { Ok(()) }
     }
@@ -172,16 +175,16 @@ impl Session {
     }
 
     /// Ends all other sessions of this session's owner, as after a change of password: "log out
-    /// everywhere else" (OWASP ASVS 5.0, 7.4.3). Returns how many it ended. It ends none if this
-    /// session has no owner or has ended itself.
+    /// everywhere else" (OWASP ASVS 5.0, 7.4.3). Returns the number of ended sessions, which is 0
+    /// if this session has no owner or has itself ended.
     ///
-    /// Saves unsaved changes of this session first, a login too.
+    /// First saves this session's unsaved changes, including a login.
     ///
     /// # Errors
     ///
     /// Those of [`save`](Self::save); [`Error::is_unsupported`] if the store does not implement
-    /// [`Owners`](crate::Owners). If the store fails after the save, unsaved changes are saved, and
-    /// some of the other sessions may have ended.
+    /// [`Owners`](crate::Owners). If the store fails after the save, this session's changes are
+    /// saved, and some of the other sessions may have ended.
     ///
     /// # Examples
     ///
@@ -209,8 +212,9 @@ impl Session {
         self.context.owners("the sessions of one owner")?.destroy_all(&Owner::new(&owner)?, Some(here))
     }
 
-    /// Why another request ended the session of the client's cookie: for a page that says "you were
-    /// logged out because ...". `None` if no request did, or if the store does not remember it.
+    /// Returns why another request ended the session that the client's id opened, for a page that
+    /// says "you were logged out because ...". Returns `None` if the session is live, expired or
+    /// was logged out by its user, or if the store does not remember the reason.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Writes to the store: save, touch, log out, and a session that takes the place of this one.
+//! Writes to the store: save, touch and log out. Also attaches another session to this `Session`.
 
 use super::Session;
 use super::commit::{FollowUp, Saved};
@@ -21,8 +21,8 @@ impl Session {
     ///
     /// [`Error::is_size`](crate::Error::is_size) if the session would be too large;
     /// [`Error::is_too_many_logins`](crate::Error::is_too_many_logins) if the policy's limit
-    /// refuses the login; or if the store fails. Then nothing was written, and unsaved changes
-    /// stay, so the call can be repeated.
+    /// refuses the login; or if the store fails. In these cases nothing was written, and unsaved
+    /// changes stay, so the call can be repeated.
     ///
     /// [`Error::is_unknown`](crate::Error::is_unknown) if the store cannot tell whether the commit
     /// was carried out. The next call sends the same commit again before anything else, and it is
@@ -49,7 +49,7 @@ impl Session {
         }
         loop {
             let outcome = match &self.state()?.stage {
-                // What is put in after a logout is for the session that `regenerate` begins.
+                // Changes made after a logout go into the session that `regenerate` begins.
                 Stage::Ended(Ending::Here) => return Ok(Saved::Gone),
                 Stage::Ended(ending) => {
                     self.end(*ending);
@@ -67,9 +67,9 @@ impl Session {
         }
     }
 
-    /// Prolongs the session now, without writing its data. For sockets, and for work that takes
-    /// longer than the idle timeout: a request's first look has prolonged the session already, if
-    /// that was [due](crate::Policy::touch_after).
+    /// Prolongs the session now, without writing its data. Use `touch` in sockets, and during work
+    /// that takes longer than the idle timeout. Other handlers need no `touch`, because a request's
+    /// first look prolongs the session if that is [due](crate::Policy::touch_after).
     ///
     /// # Errors
     ///
@@ -112,8 +112,7 @@ impl Session {
 
     /// Logs out: ends the session, and every other live session whose id the request presented.
     /// When this returns, the store has removed their data, and unsaved changes are discarded. No
-    /// request under way can bring one of them back. At the end of the request the client's cookie
-    /// is removed.
+    /// request in flight can restore one of them. The response removes the client's cookie.
     ///
     /// A browser presents several ids if cookies of the same name were set for several paths or
     /// domains. If only one of them ended, the user would stay logged in by another. An id that a
@@ -121,7 +120,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// If the store fails: the session may still be there.
+    /// If the store fails. Then the session may still be live.
     ///
     /// # Examples
     ///
@@ -152,7 +151,8 @@ impl Session {
         if let Some(Identity::Replace(new)) = unknown {
             let _ended = store.destroy(&new)?;
         }
-        // If a revoked login ended the session for this handle only, its id still opens it.
+        // If a revoked login ended the session for this `Session` value only, the id still opens
+        // the stored session.
         for other in self.presented.iter().flatten().filter(|presented| held.is_none() || presented.id != id) {
             let _ended = store.destroy(&other.id)?;
         }
@@ -160,14 +160,13 @@ impl Session {
         Ok(())
     }
 
-    /// Continues with another session in place of this one, such as one that
-    /// [`create`](crate::Sessions::create) made. The response announces its id.
-    /// Unsaved changes of this one are discarded.
+    /// Replaces this session by `other`, such as one that [`create`](crate::Sessions::create) made.
+    /// The response announces the id of `other`. Unsaved changes of this session are discarded.
     ///
     /// # Errors
     ///
-    /// [`Error::is_late`](crate::Error::is_late) on a handle for another thread, and after the end
-    /// of the request.
+    /// [`Error::is_late`](crate::Error::is_late) on a [fork](Self::fork), and after the end of the
+    /// request.
     ///
     /// # Examples
     ///

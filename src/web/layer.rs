@@ -1,4 +1,4 @@
-//! `SessionLayer`: the session of a request's head, and the response's headers at its end.
+//! `SessionLayer`: opens the session of a request, and makes the response's headers at the end.
 
 use std::fmt;
 
@@ -20,12 +20,12 @@ use crate::store::{Presented, Store};
 use crate::sync::Arc;
 use crate::units::choice;
 
-/// Sessions in cookies, or in [tokens](Self::token): [`load`](Self::load) before the handler,
-/// [`finish`](Self::finish) after it, or [`fail`](Self::fail) if the handler failed.
-/// [`around`](Self::around), and the adapters on top of it, do all three in one call.
+/// Connects requests to sessions by cookies or [tokens](Self::token). Call [`load`](Self::load)
+/// before the handler and [`finish`](Self::finish) after it, or [`fail`](Self::fail) if the handler
+/// failed. [`around`](Self::around) and the adapters do this in one call.
 ///
-/// It works with every [`Store`] and every server. Clones are cheap and share the sessions: take
-/// one for each worker thread. Two layers whose cookies have different names can run side by side.
+/// It works with every [`Store`] and every server. Clones are cheap and share the sessions, so each
+/// worker thread can have one. Two layers whose cookies have different names can run side by side.
 ///
 /// # Examples
 ///
@@ -56,29 +56,30 @@ pub struct SessionLayer {
     pub(super) lost_change: LostChange,
 }
 
-/// How the adapters answer a lost change: the session ended, or was superseded by a login in
-/// another request, while the handler used it.
+/// How the adapters answer a lost change. A change is lost if the session ended, or was superseded
+/// by a login in another request, while the handler used it.
 ///
-/// Either way the event [`LostChange`](Event::LostChange) is raised.
+/// With both values the event [`LostChange`](Event::LostChange) is raised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LostChange {
-    /// With the handler's response.
+    /// Sends the handler's response.
     #[default]
     Serve,
-    /// With an error that [`is_lost`](Error::is_lost): a plain 409 (Conflict), or the application's
-    /// page for it.
+    /// Fails with an error that [`is_lost`](Error::is_lost). The response is a plain 409
+    /// (Conflict), or the application's page for the error.
     Refuse,
 }
 
 choice!(LostChange, "lost_change", ["serve" => Serve, "refuse" => Refuse]);
 
 impl SessionLayer {
-    /// Sessions in `store`, with the default [`Policy`] and [`CookieOptions`].
+    /// Makes a layer for the sessions in `store`, with the default [`Policy`] and
+    /// [`CookieOptions`].
     pub fn new(store: impl Store) -> Self {
         Self::with_sessions(Sessions::new(store))
     }
 
-    /// A layer for existing [`Sessions`], with their policy and their source of ids.
+    /// Makes a layer for existing [`Sessions`], with their policy and their source of ids.
     ///
     /// # Examples
     ///
@@ -158,11 +159,11 @@ impl SessionLayer {
         Self { lost_change, ..self }
     }
 
-    /// The session of a request: the one that its cookie opens, or a new one.
+    /// Returns the session that the request's cookie or token opens, or a new one.
     ///
-    /// Never fails. A cookie that is malformed, unknown or expired leads to a new session under a
-    /// new id. `load` does not read the store: the session does, when the handler first looks into
-    /// it, and that look is the visit.
+    /// Never fails. If the cookie is malformed, unknown or expired, the session is a new one under
+    /// a new id. `load` does not read the store; the handler's first look does. That look is a
+    /// visit, unless it is a [`peek`](Session::peek).
     #[expect(single_use_lifetimes, reason = "`impl Trait` cannot leave it out yet")]
     pub fn load<'r>(&self, request: impl Into<RequestHead<'r>>) -> Session {
         let request = request.into();
@@ -175,18 +176,19 @@ impl SessionLayer {
     /// due, and returns the headers for the response.
     ///
     /// Call it before the response is sent, so that the client's next request finds what this one
-    /// saved. After it, [`log_in`](Session::log_in) and [`regenerate`](Session::regenerate) are
-    /// errors, because no response can announce a new id. If the handler panicked or failed, do not
-    /// call it: then only what the handler committed itself is saved.
+    /// saved. After `finish`, [`log_in`](Session::log_in) and [`regenerate`](Session::regenerate)
+    /// are errors, because no response can announce a new id. If the handler panicked or failed,
+    /// call [`fail`](Self::fail) instead, which saves nothing more.
     ///
-    /// It makes at most one commit, and before it repeats one whose outcome is unknown. A session
-    /// that the handler did not look at costs nothing. A new, empty session is neither stored nor
-    /// announced. A session that ended elsewhere stays ended, and its response sets no cookie,
-    /// unless the handler logged in: then a new session begins.
+    /// `finish` makes at most one commit. If the outcome of an earlier commit is unknown, it
+    /// repeats that commit first. If the handler neither read nor changed the session, the store is
+    /// not asked. A new, empty session is neither stored nor announced. If the session ended
+    /// elsewhere, it stays ended, and the response sets no cookie. But if the handler logged a user
+    /// in, a new session begins.
     ///
     /// # Errors
     ///
-    /// As [`Session::save`]. Then the response is up to the application, with the headers of
+    /// Those of [`Session::save`]. Then the application makes the response, with the headers from
     /// [`fail`](Self::fail).
     pub fn finish(&self, session: &mut Session) -> Result<Finished> {
         session.seal();
@@ -230,13 +232,13 @@ impl SessionLayer {
     fn is_announced(step: ClientStep, store: StoreStep, session: &mut Session) -> bool {
         match step {
             // A login in another request may have replaced the id, and its response may reach the
-            // client before this one. Without a commit, only the store can tell. If it fails, the
-            // id is not announced; the failure is reported, and the page is served.
+            // client before this one. Without a commit, only the store can tell. If the store
+            // fails, the id is not announced; the failure is reported, and the page is served.
             ClientStep::SetRenewed | ClientStep::Rewrite if store == StoreStep::Nothing => {
                 session.is_current().unwrap_or(false)
             }
             // An earlier commit of this request drew the id, and only this response can announce
-            // it. So it does even if the store fails.
+            // it. So the id is announced even if the store fails.
             ClientStep::Set if store == StoreStep::Nothing => session.is_current().unwrap_or(true),
             ClientStep::SetRenewed => matches!(session.stage(), Some(Stage::Live(Presented::Renewing(_)))),
             // The session may have ended just now, or it may be new and still empty.
@@ -249,10 +251,9 @@ impl SessionLayer {
 
     /// Ends a request that failed: saves nothing more, and returns the headers for the error page.
     ///
-    /// They announce an id that the client does not know: the id of an earlier commit of this
-    /// request, or of a pending renewal. If the outcome of that commit
-    /// [is unknown](Error::is_unknown), the store is asked once more whether the id opens the
-    /// session.
+    /// The headers announce an id that the client does not know: the id of an earlier commit of
+    /// this request, or of a pending renewal. If the outcome of that commit [is
+    /// unknown](Error::is_unknown), the store is asked once more whether the id opens the session.
     ///
     /// # Examples
     ///
@@ -276,7 +277,8 @@ impl SessionLayer {
         if session.owes_id() {
             let cookie = self.has_cookie() && session.announces_in(Carrier::Cookie);
             let token = self.token.is_some() && session.announces_in(Carrier::Token);
-            // The request has failed already. If this fails too, the client keeps its id.
+            // The request has failed already. If the announcement fails too, the client keeps its
+            // id.
             let _announced = self.announce(&mut finished, session, cookie, token);
         }
         finished
@@ -291,7 +293,7 @@ impl SessionLayer {
         self.token.as_ref().is_none_or(|token| token.is_beside_cookie())
     }
 
-    /// The sessions of the layer, for jobs and administration without a request.
+    /// Returns the layer's sessions, for jobs and administration without a request.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
     }

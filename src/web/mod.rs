@@ -1,17 +1,17 @@
-//! The cookie layer, for any blocking server: the request's session before the handler, the
-//! response's headers after it.
+//! The cookie layer, for any blocking server. It opens the request's session before the handler
+//! runs, and makes the response's headers after it.
 //!
 //! ```text
 //! layer        SessionLayer: load, finish and fail
 //!   decision     the steps at the end of a request; pure
 //!   cookie       the session cookie: reading it, and the Set-Cookie texts
 //!     token        the same for a token in a header
-//!     value        the text of an id in either
+//!     value        the text of an id in a cookie or a token
 //!     keys         signatures
 //!   check        checks of the cookie's options
 //!     grammar      cookie names, paths, domains and header names; pure
 //!     options      the cookie's options
-//!     attributes   their values
+//!     attributes   the values of these options
 //!   head         the headers of a request that the layer reads
 //!   finished     the headers that it adds to a response
 //! around       one call around a handler, for every server
@@ -20,7 +20,8 @@
 //!
 //! # With `rouille` (feature `rouille`)
 //!
-//! One call around the handler, which returns a `Response` or a [`Result`](crate::Result) with one.
+//! `layer.rouille` calls the handler. The handler returns a `Response` or a
+//! [`Result`](crate::Result) with one.
 //!
 //! ```no_run
 //! # #[cfg(feature = "rouille")]
@@ -44,7 +45,7 @@
 //!
 //! # With `tiny_http` (feature `tiny_http`)
 //!
-//! One call around the handler, which also sends the response.
+//! `layer.tiny_http` calls the handler and sends its response.
 //!
 //! ```no_run
 //! # #[cfg(feature = "tiny_http")]
@@ -72,10 +73,10 @@
 //!
 //! # With a server that uses the `http` crate's types (feature `http`)
 //!
-//! One call around the handler, for `touche`, `feather`, `hyper`, `axum` and others. Pass the
-//! request as `&Request`, `&Parts` or `&HeaderMap`. None of these says whether the connection is
-//! encrypted, which matters for a cookie that is [`Secure::Auto`]: if the server does its own TLS,
-//! pass `RequestHead::from(&request).secure(true)`.
+//! `layer.http` calls the handler. It works with `touche`, `feather`, `hyper`, `axum` and others.
+//! Pass the request as `&Request`, `&Parts` or `&HeaderMap`. None of these says whether the
+//! connection is encrypted, which matters for a cookie that is [`Secure::Auto`]: if the server does
+//! its own TLS, pass `RequestHead::from(&request).secure(true)`.
 //!
 //! ```no_run
 //! # #[cfg(feature = "http")]
@@ -108,28 +109,28 @@
 //! It is not `Sync`, so a borrow from it, such as the text of `get_str`, may not live across one.
 //!
 //! A look and a commit in a [`LembroStore`](crate::LembroStore) take microseconds and wait for no
-//! network, so the runtime's threads may do them. On Redis each is a round trip, which blocks its
-//! thread until the answer or the store's time limit. There, run the whole request on a thread for
-//! blocking work, with `layer.http` inside tokio's `spawn_blocking`; the hash of a password belongs
-//! there too. The handlers of `feather` are coroutines, so such a round trip blocks the others on
-//! its thread.
+//! network, so the runtime's threads may run them. On Redis each is a round trip, which blocks its
+//! thread until the answer arrives or the store's time limit is over. With Redis, run the whole
+//! request on a thread for blocking work, with `layer.http` inside tokio's `spawn_blocking`. Hash
+//! passwords on such a thread too. The handlers of `feather` are coroutines, so such a round trip
+//! blocks the other handlers on its thread.
 //!
 //! If the client disconnects, the runtime drops the handler at an `.await`. Then uncommitted
 //! changes are lost, and the client's cookie still works. But if a [`save`](crate::Session::save)
 //! has committed a login by then, no response tells the client its new id, and the old id is dead.
 //! So call [`log_in`](crate::Session::log_in) last in the handler, without a `save`: `respond`
-//! commits it and makes the headers in one step. A panic drops the session unsaved, and the runtime
-//! or the server answers it.
+//! commits it and makes the headers in one step. If the handler panics, the session is dropped
+//! unsaved, and the runtime or the server sends the response.
 //!
 //! # When something fails
 //!
-//! The adapters answer. If the store failed or is full, the response is a plain 503. After a panic,
-//! or any other error of the session's, it is a plain 500. Then nothing more of the session is
-//! saved, and the error goes to [`errors`](SessionLayer::errors). Earlier calls of `save`, `modify`
-//! and `log_out` have taken effect; the outcome of a commit that failed may be
-//! [unknown](crate::Error::is_unknown). [`try_around`](SessionLayer::try_around) and
-//! `try_tiny_http` take a handler with the application's own error type, and a closure that makes
-//! the error page.
+//! If a request fails, the adapter sends the response. If the store failed or is full, the response
+//! is a plain 503. After a panic, or any other error of the session, it is a plain 500. In all
+//! these cases nothing more of the session is saved, and the error goes to
+//! [`errors`](SessionLayer::errors). Earlier calls of `save`, `modify` and `log_out` have taken
+//! effect; the outcome of a commit that failed may be [unknown](crate::Error::is_unknown).
+//! [`try_around`](SessionLayer::try_around) and `try_tiny_http` take a handler with the
+//! application's own error type, and a closure that makes the error page.
 //!
 //! If the session ended while the handler changed it, the handler's response is sent, and an
 //! [event](crate::Event::LostChange) is raised. With [`LostChange::Refuse`] the response is a 409.
@@ -138,7 +139,7 @@
 //!
 //! Put [`csrf_token`](crate::Session::csrf_token) into a hidden field of each form, and call
 //! [`check_csrf`](crate::Session::check_csrf) first in the form's handler. The layer cannot check
-//! it by itself, because it reads no bodies.
+//! the token by itself, because it reads no bodies.
 //!
 //! If a page polls a handler, call [`peek`](crate::Session::peek) first in that handler. Otherwise
 //! the polling prolongs the session, and a browser that is left open is logged out only when the
@@ -147,7 +148,8 @@
 //! # From a file
 //!
 //! [`SessionLayer::from_config`] makes a layer from a configuration file, which sets the store
-//! (memory or Redis), the policy and the cookie. `examples/configured.rs` reads it from TOML.
+//! (memory or Redis), the policy and the cookie. `examples/configured.rs` reads such a file in
+//! TOML.
 //!
 //! # Clients without cookies
 //!
@@ -158,27 +160,28 @@
 //! # Several layers
 //!
 //! Two applications on one server, with two stores and two timeouts, take two layers whose cookies
-//! have different names. Their calls nest. `examples/two_layers.rs` has an admin page and a shop.
+//! have different names. Call one layer inside the handler of the other. `examples/two_layers.rs`
+//! has an admin page and a shop.
 //!
 //! # A WebSocket
 //!
-//! The thread that serves the socket has its own handle on the session, from
-//! [`fork`](crate::Session::fork) in the request that opens the socket. Each message is a
-//! [`step`](crate::Session::step) of this handle. A step sees the changes of other requests, saves
-//! its own, and reports the end of the session. A login on such a handle is an error, because no
-//! response can announce the new id. `SessionLayer::rouille` and `examples/chat.rs` have the code.
+//! The request that opens the socket calls [`fork`](crate::Session::fork), and the thread that
+//! serves the socket uses this fork. For each message the thread calls
+//! [`step`](crate::Session::step). A step sees the changes of other requests, saves its own, and
+//! reports the end of the session. A login on a fork is an error, because no response can announce
+//! the new id. `SessionLayer::rouille` and `examples/chat.rs` have the code.
 //!
-//! The session's cookie is `SameSite=Lax` by default, so a socket opened by another site's page
-//! comes without it. With `SameSite::None`, check the `Origin` header. A
-//! [login](crate::Session::log_in) in another request ends such a handle, and the page connects
-//! again with its new cookie. A [timed renewal](crate::Policy::renew_after) does not end it.
+//! The session's cookie is `SameSite=Lax` by default, so the request for a socket from another
+//! site's page has no cookie. With `SameSite::None`, check the `Origin` header. A
+//! [login](crate::Session::log_in) in another request ends the fork, and the page connects again
+//! with its new cookie. A [timed renewal](crate::Policy::renew_after) does not end the fork.
 //!
 //! # A long answer
 //!
-//! The headers of a response are made when its handler returns, and the session is saved by then. A
+//! The headers of a response are made when its handler returns, and by then the session is saved. A
 //! body that is made later, such as a long download or a stream of server-sent events, uses a fork
-//! too. Each part of the body is a step, so that a logout ends the stream, and each part sees the
-//! session's current data.
+//! too. Make each part of the body in a step, so that the part sees the session's current data, and
+//! a logout ends the stream.
 //!
 //! ```
 //! # #[cfg(feature = "rouille")]
@@ -233,11 +236,11 @@
 //!
 //! # Behind a proxy
 //!
-//! The default, [`Secure::Always`], is right behind every proxy that speaks https to the client,
-//! and trusts no header. [`Secure::Auto`] is for applications that are used over plain http too. It
-//! checks whether the connection is encrypted, and, with
-//! [`trust_proxy`](CookieOptions::trust_proxy), what the proxy reports. rouille reports its own TLS
-//! as unencrypted, so take `Always` there.
+//! The default, [`Secure::Always`], works with every proxy that speaks https to the client, and
+//! trusts no header. [`Secure::Auto`] is for applications that are used over plain http too. It
+//! checks whether the connection is encrypted. With [`trust_proxy`](CookieOptions::trust_proxy) it
+//! also reads the proxy's headers. rouille reports its own TLS as unencrypted, so take `Always`
+//! with rouille.
 //!
 //! On an address that strangers can reach, `tiny_http` and `rouille` need a proxy: see
 //! [`in_front`].
@@ -245,8 +248,8 @@
 //! # More
 //!
 //! - [`Finished`]: the headers for caches, which the layer sets by itself.
-//! - [`security`]: the rules of a security review, what the layer does about each, and what is left
-//!   to the application.
+//! - [`security`]: the rules of a security review, what the layer does about each, and what the
+//!   application must do.
 //! - [`threats`]: the attackers, what they try, and what stops them.
 //! - [`coming_from`](crate::coming_from): the names of other session libraries.
 //!
@@ -263,8 +266,8 @@
 //! Without `around`, call [`load`](SessionLayer::load) before the handler and
 //! [`finish`](SessionLayer::finish) after it, and put its headers into the response. Call `finish`
 //! before the response is sent; otherwise the client's next request may come before the save. If
-//! the handler or `finish` fails, call [`fail`](SessionLayer::fail) instead: it saves nothing more,
-//! and its headers tell the client an id that the handler has committed.
+//! the handler or `finish` fails, call [`fail`](SessionLayer::fail) instead. It saves nothing more.
+//! If the handler has committed a new id, the headers from `fail` tell it to the client.
 //!
 //! ```
 //! use lembro::LembroStore;
