@@ -19,15 +19,16 @@ pub(super) fn owner_key(owner: &str) -> String {
     Sha256::digest(owner).iter().fold("lembro-owner-".to_owned(), |key, byte| format!("{key}{byte:02x}"))
 }
 
-/// The entry of a session: its row, which stays after the session was ended, with the reason.
+/// The entry of a session: its row. If the session was ended, the entry keeps the row and has the
+/// reason. The layout has the length of each part in bytes:
 ///
 /// ```text
 /// 0, or the reason why it ended (1) · listed until (8) · the row, as Entry::to_bytes writes it
 /// ```
 pub(super) struct SessionEntry {
     pub(super) ended: Option<EndReason>,
-    /// The end of the owner's entry that lists this session, in milliseconds since 1970; 0 if no
-    /// entry lists it.
+    /// The time until which the owner's entry that lists this session is kept, in milliseconds
+    /// since 1970; 0 if no entry lists the session.
     pub(super) listed_until: u64,
     pub(super) row: Entry,
 }
@@ -60,16 +61,16 @@ impl SessionEntry {
     }
 }
 
-/// The entry of an owner: the epoch, and the handles of the owner's sessions. Some of these may
-/// have ended, or belong to another owner by now: their own entries decide.
+/// The entry of an owner: the epoch, and the handles of the owner's sessions. Some of these
+/// sessions may have ended or have another owner by now, so each session's own entry must be read.
 ///
 /// ```text
 /// format (1) · epoch (8) · kept until (8) · pruned at this length (4) · handles (8 each)
 /// ```
 pub(super) struct OwnerEntry {
     pub(super) epoch: Epoch,
-    /// The time until which the entry is kept, in milliseconds since 1970: longer than any session
-    /// in it. It never goes back.
+    /// The time until which the entry is kept, in milliseconds since 1970. It is after the deadline
+    /// of every listed session, and never decreases.
     pub(super) until: u64,
     /// The number of handles at which the next pruning is due.
     prune_at: u32,
@@ -77,15 +78,16 @@ pub(super) struct OwnerEntry {
 }
 
 impl OwnerEntry {
-    /// Fewer handles are not worth a pruning.
+    /// The least number of handles that are pruned.
     const FEW: u32 = 8;
 
     pub(super) fn is_pruning_due(&self) -> bool {
         self.handles.len() >= self.prune_at as usize
     }
 
-    /// Removes the handles that lead to no session. The next pruning is due at twice the number of
-    /// handles, so its cost per login does not grow with their number.
+    /// Removes the handles for which `is_session` returns false. The next pruning is due at twice
+    /// the number of handles that are left. So the cost of pruning per login does not grow with the
+    /// number of handles.
     pub(super) fn prune(&mut self, is_session: impl FnMut(&Handle) -> bool) {
         self.handles.retain(is_session);
         self.prune_at = u32::try_from(self.handles.len() * 2).unwrap_or(u32::MAX).max(Self::FEW);

@@ -1,12 +1,13 @@
-//! Expiry index: for each slot a tick before which the slot's session cannot expire.
+//! Expiry index: for each slot a tick, which is never after the deadline of the slot's session.
 //!
-//! A session's deadline is an atomic in its row, and a touch moves it under the read lock. A touch
-//! that prolongs the session leaves its tick as it is. A touch that shortens the deadline lowers
-//! the tick. A purge scans the ticks, which are contiguous in memory, examines only the sessions
-//! whose tick is due, and raises the ticks of those that were touched.
+//! A session's deadline is an atomic in its row, and a touch changes the deadline under the read
+//! lock. A touch that prolongs the session does not change the tick. A touch that shortens the
+//! deadline lowers the tick. A purge scans the ticks, which are contiguous in memory, and examines
+//! only the sessions whose tick is due. If such a session is not expired, the purge raises its
+//! tick.
 //!
-//! Compared with a timing wheel, this costs a scan. In return a touch that prolongs costs nothing,
-//! no reader waits for the scan, and there are no stale entries.
+//! A timing wheel would need no scan. In return, a touch that prolongs does not write to this
+//! index, no reader waits for the scan, and there are no stale entries.
 
 use smallvec::SmallVec;
 
@@ -33,7 +34,7 @@ fn tick(nanos: u64) -> u32 {
 pub(super) struct ExpiryIndex {
     /// The tick of each slot.
     ticks: Vec<AtomicU32>,
-    /// A lower bound of all ticks: if it is not due, no slot is.
+    /// A lower bound of all ticks. If this tick is not due, no slot is due.
     earliest: AtomicU32,
 }
 
@@ -57,23 +58,25 @@ impl ExpiryIndex {
         *earliest = tick.min(*earliest);
     }
 
-    /// Clears the tick of a slot that its session leaves.
+    /// Clears the tick of a slot whose session was removed.
     pub(super) fn clear(&mut self, slot: u32) {
         *self.ticks[slot as usize].get_mut() = EMPTY;
     }
 
     /// Lowers a tick after a deadline was shortened, so that a scan finds the session in time.
     ///
-    /// Runs beside [`reschedule`](Self::reschedule) under the shard's read lock. Each of the two
-    /// writes first and then reads what the other one wrote. The order is the same for all threads,
-    /// so at least one of them sees both values.
+    /// This method and [`reschedule`](Self::reschedule) can run at the same time under the shard's
+    /// read lock. A touch writes the deadline before this method lowers the tick, and `reschedule`
+    /// raises the tick before it reads the deadline again. All of these accesses are `SeqCst`, so
+    /// at least one of the methods lowers the raised tick again.
     pub(super) fn lower(&self, slot: u32, deadline: u64) {
         let tick = tick(deadline);
         self.ticks[slot as usize].fetch_min(tick, Ordering::SeqCst);
         self.earliest.fetch_min(tick, Ordering::SeqCst);
     }
 
-    /// Raises the tick of a due session that was touched. `deadline` reads its present deadline.
+    /// Raises the tick of a due session that was touched. `deadline` returns the session's
+    /// deadline.
     pub(super) fn reschedule(&self, slot: u32, deadline: impl Fn() -> u64) {
         let stored = &self.ticks[slot as usize];
         stored.store(tick(deadline()), Ordering::SeqCst);
@@ -85,8 +88,8 @@ impl ExpiryIndex {
         self.earliest.load(Ordering::SeqCst) <= tick(now)
     }
 
-    /// Collects due slots: up to `most` of the `window` slots from `from` on. Returns the slot to
-    /// continue from, `None` at the end.
+    /// Examines the `window` slots from `from` on, and adds the due ones to `slots` until it holds
+    /// `most`. Returns the slot to continue from; `None` after the last slot.
     pub(super) fn due(&self, from: usize, window: usize, most: usize, now: u64, slots: &mut DueSlots) -> Option<usize> {
         let now = tick(now);
         let end = from.saturating_add(window).min(self.ticks.len());
@@ -107,7 +110,7 @@ impl ExpiryIndex {
         self.ticks.iter().filter(|tick| later.contains(&tick.load(Ordering::Relaxed))).count()
     }
 
-    /// Recomputes the lower bound, after a scan of all slots.
+    /// Recomputes `earliest`, after a scan of all slots.
     pub(super) fn recompute_earliest(&mut self) {
         *self.earliest.get_mut() = self.ticks.iter_mut().map(|tick| *tick.get_mut()).min().unwrap_or(EMPTY);
     }

@@ -4,8 +4,8 @@
 //! never drops the last handle and never has to join itself. The handles share the [`Reaper`],
 //! whose drop stops the thread and waits for it.
 //!
-//! After a fork the child has a copy of the [`Reaper`] without the thread. Joining the thread would
-//! panic or never return, so the copy is not stopped.
+//! After a fork the child has a copy of the [`Reaper`] without the thread. Joining the thread in
+//! the child would panic or never return, so the child does not join it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -22,7 +22,8 @@ pub(super) struct Reaper {
 }
 
 struct ReaperThread {
-    /// Nothing is sent on it. Its drop wakes the thread, and ends a purge after the present batch.
+    /// Nothing is sent on this channel. Dropping the sender wakes the thread, and ends a purge
+    /// after the present batch.
     stop: Sender<()>,
     handle: thread::JoinHandle<()>,
     /// The process that has the thread.
@@ -53,10 +54,11 @@ impl Reaper {
         let Some(thread) = thread else { return };
         if thread.process == std::process::id() {
             drop(thread.stop);
-            // The thread catches and reports its panics, so the result is always the same.
+            // The thread catches and reports its panics, so the result of `join` says nothing more.
             let _ = thread.handle.join();
         } else {
-            // Its drop would use locks that the thread may have held at the moment of the fork.
+            // Dropping the sender would use locks that the thread may have held when the process
+            // forked.
             std::mem::forget(thread);
         }
     }
@@ -92,7 +94,7 @@ mod tests {
     use super::*;
     use crate::sync::{AtomicBool, Ordering};
 
-    // From outside, a purge cannot be made to panic.
+    // A test of the public interface cannot make a purge panic.
     #[test]
     fn reaper_survives_a_panic_and_reports_it() {
         let (errors, reported) = bounded(2);

@@ -1,4 +1,4 @@
-//! Statistics: the counters of the shards, and the figures that a store gives out.
+//! Statistics: the counters of the shards, and the figures that a store returns.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,16 +6,16 @@ use serde::{Serialize, Serializer};
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// Declares a counter for each of these figures, and adds them to the figures.
+/// Declares a counter for each of these fields of `Stats`, and a method that adds them up.
 macro_rules! counters {
     ($($name:ident),*) => {
-        /// The counters of one shard. They lie beside its lock, so that counting reads no further
-        /// cache line.
+        /// The counters of one shard. They are beside the shard's lock in memory, so that counting
+        /// reads no further cache line.
         #[derive(Debug, Default)]
         pub(super) struct Counters {
             $(pub(super) $name: AtomicU64,)*
-            /// Looks that prolonged a session, which are both hits and touches. One counter in
-            /// place of two, because counting takes as long as a lock.
+            /// Looks that prolonged a session. Each is both a hit and a touch. One counter serves
+            /// for both, because an increment takes as long as a lock.
             pub(super) prolonged: AtomicU64,
         }
 
@@ -54,8 +54,8 @@ pub(super) fn add(counter: &AtomicU64, more: usize) {
 }
 
 /// The figures of a [`LembroStore`](crate::LembroStore) at one moment, from
-/// [`stats`](crate::LembroStore::stats). serde writes them. What there is now is a `usize`; what
-/// happened since the start, and the length of a file, is a `u64`.
+/// [`stats`](crate::LembroStore::stats). Present numbers are `usize`. Counts since the start and
+/// lengths of files are `u64`. serde can serialize the figures.
 ///
 /// # Examples
 ///
@@ -72,21 +72,20 @@ pub(super) fn add(counter: &AtomicU64, more: usize) {
 pub struct Stats {
     /// Sessions in memory, including expired ones that are not purged yet.
     pub sessions: usize,
-    /// The bytes that they count for.
+    /// The bytes of `max_size` that these sessions use.
     pub bytes: usize,
     /// The option `max_size`, in bytes.
     pub max_size: usize,
     /// Sessions with an owner: those of users who are logged in.
     pub owned_sessions: usize,
-    /// The bytes that sessions with an owner count for.
+    /// The bytes of `max_size` that sessions with an owner use.
     pub owned_bytes: usize,
     /// Looks that found a session.
     pub hits: u64,
-    /// Looks that found none, because the session had expired or ended, or the id was superseded or
-    /// a guess. A sudden rise can mean that ids are being guessed.
+    /// Looks that found no session, because the session had expired or ended, or because the id was
+    /// superseded or a guess. A sudden rise can mean that ids are being guessed.
     pub misses: u64,
-    /// Looks with a superseded id that arrived later than a request in flight can: possibly a
-    /// stolen id.
+    /// Looks with a superseded id that came too late for a request in flight. The id may be stolen.
     pub superseded: u64,
     /// Sessions created, by commits and `set`.
     pub created: u64,
@@ -100,7 +99,7 @@ pub struct Stats {
     pub expired: u64,
     /// Sessions removed to free memory.
     pub evicted: u64,
-    /// How many of those had an owner.
+    /// How many of the evicted sessions had an owner.
     pub evicted_owned: u64,
     /// Sessions without an owner, new or larger than before, that were refused because the store
     /// was full: see [`WhenFull`](crate::WhenFull).
@@ -117,8 +116,8 @@ pub struct Stats {
     pub restored: Option<Restored>,
     /// The length of the journal since the last compaction, in bytes.
     pub journal_bytes: u64,
-    /// True while the files cannot be written. Sessions then do not change, or change in memory
-    /// alone: see [`OnWriteError`](crate::OnWriteError).
+    /// True while the files cannot be written. Until they can, changes of sessions fail or are made
+    /// in memory only: see [`OnWriteError`](crate::OnWriteError).
     pub persist_failing: bool,
 }
 
@@ -126,7 +125,7 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Purge {
-    /// When it ended. serde writes milliseconds since 1970.
+    /// When the purge ended. serde writes milliseconds since 1970.
     #[serde(serialize_with = "unix_millis")]
     pub at: SystemTime,
     /// How long it took. serde writes seconds and nanoseconds.
@@ -139,7 +138,7 @@ pub struct Purge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// When it began. serde writes milliseconds since 1970.
+    /// When the compaction began. serde writes milliseconds since 1970.
     #[serde(serialize_with = "unix_millis")]
     pub at: SystemTime,
     /// How long it took. serde writes seconds and nanoseconds.
@@ -177,8 +176,8 @@ fn unix_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S
     serializer.serialize_u64(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// The evictions of sessions with an owner, which log users out for want of memory. At most one
-/// report a minute gives their number.
+/// Counts evictions of sessions with an owner, because each logs a user out for lack of memory. The
+/// number is reported at most once a minute.
 #[derive(Default)]
 pub(super) struct OwnedEvictions {
     unreported: AtomicU64,
@@ -191,7 +190,8 @@ impl OwnedEvictions {
         self.unreported.fetch_add(evicted, Ordering::Relaxed);
     }
 
-    /// The number to report, if a report is due. Of several threads, one gets it.
+    /// Returns the number to report if a report is due. If several threads ask at once, only one of
+    /// them gets the number.
     pub(super) fn take_due(&self, now: u64) -> Option<u64> {
         const MINUTE: u64 = 60 * 1_000_000_000;
         let next = self.next_report.load(Ordering::Relaxed);

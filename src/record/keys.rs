@@ -1,7 +1,7 @@
-//! The changed keys in their order, with all names and all values in one buffer each.
+//! The changed keys of a session, sorted. One buffer holds all names, and one holds all values.
 //!
-//! Changes live for one request, and an allocation costs as much as the rest of their work. So the
-//! thread keeps the buffers for its next request.
+//! The changes live for one request. Allocating the buffers would cost as much as all other work on
+//! the changes, so a thread keeps the buffers for its next request.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,10 +13,10 @@ use super::entries::order;
 use super::{exact, limits};
 use crate::error::Result;
 
-/// The most unused bytes, of keys that were changed again, before the buffers are compacted.
+/// The buffers are compacted only if more bytes than this are unused, because keys changed again.
 const MAX_UNUSED: usize = 4096;
 
-/// The largest buffers that a thread keeps: keys, bytes of names, bytes of values.
+/// The most capacity that a thread keeps in its buffers: keys, bytes of names, bytes of values.
 const MAX_BUFFERS: (usize, usize, usize) = (64, 4 * 1024, 16 * 1024);
 
 thread_local! {
@@ -42,7 +42,7 @@ impl fmt::Debug for Change<'_> {
     }
 }
 
-/// `None` until there is a change.
+/// The changed keys of a session; `None` until a key changes.
 #[derive(Clone, Default)]
 pub(super) struct ChangedKeys(Option<Box<Buffers>>);
 
@@ -51,9 +51,9 @@ struct Buffers {
     /// Sorted by component and key, each pair once.
     spans: Vec<ChangeSpan>,
     names: String,
-    /// JSON.
+    /// The values as JSON, one after the other.
     values: Vec<u8>,
-    /// Bytes of both that belong to no span any more.
+    /// The bytes of `names` and `values` that no span refers to.
     unused: usize,
 }
 
@@ -76,7 +76,7 @@ impl ChangedKeys {
         self.0.iter().flat_map(|buffers| buffers.iter())
     }
 
-    /// The last change of a key, if there is one: the new value, or `Some(None)` for "removed".
+    /// The new value of a key; `Some(None)` if the key was removed, `None` if it was not changed.
     pub(super) fn find(&self, component: &str, key: &str) -> Option<Option<&[u8]>> {
         let buffers = self.0.as_ref()?;
         let index = buffers.position(component, key).ok()?;
@@ -96,7 +96,7 @@ impl ChangedKeys {
         Ok(())
     }
 
-    /// Sets a key to JSON that was checked before, or removes it.
+    /// Sets a key to JSON that was checked before; with `None`, removes the key.
     pub(super) fn put_raw(&mut self, component: &str, key: &str, json: Option<&[u8]>) {
         let buffers = self.buffers();
         let start = buffers.values.len();
@@ -124,7 +124,7 @@ impl ChangedKeys {
     }
 
     fn buffers(&mut self) -> &mut Buffers {
-        // While a thread ends, its buffers are gone.
+        // While a thread ends, `BUFFERS` may already be destroyed.
         self.0.get_or_insert_with(|| BUFFERS.try_with(Cell::take).ok().flatten().unwrap_or_default())
     }
 }
@@ -183,7 +183,7 @@ impl Buffers {
         }
     }
 
-    /// Appends a name to the names, and returns the span of its key.
+    /// Appends a component and a key to `names`, and returns their span with this value.
     fn push_name(&mut self, component: &str, key: &str, value: Option<Range<usize>>) -> ChangeSpan {
         let start = self.names.len();
         self.names.push_str(component);
@@ -191,8 +191,8 @@ impl Buffers {
         ChangeSpan { name: start..self.names.len(), component_bytes: component.len(), value }
     }
 
-    /// Compacts the buffers if most of their bytes are unused, so that a key may be changed any
-    /// number of times.
+    /// Compacts the buffers if most of their bytes are unused. So they do not grow if a request
+    /// changes the same key again and again.
     fn compact(&mut self) {
         let used = self.names.len() + self.values.len() - self.unused;
         if self.unused <= MAX_UNUSED.max(used) {
@@ -211,7 +211,7 @@ impl Buffers {
 
     fn position(&self, component: &str, key: &str) -> Result<usize, usize> {
         let name = [component.as_bytes(), key.as_bytes()];
-        // As bytes, because slicing a `str` checks the boundaries each time.
+        // The names are compared as bytes, because slicing a `str` checks its boundaries each time.
         self.spans.binary_search_by(|span| {
             let (component, key) = self.names.as_bytes()[span.name.clone()].split_at(span.component_bytes);
             order([component, key], name)

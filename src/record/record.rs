@@ -20,12 +20,12 @@ use crate::error::Result;
 
 /// One stored session.
 ///
-/// A record never changes: a commit makes the next one from it and some
-/// [`Changes`](crate::Changes). It is one block of bytes behind one pointer, with every value as
-/// JSON. So its size is its size in memory, a clone is an increment, and a commit copies the
-/// unchanged entries. Reading a value parses that value only.
+/// A record is immutable. A commit builds a new record from the stored one and its
+/// [`Changes`](crate::Changes), and copies the unchanged entries as bytes. A record is one block of
+/// memory with a reference count, so a clone copies no data. Every value is JSON, and reading a
+/// value parses only that value.
 ///
-/// `Clone`, `==` and serde see the session's data, not the store's part of a row.
+/// `==` and serde use the session's data only, not the store's part of a row.
 ///
 /// # Examples
 ///
@@ -64,7 +64,7 @@ impl Record {
         Ok(Self::from_sorted(head, state, frame, entries))
     }
 
-    /// Builds a record from parts that need no check and entries that are in their order.
+    /// Builds a record from sorted entries, without a check of the limits.
     pub(super) fn from_sorted<'a>(
         head: &Head<'a>,
         state: StoreState,
@@ -76,7 +76,7 @@ impl Record {
         merge.to_record(Some(head), state, frame)
     }
 
-    /// Builds a record from a body that comes from outside.
+    /// Checks a body from outside the process, and builds a record from it.
     pub(crate) fn from_body(bytes: &[u8], state: StoreState, frame: &Frame) -> Result<Self> {
         Ok(Merge::new(limits::validate(bytes)?).to_record(None, state, frame))
     }
@@ -100,13 +100,13 @@ impl Record {
         Self::from_body(bytes, StoreState::default(), &Frame::default())
     }
 
-    /// The record as bytes, without version and secrets, which
-    /// [`Entry::to_bytes`](crate::Entry::to_bytes) writes too.
+    /// The record as bytes, without its version and secrets.
+    /// [`Entry::to_bytes`](crate::Entry::to_bytes) writes these, too.
     pub fn as_bytes(&self) -> &[u8] {
         self.block.body()
     }
 
-    /// The value of `key`, read as `T`. JSON null is `None`, whatever `T` is.
+    /// The value of `key`, read as `T`; `None` if there is no such key or its value is JSON null.
     ///
     /// # Errors
     ///
@@ -124,8 +124,8 @@ impl Record {
         self.raw(component, key).map_or(Ok(None), |value| parse(key, value))
     }
 
-    /// The text of `key`. It borrows from the record if the text needs no unescaping, and is
-    /// `None` if the value is JSON null.
+    /// The text of `key`, borrowed from the record if the text needs no unescaping; `None` if there
+    /// is no such key or its value is JSON null.
     ///
     /// # Errors
     ///
@@ -156,8 +156,8 @@ impl Record {
         self.raw(component, key).map_or(Ok(None), |value| parse_str(key, value))
     }
 
-    /// Every entry: component (`""` for the session's own keys), key and value, sorted by their
-    /// bytes.
+    /// Every entry as component (`""` for the session's own keys), key and value. The entries are
+    /// sorted by the bytes of component and key.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &str, &RawValue)> {
         self.raw_entries().filter_map(|entry| {
             let value = serde_json::from_slice(entry.value).ok()?;
@@ -181,7 +181,7 @@ impl Record {
         self.body().head().created_at()
     }
 
-    /// The session's own idle timeout, which replaces the policy's.
+    /// The session's own idle timeout; `None` if the policy's timeout applies.
     pub fn timeout(&self) -> Option<Duration> {
         self.body().head().timeout()
     }
@@ -196,21 +196,21 @@ impl Record {
         self.body().head().owner.and_then(|owner| calendar_time(owner.since_ms))
     }
 
-    /// When the session got its id, to the millisecond. It is noted when the id changes under a
-    /// lease that renews ids. Without a note it is the time of creation.
+    /// When the session got its id, to the millisecond. A change of the id records this time only
+    /// if the lease renews ids. If none is recorded, returns the time of creation.
     pub fn id_since(&self) -> Option<SystemTime> {
         let head = self.body().head();
         head.id_since_ms.and_then(calendar_time).or(head.created_at())
     }
 
-    /// The name of the session in the owner's list, such as "Firefox on Linux". It comes from
-    /// outside: escape it in a page.
+    /// The name of the session in the owner's list, such as "Firefox on Linux". Escape this text in
+    /// a page, because it may come from the client.
     pub fn label(&self) -> Option<&str> {
         self.body().head().label
     }
 
-    /// Returns true if the session is remembered: a [`Lease`](crate::Lease) can have other limits
-    /// for it.
+    /// Returns true if the session is remembered. A [`Lease`](crate::Lease) can have other limits
+    /// for remembered sessions.
     pub fn is_remembered(&self) -> bool {
         self.times().remembered
     }
@@ -229,12 +229,12 @@ impl Record {
         head::has_owner(self.as_bytes())
     }
 
-    /// The version, for a [`Commit`](crate::Commit).
+    /// The version, which a [`Commit`](crate::Commit) compares with the stored one.
     pub fn version(&self) -> Version {
         self.block.version()
     }
 
-    /// The memory of the record in bytes, without the structures by which a store finds it.
+    /// The memory that the record takes, in bytes, without the store's table and indexes.
     pub fn size(&self) -> usize {
         self.block.size()
     }
@@ -250,7 +250,7 @@ impl Record {
         Ok(self.rewrite(Some(&head), StoreState::default(), &Frame::of(version)))
     }
 
-    /// Refuses a record that is beyond the limits.
+    /// Returns an error if the record is beyond the limits.
     pub(crate) fn check(&self) -> Result<()> {
         limits::check_body(self.body())
     }
@@ -278,8 +278,8 @@ impl Record {
         self.block.state()
     }
 
-    /// The same data with another store state. The block is changed in place if this is the only
-    /// pointer to it, else on a copy.
+    /// The same data with another store state. If other clones of the record exist, the block is
+    /// copied first.
     #[must_use]
     pub(crate) fn with_state(mut self, update: impl FnOnce(&mut StoreState)) -> Self {
         self.block.update_state(update);
@@ -320,14 +320,14 @@ impl Eq for Record {}
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Record {
     /// Collects entries; of two with the same key the later one stays.
     ///
-    /// Unlike [`Changes::insert`](crate::Changes::insert), this does not check the values:
-    /// `serde_json` has already made `null` of a float that is not finite. A store refuses a record
-    /// with too many or too long keys. Only the first 65,535 keys are kept, which are too many for
-    /// every store.
+    /// Unlike [`Changes::insert`](crate::Changes::insert), this does not check the values, and a
+    /// float that is not finite becomes `null`, because `serde_json` has converted it before. A
+    /// store refuses a record with too many or too long keys. Only the first 65,535 keys are kept,
+    /// and every store refuses so many.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key.into(), value.into().to_string()));
         let entries: BTreeMap<String, String> = entries.collect();
-        // A body that holds more than it can count would be unreadable.
+        // A body counts its entries in a `u16`, so a body with more entries would be unreadable.
         let entries = entries.iter().take(usize::from(u16::MAX));
         let entries = entries.map(|(key, value)| RecordEntry { component: "", key, value: value.as_bytes() });
         Self::from_sorted(&Head::default(), StoreState::default(), &Frame::default(), entries)

@@ -1,4 +1,4 @@
-//! Failures: what an error says about the connection and the server, and the circuit breaker.
+//! Failures of commands, tests for what an error means for the connection, and the circuit breaker.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ pub(super) struct Failure {
 pub(super) enum Cause {
     /// The breaker is open, because of this error.
     Down(String),
-    /// All connections, so many, were in use for so long.
+    /// All connections were in use: the number of connections, and how long the request waited.
     Busy(usize, Duration),
     Redis(RedisError),
 }
@@ -37,7 +37,7 @@ impl fmt::Display for Failure {
     }
 }
 
-// Without a source, because the text contains it already.
+// `source` returns `None`, because the text contains the cause already.
 impl std::error::Error for Failure {}
 
 /// The time until the deadline, or the error of a timeout.
@@ -49,36 +49,39 @@ pub(super) fn time_left(deadline: Instant) -> RedisResult<Duration> {
     Ok(left)
 }
 
-/// The connection broke: the server was restarted, or closes idle connections.
+/// Returns true if the connection broke, for example because the server closes idle connections.
 pub(super) fn is_lost(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
-/// The connection must be closed: the next answer on it may belong to an earlier command.
+/// Returns true if the connection must be closed. The next answer on it may belong to an earlier
+/// command, or the server is a replica.
 pub(super) fn is_unusable(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() || is_replica(error)
 }
 
-/// The server is no longer the primary. A new connection may lead to its successor.
+/// Returns true if the server is not the primary any more. A new connection may lead to the new
+/// primary.
 pub(super) fn is_replica(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
-/// The server answered that it did not carry out the command.
+/// Returns true if the server answered that it did not carry out the command.
 pub(super) fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
-/// A circuit breaker. After a failure of the server all requests fail at once for a pause. Then one
-/// request tries, and its result counts for all.
+/// A circuit breaker. After a failure of the server, all requests fail at once for the time of
+/// `pause`. Then one request is the half-open trial: its success closes the breaker, and its
+/// failure begins another pause.
 pub(super) struct Breaker {
     pause: Duration,
     open: Mutex<Option<Open>>,
 }
 
-/// The state after a failure.
+/// The open breaker, after a failure.
 struct Open {
-    /// The first request after this instant tries, and postpones the instant.
+    /// The first request after this instant is the trial, and postpones the next trial by a pause.
     next_try: Instant,
     why: String,
 }

@@ -1,13 +1,14 @@
 //! The connection pool: a bounded number of connections, each used within a time limit.
 //!
-//! A *permit* is the right to a connection. A request with a permit takes the connection that was
-//! used last, or opens one. The connection returns to the pool before the permit does, and only
-//! after all its answers were read. On every other path, a panic included, it is closed.
+//! A *permit* is the right to a connection. A request with a permit takes the idle connection that
+//! was used last, or opens one if none is idle. The connection returns to the pool before the
+//! permit does, and only after all its answers were read. In every other case, including a panic,
+//! the connection is closed.
 //!
-//! A forked process shares the sockets of its parent. If both used one socket, each could read
-//! answers meant for the other. So the first request in the child closes the child's copies and
-//! opens new connections; the parent's stay open. Asking for the process id, a system call, costs
-//! about a thousandth of a round trip.
+//! A forked process shares the sockets of its parent. If parent and child used one socket, each
+//! could read answers meant for the other. So the first request in the child closes the child's
+//! copies of the sockets and opens new connections. The parent's sockets stay open. Each request
+//! asks for the process id; this system call costs about a thousandth of a round trip.
 
 use std::process;
 use std::time::{Duration, Instant};
@@ -25,10 +26,10 @@ pub(super) struct ConnectionPool {
     name: String,
     timeout: Duration,
     breaker: Breaker,
-    /// A message for each connection that is not in use.
+    /// One message for each permit that is not in use.
     permits: Receiver<()>,
     free: Sender<()>,
-    /// The one used last is taken first, so that surplus connections stay idle.
+    /// The connection used last is taken first, so that surplus connections stay idle.
     idle: Mutex<Vec<Connection>>,
     /// The process that the connections and permits belong to.
     process: AtomicU32,
@@ -62,8 +63,9 @@ impl ConnectionPool {
         matches!(self.server, Server::Cluster(_))
     }
 
-    /// Sends all commands in order, in one round trip; in a cluster one round trip each. If an idle
-    /// connection turns out to be lost, all commands are sent again over a new one.
+    /// Sends all commands in order. They take one round trip together, or one round trip each in a
+    /// cluster. If an idle connection turns out to be lost, all commands are sent again over a new
+    /// one.
     pub(super) fn ask(&self, commands: &[Command<'_>]) -> Result<Vec<Result<Value, Failure>>, Failure> {
         self.check_process();
         let deadline = Instant::now() + self.timeout;
@@ -82,7 +84,8 @@ impl ConnectionPool {
             self.idle.lock().push(connection);
         }
         drop(permit);
-        // The first sending may have been carried out, though the server refuses the second.
+        // If the commands were sent twice, the server may have carried out the first ones, even if
+        // it refuses the second.
         let refused = |error| self.failure(Cause::Redis(error), times_sent > 1);
         match result {
             Ok(answers) => Ok(answers.into_iter().map(|answer| answer.map_err(refused)).collect()),
@@ -94,7 +97,7 @@ impl ConnectionPool {
         }
     }
 
-    /// In a forked child, resets the pool: its connections and permits are the parent's.
+    /// Resets the pool in a forked child, because the connections and permits are the parent's.
     fn check_process(&self) {
         let process = process::id();
         if self.process.load(Ordering::Acquire) == process {
@@ -118,13 +121,14 @@ impl ConnectionPool {
         self.permits.recv_deadline(deadline).map_err(|_| self.busy())?;
         let permit = Permit { free: &self.free };
         if !is_trial {
-            // While it waited, another request may have found the server down.
+            // While this request waited, another one may have found the server down.
             self.breaker.admit().map_err(Cause::Down)?;
         }
         Ok(permit)
     }
 
-    /// Sets `connection` to the one that was used, if any could be opened.
+    /// Sends the commands and reads the answers, a second time if an idle connection is lost. Sets
+    /// `connection` to the one that was used last, if one could be opened.
     fn answers(
         &self,
         connection: &mut Option<Connection>,
@@ -151,7 +155,8 @@ impl ConnectionPool {
         }
     }
 
-    /// Draws conclusions about the server and the idle connections from a result.
+    /// Opens or closes the breaker after a result, and closes the idle connections if they may
+    /// fail.
     fn conclude(&self, result: &RedisResult<Answers>, was_connected: bool, is_conclusive: bool) {
         match result {
             Err(error) if !was_connected || error.is_timeout() || error.is_connection_refusal() => {
@@ -163,8 +168,8 @@ impl ConnectionPool {
                     self.forget_idle();
                 }
             }
-            // The other idle connections are as old, or lead to the same replica: using one would
-            // cost another request.
+            // The other idle connections are as old, or lead to the same replica, so using
+            // one of them would probably fail, too.
             Err(error) if is_lost(error) || is_replica(error) => self.forget_idle(),
             Ok(answers) if has_replica(answers) => self.forget_idle(),
             // A refusal, too, shows that the server answers.

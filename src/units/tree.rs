@@ -1,7 +1,8 @@
-//! Configuration values between their format and the types of options.
+//! A tree of configuration values, as read from any serde format and before its conversion to
+//! options.
 //!
-//! An error has the path of its value and repeats no value, because any value may be a password in
-//! the wrong place.
+//! An error names the path of the wrong value. No error quotes a value, because the value may be a
+//! password that was written in the wrong place.
 
 use std::fmt;
 #[cfg(any(feature = "web", feature = "redis"))]
@@ -18,7 +19,7 @@ use serde::forward_to_deserialize_any;
 
 use crate::error::Error;
 
-/// A value as the format has it.
+/// A value with the type that the format gives it.
 #[derive(Default)]
 pub(crate) enum Tree {
     /// Left out, or null.
@@ -35,7 +36,8 @@ pub(crate) enum Tree {
     Other,
 }
 
-/// The problem of a value, and its path below the value that was read; empty for that value itself.
+/// What is wrong with a value. `path` leads to it from the value that was read, and is empty for
+/// that value itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     path: String,
@@ -47,7 +49,7 @@ impl Problem {
         Self { path: path.escape_debug().to_string(), text: text.into() }
     }
 
-    /// The problem as the table sees it that has the value under this key.
+    /// Makes a value's problem the problem of the table that has the value under `key`.
     fn under(self, key: &str, is_table: bool) -> Self {
         match self.path.as_str() {
             "" => Self::at(key, self.text),
@@ -84,7 +86,7 @@ impl DeserializeError for Problem {
         }
     }
 
-    // serde's default repeats the value.
+    // serde's default text quotes the value.
     fn invalid_type(_v: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::at("", format!("not {expected}"))
     }
@@ -106,13 +108,13 @@ impl DeserializeError for Problem {
     }
 }
 
-/// Reads a table of options. `option`: the name of the table.
+/// Reads a table of options. Errors name the table as `option`.
 #[cfg(any(feature = "web", feature = "redis"))]
 pub(crate) fn read_table<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     option: &'static str,
     deserializer: D,
 ) -> Result<T, D::Error> {
-    // `deserialize_map` would let serde_json refuse a number itself, and quote it.
+    // With `deserialize_map`, serde_json itself would refuse a number and quote it in the error.
     deserializer.deserialize_any(TableReader(option, PhantomData))
 }
 
@@ -155,7 +157,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for TableReader<T> {
 
 #[cfg(any(feature = "web", feature = "redis"))]
 impl Tree {
-    /// The text, if there is one.
+    /// The text; `None` if the value was left out. Any other value is an error.
     #[cfg(feature = "redis")]
     pub(crate) fn text(self, option: &'static str) -> crate::Result<Option<String>> {
         match self {
@@ -165,7 +167,7 @@ impl Tree {
         }
     }
 
-    /// The list of texts, if there is one.
+    /// The list of texts; `None` if the value was left out. Any other value is an error.
     pub(crate) fn texts(self, option: &'static str) -> crate::Result<Option<Vec<String>>> {
         let refused = || Error::option(option, "not a list of texts");
         let text = |one: Self| if let Self::Text(text) = one { Ok(text) } else { Err(refused()) };
@@ -186,7 +188,7 @@ impl<'de> Deserialize<'de> for Tree {
 /// Reads any value.
 struct Reader;
 
-/// Methods of a visitor, each with its result.
+/// Methods of a visitor that accept any value of a type.
 macro_rules! scalars {
     ($($method:ident($value:ident: $kind:ty) => $made:expr,)*) => {
         $(fn $method<E>(self, $value: $kind) -> Result<Tree, E> {
@@ -259,7 +261,7 @@ impl<'de> Deserializer<'de> for Tree {
             Self::Text(text) => visitor.visit_string(text),
             Self::List(all) => visitor.visit_seq(SeqDeserializer::new(all.into_iter())),
             Self::Table(all) => visitor.visit_map(Entries { left: all.into_iter(), value: None }),
-            // No type takes bytes, so the error of the expected type is returned.
+            // No option takes bytes, so the visitor returns an error that names the expected type.
             Self::Other => visitor.visit_bytes(&[]),
         }
     }
@@ -275,7 +277,7 @@ impl<'de> Deserializer<'de> for Tree {
         visitor: V,
     ) -> Result<V::Value, Problem> {
         match self {
-            // A list does not say which option a value is for.
+            // A list is refused, because it does not name the option of each value.
             Self::Table(_) => self.deserialize_any(visitor),
             _ => Err(Problem::at("", "not a table of options with their names")),
         }

@@ -1,4 +1,5 @@
-//! One call around a handler, for any server: load, run, finish or fail. The adapters use it.
+//! One call that loads the session, runs the handler, and finishes or fails the request, for any
+//! server. The adapters use this call.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::session::Session;
 
 impl SessionLayer {
-    /// Runs a handler with the request's session, and adds the headers that the session needs to
-    /// its response. It is for every server whose request gives a [`RequestHead`] and whose
+    /// Runs a handler with the request's session, and adds the session's headers to the handler's
+    /// response. Works with every server whose request converts to a [`RequestHead`] and whose
     /// response implements [`ResponseHeaders`].
     ///
     /// # Errors
@@ -19,12 +20,12 @@ impl SessionLayer {
     /// - An error that [`is_panic`](Error::is_panic) if the handler panicked.
     /// - With [`LostChange::Refuse`], an error that [`is_lost`](Error::is_lost).
     ///
-    /// Then nothing more of the session is saved, except that the outcome of a commit may be
-    /// [unknown](Error::is_unknown).
+    /// After an error, nothing more of the session is saved. If the outcome of the failed commit is
+    /// [unknown](Error::is_unknown), the store may have carried it out.
     ///
-    /// The caller makes the page for the error, and it has no headers of the session. So if the
-    /// handler committed a new id before it failed (by [`save`](Session::save) after
-    /// [`log_in`](Session::log_in), for example), the client never learns it.
+    /// The caller makes the error page, which has no headers of the session. If the handler
+    /// committed a new id before it failed (by [`save`](Session::save) after
+    /// [`log_in`](Session::log_in), for example), the client never receives this id.
     /// [`try_around`](Self::try_around) announces such an id on the error page.
     ///
     /// # Examples
@@ -61,9 +62,9 @@ impl SessionLayer {
         Ok(response)
     }
 
-    /// [`around`](Self::around) with a response for every request: `failed` makes the page for an
-    /// error of any type. That page gets the session's headers too, which announce the id that the
-    /// handler committed before it failed, or the id of a pending renewal.
+    /// As [`around`](Self::around), but always returns a response: `failed` makes the error page,
+    /// for an error of any type. The error page gets the session's headers, too. They announce the
+    /// id that the handler committed before it failed, or the id of a pending renewal.
     ///
     /// [`error_page`](Self::error_page) is a plain page for errors of this crate.
     ///
@@ -98,9 +99,10 @@ impl SessionLayer {
         self.respond(&mut session, answered, failed)
     }
 
-    /// The second half of [`try_around`](Self::try_around), for an async handler. Ends the request
-    /// of a session from [`load`](Self::load), by [`finish`](Self::finish) or [`fail`](Self::fail),
-    /// and adds the headers that the session needs to the response or to the error page.
+    /// The second half of [`try_around`](Self::try_around), for an async handler. `session` is from
+    /// [`load`](Self::load), and `answered` is the handler's result. Ends the request by
+    /// [`finish`](Self::finish) or [`fail`](Self::fail), and adds the session's headers to the
+    /// response or the error page.
     ///
     /// # Examples
     ///
@@ -139,8 +141,8 @@ impl SessionLayer {
         response
     }
 
-    /// Ends a request after its handler. The headers belong into the response or into the error
-    /// page.
+    /// Ends a request after its handler. The caller adds the headers of the [`Finished`] to the
+    /// response or to the error page.
     pub(super) fn end<R, E: From<Error>>(
         &self,
         session: &mut Session,
@@ -174,7 +176,7 @@ impl SessionLayer {
     }
 }
 
-/// Runs a handler, and turns its panic into an error. Unsaved changes are dropped with the session.
+/// Runs a handler, and turns its panic into an error. After a panic, unsaved changes are not saved.
 pub(super) fn catch<S, R, E: From<Error>>(session: S, handler: impl FnOnce(S) -> Result<R, E>) -> Result<R, E> {
     catch_unwind(AssertUnwindSafe(|| handler(session))).unwrap_or_else(|_panic| Err(Error::panic().into()))
 }

@@ -12,17 +12,19 @@
 //! | live, opened by an id in its grace | nothing, or save if it changed | none |
 //! | live, gets a new id by a login or `regenerate` | save | set |
 //! | logged out here | nothing | remove, if the client has one |
-//! | ended elsewhere | nothing, or if it changed a save, which finds out that it is gone | none |
+//! | ended elsewhere | nothing, or save if it changed, which reports the lost change | none |
 //! | unknown, because the store failed | nothing | none |
 //!
-//! Cookie and token follow the same rule, each by what the client has in it. A carrier that the
-//! layer does not use for this client has no step.
+//! Cookie and token are the two carriers of an id. Each follows the same rule, by the id that the
+//! client presented in this carrier. A carrier that the layer does not use for this client has no
+//! step.
 //!
-//! The first look has noted the visit. The cookie of a live session is also set if the client does
-//! not know its id, because the id was replaced, or because the handler saved the session for the
-//! first time. A cookie is stale if it is persistent and was written `touch_after` ago, if a key
-//! that is no longer the first signed it, or if the options have changed. Shortly before a renewal
-//! it is not rewritten, because the client might get the old id after the new one.
+//! No step notes the visit, because the request's first look has done so. The cookie of a live
+//! session is also set if the client does not know the session's id: the id was replaced, or the
+//! handler saved a new session. A cookie is stale if it is persistent and was written `touch_after`
+//! ago, if its signing key is no longer the first key, or if the options have changed. Shortly
+//! before a renewal a stale cookie is not rewritten, because the client might receive the old id
+//! after the new one.
 
 use crate::session::{Credential, Ending, Inputs, Stage};
 use crate::store::Presented;
@@ -71,10 +73,11 @@ impl ClientStep {
     }
 }
 
+/// Decides the steps by the table at the top of this file.
 pub(super) fn decide(facts: Inputs) -> EndPlan {
     let store = match facts.stage {
         Stage::Live(Presented::Current) if facts.renewal_due => StoreStep::Renew,
-        // A change of a session that has ended is lost. The save reports it.
+        // A change of a session that has ended is lost, and the save reports the loss.
         Stage::New | Stage::Live(_) | Stage::Ended(_) if facts.changed => StoreStep::Save,
         _ => StoreStep::Nothing,
     };
@@ -82,7 +85,8 @@ pub(super) fn decide(facts: Inputs) -> EndPlan {
     EndPlan { store, cookie: step(facts.cookie), token: step(facts.token) }
 }
 
-/// The step for a carrier in which the client has `client`.
+/// The step for one carrier, cookie or token. `client` is the state of the client's credential in
+/// it.
 fn client_step(facts: Inputs, store: StoreStep, client: Credential) -> ClientStep {
     match (facts.stage, client) {
         (_, Credential::NotUsed) => ClientStep::Nothing,
@@ -134,7 +138,7 @@ mod tests {
         Presented::Renewing(SessionId::derive("the next one"))
     }
 
-    /// `y`, `n`, or `-` for either.
+    /// One row. `facts` has `y`, `n` or `-` (either) for `changed` and for `renewal_due`.
     fn row(
         stages: &[StageFact],
         facts: &str,

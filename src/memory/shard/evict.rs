@@ -1,26 +1,28 @@
 //! Eviction: the choice of victims when a shard is over its budget.
 //!
-//! Expired sessions are removed first. After them the class decides before size and age: sessions
-//! without an owner are evicted down to their share, and only then those with an owner. Within a
-//! class, a session that was visited since its last examination gets a second chance (SIEVE).
+//! Expired sessions are removed first. After that, the class of a session counts before its size
+//! and age: sessions without an owner are evicted until they use no more than their share, and only
+//! then sessions with an owner. Within a class, a session that was visited since its last
+//! examination gets a second chance (SIEVE).
 //!
-//! The session about to be stored counts as one of its class. If room for a session without an
-//! owner could only be made by evicting sessions with an owner for more than the anonymous share,
-//! it is refused before anything is evicted or written. A session with an owner is never refused.
+//! If a session without an owner is larger than the anonymous share and does not fit beside the
+//! sessions with an owner, it is refused before a live session is evicted or anything is written. A
+//! session with an owner is never refused.
 
 use super::{RemovalCause, Removed, Shard};
 use crate::memory::queue::charge;
 use crate::record::{Class, Record};
 use crate::sync::Ordering;
 
-/// The divisor for the share of a shard's budget that probation is sure of: a tenth, as in S3-FIFO.
+/// The divisor for the share of a shard's budget that probation can keep: a tenth, as in S3-FIFO.
 const PROBATION_SHARE: usize = 10;
 
 /// How many sessions get a second chance in one eviction. This bounds an insert to well under a
 /// millisecond if every session was visited. After that, visited sessions are evicted, too.
 const MAX_SECOND_CHANCES: usize = 4096;
 
-/// How many sessions one eviction examines for abandoned ones, to bound the time of an insert.
+/// How many sessions in main one eviction examines for abandoned ones. The limit bounds the time of
+/// an insert.
 const MAX_EXAMINED: usize = 16;
 
 impl Shard {
@@ -56,8 +58,9 @@ impl Shard {
         self.evict(u32::MAX, removed);
     }
 
-    /// Removes expired sessions for a row that takes the shard over its budget. Returns true if
-    /// `next` may then be stored, in the place of `current` if there is one, and evict others.
+    /// Removes expired sessions if `next`, in the place of `current`, takes the shard over its
+    /// budget. Returns true if `next` may then be stored, even if other sessions are evicted for
+    /// it.
     #[cold]
     pub(super) fn make_room(
         &mut self,
@@ -72,13 +75,15 @@ impl Shard {
         if next.is_owned() || self.bytes() + more <= self.limits.budget {
             return true;
         }
-        // Within its share it may evict sessions with an owner, beyond it only others without one.
+        // If `next` is within the anonymous share, it may evict sessions with an owner. If it is
+        // larger, it may evict only sessions without one.
         let owned_before = current.filter(|current| current.is_owned()).map_or(0, charge);
         let owned = self.queues.bytes_of(Class::Owned).saturating_sub(owned_before);
         !self.limits.refuse_anonymous && (bytes <= self.limits.anonymous_share || owned + bytes <= self.limits.budget)
     }
 
-    /// Counts a victim with an owner if sessions without one have more than their share: a bug.
+    /// Counts wrong victims. A victim with an owner is wrong while sessions without one have more
+    /// than their share.
     #[cfg(any(test, feature = "testing"))]
     fn check_victim(&mut self, slot: u32) {
         let owned = self.in_slot(slot).is_some_and(Record::is_owned);
@@ -105,7 +110,7 @@ impl Shard {
         }
     }
 
-    /// The queues in the order in which they give up a session.
+    /// The classes in the order in which their sessions are evicted.
     fn eviction_order(&self) -> [Class; 3] {
         let probation = self.queues.bytes_of(Class::Probation);
         let is_probation_full = probation > self.limits.budget / PROBATION_SHARE;
@@ -119,9 +124,9 @@ impl Shard {
         }
     }
 
-    /// The next victim. A visited session gets a second chance and moves: from probation to main,
-    /// in main and among the owned to the newer end. Abandoned sessions in main are evicted before
-    /// new ones in probation.
+    /// The next victim. A visited session gets a second chance: from probation it moves to main,
+    /// and in the other classes it moves to the newer end of its queue. Abandoned sessions in main
+    /// are evicted before new ones in probation.
     fn victim(&mut self, keep: u32, chances: &mut usize) -> Option<u32> {
         if self.eviction_order()[0] == Class::Probation
             && let Some(abandoned) = self.next_abandoned(keep)

@@ -9,7 +9,7 @@ use crate::store::is_expired;
 use crate::sync::Ordering;
 
 impl Shard {
-    /// Recomputes every counter, every queue and both indexes, and compares.
+    /// Recomputes every counter, every queue and both indexes. Returns an error if one is wrong.
     pub(in crate::memory) fn validate(&self) -> Result<(), String> {
         self.table.validate(|record| self.hash_of(record.state().handle))?;
         let records: HashMap<u32, &Record> =

@@ -1,4 +1,5 @@
-//! The secrets of a row: the role of an id for it, and the secrets that open the next row.
+//! The secrets of a row: which of them an id presents, and which secrets the row has after a
+//! commit.
 
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use crate::store::commit::{Commit, Identity};
 use crate::store::lease::{Lease, Now};
 use crate::store::outcome::Outcome;
 
-/// The role of an id for a live row.
+/// Which secret of a live row an id presents.
 pub(super) enum IdRole {
     Current,
     /// The id that a pending timed renewal derived.
     Successor,
     Previous,
     Superseded {
+        /// The id's grace is not over.
         recent: bool,
     },
     /// The session never had this secret, or the row no longer has it.
@@ -52,7 +54,7 @@ fn role_beside(second: &SecondSecret, id: &SessionId, is_current: bool, now: Now
     }
 }
 
-/// The refusal of an action with an id that does not open a live row; `None` if the id opens it.
+/// Why the row refuses an action with this id; `None` if the id opens the row.
 pub(super) fn refusal(row: &Record, id: &SessionId, now: Now) -> Option<Outcome> {
     match id_role(row, id, now) {
         IdRole::Current | IdRole::Successor | IdRole::Previous => None,
@@ -61,7 +63,7 @@ pub(super) fn refusal(row: &Record, id: &SessionId, now: Now) -> Option<Outcome>
     }
 }
 
-/// The secrets that open the next row.
+/// The secrets of the row after this commit: the current secret and the second secret.
 pub(super) fn next_secrets(
     row: &Record,
     id: &SessionId,
@@ -90,7 +92,7 @@ pub(super) fn next_secrets(
 }
 
 /// Returns true if a timed renewal begins now: the session has an owner, the id is the current one
-/// and old enough, no other renewal is pending, and no previous id is within its grace.
+/// and old enough, no other renewal is pending, and no replaced id is within its grace.
 fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease: &Lease, now: Now) -> bool {
     let is_second_in_use = match second {
         None => false,
@@ -104,7 +106,7 @@ fn is_renewed(row: &Record, id: &SessionId, second: Option<SecondSecret>, lease:
 /// How long the session has had its id.
 pub(crate) fn id_age(row: &Record, now: Now) -> Duration {
     let head = row.head();
-    // If the calendar was set back, an id from the future counts as new.
+    // If the calendar was set back, the id may seem to come from the future. Then its age is zero.
     Duration::from_millis(now.calendar_ms.saturating_sub(head.id_since_ms.unwrap_or(head.created_ms)))
 }
 
@@ -113,7 +115,7 @@ pub(super) fn announced(row: &Record, id: &SessionId) -> Option<SessionId> {
     row.second().and_then(|second| announced_by(&second, row, id))
 }
 
-/// The new id that this second secret announces to that client.
+/// As [`announced`], for a given second secret of the row.
 pub(super) fn announced_by(second: &SecondSecret, row: &Record, id: &SessionId) -> Option<SessionId> {
     match second {
         SecondSecret::Pending { seed, .. } if row.state().is_opened_by(id) => Some(id.successor(*seed)),

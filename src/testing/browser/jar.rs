@@ -8,10 +8,11 @@ use crate::web::SameSite;
 
 /// The cookies that one browser keeps, of all sites.
 ///
-/// A [`Browser`](super::Browser) has one. Without a browser it is for tests that read each header.
+/// Every [`Browser`](super::Browser) has a jar. A test that handles each header itself can use a
+/// jar without a browser.
 ///
-/// It has no list of public suffixes: a domain of a single label counts as a suffix, and `co.uk`
-/// does not.
+/// The jar has no list of public suffixes. Instead it treats every domain of a single label as a
+/// public suffix, and no other, so `co.uk` is not one.
 ///
 /// # Examples
 ///
@@ -47,7 +48,7 @@ impl KeptCookie {
         self.cookie.path.as_deref().unwrap_or("/")
     }
 
-    /// Returns true if the two cookies replace each other.
+    /// Returns true if one of the two cookies replaces the other.
     fn is_at(&self, place: &Self) -> bool {
         let (one, other) = (&self.cookie, &place.cookie);
         (&one.name, self.domain(), one.domain.is_some(), self.path(), one.partitioned)
@@ -60,12 +61,14 @@ impl KeptCookie {
 }
 
 impl Jar {
-    /// Receives a `Set-Cookie` of a response from this URL. Returns true if browsers obey it: they
-    /// keep the cookie, or drop the one that it replaces.
+    /// Receives a `Set-Cookie` header of a response from this URL. Returns true if browsers obey
+    /// the header: they keep its cookie, or, if this has expired, remove the cookie that it
+    /// replaces.
     pub fn receive(&mut self, set_cookie: &str, url: &str, now: SystemTime) -> bool {
         let address = Address::new(url);
         let Some(mut cookie) = Cookie::parse(set_cookie, now) else { return false };
-        // A suffix that names itself as the domain gets a cookie for its own host alone.
+        // If the host is a public suffix and names itself as the domain, only this host gets the
+        // cookie.
         cookie.domain = cookie.domain.filter(|domain| domain.contains('.') || *domain != address.host());
         let is_foreign = cookie
             .domain
@@ -101,13 +104,14 @@ impl Jar {
         })
     }
 
-    /// The value of the `Cookie` header that a page of the same site sends to this URL. Empty if no
-    /// cookie is sent.
+    /// The value of the `Cookie` header of a request to this URL from a page of the same site.
+    /// Empty if no cookie is sent.
     pub fn header(&self, url: &str, now: SystemTime) -> String {
         text(&self.sent(url, now, |_| true))
     }
 
-    /// The header that a page of another site sends, for a link (`is_safe`) or a form.
+    /// The value of the header if a page of another site sends the request, by a link (`is_safe`)
+    /// or by a form.
     pub(super) fn header_from_elsewhere(&self, url: &str, now: SystemTime, is_safe: bool) -> String {
         let is_sent = |cookie: &Cookie| match cookie.same_site {
             Some(SameSite::Strict) => false,
@@ -140,7 +144,7 @@ impl Jar {
         self.kept.iter().map(|kept| &kept.cookie)
     }
 
-    /// Closes the browser, which ends the cookies of the browser session.
+    /// Closes the browser: removes the cookies that end with the browser session.
     pub fn close(&mut self) {
         self.kept.retain(|kept| kept.cookie.ends.is_some());
     }
