@@ -20,11 +20,11 @@ use crate::web::{CookieOptions, SessionLayer, TokenOptions};
 /// | `cookie` | [`CookieOptions`] | its defaults |
 /// | `token` | [`TokenOptions`]: a token in a header, instead of the cookie or beside it | none |
 ///
-/// serde reads it from any self-describing format, such as TOML, YAML and JSON. Each part has the
-/// option names of its type. A wrong value does not fail the reading:
-/// [`SessionLayer::from_config`] returns the error, with the path of the option and without a
-/// secret. So a format that shows the line of an error, as TOML does, shows no password.
-/// `get_policy` and its like return the parts, or that error.
+/// serde reads a `Config` from any self-describing format, such as TOML, YAML and JSON. Each part
+/// has the option names of its type. If a value is wrong, reading succeeds, and
+/// [`SessionLayer::from_config`] returns the error later, with the path of the option and without a
+/// secret. The reason is that parsers such as TOML's show the line of an error, which may contain a
+/// password. The getters, such as `get_policy`, return the parts or that error.
 ///
 /// # Examples
 ///
@@ -77,8 +77,8 @@ enum StoreChoice {
     Redis(RedisOptions),
 }
 
-/// The store that a [`Config`] chooses, for the methods of its own type: `stats`, `close`, `ping`.
-/// A clone has the same sessions.
+/// The store that a [`Config`] chooses. Match on it to call methods of the store's type, such as
+/// `stats`, `close` or `ping`. A clone shares the sessions.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConfiguredStore {
@@ -90,33 +90,33 @@ pub enum ConfiguredStore {
 }
 
 impl Config {
-    /// The defaults: sessions in memory.
+    /// The defaults, with sessions in memory.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sessions in memory, with these options.
+    /// Chooses sessions in memory, with these options.
     pub fn memory(self, options: LembroOptions) -> Self {
         self.with(|parts| Parts { store: StoreChoice::Memory(options), ..parts })
     }
 
-    /// Sessions on Redis, with these options.
+    /// Chooses sessions on Redis, with these options.
     #[cfg(feature = "redis")]
     pub fn redis(self, options: RedisOptions) -> Self {
         self.with(|parts| Parts { store: StoreChoice::Redis(options), ..parts })
     }
 
-    /// The policy.
+    /// Sets the policy: how long sessions live. Default: [`Policy::new`].
     pub fn policy(self, policy: Policy) -> Self {
         self.with(|parts| Parts { policy, ..parts })
     }
 
-    /// The cookie.
+    /// Sets the options of the cookie. Default: [`CookieOptions::new`].
     pub fn cookie(self, cookie: CookieOptions) -> Self {
         self.with(|parts| Parts { cookie, ..parts })
     }
 
-    /// A token in a header.
+    /// Adds a token in a header, with these options. Default: no token.
     pub fn token(self, token: TokenOptions) -> Self {
         self.with(|parts| Parts { token: Some(token), ..parts })
     }
@@ -125,7 +125,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The error of a wrong value, as [`SessionLayer::from_config`].
+    /// If a value is wrong, the error that [`SessionLayer::from_config`] returns.
     pub fn get_memory(&self) -> Result<Option<&LembroOptions>> {
         self.parts().map(|parts| match &parts.store {
             StoreChoice::Memory(options) => Some(options),
@@ -171,7 +171,7 @@ impl Config {
         self.parts().map(|parts| parts.token.as_ref())
     }
 
-    /// Changes the parts, if they were read without an error.
+    /// Changes the parts. If they were read with an error, the error stays.
     fn with(self, change: impl FnOnce(Parts) -> Parts) -> Self {
         Self { parts: self.parts.map(change) }
     }
@@ -210,7 +210,7 @@ impl Config {
         }
     }
 
-    /// The layer on this store.
+    /// A [`SessionLayer`] on this store, with the policy, cookie and token of this configuration.
     ///
     /// # Errors
     ///
@@ -223,7 +223,8 @@ impl Config {
             #[cfg(feature = "redis")]
             ConfiguredStore::Redis(store) => SessionLayer::new(store),
         };
-        // The policy first, so that an error about both names the cookie.
+        // The policy is set first: if the policy and the cookie contradict each other, the error
+        // names the cookie.
         let layer = layer.policy(policy.clone()).map_err(|error| error.within("policy"))?;
         let layer = layer.cookie(cookie.clone()).map_err(|error| error.within("cookie"))?;
         match token {
@@ -238,8 +239,8 @@ impl Config {
 }
 
 impl SessionLayer {
-    /// The layer of a configuration, on the store that it chooses. [`Config::store`] and
-    /// [`Config::layer`] do the same in two steps, and give you the store.
+    /// Makes the store that a configuration chooses, and the layer on it. [`Config::store`] and
+    /// [`Config::layer`] do the same in two steps, and also return the store.
     ///
     /// # Errors
     ///
@@ -263,7 +264,7 @@ impl Default for StoreChoice {
     }
 }
 
-/// The choice of a store in a file.
+/// The tables `store.memory` and `store.redis` of a file, of which at most one may be there.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct StoreFields {

@@ -1,4 +1,4 @@
-//! The lifecycle of sessions on any store: generate, load, create from data, end an owner's.
+//! `Sessions`: generates, loads, creates and ends sessions on any store.
 
 mod owner;
 
@@ -18,7 +18,7 @@ use crate::session::Session;
 use crate::store::{Commit, EndReason, Outcome, Store};
 use crate::sync::Arc;
 
-/// The sessions in one store, under one [`Policy`]: it generates, loads and creates them.
+/// Generates, loads and creates the sessions in one store, under one [`Policy`].
 ///
 /// In a server, `SessionLayer` wraps a `Sessions` and adds the cookie. Without a server, `Sessions`
 /// is for code that has no cookies: jobs, tests, other protocols. A clone is cheap and shares the
@@ -51,7 +51,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] if the policy contradicts itself, such as by a timeout of zero.
+    /// [`Error::is_option`] if a value of the policy is wrong, such as a timeout of zero, or
+    /// contradicts another one.
     pub fn with_policy(store: impl Store, policy: Policy) -> Result<Self> {
         policy.check()?;
         Ok(Self::build(store, policy))
@@ -61,11 +62,11 @@ impl Sessions {
         Self { context: Arc::new(Context::new(Arc::new(store), policy, Arc::new(SessionId::random))) }
     }
 
-    /// The same sessions with new ids from a source of your own, such as [`SessionId::derive`] over
-    /// another system's ids. Default: [`SessionId::random`].
+    /// Draws the ids of new sessions from `source`, such as [`SessionId::derive`] over another
+    /// system's ids. Default: [`SessionId::random`].
     ///
-    /// Change it only if another system must know the ids: a client that can guess the ids of the
-    /// source can be any user. If an id is taken, another one is drawn, up to 16 times.
+    /// Change the source only if another system must know the ids. A client that can guess them can
+    /// act as any user. If an id is taken, another one is drawn, up to 16 times.
     ///
     /// # Examples
     ///
@@ -104,8 +105,8 @@ impl Sessions {
         Session::generate(Arc::clone(&self.context))
     }
 
-    /// The session with this id; `None` if there is none. It counts as a visit and prolongs the
-    /// session.
+    /// The session with this id; `None` if there is none. The call counts as a visit and prolongs
+    /// the session.
     ///
     /// # Errors
     ///
@@ -114,8 +115,9 @@ impl Sessions {
         Session::load(Arc::clone(&self.context), id)
     }
 
-    /// Creates and stores a session under an id that another system knows. It begins with the data
-    /// of a record, which may be empty (`Record::new()`), is created now and has no owner.
+    /// Creates and stores a session under an id that another system knows. The session has the data
+    /// of this record, which may be empty (`Record::new()`), no owner, and the current time as its
+    /// creation.
     ///
     /// # Errors
     ///
@@ -175,8 +177,8 @@ impl Sessions {
         OwnerSessions::new(&self.context, owner)
     }
 
-    /// Ends one session by its handle, of any owner or none: for administrators, and for a session
-    /// that an [`Event`] named. For a user's choice from a list of devices there is
+    /// Ends one session by its handle, with any owner or none. Use it for administrators, and for a
+    /// session that an [`Event`] named. If a user chooses from a list of devices, use
     /// [`OwnerSessions::destroy`].
     ///
     /// # Errors
@@ -218,7 +220,7 @@ impl Sessions {
         self.context.subscribe_errors()
     }
 
-    /// Publishes an error that no caller receives, unless the store has returned it.
+    /// Publishes an error on `errors()`, unless it was published before.
     #[cfg(feature = "web")]
     pub(crate) fn report(&self, error: &Error) {
         self.context.store.report(error);

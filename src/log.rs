@@ -8,12 +8,13 @@
 //! # Ok::<(), lembro::Error>(())
 //! ```
 //!
-//! A thread writes the lines, so no request waits for the logger. It ends with the sessions and
-//! their store. The target of all lines is `lembro`.
+//! A thread writes the lines, so no request waits for the logger. The thread ends when the
+//! sessions and their store are dropped. The target of all lines is `lembro`.
 //!
 //! No line contains an id, a handle, a key's value or a password. The [number](Log::limit) of lines
-//! of one kind in a period is limited, and one line at its end has the number of the others. So a
-//! store that is down, or a flood of guessed ids, does not fill the disk.
+//! of one kind in a period is limited. At the end of the period, one line has the number of the
+//! lines that were left out. So a store that is down, or a flood of guessed ids, does not fill the
+//! disk.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -67,7 +68,8 @@ impl Log {
         Self { errors, events: None, levels: Box::new(|_| None), lines: 5, period: Input::new(MINUTE) }
     }
 
-    /// Forwards these events too, each at its level from `levels`, or not if that is `None`.
+    /// Forwards these events too. `levels` returns the level of an event, or `None` to leave it
+    /// out.
     /// [`suggested`] fits most applications.
     ///
     /// # Examples
@@ -89,21 +91,23 @@ impl Log {
         Self { events: Some(events), levels: Box::new(levels), ..self }
     }
 
-    /// The maximum number of lines of one kind in a period, which begins with the first line: a
-    /// [`Duration`], a text such as `"10s"`, or a number of milliseconds. Default: 5 in a minute.
+    /// The maximum number of lines of one kind in a period, and the length of a period: a
+    /// [`Duration`], a text such as `"10s"`, or a number of milliseconds. A period begins with its
+    /// first line. Default: 5 in a minute.
     ///
-    /// A kind is one variant of [`Event`], or one predicate of [`Error`].
+    /// A kind is one variant of [`Event`] or one predicate of [`Error`]. Evictions of sessions with
+    /// an owner are a kind of their own.
     pub fn limit(self, lines: usize, period: impl Into<Setting>) -> Self {
         Self { lines, period: period.into().into(), ..self }
     }
 
-    /// Starts the thread. It ends when nothing is left that can send errors and events. If the
+    /// Starts the thread. It ends when all senders of errors and events are dropped. If the
     /// logger panics, it is called again for the next line.
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] if the limit is no line or no time, [`Error::is_background`] if the
-    /// thread does not start.
+    /// [`Error::is_option`] if the limit's lines or period are zero, or the period is no duration;
+    /// [`Error::is_background`] if the thread does not start.
     pub fn start(self) -> Result<()> {
         let period = self.period.check("period", MINUTE)?;
         if period.is_zero() || self.lines == 0 {
@@ -118,7 +122,7 @@ impl Log {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The state of the thread.
+/// The state of the thread that writes the lines.
 struct Writer {
     levels: Levels,
     lines: usize,
@@ -126,7 +130,7 @@ struct Writer {
     kinds: BTreeMap<&'static str, (usize, Level)>,
 }
 
-/// A line with the kind that it counts for.
+/// A line, and the kind whose limit it counts against.
 struct Line {
     kind: &'static str,
     level: Level,
@@ -153,7 +157,7 @@ impl Writer {
                     end = None;
                 }
             }
-            // Without a line in this period, the thread waits without an end.
+            // If no line was noted, no period runs, and the thread waits for the next message only.
             if end.is_none() && !self.kinds.is_empty() {
                 end = Some(after(period));
             }
@@ -168,7 +172,7 @@ impl Writer {
         }
     }
 
-    /// Writes a line if its kind has one left in this period.
+    /// Counts a line, and writes it unless its kind has reached the limit in this period.
     fn note(&mut self, Line { kind, level, text }: Line) {
         let (count, last) = self.kinds.entry(kind).or_insert((0, level));
         (*count, *last) = (count.saturating_add(1), level);
@@ -221,7 +225,8 @@ fn describe_event(event: &Event, level: Level) -> Line {
 
 type ErrorKind = (fn(&Error) -> bool, &'static str);
 
-/// Kinds of errors whose text names a session, or quotes a client, with the text that replaces it.
+/// The kinds of errors whose text names a session or quotes a client. Each has another text, which
+/// is written instead.
 const NAMELESS: [ErrorKind; 7] = [
     (Error::is_unknown, "it is not known whether a write was carried out"),
     (Error::is_contention, "a change was given up because others overtook it"),
@@ -232,7 +237,7 @@ const NAMELESS: [ErrorKind; 7] = [
     (Error::is_corrupt, "a stored session is damaged"),
 ];
 
-/// The other kinds, whose text is written.
+/// The other kinds of errors. Their own text is written.
 const NAMED: [ErrorKind; 5] = [
     (Error::is_store, "the store failed"),
     (Error::is_option, "an option is wrong"),
@@ -241,7 +246,8 @@ const NAMED: [ErrorKind; 5] = [
     (|_| true, "an error"),
 ];
 
-/// A line about an error, with its causes if the store failed. Other causes may quote a value.
+/// A line about an error. It has the causes of a store's failure only, because other causes may
+/// quote a value.
 fn describe_error(error: &Error) -> Line {
     let of = |kinds: &[ErrorKind]| kinds.iter().find(|(is, _)| is(error)).map(|(_, kind)| *kind);
     let nameless = of(&NAMELESS);

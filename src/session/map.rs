@@ -1,5 +1,5 @@
-//! The session as a map: stored entries with the unsaved changes on top, for its own keys and for
-//! those of its components.
+//! The map of a session: reads and changes of its own keys and of its components' keys. A read sees
+//! unsaved changes.
 
 use std::borrow::Cow;
 
@@ -100,8 +100,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::is_value`](crate::Error::is_value) if the value is not a `T`, which stays then; or
-    /// if the first look fails.
+    /// [`Error::is_value`](crate::Error::is_value) if the value is not a `T`, and then the
+    /// value stays; or if the first look fails.
     ///
     /// # Examples
     ///
@@ -190,8 +190,8 @@ impl Session {
         Ok(())
     }
 
-    /// A map with keys of its own, for one component of an application. It is stored, expires and
-    /// ends with the session.
+    /// The map of one component of the application, whose keys clash with no others. It is
+    /// stored with the session and ends with it.
     ///
     /// # Examples
     ///
@@ -250,7 +250,7 @@ impl Session {
         Ok(entries.filter_map(|(key, value)| Some((key, serde_json::from_slice(value).ok()?))))
     }
 
-    /// The value: the unsaved one if the draft changes it, else the stored one.
+    /// The JSON of a key: the unsaved value if the draft changes the key, else the stored value.
     pub(super) fn raw(&self, component: &str, key: &str) -> Result<Option<&[u8]>> {
         let stored = self.stored_record()?;
         // Most reads come before the first change, so they skip the draft.

@@ -25,21 +25,21 @@ use crate::units::tree::read_table;
 /// | [`beside_cookie`](Self::beside_cookie) | whether the layer uses cookies too | no |
 ///
 /// A token is the same text as a cookie's value: an id, [signed](super::CookieOptions::keys) if
-/// cookies are signed, with the same timeouts, renewals and logouts. After a login and after each
-/// renewal, [`Finished::token`](super::Finished::token) has a new token, which replaces the
-/// client's old one. Send it over https only. The layer never reads a token from an address or a
-/// form, because those end up in logs and histories.
+/// cookies are signed. Timeouts, renewals and logouts are the same for both. After a login and
+/// after each renewal, [`Finished::token`](super::Finished::token) has a new token, which replaces
+/// the client's old one. Send it over https only. The layer never reads a token from a URL or a
+/// form, because URLs and forms end up in logs and histories.
 ///
 /// **Forged requests.** A browser sends a cookie with every request to the site, also with a
-/// request that another site's page makes. Therefore forms need a [token of their
-/// own](crate::Session::csrf_token). A browser never sends a header with a token by itself. It lets
-/// another site's script add one only if this server allows it (CORS), and that script does not
-/// have the token. Therefore [`check_csrf`](crate::Session::check_csrf) is true for a session that
-/// a token opened, and the layer refuses a `header` that browsers send by themselves or let every
-/// site send.
+/// request that another site's page makes. Therefore forms need a [CSRF
+/// token](crate::Session::csrf_token). A browser never sends a header with a token by itself. It
+/// lets another site's script add one only if this server allows it (CORS), and that script does
+/// not have the token. Therefore [`check_csrf`](crate::Session::check_csrf) is true for a session
+/// that a token opened, and the layer refuses a `header` that browsers send by themselves or let
+/// every site send.
 ///
-/// **Where the client keeps it.** If a page's scripts can read a token, an injected script can read
-/// it too. For browsers the cookie is right.
+/// **Storage in the client.** If a page's scripts can read a token, an injected script can read it
+/// too. So use the cookie for browsers.
 ///
 /// **Caches.** A response with a new token says `no-store`, as a response with a cookie does. A
 /// response that was made from a session names the header in its `Vary`.
@@ -128,7 +128,7 @@ impl TokenOptions {
     }
 }
 
-/// The token that carries session ids, under its options.
+/// The reader and writer of tokens, by checked [`TokenOptions`].
 pub(super) struct SessionToken {
     options: TokenOptions,
     /// The request's header, in lower case.
