@@ -1,4 +1,4 @@
-//! The key-value store: a whole store on a backend of three methods, which only keeps bytes.
+//! The key-value store: a complete store on a backend that has three methods and stores bytes.
 
 mod backend;
 mod entries;

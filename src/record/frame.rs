@@ -1,11 +1,12 @@
-//! The frame: the version before a body, and the second secret behind it.
+//! The frame of a record: the version before the record's body, and the second secret after it.
 
 use std::fmt;
 
 use crate::id::Digest;
 
-/// One state of one session: a random incarnation, and a counter of commits. A session gets a new
-/// incarnation when it is created, at a login and at `regenerate`; a timed renewal keeps it.
+/// The version of a session's data: a random incarnation number, and a counter of commits. A
+/// session gets a new incarnation when it is created, at a login and at `regenerate`; a timed
+/// renewal keeps it.
 ///
 /// The value is opaque: read it with [`Record::version`](crate::Record::version), and pass it to a
 /// [`Commit`](crate::Commit).
@@ -45,7 +46,7 @@ impl Version {
         u64::from(self.incarnation) << 32 | u64::from(self.saves)
     }
 
-    /// The version of a number that [`to_u64`](Self::to_u64) returned.
+    /// Converts a number that [`to_u64`](Self::to_u64) returned back to the version.
     #[expect(clippy::cast_possible_truncation, reason = "the two halves of the number")]
     pub fn from_u64(number: u64) -> Self {
         Self { incarnation: (number >> 32) as u32, saves: number as u32 }
@@ -58,16 +59,16 @@ impl fmt::Debug for Version {
     }
 }
 
-/// An instant that no clock reaches.
+/// The instant that means "never".
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// Bytes of a second secret: digest, seed, instant.
+/// The size of a second secret in bytes: digest (16), seed (8), instant (8).
 pub(super) const SECOND_BYTES: usize = 32;
 
-/// Bytes of the version.
+/// The size of the version in bytes.
 pub(super) const FRONT_BYTES: usize = 8;
 
-/// The parts around a body.
+/// The parts of a record's bytes before and after its body.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) second: Option<SecondSecret>,
@@ -92,7 +93,7 @@ impl Frame {
     }
 }
 
-/// The kinds of a second secret in two bits; 0 is for none.
+/// The kinds of a second secret, as stored in two bits. 0 means that there is no second secret.
 const SUPERSEDED: u8 = 1;
 const PENDING: u8 = 2;
 const PREVIOUS: u8 = 3;
@@ -102,9 +103,10 @@ const PREVIOUS: u8 = 3;
 pub(crate) enum SecondSecret {
     /// The secret that a login or `regenerate` superseded, with the end of its grace.
     Superseded { digest: Digest, until: u64 },
-    /// The secret of a pending timed renewal, derived from the current one and `seed`. It opens the
-    /// session too, and becomes the current one when it is first presented. The current one ends at
-    /// `until`, which is [`NEVER`] until this one was announced a second time.
+    /// The secret of a pending timed renewal, derived from the current secret and `seed`. Both
+    /// secrets open the session. When the pending secret is first presented, it becomes the current
+    /// one. The current secret ends at `until`, which is [`NEVER`] until the pending secret was
+    /// announced a second time.
     Pending { digest: Digest, seed: u64, until: u64 },
     /// The secret before a timed renewal. It opens the session until the end of its grace.
     Previous { digest: Digest, until: u64 },
@@ -139,7 +141,7 @@ impl SecondSecret {
         let until = u64::from_be_bytes(*until.first_chunk::<8>()?);
         Some(match kind {
             PENDING => Self::Pending { digest, seed, until },
-            // Only a renewal has a seed.
+            // Only a pending renewal has a seed.
             _ if seed != 0 => return None,
             SUPERSEDED => Self::Superseded { digest, until },
             PREVIOUS => Self::Previous { digest, until },
@@ -156,7 +158,7 @@ impl SecondSecret {
         }
     }
 
-    /// The kind and the bytes, for a row that leaves the process.
+    /// Returns the kind and the bytes, for a row that is stored outside the process.
     pub(crate) fn to_parts(self) -> (u8, [u8; SECOND_BYTES]) {
         (self.kind(), self.to_bytes())
     }

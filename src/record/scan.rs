@@ -1,4 +1,4 @@
-//! The scan of a value's JSON: its depth, and the keys of each object.
+//! The scan of a value's JSON, which checks its depth and the keys of each object.
 
 use std::borrow::Cow;
 use std::slice::Iter;
@@ -6,14 +6,14 @@ use std::slice::Iter;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-/// The most levels that `serde_json` reads: it counts down from 128 and fails at 0.
+/// The maximum depth that `serde_json` reads. It counts down from 128 and fails at 0.
 pub(super) const MAX_DEPTH: usize = 127;
 
-/// The most keys for which comparing each pair is faster than sorting.
+/// The maximum number of keys for which comparing each pair is faster than sorting.
 const FEW: usize = 8;
 
-/// The prefix of the names that `serde_json` treats as its own. Which of them are active depends on
-/// features that any crate of the application can turn on.
+/// The prefix of the object keys to which `serde_json` gives a special meaning. Cargo features,
+/// which any crate of the application can turn on, decide which of these keys it recognises.
 const RESERVED: &str = "$serde_json::private::";
 
 pub(super) const TOO_DEEP: &str = "the value is nested more than 127 levels deep and could not be read; \
@@ -26,7 +26,7 @@ const NOT_JSON: &str = "what the value's `Serialize` wrote is not JSON; it has t
                         and a raw value has to be one JSON value without spaces around it";
 
 /// Refuses a text that `serde_json` cannot read as a generic value, or whose objects have equal
-/// keys. Unless it `is_doubtful`, the text is taken for JSON.
+/// keys. If `is_doubtful` is false, the text is assumed to be valid JSON.
 pub(super) fn check(json: &[u8], is_doubtful: bool) -> Result<(), &'static str> {
     if is_doubtful && !is_json(json) {
         return Err(NOT_JSON);
@@ -63,8 +63,8 @@ pub(super) fn is_json(bytes: &[u8]) -> bool {
     json_text(bytes).is_some_and(|text| text.len() == bytes.len())
 }
 
-/// The JSON value in these bytes, without the spaces around it. It is read as raw text, because
-/// serde would ignore broken UTF-8 in a value that it ignores.
+/// The JSON value in these bytes, without the spaces around it. The value is read as `RawValue`,
+/// because serde does not check the UTF-8 of a value that it skips.
 pub(crate) fn json_text(bytes: &[u8]) -> Option<&str> {
     serde_json::from_slice::<&RawValue>(bytes).ok().map(RawValue::get)
 }
@@ -82,7 +82,8 @@ fn skip_string<'a>(rest: &mut Iter<'a, u8>) -> &'a [u8] {
     &text[..text.len().saturating_sub(rest.len() + 1)]
 }
 
-/// Only a raw value can have spaces before the colon.
+/// Returns true if a colon comes next, so that the string before it is a key. Only a raw value can
+/// have spaces before the colon.
 fn is_before_colon(rest: &[u8]) -> bool {
     match rest.first() {
         Some(b' ' | b'\t' | b'\r' | b'\n') => rest.trim_ascii_start().first() == Some(&b':'),
@@ -114,7 +115,7 @@ fn check_texts(keys: &mut [&[u8]]) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The same key, without escapes: a raw value can spell one key in two ways.
+/// Decodes the escapes of a key, because a raw value can spell one key in two ways.
 fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
     let read = serde_json::from_slice::<String>(&[b"\"", text, b"\""].concat());
     read.map_or(Cow::Borrowed(text), |read| Cow::Owned(read.into_bytes()))

@@ -4,50 +4,56 @@
 //!
 //! # How it works inside
 //!
-//! A session is one hash under its handle, and every action is one script on it: atomic, in one
-//! round trip, by the server's clock. The scripts do what the rule ([`Entry`](crate::Entry)) does;
-//! `tests/it/redis/rule.rs` compares them. Redis' own expiry ends sessions. For an hour after
-//! another request ended a session, a key beside it holds the reason.
+//! A session is one hash under its handle. Every action is one script on this hash: the script is
+//! atomic, takes one round trip and uses the server's clock. The scripts decide as the rule
+//! ([`Entry`](crate::Entry)) does; `tests/it/redis/rule.rs` compares both. Redis' own expiry ends
+//! sessions. If another request ended a session, a key beside the hash holds the reason for an
+//! hour.
 //!
-//! On one server a look is a pipeline: a script, which writes only what the visit changes and
-//! returns the time, and a plain command that reads the hash. The rule itself, in Rust, judges what
-//! was read. If the server refuses the write, the read is served all the same. If this process saw
-//! that no visit to the session is due yet, the script is left out, and the time comes from a
-//! reading of the server's clock that is at most a second old. If there is something to write after
-//! all, the script follows.
+//! On one server a visit is a pipeline of two commands: a script, which writes only what the visit
+//! changes and returns the time, and a plain command that reads the hash. The rule in Rust then
+//! judges the row that was read. If the server refuses the write, the request still gets the
+//! session. If a hint says that the visit writes nothing, the script is left out, and the time
+//! comes from a reading of the server's clock that is at most a second old. If the visit must write
+//! after all, the script runs next.
 //!
-//! In a cluster a script can use the keys of one hash slot only. So what concerns an owner, or the
-//! index of all sessions, takes several steps. Their order is safe for these reasons:
+//! In a cluster a script can use the keys of one hash slot only. So an action on the keys of an
+//! owner, or on the index of all sessions, takes several steps. Their order is safe for these
+//! reasons:
 //!
 //! - **The sets are hints: they may hold a session that is gone, but never miss a live one.**
-//!   Before a session gets its time, it is added to the index and to the set of its owner for twice
-//!   that time. Its row says until when. If a script would prolong the session beyond that, it
-//!   writes nothing and asks to index the session first. So the sets are written once per session
-//!   and lifetime, not at every visit. Each reader of a set looks at the sessions, too.
-//! - **A login is added to its owner's set first**, which returns the epoch and reserves a slot.
-//!   The commit then carries the epoch. Logging out everywhere first raises the epoch and then
-//!   reads the set. So it finds every login that was added before, and if the commit of such a
-//!   login comes later, its epoch is revoked.
+//!   Before a session is stored, it is added to the index and to the set of its owner for twice its
+//!   time. Its row holds the instant until which it is indexed. If a script would prolong the
+//!   session beyond this instant, the script writes nothing and asks the client to index the
+//!   session first. So most visits do not write the sets. Each reader of a set also looks at the
+//!   sessions in it.
+//! - **A login is added to its owner's set first.** The script that adds it reserves a slot and
+//!   returns the epoch, which the commit then carries. Logging out everywhere first raises the
+//!   epoch and then reads the set, so it finds every login that was added before. If the commit of
+//!   such a login comes later, its epoch is revoked already.
 //! - **A login is confirmed before it is served.** On one server the commit has the owner's keys,
 //!   so the login counts or is refused at once. In a cluster the login is stored as unconfirmed.
-//!   The first script that meets it writes nothing and asks: if the owner's epoch is still that of
-//!   the commit and no other login took the slot, the session is confirmed; else it is ended.
-//! - **The owner's set enforces the limit**, because it holds the time of each login. Over the
-//!   limit, the login examines the sessions of the set, and repeats the call with those that are
-//!   gone. The script drops these and gives the slots of the oldest to the login. Their sessions
-//!   are ended before the commit. The reservation of a login that is not carried out expires after
-//!   30 seconds. If a process dies in between, the next login finds the slots that were taken and
-//!   ends their sessions.
-//! - **Logging out everywhere but here** draws the next epoch, raises the exempt session to it, and
-//!   only then begins it. In the other order a parallel call could end that session.
-//! - Epochs are milliseconds, so that they keep growing even if the keys of an owner expired in
-//!   between. They live as long as any session in the set, and at least a day: longer than any
-//!   login takes.
+//!   The first script on such a session writes nothing and asks the client to confirm the login. If
+//!   the owner's epoch is still that of the commit and no other login took the slot, the client
+//!   confirms the session; else the client ends the session.
+//! - **The owner's set enforces the limit**, because it holds the time of each login. If a login
+//!   exceeds the limit, the client examines the sessions of the set, and repeats the call with the
+//!   handles that are gone. The script removes these handles and takes the slots of the oldest
+//!   sessions for the login. The client ends the oldest sessions before the commit. If a process
+//!   dies between these steps, the next login finds the slots that were taken and ends their
+//!   sessions. The reservation of a login that is not carried out expires after 30 seconds.
+//! - **Logging out everywhere but here** draws the next epoch, gives it to the exempt session, and
+//!   only then makes it the owner's epoch. In the other order a parallel call could end the exempt
+//!   session.
+//! - Epochs are times in milliseconds, so that they grow even after the keys of an owner expired.
+//!   An owner's epoch is stored as long as any session in the set, and at least a day, which is
+//!   longer than any login takes.
 //!
 //! **Every command may be sent twice.** The row keeps the nonces of its last four versions, so a
-//! repeated commit is recognised. Looks, touches and ends do the same again, or nothing. So if an
-//! idle connection turns out to be lost, the store opens another one and sends the commands again.
-//! Any other lost answer is [`Error::is_unknown`](crate::Error::is_unknown).
+//! repeated commit is recognised. A repeated look, touch or end has the same effect, or none. So if
+//! an idle connection turns out to be lost, the store opens another one and sends the commands
+//! again. If the answer to a write is lost in another way, the error is
+//! [`Error::is_unknown`](crate::Error::is_unknown).
 
 mod client;
 mod connection;
@@ -83,7 +89,7 @@ use crate::id::{Handle, SecretCheck, SessionId};
 use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Lookup, Outcome, Owner, Owners, Store};
 use crate::sync::Arc;
 
-/// Sessions on a Redis or Valkey server, or a cluster of them: for more than one process.
+/// A store on a Redis or Valkey server or cluster, which several processes can share.
 ///
 /// It keeps every promise of [`LembroStore`](crate::LembroStore): parallel commits merge, a logout
 /// is final, logins and renewals are part of a commit. Clones share their connections.
@@ -138,12 +144,12 @@ impl RedisStore {
     ///
     /// The server did not answer, or refused the command.
     pub fn ping(&self) -> Result<()> {
-        // Every user of the store may run this command.
+        // Every Redis user who can use the store may run this command.
         self.client.epoch("").map(drop)
     }
 
-    /// Subscribes to failures of the server from now on: at most one a second, even if many
-    /// requests failed.
+    /// Subscribes to failures of the server from now on. A subscriber gets at most one error a
+    /// second, even if many requests failed.
     ///
     /// A visit that the server refused to write is reported, too, although its request was served.
     ///
@@ -163,13 +169,13 @@ impl RedisStore {
     /// Sessions of a [`LembroStore`](crate::LembroStore) are taken over even if it read them [from
     /// files](crate::LembroOptions::persist) and so has only digests of their secrets. Superseded
     /// ids in their grace are not taken over, because no list contains them. Stop the requests to
-    /// the other store first: what they write after their session was listed is lost.
+    /// the other store first: changes that they write after their session was listed are lost.
     ///
     /// # Errors
     ///
     /// The other store or the server failed, or a session is larger than
-    /// [`max_session_size`](RedisOptions::max_session_size). The sessions taken over by then stay,
-    /// and the method can be called again.
+    /// [`max_session_size`](RedisOptions::max_session_size). Sessions that were taken over
+    /// before the failure stay, and the method can be called again.
     ///
     /// # Examples
     ///

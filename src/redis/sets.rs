@@ -44,7 +44,8 @@ impl Client {
                     [command("DEL", vec![session], Vec::new()), command("DEL", vec![reason], Vec::new())]
                 };
                 let answers = self.ask(&batch.iter().flat_map(delete).collect::<Vec<_>>())?;
-                // A handle without a session stays: its session may be about to be created.
+                // A handle without a session stays in the index, because its session may be created
+                // next.
                 let deleted = batch.iter().zip(answers.iter().step_by(2)).filter(|(_, one)| **one == Value::Int(1));
                 let handles: Vec<_> = deleted.map(|(handle, _)| handle.to_string().into_bytes().into()).collect();
                 if !handles.is_empty() {
@@ -55,7 +56,8 @@ impl Client {
         Ok(())
     }
 
-    /// The live sessions among these handles. A session that cannot be read does not hide others.
+    /// Returns the live sessions among these handles, and an error for each session that cannot be
+    /// read.
     fn listed(&self, handles: &[Handle]) -> Result<Vec<Result<Listed>>> {
         let listed = self.look_at_all(b"p1", handles)?.into_iter().filter_map(|(handle, reply)| match reply {
             Ok(Reply::Seen { row, .. }) => row.map(|row| Ok(row.listed(handle))),
@@ -69,7 +71,7 @@ impl Client {
         self.run_all(&handles.iter().map(|handle| look_at(*handle, args)).collect::<Vec<_>>())
     }
 
-    /// Runs scripts, on one server many in one round trip.
+    /// Runs scripts. On one server, many scripts take one round trip.
     pub(super) fn run_all(&self, invocations: &[Invocation<'_>]) -> Result<Vec<(Handle, Result<Reply>)>> {
         let mut replies = Vec::with_capacity(invocations.len());
         for batch in invocations.chunks(BATCH) {
@@ -95,7 +97,7 @@ impl Client {
 
     pub(super) fn sessions_of(&self, owner: &str) -> Result<Vec<Listed>> {
         let [_, _, sessions, _] = self.keys.of_owner(owner);
-        // Since the set was written, another owner may have logged in to one of these sessions.
+        // After the set was written, a different owner may have logged in to one of these sessions.
         let is_owners = |listed: &Result<Listed>| {
             listed.as_ref().map_or(true, |listed| listed.stored.record.owner() == Some(owner))
         };
@@ -109,7 +111,7 @@ impl Client {
     pub(super) fn end_all(&self, owner: &str, exempt: Option<Handle>) -> Result<usize> {
         let (next, _) = self.bump_epoch(owner, None)?;
         if let Some(handle) = exempt {
-            // If there is no such session, the others are ended all the same.
+            // If the exempt session does not exist, the other sessions are still ended.
             let set = Invocation::new(&SET_EPOCH, handle).with_owner(owner).with(next.to_u64().to_be_bytes());
             drop(self.write(&set)?);
         }
@@ -120,7 +122,8 @@ impl Client {
         Ok(ended.iter().filter(|reply| matches!(reply, Reply::Done { .. })).count())
     }
 
-    /// Draws the next epoch, or begins it: returns the previous epoch and the sessions.
+    /// Without `to`, draws the next epoch and returns it. With `to`, makes that the owner's epoch,
+    /// and returns the previous epoch and the owner's sessions.
     fn bump_epoch(&self, owner: &str, to: Option<Epoch>) -> Result<(Epoch, Vec<Handle>)> {
         let answer = self.ask_one(self.on_owner(&BUMP_EPOCH, owner, to.map(|epoch| epoch.to_u64().to_string())))?;
         match Reply::of(Handle::from_u64(0), &answer)? {
@@ -142,7 +145,7 @@ impl Client {
     }
 }
 
-/// A look at the session with this handle. `args`: see [`LOOK`].
+/// Makes an invocation that looks at the session with this handle. [`LOOK`] describes `args`.
 pub(super) fn look_at(handle: Handle, args: &[u8]) -> Invocation<'static> {
     Invocation { is_write: false, ..Invocation::new(&LOOK, handle) }.with(args)
 }

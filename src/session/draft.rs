@@ -1,4 +1,4 @@
-//! The draft: what a request did to its session and has not committed yet.
+//! The draft: the changes to a session that a request has not committed yet.
 
 use crate::context::Context;
 use crate::error::Result;
@@ -19,9 +19,9 @@ pub(super) struct Draft {
 pub(super) enum NextId {
     #[default]
     Same,
-    /// The same id, and a timed renewal begins.
+    /// The id stays the same, and the commit begins a timed renewal.
     Renewal,
-    /// A new one at once: a login or `regenerate`.
+    /// The commit gives the session a new id at once, for a login or `regenerate`.
     New,
 }
 
@@ -30,13 +30,13 @@ impl Draft {
         self.changes.is_empty() && self.identity == NextId::Same && self.login.is_none()
     }
 
-    /// Returns true if a new session with these changes would be empty. An empty one is not stored.
+    /// Returns true if a new session with these changes and this draft's login would be empty. An
+    /// empty new session is not stored.
     pub(super) fn is_empty_with(&self, changes: &Changes) -> bool {
         self.login.is_none() && changes.csrf().is_none() && changes.keys().all(|change| change.value.is_none())
     }
 
-    /// Returns true if the commit logs in another owner than the record's, so that none of the
-    /// record's data stays.
+    /// Returns true if the commit discards the record's data, because it logs in a different owner.
     pub(super) fn discards(&self, record: &Record) -> bool {
         let Some(login) = &self.login else { return false };
         record.owner().is_some_and(|owner| owner != login.owner.as_str())
@@ -54,7 +54,7 @@ impl Draft {
         Ok(())
     }
 
-    /// This draft, and `later` on top of it.
+    /// Merges two drafts. If both set the same part, that of `later` counts.
     pub(super) fn then(self, later: Self) -> Self {
         let identity = if later.identity == NextId::Same { self.identity } else { later.identity };
         Self { changes: self.changes.then(&later.changes), identity, login: later.login.or(self.login) }
@@ -64,8 +64,9 @@ impl Draft {
 /// A commit whose outcome is unknown.
 pub(super) struct UnknownCommit {
     pub(super) commit: Commit,
-    /// The draft that it was made from. If it was not carried out, the draft is unsaved again.
+    /// The draft that the commit was made from. If the commit was not carried out, this draft is
+    /// unsaved again.
     pub(super) draft: Draft,
-    /// The session as the commit leaves it. Reads see this record until the outcome is known.
+    /// The record as the commit would leave it. Reads see this record until the outcome is known.
     pub(super) record: Record,
 }

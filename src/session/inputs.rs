@@ -12,29 +12,30 @@ use crate::store::{Identity, Look, Lookup, Presented, Store, id_age, nanos};
 /// The inputs of the decision, after the handler has returned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inputs {
-    /// A live session's stage has the role of the id that opened it.
+    /// The stage of the session. A live stage holds the role of the id that opened the session.
     pub(crate) stage: Stage<Presented, ()>,
-    /// There is something to save.
+    /// True if the session has changes to save.
     pub(crate) changed: bool,
-    /// A timed renewal is due under the policy.
+    /// True if a timed renewal is due under the policy.
     pub(crate) renewal_due: bool,
-    /// The client's cookie.
+    /// The state of the client's cookie.
     pub(crate) cookie: Credential,
-    /// The client's token.
+    /// The state of the client's token.
     pub(crate) token: Credential,
 }
 
 /// The state of the client's cookie or token, compared with the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Credential {
-    /// The response announces nothing in it: the layer does not use this carrier, or the request
-    /// came in the other one.
+    /// The response announces no id in this carrier, because the layer does not use this carrier,
+    /// or the request's id came in the other one.
     NotUsed,
-    /// The request presented none of this layer's.
+    /// The request presented no cookie or token of this layer.
     Missing,
-    /// It has another id than the session has, or will have after the save.
+    /// Its id is not the session's id, or the save replaces the session's id.
     Other,
-    /// It has the session's id, but the layer would write it differently now, and may do so.
+    /// It has the session's id, but its signature or its times are out of date, and the layer may
+    /// write it again.
     Stale,
     /// It has the session's id and need not, or must not, be written again.
     Current,
@@ -51,13 +52,14 @@ impl Session {
         self.https
     }
 
-    /// Makes a login and `regenerate` errors, because no response announces a new id any more.
+    /// Makes later logins and calls of `regenerate` and `attach` fail, because no response
+    /// announces a new id any more.
     pub(crate) fn seal(&mut self) {
         self.sealed = true;
     }
 
-    /// The inputs for a session in this stage. `persistent`: the browser keeps the session's cookie
-    /// when it is closed; `None`: the layer has no cookie.
+    /// The inputs for a session in this stage. `persistent` is true if a closed browser keeps the
+    /// session's cookie, and `None` if the layer has no cookie.
     pub(crate) fn inputs(
         &self,
         stage: Stage<Presented, ()>,
@@ -73,10 +75,10 @@ impl Session {
         })
     }
 
-    /// Returns true if the response announces an id in this carrier. That is the carrier that
-    /// opened the session, else the one of the first presented id, else both. So a request with a
-    /// cookie is never answered with a token, which would give a script the id that `HttpOnly`
-    /// hides from it.
+    /// Returns true if the response announces an id in this carrier. This is the carrier that
+    /// opened the session. If no id opened it, this is the carrier of the first presented id. If
+    /// the request presented no id, both carriers are used. So a request with a cookie is never
+    /// answered with a token, which would give a script the id that `HttpOnly` hides from it.
     pub(crate) fn announces_in(&self, carrier: Carrier) -> bool {
         match self.opened_by.get().or(self.presented[0].map(|first| first.carrier)) {
             Some(presented) => presented == carrier,
@@ -84,7 +86,8 @@ impl Session {
         }
     }
 
-    /// Returns true if a token in a header opened the session. A browser never sends one by itself.
+    /// Returns true if a token in a header opened the session. A browser never sends such a header
+    /// by itself.
     pub(super) fn is_opened_by_token(&self) -> Result<bool> {
         self.state()?;
         Ok(self.opened_by.get() == Some(Carrier::Token))
@@ -100,8 +103,8 @@ impl Session {
         })
     }
 
-    /// Compares the client's cookie or token with the session. `persistent` is that of
-    /// [`inputs`](Self::inputs); `None`: the layer does not use this carrier.
+    /// Compares the client's cookie or token with the session. `persistent` is as in
+    /// [`inputs`](Self::inputs), and `None` if the layer does not use this carrier.
     fn credential(&self, carrier: Carrier, persistent: Option<bool>) -> Result<Credential> {
         let Some(persistent) = persistent.filter(|_| self.announces_in(carrier)) else {
             return Ok(Credential::NotUsed);
@@ -124,8 +127,8 @@ impl Session {
         })
     }
 
-    /// Returns true if a cookie that was written at this time is due to be sent again: as often as
-    /// visits are noted, and if the draft changes the session's limits.
+    /// Returns true if a cookie that was written at this time must be sent again. A cookie is sent
+    /// as often as visits are written, and if the draft changes the session's limits.
     fn is_cookie_due(&self, written: u64) -> bool {
         let Ok(Some(record)) = self.stored_record() else { return false };
         let changes = &self.draft.changes;
@@ -135,8 +138,8 @@ impl Session {
             return true;
         }
         let Some(written) = UNIX_EPOCH.checked_add(Duration::from_secs(written)) else { return true };
-        // A cookie from the future was written before the calendar was set back. It is as wrong
-        // about the time for which the browser keeps it as one of the same age.
+        // If `written` is in the future, the calendar was set back since. The difference then
+        // counts as the cookie's age, because the cookie's expiry is wrong by it.
         let age = self.context.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
         let lease = &self.context.lease;
         let full = lease.ttl(record, self.context.now());
@@ -152,8 +155,8 @@ impl Session {
     }
 
     /// Returns true if the response must announce an id even if the request failed: a commit of
-    /// this handle gave the session its id, or a timed renewal is pending. Asks the store whether
-    /// this still holds.
+    /// this `Session` gave the session its id, or a timed renewal is pending. Asks the store
+    /// whether the client still needs this id.
     pub(crate) fn owes_id(&self) -> bool {
         let Some(State { id, stage: Stage::Live(live) }) = self.state.get() else { return false };
         let is_owed = match live.presented {
@@ -161,18 +164,19 @@ impl Session {
             Presented::Current => self.owes_id,
             Presented::Previous => false,
         };
-        // Since then the session may have ended, a login in another request may have ended the
-        // renewal, or the client may have presented the new id.
+        // Since the last look, the session may have ended, a login in another request may have
+        // ended the renewal, or the client may have presented the new id.
         is_owed
             && match self.peek_held(id, live) {
                 Ok(stored) => stored.is_ok_and(|stored| stored.presented != Presented::Previous),
-                // The id of a commit is announced nevertheless, because no other response can.
+                // If the store fails, an id from a commit is still announced, because no other
+                // response can announce it.
                 Err(_) => self.owes_id,
             }
     }
 
     /// Finds out by a look whether a commit whose outcome is unknown gave the session an id or
-    /// began a timed renewal. Nothing is written: the commit is not sent again.
+    /// began a timed renewal. The commit is not sent again, so nothing is written.
     pub(crate) fn resolve_unknown_id(&mut self) {
         let (Some(unknown), Some(State { id, stage })) = (&self.unknown, self.state.get()) else { return };
         let (id, incarnation) = match (unknown.commit.identity, unknown.commit.begins(), stage) {
@@ -185,7 +189,7 @@ impl Session {
         if let Ok(Lookup::Found(stored)) = found
             && stored.record.version().is_same_incarnation(incarnation)
         {
-            // If it was a renewal that did not begin, the client keeps the id that it has.
+            // If the commit asked for a renewal that did not begin, the client keeps its id.
             self.owes_id |= unknown.commit.begins().is_some();
             self.discard();
             self.set_state(id, self.loaded(stored));
@@ -200,8 +204,8 @@ impl Session {
         Ok(matches!(self.stage(), Some(Stage::Live(Presented::Current | Presented::Renewing(_)))))
     }
 
-    /// Returns true if the response may announce the present id again. It may not shortly before a
-    /// renewal, nor if the request is a peek.
+    /// Returns true if the response may announce the present id again. Returns false shortly before
+    /// a renewal, and for a peek without changes.
     fn may_repeat_id(&self) -> Result<bool> {
         if self.first_look == Look::Peek && !self.is_changed() {
             return Ok(false);
@@ -228,15 +232,15 @@ impl Session {
         self.draft.identity == NextId::New || matches!(unknown, Some(Identity::Replace(_)))
     }
 
-    /// Begins a timed renewal with the next commit.
+    /// Makes the next commit begin a timed renewal, unless it gives the session a new id.
     pub(crate) fn begin_renewal(&mut self) {
         if self.draft.identity == NextId::Same {
             self.draft.identity = NextId::Renewal;
         }
     }
 
-    /// Returns true if a timed renewal is due under the policy. A peek begins none, because the
-    /// commit would prolong the session.
+    /// Returns true if a timed renewal is due under the policy. A peek begins no renewal, because
+    /// the commit of a renewal would prolong the session.
     fn renewal_due(&self) -> bool {
         matches!(self.stage(), Some(Stage::Live(Presented::Current)))
             && self.first_look != Look::Peek
@@ -244,7 +248,8 @@ impl Session {
             && self.id_age().is_some_and(|age| self.context.lease.renewal_due(age))
     }
 
-    /// The age of the session's id; `None` if its ids are not renewed.
+    /// The age of the session's id. `None` if the policy renews no ids, or the session is not live
+    /// or has no owner.
     fn id_age(&self) -> Option<Duration> {
         self.context.policy.get_renew_after()?;
         match self.state.get() {

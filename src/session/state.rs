@@ -1,4 +1,4 @@
-//! The state of a handle: the ids that its request presented, the stage, and the loaded session.
+//! The state of a `Session`: the ids that its request presented, the stage, and the loaded session.
 
 use std::cell::OnceCell;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use crate::id::SessionId;
 use crate::record::{Changes, MAX_KEYS, Record, Version};
 use crate::store::{Commit, Lease, Now, Presented, Receipt, Stored, preview};
 
-/// The most ids that one request may present in cookies. A browser sends several cookies of one
-/// name if they were set for several paths or domains.
+/// The maximum number of ids that one request may present in cookies. A browser sends several
+/// cookies of one name if they were set for several paths or domains.
 pub(crate) const MAX_COOKIES: usize = 4;
 
-/// The ids that a request presented, in the order in which they are tried: those of its cookies,
-/// and one of its token.
+/// The ids that a request presented, in the order in which they are tried: first the ids of its
+/// cookies, then the id of its token.
 pub(crate) type Candidates = [Option<Candidate>; MAX_COOKIES + 1];
 
 /// What carries an id between the client and the server.
@@ -30,9 +30,10 @@ pub(crate) enum Carrier {
 pub(crate) struct Candidate {
     pub(crate) id: SessionId,
     pub(crate) carrier: Carrier,
-    /// When the cookie was written, in seconds since 1970. Only persistent cookies note it.
+    /// When the cookie was written, in seconds since 1970. Only persistent cookies contain this
+    /// time.
     pub(crate) written: Option<u64>,
-    /// The signature was made with the key that signs now.
+    /// True if the signature was made with the key that signs new cookies.
     pub(crate) well_signed: bool,
 }
 
@@ -49,23 +50,23 @@ pub(super) struct State {
     pub(super) stage: Stage,
 }
 
-/// The stage of a session's life, as this handle knows it. The cookie layer decides by a stage
-/// without its data.
+/// The stage of a session's life, as this `Session` knows it. The cookie layer's decision uses a
+/// stage without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage<L = LoadedSession, E = Error> {
     /// Nothing is stored under this id yet.
     New,
-    /// It was stored when the store was last asked.
+    /// The session was stored when the store was last asked.
     Live(L),
     Ended(Ending),
     /// The store failed with this error, and the policy lets the request go on without a session.
     StoreUnavailable(E),
 }
 
-/// How a session ended for the handle that holds it.
+/// How a session ended for the `Session` that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// By `log_out` on this handle.
+    /// By `log_out` on this `Session`.
     Here,
     /// By a logout elsewhere, by expiry or by eviction.
     Elsewhere,
@@ -78,10 +79,10 @@ pub(crate) enum Ending {
 pub(crate) struct LoadedSession {
     data: Data,
     pub(super) version: Version,
-    /// The time on the store's clock at which `ttl` was left.
+    /// The time on the store's clock when the session had `ttl` left.
     pub(super) seen_at: Duration,
     pub(super) ttl: Duration,
-    /// The role of the id that opened it.
+    /// The role of the id that opened the session.
     pub(super) presented: Presented,
 }
 
@@ -95,7 +96,7 @@ enum Data {
 /// A commit that was carried out, and the record that it changed.
 #[derive(Clone)]
 pub(super) struct AppliedCommit {
-    /// `None`: the commit created the session.
+    /// The record before the commit. `None`: the commit created the session.
     pub(super) read: Option<Record>,
     pub(super) commit: Commit,
     pub(super) now: Now,
@@ -104,7 +105,7 @@ pub(super) struct AppliedCommit {
 impl AppliedCommit {
     fn record(&self, version: Version, lease: &Lease) -> Record {
         let Self { read, commit, now } = self;
-        // It cannot fail, because `check_key_count` was asked before.
+        // The preview cannot fail, because `check_key_count` accepted the changes.
         let record = preview(read.as_ref(), commit, lease, *now, version);
         record.unwrap_or_else(|_| read.clone().unwrap_or_default())
     }
@@ -127,7 +128,7 @@ impl LoadedSession {
         }
     }
 
-    /// `lease`: the one that the commit was made under.
+    /// Returns the record. `lease` is the lease that the commit was made under.
     pub(super) fn record(&self, lease: &Lease) -> &Record {
         match &self.data {
             Data::Read(record) => record,
@@ -136,18 +137,18 @@ impl LoadedSession {
     }
 }
 
-/// The role of the id after an action, by the id that the receipt announces.
+/// Returns the role of the id after an action. `announce` is the id in the action's receipt.
 pub(super) fn presented_after(before: Presented, announce: Option<SessionId>) -> Presented {
     match announce {
         Some(new) => Presented::Renewing(new),
         None if before == Presented::Current => before,
-        // The new id has been presented since.
+        // Another request has presented the new id since.
         None => Presented::Previous,
     }
 }
 
-/// Refuses changes that would put too many keys into a record. The sum of both counts is nearly
-/// always small enough, and the changes need not be applied.
+/// Refuses changes that would put too many keys into a record. The changes are applied to count the
+/// keys only if the sum of both counts exceeds the limit, which is rare.
 pub(super) fn check_key_count(changes: &Changes, stored: &Record) -> Result<()> {
     if stored.len() + changes.len() > MAX_KEYS {
         changes.apply(stored)?;

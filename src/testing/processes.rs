@@ -1,5 +1,5 @@
-//! The stores of several processes on the same data, behind one store: reopened before each call,
-//! or two at once.
+//! Test stores that act like several processes on the same data. They reopen a store before each
+//! call, or use two stores at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 use crate::id::{Handle, SessionId};
 use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Lookup, Outcome, Owner, Owners, Store};
 
-/// Makes stores that are closed and opened again before each call, to check that what was
-/// acknowledged outlives the process.
+/// Makes stores that are closed and opened again before each call, to check that acknowledged
+/// writes survive a restart of the process.
 ///
-/// `data` makes new, empty data for each rule and returns a closure that opens a store on them. The
-/// closure gets the clock of a new process: its [`Clock::now`] begins at zero each time, and the
-/// calendar goes on. Parallel calls share one store.
+/// `data` makes new, empty data for each rule of the contract and returns a closure that opens a
+/// store on them. The closure gets the clock of a new process: [`Clock::now`] begins at zero, and
+/// the calendar time continues. Parallel calls share one store.
 ///
 /// # Examples
 ///
@@ -41,8 +41,8 @@ where
     move || ProcessStores::boxed(time.clone(), data(), 1, true)
 }
 
-/// Makes pairs of stores on the same data, as two processes have them. The calls go to both in
-/// turn, and parallel calls to both at once.
+/// Makes pairs of stores on the same data, like the stores of two processes. The calls are divided
+/// between both stores, and parallel calls can use both at once.
 ///
 /// # Examples
 ///
@@ -95,7 +95,8 @@ impl ProcessStores {
             stores.push((self.open)());
         }
         let stores = self.stores.read();
-        // By the Thue-Morse sequence, so that both stores get some calls of a rule that alternates.
+        // The Thue-Morse sequence chooses the store. If the stores took turns, a rule that
+        // alternates between two calls would send each of them to one store only.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed).count_ones() as usize % stores.len().max(1);
         run(&**stores.get(turn).ok_or_else(|| Error::store("the store was not opened"))?)
     }

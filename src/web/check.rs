@@ -1,5 +1,5 @@
-//! Checks of the cookie's options: they refuse everything that browsers would drop, cut short or
-//! misread.
+//! Checks of the cookie's options. They refuse each option for which browsers would drop, shorten
+//! or misread the cookie.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::policy::Policy;
 const MAX_COOKIE: usize = 4096;
 
 impl CookieOptions {
-    /// Refuses options that cannot work, alone or under this policy.
+    /// Refuses options that are invalid by themselves or together with this policy.
     pub(super) fn check(&self, policy: &Policy) -> Result<()> {
         refuse("name", &self.name, problem_of_name)?;
         refuse("path", &self.path, problem_of_path)?;
@@ -32,7 +32,8 @@ impl CookieOptions {
         Ok(())
     }
 
-    /// Browsers honour some attributes only beside `Secure`, which `Auto` does not always send.
+    /// Refuses `SameSite=None` and `Partitioned` unless the cookie is always `Secure`, because
+    /// browsers drop such a cookie without it.
     fn check_secure(&self) -> Result<()> {
         if self.secure == Secure::Always {
             return Ok(());
@@ -46,8 +47,8 @@ impl CookieOptions {
         Ok(())
     }
 
-    /// Browsers drop a cookie that breaks the rules of its name's prefix (RFC 6265bis, 4.1.3). They
-    /// read the prefix in either case.
+    /// Refuses options that break the rules of the name's prefix (RFC 6265bis, 4.1.3), because
+    /// browsers drop such a cookie. The case of the prefix does not matter.
     fn check_prefix(&self) -> Result<()> {
         let is = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         let (host, secure) = (is("__Host-"), is("__Secure-"));
@@ -63,8 +64,8 @@ impl CookieOptions {
         Err(Error::option("name", format!("a cookie named {:?} {problem}, or browsers drop it", self.name)))
     }
 
-    /// Checks the policy's times only. A session's own timeout is cut to `MAX_AGE` when its cookie
-    /// is written.
+    /// Refuses a lifetime that does not fit the times of the policy. The timeout of a single
+    /// session is not checked, because it is cut to `MAX_AGE` when its cookie is written.
     fn check_lifetime(&self, policy: &Policy) -> Result<()> {
         let remembered = policy.longest_remembered();
         let longest = match self.lifetime {

@@ -1,4 +1,5 @@
-//! Compaction: the next snapshot and journal, and the upkeep of the files in the background.
+//! Compaction, which writes the next snapshot and begins the next journal, and the upkeep of the
+//! files in the background.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,7 +19,7 @@ use crate::sync::{Arc, Ordering};
 
 pub(in crate::memory) const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A journal is compacted when it is longer than the snapshot and than this.
+/// A journal is compacted when it is longer than the snapshot and longer than this many bytes.
 const MIN_COMPACTION: u64 = 1 << 20;
 
 /// The longest pause between two attempts to write again, in rounds of the upkeep.
@@ -42,13 +43,15 @@ impl CommitLog {
         let (old, queued) = self.begin_journal(store)?;
         let generation = self.generation.load(Ordering::SeqCst);
         if let Some(old) = old {
-            // If this snapshot is not finished, the next start reads the old journal.
+            // The old journal is flushed, because the next start reads it if this snapshot is not
+            // finished.
             old.sync_data()?;
         }
         let (sessions, bytes) = self.files.write_snapshot(|file| {
             let mut writer = SnapshotWriter::begin(file, ClockAnchor::of(&self.clock), generation)?;
             store.copy_all(|shard| writer.shard(shard))?;
-            // The epoch is read last, because one that is too high is safe.
+            // The epoch is read after the sessions, because an epoch that is too high for them is
+            // safe.
             writer.finish(store.epochs.current().to_u64())
         })?;
         // Changes that are in the snapshot must be in the journal before the snapshot is used.
@@ -67,8 +70,9 @@ impl CommitLog {
         Ok((sessions, bytes))
     }
 
-    /// Writes what is queued to the old journal and begins the next one, unless an attempt that
-    /// failed later has begun it. Returns the old one, and the number of the last change before.
+    /// Writes the queued changes to the old journal and begins the next one, unless an earlier
+    /// compaction began it and then failed. Returns the old journal's file if there is one, and the
+    /// number of the last queued change.
     fn begin_journal(&self, store: &ShardedStore) -> io::Result<(Option<Arc<File>>, u64)> {
         let is_begun = || self.health.load(Ordering::SeqCst) == FAILING && self.queue.lock().is_open;
         if is_begun() {
@@ -78,7 +82,7 @@ impl CommitLog {
         let mut next = Journal::create(&self.files, generation)?;
         let mut journal = self.journal.lock();
         if journal.is_some() {
-            // If this fails, the snapshot has these changes.
+            // If this write fails, the changes still get into the snapshot.
             let _ = self.write(&mut journal, self.config.sync == FileSync::Always);
         }
         next.begin(journal.as_ref().map_or(0, |journal| journal.length))?;
@@ -90,7 +94,7 @@ impl CommitLog {
             self.queued.load(Ordering::SeqCst)
         };
         if let Some(next) = &mut *journal {
-            // Later revocations are queued, so none is left out.
+            // The queue is open, so later revocations are queued and none is lost.
             if let Err(error) = next.append(&revocations(store), ClockAnchor::of(&self.clock)) {
                 let _ = self.fail(&error);
                 return Err(error);
@@ -101,7 +105,7 @@ impl CommitLog {
         Ok((old, queued))
     }
 
-    /// Writes and flushes what is queued.
+    /// Writes the queued changes and flushes the journal.
     fn flush_all(&self) -> io::Result<()> {
         let mut journal = self.journal.lock();
         let _ = self.write(&mut journal, false);
@@ -115,15 +119,16 @@ impl CommitLog {
     /// Flushes the journal without its lock, so that requests can write to it.
     fn flush(&self) -> io::Result<()> {
         let file = self.journal.lock().as_mut().filter(|journal| journal.is_dirty).map(|journal| {
-            // With `FileSync::Always` it stays dirty for the requests that wait for a flush.
+            // With `FileSync::Always` the journal stays dirty, because each request that waits for
+            // a flush flushes the journal itself.
             journal.is_dirty = self.config.sync == FileSync::Always;
             journal.file()
         });
         file.map_or(Ok(()), |file| file.sync_data())
     }
 
-    /// Writes what is queued, flushes it if that is due, compacts a long journal, and retries after
-    /// a failure.
+    /// Writes the queued changes, flushes them with [`FileSync::EverySecond`], and compacts a long
+    /// journal. After a failure it compacts, to write everything again.
     pub(in crate::memory) fn upkeep(&self, store: &ShardedStore) {
         let mut backoff = self.backoff.lock();
         let done = match self.health.load(Ordering::SeqCst) {
@@ -164,8 +169,8 @@ impl CommitLog {
         }
     }
 
-    /// Checks that the journal has its name. One that was removed, perhaps with its folder, can
-    /// still be written, but the next start does not find it.
+    /// Checks that the journal still has its path. If the file or its folder was removed, writes
+    /// still succeed, but the next start does not find the journal.
     fn check_journal_exists(&self) -> io::Result<()> {
         fs::metadata(self.files.journal(self.generation.load(Ordering::SeqCst)))
             .map(drop)
@@ -180,12 +185,12 @@ impl CommitLog {
         }
         let compacted = self.compact(store);
         let mut journal = self.journal.lock();
-        // The changes since, of requests that were still under way.
+        // Requests that are still under way may have queued changes since the compaction.
         let _ = self.write(&mut journal, true);
         self.health.store(CLOSED, Ordering::SeqCst);
         self.queue.lock().is_open = false;
         *journal = None;
-        // A child of a fork has the same lock.
+        // A forked child shares the lock and must not release it.
         if self.check_process().is_ok() {
             self.files.unlock();
         }
@@ -193,7 +198,7 @@ impl CommitLog {
     }
 }
 
-/// The epochs and ends that a store remembers, for the first frame of a journal.
+/// Returns the epochs and end reasons that a store remembers. A journal begins with them.
 fn revocations(store: &ShardedStore) -> Vec<Mutation> {
     let (others, owners) = store.epochs.all();
     let others = (others > 0 || !owners.is_empty()).then_some(Mutation::OtherEpochs(others));

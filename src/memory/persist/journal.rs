@@ -1,4 +1,4 @@
-//! The journal: the changes since the snapshot, in their order, as frames in a file.
+//! The journal: a file of frames that hold the changes since the snapshot, in order.
 //!
 //! ```text
 //! file   = head · frame*
@@ -9,18 +9,19 @@
 //!        | 2 · handle (8) · version (8)                       the end of an incarnation
 //!        | 3 · handle (8) · version (8) · deadline (8)        a touch
 //!        | 4 · epoch (8) · length of the owner (8) · owner    "log out everywhere"
-//!        | 5 · epoch (8)                                      of all owners without an entry
+//!        | 5 · epoch (8)                                      the epoch of all other owners
 //!        | 6 · handle (8) · digest of the secret (16) · reason (1)   why a session ended
-//! sum    = CRC-32 of what stands before it in the head or the frame (4)
+//! sum    = CRC-32 of the bytes before it in the head of the file or frame (4)
 //! ```
 //!
-//! The first frame has entries of the kinds 4 to 6: the epochs and ends that the store remembers
-//! when the journal begins. Numbers are big-endian, times nanoseconds since 1970. Frames are
+//! A journal begins with entries of the kinds 4 to 6: the epochs and the end reasons that the store
+//! remembers at that time. Numbers are big-endian. Times are nanoseconds since 1970. Frames are
 //! numbered from 1. A row has the bytes of an `Entry`.
 //!
-//! A process that is killed while it writes leaves the beginning of a frame, and a computer that
-//! loses its power can leave zeros. Such an end was never acknowledged, and is ignored. The last
-//! byte of a frame is not zero, which tells a whole frame from zeros. Anything else is damage.
+//! If a process is killed while it writes, the file can end with an incomplete frame. If the
+//! computer loses power, the file can end with zeros. Such a write was not completed or not
+//! flushed, so the reader ignores it. The last byte of a frame is not zero, so that a complete
+//! frame differs from zeros. The reader reports everything else that is invalid as damage.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -31,17 +32,17 @@ use super::files::{Problem, StoreFiles};
 use crate::store::take;
 use crate::sync::Arc;
 
-/// Not text, and damaged by every conversion of line ends.
+/// The first bytes of the file. The line end in them shows if line ends were converted.
 const MAGIC: [u8; 8] = *b"lembroj\n";
 const FORMAT: u32 = 1;
 const HEAD_BYTES: usize = 32;
 const FRAME_HEAD_BYTES: usize = 32;
 const END: u8 = 0xa5;
 
-/// A frame ends when it is at least this large.
+/// When a frame has at least this many bytes, the next change begins another frame.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// The largest capacity of a queue that is reused.
+/// The maximum capacity that a reused queue keeps.
 const MAX_SPARE_CAPACITY: usize = 4096;
 
 /// A journal that is being written.
@@ -50,7 +51,7 @@ pub(super) struct Journal {
     pub(super) generation: u64,
     pub(super) length: u64,
     frames: u64,
-    /// True if a part of it was not flushed to the disk.
+    /// True if a part of the file was not flushed to the disk.
     pub(super) is_dirty: bool,
     /// A buffer for frames, which is reused.
     bytes: Vec<u8>,
@@ -59,7 +60,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Creates the file, and flushes its name to the disk.
+    /// Creates the file, and flushes the folder so that the file's name is on the disk.
     pub(super) fn create(files: &StoreFiles, generation: u64) -> io::Result<Self> {
         let file = Arc::new(StoreFiles::create(&files.journal(generation))?);
         files.sync_folder()?;
@@ -80,7 +81,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes these changes with one system call. After an error it cuts off what was written.
+    /// Writes these changes with one system call. After an error, the file is cut to its previous
+    /// length.
     pub(super) fn append(&mut self, changes: &[Mutation], anchor: ClockAnchor) -> io::Result<()> {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
@@ -121,14 +123,15 @@ impl Journal {
         bytes.push(END);
     }
 
-    /// Drops these changes, and keeps their memory for the next ones unless it is large.
+    /// Drops these changes, and keeps at most [`MAX_SPARE_CAPACITY`] of their memory for the next
+    /// ones.
     pub(super) fn recycle(&mut self, mut changes: Vec<Mutation>) {
         changes.clear();
         changes.shrink_to(MAX_SPARE_CAPACITY);
         self.spare_queue = changes;
     }
 
-    /// The file, to flush it without the journal's lock.
+    /// Returns the file, which the caller can flush without the journal's lock.
     pub(super) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
     }
@@ -145,7 +148,7 @@ fn begin_frame(bytes: &mut Vec<u8>) -> usize {
 pub(super) struct JournalSummary {
     /// The length of the previous journal when this one began.
     pub(super) previous_length: u64,
-    /// How much of the file is whole frames.
+    /// The length of the file up to the end of the last complete frame.
     pub(super) length: u64,
     /// When the last frame was written.
     pub(super) last_written: u64,
@@ -169,7 +172,8 @@ pub(super) fn read(path: &Path, generation: u64, mut frame: impl FnMut(&[u8])) -
     summary
 }
 
-/// The length of the file without the zeros at its end, which no frame ends with. Rewinds the file.
+/// Returns the length of the file without the zeros at its end, and rewinds the file. No frame ends
+/// with a zero.
 fn length_without_zeros(file: &mut File) -> io::Result<u64> {
     const BLOCK: u64 = 4096;
     let (size, mut block) = (file.metadata()?.len(), Vec::new());
@@ -198,7 +202,7 @@ impl JournalSummary {
 
 struct JournalReader<'a, R> {
     input: R,
-    /// How many bytes of the file are still to come.
+    /// The number of bytes of the file that are not read yet.
     left: u64,
     summary: &'a mut JournalSummary,
 }
@@ -237,7 +241,7 @@ impl<R: Read> JournalReader<'_, R> {
                 return Ok(());
             }
             let at = size - self.left;
-            // At most as large as the file.
+            // The buffer is not larger than the file, because the length was checked above.
             entries.resize(usize::try_from(next.length).map_err(io::Error::other)? + 1, 0);
             self.fill(&mut entries)?;
             let (end, whole) = entries.split_last().unwrap_or((&0, &[]));
@@ -257,7 +261,7 @@ impl<R: Read> JournalReader<'_, R> {
         Ok(())
     }
 
-    /// Fills the buffer. Returns false if the file ends before.
+    /// Fills the buffer. If the file has fewer bytes left, reads nothing and returns false.
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<bool> {
         if self.left < bytes.len() as u64 {
             return Ok(false);
@@ -267,7 +271,8 @@ impl<R: Read> JournalReader<'_, R> {
         Ok(true)
     }
 
-    /// Moves byte by byte to the head of a later frame. `head` holds the bytes so far.
+    /// Searches byte by byte for the head of a later frame, and returns true if there is one.
+    /// `head` holds the last bytes that were read.
     fn seek_head(&mut self, head: &mut [u8; FRAME_HEAD_BYTES], last: u64) -> io::Result<bool> {
         let mut byte = [0];
         while self.fill(&mut byte)? {
@@ -281,7 +286,7 @@ impl<R: Read> JournalReader<'_, R> {
     }
 }
 
-/// The generation, and the length of the previous journal.
+/// Reads the generation, and the length of the previous journal. `None`: the head is invalid.
 fn read_head(head: &[u8; HEAD_BYTES]) -> Option<(u64, u64)> {
     let mut bytes = &head[..];
     let (magic, format) = (take(&mut bytes)?, take(&mut bytes).map(u32::from_be_bytes)?);

@@ -34,7 +34,7 @@ impl CommitLog {
             store.errors.publish_early(refuse(text));
         }
         let log = Self::new(files, config, store.clock.clone(), generation);
-        // This shows at once whether the files can be written.
+        // The first compaction shows at once whether the files can be written.
         if let Err(error) = log.compact(store) {
             if log.config.on_write_error == OnWriteError::Refuse {
                 return Err(error);
@@ -45,8 +45,8 @@ impl CommitLog {
     }
 }
 
-/// Fills a new store with the sessions of the files. Returns their damage, if `salvage` reads on in
-/// spite of it, and the generation of the last journal.
+/// Fills a new store with the sessions of the files. Returns the damage in the files, if any, and
+/// the generation of the last journal. Without `salvage`, damage is an error.
 fn load(
     store: &ShardedStore,
     files: &StoreFiles,
@@ -62,7 +62,7 @@ fn load(
     let (mut journals, mut touches) = (Vec::new(), LastTouches::new(anchor.calendar));
     for generation in &generations {
         let journal = journal::read(&files.journal(*generation), *generation, |frame| touches.frame(frame));
-        // If the calendar was set back since, that prolongs no session.
+        // A calendar that was set back since the last frame must not prolong sessions.
         anchor.calendar = anchor.calendar.max(journal.last_written);
         journals.push((*generation, journal));
     }
@@ -94,7 +94,8 @@ fn load(
     }
     refuse_damage(&damage)?;
     if damage.is_some() {
-        // An epoch may be lost. A later one takes its place, which is safe.
+        // The damage may have lost an epoch. The present time becomes the epoch, because an epoch
+        // that is too high is safe.
         store.epochs.resume(anchor.calendar.min(MAX_COUNT));
     }
     replay.end_restore();
@@ -106,7 +107,7 @@ fn load(
     Ok((damage, last))
 }
 
-/// The first damage in the files of a store.
+/// Returns the first damage in the files of a store.
 fn find_damage(snapshot: Option<&SnapshotSummary>, journals: &[(u64, JournalSummary)]) -> Option<Problem> {
     if let Some(problem) = snapshot.and_then(|snapshot| snapshot.damage.as_ref()) {
         return Some(format!("the snapshot: {problem}"));
@@ -137,7 +138,8 @@ fn find_damage(snapshot: Option<&SnapshotSummary>, journals: &[(u64, JournalSumm
     }
 }
 
-/// Returns `None` if there is no snapshot, as at the first start.
+/// Reads the snapshot, and passes its sessions to `entry`. Returns `None` if there is no snapshot,
+/// as at the first start.
 fn read_snapshot(
     files: &StoreFiles,
     now: ClockAnchor,

@@ -5,18 +5,19 @@
 //! chunk   = length of its sessions, not 0 (8) · session* · sum
 //! end     = 0 (8) · number of sessions in the file (8) · epoch (8) · sum
 //! session = handle (8) · age (2) · flags (1) · length of the row (8) · row
-//! row     = the bytes of an `Entry`, with instants on the calendar; they begin with their format
+//! row     = the bytes of an `Entry`, its format first, with instants on the calendar
 //! sum     = SHA-256 of everything before it in the file, other sums left out (32)
 //! ```
 //!
-//! *Base* is the generation of the first journal that continues from here. *Age* is the position in
-//! the eviction queue. *Flags* are the queue (2 bits) and whether the session was visited since its
-//! last examination. Numbers are big-endian. Times are nanoseconds since 1970, and the largest
-//! number is "never". A row holds digests of secrets, which open nothing.
+//! *Base* is the generation of the first journal that follows this snapshot. *Age* is the position
+//! in the eviction queue. *Flags* are the queue (2 bits) and whether the session was visited since
+//! its last examination. Numbers are big-endian. Times are nanoseconds since 1970, and the largest
+//! number is "never". A row holds digests of secrets, and a digest opens no session.
 //!
 //! Every sum covers all bytes before it, so every change, omission, repetition and truncation is
 //! noticed. SHA-256 is a dependency already, and its cost is small beside that of reading the
-//! records. A sum is not a signature: a process that may write the file can write a valid one.
+//! records. A sum is not a signature, because a process that may write the file can compute valid
+//! sums.
 
 use std::io::{self, Read, Write};
 
@@ -30,7 +31,8 @@ use crate::record::Class;
 use crate::store::take;
 use crate::sync::Ordering;
 
-/// Not text, and damaged by every conversion of line ends.
+/// The first bytes of the file. They are not text, and their line end shows if line ends were
+/// converted.
 const MAGIC: [u8; 8] = *b"lembro\x1a\n";
 
 /// A file of another format is refused.
@@ -38,7 +40,7 @@ const FORMAT: u32 = 3;
 
 const SUM_BYTES: usize = 32;
 
-/// A chunk is written when it is at least this large.
+/// A chunk is written when it has at least this many bytes.
 const CHUNK_BYTES: usize = 128 * 1024;
 
 const CLASS: u8 = 0x03;
@@ -70,7 +72,7 @@ fn read_entry(bytes: &mut &[u8], anchor: ClockAnchor) -> Option<RestoredEntry> {
 pub(super) struct SnapshotWriter<W> {
     out: W,
     anchor: ClockAnchor,
-    /// Covers everything so far, other sums left out.
+    /// The hash of all bytes so far, sums left out.
     hash: Sha256,
     /// Sessions that are not written yet.
     chunk: Vec<u8>,
@@ -134,16 +136,16 @@ impl<W: Write> SnapshotWriter<W> {
 #[derive(Default)]
 pub(super) struct SnapshotSummary {
     pub(super) taken_at: u64,
-    /// The generation of the first journal that continues from here.
+    /// The generation of the first journal that follows this snapshot.
     pub(super) base: u64,
-    /// `None`: the end of the file, which holds it, was not read.
+    /// `None`: the end of the file, which holds the epoch, was not read.
     pub(super) epoch: Option<u64>,
     /// The first damage. The sessions before it were read.
     pub(super) damage: Option<Problem>,
 }
 
-/// Reads a file of `size` bytes and passes its sessions on, those of a chunk once the chunk's sum
-/// was checked, with the instant that their deadlines were converted by.
+/// Reads a file of `size` bytes. When the sum of a chunk was checked, each session of the chunk is
+/// passed to `entry`, together with the anchor that converted its deadline.
 pub(super) fn read(
     input: impl Read,
     size: u64,
@@ -158,9 +160,9 @@ pub(super) fn read(
 
 struct SnapshotReader<R> {
     input: R,
-    /// How many bytes of the file are still to come.
+    /// The number of bytes of the file that are not read yet.
     left: u64,
-    /// Covers everything so far, other sums left out.
+    /// The hash of all bytes so far, sums left out.
     hash: Sha256,
 }
 
@@ -172,7 +174,7 @@ impl<R: Read> SnapshotReader<R> {
         mut entry: impl FnMut(RestoredEntry, ClockAnchor),
     ) -> Result<(), Problem> {
         (summary.taken_at, summary.base) = self.head()?;
-        // If the calendar was set back since the snapshot, that prolongs no session.
+        // A calendar that was set back since the snapshot must not prolong sessions.
         let now = ClockAnchor { calendar: now.calendar.max(summary.taken_at), ..now };
         let (mut chunk, mut found) = (Vec::new(), 0);
         for number in 1_u64.. {
@@ -240,7 +242,8 @@ impl<R: Read> SnapshotReader<R> {
     }
 
     fn bytes(&mut self, length: u64, bytes: &mut Vec<u8>) -> Result<(), Problem> {
-        // Checked before the memory is allocated, because a damaged length may be any number.
+        // The length is checked before memory is allocated, because a damaged length may be any
+        // number.
         let length = usize::try_from(length).ok().filter(|length| *length as u64 <= self.left).ok_or_else(cut_off)?;
         bytes.clear();
         bytes.resize(length, 0);
