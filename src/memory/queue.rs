@@ -14,7 +14,7 @@
 //!
 //! The share is a constant so that a session's charge changes only when its block does. A session
 //! with 300 bytes of JSON is charged about 418 bytes. The test `memory/accounting` compares the sum
-//! with what the allocator gave out.
+//! with the memory that the allocator gave out.
 
 use crate::id::Handle;
 use crate::record::{Class, Record};
@@ -26,7 +26,7 @@ pub(super) const OVERHEAD: usize = 41;
 /// thirds full.
 const OWNER_OVERHEAD: usize = 18;
 
-/// The bytes that a session counts for.
+/// The bytes that a session is charged.
 pub(super) fn charge(record: &Record) -> usize {
     record.size() + OVERHEAD + if record.is_owned() { OWNER_OVERHEAD } else { 0 }
 }
@@ -34,8 +34,8 @@ pub(super) fn charge(record: &Record) -> usize {
 /// The slot number that means "none".
 const NONE: u32 = u32::MAX;
 
-/// 16 bytes. The row is found by the handle, through the shard's table, so there is no cycle of
-/// pointers.
+/// A session's place in its list, in 16 bytes. It holds the handle, by which the shard's table
+/// finds the row, so there is no cycle of pointers.
 #[derive(Debug)]
 struct Node {
     handle: Handle,
@@ -99,8 +99,8 @@ impl EvictionQueues {
     pub(super) fn push(&mut self, class: Class, handle: Handle, bytes: usize) -> u32 {
         let slot = self.free;
         let slot = if slot == NONE {
-            // By a quarter: after a growth by two, the free half of the slab would be a tenth of a
-            // small session's charge.
+            // The slab grows by a quarter. If it doubled, its free half would add up to a tenth to
+            // the charge of each small session.
             if self.nodes.len() == self.nodes.capacity() {
                 self.nodes.reserve_exact((self.nodes.len() / 4).max(16));
             }
@@ -189,7 +189,7 @@ impl EvictionQueues {
         }
     }
 
-    /// Recomputes links, lengths and bytes, and compares.
+    /// Recomputes links, lengths and bytes, and compares them with the fields.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self, bytes_of: impl Fn(u32) -> usize) -> Result<(), String> {
         let mut linked = 0;

@@ -1,4 +1,4 @@
-//! The writer of values as JSON, which refuses a value that the JSON would not be read as.
+//! The JSON writer of values. It refuses a value that could not be read back from the JSON.
 //!
 //! It has two parts, because neither sees all problems. An adapter around `serde_json`'s serializer
 //! sees the values: a float that is not finite and `Some` of `None` are both just `null` in the
@@ -13,7 +13,7 @@ use serde::ser::{self, Serialize, Serializer};
 use super::scan::{self, MAX_DEPTH, TOO_DEEP};
 use crate::error::{Error, Result};
 
-/// The name of the struct as which a `RawValue` serializes its text.
+/// The struct name under which a `RawValue` serializes its text.
 pub(super) const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 const NOT_FINITE: &str = "a float in the value is infinite or not a number, for which JSON has no form; \
@@ -25,14 +25,14 @@ const SOME_NULL: &str = "`Some` in the value holds what is written as null and w
 ///
 /// # Errors
 ///
-/// [`Error::is_value`] when the JSON would not be read as this value; then `json` may end with a
-/// part of it.
+/// [`Error::is_value`] if the value could not be read back from the JSON. Then `json` may end
+/// with a part of the value.
 pub(super) fn write<T: Serialize + ?Sized>(key: &str, value: &T, json: &mut Vec<u8>) -> Result<()> {
     let (start, notes) = (json.len(), Notes::default());
     let mut serializer = serde_json::Serializer::new(&mut *json);
     let context = ValueContext { wrapper: Wrapper::None, depth: 0, notes: &notes };
     let written = value.serialize(ExactSerializer { inner: &mut serializer, context });
-    // The refusal first, because an implementation of `Serialize` can drop the error.
+    // `written` can be `Ok` after a refusal, if an implementation of `Serialize` drops the error.
     if let Some(problem) = notes.refusal.get() {
         return Err(Error::refuse_value(key, problem));
     }
@@ -50,16 +50,16 @@ struct Notes {
     refusal: Cell<Option<&'static str>>,
     /// Whether there are objects, so that their keys must be checked.
     has_objects: Cell<bool>,
-    /// Whether the text may not be JSON.
+    /// Whether the text must be checked for being JSON at all.
     is_doubtful: Cell<bool>,
 }
 
-/// The wrapper around a value, as far as it decides which values are allowed in it.
+/// The wrapper around a value. It decides whether the value may be null.
 #[derive(Clone, Copy, PartialEq)]
 enum Wrapper {
     None,
     Some,
-    /// A raw value, whose text this is.
+    /// A raw value. The value in it is its text.
     Raw,
     /// A raw value in `Some`.
     SomeRaw,
@@ -68,7 +68,7 @@ enum Wrapper {
 #[derive(Clone, Copy)]
 struct ValueContext<'a> {
     wrapper: Wrapper,
-    /// The number of arrays and objects around this value; a variant counts as one with its parts.
+    /// The number of arrays and objects around this value. An enum variant with fields counts once.
     depth: usize,
     notes: &'a Notes,
 }

@@ -93,7 +93,7 @@ pub(super) fn validate(bytes: &[u8]) -> Result<Body<'_>> {
     if head.owner.is_some_and(|owner| check_owner(owner.name).is_err()) {
         return Err(Error::corrupt("an owner that is empty or too long"));
     }
-    // First, because the sums of lengths below rely on it.
+    // The sums of lengths below rely on this check.
     if !body.is_whole() {
         return Err(Error::corrupt("the lengths of the entries are not those of the bytes behind them"));
     }

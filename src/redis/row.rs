@@ -1,21 +1,21 @@
 //! The row: the layout of a session in its hash.
 //!
-//! Each entry of the session is a field: `k`, the length of the component as a byte, the component,
-//! and the key. Fields of one letter hold the rest: the `o`wner, the `e`poch of the login, the
-//! `l`abel, the key of the `c`srf tokens, the `m`eta field, and `d`, the deadline, which exists
-//! only while a test sets the clock; otherwise the key's own expiry is the deadline.
+//! Each entry of the session has a field, whose name is `k`, the length of the component as a byte,
+//! the component, and the key. Fields of one letter hold the rest: the `o`wner, the `e`poch of the
+//! login, the `l`abel, the key of the `c`srf tokens, the `m`eta field, and `d`, the deadline, which
+//! exists only while a test sets the clock; otherwise the key's own expiry is the deadline.
 //!
-//! The meta field packs what every session has, because each field costs as much to fetch as its
-//! bytes. It has 64 bytes, the maximum for which Redis keeps a small hash flat:
+//! The meta field holds all values that every session has, because each field more would make a
+//! fetch slower. It has 64 bytes, the maximum for which Redis keeps a small hash flat:
 //!
 //! ```text
 //! layout ('2') · login ('s'ure, 'u'nsure: not confirmed yet) · digest of the secret (16) · kind of
 //! the second secret (1) · indexed until (6) · incarnation (4) · created (6) · owner since (6) · id
-//! since (6) · own timeout (6; all ones: none) · saves (4) · bytes of the entries, at most (4) ·
-//! entries, at most (2) · flags: these two are exact, remembered, owned (1)
+//! since (6) · own timeout (6; all ones: none) · saves (4) · upper bound of the entries' bytes (4)
+//! · upper bound of their number (2) · flags (1): both bounds are exact, remembered, owned
 //! ```
 //!
-//! What every commit changes is at the end, so that a script copies the front in one piece.
+//! The parts that every commit changes are at the end, so a script copies the front in one piece.
 //!
 //! A session that was rotated or changed also has `x`: its second secret, if any (digest 16, seed
 //! 8, instant 8), and the nonces of its last four versions (8 each, newest first). Times are
@@ -88,7 +88,7 @@ impl HashRow {
         }
     }
 
-    /// The time until a visit is due.
+    /// The time until a visit prolongs the session again.
     pub(super) fn quiet_for(&self, lease: &Lease) -> Duration {
         let (full, left) = (lease.ttl(&self.record, self.now), Duration::from_millis(self.ttl_ms));
         let since = full.checked_sub(left);
@@ -177,14 +177,14 @@ pub(super) struct EntryArgs<'a> {
     pub(super) last_removed: usize,
 }
 
-/// `owner`: the owner of a login. `is_new`: the commit creates the session.
+/// The arguments of a commit that logs `owner` in, and that creates the session if `is_new`.
 pub(super) fn args_of_changes<'a>(changes: &'a Changes, owner: Option<&'a str>, is_new: bool) -> EntryArgs<'a> {
     let (mut args, mut removed, mut cleared) = (Vec::new(), Vec::new(), Vec::new());
     if changes.clears_everything() {
         cleared.push(arg("k"));
     }
     cleared.extend(changes.cleared_components().map(|component| field(component, "").into()));
-    // The script expects it to be the first.
+    // The script expects the key of the csrf tokens first.
     match changes.csrf() {
         Some(key) => args.extend([arg("c"), key.to_vec().into()]),
         None if owner.is_some() && !is_new => removed.push(arg("c")),

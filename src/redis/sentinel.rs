@@ -17,12 +17,12 @@ pub(super) struct Sentinels {
     clients: Vec<Client>,
     /// The name of the primary in their configuration.
     primary: String,
-    /// The login at the primary.
+    /// The credentials and the database number for the primary.
     login: RedisConnectionInfo,
     files: CertificateFiles,
-    /// The position of the Sentinel that was right last, which is asked first.
+    /// The position of the Sentinel that named the primary last time. It is asked first.
     first: AtomicUsize,
-    /// The client of the last primary, kept because its certificate files were read.
+    /// The client of the last primary. It is kept so that certificate files are not read again.
     last: Mutex<Option<Client>>,
 }
 
@@ -59,7 +59,7 @@ impl Sentinels {
             }
         }
         let error = server_error.or(sentinel_error).unwrap_or_else(|| problem("no Sentinel is named"));
-        // The pool would take a refusal for one of the request that needs the connection.
+        // The pool would take the refusal for an answer to its own commands.
         Err(if is_refusal(&error) {
             (ErrorKind::Client, "asking for the primary", error.to_string()).into()
         } else {
@@ -112,10 +112,10 @@ impl Sentinels {
     }
 }
 
-/// A connection on which every answer arrives within this time, until another limit is set.
+/// Opens a connection within `limit`, and allows the time that is left for each answer on it.
 fn connect(client: &Client, limit: Duration) -> RedisResult<::redis::Connection> {
     let began = Instant::now();
-    // The limit applies to each answer to the login, one after the other.
+    // The login is a sequence of answers, and the client allows this time for each of them.
     let login = client.get_connection_info().redis_settings();
     let answers = 1 + u32::from(login.password().is_some()) + u32::from(login.db() != 0);
     let connection = client.get_connection_with_timeout(limit / answers)?;

@@ -57,9 +57,9 @@ impl Session {
     }
 
     /// Removes `key` from the store and returns its value, atomically: of several parallel requests
-    /// only one gets the value. For tokens that work once, such as that of a password reset or an
-    /// OAuth `state`. The same commit carries all unsaved changes. For messages, which may be shown
-    /// twice, there is [`take`](Self::take).
+    /// only one gets the value. Use it for tokens that work once, such as that of a password reset
+    /// or an OAuth `state`. The same commit carries all unsaved changes. For messages, which may be
+    /// shown twice, there is [`take`](Self::take).
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl Session {
             _ => self.create(Some(&changes))?,
         };
         if matches!(saved, Saved::Skipped | Saved::Unchanged) {
-            // Kept although nothing is stored: the next save must not store a removed key.
+            // Nothing is stored, but the next save must not store a key that `change` removed.
             self.draft.changes = changes;
         }
         Ok(saved)

@@ -12,14 +12,14 @@ use crate::record::{Changes, Record, Version};
 pub enum Action<'a> {
     /// Apply everything that a request did.
     Commit(&'a Commit),
-    /// Prolong the session that the id opens, without changing its data. With a version, also the
-    /// session of that incarnation, even if its id was renewed since.
+    /// Prolong the session that the id opens, without changing its data. If a version is given, an
+    /// id that was renewed since still opens the session of that incarnation.
     Touch(Option<Version>),
     /// Store a record with this time to live, in place of the session that the id opens if there is
     /// one. A time of zero stores nothing.
     Put(&'a Record, Duration),
-    /// End the session that the id opens. With a version, also the session of that incarnation,
-    /// even if its id was renewed since.
+    /// End the session that the id opens. If a version is given, an id that was renewed since still
+    /// opens the session of that incarnation.
     End(Option<Version>),
 }
 
@@ -66,7 +66,7 @@ pub struct Commit {
     pub(crate) is_repeated: bool,
 }
 
-/// The state of a session that a commit requires. In any other state it writes nothing.
+/// The state of a session that a commit requires. In any other state the commit writes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// No live session under this handle. The commit creates one.
@@ -199,7 +199,7 @@ pub(crate) struct Nonces {
 impl Nonces {
     pub(crate) const MOST: usize = 4;
 
-    /// The nonces of a store that keeps none.
+    /// No nonces, as in a store that does not keep them.
     pub(crate) const NONE: Self = Self { last: [0; Self::MOST], len: 0 };
 
     pub(crate) fn as_slice(&self) -> &[u64] {

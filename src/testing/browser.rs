@@ -151,12 +151,12 @@ impl Browser {
     }
 
     /// Runs a handler with the session that the browser's cookie opens, and keeps the cookie that
-    /// the layer sets: for tests that need no request.
+    /// the layer sets. It is for tests that need no request.
     ///
     /// # Errors
     ///
-    /// Those of the handler and of [`SessionLayer::finish`]. The browser keeps the cookie of the
-    /// error page, too.
+    /// Those of the handler and of [`SessionLayer::finish`]. After an error, the browser keeps
+    /// the cookie that [`SessionLayer::fail`] sets, if any.
     ///
     /// # Examples
     ///
@@ -225,7 +225,7 @@ impl Browser {
         self.jar.sent(&self.site, now, |cookie| cookie.name == name).into_iter().next()
     }
 
-    /// The browser's cookies, to plant one or to close the browser.
+    /// The browser's cookies. A test can plant one there, or close the browser.
     ///
     /// # Examples
     ///

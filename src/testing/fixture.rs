@@ -20,7 +20,7 @@ use crate::store::{
 /// A longer time counts as "never".
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// A rule that is code. Its name is a sentence.
+/// A rule of the contract that is a function, not a script. Its name is a sentence.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CodeRule {
     pub(super) name: &'static str,
@@ -33,14 +33,14 @@ impl CodeRule {
     }
 }
 
-/// The store under test, and the plain store that shows what it must answer.
+/// The store under test, and the plain store. Both must give the same answers.
 pub(super) struct Fixture<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) plain: PlainStore,
     time: &'a Time,
 }
 
-/// The time that passes.
+/// Time, and comparisons of sessions.
 impl<'a> Fixture<'a> {
     pub(super) fn new(store: &'a dyn Store, time: &'a Time) -> Self {
         Self { store, plain: PlainStore::new(time.clock()), time }
@@ -59,8 +59,8 @@ impl<'a> Fixture<'a> {
         }
     }
 
-    /// Lets a session with a time of two units expire. It waits three, because real time is not
-    /// exact.
+    /// Lets three units pass, so that a session with two units left expires even if real time is
+    /// not exact.
     pub(super) fn over(&self) {
         self.pass(3);
     }
@@ -77,8 +77,8 @@ impl<'a> Fixture<'a> {
         Lease { grace: long, ..Lease::new(long) }
     }
 
-    /// The parts of a session that are compared: its record and its version. If time is real, the
-    /// times in the record are replaced by whether they are about now.
+    /// The parts of a session that are compared: its record and its version. If time is real, each
+    /// time in the record becomes a `bool` that says whether it is less than ten minutes from now.
     fn seen(&self, stored: &Stored) -> Checked<(Value, u64)> {
         let written = serde_json::to_value(&stored.record);
         let mut data = written.map_err(|error| Verdict::Broken(format!("a record cannot be written: {error}")))?;
@@ -140,7 +140,7 @@ impl Fixture<'_> {
     pub(super) fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Checked<Option<Receipt>> {
         let found = self.store.apply(id, action, lease);
         let is_repeated = matches!(action, Action::Commit(commit) if commit.is_repeated());
-        // A store that keeps few nonces, or none, may answer so to any repeat, and changes nothing.
+        // A store that keeps few nonces, or none, may refuse any repeat as unknown.
         let is_unknown = is_repeated && found.as_ref().is_err_and(Error::is_unknown);
         let expected = if is_unknown { found.clone() } else { self.plain.apply(id, action, lease) };
         let what = format!("{action:?} with an id of {}", id.handle());
@@ -179,7 +179,7 @@ impl Fixture<'_> {
         self.apply(id, &Action::Put(&record, ttl), &Lease::UNLIMITED)
     }
 
-    /// Does everything that a request can do with an id, its end last.
+    /// Does everything that a request can do with an id. Ends the session last.
     pub(super) fn everything(&self, session: &SeenSession) -> Checked {
         let (id, lease) = (&session.id, self.lease());
         self.look(id, Look::Peek, &lease)?;
@@ -194,12 +194,12 @@ impl Fixture<'_> {
 
 /// Sessions.
 impl Fixture<'_> {
-    /// Creates a session with this data. It outlasts the rule.
+    /// Creates a session that has this data and outlasts the rule.
     pub(super) fn session(&self, record: &Record) -> Checked<SeenSession> {
         self.committed(&SessionId::random()?, &Commit::create()?.with(Changes::from(record)))
     }
 
-    /// Commits, which must be done. Returns the session as it is then.
+    /// Commits, and breaks the rule unless the commit is done. Returns the session after it.
     pub(super) fn committed(&self, id: &SessionId, commit: &Commit) -> Checked<SeenSession> {
         match self.commit(id, commit)? {
             Some(receipt) => Ok(SeenSession { id: receipt.announce.unwrap_or(*id), version: receipt.version }),
@@ -269,7 +269,7 @@ impl<'a> Fixture<'a> {
         same("whether destroy_all begins a later epoch", after > before, true)
     }
 
-    /// Ends a session by its handle, for this owner if one is named.
+    /// Ends a session by its handle. If a name is given, it must be that owner's session.
     pub(super) fn end(&self, id: &SessionId, name: Option<&str>) -> Checked {
         let (handle, owner) = (id.handle(), name.map(Owner::new).transpose()?);
         let found = self.owners()?.destroy_handle(handle, owner.as_ref(), EndReason::Revoked);
@@ -318,7 +318,7 @@ impl SeenSession {
         Ok(Commit::exactly(self.version)?.with(put(key, value)?))
     }
 
-    /// A new id, and a commit that replaces the present one by it.
+    /// A new id, and a commit that replaces the session's id with it.
     pub(super) fn replace(&self) -> Checked<(SessionId, Commit)> {
         let new = other_secret(&self.id)?;
         Ok((new, Commit::merge(self.version)?.with_identity(Identity::Replace(new))))

@@ -36,8 +36,8 @@ pub struct RequestHead<'r> {
     first: Option<&'r [u8]>,
     // HTTP/2 may send several (RFC 9113, 8.2.3).
     others: Vec<&'r [u8]>,
-    /// Headers whose value may be a token of ours, by their names in lower case. The layer picks
-    /// those of its own header. Few other headers have such a value.
+    /// Values that may be lembro's tokens, with their headers' names in lower case. The layer reads
+    /// only the values of the header that its options name.
     tokens: Vec<(Box<str>, &'r [u8])>,
     secure: bool,
     x_forwarded_proto: Option<&'r [u8]>,
@@ -104,8 +104,8 @@ impl<'r> RequestHead<'r> {
         }
     }
 
-    /// The values that may be tokens of ours, of the headers of this name, which is in lower case.
-    /// Of `Authorization` they are the credentials with the scheme `Bearer`.
+    /// The values of the headers with this name, in lower case, that may be lembro's tokens. In
+    /// `Authorization`, a value is the credentials after the scheme `Bearer`.
     pub(super) fn tokens(&self, name: &str) -> impl Iterator<Item = &'r [u8]> {
         self.tokens.iter().filter(move |(one, _)| **one == *name).map(|(_, value)| *value)
     }
@@ -117,8 +117,8 @@ impl<'r> RequestHead<'r> {
     /// Returns true if this connection is encrypted, or, under `trust_proxy`, if a proxy says that
     /// the client's connection is.
     ///
-    /// The first entry counts, which is the client's end of a chain of proxies. A client that
-    /// forges it only gets a cookie that it cannot use.
+    /// Of a list of schemes the first counts, because the proxy next to the client added it. A
+    /// client that forges the header only gets a cookie that it cannot use.
     pub(super) fn is_https(&self, trust_proxy: bool) -> bool {
         self.secure || trust_proxy && self.proxy_says_https()
     }

@@ -12,11 +12,11 @@ use sha2::Sha256;
 use crate::error::{Error, Result};
 use crate::units::tree::Tree;
 
-/// A key shorter than the hash's output is weaker than the hash (RFC 2104, 3).
+/// The fewest bytes of a key. A shorter key would be weaker than the hash (RFC 2104, 3).
 const MIN_KEY: usize = 32;
 
-/// A secret key, which `Debug` hides. Only comparisons of options compare keys, so `==` need not
-/// take constant time.
+/// A secret key, which `Debug` hides. `==` need not take constant time, because only comparisons of
+/// options use it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Key(Box<[u8]>);
 

@@ -16,14 +16,14 @@ use super::keys::Signer;
 use crate::id::SessionId;
 use crate::session::{Candidate, Carrier};
 
-/// The longest value of ours: an id, 20 digits, a signature of 43 characters.
+/// The longest value that lembro writes: an id, 20 digits, a signature of 43 characters.
 pub(super) const MAX_VALUE: usize = SessionId::TEXT_LEN + 1 + 20 + 1 + 43;
 
 /// The most signatures that are verified for one request. Each costs a hash for every key, and a
 /// header has room for hundreds.
 const MAX_SIGNATURES: usize = 16;
 
-/// Returns true if a value can be one of ours, judged by its length and its first characters.
+/// Returns true if lembro can have written a value, judged by its length and first characters.
 pub(super) fn may_be_value(value: &[u8]) -> bool {
     let is_of_id = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     value.len() <= MAX_VALUE
@@ -56,8 +56,8 @@ impl<'s> ValueReader<'s> {
         Self { signer, signatures: 0 }
     }
 
-    /// The id in the value of the cookie or the header of this name. None unless the value is
-    /// exactly an id, with a valid signature if the layer signs.
+    /// The id in the value of the cookie or the header of this name. `None` if the value is
+    /// malformed, or if the layer signs and the signature is not valid.
     pub(super) fn read(&mut self, carrier: Carrier, name: &str, value: &[u8]) -> Option<Candidate> {
         // The length is checked first, because parsing would allocate an error for each foreign
         // cookie.
