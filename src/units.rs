@@ -15,11 +15,11 @@ use crate::error::{Error, Result};
 
 /// A duration or a size of an option: a number, a text or a [`Duration`].
 ///
-/// The methods of options take `impl Into<Setting>`, and serde reads the same numbers and texts. A
-/// wrong value is an error with the option's name where the options are checked:
-/// [`LembroStore::with_options`](crate::LembroStore::with_options),
-/// [`Sessions::with_policy`](crate::Sessions::with_policy) and their like. Options are equal if the
-/// same values were set.
+/// The methods of options take `impl Into<Setting>`, and serde reads the same numbers and texts.
+/// Functions that take options, such as
+/// [`LembroStore::with_options`](crate::LembroStore::with_options) and
+/// [`Sessions::with_policy`](crate::Sessions::with_policy), check the values. The error about a
+/// wrong value names the option. Options are equal if the same values were set.
 ///
 /// # Examples
 ///
@@ -115,7 +115,7 @@ impl Setting {
         }
     }
 
-    /// The setting as a plain number, at most the largest that this machine can count.
+    /// The setting as a plain number. A number above `usize::MAX` becomes `usize::MAX`.
     fn count(&self) -> Result<usize, String> {
         let count = match self {
             Self::Whole(count) => Ok(*count),
@@ -128,8 +128,7 @@ impl Setting {
     }
 }
 
-/// The value of an option: not set, a value, or the problem of a wrong one, for the check of the
-/// options.
+/// The value of an option: not set, a value, or a text that says why the value is wrong.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Input<T>(Option<Result<T, String>>);
 
@@ -143,7 +142,7 @@ impl<T: Clone> Input<T> {
         self.0.clone().unwrap_or(Ok(default)).map_err(|problem| Error::option(option, problem))
     }
 
-    /// The value, or `default` if none or a wrong one is set: for getters, and after the check.
+    /// The value, or `default` if none or a wrong one is set. Used in getters and after `check`.
     pub(crate) fn or(&self, default: T) -> T {
         self.0.clone().and_then(Result::ok).unwrap_or(default)
     }
@@ -172,7 +171,7 @@ inputs! {
     Duration: setting => setting.duration();
     // A span that may be switched off.
     Option<Duration>: setting => if setting == Setting::Nothing { Ok(None) } else { setting.duration().map(Some) };
-    // A number of things, or any number of them.
+    // A number of things. The default `None` means any number.
     Option<usize>: setting => setting.count().map(Some);
     // A number of bytes.
     u64: setting => setting.bytes();
@@ -233,7 +232,7 @@ fn whole(number: f64) -> Option<u64> {
 }
 
 /// Reads a span of time. `humantime` reads "M" as a month of 30.44 days, but the writer probably
-/// means minutes, and in a size it is a mebibyte.
+/// means minutes, and in a size "M" is a mebibyte.
 fn parse_span(text: &str) -> Result<Duration, &'static str> {
     const NO_SPAN: &str = "is not a duration such as \"5m\" or \"1h 30m\"";
     let mut units = text.split(|c: char| !c.is_alphabetic());

@@ -1,8 +1,8 @@
 //! Routing: the shards behind their locks, and the reports of the records removed from them.
 //!
-//! No two shard locks are held at once. Under a write lock a commit only swaps pointers: its row is
-//! computed before the lock is taken, and the row before it is dropped after the release. Only a
-//! commit that lost the race repeatedly computes its row under the lock.
+//! No two shard locks are held at once. A commit computes its new row before it takes the write
+//! lock, only swaps pointers under the lock, and drops the old row after the release. A commit that
+//! lost the race repeatedly computes its row under the lock.
 
 use std::fmt::Display;
 
@@ -26,7 +26,7 @@ use crate::sync::{Mutex, RwLock};
 /// How many owners can log in at the same time.
 const GATES: usize = 64;
 
-/// Everything that the handles of one store share.
+/// Everything that the clones of one [`LembroStore`](super::LembroStore) share.
 pub(super) struct ShardedStore {
     pub(super) shards: Box<[CachePadded<LockedShard>]>,
     pub(super) hasher: RandomState,
@@ -36,7 +36,7 @@ pub(super) struct ShardedStore {
     pub(super) clock: Clock,
     pub(super) events: Broadcast<Event>,
     pub(super) errors: Broadcast<Error>,
-    /// Not among the events, because a flood can fill their queues.
+    /// Separate from the events, because a flood of events can fill a subscriber's queue.
     pub(super) purges: Broadcast<Purge>,
     pub(super) epochs: Epochs,
     /// Held by logins and by "log out everywhere", so that those of one owner run one after the
@@ -57,7 +57,7 @@ pub(super) struct LockedShard {
 }
 
 impl ShardedStore {
-    /// With options that were checked.
+    /// An empty store. The options must have been checked.
     pub(super) fn new(options: &LembroOptions) -> Self {
         let clock = options.get_clock().clone();
         clock.notice_suspend();
@@ -179,8 +179,8 @@ impl ShardedStore {
         self.queue(|| Mutation::Touch(row.state().handle, row.version(), deadline));
     }
 
-    /// Queues the ends of these sessions for the journal. The evicted ones are among them:
-    /// otherwise a logout would find no session to end, and a restart would restore it.
+    /// Queues the ends of destroyed and evicted sessions for the journal. Otherwise a restart would
+    /// restore an evicted session, even after a logout, which found no session to end.
     pub(super) fn queue_ends(&self, removed: &Removed) {
         for (row, cause) in removed {
             if matches!(cause, RemovalCause::Destroyed | RemovalCause::Evicted) {
@@ -194,8 +194,8 @@ impl ShardedStore {
         self.log.as_ref().map_or(Ok(()), CommitLog::check_writable)
     }
 
-    /// Waits until all changes so far are written. If that fails, it is unknown whether the change
-    /// of `what` outlives the process.
+    /// Waits until all queued changes are written. If that fails and the store does not continue in
+    /// memory, the error says that the change of `what` may be lost.
     pub(super) fn wait_written(&self, what: impl Display) -> Result<()> {
         let Some(log) = &self.log else { return Ok(()) };
         let Err(not_written) = log.wait_written() else { return Ok(()) };

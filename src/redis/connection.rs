@@ -56,19 +56,19 @@ impl Server {
         let standalone = |connection| Connection::Standalone(Standalone { connection, limit: Duration::MAX });
         match self {
             Self::Standalone(client) => {
-                // The limit applies to each answer to the login, one after the other.
+                // The timeout applies to each answer to the login, so the time left is divided.
                 let login = client.get_connection_info().redis_settings();
                 let answers = u32::from(login.password().is_some()) + u32::from(login.db() != 0);
                 client.get_connection_with_timeout(left / answers.max(1)).map(standalone)
             }
             Self::Primary(sentinels) => sentinels.connect(deadline).map(standalone),
             Self::Cluster(client) => {
-                // The limit applies to each node. Even if some are down, connecting ends in time.
+                // The timeouts apply to each node, so connecting ends in time if some are down.
                 let step = left / 8;
                 let config = ClusterConfig::new().set_connection_timeout(step).set_response_timeout(step);
                 let connection = client.get_connection_with_config(config)?;
-                // It would reconnect after the deadline, and send commands again that must not be
-                // repeated.
+                // The `redis` crate would reconnect after the deadline, and would repeat commands
+                // that must not be repeated.
                 connection.set_auto_reconnect(false);
                 Ok(Connection::Cluster(Box::new(Cluster { connection, is_current: true })))
             }
@@ -89,7 +89,7 @@ pub(super) struct Standalone {
 
 pub(super) struct Cluster {
     connection: ClusterConnection,
-    /// The map of hash slots is not known to be outdated.
+    /// False after a node has shown that the map of hash slots is outdated.
     is_current: bool,
 }
 
@@ -139,8 +139,8 @@ impl Connection {
 }
 
 impl Standalone {
-    /// Sets the timeout of the socket, if it is wrong by more than a twentieth: setting it each
-    /// time would cost as much as the rest of a request.
+    /// Sets the timeout of the socket if it is wrong by more than a twentieth. Setting it each time
+    /// would cost as much as the rest of a request.
     fn set_limit(&mut self, deadline: Instant) -> RedisResult<()> {
         let left = time_left(deadline)?;
         if self.limit.abs_diff(left) > left / 20 {
@@ -151,8 +151,8 @@ impl Standalone {
         Ok(())
     }
 
-    /// Sends all commands, then reads all answers. (`redis::Pipeline` does not stop at the first
-    /// answer that is late: it waits for each.)
+    /// Sends all commands, then reads all answers. (`redis::Pipeline` would go on
+    /// waiting for the other answers after a late one.)
     fn pipelined(&mut self, commands: impl Iterator<Item = Cmd>, deadline: Instant) -> RedisResult<Answers> {
         let (mut packed, mut sent) = (Vec::new(), 0);
         for command in commands {

@@ -7,7 +7,7 @@ use ::redis::{Client, ConnectionAddr, ConnectionInfo};
 
 use crate::error::{Error, Result};
 
-/// The error about a TLS option without the feature.
+/// The error text for a TLS option without the feature.
 #[cfg_attr(feature = "redis_tls", allow(dead_code, reason = "no URL is refused with the feature"))]
 pub(super) const NEEDS_FEATURE: &str = "TLS needs the feature redis_tls";
 
@@ -20,7 +20,7 @@ pub(super) struct CertificateFiles {
 }
 
 impl CertificateFiles {
-    /// The first option that needs TLS.
+    /// The name of the first of these options that is set. Each needs TLS.
     fn first(&self) -> Option<&'static str> {
         let files =
             [("ca_certificate", &self.ca), ("client_certificate", &self.certificate), ("client_key", &self.key)];
@@ -82,7 +82,7 @@ impl CertificateFiles {
         };
         let root_cert = read("ca_certificate", &self.ca)?;
         if let (Some(bytes), Some(file)) = (&root_cert, &self.ca) {
-            // Without this check no server would be trusted, and every connection would fail.
+            // If the file has no certificate, no server is trusted and every connection fails.
             if !CertificateDer::pem_slice_iter(bytes).any(|certificate| certificate.is_ok()) {
                 return Err(Error::option(
                     "ca_certificate",

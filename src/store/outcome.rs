@@ -98,18 +98,18 @@ pub enum Presented {
     /// The current id while a timed renewal is pending. The client must be given this new id.
     Renewing(SessionId),
     /// The id before a timed renewal, within its grace. The client has the new id. After the grace
-    /// only [`Look::Held`] finds the session so.
+    /// only a [`Look::Held`] finds the session with this id.
     Previous,
 }
 
-/// The outcome of an action. If code ignores it, a logout can be lost, or an id used that is taken.
+/// The outcome of an action. Code that ignores it can lose a logout or use an id that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Outcome {
     /// The action was carried out.
     Done(Receipt),
-    /// The session that the action was made for is not live. Nothing was written. If a repeated
-    /// commit was carried out the first time, its changes have ended with the session.
+    /// The session that the action was made for is not live. Nothing was written. A repeated
+    /// commit may have been carried out the first time, before the session ended.
     Gone,
     /// The id was superseded by another request's login or `regenerate`, or by a timed renewal
     /// whose grace is over. Nothing was written.
@@ -157,8 +157,8 @@ impl Receipt {
         Self { version, ttl, announce: None }
     }
 
-    /// The receipt for a session that ended with this version, for a store that ends one by its
-    /// handle.
+    /// The receipt for a session that ended with this version, such as the answer of
+    /// [`Owners::destroy_handle`](crate::Owners::destroy_handle).
     pub fn ended(version: Version) -> Self {
         Self::new(version, Duration::ZERO)
     }

@@ -62,7 +62,7 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// The login period of an owner. It grows whenever all of the owner's sessions are ended. The value
+/// The login period of an owner. Ending all of the owner's sessions begins a later epoch. The value
 /// is opaque.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Epoch(u64);
@@ -128,8 +128,8 @@ impl Limit {
 /// # The contract
 ///
 /// **Ending is final.** After [`destroy_all`](Self::destroy_all) has returned, no session that the
-/// owner had is found again, and no login that was under way succeeds: each `destroy_all` gives the
-/// owner a new [`Epoch`], and a login that [began](crate::Login) in an older one is
+/// owner had is found again, and no login that was under way succeeds. Each `destroy_all` gives the
+/// owner a new [`Epoch`], and a login that [began](crate::Login) in an older epoch gets
 /// [`Outcome::LoginRevoked`].
 ///
 /// **Epochs never go back**, not even at a restart. A store keeps them for at least as long as a
@@ -164,8 +164,8 @@ pub trait Owners: Send + Sync {
         Ok(self.list(owner)?.len())
     }
 
-    /// Ends one live session by its handle, and notes the reason. With an `owner`, it ends the
-    /// session only if it is that owner's, which it checks in the same step.
+    /// Ends one live session by its handle, and keeps the reason. If an `owner` is given, any
+    /// session that is not the owner's is [`Outcome::Gone`]. The same step checks this.
     ///
     /// # Errors
     ///

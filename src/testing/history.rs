@@ -1,4 +1,4 @@
-//! Rules of histories: in a long random history, every answer of the store is that of the rule.
+//! Rules of long random histories: every answer of the store is that of the plain store.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) const RULES: &[CodeRule] = &[
 
 const STEPS: usize = 1000;
 
-/// The knowledge of the clients of both stores.
+/// The ids, versions and commits that the clients of both stores know.
 struct History<'a> {
     fixture: &'a Fixture<'a>,
     has_owners: bool,
@@ -30,7 +30,7 @@ struct History<'a> {
     random: StdRng,
     /// The ids that clients have or had.
     ids: Vec<SessionId>,
-    /// The versions that they have seen.
+    /// The versions that clients have seen.
     versions: Vec<Version>,
     /// Commits that may be repeated, as if their answers were lost.
     sent: Vec<(SessionId, Commit)>,
@@ -57,7 +57,7 @@ impl History<'_> {
         self.below(one_in) == 0
     }
 
-    /// One of the `last` few.
+    /// A random one of the `last` newest items.
     fn recent<T>(&mut self, of: fn(&Self) -> &[T], last: usize) -> Option<&T> {
         let back = self.below(last.min(of(self).len()));
         of(self).iter().rev().nth(back)
@@ -65,7 +65,7 @@ impl History<'_> {
 
     fn step(&mut self) -> Checked {
         let fixture = self.fixture;
-        // Two logins never share an instant, because a store may order them either way.
+        // A store may order logins of one instant either way, so no two steps share an instant.
         fixture.clock()?.advance(Duration::from_millis(1));
         let (id, lease) = (self.id()?, self.lease());
         match self.below(20) {
@@ -98,7 +98,7 @@ impl History<'_> {
         fixture.get(&self.id()?).map(drop)
     }
 
-    /// A version that was seen, of any session, or none.
+    /// A version of any session that a client has seen, or `None`.
     fn held(&mut self) -> Option<Version> {
         if self.chance(2) { None } else { self.recent(|history| &history.versions, 8).copied() }
     }

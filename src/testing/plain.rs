@@ -1,4 +1,4 @@
-//! The plain store: the rule, and rows as bytes in a map under a lock.
+//! The plain store: [`Entry`] decides, and a map under a lock keeps the rows as bytes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::store::{
     Write,
 };
 
-/// A store that asks the rule and keeps the rows.
+/// A simple store that keeps rows in a map. [`Entry`] decides each look and action.
 ///
 /// The contract compares other stores with it. It has every optional method, but it is slow and
 /// unbounded, and it removes an expired row only when its handle is used again. Like a database, it
@@ -125,7 +125,7 @@ impl Store for PlainStore {
         let (now, handle) = (self.now(), id.handle());
         let epoch = action.login().map(|login| data.epoch(&login.owner));
         let (outcome, write) = Entry::apply(data.row(handle)?.as_ref(), id, action, lease, now, epoch)?;
-        // The limit is part of the login, so the surplus ends in the same step.
+        // The limit is part of the login, so the surplus sessions end in the same step.
         if let (Some(login), Write::Put(_)) = (action.login(), &write)
             && let Some(limit) = login.limit
         {

@@ -1,5 +1,5 @@
-//! Rules of threads: each call takes effect at one instant, so acknowledged commits are kept and
-//! ended sessions stay ended. The plain store is not asked.
+//! Rules of parallel calls. Each call takes effect at one instant, so acknowledged commits are kept
+//! and ended sessions stay ended. The answers are not compared with those of the plain store.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -98,7 +98,7 @@ pub(super) const RULES: &[CodeRule] = &[
                 if thread == 0 {
                     return Ok(owners.destroy_all(&ada, None).map(drop)?);
                 }
-                // The login may be done and ended, or refused.
+                // The login may be refused, or `destroy_all` may end its session.
                 let (session, lease) = (sessions[thread], fixture.lease());
                 Ok(fixture.store.commit(&session.id, &session.replace()?.1.log_in(login.clone()), &lease).map(drop)?)
             })?;
@@ -124,7 +124,7 @@ pub(super) const RULES: &[CodeRule] = &[
                 }
                 Ok(())
             })?;
-            // Counted after the threads, because a count beside logins is not of one instant.
+            // The threads have ended. A count beside logins does not show a single instant.
             let left = owners.count(&login.owner)?;
             same(&format!("whether {left} sessions are 1 to 3"), (1..=3).contains(&left), true)?;
         }
@@ -134,14 +134,14 @@ pub(super) const RULES: &[CodeRule] = &[
 
 const THREADS: usize = 8;
 
-/// The rounds of a race that is decided in one moment.
+/// How often a rule repeats a race of single calls.
 const ROUNDS: usize = 20;
 
 /// The attempts after which a rule gives up. A correct store needs far fewer.
 const MANY: usize = 100_000;
 
-/// Runs the same on all threads at once, each with its number. Returns the results in the order of
-/// the threads.
+/// Calls `run` on all threads at once, with the thread's number. Returns the results in the order
+/// of the threads.
 fn at_once<T: Send>(run: impl Fn(usize) -> Checked<T> + Sync) -> Checked<Vec<T>> {
     let start = std::sync::Barrier::new(THREADS);
     let run = |thread| {
@@ -184,7 +184,7 @@ fn increment(fixture: &Fixture<'_>, id: &SessionId) -> Checked {
     broken("compare and swap: expected Done in the end, found nothing but Changed")
 }
 
-/// Seven threads commit, each key until it is done, while one thread replaces the id.
+/// Seven threads repeat each of their commits until it is done, while one thread replaces the id.
 fn no_commit_is_lost_beside_new_ids(fixture: &Fixture<'_>) -> Checked {
     const COMMITS: usize = 40;
     let (current, committing) = (Mutex::new(fixture.session(&Record::new())?), AtomicUsize::new(THREADS - 1));
@@ -193,7 +193,7 @@ fn no_commit_is_lost_beside_new_ids(fixture: &Fixture<'_>) -> Checked {
             let session = *current.lock();
             match commit(fixture, &session.id, &session.put(key, &1)?)? {
                 Outcome::Done(_) => return Ok(()),
-                // The id was replaced after this thread read it. The next one follows.
+                // The id was replaced after this thread read it. The next attempt uses the new id.
                 Outcome::Superseded | Outcome::Gone => thread::yield_now(),
                 found => return broken(format!("a commit: expected Done or Superseded, found {found:?}")),
             }
@@ -264,7 +264,7 @@ fn ends_for_good(
 }
 
 /// Expects that exactly one of these outcomes of parallel calls is `Done`, and all others are
-/// `otherwise`. Returns the index of the one.
+/// `otherwise`. Returns the index of the `Done` outcome.
 fn one_done(outcomes: &[Outcome], otherwise: Outcome) -> Checked<usize> {
     let done: Vec<usize> = (0..outcomes.len()).filter(|n| outcomes[*n].is_done()).collect();
     let others = outcomes.iter().filter(|outcome| **outcome == otherwise).count();

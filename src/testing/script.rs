@@ -1,32 +1,31 @@
-//! Scripts: rules as steps in words. Each step is carried out on both stores, and the answers are
-//! compared.
+//! A script is a rule written as steps. Each step is carried out on the store under test and on the
+//! plain store, and the answers are compared.
 //!
 //! ```text
-//! create a +key        creates a session under a new id, or under that of `a`; see below
-//! commit a +key        commits for the version that `a` saw first; see below
+//! create a +key        creates session `a`, under its id if it has one; for the parts see below
+//! commit a +key        commits for the version that `a` saw; for the parts see below
 //! again 1 [a]          sends the first commit again, as a repeat
 //! get, peek, visit, touch, destroy, everything a
 //! hold, held-touch, held-destroy a     the same by the version that `a` saw
-//! set a [b]            puts a record without keys, or that of `b`
+//! set a [b]            puts an empty record, or the record of `b`
 //! forge b a [c]        makes `b`: another secret of the handle of `a`, the version that `c` saw
 //! stale b a c          makes `b`: the id of `a`, the version that `c` saw
 //! unknown b a          makes `b`: an id that no session has, the version that `a` saw
 //! see a                `a` sees its session again
-//! many 60 [ada]        creates so many sessions [of an owner]
+//! many 60 [ada]        creates 60 sessions [of this owner]
 //! wait 1               lets a unit of time pass
-//! over                 lets a time of two units end
-//! almost 1, tick       lets a unit less a millisecond pass; that millisecond
+//! over                 waits until a time of two units has ended
+//! almost 1, tick       lets one unit minus one millisecond pass; lets one millisecond pass
 //! list ada, all, clear, why a, end a [ada], epoch ada, destroy-all ada [a]
 //! ```
 //!
 //! A commit has the parts `+key`, `+component.key`, `-key`, `clear`, `clear:component`, `fill:0-9`,
 //! `timeout:9`, `timeout:`, `label:text`, `label:`, `remember`, `forget`, `exactly`, `repeated`,
 //! `as:b` (a new id, `b`), `elsewhere:b` (with another handle), `renew:1` (a seed), `login:ada`,
-//! `begun` (in the last epoch that was read), `limit:2`, `refuse:2`, `>b` (`b` is the announced
-//! id).
+//! `begun` (in the epoch last read), `limit:2`, `refuse:2`, `>b` (the announced id).
 //!
 //! The lease is given in units: `idle=2`, `idle=max`, `lifetime=`, `touch=`, `renew=`, `grace=`,
-//! `remembered=9/9`. A time that is not given outlasts the rule.
+//! `remembered=9/9`. `Fixture::lease` has the other times.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -166,7 +165,7 @@ impl Script<'_> {
         self.fixture.commit(&id, &commit.repeated()).map(drop)
     }
 
-    /// Commits. Returns the session as it is then, if the commit is done.
+    /// Commits. If the commit is done, returns the session's id and version after it.
     fn commit(&mut self, session: &SeenSession, mut commit: Commit, parts: &[&str]) -> Checked<Option<SeenSession>> {
         let (mut new, mut announced) = (None, None);
         for part in parts.iter().filter(|part| !part.contains('=')) {

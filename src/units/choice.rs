@@ -1,12 +1,12 @@
-//! Choices: enums of options, and others that applications store, to and from text.
+//! Conversions to and from text for the enums of options and for enums that applications store.
 
 use serde::{Deserialize as _, Deserializer};
 
 use super::tree::Tree;
 use crate::error::{Error, Result};
 
-/// Implements `Display`, `FromStr`, `Serialize` and `Deserialize` for an enum, with the same words.
-/// `flags`: the choices for `true` and `false` in a configuration file.
+/// Implements `Display`, `FromStr`, `Serialize` and `Deserialize` for an enum, all with the same
+/// names. `flags`: the choices for `true` and `false` in a configuration file.
 macro_rules! choice {
     ($choice:ident, $option:literal, [$($name:literal => $variant:ident),+ $(,)?] $(, flags $flags:expr)?) => {
         impl $choice {

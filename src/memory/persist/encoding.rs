@@ -36,7 +36,7 @@ impl ClockAnchor {
         if deadline == NEVER { NEVER } else { self.calendar.saturating_add(deadline.saturating_sub(self.clock)) }
     }
 
-    /// An instant in the past becomes the present one.
+    /// Converts from the calendar to the store's clock. An instant in the past becomes the present.
     pub(super) fn on_clock(self, instant: u64) -> u64 {
         if instant == NEVER { NEVER } else { self.clock.saturating_add(instant.saturating_sub(self.calendar)) }
     }
@@ -47,7 +47,7 @@ pub(super) fn number(bytes: &mut &[u8]) -> Option<u64> {
     take(bytes).map(u64::from_be_bytes)
 }
 
-/// Takes a length, and so many bytes.
+/// Takes a length, then as many bytes as it says.
 pub(super) fn part<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(number(bytes)?).ok()?;
     let (part, rest) = bytes.split_at_checked(length)?;
@@ -76,7 +76,7 @@ pub(in crate::memory) enum Mutation {
     /// With the deadline on the store's clock.
     Touch(Handle, Version, u64),
     Epoch(Box<str>, u64),
-    /// The epoch of the owners that are not remembered one by one.
+    /// The epoch of all owners without an epoch of their own in the store.
     OtherEpochs(u64),
     Reason(Handle, Digest, EndReason),
 }

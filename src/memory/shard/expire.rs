@@ -20,9 +20,9 @@ impl Shard {
         self.expiry.count_not_due(now) + live.count()
     }
 
-    /// Examines due sessions from slot `from` on, under the read lock: collects the expired ones
-    /// and reschedules the others. At most `window` slots and [`BATCH`] sessions. Returns the slot
-    /// to continue from, `None` at the end.
+    /// Examines due sessions from slot `from` on, under the read lock. Collects the expired ones
+    /// and reschedules the others. Stops after `window` slots or [`BATCH`] sessions. Returns the
+    /// slot to continue from, `None` at the end.
     pub(in crate::memory) fn scan(
         &self,
         from: usize,
@@ -32,8 +32,8 @@ impl Shard {
     ) -> Option<usize> {
         let mut due = DueSlots::new();
         let next = self.expiry.due(from, window, BATCH, now, &mut due);
-        // Slot, handle and row are one cache miss each, one after the other. Each step is done for
-        // the whole batch before the next one, so that the misses of a step overlap.
+        // To reach a session, the slot, the handle and the row are read, with one cache miss each.
+        // Each read is done for the whole batch before the next, so that its misses overlap.
         let handles: SmallVec<[_; BATCH]> = due.iter().map(|slot| self.queues.handle(*slot)).collect();
         let candidates: SmallVec<[_; BATCH]> =
             handles.iter().map(|handle| self.table.find(self.hash_of((*handle)?), |_| true)).collect();
@@ -57,7 +57,7 @@ impl Shard {
         self.remove_if(self.hash_of(handle), is_it, RemovalCause::Expired, removed);
     }
 
-    /// Runs after a purge: frees memory if most of it is empty.
+    /// Runs after a purge. Frees memory if most of the shard is empty.
     pub(in crate::memory) fn maintain(&mut self) {
         if self.is_mostly_empty() {
             self.compact();

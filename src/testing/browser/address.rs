@@ -46,8 +46,8 @@ impl<'u> Address<'u> {
         self.scheme.eq_ignore_ascii_case("https")
     }
 
-    /// Returns true if browsers keep and send `Secure` cookies here: over https, and over plain
-    /// http on this machine.
+    /// Returns true if browsers keep and send `Secure` cookies at this address: over https, and
+    /// over plain http on this machine.
     pub(super) fn keeps_secure(&self) -> bool {
         let host = self.host();
         let is_loopback = ip(&host).map(|ip| ip.is_loopback());
