@@ -7,11 +7,11 @@
 //! of `Instant::now`.
 //!
 //! The coarse clock does not count the time that the machine is suspended, and `CLOCK_BOOTTIME`,
-//! which counts it, has no coarse form. So their difference is kept in an atomic, which each purge
-//! of a store refreshes and each reading adds.
+//! which counts it, has no coarse form. So an atomic holds that time. Each purge of a store updates
+//! the atomic, and each reading of the clock adds it.
 
 use std::fmt;
-// Not those of `sync`: the model checker's do not live in statics.
+// Not the atomic of `sync`, because the model checker's cannot be in a static.
 use std::sync::atomic::AtomicU64 as StaticU64;
 use std::time::{Duration, SystemTime};
 
@@ -43,19 +43,19 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 /// ```
 #[derive(Clone, Default)]
 pub struct Clock {
-    manual: Option<Shown>,
+    manual: Option<ManualView>,
 }
 
 /// A manual clock as one process sees it.
 #[derive(Clone)]
-struct Shown {
-    hands: Arc<Hands>,
+struct ManualView {
+    times: Arc<ManualTimes>,
     /// The value of `monotonic` when the process started.
     origin: u64,
 }
 
 /// The two times of a manual clock.
-struct Hands {
+struct ManualTimes {
     /// Nanoseconds since the clock was made.
     monotonic: AtomicU64,
     wall: Mutex<SystemTime>,
@@ -70,7 +70,7 @@ impl Clock {
     /// A clock that stands still until a test advances it.
     pub fn manual() -> ManualClock {
         ManualClock {
-            hands: Arc::new(Hands {
+            times: Arc::new(ManualTimes {
                 // Not zero, so that a test can subtract from "now".
                 monotonic: AtomicU64::new(1_000_000_000),
                 // 2001-09-09T01:46:40Z: an arbitrary date that is always the same.
@@ -90,11 +90,11 @@ impl Clock {
     pub(crate) fn nanos(&self) -> u64 {
         match &self.manual {
             None => monotonic().wrapping_add(ASLEEP.load(Ordering::Relaxed)),
-            Some(Shown { hands, origin }) => hands.monotonic.load(Ordering::SeqCst).saturating_sub(*origin),
+            Some(ManualView { times, origin }) => times.monotonic.load(Ordering::SeqCst).saturating_sub(*origin),
         }
     }
 
-    /// Adds the time that the machine was suspended since the first call in this process.
+    /// Makes the clock count the time that the machine was suspended since the first call.
     pub(crate) fn notice_suspend(&self) {
         if self.manual.is_none() {
             let asleep = asleep();
@@ -110,8 +110,8 @@ impl Clock {
     pub(crate) fn calendar_nanos(&self) -> u64 {
         match &self.manual {
             None => since_1970(),
-            Some(Shown { hands, .. }) => {
-                whole_nanos(hands.wall.lock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+            Some(ManualView { times, .. }) => {
+                whole_nanos(times.wall.lock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
             }
         }
     }
@@ -121,7 +121,7 @@ impl Clock {
     pub fn wall(&self) -> SystemTime {
         match &self.manual {
             None => SystemTime::now(),
-            Some(Shown { hands, .. }) => *hands.wall.lock(),
+            Some(ManualView { times, .. }) => *times.wall.lock(),
         }
     }
 }
@@ -131,7 +131,7 @@ impl PartialEq for Clock {
     fn eq(&self, other: &Self) -> bool {
         match (&self.manual, &other.manual) {
             (None, None) => true,
-            (Some(one), Some(other)) => Arc::ptr_eq(&one.hands, &other.hands) && one.origin == other.origin,
+            (Some(one), Some(other)) => Arc::ptr_eq(&one.times, &other.times) && one.origin == other.origin,
             _ => false,
         }
     }
@@ -167,23 +167,23 @@ impl fmt::Debug for Clock {
 /// ```
 #[derive(Clone)]
 pub struct ManualClock {
-    hands: Arc<Hands>,
+    times: Arc<ManualTimes>,
 }
 
 impl ManualClock {
     /// Moves both sides of the clock forward by `time`.
     pub fn advance(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let mut wall = self.hands.wall.lock();
+        let mut wall = self.times.wall.lock();
         *wall = wall.checked_add(time).unwrap_or(*wall);
-        // Under the lock of the calendar, so that no other thread's advance is lost.
-        let monotonic = &self.hands.monotonic;
+        // The calendar is still locked, so that no other thread's advance is lost.
+        let monotonic = &self.times.monotonic;
         monotonic.store(monotonic.load(Ordering::SeqCst).saturating_add(nanos), Ordering::SeqCst);
     }
 
     /// Sets the calendar alone, as an administrator or NTP does.
     pub fn set_wall(&self, wall: SystemTime) {
-        *self.hands.wall.lock() = wall;
+        *self.times.wall.lock() = wall;
     }
 
     /// The clock of a process that starts now: the same calendar, and a [`Clock::now`] that begins
@@ -203,8 +203,8 @@ impl ManualClock {
     /// assert_eq!(after.wall(), before.wall());
     /// ```
     pub fn restarted(&self) -> Clock {
-        let origin = self.hands.monotonic.load(Ordering::SeqCst);
-        Clock { manual: Some(Shown { hands: Arc::clone(&self.hands), origin }) }
+        let origin = self.times.monotonic.load(Ordering::SeqCst);
+        Clock { manual: Some(ManualView { times: Arc::clone(&self.times), origin }) }
     }
 }
 
@@ -216,11 +216,11 @@ impl fmt::Debug for ManualClock {
 
 impl From<&ManualClock> for Clock {
     fn from(manual: &ManualClock) -> Self {
-        Self { manual: Some(Shown { hands: Arc::clone(&manual.hands), origin: 0 }) }
+        Self { manual: Some(ManualView { times: Arc::clone(&manual.times), origin: 0 }) }
     }
 }
 
-/// The noticed time that the machine was suspended, in nanoseconds. It never decreases.
+/// The suspended time that the clock counts, in nanoseconds. It never decreases.
 static ASLEEP: StaticU64 = StaticU64::new(0);
 
 /// The time that the machine had been suspended at the first call, in nanoseconds.
@@ -275,7 +275,7 @@ mod machine {
     use std::sync::OnceLock;
     use std::time::{Instant, SystemTime};
 
-    /// Unknown here.
+    /// Always zero, because these systems do not tell it.
     pub(super) fn asleep() -> u64 {
         0
     }
@@ -298,8 +298,8 @@ fn whole_nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Starts a measurement and returns a function for the time since, for a store's figures, never for
-/// deadlines.
+/// Starts a measurement. The returned function tells the time since then, for statistics and never
+/// for deadlines.
 pub(crate) fn stopwatch() -> impl Fn() -> Duration {
     let start = std::time::Instant::now();
     move || start.elapsed()
@@ -319,8 +319,8 @@ pub(crate) mod tests {
         ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Pretends that the machine was suspended, for a few seconds at most, which no other test
-    /// notices.
+    /// Pretends that the machine was suspended. The time is a few seconds at most, so that no other
+    /// test notices it.
     pub(crate) fn pretend_suspend(time: Duration) {
         PRETENDED.fetch_add(whole_nanos(time), Ordering::SeqCst);
     }

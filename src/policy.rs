@@ -11,14 +11,14 @@ use crate::error::Error;
 use crate::store::{AtLimit, Lease, Limit};
 use crate::units::{Input, Setting, choice, getters, or_none};
 
-/// How long sessions live, and how often a visit prolongs them. The store enforces it, whatever the
-/// expiry of a cookie says.
+/// How long sessions live, and how often a visit prolongs them. The store enforces these limits,
+/// whatever the expiry of a cookie says.
 ///
 /// | option | what it is | default |
 /// |---|---|---|
 /// | [`timeout`](Self::timeout) | idle timeout: time from the last visit to the end | 1 hour |
 /// | [`lifetime`](Self::lifetime) | absolute: time from the creation or the login to the end | 24 hours |
-/// | [`remember`](Self::remember) | both, for sessions whose user ticked "remember me" | none |
+/// | [`remember`](Self::remember) | timeout and lifetime of sessions whose user ticked "remember me" | none |
 /// | [`touch_after`](Self::touch_after) | time between two visits that prolong a session | 60 seconds |
 /// | [`renew_after`](Self::renew_after) | age at which an id is renewed | never |
 /// | [`grace`](Self::grace) | time in which requests with the old id count as in flight | 60 seconds |
@@ -29,9 +29,9 @@ use crate::units::{Input, Setting, choice, getters, or_none};
 /// A duration is a [`Duration`], a text such as `"15m"`, or a number of milliseconds. serde reads
 /// the same options from `{"timeout": "1h", "lifetime": "24h", "touch_after": "60s", "renew_after":
 /// "15m", "grace": "60s"}`; there a `lifetime` or `renew_after` of 0 or null means none. OWASP ASVS
-/// 5.0, 7.3.1 and 7.3.2 ask for both kinds of limit.
+/// 5.0, 7.3.1 and 7.3.2 ask for an idle timeout and an absolute lifetime.
 ///
-/// `get_timeout` and its like return the options, and the default of an option whose text is wrong.
+/// The getters, such as `get_timeout`, return the default of an option whose text is wrong.
 ///
 /// # Examples
 ///
@@ -91,7 +91,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StoreDown {
     /// The request gets the error, and by default the cookie layer answers it with a 503. No user
-    /// is taken for another one, or for logged out.
+    /// is served as another one or as logged out.
     #[default]
     FailClosed,
     /// The request goes on without a session: it finds no data, and its changes are discarded. No
@@ -121,9 +121,9 @@ impl Policy {
     /// new id prolongs it. It begins again at a [login](crate::Session::log_in). `None`: only the
     /// idle timeout counts. Default: 24 hours.
     ///
-    /// It limits how long a stolen cookie can be used. It is at least the
-    /// [`timeout`](Self::timeout), which no session would reach otherwise. It is counted on the
-    /// calendar, so setting the machine's clock moves its end.
+    /// It limits how long a stolen cookie can be used. It must be at least the
+    /// [`timeout`](Self::timeout), because otherwise no session would reach its timeout. It is
+    /// counted on the calendar, so setting the machine's clock moves its end.
     pub fn lifetime(mut self, lifetime: impl Into<Setting>) -> Self {
         self.0.lifetime = lifetime.into().into();
         self
@@ -133,7 +133,7 @@ impl Policy {
     /// place of [`timeout`](Self::timeout) and [`lifetime`](Self::lifetime). Default: none, and
     /// then `remember(true)` is an error.
     ///
-    /// The timeout is at least that of other sessions, and the lifetime at least this timeout.
+    /// The timeout must be at least that of other sessions, and the lifetime at least this timeout.
     /// serde reads them from `"remember": {"timeout": "14d", "lifetime": "90d"}`.
     ///
     /// # Examples
@@ -151,9 +151,9 @@ impl Policy {
         self
     }
 
-    /// The time after a visit that prolonged the session until the next visit prolongs it. Zero:
-    /// every visit does. At most half of a session's timeout applies, so that a session in use does
-    /// not end. Default: 60 seconds.
+    /// After a visit that prolonged the session, further visits do not prolong it for this long.
+    /// Zero: every visit does. At most half of a session's timeout applies, so that a session in
+    /// use does not end. Default: 60 seconds.
     ///
     /// It saves writes. A session may end earlier than its timeout says, by at most this time, and
     /// never later.
@@ -166,8 +166,8 @@ impl Policy {
     /// long. `None`: ids change only at [`log_in`](crate::Session::log_in) and
     /// [`regenerate`](crate::Session::regenerate). Default: none.
     ///
-    /// It limits how long a stolen id can be used beside its user, and it shows the theft: after
-    /// the grace, a request that still presents the old id raises
+    /// It limits how long a thief can use a stolen id while its user does, too. It also reveals the
+    /// theft: after the grace, a request that still presents the old id raises
     /// [`SupersededId`](crate::Event::SupersededId) (the "renewal timeout" of the OWASP Session
     /// Management Cheat Sheet). Use minutes rather than seconds, because each renewal is two
     /// writes. A renewal never begins sooner than one [`grace`](Self::grace) after the last new id.
@@ -176,12 +176,12 @@ impl Policy {
     /// A renewal is pending until the client presents the new id. Until then both ids open the
     /// session, and each response to the old one announces the same new one, so a lost response
     /// costs nothing. The old id ends one `grace` after the new one was first presented, and at the
-    /// latest `renew_after` (at least one `grace`) after its second announcement. A thief who polls
-    /// with a stolen id while its user is away has the session for that long.
+    /// latest `renew_after` (at least one `grace`) after the new one's second announcement. A thief
+    /// who polls with a stolen id while its user is away has the session for that long.
     ///
     /// A `Session` that lives long, such as a WebSocket's, outlives renewals, because it holds the
-    /// session and not the id. A login or `regenerate` in another request ends it. So a renewal
-    /// does not close a socket that a thief has opened; a login and a logout do.
+    /// session and not the id. A login or `regenerate` in another request ends that `Session`. So a
+    /// renewal does not close a socket that a thief has opened; a login and a logout do.
     pub fn renew_after(mut self, age: impl Into<Setting>) -> Self {
         self.0.renew_after = age.into().into();
         self
@@ -193,7 +193,7 @@ impl Policy {
     /// After a timed renewal, the old id still opens the session for one grace, counted from the
     /// first request with the new id. After a login or `regenerate`, the old id is superseded and
     /// opens nothing. For one grace its requests store nothing and get no cookie, because the new
-    /// one is on its way. After the grace, a superseded id is treated as unknown: a new session may
+    /// id is on its way. After the grace, a superseded id is treated as unknown: a new session may
     /// begin. Presenting it raises [`SupersededId`](crate::Event::SupersededId).
     ///
     /// Choose a longer grace for clients on slow networks, a shorter one if a stolen id must end
@@ -217,7 +217,7 @@ impl Policy {
     /// [`AtLimit::EndOldest`].
     ///
     /// Use `RefuseNewest` if a login with a stolen password must not end its user's session. A user
-    /// who forgot to log out elsewhere then has to wait.
+    /// who forgot to log out elsewhere then cannot log in until an old session ends.
     pub const fn at_limit(mut self, at_limit: AtLimit) -> Self {
         self.0.at_limit = at_limit;
         self
@@ -284,9 +284,9 @@ impl Policy {
         self.get_remember().map(|(timeout, lifetime)| lifetime.map_or(timeout, |lifetime| lifetime.min(timeout)))
     }
 
-    /// Returns true if a response may announce an id of this age again. Within one grace before its
-    /// renewal it may not: if the response arrives after the one with the new id, the client is
-    /// left with the old id. `full` is the session's time, in which the cookie must not end.
+    /// Returns true if a response may announce an id of this age again. Within one grace before the
+    /// id's renewal it may not, because a response that arrives after the one with the new id would
+    /// bring the old id back. At most a quarter of `full`, the time of a visited session, counts.
     pub(crate) fn may_repeat(&self, age: Duration, full: Duration) -> bool {
         let apart = self.get_grace().min(full / 4);
         !self.lease().renewal_due(age.saturating_add(apart))

@@ -1,7 +1,7 @@
 //! Locks and atomics, which a model checker can replace.
 //!
-//! With `--cfg shuttle`, every use of a lock or an atomic is a point at which the schedules' tests
-//! can switch to another thread.
+//! With `--cfg shuttle`, the model checker can switch to another thread at every use of a lock or
+//! an atomic.
 
 pub(crate) use std::sync::Arc;
 #[cfg(not(shuttle))]

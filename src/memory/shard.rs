@@ -43,7 +43,7 @@ pub(super) enum InsertOutcome {
     Done,
     /// The stored row is not the one that the next one was computed from.
     Conflict,
-    /// There is no room that a session without an owner may take. The stored row stays.
+    /// There is no room for a session without an owner. The stored row stays.
     Refused,
 }
 
@@ -66,9 +66,9 @@ pub(super) struct Shard {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ShardLimits {
     pub(super) budget: usize,
-    /// What sessions without an owner are sure of. Beyond it they evict only each other.
+    /// The bytes guaranteed to sessions without an owner. Beyond them, they evict only each other.
     pub(super) anonymous_share: usize,
-    /// Beyond the budget, a session without an owner that is new or larger is refused.
+    /// Whether a full shard refuses a session without an owner that is new or grows.
     pub(super) refuse_anonymous: bool,
 }
 
@@ -91,7 +91,7 @@ impl Shard {
     /// Empties the shard and returns it as it was.
     pub(super) fn take(&mut self) -> Self {
         let mut empty = Self::new(self.limits, self.hasher.clone());
-        // A copy under way starts over: it would mix sessions from before and after.
+        // A copy under way starts over, because it would mix sessions from before and after.
         empty.layout = self.layout.wrapping_add(1);
         std::mem::replace(self, empty)
     }
@@ -118,10 +118,10 @@ impl Shard {
         self.table.iter()
     }
 
-    /// Stores `next` in the place of `current`, the live row that was read under this handle at
-    /// `now`, if the shard still has that row (the pointers are compared, not the versions). `None`
-    /// as `current`: there was no live row. `None` as `next`: the row is removed. The caller passes
-    /// an empty `removed`.
+    /// Stores `next` in the place of `current` if the shard still has that row (the pointers are
+    /// compared, not the versions). `current`: the live row that was read under this handle at
+    /// `now`, or `None` if there was none. If `next` is `None`, the row is removed. The caller
+    /// passes an empty `removed`.
     pub(super) fn swap(
         &mut self,
         hash: u64,
@@ -157,7 +157,7 @@ impl Shard {
         self.insert(hash, record, now, removed)
     }
 
-    /// Adds a session to the queue that its block names. The handle is free.
+    /// Adds a session to the queue of its class. The handle is free.
     fn insert(&mut self, hash: u64, record: Record, now: u64, removed: &mut Removed) -> InsertOutcome {
         let bytes = charge(&record);
         let is_crowded = self.bytes() + bytes > self.limits.budget;

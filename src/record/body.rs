@@ -12,9 +12,9 @@
 //! values  = value (JSON)*
 //! ```
 //!
-//! Numbers are big-endian. Times are milliseconds; a `created_at` of 0 means "not yet". Entries are
-//! sorted by the bytes of (component, key), each pair once, so that a merge is one walk over two
-//! sorted lists. Lengths, names and the values of each kind keep that order.
+//! Numbers are big-endian. Times are milliseconds; a `created_at` of 0 means "not stored yet".
+//! Entries are sorted by the bytes of (component, key), each pair once, so that a merge is one walk
+//! over two sorted lists. Lengths, names and the values of each kind keep that order.
 //!
 //! Reading a key of a session that is not in the processor's cache waits for memory, one cache line
 //! after the other. So the searched parts come first, where the processor fetches them along with
@@ -22,7 +22,7 @@
 //! values that fit a cache line come next, because they include the ids, tokens and flags that
 //! every request reads.
 //!
-//! Every reading function is total: bytes that are not a record end the reading and never panic.
+//! No reading function panics. Bytes that are not a record end the reading.
 
 use std::ops::ControlFlow;
 
@@ -108,7 +108,7 @@ impl<'a> Body<'a> {
     fn is_named(self, at: Offsets, component: &[u8], key: &[u8]) -> bool {
         let Some(both) = self.names.get(at.names..at.names + component.len() + key.len()) else { return false };
         let (found, name) = both.split_at(component.len());
-        // Comparing the last bytes first, and no empty component, saves two calls.
+        // Comparing the last bytes first and skipping an empty component saves two calls.
         name.last() == key.last() && name == key && (component.is_empty() || found == component)
     }
 
@@ -121,7 +121,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// The value of a key, in bytes that are a body: the most frequent call of a request.
+/// The value of a key in the bytes of a body. Requests call this most often.
 pub(super) fn find<'a>(body: &'a [u8], component: &str, key: &str) -> Option<&'a [u8]> {
     let body = Body::split(body)?;
     let (at, length) = body.position(component, key)?;

@@ -67,7 +67,7 @@ pub(super) fn order(one: [&[u8]; 2], other: [&[u8]; 2]) -> Ordering {
 /// The lengths of one entry: component, key, value.
 pub(super) type EntryLengths = [usize; 3];
 
-/// The bytes of one length: as many as the longest in the body needs.
+/// How many bytes each length of a body takes. They are enough for the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) enum Width {
     #[default]
@@ -191,8 +191,8 @@ pub(super) struct Offsets {
 }
 
 impl Offsets {
-    /// The offsets after the entry with these lengths. The sum cannot overflow, because a body is
-    /// no longer than its bytes.
+    /// The offsets after the entry with these lengths. The sums cannot overflow, because the
+    /// lengths of a checked body are those of its bytes.
     #[inline]
     pub(super) fn after(self, [component, key, value]: EntryLengths) -> Self {
         let (short, long) = if value <= SHORT { (value, 0) } else { (0, value) };

@@ -23,14 +23,14 @@ thread_local! {
 pub(super) struct Merge<'a> {
     body: Body<'a>,
     old: Entries<'a>,
-    /// The end of the walk so far: the entries before it sort before every name that follows.
+    /// The end of the walk so far. All entries before it sort before the names that are put next.
     end: Offsets,
     /// How many entries result.
     pub(super) count: usize,
     edits: SmallVec<[BodyEdit<'a>; 8]>,
 }
 
-/// The replacement or removal of at most one entry, or an insertion.
+/// The insertion, replacement or removal of one entry. Removing a missing one does nothing.
 struct BodyEdit<'a> {
     from: Offsets,
     to: Offsets,

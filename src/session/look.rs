@@ -8,9 +8,9 @@ use crate::id::SessionId;
 use crate::store::{Look, Lookup, Store, Stored};
 
 impl Session {
-    /// Makes this request a peek: it reads the session and does not prolong it. Call it before the
-    /// first look, for a page that polls: then the idle timeout ends the session of a user who left
-    /// the page open (OWASP ASVS 5.0, 7.3.1).
+    /// Makes this request a peek, which reads the session and does not prolong it. Call it before
+    /// the first look in requests of a page that polls, so that the idle timeout ends the session
+    /// of a user who left the page open (OWASP ASVS 5.0, 7.3.1).
     ///
     /// A commit still prolongs the session; so does [`touch`](Self::touch).
     ///
@@ -81,7 +81,7 @@ impl Session {
         })
     }
 
-    /// Reads what is stored now and keeps the draft. Returns how the session ended, if it did.
+    /// Reads the session again and keeps the draft. Returns how the session ended, if it did.
     pub(super) fn refresh(&mut self) -> Result<Option<Ending>> {
         let State { id, stage: Stage::Live(live) } = self.state()? else { return Ok(None) };
         let id = *id;
@@ -94,10 +94,10 @@ impl Session {
         }
     }
 
-    /// What is stored now of this session, even if its id was renewed since; or how it ended.
+    /// The stored session, even if its id was renewed since, or how it ended.
     pub(super) fn peek_held(&self, id: &SessionId, live: &LoadedSession) -> Result<Result<Stored, Ending>> {
         Ok(match self.context.store.look(id, Look::Held(live.version), &self.context.lease)? {
-            // A session of another incarnation is not the one that this handle held.
+            // A session of another incarnation is not the one that this request loaded.
             Lookup::Found(stored) if stored.record.version().is_same_incarnation(live.version) => Ok(stored),
             Lookup::Superseded { recent: true } => Err(Ending::Superseded),
             Lookup::Found(_) | Lookup::Superseded { recent: false } | Lookup::Missing => Err(Ending::Elsewhere),

@@ -1,4 +1,4 @@
-//! The entry: the row that a store keeps of a session, with the rule as methods.
+//! The entry: the row that a store keeps of a session. Its methods decide what requests do to it.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const FORMAT: u8 = 1;
 ///
 /// A store reads the row of an id's [`Handle`], calls [`look`](Self::look) or
 /// [`apply`](Self::apply), and carries out the [`Write`] that they return. [`Store`](crate::Store)
-/// shows a whole one.
+/// has a complete example.
 #[derive(Clone, Debug)]
 pub struct Entry {
     record: Record,
@@ -50,7 +50,7 @@ impl Entry {
             LookAnswer::Superseded { recent } => return (Lookup::Superseded { recent }, Write::Nothing),
             LookAnswer::Found(opener) => opener,
         };
-        // The next record if there is one, because a visit can note when the session got its id.
+        // A visit can note when the session got its id. Then the next record has that.
         let record = seen.next.as_ref().unwrap_or(&row.record).clone();
         let lookup = Lookup::Found(Stored { record, ttl: seen.ttl, presented: opener.presented(id) });
         let edit = seen.next.map(Edit::Put).or(seen.touch.map(Edit::Deadline)).unwrap_or(Edit::Nothing);
@@ -100,14 +100,14 @@ impl Entry {
         &self.record
     }
 
-    /// When the row may be removed, in milliseconds of the clock of the store's [`Now`]: since 1970
-    /// for [`Now::on_calendar`]. It is signed, as integers in databases are.
+    /// When the row may be removed, in milliseconds on the clock of the store's [`Now`], which
+    /// count from 1970 with [`Now::on_calendar`]. It is signed, as integers in databases are.
     pub fn deadline_ms(&self) -> i64 {
         self.record.state().deadline().div_ceil(1_000_000).cast_signed()
     }
 
-    /// How long from now the row must be kept, for a backend that removes rows by itself. The rule
-    /// goes by the deadline inside the row.
+    /// How long from now the row must be kept, for a backend that removes rows by itself. Looks and
+    /// actions use the deadline inside the row instead.
     pub fn ttl(&self, now: Now) -> Duration {
         now.until(self.record.state().deadline())
     }
@@ -121,7 +121,7 @@ impl Entry {
     }
 
     /// The row as bytes, for a database, a file or a snapshot. They hold digests of the secrets,
-    /// and a digest opens nothing.
+    /// and a digest opens no session.
     ///
     /// ```text
     /// format (1) · kind of the second secret (1) · number of nonces (1)

@@ -39,12 +39,12 @@ impl From<Error> for Verdict {
     }
 }
 
-/// Breaks the rule. `problem` says what was expected and what was found.
+/// Returns [`Verdict::Broken`]. `problem` says what was expected and what was found.
 pub(super) fn broken<T>(problem: impl Into<String>) -> Checked<T> {
     Err(Verdict::Broken(problem.into()))
 }
 
-/// Breaks the rule unless two values are equal. `what` names the first.
+/// Returns [`Verdict::Broken`] unless two values are equal. `what` names the first.
 #[expect(clippy::needless_pass_by_value, reason = "most values are made for the comparison")]
 pub(super) fn same<T: PartialEq<U> + Debug, U: Debug>(what: &str, found: T, expected: U) -> Checked {
     if found == expected {
@@ -61,11 +61,11 @@ pub(super) fn optional<T>(found: Result<T>) -> Checked<T> {
     }
 }
 
-/// How time passes for the store under test: by a [`ManualClock`], or really, in units of a
-/// [`Duration`]. Both convert into it.
+/// How time passes for the store under test. From a [`ManualClock`]: the rules advance the clock.
+/// From a [`Duration`]: the rules wait in real time, in units of that duration.
 ///
 /// A real unit must be longer than the resolution of the store's clock, and longer than half of the
-/// time that a call takes: 50 ms is right for a database on the same machine. With a manual clock a
+/// time that a call takes. For a database on the same machine, use 50 ms. With a manual clock, a
 /// unit is a minute.
 #[derive(Clone, Debug)]
 pub struct Time {

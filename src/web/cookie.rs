@@ -26,7 +26,7 @@ pub(super) const MAX_AGE: Duration = Duration::from_secs(400 * DAY.as_secs());
 pub(super) struct SessionCookie {
     options: CookieOptions,
     signer: Option<Signer>,
-    /// Whether the warning was given.
+    /// Whether the warning [`DROPPED`] was given.
     warned: AtomicBool,
 }
 
@@ -38,18 +38,17 @@ const DROPPED: &str = "a Secure cookie was set in answer to a request over plain
     or have the proxy send X-Forwarded-Proto and set trust_proxy";
 
 impl SessionCookie {
-    /// From options that were checked.
+    /// Makes a cookie from options that were checked.
     pub(super) fn new(options: CookieOptions) -> Self {
         let signer = options.keys.as_deref().map(Signer::new);
         Self { options, signer, warned: AtomicBool::new(false) }
     }
 
-    /// Returns true if the client's connection counts as encrypted, or, for a cookie that is always
-    /// `Secure`, if there is a reason to believe that the client keeps the cookie.
+    /// Returns true if the client's connection counts as encrypted.
     ///
-    /// Such a reason is a proxy's report of https, trusted or not, because it only decides about a
-    /// warning. Another is a cookie of ours in the request, which shows that the client kept one.
-    /// Under `trust_proxy` it is enough that the proxy reports nothing.
+    /// If the cookie is always `Secure`, the result decides only about the warning. Then it is also
+    /// true if the request has a cookie of ours, because the client kept that one; if a proxy
+    /// reports https, trusted or not; and, under `trust_proxy`, if the proxy reports nothing.
     pub(super) fn is_kept_over(&self, request: &RequestHead<'_>, has_cookie: bool) -> bool {
         let trusts = self.options.trust_proxy;
         match self.options.secure {
@@ -79,8 +78,8 @@ impl SessionCookie {
         let mut found = Candidates::default();
         let (mut count, mut reader) = (0, ValueReader::new(self.signer.as_ref()));
         // Split as bytes, so that a foreign cookie that is not UTF-8 does not hide ours. Only
-        // semicolons separate, as in browsers: within quotes too. A comma belongs to a foreign
-        // value, in which its author could plant an id.
+        // semicolons separate cookies, even within quotes, as in browsers. If commas did, the
+        // author of a foreign value could plant an id in it.
         let cookies = request.cookies().flat_map(|header| header.split(|byte| *byte == b';'));
         for text in cookies.take_while(|_| token.is_none_or(SessionToken::is_beside_cookie)) {
             let Some(presented) = self.read(text, &mut reader) else { continue };
@@ -204,7 +203,7 @@ fn whole_seconds(max_age: Duration) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
-/// The last second of the year 9999, the last that has a text.
+/// The last second of the year 9999, the last year that `Expires` can hold.
 const LAST_DATE: i64 = 253_402_300_799;
 
 /// The date `seconds` after `now`, which is in seconds since 1970.

@@ -33,7 +33,7 @@ pub(in crate::memory) struct CommitLog {
     pub(super) written: AtomicU64,
     /// `None` before the first compaction.
     pub(super) journal: Mutex<Option<Journal>>,
-    /// The last generation that has a journal.
+    /// The number of the last journal. A compaction begins the next one.
     pub(super) generation: AtomicU64,
     /// Held by a compaction in the background.
     pub(super) backoff: Mutex<Backoff>,
@@ -47,7 +47,7 @@ pub(in crate::memory) struct CommitLog {
 #[derive(Default)]
 pub(super) struct ChangeQueue {
     changes: Vec<Mutation>,
-    /// False while the journal cannot be written. The next compaction then writes what is in
+    /// False while the journal cannot be written. The next compaction then writes the sessions in
     /// memory.
     pub(super) is_open: bool,
 }
@@ -59,14 +59,14 @@ pub(super) struct Backoff {
     pub(super) left: u64,
 }
 
-/// A change is in memory and not in the files.
+/// The failure to write a change, which is in memory and not in the files.
 pub(in crate::memory) struct NotWritten {
     /// The error, if this call was the first to meet it.
     pub(in crate::memory) first_error: Option<Error>,
 }
 
 impl CommitLog {
-    /// Makes a log without a journal. `generation` is that of the last journal.
+    /// Makes a log without a journal. `generation`: the number of the last journal.
     pub(super) fn new(files: StoreFiles, config: PersistConfig, clock: Clock, generation: u64) -> Self {
         Self {
             files,
@@ -105,8 +105,8 @@ impl CommitLog {
         Err(self.error(problem))
     }
 
-    /// Waits until everything queued so far is in the journal, and on the disk if `sync` asks for
-    /// that.
+    /// Waits until all changes queued so far are in the journal, and with [`FileSync::Always`] on
+    /// the disk.
     pub(in crate::memory) fn wait_written(&self) -> result::Result<(), NotWritten> {
         let queued = self.queued.load(Ordering::SeqCst);
         let is_written = || self.written.load(Ordering::SeqCst) >= queued;
@@ -120,12 +120,12 @@ impl CommitLog {
         self.write(&mut journal, self.config.sync == FileSync::Always)
     }
 
-    /// Writes what is queued, unless another thread is writing, and flushes nothing.
+    /// Writes the queued changes without a flush, unless another thread is writing.
     pub(in crate::memory) fn try_write(&self) -> result::Result<(), NotWritten> {
         self.journal.try_lock().map_or(Ok(()), |mut journal| self.write(&mut journal, false))
     }
 
-    /// Writes what is queued.
+    /// Writes the queued changes, and with `sync` flushes them to the disk.
     pub(super) fn write(&self, journal: &mut Option<Journal>, sync: bool) -> result::Result<(), NotWritten> {
         let not_written = || NotWritten { first_error: None };
         let Some(journal) = journal.as_mut().filter(|_| self.health.load(Ordering::SeqCst) != CLOSED) else {
@@ -150,7 +150,7 @@ impl CommitLog {
         }
         journal.recycle(changes);
         if self.health.load(Ordering::SeqCst) != HEALTHY {
-            // Changes before these are in memory alone.
+            // Earlier changes are in memory alone.
             return Err(not_written());
         }
         if self.config.sync != FileSync::Always || !journal.is_dirty {
@@ -159,8 +159,8 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Refuses to write in a child of the process that made the store, because it has the same file
-    /// open.
+    /// Refuses to write in a child of the process that made the store, because both have the same
+    /// file open.
     pub(super) fn check_process(&self) -> io::Result<()> {
         if self.process == std::process::id() {
             return Ok(());
@@ -168,7 +168,7 @@ impl CommitLog {
         Err(io::Error::other("the store was made before this process was forked: make it after that"))
     }
 
-    /// Marks the store as failing. Returns the error if it was healthy before.
+    /// Marks the store as failing. Returns the error if the store was healthy before.
     pub(super) fn fail(&self, error: &io::Error) -> Option<Error> {
         let mut queue = self.queue.lock();
         (queue.is_open, queue.changes) = (false, Vec::new());

@@ -7,8 +7,8 @@ use crate::record::{Class, Record};
 use crate::store::is_expired;
 use crate::sync::Ordering;
 
-/// A copy of a shard's live sessions: pointers, and the values beside them that can change. It is
-/// reused for the next shard, so that little is allocated under a lock.
+/// A copy of a shard's live sessions: a pointer to each record, and the values that can change. It
+/// is reused for the next shard, so that little is allocated under a lock.
 #[derive(Default)]
 pub(in crate::memory) struct ShardCopy {
     pub(in crate::memory) sessions: Vec<SnapshotEntry>,
@@ -27,7 +27,7 @@ pub(in crate::memory) struct SnapshotEntry {
     pub(in crate::memory) visited: bool,
 }
 
-/// A session from a file. Everything else about it is in its block.
+/// A session from a file. Its deadline, class and visited flag are in the record's state.
 pub(in crate::memory) struct RestoredEntry {
     pub(in crate::memory) record: Record,
     pub(in crate::memory) age: u16,
