@@ -6,7 +6,7 @@ use crate::id::{Handle, SecretCheck, SessionId};
 use crate::store::{EndReason, Epoch};
 use crate::sync::{Mutex, RwLock};
 
-/// How many owners and how many ended sessions are remembered: about 80 KiB each at most.
+/// The most owners and ended sessions that are remembered. Each list takes about 80 KiB at most.
 const MAX_OWNERS: usize = 1024;
 const MAX_ENDS: usize = 1024;
 
@@ -21,7 +21,7 @@ pub(super) struct Epochs {
 struct EpochState {
     counter: u64,
     owners: HashMap<Box<str>, u64>,
-    /// The epoch of owners that are not in the map. If it is too high, a login under way is
+    /// The epoch of owners that are not in the map. If this epoch is too high, a login under way is
     /// refused, which is safe.
     others: u64,
 }
@@ -48,8 +48,8 @@ impl Epochs {
         Epoch::from_u64(state.owners.get(owner).copied().unwrap_or(state.others))
     }
 
-    /// Begins a new epoch for an owner. Runs before the owner's sessions are ended, so that a login
-    /// at the same time is either refused or found.
+    /// Begins a new epoch for an owner. Runs before the owner's sessions are ended, so a concurrent
+    /// login is either refused, or its session is ended too.
     pub(super) fn bump(&self, owner: &str) -> u64 {
         let mut state = self.state.write();
         state.counter += 1;
@@ -67,7 +67,7 @@ impl Epochs {
         state.owners.clear();
     }
 
-    /// Sets the epoch of the owners that are not in the map, after that of all others was set.
+    /// Sets the epoch of the owners that are not in the map, after `resume` set that of all owners.
     pub(super) fn resume_others(&self, epoch: u64) {
         let mut state = self.state.write();
         state.others = epoch.min(state.counter);
@@ -104,7 +104,7 @@ impl RecentEnds {
         }
     }
 
-    /// All of them, oldest first.
+    /// The ended sessions that are remembered, oldest first.
     pub(super) fn all(&self) -> Vec<(Handle, SecretCheck, EndReason)> {
         self.ends.lock().iter().copied().collect()
     }

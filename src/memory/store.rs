@@ -75,7 +75,7 @@ impl Store for LembroStore {
                 store.save(id, action, lease, login)?
             }
         };
-        // Also if the session was gone: the change that ended it must be written.
+        // `Gone` waits too, because the change that ended the session must be written.
         if matches!(outcome, Outcome::Done(_) | Outcome::Gone) {
             store.wait_written(id.handle())?;
         }
@@ -134,7 +134,7 @@ impl Store for LembroStore {
 fn not_found(locked: &LockedShard, answer: LookAnswer) -> Lookup {
     count(&locked.counters.misses);
     let LookAnswer::Superseded { recent } = answer else { return Lookup::Missing };
-    // Later than a request in flight can arrive: possibly a stolen id.
+    // After the grace no request with the old id is in flight, so the id may be stolen.
     if !recent {
         count(&locked.counters.superseded);
     }
@@ -145,7 +145,7 @@ pub(super) fn time_left(record: &Record, now: u64) -> Duration {
     Duration::from_nanos(record.state().deadline().saturating_sub(now))
 }
 
-/// The error for a commit that cannot be written. If it was sent before, it may be in memory.
+/// The error for a commit that cannot be written. A repeated commit may already be in memory.
 fn unknown_if_repeated(error: Error, id: &SessionId, action: &Action<'_>) -> Error {
     match action {
         Action::Commit(commit) if commit.is_repeated => Error::unknown(id.handle()).caused_by(error),
@@ -154,8 +154,8 @@ fn unknown_if_repeated(error: Error, id: &SessionId, action: &Action<'_>) -> Err
 }
 
 impl ShardedStore {
-    /// The instant of a look. A peek reads the calendar only if the lease needs it, because that
-    /// takes as long as finding the session.
+    /// The instant of a look. Reading the calendar takes as long as finding the session, so a peek
+    /// reads the calendar only if the lease needs it.
     fn look_time(&self, how: Look, lease: &Lease) -> Now {
         if how == Look::Visit || lease.needs_calendar() {
             Now::of(&self.clock)
@@ -194,8 +194,8 @@ impl ShardedStore {
         self.report_removed(locked, removed);
     }
 
-    /// Stores the secret of a session from a file once a request has presented it. From then on
-    /// secrets are compared, not digests. The files keep the digest, so nothing is journalled.
+    /// Stores the secret that a request presented for a session restored from a file. Later looks
+    /// then compare secrets, not digests. The files keep the digest, so nothing is journalled.
     #[cold]
     fn cache_secret(&self, id: &SessionId, restored: &Record, now: Now) {
         if restored.state().is_opened_by(id) {
@@ -212,7 +212,7 @@ mod tests {
     use crate::memory::LembroOptions;
     use crate::store::Commit;
 
-    // From outside, this race is lost too seldom to be tested.
+    // A test of the public API would meet this race too seldom.
     #[test]
     fn cached_secret_overwrites_no_commit_and_restores_no_session() {
         let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();

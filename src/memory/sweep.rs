@@ -15,18 +15,18 @@ use crate::id::Handle;
 /// How many slots a purge scans under one read lock.
 const SCAN_SLOTS: usize = 4096;
 
-/// How many slots are copied under one read lock. The longest wait of a request is for one such
-/// step, or for a walk along the queues of one shard, which costs less for each session.
+/// How many slots are copied under one read lock. A request waits at most for one such step, or for
+/// `begin_copy`, which walks the queues of one shard but takes less time for each session.
 const COPY_SLOTS: u32 = 1024;
 
 impl ShardedStore {
-    /// Removes every expired session and returns how many there were. `is_stopped` is asked between
-    /// batches.
+    /// Removes every expired session and returns how many there were. Stops between two batches if
+    /// `is_stopped` returns true.
     pub(super) fn purge(&self, is_stopped: impl Fn() -> bool) -> usize {
         let elapsed = stopwatch();
         self.clock.notice_suspend();
-        // One buffer for all batches: before it allocates another one, the allocator would sort the
-        // freed blocks.
+        // All batches share one buffer, because the allocator would sort the freed blocks before it
+        // allocates another.
         let (mut sessions, mut expired, mut removed) = (0, Vec::with_capacity(BATCH), Removed::with_capacity(BATCH));
         for locked in &self.shards {
             let mut from = Some(0);
@@ -47,7 +47,7 @@ impl ShardedStore {
         let purge = Purge { at: self.clock.wall(), took, sessions };
         *self.last_purge.lock() = Some(purge);
         self.purges.publish(|| purge);
-        // Evictions within a minute of the last report were not reported yet.
+        // Evictions are reported at most once a minute, so the last ones may be left to report.
         self.report_owned_evictions();
         self.events.publish(|| Event::Purged { sessions, took });
         sessions
@@ -72,7 +72,7 @@ impl ShardedStore {
         count
     }
 
-    /// Copies one shard after the other, pointers only, and passes each copy on without a lock.
+    /// Copies the record pointers of each shard in turn, and calls `each` without a lock.
     pub(super) fn copy_all<E>(&self, mut each: impl FnMut(&ShardCopy) -> Result<(), E>) -> Result<(), E> {
         let mut copy = ShardCopy::default();
         for locked in &self.shards {
@@ -180,7 +180,7 @@ mod tests {
         store.validate().unwrap();
     }
 
-    // From outside, the race with a purge is lost too seldom to be tested.
+    // A test of the public API would meet the race with a purge too seldom.
     #[test]
     fn copy_restarts_after_a_compaction_and_after_a_clear() {
         let time = Clock::manual();

@@ -15,12 +15,12 @@ use super::merge::Merge;
 use super::record::Record;
 use crate::error::Result;
 
-/// The changes of a request to a session: keys set and removed, cleared or not, a new timeout, a
-/// new label, whether it is remembered.
+/// The changes of a request to a session: keys to set, to remove and to clear, a new timeout, a new
+/// label, and whether the session is remembered.
 ///
-/// Applied to a record they result in the next record. Other keys stay as they are, so two
-/// concurrent requests that change different keys both keep their work. For each key the last
-/// change counts: "remove, then insert" inserts, "clear, then insert" leaves that one key.
+/// [`apply`](Self::apply) computes the next record from a stored one. Keys without a change stay as
+/// they are, so two concurrent requests that change different keys both keep their work. For each
+/// key the last change counts: "remove, then insert" inserts, "clear, then insert" leaves one key.
 ///
 /// # Examples
 ///
@@ -45,7 +45,7 @@ pub struct Changes {
     rare: Option<Box<RareChanges>>,
 }
 
-/// The changes beside keys.
+/// The changes other than keys.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct RareChanges {
     cleared: ClearScope,
@@ -96,8 +96,8 @@ impl Changes {
     /// and all other values that are written as `null` are accepted as the whole value; they are
     /// read as `None`.
     ///
-    /// This cannot notice a type whose `Deserialize` does not accept the output of its `Serialize`.
-    /// Some hand-written implementations are such. So are derived ones that read through a buffer
+    /// `insert` cannot notice a hand-written `Deserialize` that does not accept the output of
+    /// `Serialize`. The same holds for a derived one that reads through a buffer
     /// (`#[serde(untagged)]`, `#[serde(tag = "..")]`, `#[serde(flatten)]`): the buffer has no
     /// integers beyond 64 bits, rounds an `f32` twice, and has maps with text keys only.
     ///
@@ -111,7 +111,7 @@ impl Changes {
     /// - more than 127 levels of lists and objects;
     /// - two equal keys in one object, as from a list of pairs or a flattened field;
     /// - a key in an object that begins with `$serde_json::private::`;
-    /// - a [`RawValue`](serde_json::value::RawValue) whose text has any of the last three.
+    /// - a [`RawValue`](serde_json::value::RawValue) whose text has one of the last three.
     ///
     /// [`Error::is_size`](crate::Error::is_size) when the key is too long, or the JSON has 4 GiB or
     /// more.
@@ -161,8 +161,8 @@ impl Changes {
         self.rare_mut().timeout = Some(timeout);
     }
 
-    /// Sets whether the session is remembered: a [`Lease`](crate::Lease) can have other limits for
-    /// it.
+    /// Sets whether the session is remembered. A [`Lease`](crate::Lease) can have other limits for
+    /// remembered sessions.
     pub fn remember(&mut self, remembered: bool) {
         self.rare_mut().remembered = Some(remembered);
     }
@@ -193,12 +193,12 @@ impl Changes {
         self.keys.iter()
     }
 
-    /// Returns true if all stored keys of all components are removed first.
+    /// Returns true if all stored keys are removed before the changed keys apply.
     pub fn clears_everything(&self) -> bool {
         self.rare().cleared == ClearScope::Everything
     }
 
-    /// Returns true if all stored keys of this component are removed first.
+    /// Returns true if this component's stored keys are removed before the changed keys apply.
     pub fn clears(&self, component: &str) -> bool {
         match &self.rare().cleared {
             ClearScope::Nothing => false,
@@ -252,7 +252,7 @@ impl Changes {
         state: StoreState,
         frame: &Frame,
     ) -> Result<Record> {
-        // Clearing is rare, so it may take a record more: that of the entries that stay.
+        // Clearing is rare, so it may write one more record, with the entries that stay.
         let is_cleared = self.rare().cleared != ClearScope::Nothing;
         let kept = stored.filter(|_| is_cleared).map(|stored| self.without_cleared(stored));
         let mut merge = Merge::new(kept.as_ref().or(stored).map_or(Body::EMPTY, Record::body));
@@ -295,7 +295,7 @@ impl Changes {
             timeout_ms: self.timeout().map_or(head.timeout_ms, |timeout| timeout.map(millis)),
             remembered: self.remembered().unwrap_or(head.remembered),
             label: self.label().unwrap_or(head.label),
-            // Of two requests that draw a key, the first one has put it into a page.
+            // If two requests draw a key, the stored one stays, because a page may already use it.
             csrf: head.csrf.or(self.csrf()),
             ..head
         }

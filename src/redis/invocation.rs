@@ -5,15 +5,15 @@
 //! ```text
 //!   1  '1' if the invocation was sent before
 //!   2  now (8; 0: the server's time)
-//!  10  beginning of most rows: layout, 's'ure, digest of the secret (18)
+//!  10  beginning of most rows: layout, 's' (login confirmed), digest of the secret (18)
 //!  28  lease: idle (8), 36 lifetime (8)
 //!  44  how long the session is indexed from now on (8)
 //!  52  offset of the script's own arguments (2)
 //!  54  whether the session is held (1), and its incarnation (4)
 //!  59  epoch of a confirmed login (8)
 //!  67  whether the session is in the index (1)
-//!  68  more of the lease: idle (8) and 76 lifetime (8) if remembered, 84 touch_after (8),
-//!      92 renew_after (8), 100 grace (8)
+//!  68  lease of a remembered session: idle (8), 76 lifetime (8)
+//!  84  lease: touch_after (8), 92 renew_after (8), 100 grace (8)
 //! 108  owner that the session is indexed for, or that logs in
 //!      the script's own arguments
 //! ```
@@ -34,7 +34,7 @@ const OWNER: usize = 108;
 /// No session lives longer than 2^50 ms, some 35,000 years.
 const FOREVER: u64 = 1 << 50;
 
-/// The time from which on a [`Lease`] means "for ever".
+/// The longest idle timeout, in milliseconds. A longer one counts as a century.
 const CENTURY: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
 /// A script on one session, with its arguments.
@@ -46,19 +46,19 @@ pub(super) struct Invocation<'a> {
     pub(super) keys: Vec<Vec<u8>>,
     /// Arguments after the packed one: entries.
     pub(super) args: Vec<Arg<'a>>,
-    /// Not a look: if the answer is lost, the outcome is unknown.
+    /// False for a look. If the answer to a write is lost, the outcome is unknown.
     pub(super) is_write: bool,
     /// It was sent before, and may have been carried out.
     pub(super) is_repeated: bool,
-    /// The index of all sessions has the session, and not the owner's set only.
+    /// The session was added to the index of all sessions, not only to the owner's set.
     pub(super) in_index: bool,
     /// The presented secret; zeros if the request names the session by its handle.
     pub(super) secret: SecretCheck,
-    /// The request also opens a session of this incarnation, if the id was renewed since.
+    /// The request also opens a session of this incarnation, even if the id was renewed since.
     pub(super) held: Option<Version>,
-    /// How long the sets hold the session from now on, in milliseconds. 0: as its row says.
+    /// Milliseconds from now that the index and the owner's set hold the session. 0: see the row.
     pub(super) index_for: u64,
-    /// The epoch of a login that is known to count.
+    /// The epoch of the session's login, if the login is confirmed.
     pub(super) confirmed: Option<Epoch>,
     pub(super) lease: Lease,
     /// The owner that the session is indexed for, or that logs in.
@@ -216,7 +216,7 @@ fn own_timeout(timeout: Duration) -> u64 {
     u64::try_from(timeout.as_millis()).unwrap_or(MAX_MILLIS).min(MAX_MILLIS)
 }
 
-/// The longest time that a session with this lease and this own timeout can get.
+/// The longest time that a session with this lease and a timeout of its own can get.
 pub(super) fn longest(lease: &Lease, timeout: Option<Duration>) -> u64 {
     let long_idle = lease.remembered.map_or(lease.idle, |(idle, _)| idle);
     millis(timeout.unwrap_or(lease.idle).max(long_idle)).min(CENTURY)

@@ -12,7 +12,7 @@ use crate::store::{Epoch, Outcome, Receipt};
 
 /// The reply of a script.
 pub(super) enum Reply {
-    /// `seed`: a timed renewal is pending, and the request came with the old id.
+    /// `seed` is there if a timed renewal is pending and the request came with the old id.
     Done {
         version: Version,
         ttl: Duration,
@@ -26,8 +26,8 @@ pub(super) enum Reply {
         row: Option<HashRow>,
         text: String,
     },
-    /// Nothing was written, because the index and the owner's set must first hold the session for
-    /// the time that it will live.
+    /// Nothing was written, because the index and the owner's set do not hold the session for
+    /// `ttl_ms` yet.
     MustIndex {
         ttl_ms: u64,
         owner: Option<String>,
@@ -106,7 +106,7 @@ pub(super) fn handles(reply: &Value) -> Result<Vec<Handle>> {
     handles.iter().map(|handle| text(handle)?.parse()).collect()
 }
 
-/// An epoch. An owner without a stored epoch has the first one.
+/// Parses an owner's epoch. If none is stored, the owner is in the first epoch.
 pub(super) fn epoch_of(reply: &Value) -> Result<Epoch> {
     if *reply == Value::Nil {
         return Ok(Epoch::default());
@@ -166,7 +166,7 @@ fn whole(reply: &Value) -> Result<u64> {
 }
 
 pub(super) fn unexpected(reply: &Value) -> Error {
-    // Without the value, which may be a user's data.
+    // The error leaves out the value, which may be a user's data.
     let kind = match reply {
         Value::Nil => "nothing",
         Value::Int(_) => "a number",

@@ -8,14 +8,14 @@ use crate::units::choice;
 /// serde reads `true`, `false`, `"always"`, `"auto"` and `"never"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Secure {
-    /// Over https only, whether or not this request came over https. It is right behind every proxy
-    /// that speaks https to the client.
+    /// Over https only, whether or not this request came over https. This is also the right value
+    /// behind a proxy that speaks https to the client.
     #[default]
     Always,
     /// Over https only if this request came over https. It is for an application that is also used
     /// over plain http, during development for example. Behind a proxy see
-    /// [`trust_proxy`](super::CookieOptions::trust_proxy). rouille reports its own TLS as plain
-    /// http.
+    /// [`trust_proxy`](super::CookieOptions::trust_proxy). rouille reports requests over its own
+    /// TLS as plain http.
     Auto,
     /// Over plain http too. Then every host on the same network can read the cookie and act as its
     /// user.
@@ -66,12 +66,12 @@ choice!(CookieLifetime, "lifetime", [
 ]);
 
 /// Which cookies the browser drops last when it has too many. Only browsers built on Chromium know
-/// it.
+/// this attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// Dropped first.
     Low,
-    /// As without the attribute.
+    /// The same as without the attribute.
     Medium,
     /// Dropped last.
     High,

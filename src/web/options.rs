@@ -27,8 +27,9 @@ use crate::units::tree::read_table;
 /// The server decides when the session ends, however long the browser keeps the cookie: see
 /// [`Policy`](crate::Policy).
 ///
-/// `get_name` and its like return the options, except the keys, which are secret. serde reads these
-/// names, and also `httpOnly`, `sameSite`, `proxy` and `secret`; it refuses unknown names.
+/// `get_name` and similar methods return the options, except the keys, which are secret. serde
+/// reads the names in the table, also in camel case, and `proxy` and `secret`; it refuses unknown
+/// names.
 /// [`SessionLayer::cookie`](super::SessionLayer::cookie) checks the values.
 ///
 /// # Examples
@@ -69,10 +70,9 @@ impl CookieOptions {
 
     /// The name of the cookie. Default: `id`, which does not reveal the software.
     ///
-    /// Change it if two applications share a host, or to `__Host-id`: browsers accept a cookie of
-    /// that name only over https, from this host and for all of its paths, so a neighbouring
-    /// subdomain cannot plant one (RFC 6265bis, 4.1.3). The change logs out all users of the old
-    /// name.
+    /// Change it if two applications share a host. With `__Host-id`, a neighbouring subdomain
+    /// cannot plant a cookie, because browsers accept one of that name only over https, from this
+    /// host and for all of its paths (RFC 6265bis, 4.1.3). A change of the name logs out all users.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -86,9 +86,9 @@ impl CookieOptions {
     ///
     /// Write the path as browsers send it, beginning with `/`. The cookie of `/app` is sent with
     /// `/app` and `/app/cart`, but not with `/apple`; the cookie of `/app/` is not sent with
-    /// `/app`. The layer refuses a path with which no request's path can begin: `?`, `#`, `//`,
-    /// `..`, and characters that browsers percent-encode (`/caf%C3%A9` is right). It also refuses a
-    /// path of more than 1,024 bytes.
+    /// `/app`. The layer refuses a path of more than 1,024 bytes, and one that cannot match because
+    /// it has `?`, `#`, `//`, `..` or a character that browsers percent-encode (`/caf%C3%A9` is
+    /// right).
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
@@ -98,7 +98,7 @@ impl CookieOptions {
     /// which is only the host that sets the cookie.
     ///
     /// Change it if several subdomains share one login. Then each of these subdomains can read the
-    /// cookie, and an attacker who takes one over can act as any of its users.
+    /// cookie, and an attacker who takes over one of them can act as each user who visits it.
     ///
     /// A domain is a host name of at least two labels; a dot in front is left out. The layer
     /// refuses a scheme, a port, a path, a wildcard, an address and a single label such as
@@ -181,20 +181,20 @@ impl CookieOptions {
         self
     }
 
-    /// The keys that sign the cookie, and the [token](super::TokenOptions) if the layer has one:
-    /// the first key signs, all keys verify. Default: none, no signature.
+    /// The keys that sign the cookie, and the [token](super::TokenOptions) if the layer has one.
+    /// The first key signs, all keys verify. Default: none, no signature.
     ///
-    /// Each key is at least 32 bytes from a random source, and only the servers know it. A cookie
-    /// with a wrong signature, or with none, is no session, and the store is not asked for it.
+    /// Each key is at least 32 bytes from a random source, and only the servers know it. The layer
+    /// ignores a cookie with a wrong or missing signature, and does not ask the store for it.
     ///
-    /// To change keys, put the new key first. Cookies of the old key are written again at their
-    /// next request, but not shortly before a timed renewal. Remove the old key when the clients
-    /// that still have its cookies may be logged out.
+    /// To change keys, put the new key first. The response to a request with an old key's cookie
+    /// rewrites the cookie, except shortly before a timed renewal. Remove the old key when the
+    /// clients that still have cookies signed with it may be logged out.
     ///
     /// An id cannot be guessed with or without a signature. A signature keeps guesses away from the
     /// store, and makes an id from a stolen backup worthless.
     ///
-    /// In a configuration file a single key may stand without its list.
+    /// A configuration file may give a single key as a text instead of a list.
     ///
     /// # Examples
     ///
@@ -215,9 +215,9 @@ impl CookieOptions {
     /// header). Default: none.
     ///
     /// `Cache` and `Storage` are for browsers that several people share (OWASP Session Management
-    /// Cheat Sheet). Some browsers take seconds to clear a large cache. Only a request that
-    /// [logs out](crate::Session::log_out) sends the header. Browsers ignore it over plain http,
-    /// except from the loopback.
+    /// Cheat Sheet). Some browsers take seconds to clear a large cache. Only the response to a
+    /// request that [logs out](crate::Session::log_out) has the header. Browsers ignore it over
+    /// plain http, except from the loopback.
     pub fn clear_site_data(mut self, data: impl IntoIterator<Item = SiteData>) -> Self {
         self.clear_site_data = data.into_iter().collect();
         self

@@ -1,4 +1,4 @@
-//! The adapter for `tiny_http`: one call around the handler, which also sends the response.
+//! The adapter for `tiny_http`: one call runs the handler and sends the response.
 
 use std::io::Read;
 
@@ -20,13 +20,13 @@ impl<'r> From<&'r Request> for RequestHead<'r> {
 }
 
 impl SessionLayer {
-    /// Runs a handler with the request's session, adds the headers that the session needs to its
-    /// response, and sends it.
+    /// Runs a handler with the request's session, adds the session's headers to the response, and
+    /// sends the response.
     ///
     /// If the store fails or is full, the response is a plain 503. After a panic or any other error
     /// it is a plain 500: see [when something fails](super#when-something-fails). Either way
-    /// the thread goes on to its next request. [`try_tiny_http`](Self::try_tiny_http) leaves the
-    /// page to you. If the client closed the connection before its response, that is no error.
+    /// the thread goes on to its next request. With [`try_tiny_http`](Self::try_tiny_http) you make
+    /// that response. It is no error if the client closes the connection before the response.
     ///
     /// For a response that is sent later, such as an upgrade to a WebSocket, call
     /// [`load`](Self::load) and [`finish`](Self::finish) instead.
@@ -103,7 +103,7 @@ impl ResponseHeaders for Vec<Header> {
     }
 
     fn add(&mut self, name: &str, value: String) {
-        // Never refused: our values are ASCII, and the others come from headers.
+        // No value is refused, because ours are ASCII and the others were headers before.
         self.extend(Header::from_bytes(name, value));
     }
 }

@@ -1,8 +1,8 @@
 //! Aging of main: generations that advance with the visits to main's sessions.
 //!
-//! At any moment an abandoned session looks like one that is between two visits. They differ in how
-//! often other sessions were visited since. A generation ends when a fifth of main's sessions were
-//! visited in it, and a session that was not visited for many generations counts as abandoned.
+//! An abandoned session looks like one that is between two visits. Only the visits to other
+//! sessions since its last visit tell them apart. A generation ends when a fifth of main's sessions
+//! were visited in it, and a session that was not visited for many generations counts as abandoned.
 //!
 //! Seconds would not do as a measure, because a chat and a tax form are visited at different rates.
 //! The number of evictions would not do either, because a flood of new sessions drives it. A flood
@@ -16,15 +16,15 @@ use crate::sync::{AtomicU32, Ordering};
 const VISITED_SHARE: usize = 5;
 
 /// The number of generations without a visit after which a session counts as abandoned. If all
-/// sessions are visited equally often at random times, that is wrong for one in a thousand.
+/// sessions are visited equally often at random times, at most 0.6 % (0.8^23) count so by mistake.
 const MAX_IDLE_GENERATIONS: u8 = 24;
 
-/// All of main is examined once in so many generations.
+/// The number of generations in which all of main is examined once.
 const EXAMINATION_CYCLE: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Aging {
-    /// Wraps around: a session that is not examined for 256 generations is found some later.
+    /// Wraps around. A session not examined for 256 generations is then found abandoned later.
     generation: u8,
     /// How many of main's sessions were visited in this generation.
     visitors: AtomicU32,
@@ -37,7 +37,7 @@ impl Aging {
         Self { generation: 0, visitors: AtomicU32::new(0), unexamined: 0 }
     }
 
-    /// The generation that a new session gets: the last one, so that a visit in this one counts.
+    /// The previous generation. A new session gets it, so that a visit in the present one counts.
     pub(super) fn last_generation(&self) -> u8 {
         self.generation.wrapping_sub(1)
     }

@@ -52,7 +52,7 @@ impl RedisOptions {
         client.map(Server::Cluster).map_err(|error| Error::option("cluster", error.to_string()))
     }
 
-    /// A server behind Sentinels, whose own login is in their URLs.
+    /// A server behind Sentinels. The login to the Sentinels themselves is in their URLs.
     fn sentinel_server(&self, files: CertificateFiles) -> Result<Server> {
         let sentinels = self.raw.sentinels.iter().map(|url| {
             let info = parse("sentinels", url)?;
@@ -100,7 +100,7 @@ impl RedisOptions {
         Ok(info.set_redis_settings(login))
     }
 
-    /// The login of the URL, completed by the options.
+    /// The login of the URL. The options `username` and `password` replace its parts.
     fn login(&self, mut login: RedisConnectionInfo) -> Result<RedisConnectionInfo> {
         if let Some(username) = &self.raw.username {
             login = login.set_username(username);
@@ -136,8 +136,8 @@ fn parse(option: &'static str, url: &str) -> Result<ConnectionInfo> {
     Ok(info.set_redis_settings(login))
 }
 
-/// Returns true if an unencoded character ends the host of a URL within the password, so that the
-/// rest of the password would be taken for a path.
+/// Returns true if a password has an unencoded `/`, `?` or `#`. The URL's host would end there, and
+/// the rest of the password would be taken for a path.
 fn is_cut_short(url: &str) -> bool {
     let is_socket = url.starts_with("unix:") || url.starts_with("redis+unix:") || url.starts_with("valkey+unix:");
     let (_, rest) = url.split_once("://").unwrap_or_default();

@@ -27,7 +27,7 @@ pub(crate) struct LookResult {
     pub(crate) next: Option<Record>,
 }
 
-/// The role of an id that opens a row: as [`Presented`], with the seed in place of the derived id.
+/// The role of an id that opens a row. It is [`Presented`] with a seed in place of the derived id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opener {
     Current,
@@ -90,8 +90,8 @@ fn look_rotated(
             Some(SecondSecret::Pending { digest, seed, until }) => {
                 let end = lease.renew_after.filter(|_| how == Look::Visit && until == NEVER);
                 let next = end.map(|end| {
-                    // This is the second announcement. The old id still works for at least a
-                    // moment.
+                    // This visit announces the new id a second time, which sets the end of the old
+                    // id.
                     let until = now.after(end.max(lease.grace).max(Duration::from_millis(1)));
                     let pending = SecondSecret::Pending { digest, seed, until };
                     with_secrets(row, id, None, row.state().secret(), pending, touch)
@@ -103,8 +103,8 @@ fn look_rotated(
     }
 }
 
-/// The answer to a look with an id that does not open the row: `answer`, unless the session is
-/// held.
+/// Returns `answer`, which is for an id that does not open the row. But a [`Look::Held`] with the
+/// row's incarnation finds the session.
 #[cold]
 fn unless_held(row: &Record, how: Look, answer: LookAnswer) -> LookAnswer {
     match how {
@@ -113,8 +113,8 @@ fn unless_held(row: &Record, how: Look, answer: LookAnswer) -> LookAnswer {
     }
 }
 
-/// The row after the first visit with a derived id. That id is the current one now. The id before
-/// it has its grace, unless its end was set before.
+/// The row after the first visit with a derived id, which becomes the current id. The previous id
+/// works until its grace ends, or until the end that was set before, if that is earlier.
 fn confirm(row: &Record, id: &SessionId, lease: &Lease, touch: Option<u64>, now: Now) -> Record {
     let grace = now.after(lease.grace);
     let until = match row.second() {

@@ -108,7 +108,7 @@ fn create(id: &SessionId, commit: &Commit, lease: &Lease, now: Now, epoch: Optio
     if is_revoked(commit, epoch) {
         return unchanged(Outcome::LoginRevoked);
     }
-    // The first commit may have created a session that has since ended with all of its owner's.
+    // The first attempt may have created the session, and a log out everywhere may have ended it.
     if commit.is_repeated && commit.login.as_ref().is_some_and(|login| login.begun.is_none()) {
         return Err(Error::unknown(id.handle()));
     }
@@ -201,8 +201,8 @@ fn write(
     Ok((Outcome::Done(receipt), Edit::Put(next)))
 }
 
-/// The record after a commit, as far as the session that sent the commit can know it without the
-/// commits of other requests.
+/// The record after a commit, computed from the record that the request read. Later commits of
+/// other requests are missing.
 pub(crate) fn preview(
     read: Option<&Record>,
     commit: &Commit,

@@ -7,8 +7,8 @@ use crate::web::RequestHead;
 
 /// A request of a [`Browser`](super::Browser).
 ///
-/// An application's handler takes its framework's request. A [`RequestHead`], a `rouille::Request`
-/// (feature `rouille`) and an `http::Request<Vec<u8>>` (feature `http`) are made from `&Request`.
+/// For a handler that takes another type of request, `From<&Request>` makes a [`RequestHead`], a
+/// `rouille::Request` (feature `rouille`) or an `http::Request<Vec<u8>>` (feature `http`).
 ///
 /// # Examples
 ///
@@ -61,8 +61,8 @@ impl Request {
         self.with_header("Content-Length", &length)
     }
 
-    /// Sends the request from a link or a form on another site's page, without the cookies that
-    /// `SameSite` withholds.
+    /// Makes this the request of a link or a form on another site's page. The browser then leaves
+    /// out the cookies that `SameSite` withholds.
     pub fn from_elsewhere(mut self) -> Self {
         self.is_from_elsewhere = true;
         self
@@ -88,7 +88,7 @@ impl Request {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The value of the first header of this name. Upper and lower case are equal.
+    /// The value of the first header of this name, in upper or lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find(|(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
