@@ -1,8 +1,7 @@
-//! The store on a backend of three methods: the rule between `get` and `set`, under striped locks.
+//! The store on a backend of three methods. It calls the rule between a `get` and a `set`.
 //!
-//! Each session has a lock, and each owner has one. All sessions of a stripe share a lock, and so
-//! do all owners of a stripe. An owner's lock is taken before a session's, and never two of one
-//! kind.
+//! Each session and each owner belongs to a stripe, which has one lock. A thread holds at most one
+//! owner's lock and one session's lock, and takes the owner's first.
 
 use std::fmt;
 use std::time::Duration;
@@ -26,15 +25,15 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// The shortest time for which an epoch is kept: longer than a login can take.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A whole [`Store`] on a [`KeyValue`], owners included. [`KeyValue`] has an example.
+/// A [`Store`] with [`Owners`] on a [`KeyValue`], which has an example.
 ///
-/// Every promise of [`Store`] and [`Owners`] holds among the calls to one such store, so make one
-/// for the process and share it. A promise is as durable as the backend's `set`.
+/// The locks that make each call atomic are in this value, so make one for the process and share
+/// it. A write is as durable as the backend's `set`.
 ///
 /// A look is one `get`, with another `get` and a `set` if the visit prolongs the session. A commit
 /// is a `get` and a `set`. A login reads and writes the owner's entry first; with a limit, it also
-/// reads each of the owner's sessions. For a session with an owner, about one write per idle
-/// timeout also writes the owner's entry, which is kept for longer than the session.
+/// reads each of the owner's sessions. For a session with an owner, about once per idle timeout a
+/// visit or a commit also writes the owner's entry, which outlives the session.
 ///
 /// A backend cannot list its keys, so [`all`](Store::all), [`len`](Store::len) and
 /// [`clear`](Store::clear) are [not supported](Error::is_unsupported). An owner's sessions can be
@@ -91,7 +90,8 @@ impl<K: KeyValue> KeyValueStore<K> {
         run(&mut OwnerEntry::from_bytes(bytes.as_deref())?)
     }
 
-    /// Writes the entry of an owner. Its failure is not an unknown outcome for a session.
+    /// Writes the entry of an owner. If that fails, the session is unchanged, so the error is never
+    /// `is_unknown`.
     fn put_owner(&self, owner: &str, entry: &OwnerEntry, now: Now) -> Result<()> {
         let left = Duration::from_millis(entry.until.saturating_sub(now.calendar_ms));
         let set = self.backend.set(&owner_key(owner), &entry.to_bytes(), time_to_live(left));
@@ -105,7 +105,7 @@ impl<K: KeyValue> KeyValueStore<K> {
             let _lock = self.lock_of(*handle).read();
             match self.entry(*handle) {
                 Ok(found) => Ok(live(found.as_ref(), Some(owner.as_str())).and_then(|row| row.listed(*handle, now))),
-                // No id opens an entry that cannot be read.
+                // An entry that cannot be read is no live session, because no id opens it.
                 Err(error) if error.is_corrupt() => Ok(None),
                 Err(error) => Err(error),
             }
@@ -127,9 +127,9 @@ impl<K: KeyValue> KeyValueStore<K> {
         Ok(Outcome::Done(Receipt::ended(listed.stored.record.version())))
     }
 
-    /// Removes handles from an owner's entry that lead to none of the owner's sessions, if that is
-    /// due. Their sessions ended, or their logins failed after the entry was written. A handle
-    /// whose entry cannot be read stays. The caller writes the owner's entry.
+    /// If pruning is due, removes the handles without a live session of the owner: the session
+    /// ended, or its login failed after the owner's entry was written. If a session's entry cannot
+    /// be read, its handle stays. The caller writes the owner's entry.
     fn prune(&self, owner: &str, entry: &mut OwnerEntry) {
         if entry.is_pruning_due() {
             entry.prune(|handle| self.has_live_session(*handle, owner).unwrap_or(true));
@@ -150,9 +150,9 @@ impl<K: KeyValue> KeyValueStore<K> {
 
     /// One step: reads a session's entry, calls `ask` for the rule, and carries out the write.
     ///
-    /// `owner`: the owner that the session may get, whose lock is taken first. `admit` can then
-    /// answer before the rule is asked. If a session would outlive the entry of its owner, the step
-    /// is repeated under the owner's lock.
+    /// If the write may give the session an `owner`, the step takes that owner's lock first. Then
+    /// `admit` may answer in place of the rule. If the session would outlive the entry of its
+    /// owner, the step is repeated under the owner's lock.
     fn step<R>(
         &self,
         handle: Handle,
@@ -199,13 +199,13 @@ impl<K: KeyValue> KeyValueStore<K> {
         let listed_until = match (row.record().owner(), owner, found) {
             (None, ..) => 0,
             (Some(name), Some((owner, entry)), _) if name == owner => {
-                // Twice the session's time, so that few visits must prolong the owner's entry.
+                // The entry is kept for twice the remaining time, so that visits rarely prolong it.
                 let kept = until.saturating_add(until.saturating_sub(now.calendar_ms));
                 entry.add(handle, kept);
                 self.put_owner(owner, entry, now)?;
                 entry.until
             }
-            // Without a login the owner is the one that lists the session.
+            // Without a login the owner is the same as before, so the owner's entry has the handle.
             (Some(_), None, Some(found)) if found.listed_until >= until => found.listed_until,
             (Some(name), ..) => return Ok(Err(name.to_owned())),
         };
@@ -245,8 +245,7 @@ impl<K: KeyValue> Store for KeyValueStore<K> {
             }
         }
         let found = self.step(id.handle(), None, |_| Ok(None), |row, now, _| Ok(ask(row, now)));
-        // The outcome of a look is never unknown: after any failure the session can still be peeked
-        // at.
+        // The error is never `is_unknown`, because a look may be repeated after any failure.
         found.map_err(|error| if error.is_store() || error.is_corrupt() { error } else { Error::store(error) })
     }
 
@@ -265,7 +264,7 @@ impl<K: KeyValue> Store for KeyValueStore<K> {
                 let found = self.entry(id.handle())?;
                 ask(found.as_ref().and_then(SessionEntry::live), self.now(), Some(owner.epoch))?
             };
-            // Other sessions end for this login only if the rule allows it.
+            // Other sessions end for this login only if the rule allows the login.
             if !matches!(write, Write::Put(_)) {
                 return Ok(Some(outcome));
             }
@@ -305,7 +304,7 @@ impl<K: KeyValue> Owners for KeyValueStore<K> {
     fn destroy_all(&self, owner: &Owner, except: Option<Handle>) -> Result<usize> {
         self.with_owner(owner.as_str(), |entry| {
             let now = self.now();
-            // The epoch is a time, so it does not go back after the entry was removed.
+            // The epoch is at least the time, so it does not go back if the entry was removed.
             entry.epoch = Epoch::from_u64(now.calendar_ms.max(entry.epoch.to_u64().saturating_add(1)));
             entry.keep_until(now.calendar_ms.saturating_add(DAY.as_secs() * 1000));
             self.put_owner(owner.as_str(), entry, now)?;

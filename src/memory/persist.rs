@@ -2,17 +2,17 @@
 //!
 //! With it, a restart or a crash logs no user out and restores no ended session.
 //!
-//! Every change is queued under the lock of its shard, so the queue has the changes of a session in
-//! their order. After the release of the lock, the request waits until its change is written: one
-//! of the waiting threads writes everything that is queued, with one system call (group commit).
+//! Every change is queued under the lock of its shard, so the queue keeps the order of a session's
+//! changes. After the release of the lock, the request waits until its change is written: one of
+//! the waiting threads writes everything that is queued, with one system call (group commit).
 //!
 //! A compaction begins a new journal, writes a snapshot, and removes the earlier journals. Requests
-//! change sessions while the snapshot is written, so it has some of the changes that are also in
-//! the new journal. That does no harm: a journal has whole rows in order, so a start that reads the
-//! snapshot and replays the journals after it ends with the last row of every session.
+//! change sessions while the snapshot is written, so some changes are in both the snapshot and the
+//! new journal. A start may apply them twice, because a journal has whole rows: it replays the
+//! journals in order after the snapshot, so the last row of every session counts.
 //!
 //! If the journal cannot be written, some changes are in memory only, and the store is *failing*.
-//! It stays so until a compaction succeeds, because the snapshot then has those changes, too.
+//! The store is failing until a compaction succeeds, because only a new snapshot has those changes.
 
 pub(super) mod commit_log;
 pub(super) mod compaction;
@@ -58,7 +58,7 @@ pub enum OnDamage {
     #[default]
     Refuse,
     /// The store starts with the undamaged part. The damaged files are copied to a folder beside
-    /// them, and the first subscriber to [`errors`](crate::LembroStore::errors) receives the error.
+    /// them, and the first subscriber to [`errors`](crate::LembroStore::errors) gets an error.
     /// Changes in the damaged part are lost, logouts included.
     Salvage,
 }

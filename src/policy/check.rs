@@ -1,4 +1,4 @@
-//! The check of a policy: no time ends every session at once, and sessions can reach each time.
+//! The check of a policy: refuses values that cannot work, alone or together.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl Policy {
                 return Err(Error::option(option, format!("{span} is beyond the timeout, {idle}: shorten it")));
             }
         }
-        // None, without a limit, if one of the two has none.
+        // The longer of the two lifetimes. If one of them is None, no lifetime limits the age.
         let lifetime = match self.get_remember() {
             None => self.get_lifetime(),
             Some((_, remembered)) => self.get_lifetime().zip(remembered).map(|(one, other)| one.max(other)),
@@ -76,7 +76,7 @@ impl Policy {
     }
 }
 
-/// Checks the two limits of a session. `option`: the one that has the lifetime.
+/// Checks an idle timeout and a lifetime. `option` names the option that set the lifetime.
 fn check_limits(option: &'static str, timeout: Duration, lifetime: Option<Duration>) -> Result<()> {
     if timeout.is_zero() {
         return Err(Error::option("timeout", "0 would end every session at once"));
@@ -96,12 +96,12 @@ fn check_limits(option: &'static str, timeout: Duration, lifetime: Option<Durati
     Ok(())
 }
 
-/// The text of a duration, as options are written: in days to seconds, or less than a second.
+/// The text of a duration, as an option takes it: in days to seconds, or smaller units below one.
 fn written(span: Duration) -> String {
     let (seconds, day) = (span.as_secs(), 24 * 60 * 60);
     match seconds {
         0 => format!("{span:?}"),
-        // Not humantime's months and years, which options do not take.
+        // humantime would write months and years, which options do not take.
         _ if seconds.is_multiple_of(day) => format!("{}d", seconds / day),
         _ if seconds >= day => format!("{}d {}", seconds / day, written(Duration::from_secs(seconds % day))),
         _ => humantime::format_duration(Duration::from_secs(seconds)).to_string(),

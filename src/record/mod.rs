@@ -1,14 +1,14 @@
 //! Records: one session's data in one flat block, and the changes that make the next record.
 //!
 //! ```text
-//! record           the record, and the one way in which it is built
-//! block, frame     its memory: header, version, body, second secret
+//! record           the record, and how it is built
+//! block, frame     the memory of a record: header, version, body, second secret
 //! body             the bytes of the data: head and entries
 //! merge            a body written from another one and some edits
 //! changes, keys    the changes of a request
-//! exact, scan      values written as JSON that reads back as the same values
+//! exact, scan      the writer of values as JSON; it refuses those that JSON would change
 //! json             records in serde's formats
-//! limits           the limits, and the check of bytes from outside
+//! limits           the limits, and the check of bytes that this crate may not have written
 //! ```
 
 mod block;

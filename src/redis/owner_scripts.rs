@@ -1,11 +1,12 @@
-//! Scripts on the sessions of one owner, and on the index of all sessions.
+//! Scripts on the sessions of one owner, and on the index of all sessions. The docs of a script
+//! begin with its arguments.
 
 use super::lua::{LazyLock, LuaScript, script, scripts};
 
 /// The beginning of every script on an owner. Its keys are the epoch, the next epoch, the set of
 /// sessions with the instant until which each is indexed, and the login slots: a hash from handle
-/// to login time. The prefix 'r' reserves a slot for a login under way; the session's previous
-/// slot, if any, follows it. The prefix 'x' marks a slot that another login took.
+/// to login time. The prefix 'r' reserves a slot for a login under way; after a colon follows the
+/// session's previous login time, if any. The prefix 'x' marks a slot that another login took.
 const OWNER: &str = "
 local epoch, following, sessions, logins = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local call, now = redis.call, tonumber(ARGV[1])
@@ -36,9 +37,9 @@ end
 scripts! {
     OWNER:
     /// now, handle, how long to index it, its login time (or 'now', or 'known': already in the
-    /// set), the limit ('': none), what happens over the limit ('r'efuse), 'examined' if the other
-    /// sessions were looked at, and those of them that are gone. Returns the epoch and the surplus
-    /// sessions to end, or the sessions to examine first.
+    /// set), the limit ('': none), 'r' to refuse a login over the limit, 'examined' if the caller
+    /// has looked at the other sessions, and the handles of those that are gone. Adds the session;
+    /// returns the epoch and the surplus sessions to end, or the sessions to examine first.
     OWNER_ADD = ["
 local handle, index_for, since, max, at_limit, examined = unpack(ARGV, 2, 7)
 local surplus, gone, rank = {}, {}, now
@@ -109,8 +110,8 @@ end
 remove(gone)
 return { 'ok' }
 "];
-    /// now. Draws the next epoch, a different one at each call. Or now, epoch: begins this epoch,
-    /// which revokes all earlier logins, and returns the previous epoch and the sessions.
+    /// now, optionally epoch. Without an epoch, returns a new one at each call. With an epoch,
+    /// begins it to revoke all earlier logins, and returns the previous epoch and the sessions.
     BUMP_EPOCH = ["
 remove_expired()
 call('ZREM', sessions, '')
@@ -139,8 +140,8 @@ end
 
 scripts! {
     INDEX:
-    /// now, handle, time in milliseconds. Also removes a few expired handles, so that no request
-    /// waits for the removal of all.
+    /// now, handle, how long to index it. Adds the handle. Also removes a few expired handles, so
+    /// that no request waits for the removal of all.
     INDEX_ADD = ["
 local over = redis.call('ZRANGEBYSCORE', index, '-inf', now, 'LIMIT', 0, 16)
 if #over > 0 then redis.call('ZREM', index, unpack(over)) end

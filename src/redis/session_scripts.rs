@@ -1,8 +1,8 @@
 //! Scripts on one session: the rule of `store::rule` in Lua.
 //!
 //! A script reads the row, decides as the rule does, and writes the next row. It computes
-//! everything before its first write, because a script that fails halfway is not rolled back. `..`
-//! in the docs of a script stands for the common part of its [invocation](super::invocation).
+//! everything before its first write, because a script that fails halfway is not rolled back. The
+//! docs list a script's arguments: `..` is the common part of its [invocation](super::invocation).
 
 use super::lua::{
     ASK_UNCONFIRMED, CHECK_LOGIN, DONE, EXPIRE, FULL, INVOCATION, LEFT, LOG_IN, LazyLock, LuaScript, READ, READ_BOTH,
@@ -12,8 +12,8 @@ use super::lua::{
 scripts! {
     INVOCATION:
     /// .., mode ('v'isit, 't'ouch, 'p'eek, 'e'xists), whether to return the fields ('1' or '0').
-    /// Without them a visit returns the time and what the session has left. If a visit cannot be
-    /// written, it is answered all the same, together with the error.
+    /// Without the fields, a visit returns the time and the session's remaining time. If a visit's
+    /// write fails, the script returns the session all the same, with the error.
     LOOK = [READ, SESSION, "
 local mode, all = struct.unpack('c1c1', args, rest)
 if not meta and (mode == 't' or all == '0') then return { 'gone' } end
@@ -67,7 +67,7 @@ return struct.pack('>I8I8', now, left < 0 and 1 or left) .. trouble
     /// each measurement would cost as much as a write. If the bound exceeds a limit, all entries
     /// are counted. If more than half of a limit is really used, replaced and removed entries are
     /// measured from then on, so that a large session is not counted at every commit. All entries
-    /// are read, too, if a commit removes more than a command takes arguments.
+    /// are also counted if a commit removes more entries than a session may have.
     COMMIT = [READ_BOTH, SESSION, ASK_UNCONFIRMED, "
 local expect, base, base_saves, nonce, identity, most, most_bytes, more, more_bytes, set, removed, after =
     struct.unpack('>c1c4I4c8c1I4I4I4I4I4I4', args, rest)

@@ -22,16 +22,16 @@ impl Session {
         Ok(own.unwrap_or(self.limits()?.0))
     }
 
-    /// Gives the session an idle timeout of its own, to the millisecond, from the next save on: a
-    /// [`Duration`], a text such as `"8h"`, or a number of milliseconds. `None` removes it. The
-    /// policy's [lifetime](crate::Policy::lifetime) still applies. For
-    /// "remember me" there is [`remember`](Self::remember).
+    /// Gives the session an idle timeout of its own, to the millisecond, from the next save on. It
+    /// is a [`Duration`], a text such as `"8h"`, or a number of milliseconds; `None` removes it.
+    /// The policy's [lifetime](crate::Policy::lifetime) still applies. For "remember me", call
+    /// [`remember`](Self::remember).
     ///
     /// # Errors
     ///
-    /// [`Error::is_option`] if the timeout is no duration; if it is zero, because
-    /// [`log_out`](Self::log_out) ends a session; or if it is longer than the session's lifetime,
-    /// which would end it before. Also if the first look fails.
+    /// [`Error::is_option`] if the timeout is no duration, is below a millisecond, or is longer
+    /// than the session's lifetime. Also if the first look fails. To end a session, call
+    /// [`log_out`](Self::log_out).
     ///
     /// # Examples
     ///
@@ -121,8 +121,8 @@ impl Session {
         Ok(self.stored_record()?.and_then(Record::created_at))
     }
 
-    /// When the owner logged in; `None` for an anonymous session. For a page that asks for the
-    /// password again if the login is not recent (OWASP ASVS 5.0, 7.5).
+    /// When the owner logged in; `None` for an anonymous session. A page can ask for the password
+    /// again if the login is not recent (OWASP ASVS 5.0, 7.5).
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The store: the trait that every backend implements, and the rule that decides for all of them.
+//! The store: the trait that every backend implements, and the rule that computes their answers.
 //!
 //! ```text
 //! mod        the trait
@@ -7,7 +7,7 @@
 //! outcome    the answers of a store
 //! owners     the operations on all sessions of one owner
 //! entry      the row that a store keeps
-//! rule       what happens to a session: two pure functions
+//! rule       the two pure functions that compute an answer and the next row
 //! ```
 
 mod commit;
@@ -45,8 +45,8 @@ use crate::record::{Record, Version};
 /// [`set`](Self::set), [`touch`](Self::touch) and [`destroy`](Self::destroy). The others are
 /// optional.
 ///
-/// For one process a [`KeyValue`](crate::KeyValue) is less to write: a backend of three methods, on
-/// which [`KeyValueStore`](crate::KeyValueStore) is the store.
+/// If one process uses the data, implement the three methods of [`KeyValue`](crate::KeyValue)
+/// instead, and [`KeyValueStore`](crate::KeyValueStore) makes a store of them.
 ///
 /// # The contract
 ///
@@ -67,8 +67,8 @@ use crate::record::{Record, Version};
 /// the system failed or that the action is impossible. If a failed write may have been carried out
 /// all the same, the error is [`Error::is_unknown`]; for every other error nothing was written.
 ///
-/// **Bytes, not user code.** Values arrive as JSON. A store never runs code of the application, so
-/// it may hold its locks.
+/// **Bytes, not user code.** Values arrive as JSON, so a store that holds a lock during a call runs
+/// no code of the application under it.
 ///
 /// # Writing one
 ///
@@ -139,7 +139,7 @@ pub trait Store: Send + Sync + 'static {
     /// when the store failed. Unless the error is `is_unknown`, nothing was written.
     fn apply(&self, id: &SessionId, action: &Action<'_>, lease: &Lease) -> Result<Outcome>;
 
-    /// The session that an id opens. This neither prolongs it nor applies a lease.
+    /// The session that an id opens. Neither prolongs the session nor applies a lease.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ pub trait Store: Send + Sync + 'static {
         self.look(id, Look::Peek, &Lease::UNLIMITED).map(Lookup::found)
     }
 
-    /// Looks at a session, and prolongs it if the last visit that did is long enough ago.
+    /// Looks at a session, and prolongs it if that is due by [`Lease::touch_after`](Lease).
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ pub trait Store: Send + Sync + 'static {
         self.apply(id, &Action::Touch(None), lease)
     }
 
-    /// Ends a session. [`Outcome::Gone`] says that there was none, which is a success too.
+    /// Ends a session. [`Outcome::Gone`] means that there was no such session, also a success.
     ///
     /// # Errors
     ///
@@ -212,8 +212,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store has this method; when the store failed, before
-    /// the first session or between two.
+    /// [`Error::is_unsupported`] unless the store implements this method; when the store failed. An
+    /// item of the list is an error if the store fails later.
     fn all(&self) -> Result<Listing<'_>> {
         Err(Error::unsupported("listing its sessions"))
     }
@@ -222,7 +222,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store has this method; when the store failed.
+    /// [`Error::is_unsupported`] unless the store implements this method; when the store failed.
     #[doc(alias = "length")]
     fn len(&self) -> Result<usize> {
         Err(Error::unsupported("counting its sessions"))
@@ -241,7 +241,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store has this method; when the store failed.
+    /// [`Error::is_unsupported`] unless the store implements this method; when the store failed.
     fn clear(&self) -> Result<()> {
         Err(Error::unsupported("clearing itself"))
     }

@@ -4,13 +4,13 @@
 //!
 //! ```text
 //! mod          the functions that run the contract, and their report
-//!   script     rules in words: contract.txt
-//!   special    rules that need more than words
-//!   racing     rules of threads
-//!   history    rules of random histories
+//!   script     rules as steps in words, from contract.txt
+//!   special    rules that need code: values, keys, the clock
+//!   racing     rules of parallel calls from several threads
+//!   history    rules that compare the answers to long random series of calls
 //!   fixture    the store under test beside the plain store
-//!   verdict    what a rule finds, and how time passes for it
-//! plain        the store that is nothing but the rule
+//!   verdict    the verdict on a rule, and how time passes for the store
+//! plain        a store of a map and the rule, which others are compared with
 //! processes    a store that is reopened, and two stores on the same data
 //! fault        the store that fails on purpose
 //! wrapper      the part that stores around another store share
@@ -21,7 +21,7 @@
 //!
 //! # Examples
 //!
-//! A store with a manual clock is tested within milliseconds, and to the millisecond:
+//! With a manual clock, the rules test deadlines to the millisecond and need not wait:
 //!
 //! ```
 //! use lembro::{Clock, LembroOptions, LembroStore, testing};
@@ -31,8 +31,8 @@
 //! testing::contract(&time, store);
 //! ```
 //!
-//! A store that goes by real time, such as a database server's, needs a unit of time to wait in.
-//! Rules about the exact instant of a deadline are skipped; the other rules wait a few units each:
+//! For a store that goes by real time, such as a database server's, pass a unit of time instead.
+//! Rules then wait a few units each, and those about the exact instant of a deadline are skipped:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -41,8 +41,8 @@
 //! testing::contract(Duration::from_millis(50), || LembroStore::new().unwrap());
 //! ```
 //!
-//! A store whose data outlives the process should also pass [`reopened`] before each call, and with
-//! [`two_handles`] on the same data.
+//! If a store's data outlives the process, also run the contract on the stores that [`reopened`]
+//! and, for data that several processes share, [`two_handles`] make.
 
 #[cfg(feature = "web")]
 mod browser;
@@ -72,9 +72,9 @@ use crate::store::Store;
 
 /// Checks a store against the whole contract.
 ///
-/// `store` makes a new, empty store for each rule. `time` says how time passes for it:
-/// `&ManualClock` if the store goes by that clock, or the unit to wait in, a
-/// [`Duration`](std::time::Duration), if it goes by real time. Rules about optional methods that
+/// `store` makes a new, empty store for each rule. `time` says how time passes for that
+/// store: a `&ManualClock` if the store goes by it, or a [`Duration`](std::time::Duration), the
+/// unit in which rules wait, if the store goes by real time. Rules about optional methods that
 /// return [`is_unsupported`](crate::Error::is_unsupported) are skipped.
 ///
 /// # Panics

@@ -1,8 +1,8 @@
 //! Wrappers of a store: a macro that turns every call into a call of one method.
 
 /// Implements [`Store`](crate::Store) and [`Owners`](crate::Owners) for a type with the methods
-/// `on(&self, Call, one, run)`, which calls `run` with the inner store, `has_owners` and
-/// `inner_clock`. `one` is the session that the call may change, if it can change only one.
+/// `has_owners`, `inner_clock` and `on(&self, Call, one, run)`. `on` calls `run` with the inner
+/// store. If the call can change only one session, `one` is its handle.
 macro_rules! wrap_store {
     (impl[$($generics:tt)*] for $wrapper:ty) => {
         impl<$($generics)*> Store for $wrapper {
@@ -69,7 +69,7 @@ pub enum Call {
     Commit,
     /// A touch.
     Touch,
-    /// A record in place of a session: `set`.
+    /// A record stored in place of the session: `set`.
     Put,
     /// The end of one session: `destroy`.
     End,

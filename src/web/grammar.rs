@@ -1,5 +1,4 @@
 //! Grammar of cookie names, paths, domains and header names, as browsers and servers read them.
-//! Pure.
 //!
 //! Each `problem_of_` function returns what is wrong with a text and how to mend it, as the end of
 //! a sentence that begins with the text.
@@ -27,7 +26,7 @@ const RESERVED_HEADERS: &str = "
     viewport-width warning width www-authenticate";
 const RESERVED_PREFIXES: [&str; 5] = ["access-control-", "if-", "proxy-", "sec-", "x-forwarded-"];
 
-/// A header of the application's own, whose value may be a token.
+/// RFC 9110, 5.1: the name is a token. Reserved names are refused, too.
 pub(super) fn problem_of_header(name: &str) -> Option<&'static str> {
     if name.is_empty() || !name.bytes().all(is_token) {
         return Some("is not a header's name: letters, digits and !#$%&'*+-.^_`|~, at least one");
@@ -56,7 +55,7 @@ pub(super) fn problem_of_name(name: &str) -> Option<&'static str> {
     if name.is_empty() || !name.bytes().all(is_token) {
         return Some("is not a cookie name: letters, digits and !#$%&'*+-.^_`|~, at least one");
     }
-    // RFC 2109, 4.1: `$Version` and others. The JDK drops the whole header if it has such a name.
+    // `$` begins attributes such as `$Version` (RFC 2109, 4.3.4). The JDK drops the whole header.
     name.starts_with('$').then_some("begins with \"$\", and such names are reserved (RFC 2965): take another one")
 }
 
@@ -65,8 +64,8 @@ pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// A request's path must be able to begin with it. The spelling must be the one that browsers send
-/// (RFC 3986, 3.3; the URL standard's path state), because they compare bytes (RFC 6265bis, 5.1.4).
+/// Browsers compare the bytes of a cookie's path and a request's (RFC 6265bis, 5.1.4), so the path
+/// must be spelled as they send it (RFC 3986, 3.3; the URL standard's path state).
 pub(super) fn problem_of_path(path: &str) -> Option<&'static str> {
     let Some(inside) = path.strip_prefix('/') else {
         return Some("does not begin with \"/\": write the path of a page, such as \"/app\"");
@@ -106,13 +105,13 @@ pub(super) fn problem_of_path(path: &str) -> Option<&'static str> {
     None
 }
 
-/// The characters that a path may have unencoded (RFC 3986, 3.3), except ";".
+/// Returns true for the characters that a path may have unencoded (RFC 3986, 3.3), except ";".
 fn is_in_path(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte)
 }
 
-/// The bytes that every browser percent-encodes, or that a path can only have encoded. A character
-/// that requests for one page spell in two ways, such as "a" and "%61", is not among them.
+/// Returns true for the bytes that every browser percent-encodes, or that a path can only have
+/// encoded. Returns false for a character that may be sent in two ways, such as "a" and "%61".
 fn is_always_encoded(byte: u8) -> bool {
     byte >= 0x80 || b" \"#%<>?`{}".contains(&byte)
 }
@@ -128,9 +127,9 @@ fn upper_hex_digit(byte: u8) -> Option<u8> {
 /// A domain is a host name (RFC 1123, 2.1) of at least two labels. One dot in front is allowed,
 /// because browsers leave it out (RFC 6265bis, 5.6.3).
 ///
-/// A single label, `localhost` too, is a public suffix. Some browsers drop such a cookie, the
-/// others keep it for that host alone (RFC 6265bis, 5.7), as all browsers do without a domain.
-/// Longer public suffixes, such as `co.uk`, are not checked, because that takes a list of them.
+/// A single label, `localhost` too, is a public suffix. Some browsers drop a cookie with such a
+/// domain. The others send it to that host alone, like a cookie without a domain (RFC 6265bis,
+/// 5.7). Longer suffixes, such as `co.uk`, are not checked, because that takes a list of them.
 pub(super) fn problem_of_domain(domain: &str) -> Option<&'static str> {
     let host = domain.strip_prefix('.').unwrap_or(domain);
     if host.is_empty() {
@@ -174,8 +173,8 @@ pub(super) fn problem_of_domain(domain: &str) -> Option<&'static str> {
 }
 
 /// Returns true for an IPv6 address, in brackets or not, and for a host whose last label is a
-/// number: browsers read it as an IPv4 address, or refuse it (the URL standard, "ends in a
-/// number").
+/// number, because browsers read such a host as an IPv4 address or refuse it (the URL standard,
+/// "ends in a number").
 fn is_address(host: &str) -> bool {
     let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
     let bare = if !name.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host };

@@ -15,8 +15,8 @@ impl<'r> From<&'r Request> for RequestHead<'r> {
 }
 
 impl SessionLayer {
-    /// Runs a handler with the request's session, and adds the headers that the session needs to
-    /// its response.
+    /// Runs a handler with the request's session, and adds the session's headers, such as
+    /// `Set-Cookie`, to the response.
     ///
     /// The handler returns a `Response`, or a `Result` with one, so that it can use `?` on the
     /// session. Calls of several layers nest. The inner session is finished first.
@@ -24,8 +24,8 @@ impl SessionLayer {
     /// If the store fails or is full, the response is a plain 503. After a panic, or any other
     /// error of the session's, it is a plain 500: see [when something
     /// fails](super#when-something-fails). The client keeps its cookie. It gets another one only if
-    /// a commit gave the session a new id, or if a timed renewal is pending.
-    /// [`try_around`](Self::try_around) leaves the page to you.
+    /// a commit gave the session a new id, or if a timed renewal is pending. For an error page of
+    /// your own, call [`try_around`](Self::try_around).
     ///
     /// # Examples
     ///
@@ -48,11 +48,11 @@ impl SessionLayer {
     /// # In a WebSocket
     ///
     /// The request that opens the socket ends with its 101 response, and so does its session.
-    /// Therefore the socket's thread takes a handle of its own. Each message is a
-    /// [`step`](Session::step), which reads the session before and saves it after. The socket ends
-    /// when the session has ended. A message that only reads does not prolong the session;
-    /// [`touch`](Session::touch) does. A [login](Session::log_in) ends the sockets that were opened
-    /// before it, and the page connects again with its new cookie. A
+    /// Therefore the socket's thread takes a [`fork`](Session::fork) of the session. For each
+    /// message it runs a [`step`](Session::step), which reads the session, calls a closure and
+    /// saves. If the session has ended, the thread closes the socket. A step that only reads does
+    /// not prolong the session; [`touch`](Session::touch) does. A [login](Session::log_in) ends the
+    /// sockets that were opened before it, and the page connects again with its new cookie. A
     /// [timed renewal](crate::Policy::renew_after) does not end them.
     ///
     /// ```no_run
@@ -124,7 +124,7 @@ impl Answer for Result<Response> {
 impl ResponseHeaders for Response {
     fn take(&mut self, name: &str) -> Vec<String> {
         let named = self.headers.extract_if(.., |(one, _)| one.eq_ignore_ascii_case(name));
-        // rouille drops a header that is not ASCII, and would drop what is merged into it.
+        // rouille drops a header that is not ASCII, so a value merged into one would be lost.
         named.map(|(_, value)| value.into_owned()).filter(|value| value.is_ascii()).collect()
     }
 

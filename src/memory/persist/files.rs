@@ -1,4 +1,4 @@
-//! The files of a store: their names beside one path, and the lock for one process at a time.
+//! The files of a store: their names, and the lock that keeps other stores from using them.
 //!
 //! | file | content |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | `sessions.journal.7` | the changes since; a compaction begins the next journal |
 //! | `sessions.lock` | empty; the process that uses the files holds its lock |
 //! | `sessions.tmp` | the snapshot that is being written |
-//! | `sessions.damaged.1` | a copy of damaged files, for a person to look at |
+//! | `sessions.damaged.1` | a folder with a copy of damaged files, for a person to look at |
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -76,7 +76,7 @@ impl StoreFiles {
 
     /// Creates a file that only its owner may read.
     pub(super) fn create(path: &Path) -> io::Result<File> {
-        // An existing file can have another mode.
+        // Opening an existing file would keep its mode, so the file is removed first.
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -125,7 +125,7 @@ impl StoreFiles {
         }
     }
 
-    /// Copies all files, which are damaged, to a folder that no store uses.
+    /// Copies the snapshot and the journals, of which at least one is damaged, to a new folder.
     pub(super) fn copy_damaged(&self) -> io::Result<PathBuf> {
         let folder = (1..=u32::MAX)
             .map(|number| beside(&self.snapshot, &format!(".damaged.{number}")))

@@ -17,12 +17,12 @@ pub struct Cookie {
     pub name: String,
     /// The value, with its quotes if it has any.
     pub value: String,
-    /// When the browser drops it, by `Max-Age` or else by `Expires`; 1970 if at once. `None`: it
-    /// ends with the browser session.
+    /// When the browser drops the cookie, by `Max-Age` or else by `Expires`; 1970 means at once.
+    /// `None`: when the browser is closed.
     pub ends: Option<SystemTime>,
     /// The `Domain` without its leading dot. `None`: it is sent only to the host that set it.
     pub domain: Option<String>,
-    /// The `Path`. A cookie without one has the request's.
+    /// The `Path`. `None`: the browser takes the folder of the request's path.
     pub path: Option<String>,
     /// `Secure`.
     pub secure: bool,
@@ -61,7 +61,7 @@ impl Cookie {
             return None;
         }
         let mut cookie = Self { name: name.to_owned(), value: value.to_owned(), ..Self::default() };
-        // The last one of a repeated attribute counts. Max-Age goes before Expires.
+        // If an attribute is repeated, the last one counts. Max-Age takes precedence over Expires.
         let (mut max_age, mut expires) = (None, None);
         for attribute in parts {
             let (name, value) = halves(attribute).unwrap_or((without_blanks(attribute), ""));
@@ -107,7 +107,7 @@ impl Cookie {
     pub(super) fn is_consistent(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
         let prefixed = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        // A server would read such a value as the name of a cookie.
+        // Only the value of a nameless cookie is sent, and a server would read a name from it.
         let poses = name.is_empty() && self.value.to_ascii_lowercase().starts_with("__");
         let needs_secure = prefixed(&["__secure-", "__host-", "__http-"])
             || self.partitioned
@@ -150,7 +150,7 @@ fn one_of<T: Copy, const N: usize>(value: &str, choices: [(&str, T); N]) -> Opti
     choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(value)).map(|(_, choice)| *choice)
 }
 
-/// Reads a `Max-Age` (5.6.2). If it is too large for an `i64`, its sign decides.
+/// Reads a `Max-Age` (5.6.2). If it does not fit, the result is the largest `i64` with its sign.
 fn delta_seconds(value: &str) -> Option<i64> {
     let (sign, digits) = value.strip_prefix('-').map_or((1, value), |digits| (-1, digits));
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -194,7 +194,7 @@ fn hms(token: &str) -> Option<(i64, i64, i64)> {
     Some((hour, minute, number(parts.next()?, 1..=2)?))
 }
 
-/// The number at the start of a token, if it has so many digits.
+/// The number at the start of a token, if its number of digits is in the range.
 fn number(token: &str, digits: RangeInclusive<usize>) -> Option<i64> {
     let end = token.find(|c: char| !c.is_ascii_digit()).unwrap_or(token.len());
     digits.contains(&end).then(|| token[..end].parse().ok())?
@@ -206,8 +206,8 @@ fn month_of(token: &str) -> Option<i64> {
     months.iter().position(|month| *month == start).and_then(|place| i64::try_from(place + 1).ok())
 }
 
-/// The days from 1970 to this one, in the Gregorian calendar. Years are counted from March, so that
-/// a leap day is the last day of its year.
+/// The days from 1970-01-01 to a date in the Gregorian calendar. Years are counted from March, so
+/// that a leap day is the last day of its year.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
