@@ -42,7 +42,7 @@ impl Context {
         receiver
     }
 
-    /// A channel for the store's failures, in the background too.
+    /// A channel for the store's failures, including those of its background work.
     pub(crate) fn subscribe_errors(&self) -> Receiver<Error> {
         let (sender, receiver) = subscription();
         self.store.send_errors(sender.clone());
@@ -66,7 +66,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The store behind a decorator that publishes each failure once, on its way to the caller.
+/// A decorator of the store that publishes each failure once, before the caller receives it.
 pub(crate) struct ReportingStore {
     inner: Arc<dyn Store>,
     pub(crate) errors: Broadcast<Error>,
@@ -78,7 +78,7 @@ impl ReportingStore {
         &self.inner
     }
 
-    /// Publishes an error that no caller receives, unless the store has returned it.
+    /// Publishes an error that no caller receives, unless it has been published before.
     #[cfg(feature = "web")]
     pub(crate) fn report(&self, error: &Error) {
         if error.note_report() {
@@ -86,8 +86,8 @@ impl ReportingStore {
         }
     }
 
-    /// Publishes a warning about the application's setup. Without a subscriber it is not even made,
-    /// because a warning that is given only once must not be lost.
+    /// Publishes a warning about the application's setup. If there is no subscriber, `warning` is
+    /// not called, because a warning that is given only once must not be lost.
     #[cfg(feature = "web")]
     pub(crate) fn warn(&self, warning: impl FnOnce() -> Option<Error>) {
         if self.errors.has_subscribers()
@@ -104,7 +104,7 @@ impl ReportingStore {
         })
     }
 
-    /// Asks the store's operations on owners.
+    /// Runs `ask` with the store's operations on owners.
     fn ask_owners<T>(&self, ask: impl FnOnce(&dyn Owners) -> Result<T>) -> Result<T> {
         self.reported(self.inner.owners().ok_or(Error::unsupported("the sessions of one owner")).and_then(ask))
     }

@@ -1,7 +1,7 @@
 //! Saving: the optimistic commit of a session's next row.
 //!
-//! The row is computed from the stored row without a lock, and swapped in if that row is still
-//! stored.
+//! The next row is computed from the stored row without a lock. It replaces the stored row only if
+//! no other request has replaced that row in between.
 
 use super::persist::encoding::Mutation;
 use super::queue::charge;
@@ -14,8 +14,8 @@ use crate::id::SessionId;
 use crate::record::Record;
 use crate::store::{Action, Edit, EndReason, Epoch, Expect, Identity, Lease, Login, Nonces, Now, Outcome};
 
-/// How often a row is computed without the lock before it is computed under it. Each lost race
-/// means that another request succeeded.
+/// How many times a row is computed without the lock. After that, it is computed under the lock,
+/// except for a login. Each lost race means that another request succeeded.
 const OPTIMISTIC_ATTEMPTS: usize = 8;
 
 impl ShardedStore {
@@ -80,7 +80,7 @@ impl ShardedStore {
             let journalled = self.log.as_ref().and_then(|_| next.clone());
             let mut shard = held.take().unwrap_or_else(|| locked.shard.write());
             let insert = shard.swap(hash, id.handle(), current.as_ref(), next, now.clock, &mut removed);
-            // The ends come first: otherwise a replay finds the shard full and evicts others.
+            // The ends come first. Otherwise a replay would find the shard full and evict others.
             self.queue_ends(&removed);
             if let (InsertOutcome::Done, Some(row)) = (insert, journalled) {
                 self.queue(|| Mutation::Put(row));
@@ -105,7 +105,7 @@ impl ShardedStore {
         Err(Error::contention(id.handle(), u32::MAX))
     }
 
-    /// Asks the rule for the next row, and refuses one that is too large.
+    /// Asks the rule for the next row, and refuses a row that is too large.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "the rule's, and the shard that counts")]
     fn next_row(
@@ -124,8 +124,8 @@ impl ShardedStore {
             && matches!(commit.identity, Identity::Renew(_))
             && charge(next) > self.max_session_size
         {
-            // A timed renewal is the policy's wish, not the request's. If the commit fits without
-            // it, the renewal waits.
+            // The timed renewal comes from the policy, not from the request. If the row fits only
+            // without it, the renewal waits.
             let without_renewal = (*commit).clone().with_identity(Identity::Keep);
             decided = decide(&Action::Commit(&without_renewal))?;
         }
@@ -150,10 +150,10 @@ impl ShardedStore {
     }
 
     /// Ends sessions of a login's owner until one more is within the limit. Returns false if the
-    /// limit refuses the login. The owner's gate is held, so no other login comes in between.
+    /// limit refuses the login. The caller holds the owner's gate, so no other login interferes.
     ///
-    /// The surplus ends before the login, so that the owner never has more sessions than the limit
-    /// allows. It stays ended if the session to log in is destroyed or evicted in between.
+    /// The sessions end before the login, so that the owner never has more than the limit allows.
+    /// They stay ended even if the session to log in is destroyed or evicted in between.
     fn enforce_limit(&self, login: &Login, id: &SessionId) -> bool {
         let Some(limit) = login.limit else { return true };
         let Some(surplus) = limit.surplus(self.list(login.owner.as_str()), id.handle()) else { return false };

@@ -4,9 +4,10 @@
 //! block = reference count · length · store state · version (8) · body · [second secret (32)]
 //! ```
 //!
-//! A look reads one cache line, the header: all parts before the version. Only a session that was
-//! rotated has a second secret, a superseded id or the other id of a timed renewal. It counts for
-//! the session's size. `Clone`, `==` and serde see the body alone.
+//! A look reads one cache line, the header: all parts before the version. Only a rotated session
+//! has a second secret: that of a superseded id, or of the other id of a timed renewal. It counts
+//! for the session's size. A clone shares the whole block, store state included; `==` and serde use
+//! the body.
 
 use triomphe::ThinArc;
 
@@ -38,7 +39,7 @@ impl Class {
 pub(crate) struct StoreState {
     pub(crate) handle: Handle,
     /// The body's times. Bit 0: the session is remembered. Bit 1: it has a timeout of its own,
-    /// which only the body holds. The other bits: when its lifetime began.
+    /// which only the body holds. The other bits: when the session's lifetime began.
     times: u64,
     /// When the session expires, in nanoseconds of the store's clock.
     pub(crate) deadline: AtomicU64,
@@ -165,8 +166,7 @@ impl Clone for StoreState {
 /// Reference count, length and store state.
 const HEADER_BYTES: usize = 2 * size_of::<usize>() + size_of::<StoreState>();
 
-// The header is most of a session's cost beside its data, so it grows by decision, never by
-// accident.
+// The header is most of a session's cost beside its data, so it must not grow unnoticed.
 #[cfg(not(shuttle))]
 const _: () = assert!(HEADER_BYTES <= 64);
 
@@ -174,7 +174,7 @@ const _: () = assert!(HEADER_BYTES <= 64);
 pub(super) struct Block(ThinArc<StoreState, u8>);
 
 impl Block {
-    /// A block of a body in its frame.
+    /// Builds a block from a body in its frame. Sets the times and the second kind of the state.
     #[inline]
     pub(super) fn new(mut state: StoreState, second: Option<&SecondSecret>, bytes: &[u8]) -> Self {
         state.kinds = state.kinds & DIGEST | second.map_or(0, |second| second.kind() << SECOND_SHIFT);

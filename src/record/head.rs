@@ -1,17 +1,17 @@
-//! The head of a body: format and flags, counts, times, the owner, and the crate's own notes.
+//! The head of a body: format and flags, counts, times, the owner, and notes (optional fields).
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::entries::Width;
 
-/// The upper half of the first byte; it changes with the format.
+/// The number of the format, in the upper half of the first byte.
 const FORMAT: u8 = 0x20;
 const HAS_TIMEOUT: u8 = 0x01;
 const HAS_OWNER: u8 = 0x02;
 const FLAGS: u8 = HAS_TIMEOUT | HAS_OWNER | Width::MASK;
 
-/// The position of the flags of the notes.
+/// The position of the byte that says which notes exist.
 const NOTES: usize = 1;
 const HAS_ID_SINCE: u8 = 0x01;
 const HAS_LABEL: u8 = 0x02;
@@ -31,14 +31,14 @@ const TIME: usize = 6;
 /// The key that a session's CSRF tokens are made from.
 pub(crate) type CsrfKey = [u8; 16];
 
-/// A body without entries whose time of creation is not noted yet: a head alone.
+/// A body without entries and without a time of creation. It is only a head.
 pub(super) const EMPTY: &[u8] = &[FORMAT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// The longest owner and the longest label, in bytes.
 pub(super) const MAX_TEXT_BYTES: usize = 255;
 
-/// The latest time that is kept, in milliseconds since 1970: the latest that `SystemTime` can
-/// represent on every platform.
+/// The latest time that a head can hold, in milliseconds since 1970. It is the latest that
+/// `SystemTime` can represent on every platform.
 pub(crate) const MAX_MILLIS: u64 = i64::MAX as u64 / 1_000_000;
 
 /// Writes the counts into a head. Counts saturate; `limits::check_body` rejects saturated ones.
@@ -55,7 +55,7 @@ pub(super) fn count(start: &[u8]) -> usize {
     usize::from(u16::from_be_bytes([*high, *low]))
 }
 
-/// Returns true if these bytes, which are a body, have an owner.
+/// Returns true if the session of this body has an owner.
 pub(super) fn has_owner(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|flags| flags & HAS_OWNER != 0)
 }
@@ -67,7 +67,7 @@ pub(crate) struct Head<'a> {
     pub(crate) created_ms: u64,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) owner: Option<Ownership<'a>>,
-    /// When the session got its id. `None`: at its creation, or its ids are not renewed.
+    /// When the session got its id. `None` if that was at its creation, or if ids are not renewed.
     pub(crate) id_since_ms: Option<u64>,
     pub(crate) label: Option<&'a str>,
     pub(crate) remembered: bool,
@@ -163,7 +163,7 @@ pub(crate) struct Times {
     pub(crate) remembered: bool,
 }
 
-/// The times in bytes that are a body. Skips the texts, because every look reads the times.
+/// The times of a body. Skips the texts, because every look reads the times.
 #[inline]
 pub(super) fn times(body: &[u8]) -> Option<Times> {
     let (fixed, mut rest) = body.split_at_checked(EMPTY.len())?;
@@ -208,7 +208,7 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
 /// Milliseconds of a time span, saturating.
 #[inline]
 pub(super) fn millis(span: Duration) -> u64 {
-    // As two numbers, because a division of 128 bits takes longer than the rest of a look.
+    // Not from `as_nanos`, because a division of 128 bits takes longer than the rest of a look.
     let millis = span.as_secs().saturating_mul(1000).saturating_add(span.subsec_millis().into());
     millis.min(MAX_MILLIS)
 }

@@ -1,4 +1,4 @@
-//! The client, which sends commands and scripts, does what a reply asks for, and reports failures.
+//! The client: sends commands and scripts, carries out what replies require, reports failures.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -22,12 +22,12 @@ use crate::id::Handle;
 use crate::store::{AtLimit, EndReason, Epoch, Limit, Now, Outcome};
 use crate::sync::Mutex;
 
-/// How much longer than needed a session stays in the sets, because the nodes of a cluster have
-/// clocks of their own.
+/// How much longer than needed the index and the owner's set hold a session, because each node of a
+/// cluster has its own clock.
 const INDEX_SLACK_MS: u64 = 60 * 60 * 1000;
 
-/// How often a script is run again before the request fails. Each time another request changed the
-/// session.
+/// How many times a script is run again before the request fails. More than a few repeats happen
+/// only if other requests keep changing the session.
 const MAX_ATTEMPTS: usize = 16;
 
 /// The shortest time between two reported errors.
@@ -38,13 +38,13 @@ pub(super) struct Client {
     pub(super) keys: KeyNames,
     pub(super) max_session_size: usize,
     pub(super) clock: Clock,
-    /// A test sets the clock, in place of the server's.
+    /// True if a test sets `clock`, which then replaces the server's clock.
     pub(super) is_manual: bool,
     pub(super) hints: Hints,
     pub(super) server_time: ServerTime,
     /// Subscribers to errors that no caller receives.
     pub(super) background_errors: Broadcast<Error>,
-    /// Subscribers to errors that a caller receives, too.
+    /// Subscribers to errors that a caller also receives.
     pub(super) request_errors: Broadcast<Error>,
     last_report: Mutex<Option<Instant>>,
 }
@@ -61,11 +61,11 @@ pub(super) struct OwnerMember<'a> {
 
 #[derive(Clone, Copy)]
 pub(super) enum LoginTime {
-    /// The session logs in now, and may be refused.
+    /// The login happens now, and the limit may refuse it.
     Now,
-    /// The owner's set has the time.
+    /// The owner's set already holds the time.
     Known,
-    /// In milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     At(u64),
 }
 
@@ -90,19 +90,19 @@ impl Client {
         if self.is_manual { Now::on_calendar(&self.clock).calendar_ms } else { 0 }
     }
 
-    /// Runs a script that may be run twice. An error says if the outcome is unknown.
+    /// Runs a script that is safe to repeat. An error says whether the outcome is unknown.
     pub(super) fn write(&self, invocation: &Invocation<'_>) -> Result<Reply> {
         self.write_after(Vec::new(), invocation)
     }
 
-    /// Runs a script after other commands; on one server in one round trip.
+    /// Runs commands and then a script. On one server, all of them take one round trip.
     pub(super) fn write_after(&self, first: Vec<Command<'_>>, invocation: &Invocation<'_>) -> Result<Reply> {
         self.hints.set(invocation.handle, 0);
         let reply = self.send(first, invocation)?;
         self.settle(invocation, reply, |invocation| self.send(Vec::new(), invocation))
     }
 
-    /// Sends commands and a script, whose answer decides. Failures of the commands are reported.
+    /// Sends commands and a script. Returns the script's reply; refused commands are only reported.
     pub(super) fn send(&self, first: Vec<Command<'_>>, invocation: &Invocation<'_>) -> Result<Reply> {
         let mut commands = first;
         commands.push(self.command(invocation));
@@ -121,7 +121,7 @@ impl Client {
         Reply::of(invocation.handle, &answer?.unwrap_or_default())
     }
 
-    /// Does what a reply asks for and runs the script again, until it asks for nothing.
+    /// Carries out the indexing or confirming that replies require, and repeats the script.
     pub(super) fn settle<'a>(
         &self,
         invocation: &Invocation<'a>,
@@ -140,7 +140,7 @@ impl Client {
                     indexed => {
                         indexed?;
                         (invocation.index_for, invocation.in_index) = (ttl_ms.saturating_mul(2), true);
-                        // If the owner changed since, the script asks again, for the new owner's set.
+                        // If the owner changed since, the next reply requires the new owner's set.
                         invocation.owner = owner.unwrap_or_default();
                     }
                 },
@@ -164,12 +164,12 @@ impl Client {
         self.ask(&commands).map(drop)
     }
 
-    /// Confirms the login of a session. If the login does not count, the session is ended.
+    /// Confirms a session's login, or ends the session if the login was revoked or lost its slot.
     fn confirm(&self, handle: Handle, owner: &str, begun: Epoch) -> Result<bool> {
         let check = self.on_owner(&CONFIRM_LOGIN, owner, [handle.to_string(), begun.to_u64().to_string()]);
         let reply = Reply::of(handle, &self.ask_one(check)?)?;
         let after = Epoch::from_u64(begun.to_u64().saturating_add(1));
-        // If the session ended or logged in again since, these change nothing.
+        // If the session ended or logged in again since, neither script changes it.
         let invocation = match reply {
             Reply::Ok => {
                 let set = Invocation::new(&SET_EPOCH, handle).with_owner(owner).with(begun.to_u64().to_be_bytes());
@@ -182,14 +182,14 @@ impl Client {
         Ok(matches!(reply, Reply::Ok))
     }
 
-    /// Ends the session with this handle, if its owner is this one.
+    /// The script that ends the session with this handle and, if `owner` is given, this owner.
     pub(super) fn ending(&self, handle: Handle, owner: Option<&str>, reason: EndReason) -> Invocation<'static> {
         let invocation = Invocation::new(&END, handle).with_owner(owner.unwrap_or_default());
         let keys = vec![self.keys.of_end_reason(handle)];
         Invocation { keys, ..invocation.with(end_args(b'h', reason_letter(reason), [0, 0])) }
     }
 
-    /// Ends the session if, moreover, its epoch is older than this one. `previous`: see [`END`].
+    /// Like `ending`, if the session's epoch is older than `epoch`, too. `previous`: see [`END`].
     pub(super) fn revocation(
         &self,
         handle: Handle,
@@ -305,7 +305,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The letter that the server stores for a reason.
+/// The letter that the server stores for an end reason.
 pub(super) fn reason_letter(reason: EndReason) -> u8 {
     match reason {
         EndReason::LoggedOutEverywhere => b'e',
@@ -319,7 +319,7 @@ pub(super) fn end_args(mode: u8, reason: u8, epochs: [u64; 2]) -> Vec<u8> {
     [&[mode, reason][..], epochs.map(u64::to_be_bytes).as_flattened()].concat()
 }
 
-/// How long the sets hold a session that lives for `ttl_ms`.
+/// How long the index and the owner's set hold a session that lives for `ttl_ms`.
 fn index_ms(ttl_ms: u64) -> u64 {
     ttl_ms.saturating_mul(2).saturating_add(INDEX_SLACK_MS).min(NONE / 2)
 }

@@ -14,8 +14,8 @@ use crate::record::Version;
 use crate::store::{Lease, Look, Lookup, Outcome, Receipt};
 
 impl Client {
-    /// Looks at a session; the rule judges what was read. If a hint says that no visit is due, the
-    /// row is read as by a peek, and the script follows only if there is something to write.
+    /// Looks at a session; the rule judges the row. If a hint says that the visit writes nothing, a
+    /// peek reads the row first, and the script runs only if the visit must write after all.
     pub(super) fn look(&self, id: &SessionId, how: Look, lease: &Lease) -> Result<Lookup> {
         let (handle, second, is_visit) = (id.handle(), self.clock.nanos() / 1_000_000_000, how == Look::Visit);
         let is_quiet = is_visit && !self.pool.is_cluster() && self.hints.is_quiet(handle, second);
@@ -48,9 +48,9 @@ impl Client {
         })
     }
 
-    /// In a cluster a look is one script. On one server a visit is a script that writes what is
-    /// due, and a peek asks for the time left; a plain command in the same round trip reads the
-    /// hash, because Lua takes longer over a session's data than over all the rest.
+    /// In a cluster a look is one script. On one server, `HGETALL` reads the hash, because Lua
+    /// takes longer over a session's data than over all the rest. In the same round trip, a visit
+    /// runs a script that writes the due changes, and a peek asks for the time left.
     fn look_once(&self, invocation: &Invocation<'_>) -> Result<Reply> {
         if self.pool.is_cluster() {
             return self.send(Vec::new(), invocation);

@@ -1,4 +1,4 @@
-//! Commits of a session: sends the draft and follows the store's answer.
+//! Commits of a session: sends the draft and acts on the store's answer.
 
 use super::Session;
 use super::draft::{Draft, NextId, UnknownCommit};
@@ -8,14 +8,14 @@ use crate::record::{Changes, Record, Version};
 use crate::store::{Commit, Expect, Identity, Outcome, Presented, Receipt, Store, preview};
 use crate::units::choice;
 
-/// How many ids are drawn for a new session, if each of them is taken. A random id is never taken
-/// in practice; an id from the application's own source may be.
+/// How many ids are drawn for a new session before `create` fails because each was taken. A random
+/// id is never taken in practice; an id from the application's own source may be.
 const MAX_DRAWS: usize = 16;
 
 /// What a [`save`](Session::save) or [`touch`](Session::touch) did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
-    /// It was written to the store.
+    /// The changes or the new deadline were written to the store.
     Written,
     /// There was nothing to write.
     Unchanged,
@@ -28,7 +28,7 @@ pub enum Saved {
 
 choice!(Saved, "saved", ["written" => Written, "unchanged" => Unchanged, "gone" => Gone, "skipped" => Skipped]);
 
-/// What follows from the outcome of a commit.
+/// The next step after a commit.
 pub(super) enum FollowUp {
     Finished(Saved),
     /// The draft is committed once more: on a newer version, or as a session under another id.
@@ -38,8 +38,8 @@ pub(super) enum FollowUp {
 impl Session {
     /// Sends the draft in a commit. `changes`, if there are any, take the place of the draft's.
     ///
-    /// `Done` updates this handle. After every other outcome, and after an error, the draft is as
-    /// it was before. A commit whose outcome is unknown is kept.
+    /// After `Done`, this `Session` is updated. If the outcome is unknown, the commit and its draft
+    /// are kept. After every other outcome or error, the draft is as it was before.
     pub(super) fn send(&mut self, mut commit: Commit, changes: Option<Changes>) -> Result<Outcome> {
         let id = self.id()?;
         if let Some(stored) = self.stored_record()? {
@@ -92,8 +92,8 @@ impl Session {
         Err(Error::taken(self.handle()?))
     }
 
-    /// Sends the commit whose outcome is unknown again, if there is one, and follows its outcome.
-    /// Returns `None` if there was none.
+    /// If the outcome of a commit is unknown, sends that commit again and follows the new outcome.
+    /// Returns `None` if there was no such commit.
     pub(super) fn settle(&mut self) -> Result<Option<FollowUp>> {
         match self.resend()? {
             Some(outcome) => self.follow(outcome).map(Some),
@@ -101,7 +101,7 @@ impl Session {
         }
     }
 
-    /// Sends the commit whose outcome is unknown again, if there is one.
+    /// If the outcome of a commit is unknown, sends that commit again.
     pub(super) fn resend(&mut self) -> Result<Option<Outcome>> {
         let Some(unknown) = self.unknown.take() else { return Ok(None) };
         let id = self.id()?;
@@ -113,12 +113,12 @@ impl Session {
                 if error.is_unknown() {
                     return Err(error);
                 }
-                // The store has published the error that this one wraps.
+                // The store has already published the wrapped error.
                 let wrapped = Error::unknown(id.handle()).caused_by(error);
                 wrapped.note_report();
                 return Err(wrapped);
             }
-            // The store has answered: the commit was not carried out.
+            // The store answered that the commit was not carried out.
             Ok(_) | Err(_) => self.draft = unknown.draft.then(std::mem::take(&mut self.draft)),
         }
         outcome.map(Some)
@@ -143,10 +143,10 @@ impl Session {
         self.continue_after(ending)
     }
 
-    /// Ends the session, or continues the draft in a new one. A login is continued, and so is
-    /// `regenerate` on an anonymous session, unless a login in another request has just given the
-    /// client a new id. What was put into an owner's session is not continued in an anonymous one,
-    /// because it may be rights, and the owner was logged out.
+    /// Ends the session, or continues the draft in a new one. A login is always continued.
+    /// `regenerate` on an anonymous session is continued, unless a login in another request has
+    /// just superseded its id. Changes to an owner's session are not continued in an anonymous one,
+    /// because the owner was logged out and the changes may grant rights.
     pub(super) fn continue_after(&mut self, ending: Ending) -> Result<FollowUp> {
         let is_login = self.draft.login.is_some();
         let is_owned = self.last_read().is_some_and(|record| record.is_owned());
@@ -155,8 +155,8 @@ impl Session {
             return Ok(FollowUp::Finished(Saved::Gone));
         }
         if ending == Ending::Superseded {
-            // Two logins at once, as after a double click: the second session keeps what this
-            // request has read from an anonymous session, but no owner's data.
+            // Two logins ran at once, as after a double click. The second session keeps the data
+            // that this request read from an anonymous session, but no owner's data.
             if let Some(record) = self.stored_record()?.filter(|record| !record.is_owned()) {
                 self.draft.changes = Changes::from(&self.draft.changes.apply(record)?);
             }
@@ -164,7 +164,7 @@ impl Session {
         self.begin_new()
     }
 
-    /// Begins a new session under an id of its own. It takes over the draft.
+    /// Begins a new session under a new id. The new session takes over the draft.
     pub(super) fn begin_new(&mut self) -> Result<FollowUp> {
         let id = (self.context.ids)()?;
         self.set_state(id, Stage::New);
@@ -180,7 +180,7 @@ impl Session {
         self.unknown = Some(Box::new(UnknownCommit { commit: commit.repeated(), draft, record }));
     }
 
-    /// Updates this handle after a commit was carried out.
+    /// Updates this `Session` after a commit was carried out.
     fn apply_receipt(&mut self, commit: Commit, receipt: &Receipt) {
         let (read, now) = (self.last_read(), self.context.now());
         let Some(state) = self.state.get_mut() else { return };

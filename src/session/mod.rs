@@ -1,4 +1,4 @@
-//! One user's session: a map of values that commits what its request changed.
+//! One user's session: a map of values, and the commit of a request's changes to it.
 //!
 //! ```text
 //!              first look                    save
@@ -10,12 +10,12 @@
 //! ```
 //!
 //! The first look reads the store. If no presented id opens a session, a *new* session begins under
-//! a new id and keeps what the request puts into it. A session is *ended* if it was destroyed,
-//! expired or evicted while this handle held it, or if a login in another request has just
+//! a new id and keeps the values that the request sets. A session is *ended* if it was destroyed,
+//! expired or evicted while a `Session` held it, or if a login in another request has just
 //! superseded its id.
 //!
-//! A draft collects what the request does: changed keys, a new id, a login. Before the draft is
-//! committed nothing has changed, the id included.
+//! A draft collects the request's actions: changed keys, a new id, a login. Nothing changes before
+//! the draft is committed, not even the id.
 
 mod commit;
 mod component;
@@ -57,10 +57,10 @@ use crate::sync::Arc;
 /// One user's session: a map with string keys and values of any type that serde can write as JSON.
 ///
 /// The session reads the store once, at its first look. It remembers which keys changed, and
-/// [`save`](Self::save) merges those into what is stored at that moment, so parallel requests of
-/// one user lose none of each other's changes. If two of them set the same key, the last one wins;
-/// for counters and lists there is [`modify`](Self::modify). A session that was logged out
-/// elsewhere stays ended.
+/// [`save`](Self::save) merges those into the record that is stored at that moment, so parallel
+/// requests of one user lose none of each other's changes. If two of them set the same key, the
+/// last one wins; for counters and lists there is [`modify`](Self::modify). A session that was
+/// logged out elsewhere stays ended.
 ///
 /// In a server, the cookie layer loads and saves the session. A session that is dropped discards
 /// its unsaved changes, so a handler that panics changes nothing. A session can move to another
@@ -71,7 +71,7 @@ use crate::sync::Arc;
 ///
 /// The first method that needs the stored session looks it up. If the store or the random source
 /// fails during this first look, the method returns that error, and the next method looks again.
-/// After the first look, reading a key asks the store no more.
+/// After the first look, reading a key does not ask the store.
 ///
 /// # Examples
 ///
@@ -96,17 +96,17 @@ pub struct Session {
     opened_by: Cell<Option<Carrier>>,
     /// The request came over https.
     https: bool,
-    /// How the first look is made. A peek if the request is no visit.
+    /// A peek if the request must not prolong the session.
     first_look: Look,
     /// Empty until the first look.
     state: OnceCell<State>,
     draft: Draft,
-    /// A commit whose outcome is unknown. It is sent again before anything else. Boxed, because it
-    /// is rare and large.
+    /// A commit whose outcome is unknown. The commit is sent again before anything else. It is
+    /// boxed, because it is rare and large.
     unknown: Option<Box<UnknownCommit>>,
-    /// A commit of this handle gave the session an id that the client does not know yet.
+    /// A commit of this `Session` set an id that the client does not know yet.
     owes_id: bool,
-    /// No response can announce a new id any more.
+    /// True if no response can announce a new id any more.
     sealed: bool,
 }
 
@@ -185,11 +185,11 @@ impl Session {
         Ok(matches!(self.state()?.stage, Stage::New))
     }
 
-    /// Returns true if the session ended while this handle held it: it was destroyed, expired or
+    /// Returns true if the session ended while this `Session` held it: it was destroyed, expired or
     /// evicted, or a login in another request has just superseded its id.
     ///
-    /// This is what the last call that asked the store found out. [`save`](Self::save),
-    /// [`touch`](Self::touch) and [`reload`](Self::reload) ask it again.
+    /// The answer is that of the last call that asked the store. [`save`](Self::save),
+    /// [`touch`](Self::touch) and [`reload`](Self::reload) ask the store again.
     ///
     /// # Errors
     ///
@@ -218,7 +218,7 @@ impl Session {
         live.ttl.saturating_sub(self.context.clock.now().saturating_sub(live.seen_at))
     }
 
-    /// The state, after a first look if there was none.
+    /// Returns the state. Makes the first look if there was none.
     fn state(&self) -> Result<&State> {
         if let Some(state) = self.state.get() {
             return Ok(state);
@@ -227,8 +227,8 @@ impl Session {
         Ok(self.state.get_or_init(|| state))
     }
 
-    /// The state, or the error of a store that is down: for operations that need the store even if
-    /// the policy lets requests go on without it.
+    /// The state, or the error of a store that is down. Operations call this if they need the store
+    /// even though the policy lets requests go on without it.
     fn require_store(&self) -> Result<&State> {
         match self.state()? {
             State { stage: Stage::StoreUnavailable(error), .. } => Err(error.clone()),
@@ -240,8 +240,8 @@ impl Session {
         self.state = State { id, stage }.into();
     }
 
-    /// Ends the session for this handle and reports what that loses. The draft is dropped, because
-    /// it must neither be read nor go into a session that begins next.
+    /// Marks the session as ended and reports lost changes. The draft is dropped, because it must
+    /// neither be read nor go into a session that begins next.
     fn end(&mut self, ending: Ending) {
         let is_lost = ending != Ending::Here && self.is_changed();
         self.discard();
@@ -254,12 +254,12 @@ impl Session {
         }
     }
 
-    /// Discards what is not committed.
+    /// Discards the draft and the commit whose outcome is unknown.
     fn discard(&mut self) {
         (self.draft, self.unknown) = (Draft::default(), None);
     }
 
-    /// The record beneath the changes of the draft.
+    /// The record that the draft's changes will apply to.
     fn stored_record(&self) -> Result<Option<&Record>> {
         let record = match (&self.unknown, &self.state()?.stage) {
             (Some(unknown), _) => Some(&unknown.record),

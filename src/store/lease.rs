@@ -1,4 +1,4 @@
-//! The lease: the rules that a session's time is computed from. Pure; the time is an argument.
+//! The lease: the rules that a session's time is computed from, as pure functions of the time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,14 +29,14 @@ const FOREVER: u64 = 100 * 365 * 24 * 60 * 60 * 1_000_000_000;
 pub struct Lease {
     /// The idle timeout of a session that has none of its own.
     pub idle: Duration,
-    /// The longest life of a session, from its creation or from its owner's login; `None`: no
+    /// The longest life of a session, counted from its creation or its owner's login; `None`: no
     /// limit.
     pub lifetime: Option<Duration>,
     /// The idle timeout and the lifetime of a [remembered](crate::Changes::remember) session, in
     /// place of the two above.
     pub remembered: Option<(Duration, Option<Duration>)>,
-    /// The shortest time between two visits that prolong a session. At most half of the session's
-    /// time counts.
+    /// The shortest time between two visits that prolong a session, but at most half of the time
+    /// that a visit gives the session.
     pub touch_after: Duration,
     /// The age of an id at which its timed renewal is due, at least the grace; `None`: never.
     pub renew_after: Option<Duration>,
@@ -74,7 +74,7 @@ impl Lease {
         self.lifetime.is_some() || self.remembered.is_some()
     }
 
-    /// The same in nanoseconds, because every look computes it.
+    /// [`ttl`](Self::ttl) in nanoseconds, because every look computes it.
     #[inline]
     pub(crate) fn ttl_nanos(&self, times: Times, now: Now) -> u64 {
         let (idle, lifetime) = match self.remembered {
@@ -95,16 +95,16 @@ impl Lease {
     /// Returns true if a visit prolongs a session from the time `left` to the time `full`, both in
     /// nanoseconds.
     ///
-    /// A session with a short timeout is prolonged at half of it; otherwise it would end while in
-    /// use. If more than `full` is left, because the policy became stricter or the calendar was
-    /// set, the visit corrects that.
+    /// A session with a short timeout is prolonged when half of it has passed; otherwise the
+    /// session would end while in use. If more than `full` is left, because the policy became
+    /// stricter or the calendar was set, the visit shortens the time.
     #[inline]
     pub(crate) fn touch_due(&self, full: u64, left: u64) -> bool {
         full != left && full.abs_diff(left) >= nanos(self.touch_after).min(full / 2)
     }
 
-    /// Returns true if the renewal of an id of this age is due. It is due after a grace at the
-    /// earliest, because a row has room for only one second secret.
+    /// Returns true if the renewal of an id of this age is due. A renewal is due after a grace at
+    /// the earliest, because a row has room for only one second secret.
     pub(crate) fn renewal_due(&self, age: Duration) -> bool {
         self.renew_after.is_some_and(|after| age >= after.max(self.grace))
     }
@@ -126,20 +126,20 @@ impl Now {
         Self { clock: clock.nanos(), calendar_ms: since_ms(clock.calendar_nanos()) }
     }
 
-    /// Now, for a store whose rows outlive the process. Deadlines are on the calendar. On
-    /// [`Clock::now`], which begins at zero in each process, expired sessions would revive.
+    /// Now, for a store whose rows outlive the process. Deadlines are on the calendar,
+    /// because [`Clock::now`] begins at zero in each process and would revive expired sessions.
     pub fn on_calendar(clock: &Clock) -> Self {
         let since = clock.calendar_nanos();
         Self { clock: since, calendar_ms: since_ms(since) }
     }
 
-    /// The calendar's side of this instant, to the millisecond.
+    /// This instant on the calendar, to the millisecond.
     pub fn calendar(&self) -> SystemTime {
         crate::record::calendar_time(self.calendar_ms).unwrap_or(UNIX_EPOCH)
     }
 
-    /// The deadline of a session that lives this long from now. It saturates to "never". A zero
-    /// span is expired for every reader, even for one that read the clock earlier.
+    /// The deadline of a session that lives this long from now. It saturates to "never". If the
+    /// span is zero, the session is expired even for a reader that read the clock earlier.
     pub(crate) fn after(&self, span: Duration) -> u64 {
         self.after_nanos(nanos(span))
     }
@@ -155,7 +155,7 @@ impl Now {
     }
 }
 
-/// Milliseconds since 1970, at least 1, because 0 means "not yet".
+/// Milliseconds since 1970, at least 1, because 0 means that no store has stored the record.
 #[inline]
 fn since_ms(nanos: u64) -> u64 {
     (nanos / 1_000_000).clamp(1, MAX_MILLIS)

@@ -13,15 +13,15 @@ use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Looku
 /// When a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Before it is carried out. The error is [`Error::is_store`].
+    /// Before the call is carried out. The error is [`Error::is_store`].
     Before,
-    /// After it is carried out: the answer is lost. If the call may have changed one session, the
-    /// error is [`Error::is_unknown`].
+    /// After the call is carried out, so its answer is lost. If the call may have changed one
+    /// session, the error is [`Error::is_unknown`].
     After,
 }
 
-/// A store that passes all calls on to another store, counts them, and fails on purpose: for tests
-/// of what an application does when its store fails.
+/// A store that passes all calls on to another store, counts them, and fails on purpose. Tests use
+/// it to see how an application behaves when its store fails.
 ///
 /// # Examples
 ///
@@ -126,7 +126,7 @@ impl Plan {
         self.calls.iter().filter(|call| kind.is_none_or(|kind| kind == **call)).count()
     }
 
-    /// Counts this call. Returns when it fails, if it does.
+    /// Counts this call. If a fault applies to it, returns that fault's [`When`].
     fn count(&mut self, call: Call) -> Option<When> {
         self.calls.push(call);
         let mut faults = self.faults.iter().filter(|fault| fault.call.is_none_or(|kind| kind == call));

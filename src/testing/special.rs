@@ -1,4 +1,4 @@
-//! Rules that need more than words: the values and keys that a store takes, and its clock.
+//! Rules that `contract.txt` cannot express: the values and keys that a store takes, and its clock.
 
 use serde_json::json;
 

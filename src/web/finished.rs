@@ -18,11 +18,11 @@ use crate::sync::Arc;
 /// | `Vary: Cookie`, or the token's header, or both | the handler looked at the session |
 /// | `Clear-Site-Data` | with a logout, if [the options](super::CookieOptions::clear_site_data) ask for it |
 ///
-/// It is `no-store` and not `no-cache="Set-Cookie"`, because few caches know the latter. A cache
-/// that keeps a response with its cookie logs the next user in as the last one (CVE-2023-30861). A
-/// page made from a session is private: after a logout the back button must not show it again.
-/// (Browsers drop a page that they hold in memory when the removal deletes the cookie. For sessions
-/// that end elsewhere, and for the page that a login redirects to, see [rule 17](super::security).)
+/// The directive is not `no-cache="Set-Cookie"`, which few caches know. A cache that keeps a
+/// response with its cookie logs the next user in as the previous one (CVE-2023-30861). A page made
+/// from a session is private, so the back button must not show it after a logout. (If a response
+/// deletes the cookie, browsers drop pages that they hold in memory. For sessions that end
+/// elsewhere, and for the page that a login redirects to, see [rule 17](super::security).)
 #[must_use = "its headers belong into the response, or the client never learns its id"]
 pub struct Finished {
     pub(super) saved: Saved,
@@ -30,7 +30,7 @@ pub struct Finished {
     pub(super) cache_rule: CacheRule,
     pub(super) cookie: Option<String>,
     pub(super) token: Option<String>,
-    /// The layer's tokens, if it has any.
+    /// The layer's reader and writer of tokens, if it has tokens.
     pub(super) tokens: Option<Arc<SessionToken>>,
     pub(super) clear_site_data: Option<String>,
 }
@@ -63,8 +63,8 @@ const TARGETED: [(&str, &str); 10] = [
     ("X-Accel-Expires", "0"),
     ("Expires", "0"),
 ];
-/// The directives of these headers that say how a response is processed, ESI for example, and not
-/// whether it is kept.
+/// The directives of these headers that say how a cache processes a response, for example with ESI.
+/// They do not decide whether it is kept.
 const PROCESSING: [&str; 2] = ["content=", "dca="];
 const VARY: &str = "Vary";
 const CLEAR_SITE_DATA: &str = "Clear-Site-Data";
@@ -77,7 +77,7 @@ pub(super) fn is_for_caches(name: &str) -> bool {
 }
 
 impl Finished {
-    /// Without headers for the client, which the layer adds.
+    /// A `Finished` without a cookie or a token. The layer adds those.
     pub(super) fn new(saved: Saved, cache_rule: CacheRule, tokens: Option<Arc<SessionToken>>) -> Self {
         Self { saved, is_lost: false, cache_rule, cookie: None, token: None, tokens, clear_site_data: None }
     }
@@ -100,15 +100,15 @@ impl Finished {
     }
 
     /// The new token, if the layer [has tokens](super::SessionLayer::token) and the client gets
-    /// one. After a logout it is empty, and the client deletes its token.
+    /// one. After a logout the value is empty, and the client deletes its token.
     ///
-    /// It is as secret as a password: do not put it into an address or a log.
+    /// A token is as secret as a password: do not put it into a URL or a log.
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
     /// The headers, names and values in visible ASCII, for a response that has none of these
-    /// headers. For any other response take [`write_to`](Self::write_to).
+    /// headers. For any other response use [`write_to`](Self::write_to).
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let no_store = self.has_secret() || self.cache_rule == CacheRule::Private;
         let headers = [
@@ -121,11 +121,11 @@ impl Finished {
         headers.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// Merges the headers into a response. The response's own `Set-Cookie` headers stay. `Vary`
-    /// gets another name. Beside a `Set-Cookie`, its `Cache-Control` loses the directives that
-    /// allow keeping the response, and so do the headers that other caches obey: `Expires`,
-    /// `CDN-Cache-Control` and those of Cloudflare, Vercel, Netlify, Akamai and `LiteSpeed`,
-    /// `Surrogate-Control`, `Edge-Control` and nginx's `X-Accel-Expires`.
+    /// Merges the headers into a response. The response's own `Set-Cookie` headers stay. The names
+    /// are added to its `Vary`. If the response gets a `Set-Cookie` or a token, its `Cache-Control`
+    /// loses the directives that allow keeping the response, and so do the headers that other
+    /// caches obey: `Expires`, `CDN-Cache-Control` and those of Cloudflare, Vercel, Netlify, Akamai
+    /// and `LiteSpeed`, `Surrogate-Control`, `Edge-Control` and nginx's `X-Accel-Expires`.
     ///
     /// # Examples
     ///
@@ -186,15 +186,15 @@ impl Finished {
     }
 
     fn cache_control(&self, own: &[String]) -> String {
-        // Several lines are one list (RFC 9110, 5.3).
+        // Several header lines form one list (RFC 9110, 5.3).
         let own = own.join(", ");
         let own = || elements(&own);
         // Without a cookie or a token in the response, the handler decides.
         if !self.has_secret() && own().next().is_some() {
             return own().collect::<Vec<_>>().join(", ");
         }
-        // The others allow keeping the response. `must-understand` even cancels `no-store` (RFC
-        // 9111, 5.2.2.3).
+        // The other directives allow keeping the response. `must-understand` even cancels
+        // `no-store` (RFC 9111, 5.2.2.3).
         let stays = ["private", "no-cache", "must-revalidate", "proxy-revalidate", "no-transform"];
         let kept = own().filter(|one| stays.iter().any(|stay| one.eq_ignore_ascii_case(stay)));
         kept.chain(["no-store"]).collect::<Vec<_>>().join(", ")
@@ -214,7 +214,7 @@ fn elements(list: &str) -> impl Iterator<Item = &str> {
     list.split(is_comma).map(str::trim).filter(|element| !element.is_empty())
 }
 
-/// The value of a header for certain caches beside a cookie.
+/// The value of a [`TARGETED`] header in a response with a cookie or a token.
 fn targeted(own: &[String], forbidding: &str) -> String {
     let own = own.join(", ");
     let is_processing = |one: &&str| {
@@ -239,8 +239,8 @@ fn vary(own: &[String], ours: &str) -> String {
     names.join(", ")
 }
 
-/// The handler's list of quoted strings, with ours appended unless they are in it. Elements that
-/// are not quoted strings are dropped, because an open quote would swallow ours.
+/// The handler's list of quoted strings, and those of `ours` that it lacks. Elements that are not
+/// quoted strings are dropped, because an unclosed quote would extend over the strings of `ours`.
 fn clear_site_data(own: &[String], ours: &str) -> String {
     let is_whole =
         |one: &&str| one.len() > 1 && one.starts_with('"') && one.ends_with('"') && elements(one).count() == 1;
@@ -253,10 +253,10 @@ fn clear_site_data(own: &[String], ours: &str) -> String {
     list.join(", ")
 }
 
-/// The headers of a server's response, as [`Finished::write_to`] changes them. An adapter
-/// implements it for its server.
+/// A server's response headers, for [`Finished::write_to`]. An adapter implements this trait for
+/// its server.
 pub trait ResponseHeaders {
-    /// Removes every header of this name, in any case, and returns their values in order.
+    /// Removes every header of this name, ignoring ASCII case, and returns their values in order.
     fn take(&mut self, name: &str) -> Vec<String>;
 
     /// Adds a header, and keeps those of the same name.
