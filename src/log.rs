@@ -12,8 +12,8 @@
 //! sessions and their store are dropped. The target of all lines is `lembro`.
 //!
 //! No line contains an id, a handle, a key's value or a password. The [number](Log::limit) of lines
-//! of one kind in a period is limited. At the end of the period, one line has the number of the
-//! lines that were left out. So a store that is down, or a flood of guessed ids, does not fill the
+//! of one kind in a period is limited. At the end of the period, one line says how many lines of
+//! the kind were left out. So a store that is down, or a flood of guessed ids, does not fill the
 //! disk.
 
 use std::collections::BTreeMap;
@@ -45,9 +45,9 @@ pub struct Log {
     period: Input<Duration>,
 }
 
-/// The level of an event in most applications: `Warn` for an id that may be stolen, and for a
-/// session that was refused or evicted while its user was logged in; `Info` for a start, a
-/// compaction, a `clear` and a lost change; `Debug` for ordinary events.
+/// The level of an event in most applications: `Warn` for an id that may be stolen, a refused
+/// session, and the eviction of a session with an owner; `Info` for a restored or written snapshot,
+/// a `clear` and a lost change; `Debug` for the other events.
 pub fn suggested(event: &Event) -> Option<Level> {
     Some(match event {
         Event::SupersededId { .. }
@@ -101,8 +101,8 @@ impl Log {
         Self { lines, period: period.into().into(), ..self }
     }
 
-    /// Starts the thread. It ends when all senders of errors and events are dropped. If the
-    /// logger panics, it is called again for the next line.
+    /// Starts the thread that writes the lines. It ends when all senders of errors and events are
+    /// dropped. If the logger panics, the thread calls it again for the next line.
     ///
     /// # Errors
     ///

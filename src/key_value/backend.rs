@@ -24,9 +24,8 @@ use crate::error::Result;
 /// reveal the data, encrypt the bytes.
 ///
 /// **Atomic `set`.** A `set` stores all bytes or none, even if the process ends on the way. A file,
-/// for example, is written beside the old one and then renamed. After `Ok`, the effect of `set` or
-/// `remove` survives whatever the backend's own storage survives. The store adds no durability to
-/// it.
+/// for example, is written beside the old one and then renamed. After `Ok`, a `set` or `remove`
+/// must be as durable as the backend's storage, because the store adds no durability.
 ///
 /// **Time.** The bytes contain a deadline, and the store decides by it whether a session has
 /// expired. A backend may keep an entry for longer than its time to live, or for good, but must not

@@ -18,10 +18,9 @@ pub struct OwnedSession {
     pub created_at: Option<SystemTime>,
     /// When the owner logged in.
     pub since: Option<SystemTime>,
-    /// The time of the last visit that prolonged the session; visits within
-    /// [`touch_after`](crate::Policy::touch_after) of it are not noted. If less than an idle
-    /// timeout is left of the session's lifetime, this is a lower bound, and the last visit may
-    /// have been later.
+    /// The time of the last visit that prolonged the session. A visit less than
+    /// [`touch_after`](crate::Policy::touch_after) later does not change it. If the rest of the
+    /// session's lifetime is shorter than its idle timeout, the last visit may have been later.
     pub last_seen: SystemTime,
     /// The name that the application gave the session with
     /// [`set_label`](crate::Session::set_label). The text comes from the client: escape it in a
@@ -104,8 +103,9 @@ impl<'s> OwnerSessions<'s> {
         self.owners.destroy_all(&self.owner, None)
     }
 
-    /// Returns the owner's current login period, which ends when all of the owner's sessions are
-    /// ended. Pass it to [`log_in_since`](crate::Session::log_in_since).
+    /// Returns the owner's current login period, for
+    /// [`log_in_since`](crate::Session::log_in_since). It ends at the next `destroy_all` or
+    /// `destroy_others`.
     ///
     /// # Errors
     ///

@@ -36,7 +36,7 @@ const MAX_PREFIX_BYTES: usize = 255;
 /// | [`prefix`](Self::prefix) | beginning of every key | `lembro:` |
 /// | [`connections`](Self::connections) | maximum number of connections | 16 |
 /// | [`timeout`](Self::timeout) | limit of one round trip, waiting for a connection included | 1 s |
-/// | [`retry_after`](Self::retry_after) | how long requests fail without waiting after the server failed | 1 s |
+/// | [`retry_after`](Self::retry_after) | pause before the next attempt to reach a failed server | 1 s |
 /// | [`max_session_size`](Self::max_session_size) | maximum size of the entries of one session | 64K |
 ///
 /// serde uses the same names and refuses unknown ones. Getters such as `get_timeout` return the
@@ -166,10 +166,9 @@ impl RedisOptions {
         self
     }
 
-    /// The beginning of every key, so that applications can share a server: text without braces, at
-    /// most 255 bytes. Default: `lembro:`.
+    /// The beginning of every key: at most 255 bytes, without braces. Default: `lembro:`.
     ///
-    /// Applications with the same prefix share their sessions.
+    /// Applications that share a server need different prefixes, or they share their sessions.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.raw.prefix = Some(prefix.into());
         self
@@ -185,8 +184,8 @@ impl RedisOptions {
     }
 
     /// The time limit of one round trip, which includes waiting for a connection, connecting,
-    /// sending and receiving. A [`Duration`], a number of milliseconds, or a text; at most an hour.
-    /// Default: 1 second.
+    /// sending and receiving. A [`Duration`], a number of milliseconds, or a text such as
+    /// `"250ms"`; at most an hour. Default: 1 second.
     ///
     /// Most methods of the store make one round trip, the commit of a login makes two. If a round
     /// trip exceeds the limit, the method fails and the connection is closed. The limit does not
@@ -208,8 +207,9 @@ impl RedisOptions {
         self
     }
 
-    /// The maximum size of the entries of one session: bytes or a text, at most 64M. A commit that
-    /// would exceed it fails, and the stored session stays as it is. Default: 64K.
+    /// The maximum size of the entries of one session: a number of bytes, or a text such as
+    /// `"64K"`; at most 64M. A commit that would exceed it fails, and the stored session stays as
+    /// it is. Default: 64K.
     pub fn max_session_size(mut self, max_session_size: impl Into<Setting>) -> Self {
         self.raw.max_session_size = max_session_size.into().into();
         self

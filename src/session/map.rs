@@ -60,8 +60,8 @@ impl Session {
         self.get_str_in(OWN, key)
     }
 
-    /// Sets `key`. The value is written as JSON at once; to store a later change of the value, call
-    /// `insert` again.
+    /// Sets `key` to the JSON of `value`, which the next save stores. If `value` changes after this
+    /// call, call `insert` again.
     ///
     /// # Errors
     ///

@@ -67,9 +67,9 @@ impl Session {
         }
     }
 
-    /// Prolongs the session now, without writing its data. Use `touch` in sockets, and during work
-    /// that takes longer than the idle timeout. Other handlers need no `touch`, because a request's
-    /// first look prolongs the session if that is [due](crate::Policy::touch_after).
+    /// Prolongs the session now, without writing its data. Use `touch` in WebSockets, and during
+    /// work that takes longer than the idle timeout. Other handlers need no `touch`, because a
+    /// request's first look prolongs the session if that is [due](crate::Policy::touch_after).
     ///
     /// # Errors
     ///
@@ -111,12 +111,13 @@ impl Session {
     }
 
     /// Logs out: ends the session, and every other live session whose id the request presented.
-    /// When this returns, the store has removed their data, and unsaved changes are discarded. No
-    /// request in flight can restore one of them. The response removes the client's cookie.
+    /// When this returns, the store has removed the data of these sessions, and unsaved changes are
+    /// discarded. No request in flight can restore a session that has ended. The response removes
+    /// the client's cookie.
     ///
     /// A browser presents several ids if cookies of the same name were set for several paths or
-    /// domains. If only one of them ended, the user would stay logged in by another. An id that a
-    /// login or [`regenerate`](Self::regenerate) has superseded opens no session, so it ends none.
+    /// domains. If only one of these sessions ended, another would keep the user logged in. An id
+    /// that a login or [`regenerate`](Self::regenerate) has superseded ends no session.
     ///
     /// # Errors
     ///

@@ -50,25 +50,23 @@ use crate::record::{Record, Version};
 ///
 /// # The contract
 ///
-/// **Rows.** A store keeps one [`Entry`] for each [`Handle`](crate::Handle), the public half of an
-/// id. The rule checks the secret half.
+/// **Rows.** A store keeps one row, an [`Entry`], for each [`Handle`](crate::Handle), the public
+/// half of an id.
 ///
-/// **The rule decides.** [`Entry::look`] and [`Entry::apply`] return the answer and a [`Write`]. A
-/// store reads the row of the id's handle, calls one of them, carries out the write and returns the
-/// answer. That is one atomic step: under a lock, or in a transaction that overlaps no other one on
-/// this handle.
+/// **The rule decides.** The rule is two functions, [`Entry::look`] and [`Entry::apply`]. They
+/// check the secret half of the id, and return the answer and a [`Write`]. A store reads the row of
+/// the id's handle, calls one of the two, carries out the write and returns the answer, in one
+/// atomic step: under a lock, or in a transaction that overlaps no other one on this handle.
 ///
 /// **Time.** Within that step the store takes the time of its [`clock`](Self::clock): with
 /// [`Now::of`] if its rows end with the process, with [`Now::on_calendar`] if they outlive it. The
-/// rule treats an expired row as none, so expired rows may be removed at any time, which only frees
-/// space.
+/// rule treats an expired row like a missing one, so a store may remove expired rows at any time.
 ///
-/// **Errors.** "Unknown", "expired", "destroyed" and "superseded" are values. An `Err` says that
-/// the system failed or that the action is impossible. If a failed write may have been carried out
-/// all the same, the error is [`Error::is_unknown`]; for every other error nothing was written.
+/// **Errors.** An expired or destroyed session, and an unknown or superseded id, are answers. An
+/// `Err` says that the system failed or that the action is impossible. If a failed write may have
+/// been carried out, the error is [`Error::is_unknown`]; for every other error nothing was written.
 ///
-/// **Bytes, not user code.** Values arrive as JSON, so a store that holds a lock during a call runs
-/// no code of the application under it.
+/// **Bytes.** Values arrive as JSON, so no `Serialize` code of the application runs under a lock.
 ///
 /// # Writing one
 ///
@@ -115,8 +113,8 @@ use crate::record::{Record, Version};
 /// }
 /// ```
 ///
-/// `lembro::testing` (feature `testing`) has the contract as code, to run against a store, and a
-/// store that fails on purpose, for the tests of an application.
+/// `lembro::testing` (feature `testing`) has a test suite that checks a store against the contract,
+/// and a store that fails on purpose, for the tests of an application.
 #[cfg_attr(
     any(doc, doctest),
     doc = "[`store_in_a_database`](crate::store_in_a_database) says what a store that outlives its process needs."
@@ -212,8 +210,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store implements this method; when the store failed. An
-    /// item of the list is an error if the store fails later.
+    /// [`Error::is_unsupported`] if the store does not implement this; or if the store fails.
+    /// An item of the list is an error if the store fails later.
     fn all(&self) -> Result<Listing<'_>> {
         Err(Error::unsupported("listing its sessions"))
     }
@@ -222,7 +220,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store implements this method; when the store failed.
+    /// [`Error::is_unsupported`] if the store does not implement this; or if the store fails.
     #[doc(alias = "length")]
     fn len(&self) -> Result<usize> {
         Err(Error::unsupported("counting its sessions"))
@@ -241,7 +239,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::is_unsupported`] unless the store implements this method; when the store failed.
+    /// [`Error::is_unsupported`] if the store does not implement this; or if the store fails.
     fn clear(&self) -> Result<()> {
         Err(Error::unsupported("clearing itself"))
     }
@@ -256,13 +254,13 @@ pub trait Store: Send + Sync + 'static {
         Clock::system()
     }
 
-    /// Sends the store's events to a subscriber from now on, such as expired and evicted sessions.
+    /// From now on, sends to a subscriber the store's events, such as expired and evicted sessions.
     /// [`Sessions::events`](crate::Sessions::events) calls it. Default: the store has no events.
     fn send_events(&self, to: Sender<Event>) {
         drop(to);
     }
 
-    /// Sends the errors that no caller receives to a subscriber from now on, such as those of a
+    /// From now on, sends to a subscriber the errors that no caller receives, such as those of a
     /// background purge. [`Sessions::errors`](crate::Sessions::errors) calls it. Default: the store
     /// has no such errors.
     fn send_errors(&self, to: Sender<Error>) {
