@@ -1,4 +1,4 @@
-//! Expiry index: for each slot a tick, which is never after the deadline of the slot's session.
+//! Expiry index: each slot has a tick, a coarse time that is not after its session's deadline.
 //!
 //! A session's deadline is an atomic in its row, and a touch changes the deadline under the read
 //! lock. A touch that prolongs the session does not change the tick. A touch that shortens the
@@ -6,8 +6,8 @@
 //! only the sessions whose tick is due. If such a session is not expired, the purge raises its
 //! tick.
 //!
-//! A timing wheel would need no scan. In return, a touch that prolongs does not write to this
-//! index, no reader waits for the scan, and there are no stale entries.
+//! A timing wheel would need no scan. But with the scan, a touch that prolongs does not write to
+//! this index, no reader waits, and there are no stale entries.
 
 use smallvec::SmallVec;
 
@@ -88,8 +88,8 @@ impl ExpiryIndex {
         self.earliest.load(Ordering::SeqCst) <= tick(now)
     }
 
-    /// Examines the `window` slots from `from` on, and adds the due ones to `slots` until it holds
-    /// `most`. Returns the slot to continue from; `None` after the last slot.
+    /// Examines up to `window` slots from `from` on. Adds the due ones to `slots`, and stops when
+    /// `slots` holds `most`. Returns the slot to continue from, `None` at the end.
     pub(super) fn due(&self, from: usize, window: usize, most: usize, now: u64, slots: &mut DueSlots) -> Option<usize> {
         let now = tick(now);
         let end = from.saturating_add(window).min(self.ticks.len());
@@ -115,7 +115,7 @@ impl ExpiryIndex {
         *self.earliest.get_mut() = self.ticks.iter_mut().map(|tick| *tick.get_mut()).min().unwrap_or(EMPTY);
     }
 
-    /// Checks one slot: its tick is not after the deadline, or is `EMPTY` if it has no session.
+    /// Checks that a slot's tick is not after its deadline, or is `EMPTY` without a deadline.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self, slot: u32, deadline: Option<u64>) -> Result<(), String> {
         let stored = self.ticks.get(slot as usize).map_or(EMPTY, |tick| tick.load(Ordering::SeqCst));

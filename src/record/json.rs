@@ -85,9 +85,9 @@ impl<'de> Deserialize<'de> for Record {
 /// A value as JSON text.
 ///
 /// With `serde_json` the text is written and read unchanged. So numbers keep all their digits, and
-/// `serde_json` takes no key of an object for one of its private names. Other formats write the
-/// value in serde's data model, and fail if they do not have a number's type. `serde_json` is
-/// recognized by its error type.
+/// an object's key that equals one of `serde_json`'s private names is only a key. For other
+/// formats, the value is written in serde's data model. Then an error is returned if the format has
+/// no type for one of the numbers. `serde_json` is recognized by its error type.
 struct JsonValue<'a>(Cow<'a, RawValue>);
 
 /// Returns true if `E` is `serde_json`'s error type. The function compares type names, because
@@ -98,7 +98,7 @@ fn is_of_serde_json<E>() -> bool {
 
 impl Serialize for JsonValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // A serializer that writes text returns `()`; that of `serde_json::to_value`, a `Value`.
+        // The serializers of `serde_json` return `()` for text, and a `Value` in `to_value`.
         if is_of_serde_json::<S::Error>() && type_name::<S::Ok>() == type_name::<()>() {
             return self.0.serialize(serializer);
         }

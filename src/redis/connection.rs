@@ -56,14 +56,14 @@ impl Server {
         let standalone = |connection| Connection::Standalone(Standalone { connection, limit: Duration::MAX });
         match self {
             Self::Standalone(client) => {
-                // The timeout applies to each answer to the login, so the time left is divided.
+                // The timeout applies to each answer, so `AUTH` and `SELECT` share the time left.
                 let login = client.get_connection_info().redis_settings();
                 let answers = u32::from(login.password().is_some()) + u32::from(login.db() != 0);
                 client.get_connection_with_timeout(left / answers.max(1)).map(standalone)
             }
             Self::Primary(sentinels) => sentinels.connect(deadline).map(standalone),
             Self::Cluster(client) => {
-                // The timeouts apply to each node, so connecting ends in time if some are down.
+                // The timeouts apply to each node. They are short because some may be down.
                 let step = left / 8;
                 let config = ClusterConfig::new().set_connection_timeout(step).set_response_timeout(step);
                 let connection = client.get_connection_with_config(config)?;
@@ -89,7 +89,7 @@ pub(super) struct Standalone {
 
 pub(super) struct Cluster {
     connection: ClusterConnection,
-    /// False after a node has shown that the map of hash slots is outdated.
+    /// False after the answer `MOVED`, because then the map of hash slots is outdated.
     is_current: bool,
 }
 
@@ -105,8 +105,8 @@ impl Connection {
         match self {
             Self::Standalone(server) => {
                 let mut answers = server.pipelined(commands.iter().map(|one| packed(one, false)), deadline)?;
-                // If the server does not know a script, this command and all later ones, which may
-                // depend on it, are sent again. Each command may be sent twice.
+                // If the server does not know a script, the script's command and all later ones,
+                // which may depend on it, are sent again. It is safe to send a command twice.
                 if let Some(first) = answers.iter().position(is_unknown_script) {
                     answers.truncate(first);
                     answers.extend(server.pipelined(commands[first..].iter().map(|one| packed(one, true)), deadline)?);
@@ -151,8 +151,8 @@ impl Standalone {
         Ok(())
     }
 
-    /// Sends all commands, then reads all answers. (`redis::Pipeline` would go on
-    /// waiting for the other answers after a late one.)
+    /// Sends all commands, then reads all answers until one is late. `redis::Pipeline` would wait
+    /// for the answers after the late one, too.
     fn pipelined(&mut self, commands: impl Iterator<Item = Cmd>, deadline: Instant) -> RedisResult<Answers> {
         let (mut packed, mut sent) = (Vec::new(), 0);
         for command in commands {
@@ -200,7 +200,7 @@ impl Cluster {
                 thread::sleep(RETRY_PAUSE);
             }
             if time_left(deadline).is_err() {
-                // The nodes answer, so this is no timeout.
+                // The nodes answered, so the error is their redirection and not a timeout.
                 return Err(error);
             }
             self.set_limit(deadline)?;
@@ -229,7 +229,7 @@ fn is_unknown_script(answer: &RedisResult<Value>) -> bool {
 }
 
 impl Command<'_> {
-    /// `in_full`: sends the code of a script, not its hash.
+    /// Encodes the command. If `in_full`, a script is sent as its code instead of its hash.
     fn to_cmd(&self, in_full: bool, is_repeated: bool) -> Cmd {
         let bytes = self.keys.iter().map(Vec::len).chain(self.args.iter().map(|arg| arg.len())).sum::<usize>();
         let mut command = Cmd::with_capacity(3 + self.keys.len() + self.args.len(), 64 + bytes);

@@ -54,7 +54,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Merges two drafts. If both set the same part, that of `later` counts.
+    /// Merges two drafts. If both set the same part, the value of `later` counts.
     pub(super) fn then(self, later: Self) -> Self {
         let identity = if later.identity == NextId::Same { self.identity } else { later.identity };
         Self { changes: self.changes.then(&later.changes), identity, login: later.login.or(self.login) }
@@ -65,7 +65,7 @@ impl Draft {
 pub(super) struct UnknownCommit {
     pub(super) commit: Commit,
     /// The draft that the commit was made from. If the commit was not carried out, this draft is
-    /// unsaved again.
+    /// merged back into the session's draft.
     pub(super) draft: Draft,
     /// The record as the commit would leave it. Reads see this record until the outcome is known.
     pub(super) record: Record,

@@ -15,8 +15,8 @@ use crate::store::{Action, EndReason, Epoch, Lease, Listed, Listing, Look, Looku
 pub enum When {
     /// Before the call is carried out. The error is [`Error::is_store`].
     Before,
-    /// After the call is carried out, so its answer is lost. If the call may have changed one
-    /// session, the error is [`Error::is_unknown`].
+    /// After the call is carried out, so its answer is lost. If the call can change only one
+    /// session, the error is [`Error::is_unknown`], otherwise [`Error::is_store`].
     After,
 }
 
@@ -55,7 +55,7 @@ struct Plan {
 struct Fault {
     /// `None`: any kind.
     call: Option<Call>,
-    /// The number of the call that fails, counted from the first one ever. `None`: all of them.
+    /// The position, from 1, of the failing call among those of this kind. `None`: all of them.
     nth: Option<usize>,
     when: When,
 }
@@ -67,7 +67,7 @@ impl<S: Store> FaultStore<S> {
     }
 
     /// Makes one call fail: the `nth` of this kind from now on, or the `nth` of all calls if `call`
-    /// is `None`. The next one is 1.
+    /// is `None`. For the next call, `nth` is 1.
     pub fn fail(&self, call: impl Into<Option<Call>>, nth: usize, when: When) {
         let (call, mut plan) = (call.into(), self.plan.lock());
         let nth = Some(plan.calls(call) + nth.max(1));

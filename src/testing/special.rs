@@ -26,8 +26,8 @@ pub(super) const RULES: &[CodeRule] = &[
         keys.iter().try_for_each(|key| fixture.commit(&other.id, &other.put(key, key)?).map(drop))
     }),
     CodeRule::new("keys of components stay apart, and no component is special", |fixture| {
-        // Names that are equal if a store joins component and key, and names that a store may use
-        // itself.
+        // `alike`: pairs that are equal if a store joins component and key to one text. `own`:
+        // pairs that a store may use for its own fields.
         let longest = "c".repeat(MAX_KEY_BYTES);
         let alike = [("", "ab"), ("a", "b"), ("ab", ""), ("a", ""), ("", ""), ("a:", "b"), ("a", ":b"), ("\u{0}", "a")];
         let own = [("", "\u{0}a"), ("lembro", "label"), ("lembro", "owner"), ("", "owner"), (&*longest, &*longest)];

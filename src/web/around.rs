@@ -20,8 +20,8 @@ impl SessionLayer {
     /// - An error that [`is_panic`](Error::is_panic) if the handler panicked.
     /// - With [`LostChange::Refuse`], an error that [`is_lost`](Error::is_lost).
     ///
-    /// After an error, nothing more of the session is saved. If the outcome of the failed commit is
-    /// [unknown](Error::is_unknown), the store may have carried it out.
+    /// After an error, nothing more of the session is saved. If the error
+    /// [is unknown](Error::is_unknown), the store may have carried out the commit that failed.
     ///
     /// The caller makes the error page, which has no headers of the session. If the handler
     /// committed a new id before it failed (by [`save`](Session::save) after
@@ -141,8 +141,8 @@ impl SessionLayer {
         response
     }
 
-    /// Ends a request after its handler. The caller adds the headers of the [`Finished`] to the
-    /// response or to the error page.
+    /// Ends a request by [`finish`](Self::finish) or [`fail`](Self::fail). The caller adds the
+    /// headers of the [`Finished`] to the response or to the error page.
     pub(super) fn end<R, E: From<Error>>(
         &self,
         session: &mut Session,

@@ -1,9 +1,8 @@
 //! The owner index: the slots of sessions with an owner, ordered by a hash of the owner.
 //!
 //! Sessions without an owner cost nothing here. The index holds hashes, not owners, so the shard
-//! compares the owners in the rows. It is a tree and not a hash table because all sessions of one
-//! owner have one hash: in a hash table, an owner with a million sessions would slow down every
-//! other login.
+//! compares the owners in the rows. The index is a tree because all sessions of one owner have the
+//! same hash. In a hash table, an owner with a million sessions would slow down every other login.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher as _;

@@ -69,13 +69,13 @@ impl<'u> Address<'u> {
     }
 }
 
-/// Returns true if a cookie of `cookie_path` goes with a request for `path` (5.1.4).
+/// Returns true if `cookie_path` is `path` or a directory above it (RFC 6265bis, 5.1.4).
 pub(super) fn path_matches(path: &str, cookie_path: &str) -> bool {
     let rest = path.strip_prefix(cookie_path);
     rest.is_some_and(|rest| rest.is_empty() || cookie_path.ends_with('/') || rest.starts_with('/'))
 }
 
-/// Returns true if the host belongs to the domain (5.1.3).
+/// Returns true if the host is the domain or a subdomain of it (RFC 6265bis, 5.1.3).
 pub(super) fn domain_matches(host: &str, domain: &str) -> bool {
     let is_below = host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     host == domain || is_below && ip(host).is_none()
