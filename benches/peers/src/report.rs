@@ -1,4 +1,4 @@
-//! The results as files: all figures in `table.md`, the ratios as bars in `ratios.svg`.
+//! The results as files: all figures in `table.md`, the ratios as bars in `pictures/ratios.svg`.
 
 use std::env;
 use std::fmt::Write as _;
@@ -45,7 +45,10 @@ impl Report {
         let origin = origin();
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("table.md"), format!("# Results\n\n{origin}\n\n{}", self.tables()))?;
-        fs::write(folder.join("ratios.svg"), self.picture())?;
+        // In the README, and so in the package, which has nothing of this folder.
+        let pictures = folder.join("../../../pictures");
+        let picture = if pictures.is_dir() { pictures } else { folder.clone() };
+        fs::write(picture.join("ratios.svg"), self.picture())?;
         Ok(folder)
     }
 

@@ -180,6 +180,10 @@ fn reach<'a>(arrows: &'a BTreeMap<Names, BTreeSet<Names>>, from: &Names) -> BTre
 fn no_files_import_each_other() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for source in ["src", "benches/peers/src", "benches/servers/src"] {
+        // The package has no benchmarks beside peers.
+        if !root.join(source).exists() {
+            continue;
+        }
         let arrows = Crate::read(&root.join(source)).arrows();
         assert!(
             source != "src" || arrows.values().map(BTreeSet::len).sum::<usize>() > 200,
