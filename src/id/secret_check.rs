@@ -1,4 +1,4 @@
-//! What a row compares the secret of an id with: the row's secret, or half of its SHA-256.
+//! The check of an id's secret: a row has the secret itself, or half of its SHA-256.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
