@@ -233,7 +233,7 @@ impl LembroStore {
     ///
     /// # Errors
     ///
-    /// [`Error::is_persist`] if the snapshot cannot be written. The threads are stopped all the same,
+    /// [`Error::is_persist`] if the snapshot cannot be written. The threads are stopped also then,
     /// and the journal contains every acknowledged change.
     pub fn close(&self) -> Result<()> {
         self.threads.iter().for_each(Reaper::stop);
