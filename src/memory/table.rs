@@ -233,7 +233,7 @@ mod tests {
     type Item = Box<(u64, u32)>;
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum Operation {
         Insert(u64, u32),
         Remove(u64, u32),
         Rename(u64, u32),
@@ -253,13 +253,13 @@ mod tests {
         ]
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = Operation> {
         prop_oneof![
-            12 => (hash(), 0..4_u32).prop_map(|(hash, name)| Step::Insert(hash, name)),
-            5 => (hash(), 0..4_u32).prop_map(|(hash, name)| Step::Remove(hash, name)),
-            2 => (hash(), 0..4_u32).prop_map(|(hash, name)| Step::Rename(hash, name)),
-            1 => (0..20_usize).prop_map(Step::Purge),
-            1 => Just(Step::Shrink),
+            12 => (hash(), 0..4_u32).prop_map(|(hash, name)| Operation::Insert(hash, name)),
+            5 => (hash(), 0..4_u32).prop_map(|(hash, name)| Operation::Remove(hash, name)),
+            2 => (hash(), 0..4_u32).prop_map(|(hash, name)| Operation::Rename(hash, name)),
+            1 => (0..20_usize).prop_map(Operation::Purge),
+            1 => Just(Operation::Shrink),
         ]
     }
 
@@ -274,16 +274,16 @@ mod tests {
             let mut model: HashSet<(u64, u32)> = HashSet::new();
             for step in steps {
                 match step {
-                    Step::Insert(hash, name) => {
+                    Operation::Insert(hash, name) => {
                         if model.insert((hash, name)) {
                             table.insert(hash, Box::new((hash, name)));
                         }
                     }
-                    Step::Remove(hash, name) => {
+                    Operation::Remove(hash, name) => {
                         let removed = table.remove(hash, is(name, hash)).map(|item| *item);
                         prop_assert_eq!(removed, model.take(&(hash, name)));
                     }
-                    Step::Rename(hash, name) => {
+                    Operation::Rename(hash, name) => {
                         let found = table.find_mut(hash, is(name, hash));
                         prop_assert_eq!(found.is_some(), model.contains(&(hash, name)));
                         if let Some(item) = found && !model.contains(&(hash, name + 100)) {
@@ -292,14 +292,14 @@ mod tests {
                             model.insert((hash, name + 100));
                         }
                     }
-                    Step::Purge(left) => {
+                    Operation::Purge(left) => {
                         let gone: Vec<_> = model.iter().copied().skip(left).collect();
                         for (hash, name) in gone {
                             prop_assert!(table.remove(hash, is(name, hash)).is_some());
                             model.remove(&(hash, name));
                         }
                     }
-                    Step::Shrink => {
+                    Operation::Shrink => {
                         table.shrink();
                         prop_assert!(capacity(table.groups.len()) <= table.len() * 9 / 8 + 9);
                     }

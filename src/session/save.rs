@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Prolongs the session now, without writing its data. Use `touch` in WebSockets, and during
+    /// Prolongs the session now, without writing its data. Use `touch` in a WebSocket, and during
     /// work that takes longer than the idle timeout. Other handlers need no `touch`, because a
     /// request's first look prolongs the session if that is [due](crate::Policy::touch_after).
     ///

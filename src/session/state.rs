@@ -77,7 +77,7 @@ pub(crate) enum Ending {
 /// A stored session: the record that was read or committed, and the time that it has left.
 #[derive(Clone)]
 pub(crate) struct LoadedSession {
-    data: Data,
+    data: RecordSource,
     pub(super) version: Version,
     /// The time on the store's clock when the session had `ttl` left.
     pub(super) seen_at: Duration,
@@ -87,7 +87,7 @@ pub(crate) struct LoadedSession {
 }
 
 #[derive(Clone)]
-enum Data {
+enum RecordSource {
     Read(Record),
     /// The record is computed when it is read, because few requests read after their last save.
     Applied(AppliedCommit, OnceCell<Record>),
@@ -114,7 +114,7 @@ impl AppliedCommit {
 impl LoadedSession {
     pub(super) fn read(stored: Stored, seen_at: Duration) -> Self {
         let Stored { record, ttl, presented } = stored;
-        Self { version: record.version(), data: Data::Read(record), seen_at, ttl, presented }
+        Self { version: record.version(), data: RecordSource::Read(record), seen_at, ttl, presented }
     }
 
     /// The session as a commit left it.
@@ -123,7 +123,7 @@ impl LoadedSession {
             version: receipt.version,
             seen_at: Duration::from_nanos(applied.now.clock),
             ttl: receipt.ttl,
-            data: Data::Applied(applied, OnceCell::new()),
+            data: RecordSource::Applied(applied, OnceCell::new()),
             presented,
         }
     }
@@ -131,8 +131,8 @@ impl LoadedSession {
     /// Returns the record. `lease` is the lease that the commit was made under.
     pub(super) fn record(&self, lease: &Lease) -> &Record {
         match &self.data {
-            Data::Read(record) => record,
-            Data::Applied(applied, record) => record.get_or_init(|| applied.record(self.version, lease)),
+            RecordSource::Read(record) => record,
+            RecordSource::Applied(applied, record) => record.get_or_init(|| applied.record(self.version, lease)),
         }
     }
 }

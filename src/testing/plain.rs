@@ -37,12 +37,12 @@ use crate::store::{
 /// ```
 #[derive(Clone)]
 pub struct PlainStore {
-    data: Arc<Mutex<Data>>,
+    data: Arc<Mutex<PlainRows>>,
     clock: Clock,
 }
 
 #[derive(Default)]
-struct Data {
+struct PlainRows {
     rows: BTreeMap<Handle, Vec<u8>>,
     ended: HashMap<Handle, (Vec<u8>, EndReason)>,
     epochs: HashMap<Owner, u64>,
@@ -75,7 +75,7 @@ impl PlainStore {
     }
 }
 
-impl Data {
+impl PlainRows {
     fn row(&self, handle: Handle) -> Result<Option<Entry>> {
         self.rows.get(&handle).map(|bytes| Entry::from_bytes(bytes)).transpose()
     }

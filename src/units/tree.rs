@@ -260,7 +260,7 @@ impl<'de> Deserializer<'de> for Tree {
             Self::Number(number) => visitor.visit_f64(number),
             Self::Text(text) => visitor.visit_string(text),
             Self::List(all) => visitor.visit_seq(SeqDeserializer::new(all.into_iter())),
-            Self::Table(all) => visitor.visit_map(Entries { left: all.into_iter(), value: None }),
+            Self::Table(all) => visitor.visit_map(MapEntries { left: all.into_iter(), value: None }),
             // No option takes bytes, so the visitor returns an error that names the expected type.
             Self::Other => visitor.visit_bytes(&[]),
         }
@@ -298,12 +298,12 @@ impl IntoDeserializer<'_, Problem> for Tree {
 }
 
 /// The entries of a table.
-struct Entries {
+struct MapEntries {
     left: std::vec::IntoIter<(String, Tree)>,
     value: Option<(String, Tree)>,
 }
 
-impl<'de> MapAccess<'de> for Entries {
+impl<'de> MapAccess<'de> for MapEntries {
     type Error = Problem;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {

@@ -284,8 +284,8 @@ impl<'de> Deserialize<'de> for CookieOptions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(transparent)]
-        struct Table(#[serde(with = "CookieFields")] CookieOptions);
+        struct CookieTable(#[serde(with = "CookieFields")] CookieOptions);
 
-        read_table("cookie", deserializer).map(|Table(options)| options)
+        read_table("cookie", deserializer).map(|CookieTable(options)| options)
     }
 }

@@ -190,8 +190,8 @@ impl<'de> Deserialize<'de> for TokenOptions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(transparent)]
-        struct Table(#[serde(with = "TokenFields")] TokenOptions);
+        struct TokenTable(#[serde(with = "TokenFields")] TokenOptions);
 
-        read_table("token", deserializer).map(|Table(options)| options)
+        read_table("token", deserializer).map(|TokenTable(options)| options)
     }
 }
