@@ -22,7 +22,7 @@ impl Visitor {
         let config =
             Agent::config_builder().http_status_as_error(false).max_redirects(0).max_redirects_will_error(false);
         let origin = format!("http://{}", example.host());
-        let agent = config.timeout_global(Some(Duration::from_secs(10))).build().into();
+        let agent = config.timeout_global(Some(Duration::from_secs(30))).build().into();
         Self { agent, headers: vec![("Origin", origin.clone())], origin }
     }
 
