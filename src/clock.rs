@@ -24,10 +24,10 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 /// Every store has a clock, and its sessions use the same one. The resolution of [`now`](Self::now)
 /// is the kernel's timer tick on Linux and Android (1 to 10 ms), and that of `Instant` elsewhere.
 ///
-/// On Linux and Android, the time that the machine was suspended counts from the first purge of a
-/// [`LembroStore`](crate::LembroStore) after it woke up, by default within a minute of running
-/// time. Until then a session whose time ran out during the sleep can still be opened. Elsewhere
-/// that time counts if `Instant` counts it.
+/// On Linux and Android, the clock adds suspended time only when a
+/// [`LembroStore`](crate::LembroStore) purges for the first time after the machine wakes up, by
+/// default within a minute. Until then a session whose time ran out during the suspend can still be
+/// opened. On other systems the suspended time counts if `Instant` counts it.
 ///
 /// # Examples
 ///
@@ -171,7 +171,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// Moves both sides of the clock forward by `time`.
+    /// Moves the monotonic time and the calendar forward by `time`.
     pub fn advance(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let mut wall = self.times.wall.lock();

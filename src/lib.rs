@@ -49,8 +49,8 @@
 //! - **Memory is bounded.** A [`LembroStore`] stays within [`max_size`](LembroOptions::max_size).
 //!   If it is full, sessions without an owner are evicted first, down to their
 //!   [share](LembroOptions::anonymous_share), and only then sessions of users who are logged in.
-//! - **Expired sessions are removed** at an [`interval`](LembroOptions::interval). No request finds
-//!   a session from the instant it expires.
+//! - **Expired sessions are removed** at an [`interval`](LembroOptions::interval). Once a
+//!   session has expired, no request finds it, even before it is removed.
 //! - **Parallel requests lose nothing.** A request saves its changes in one [`Commit`], which
 //!   merges the changed keys into the stored session. [`modify`](Session::modify) is an atomic
 //!   read-modify-write.

@@ -152,8 +152,8 @@ impl Policy {
     }
 
     /// After a visit that prolonged the session, further visits do not prolong it for this long.
-    /// Zero: every visit does. At most half of a session's timeout applies, so that a session in
-    /// use does not end. Default: 60 seconds.
+    /// Zero: every visit does. If `touch_after` is more than half of a session's timeout, half of
+    /// the timeout applies, so that a session in use does not end. Default: 60 seconds.
     ///
     /// It saves writes. A session may end earlier than its timeout says, by at most this time, and
     /// never later.
@@ -169,19 +169,19 @@ impl Policy {
     /// It limits how long a thief can use a stolen id while its user does, too. It also reveals the
     /// theft: after the grace, a request that still presents the old id raises
     /// [`SupersededId`](crate::Event::SupersededId) (the "renewal timeout" of the OWASP Session
-    /// Management Cheat Sheet). Use minutes rather than seconds, because each renewal is two
-    /// writes. A renewal never begins sooner than one [`grace`](Self::grace) after the last new id.
-    /// Sessions without an owner are not renewed.
+    /// Management Cheat Sheet). Use minutes rather than seconds, because each renewal adds up
+    /// to three writes. A renewal never begins sooner than one [`grace`](Self::grace) after the
+    /// last new id. Sessions without an owner are not renewed.
     ///
     /// A renewal is pending until the client presents the new id. Until then both ids open the
-    /// session, and each response to the old one announces the same new one, so a lost response
-    /// costs nothing. The old id ends one `grace` after the new one was first presented, and at the
-    /// latest `renew_after` (at least one `grace`) after the new one's second announcement. A thief
-    /// who polls with a stolen id while its user is away has the session for that long.
+    /// session, and each response to the old id announces the same new id, so a lost response
+    /// costs nothing. The old id ends one `grace` after the first request with the new id, and at
+    /// the latest when the longer of `renew_after` and `grace` has passed since the new id was
+    /// announced the second time. If a thief polls with the old id while its user is away, the
+    /// thief has the session until then.
     ///
-    /// A `Session` that lives long, such as a WebSocket's, outlives renewals, because it holds the
-    /// session and not the id. A login or `regenerate` in another request ends that `Session`. So a
-    /// renewal does not close a socket that a thief has opened; a login and a logout do.
+    /// A timed renewal does not end a `Session` that lives long, such as a WebSocket's, so it does
+    /// not close a socket that a thief has opened. A login, `regenerate` or logout does.
     pub fn renew_after(mut self, age: impl Into<Setting>) -> Self {
         self.0.renew_after = age.into().into();
         self

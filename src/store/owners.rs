@@ -11,8 +11,8 @@ use crate::units::choice;
 
 /// The user that a session belongs to: a checked text of 1 to 255 bytes.
 ///
-/// Use a value that never changes, such as the number in a table of users, not a spelling of a
-/// name.
+/// Use a value that never changes, such as the user's number in the database, and not a user name,
+/// which can change.
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ use crate::units::choice;
 pub struct Owner(Box<str>);
 
 impl Owner {
-    /// An owner with this name.
+    /// Checks the text `name`, and makes an owner of it.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl Owner {
         Ok(Self(name.into()))
     }
 
-    /// The name.
+    /// The text that the owner was made from.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -120,9 +120,9 @@ impl Limit {
 /// The operations of a store on all sessions of one owner, such as those of a user's devices.
 ///
 /// A session gets its owner by a [commit that logs in](crate::Commit::log_in). The trait is
-/// separate from [`Store`](crate::Store) because a store is complete without it. A store with this
-/// trait returns it from [`Store::owners`](crate::Store::owners). In
-/// [`Store::apply`](crate::Store::apply) it passes the owner's epoch to
+/// separate from [`Store`](crate::Store) because a store is complete without it. A store that
+/// supports owners returns an implementation from [`Store::owners`](crate::Store::owners). In
+/// [`Store::apply`](crate::Store::apply), such a store passes the owner's epoch to
 /// [`Entry::apply`](crate::Entry::apply) and applies the login's [`Limit`].
 ///
 /// # The contract
@@ -164,8 +164,8 @@ pub trait Owners: Send + Sync {
         Ok(self.list(owner)?.len())
     }
 
-    /// Ends one live session by its handle, and keeps the reason. If an `owner` is given, any
-    /// session that is not the owner's is [`Outcome::Gone`]. The same step checks this.
+    /// Ends one live session by its handle, and keeps the reason. If `owner` is given, the same
+    /// step compares it with the session's owner. If they differ, the outcome is [`Outcome::Gone`].
     ///
     /// # Errors
     ///

@@ -153,9 +153,9 @@
 //!
 //! # Clients without cookies
 //!
-//! Programs and mobile applications send a token in a header: [`SessionLayer::token`] adds it, in
-//! place of the cookie or beside it. [`TokenOptions`] explains what that means for caches and for
-//! forms. `examples/api.rs` is an API that `curl` can talk to.
+//! With [`SessionLayer::token`], programs and mobile applications send the id as a token in a
+//! header, in place of the cookie or beside it. [`TokenOptions`] explains what that means for
+//! caches and for forms. `examples/api.rs` is an API that `curl` can talk to.
 //!
 //! # Several layers
 //!
@@ -257,7 +257,7 @@
 //!
 //! [`SessionLayer::around`] takes a [`RequestHead`], made from the request's headers, and a
 //! response that implements the two methods of [`ResponseHeaders`]. [`SessionLayer::try_around`]
-//! makes the error page too. The head should
+//! also takes a closure that makes the error page. The head should
 //!
 //! - have every `Cookie` header byte for byte, so that a value that is not text does not hide the
 //!   others;

@@ -20,7 +20,7 @@ use crate::units::tree::read_table;
 /// | [`same_site`](Self::same_site) | whether other sites' links and forms bring the cookie | `Lax` |
 /// | [`lifetime`](Self::lifetime) | how long the browser keeps the cookie | `Remembered` |
 /// | [`partitioned`](Self::partitioned) | whether each site that embeds this one has a cookie of its own | no |
-/// | [`priority`](Self::priority) | which cookies Chromium drops last | not sent |
+/// | [`priority`](Self::priority) | how soon Chromium drops the cookie when it has too many | not sent |
 /// | [`keys`](Self::keys) | the keys of signatures, and their rotation | no signatures |
 /// | [`clear_site_data`](Self::clear_site_data) | what else the browser deletes at a logout | nothing |
 ///
@@ -28,9 +28,9 @@ use crate::units::tree::read_table;
 /// [`Policy`](crate::Policy).
 ///
 /// `get_name` and similar methods return the options, except the keys, which are secret. serde
-/// reads the names in the table, also in camel case, and `proxy` and `secret`; it refuses unknown
-/// names.
-/// [`SessionLayer::cookie`](super::SessionLayer::cookie) checks the values.
+/// reads the names in the table, also in camel case; `proxy` means `trust_proxy`, and `secret`
+/// means `keys`. It refuses unknown names. [`SessionLayer::cookie`](super::SessionLayer::cookie)
+/// checks the values.
 ///
 /// # Examples
 ///
@@ -172,7 +172,7 @@ impl CookieOptions {
         self
     }
 
-    /// Which cookies a browser built on Chromium drops last when it has too many. Default: the
+    /// How soon a browser built on Chromium drops the cookie when it has too many. Default: the
     /// attribute is not sent, which means [`Priority::Medium`].
     ///
     /// `High` is for a site that sets hundreds of cookies.
@@ -188,8 +188,8 @@ impl CookieOptions {
     /// ignores a cookie with a wrong or missing signature, and does not ask the store for it.
     ///
     /// To change keys, put the new key first. The response to a request with an old key's cookie
-    /// rewrites the cookie, except shortly before a timed renewal. Remove the old key when the
-    /// clients that still have cookies signed with it may be logged out.
+    /// rewrites the cookie, except shortly before a timed renewal. Remove the old key later.
+    /// Its removal logs out each client whose cookie is still signed with it.
     ///
     /// An id cannot be guessed with or without a signature. A signature keeps guesses away from the
     /// store, and makes an id from a stolen backup worthless.
