@@ -19,16 +19,16 @@ pub(super) fn owner_key(owner: &str) -> String {
     Sha256::digest(owner).iter().fold("lembro-owner-".to_owned(), |key, byte| format!("{key}{byte:02x}"))
 }
 
-/// The entry of a session: its row. If the session was ended, the entry keeps the row and has the
-/// reason. The layout has the length of each part in bytes:
+/// The entry of a session: its row and, if the session was ended, the reason. The numbers in
+/// parentheses are lengths in bytes:
 ///
 /// ```text
 /// 0, or the reason why it ended (1) · listed until (8) · the row, as Entry::to_bytes writes it
 /// ```
 pub(super) struct SessionEntry {
     pub(super) ended: Option<EndReason>,
-    /// The time until which the owner's entry that lists this session is kept, in milliseconds
-    /// since 1970; 0 if no entry lists the session.
+    /// The owner's entry, which lists this session, is kept at least until this time, in
+    /// milliseconds since 1970. Without an owner it is 0.
     pub(super) listed_until: u64,
     pub(super) row: Entry,
 }
@@ -78,7 +78,7 @@ pub(super) struct OwnerEntry {
 }
 
 impl OwnerEntry {
-    /// The least number of handles that are pruned.
+    /// An entry with fewer handles than this is not pruned.
     const FEW: u32 = 8;
 
     pub(super) fn is_pruning_due(&self) -> bool {

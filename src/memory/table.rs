@@ -26,7 +26,7 @@ struct Group<T> {
     items: [Option<T>; WIDTH],
 }
 
-// A lookup costs as much as the cache lines that it reads.
+// If a group filled two cache lines, a lookup could cost two cache misses per group.
 const _: () = assert!(size_of::<Group<Record>>() == 64);
 
 impl<T> Group<T> {
@@ -98,8 +98,8 @@ impl<T> Table<T> {
     /// Adds an item. The caller has checked that it is absent.
     pub(super) fn insert(&mut self, hash: u64, item: T) {
         if self.len == capacity(self.groups.len()) {
-            // Grows by a half. If the table doubled, its free half would take up to a twentieth of
-            // a small session's charge per session.
+            // Grows by a half. If the table doubled, its free slots would add up to a twentieth to
+            // the memory of small sessions.
             self.resize(self.groups.len() + self.groups.len() / 2 + 1);
         }
         insert_unchecked(&mut self.groups, tag(hash), item);
@@ -141,7 +141,7 @@ impl<T> Table<T> {
     #[inline]
     fn position(&self, tag: u32, is_it: impl Fn(&T) -> bool) -> Option<(usize, usize)> {
         let mut number = home(tag, self.groups.len());
-        // In a small table every group can have an overflow count, so the loop visits each once.
+        // In a small table every group can overflow, so the loop visits each group at most once.
         for _ in 0..self.groups.len() {
             let group = &self.groups[number];
             if let Some(slot) = group.match_tag(tag).find(|slot| group.items[*slot].as_ref().is_some_and(&is_it)) {

@@ -13,7 +13,7 @@ use super::entries::order;
 use super::{exact, limits};
 use crate::error::Result;
 
-/// The buffers are compacted only if more bytes than this are unused, because keys changed again.
+/// The buffers are compacted only if keys that changed again left more unused bytes than this.
 const MAX_UNUSED: usize = 4096;
 
 /// The most capacity that a thread keeps in its buffers: keys, bytes of names, bytes of values.

@@ -2,8 +2,8 @@
 //!
 //! A *permit* is the right to a connection. A request with a permit takes the idle connection that
 //! was used last, or opens one if none is idle. The connection returns to the pool before the
-//! permit does, and only after all its answers were read. In every other case, including a panic,
-//! the connection is closed.
+//! permit does, but only if it is usable and all its answers were read. Otherwise, for example
+//! after a panic, the connection is closed.
 //!
 //! A forked process shares the sockets of its parent. If parent and child used one socket, each
 //! could read answers meant for the other. So the first request in the child closes the child's
@@ -84,8 +84,8 @@ impl ConnectionPool {
             self.idle.lock().push(connection);
         }
         drop(permit);
-        // If the commands were sent twice, the server may have carried out the first ones, even if
-        // it refuses the second.
+        // If the commands were sent twice, the server may have carried them out the first time,
+        // even if it refuses them the second time.
         let refused = |error| self.failure(Cause::Redis(error), times_sent > 1);
         match result {
             Ok(answers) => Ok(answers.into_iter().map(|answer| answer.map_err(refused)).collect()),
@@ -105,7 +105,7 @@ impl ConnectionPool {
         }
         let mut idle = self.idle.lock();
         if self.process.load(Ordering::Acquire) != process {
-            // The server does not notice, because the parent's copies stay open.
+            // The server sees no connection close, because the parent's copies stay open.
             idle.clear();
             // Permits in use by threads of the parent never return here.
             while self.free.try_send(()).is_ok() {}

@@ -75,10 +75,10 @@ impl Session {
         })
     }
 
-    /// Returns true if the response announces an id in this carrier. This is the carrier that
-    /// opened the session. If no id opened it, this is the carrier of the first presented id. If
-    /// the request presented no id, both carriers are used. So a request with a cookie is never
-    /// answered with a token, which would give a script the id that `HttpOnly` hides from it.
+    /// Returns true if the response announces an id in this carrier. An id is announced in the
+    /// carrier that opened the session. If no id opened it, the carrier of the first presented id
+    /// is used, or both carriers if the request presented no id. So a request with a cookie is
+    /// never answered with a token, which would give a script the id that `HttpOnly` hides from it.
     pub(crate) fn announces_in(&self, carrier: Carrier) -> bool {
         match self.opened_by.get().or(self.presented[0].map(|first| first.carrier)) {
             Some(presented) => presented == carrier,
@@ -127,8 +127,8 @@ impl Session {
         })
     }
 
-    /// Returns true if a cookie that was written at this time must be sent again. A cookie is sent
-    /// as often as visits are written, and if the draft changes the session's limits.
+    /// Returns true if a cookie that was written at this time must be sent again: it was written
+    /// `touch_after` ago, or the draft changes the session's limits.
     fn is_cookie_due(&self, written: u64) -> bool {
         let Ok(Some(record)) = self.stored_record() else { return false };
         let changes = &self.draft.changes;
@@ -139,7 +139,7 @@ impl Session {
         }
         let Some(written) = UNIX_EPOCH.checked_add(Duration::from_secs(written)) else { return true };
         // If `written` is in the future, the calendar was set back since. The difference then
-        // counts as the cookie's age, because the cookie's expiry is wrong by it.
+        // counts as the cookie's age, because the cookie's expiry is wrong by as much.
         let age = self.context.clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
         let lease = &self.context.lease;
         let full = lease.ttl(record, self.context.now());

@@ -35,8 +35,8 @@ pub struct Lease {
     /// The idle timeout and the lifetime of a [remembered](crate::Changes::remember) session, in
     /// place of the two above.
     pub remembered: Option<(Duration, Option<Duration>)>,
-    /// The shortest time between two visits that prolong a session, but at most half of the time
-    /// that a visit gives the session.
+    /// The shortest time between two visits that prolong a session. If half of the session's
+    /// [`ttl`](Self::ttl) is shorter, that half applies instead.
     pub touch_after: Duration,
     /// The age of an id at which its timed renewal is due, at least the grace; `None`: never.
     pub renew_after: Option<Duration>,
@@ -50,8 +50,8 @@ impl Lease {
     /// No limits, for reading a session whose policy is not known.
     pub const UNLIMITED: Self = Self::new(Duration::MAX);
 
-    /// An idle timeout and nothing else: no lifetime, a visit always prolongs, ids are not renewed,
-    /// a grace of a minute.
+    /// Returns a lease with this idle timeout and no lifetime. Every visit prolongs a session, ids
+    /// are not renewed, and the grace is a minute.
     pub const fn new(idle: Duration) -> Self {
         Self {
             idle,

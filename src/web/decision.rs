@@ -15,8 +15,8 @@
 //! | ended elsewhere | nothing, or save if it changed, which reports the lost change | none |
 //! | unknown, because the store failed | nothing | none |
 //!
-//! Cookie and token are the two carriers of an id. Each follows the same rule, by the id that the
-//! client presented in this carrier. A carrier that the layer does not use for this client has no
+//! Cookie and token are the two carriers of an id. The step for each depends on the id that the
+//! client presented in that carrier. A carrier that the layer does not use for this client has no
 //! step.
 //!
 //! No step notes the visit, because the request's first look has done so. The cookie of a live
@@ -38,8 +38,8 @@ pub(super) struct EndPlan {
 }
 
 impl EndPlan {
-    /// The step that tells the client an id, if there is one. Two such steps are equal, because
-    /// only a request that presented nothing is answered in both carriers.
+    /// The step that tells the client an id, if there is one. If cookie and token both have such a
+    /// step, the steps are equal, because the request presented no id in either carrier.
     pub(super) fn announcement(self) -> Option<ClientStep> {
         [self.cookie, self.token].into_iter().find(|step| step.announces())
     }

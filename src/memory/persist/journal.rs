@@ -16,7 +16,7 @@
 //!
 //! A journal begins with entries of the kinds 4 to 6: the epochs and the end reasons that the store
 //! remembers at that time. Numbers are big-endian. Times are nanoseconds since 1970. Frames are
-//! numbered from 1. A row has the bytes of an `Entry`.
+//! numbered from 1. A row has the layout of `Entry::to_bytes`.
 //!
 //! If a process is killed while it writes, the file can end with an incomplete frame. If the
 //! computer loses power, the file can end with zeros. Such a write was not completed or not
@@ -156,8 +156,8 @@ pub(super) struct JournalSummary {
     pub(super) damage: Option<Problem>,
 }
 
-/// Reads a journal and passes on the entries of each whole frame. After damage it continues with
-/// the next whole frame.
+/// Reads a journal and calls `frame` with the entries of each whole frame. After damage, it
+/// continues with the next whole frame.
 pub(super) fn read(path: &Path, generation: u64, mut frame: impl FnMut(&[u8])) -> JournalSummary {
     let mut summary = JournalSummary::default();
     match File::open(path).and_then(|mut file| Ok((length_without_zeros(&mut file)?, file))) {

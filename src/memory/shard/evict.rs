@@ -1,8 +1,8 @@
 //! Eviction: the choice of victims when a shard is over its budget.
 //!
 //! Expired sessions are removed first. After that, the class of a session counts before its size
-//! and age: sessions without an owner are evicted until they use no more than their share, and only
-//! then sessions with an owner. Within a class, a session that was visited since its last
+//! and age: sessions without an owner are evicted until they use no more than the anonymous share,
+//! and only then sessions with an owner. Within a class, a session that was visited since its last
 //! examination gets a second chance (SIEVE).
 //!
 //! If a session without an owner is larger than the anonymous share and does not fit beside the
@@ -18,11 +18,11 @@ use crate::sync::Ordering;
 const PROBATION_SHARE: usize = 10;
 
 /// How many sessions get a second chance in one eviction. This bounds an insert to well under a
-/// millisecond if every session was visited. After that, visited sessions are evicted, too.
+/// millisecond, even if every session was visited. After that, visited sessions are evicted, too.
 const MAX_SECOND_CHANCES: usize = 4096;
 
-/// How many sessions in main one eviction examines for abandoned ones. The limit bounds the time of
-/// an insert.
+/// How many sessions in main are examined in the search for one abandoned session. The limit bounds
+/// the time of an insert.
 const MAX_EXAMINED: usize = 16;
 
 impl Shard {
@@ -43,7 +43,7 @@ impl Shard {
     pub(super) fn evict(&mut self, keep: u32, removed: &mut Removed) {
         let mut chances = MAX_SECOND_CHANCES;
         while self.bytes() > self.limits.budget {
-            // `None`: only the session in `keep` is left, and it is no larger than the shard.
+            // Never `None`, because the session in `keep` alone does not exceed the budget.
             let Some(slot) = self.victim(keep, &mut chances) else { return };
             #[cfg(any(test, feature = "testing"))]
             self.check_victim(slot);
@@ -58,9 +58,9 @@ impl Shard {
         self.evict(u32::MAX, removed);
     }
 
-    /// Removes expired sessions if `next`, in the place of `current`, takes the shard over its
-    /// budget. Returns true if `next` may then be stored, even if other sessions are evicted for
-    /// it.
+    /// Removes expired sessions if the shard would be over its budget with `next` in the place of
+    /// `current`. Returns true if `next` may be stored, even if the caller then evicts other
+    /// sessions.
     #[cold]
     pub(super) fn make_room(
         &mut self,

@@ -40,7 +40,7 @@ impl OwnerIndex {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "half a hash is enough to tell owners apart")]
+#[expect(clippy::cast_possible_truncation, reason = "the caller compares the owners, too")]
 fn hash_of_owner(hasher: &RandomState, owner: &str) -> u32 {
     hasher.hash_one(owner) as u32
 }

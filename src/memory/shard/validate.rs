@@ -47,7 +47,7 @@ impl Shard {
         }
         if self.wrong_victims > 0 {
             let wrong = self.wrong_victims;
-            return Err(format!("{wrong} sessions with an owner were evicted for the others' more than their share"));
+            return Err(format!("{wrong} sessions with an owner were evicted while the others exceeded their share"));
         }
         let owned: Vec<_> = self.table.iter().filter(|record| record.is_owned()).collect();
         if self.owners.len() != owned.len() {
