@@ -192,7 +192,7 @@ fn capacity(groups: usize) -> usize {
 }
 
 /// The lower half of a hash. The upper half chooses the shard.
-#[expect(clippy::cast_possible_truncation, reason = "half of it")]
+#[expect(clippy::cast_possible_truncation, reason = "the tag is the lower half")]
 fn tag(hash: u64) -> u32 {
     hash as u32
 }
