@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::session::{
-    HOUR, MINUTE, SECOND, load_again, manual_sessions, manual_store, probed_sessions, stored_session, validate,
+    HOUR, MINUTE, SECOND, load_again, manual_session, manual_sessions, manual_store, probed_session, probed_sessions,
+    save_login, save_value, stored_session, validate,
 };
 use lembro::{LembroStore, Policy, Record, Saved, Session, SessionId, Sessions, Store};
 
@@ -42,8 +43,7 @@ fn session_reads_the_store_once() {
 #[test]
 fn getters_agree_on_all_handles() {
     // FEATURES 19: id, changed, timeout, expiration, store.
-    let (sessions, store, time) = manual_sessions();
-    let session = stored_session(&sessions);
+    let (sessions, session, store, time) = manual_session();
     let again = load_again(&sessions, &session);
     assert_eq!(again.id().unwrap(), session.id().unwrap());
     assert_eq!(again.handle().unwrap(), session.id().unwrap().handle());
@@ -74,8 +74,7 @@ fn load_of_an_unknown_id_draws_no_id() {
 #[test]
 fn regenerate_takes_effect_with_the_save() {
     // FEATURES 23: generate; 14: regenerate.
-    let (sessions, store, time) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, time) = manual_session();
     let before = session.id().unwrap();
     time.advance(MINUTE);
     session.insert("unsaved", &1).unwrap();
@@ -98,8 +97,7 @@ fn regenerate_takes_effect_with_the_save() {
 
 #[test]
 fn unsaved_regenerate_changes_nothing() {
-    let (sessions, _, _) = manual_sessions();
-    let session = stored_session(&sessions);
+    let (sessions, session, ..) = manual_session();
     let mut dropped = load_again(&sessions, &session);
     dropped.regenerate().unwrap();
     drop(dropped);
@@ -134,8 +132,7 @@ fn early_commit_carries_the_new_id() {
         }),
     ];
     for (what, commit) in commits {
-        let (sessions, probe, _) = probed_sessions();
-        let mut session = stored_session(&sessions);
+        let (sessions, mut session, probe, ..) = probed_session();
         let before = session.id().unwrap();
         session.regenerate().unwrap();
         session.insert("role", "admin").unwrap();
@@ -151,11 +148,9 @@ fn early_commit_carries_the_new_id() {
 #[test]
 fn reload_discards_unsaved_changes() {
     // FEATURES 22: load and save by hand.
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     let mut elsewhere = load_again(&sessions, &session);
-    elsewhere.insert("theme", "dark").unwrap();
-    elsewhere.save().unwrap();
+    save_value(&mut elsewhere, "theme", "dark");
 
     session.insert("user", "bob").unwrap();
     assert_eq!(session.get::<String>("theme").unwrap(), None);
@@ -181,12 +176,10 @@ fn session_moves_to_another_thread() {
     // FEATURES 24: a WebSocket's thread holds its own handle.
     fn is_send<T: Send>() {}
     is_send::<Session>();
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     let id = session.id().unwrap();
     std::thread::spawn(move || {
-        session.insert("socket", &true).unwrap();
-        assert_eq!(session.save().unwrap(), Saved::Written);
+        save_value(&mut session, "socket", &true);
     })
     .join()
     .unwrap();
@@ -195,8 +188,7 @@ fn session_moves_to_another_thread() {
 
 #[test]
 fn debug_shows_no_value_and_no_secret() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     session.insert("password", "hunter2").unwrap();
     let component = format!("{:?}", session.component("hidden"));
     let text = format!("{session:?} {component} {sessions:?}");
@@ -214,8 +206,7 @@ fn contradictory_policy_is_refused() {
 
 #[test]
 fn logout_and_new_session_within_one_request() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, ..) = manual_session();
     let before = session.id().unwrap();
     session.insert("unsaved", &1).unwrap();
 
@@ -230,8 +221,7 @@ fn logout_and_new_session_within_one_request() {
     session.regenerate().unwrap();
     assert!(session.is_new().unwrap());
     assert_eq!(session.get::<String>("user").unwrap(), None);
-    session.insert("user", "bob").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "user", "bob");
     assert_ne!(session.handle().unwrap(), before.handle());
     assert!(sessions.load(&before).unwrap().is_none());
     assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("bob"));
@@ -240,8 +230,7 @@ fn logout_and_new_session_within_one_request() {
 
 #[test]
 fn insert_after_logout_goes_into_the_next_session() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, store, ..) = manual_session();
     session.log_out().unwrap();
     session.insert("flash", "Logged out.").unwrap();
     assert_eq!(session.save().unwrap(), Saved::Gone);
@@ -255,8 +244,7 @@ fn insert_after_logout_goes_into_the_next_session() {
 #[test]
 fn ended_session_leaves_nothing_to_the_next() {
     for end in [Session::save, Session::touch] {
-        let (sessions, store, _) = manual_sessions();
-        let mut session = stored_session(&sessions);
+        let (sessions, mut session, store, ..) = manual_session();
         let mut slow = load_again(&sessions, &session);
         slow.insert("role", "admin").unwrap();
         session.log_out().unwrap();
@@ -275,8 +263,7 @@ fn ended_session_leaves_nothing_to_the_next() {
 
 #[test]
 fn regenerate_on_a_gone_session_begins_a_new_one() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     let mut login = load_again(&sessions, &session);
     session.log_out().unwrap();
     login.insert("user", "bob").unwrap();
@@ -288,12 +275,10 @@ fn regenerate_on_a_gone_session_begins_a_new_one() {
 
 #[test]
 fn request_in_flight_beside_a_login_stores_nothing() {
-    let (sessions, store, time) = manual_sessions();
-    let mut login = stored_session(&sessions);
+    let (sessions, mut login, store, time) = manual_session();
     let mut beside = load_again(&sessions, &login);
     let old = login.id().unwrap();
-    login.log_in("user-42").unwrap();
-    assert_eq!(login.save().unwrap(), Saved::Written);
+    save_login(&mut login, "user-42");
 
     // A request that has loaded the session before the login is refused.
     beside.insert("late", &1).unwrap();
@@ -334,8 +319,7 @@ fn another_incarnation_is_gone_for_old_handles() {
 
 #[test]
 fn save_does_not_bring_an_expired_session_back() {
-    let (sessions, store, time) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, time) = manual_session();
     session.insert("late", &1).unwrap();
     time.advance(HOUR.saturating_sub(SECOND));
     // `load` would be a visit.
@@ -354,10 +338,8 @@ fn owners_changes_go_into_no_anonymous_session() {
         let counted = session.modify("count", |count: &mut Option<u32>| *count = Some(1))?;
         Ok(if counted.is_some() { Saved::Written } else { Saved::Gone })
     }] {
-        let (sessions, store, _) = manual_sessions();
-        let mut session = stored_session(&sessions);
-        session.log_in("user-42").unwrap();
-        session.save().unwrap();
+        let (sessions, mut session, store, ..) = manual_session();
+        save_login(&mut session, "user-42");
         session.regenerate().unwrap();
         session.insert("role", "admin").unwrap();
         assert_eq!(sessions.owner("user-42").unwrap().destroy_all().unwrap(), 1);

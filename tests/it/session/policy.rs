@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::session::{HOUR, MINUTE, SECOND, load_again, manual_store, stored_session, validate};
+use crate::support::session::{
+    HOUR, MINUTE, SECOND, load_again, manual_store, save_login, save_value, stored_session, validate,
+};
 use lembro::{Clock, LembroStore, ManualClock, Policy, Record, Saved, SessionId, Sessions, Store};
 
 fn sessions_with(policy: Policy) -> (Sessions, LembroStore, ManualClock) {
@@ -22,8 +24,7 @@ fn idle_timeout_slides_with_saves_and_touches() {
             // An explicit touch ignores `touch_after`.
             assert_eq!(session.touch().unwrap(), Saved::Written);
         } else {
-            session.insert("round", &round).unwrap();
-            assert_eq!(session.save().unwrap(), Saved::Written);
+            save_value(&mut session, "round", &round);
         }
         assert_eq!(session.expires_at().unwrap(), Some(clock.wall() + 10 * MINUTE));
         assert_eq!(store.get(&session.id().unwrap()).unwrap().unwrap().ttl, 10 * MINUTE);
@@ -57,8 +58,7 @@ fn slow_request_saves_after_its_visit() {
     time.advance(14 * MINUTE);
     let mut slow = load_again(&sessions, &session);
     time.advance(2 * MINUTE);
-    slow.insert("report", "done").unwrap();
-    assert_eq!(slow.save().unwrap(), Saved::Written);
+    save_value(&mut slow, "report", "done");
 }
 
 #[test]
@@ -84,8 +84,7 @@ fn nothing_prolongs_beyond_the_lifetime() {
         time.advance(30 * MINUTE);
         session.regenerate().unwrap();
         assert_eq!(session.touch().unwrap(), Saved::Written);
-        session.insert("round", &round).unwrap();
-        assert_eq!(session.save().unwrap(), Saved::Written);
+        save_value(&mut session, "round", &round);
         session.modify("count", |count: &mut Option<u32>| *count = Some(round)).unwrap().unwrap();
         assert_eq!(session.expires_at().unwrap(), Some(end));
     }
@@ -119,8 +118,7 @@ fn lifetime_counts_from_creation_or_login() {
         assert_eq!(session.touch().unwrap(), Saved::Written);
     }
     assert_eq!(expires(&session), Some(Clock::from(&time).wall() + 30 * MINUTE));
-    session.log_in("user-42").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_login(&mut session, "user-42");
     assert_eq!(expires(&session), Some(Clock::from(&time).wall() + HOUR));
     for _ in 0..5 {
         time.advance(30 * MINUTE);

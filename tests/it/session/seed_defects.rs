@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::support::session::{
-    HOUR, MINUTE, SECOND, load_again, manual_sessions, manual_store, probed_sessions, stored_session, validate,
+    HOUR, MINUTE, SECOND, load_again, manual_session, manual_sessions, manual_store, probed_session, probed_sessions,
+    save_value, stored_session, validate,
 };
 use lembro::{
     Changes, Commit, Event, Lease, LembroOptions, LembroStore, Outcome, Policy, Record, Saved, SessionId, Sessions,
@@ -200,8 +201,7 @@ fn empty_session_breaks_no_call() {
     let mut empty = sessions.load(&id).unwrap().unwrap();
     assert_eq!(empty.get::<String>("cookie").unwrap(), None);
     assert_eq!(empty.touch().unwrap(), Saved::Written);
-    empty.insert("cookie", &None::<u8>).unwrap();
-    assert_eq!(empty.save().unwrap(), Saved::Written);
+    save_value(&mut empty, "cookie", &None::<u8>);
     assert!(sessions.load(&id).unwrap().is_some(), "a null in the data is data");
     validate(&store);
 }
@@ -224,8 +224,7 @@ fn names_of_object_members_are_plain_keys() {
     // L11, T10, R8: `constructor` and `__proto__` were found without ever being stored.
     const NAMES: [&str; 7] =
         ["__proto__", "constructor", "toString", "hasOwnProperty", "prototype", "valueOf", "__defineGetter__"];
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     for name in NAMES {
         assert!(name.parse::<SessionId>().unwrap_err().is_id());
         assert!(sessions.load(&SessionId::derive(name)).unwrap().is_none());
@@ -293,13 +292,11 @@ fn all_memory_of_a_session_is_counted() {
 #[test]
 fn reading_request_undoes_no_parallel_write() {
     // E2, E3: `resave` wrote the whole session back; the last writer won everything.
-    let (sessions, _, _) = manual_sessions();
-    let mut writer = stored_session(&sessions);
+    let (sessions, mut writer, ..) = manual_session();
     let mut reader = load_again(&sessions, &writer);
     let mut other_writer = load_again(&sessions, &writer);
     assert_eq!(reader.get_str("user").unwrap().as_deref(), Some("ada"));
-    writer.insert("a", &2).unwrap();
-    writer.save().unwrap();
+    save_value(&mut writer, "a", &2);
     other_writer.insert("b", &3).unwrap();
     assert_eq!(reader.save().unwrap(), Saved::Unchanged);
     assert_eq!(other_writer.save().unwrap(), Saved::Written);
@@ -323,14 +320,12 @@ fn load_returns_exactly_the_saved_data() {
     let (sessions, _, _) = manual_sessions();
     let mut session = sessions.generate().unwrap();
     session.insert("user", "ada").unwrap();
-    session.insert("n", &1).unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "n", &1);
     for _ in 0..3 {
         assert!(session.reload().unwrap());
         assert_eq!(session.keys().unwrap().collect::<Vec<_>>(), ["n", "user"]);
         let n = session.get::<u32>("n").unwrap().unwrap();
-        session.insert("n", &(n + 1)).unwrap();
-        session.save().unwrap();
+        save_value(&mut session, "n", &(n + 1));
     }
     assert_eq!(load_again(&sessions, &session).get::<u32>("n").unwrap(), Some(4));
 }
@@ -339,20 +334,17 @@ fn load_returns_exactly_the_saved_data() {
 fn save_leaves_nothing_to_save() {
     // S4 and R5: `changed` and the lists of changed keys were never cleared, so a second save undid
     // another's work.
-    let (sessions, _, _) = manual_sessions();
-    let mut one = stored_session(&sessions);
+    let (sessions, mut one, ..) = manual_session();
     let mut two = load_again(&sessions, &one);
     one.insert("v", &1).unwrap();
     one.remove("user").unwrap();
     assert_eq!(one.save().unwrap(), Saved::Written);
     assert!(!one.is_changed());
     two.insert("v", &2).unwrap();
-    two.insert("user", "bob").unwrap();
-    assert_eq!(two.save().unwrap(), Saved::Written);
+    save_value(&mut two, "user", "bob");
 
     assert_eq!(one.save().unwrap(), Saved::Unchanged);
-    one.insert("else", &1).unwrap();
-    assert_eq!(one.save().unwrap(), Saved::Written);
+    save_value(&mut one, "else", &1);
     let again = load_again(&sessions, &one);
     assert_eq!(again.get::<u8>("v").unwrap(), Some(2));
     assert_eq!(again.get_str("user").unwrap().as_deref(), Some("bob"));
@@ -362,8 +354,7 @@ fn save_leaves_nothing_to_save() {
 fn save_after_destroy_brings_nothing_back() {
     // S5, T5 and R6: the automatic save at the end brought the session back, or threw and hung the
     // response.
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, ..) = manual_session();
     let mut slow = load_again(&sessions, &session);
     session.insert("changed", &1).unwrap();
     session.component("cart").insert("changed", &1).unwrap();
@@ -383,8 +374,7 @@ fn save_after_destroy_brings_nothing_back() {
 #[test]
 fn new_id_leaves_no_old_one_valid() {
     // S6 and R9: the id from before the login went on to work (session fixation).
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, ..) = manual_session();
     let mut ids = vec![session.id().unwrap()];
     for _ in 0..5 {
         session.regenerate().unwrap();
@@ -411,13 +401,11 @@ fn new_id_leaves_no_old_one_valid() {
 #[test]
 fn login_after_logout_has_a_fresh_id() {
     // R9: re-login wiped and recreated the same id.
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, ..) = manual_session();
     let before = session.id().unwrap();
     session.log_out().unwrap();
     session.regenerate().unwrap();
-    session.insert("user", "ada").unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "user", "ada");
     assert_ne!(session.id().unwrap(), before);
     assert_ne!(session.handle().unwrap(), before.handle());
 }
@@ -425,8 +413,7 @@ fn login_after_logout_has_a_fresh_id() {
 #[test]
 fn update_never_revives_an_expired_session() {
     // S8: update() brought an expired session back.
-    let (sessions, store, time) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, store, time) = manual_session();
     let id = session.id().unwrap();
     time.advance(HOUR);
     assert_eq!(store.touch(&id, &Lease::new(HOUR)).unwrap(), Outcome::Gone);
@@ -451,8 +438,7 @@ fn default_session_expires_and_is_purged() {
 #[test]
 fn timeout_is_what_it_says() {
     // S9, T8: an hour became 41 days, a day became a thousand.
-    let (sessions, store, time) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, store, time) = manual_session();
     session.set_timeout(20 * MINUTE).unwrap();
     session.save().unwrap();
     assert_eq!(store.get(&session.id().unwrap()).unwrap().unwrap().ttl, 20 * MINUTE);
@@ -463,14 +449,11 @@ fn timeout_is_what_it_says() {
 #[test]
 fn late_connection_overwrites_only_its_changes() {
     // S10: a WebSocket that closed wrote its whole old copy over what HTTP requests had done.
-    let (sessions, _, _) = manual_sessions();
-    let mut http = stored_session(&sessions);
-    http.insert("cart", &1).unwrap();
-    http.save().unwrap();
+    let (sessions, mut http, ..) = manual_session();
+    save_value(&mut http, "cart", &1);
     let mut socket = load_again(&sessions, &http);
     socket.insert("room", "a").unwrap();
-    http.insert("cart", &2).unwrap();
-    http.save().unwrap();
+    save_value(&mut http, "cart", &2);
     assert_eq!(socket.save().unwrap(), Saved::Written);
     let again = load_again(&sessions, &http);
     assert_eq!((again.get::<u8>("cart").unwrap(), again.get_str("room").unwrap().as_deref()), (Some(2), Some("a")));
@@ -495,8 +478,7 @@ fn settings_of_two_applications_are_separate() {
 fn failing_store_is_an_error_not_no_session() {
     // S12, T11's `get`: a failure hung the response, or gave the user a new session under the same
     // id.
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     probe.break_down(true);
     assert!(sessions.load(&session.id().unwrap()).unwrap_err().is_store());
     session.insert("a", &1).unwrap();
@@ -512,8 +494,7 @@ fn unknown_id_is_never_adopted() {
     let planted = SessionId::derive("attacker");
     assert!(sessions.load(&planted).unwrap().is_none());
     let mut session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "user", "ada");
     assert_ne!(session.id().unwrap(), planted);
     assert!(store.get(&planted).unwrap().is_none());
     // The right handle with a made-up secret is no session either.
@@ -526,13 +507,11 @@ fn unknown_id_is_never_adopted() {
 #[test]
 fn parallel_requests_save_only_their_changes() {
     // T3: a hash shared by all requests made an unchanged one write its old copy back.
-    let (sessions, _, _) = manual_sessions();
-    let mut first = stored_session(&sessions);
+    let (sessions, mut first, ..) = manual_session();
     let mut slow = load_again(&sessions, &first);
     let mut third = stored_session(&sessions);
     third.insert("other", &1).unwrap();
-    first.insert("n", &2).unwrap();
-    assert_eq!(first.save().unwrap(), Saved::Written);
+    save_value(&mut first, "n", &2);
     assert_eq!(third.save().unwrap(), Saved::Written);
     assert_eq!(slow.save().unwrap(), Saved::Unchanged);
     assert_eq!(slow.touch().unwrap(), Saved::Written);
@@ -569,8 +548,7 @@ fn load_returns_the_session_and_touch_prolongs_it() {
 #[test]
 fn unsaved_changes_are_invisible_to_others() {
     // R2: two holders shared one live object, and saw each other's unsaved changes.
-    let (sessions, store, _) = manual_sessions();
-    let mut one = stored_session(&sessions);
+    let (sessions, mut one, store, ..) = manual_session();
     let two = load_again(&sessions, &one);
     one.insert("user", "bob").unwrap();
     one.component("cart").insert("a", &1).unwrap();
@@ -586,11 +564,9 @@ fn unsaved_changes_are_invisible_to_others() {
 #[test]
 fn key_removed_and_set_again_is_set() {
     // R3: removals were applied last, so the new value was lost.
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     assert!(session.remove("user").unwrap());
-    session.insert("user", "bob").unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "user", "bob");
     assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("bob"));
     // A key that is set and removed again is removed.
     session.insert("user", "eve").unwrap();
@@ -602,8 +578,7 @@ fn key_removed_and_set_again_is_set() {
 #[test]
 fn key_set_after_a_clear_stays() {
     // R4: removeAll(), set(), save() stored nothing.
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     session.component("cart").insert("old", &1).unwrap();
     session.save().unwrap();
     session.component("cart").clear().unwrap();
@@ -611,8 +586,7 @@ fn key_set_after_a_clear_stays() {
     session.save().unwrap();
     assert_eq!(load_again(&sessions, &session).component("cart").keys().unwrap().collect::<Vec<_>>(), ["a"]);
     session.clear().unwrap();
-    session.insert("a", &9).unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "a", &9);
     let mut again = load_again(&sessions, &session);
     assert_eq!(again.keys().unwrap().collect::<Vec<_>>(), ["a"]);
     assert!(again.component("cart").is_empty().unwrap());
@@ -624,12 +598,10 @@ fn create_never_overwrites_a_session() {
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("known elsewhere");
     let mut session = sessions.create(&id, Record::new()).unwrap();
-    session.insert("user", "ada").unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "user", "ada");
     let error = sessions.create(&id, Record::new()).unwrap_err();
     assert!(error.is_taken());
     assert_eq!(store.commit(&id, &Commit::create().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Taken);
     assert_eq!(sessions.load(&id).unwrap().unwrap().get_str("user").unwrap().as_deref(), Some("ada"));
-    session.insert("still", "mine").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "still", "mine");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::session::{HOUR, RowStore, load_again, manual_sessions, manual_store, stored_session};
+use crate::support::session::{HOUR, RowStore, load_again, manual_sessions, manual_store, save_value, stored_session};
 use lembro::{
     Action, Clock, Error, Event, Lease, LembroStore, Look, Lookup, Outcome, Policy, Record, Result, Saved, SessionId,
     Sessions, Store,
@@ -32,8 +32,7 @@ fn custom_store_serves_all_of_a_sessions_life() {
     let time = Clock::manual();
     let sessions = Sessions::new(Smallest(RowStore::new(&time)));
     let mut session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "user", "ada");
     let before = session.id().unwrap();
     session.regenerate().unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
@@ -42,8 +41,7 @@ fn custom_store_serves_all_of_a_sessions_life() {
     let mut other = load_again(&sessions, &session);
     other.component("cart").insert("items", &1).unwrap();
     assert_eq!(other.save().unwrap(), Saved::Written);
-    session.insert("theme", "dark").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "theme", "dark");
     assert!(session.reload().unwrap());
     assert_eq!(session.component("cart").get::<u8>("items").unwrap(), Some(1));
     assert_eq!(session.modify("count", |count: &mut Option<u8>| *count = Some(1)).unwrap(), Some(()));
@@ -81,8 +79,7 @@ fn create_session_from_data() {
     assert_eq!(session.id().unwrap(), id);
     assert!(!session.is_new().unwrap() && !session.is_changed());
     assert_eq!(store.len().unwrap(), 1);
-    session.insert("more", &1).unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "more", &1);
     assert_eq!(sessions.load(&id).unwrap().unwrap().keys().unwrap().collect::<Vec<_>>(), ["more", "theme", "user"]);
 }
 

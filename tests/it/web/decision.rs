@@ -6,18 +6,18 @@ use std::time::Duration;
 use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
 use lembro::{Policy, Record, Saved, Session, SessionId, Store};
 
-use crate::support::host::{Host, id_of, look, sent_back};
+use crate::support::site::{Site, assert_silent, id_of, look, sent_back};
 
-fn site() -> Host {
-    Host::new(CookieOptions::new())
+fn site() -> Site {
+    Site::new(CookieOptions::new())
 }
 
-fn persistent_site() -> Host {
-    Host::new(CookieOptions::new().lifetime(CookieLifetime::Persistent))
+fn persistent_site() -> Site {
+    Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent))
 }
 
 /// The sessions created, saved and touched.
-fn writes(site: &Host) -> (u64, u64, u64) {
+fn writes(site: &Site) -> (u64, u64, u64) {
     let stats = site.store.stats();
     (stats.created, stats.saved, stats.touched)
 }
@@ -25,11 +25,6 @@ fn writes(site: &Host) -> (u64, u64, u64) {
 #[track_caller]
 fn set_cookie(finished: &Finished) -> &str {
     finished.cookie().expect("a Set-Cookie")
-}
-
-#[track_caller]
-fn assert_silent(finished: &Finished) {
-    assert_eq!(finished.cookie(), None);
 }
 
 // Invariant 9.
@@ -299,8 +294,7 @@ fn request_beside_a_login_leaves_no_trace() {
         for writes in [false, true] {
             let site = site();
             let cookie = site.visitor();
-            let head = RequestHead::new([cookie.as_str()]);
-            let mut beside = site.layer.load(head.clone());
+            let mut beside = site.layer.load(RequestHead::new([cookie.as_str()]));
             if looks_before {
                 look(&mut beside);
             }
@@ -363,8 +357,7 @@ fn failed_request_owes_only_a_committed_id() {
     let mut cookie = cookie;
     for (what, act) in early {
         for saves in [false, true] {
-            let head = RequestHead::new([cookie.as_str()]);
-            let mut session = site.layer.load(head.clone());
+            let mut session = site.layer.load(RequestHead::new([cookie.as_str()]));
             act(&mut session);
             if saves {
                 assert_eq!(session.save().unwrap(), Saved::Written);
@@ -407,7 +400,7 @@ fn attached_session_is_announced() {
 fn layer_policy_decides_when_visits_count() {
     let site = site();
     let policy = Policy::new().touch_after(Duration::ZERO).timeout(Duration::from_secs(600));
-    let site = Host { layer: site.layer.clone().policy(policy.clone()).unwrap(), ..site };
+    let site = site.policy(policy.clone());
     assert_eq!(site.layer.sessions().policy(), &policy);
     let cookie = site.visitor();
     site.time.advance(Duration::from_millis(4));
