@@ -32,7 +32,6 @@ fn refused(result: Result<usize>, expected: &str) {
 
 #[test]
 fn default_store_holds_a_mebibyte() {
-    // FEATURES 1 to 4.
     let store = LembroStore::new().unwrap();
     assert_eq!(store.stats().max_size, M);
     assert!(store.is_empty().unwrap());
@@ -41,7 +40,6 @@ fn default_store_holds_a_mebibyte() {
 
 #[test]
 fn documented_options_are_read() {
-    // FEATURES 28: read from a configuration file.
     assert_eq!(configured(r#"{"interval": 360000, "maxSize": "4M"}"#).unwrap(), 4 * M);
     assert_eq!(configured(r#"{"interval": "5m", "max_size": 4194304}"#).unwrap(), 4 * M);
     assert_eq!(configured(r#"{"interval": 0, "maxSize": 4194304.0}"#).unwrap(), 4 * M);

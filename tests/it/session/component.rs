@@ -5,7 +5,6 @@ use lembro::{MAX_KEY_BYTES, Saved, Store};
 
 #[test]
 fn same_key_in_two_components_is_two_keys() {
-    // FEATURES 26: sessions of components, or the global one.
     let (sessions, mut session, ..) = manual_session();
     for name in ["cart", "wishlist", "car", "cart "] {
         session.component(name).insert("user", name).unwrap();
@@ -92,7 +91,6 @@ fn clear_spares_other_components_and_later_keys() {
 
 #[test]
 fn parallel_requests_in_two_components_merge() {
-    // FEATURES 27: only the changed keys are written, though both held the whole session.
     let (sessions, mut one, ..) = manual_session();
     let mut two = load_again(&sessions, &one);
     one.component("cart").insert("a", &1).unwrap();

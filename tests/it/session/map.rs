@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 #[test]
 fn every_change_sets_changed() {
-    // FEATURES 18: Map-like with string keys, every change noticed.
     let (_, mut session, ..) = manual_session();
     let steps: [fn(&mut Session); 8] = [
         |session| session.insert("added", &1).unwrap(),

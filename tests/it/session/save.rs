@@ -27,7 +27,6 @@ fn emptied_new_session_is_not_stored() {
 
 #[test]
 fn second_save_writes_nothing() {
-    // FEATURES 21: only changed sessions are saved.
     let (_, mut session, probe, ..) = probed_session();
     probe.calls.take();
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
@@ -40,6 +39,8 @@ fn second_save_writes_nothing() {
 
 #[test]
 fn failed_save_can_be_repeated() {
+    // Of the models: the error event was never sent (L10), and a failure hung the response, or gave
+    // the user a new session under the same id (S12, T11).
     let (sessions, probe, _) = probed_sessions();
     let errors = sessions.errors();
     let mut session = stored_session(&sessions);
@@ -62,7 +63,6 @@ fn failed_save_can_be_repeated() {
     assert_eq!(session.id().unwrap(), id);
     assert_eq!(session.get::<i32>("b").unwrap(), Some(2));
     assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
-    // FEATURES 5: each failure reached the channel once.
     let reported: Vec<_> = errors.try_iter().map(|error| error.to_string()).collect();
     assert_eq!(reported, ["the store failed"; 7]);
 
@@ -75,7 +75,6 @@ fn failed_save_can_be_repeated() {
 
 #[test]
 fn taken_id_is_drawn_again() {
-    // FEATURES 15: an id source of one's own.
     let (store, _) = manual_store();
     let next = AtomicUsize::new(0);
     let sessions = Sessions::new(store)
@@ -159,7 +158,6 @@ fn touch_keeps_a_parallel_remember_me() {
 
 #[test]
 fn different_keys_merge_and_the_last_same_key_wins() {
-    // FEATURES 27: only the changed keys are written.
     let (sessions, mut one, ..) = manual_session();
     let mut two = load_again(&sessions, &one);
     one.insert("left", &1).unwrap();

@@ -27,8 +27,6 @@ impl Store for Smallest {
 
 #[test]
 fn custom_store_serves_all_of_a_sessions_life() {
-    // FEATURES 14: generate, regenerate, load, createSession, on every store; 13: without the
-    // optional methods.
     let time = Clock::manual();
     let sessions = Sessions::new(Smallest(RowStore::new(&time)));
     let mut session = sessions.generate().unwrap();
@@ -70,7 +68,6 @@ fn custom_store_serves_all_of_a_sessions_life() {
 
 #[test]
 fn create_session_from_data() {
-    // FEATURES 17: createSession from existing data.
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
     let data: Record = [("user", "ada"), ("theme", "dark")].into_iter().collect();
@@ -85,7 +82,6 @@ fn create_session_from_data() {
 
 #[test]
 fn create_session_under_a_given_id() {
-    // FEATURES 16.
     let (sessions, store, time) = manual_sessions();
     let id = SessionId::derive("given");
     let session = sessions.create(&id, Record::new()).unwrap();
@@ -114,7 +110,6 @@ fn create_session_under_a_given_id() {
 
 #[test]
 fn ids_are_random_unless_a_source_is_given() {
-    // FEATURES 15: genid, by default a strong one.
     let (store, _) = manual_store();
     let sessions = Sessions::new(store);
     let mut seen = std::collections::HashSet::new();
@@ -176,7 +171,6 @@ fn unknown_ids_and_failures_are_published() {
 
 #[test]
 fn two_policies_on_one_store() {
-    // FEATURES 25, for sessions; the cookie layer has its own test.
     let (store, time) = manual_store();
     let long = Sessions::with_policy(store.clone(), Policy::new().timeout(8 * HOUR)).unwrap();
     let short = Sessions::new(store);

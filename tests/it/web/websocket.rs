@@ -15,7 +15,7 @@ use rouille::{Request, Response};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::{Message, WebSocket};
 
-use crate::support::wire::{Browser, Listener as _, PATIENCE, RouilleSite, exchange, layer, store, store_with_clock};
+use crate::support::wire::{Browser, Listener as _, PATIENCE, ServedSite, exchange, layer, store, store_with_clock};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -31,7 +31,7 @@ struct Application {
 
 /// The application, its server, and the results of its sockets' threads.
 struct Site {
-    server: RouilleSite,
+    server: ServedSite,
     application: Arc<Application>,
     ended: Receiver<Result<&'static str>>,
 }
@@ -47,7 +47,7 @@ impl Site {
         });
         let server = {
             let application = Arc::clone(&application);
-            RouilleSite::start(move |request| application.answer(request))
+            ServedSite::rouille(move |request| application.answer(request))
         };
         Self { server, application, ended }
     }
