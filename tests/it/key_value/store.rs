@@ -105,7 +105,7 @@ fn contract_on_a_database_table() {
 }
 
 #[test]
-fn the_examples_remove_only_expired_entries() {
+fn examples_remove_only_expired_entries() {
     let (folder, hour) = (Folder::new(), Duration::from_secs(60 * 60));
     let files = Files::open(folder.to_path_buf()).unwrap();
     for key in ["over", "kept"] {
@@ -409,7 +409,7 @@ fn pruned_sessions_do_not_come_back() {
 }
 
 #[test]
-fn a_panicking_backend_leaves_no_lock() {
+fn panicking_backend_leaves_no_lock() {
     let sets = AtomicU32::new(0);
     let set = move || {
         assert!(sets.fetch_add(1, Ordering::Relaxed) > 1, "the driver's own");

@@ -139,7 +139,7 @@ fn clear_removes_only_its_own_prefix() {
 }
 
 #[test]
-fn the_database_is_never_scanned_or_flushed() {
+fn database_is_never_scanned_or_flushed() {
     let server = Server::start();
     let store = store(&server);
     reset_counts(&server);

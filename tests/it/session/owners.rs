@@ -129,7 +129,7 @@ fn handles_of_other_owners_end_nothing() {
 }
 
 #[test]
-fn an_unsaved_login_survives_its_own_log_out_others() {
+fn unsaved_login_survives_its_own_log_out_others() {
     let (sessions, store, time) = manual_sessions();
     let [mut laptop, ..] = three_devices(&sessions, &time);
     let mut new = sessions.generate().unwrap();
@@ -146,7 +146,7 @@ fn an_unsaved_login_survives_its_own_log_out_others() {
 }
 
 #[test]
-fn an_owner_may_have_very_many_sessions() {
+fn owner_may_have_very_many_sessions() {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1).max_size("64M")).unwrap();
     let (lease, bot, ada) = (Lease::new(HOUR), Owner::new("bot").unwrap(), Owner::new("ada").unwrap());
     let log_in = |owner: &Owner| {
@@ -254,7 +254,7 @@ fn login_and_new_id_are_one_commit() {
 }
 
 #[test]
-fn a_new_owner_gets_no_data_of_the_old_one() {
+fn new_owner_gets_no_data_of_the_old_one() {
     type Commit = fn(&mut Session);
     let commits: [(&str, Commit); 2] = [
         ("save", |session| assert_eq!(session.save().unwrap(), Saved::Written)),
@@ -366,7 +366,7 @@ fn log_out_everywhere_revokes_logins_under_way() {
 }
 
 #[test]
-fn a_login_begins_in_its_epoch() {
+fn login_begins_in_its_epoch() {
     let (sessions, mut login, store, ..) = manual_session();
     login.log_in("ada").unwrap();
     destroy_all(&sessions, "ada");
@@ -396,7 +396,7 @@ fn modify_saves_the_login_too() {
 }
 
 #[test]
-fn the_owner_survives_new_ids() {
+fn owner_survives_new_ids() {
     let (sessions, store, _) = manual_sessions();
     let mut session = sign_in(&sessions, "ada");
     session.regenerate().unwrap();
@@ -412,7 +412,7 @@ fn the_owner_survives_new_ids() {
 }
 
 #[test]
-fn the_limit_ends_the_oldest_login() {
+fn limit_ends_the_oldest_login() {
     let (sessions, store, time) = limited(2, AtLimit::EndOldest);
     let [mut laptop, phone, tablet] = three_devices(&sessions, &time);
     assert_eq!(labels(&list(&sessions, "ada")), ["tablet", "phone"]);
@@ -428,7 +428,7 @@ fn the_limit_ends_the_oldest_login() {
 }
 
 #[test]
-fn the_limit_never_ends_the_new_login() {
+fn limit_never_ends_the_new_login() {
     // At one instant, at which handles are in random order.
     let (sessions, store, _) = limited(2, AtLimit::EndOldest);
     for _ in 0..50 {
@@ -440,7 +440,7 @@ fn the_limit_never_ends_the_new_login() {
 }
 
 #[test]
-fn the_limit_can_refuse_the_newest_login() {
+fn limit_can_refuse_the_newest_login() {
     let (sessions, store, time) = limited(2, AtLimit::RefuseNewest);
     let (first, second) = (sign_in(&sessions, "ada"), sign_in(&sessions, "ada"));
     let mut third = sessions.generate().unwrap();
@@ -472,7 +472,7 @@ fn the_limit_can_refuse_the_newest_login() {
 }
 
 #[test]
-fn the_limit_counts_parallel_logins_of_a_session() {
+fn limit_counts_parallel_logins_of_a_session() {
     for (at_limit, lives) in [(AtLimit::RefuseNewest, true), (AtLimit::EndOldest, false)] {
         let (sessions, _, _) = limited(1, at_limit);
         let visitor = stored_session(&sessions);
@@ -540,7 +540,7 @@ fn old_epochs_stay_refused() {
 }
 
 #[test]
-fn the_last_thousand_end_reasons_are_kept() {
+fn last_thousand_end_reasons_are_kept() {
     let (sessions, store, _) = manual_sessions();
     let ids: Vec<_> = (0..1_500)
         .map(|_| {
@@ -625,7 +625,7 @@ fn owner_names_have_1_to_255_bytes() {
 }
 
 #[test]
-fn a_limit_of_zero_is_refused() {
+fn limit_of_zero_is_refused() {
     let error = Sessions::with_policy(manual_store().0, Policy::new().max_per_owner(0)).unwrap_err();
     assert_eq!(error.to_string(), "max_per_owner: 0 would let nobody log in; None means any number");
     let policy: Policy = serde_json::from_str(r#"{"max_per_owner": 3, "at_limit": "refuse_newest"}"#).unwrap();

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::support::session::{
-    HOUR, MINUTE, SECOND, load_again, manual_session, manual_sessions, manual_store, probed_session, probed_sessions,
-    save_value, stored_session, validate,
+    HOUR, MINUTE, SECOND, load_again, manual_session, manual_sessions, manual_store, save_value, stored_session,
+    validate,
 };
 use lembro::{
     Changes, Commit, Event, Lease, LembroOptions, LembroStore, Outcome, Policy, Record, Saved, SessionId, Sessions,

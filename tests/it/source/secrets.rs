@@ -54,7 +54,7 @@ fn decode(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_search_finds_a_secret_when_there_is_one() {
+fn search_finds_a_leaked_secret() {
     let id = SessionId::random().unwrap();
     for leak in [
         id.expose(),
@@ -68,7 +68,7 @@ fn the_search_finds_a_secret_when_there_is_one() {
 }
 
 #[test]
-fn invariant_10_the_secret_of_an_id_is_in_no_debug_display_event_error_or_dump() {
+fn invariant_10_no_text_shows_the_secret() {
     let time = Clock::manual();
     let options = LembroOptions::new().interval(0).max_size("8K").max_session_size("2K").shards(1).clock(&time);
     let store = LembroStore::with_options(options.clone()).unwrap();

@@ -9,7 +9,7 @@ use crate::support::site::{AGE, Site, id_of, look, renewing, sent_back};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lembro::web::{CookieLifetime, CookieOptions, Finished};
-use lembro::{Commit, Lease, Outcome, Policy, Record, SessionId, Store};
+use lembro::{Commit, Lease, Outcome, Record, SessionId, Store};
 
 /// Rack looked sessions up by the whole secret id, so the time of a lookup revealed how much of a
 /// guess was right.

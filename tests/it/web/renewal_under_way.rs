@@ -4,9 +4,7 @@
 use std::time::Duration;
 
 use crate::support::session::{Fault, HOUR, MINUTE, SECOND, validate};
-use crate::support::site::{
-    AGE, Site, assert_silent, due_site, id_of, look, reasons_to_rewrite, renewing, renewing_site, sent_back,
-};
+use crate::support::site::{AGE, Site, assert_silent, due_site, id_of, look, reasons_to_rewrite, renewing, sent_back};
 use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
 use lembro::{Policy, Saved, Session, Store};
 

@@ -169,7 +169,8 @@ fn token_is_signed_for_its_own_header() {
     let old = signed(&api, &KEYS[1..], TokenOptions::new());
     assert_eq!(old.owner(&[("Authorization", &unsigned)]), None);
     let token = bearer(&old.ask(&[], log_in));
-    let forged = format!("{}A", &token[..token.len() - 1]);
+    let other_end = if token.ends_with('A') { 'E' } else { 'A' };
+    let forged = format!("{}{other_end}", &token[..token.len() - 1]);
     assert_eq!(old.owner(&[("Authorization", &forged)]), None);
 
     let both = signed(&api, &KEYS, TokenOptions::new());

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use crate::support::session::MINUTE;
 use crate::support::site::{Site, look};
 use lembro::web::{CookieLifetime, CookieOptions, RequestHead};
-use lembro::{Policy, Saved, Session, Stats, Store};
+use lembro::{Saved, Session, Stats, Store};
 
 /// The reasons why lembro differs, as numbered on the page.
 const REASONS: [(&str, &str); 6] = [

@@ -168,7 +168,7 @@ fn wrong_stores_opened_twice_break_their_rules() {
 }
 
 #[test]
-fn a_right_table_of_rows_keeps_the_contract() {
+fn right_table_of_rows_keeps_the_contract() {
     for rule in testing::rules() {
         let verdict = verdict_on(rule, &handles::RIGHT);
         assert!(matches!(verdict, Verdict::Kept | Verdict::Skipped(_)), "{rule}: {verdict:?}");
@@ -214,7 +214,7 @@ fn reports_list_every_broken_rule() {
 }
 
 #[test]
-fn a_panic_breaks_one_rule_only() {
+fn panic_breaks_one_rule_only() {
     let time = Clock::manual();
     let report = testing::check(&time, || {
         let mut store = Wrap::around(&time);
@@ -227,7 +227,7 @@ fn a_panic_breaks_one_rule_only() {
 
 #[test]
 #[should_panic(expected = "the store breaks 1 of 132 rules\n- clear destroys every session: step 4, ")]
-fn the_short_form_panics_with_the_report() {
+fn short_form_panics_with_the_report() {
     let time = Clock::manual();
     testing::contract(&time, || {
         let mut store = Wrap::around(&time);
