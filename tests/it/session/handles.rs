@@ -10,7 +10,7 @@ use crate::support::session::{
     stored_session,
 };
 use crate::support::site::{Site, id_of, look, sent_back};
-use lembro::web::{CookieLifetime, CookieOptions, RequestHead};
+use lembro::web::{CookieOptions, RequestHead};
 use lembro::{Event, Policy, Record, Saved, Session, SessionId, Step, Store};
 
 const AGE: Duration = Duration::from_secs(15 * 60);
@@ -152,7 +152,7 @@ fn peek_with_a_change_or_a_touch_prolongs() {
 #[test]
 fn peek_neither_renews_nor_rewrites_the_cookie() {
     let policy = Policy::new().renew_after(AGE).grace(MINUTE);
-    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent));
+    let site = Site::persistent();
     let site = site.policy(policy);
     let cookie = sent_back(&site.visit("", |session| session.log_in("ada").unwrap()));
     site.time.advance(AGE + MINUTE);

@@ -109,6 +109,7 @@ fn keys_are_sorted_with_unsaved_changes() {
 
 #[test]
 fn clear_removes_components_and_later_commits() {
+    // R4, of the models: what was inserted after a clear was not saved.
     let (sessions, mut session, store, ..) = manual_session();
     session.component("cart").insert("a", &1).unwrap();
     session.save().unwrap();

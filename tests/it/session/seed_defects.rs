@@ -1,7 +1,8 @@
 //! Defects of the models of this crate that it does not have: of express-lembro 1.1.0 (L1 to L15)
 //! and its peers in memory (E1 to E7), and of the sessions of simpleS (S1 to S14),
 //! express-ts-session (T1 to T12) and RAIN (R1 to R9). Those of cookies and responses are tested
-//! with the cookie layer; some others, whose numbers are there, in `lifecycle`, `policy` and `save`.
+//! with the cookie layer; some others, whose numbers are there, in the modules beside
+//! this one.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -487,35 +488,4 @@ fn key_removed_and_set_again_is_set() {
     assert!(session.remove("user").unwrap());
     session.save().unwrap();
     assert!(!load_again(&sessions, &session).contains_key("user").unwrap());
-}
-
-#[test]
-fn key_set_after_a_clear_stays() {
-    // R4: removeAll(), set(), save() stored nothing.
-    let (sessions, mut session, ..) = manual_session();
-    session.component("cart").insert("old", &1).unwrap();
-    session.save().unwrap();
-    session.component("cart").clear().unwrap();
-    session.component("cart").insert("a", &9).unwrap();
-    session.save().unwrap();
-    assert_eq!(load_again(&sessions, &session).component("cart").keys().unwrap().collect::<Vec<_>>(), ["a"]);
-    session.clear().unwrap();
-    save_value(&mut session, "a", &9);
-    let mut again = load_again(&sessions, &session);
-    assert_eq!(again.keys().unwrap().collect::<Vec<_>>(), ["a"]);
-    assert!(again.component("cart").is_empty().unwrap());
-}
-
-#[test]
-fn create_never_overwrites_a_session() {
-    // R7: createNewSession(id) silently emptied an existing session.
-    let (sessions, store, _) = manual_sessions();
-    let id = SessionId::derive("known elsewhere");
-    let mut session = sessions.create(&id, Record::new()).unwrap();
-    save_value(&mut session, "user", "ada");
-    let error = sessions.create(&id, Record::new()).unwrap_err();
-    assert!(error.is_taken());
-    assert_eq!(store.commit(&id, &Commit::create().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Taken);
-    assert_eq!(sessions.load(&id).unwrap().unwrap().get_str("user").unwrap().as_deref(), Some("ada"));
-    save_value(&mut session, "still", "mine");
 }

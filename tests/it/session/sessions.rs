@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::session::{HOUR, RowStore, load_again, manual_sessions, manual_store, save_value, stored_session};
 use lembro::{
-    Action, Clock, Error, Event, Lease, LembroStore, Look, Lookup, Outcome, Policy, Record, Result, Saved, SessionId,
-    Sessions, Store,
+    Action, Clock, Commit, Error, Event, Lease, LembroStore, Look, Lookup, Outcome, Policy, Record, Result, Saved,
+    SessionId, Sessions, Store,
 };
 
 /// A store with the two required methods and a clock, and without optional methods.
@@ -82,16 +82,19 @@ fn create_session_from_data() {
 
 #[test]
 fn create_session_under_a_given_id() {
+    // R7, of the models: creating a session under a known id emptied the existing one.
     let (sessions, store, time) = manual_sessions();
     let id = SessionId::derive("given");
-    let session = sessions.create(&id, Record::new()).unwrap();
+    let mut session = sessions.create(&id, Record::new()).unwrap();
     assert!(session.is_empty().unwrap());
     assert_eq!(store.len().unwrap(), 1, "it is stored although it is empty");
 
     let taken = sessions.create(&id, [("user", "mallory")].into_iter().collect()).unwrap_err();
     assert!(taken.is_taken());
     assert_eq!(taken.to_string(), format!("session {}: the id is taken already", id.handle()));
+    assert_eq!(store.commit(&id, &Commit::create().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Taken);
     assert!(sessions.load(&id).unwrap().unwrap().is_empty().unwrap());
+    save_value(&mut session, "still", "mine");
 
     let error = "not an id".parse::<SessionId>().unwrap_err();
     assert!(error.is_id());

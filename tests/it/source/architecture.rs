@@ -30,6 +30,10 @@ const GROUND: [(&str, &[&str]); 6] = [
     ("sync", &[]),
 ];
 
+pub(super) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// All files below a folder that end so, but those that were built or fetched.
 pub(super) fn files(folder: &Path, extension: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
@@ -46,14 +50,14 @@ pub(super) fn files(folder: &Path, extension: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn sources() -> Vec<(PathBuf, String)> {
-    let files = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "rs");
+    let files = files(&root().join("src"), "rs");
     assert!(files.len() > 20);
     files
 }
 
 /// The name of the top-level module that a file belongs to.
 fn module(path: &Path) -> String {
-    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let inside = path.strip_prefix(root().join("src")).unwrap();
     inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
 }
 

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use super::architecture::root;
 
 const PAGE: &str = include_str!("../../../src/web/security.md");
 const THREATS: &str = include_str!("../../../src/web/threats.md");
@@ -11,10 +13,6 @@ const THREATS: &str = include_str!("../../../src/web/threats.md");
 /// The page's rules, and the flaws of others: each is a row, and its tests are in this column.
 const RULES: (&str, usize) = ("| ", 4);
 const FLAWS: (&str, usize) = ("| CVE-", 3);
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn cells(line: &str) -> Vec<&str> {
     line.trim().trim_start_matches('|').trim_end_matches('|').split('|').map(str::trim).collect()

@@ -44,6 +44,11 @@ impl Site {
         Self { layer, store, probe, time }
     }
 
+    /// With a cookie that outlives the browser.
+    pub(crate) fn persistent() -> Self {
+        Self::new(CookieOptions::new().lifetime(CookieLifetime::Persistent))
+    }
+
     /// The same site and its sessions under another policy.
     pub(crate) fn policy(&self, policy: Policy) -> Self {
         Self { layer: self.layer.clone().policy(policy).unwrap(), ..self.clone() }

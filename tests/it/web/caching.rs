@@ -42,13 +42,9 @@ fn with_a_cookie(site: &Site) -> Vec<(&'static str, Finished)> {
     ends
 }
 
-fn persistent() -> Site {
-    Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent))
-}
-
 #[test]
 fn response_with_cookie_is_never_stored() {
-    for (what, finished) in with_a_cookie(&persistent()) {
+    for (what, finished) in with_a_cookie(&Site::persistent()) {
         let plain: Vec<_> = finished.headers().map(|(name, _)| name).collect();
         assert_eq!(plain, ["Set-Cookie", "Cache-Control", "Vary"], "{what}");
         for own in ["", "public", "max-age=600", "Public, S-MaxAge=600, immutable", "must-understand, no-store"] {
@@ -65,14 +61,14 @@ fn response_with_cookie_is_never_stored() {
 fn cdn_stores_no_response_with_cookie() {
     let own =
         [("cdn-cache-control", "max-age=600"), ("CDN-Cache-Control", "public"), ("Surrogate-Control", "max-age=9")];
-    for (what, finished) in with_a_cookie(&persistent()) {
+    for (what, finished) in with_a_cookie(&Site::persistent()) {
         let response = merged(&finished, &own);
         assert_eq!(all(&response, "CDN-Cache-Control"), ["no-store"], "{what}");
         assert_eq!(all(&response, "Surrogate-Control"), ["no-store"], "{what}");
         assert_eq!(all(&merged(&finished, &[]), "CDN-Cache-Control"), [""; 0], "{what}: the handler did not set it");
     }
     // Without a cookie the handler decides.
-    let site = persistent();
+    let site = Site::persistent();
     let cookie = site.visitor();
     let response = merged(&site.visit(&cookie, look), &own);
     assert_eq!(all(&response, "CDN-Cache-Control"), ["max-age=600", "public"]);
@@ -99,7 +95,7 @@ fn no_cache_header_lets_a_cookie_be_stored() {
         ("Expires", &["Tue, 01 Jan 2030 00:00:00 GMT"], "0"),
         ("CDN-Cache-Control", &[""], "no-store"),
     ];
-    let site = persistent();
+    let site = Site::persistent();
     let cookie = site.visitor();
     let without = site.visit(&cookie, look);
     for (what, finished) in with_a_cookie(&site) {
@@ -342,7 +338,7 @@ fn any_headers() -> impl Strategy<Value = Headers> {
 proptest! {
     #[test]
     fn model_merge_is_safe_and_idempotent(own in any_headers()) {
-        let site = persistent();
+        let site = Site::persistent();
         let cookie = site.visitor();
         let mut ends = with_a_cookie(&site);
         ends.extend([

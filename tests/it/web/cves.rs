@@ -8,7 +8,7 @@ use crate::support::session::{HOUR, MINUTE, manual_store};
 use crate::support::site::{AGE, Site, id_of, look, renewing, sent_back};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use lembro::web::{CookieLifetime, CookieOptions, Finished};
+use lembro::web::{CookieOptions, Finished};
 use lembro::{Commit, Lease, Outcome, Record, SessionId, Store};
 
 /// Rack looked sessions up by the whole secret id, so the time of a lookup revealed how much of a
@@ -97,7 +97,7 @@ fn cve_2023_30861_cookie_responses_are_private() {
 
     // Every response with a cookie: a first visit, a rewritten cookie, a new id, a renewal, a
     // logout.
-    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent)).policy(renewing());
+    let site = Site::persistent().policy(renewing());
     let first = site.visit("", |session| {
         session.insert("user", "ada").unwrap();
         session.log_in("user-42").unwrap();

@@ -3,17 +3,13 @@
 
 use std::time::Duration;
 
-use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
+use lembro::web::{CookieOptions, Finished, RequestHead};
 use lembro::{Policy, Record, Saved, Session, SessionId, Store};
 
 use crate::support::site::{Site, assert_silent, id_of, look, sent_back};
 
 fn site() -> Site {
     Site::new(CookieOptions::new())
-}
-
-fn persistent_site() -> Site {
-    Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent))
 }
 
 /// The sessions created, saved and touched.
@@ -221,7 +217,7 @@ fn client_id_is_never_adopted() {
 
 #[test]
 fn cookie_is_rewritten_once_per_touch_after() {
-    let site = persistent_site();
+    let site = Site::persistent();
     let finished = site.visit("", |session| session.insert("user", "ada").unwrap());
     assert!(set_cookie(&finished).contains("; Max-Age=3600"), "{finished:?}");
     let mut cookie = sent_back(&finished);
@@ -246,7 +242,7 @@ fn cookie_is_rewritten_once_per_touch_after() {
 
 #[test]
 fn cookie_is_rewritten_beside_a_busy_socket() {
-    let site = persistent_site();
+    let site = Site::persistent();
     let cookie = site.visitor();
     for _ in 0..12 {
         site.time.advance(Duration::from_secs(5));
@@ -258,7 +254,7 @@ fn cookie_is_rewritten_beside_a_busy_socket() {
 
 #[test]
 fn max_age_is_rounded_down_but_never_zero() {
-    let site = persistent_site();
+    let site = Site::persistent();
     let max_age = |timeout: Duration| {
         let finished = site.visit("", |session| {
             session.set_timeout(timeout).unwrap();
@@ -281,7 +277,7 @@ fn max_age_is_rounded_down_but_never_zero() {
 
 #[test]
 fn new_id_prolongs_session_and_cookie() {
-    let site = persistent_site();
+    let site = Site::persistent();
     let cookie = site.visitor();
     site.time.advance(Duration::from_secs(30));
     let finished = site.visit(&cookie, |session| session.regenerate().unwrap());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::session::{HOUR, MINUTE, SECOND, manual_store, validate};
 use crate::support::site::{AGE, Site, assert_silent, due_site, id_of, look, renewing, renewing_site, sent_back};
-use lembro::web::{CookieLifetime, CookieOptions, RequestHead, SessionLayer};
+use lembro::web::{CookieOptions, RequestHead, SessionLayer};
 use lembro::{Event, Policy, Saved, Store};
 
 #[test]
@@ -205,7 +205,7 @@ fn regenerate_restarts_the_age() {
 #[test]
 fn renewals_do_not_prolong_the_lifetime() {
     let policy = Policy::new().renew_after(AGE).timeout(2 * HOUR).lifetime(3 * HOUR);
-    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent)).policy(policy);
+    let site = Site::persistent().policy(policy);
     let mut cookie = site.log_in();
     for _ in 0..11 {
         site.time.advance(AGE);

@@ -178,7 +178,7 @@ fn no_rewrite_within_a_grace_of_a_renewal() {
 // The first request by each new id is also the last one before most of the cookie's time is over.
 #[test]
 fn rare_visits_rewrite_the_cookie() {
-    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent)).policy(renewing());
+    let site = Site::persistent().policy(renewing());
     let mut cookie = site.log_in();
     for visit in 1..10 {
         // The timeout is two hours.
@@ -196,7 +196,7 @@ fn cookie_lasts_while_the_session_is_used() {
     for timeout in [10 * SECOND, 90 * SECOND, 5 * MINUTE, HOUR] {
         for age in [SECOND, MINUTE, AGE, 3 * HOUR] {
             let policy = Policy::new().timeout(timeout).renew_after(age);
-            let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent)).policy(policy);
+            let site = Site::persistent().policy(policy);
             let max_age = |finished: &Finished| {
                 let cookie = finished.cookie().expect("a Set-Cookie");
                 let seconds = cookie.split("; Max-Age=").nth(1).unwrap().split(';').next().unwrap();
