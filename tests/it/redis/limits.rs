@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::support::session::save_value;
 use allocation_counter::measure;
 use lembro::redis::RedisOptions;
 use lembro::{Changes, Commit, Error, Login, Record, Session, SessionId, Sessions, Store, Version};
@@ -194,7 +195,7 @@ fn one_save_removes_more_keys_than_a_session_has() {
 
 #[test]
 fn any_text_is_a_valid_key_component_value_and_owner() {
-    let (server, store) = served();
+    let (_server, store) = served();
     let long = "é".repeat(127);
     let odd = [
         "k",
@@ -271,8 +272,7 @@ fn received_bytes(server: &Server) -> u64 {
 /// Calls a door with a new stored session.
 fn visit(sessions: &Sessions, server: &Server, enter: Door, text: &str) -> Visit {
     let mut session: Session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "user", "ada");
     // So that the connection is open and the server knows the scripts.
     assert!(session.contains_key("user").unwrap());
     let (before, sent) = (dump(server), received_bytes(server));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::session::{save_value, stored_session};
 use lembro::{
     Action, Changes, Clock, Commit, Entry, Epoch, Error, Event, Handle, Lease, LembroOptions, LembroStore, Login,
     Lookup, ManualClock, Now, Outcome, Owner, Owners, Policy, Receipt, Record, Saved, Session, SessionId, Sessions,
@@ -52,9 +53,7 @@ fn sessions_work_behind_any_pointer() {
     let store = LembroStore::new().unwrap();
     let counted: Arc<dyn Store> = Arc::new(Box::new(store.clone()));
     let sessions = Sessions::new(counted);
-    let mut session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    stored_session(&sessions);
     assert_eq!(store.len().unwrap(), 1);
     assert_eq!(sessions.store().len().unwrap(), 1);
 }
@@ -65,8 +64,7 @@ fn session_works_in_another_thread() {
     let mut session = sessions.generate().unwrap();
     session.insert("here", &1).unwrap();
     let moved = std::thread::spawn(move || {
-        session.insert("there", &2).unwrap();
-        session.save().unwrap();
+        save_value(&mut session, "there", &2);
         session
     });
     let id = moved.join().unwrap().id().unwrap();

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use crate::support::session::stored_session;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use lembro::{
@@ -76,9 +77,7 @@ fn invariant_10_no_text_shows_the_secret() {
     let sessions = Sessions::new(store.clone());
     let session_events = sessions.events();
 
-    let mut session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    session.save().unwrap();
+    let mut session = stored_session(&sessions);
     let id = session.id().unwrap();
     let renewed = id.renewed(&SessionId::random().unwrap());
     let derived = SessionId::derive("from elsewhere");

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::support::session::{save_login, save_value};
 use lembro::web::{CookieOptions, Finished, RequestHead};
 use lembro::{Policy, Record, Saved, Session, SessionId, Store};
 
@@ -93,8 +94,7 @@ fn known_id_is_not_announced_again() {
 fn early_save_is_still_announced() {
     let site = site();
     let finished = site.visit("", |session| {
-        session.insert("user", "ada").unwrap();
-        assert_eq!(session.save().unwrap(), Saved::Written);
+        save_value(session, "user", "ada");
     });
     let cookie = sent_back(&finished);
     assert!(site.store.get(&id_of(&cookie)).unwrap().is_some());
@@ -134,8 +134,7 @@ fn logout_removes_only_a_known_cookie() {
     assert_eq!(finished.saved(), Saved::Gone);
 
     let nobody = site.visit("", |session| {
-        session.insert("user", "ada").unwrap();
-        session.save().unwrap();
+        save_value(session, "user", "ada");
         session.log_out().unwrap();
     });
     assert_silent(&nobody);
@@ -368,8 +367,7 @@ fn failed_request_owes_only_a_committed_id() {
     }
     // A session that a failed request has stored.
     let mut session = site.layer.load(RequestHead::default());
-    session.log_in("ada").unwrap();
-    session.save().unwrap();
+    save_login(&mut session, "ada");
     let owed = sent_back(&site.layer.fail(&mut session));
     assert_eq!(id_of(&owed), session.id().unwrap());
 }

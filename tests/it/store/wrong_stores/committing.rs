@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use lembro::{Changes, Commit, Error, Expect, MAX_KEYS, Outcome, Record, Store as _, Version};
 use serde_json::{Value, json};
 
-use super::wrap::{Memory, Wrap, base, copy_keys, is_create, keys_only, login, only, other_changes, replaces, unkeyed};
-use super::{Wrong, wrong, wrong_commit, wrong_put, wrong_touch};
+use super::wrap::{Memory, Wrap, base, copy_keys, is_create, keys_only, login, only, replaces, unkeyed};
+use super::{Wrong, wrong, wrong_changes, wrong_commit, wrong_put, wrong_touch};
 
 /// Replaces every value that is set.
 fn other_values(store: &mut Wrap, other: fn(Value) -> Value) {
@@ -43,10 +43,8 @@ fn integers_as_floats(value: Value) -> Value {
 }
 
 pub(crate) const WRONG: &[Wrong] = &[
-    wrong("a create that loses a key", |store| {
-        other_changes(store, |changes, _| only(changes, |key, _| key != "user"));
-    })
-    .caught_by(&["a created session is found with its data and its time"]),
+    wrong_changes("a create that loses a key", |changes, _| only(changes, |key, _| key != "user"))
+        .caught_by(&["a created session is found with its data and its time"]),
     wrong("a store for which every number is a float", |store| other_values(store, integers_as_floats))
         .caught_by(&["every kind of JSON comes back as it went in"]),
     wrong("a store that ends keys at a NUL", |store| {
@@ -65,21 +63,18 @@ pub(crate) const WRONG: &[Wrong] = &[
         right.commit(id, &commit.clone().with(changes), lease)
     })
     .caught_by(&["keys of components stay apart, and no component is special"]),
-    wrong("a store that keeps nothing but entries", |store| other_changes(store, |changes, _| keys_only(changes)))
-        .caught_by(&[
-            "what is noted about a session comes back, and a clear leaves it",
-            "a commit sets and takes away timeout, label and remembered",
-            "a commit clears everything and then sets",
-        ]),
-    wrong("a clear that clears the notes", |store| {
-        other_changes(store, |changes, _| {
-            let mut all = changes.clone();
-            if changes.clears_everything() {
-                all.set_label(None).unwrap();
-                all.set_timeout(None);
-            }
-            all
-        });
+    wrong_changes("a store that keeps nothing but entries", |changes, _| keys_only(changes)).caught_by(&[
+        "what is noted about a session comes back, and a clear leaves it",
+        "a commit sets and takes away timeout, label and remembered",
+        "a commit clears everything and then sets",
+    ]),
+    wrong_changes("a clear that clears the notes", |changes, _| {
+        let mut all = changes.clone();
+        if changes.clears_everything() {
+            all.set_label(None).unwrap();
+            all.set_timeout(None);
+        }
+        all
     })
     .caught_by(&["what is noted about a session comes back, and a clear leaves it"]),
     wrong_put("a set that keeps nothing but entries", |right, id, record, ttl| {
@@ -200,49 +195,39 @@ pub(crate) const WRONG: &[Wrong] = &[
         });
     })
     .caught_by(&["a commit merges into what is stored now"]),
-    wrong("a commit that keeps what is there", |store| {
-        other_changes(store, |changes, stored| {
-            let stored = stored.unwrap_or_default();
-            only(changes, |key, removed| removed || !matches!(stored.get::<Value>(key), Ok(Some(_))))
-        });
+    wrong_changes("a commit that keeps what is there", |changes, stored| {
+        let stored = stored.unwrap_or_default();
+        only(changes, |key, removed| removed || !matches!(stored.get::<Value>(key), Ok(Some(_))))
     })
     .caught_by(&["the last commit of a key wins", "a commit changes the keys it names and no others"]),
-    wrong("a commit that removes nothing", |store| {
-        other_changes(store, |changes, _| only(changes, |_, removed| !removed));
-    })
-    .caught_by(&["a commit removes keys", "a commit fills a session up to the limit"]),
-    wrong("a commit that clears what this request has read, not what is stored", |store| {
-        other_changes(store, |changes, stored| {
-            if !changes.clears_everything() {
-                return changes.clone();
-            }
-            let (mut removing, stored) = (keys_only(changes), stored.unwrap_or_default());
-            stored.entries().filter(|(_, key, _)| *key != "later").for_each(|(component, key, _)| {
-                removing.remove(component, key).unwrap();
-            });
-            copy_keys(changes, &mut removing, |component, key| (component, key), |_, _| true);
-            removing
+    wrong_changes("a commit that removes nothing", |changes, _| only(changes, |_, removed| !removed))
+        .caught_by(&["a commit removes keys", "a commit fills a session up to the limit"]),
+    wrong_changes("a commit that clears what this request has read, not what is stored", |changes, stored| {
+        if !changes.clears_everything() {
+            return changes.clone();
+        }
+        let (mut removing, stored) = (keys_only(changes), stored.unwrap_or_default());
+        stored.entries().filter(|(_, key, _)| *key != "later").for_each(|(component, key, _)| {
+            removing.remove(component, key).unwrap();
         });
+        copy_keys(changes, &mut removing, |component, key| (component, key), |_, _| true);
+        removing
     })
     .caught_by(&["a commit clears everything and then sets"]),
-    wrong("a commit that clears every component whose name begins alike", |store| {
-        other_changes(store, |changes, stored| {
-            let (mut more, stored) = (unkeyed(changes), stored.unwrap_or_default());
-            for cleared in changes.cleared_components() {
-                let alike = stored.entries().filter(|(component, ..)| component.starts_with(cleared));
-                alike.for_each(|(component, ..)| more.clear_component(component));
-            }
-            copy_keys(changes, &mut more, |component, key| (component, key), |_, _| true);
-            more
-        });
+    wrong_changes("a commit that clears every component whose name begins alike", |changes, stored| {
+        let (mut more, stored) = (unkeyed(changes), stored.unwrap_or_default());
+        for cleared in changes.cleared_components() {
+            let alike = stored.entries().filter(|(component, ..)| component.starts_with(cleared));
+            alike.for_each(|(component, ..)| more.clear_component(component));
+        }
+        copy_keys(changes, &mut more, |component, key| (component, key), |_, _| true);
+        more
     })
     .caught_by(&["a commit clears one component and no other"]),
-    wrong("a commit that forgets the timeout when none is given", |store| {
-        other_changes(store, |changes, _| {
-            let mut forgetting = changes.clone();
-            forgetting.set_timeout(changes.timeout().flatten());
-            forgetting
-        });
+    wrong_changes("a commit that forgets the timeout when none is given", |changes, _| {
+        let mut forgetting = changes.clone();
+        forgetting.set_timeout(changes.timeout().flatten());
+        forgetting
     })
     .caught_by(&["a commit sets and takes away timeout, label and remembered"]),
     wrong_commit("a commit that counts itself twice", |right, id, commit, lease| {

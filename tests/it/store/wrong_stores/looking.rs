@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use lembro::{Clock, Error, Lease, Look, Lookup, Outcome, Presented, Record, Store as _, Stored};
 
 use super::wrap::{Memory, Wrap, is_create, other_lease};
-use super::{Wrong, wrong, wrong_commit, wrong_look, wrong_touch};
+use super::{Wrong, wrong, wrong_commit, wrong_lease, wrong_look, wrong_touch};
 
 /// The shortest time.
 const TICK: Duration = Duration::from_nanos(1);
@@ -79,8 +79,9 @@ pub(crate) const WRONG: &[Wrong] = &[
         });
     })
     .caught_by(&["a session is gone for every method at the instant of its deadline"]),
-    wrong("a store that keeps seconds and rounds them down", |store| {
-        other_lease(store, |lease| Lease { idle: lease.idle.saturating_sub(Duration::from_secs(1)), ..lease });
+    wrong_lease("a store that keeps seconds and rounds them down", |lease| Lease {
+        idle: lease.idle.saturating_sub(Duration::from_secs(1)),
+        ..lease
     })
     .caught_by(&["a session lives until the last moment", "the time left runs down"]),
     wrong_commit("a store that never expires anything", |right, id, commit, lease| {
@@ -101,13 +102,9 @@ pub(crate) const WRONG: &[Wrong] = &[
     .caught_by(&["a peek does not prolong", "a peek with the new id confirms nothing"]),
     wrong_look("a visit that does not prolong", |right, id, _, lease| right.look(id, Look::Peek, lease))
         .caught_by(&["a visit prolongs", "touch and visit set a shorter time"]),
-    wrong("a visit that is noted every time", |store| {
-        other_lease(store, |lease| Lease { touch_after: Duration::ZERO, ..lease });
-    })
-    .caught_by(&[
-        "a visit is noted once per touch_after, and at half of the time",
-        "the store does what the rule says",
-    ]),
+    wrong_lease("a visit that is noted every time", |lease| Lease { touch_after: Duration::ZERO, ..lease }).caught_by(
+        &["a visit is noted once per touch_after, and at half of the time", "the store does what the rule says"],
+    ),
     wrong_look("a visit that is not noted at half of the time", |right, id, how, lease| {
         let left = right.look(id, Look::Peek, lease)?.found().map_or(lease.idle, |stored| stored.ttl);
         let is_due = lease.idle.saturating_sub(left) >= lease.touch_after;
@@ -122,12 +119,10 @@ pub(crate) const WRONG: &[Wrong] = &[
         Ok(found)
     })
     .caught_by(&["a session without time left is not found and not removed"]),
-    wrong("a store that knows no lifetime", |store| {
-        other_lease(store, |lease| Lease {
-            lifetime: None,
-            remembered: lease.remembered.map(|(idle, _)| (idle, None)),
-            ..lease
-        });
+    wrong_lease("a store that knows no lifetime", |lease| Lease {
+        lifetime: None,
+        remembered: lease.remembered.map(|(idle, _)| (idle, None)),
+        ..lease
     })
     .caught_by(&[
         "no session outlives its lifetime",
@@ -141,10 +136,8 @@ pub(crate) const WRONG: &[Wrong] = &[
         right.look(id, how, &Lease { lifetime, ..*lease })
     })
     .caught_by(&["the lifetime begins again at a login"]),
-    wrong("a store that knows no remembered sessions", |store| {
-        other_lease(store, |lease| Lease { remembered: None, ..lease });
-    })
-    .caught_by(&["a remembered session has limits of its own"]),
+    wrong_lease("a store that knows no remembered sessions", |lease| Lease { remembered: None, ..lease })
+        .caught_by(&["a remembered session has limits of its own"]),
     wrong_touch("a touch that computes the time from what this request has read", |right, id, lease| {
         right.touch(id, &Lease { remembered: None, ..*lease })
     })

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use handles::{Data, WrongData};
 use lembro::testing::{self, Rule, Verdict};
-use lembro::{Clock, Commit, Handle, Lease, Look, Lookup, Outcome, Owner, Record, Result, SessionId, Store};
+use lembro::{Changes, Clock, Commit, Handle, Lease, Look, Lookup, Outcome, Owner, Record, Result, SessionId, Store};
 use wrap::{Right, Wrap};
 
 /// A wrong store: its fault, and the rules that must catch it.
@@ -32,6 +32,7 @@ type WrongTouch = fn(&Right, &SessionId, &Lease) -> Result<Outcome>;
 type WrongPut = fn(&Right, &SessionId, &Record, Duration) -> Result<Outcome>;
 type WrongEnd = fn(&Right, &SessionId) -> Result<Outcome>;
 type WrongEverywhere = fn(&Right, &Owner, Option<Handle>) -> Result<usize>;
+type WrongChanges = fn(&Changes, Option<Record>) -> Changes;
 
 /// A method of a right store that is replaced, or another change of the store.
 #[derive(Clone, Copy)]
@@ -43,6 +44,10 @@ enum Fault {
     Put(WrongPut),
     End(WrongEnd),
     Everywhere(WrongEverywhere),
+    /// Of every commit.
+    Changes(WrongChanges),
+    /// Of every call.
+    Lease(fn(Lease) -> Lease),
 }
 
 impl Fault {
@@ -54,6 +59,8 @@ impl Fault {
             Self::Touch(touch) => store.touch = Box::new(touch),
             Self::Put(put) => store.put = Box::new(put),
             Self::End(end) => store.end = Box::new(end),
+            Self::Changes(changes) => wrap::other_changes(store, changes),
+            Self::Lease(lease) => wrap::other_lease(store, lease),
             Self::Everywhere(everywhere) => store.everywhere = Box::new(everywhere),
         }
     }
@@ -88,6 +95,14 @@ const fn wrong_everywhere(
     everywhere: fn(&Right, &Owner, Option<Handle>) -> Result<usize>,
 ) -> Wrong {
     Wrong { name, fault: Fault::Everywhere(everywhere), caught_by: &[] }
+}
+
+const fn wrong_changes(name: &'static str, changes: WrongChanges) -> Wrong {
+    Wrong { name, fault: Fault::Changes(changes), caught_by: &[] }
+}
+
+const fn wrong_lease(name: &'static str, lease: fn(Lease) -> Lease) -> Wrong {
+    Wrong { name, fault: Fault::Lease(lease), caught_by: &[] }
 }
 
 impl Wrong {

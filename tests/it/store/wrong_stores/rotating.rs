@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lembro::{Action, Changes, Commit, Lease, Look, Lookup, Outcome, Presented, SessionId, Store as _};
 
-use super::wrap::{Memory, Right, Wrap, base, login, other_lease, renews, replaces};
-use super::{Wrong, wrong, wrong_commit, wrong_look};
+use super::wrap::{Memory, Right, Wrap, base, login, renews, replaces};
+use super::{Wrong, wrong, wrong_commit, wrong_lease, wrong_look};
 
 /// Replaces the id that a commit announces.
 fn other_announcement(store: &mut Wrap, other: fn(&Right, &SessionId, &Commit, &Lease) -> Option<SessionId>) {
@@ -66,15 +66,15 @@ pub(crate) const WRONG: &[Wrong] = &[
             "the right handle with a wrong secret opens nothing",
             "a superseded id opens nothing, and every method says that it is superseded",
         ]),
-    wrong("a grace that ends after its last instant", |store| {
-        other_lease(store, |lease| Lease { grace: lease.grace.saturating_add(Duration::from_nanos(1)), ..lease });
+    wrong_lease("a grace that ends after its last instant", |lease| Lease {
+        grace: lease.grace.saturating_add(Duration::from_nanos(1)),
+        ..lease
     })
     .caught_by(&["the grace of a superseded id ends at its instant"]),
-    wrong("a grace that never ends", |store| other_lease(store, |lease| Lease { grace: Duration::MAX, ..lease }))
-        .caught_by(&[
-            "a superseded id is recent for its grace",
-            "the old id ends a grace after the new one was presented",
-        ]),
+    wrong_lease("a grace that never ends", |lease| Lease { grace: Duration::MAX, ..lease }).caught_by(&[
+        "a superseded id is recent for its grace",
+        "the old id ends a grace after the new one was presented",
+    ]),
     wrong_commit("a new id that begins no new incarnation", |right, id, commit, lease| {
         match right.commit(id, commit, lease)? {
             Outcome::Gone if right.store.get(id)?.is_some() => right.merge(id, commit.changes.clone(), lease),
@@ -114,13 +114,12 @@ pub(crate) const WRONG: &[Wrong] = &[
         }
     })
     .caught_by(&["compare and swap says Changed if something changed and writes nothing"]),
-    wrong("a store that does not note how old an id is", |store| {
-        other_lease(store, |lease| Lease { renew_after: None, ..lease });
-    })
-    .caught_by(&[
-        "the age of a new id is noted under a lease that renews ids",
-        "what is noted about a session comes back, and a clear leaves it",
-    ]),
+    wrong_lease("a store that does not note how old an id is", |lease| Lease { renew_after: None, ..lease }).caught_by(
+        &[
+            "the age of a new id is noted under a lease that renews ids",
+            "what is noted about a session comes back, and a clear leaves it",
+        ],
+    ),
     wrong_commit("a login that leaves the id as it is", |right, id, commit, lease| match login(commit) {
         Some(login) if !replaces(commit) && base(commit).is_some() => {
             let (new, version) = (another(id), base(commit).unwrap_or_default());
