@@ -203,7 +203,7 @@ fn race_touched_session_is_in_the_set_of_its_new_owner() {
             new
         });
         let left = store.get(&new).unwrap().unwrap().ttl;
-        let indexed = indexed_for(&server, "bob", &new);
+        let indexed = indexed_for(server, "bob", &new);
         assert!(left <= indexed, "round {round}: lives for {left:?}, and bob's set holds it for {indexed:?}");
     }
 }

@@ -265,8 +265,8 @@ fn socket_last_byte_follows_the_save() {
     }
 }
 
-/// A handler's headers for caches, and those that the client gets: `Cache-Control` with a cookie and
-/// without one, and `Vary` with both.
+/// A handler's headers for caches, and those that the client gets: `Cache-Control` with a cookie
+/// and without one, and `Vary`.
 type CachingCase = (Headers, [&'static str; 2], &'static str);
 
 const CACHING_CASES: [CachingCase; 9] = [

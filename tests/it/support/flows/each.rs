@@ -79,7 +79,7 @@ pub(crate) fn flows() -> Vec<Flow> {
         flow("timed renewal, both lost", |world, browser| renewal(world, browser, "announcement confirmation", false)),
         flow("timed renewal without changes", |world, browser| renewal(world, browser, "", true)),
         flow("timed renewal without changes, announcement lost", |world, browser| {
-            renewal(world, browser, "announcement", true)
+            renewal(world, browser, "announcement", true);
         }),
         flow("timed renewal of parallel requests", renewal_at_once),
         Flow { user: "grace", ..flow("timed renewal and a login at once", renewal_and_login) },
@@ -149,6 +149,12 @@ fn visitor(world: &World) -> Browser {
     browser
 }
 
+/// Gives the browser an anonymous session, and lets calls fail from then on.
+fn begin_anonymous(world: &World, browser: &mut Browser) {
+    *browser = visitor(world);
+    world.arm();
+}
+
 /// A browser in which a user is logged in.
 fn user(world: &World, owner: &str, key: &str) -> Browser {
     let mut browser = Browser::default();
@@ -181,8 +187,7 @@ fn first_login(world: &World, browser: &mut Browser) {
 }
 
 fn login(world: &World, browser: &mut Browser, end: Option<Failure>) {
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.visit(browser, |visit| {
         log_in(visit, "ada", "ada.1")?;
         let Some(end) = end else { return Ok(()) };
@@ -194,8 +199,7 @@ fn login(world: &World, browser: &mut Browser, end: Option<Failure>) {
 }
 
 fn login_lost(world: &World, browser: &mut Browser) {
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     let response = world.request(&browser.header(world.now()), |visit| {
         visit.look()?;
         log_in(visit, "ada", "ada.1")
@@ -358,8 +362,7 @@ fn everywhere_else(world: &World, browser: &mut Browser) {
 
 fn login_alone(world: &World, browser: &mut Browser) {
     let phone = user(world, "ada", "ada.2");
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     let mut is_out = false;
     world.visit(browser, |visit| {
         log_in(visit, "ada", "ada.1")?;
@@ -461,8 +464,7 @@ fn limit_oldest(world: &World, browser: &mut Browser) {
     world.advance(MINUTE);
     let mut tablet = user(world, "ada", "ada.tablet");
     world.advance(MINUTE);
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.may_have_ended(&phone);
     world.visit(browser, |visit| log_in(visit, "ada", "ada.1"));
     if world.count("ada") > 2 {
@@ -478,8 +480,7 @@ fn limit_oldest(world: &World, browser: &mut Browser) {
 fn limit_newest(world: &World, browser: &mut Browser) {
     let mut phone = user(world, "ada", "ada.phone");
     let mut tablet = user(world, "ada", "ada.tablet");
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.visit(browser, |visit| log_in(visit, "ada", "ada.refused"));
     if world.count("ada") != 2 {
         world.complain("the login was refused, and something happened");
@@ -539,8 +540,7 @@ impl Told {
 
 fn modify(world: &World, browser: &mut Browser) {
     let mut told = Told::default();
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     for key in ["anon.1", "anon.2"] {
         world.visit(browser, |visit| {
             visit.put(key)?;
@@ -553,8 +553,7 @@ fn modify(world: &World, browser: &mut Browser) {
 
 fn modify_stubborn(world: &World, browser: &mut Browser) {
     let mut told = Told::default();
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.visit(browser, |visit| {
         visit.put("anon.1")?;
         for _ in 0..3 {
@@ -667,8 +666,7 @@ fn long_login(world: &World, browser: &mut Browser) {
 }
 
 fn broken(world: &World, browser: &mut Browser, end: Failure) {
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.visit(browser, |visit| {
         log_in(visit, "ada", "ada.unsaved")?;
         end.now(visit)
@@ -677,8 +675,7 @@ fn broken(world: &World, browser: &mut Browser, end: Failure) {
 }
 
 fn saved_and_broken(world: &World, browser: &mut Browser, end: Failure) {
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.visit(browser, |visit| {
         visit.put("anon.1")?;
         visit.save()?;
@@ -711,8 +708,7 @@ fn save_twice(visit: &mut Visit<'_>, is_stubborn: bool) -> Result<()> {
 }
 
 fn two_saves(world: &World, browser: &mut Browser, is_stubborn: bool) {
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.visit(browser, |visit| save_twice(visit, is_stubborn));
     world.visit(browser, |_| Ok(()));
 }
@@ -724,8 +720,7 @@ fn two_first_saves(world: &World, browser: &mut Browser) {
 }
 
 fn login_stubborn(world: &World, browser: &mut Browser) {
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.visit(browser, |visit| {
         visit.log_in("ada")?;
         save_twice(visit, true)
@@ -734,8 +729,7 @@ fn login_stubborn(world: &World, browser: &mut Browser) {
 }
 
 fn remember(world: &World, browser: &mut Browser) {
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     let is_in = world.visit(browser, |visit| {
         log_in(visit, "ada", "ada.1")?;
         visit.session.remember(true)
@@ -752,8 +746,7 @@ fn remember(world: &World, browser: &mut Browser) {
 }
 
 fn attach(world: &World, browser: &mut Browser, end: Option<Failure>) {
-    *browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.visit(browser, |visit| {
         visit.attach("anon.attached")?;
         visit.put("anon.1")?;
