@@ -33,6 +33,7 @@ mod source {
 }
 mod input {
     mod bytes;
+    #[cfg(feature = "web")]
     mod config;
     mod extremes;
     mod limits;
