@@ -11,13 +11,13 @@ mod support {
     pub(crate) mod flows;
     #[cfg(all(feature = "web", feature = "testing"))]
     pub(crate) mod from_outside;
-    #[cfg(feature = "web")]
-    pub(crate) mod host;
     #[cfg(feature = "testing")]
     pub(crate) mod key_values;
     pub(crate) mod request_target;
     pub(crate) mod scratch;
     pub(crate) mod session;
+    #[cfg(feature = "web")]
+    pub(crate) mod site;
     pub(crate) mod steps;
     pub(crate) mod values;
     #[cfg(feature = "web")]

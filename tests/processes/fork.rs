@@ -40,7 +40,7 @@ fn assert_all_differ(halves: &[Vec<String>; 2]) {
 }
 
 #[test]
-fn ids_that_are_drawn_in_both_halves_of_a_fork_differ() {
+fn fork_draws_different_ids() {
     let _alone = alone();
     let _drawn = new_id();
     assert_all_differ(&forked(|| (0..100).map(|_| new_id().expose()).collect()));
@@ -50,7 +50,7 @@ fn ids_that_are_drawn_in_both_halves_of_a_fork_differ() {
 }
 
 #[test]
-fn a_child_of_a_child_draws_other_ids_than_both() {
+fn fork_of_a_fork_draws_different_ids() {
     let _alone = alone();
     let _drawn = new_id();
     let halves = forked(|| {
@@ -62,7 +62,7 @@ fn a_child_of_a_child_draws_other_ids_than_both() {
 }
 
 #[test]
-fn what_sessions_draw_in_both_halves_of_a_fork_differs() {
+fn fork_draws_different_session_secrets() {
     let _alone = alone();
     let sessions = Sessions::new(LembroStore::with_options(LembroOptions::new().interval(0)).unwrap());
     let mut session = sessions.generate().unwrap();
@@ -92,7 +92,7 @@ fn what_sessions_draw_in_both_halves_of_a_fork_differs() {
 }
 
 #[test]
-fn nonces_and_versions_that_are_drawn_in_both_halves_of_a_fork_differ() {
+fn fork_draws_different_nonces_and_versions() {
     let _alone = alone();
     let store = LembroStore::with_options(LembroOptions::new().interval(0)).unwrap();
     let _drawn = Commit::create().unwrap();
@@ -112,7 +112,7 @@ fn nonces_and_versions_that_are_drawn_in_both_halves_of_a_fork_differ() {
 }
 
 #[test]
-fn a_store_from_before_the_fork_can_be_used_and_closed_and_dropped_in_the_child() {
+fn child_can_use_and_close_the_store() {
     let _alone = alone();
     for interval in [0, 1, 60_000] {
         for close in [true, false] {
@@ -145,7 +145,7 @@ fn a_store_from_before_the_fork_can_be_used_and_closed_and_dropped_in_the_child(
 }
 
 #[test]
-fn a_child_writes_nothing_to_the_files_of_a_store_from_before_the_fork() {
+fn child_writes_nothing_to_the_files() {
     let _alone = alone();
     for close in [true, false] {
         let (folder, id) = (Folder::new(), new_id());
@@ -194,7 +194,7 @@ fn a_child_writes_nothing_to_the_files_of_a_store_from_before_the_fork() {
 }
 
 #[test]
-fn the_last_handle_of_a_store_from_before_the_fork_can_be_dropped_in_the_child() {
+fn child_can_drop_the_last_handle() {
     let _alone = alone();
     let store = Mutex::new(Some(LembroStore::new().unwrap()));
     let halves = forked(|| {
@@ -265,7 +265,7 @@ fn use_everything(store: &LembroStore) {
 
 /// A panic in such a destructor aborts, so a process of its own is the one to fail.
 #[test]
-fn everything_works_in_the_destructor_of_a_thread_local() {
+fn thread_local_destructors_can_use_everything() {
     if let Ok(order) = std::env::var("LEMBRO_AT_EXIT") {
         let store = LembroStore::new().unwrap();
         let thread = thread::spawn(move || {
@@ -303,7 +303,7 @@ fn everything_works_in_the_destructor_of_a_thread_local() {
     }
     for order in ["first", "last", "never", "open"] {
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "fork::everything_works_in_the_destructor_of_a_thread_local"])
+            .args(["--exact", "--nocapture", "fork::thread_local_destructors_can_use_everything"])
             .env("LEMBRO_AT_EXIT", order)
             .output()
             .unwrap();

@@ -36,7 +36,7 @@ fn connections(server: &Server) -> usize {
 }
 
 #[test]
-fn race_parent_and_child_read_only_their_own_answers() {
+fn race_fork_reads_only_its_own_answers() {
     let _alone = alone();
     let server = Server::start();
     for idle in [1, 3] {
@@ -76,7 +76,7 @@ fn connections_of_the_parent_outlive_the_child() {
 }
 
 #[test]
-fn child_does_not_wait_for_connections_of_the_parent() {
+fn child_waits_for_no_connection_of_the_parent() {
     let _alone = alone();
     let server = Server::start();
     let store = store(&server, 1);

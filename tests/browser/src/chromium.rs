@@ -124,6 +124,22 @@ impl Chromium {
         Self { process: Arc::new(Process { browser, _folder: folder }) }
     }
 
+    /// Starts a browser with default preferences, and opens a page in its first tab.
+    #[track_caller]
+    pub fn start_at(url: &str) -> (Self, Tab) {
+        let chromium = Self::start();
+        let tab = chromium.tab_at(url);
+        (chromium, tab)
+    }
+
+    /// A new tab in which a page is open.
+    #[track_caller]
+    pub fn tab_at(&self, url: &str) -> Tab {
+        let tab = self.tab();
+        tab.open(url);
+        tab
+    }
+
     /// A new tab. All tabs share their cookies.
     pub fn tab(&self) -> Tab {
         let inner = self.process.browser.new_tab().expect("a tab");

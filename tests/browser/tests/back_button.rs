@@ -24,8 +24,7 @@ fn shows_nothing_private(tab: &Tab) {
 fn back_restores_a_page_without_a_session() {
     // Shows that this browser restores pages; otherwise the tests below would prove nothing.
     let (site, _) = serve(&layer());
-    let tab = Chromium::start().tab();
-    tab.open(&site.url("/public"));
+    let tab = Chromium::start().tab_at(&site.url("/public"));
     tab.open(&site.url("/"));
     assert_eq!(tab.back(), "a public page");
     assert_eq!(tab.run("window.persisted"), "true");
@@ -34,16 +33,14 @@ fn back_restores_a_page_without_a_session() {
 #[test]
 fn back_after_logout_shows_nothing_private() {
     let (site, _) = serve(&layer());
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/login"));
+    let (_, tab) = Chromium::start_at(&site.url("/login"));
     assert_eq!(tab.open(&site.url("/private")), DIARY);
     assert_eq!(tab.follow("document.forms.logout.submit()"), "not signed in");
     shows_nothing_private(&tab);
 }
 
 #[test]
-fn back_after_logout_in_another_tab_shows_nothing_private() {
+fn back_after_a_logout_elsewhere_is_private() {
     let (site, _) = serve(&layer());
     let chromium = Chromium::start();
     let (tab, other) = (chromium.tab(), chromium.tab());
@@ -68,9 +65,7 @@ fn restored_page_that_reloads_shows_no_ended_session() {
             _ => application(request, session, &Gate::default()),
         })
     });
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/login"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/login"));
     assert_eq!(tab.open(&site.url("/asks-again")), DIARY);
     tab.open(&site.url("/public"));
     let id = id_in(&chromium.cookie().value);
@@ -81,9 +76,7 @@ fn restored_page_that_reloads_shows_no_ended_session() {
 #[test]
 fn private_pages_are_not_in_the_disk_cache() {
     let (site, _) = serve(&layer());
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/login"));
+    let (_, tab) = Chromium::start_at(&site.url("/login"));
     let from_cache = "fetch('/private', {cache: 'only-if-cached', mode: 'same-origin'}) \
                       .then(response => response.text(), () => 'not cached')";
     assert_eq!(tab.run("fetch('/private', {cache: 'force-cache'}).then(page => page.ok)"), "true");
@@ -95,9 +88,7 @@ fn logout_with_clear_site_data_leaves_nothing() {
     let data = [SiteData::Cache, SiteData::Cookies, SiteData::Storage];
     let layer: SessionLayer = layer_with(CookieOptions::new().clear_site_data(data));
     let (site, _) = serve(&layer);
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/login"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/login"));
     assert_eq!(tab.open(&site.url("/private")), DIARY);
     tab.run("localStorage.draft = document.body.innerText, document.cookie = 'theme=dark'");
     assert_eq!(chromium.cookies().len(), 2);
@@ -111,9 +102,7 @@ fn logout_with_clear_site_data_leaves_nothing() {
 #[test]
 fn logout_leaves_other_cookies_and_storage() {
     let (site, _) = serve(&layer());
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/login"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/login"));
     tab.run("localStorage.draft = 'a letter', document.cookie = 'theme=dark'");
     tab.follow("document.forms.logout.submit()");
     assert_eq!(chromium.cookie().name, "theme");
@@ -140,9 +129,7 @@ fn history_shows_nothing_private(tab: &Tab, site: &Site) {
 fn history_after_logout_shows_no_page_of_the_user() {
     let (site, _) = serve(&layer());
     let chromium = Chromium::start();
-    let (tab, other) = (chromium.tab(), chromium.tab());
-    tab.open(&site.url("/public"));
-    other.open(&site.url("/public"));
+    let (tab, other) = (chromium.tab_at(&site.url("/public")), chromium.tab_at(&site.url("/public")));
     other.follow("document.forms.login.submit()");
     for path in ["/", "/private", "/data", "/private"] {
         assert!(tab.open(&site.url(path)).contains("ada"));
@@ -160,9 +147,7 @@ fn page_behind_login_needs_clear_site_data() {
     for clears in [true, false] {
         let data = clears.then_some(SiteData::Cache);
         let (site, _) = serve(&layer_with(CookieOptions::new().clear_site_data(data)));
-        let chromium = Chromium::start();
-        let tab = chromium.tab();
-        tab.open(&site.url("/public"));
+        let (_, tab) = Chromium::start_at(&site.url("/public"));
         assert_eq!(tab.follow("document.forms.login.submit()"), "signed in as ada");
         for path in ["/private", "/data", "/private"] {
             assert!(tab.open(&site.url(path)).contains("ada"));

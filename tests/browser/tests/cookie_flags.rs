@@ -11,9 +11,7 @@ use lembro_browser_tests::{Chromium, Cookie, Site, Tab, layer_with, page, serve}
 #[track_caller]
 fn kept(options: &CookieOptions) -> Cookie {
     let (site, _) = serve(&layer_with(options.clone()));
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/public"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/public"));
     assert_eq!(tab.follow("document.forms.login.submit()"), "signed in as ada", "{options:?}");
     let cookie = chromium.cookie();
     assert_eq!(tab.reload(), "signed in as ada", "{options:?}");
@@ -50,9 +48,7 @@ fn default_flags() {
 #[test]
 fn http_only_hides_cookie_from_scripts() {
     let (site, _) = serve(&layer_with(CookieOptions::new()));
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/login"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/login"));
     let cookie = chromium.cookie();
     assert_eq!(tab.run("document.cookie"), "");
     assert_eq!(tab.run("cookieStore.getAll().then(all => all.length)"), "0");
@@ -68,8 +64,7 @@ fn without_http_only_scripts_read_it() {
     let cookie = kept(&CookieOptions::new().http_only(false));
     assert!(!cookie.http_only);
     let (site, _) = serve(&layer_with(CookieOptions::new().http_only(false)));
-    let tab = Chromium::start().tab();
-    tab.open(&site.url("/login"));
+    let tab = Chromium::start().tab_at(&site.url("/login"));
     assert!(tab.run("document.cookie").starts_with("id="));
 }
 
@@ -114,9 +109,7 @@ fn cookie_is_sent_to_its_path_only() {
             _ => Ok(page(session.get_str("user")?.as_deref().unwrap_or("not signed in"))),
         })
     });
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/shop/login"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/shop/login"));
     assert_eq!(chromium.cookie().path, "/shop");
     assert_eq!(tab.open(&site.url("/shop/")), "ada");
     assert_eq!(tab.open(&site.url("/shopping")), "not signed in");
@@ -156,9 +149,7 @@ fn only_remembered_sessions_have_persistent_cookies() {
             Ok(page("welcome"))
         })
     });
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/"));
     assert!(chromium.cookie().session);
     tab.open(&site.url("/remember"));
     let cookie = chromium.cookie();

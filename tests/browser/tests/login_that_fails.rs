@@ -50,9 +50,7 @@ fn login_saved_before_failure_lasts() {
         for has_session in [false, true] {
             let layer = layer();
             let site = serve(&layer);
-            let chromium = Chromium::start();
-            let tab = chromium.tab();
-            tab.open(&site.url("/"));
+            let (chromium, tab) = Chromium::start_at(&site.url("/"));
             if has_session {
                 tab.fetch("/set?key=cart&value=tea");
             }
@@ -86,9 +84,7 @@ fn login_not_saved_before_failure_leaves_old_session() {
         }),
         _ => inner.rouille(request, |session| application(request, session, &Gate::default())),
     });
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/"));
     tab.fetch("/set?key=cart&value=tea");
     let cookie = chromium.cookie();
     tab.open(&site.url("/fails"));

@@ -11,9 +11,7 @@ use lembro_browser_tests::{Chromium, layer, layer_by, serve};
 fn logs_out_beside(path: &str, layer: &SessionLayer, pause: impl FnOnce()) {
     let (site, gate) = serve(layer);
     let chromium = Chromium::start();
-    let (slow, other) = (chromium.tab(), chromium.tab());
-    slow.open(&site.url("/login"));
-    other.open(&site.url("/public"));
+    let (slow, other) = (chromium.tab_at(&site.url("/login")), chromium.tab_at(&site.url("/public")));
     pause();
 
     slow.begin_fetch(path);
@@ -82,9 +80,7 @@ fn slow_request_of_ended_session_leaves_the_next_alone() {
     for path in ["/slow", "/slow?key=cart&value=tea", "/slow?key=cart&value=tea&save=now"] {
         let (site, gate) = serve(&layer());
         let chromium = Chromium::start();
-        let (slow, other) = (chromium.tab(), chromium.tab());
-        slow.open(&site.url("/login"));
-        other.open(&site.url("/public"));
+        let (slow, other) = (chromium.tab_at(&site.url("/login")), chromium.tab_at(&site.url("/public")));
 
         slow.begin_fetch(path);
         gate.wait_for(1);

@@ -22,9 +22,7 @@ fn persistent_cookie_is_rewritten_once_per_touch_after() {
         counter.fetch_add(cookies.count(), Ordering::SeqCst);
         response
     });
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/login"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/login"));
     let mut cookie = chromium.cookie();
     assert_eq!(sent.swap(0, Ordering::SeqCst), 1);
 

@@ -33,9 +33,7 @@ fn empty_session_sets_no_cookie() {
 fn sign_in_changes_the_id_and_keeps_the_data() {
     let layer = layer();
     let (site, _) = serve(&layer);
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/"));
     tab.fetch("/set?key=cart&value=tea");
     let before = id_in(&chromium.cookie().value);
 

@@ -66,9 +66,7 @@ fn upload_that_touches_outlasts_the_idle_timeout() {
 fn upload_of_expired_session_is_refused() {
     let layer = short_lived();
     let site = serve(&layer);
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/login"));
+    let (_, tab) = Chromium::start_at(&site.url("/login"));
     tab.upload_at(BYTES_PER_SECOND);
     assert_eq!(tab.run(&post("/upload")), "Your session has ended, so nothing was saved");
     assert_eq!(tab.reload(), "not signed in");

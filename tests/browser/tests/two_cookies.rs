@@ -28,9 +28,7 @@ fn fixture() -> Fixture {
         }),
         _ => inner.rouille(request, |session| application(request, session, &Gate::default())),
     });
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/app/earlier"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/app/earlier"));
     assert_eq!(tab.open(&site.url("/login")), "signed in as ada", "it does not know of the other cookie");
     let cookies = chromium.cookies();
     let ids = ["/", "/app"].map(|path| {

@@ -10,9 +10,7 @@ use lembro_browser_tests::{Chromium, id_in, layer, layer_by, serve};
 fn overlapping_changes_of_two_tabs_both_survive() {
     let (site, gate) = serve(&layer());
     let chromium = Chromium::start();
-    let (one, other) = (chromium.tab(), chromium.tab());
-    one.open(&site.url("/login"));
-    other.open(&site.url("/"));
+    let (one, other) = (chromium.tab_at(&site.url("/login")), chromium.tab_at(&site.url("/")));
     let cookie = chromium.cookie();
 
     one.begin_fetch("/slow?key=cart&value=tea");
@@ -34,9 +32,7 @@ fn overlapping_renewals_keep_both_tabs_signed_in() {
     let layer = layer_by(&time, CookieOptions::new()).policy(policy).unwrap();
     let (site, gate) = serve(&layer);
     let chromium = Chromium::start();
-    let (one, other) = (chromium.tab(), chromium.tab());
-    one.open(&site.url("/login"));
-    other.open(&site.url("/"));
+    let (one, other) = (chromium.tab_at(&site.url("/login")), chromium.tab_at(&site.url("/")));
     let old = id_in(&chromium.cookie().value);
 
     time.advance(Duration::from_secs(16 * 60));

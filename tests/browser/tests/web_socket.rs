@@ -78,9 +78,7 @@ fn say(tab: &Tab, text: &str) -> String {
 fn socket_and_http_see_each_others_changes() {
     let site = serve(&layer());
     let chromium = Chromium::start();
-    let (tab, other) = (chromium.tab(), chromium.tab());
-    tab.open(&site.url("/login"));
-    other.open(&site.url("/"));
+    let (tab, other) = (chromium.tab_at(&site.url("/login")), chromium.tab_at(&site.url("/")));
     let cookie = chromium.cookie();
     assert_eq!(connect(&tab, &site.url("/socket")), "open");
     assert_eq!(chromium.cookie(), cookie, "it has it already");
@@ -99,9 +97,7 @@ fn socket_and_http_see_each_others_changes() {
 fn socket_upgrade_sets_the_cookie_of_a_new_session() {
     let layer = layer();
     let site = serve(&layer);
-    let chromium = Chromium::start();
-    let tab = chromium.tab();
-    tab.open(&site.url("/public"));
+    let (chromium, tab) = Chromium::start_at(&site.url("/public"));
     assert_eq!(chromium.cookies(), []);
     assert_eq!(connect(&tab, &site.url("/socket")), "open");
     let cookie = chromium.cookie();
@@ -117,9 +113,7 @@ fn logout_ends_the_socket_for_good() {
         let layer = layer();
         let site = serve(&layer);
         let chromium = Chromium::start();
-        let (tab, other) = (chromium.tab(), chromium.tab());
-        tab.open(&site.url("/login"));
-        other.open(&site.url("/"));
+        let (tab, other) = (chromium.tab_at(&site.url("/login")), chromium.tab_at(&site.url("/")));
         connect(&tab, &site.url("/socket"));
         assert_eq!(say(&tab, "get user"), "ada");
         assert_eq!(other.follow("document.forms.logout.submit()"), "not signed in");
@@ -134,9 +128,7 @@ fn logout_ends_the_socket_for_good() {
 fn login_ends_older_sockets() {
     let site = serve(&layer());
     let chromium = Chromium::start();
-    let (tab, other) = (chromium.tab(), chromium.tab());
-    tab.open(&site.url("/public"));
-    other.open(&site.url("/public"));
+    let (tab, other) = (chromium.tab_at(&site.url("/public")), chromium.tab_at(&site.url("/public")));
     connect(&tab, &site.url("/socket"));
     assert_eq!(say(&tab, "get user"), "nothing");
     assert_eq!(other.follow("document.forms.login.submit()"), "signed in as ada");
@@ -150,8 +142,7 @@ fn foreign_socket_sends_only_same_site_none() {
     for (same_site, user) in [(SameSite::Strict, "nothing"), (SameSite::Lax, "nothing"), (SameSite::None, "ada")] {
         let site = serve(&layer_with(CookieOptions::new().same_site(same_site)));
         let chromium = Chromium::start_with_third_party_cookies();
-        let tab = chromium.tab();
-        tab.open(&site.url("/login"));
+        let tab = chromium.tab_at(&site.url("/login"));
         let cookie = chromium.cookie();
         tab.open(&site.url_by_name("/public"));
         assert_eq!(connect(&tab, &site.url("/socket")), "open");

@@ -9,6 +9,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::support::session::stored_session;
 use lembro::{
     AtLimit, Changes, Clock, Commit, Entry, Identity, Lease, LembroOptions, LembroStore, Limit, Login, Look,
     ManualClock, Now, Policy, Record, SessionId, Sessions, Store,
@@ -160,9 +161,7 @@ fn rule_overflows_on_no_clock_and_no_calendar() {
 fn longest_interval_and_policy_work() {
     let store = LembroStore::with_options(LembroOptions::new().interval(Duration::MAX)).unwrap();
     let sessions = Sessions::new(store.clone());
-    let mut session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    session.save().unwrap();
+    stored_session(&sessions);
     store.close().unwrap();
     for span in SPANS {
         let policy = Policy::new().timeout(span).touch_after(span);

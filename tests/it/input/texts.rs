@@ -27,7 +27,7 @@ const DURATIONS: [(&str, Set); 7] = [
 ];
 
 #[test]
-fn a_duration_is_text_span_or_millis() {
+fn duration_is_text_span_or_millis() {
     let text = Policy::new().timeout("30m").touch_after("1m").renew_after("5m").grace("1m").remember("1h", "2h");
     let span = Policy::new()
         .timeout(30 * MINUTE)
@@ -58,7 +58,7 @@ fn a_duration_is_text_span_or_millis() {
 }
 
 #[test]
-fn a_wrong_text_is_an_error_of_the_check() {
+fn wrong_text_is_an_error_of_the_check() {
     for (option, set) in DURATIONS {
         let policy = set(Policy::new(), "soon");
         assert_ne!(policy, Policy::new());

@@ -477,7 +477,7 @@ fn tour() -> Vec<Step> {
 }
 
 #[test]
-fn a_fault_at_any_call_breaks_nothing() {
+fn fault_at_any_call_breaks_nothing() {
     let tour = tour();
     let mut faults = 0;
     for (place, nth, when) in (0..tour.len())

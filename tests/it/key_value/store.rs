@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::support::key_values::{Call, Map};
 use crate::support::scratch::Folder;
+use crate::support::session::{save_login, save_value};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kv_files::Files;
@@ -24,7 +25,7 @@ use kv_sqlite::Sqlite;
 use lembro::testing;
 use lembro::{
     AtLimit, Clock, Commit, EndReason, Error, Identity, KeyValue, KeyValueStore, Lease, Limit, Login, ManualClock,
-    Outcome, Owner, Owners as _, Result, Saved, SessionId, Sessions, Store,
+    Outcome, Owner, Owners as _, Result, SessionId, Sessions, Store,
 };
 
 /// The rules that need a list of all sessions, which no backend can give.
@@ -105,7 +106,7 @@ fn contract_on_a_database_table() {
 }
 
 #[test]
-fn the_examples_remove_only_expired_entries() {
+fn examples_remove_only_expired_entries() {
     let (folder, hour) = (Folder::new(), Duration::from_secs(60 * 60));
     let files = Files::open(folder.to_path_buf()).unwrap();
     for key in ["over", "kept"] {
@@ -174,8 +175,7 @@ fn sessions_live_on_three_methods() {
     let (store, _, _) = on_a_map();
     let sessions = Sessions::new(store);
     let mut session = sessions.generate().unwrap();
-    session.insert("cart", "tea").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "cart", "tea");
     let old = session.id().unwrap();
     let mut session = sessions.load(&old).unwrap().unwrap();
     session.regenerate().unwrap();
@@ -301,8 +301,7 @@ fn race_requests_of_one_user_lose_nothing() {
     let (store, _, _) = on_a_map();
     let sessions = Sessions::new(store);
     let mut session = sessions.generate().unwrap();
-    session.log_in("ada").unwrap();
-    session.save().unwrap();
+    save_login(&mut session, "ada");
     let id = session.id().unwrap();
     thread::scope(|scope| {
         for thread in 0..4 {
@@ -310,8 +309,7 @@ fn race_requests_of_one_user_lose_nothing() {
             scope.spawn(move || {
                 for turn in 0..50 {
                     let mut session = sessions.load(&id).unwrap().unwrap();
-                    session.insert(&format!("{thread}.{turn}"), &turn).unwrap();
-                    session.save().unwrap();
+                    save_value(&mut session, &format!("{thread}.{turn}"), &turn);
                     session.modify("sum", |sum: &mut Option<u32>| *sum.get_or_insert(0) += 1).unwrap().unwrap();
                 }
             });
@@ -370,8 +368,7 @@ fn visits_to_a_full_backend_become_peeks() {
     let time = Clock::manual();
     let sessions = Sessions::new(KeyValueStore::with_clock(BeforeSet(Map::default(), set), &time));
     let mut session = sessions.generate().unwrap();
-    session.insert("cart", "tea").unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "cart", "tea");
     time.advance(10 * MINUTE);
     IS_FULL.store(true, Ordering::Relaxed);
     let mut session = sessions.load(&session.id().unwrap()).unwrap().unwrap();
@@ -409,7 +406,7 @@ fn pruned_sessions_do_not_come_back() {
 }
 
 #[test]
-fn a_panicking_backend_leaves_no_lock() {
+fn panicking_backend_leaves_no_lock() {
     let sets = AtomicU32::new(0);
     let set = move || {
         assert!(sets.fetch_add(1, Ordering::Relaxed) > 1, "the driver's own");

@@ -183,7 +183,7 @@ fn long_values_are_kept_exactly() {
 }
 
 #[test]
-fn a_removed_long_value_frees_its_memory() {
+fn removed_long_value_frees_its_memory() {
     let small: Record = [("a", "1"), ("b", "2")].into_iter().collect();
     let mut sizes = Vec::new();
     for bytes in [65, 256, 65_536] {
@@ -198,7 +198,7 @@ fn a_removed_long_value_frees_its_memory() {
 }
 
 #[test]
-fn the_later_of_two_equal_keys_is_collected() {
+fn later_of_two_equal_keys_is_collected() {
     let record: Record = [("a", 1), ("b", 2), ("a", 3)].into_iter().collect();
     assert_eq!((record.len(), record.get::<i32>("a").unwrap()), (2, Some(3)));
 }
@@ -251,7 +251,7 @@ fn errors_name_the_limit_that_is_reached() {
 }
 
 #[test]
-fn a_refused_value_leaves_no_change() {
+fn refused_value_leaves_no_change() {
     let mut changes = Changes::new();
     let map = std::collections::HashMap::from([((1, 2), 3)]);
     let error = changes.insert("", "map", &map).unwrap_err();

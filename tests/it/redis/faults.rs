@@ -25,6 +25,14 @@ fn store_at(url: String) -> RedisStore {
     RedisStore::with_options(options).unwrap()
 }
 
+/// A server, the network in front of it, and a store at its other end.
+fn proxied() -> (Server, Proxy, RedisStore) {
+    let server = Server::start();
+    let network = Proxy::to(server.port);
+    let store = store_at(network.url());
+    (server, network, store)
+}
+
 /// Checks that `work` ends in time, and returns its result.
 #[track_caller]
 fn in_time<T>(work: impl FnOnce() -> T) -> T {
@@ -153,9 +161,7 @@ fn count(store: &RedisStore, id: &SessionId) -> (Commit, u64) {
 
 #[test]
 fn commit_with_a_lost_answer_is_not_done_twice() {
-    let server = Server::start();
-    let network = Proxy::to(server.port);
-    let store = store_at(network.url());
+    let (_server, network, store) = proxied();
     let id = create(&store);
     for round in 1..=20 {
         let (commit, next) = count(&store, &id);
@@ -168,9 +174,7 @@ fn commit_with_a_lost_answer_is_not_done_twice() {
 
 #[test]
 fn unanswered_commit_is_unknown_until_repeated() {
-    let server = Server::start();
-    let network = Proxy::to(server.port);
-    let store = store_at(network.url());
+    let (_server, network, store) = proxied();
     let id = create(&store);
     for round in 1..=3 {
         let (commit, next) = count(&store, &id);
@@ -191,9 +195,7 @@ fn unanswered_commit_is_unknown_until_repeated() {
 
 #[test]
 fn login_with_lost_answers_counts_once() {
-    let server = Server::start();
-    let network = Proxy::to(server.port);
-    let store = store_at(network.url());
+    let (_server, network, store) = proxied();
     create_owned(&store, "ada");
     for round in 2..10 {
         network.next_answer(Fate::Cut(round % 3));
@@ -238,9 +240,7 @@ fn refused_visit_is_served_and_reported() {
 
 #[test]
 fn cut_answer_is_requested_again() {
-    let server = Server::start();
-    let network = Proxy::to(server.port);
-    let store = store_at(network.url());
+    let (_server, network, store) = proxied();
     let id = create(&store);
     for length in [0, 1, 7, 12] {
         network.next_answer(Fate::Cut(length));
@@ -258,9 +258,7 @@ fn cut_answer_is_requested_again() {
 
 #[test]
 fn stalled_answer_fails_in_time_and_is_dropped() {
-    let server = Server::start();
-    let network = Proxy::to(server.port);
-    let store = store_at(network.url());
+    let (_server, network, store) = proxied();
     let ids: Vec<SessionId> = (0..4).map(|_| create(&store)).collect();
     for length in [0, 1, 7, 40] {
         network.next_answer(Fate::Silence(length));
@@ -274,9 +272,7 @@ fn stalled_answer_fails_in_time_and_is_dropped() {
 
 #[test]
 fn slow_network_fails_only_beyond_the_timeout() {
-    let server = Server::start();
-    let network = Proxy::to(server.port);
-    let store = store_at(network.url());
+    let (_server, network, store) = proxied();
     let id = create(&store);
     network.delay(TIMEOUT / 5);
     assert!(in_time(|| store.get(&id)).unwrap().is_some());

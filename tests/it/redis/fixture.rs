@@ -22,6 +22,17 @@ pub(crate) fn store_with(server: &Server, options: RedisOptions) -> RedisStore {
     RedisStore::with_options(options.url(server.url()).timeout("10s")).unwrap()
 }
 
+/// A new server, and a store on it.
+pub(crate) fn served() -> (Server, RedisStore) {
+    served_with(RedisOptions::new())
+}
+
+pub(crate) fn served_with(options: RedisOptions) -> (Server, RedisStore) {
+    let server = Server::start();
+    let store = store_with(&server, options);
+    (server, store)
+}
+
 /// Each key on the server with its value, raw and as a dump.
 pub(crate) fn dump(server: &Server) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
     let link = &mut server.connect();

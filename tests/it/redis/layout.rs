@@ -7,8 +7,8 @@ use lembro::redis::RedisOptions;
 use lembro::{SessionId, Store};
 
 use crate::redis::fixture::{
-    command_counts, create, create_owned, done, dump, lease, one_of_each, owner, put, reset_counts, save, store,
-    store_with, version_of,
+    command_counts, create, create_owned, done, dump, lease, one_of_each, owner, put, reset_counts, save, served,
+    store, store_with, version_of,
 };
 use crate::redis::server::Server;
 
@@ -79,8 +79,7 @@ fn every_key_has_the_prefix_and_an_expiry() {
 
 #[test]
 fn index_drops_expired_sessions_as_new_ones_come() {
-    let server = Server::start();
-    let store = store(&server);
+    let (server, store) = served();
     let link = &mut server.connect();
     // Members that expired long ago.
     for part in 0..16 {
@@ -139,9 +138,8 @@ fn clear_removes_only_its_own_prefix() {
 }
 
 #[test]
-fn the_database_is_never_scanned_or_flushed() {
-    let server = Server::start();
-    let store = store(&server);
+fn database_is_never_scanned_or_flushed() {
+    let (server, store) = served();
     reset_counts(&server);
     one_of_each(&store);
     assert_eq!(store.all().unwrap().count(), store.len().unwrap());
@@ -155,8 +153,7 @@ fn the_database_is_never_scanned_or_flushed() {
 
 #[test]
 fn index_is_written_once_in_the_life_of_a_session() {
-    let server = Server::start();
-    let store = store(&server);
+    let (server, store) = served();
     for id in [create(&store), create_owned(&store, "ada")] {
         reset_counts(&server);
         for n in 0..100 {
@@ -172,8 +169,7 @@ fn index_is_written_once_in_the_life_of_a_session() {
 
 #[test]
 fn looks_read_the_server_clock_once_a_second() {
-    let server = Server::start();
-    let store = store(&server);
+    let (server, store) = served();
     let id = create(&store);
     reset_counts(&server);
     let start = Instant::now();

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::support::session::save_value;
 use allocation_counter::measure;
 use lembro::redis::RedisOptions;
 use lembro::{Changes, Commit, Error, Login, Record, Session, SessionId, Sessions, Store, Version};
 
 use crate::redis::fixture::{
-    HOUR, command_counts, create_at, done, dump, key_of, lease, log_in, new_id, owner, put, reset_counts, save, store,
-    store_with, version_of,
+    HOUR, command_counts, create_at, done, dump, key_of, lease, log_in, new_id, owner, put, reset_counts, save, served,
+    served_with, store, version_of,
 };
 use crate::redis::server::Server;
 use crate::support::doors::{Door, FINDING_NOTHING, MIB, REFUSED_IF_EMPTY, REFUSING};
@@ -28,8 +29,7 @@ const MOST: usize = 700;
 
 #[test]
 fn stored_size_is_an_upper_bound_of_the_real_one() {
-    let server = Server::start();
-    let store = store_with(&server, RedisOptions::new().max_session_size(MOST as u64));
+    let (server, store) = served_with(RedisOptions::new().max_session_size(MOST as u64));
     let id = new_id();
     done(create_at(&store, &id, &[("first", "é")].into_iter().collect()).unwrap());
     let expected = version_of(&store, &id);
@@ -84,8 +84,7 @@ fn stored_size_is_an_upper_bound_of_the_real_one() {
 
 #[test]
 fn sessions_are_rarely_counted_again() {
-    let server = Server::start();
-    let store = store_with(&server, RedisOptions::new().max_session_size(10_000));
+    let (server, store) = served_with(RedisOptions::new().max_session_size(10_000));
     // How often all entries were counted, and how often one entry was measured.
     for (length, counted, measured) in [(10, 0..=4, 0..=0), (8_000, 1..=2, 300..=500)] {
         let id = new_id();
@@ -105,8 +104,7 @@ fn sessions_are_rarely_counted_again() {
 
 #[test]
 fn oversized_session_is_refused_and_the_stored_one_stays() {
-    let server = Server::start();
-    let store = store_with(&server, RedisOptions::new().max_session_size(300));
+    let (server, store) = served_with(RedisOptions::new().max_session_size(300));
     let id = new_id();
     let other = new_id();
     // 2 bytes for the field, 3 for the key, 2 for the quotes.
@@ -147,8 +145,7 @@ fn oversized_session_is_refused_and_the_stored_one_stays() {
 
 #[test]
 fn many_small_saves_do_not_exceed_the_limits() {
-    let server = Server::start();
-    let store = store_with(&server, RedisOptions::new().max_session_size("1M"));
+    let (_server, store) = served_with(RedisOptions::new().max_session_size("1M"));
     let id = new_id();
     done(create_at(&store, &id, &Record::new()).unwrap());
     let expected = version_of(&store, &id);
@@ -185,8 +182,7 @@ fn many_small_saves_do_not_exceed_the_limits() {
 
 #[test]
 fn one_save_removes_more_keys_than_a_session_has() {
-    let server = Server::start();
-    let store = store(&server);
+    let (_server, store) = served();
     let id = new_id();
     let record: Record = [("kept", 1), ("key 7", 2), ("key 9999", 3)].into_iter().collect();
     done(create_at(&store, &id, &record).unwrap());
@@ -199,8 +195,7 @@ fn one_save_removes_more_keys_than_a_session_has() {
 
 #[test]
 fn any_text_is_a_valid_key_component_value_and_owner() {
-    let server = Server::start();
-    let store = store(&server);
+    let (_server, store) = served();
     let long = "é".repeat(127);
     let odd = [
         "k",
@@ -277,8 +272,7 @@ fn received_bytes(server: &Server) -> u64 {
 /// Calls a door with a new stored session.
 fn visit(sessions: &Sessions, server: &Server, enter: Door, text: &str) -> Visit {
     let mut session: Session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "user", "ada");
     // So that the connection is open and the server knows the scripts.
     assert!(session.contains_key("user").unwrap());
     let (before, sent) = (dump(server), received_bytes(server));

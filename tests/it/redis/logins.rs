@@ -9,15 +9,16 @@ use lembro::{
 };
 
 use crate::redis::fixture::{
-    self, HOUR, create_logged_in, done, is_live, lease, log_in, new_id, owner, renewed, store_with,
+    self, HOUR, create_logged_in, done, is_live, lease, log_in, new_id, owner, renewed, served_with,
 };
 use crate::redis::server::Server;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn store(server: &Server) -> (RedisStore, ManualClock) {
+fn served() -> (Server, RedisStore, ManualClock) {
     let clock = Clock::manual();
-    (store_with(server, RedisOptions::new().clock(&clock)), clock)
+    let (server, store) = served_with(RedisOptions::new().clock(&clock));
+    (server, store, clock)
 }
 
 /// A login of ada with a limit.
@@ -33,8 +34,7 @@ fn create(store: &RedisStore, login: Login) -> (SessionId, Outcome) {
 
 #[test]
 fn over_the_limit_the_oldest_login_is_ended() {
-    let server = Server::start();
-    let (store, clock) = store(&server);
+    let (_server, store, clock) = served();
     let owners = store.owners().unwrap();
     let [first, second] = [(), ()].map(|()| {
         clock.advance(SECOND);
@@ -57,8 +57,7 @@ fn over_the_limit_the_oldest_login_is_ended() {
 
 #[test]
 fn refused_login_changes_nothing() {
-    let server = Server::start();
-    let (store, _clock) = store(&server);
+    let (_server, store, _clock) = served();
     let (first, _) = create(&store, at_most(1, AtLimit::RefuseNewest));
     let anonymous = fixture::create(&store);
     let before = store.get(&anonymous).unwrap().unwrap().record;
@@ -75,8 +74,7 @@ fn refused_login_changes_nothing() {
 
 #[test]
 fn only_live_sessions_of_the_owner_count() {
-    let server = Server::start();
-    let (store, clock) = store(&server);
+    let (_server, store, clock) = served();
     let login = || at_most(1, AtLimit::RefuseNewest);
     let (id, _) = create(&store, login());
     done(store.destroy(&id).unwrap());
@@ -94,8 +92,7 @@ fn only_live_sessions_of_the_owner_count() {
 
 #[test]
 fn failed_login_keeps_no_slot() {
-    let server = Server::start();
-    let (store, _clock) = store(&server);
+    let (_server, store, _clock) = served();
     let id = new_id();
     let new = Identity::Replace(renewed(&id));
     let commit =
@@ -117,8 +114,7 @@ fn failed_login_keeps_no_slot() {
 
 #[test]
 fn reservation_of_a_dead_process_expires() {
-    let server = Server::start();
-    let (store, clock) = store(&server);
+    let (server, store, clock) = served();
     done(create(&store, Login::new(owner("bob"))).1);
     // A slot reserved by OWNER_ADD.
     server.run(&["HSET", "lembro:{owner:616461}:logins", "AAAAAAAAAAA", "r1000000000000:"]);
@@ -131,8 +127,7 @@ fn reservation_of_a_dead_process_expires() {
 
 #[test]
 fn next_login_ends_the_surplus_of_a_dead_process() {
-    let server = Server::start();
-    let (store, clock) = store(&server);
+    let (server, store, clock) = served();
     let (first, _) = create(&store, at_most(2, AtLimit::EndOldest));
     clock.advance(SECOND);
     // A slot taken by OWNER_ADD.
@@ -146,8 +141,7 @@ fn next_login_ends_the_surplus_of_a_dead_process() {
 
 #[test]
 fn end_reason_is_known_under_both_ids_of_a_renewal() {
-    let server = Server::start();
-    let (store, _clock) = store(&server);
+    let (_server, store, _clock) = served();
     let (id, outcome) = create(&store, Login::new(owner("ada")));
     let renewing = Lease { renew_after: Some(Duration::ZERO), grace: Duration::ZERO, ..lease() };
     let renew = Commit::merge(done(outcome).version).unwrap().with_identity(Identity::Renew(7));

@@ -9,7 +9,7 @@ use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{AtLimit, Changes, Commit, EndReason, Epoch, Lease, Limit, Login, Outcome, SessionId, Store};
 
 use crate::redis::fixture::{
-    HOUR, create, create_logged_in, done, lease, log_in, new_id, owner, store_with, version_of,
+    HOUR, create, create_logged_in, done, lease, log_in, new_id, owner, served_with, version_of,
 };
 use crate::redis::server::Server;
 
@@ -34,8 +34,7 @@ fn at_once(run: impl Fn(usize) + Sync) {
 #[test]
 fn race_saves_of_different_keys_all_survive() {
     const TURN: usize = EACH / 4;
-    let server = Server::start();
-    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
+    let (_server, store) = &served_with(RedisOptions::new().max_session_size("1M"));
     let id = create(store);
     let merge = |changes| {
         done(store.commit(&id, &Commit::merge(version_of(store, &id)).unwrap().with(changes), &lease()).unwrap())
@@ -65,8 +64,7 @@ fn race_saves_of_different_keys_all_survive() {
 
 #[test]
 fn race_exact_commits_lose_no_count() {
-    let server = Server::start();
-    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
+    let (_server, store) = &served_with(RedisOptions::new().max_session_size("1M"));
     let id = create(store);
     at_once(|_| {
         for _ in 0..EACH {
@@ -102,8 +100,7 @@ fn rounds() -> usize {
 /// survives.
 fn logins_beside_destroy_all(with_except: bool, prepare: Prepare, log_in: LogIn) {
     const LOGINS: usize = 3;
-    let server = Server::start();
-    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
+    let (_server, store) = &served_with(RedisOptions::new().max_session_size("1M"));
     let owners = store.owners().unwrap();
     let outcomes = [const { AtomicUsize::new(0) }; 2];
     for round in 0..rounds() {
@@ -185,8 +182,7 @@ fn race_log_out_elsewhere_leaves_only_its_own_session() {
 /// A session logs in as another owner while its time is prolonged: the new owner's set has it.
 #[test]
 fn race_touched_session_is_in_the_set_of_its_new_owner() {
-    let server = Server::start();
-    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
+    let (server, store) = &served_with(RedisOptions::new().max_session_size("1M"));
     for round in 0..rounds() {
         let (id, outcome) = log_in(store, &create(store), Login::new(owner("ada"))).unwrap();
         done(outcome);
@@ -207,7 +203,7 @@ fn race_touched_session_is_in_the_set_of_its_new_owner() {
             new
         });
         let left = store.get(&new).unwrap().unwrap().ttl;
-        let indexed = indexed_for(&server, "bob", &new);
+        let indexed = indexed_for(server, "bob", &new);
         assert!(left <= indexed, "round {round}: lives for {left:?}, and bob's set holds it for {indexed:?}");
     }
 }
@@ -216,8 +212,7 @@ fn race_touched_session_is_in_the_set_of_its_new_owner() {
 #[test]
 fn race_parallel_logins_respect_the_limit() {
     const LOGINS: usize = 6;
-    let server = Server::start();
-    let store = &store_with(&server, RedisOptions::new().max_session_size("1M"));
+    let (_server, store) = &served_with(RedisOptions::new().max_session_size("1M"));
     let owners = store.owners().unwrap();
     for round in 0..rounds() {
         let name = &format!("owner {round}");

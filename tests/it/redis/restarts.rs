@@ -9,7 +9,7 @@ use lembro::redis::{RedisOptions, RedisStore};
 use lembro::{Commit, EndReason, Error, Identity, Login, Outcome, Result, SessionId, Store, Version};
 
 use crate::redis::fixture::{
-    create, create_at, done, key_of, lease, log_in, new_id, owner, put, record, renewed, save, version_of,
+    create, create_at, done, key_of, lease, log_in, new_id, owner, put, record, renewed, save, served_with, version_of,
 };
 use crate::redis::server::{Server, StopOnDrop, soon, text_of};
 
@@ -50,8 +50,7 @@ fn no_session_returns_after_the_server_lost_its_data() {
 
 #[test]
 fn flushed_scripts_are_sent_again() {
-    let server = Server::start();
-    let store = store_on(&server);
+    let (server, store) = served_with(RedisOptions::new().retry_after("100ms"));
     let owners = store.owners().unwrap();
     let forget = || server.run(&["SCRIPT", "FLUSH"]);
     forget();
@@ -77,8 +76,7 @@ fn flushed_scripts_are_sent_again() {
 
 #[test]
 fn race_scripts_are_flushed_at_any_moment() {
-    let server = Server::start();
-    let store = store_on(&server);
+    let (server, store) = served_with(RedisOptions::new().retry_after("100ms"));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let _stop = StopOnDrop(&is_over);
@@ -163,8 +161,7 @@ fn assert_fails(store: &RedisStore, id: &SessionId, version: Version, is_expecte
 
 #[test]
 fn unknown_layout_is_reported_and_left_alone() {
-    let server = Server::start();
-    let store = store_on(&server);
+    let (server, store) = served_with(RedisOptions::new().retry_after("100ms"));
     // So many that some are in the same part of the index.
     let (id, others) = (create(&store), [(); 100].map(|()| create(&store)));
     let version = version_of(&store, &id);
@@ -192,8 +189,7 @@ fn unknown_layout_is_reported_and_left_alone() {
 
 #[test]
 fn foreign_value_is_reported_and_left_alone() {
-    let server = Server::start();
-    let store = store_on(&server);
+    let (server, store) = served_with(RedisOptions::new().retry_after("100ms"));
     let id = create(&store);
     let version = version_of(&store, &id);
     let key = key_of(&id);
@@ -206,8 +202,7 @@ fn foreign_value_is_reported_and_left_alone() {
 
 #[test]
 fn foreign_entries_make_a_session_corrupt() {
-    let server = Server::start();
-    let store = store_on(&server);
+    let (server, store) = served_with(RedisOptions::new().retry_after("100ms"));
     for (field, value) in [("o", ""), ("k\0key", "{"), ("k\u{7f}key", "1")] {
         let id = create(&store);
         redis::cmd("HSET").arg(key_of(&id)).arg(&[field, value]).exec(&mut server.connect()).unwrap();

@@ -12,7 +12,9 @@ use crate::redis::server::Server;
 use crate::redis::server::proxy::Proxy;
 
 /// A store with an open connection, on a server that knows the scripts.
-fn warm(network: &Proxy) -> RedisStore {
+fn warm() -> (Server, Proxy, RedisStore) {
+    let server = Server::start();
+    let network = Proxy::to(server.port);
     let options = RedisOptions::new().url(network.url()).connections(1).timeout("10s");
     let store = RedisStore::with_options(options).unwrap();
     for _ in 0..2 {
@@ -26,14 +28,12 @@ fn warm(network: &Proxy) -> RedisStore {
     }
     store.owners().unwrap().destroy_all(&owner("warm"), None).unwrap();
     done(store.destroy(&create(&store)).unwrap());
-    store
+    (server, network, store)
 }
 
 #[test]
 fn looks_and_commits_cost_one_round_trip_each() {
-    let server = Server::start();
-    let network = Proxy::to(server.port);
-    let store = warm(&network);
+    let (_server, network, store) = warm();
     for id in [create(&store), create_owned(&store, "ada")] {
         // Each visit prolongs, so each writes.
         let (found, cost) = network.cost(|| store.visit(&id, &Lease::new(HOUR / 2)).unwrap().found().unwrap());
@@ -61,9 +61,7 @@ fn looks_and_commits_cost_one_round_trip_each() {
 /// The visit is the third round trip of a login.
 #[test]
 fn login_costs_two_round_trips_and_a_limit_two_more() {
-    let server = Server::start();
-    let network = Proxy::to(server.port);
-    let store = warm(&network);
+    let (_server, network, store) = warm();
     assert_eq!(network.cost(|| create_owned(&store, "ada")).1, 2, "to begin with a login");
     let (anonymous, limit) = (create(&store), Some(Limit { max: 1, at_limit: AtLimit::EndOldest }));
     let log_in = |id: &SessionId, limit| {
@@ -95,9 +93,7 @@ fn unconfirm(server: &Server, id: &SessionId) {
 
 #[test]
 fn unconfirmed_login_is_checked_once() {
-    let server = Server::start();
-    let network = Proxy::to(server.port);
-    let store = warm(&network);
+    let (server, network, store) = warm();
     let id = create_owned(&store, "ada");
     // In the first round the server does not know all scripts.
     for expected in [6, 4] {

@@ -11,7 +11,7 @@ use lembro::redis::RedisOptions;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use self::history::{Expect, NewId, Op, op};
+use self::history::{Op, op, renewal};
 use self::pair::Pair;
 use crate::redis::server::Server;
 use crate::redis::server::cluster::Cluster;
@@ -61,15 +61,7 @@ fn model_scripts_follow_the_rule_in_a_cluster() {
 #[test]
 fn model_scripts_follow_the_rule_at_renewal_deadlines() {
     let server = Server::start();
-    let renew = |lease| Op::Commit {
-        id: 0,
-        expect: Expect::Incarnation,
-        version: 0,
-        changes: Vec::new(),
-        identity: NewId::Renew,
-        login: None,
-        lease,
-    };
+    let renew = |lease| renewal(0, lease);
     let visit = |id| Op::Look { id, visit: true, lease: 0 };
     for around in [0, 499, 500, 501] {
         // The old id, announced twice; then the new one; then the old one in its grace.

@@ -4,25 +4,15 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::session::{load_again, save_login, stored_session};
 use lembro::redis::{RedisOptions, RedisStore};
-use lembro::{Commit, EndReason, LembroOptions, LembroStore, Login, Session, SessionId, Sessions, Store, Stored};
+use lembro::{Commit, EndReason, LembroOptions, LembroStore, Login, SessionId, Sessions, Store, Stored};
 
 use crate::redis::fixture::{done, is_live, lease, new_id, owner, put, renewed, store};
 use crate::redis::server::Server;
 use crate::support::scratch::Folder;
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-fn stored(sessions: &Sessions) -> Session {
-    let mut session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    session.save().unwrap();
-    session
-}
-
-fn again(sessions: &Sessions, session: &Session) -> Session {
-    sessions.load(&session.id().unwrap()).unwrap().unwrap()
-}
 
 #[test]
 fn csrf_token_is_valid_everywhere_until_a_login() {
@@ -31,26 +21,25 @@ fn csrf_token_is_valid_everywhere_until_a_login() {
     let mut visitor = sessions.generate().unwrap();
     let first = visitor.csrf_token().unwrap();
     visitor.save().unwrap();
-    assert!(again(&other, &visitor).check_csrf(&first).unwrap());
+    assert!(load_again(&other, &visitor).check_csrf(&first).unwrap());
 
-    let mut session = stored(&sessions);
+    let mut session = stored_session(&sessions);
     let token = session.csrf_token().unwrap();
     assert!(!session.check_csrf(&first).unwrap());
     session.clear().unwrap();
     session.save().unwrap();
     session.regenerate().unwrap();
     session.save().unwrap();
-    let mut elsewhere = again(&other, &session);
+    let mut elsewhere = load_again(&other, &session);
     assert!(elsewhere.check_csrf(&token).unwrap() && elsewhere.is_empty().unwrap());
 
-    elsewhere.log_in("ada").unwrap();
-    elsewhere.save().unwrap();
-    assert!(!again(&sessions, &elsewhere).check_csrf(&token).unwrap());
+    save_login(&mut elsewhere, "ada");
+    assert!(!load_again(&sessions, &elsewhere).check_csrf(&token).unwrap());
     // A login as another owner whose response has a form.
     elsewhere.log_in("grace").unwrap();
     let form = elsewhere.csrf_token().unwrap();
     elsewhere.save().unwrap();
-    let found = again(&sessions, &elsewhere);
+    let found = load_again(&sessions, &elsewhere);
     assert!(found.check_csrf(&form).unwrap() && found.owner().unwrap() == Some("grace"));
 
     // A copied record keeps its key.
@@ -65,7 +54,7 @@ fn race_parallel_pages_get_tokens_of_one_key() {
     let server = Server::start();
     let sessions = Sessions::new(store(&server));
     for _ in 0..50 {
-        let session = stored(&sessions);
+        let session = stored_session(&sessions);
         let (id, start) = (session.id().unwrap(), Barrier::new(4));
         let page = || {
             let mut page = sessions.load(&id).unwrap().unwrap();
@@ -76,7 +65,7 @@ fn race_parallel_pages_get_tokens_of_one_key() {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(page)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        let found = again(&sessions, &session);
+        let found = load_again(&sessions, &session);
         assert!(tokens.iter().all(|token| found.check_csrf(token).unwrap()));
     }
 }

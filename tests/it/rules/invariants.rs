@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::session::{save_login, save_value};
 use lembro::web::{Finished, RequestHead, SessionLayer};
 use lembro::{
     Clock, Commit, Lease, LembroOptions, LembroStore, ManualClock, Outcome, Record, Saved, SessionId, Sessions, Store,
@@ -97,8 +98,7 @@ fn invariant_4_parallel_saves_all_survive() {
             scope.spawn(move || {
                 for round in 0..50 {
                     let mut session = sessions.load(&id).unwrap().unwrap();
-                    session.insert(&format!("key {number} {round}"), &round).unwrap();
-                    assert_eq!(session.save().unwrap(), Saved::Written);
+                    save_value(&mut session, &format!("key {number} {round}"), &round);
                     session.modify("count", |count: &mut Option<u32>| *count.get_or_insert(0) += 1).unwrap().unwrap();
                 }
             });
@@ -122,8 +122,7 @@ fn invariant_5_user_code_runs_without_locks() {
             // Under a lock of the store, this call would deadlock.
             let mut other = inner.load(&id).unwrap().unwrap();
             if count.is_none() {
-                other.insert("count", &41).unwrap();
-                other.save().unwrap();
+                save_value(&mut other, "count", &41);
             }
             *count = Some(count.unwrap_or(0) + 1);
         });
@@ -208,8 +207,7 @@ fn invariant_11_commits_are_atomic_with_the_id() {
     let (_, id) = site.visitor();
     let sessions = Sessions::new(site.store.clone());
     let (mut login, mut beside) = (sessions.load(&id).unwrap().unwrap(), sessions.load(&id).unwrap().unwrap());
-    beside.insert("cart", "tea").unwrap();
-    assert_eq!(beside.save().unwrap(), Saved::Written);
+    save_value(&mut beside, "cart", "tea");
     login.log_in("user-42").unwrap();
     assert!(sessions.load(&id).unwrap().is_some(), "nothing has changed before the commit");
     assert_eq!(login.save().unwrap(), Saved::Written);
@@ -243,8 +241,7 @@ fn invariant_13_anonymous_sessions_evict_no_owned_ones() {
     let site = site();
     let sessions = Sessions::new(site.store.clone());
     let mut owned = sessions.generate().unwrap();
-    owned.log_in("user-42").unwrap();
-    owned.save().unwrap();
+    save_login(&mut owned, "user-42");
     for _ in 0..2_000 {
         site.visitor();
     }

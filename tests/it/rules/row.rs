@@ -72,7 +72,7 @@ fn presented(entry: &Entry, id: &SessionId) -> Result<Presented, Lookup> {
 }
 
 #[test]
-fn the_layout_of_a_row_is_fixed() {
+fn layout_of_a_row_is_fixed() {
     let (id, other) = two_ids();
     let next = derived(id, SEED);
     let (never, soon) = (u64::MAX, deadline());
@@ -196,7 +196,7 @@ fn created(changes: Changes, lease: &Lease, now: Now) -> Record {
 }
 
 #[test]
-fn a_new_lease_limits_only_idle_time() {
+fn new_lease_limits_only_idle_time() {
     let expected = Lease {
         idle: HOUR,
         lifetime: None,

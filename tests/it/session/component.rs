@@ -1,13 +1,11 @@
 //! Components of a session: keys of their own, and an end with the session.
 
-use crate::support::session::{load_again, manual_sessions, stored_session, validate};
+use crate::support::session::{load_again, manual_session, manual_sessions, validate};
 use lembro::{MAX_KEY_BYTES, Saved, Store};
 
 #[test]
 fn same_key_in_two_components_is_two_keys() {
-    // FEATURES 26: sessions of components, or the global one.
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     for name in ["cart", "wishlist", "car", "cart "] {
         session.component(name).insert("user", name).unwrap();
     }
@@ -24,8 +22,7 @@ fn same_key_in_two_components_is_two_keys() {
 
 #[test]
 fn empty_component_name_is_the_session() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, ..) = manual_session();
     assert_eq!(session.component("").get_str("user").unwrap().as_deref(), Some("ada"));
     session.component("").insert("own", &1).unwrap();
     assert_eq!(session.keys().unwrap().collect::<Vec<_>>(), ["own", "user"]);
@@ -49,8 +46,7 @@ fn component_and_key_are_not_joined() {
 
 #[test]
 fn methods_see_the_components_keys_alone() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, ..) = manual_session();
     let mut cart = session.component("cart");
     cart.insert("b", &2).unwrap();
     cart.insert("a", "x").unwrap();
@@ -75,8 +71,7 @@ fn methods_see_the_components_keys_alone() {
 
 #[test]
 fn clear_spares_other_components_and_later_keys() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     session.component("cart").insert("a", &1).unwrap();
     session.component("carts").insert("a", &1).unwrap();
     session.save().unwrap();
@@ -96,9 +91,7 @@ fn clear_spares_other_components_and_later_keys() {
 
 #[test]
 fn parallel_requests_in_two_components_merge() {
-    // FEATURES 27: only the changed keys are written, though both held the whole session.
-    let (sessions, _, _) = manual_sessions();
-    let mut one = stored_session(&sessions);
+    let (sessions, mut one, ..) = manual_session();
     let mut two = load_again(&sessions, &one);
     one.component("cart").insert("a", &1).unwrap();
     two.component("wishlist").insert("a", &2).unwrap();

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::Barrier;
 use std::thread;
 
-use crate::support::session::{load_again, manual_sessions, probed_sessions, stored_session};
+use crate::support::session::{
+    load_again, manual_session, manual_sessions, probed_session, save_login, stored_session,
+};
 use lembro::{Saved, Session, Sessions, Store};
 
 fn form(session: &mut Session) -> String {
@@ -17,8 +19,7 @@ fn checks(session: &Session, token: &str) -> bool {
 
 #[test]
 fn csrf_tokens_differ_and_all_are_valid() {
-    let (sessions, ..) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     let tokens: HashSet<String> = (0..100).map(|_| form(&mut session)).collect();
     assert_eq!(tokens.len(), 100);
     let mut again = load_again(&sessions, &session);
@@ -68,8 +69,7 @@ fn first_csrf_token_stores_a_new_session() {
 
 #[test]
 fn only_a_login_replaces_the_csrf_key() {
-    let (sessions, ..) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     let before = form(&mut session);
     session.regenerate().unwrap();
     session.save().unwrap();
@@ -82,8 +82,7 @@ fn only_a_login_replaces_the_csrf_key() {
     let mut again = load_again(&sessions, &session);
     assert!(!checks(&again, &before));
     assert!(checks(&again, &during), "the login's response has a page");
-    session.log_in("ada").unwrap();
-    session.save().unwrap();
+    save_login(&mut session, "ada");
     assert!(!checks(&load_again(&sessions, &session), &during));
     assert!(!checks(&load_again(&sessions, &session), &form(&mut again)));
 }
@@ -91,8 +90,7 @@ fn only_a_login_replaces_the_csrf_key() {
 #[test]
 fn race_parallel_pages_agree_on_the_csrf_key() {
     for _ in 0..50 {
-        let (sessions, ..) = manual_sessions();
-        let session = stored_session(&sessions);
+        let (sessions, session, ..) = manual_session();
         let (id, start) = (session.id().unwrap(), Barrier::new(4));
         let page = |sessions: &Sessions| {
             let mut page = sessions.load(&id).unwrap().unwrap();
@@ -112,8 +110,7 @@ fn race_parallel_pages_agree_on_the_csrf_key() {
 
 #[test]
 fn only_the_first_csrf_token_writes() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     probe.calls.take();
     let _ = form(&mut session);
     assert_eq!(probe.calls.happened(), [("peek", 1), ("commit", 1)]);
@@ -125,8 +122,7 @@ fn only_the_first_csrf_token_writes() {
 
 #[test]
 fn csrf_key_is_out_of_the_applications_reach() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, ..) = manual_session();
     let token = form(&mut session);
     session.clear().unwrap();
     session.save().unwrap();
@@ -139,8 +135,7 @@ fn csrf_key_is_out_of_the_applications_reach() {
 
 #[test]
 fn ended_session_has_no_valid_csrf_token() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     probe.break_down(true);
     assert!(session.csrf_token().unwrap_err().is_store());
     probe.break_down(false);

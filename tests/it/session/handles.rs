@@ -5,9 +5,12 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::host::{Host, id_of, look, sent_back};
-use crate::support::session::{Fault, HOUR, MINUTE, load_again, manual_sessions, probed_sessions, stored_session};
-use lembro::web::{CookieLifetime, CookieOptions, RequestHead};
+use crate::support::session::{
+    Fault, HOUR, MINUTE, load_again, manual_session, manual_sessions, probed_session, probed_sessions, save_value,
+    stored_session,
+};
+use crate::support::site::{Site, id_of, look, sent_back};
+use lembro::web::{CookieOptions, RequestHead};
 use lembro::{Event, Policy, Record, Saved, Session, SessionId, Step, Store};
 
 const AGE: Duration = Duration::from_secs(15 * 60);
@@ -41,13 +44,13 @@ fn unstored_session_has_no_fork() {
 
 #[test]
 fn new_id_without_a_response_is_an_error() {
-    let host = Host::new(CookieOptions::new());
-    let cookie = host.visitor();
-    let mut session = host.layer.load(RequestHead::new([cookie.as_str()]));
+    let site = Site::new(CookieOptions::new());
+    let cookie = site.visitor();
+    let mut session = site.layer.load(RequestHead::new([cookie.as_str()]));
     let mut own = session.fork().unwrap().unwrap();
     let late = |session: &mut Session, what: &str| {
-        let other = host.layer.sessions().generate().unwrap();
-        let epoch = host.layer.sessions().owner("bob").unwrap().epoch().unwrap();
+        let other = site.layer.sessions().generate().unwrap();
+        let epoch = site.layer.sessions().owner("bob").unwrap().epoch().unwrap();
         for error in [
             session.regenerate().unwrap_err(),
             session.log_in("bob").unwrap_err(),
@@ -64,25 +67,23 @@ fn new_id_without_a_response_is_an_error() {
         assert!(!session.is_changed());
     };
     late(&mut own, "a fork");
-    let _ = host.layer.finish(&mut session).unwrap();
+    let _ = site.layer.finish(&mut session).unwrap();
     late(&mut session, "after finish");
-    let mut failed = host.layer.load(RequestHead::new([cookie.as_str()]));
-    let _ = host.layer.fail(&mut failed);
+    let mut failed = site.layer.load(RequestHead::new([cookie.as_str()]));
+    let _ = site.layer.fail(&mut failed);
     late(&mut failed, "after fail");
 
     // A fork can still change and end the session.
-    own.insert("socket", &1).unwrap();
-    assert_eq!(own.save().unwrap(), Saved::Written);
+    save_value(&mut own, "socket", &1);
     assert_eq!(own.id().unwrap(), id_of(&cookie));
     own.log_out().unwrap();
-    assert_eq!(host.user(&cookie), None);
+    assert_eq!(site.user(&cookie), None);
 }
 
 #[test]
 fn race_one_request_consumes_a_value() {
     for _ in 0..100 {
-        let (sessions, ..) = manual_sessions();
-        let mut session = stored_session(&sessions);
+        let (sessions, mut session, ..) = manual_session();
         session.insert("state", "once").unwrap();
         session.component("oauth").insert("state", &7).unwrap();
         session.save().unwrap();
@@ -105,8 +106,7 @@ fn race_one_request_consumes_a_value() {
 
 #[test]
 fn consume_of_an_absent_key_or_another_type() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     probe.calls.take();
     assert_eq!(session.consume::<u32>("absent").unwrap(), None);
     assert_eq!(probe.calls.happened(), []);
@@ -118,14 +118,14 @@ fn consume_of_an_absent_key_or_another_type() {
 fn peek_does_not_prolong_and_other_looks_do() {
     let polls = |session: &mut Session| drop(session.peek().get::<String>("user").unwrap());
     for (visits, ends) in [(false, true), (true, false)] {
-        let host = Host::new(CookieOptions::new());
-        let cookie = host.visitor();
+        let site = Site::new(CookieOptions::new());
+        let cookie = site.visitor();
         for _ in 0..61 {
-            host.time.advance(MINUTE);
-            let finished = if visits { host.visit(&cookie, look) } else { host.visit(&cookie, polls) };
+            site.time.advance(MINUTE);
+            let finished = if visits { site.visit(&cookie, look) } else { site.visit(&cookie, polls) };
             assert_eq!(finished.cookie(), None);
         }
-        assert_eq!(host.user(&cookie).is_none(), ends, "visits: {visits}");
+        assert_eq!(site.user(&cookie).is_none(), ends, "visits: {visits}");
     }
 }
 
@@ -140,94 +140,94 @@ fn peek_with_a_change_or_a_touch_prolongs() {
         },
     ];
     for act in acts {
-        let host = Host::new(CookieOptions::new());
-        let cookie = host.visitor();
-        host.time.advance(59 * MINUTE);
-        let _ = host.visit(&cookie, act);
-        host.time.advance(59 * MINUTE);
-        assert!(host.user(&cookie).is_some());
+        let site = Site::new(CookieOptions::new());
+        let cookie = site.visitor();
+        site.time.advance(59 * MINUTE);
+        let _ = site.visit(&cookie, act);
+        site.time.advance(59 * MINUTE);
+        assert!(site.user(&cookie).is_some());
     }
 }
 
 #[test]
 fn peek_neither_renews_nor_rewrites_the_cookie() {
     let policy = Policy::new().renew_after(AGE).grace(MINUTE);
-    let host = Host::new(CookieOptions::new().lifetime(CookieLifetime::Persistent));
-    let host = Host { layer: host.layer.policy(policy).unwrap(), ..host };
-    let cookie = sent_back(&host.visit("", |session| session.log_in("ada").unwrap()));
-    host.time.advance(AGE + MINUTE);
-    let polled = host.visit(&cookie, |session| look(session.peek()));
+    let site = Site::persistent();
+    let site = site.policy(policy);
+    let cookie = sent_back(&site.visit("", |session| session.log_in("ada").unwrap()));
+    site.time.advance(AGE + MINUTE);
+    let polled = site.visit(&cookie, |session| look(session.peek()));
     assert_eq!((polled.saved(), polled.cookie()), (Saved::Unchanged, None));
-    let visited = host.visit(&cookie, look);
+    let visited = site.visit(&cookie, look);
     assert_eq!(visited.saved(), Saved::Written);
     assert_ne!(id_of(&sent_back(&visited)), id_of(&cookie), "the visit renews it");
 }
 
 #[test]
 fn logout_ends_every_session_presented() {
-    let host = Host::new(CookieOptions::new());
-    let (one, other, elsewhere) = (host.visitor(), host.visitor(), host.visitor());
+    let site = Site::new(CookieOptions::new());
+    let (one, other, elsewhere) = (site.visitor(), site.visitor(), site.visitor());
     for header in [format!("{one}; {other}"), format!("id=stale; {one}; {other}")] {
-        let cookies = [host.visitor(), host.visitor()];
+        let cookies = [site.visitor(), site.visitor()];
         let header = header.replace(&one, &cookies[0]).replace(&other, &cookies[1]);
-        let finished = host.visit(&header, |session| session.log_out().unwrap());
+        let finished = site.visit(&header, |session| session.log_out().unwrap());
         assert!(finished.cookie().unwrap().starts_with("id=; "));
         for cookie in &cookies {
-            assert_eq!(host.user(cookie), None);
+            assert_eq!(site.user(cookie), None);
         }
     }
     // The right handle with a wrong secret ends nothing.
     let guess = id_of(&elsewhere).expose().replace(&id_of(&elsewhere).expose()[16..], &"A".repeat(16));
-    let _ = host.visit(&format!("{one}; id={guess}"), |session| session.log_out().unwrap());
-    assert_eq!(host.user(&elsewhere).as_deref(), Some("ada"));
+    let _ = site.visit(&format!("{one}; id={guess}"), |session| session.log_out().unwrap());
+    assert_eq!(site.user(&elsewhere).as_deref(), Some("ada"));
 }
 
 #[test]
 fn live_session_wins_among_several_cookies() {
-    let host = Host::new(CookieOptions::new());
-    let (ended, live) = (host.visitor(), host.visitor());
-    let old = host.visitor();
-    let _ = host.visit(&ended, |session| session.log_out().unwrap());
-    let _ = host.visit(&old, |session| session.regenerate().unwrap());
+    let site = Site::new(CookieOptions::new());
+    let (ended, live) = (site.visitor(), site.visitor());
+    let old = site.visitor();
+    let _ = site.visit(&ended, |session| session.log_out().unwrap());
+    let _ = site.visit(&old, |session| session.regenerate().unwrap());
     for header in [format!("{ended}; {old}; {live}"), format!("{old}; {live}; {ended}"), format!("{live}; {old}")] {
-        let finished = host.visit(&header, |session| session.insert("page", &1).unwrap());
+        let finished = site.visit(&header, |session| session.insert("page", &1).unwrap());
         assert_eq!((finished.saved(), finished.cookie()), (Saved::Written, None), "{header}");
     }
 }
 
 #[test]
 fn created_at_and_logged_in_at() {
-    let host = Host::new(CookieOptions::new());
-    let begun = host.layer.sessions().clock().wall();
-    let cookie = host.visitor();
-    host.time.advance(HOUR / 2);
+    let site = Site::new(CookieOptions::new());
+    let begun = site.layer.sessions().clock().wall();
+    let cookie = site.visitor();
+    site.time.advance(HOUR / 2);
     let now = begun + HOUR / 2;
     let mut cookie = cookie;
-    let finished = host.visit(&cookie, |session| {
+    let finished = site.visit(&cookie, |session| {
         assert_eq!((session.created_at().unwrap(), session.logged_in_at().unwrap()), (Some(begun), None));
         session.log_in("ada").unwrap();
         assert_eq!(session.logged_in_at().unwrap(), Some(now));
     });
     cookie = sent_back(&finished);
-    host.time.advance(HOUR / 4);
-    let _ = host.visit(&cookie, |session| {
+    site.time.advance(HOUR / 4);
+    let _ = site.visit(&cookie, |session| {
         assert_eq!((session.created_at().unwrap(), session.logged_in_at().unwrap()), (Some(begun), Some(now)));
     });
-    assert_eq!(host.layer.sessions().generate().unwrap().created_at().unwrap(), None);
+    assert_eq!(site.layer.sessions().generate().unwrap().created_at().unwrap(), None);
 }
 
 #[test]
 fn layer_events_include_the_stores() {
-    let host = Host::new(CookieOptions::new());
-    let (events, dropped) = (host.layer.events(), host.layer.events());
+    let site = Site::new(CookieOptions::new());
+    let (events, dropped) = (site.layer.events(), site.layer.events());
     drop(dropped);
-    let cookie = host.visitor();
+    let cookie = site.visitor();
     let handle = id_of(&cookie).handle();
-    let _ = host.visit(&cookie, |session| session.log_out().unwrap());
-    let _ = host.visit(&cookie, look);
-    let expired = id_of(&host.visitor()).handle();
-    host.time.advance(2 * HOUR);
-    host.store.purge();
+    let _ = site.visit(&cookie, |session| session.log_out().unwrap());
+    let _ = site.visit(&cookie, look);
+    let expired = id_of(&site.visitor()).handle();
+    site.time.advance(2 * HOUR);
+    site.store.purge();
     let heard: Vec<_> = events.try_iter().collect();
     let [
         Event::Destroyed { handle: destroyed, .. },
@@ -243,12 +243,10 @@ fn layer_events_include_the_stores() {
 
 #[test]
 fn step_reloads_first_and_saves_last() {
-    let (sessions, ..) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, ..) = manual_session();
     let mut own = session.fork().unwrap().unwrap();
     for number in 1..4 {
-        session.insert("page", &number).unwrap();
-        session.save().unwrap();
+        save_value(&mut session, "page", &number);
         let seen = own.step(|own| {
             own.insert("socket", &number)?;
             own.get::<u32>("page")
@@ -261,8 +259,7 @@ fn step_reloads_first_and_saves_last() {
 
 #[test]
 fn step_of_an_ended_session_changes_nothing() {
-    let (sessions, store, time) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, time) = manual_session();
     let mut own = session.fork().unwrap().unwrap();
     let during = own.step(|own| {
         session.log_out()?;
@@ -281,8 +278,7 @@ fn step_of_an_ended_session_changes_nothing() {
 
 #[test]
 fn step_that_only_reads_does_not_prolong() {
-    let (sessions, store, time) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, store, time) = manual_session();
     let id = session.id().unwrap();
     let mut own = session.fork().unwrap().unwrap();
     time.advance(MINUTE);
@@ -321,38 +317,38 @@ fn next_step_settles_an_unknown_save() {
 
 #[test]
 fn unread_session_never_reads_the_store() {
-    let host = Host::new(CookieOptions::new());
+    let site = Site::new(CookieOptions::new());
     let header = format!("id={}", SessionId::derive("stale").expose());
-    let mut session = host.layer.load(RequestHead::new([header.as_str()]));
+    let mut session = site.layer.load(RequestHead::new([header.as_str()]));
     assert!(!session.is_changed() && format!("{session:?}").contains("unloaded"));
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
     drop(session);
-    assert_eq!(host.reads(), 0);
+    assert_eq!(site.reads(), 0);
 }
 
 #[test]
 fn insert_under_a_stale_id_goes_into_a_new_session() {
-    let host = Host::new(CookieOptions::new());
+    let site = Site::new(CookieOptions::new());
     let stale = SessionId::derive("stale");
-    let mut session = host.layer.load(RequestHead::new([format!("id={}", stale.expose()).as_str()]));
+    let mut session = site.layer.load(RequestHead::new([format!("id={}", stale.expose()).as_str()]));
     session.insert("cart", &["tea"]).unwrap();
     assert!(session.is_new().unwrap() && !session.is_gone().unwrap());
     assert_eq!(session.save().unwrap(), Saved::Written);
     assert_ne!(session.handle().unwrap(), stale.handle());
-    let sessions = host.layer.sessions();
+    let sessions = site.layer.sessions();
     assert!(sessions.load(&stale).unwrap().is_none());
     assert_eq!(load_again(sessions, &session).get::<Vec<String>>("cart").unwrap().unwrap(), ["tea"]);
-    assert_eq!(host.store.len().unwrap(), 1);
+    assert_eq!(site.store.len().unwrap(), 1);
 }
 
 #[test]
 fn first_id_that_opens_a_session_counts() {
-    let host = Host::new(CookieOptions::new());
+    let site = Site::new(CookieOptions::new());
     let ids = ["stale", "first", "second"].map(SessionId::derive);
     for id in &ids[1..] {
-        host.layer.sessions().create(id, Record::new()).unwrap();
+        site.layer.sessions().create(id, Record::new()).unwrap();
     }
     let header = ids.map(|id| format!("id={}", id.expose())).join("; ");
-    let session = host.layer.load(RequestHead::new([header.as_str()]));
-    assert_eq!((session.id().unwrap(), host.reads()), (ids[1], 2));
+    let session = site.layer.load(RequestHead::new([header.as_str()]));
+    assert_eq!((session.id().unwrap(), site.reads()), (ids[1], 2));
 }

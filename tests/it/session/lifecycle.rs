@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::session::{
-    HOUR, MINUTE, SECOND, load_again, manual_sessions, manual_store, probed_sessions, stored_session, validate,
+    HOUR, MINUTE, SECOND, load_again, manual_session, manual_sessions, probed_session, probed_sessions, save_login,
+    save_value, stored_session, validate,
 };
-use lembro::{LembroStore, Policy, Record, Saved, Session, SessionId, Sessions, Store};
+use lembro::{Lease, LembroStore, Outcome, Record, Saved, Session, SessionId, Sessions, Store};
 
 #[test]
 fn session_is_new_until_saved_with_data() {
     let (sessions, store, _) = manual_sessions();
-    let mut session = sessions.generate().unwrap(); // FEATURES 14: generate, on any store
+    let mut session = sessions.generate().unwrap();
     assert!(session.is_new().unwrap() && !session.is_gone().unwrap() && !session.is_changed());
     assert_eq!(session.expires_at().unwrap(), None);
 
@@ -41,9 +42,7 @@ fn session_reads_the_store_once() {
 
 #[test]
 fn getters_agree_on_all_handles() {
-    // FEATURES 19: id, changed, timeout, expiration, store.
-    let (sessions, store, time) = manual_sessions();
-    let session = stored_session(&sessions);
+    let (sessions, session, store, time) = manual_session();
     let again = load_again(&sessions, &session);
     assert_eq!(again.id().unwrap(), session.id().unwrap());
     assert_eq!(again.handle().unwrap(), session.id().unwrap().handle());
@@ -60,7 +59,6 @@ fn getters_agree_on_all_handles() {
 
 #[test]
 fn load_of_an_unknown_id_draws_no_id() {
-    // FEATURES 14: load.
     let drawn = std::sync::Arc::new(AtomicUsize::new(0));
     let counter = drawn.clone();
     let sessions = Sessions::new(LembroStore::new().unwrap()).id_source(move || {
@@ -73,9 +71,7 @@ fn load_of_an_unknown_id_draws_no_id() {
 
 #[test]
 fn regenerate_takes_effect_with_the_save() {
-    // FEATURES 23: generate; 14: regenerate.
-    let (sessions, store, time) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, time) = manual_session();
     let before = session.id().unwrap();
     time.advance(MINUTE);
     session.insert("unsaved", &1).unwrap();
@@ -98,8 +94,7 @@ fn regenerate_takes_effect_with_the_save() {
 
 #[test]
 fn unsaved_regenerate_changes_nothing() {
-    let (sessions, _, _) = manual_sessions();
-    let session = stored_session(&sessions);
+    let (sessions, session, ..) = manual_session();
     let mut dropped = load_again(&sessions, &session);
     dropped.regenerate().unwrap();
     drop(dropped);
@@ -134,8 +129,7 @@ fn early_commit_carries_the_new_id() {
         }),
     ];
     for (what, commit) in commits {
-        let (sessions, probe, _) = probed_sessions();
-        let mut session = stored_session(&sessions);
+        let (sessions, mut session, probe, ..) = probed_session();
         let before = session.id().unwrap();
         session.regenerate().unwrap();
         session.insert("role", "admin").unwrap();
@@ -150,12 +144,9 @@ fn early_commit_carries_the_new_id() {
 
 #[test]
 fn reload_discards_unsaved_changes() {
-    // FEATURES 22: load and save by hand.
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     let mut elsewhere = load_again(&sessions, &session);
-    elsewhere.insert("theme", "dark").unwrap();
-    elsewhere.save().unwrap();
+    save_value(&mut elsewhere, "theme", "dark");
 
     session.insert("user", "bob").unwrap();
     assert_eq!(session.get::<String>("theme").unwrap(), None);
@@ -177,26 +168,8 @@ fn reload_discards_unsaved_changes() {
 }
 
 #[test]
-fn session_moves_to_another_thread() {
-    // FEATURES 24: a WebSocket's thread holds its own handle.
-    fn is_send<T: Send>() {}
-    is_send::<Session>();
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
-    let id = session.id().unwrap();
-    std::thread::spawn(move || {
-        session.insert("socket", &true).unwrap();
-        assert_eq!(session.save().unwrap(), Saved::Written);
-    })
-    .join()
-    .unwrap();
-    assert_eq!(sessions.load(&id).unwrap().unwrap().get::<bool>("socket").unwrap(), Some(true));
-}
-
-#[test]
 fn debug_shows_no_value_and_no_secret() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     session.insert("password", "hunter2").unwrap();
     let component = format!("{:?}", session.component("hidden"));
     let text = format!("{session:?} {component} {sessions:?}");
@@ -206,20 +179,13 @@ fn debug_shows_no_value_and_no_secret() {
 }
 
 #[test]
-fn contradictory_policy_is_refused() {
-    let (store, _) = manual_store();
-    let error = Sessions::with_policy(store, Policy::new().timeout(std::time::Duration::ZERO)).unwrap_err();
-    assert!(error.is_option());
-}
-
-#[test]
 fn logout_and_new_session_within_one_request() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    // R9, of the models: a login after a logout kept the id.
+    let (sessions, mut session, store, ..) = manual_session();
     let before = session.id().unwrap();
     session.insert("unsaved", &1).unwrap();
 
-    session.log_out().unwrap(); // FEATURES 23: destroy
+    session.log_out().unwrap();
     assert!(session.is_gone().unwrap() && !session.is_changed());
     assert_eq!(session.get::<String>("user").unwrap(), None);
     assert_eq!((session.len().unwrap(), session.expires_at().unwrap()), (0, None));
@@ -230,8 +196,7 @@ fn logout_and_new_session_within_one_request() {
     session.regenerate().unwrap();
     assert!(session.is_new().unwrap());
     assert_eq!(session.get::<String>("user").unwrap(), None);
-    session.insert("user", "bob").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "user", "bob");
     assert_ne!(session.handle().unwrap(), before.handle());
     assert!(sessions.load(&before).unwrap().is_none());
     assert_eq!(load_again(&sessions, &session).get_str("user").unwrap().as_deref(), Some("bob"));
@@ -240,8 +205,7 @@ fn logout_and_new_session_within_one_request() {
 
 #[test]
 fn insert_after_logout_goes_into_the_next_session() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, store, ..) = manual_session();
     session.log_out().unwrap();
     session.insert("flash", "Logged out.").unwrap();
     assert_eq!(session.save().unwrap(), Saved::Gone);
@@ -255,8 +219,7 @@ fn insert_after_logout_goes_into_the_next_session() {
 #[test]
 fn ended_session_leaves_nothing_to_the_next() {
     for end in [Session::save, Session::touch] {
-        let (sessions, store, _) = manual_sessions();
-        let mut session = stored_session(&sessions);
+        let (sessions, mut session, store, ..) = manual_session();
         let mut slow = load_again(&sessions, &session);
         slow.insert("role", "admin").unwrap();
         session.log_out().unwrap();
@@ -275,8 +238,7 @@ fn ended_session_leaves_nothing_to_the_next() {
 
 #[test]
 fn regenerate_on_a_gone_session_begins_a_new_one() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     let mut login = load_again(&sessions, &session);
     session.log_out().unwrap();
     login.insert("user", "bob").unwrap();
@@ -288,12 +250,10 @@ fn regenerate_on_a_gone_session_begins_a_new_one() {
 
 #[test]
 fn request_in_flight_beside_a_login_stores_nothing() {
-    let (sessions, store, time) = manual_sessions();
-    let mut login = stored_session(&sessions);
+    let (sessions, mut login, store, time) = manual_session();
     let mut beside = load_again(&sessions, &login);
     let old = login.id().unwrap();
-    login.log_in("user-42").unwrap();
-    assert_eq!(login.save().unwrap(), Saved::Written);
+    save_login(&mut login, "user-42");
 
     // A request that has loaded the session before the login is refused.
     beside.insert("late", &1).unwrap();
@@ -334,17 +294,22 @@ fn another_incarnation_is_gone_for_old_handles() {
 
 #[test]
 fn save_does_not_bring_an_expired_session_back() {
-    let (sessions, store, time) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    // Of the models: an update brought an expired session back (S8), an expired session was served
+    // until it was purged (S13), and without a configured timeout sessions stayed for ever (S3,
+    // T11, R1).
+    let (sessions, mut session, store, time) = manual_session();
+    let mut touched = load_again(&sessions, &session);
     session.insert("late", &1).unwrap();
     time.advance(HOUR.saturating_sub(SECOND));
     // `load` would be a visit.
     assert!(store.get(&session.id().unwrap()).unwrap().is_some());
     time.advance(SECOND);
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
+    assert_eq!(store.touch(&session.id().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Gone);
+    assert_eq!(touched.touch().unwrap(), Saved::Gone);
     assert_eq!(session.save().unwrap(), Saved::Gone);
-    assert_eq!((store.len().unwrap(), store.all().unwrap().count()), (0, 0));
-    store.purge();
+    assert_eq!((store.len().unwrap(), store.all().unwrap().count(), store.stats().sessions), (0, 0, 1));
+    assert_eq!((store.purge(), store.stats().sessions, store.bytes()), (1, 0, 0));
     validate(&store);
 }
 
@@ -354,10 +319,8 @@ fn owners_changes_go_into_no_anonymous_session() {
         let counted = session.modify("count", |count: &mut Option<u32>| *count = Some(1))?;
         Ok(if counted.is_some() { Saved::Written } else { Saved::Gone })
     }] {
-        let (sessions, store, _) = manual_sessions();
-        let mut session = stored_session(&sessions);
-        session.log_in("user-42").unwrap();
-        session.save().unwrap();
+        let (sessions, mut session, store, ..) = manual_session();
+        save_login(&mut session, "user-42");
         session.regenerate().unwrap();
         session.insert("role", "admin").unwrap();
         assert_eq!(sessions.owner("user-42").unwrap().destroy_all().unwrap(), 1);

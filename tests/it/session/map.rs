@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::session::{load_again, manual_sessions, manual_store, stored_session, validate};
+use crate::support::session::{
+    load_again, manual_session, manual_sessions, manual_store, save_value, stored_session, validate,
+};
 use lembro::{MAX_KEY_BYTES, MAX_KEYS, Saved, Session, Sessions, Store};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 #[test]
 fn every_change_sets_changed() {
-    // FEATURES 18: Map-like with string keys, every change noticed.
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, ..) = manual_session();
     let steps: [fn(&mut Session); 8] = [
         |session| session.insert("added", &1).unwrap(),
         |session| session.insert("user", "bob").unwrap(),
@@ -32,8 +32,7 @@ fn every_change_sets_changed() {
 
 #[test]
 fn removing_an_absent_key_is_no_change() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, ..) = manual_session();
     assert!(!session.remove("absent").unwrap());
     assert_eq!(session.take::<String>("absent").unwrap(), None);
     assert!(!session.component("user").remove("user").unwrap());
@@ -51,8 +50,7 @@ fn values_are_read_as_the_requested_type() {
     session.insert("list", &[1, 2, 3]).unwrap();
     session.insert("null", &None::<u8>).unwrap();
     session.insert("large", &u64::MAX).unwrap();
-    session.insert("tree", &json!({"π": [1.5, true, null], "": {"a": "ß"}})).unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "tree", &json!({"π": [1.5, true, null], "": {"a": "ß"}}));
     for handle in [&session, &load_again(&sessions, &session)] {
         assert_eq!(handle.get_str("text").unwrap().as_deref(), Some("plain"));
         assert_eq!(handle.get::<String>("escaped").unwrap().as_deref(), Some("a\"b\n"));
@@ -71,8 +69,7 @@ fn values_are_read_as_the_requested_type() {
 
 #[test]
 fn take_of_the_wrong_type_leaves_the_value() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     assert!(session.take::<Vec<u8>>("user").unwrap_err().is_value());
     assert_eq!(session.take::<String>("user").unwrap().as_deref(), Some("ada"));
     assert_eq!(session.take::<String>("user").unwrap(), None);
@@ -82,8 +79,7 @@ fn take_of_the_wrong_type_leaves_the_value() {
 
 #[test]
 fn unserializable_value_changes_nothing() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, ..) = manual_session();
     let error = session.insert("map", &BTreeMap::from([([1, 2], 3)])).unwrap_err();
     assert!(error.is_value());
     assert_eq!(error.to_string(), "key \"map\": the value cannot be written as JSON");
@@ -113,8 +109,8 @@ fn keys_are_sorted_with_unsaved_changes() {
 
 #[test]
 fn clear_removes_components_and_later_commits() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    // R4, of the models: what was inserted after a clear was not saved.
+    let (sessions, mut session, store, ..) = manual_session();
     session.component("cart").insert("a", &1).unwrap();
     session.save().unwrap();
     let mut other = load_again(&sessions, &session);
@@ -123,8 +119,7 @@ fn clear_removes_components_and_later_commits() {
 
     session.clear().unwrap();
     assert!(session.is_empty().unwrap() && session.component("cart").is_empty().unwrap());
-    session.insert("kept", &1).unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "kept", &1);
     let mut again = load_again(&sessions, &session);
     assert_eq!(again.keys().unwrap().collect::<Vec<_>>(), ["kept"]);
     assert!(again.component("cart").is_empty().unwrap() && again.component("wishlist").is_empty().unwrap());
@@ -134,8 +129,7 @@ fn clear_removes_components_and_later_commits() {
 
 #[test]
 fn keys_and_sizes_over_the_limits_are_refused() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, ..) = manual_session();
     session.insert(&"k".repeat(MAX_KEY_BYTES), &1).unwrap();
     let error = session.insert(&"k".repeat(MAX_KEY_BYTES + 1), &1).unwrap_err();
     assert!(error.is_size());

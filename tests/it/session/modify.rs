@@ -2,7 +2,9 @@
 
 use std::thread;
 
-use crate::support::session::{increment, load_again, manual_sessions, probed_sessions, stored_session, validate};
+use crate::support::session::{
+    increment, load_again, manual_session, manual_sessions, probed_session, save_value, stored_session, validate,
+};
 use lembro::{Error, LembroStore, Saved, Sessions, Store};
 
 #[test]
@@ -28,14 +30,12 @@ fn race_eight_threads_count_to_four_thousand() {
 
 #[test]
 fn modify_runs_again_after_a_save_in_between() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     session.modify("count", increment).unwrap();
     let mut other = load_again(&sessions, &session);
     probe.before_next_commit(move || {
         other.insert("count", &41).unwrap();
-        other.insert("theirs", "kept").unwrap();
-        assert_eq!(other.save().unwrap(), Saved::Written);
+        save_value(&mut other, "theirs", "kept");
     });
     let mut runs = 0;
     let result = session.modify("count", |count| {
@@ -49,11 +49,9 @@ fn modify_runs_again_after_a_save_in_between() {
 
 #[test]
 fn modify_sees_the_store_and_saves_the_draft() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, ..) = manual_session();
     let mut other = load_again(&sessions, &session);
-    other.insert("count", &10).unwrap();
-    other.save().unwrap();
+    save_value(&mut other, "count", &10);
 
     session.insert("unsaved", &1).unwrap();
     session.remove("user").unwrap();
@@ -68,8 +66,7 @@ fn modify_sees_the_store_and_saves_the_draft() {
 
 #[test]
 fn modify_starts_from_an_unsaved_value() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     session.modify("count", increment).unwrap();
     session.insert("count", &100).unwrap();
     assert_eq!(session.modify("count", increment).unwrap(), Some(101));
@@ -82,8 +79,7 @@ fn modify_starts_from_an_unsaved_value() {
 
 #[test]
 fn modify_to_none_removes_the_key() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     assert_eq!(session.modify("user", Option::<String>::take).unwrap(), Some(Some("ada".to_owned())));
     assert!(!session.contains_key("user").unwrap() && !session.is_changed());
     assert!(!load_again(&sessions, &session).contains_key("user").unwrap());
@@ -121,8 +117,7 @@ fn modify_to_none_stores_no_new_session() {
 
 #[test]
 fn modify_of_a_gone_session_is_none() {
-    let (sessions, store, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, store, ..) = manual_session();
     let mut other = load_again(&sessions, &session);
     other.insert("unsaved", &1).unwrap();
     session.log_out().unwrap();
@@ -140,8 +135,7 @@ fn modify_of_a_gone_session_is_none() {
 
 #[test]
 fn logout_during_a_modify_is_final() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     let mut logout = load_again(&sessions, &session);
     probe.before_next_commit(move || logout.log_out().unwrap());
     assert_eq!(session.modify("count", increment).unwrap(), None);
@@ -151,8 +145,7 @@ fn logout_during_a_modify_is_final() {
 
 #[test]
 fn failed_modify_changes_nothing() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     session.insert("unsaved", &1).unwrap();
     probe.calls.take();
 
@@ -185,8 +178,7 @@ impl serde::Serialize for Odd {
 
 #[test]
 fn modify_gives_up_after_a_thousand_races() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     let id = session.id().unwrap();
     session.insert("unsaved", &1).unwrap();
     let mut runs = 0_u32;
@@ -194,8 +186,7 @@ fn modify_gives_up_after_a_thousand_races() {
         .modify("count", |count: &mut Option<u64>| {
             runs += 1;
             let mut other = sessions.load(&id).unwrap().unwrap();
-            other.insert("theirs", &runs).unwrap();
-            assert_eq!(other.save().unwrap(), Saved::Written);
+            save_value(&mut other, "theirs", &runs);
             increment(count)
         })
         .unwrap_err();

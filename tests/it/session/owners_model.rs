@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::session::{HOUR, manual_sessions, validate};
+use crate::support::session::{HOUR, manual_sessions, save_login, validate};
 use lembro::{Epoch, LembroStore, ManualClock, Owner, Saved, Session, Sessions, Store};
 use proptest::prelude::*;
 
@@ -101,8 +101,7 @@ impl World {
         match *step {
             Step::Login { device, owner } => {
                 let session = self.device(device);
-                session.log_in(OWNERS[owner]).unwrap();
-                assert_eq!(session.save().unwrap(), Saved::Written);
+                save_login(session, OWNERS[owner]);
                 self.model.insert(device, Some(owner));
             }
             Step::LateLogin { device, owner } => {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-use crate::support::session::{HOUR, ends_soon, load_again, stored_session, validate};
+use crate::support::session::{HOUR, ends_soon, load_again, save_value, stored_session, validate};
 use lembro::{LembroOptions, LembroStore, Saved, Session, SessionId, Sessions, Store};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -66,8 +66,7 @@ fn shown(session: &Session) -> Vec<(String, String)> {
 fn unharmed(work: impl Fn(&mut Session)) {
     let (store, sessions) = shared_store();
     let mut session = stored_session(&sessions);
-    session.insert("count", &7).unwrap();
-    session.save().unwrap();
+    save_value(&mut session, "count", &7);
     session.insert("unsaved", &1).unwrap();
     let id = session.id().unwrap();
     let (before, stats) = (shown(&session), store.stats());
@@ -84,8 +83,7 @@ fn unharmed(work: impl Fn(&mut Session)) {
     let elsewhere = sessions.clone();
     ends_soon(move || {
         let mut other = elsewhere.load(&id).unwrap().unwrap();
-        other.insert("other", &1).unwrap();
-        assert_eq!(other.save().unwrap(), Saved::Written);
+        save_value(&mut other, "other", &1);
     });
     assert_eq!(session.save().unwrap(), Saved::Written);
     assert_eq!(load_again(&sessions, &session).len().unwrap(), 4);
@@ -144,8 +142,7 @@ fn use_everything(store: &LembroStore, sessions: &Sessions, id: SessionId) {
     assert!(store.get(&id).unwrap().is_some());
     assert!(store.len().unwrap() >= 2 && store.all().unwrap().count() >= 2);
     let mut same = sessions.load(&id).unwrap().unwrap();
-    same.insert("from inside", &1).unwrap();
-    assert_eq!(same.save().unwrap(), Saved::Written);
+    save_value(&mut same, "from inside", &1);
     assert_eq!(same.touch().unwrap(), Saved::Written);
     other.regenerate().unwrap();
     assert_eq!(other.save().unwrap(), Saved::Written);
@@ -167,8 +164,7 @@ fn free_of_locks(work: impl FnOnce(&mut Session) + Send + 'static) {
     ends_soon(move || {
         let (store, sessions) = shared_store();
         let mut session = stored_session(&sessions);
-        session.insert("count", &7).unwrap();
-        session.save().unwrap();
+        save_value(&mut session, "count", &7);
         let id = session.id().unwrap();
         let (inner_store, inner_sessions) = (store.clone(), sessions.clone());
         during(move || use_everything_twice(&inner_store, &inner_sessions, id), || work(&mut session));
@@ -215,8 +211,7 @@ fn no_lock_is_held_while_an_id_is_drawn() {
             SessionId::random()
         });
         let mut session = own.generate().unwrap();
-        session.insert("a", &1).unwrap();
-        assert_eq!(session.save().unwrap(), Saved::Written);
+        save_value(&mut session, "a", &1);
         session.regenerate().unwrap();
         assert_eq!(session.save().unwrap(), Saved::Written);
         validate(&store);

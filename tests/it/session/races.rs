@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use crate::support::session::{ends_soon, stored_session, validate};
+use crate::support::session::{ends_soon, save_value, stored_session, validate};
 use lembro::{Error, LembroStore, Saved, SessionId, Sessions, Store};
 
 const ROUNDS: usize = 1_000;
@@ -32,8 +32,7 @@ fn race_save_beside_regenerate_is_kept_or_told() {
         for _ in 0..ROUNDS {
             let mut session = stored_session(&sessions);
             // A large session takes long to merge, so that the other threads come in between.
-            session.insert("ballast", &"x".repeat(50_000)).unwrap();
-            session.save().unwrap();
+            save_value(&mut session, "ballast", &"x".repeat(50_000));
             let first = session.id().unwrap();
             let id = Mutex::new(first);
             let start = Barrier::new(3);

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::session::{
-    HOUR, MINUTE, SECOND, ends_soon, load_again, manual_sessions, manual_store, probed_sessions, stored_session,
-    validate,
+    HOUR, MINUTE, SECOND, ends_soon, load_again, manual_session, manual_sessions, manual_store, probed_session,
+    save_login, save_value, stored_session, validate,
 };
 use lembro::{
     Commit, Event, Identity, Lease, LembroStore, ManualClock, Policy, Presented, Saved, Session, SessionId, Sessions,
@@ -32,8 +32,7 @@ fn renewing_sessions() -> (Sessions, LembroStore, ManualClock) {
 fn logged_in(sessions: &Sessions) -> Session {
     let mut session = sessions.generate().unwrap();
     session.insert("user", "ada").unwrap();
-    session.log_in("user-42").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_login(&mut session, "user-42");
     session
 }
 
@@ -69,10 +68,8 @@ fn old_id_works_in_its_grace() {
 
     let mut late = load_again(&sessions, &old);
     assert_eq!(late.get_str("user").unwrap().as_deref(), Some("ada"));
-    late.insert("late", &1).unwrap();
-    assert_eq!(late.save().unwrap(), Saved::Written);
-    old.insert("slow", &2).unwrap();
-    assert_eq!(old.save().unwrap(), Saved::Written);
+    save_value(&mut late, "late", &1);
+    save_value(&mut old, "slow", &2);
     assert_eq!(old.modify("count", |count: &mut Option<u32>| *count = Some(3)).unwrap(), Some(()));
     assert_eq!(keys(&load_again(&sessions, &session)), ["count", "late", "slow", "user"]);
 
@@ -131,13 +128,11 @@ fn handle_outlives_timed_renewals() {
         ("touch", |held| assert_eq!(held.touch().unwrap(), Saved::Written)),
         ("modify", |held| assert!(held.modify("count", |count: &mut Option<u32>| *count = Some(1)).unwrap().is_some())),
         ("save", |held| {
-            held.insert("late", &1).unwrap();
-            assert_eq!(held.save().unwrap(), Saved::Written);
+            save_value(held, "late", &1);
         }),
         ("all of it", |held| {
             assert!(held.reload().unwrap());
-            held.insert("late", &1).unwrap();
-            assert_eq!(held.save().unwrap(), Saved::Written);
+            save_value(held, "late", &1);
             assert_eq!(held.touch().unwrap(), Saved::Written);
         }),
     ];
@@ -284,8 +279,7 @@ fn race_renewals_agree_on_one_new_id() {
                         start.wait();
                         let new = renew(sessions, &id).expect("each is told");
                         announced.lock().unwrap().insert(new.expose());
-                        session.insert(&format!("after {number}"), &number).unwrap();
-                        assert_eq!(session.save().unwrap(), Saved::Written);
+                        save_value(&mut session, &format!("after {number}"), &number);
                     });
                 }
             });
@@ -309,8 +303,7 @@ fn race_saves_by_the_old_id_lose_nothing() {
         for _ in 0..300 {
             let mut session = logged_in(&sessions);
             // A large session takes long to merge, so that the renewal comes in between.
-            session.insert("ballast", &"x".repeat(20_000)).unwrap();
-            session.save().unwrap();
+            save_value(&mut session, "ballast", &"x".repeat(20_000));
             time.advance(AGE);
             let id = session.id().unwrap();
             let start = Barrier::new(3);
@@ -321,8 +314,7 @@ fn race_saves_by_the_old_id_lose_nothing() {
                     scope.spawn(move || {
                         start.wait();
                         for number in 0..8 {
-                            old.insert(&format!("{name}{number}"), &number).unwrap();
-                            assert_eq!(old.save().unwrap(), Saved::Written);
+                            save_value(&mut old, &format!("{name}{number}"), &number);
                         }
                     });
                 }
@@ -397,8 +389,7 @@ fn renewal_note_is_out_of_the_keys_reach() {
 
 #[test]
 fn no_renewal_note_without_such_a_policy() {
-    let (sessions, store, time) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, store, time) = manual_session();
     time.advance(MINUTE);
     session.regenerate().unwrap();
     session.save().unwrap();
@@ -408,8 +399,7 @@ fn no_renewal_note_without_such_a_policy() {
 
 #[test]
 fn failed_renewal_leaves_the_old_id_valid() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     let id = session.id().unwrap();
     session.regenerate().unwrap();
     session.insert("unsaved", &1).unwrap();
@@ -425,8 +415,7 @@ fn failed_renewal_leaves_the_old_id_valid() {
 
 #[test]
 fn too_large_commit_leaves_the_old_id_valid() {
-    let (sessions, _, _) = manual_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, ..) = manual_session();
     let id = session.id().unwrap();
     session.regenerate().unwrap();
     session.insert("big", &"x".repeat(100_000)).unwrap();

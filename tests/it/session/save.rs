@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::session::{
-    HOUR, MINUTE, load_again, manual_sessions, manual_store, probed_sessions, stored_session,
+    HOUR, MINUTE, load_again, manual_session, manual_sessions, manual_store, probed_session, probed_sessions,
+    save_value, stored_session,
 };
 use lembro::{Saved, SessionId, Sessions, Store};
 
@@ -20,28 +21,26 @@ fn emptied_new_session_is_not_stored() {
     assert_eq!(store.len().unwrap(), 0);
 
     // The timeout is kept until there is data to store.
-    session.insert("a", &2).unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "a", &2);
     assert_eq!(load_again(&sessions, &session).timeout().unwrap(), MINUTE);
 }
 
 #[test]
 fn second_save_writes_nothing() {
-    // FEATURES 21: only changed sessions are saved.
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (_, mut session, probe, ..) = probed_session();
     probe.calls.take();
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
     assert_eq!(probe.calls.happened(), []);
 
-    session.insert("page", "/").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "page", "/");
     assert_eq!(session.save().unwrap(), Saved::Unchanged);
     assert_eq!(probe.calls.happened(), [("commit", 1)]);
 }
 
 #[test]
 fn failed_save_can_be_repeated() {
+    // Of the models: the error event was never sent (L10), and a failure hung the response, or gave
+    // the user a new session under the same id (S12, T11).
     let (sessions, probe, _) = probed_sessions();
     let errors = sessions.errors();
     let mut session = stored_session(&sessions);
@@ -64,7 +63,6 @@ fn failed_save_can_be_repeated() {
     assert_eq!(session.id().unwrap(), id);
     assert_eq!(session.get::<i32>("b").unwrap(), Some(2));
     assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
-    // FEATURES 5: each failure reached the channel once.
     let reported: Vec<_> = errors.try_iter().map(|error| error.to_string()).collect();
     assert_eq!(reported, ["the store failed"; 7]);
 
@@ -77,15 +75,13 @@ fn failed_save_can_be_repeated() {
 
 #[test]
 fn taken_id_is_drawn_again() {
-    // FEATURES 15: an id source of one's own.
     let (store, _) = manual_store();
     let next = AtomicUsize::new(0);
     let sessions = Sessions::new(store)
         .id_source(move || Ok(SessionId::derive(&format!("id {}", next.fetch_add(1, Ordering::SeqCst) / 3))));
     for number in 0..5 {
         let mut session = sessions.generate().unwrap();
-        session.insert("number", &number).unwrap();
-        assert_eq!(session.save().unwrap(), Saved::Written);
+        save_value(&mut session, "number", &number);
         assert_eq!(load_again(&sessions, &session).get::<i32>("number").unwrap(), Some(number));
     }
     assert_eq!(sessions.store().len().unwrap(), 5);
@@ -121,13 +117,11 @@ fn repeating_id_source_is_a_clear_error() {
 fn overtaken_save_keeps_the_newer_timeout() {
     // One request gives the session a longer timeout while another one saves. The save must not
     // take it back.
-    let (sessions, probe, time) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, time) = probed_session();
     let mut remember = load_again(&sessions, &session);
     remember.set_timeout(8 * HOUR).unwrap();
     probe.before_next_commit(move || assert_eq!(remember.save().unwrap(), Saved::Written));
-    session.insert("page", "/inbox").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "page", "/inbox");
     assert!(session.reload().unwrap());
     assert_eq!(session.timeout().unwrap(), 8 * HOUR);
 
@@ -138,16 +132,13 @@ fn overtaken_save_keeps_the_newer_timeout() {
 
 #[test]
 fn overtaken_save_merges_in_one_commit() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     let mut other = load_again(&sessions, &session);
     probe.calls.take();
     probe.before_next_commit(move || {
-        other.insert("theirs", &1).unwrap();
-        assert_eq!(other.save().unwrap(), Saved::Written);
+        save_value(&mut other, "theirs", &1);
     });
-    session.insert("mine", &1).unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "mine", &1);
     assert_eq!(probe.calls.happened(), [("commit", 2)], "one of each handle");
     let again = load_again(&sessions, &session);
     assert_eq!((again.get("mine").unwrap(), again.get("theirs").unwrap()), (Some(1), Some(1)));
@@ -155,8 +146,7 @@ fn overtaken_save_merges_in_one_commit() {
 
 #[test]
 fn touch_keeps_a_parallel_remember_me() {
-    let (sessions, _, time) = manual_sessions();
-    let session = stored_session(&sessions);
+    let (sessions, session, _, time) = manual_session();
     let mut working = load_again(&sessions, &session);
     let mut remember = load_again(&sessions, &session);
     remember.set_timeout(8 * HOUR).unwrap();
@@ -168,9 +158,7 @@ fn touch_keeps_a_parallel_remember_me() {
 
 #[test]
 fn different_keys_merge_and_the_last_same_key_wins() {
-    // FEATURES 27: only the changed keys are written.
-    let (sessions, _, _) = manual_sessions();
-    let mut one = stored_session(&sessions);
+    let (sessions, mut one, ..) = manual_session();
     let mut two = load_again(&sessions, &one);
     one.insert("left", &1).unwrap();
     one.insert("both", "one").unwrap();
@@ -188,8 +176,7 @@ fn different_keys_merge_and_the_last_same_key_wins() {
 
 #[test]
 fn session_continues_from_its_save() {
-    let (sessions, probe, _) = probed_sessions();
-    let mut session = stored_session(&sessions);
+    let (sessions, mut session, probe, ..) = probed_session();
     session.insert("cart", &1).unwrap();
     session.set_timeout(MINUTE).unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
@@ -213,8 +200,7 @@ fn session_continues_from_its_save() {
 
 #[test]
 fn dropped_session_changes_nothing() {
-    let (sessions, _, _) = manual_sessions();
-    let session = stored_session(&sessions);
+    let (sessions, session, ..) = manual_session();
     let mut dropped = load_again(&sessions, &session);
     dropped.insert("user", "bob").unwrap();
     dropped.clear().unwrap();

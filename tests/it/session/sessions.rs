@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::session::{HOUR, RowStore, load_again, manual_sessions, manual_store, stored_session};
+use crate::support::session::{HOUR, RowStore, load_again, manual_sessions, manual_store, save_value, stored_session};
 use lembro::{
-    Action, Clock, Error, Event, Lease, LembroStore, Look, Lookup, Outcome, Policy, Record, Result, Saved, SessionId,
-    Sessions, Store,
+    Action, Clock, Commit, Error, Event, Lease, LembroStore, Look, Lookup, Outcome, Policy, Record, Result, Saved,
+    SessionId, Sessions, Store,
 };
 
 /// A store with the two required methods and a clock, and without optional methods.
@@ -27,13 +27,10 @@ impl Store for Smallest {
 
 #[test]
 fn custom_store_serves_all_of_a_sessions_life() {
-    // FEATURES 14: generate, regenerate, load, createSession, on every store; 13: without the
-    // optional methods.
     let time = Clock::manual();
     let sessions = Sessions::new(Smallest(RowStore::new(&time)));
     let mut session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "user", "ada");
     let before = session.id().unwrap();
     session.regenerate().unwrap();
     assert_eq!(session.save().unwrap(), Saved::Written);
@@ -42,8 +39,7 @@ fn custom_store_serves_all_of_a_sessions_life() {
     let mut other = load_again(&sessions, &session);
     other.component("cart").insert("items", &1).unwrap();
     assert_eq!(other.save().unwrap(), Saved::Written);
-    session.insert("theme", "dark").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "theme", "dark");
     assert!(session.reload().unwrap());
     assert_eq!(session.component("cart").get::<u8>("items").unwrap(), Some(1));
     assert_eq!(session.modify("count", |count: &mut Option<u8>| *count = Some(1)).unwrap(), Some(()));
@@ -72,7 +68,6 @@ fn custom_store_serves_all_of_a_sessions_life() {
 
 #[test]
 fn create_session_from_data() {
-    // FEATURES 17: createSession from existing data.
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
     let data: Record = [("user", "ada"), ("theme", "dark")].into_iter().collect();
@@ -81,24 +76,25 @@ fn create_session_from_data() {
     assert_eq!(session.id().unwrap(), id);
     assert!(!session.is_new().unwrap() && !session.is_changed());
     assert_eq!(store.len().unwrap(), 1);
-    session.insert("more", &1).unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    save_value(&mut session, "more", &1);
     assert_eq!(sessions.load(&id).unwrap().unwrap().keys().unwrap().collect::<Vec<_>>(), ["more", "theme", "user"]);
 }
 
 #[test]
 fn create_session_under_a_given_id() {
-    // FEATURES 16.
+    // R7, of the models: creating a session under a known id emptied the existing one.
     let (sessions, store, time) = manual_sessions();
     let id = SessionId::derive("given");
-    let session = sessions.create(&id, Record::new()).unwrap();
+    let mut session = sessions.create(&id, Record::new()).unwrap();
     assert!(session.is_empty().unwrap());
     assert_eq!(store.len().unwrap(), 1, "it is stored although it is empty");
 
     let taken = sessions.create(&id, [("user", "mallory")].into_iter().collect()).unwrap_err();
     assert!(taken.is_taken());
     assert_eq!(taken.to_string(), format!("session {}: the id is taken already", id.handle()));
+    assert_eq!(store.commit(&id, &Commit::create().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Taken);
     assert!(sessions.load(&id).unwrap().unwrap().is_empty().unwrap());
+    save_value(&mut session, "still", "mine");
 
     let error = "not an id".parse::<SessionId>().unwrap_err();
     assert!(error.is_id());
@@ -117,7 +113,6 @@ fn create_session_under_a_given_id() {
 
 #[test]
 fn ids_are_random_unless_a_source_is_given() {
-    // FEATURES 15: genid, by default a strong one.
     let (store, _) = manual_store();
     let sessions = Sessions::new(store);
     let mut seen = std::collections::HashSet::new();
@@ -179,7 +174,6 @@ fn unknown_ids_and_failures_are_published() {
 
 #[test]
 fn two_policies_on_one_store() {
-    // FEATURES 25, for sessions; the cookie layer has its own test.
     let (store, time) = manual_store();
     let long = Sessions::with_policy(store.clone(), Policy::new().timeout(8 * HOUR)).unwrap();
     let short = Sessions::new(store);

@@ -1,6 +1,6 @@
 //! Lost requests and lost replies: a commit of unknown outcome is repeated first, and done once.
 
-use crate::support::session::{Fault, Probe, RowStore, increment, load_again, stored_session};
+use crate::support::session::{Fault, Probe, RowStore, increment, load_again, save_value, stored_session};
 use lembro::{Error, Saved, Session, Sessions};
 
 const LOST: [Fault; 2] = [Fault::RequestLost, Fault::ReplyLost];
@@ -28,8 +28,7 @@ fn unknown_save_is_carried_out_once() {
         assert!(session.is_changed(), "{lost:?}");
         assert_eq!(session.get_str("page").unwrap().as_deref(), Some("/"), "{lost:?}");
         let mut other = load_again(&sessions, &session);
-        other.insert("page", "/theirs").unwrap();
-        other.save().unwrap();
+        save_value(&mut other, "page", "/theirs");
 
         assert_eq!(session.save().unwrap(), Saved::Written);
         assert!(!session.is_changed());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::session::{save_value, stored_session};
 use lembro::{
     Action, Changes, Clock, Commit, Entry, Epoch, Error, Event, Handle, Lease, LembroOptions, LembroStore, Login,
     Lookup, ManualClock, Now, Outcome, Owner, Owners, Policy, Receipt, Record, Saved, Session, SessionId, Sessions,
@@ -13,16 +14,20 @@ fn send<T: Send + 'static>() {}
 fn shared<T: Send + Sync + 'static>() {}
 
 #[test]
-fn everything_crosses_threads_and_all_but_a_session_is_shared_between_them() {
+fn all_types_but_a_session_are_shared() {
     shared::<(Changes, Clock, Error, Event, Handle, LembroOptions, LembroStore, ManualClock, Outcome, Policy)>();
     shared::<(Action<'_>, Commit, Entry, Epoch, Lease, Login, Lookup, Now, Owner, Receipt, Write)>();
     shared::<(Record, SessionId, Stats, Stored, Version)>();
     shared::<Box<dyn Store>>();
     shared::<&dyn Owners>();
+    shared::<(Saved, Sessions)>();
+    #[cfg(feature = "metrics")]
+    shared::<lembro::metrics::Metrics>();
+    send::<Session>();
 }
 
 #[test]
-fn what_requests_hand_to_a_store_is_small_and_a_lookup_is_moved_cheaply() {
+fn ids_lookups_and_outcomes_are_small() {
     assert_eq!((size_of::<Handle>(), size_of::<SessionId>(), size_of::<Version>()), (8, 24, 8));
     assert!(size_of::<Lookup>() <= 64);
     assert!(size_of::<Outcome>() <= 64);
@@ -30,7 +35,7 @@ fn what_requests_hand_to_a_store_is_small_and_a_lookup_is_moved_cheaply() {
 }
 
 #[test]
-fn a_store_works_behind_any_pointer() {
+fn store_works_behind_any_pointer() {
     let store = LembroStore::new().unwrap();
     let boxed: Box<dyn Store> = Box::new(store.clone());
     let counted: Arc<dyn Store> = Arc::new(boxed);
@@ -44,31 +49,22 @@ fn a_store_works_behind_any_pointer() {
 }
 
 #[test]
-fn sessions_are_shared_between_threads_and_a_session_is_sent() {
-    shared::<(Saved, Sessions)>();
-    send::<Session>();
-}
-
-#[test]
-fn sessions_work_on_a_store_behind_any_pointer() {
+fn sessions_work_behind_any_pointer() {
     let store = LembroStore::new().unwrap();
     let counted: Arc<dyn Store> = Arc::new(Box::new(store.clone()));
     let sessions = Sessions::new(counted);
-    let mut session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    assert_eq!(session.save().unwrap(), Saved::Written);
+    stored_session(&sessions);
     assert_eq!(store.len().unwrap(), 1);
     assert_eq!(sessions.store().len().unwrap(), 1);
 }
 
 #[test]
-fn a_session_moves_to_another_thread_and_works_there() {
+fn session_works_in_another_thread() {
     let sessions = Sessions::new(LembroStore::new().unwrap());
     let mut session = sessions.generate().unwrap();
     session.insert("here", &1).unwrap();
     let moved = std::thread::spawn(move || {
-        session.insert("there", &2).unwrap();
-        session.save().unwrap();
+        save_value(&mut session, "there", &2);
         session
     });
     let id = moved.join().unwrap().id().unwrap();

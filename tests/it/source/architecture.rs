@@ -30,6 +30,10 @@ const GROUND: [(&str, &[&str]); 6] = [
     ("sync", &[]),
 ];
 
+pub(super) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// All files below a folder that end so, but those that were built or fetched.
 pub(super) fn files(folder: &Path, extension: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
@@ -46,14 +50,14 @@ pub(super) fn files(folder: &Path, extension: &str) -> Vec<(PathBuf, String)> {
 }
 
 fn sources() -> Vec<(PathBuf, String)> {
-    let files = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "rs");
+    let files = files(&root().join("src"), "rs");
     assert!(files.len() > 20);
     files
 }
 
 /// The name of the top-level module that a file belongs to.
 fn module(path: &Path) -> String {
-    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let inside = path.strip_prefix(root().join("src")).unwrap();
     inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
 }
 
@@ -107,7 +111,7 @@ fn only_the_clock_reads_the_time() {
 }
 
 #[test]
-fn records_policies_the_rule_and_the_decision_are_pure() {
+fn pure_modules_use_no_clock() {
     for (path, text) in sources() {
         let is_pure = ["record", "policy"].contains(&module(&path).as_str())
             || path.to_string_lossy().contains("store/rule/")
@@ -121,7 +125,7 @@ fn records_policies_the_rule_and_the_decision_are_pure() {
 }
 
 #[test]
-fn the_failures_of_a_store_are_reported_in_one_place() {
+fn store_failures_are_reported_in_one_place() {
     for (path, text) in sources() {
         if ["session", "lifecycle", "web"].contains(&module(&path).as_str()) {
             assert!(!code(&text).contains("errors.publish"), "{} reports by itself", path.display());
@@ -130,7 +134,7 @@ fn the_failures_of_a_store_are_reported_in_one_place() {
 }
 
 #[test]
-fn a_shard_knows_no_lock() {
+fn shard_knows_no_lock() {
     for (path, text) in sources() {
         let name = path.to_string_lossy();
         if ["shard", "table.rs", "queue.rs", "expiry.rs"].iter().any(|part| name.contains(&format!("/memory/{part}"))) {
@@ -140,7 +144,7 @@ fn a_shard_knows_no_lock() {
 }
 
 #[test]
-fn the_web_layer_names_no_store_and_one_file_names_each_framework() {
+fn web_layer_names_no_store_or_framework() {
     for (path, text) in sources().into_iter().filter(|(path, _)| module(path) == "web") {
         assert!(!code(&text).contains("LembroStore"), "{} names a store", path.display());
         let code = code(&text);

@@ -1,8 +1,8 @@
 //! Comments and pages: their width, their words, the first line of each file, and its length.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::architecture::files;
+use super::architecture::{files, root};
 
 /// Columns of a line of prose. Tables, links and code may be wider.
 const WIDTH: usize = 100;
@@ -18,10 +18,6 @@ const ALLOWED: [(&str, &str); 1] = [
 /// A first line that begins so is no noun phrase.
 const NO_NOUNS: [&str; 14] =
     ["What", "Who", "Which", "How", "Where", "Whether", "When", "Why", "That", "This", "It", "There", "If", "Whatever"];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// The files below these folders, with paths from the root.
 fn below(folders: &[&str], extension: &str) -> Vec<(PathBuf, String)> {

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use super::architecture::root;
 
 const PAGE: &str = include_str!("../../../src/web/security.md");
 const THREATS: &str = include_str!("../../../src/web/threats.md");
@@ -11,10 +13,6 @@ const THREATS: &str = include_str!("../../../src/web/threats.md");
 /// The page's rules, and the flaws of others: each is a row, and its tests are in this column.
 const RULES: (&str, usize) = ("| ", 4);
 const FLAWS: (&str, usize) = ("| CVE-", 3);
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn cells(line: &str) -> Vec<&str> {
     line.trim().trim_start_matches('|').trim_end_matches('|').split('|').map(str::trim).collect()
@@ -98,7 +96,7 @@ fn exists(file: &str, name: &str) -> bool {
 }
 
 #[test]
-fn all_24_rules_are_there_each_once_and_complete() {
+fn all_24_rules_are_complete() {
     let rules = rules();
     let numbers: BTreeSet<_> = rules.iter().map(|(number, _)| *number).collect();
     assert_eq!(rules.len(), 24);
@@ -112,7 +110,7 @@ fn all_24_rules_are_there_each_once_and_complete() {
 }
 
 #[test]
-fn every_test_that_the_table_names_exists() {
+fn tests_of_every_rule_exist() {
     let mut missing = Vec::new();
     for (number, cells) in rules() {
         let named = tests_named(cells[RULES.1]);
@@ -124,7 +122,7 @@ fn every_test_that_the_table_names_exists() {
 }
 
 #[test]
-fn every_flaw_of_others_names_its_rule_and_a_test_that_exists() {
+fn every_flaw_names_a_rule_and_a_test() {
     let flaws = flaws();
     assert_eq!(flaws.len(), 5);
     let numbers: BTreeSet<_> = rules().into_iter().map(|(number, _)| number).collect();
@@ -138,7 +136,7 @@ fn every_flaw_of_others_names_its_rule_and_a_test_that_exists() {
 }
 
 #[test]
-fn every_threat_is_answered_and_names_tests_that_exist() {
+fn every_threat_is_answered_and_tested() {
     let threats = threats();
     let attackers: BTreeSet<_> = threats.iter().map(|(attacker, _)| *attacker).collect();
     assert_eq!((attackers.len(), threats.len()), (6, 32));
@@ -151,7 +149,7 @@ fn every_threat_is_answered_and_names_tests_that_exist() {
 }
 
 #[test]
-fn what_stays_with_the_application_is_said() {
+fn duties_of_the_application_are_listed() {
     let (_, rest) = THREATS.split_once("# What stays with the application\n").unwrap();
     for risk in [
         "XSS",
@@ -167,8 +165,8 @@ fn what_stays_with_the_application_is_said() {
 }
 
 #[test]
-fn a_test_that_does_not_exist_is_noticed() {
-    assert!(exists("source/security_rules", "a_test_that_does_not_exist_is_noticed"));
+fn missing_test_is_noticed() {
+    assert!(exists("source/security_rules", "missing_test_is_noticed"));
     assert!(exists("contract", "the_right_handle_with_a_wrong_secret_opens_nothing"));
     assert!(!exists("source/security_rules", "a_test_that_does_not_exist"));
     assert!(!exists("source/security_rules", "is_test"), "a function, and no test");

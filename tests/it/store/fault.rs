@@ -26,7 +26,7 @@ fn is_plain_failure(error: &Error) -> bool {
 }
 
 #[test]
-fn the_nth_call_of_a_kind_fails() {
+fn nth_call_of_a_kind_fails() {
     let store = store();
     let id = created(&store);
     store.fail(Call::Visit, 2, When::Before);
@@ -36,7 +36,7 @@ fn the_nth_call_of_a_kind_fails() {
 }
 
 #[test]
-fn the_nth_of_all_calls_fails() {
+fn nth_of_all_calls_fails() {
     let store = store();
     let id = created(&store);
     store.fail(None, 3, When::Before);
@@ -58,7 +58,7 @@ fn failures_before_and_after_the_call() {
 }
 
 #[test]
-fn a_lost_read_is_no_unknown_outcome() {
+fn lost_read_is_no_unknown_outcome() {
     let store = store();
     let id = created(&store);
     store.fail_all(None, When::After);
@@ -84,7 +84,7 @@ fn calls_on_owners_fail_too() {
 }
 
 #[test]
-fn a_repeat_finds_its_lost_commit() {
+fn repeat_finds_its_lost_commit() {
     let store = store();
     let id = created(&store);
     let mut commit = merge(&Changes::new(), version_of(&store, &id));

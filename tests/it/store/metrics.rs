@@ -373,12 +373,6 @@ fn publisher_survives_panics_and_ends() {
 }
 
 #[test]
-fn metrics_are_shared_by_threads() {
-    fn shared<T: Send + Sync + 'static>(_: &T) {}
-    shared(&Metrics::of(&LembroStore::new().unwrap()));
-}
-
-#[test]
 fn impossible_interval_is_refused() {
     let store = LembroStore::new().unwrap();
     for (interval, sentence) in [("0s", "without any time"), ("often", "\"often\" is not a duration")] {

@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
-fn the_example_keeps_the_contract() {
+fn example_keeps_the_contract() {
     for report in example::check(&Folder::in_memory()) {
         assert!(report.is_kept(), "{report}");
         assert_eq!(report.skipped().count(), 0, "{report}");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::host::{Host, look};
+use crate::support::site::{Site, look};
 use lembro::web::{CookieLifetime, CookieOptions, Finished, ResponseHeaders, SiteData};
 use lembro::{Record, Saved};
 use proptest::prelude::*;
@@ -27,28 +27,24 @@ fn merged(finished: &Finished, own: &[(&str, &str)]) -> Headers {
 }
 
 /// Every end of a request that sets a cookie.
-fn with_a_cookie(host: &Host) -> Vec<(&'static str, Finished)> {
-    let [cookie, other, third] = [host.visitor(), host.visitor(), host.visitor()];
-    let mut created = host.layer.sessions().create(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
+fn with_a_cookie(site: &Site) -> Vec<(&'static str, Finished)> {
+    let [cookie, other, third] = [site.visitor(), site.visitor(), site.visitor()];
+    let mut created = site.layer.sessions().create(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
     let (undated, _) = other.rsplit_once('.').expect("of a host with persistent cookies");
     let ends = vec![
-        ("new", host.visit("", |session| session.insert("user", "ada").unwrap())),
-        ("a new id", host.visit(&cookie, |session| session.regenerate().unwrap())),
-        ("another session", host.layer.finish(&mut created).unwrap()),
-        ("rewritten", host.visit(undated, look)),
-        ("a logout", host.visit(&third, |session| session.log_out().unwrap())),
+        ("new", site.visit("", |session| session.insert("user", "ada").unwrap())),
+        ("a new id", site.visit(&cookie, |session| session.regenerate().unwrap())),
+        ("another session", site.layer.finish(&mut created).unwrap()),
+        ("rewritten", site.visit(undated, look)),
+        ("a logout", site.visit(&third, |session| session.log_out().unwrap())),
     ];
     assert!(ends.iter().all(|(_, finished)| finished.cookie().is_some()));
     ends
 }
 
-fn persistent() -> Host {
-    Host::new(CookieOptions::new().lifetime(CookieLifetime::Persistent))
-}
-
 #[test]
 fn response_with_cookie_is_never_stored() {
-    for (what, finished) in with_a_cookie(&persistent()) {
+    for (what, finished) in with_a_cookie(&Site::persistent()) {
         let plain: Vec<_> = finished.headers().map(|(name, _)| name).collect();
         assert_eq!(plain, ["Set-Cookie", "Cache-Control", "Vary"], "{what}");
         for own in ["", "public", "max-age=600", "Public, S-MaxAge=600, immutable", "must-understand, no-store"] {
@@ -65,16 +61,16 @@ fn response_with_cookie_is_never_stored() {
 fn cdn_stores_no_response_with_cookie() {
     let own =
         [("cdn-cache-control", "max-age=600"), ("CDN-Cache-Control", "public"), ("Surrogate-Control", "max-age=9")];
-    for (what, finished) in with_a_cookie(&persistent()) {
+    for (what, finished) in with_a_cookie(&Site::persistent()) {
         let response = merged(&finished, &own);
         assert_eq!(all(&response, "CDN-Cache-Control"), ["no-store"], "{what}");
         assert_eq!(all(&response, "Surrogate-Control"), ["no-store"], "{what}");
         assert_eq!(all(&merged(&finished, &[]), "CDN-Cache-Control"), [""; 0], "{what}: the handler did not set it");
     }
     // Without a cookie the handler decides.
-    let host = persistent();
-    let cookie = host.visitor();
-    let response = merged(&host.visit(&cookie, look), &own);
+    let site = Site::persistent();
+    let cookie = site.visitor();
+    let response = merged(&site.visit(&cookie, look), &own);
     assert_eq!(all(&response, "CDN-Cache-Control"), ["max-age=600", "public"]);
 }
 
@@ -99,10 +95,10 @@ fn no_cache_header_lets_a_cookie_be_stored() {
         ("Expires", &["Tue, 01 Jan 2030 00:00:00 GMT"], "0"),
         ("CDN-Cache-Control", &[""], "no-store"),
     ];
-    let host = persistent();
-    let cookie = host.visitor();
-    let without = host.visit(&cookie, look);
-    for (what, finished) in with_a_cookie(&host) {
+    let site = Site::persistent();
+    let cookie = site.visitor();
+    let without = site.visit(&cookie, look);
+    for (what, finished) in with_a_cookie(&site) {
         for (name, own, expected) in table {
             for name in [(*name).to_owned(), name.to_lowercase(), name.to_uppercase()] {
                 let own: Vec<_> = own.iter().map(|value| (&*name, *value)).collect();
@@ -121,8 +117,8 @@ fn no_cache_header_lets_a_cookie_be_stored() {
 
 #[test]
 fn session_pages_say_vary() {
-    let host = Host::new(CookieOptions::new());
-    let (cookie, told) = (host.visitor(), |finished: &Finished| -> Headers {
+    let site = Site::new(CookieOptions::new());
+    let (cookie, told) = (site.visitor(), |finished: &Finished| -> Headers {
         assert_eq!(finished.cookie(), None);
         merged(finished, &[])
     });
@@ -142,12 +138,12 @@ fn session_pages_say_vary() {
         }),
     ];
     for (what, look) in looks {
-        assert_eq!(told(&host.visit(&cookie, look)), private, "{what}");
+        assert_eq!(told(&site.visit(&cookie, look)), private, "{what}");
     }
     // A session that ended elsewhere while the handler ran: the page was still made from it.
-    let ended = host.visit(&cookie, |session| {
+    let ended = site.visit(&cookie, |session| {
         look(session);
-        let mut elsewhere = host.layer.sessions().load(&crate::support::host::id_of(&cookie)).unwrap().unwrap();
+        let mut elsewhere = site.layer.sessions().load(&crate::support::site::id_of(&cookie)).unwrap().unwrap();
         elsewhere.log_out().unwrap();
         session.insert("user", "grace").unwrap();
     });
@@ -155,28 +151,28 @@ fn session_pages_say_vary() {
 
     // The page of a client without a session may be kept, but not for a client with one.
     for stranger in ["", "theme=dark", &cookie] {
-        assert_eq!(told(&host.visit(stranger, look)), headers(&[("Vary", "Cookie")]), "{stranger}");
+        assert_eq!(told(&site.visit(stranger, look)), headers(&[("Vary", "Cookie")]), "{stranger}");
     }
     // Without a look, the page is the same for every client.
-    assert_eq!(told(&host.visit(&host.visitor(), |session| assert!(!session.is_changed()))), headers(&[]));
+    assert_eq!(told(&site.visit(&site.visitor(), |session| assert!(!session.is_changed()))), headers(&[]));
 }
 
 #[test]
 fn page_of_a_new_session_may_be_kept() {
-    let host = Host::new(CookieOptions::new());
+    let site = Site::new(CookieOptions::new());
     let own = [("Vary", "Accept"), ("Cache-Control", "public, max-age=600"), ("Vary", "Origin")];
-    let new = merged(&host.visit("", look), &own);
+    let new = merged(&site.visit("", look), &own);
     assert_eq!(new, headers(&[("Cache-Control", "public, max-age=600"), ("Vary", "Accept, Origin, Cookie")]));
-    assert_eq!(merged(&host.visit(&host.visitor(), |_| {}), &own), headers(&own));
+    assert_eq!(merged(&site.visit(&site.visitor(), |_| {}), &own), headers(&own));
 }
 
 #[test]
 fn cache_control_keeps_only_restrictions() {
-    let host = Host::new(CookieOptions::new());
-    let cookie = host.visitor();
-    let with = host.visit(&cookie, |session| session.regenerate().unwrap());
-    let cookie = crate::support::host::sent_back(&with);
-    let without = host.visit(&cookie, look);
+    let site = Site::new(CookieOptions::new());
+    let cookie = site.visitor();
+    let with = site.visit(&cookie, |session| session.regenerate().unwrap());
+    let cookie = crate::support::site::sent_back(&with);
+    let without = site.visit(&cookie, look);
     assert_eq!(without.cookie(), None);
     // The handler's lines, the result beside a cookie, and the result for a live session without
     // one.
@@ -224,7 +220,7 @@ fn cache_control_keeps_only_restrictions() {
 
 #[test]
 fn vary_gets_one_more_name() {
-    let finished = Host::new(CookieOptions::new()).visit("", look);
+    let finished = Site::new(CookieOptions::new()).visit("", look);
     let table: &[(&[&str], &str)] = &[
         (&[], "Cookie"),
         (&["", " , "], "Cookie"),
@@ -246,7 +242,7 @@ fn vary_gets_one_more_name() {
 fn only_a_logout_clears_site_data() {
     let clearing = |data: &[SiteData]| {
         let options = CookieOptions::new().lifetime(CookieLifetime::Persistent);
-        Host::new(options.clear_site_data(data.iter().copied()))
+        Site::new(options.clear_site_data(data.iter().copied()))
     };
     for (data, expected) in [
         (&[][..], None),
@@ -254,13 +250,13 @@ fn only_a_logout_clears_site_data() {
         (&[SiteData::Cookies], Some("\"cookies\"")),
         (&[SiteData::Storage, SiteData::Cache], Some("\"storage\", \"cache\"")),
     ] {
-        let host = clearing(data);
-        let logout = host.visit(&host.visitor(), |session| session.log_out().unwrap());
+        let site = clearing(data);
+        let logout = site.visit(&site.visitor(), |session| session.log_out().unwrap());
         assert_eq!(all(&merged(&logout, &[]), "Clear-Site-Data"), expected.into_iter().collect::<Vec<_>>());
     }
 
-    let host = clearing(&[SiteData::Storage, SiteData::Cache]);
-    let logout = |cookie: &str| host.visit(cookie, |session| session.log_out().unwrap());
+    let site = clearing(&[SiteData::Storage, SiteData::Cache]);
+    let logout = |cookie: &str| site.visit(cookie, |session| session.log_out().unwrap());
     for (own, expected) in [
         ("", "\"storage\", \"cache\""),
         ("\"cookies\"", "\"cookies\", \"storage\", \"cache\""),
@@ -273,20 +269,20 @@ fn only_a_logout_clears_site_data() {
         ("\"cookies\", \"open, ", "\"cookies\", \"storage\", \"cache\""),
         ("\"open", "\"storage\", \"cache\""),
     ] {
-        let response = merged(&logout(&host.visitor()), &[("clear-site-data", own)]);
+        let response = merged(&logout(&site.visitor()), &[("clear-site-data", own)]);
         assert_eq!(all(&response, "Clear-Site-Data"), [expected]);
     }
 
-    let mut others = with_a_cookie(&host);
+    let mut others = with_a_cookie(&site);
     others.retain(|(what, _)| *what != "a logout");
-    let cookie = host.visitor();
+    let cookie = site.visitor();
     others.extend([
-        ("a look", host.visit(&cookie, look)),
-        ("no look", host.visit(&cookie, |_| {})),
+        ("a look", site.visit(&cookie, look)),
+        ("no look", site.visit(&cookie, |_| {})),
         ("a logout without a session", logout("")),
         (
             "out and in",
-            host.visit(&host.visitor(), |session| {
+            site.visit(&site.visitor(), |session| {
                 session.log_out().unwrap();
                 session.regenerate().unwrap();
                 session.insert("user", "grace").unwrap();
@@ -294,16 +290,16 @@ fn only_a_logout_clears_site_data() {
         ),
         (
             "ended elsewhere",
-            host.visit(&cookie, |session| {
+            site.visit(&cookie, |session| {
                 look(session);
                 let _ = logout(&cookie);
                 session.insert("user", "grace").unwrap();
             }),
         ),
     ]);
-    let idle = host.visitor();
-    host.time.advance(Duration::from_secs(60 * 60));
-    others.push(("expired", host.visit(&idle, |session| assert!(session.is_new().unwrap()))));
+    let idle = site.visitor();
+    site.time.advance(Duration::from_secs(60 * 60));
+    others.push(("expired", site.visit(&idle, |session| assert!(session.is_new().unwrap()))));
     for (what, finished) in others {
         assert_eq!(all(&merged(&finished, &[]), "Clear-Site-Data"), [""; 0], "{what}");
         let own = "\"cookies\" , \"future\"";
@@ -326,7 +322,7 @@ fn two_methods_merge_any_response() {
         }
     }
     let mut lines = Lines(vec!["Server: none".to_owned(), "VARY: Accept".to_owned(), "Content-Length: 0".to_owned()]);
-    Host::new(CookieOptions::new()).visit("", look).write_to(&mut lines);
+    Site::new(CookieOptions::new()).visit("", look).write_to(&mut lines);
     assert_eq!(lines.0, ["Server: none", "Content-Length: 0", "Vary: Accept, Cookie"]);
 }
 
@@ -342,13 +338,13 @@ fn any_headers() -> impl Strategy<Value = Headers> {
 proptest! {
     #[test]
     fn model_merge_is_safe_and_idempotent(own in any_headers()) {
-        let host = persistent();
-        let cookie = host.visitor();
-        let mut ends = with_a_cookie(&host);
+        let site = Site::persistent();
+        let cookie = site.visitor();
+        let mut ends = with_a_cookie(&site);
         ends.extend([
-            ("a look", host.visit(&cookie, look)),
-            ("a new session", host.visit("", look)),
-            ("no look", host.visit(&cookie, |_| {})),
+            ("a look", site.visit(&cookie, look)),
+            ("a new session", site.visit("", look)),
+            ("no look", site.visit(&cookie, |_| {})),
         ]);
         for (what, finished) in ends {
             let mut once = own.clone();

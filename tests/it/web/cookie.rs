@@ -4,7 +4,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::support::host::{Host, look};
+use crate::support::site::{Site, look};
 use allocation_counter::measure;
 use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, SessionLayer};
@@ -188,13 +188,13 @@ proptest! {
         place in any::<prop::sample::Index>(),
         headers in 1_usize..5,
     ) {
-        let host = Host::new(kind);
+        let site = Site::new(kind);
         let mut cookies = junk;
-        cookies.insert(place.index(cookies.len() + 1), host.visitor().into_bytes());
+        cookies.insert(place.index(cookies.len() + 1), site.visitor().into_bytes());
         let size = cookies.len().div_ceil(headers);
         let headers: Vec<Vec<u8>> = cookies.chunks(size).map(|cookies| cookies.join(&b"; "[..])).collect();
         let headers: Vec<&[u8]> = headers.iter().map(Vec::as_slice).collect();
-        prop_assert_eq!(user(&host.layer, &headers), Some("ada".to_owned()));
+        prop_assert_eq!(user(&site.layer, &headers), Some("ada".to_owned()));
     }
 
     #[test]
@@ -202,11 +202,11 @@ proptest! {
         kind in any_kind(),
         pieces in prop::collection::vec(any_cookie(), 0..16),
     ) {
-        let host = Host::new(kind);
-        let live = [host.visitor(), host.visitor()];
+        let site = Site::new(kind);
+        let live = [site.visitor(), site.visitor()];
         let dead: Vec<_> = (0..6).map(|_| {
-            let cookie = host.visitor();
-            assert!(host.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
+            let cookie = site.visitor();
+            assert!(site.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
             cookie
         }).collect();
         let text = |piece: &CookiePiece| match piece {
@@ -228,18 +228,18 @@ proptest! {
             }
         }
         let expected = ids.into_iter().take(4).find_map(|piece| match piece {
-            CookiePiece::Live(which) => Some(crate::support::host::id_of(&live[which])),
+            CookiePiece::Live(which) => Some(crate::support::site::id_of(&live[which])),
             _ => None,
         });
-        let session = host.layer.load(RequestHead::new([header.as_str()]));
+        let session = site.layer.load(RequestHead::new([header.as_str()]));
         let found = (!session.is_new().unwrap()).then(|| session.id().unwrap());
         prop_assert_eq!(found, expected, "{}", header);
     }
 
     #[test]
     fn model_browsers_read_what_was_written(options in any_options()) {
-        let host = Host::new(options.given());
-        let finished = host.visit("", |session| session.insert("user", "ada").unwrap());
+        let site = Site::new(options.given());
+        let finished = site.visit("", |session| session.insert("user", "ada").unwrap());
         let (mut jar, now) = (Jar::default(), UNIX_EPOCH + Duration::from_secs(NOW));
         let url = format!("https://{}{}", options.domain.as_deref().unwrap_or("example.com"), options.path);
         prop_assert!(jar.receive(finished.cookie().unwrap(), &url, now));
@@ -249,11 +249,11 @@ proptest! {
         let parts: Vec<_> = cookie.value.split('.').collect();
         prop_assert_eq!(parts.len(), 1 + usize::from(options.persistent) + usize::from(options.signed));
         let id: SessionId = parts[0].parse().unwrap();
-        prop_assert!(host.layer.sessions().load(&id).unwrap().is_some());
+        prop_assert!(site.layer.sessions().load(&id).unwrap().is_some());
 
         // The cookie that the browser sends back opens the session.
-        prop_assert_eq!(host.user(&jar.header(&url, now)), Some("ada".to_owned()));
-        let again = host.visit(&jar.header(&url, now), look);
+        prop_assert_eq!(site.user(&jar.header(&url, now)), Some("ada".to_owned()));
+        let again = site.visit(&jar.header(&url, now), look);
         prop_assert_eq!(again.cookie(), None);
     }
 }
@@ -302,13 +302,13 @@ fn our_cookie_is_found_in_a_megabyte() {
     for keys in [None, Some([[7; 32]])] {
         for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Persistent] {
             let options = CookieOptions::new().lifetime(lifetime);
-            let host = Host::new(keys.into_iter().fold(options, CookieOptions::keys));
-            let cookie = host.visitor();
+            let site = Site::new(keys.into_iter().fold(options, CookieOptions::keys));
+            let cookie = site.visitor();
             for padding in &padding {
                 let what = padding.get(..20);
-                assert_eq!(host.user(&format!("{padding}{cookie}")).as_deref(), Some("ada"), "{what:?}");
-                assert_eq!(host.user(&format!("{cookie}; {padding}")).as_deref(), Some("ada"), "{what:?}");
-                assert_eq!(host.user(padding), None, "{what:?}");
+                assert_eq!(site.user(&format!("{padding}{cookie}")).as_deref(), Some("ada"), "{what:?}");
+                assert_eq!(site.user(&format!("{cookie}; {padding}")).as_deref(), Some("ada"), "{what:?}");
+                assert_eq!(site.user(padding), None, "{what:?}");
             }
         }
     }

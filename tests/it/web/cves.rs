@@ -4,12 +4,12 @@
 //! `socket_client_id_is_never_adopted`; CVE-2025-46336 (a slow request stores a session again after
 //! its logout) in `suite`, `socket_destroyed_session_never_comes_back`, and in `session/races`.
 
-use crate::support::session::site::{AGE, Site, id_of, look, renewing, sent_back};
 use crate::support::session::{HOUR, MINUTE, manual_store};
+use crate::support::site::{AGE, Site, id_of, look, renewing, sent_back};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use lembro::web::{CookieLifetime, CookieOptions, Finished};
-use lembro::{Commit, Lease, Outcome, Policy, Record, SessionId, Store};
+use lembro::web::{CookieOptions, Finished};
+use lembro::{Commit, Lease, Outcome, Record, SessionId, Store};
 
 /// Rack looked sessions up by the whole secret id, so the time of a lookup revealed how much of a
 /// guess was right.
@@ -42,15 +42,15 @@ fn cve_2019_16782_lookup_by_handle_alone() {
 /// If decrypting failed, Rack read the cookie by a fallback, and so accepted a forged cookie.
 #[test]
 fn cve_2026_39324_failed_check_has_no_fallback() {
-    let plain = Site::new(CookieOptions::new(), Policy::new());
-    let unsigned = plain.visitor();
+    let plain = Site::new(CookieOptions::new());
+    let unsigned = plain.log_in();
     let events = plain.store.events();
     // The id is right, and without keys it would be enough.
-    let site = Site { layer: plain.layer.clone().cookie(CookieOptions::new().keys([[1; 32]])).unwrap(), ..plain };
+    let site = plain.cookie(CookieOptions::new().keys([[1; 32]]));
     let id = id_of(&unsigned).expose();
     let other_key = sent_back(
-        &Site::new(CookieOptions::new().keys([[2; 32]]), Policy::new())
-            .request("", |session| session.insert("user", "mallory").unwrap()),
+        &Site::new(CookieOptions::new().keys([[2; 32]]))
+            .visit("", |session| session.insert("user", "mallory").unwrap()),
     );
     let signature = other_key.rsplit_once('.').unwrap().1;
     let forms = [
@@ -72,7 +72,7 @@ fn cve_2026_39324_failed_check_has_no_fallback() {
     site.probe.calls.take();
     for form in forms {
         let cookie = format!("id={form}");
-        let finished = site.request(&cookie, |session| assert!(session.is_new().unwrap(), "{cookie}"));
+        let finished = site.visit(&cookie, |session| assert!(session.is_new().unwrap(), "{cookie}"));
         assert_eq!(finished.cookie(), None, "{cookie}");
     }
     assert_eq!(site.probe.calls.happened(), [], "the store was not even asked");
@@ -97,23 +97,23 @@ fn cve_2023_30861_cookie_responses_are_private() {
 
     // Every response with a cookie: a first visit, a rewritten cookie, a new id, a renewal, a
     // logout.
-    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), renewing());
-    let first = site.request("", |session| {
+    let site = Site::persistent().policy(renewing());
+    let first = site.visit("", |session| {
         session.insert("user", "ada").unwrap();
         session.log_in("user-42").unwrap();
     });
     assert!(check("a first visit", &first));
     let cookie = sent_back(&first);
     site.time.advance(2 * MINUTE);
-    assert!(check("a refresh", &site.request(&cookie, look)));
-    let login = site.request(&cookie, |session| session.regenerate().unwrap());
+    assert!(check("a refresh", &site.visit(&cookie, look)));
+    let login = site.visit(&cookie, |session| session.regenerate().unwrap());
     assert!(check("a new id", &login));
     site.time.advance(AGE);
-    let renewal = site.request(&sent_back(&login), look);
+    let renewal = site.visit(&sent_back(&login), look);
     assert!(check("a renewal", &renewal));
     // Flask's case: the cookie is stale, and no handler looks. Here the response has no cookie.
     let cookie = sent_back(&renewal);
     site.time.advance(2 * MINUTE);
-    assert!(!check("no look", &site.request(&cookie, |_| {})));
-    assert!(check("a logout", &site.request(&cookie, |session| session.log_out().unwrap())));
+    assert!(!check("no look", &site.visit(&cookie, |_| {})));
+    assert!(check("a logout", &site.visit(&cookie, |session| session.log_out().unwrap())));
 }

@@ -3,21 +3,18 @@
 
 use std::time::Duration;
 
-use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
+use crate::support::session::{save_login, save_value};
+use lembro::web::{CookieOptions, Finished, RequestHead};
 use lembro::{Policy, Record, Saved, Session, SessionId, Store};
 
-use crate::support::host::{Host, id_of, look, sent_back};
+use crate::support::site::{Site, assert_silent, id_of, look, sent_back};
 
-fn site() -> Host {
-    Host::new(CookieOptions::new())
-}
-
-fn persistent_site() -> Host {
-    Host::new(CookieOptions::new().lifetime(CookieLifetime::Persistent))
+fn site() -> Site {
+    Site::new(CookieOptions::new())
 }
 
 /// The sessions created, saved and touched.
-fn writes(site: &Host) -> (u64, u64, u64) {
+fn writes(site: &Site) -> (u64, u64, u64) {
     let stats = site.store.stats();
     (stats.created, stats.saved, stats.touched)
 }
@@ -25,11 +22,6 @@ fn writes(site: &Host) -> (u64, u64, u64) {
 #[track_caller]
 fn set_cookie(finished: &Finished) -> &str {
     finished.cookie().expect("a Set-Cookie")
-}
-
-#[track_caller]
-fn assert_silent(finished: &Finished) {
-    assert_eq!(finished.cookie(), None);
 }
 
 // Invariant 9.
@@ -102,8 +94,7 @@ fn known_id_is_not_announced_again() {
 fn early_save_is_still_announced() {
     let site = site();
     let finished = site.visit("", |session| {
-        session.insert("user", "ada").unwrap();
-        assert_eq!(session.save().unwrap(), Saved::Written);
+        save_value(session, "user", "ada");
     });
     let cookie = sent_back(&finished);
     assert!(site.store.get(&id_of(&cookie)).unwrap().is_some());
@@ -143,8 +134,7 @@ fn logout_removes_only_a_known_cookie() {
     assert_eq!(finished.saved(), Saved::Gone);
 
     let nobody = site.visit("", |session| {
-        session.insert("user", "ada").unwrap();
-        session.save().unwrap();
+        save_value(session, "user", "ada");
         session.log_out().unwrap();
     });
     assert_silent(&nobody);
@@ -226,7 +216,7 @@ fn client_id_is_never_adopted() {
 
 #[test]
 fn cookie_is_rewritten_once_per_touch_after() {
-    let site = persistent_site();
+    let site = Site::persistent();
     let finished = site.visit("", |session| session.insert("user", "ada").unwrap());
     assert!(set_cookie(&finished).contains("; Max-Age=3600"), "{finished:?}");
     let mut cookie = sent_back(&finished);
@@ -251,7 +241,7 @@ fn cookie_is_rewritten_once_per_touch_after() {
 
 #[test]
 fn cookie_is_rewritten_beside_a_busy_socket() {
-    let site = persistent_site();
+    let site = Site::persistent();
     let cookie = site.visitor();
     for _ in 0..12 {
         site.time.advance(Duration::from_secs(5));
@@ -263,7 +253,7 @@ fn cookie_is_rewritten_beside_a_busy_socket() {
 
 #[test]
 fn max_age_is_rounded_down_but_never_zero() {
-    let site = persistent_site();
+    let site = Site::persistent();
     let max_age = |timeout: Duration| {
         let finished = site.visit("", |session| {
             session.set_timeout(timeout).unwrap();
@@ -286,7 +276,7 @@ fn max_age_is_rounded_down_but_never_zero() {
 
 #[test]
 fn new_id_prolongs_session_and_cookie() {
-    let site = persistent_site();
+    let site = Site::persistent();
     let cookie = site.visitor();
     site.time.advance(Duration::from_secs(30));
     let finished = site.visit(&cookie, |session| session.regenerate().unwrap());
@@ -299,8 +289,7 @@ fn request_beside_a_login_leaves_no_trace() {
         for writes in [false, true] {
             let site = site();
             let cookie = site.visitor();
-            let head = RequestHead::new([cookie.as_str()]);
-            let mut beside = site.layer.load(head.clone());
+            let mut beside = site.layer.load(RequestHead::new([cookie.as_str()]));
             if looks_before {
                 look(&mut beside);
             }
@@ -363,8 +352,7 @@ fn failed_request_owes_only_a_committed_id() {
     let mut cookie = cookie;
     for (what, act) in early {
         for saves in [false, true] {
-            let head = RequestHead::new([cookie.as_str()]);
-            let mut session = site.layer.load(head.clone());
+            let mut session = site.layer.load(RequestHead::new([cookie.as_str()]));
             act(&mut session);
             if saves {
                 assert_eq!(session.save().unwrap(), Saved::Written);
@@ -379,8 +367,7 @@ fn failed_request_owes_only_a_committed_id() {
     }
     // A session that a failed request has stored.
     let mut session = site.layer.load(RequestHead::default());
-    session.log_in("ada").unwrap();
-    session.save().unwrap();
+    save_login(&mut session, "ada");
     let owed = sent_back(&site.layer.fail(&mut session));
     assert_eq!(id_of(&owed), session.id().unwrap());
 }
@@ -407,7 +394,7 @@ fn attached_session_is_announced() {
 fn layer_policy_decides_when_visits_count() {
     let site = site();
     let policy = Policy::new().touch_after(Duration::ZERO).timeout(Duration::from_secs(600));
-    let site = Host { layer: site.layer.clone().policy(policy.clone()).unwrap(), ..site };
+    let site = site.policy(policy.clone());
     assert_eq!(site.layer.sessions().policy(), &policy);
     let cookie = site.visitor();
     site.time.advance(Duration::from_millis(4));

@@ -1,21 +1,18 @@
 //! The sessions of one owner over the cookie layer: their list, their end, and the reason that
 //! their browsers get.
 
-use crate::support::session::site::{AGE, Site, assert_silent, look, renewing, sent_back};
 use crate::support::session::{HOUR, MINUTE};
-use lembro::web::{CookieOptions, RequestHead, SessionLayer};
+use crate::support::site::{AGE, Site, assert_silent, look, renewing, sent_back};
+use lembro::web::{CookieOptions, RequestHead};
 use lembro::{EndReason, OwnedSession, Policy, Saved};
 
-/// A site directly on the store, because the counting store has no powers over owners.
 fn site(policy: Policy) -> Site {
-    let site = Site::new(CookieOptions::new(), policy.clone());
-    let layer = SessionLayer::new(site.store.clone()).policy(policy).unwrap();
-    Site { layer, ..site }
+    Site::new(CookieOptions::new()).policy(policy)
 }
 
 /// A login on a named device. Returns the cookie that its browser sends from then on.
 fn log_in(site: &Site, user: &str, device: &str) -> String {
-    sent_back(&site.request("", |session| {
+    sent_back(&site.visit("", |session| {
         session.log_in(user).unwrap();
         session.set_label(device).unwrap();
     }))
@@ -24,20 +21,20 @@ fn log_in(site: &Site, user: &str, device: &str) -> String {
 /// The user that this browser is logged in as.
 fn owner(site: &Site, cookie: &str) -> Option<String> {
     let mut owner = None;
-    let _ = site.request(cookie, |session| owner = session.owner().unwrap().map(str::to_owned));
+    let _ = site.visit(cookie, |session| owner = session.owner().unwrap().map(str::to_owned));
     owner
 }
 
 fn end_all_others(site: &Site, cookie: &str) -> usize {
     let mut ended = 0;
-    let _ = site.request(cookie, |session| ended = session.destroy_others().unwrap());
+    let _ = site.visit(cookie, |session| ended = session.destroy_others().unwrap());
     ended
 }
 
 /// The reason that a browser with this cookie gets for the end of its session.
 fn why(site: &Site, cookie: &str) -> Option<EndReason> {
     let mut reason = None;
-    let _ = site.request(cookie, |session| reason = session.end_reason().unwrap());
+    let _ = site.visit(cookie, |session| reason = session.end_reason().unwrap());
     reason
 }
 
@@ -47,7 +44,7 @@ fn logout_everywhere_reaches_every_request() {
     let site = site(renewing());
     let phone = log_in(&site, "ada", "phone");
     site.time.advance(AGE);
-    let renewed = sent_back(&site.request(&phone, look));
+    let renewed = sent_back(&site.visit(&phone, look));
     let (laptop, library) = (log_in(&site, "ada", "laptop"), log_in(&site, "ada", "library"));
     let another_users = log_in(&site, "grace", "laptop");
 
@@ -67,7 +64,7 @@ fn logout_everywhere_reaches_every_request() {
     }
     assert_eq!(owner(&site, &laptop).as_deref(), Some("ada"));
     assert_eq!(owner(&site, &another_users).as_deref(), Some("grace"));
-    assert_silent(&site.request(&laptop, look));
+    assert_silent(&site.visit(&laptop, look));
 }
 
 // Rule 11.
@@ -135,7 +132,7 @@ fn ended_early_login_sets_no_cookie() {
 fn logout_after_revoked_login_ends_session() {
     let site = site(Policy::new());
     let cookie = log_in(&site, "user-1", "phone");
-    let _ = site.request(&cookie, |session| {
+    let _ = site.visit(&cookie, |session| {
         let owner = site.layer.sessions().owner("user-42").unwrap();
         let begun = owner.epoch().unwrap();
         assert_eq!(owner.destroy_all().unwrap(), 0);

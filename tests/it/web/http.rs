@@ -2,7 +2,7 @@
 //! theirs.
 #![cfg(feature = "http")]
 
-use crate::support::host::{Host, look};
+use crate::support::site::{Site, look};
 use http::header::{CACHE_CONTROL, COOKIE, HeaderMap, HeaderValue, SET_COOKIE, VARY};
 use http::{Request, Response, StatusCode};
 use lembro::web::{CookieOptions, LostChange, RequestHead, ResponseHeaders as _, Secure};
@@ -27,10 +27,10 @@ fn request(headers: &[(&'static str, &[u8])]) -> Request<()> {
 
 #[test]
 fn request_parts_and_headers_agree() {
-    let host = Host::new(CookieOptions::new());
-    let cookie = host.visitor();
+    let site = Site::new(CookieOptions::new());
+    let cookie = site.visitor();
     let request = request(&[("accept", b"*/*"), ("cookie", cookie.as_bytes())]);
-    let user = |head: RequestHead<'_>| host.layer.load(head).handle().unwrap();
+    let user = |head: RequestHead<'_>| site.layer.load(head).handle().unwrap();
     let known = user((&request).into());
     assert_eq!(user(request.headers().into()), known);
     let (parts, ()) = request.into_parts();
@@ -40,19 +40,19 @@ fn request_parts_and_headers_agree() {
 // RFC 9113, 8.2.3: HTTP/2 may split the header. A value that is not text must not hide the others.
 #[test]
 fn cookie_headers_are_read_as_bytes() {
-    let host = Host::new(CookieOptions::new());
-    let cookie = host.visitor();
+    let site = Site::new(CookieOptions::new());
+    let cookie = site.visitor();
     let request = request(&[("cookie", b"a=1"), ("cookie", b"b=\xff\xfe"), ("cookie", cookie.as_bytes())]);
-    assert!(!host.layer.load(&request).is_new().unwrap());
+    assert!(!site.layer.load(&request).is_new().unwrap());
 }
 
 #[test]
 fn caller_says_whether_it_is_encrypted() {
-    let host = Host::new(CookieOptions::new().secure(Secure::Auto));
+    let site = Site::new(CookieOptions::new().secure(Secure::Auto));
     let mut plain = Request::new(());
     *plain.uri_mut() = "https://example.com/".parse().unwrap();
     let cookie = |head: RequestHead<'_>| {
-        let response = host.layer.http(head, insert);
+        let response = site.layer.http(head, insert);
         response.headers()[SET_COOKIE].to_str().unwrap().to_owned()
     };
     assert!(!cookie((&plain).into()).contains("Secure"), "the target of a request is the client's word");
@@ -80,8 +80,8 @@ fn take_and_add_keep_every_line() {
 
 #[test]
 fn only_secret_headers_are_sensitive() {
-    let host = Host::new(CookieOptions::new());
-    let response = host.layer.http(&request(&[]), |session| {
+    let site = Site::new(CookieOptions::new());
+    let response = site.layer.http(&request(&[]), |session| {
         let mut page = insert(session)?;
         page.headers_mut().insert("cdn-cache-control", HeaderValue::from_static("max-age=60"));
         page.headers_mut().append(SET_COOKIE, HeaderValue::from_static("theme=dark"));
@@ -98,14 +98,14 @@ fn only_secret_headers_are_sensitive() {
 
 #[test]
 fn each_failure_has_its_plain_page() {
-    let mut host = Host::new(CookieOptions::new());
-    host.layer = host.layer.lost_change(LostChange::Refuse);
-    let errors = host.layer.errors();
-    let cookie = host.visitor();
+    let mut site = Site::new(CookieOptions::new());
+    site.layer = site.layer.lost_change(LostChange::Refuse);
+    let errors = site.layer.errors();
+    let cookie = site.visitor();
     let request = request(&[("cookie", cookie.as_bytes())]);
     let lost = |session: &mut Session| {
         let page = insert(session);
-        let _ = host.visit(&cookie, |session| session.log_out().unwrap());
+        let _ = site.visit(&cookie, |session| session.log_out().unwrap());
         page
     };
     let failing: [(_, Handler<'_>); 4] = [
@@ -118,7 +118,7 @@ fn each_failure_has_its_plain_page() {
         (StatusCode::CONFLICT, &lost),
     ];
     for (status, handler) in failing {
-        let response = host.layer.http(&request, handler);
+        let response = site.layer.http(&request, handler);
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
         assert!(!response.body().is_empty() && !response.headers().contains_key(SET_COOKIE));
@@ -133,15 +133,15 @@ fn each_failure_has_its_plain_page() {
 
 #[test]
 fn try_around_announces_the_committed_id() {
-    let host = Host::new(CookieOptions::new());
-    let cookie = host.visitor();
+    let site = Site::new(CookieOptions::new());
+    let cookie = site.visitor();
     let request = request(&[(COOKIE.as_str(), cookie.as_bytes())]);
     let fails = |session: &mut Session| -> lembro::Result<HeaderMap> {
         session.log_in("user-42")?;
         session.save()?;
         Err(Error::size("the template"))
     };
-    let page = host.layer.try_around(&request, fails, |_| HeaderMap::new());
+    let page = site.layer.try_around(&request, fails, |_| HeaderMap::new());
     assert!(page[SET_COOKIE].to_str().unwrap().starts_with("id="));
-    assert!(host.layer.around(&Request::new(()), fails).unwrap_err().is_size());
+    assert!(site.layer.around(&Request::new(()), fails).unwrap_err().is_size());
 }

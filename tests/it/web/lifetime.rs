@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::host::{Host, attributes, id_of, look, sent_back};
+use crate::support::site::{Site, attributes, id_of, look, sent_back};
 use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Finished};
 use lembro::{Policy, Saved, Session};
@@ -21,8 +21,8 @@ fn at(seconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs())
 }
 
-fn host(lifetime: CookieLifetime) -> Host {
-    Host::new(CookieOptions::new().lifetime(lifetime))
+fn site(lifetime: CookieLifetime) -> Site {
+    Site::new(CookieOptions::new().lifetime(lifetime))
 }
 
 /// The `Max-Age` of a response's cookie. `None` stands for the browser session.
@@ -46,9 +46,9 @@ fn with_timeout(timeout: impl Into<Option<Duration>>) -> impl FnOnce(&mut Sessio
 #[test]
 fn no_cookie_is_kept_beyond_400_days() {
     for lifetime in [CookieLifetime::Persistent, CookieLifetime::Remembered] {
-        let host = host(lifetime);
+        let site = site(lifetime);
         let policy = Policy::new().lifetime(None).remember(HOUR, None);
-        let host = Host { layer: host.layer.clone().policy(policy).unwrap(), ..host };
+        let site = site.policy(policy);
         for (timeout, expected) in [
             (399 * DAY, 399 * 86_400),
             (400 * DAY, 400 * 86_400),
@@ -56,7 +56,7 @@ fn no_cookie_is_kept_beyond_400_days() {
             (100_000 * DAY, 400 * 86_400),
             (Duration::MAX, 400 * 86_400),
         ] {
-            let finished = host.visit("", |session| {
+            let finished = site.visit("", |session| {
                 with_timeout(timeout)(session);
                 session.remember(true).unwrap();
             });
@@ -68,63 +68,63 @@ fn no_cookie_is_kept_beyond_400_days() {
                 "the browser cuts off nothing more"
             );
             // The session keeps its whole timeout.
-            let session = host.layer.sessions().load(&id_of(&sent_back(&finished))).unwrap().unwrap();
+            let session = site.layer.sessions().load(&id_of(&sent_back(&finished))).unwrap().unwrap();
             assert_eq!(session.timeout().unwrap().min(DAY * 100_001), timeout.min(DAY * 100_001));
         }
     }
 }
 
-fn remembering_host() -> Host {
-    let host = host(CookieLifetime::Remembered);
+fn remembering_host() -> Site {
+    let site = site(CookieLifetime::Remembered);
     let policy = Policy::new().remember(8 * HOUR, 30 * DAY);
-    Host { layer: host.layer.clone().policy(policy).unwrap(), ..host }
+    site.policy(policy)
 }
 
 #[test]
 fn only_remembered_cookies_outlive_the_browser() {
-    let host = remembering_host();
-    let plain = host.visit("", |session| session.insert("user", "ada").unwrap());
+    let site = remembering_host();
+    let plain = site.visit("", |session| session.insert("user", "ada").unwrap());
     assert_eq!((max_age(&plain), stamp(&sent_back(&plain))), (None, None));
     let cookie = sent_back(&plain);
-    assert_eq!(host.visit(&cookie, look).cookie(), None);
+    assert_eq!(site.visit(&cookie, look).cookie(), None);
 
     // "Remember me" changes the cookie in the same response.
-    let remembered = host.visit(&cookie, |session| session.remember(true).unwrap());
+    let remembered = site.visit(&cookie, |session| session.remember(true).unwrap());
     assert_eq!((remembered.saved(), max_age(&remembered)), (Saved::Written, Some(8 * 3600)));
     let cookie = sent_back(&remembered);
     assert_eq!(stamp(&cookie), Some("1000000000"));
     assert_eq!(id_of(&cookie), id_of(&sent_back(&plain)), "the same session");
-    assert_eq!(host.visit(&cookie, look).cookie(), None);
-    host.time.advance(Duration::from_secs(60));
-    let renewed = host.visit(&cookie, look);
+    assert_eq!(site.visit(&cookie, look).cookie(), None);
+    site.time.advance(Duration::from_secs(60));
+    let renewed = site.visit(&cookie, look);
     assert_eq!(max_age(&renewed), Some(8 * 3600));
 
     // Forgetting changes it back.
-    let forgotten = host.visit(&sent_back(&renewed), |session| session.remember(false).unwrap());
+    let forgotten = site.visit(&sent_back(&renewed), |session| session.remember(false).unwrap());
     assert_eq!((max_age(&forgotten), stamp(&sent_back(&forgotten))), (None, None));
-    assert_eq!(host.visit(&sent_back(&forgotten), look).cookie(), None);
+    assert_eq!(site.visit(&sent_back(&forgotten), look).cookie(), None);
     // If the client still sends its persistent cookie, the next response replaces it.
-    assert_eq!(max_age(&host.visit(&cookie, look)), None);
+    assert_eq!(max_age(&site.visit(&cookie, look)), None);
 
     // A session's own timeout does not make its cookie persistent.
-    let own = host.visit("", with_timeout(2 * HOUR));
+    let own = site.visit("", with_timeout(2 * HOUR));
     assert_eq!(max_age(&own), None);
 }
 
 #[test]
 fn remembering_elsewhere_shows_at_the_next_visit() {
-    let host = remembering_host();
-    let cookie = host.visitor();
-    let mut elsewhere = host.layer.sessions().load(&id_of(&cookie)).unwrap().unwrap();
+    let site = remembering_host();
+    let cookie = site.visitor();
+    let mut elsewhere = site.layer.sessions().load(&id_of(&cookie)).unwrap().unwrap();
     elsewhere.remember(true).unwrap();
     assert_eq!(elsewhere.save().unwrap(), Saved::Written);
-    assert_eq!(max_age(&host.visit(&cookie, look)), Some(8 * 3600));
+    assert_eq!(max_age(&site.visit(&cookie, look)), Some(8 * 3600));
 }
 
 #[test]
 fn remembered_session_has_limits_of_its_own() {
-    let host = remembering_host();
-    let remembered = host.visit("", |session| {
+    let site = remembering_host();
+    let remembered = site.visit("", |session| {
         session.log_in("ada").unwrap();
         session.remember(true).unwrap();
         // A timeout beyond the lifetime of remembered sessions is refused.
@@ -132,18 +132,18 @@ fn remembered_session_has_limits_of_its_own() {
     });
     let mut cookie = sent_back(&remembered);
     for _ in 0..90 {
-        host.time.advance(Duration::from_secs(8 * 3600 - 61));
-        let finished = host.visit(&cookie, |session| assert!(session.owner().unwrap().is_some()));
+        site.time.advance(Duration::from_secs(8 * 3600 - 61));
+        let finished = site.visit(&cookie, |session| assert!(session.owner().unwrap().is_some()));
         cookie = finished.cookie().map_or(cookie, |_| sent_back(&finished));
     }
-    host.time.advance(7 * HOUR);
-    let _ = host.visit(&cookie, |session| assert!(session.is_new().unwrap(), "30 days are over"));
+    site.time.advance(7 * HOUR);
+    let _ = site.visit(&cookie, |session| assert!(session.is_new().unwrap(), "30 days are over"));
 }
 
 #[test]
 fn remembering_needs_limits_in_the_policy() {
-    let host = host(CookieLifetime::Remembered);
-    let _ = host.visit("", |session| {
+    let site = site(CookieLifetime::Remembered);
+    let _ = site.visit("", |session| {
         let error = session.remember(true).unwrap_err();
         let sentence = "remember: the policy has no limits for remembered sessions; set them with Policy::remember";
         assert!(error.is_option());
@@ -156,7 +156,7 @@ fn remembering_needs_limits_in_the_policy() {
     });
     let policy = Policy::new().remember(8 * HOUR, None);
     let error =
-        Host::new(CookieOptions::new().lifetime(CookieLifetime::BrowserSession)).layer.policy(policy).unwrap_err();
+        Site::new(CookieOptions::new().lifetime(CookieLifetime::BrowserSession)).layer.policy(policy).unwrap_err();
     assert_eq!(
         error.to_string(),
         "lifetime: BrowserSession cookies of a policy that remembers sessions: take Remembered"
@@ -165,22 +165,22 @@ fn remembering_needs_limits_in_the_policy() {
 
 #[test]
 fn cookie_follows_a_new_timeout_at_once() {
-    let host = host(CookieLifetime::Persistent);
-    let cookie = host.visitor();
+    let site = site(CookieLifetime::Persistent);
+    let cookie = site.visitor();
     for timeout in [8 * HOUR, HOUR / 2] {
-        let finished = host.visit(&cookie, |session| session.set_timeout(timeout).unwrap());
+        let finished = site.visit(&cookie, |session| session.set_timeout(timeout).unwrap());
         assert_eq!(max_age(&finished), Some(timeout.as_secs()));
         // The same timeout again changes nothing.
-        assert_eq!(host.visit(&cookie, |session| session.set_timeout(timeout).unwrap()).cookie(), None);
+        assert_eq!(site.visit(&cookie, |session| session.set_timeout(timeout).unwrap()).cookie(), None);
     }
-    assert_eq!(max_age(&host.visit(&cookie, |session| session.set_timeout(None).unwrap())), Some(3600));
-    assert_eq!(host.visit(&cookie, |session| session.set_timeout(None).unwrap()).cookie(), None);
+    assert_eq!(max_age(&site.visit(&cookie, |session| session.set_timeout(None).unwrap())), Some(3600));
+    assert_eq!(site.visit(&cookie, |session| session.set_timeout(None).unwrap()).cookie(), None);
 }
 
 #[test]
 fn changed_options_rewrite_each_cookie_once() {
-    let session = host(CookieLifetime::BrowserSession);
-    let persistent = session.with(CookieOptions::new().lifetime(CookieLifetime::Persistent));
+    let session = site(CookieLifetime::BrowserSession);
+    let persistent = session.cookie(CookieOptions::new().lifetime(CookieLifetime::Persistent));
     for (before, after, kept) in [(&session, &persistent, Some(3600)), (&persistent, &session, None)] {
         let cookie = before.visitor();
         assert_eq!(after.visit(&cookie, |_| {}).cookie(), None, "the handler did not look");
@@ -196,8 +196,8 @@ fn changed_options_rewrite_each_cookie_once() {
 
 #[test]
 fn ended_session_gets_no_rewritten_cookie() {
-    let session = host(CookieLifetime::BrowserSession);
-    let persistent = session.with(CookieOptions::new().lifetime(CookieLifetime::Persistent));
+    let session = site(CookieLifetime::BrowserSession);
+    let persistent = session.cookie(CookieOptions::new().lifetime(CookieLifetime::Persistent));
     let cookie = session.visitor();
     let finished = persistent.visit(&cookie, |session| {
         look(session);
@@ -209,9 +209,9 @@ fn ended_session_gets_no_rewritten_cookie() {
 
 #[test]
 fn time_in_a_cookie_has_one_text() {
-    let host = host(CookieLifetime::Persistent);
-    let id = id_of(&host.visitor()).expose();
-    let reads = host.reads();
+    let site = site(CookieLifetime::Persistent);
+    let id = id_of(&site.visitor()).expose();
+    let reads = site.reads();
     for stamp in [
         "",
         ".",
@@ -235,18 +235,18 @@ fn time_in_a_cookie_has_one_text() {
         &"1".repeat(60),
         &"0".repeat(60),
     ] {
-        assert_eq!(host.user(&format!("id={id}.{stamp}")), None, "{stamp}");
+        assert_eq!(site.user(&format!("id={id}.{stamp}")), None, "{stamp}");
     }
-    assert_eq!(host.reads(), reads, "none of them is worth a look");
+    assert_eq!(site.reads(), reads, "none of them is worth a look");
     for stamp in ["0", "1", "999999999", "1000000000", "1000000001", "253402300800"] {
-        assert_eq!(host.user(&format!("id={id}.{stamp}")).as_deref(), Some("ada"), "{stamp}");
+        assert_eq!(site.user(&format!("id={id}.{stamp}")).as_deref(), Some("ada"), "{stamp}");
     }
 }
 
 #[test]
 fn cookie_is_rewritten_by_its_own_time() {
-    let host = host(CookieLifetime::Persistent);
-    let id = id_of(&host.visitor()).expose();
+    let site = site(CookieLifetime::Persistent);
+    let id = id_of(&site.visitor()).expose();
     // Seconds before the clock's time, and whether the cookie is renewed.
     for (age, renewed) in [
         (0, false),
@@ -260,7 +260,7 @@ fn cookie_is_rewritten_by_its_own_time() {
         (-86_400, true),
         (-200_000_000_000, true),
     ] {
-        let finished = host.visit(&format!("id={id}.{}", NOW - age), look);
+        let finished = site.visit(&format!("id={id}.{}", NOW - age), look);
         assert_eq!(finished.cookie().is_some(), renewed, "written {age} s ago");
         if renewed {
             assert_eq!((max_age(&finished), stamp(&sent_back(&finished))), (Some(3600), Some("1000000000")));
@@ -270,28 +270,28 @@ fn cookie_is_rewritten_by_its_own_time() {
 
 #[test]
 fn clock_set_back_keeps_the_cookie_alive() {
-    let host = host(CookieLifetime::Persistent);
-    host.time.set_wall(SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000));
+    let site = site(CookieLifetime::Persistent);
+    site.time.set_wall(SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000));
     let mut jar = Jar::default();
     // The browser's clock is right.
     let mut browser = at(NOW);
-    jar.receive(host.visit("", |session| session.insert("user", "ada").unwrap()).cookie().unwrap(), URL, browser);
-    host.time.set_wall(UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs()));
+    jar.receive(site.visit("", |session| session.insert("user", "ada").unwrap()).cookie().unwrap(), URL, browser);
+    site.time.set_wall(UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs()));
     for _ in 0..8 {
-        host.time.advance(HOUR / 2);
+        site.time.advance(HOUR / 2);
         browser += HOUR / 2;
         let live = jar.cookies().any(|cookie| cookie.ends.is_some_and(|ends| ends > browser));
         assert!(live, "half an hour later");
-        let finished = host.visit(&jar.header(URL, browser), |session| assert!(!session.is_new().unwrap()));
+        let finished = site.visit(&jar.header(URL, browser), |session| assert!(!session.is_new().unwrap()));
         assert!(jar.receive(finished.cookie().expect("renewed"), URL, browser));
     }
 }
 
 #[test]
 fn time_before_1970_is_written_as_1970() {
-    let host = host(CookieLifetime::Persistent);
-    host.time.set_wall(UNIX_EPOCH - DAY);
-    let cookie = host.visitor();
+    let site = site(CookieLifetime::Persistent);
+    site.time.set_wall(UNIX_EPOCH - DAY);
+    let cookie = site.visitor();
     assert_eq!(stamp(&cookie), Some("0"));
-    assert_eq!(host.user(&cookie).as_deref(), Some("ada"));
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
 }

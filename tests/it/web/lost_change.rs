@@ -2,7 +2,7 @@
 //! `finish` report the loss, and so does the response if the application wants it.
 #![cfg(feature = "rouille")]
 
-use crate::support::host::{Host, id_of, look};
+use crate::support::site::{Site, id_of, look};
 use lembro::web::{CookieOptions, LostChange, RequestHead};
 use lembro::{Error, Event, Saved, Session};
 use rouille::{Request, Response};
@@ -21,20 +21,20 @@ fn change_of_an_ended_session_is_lost() {
     // The slow request looks before the other one, looks after it, or calls `save`.
     for end in ends {
         for how in 0..3 {
-            let host = Host::new(CookieOptions::new());
-            let cookie = host.visitor();
-            let events = host.layer.events();
-            let mut slow = host.layer.load(RequestHead::new([cookie.as_str()]));
+            let site = Site::new(CookieOptions::new());
+            let cookie = site.visitor();
+            let events = site.layer.events();
+            let mut slow = site.layer.load(RequestHead::new([cookie.as_str()]));
             if how != 1 {
                 look(&mut slow);
             }
-            let _ = host.visit(&cookie, end);
+            let _ = site.visit(&cookie, end);
             let is_new = how == 1 && slow.is_new().unwrap();
             slow.insert("text", "a long letter").unwrap();
             if how == 2 {
                 assert_eq!(slow.save().unwrap(), Saved::Gone);
             }
-            let finished = host.layer.finish(&mut slow).unwrap();
+            let finished = site.layer.finish(&mut slow).unwrap();
             let heard = events.try_iter().filter(|event| *event == lost(&cookie)).count();
             if is_new {
                 // After a logout the cookie opens no session, so the letter begins a new one.
@@ -62,28 +62,28 @@ fn request_without_changes_loses_nothing() {
         },
     ];
     for act in acts {
-        let host = Host::new(CookieOptions::new());
-        let cookie = host.visitor();
-        let events = host.layer.events();
-        let mut slow = host.layer.load(RequestHead::new([cookie.as_str()]));
+        let site = Site::new(CookieOptions::new());
+        let cookie = site.visitor();
+        let events = site.layer.events();
+        let mut slow = site.layer.load(RequestHead::new([cookie.as_str()]));
         look(&mut slow);
-        let _ = host.visit(&cookie, |session| session.log_out().unwrap());
+        let _ = site.visit(&cookie, |session| session.log_out().unwrap());
         act(&mut slow);
-        let finished = host.layer.finish(&mut slow).unwrap();
+        let finished = site.layer.finish(&mut slow).unwrap();
         assert!(!finished.is_lost());
         assert!(!events.try_iter().any(|event| event == lost(&cookie)));
     }
 }
 
 fn answer(lost_change: LostChange, own_page: bool) -> (Response, Vec<Error>) {
-    let host = Host::new(CookieOptions::new());
-    let cookie = host.visitor();
-    let layer = host.layer.clone().lost_change(lost_change);
+    let site = Site::new(CookieOptions::new());
+    let cookie = site.visitor();
+    let layer = site.layer.clone().lost_change(lost_change);
     let errors = layer.errors();
     let request = Request::fake_http("POST", "/letter", vec![("Cookie".to_owned(), cookie.clone())], Vec::new());
     let write = |session: &mut Session| -> lembro::Result<Response> {
         session.insert("text", "a long letter")?;
-        let _ = host.visit(&cookie, |session| session.log_out().unwrap());
+        let _ = site.visit(&cookie, |session| session.log_out().unwrap());
         Ok(Response::text("Thank you"))
     };
     let page = |error: Error| {

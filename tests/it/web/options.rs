@@ -4,7 +4,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::support::host::Host;
+use crate::support::site::Site;
 use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Priority, SameSite, Secure, SessionLayer, SiteData};
 use lembro::{Error, LembroOptions, LembroStore, Policy, SessionId};
@@ -19,7 +19,7 @@ fn options() -> CookieOptions {
 }
 
 fn written(options: CookieOptions) -> String {
-    let finished = Host::new(options).visit("", |session| session.insert("user", "ada").unwrap());
+    let finished = Site::new(options).visit("", |session| session.insert("user", "ada").unwrap());
     finished.cookie().unwrap().to_owned()
 }
 
@@ -32,13 +32,13 @@ fn assert_refused(options: CookieOptions, message: &str) {
 
 #[test]
 fn defaults_are_safe() {
-    let host = Host::new(options());
-    let set = host.visit("", |session| session.insert("user", "ada").unwrap());
+    let site = Site::new(options());
+    let set = site.visit("", |session| session.insert("user", "ada").unwrap());
     let (pair, attributes) = set.cookie().unwrap().split_once("; ").unwrap();
     assert_eq!(pair.len(), "id=".len() + SessionId::TEXT_LEN);
     assert_eq!(attributes, "HttpOnly; SameSite=Lax; Secure; Path=/");
 
-    let removal = host.visit(pair, |session| session.log_out().unwrap());
+    let removal = site.visit(pair, |session| session.log_out().unwrap());
     let expected = "id=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
     assert_eq!(removal.cookie(), Some(expected));
     assert_eq!(CookieOptions::default(), options());

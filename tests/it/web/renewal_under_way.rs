@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use crate::support::session::site::{
-    AGE, Site, assert_silent, id_of, look, reasons_to_rewrite, renewing, renewing_site, sent_back,
-};
 use crate::support::session::{Fault, HOUR, MINUTE, SECOND, validate};
+use crate::support::site::{AGE, Site, assert_silent, due_site, id_of, look, reasons_to_rewrite, renewing, sent_back};
 use lembro::web::{CookieLifetime, CookieOptions, Finished, RequestHead};
 use lembro::{Policy, Saved, Session, Store};
 
@@ -36,9 +34,9 @@ fn no_response_brings_the_old_id_back() {
     ];
     for (why, before, options) in reasons_to_rewrite() {
         for (what, use_it) in uses {
-            let site = Site::new(before.clone(), renewing());
-            let old = site.visitor();
-            let site = site.with_cookie(options.clone());
+            let site = Site::new(before.clone()).policy(renewing());
+            let old = site.log_in();
+            let site = site.cookie(options.clone());
             site.time.advance(AGE);
 
             // Requests at once: one looks before the id changes, one after it, and one ends in the
@@ -48,11 +46,11 @@ fn no_response_brings_the_old_id_back() {
                 (site.layer.load(head()), site.layer.load(head()), site.layer.load(head()));
             look(&mut seen);
             look(&mut last);
-            let new = sent_back(&site.request(&old, look));
-            assert_eq!(id_of(&sent_back(&site.request(&old, use_it))), id_of(&new), "{why}, {what}: repeated");
+            let new = sent_back(&site.visit(&old, look));
+            assert_eq!(id_of(&sent_back(&site.visit(&old, use_it))), id_of(&new), "{why}, {what}: repeated");
             // This request confirms the new id.
-            assert_silent(&site.request(&new, look));
-            assert_silent(&site.request(&old, use_it));
+            assert_silent(&site.visit(&new, look));
+            assert_silent(&site.visit(&old, use_it));
             for session in [&mut unseen, &mut seen] {
                 use_it(session);
             }
@@ -83,13 +81,13 @@ fn id_replaced_beside_a_request_is_not_announced() {
     for (why, before, options) in reasons_to_rewrite() {
         for (what, change) in changes {
             for work in [look as Use, |session| session.insert("slow", &1).unwrap()] {
-                let site = Site::new(before.clone(), Policy::new());
-                let old = site.visitor();
-                let site = site.with_cookie(options.clone());
+                let site = Site::new(before.clone());
+                let old = site.log_in();
+                let site = site.cookie(options.clone());
                 site.time.advance(2 * MINUTE);
-                let finished = site.request(&old, |session| {
+                let finished = site.visit(&old, |session| {
                     look(session);
-                    assert_ne!(sent_back(&site.request(&old, change)), old, "{why}, {what}");
+                    assert_ne!(sent_back(&site.visit(&old, change)), old, "{why}, {what}");
                     work(session);
                 });
                 assert_silent(&finished);
@@ -103,12 +101,10 @@ fn id_replaced_beside_a_request_is_not_announced() {
 fn login_within_the_grace_reaches_the_client() {
     let changes: [Use; 2] = [|session| session.log_in("user-7").unwrap(), |session| session.regenerate().unwrap()];
     for change in changes {
-        let site = renewing_site();
-        let old = site.visitor();
-        site.time.advance(AGE);
-        let new = sent_back(&site.request(&old, look));
-        assert_silent(&site.request(&new, look));
-        let sent = sent_back(&site.request(&old, change));
+        let (site, old) = due_site();
+        let new = sent_back(&site.visit(&old, look));
+        assert_silent(&site.visit(&new, look));
+        let sent = sent_back(&site.visit(&old, change));
         assert!(site.store.get(&id_of(&sent)).unwrap().is_some());
         assert!(site.store.get(&id_of(&new)).unwrap().is_none(), "without the response the client is locked out");
     }
@@ -117,9 +113,9 @@ fn login_within_the_grace_reaches_the_client() {
 #[test]
 fn parallel_renewals_agree_on_the_id() {
     for (why, before, options) in reasons_to_rewrite() {
-        let site = Site::new(before, renewing());
-        let old = site.visitor();
-        let site = site.with_cookie(options);
+        let site = Site::new(before).policy(renewing());
+        let old = site.log_in();
+        let site = site.cookie(options);
         site.time.advance(AGE);
         let head = || RequestHead::new([old.as_str()]);
         let sessions: Vec<_> = (0..6).map(|_| site.layer.load(head())).collect();
@@ -136,19 +132,18 @@ fn parallel_renewals_agree_on_the_id() {
 #[test]
 fn overtaking_request_brings_the_same_id() {
     for (why, before, options) in reasons_to_rewrite() {
-        let site = Site::new(before, renewing());
-        let old = site.visitor();
-        let site = site.with_cookie(options);
+        let site = Site::new(before).policy(renewing());
+        let old = site.log_in();
+        let site = site.cookie(options);
         site.time.advance(AGE);
         let (layer, cookie) = (site.layer.clone(), old.clone());
         let (sender, brought) = std::sync::mpsc::channel();
         site.probe.before_next_commit(move || {
-            let head = RequestHead::new([cookie.as_str()]);
-            let mut session = layer.load(head.clone());
+            let mut session = layer.load(RequestHead::new([cookie.as_str()]));
             look(&mut session);
             sender.send(sent_back(&layer.finish(&mut session).unwrap())).unwrap();
         });
-        let new = sent_back(&site.request(&old, look));
+        let new = sent_back(&site.visit(&old, look));
         assert_ne!(id_of(&new), id_of(&old), "{why}");
         assert_eq!(id_of(&brought.recv().unwrap()), id_of(&new), "{why}");
     }
@@ -157,24 +152,24 @@ fn overtaking_request_brings_the_same_id() {
 #[test]
 fn no_rewrite_within_a_grace_of_a_renewal() {
     for (why, before, options) in reasons_to_rewrite().into_iter().skip(1) {
-        let site = Site::new(before, renewing());
-        let old = site.visitor();
-        let site = site.with_cookie(options);
+        let site = Site::new(before).policy(renewing());
+        let old = site.log_in();
+        let site = site.cookie(options);
         // If the next request renews the id, a late response with the old one would arrive after
         // it.
         site.time.advance(14 * MINUTE);
-        assert_silent(&site.request(&old, look));
+        assert_silent(&site.visit(&old, look));
         site.time.advance(MINUTE.saturating_sub(SECOND));
-        assert_silent(&site.request(&old, look));
+        assert_silent(&site.visit(&old, look));
         site.time.advance(SECOND);
-        let second = sent_back(&site.request(&old, look));
+        let second = sent_back(&site.visit(&old, look));
         assert_ne!(id_of(&second), id_of(&old), "{why}");
 
-        let site = Site::new(CookieOptions::new(), renewing());
-        let old = site.visitor();
-        let site = site.with_cookie(CookieOptions::new().lifetime(CookieLifetime::Persistent));
+        let site = Site::new(CookieOptions::new()).policy(renewing());
+        let old = site.log_in();
+        let site = site.cookie(CookieOptions::new().lifetime(CookieLifetime::Persistent));
         site.time.advance(MINUTE);
-        let again = sent_back(&site.request(&old, look));
+        let again = sent_back(&site.visit(&old, look));
         assert_eq!(id_of(&again), id_of(&old), "{why}");
         assert_ne!(again, old, "{why}");
     }
@@ -183,14 +178,14 @@ fn no_rewrite_within_a_grace_of_a_renewal() {
 // The first request by each new id is also the last one before most of the cookie's time is over.
 #[test]
 fn rare_visits_rewrite_the_cookie() {
-    let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), renewing());
-    let mut cookie = site.visitor();
+    let site = Site::persistent().policy(renewing());
+    let mut cookie = site.log_in();
     for visit in 1..10 {
         // The timeout is two hours.
         site.time.advance(90 * MINUTE);
         let ada =
             |session: &mut Session| assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"), "{visit}");
-        let finished = site.request(&cookie, ada);
+        let finished = site.visit(&cookie, ada);
         assert!(finished.cookie().is_some_and(|cookie| cookie.contains("; Max-Age=7200")), "{visit}");
         cookie = sent_back(&finished);
     }
@@ -201,13 +196,13 @@ fn cookie_lasts_while_the_session_is_used() {
     for timeout in [10 * SECOND, 90 * SECOND, 5 * MINUTE, HOUR] {
         for age in [SECOND, MINUTE, AGE, 3 * HOUR] {
             let policy = Policy::new().timeout(timeout).renew_after(age);
-            let site = Site::new(CookieOptions::new().lifetime(CookieLifetime::Persistent), policy);
+            let site = Site::persistent().policy(policy);
             let max_age = |finished: &Finished| {
                 let cookie = finished.cookie().expect("a Set-Cookie");
                 let seconds = cookie.split("; Max-Age=").nth(1).unwrap().split(';').next().unwrap();
                 Duration::from_secs(seconds.parse().unwrap())
             };
-            let first = site.request("", |session| {
+            let first = site.visit("", |session| {
                 session.insert("user", "ada").unwrap();
                 session.log_in("user-42").unwrap();
             });
@@ -215,7 +210,7 @@ fn cookie_lasts_while_the_session_is_used() {
             for _ in 0..2_000 {
                 site.time.advance(SECOND);
                 left = left.checked_sub(SECOND).expect("the browser has dropped the cookie");
-                let finished = site.request(&cookie, look);
+                let finished = site.visit(&cookie, look);
                 if finished.cookie().is_some() {
                     (cookie, left) = (sent_back(&finished), max_age(&finished));
                 }
@@ -227,32 +222,32 @@ fn cookie_lasts_while_the_session_is_used() {
 
 #[test]
 fn logout_before_the_renewal_is_final() {
-    let site = renewing_site();
-    let old = site.visitor();
-    site.time.advance(AGE);
+    let (site, old) = due_site();
     let (store, id) = (site.store.clone(), id_of(&old));
     site.probe.before_next_commit(move || assert!(store.destroy(&id).unwrap().is_done()));
-    assert_silent(&site.request(&old, look));
+    assert_silent(&site.visit(&old, look));
     assert_eq!((site.user(&old), site.store.len().unwrap()), (None, 0));
 }
 
 #[test]
 fn failed_renewal_costs_no_page() {
     for fault in [Fault::Refused, Fault::RequestLost, Fault::ReplyLost] {
-        let site = renewing_site();
-        let cookie = site.visitor();
-        site.time.advance(AGE);
+        let (site, cookie) = due_site();
         site.probe.fail_next_commits([fault]);
         let errors = site.layer.errors();
-        let finished = site.request(&cookie, look);
+        let finished = site.visit(&cookie, look);
         assert_silent(&finished);
         assert_eq!(finished.saved(), Saved::Unchanged, "{fault:?}");
         assert!(errors.try_recv().unwrap().is_store() && errors.is_empty(), "{fault:?}");
         // The handler's change must not seem saved.
         site.probe.fail_next_commits([Fault::Refused]);
-        assert!(site.try_request(&cookie, |session| session.insert("cart", &3).unwrap()).unwrap_err().is_store());
+        assert!(
+            site.try_request(RequestHead::new([cookie.as_str()]), |session| session.insert("cart", &3).unwrap())
+                .unwrap_err()
+                .is_store()
+        );
 
-        let renewed = sent_back(&site.request(&cookie, look));
+        let renewed = sent_back(&site.visit(&cookie, look));
         assert_eq!(site.user(&cookie).as_deref(), Some("ada"), "{fault:?}");
         assert_eq!(site.user(&renewed).as_deref(), Some("ada"), "{fault:?}");
         assert_eq!(site.value(&renewed, "cart"), None, "{fault:?}");
@@ -261,16 +256,16 @@ fn failed_renewal_costs_no_page() {
 
 #[test]
 fn no_renewal_within_a_grace() {
-    let site = Site::new(CookieOptions::new(), Policy::new().renew_after(10 * SECOND));
-    let first = site.visitor();
+    let site = Site::new(CookieOptions::new()).policy(Policy::new().renew_after(10 * SECOND));
+    let first = site.log_in();
     site.time.advance(MINUTE);
-    let second = sent_back(&site.request(&first, look));
-    assert_silent(&site.request(&second, look));
+    let second = sent_back(&site.visit(&first, look));
+    assert_silent(&site.visit(&second, look));
     for _ in 0..5 {
         site.time.advance(10 * SECOND);
-        assert_silent(&site.request(&second, look));
+        assert_silent(&site.visit(&second, look));
         assert_eq!(site.user(&first).as_deref(), Some("ada"), "the whole grace");
     }
     site.time.advance(10 * SECOND);
-    assert_ne!(sent_back(&site.request(&second, look)), second);
+    assert_ne!(sent_back(&site.visit(&second, look)), second);
 }

@@ -10,9 +10,7 @@ use lembro::Session;
 use lembro::web::SessionLayer;
 use rouille::ResponseBody;
 
-use crate::support::wire::{
-    Listener, Page, PlainSite, Reply, RouilleSite, ToucheSite, UnreliableStore, Wire, exchange, layer, store,
-};
+use crate::support::wire::{Listener, Page, Reply, ServedSite, UnreliableStore, Wire, exchange, layer, store};
 
 type Headers = &'static [(&'static str, &'static str)];
 
@@ -24,14 +22,14 @@ fn sites(
     let handler = Arc::new(handler);
     let rouille = {
         let (layer, handler) = (layer.clone(), Arc::clone(&handler));
-        RouilleSite::start(move |request| match request.raw_url().strip_prefix("/bare") {
+        ServedSite::rouille(move |request| match request.raw_url().strip_prefix("/bare") {
             Some(path) => handler(path, None).into_rouille(),
             None => layer.rouille(request, |session| handler(request.raw_url(), Some(session)).into_rouille()),
         })
     };
     let touche = {
         let (layer, handler) = (layer.clone(), Arc::clone(&handler));
-        ToucheSite::start(move |request| {
+        ServedSite::touche(move |request| {
             let path = request.uri().path();
             let answer = |page: Page| page.into_http(touche::Body::from_reader);
             match path.strip_prefix("/bare") {
@@ -41,7 +39,7 @@ fn sites(
         })
     };
     let layer = layer.clone();
-    let plain = PlainSite::start(move |request| {
+    let plain = ServedSite::tiny_http(move |request| {
         let response = if let Some(path) = request.url().strip_prefix("/bare") {
             handler(path, None).into_plain()
         } else {
@@ -163,7 +161,7 @@ fn socket_kinds_cover_every_transfer_coding() {
 #[test]
 fn socket_304_of_rouille_has_our_headers() {
     let layer = layer(store());
-    let site = RouilleSite::start(move |request| {
+    let site = ServedSite::rouille(move |request| {
         let answer = |session: &mut Session| {
             visit(session);
             let page = rouille::Response::text("a page");
@@ -209,7 +207,7 @@ fn socket_upgrade_has_our_headers() {
     let layer = layer(store());
     let rouille = {
         let layer = layer.clone();
-        RouilleSite::start(move |request| {
+        ServedSite::rouille(move |request| {
             layer.rouille(request, |session| {
                 visit(session);
                 let (headers, data) = (vec![("Upgrade".into(), "echo".into())], ResponseBody::empty());
@@ -217,7 +215,7 @@ fn socket_upgrade_has_our_headers() {
             })
         })
     };
-    let plain = PlainSite::start(move |request| {
+    let plain = ServedSite::tiny_http(move |request| {
         let mut session = layer.load(&request);
         visit(&mut session);
         let finished = layer.finish(&mut session).unwrap();
@@ -267,55 +265,40 @@ fn socket_last_byte_follows_the_save() {
     }
 }
 
-/// A handler's headers for caches, and those that the client gets with a cookie and without one.
-struct CachingCase {
-    own: Headers,
-    with_cookie: [&'static [&'static str]; 2],
-    without: [&'static [&'static str]; 2],
-}
+/// A handler's headers for caches, and those that the client gets: `Cache-Control` with a cookie
+/// and without one, and `Vary`.
+type CachingCase = (Headers, [&'static str; 2], &'static str);
 
 const CACHING_CASES: [CachingCase; 9] = [
-    CachingCase { own: &[], with_cookie: [&["no-store"], &["Cookie"]], without: [&["no-store"], &["Cookie"]] },
-    CachingCase {
-        own: &[("Cache-Control", "public, max-age=600")],
-        with_cookie: [&["no-store"], &["Cookie"]],
-        without: [&["public, max-age=600"], &["Cookie"]],
-    },
-    CachingCase {
-        own: &[("cache-control", "Private, S-MaxAge=5, must-revalidate"), ("CACHE-CONTROL", "no-transform")],
-        with_cookie: [&["Private, must-revalidate, no-transform, no-store"], &["Cookie"]],
-        without: [&["Private, S-MaxAge=5, must-revalidate, no-transform"], &["Cookie"]],
-    },
-    CachingCase {
-        own: &[("Cache-Control", "max-age=0, must-understand, no-store")],
-        with_cookie: [&["no-store"], &["Cookie"]],
-        without: [&["max-age=0, must-understand, no-store"], &["Cookie"]],
-    },
-    CachingCase {
-        own: &[("Cache-Control", "NO-CACHE"), ("Vary", "Accept-Encoding")],
-        with_cookie: [&["NO-CACHE, no-store"], &["Accept-Encoding, Cookie"]],
-        without: [&["NO-CACHE"], &["Accept-Encoding, Cookie"]],
-    },
-    CachingCase {
-        own: &[("Cache-Control", "no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\"")],
-        with_cookie: [&["no-store"], &["Cookie"]],
-        without: [&["no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\""], &["Cookie"]],
-    },
-    CachingCase {
-        own: &[("vary", "Accept-Encoding,Accept"), ("VARY", " Accept-Language ")],
-        with_cookie: [&["no-store"], &["Accept-Encoding, Accept, Accept-Language, Cookie"]],
-        without: [&["no-store"], &["Accept-Encoding, Accept, Accept-Language, Cookie"]],
-    },
-    CachingCase {
-        own: &[("Vary", "accept, cookie")],
-        with_cookie: [&["no-store"], &["accept, cookie"]],
-        without: [&["no-store"], &["accept, cookie"]],
-    },
-    CachingCase {
-        own: &[("Vary", "Accept"), ("Vary", "*")],
-        with_cookie: [&["no-store"], &["*"]],
-        without: [&["no-store"], &["*"]],
-    },
+    (&[], ["no-store", "no-store"], "Cookie"),
+    (&[("Cache-Control", "public, max-age=600")], ["no-store", "public, max-age=600"], "Cookie"),
+    (
+        &[("cache-control", "Private, S-MaxAge=5, must-revalidate"), ("CACHE-CONTROL", "no-transform")],
+        ["Private, must-revalidate, no-transform, no-store", "Private, S-MaxAge=5, must-revalidate, no-transform"],
+        "Cookie",
+    ),
+    (
+        &[("Cache-Control", "max-age=0, must-understand, no-store")],
+        ["no-store", "max-age=0, must-understand, no-store"],
+        "Cookie",
+    ),
+    (
+        &[("Cache-Control", "NO-CACHE"), ("Vary", "Accept-Encoding")],
+        ["NO-CACHE, no-store", "NO-CACHE"],
+        "Accept-Encoding, Cookie",
+    ),
+    (
+        &[("Cache-Control", "no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\"")],
+        ["no-store", "no-cache=\"Set-Cookie, X-Own\", private=\"X-Own\""],
+        "Cookie",
+    ),
+    (
+        &[("vary", "Accept-Encoding,Accept"), ("VARY", " Accept-Language ")],
+        ["no-store", "no-store"],
+        "Accept-Encoding, Accept, Accept-Language, Cookie",
+    ),
+    (&[("Vary", "accept, cookie")], ["no-store", "no-store"], "accept, cookie"),
+    (&[("Vary", "Accept"), ("Vary", "*")], ["no-store", "no-store"], "*"),
 ];
 
 fn caching_sites() -> [(&'static str, Box<dyn Listener>); 3] {
@@ -327,7 +310,7 @@ fn caching_sites() -> [(&'static str, Box<dyn Listener>); 3] {
             ("logout", Some(session)) => session.log_out().unwrap(),
             _ => {}
         }
-        Page::new(200, CACHING_CASES[row.parse::<usize>().unwrap()].own, "a page")
+        Page::new(200, CACHING_CASES[row.parse::<usize>().unwrap()].0, "a page")
     })
 }
 
@@ -339,21 +322,21 @@ fn assert_caching(what: &str, reply: &Reply, expected: [&[&str]; 2]) {
 #[test]
 fn socket_caching_headers_are_merged() {
     for (server, site) in &caching_sites() {
-        for (row, caching) in CACHING_CASES.iter().enumerate() {
-            let what = format!("{server}: {:?}", caching.own);
+        for (row, (own, [with_cookie, without], vary)) in CACHING_CASES.iter().enumerate() {
+            let what = format!("{server}: {own:?}");
             let ask =
                 |path: &str, headers: &[_]| exchange(site.as_ref(), &format!("GET {path}/{row} HTTP/1.1"), headers);
             let first = ask("/visit", &[]);
-            assert_caching(&what, &first, caching.with_cookie);
+            assert_caching(&what, &first, [&[with_cookie], &[vary]]);
             let cookie = first.sent_back();
             for path in ["/look", "/visit"] {
                 let known = ask(path, &[("Cookie", &cookie)]);
                 assert!(known.all("Set-Cookie").is_empty(), "{what}");
-                assert_caching(&what, &known, caching.without);
+                assert_caching(&what, &known, [&[without], &[vary]]);
             }
             let logout = ask("/logout", &[("Cookie", &cookie)]);
             assert!(logout.one("Set-Cookie").starts_with("id=; "), "{what}");
-            assert_caching(&what, &logout, caching.with_cookie);
+            assert_caching(&what, &logout, [&[with_cookie], &[vary]]);
         }
     }
 }
@@ -361,12 +344,12 @@ fn socket_caching_headers_are_merged() {
 #[test]
 fn socket_page_of_a_new_session_only_varies() {
     for (server, site) in &caching_sites() {
-        for (row, caching) in CACHING_CASES.iter().enumerate() {
+        for (row, (own_headers, _, vary)) in CACHING_CASES.iter().enumerate() {
             let reply = exchange(site.as_ref(), &format!("GET /look/{row} HTTP/1.1"), &[]);
             let own = exchange(site.as_ref(), &format!("GET /bare/look/{row} HTTP/1.1"), &[]);
             assert!(reply.all("Set-Cookie").is_empty());
-            let what = format!("{server}: {:?}", caching.own);
-            assert_caching(&what, &reply, [&own.all("Cache-Control"), caching.without[1]]);
+            let what = format!("{server}: {own_headers:?}");
+            assert_caching(&what, &reply, [&own.all("Cache-Control"), &[vary]]);
         }
     }
 }

@@ -9,16 +9,16 @@ use lembro::{Error, Result, Saved, Session, Sessions, Store};
 use rouille::{Request, Response};
 
 use crate::support::wire::{
-    self, Browser, Page, RouilleSite, Target, UnreliableStore, layer, named_layer, store, visit,
+    self, Browser, Page, ServedSite, Target, UnreliableStore, layer, named_layer, store, visit,
 };
 
 fn application(request: &Request, session: &mut Session) -> Result<Response> {
     wire::application(&Target::new(request.method(), &request.url()), session).map(Page::into_rouille)
 }
 
-fn site(layer: &SessionLayer) -> RouilleSite {
+fn site(layer: &SessionLayer) -> ServedSite {
     let layer = layer.clone();
-    RouilleSite::start(move |request| layer.rouille(request, |session| application(request, session)))
+    ServedSite::rouille(move |request| layer.rouille(request, |session| application(request, session)))
 }
 
 fn reported(errors: &Receiver<Error>) -> Vec<String> {
@@ -28,7 +28,7 @@ fn reported(errors: &Receiver<Error>) -> Vec<String> {
 #[test]
 fn socket_handler_may_return_a_response() {
     let layer = layer(store());
-    let site = RouilleSite::start(move |request| {
+    let site = ServedSite::rouille(move |request| {
         layer.rouille(request, |session| match visit(session) {
             Ok(visits) => Response::text(visits).with_status_code(201),
             Err(error) => Response::text(error.to_string()).with_status_code(500),
@@ -104,7 +104,7 @@ impl Failure {
 fn socket_application_makes_its_error_pages() {
     let store = Arc::new(UnreliableStore::new(store()));
     let layer = layer(Arc::clone(&store));
-    let site = RouilleSite::start(move |request| {
+    let site = ServedSite::rouille(move |request| {
         let page = |session: &mut Session| {
             let visits = visit(session)?;
             if request.url() == "/teapot" { Err(Failure::Teapot) } else { Ok(Response::text(visits)) }
@@ -133,7 +133,7 @@ fn socket_application_makes_its_error_pages() {
 fn socket_early_commits_survive_a_failure() {
     let store = store();
     let layer = layer(store.clone());
-    let site = RouilleSite::start(move |request| {
+    let site = ServedSite::rouille(move |request| {
         layer.rouille(request, |session| {
             let step = request.url();
             match step.as_str() {
@@ -165,7 +165,7 @@ fn socket_failed_request_tells_a_committed_id() {
     let store = Arc::new(UnreliableStore::new(store()));
     let layer = layer(Arc::clone(&store));
     let unplugged = Arc::clone(&store);
-    let site = RouilleSite::start(move |request| {
+    let site = ServedSite::rouille(move |request| {
         layer.rouille(request, |session| {
             let url = request.url();
             let Some(what) = url.strip_prefix("/fails-") else { return application(request, session) };
@@ -200,8 +200,8 @@ fn socket_failed_request_tells_a_committed_id() {
 }
 
 /// A shop and its admin page, each with its own cookie, store and session.
-fn nested(shop: SessionLayer, admin: SessionLayer, all_or_nothing: bool) -> RouilleSite {
-    RouilleSite::start(move |request| {
+fn nested(shop: SessionLayer, admin: SessionLayer, all_or_nothing: bool) -> ServedSite {
+    ServedSite::rouille(move |request| {
         let both = |bought: &mut Session, worked: &mut Session| -> Result<Response> {
             let mut text = String::new();
             if request.url() != "/admin" {
@@ -276,7 +276,7 @@ fn socket_inner_failure_reaches_the_outer_layer() {
 #[test]
 fn socket_unsendable_header_loses_none_of_ours() {
     let layer = layer(store());
-    let site = RouilleSite::start(move |request| {
+    let site = ServedSite::rouille(move |request| {
         layer.rouille(request, |session| {
             let visits = visit(session)?;
             Ok(Response::text(visits)
@@ -314,7 +314,7 @@ fn socket_store_may_be_chosen_at_run_time() {
 #[test]
 fn socket_request_without_prefix_keeps_session() {
     let layer = layer(store());
-    let site = RouilleSite::start(move |request| {
+    let site = ServedSite::rouille(move |request| {
         let inner = request.remove_prefix("/shop");
         let request = inner.as_ref().unwrap_or(request);
         layer.rouille(request, |session| application(request, session))

@@ -9,7 +9,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::support::host::{Host, attributes, look, sent_back};
+use crate::support::site::{Site, attributes, look, sent_back};
 use lembro::testing::{Cookie, Jar};
 use lembro::web::{CookieLifetime, CookieOptions, Priority, RequestHead, SameSite, Secure};
 use lembro::{Clock, Error, Session};
@@ -128,7 +128,7 @@ fn cookie_is_secure_if_the_connection_is() {
     for (secure, trust_proxy) in
         [Secure::Always, Secure::Auto, Secure::Never].into_iter().flat_map(|secure| [(secure, false), (secure, true)])
     {
-        let host = Host::new(CookieOptions::new().secure(secure).trust_proxy(trust_proxy));
+        let site = Site::new(CookieOptions::new().secure(secure).trust_proxy(trust_proxy));
         for (headers, said) in PROXY_REPORTS {
             for https in [false, true] {
                 let expected = match secure {
@@ -137,10 +137,10 @@ fn cookie_is_secure_if_the_connection_is() {
                     Secure::Never => false,
                 };
                 let what = format!("{secure:?}, trusted: {trust_proxy}, https: {https}, {headers:?}");
-                let set = host.request(&request(headers, https, ""), insert);
+                let set = site.request(&request(headers, https, ""), insert);
                 assert_eq!(attributes(&set).contains(&"Secure"), expected, "{what}");
                 let removed =
-                    host.request(&request(headers, https, &sent_back(&set)), |session| session.log_out().unwrap());
+                    site.request(&request(headers, https, &sent_back(&set)), |session| session.log_out().unwrap());
                 assert_eq!(attributes(&removed).contains(&"Secure"), expected, "removed: {what}");
                 assert_eq!(attributes(&removed)[..attributes(&set).len()], attributes(&set), "{what}");
             }
@@ -150,18 +150,18 @@ fn cookie_is_secure_if_the_connection_is() {
 
 #[test]
 fn proxy_is_not_trusted_by_default() {
-    let host = Host::new(CookieOptions::new().secure(Secure::Auto));
+    let site = Site::new(CookieOptions::new().secure(Secure::Auto));
     let head = request(&[("X-Forwarded-Proto", b"https"), ("Forwarded", b"proto=https")], false, "");
-    let set = host.request(&head, insert);
+    let set = site.request(&head, insert);
     assert!(!attributes(&set).contains(&"Secure"));
 }
 
 #[test]
 fn plain_http_alone_rewrites_no_cookie() {
-    let host = Host::new(CookieOptions::new().secure(Secure::Auto));
-    let set = host.request(&request(&[], true, ""), insert);
+    let site = Site::new(CookieOptions::new().secure(Secure::Auto));
+    let set = site.request(&request(&[], true, ""), insert);
     assert!(attributes(&set).contains(&"Secure"));
-    assert_eq!(host.request(&request(&[], false, &sent_back(&set)), look).cookie(), None);
+    assert_eq!(site.request(&request(&[], false, &sent_back(&set)), look).cookie(), None);
 }
 
 fn told(errors: &impl Fn() -> Vec<Error>) -> Vec<String> {
@@ -170,28 +170,28 @@ fn told(errors: &impl Fn() -> Vec<Error>) -> Vec<String> {
 
 /// The number of reports after such a request.
 fn reports(options: CookieOptions, headers: &[(&str, &str)], https: bool) -> usize {
-    let host = Host::new(options);
-    let errors = host.layer.errors();
+    let site = Site::new(options);
+    let errors = site.layer.errors();
     let headers = headers.iter().map(|(name, value)| (*name, *value));
-    assert!(host.request(&RequestHead::from_headers(headers).secure(https), insert).cookie().is_some());
+    assert!(site.request(&RequestHead::from_headers(headers).secure(https), insert).cookie().is_some());
     errors.try_iter().count()
 }
 
 #[test]
 fn secure_cookie_over_http_is_reported_once() {
-    let host = Host::new(CookieOptions::new());
-    let errors = host.layer.errors();
+    let site = Site::new(CookieOptions::new());
+    let errors = site.layer.errors();
     let seen = || errors.try_iter().collect::<Vec<_>>();
-    assert!(host.visit("", look).cookie().is_none());
+    assert!(site.visit("", look).cookie().is_none());
     assert_eq!(told(&seen), [""; 0], "no cookie was set");
 
-    assert!(host.visit("", insert).cookie().is_some());
+    assert!(site.visit("", insert).cookie().is_some());
     let [text] = &*told(&seen) else { panic!("one report") };
     for part in ["secure: a Secure cookie", "plain http", "localhost", "Secure::Auto", "ignore this", "trust_proxy"] {
         assert!(text.contains(part), "{text}");
     }
     for _ in 0..3 {
-        let other = Host { layer: host.layer.clone(), store: host.store.clone(), time: host.time.clone() };
+        let other = site.clone();
         assert!(other.visit("", insert).cookie().is_some());
     }
     assert_eq!(told(&seen), [""; 0], "once");
@@ -199,11 +199,11 @@ fn secure_cookie_over_http_is_reported_once() {
 
 #[test]
 fn report_waits_for_a_subscriber() {
-    let host = Host::new(CookieOptions::new());
-    assert!(host.visit("", insert).cookie().is_some());
-    let errors = host.layer.errors();
+    let site = Site::new(CookieOptions::new());
+    assert!(site.visit("", insert).cookie().is_some());
+    let errors = site.layer.errors();
     assert_eq!(errors.try_iter().count(), 0, "nothing that was before");
-    assert!(host.visit("", insert).cookie().is_some());
+    assert!(site.visit("", insert).cookie().is_some());
     assert_eq!(errors.try_iter().count(), 1);
 }
 
@@ -231,12 +231,12 @@ fn no_report_if_the_client_keeps_the_cookie() {
 
 #[test]
 fn client_with_our_cookie_has_kept_one() {
-    let host = Host::new(CookieOptions::new());
-    let cookie = sent_back(&host.request(&RequestHead::default().secure(true), insert));
-    let errors = host.layer.errors();
-    assert!(host.visit(&cookie, |session| session.regenerate().unwrap()).cookie().is_some());
+    let site = Site::new(CookieOptions::new());
+    let cookie = sent_back(&site.request(&RequestHead::default().secure(true), insert));
+    let errors = site.layer.errors();
+    assert!(site.visit(&cookie, |session| session.regenerate().unwrap()).cookie().is_some());
     assert_eq!(errors.try_iter().count(), 0);
-    assert!(host.visit("theme=dark; id=nonsense", insert).cookie().is_some());
+    assert!(site.visit("theme=dark; id=nonsense", insert).cookie().is_some());
     assert_eq!(errors.try_iter().count(), 1);
 }
 
@@ -273,9 +273,9 @@ proptest! {
     ) {
         let store = lembro::LembroStore::with_options(lembro::LembroOptions::new().interval(0)).unwrap();
         prop_assume!(lembro::web::SessionLayer::new(store).cookie(options.clone()).is_ok());
-        let host = Host::new(options);
-        let now = Clock::from(&host.time).wall();
-        let set = host.request(&request(said.0, https, ""), insert);
+        let site = Site::new(options);
+        let now = Clock::from(&site.time).wall();
+        let set = site.request(&request(said.0, https, ""), insert);
         let set = set.cookie().unwrap();
         let mut jar = Jar::default();
         let kept = Cookie::parse(set, now).unwrap();
@@ -283,7 +283,7 @@ proptest! {
         prop_assert!(jar.receive(set, &url, now), "{set}");
 
         let back = request(said.0, https, &jar.header(&url, now));
-        let removal = host.request(&back, |session| session.log_out().unwrap());
+        let removal = site.request(&back, |session| session.log_out().unwrap());
         let removal = removal.cookie().unwrap();
         let taken = Cookie::parse(removal, now).unwrap();
         prop_assert_eq!(&taken, &Cookie { value: String::new(), ends: Some(UNIX_EPOCH), ..kept });

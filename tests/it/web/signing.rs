@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::support::host::{Host, id_of, look, sent_back};
+use crate::support::site::{Site, id_of, look, sent_back};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -39,33 +39,33 @@ fn split(cookie: &str) -> (&str, &str) {
 
 /// Asserts that the layer refuses a cookie without a call to the store.
 #[track_caller]
-fn assert_refused_unasked(host: &Host, cookie: &str) {
-    let events = [host.layer.events(), host.store.events()];
-    let reads = host.reads();
-    assert_eq!(host.user(cookie), None, "{cookie:.200}");
-    let finished = host.visit(cookie, look);
+fn assert_refused_unasked(site: &Site, cookie: &str) {
+    let events = [site.layer.events(), site.store.events()];
+    let reads = site.reads();
+    assert_eq!(site.user(cookie), None, "{cookie:.200}");
+    let finished = site.visit(cookie, look);
     assert_eq!(finished.cookie(), None);
-    assert_eq!(host.reads(), reads, "asked for {cookie:.200}");
+    assert_eq!(site.reads(), reads, "asked for {cookie:.200}");
     assert!(events.iter().all(crossbeam_channel::Receiver::is_empty), "{cookie:.200}");
 }
 
 #[test]
 fn signed_cookie_opens_its_session() {
-    let host = Host::new(signed(&[&NEW]));
-    let cookie = host.visitor();
+    let site = Site::new(signed(&[&NEW]));
+    let cookie = site.visitor();
     let (content, made) = split(&cookie);
     assert_eq!((content.len(), made.len()), ("id=".len() + SessionId::TEXT_LEN, 43));
-    assert_eq!(host.user(&cookie).as_deref(), Some("ada"));
-    assert_eq!(host.visit(&cookie, look).cookie(), None, "it is what we would write now");
-    assert_eq!(host.user(&format!("theme=dark; {cookie}; lang=pt")).as_deref(), Some("ada"));
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+    assert_eq!(site.visit(&cookie, look).cookie(), None, "it is what we would write now");
+    assert_eq!(site.user(&format!("theme=dark; {cookie}; lang=pt")).as_deref(), Some("ada"));
 }
 
 #[test]
 fn signature_is_hmac_sha256() {
     for key in [&OLD[..], &NEW, &[7; 64], &[8; 65], &[9; 200]] {
         for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Persistent] {
-            let host = Host::new(signed(&[key, &OLD]).name("shop").lifetime(lifetime));
-            let cookie = host.visitor();
+            let site = Site::new(signed(&[key, &OLD]).name("shop").lifetime(lifetime));
+            let cookie = site.visitor();
             let (content, made) = split(&cookie);
             assert_eq!(made, signature(key, content));
             // The `hmac` crate confirms the computation above.
@@ -77,8 +77,8 @@ fn signature_is_hmac_sha256() {
 
 #[test]
 fn bad_signature_never_reaches_the_store() {
-    let host = Host::new(signed(&[&NEW]));
-    let (cookie, other) = (host.visitor(), host.visitor());
+    let site = Site::new(signed(&[&NEW]));
+    let (cookie, other) = (site.visitor(), site.visitor());
     let ((content, made), (other_content, other_made)) = (split(&cookie), split(&other));
     let bytes = URL_SAFE_NO_PAD.decode(made).unwrap();
     let hex: String = bytes.iter().fold(String::new(), |mut hex, byte| {
@@ -113,15 +113,15 @@ fn bad_signature_never_reaches_the_store() {
     ]);
     forged.extend((0..43).map(|length| format!("{content}.{}", &made[..length])));
     for cookie in &forged {
-        assert_refused_unasked(&host, cookie);
+        assert_refused_unasked(&site, cookie);
     }
-    assert_eq!(host.user(&cookie).as_deref(), Some("ada"), "the right one still works");
+    assert_eq!(site.user(&cookie).as_deref(), Some("ada"), "the right one still works");
 }
 
 #[test]
 fn signature_covers_the_name() {
-    let shop = Host::new(signed(&[&NEW]).name("shop"));
-    let admin = shop.with(signed(&[&NEW]).name("admin"));
+    let shop = Site::new(signed(&[&NEW]).name("shop"));
+    let admin = shop.cookie(signed(&[&NEW]).name("admin"));
     let cookie = shop.visitor();
     let renamed = cookie.replacen("shop=", "admin=", 1);
     assert_refused_unasked(&admin, &renamed);
@@ -129,26 +129,26 @@ fn signature_covers_the_name() {
     assert_eq!(shop.user(&cookie).as_deref(), Some("ada"));
     // The signature separates the name from the value.
     let id = cookie["shop=".len()..].to_owned();
-    assert_refused_unasked(&shop.with(signed(&[&NEW]).name("shop-")), &format!("shop-={id}"));
+    assert_refused_unasked(&shop.cookie(signed(&[&NEW]).name("shop-")), &format!("shop-={id}"));
 }
 
 #[test]
 fn unsigned_ids_are_refused_with_keys() {
-    let plain = Host::new(CookieOptions::new());
-    let host = plain.with(signed(&[&NEW]));
+    let plain = Site::new(CookieOptions::new());
+    let site = plain.cookie(signed(&[&NEW]));
     for lifetime in [CookieLifetime::BrowserSession, CookieLifetime::Persistent] {
-        let (plain, host) =
-            (plain.with(CookieOptions::new().lifetime(lifetime)), host.with(signed(&[&NEW]).lifetime(lifetime)));
-        assert_refused_unasked(&host, &plain.visitor());
-        assert_refused_unasked(&plain, &host.visitor());
+        let (plain, site) =
+            (plain.cookie(CookieOptions::new().lifetime(lifetime)), site.cookie(signed(&[&NEW]).lifetime(lifetime)));
+        assert_refused_unasked(&site, &plain.visitor());
+        assert_refused_unasked(&plain, &site.visitor());
     }
 }
 
 #[test]
 fn new_keys_log_no_user_out() {
-    let before = Host::new(signed(&[&OLD]));
-    let during = before.with(signed(&[&NEW, &OLD]));
-    let after = before.with(signed(&[&NEW]));
+    let before = Site::new(signed(&[&OLD]));
+    let during = before.cookie(signed(&[&NEW, &OLD]));
+    let after = before.cookie(signed(&[&NEW]));
     let old_cookie = before.visitor();
 
     assert_eq!(during.user(&old_cookie).as_deref(), Some("ada"));
@@ -169,67 +169,67 @@ fn new_keys_log_no_user_out() {
 fn first_key_signs_and_all_verify() {
     let keys: Vec<[u8; 32]> = (0..10).map(|number| [number; 32]).collect();
     let all: Vec<&[u8]> = keys.iter().map(<[u8; 32]>::as_slice).collect();
-    let host = Host::new(signed(&all));
+    let site = Site::new(signed(&all));
     for key in &all {
-        let cookie = host.with(signed(&[key])).visitor();
-        assert_eq!(host.user(&cookie).as_deref(), Some("ada"));
-        let rewritten = host.visit(&cookie, look).cookie().is_some();
+        let cookie = site.cookie(signed(&[key])).visitor();
+        assert_eq!(site.user(&cookie).as_deref(), Some("ada"));
+        let rewritten = site.visit(&cookie, look).cookie().is_some();
         assert_eq!(rewritten, *key != all[0]);
     }
-    let cookie = host.visitor();
+    let cookie = site.visitor();
     assert_eq!(split(&cookie).1, signature(all[0], split(&cookie).0));
 }
 
 #[test]
 fn only_sixteen_signatures_are_tried() {
-    let host = Host::new(signed(&[&NEW]));
-    let cookie = host.visitor();
+    let site = Site::new(signed(&[&NEW]));
+    let cookie = site.visitor();
     let forged = format!("id={}.{}", SessionId::random().unwrap().expose(), "A".repeat(43));
     let behind = |count: usize| format!("{}{cookie}", format!("{forged}; ").repeat(count));
-    assert_eq!(host.user(&behind(15)).as_deref(), Some("ada"));
-    assert_refused_unasked(&host, &behind(16));
-    assert_refused_unasked(&host, &behind(1000));
+    assert_eq!(site.user(&behind(15)).as_deref(), Some("ada"));
+    assert_refused_unasked(&site, &behind(16));
+    assert_refused_unasked(&site, &behind(1000));
     // A value that cannot be ours does not count.
     let junk = "id=short; id=; ID=x; theme=dark; ".repeat(100);
-    assert_eq!(host.user(&format!("{junk}{cookie}")).as_deref(), Some("ada"));
+    assert_eq!(site.user(&format!("{junk}{cookie}")).as_deref(), Some("ada"));
     // The limit holds for all headers of a request together.
     let (first, second) = (forged.clone(), behind(15));
     let head = lembro::web::RequestHead::new([first.as_str(), second.as_str()]);
-    assert_eq!(host.layer.load(head).get::<String>("user").unwrap(), None);
+    assert_eq!(site.layer.load(head).get::<String>("user").unwrap(), None);
 }
 
 #[test]
 fn signature_covers_the_time() {
-    let host = Host::new(signed(&[&NEW]).lifetime(CookieLifetime::Persistent));
-    let cookie = host.visitor();
+    let site = Site::new(signed(&[&NEW]).lifetime(CookieLifetime::Persistent));
+    let cookie = site.visitor();
     let (content, made) = split(&cookie);
     let (id, stamp) = split(content);
     assert_eq!(stamp, "1000000000");
     for stamp in ["1000000001", "999999999", "0", "", "01000000000"] {
-        assert_refused_unasked(&host, &format!("{id}.{stamp}.{made}"));
+        assert_refused_unasked(&site, &format!("{id}.{stamp}.{made}"));
     }
-    assert_refused_unasked(&host, &format!("{id}.{made}"));
-    assert_refused_unasked(&host, &format!("{content}.1.{made}"));
+    assert_refused_unasked(&site, &format!("{id}.{made}"));
+    assert_refused_unasked(&site, &format!("{content}.1.{made}"));
     // The signature of a browser-session cookie does not cover a time.
-    let plain = host.with(signed(&[&NEW])).visitor();
+    let plain = site.cookie(signed(&[&NEW])).visitor();
     let (id, made) = split(&plain);
-    assert_refused_unasked(&host, &format!("{id}.1000000000.{made}"));
+    assert_refused_unasked(&site, &format!("{id}.1000000000.{made}"));
 
-    host.time.advance(Duration::from_secs(61));
-    let renewed = sent_back(&host.visit(&cookie, look));
+    site.time.advance(Duration::from_secs(61));
+    let renewed = sent_back(&site.visit(&cookie, look));
     assert_eq!(split(&renewed).1, signature(&NEW, split(&renewed).0));
     assert_ne!(renewed, cookie);
-    assert_eq!(host.user(&renewed).as_deref(), Some("ada"));
+    assert_eq!(site.user(&renewed).as_deref(), Some("ada"));
 }
 
 #[test]
 fn signed_but_ended_id_is_reported() {
-    let host = Host::new(signed(&[&NEW]));
-    let cookie = host.visitor();
-    assert!(host.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
-    let (events, reads) = (host.layer.events(), host.reads());
-    assert_eq!(host.user(&cookie), None);
-    assert_eq!(host.reads(), reads + 1);
+    let site = Site::new(signed(&[&NEW]));
+    let cookie = site.visitor();
+    assert!(site.visit(&cookie, |session| session.log_out().unwrap()).cookie().is_some());
+    let (events, reads) = (site.layer.events(), site.reads());
+    assert_eq!(site.user(&cookie), None);
+    assert_eq!(site.reads(), reads + 1);
     assert!(matches!(events.try_recv(), Ok(Event::UnknownId { handle }) if handle == id_of(&cookie).handle()));
 }
 
@@ -241,12 +241,12 @@ proptest! {
         persistent in any::<bool>(),
     ) {
         let lifetime = if persistent { CookieLifetime::Persistent } else { CookieLifetime::BrowserSession };
-        let host = Host::new(signed(&[&NEW, &OLD]).lifetime(lifetime));
-        let cookie = host.visitor();
+        let site = Site::new(signed(&[&NEW, &OLD]).lifetime(lifetime));
+        let cookie = site.visitor();
         let place = "id=".len() + place.index(cookie.len() - "id=".len());
         let mut changed = cookie.clone();
         changed.replace_range(place..=place, &instead);
         prop_assume!(changed != cookie);
-        assert_refused_unasked(&host, &changed);
+        assert_refused_unasked(&site, &changed);
     }
 }

@@ -50,10 +50,18 @@ fn send(site: &dyn Listener, path: &str, cookie: &[u8]) -> Option<Reply> {
     exchange_bytes(site, &[head.as_bytes(), cookie, b"\r\n\r\n"].concat())
 }
 
+/// The application on every server, over a store of its own.
+fn served() -> impl Iterator<Item = (Server, Box<dyn Listener>, LembroStore)> {
+    servers().into_iter().map(|server| {
+        let store = store();
+        let site = server.serve(&layer(store.clone()), application);
+        (server, site, store)
+    })
+}
+
 #[test]
 fn socket_return_visit_is_recognised() {
-    for server in servers() {
-        let site = server.serve(&layer(store()), application);
+    for (server, site, _) in served() {
         let browser = Browser::new();
         let first = browser.get(&*site, "/");
         assert_eq!((first.status, first.body.as_str()), (200, "1"), "{}", server.name);
@@ -83,9 +91,7 @@ fn socket_default_cookie_is_secure() {
 // Invariant 9.
 #[test]
 fn socket_new_empty_session_leaves_no_trace() {
-    for server in servers() {
-        let store = store();
-        let site = server.serve(&layer(store.clone()), application);
+    for (server, site, store) in served() {
         for path in ["/static", "/look", "/user"] {
             ask(&*site, path, &[]).assert_silent();
         }
@@ -95,8 +101,7 @@ fn socket_new_empty_session_leaves_no_trace() {
 
 #[test]
 fn socket_clients_are_kept_apart() {
-    for server in servers() {
-        let site = server.serve(&layer(store()), application);
+    for (server, site, _) in served() {
         let (ada, grace) = (Browser::new(), Browser::new());
         let seen = [&ada, &ada, &grace, &ada].map(|browser| browser.get(&*site, "/").body);
         assert_eq!(seen, ["1", "2", "1", "3"], "{}", server.name);
@@ -210,8 +215,7 @@ fn socket_client_id_is_never_adopted() {
 // Invariant 2.
 #[test]
 fn socket_malformed_cookies_are_no_session() {
-    for server in servers() {
-        let site = server.serve(&layer(store()), application);
+    for (server, site, _) in served() {
         let browser = Browser::new();
         let ours = browser.get(&*site, "/").sent_back();
 
@@ -297,8 +301,7 @@ fn socket_id_outside_the_cookie_is_ignored() {
 
 #[test]
 fn socket_foreign_cookies_end_no_session() {
-    for server in servers() {
-        let site = server.serve(&layer(store()), application);
+    for (server, site, _) in served() {
         let ours = Browser::new().get(&*site, "/").sent_back();
         for (visits, foreign) in (2..).zip(["tracker=%", "tracker=%E0%A4%A", "=", "novalue", "a=\"b", "id=1; id=2"]) {
             let answer = ask(&*site, "/", &[("Cookie", &format!("{foreign}; {ours}"))]);
@@ -314,8 +317,7 @@ fn socket_foreign_cookies_end_no_session() {
 
 #[test]
 fn socket_restart_gives_new_ids() {
-    for server in servers() {
-        let site = server.serve(&layer(store()), application);
+    for (server, site, _) in served() {
         let before = ask(&*site, "/", &[]).sent_back();
         drop(site);
         let site = server.serve(&layer(store()), application);
@@ -353,8 +355,7 @@ fn socket_panic_is_a_500_that_saves_nothing() {
 
 #[test]
 fn socket_panic_after_a_save_brings_the_cookie() {
-    for server in servers() {
-        let site = server.serve(&layer(store()), application);
+    for (server, site, _) in served() {
         let browser = Browser::new();
         let before = browser.get(&*site, "/").id();
         let failed = browser.get(&*site, "/login-then-panic");
@@ -366,9 +367,7 @@ fn socket_panic_after_a_save_brings_the_cookie() {
 
 #[test]
 fn socket_login_ends_the_old_id() {
-    for server in servers() {
-        let store = store();
-        let site = server.serve(&layer(store.clone()), application);
+    for (server, site, store) in served() {
         let browser = Browser::new();
         let before = browser.get(&*site, "/").sent_back();
         assert_ne!(browser.get(&*site, "/login").sent_back(), before, "{}", server.name);
@@ -384,9 +383,7 @@ fn socket_login_ends_the_old_id() {
 
 #[test]
 fn socket_logout_ends_the_session() {
-    for server in servers() {
-        let store = store();
-        let site = server.serve(&layer(store.clone()), application);
+    for (server, site, store) in served() {
         let browser = Browser::new();
         let kept = browser.get(&*site, "/login").sent_back();
         let logout = browser.get(&*site, "/logout");
@@ -521,8 +518,7 @@ fn socket_streamed_body_follows_the_save() {
 
 #[test]
 fn socket_head_request_is_a_visit() {
-    for server in servers() {
-        let site = server.serve(&layer(store()), application);
+    for (server, site, _) in served() {
         let head = exchange(&*site, "HEAD / HTTP/1.1", &[]);
         assert_eq!(head.one("Content-Length"), "1", "{}", server.name);
         assert_eq!(head.body.is_empty(), server.knows_head, "{}", server.name);

@@ -13,7 +13,7 @@ use lembro::{Error, Result, Session, Store};
 use tiny_http::{Request, Response, Server};
 
 use crate::support::wire::{
-    Browser, Listener as _, Page, PlainSite, Target, UnreliableStore, application, layer, store,
+    Browser, Listener as _, Page, ServedSite, Target, UnreliableStore, application, layer, store,
 };
 
 fn page(request: &mut Request, session: &mut Session) -> Result<Response<Box<dyn Read + Send>>> {
@@ -24,9 +24,9 @@ fn page(request: &mut Request, session: &mut Session) -> Result<Response<Box<dyn
     application(&target, session).map(Page::into_plain)
 }
 
-fn site(layer: &SessionLayer) -> PlainSite {
+fn site(layer: &SessionLayer) -> ServedSite {
     let layer = layer.clone();
-    PlainSite::start(move |request| layer.tiny_http(request, page))
+    ServedSite::tiny_http(move |request| layer.tiny_http(request, page))
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn socket_store_down_is_a_503() {
     let layer = layer(Arc::clone(&store));
     let (plain, own) = (site(&layer), {
         let layer = layer.clone();
-        PlainSite::start(move |request| {
+        ServedSite::tiny_http(move |request| {
             let failed = |error: Error| Response::from_string(format!("later: {error}")).with_status_code(502).boxed();
             layer.try_tiny_http(request, page, failed);
         })

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::support::session::MINUTE;
-use crate::support::session::site::{Site, look};
-use lembro::web::{CookieLifetime, CookieOptions};
-use lembro::{Policy, Saved, Session, Stats, Store};
+use crate::support::site::{Site, look};
+use lembro::web::{CookieLifetime, CookieOptions, RequestHead};
+use lembro::{Saved, Session, Stats, Store};
 
 /// The reasons why lembro differs, as numbered on the page.
 const REASONS: [(&str, &str); 6] = [
@@ -100,13 +100,13 @@ impl Effect {
 /// Runs one request and returns its effect.
 fn lembro(case: Case, moment: Moment) -> Effect {
     let lifetime = if moment.persistent { CookieLifetime::Persistent } else { CookieLifetime::BrowserSession };
-    let site = Site::new(CookieOptions::new().lifetime(lifetime), Policy::new());
-    let cookie = if case.existing { site.visitor() } else { String::new() };
+    let site = Site::new(CookieOptions::new().lifetime(lifetime));
+    let cookie = if case.existing { site.log_in() } else { String::new() };
     if moment.due {
         site.time.advance(MINUTE);
     }
     let before = site.store.stats();
-    let finished = site.request(&cookie, |session| {
+    let finished = site.visit(&cookie, |session| {
         look(session);
         if case.changed {
             session.insert("theme", "dark").unwrap();
@@ -247,11 +247,11 @@ fn specials() -> [SpecialAction; 8] {
 fn special_actions_follow_their_table() {
     for special in specials() {
         for existing in [false, true] {
-            let site = Site::new(CookieOptions::new(), Policy::new());
-            let cookie = if existing { site.visitor() } else { String::new() };
+            let site = Site::new(CookieOptions::new());
+            let cookie = if existing { site.log_in() } else { String::new() };
             site.time.advance(MINUTE);
             let before = site.store.stats();
-            let finished = site.request(&cookie, special.act);
+            let finished = site.visit(&cookie, special.act);
             let mut here = written(&before, &site.store.stats());
             match finished.cookie() {
                 None => {}
@@ -266,14 +266,14 @@ fn special_actions_follow_their_table() {
 
 #[test]
 fn special_actions_on_new_sessions_with_data() {
-    let site = Site::new(CookieOptions::new(), Policy::new());
-    let finished = site.request("", |session| {
+    let site = Site::new(CookieOptions::new());
+    let finished = site.visit("", |session| {
         session.insert("cart", &1).unwrap();
         session.regenerate().unwrap();
     });
     assert!(finished.cookie().is_some());
     // A timeout alone does not store a new session. Beside data, it is stored.
-    let finished = site.request("", |session| {
+    let finished = site.visit("", |session| {
         session.insert("cart", &1).unwrap();
         session.set_timeout(5 * MINUTE).unwrap();
     });
@@ -285,40 +285,43 @@ fn special_actions_on_new_sessions_with_data() {
 #[test]
 fn unsigned_ids_are_not_looked_up() {
     let keys = CookieOptions::new().keys([[1; 32]]);
-    let site = Site::new(keys.clone(), Policy::new());
-    let signed = site.visitor();
+    let site = Site::new(keys.clone());
+    let signed = site.log_in();
     let (id, signature) = signed.split_once('.').unwrap();
     site.probe.calls.take();
     for cookie in [id, &format!("{id}."), &format!("{id}.{}", "A".repeat(43)), &format!("{id}x.{signature}")] {
-        let finished = site.request(cookie, |session| assert!(session.is_new().unwrap(), "{cookie}"));
+        let finished = site.visit(cookie, |session| assert!(session.is_new().unwrap(), "{cookie}"));
         assert_eq!(finished.cookie(), None);
     }
     assert_eq!(site.probe.calls.happened(), []);
     // A valid signature on an id of another store.
-    let elsewhere = Site::new(keys, Policy::new());
-    let finished = elsewhere.request(&signed, |session| session.insert("user", "ada").unwrap());
+    let elsewhere = Site::new(keys);
+    let finished = elsewhere.visit(&signed, |session| session.insert("user", "ada").unwrap());
     assert_eq!(elsewhere.probe.calls.happened(), [("visit", 1), ("create", 1)]);
     assert!(!finished.cookie().unwrap().starts_with(&signed), "a new id");
 }
 
 #[test]
 fn ended_session_is_not_brought_back() {
-    let site = Site::new(CookieOptions::new(), Policy::new());
-    let cookie = site.visitor();
-    let finished = site.request(&cookie, |session| {
+    let site = Site::new(CookieOptions::new());
+    let cookie = site.log_in();
+    let finished = site.visit(&cookie, |session| {
         look(session);
-        let _ = site.request(&cookie, |other| other.log_out().unwrap());
+        let _ = site.visit(&cookie, |other| other.log_out().unwrap());
         session.insert("theme", "dark").unwrap();
     });
     assert_eq!((finished.saved(), finished.cookie()), (Saved::Gone, None));
     assert_eq!(site.store.len().unwrap(), 0);
 
-    let cookie = site.visitor();
+    let cookie = site.log_in();
     site.probe.break_down(true);
-    assert!(site.try_request(&cookie, |session| assert!(session.id().unwrap_err().is_store())).is_ok(), "not loaded");
-    let head = lembro::web::RequestHead::new([cookie.as_str()]);
+    assert!(
+        site.try_request(RequestHead::new([cookie.as_str()]), |session| assert!(session.id().unwrap_err().is_store()))
+            .is_ok(),
+        "not loaded"
+    );
     site.probe.break_down(false);
-    let mut session = site.layer.load(head.clone());
+    let mut session = site.layer.load(RequestHead::new([cookie.as_str()]));
     session.insert("theme", "dark").unwrap();
     site.probe.break_down(true);
     assert!(site.layer.finish(&mut session).unwrap_err().is_store());

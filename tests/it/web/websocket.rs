@@ -15,7 +15,7 @@ use rouille::{Request, Response};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::{Message, WebSocket};
 
-use crate::support::wire::{Browser, Listener as _, PATIENCE, RouilleSite, exchange, layer, store, store_with_clock};
+use crate::support::wire::{Browser, Listener as _, PATIENCE, ServedSite, exchange, layer, store, store_with_clock};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -31,7 +31,7 @@ struct Application {
 
 /// The application, its server, and the results of its sockets' threads.
 struct Site {
-    server: RouilleSite,
+    server: ServedSite,
     application: Arc<Application>,
     ended: Receiver<Result<&'static str>>,
 }
@@ -47,7 +47,7 @@ impl Site {
         });
         let server = {
             let application = Arc::clone(&application);
-            RouilleSite::start(move |request| application.answer(request))
+            ServedSite::rouille(move |request| application.answer(request))
         };
         Self { server, application, ended }
     }
@@ -195,11 +195,18 @@ fn visitor(site: &Site) -> Browser {
     browser
 }
 
-#[test]
-fn socket_and_http_see_each_other() {
+/// A site, its store, a browser with a session, and its socket.
+#[track_caller]
+fn visitor_with_a_socket() -> (Site, LembroStore, Browser, Socket) {
     let (site, store) = site();
     let browser = visitor(&site);
-    let mut socket = Socket::of(&site, &browser);
+    let socket = Socket::of(&site, &browser);
+    (site, store, browser, socket)
+}
+
+#[test]
+fn socket_and_http_see_each_other() {
+    let (site, store, browser, mut socket) = visitor_with_a_socket();
     assert_eq!(socket.ask("get user"), "ada");
     for turn in ["1", "2", "3"] {
         assert_eq!(browser.get(&site.server, &format!("/set/from-http/{turn}")).body, "done");
@@ -225,9 +232,7 @@ fn socket_pairs_see_each_other() {
 #[test]
 fn socket_and_http_saves_lose_nothing() {
     const EACH: usize = 50;
-    let (site, _) = site();
-    let browser = visitor(&site);
-    let mut socket = Socket::of(&site, &browser);
+    let (site, _, browser, mut socket) = visitor_with_a_socket();
     thread::scope(|scope| {
         scope.spawn(|| {
             for key in 0..EACH {
@@ -246,9 +251,7 @@ fn socket_and_http_saves_lose_nothing() {
 
 #[test]
 fn socket_message_keeps_changes_over_http() {
-    let (site, _) = site();
-    let browser = visitor(&site);
-    let mut socket = Socket::of(&site, &browser);
+    let (site, _, browser, mut socket) = visitor_with_a_socket();
     socket.send("set-and-wait slow yes");
     site.application.entered.wait();
     assert_eq!(browser.get(&site.server, "/set/quick/yes").body, "done");
@@ -262,9 +265,7 @@ fn socket_message_keeps_changes_over_http() {
 // Invariant 3.
 #[test]
 fn socket_ends_after_a_logout_over_http() {
-    let (site, store) = site();
-    let browser = visitor(&site);
-    let mut socket = Socket::of(&site, &browser);
+    let (site, store, browser, mut socket) = visitor_with_a_socket();
     assert_eq!(socket.ask("get user"), "ada");
     browser.get(&site.server, "/logout");
     assert_eq!(socket.ask("set late yes"), "gone before");
@@ -276,9 +277,7 @@ fn socket_ends_after_a_logout_over_http() {
 // Invariant 3: the logout comes after the `reload`.
 #[test]
 fn socket_message_beside_a_logout_is_lost() {
-    let (site, store) = site();
-    let browser = visitor(&site);
-    let mut socket = Socket::of(&site, &browser);
+    let (site, store, browser, mut socket) = visitor_with_a_socket();
     socket.send("set-and-wait late yes");
     site.application.entered.wait();
     browser.get(&site.server, "/logout");
@@ -290,9 +289,7 @@ fn socket_message_beside_a_logout_is_lost() {
 
 #[test]
 fn socket_logout_ends_the_session() {
-    let (site, store) = site();
-    let browser = visitor(&site);
-    let mut socket = Socket::of(&site, &browser);
+    let (site, store, browser, mut socket) = visitor_with_a_socket();
     assert_eq!(socket.ask("logout"), "gone after");
     assert_eq!(site.how_it_ended(), "gone after");
     assert_eq!(store.len().unwrap(), 0);
@@ -303,9 +300,7 @@ fn socket_logout_ends_the_session() {
 
 #[test]
 fn socket_ends_after_a_login_over_http() {
-    let (site, store) = site();
-    let browser = visitor(&site);
-    let mut before = Socket::of(&site, &browser);
+    let (site, store, browser, mut before) = visitor_with_a_socket();
     browser.get(&site.server, "/login");
     assert_eq!(before.ask("set planted yes"), "gone before");
     let mut after = Socket::of(&site, &browser);
@@ -404,9 +399,7 @@ fn socket_survives_renewals() {
 
 #[test]
 fn socket_break_keeps_what_was_saved() {
-    let (site, store) = site();
-    let browser = visitor(&site);
-    let mut socket = Socket::of(&site, &browser);
+    let (site, store, browser, mut socket) = visitor_with_a_socket();
     assert_eq!(socket.ask("set draft half"), "done");
     drop(socket);
     assert_eq!(site.how_it_ended(), "closed");

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::host::{Host, attributes, id_of};
+use crate::support::site::{Site, attributes, id_of};
 use lembro::web::{CookieOptions, RequestHead, Secure};
 use lembro::{Session, SessionId};
 
@@ -62,8 +62,8 @@ fn insert(session: &mut Session) {
 
 #[test]
 fn wire_corpus_is_read_as_meant() {
-    let host = Host::new(CookieOptions::new());
-    let (id, old) = (id_of(&host.visitor()).expose(), SessionId::random().unwrap().expose());
+    let site = Site::new(CookieOptions::new());
+    let (id, old) = (id_of(&site.visitor()).expose(), SessionId::random().unwrap().expose());
     let replaced: &[(&str, &[u8])] = &[
         ("{id}", id.as_bytes()),
         ("{old}", old.as_bytes()),
@@ -72,11 +72,11 @@ fn wire_corpus_is_read_as_meant() {
         ("{nbsp}", b"\xc2\xa0"),
     ];
     for block in blocks("cookie.txt", replaced) {
-        let user: Option<String> = host.layer.load(head(&block)).get("user").unwrap();
+        let user: Option<String> = site.layer.load(head(&block)).get("user").unwrap();
         assert_eq!([user.as_deref().unwrap_or("nobody")], *block.expected, "{}", block.who);
     }
 
-    let proxied = Host::new(CookieOptions::new().secure(Secure::Auto).trust_proxy(true));
+    let proxied = Site::new(CookieOptions::new().secure(Secure::Auto).trust_proxy(true));
     for block in blocks("forwarded.txt", &[]) {
         let set = proxied.request(&head(&block), insert);
         let read = if attributes(&set).contains(&"Secure") { "https" } else { "http" };
@@ -86,7 +86,7 @@ fn wire_corpus_is_read_as_meant() {
     for block in blocks("response.txt", &[]) {
         let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
         let mut headers: Vec<_> = block.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-        host.visit("", insert).write_to(&mut headers);
+        site.visit("", insert).write_to(&mut headers);
         let lines =
             headers.iter().filter(|(name, _)| name != "Set-Cookie").map(|(name, value)| format!("{name}: {value}"));
         let (mut lines, mut expected) = (lines.collect::<Vec<_>>(), block.expected);

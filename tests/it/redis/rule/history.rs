@@ -115,6 +115,19 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
+/// A commit that asks for a new id and changes nothing else.
+pub(super) fn renewal(id: usize, lease: usize) -> Op {
+    Op::Commit {
+        id,
+        expect: Expect::Incarnation,
+        version: 0,
+        changes: Vec::new(),
+        identity: NewId::Renew,
+        login: None,
+        lease,
+    }
+}
+
 pub(super) fn op() -> impl Strategy<Value = Op> {
     let expect = prop_oneof![2 => Just(Expect::Absent), 5 => Just(Expect::Incarnation), 2 => Just(Expect::Exactly)];
     let identity = prop_oneof![4 => Just(NewId::Keep), 4 => Just(NewId::Renew), 2 => Just(NewId::Replace)];
@@ -140,15 +153,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         login,
         lease,
     });
-    let renewal = (0..2_usize, 0..3_usize).prop_map(|(id, lease)| Op::Commit {
-        id,
-        expect: Expect::Incarnation,
-        version: 0,
-        changes: Vec::new(),
-        identity: NewId::Renew,
-        login: None,
-        lease,
-    });
+    let renewal = (0..2_usize, 0..3_usize).prop_map(|(id, lease)| renewal(id, lease));
     prop_oneof![
         4 => renewal,
         11 => (recent(), prop::bool::weighted(0.8), prop_oneof![4 => 0..3_usize, 1 => 3..5_usize]).prop_map(|(id, visit, lease)| Op::Look { id, visit, lease }),

@@ -7,13 +7,10 @@ use std::time::Duration;
 use lembro::{EndReason, Listed, Outcome, SessionId, Store as _, Stored};
 
 use super::wrap::{Memory, is_create};
-use super::{Wrong, wrong};
+use super::{Wrong, wrong, wrong_end};
 
 pub(crate) const WRONG: &[Wrong] = &[
-    wrong("a destroy that does nothing", |store| {
-        store.end = Box::new(|right, id| right.touch(id, &lembro::Lease::UNLIMITED));
-    })
-    .caught_by(&[
+    wrong_end("a destroy that does nothing", |right, id| right.touch(id, &lembro::Lease::UNLIMITED)).caught_by(&[
         "a destroyed session is gone for every method",
         "destroy frees the handle",
         "an id in its grace destroys",
@@ -29,21 +26,17 @@ pub(crate) const WRONG: &[Wrong] = &[
         });
     })
     .caught_by(&["a destroyed session is gone for every method", "destroy ends one session and no other"]),
-    wrong("a destroy that ends another session too", |store| {
-        store.end = Box::new(|right, id| {
-            let done = right.end(id)?;
-            if let Some(other) = right.all()?.first().and_then(|other| right.opens(other.handle)) {
-                let _ = right.end(&other)?;
-            }
-            Ok(done)
-        });
+    wrong_end("a destroy that ends another session too", |right, id| {
+        let done = right.end(id)?;
+        if let Some(other) = right.all()?.first().and_then(|other| right.opens(other.handle)) {
+            let _ = right.end(&other)?;
+        }
+        Ok(done)
     })
     .caught_by(&["destroy ends one session and no other"]),
-    wrong("a destroy that is always done", |store| {
-        store.end = Box::new(|right, id| {
-            let _ = right.end(id)?;
-            right.store.commit(&SessionId::random()?, &lembro::Commit::create()?, &lembro::Lease::new(Duration::ZERO))
-        });
+    wrong_end("a destroy that is always done", |right, id| {
+        let _ = right.end(id)?;
+        right.store.commit(&SessionId::random()?, &lembro::Commit::create()?, &lembro::Lease::new(Duration::ZERO))
     })
     .caught_by(&["an unknown id is a value and not an error", "a destroyed session is gone for every method"]),
     wrong("an all that lists what is expired", |store| {
@@ -139,14 +132,12 @@ pub(crate) const WRONG: &[Wrong] = &[
     .caught_by(&["clear destroys every session"]),
     wrong("a clear that does nothing", |store| store.clear = Box::new(|_| Ok(())))
         .caught_by(&["clear destroys every session"]),
-    wrong("a destroy that answers with another version", |store| {
-        store.end = Box::new(|right, id| match right.end(id)? {
-            Outcome::Done(mut receipt) => {
-                receipt.version = lembro::Version::default();
-                Ok(Outcome::Done(receipt))
-            }
-            outcome => Ok(outcome),
-        });
+    wrong_end("a destroy that answers with another version", |right, id| match right.end(id)? {
+        Outcome::Done(mut receipt) => {
+            receipt.version = lembro::Version::default();
+            Ok(Outcome::Done(receipt))
+        }
+        outcome => Ok(outcome),
     })
     .caught_by(&["destroy ends one session and no other"]),
 ];

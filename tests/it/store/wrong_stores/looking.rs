@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use lembro::{Clock, Error, Lease, Look, Lookup, Outcome, Presented, Record, Store as _, Stored};
 
 use super::wrap::{Memory, Wrap, is_create, other_lease};
-use super::{Wrong, wrong};
+use super::{Wrong, wrong, wrong_commit, wrong_lease, wrong_look, wrong_touch};
 
 /// The shortest time.
 const TICK: Duration = Duration::from_nanos(1);
@@ -26,19 +26,17 @@ fn other_stored(store: &mut Wrap, other: fn(&mut Stored)) {
 }
 
 pub(crate) const WRONG: &[Wrong] = &[
-    wrong("a look that ignores the secret", |store| {
-        store.look = Box::new(|right, id, how, lease| right.look(&right.current(id), how, lease));
-    })
-    .caught_by(&[
-        "the right handle with a wrong secret opens nothing",
-        "a superseded id opens nothing, and every method says that it is superseded",
-        "a new id takes the place of the old one at once",
-    ]),
-    wrong("a store for which an unknown id is an error", |store| {
-        store.look = Box::new(|right, id, how, lease| match right.look(id, how, lease)? {
+    wrong_look("a look that ignores the secret", |right, id, how, lease| right.look(&right.current(id), how, lease))
+        .caught_by(&[
+            "the right handle with a wrong secret opens nothing",
+            "a superseded id opens nothing, and every method says that it is superseded",
+            "a new id takes the place of the old one at once",
+        ]),
+    wrong_look("a store for which an unknown id is an error", |right, id, how, lease| {
+        match right.look(id, how, lease)? {
             Lookup::Missing => Err(Error::store("no such session")),
             found => Ok(found),
-        });
+        }
     })
     .caught_by(&["an unknown id is a value and not an error"]),
     wrong("a look for which a superseded id is an unknown one", |store| {
@@ -81,14 +79,13 @@ pub(crate) const WRONG: &[Wrong] = &[
         });
     })
     .caught_by(&["a session is gone for every method at the instant of its deadline"]),
-    wrong("a store that keeps seconds and rounds them down", |store| {
-        other_lease(store, |lease| Lease { idle: lease.idle.saturating_sub(Duration::from_secs(1)), ..lease });
+    wrong_lease("a store that keeps seconds and rounds them down", |lease| Lease {
+        idle: lease.idle.saturating_sub(Duration::from_secs(1)),
+        ..lease
     })
     .caught_by(&["a session lives until the last moment", "the time left runs down"]),
-    wrong("a store that never expires anything", |store| {
-        store.commit = Box::new(|right, id, commit, lease| {
-            right.commit(id, commit, &Lease { idle: lease.idle.saturating_mul(1000), ..*lease })
-        });
+    wrong_commit("a store that never expires anything", |right, id, commit, lease| {
+        right.commit(id, commit, &Lease { idle: lease.idle.saturating_mul(1000), ..*lease })
     })
     .caught_by(&[
         "a session is gone for every method once its time is over",
@@ -98,97 +95,71 @@ pub(crate) const WRONG: &[Wrong] = &[
     ]),
     wrong("a store that goes by another clock than it says", |store| store.clock = Clock::system())
         .caught_by(&["the clock is the one the store goes by"]),
-    wrong("a peek that prolongs", |store| {
-        store.look = Box::new(|right, id, how, lease| {
-            let how = if lease.idle == Duration::MAX { how } else { Look::Visit };
-            right.look(id, how, lease)
-        });
+    wrong_look("a peek that prolongs", |right, id, how, lease| {
+        let how = if lease.idle == Duration::MAX { how } else { Look::Visit };
+        right.look(id, how, lease)
     })
     .caught_by(&["a peek does not prolong", "a peek with the new id confirms nothing"]),
-    wrong("a visit that does not prolong", |store| {
-        store.look = Box::new(|right, id, _, lease| right.look(id, Look::Peek, lease));
-    })
-    .caught_by(&["a visit prolongs", "touch and visit set a shorter time"]),
-    wrong("a visit that is noted every time", |store| {
-        other_lease(store, |lease| Lease { touch_after: Duration::ZERO, ..lease });
-    })
-    .caught_by(&[
-        "a visit is noted once per touch_after, and at half of the time",
-        "the store does what the rule says",
-    ]),
-    wrong("a visit that is not noted at half of the time", |store| {
-        store.look = Box::new(|right, id, how, lease| {
-            let left = right.look(id, Look::Peek, lease)?.found().map_or(lease.idle, |stored| stored.ttl);
-            let is_due = lease.idle.saturating_sub(left) >= lease.touch_after;
-            right.look(id, if is_due { how } else { Look::Peek }, lease)
-        });
+    wrong_look("a visit that does not prolong", |right, id, _, lease| right.look(id, Look::Peek, lease))
+        .caught_by(&["a visit prolongs", "touch and visit set a shorter time"]),
+    wrong_lease("a visit that is noted every time", |lease| Lease { touch_after: Duration::ZERO, ..lease }).caught_by(
+        &["a visit is noted once per touch_after, and at half of the time", "the store does what the rule says"],
+    ),
+    wrong_look("a visit that is not noted at half of the time", |right, id, how, lease| {
+        let left = right.look(id, Look::Peek, lease)?.found().map_or(lease.idle, |stored| stored.ttl);
+        let is_due = lease.idle.saturating_sub(left) >= lease.touch_after;
+        right.look(id, if is_due { how } else { Look::Peek }, lease)
     })
     .caught_by(&["a visit is noted once per touch_after, and at half of the time"]),
-    wrong("a look that removes a session that has no time left by this lease", |store| {
-        store.look = Box::new(|right, id, how, lease| {
-            let found = right.look(id, how, lease)?;
-            if found == Lookup::Missing {
-                let _ = right.end(id)?;
-            }
-            Ok(found)
-        });
+    wrong_look("a look that removes a session that has no time left by this lease", |right, id, how, lease| {
+        let found = right.look(id, how, lease)?;
+        if found == Lookup::Missing {
+            let _ = right.end(id)?;
+        }
+        Ok(found)
     })
     .caught_by(&["a session without time left is not found and not removed"]),
-    wrong("a store that knows no lifetime", |store| {
-        other_lease(store, |lease| Lease {
-            lifetime: None,
-            remembered: lease.remembered.map(|(idle, _)| (idle, None)),
-            ..lease
-        });
+    wrong_lease("a store that knows no lifetime", |lease| Lease {
+        lifetime: None,
+        remembered: lease.remembered.map(|(idle, _)| (idle, None)),
+        ..lease
     })
     .caught_by(&[
         "no session outlives its lifetime",
         "a timeout of its own takes the place of the idle timeout, within the lifetime",
     ]),
-    wrong("a lifetime that does not begin again at a login", |store| {
-        store.look = Box::new(|right, id, how, lease| {
-            let record = right.stored(id)?.unwrap_or_default();
-            let begun = |at: Option<SystemTime>| at.unwrap_or(SystemTime::UNIX_EPOCH);
-            let lost = begun(record.owner_since()).duration_since(begun(record.created_at())).unwrap_or_default();
-            let lifetime = lease.lifetime.map(|lifetime| lifetime.saturating_sub(lost));
-            right.look(id, how, &Lease { lifetime, ..*lease })
-        });
+    wrong_look("a lifetime that does not begin again at a login", |right, id, how, lease| {
+        let record = right.stored(id)?.unwrap_or_default();
+        let begun = |at: Option<SystemTime>| at.unwrap_or(SystemTime::UNIX_EPOCH);
+        let lost = begun(record.owner_since()).duration_since(begun(record.created_at())).unwrap_or_default();
+        let lifetime = lease.lifetime.map(|lifetime| lifetime.saturating_sub(lost));
+        right.look(id, how, &Lease { lifetime, ..*lease })
     })
     .caught_by(&["the lifetime begins again at a login"]),
-    wrong("a store that knows no remembered sessions", |store| {
-        other_lease(store, |lease| Lease { remembered: None, ..lease });
-    })
-    .caught_by(&["a remembered session has limits of its own"]),
-    wrong("a touch that computes the time from what this request has read", |store| {
-        store.touch = Box::new(|right, id, lease| right.touch(id, &Lease { remembered: None, ..*lease }));
+    wrong_lease("a store that knows no remembered sessions", |lease| Lease { remembered: None, ..lease })
+        .caught_by(&["a remembered session has limits of its own"]),
+    wrong_touch("a touch that computes the time from what this request has read", |right, id, lease| {
+        right.touch(id, &Lease { remembered: None, ..*lease })
     })
     .caught_by(&["the time is computed from what is stored now"]),
-    wrong("a touch that never shortens", |store| {
-        store.touch = Box::new(|right, id, lease| {
-            let left = right.store.get(id)?.map_or(Duration::ZERO, |stored| stored.ttl);
-            right.touch(id, &Lease { idle: lease.idle.max(left), ..*lease })
-        });
+    wrong_touch("a touch that never shortens", |right, id, lease| {
+        let left = right.store.get(id)?.map_or(Duration::ZERO, |stored| stored.ttl);
+        right.touch(id, &Lease { idle: lease.idle.max(left), ..*lease })
     })
     .caught_by(&["touch and visit set a shorter time"]),
-    wrong("a touch that never prolongs", |store| {
-        store.touch = Box::new(|right, id, lease| {
-            let left = right.store.get(id)?.map_or(lease.idle, |stored| stored.ttl);
-            right.touch(id, &Lease { idle: lease.idle.min(left), ..*lease })
-        });
+    wrong_touch("a touch that never prolongs", |right, id, lease| {
+        let left = right.store.get(id)?.map_or(lease.idle, |stored| stored.ttl);
+        right.touch(id, &Lease { idle: lease.idle.min(left), ..*lease })
     })
     .caught_by(&["touch sets a longer time"]),
-    wrong("a touch that gives the next version", |store| {
-        store.touch = Box::new(|right, id, lease| match right.touch(id, lease)? {
-            Outcome::Done(_) => right.merge(id, lembro::Changes::new(), lease),
-            outcome => Ok(outcome),
-        });
+    wrong_touch("a touch that gives the next version", |right, id, lease| match right.touch(id, lease)? {
+        Outcome::Done(_) => right.merge(id, lembro::Changes::new(), lease),
+        outcome => Ok(outcome),
     })
     .caught_by(&["touch leaves data and version alone", "compare and swap is done if nothing changed"]),
-    wrong("a touch that creates", |store| {
-        store.touch = Box::new(|right, id, lease| match right.touch(id, lease)? {
-            Outcome::Gone => right.put(id, &Record::new(), lease.idle),
-            done => Ok(done),
-        });
+    wrong_touch("a touch that creates", |right, id, lease| match right.touch(id, lease)? {
+        Outcome::Gone => right.put(id, &Record::new(), lease.idle),
+        done => Ok(done),
     })
     .caught_by(&[
         "touch never creates",
@@ -216,11 +187,9 @@ pub(crate) const WRONG: &[Wrong] = &[
         });
     })
     .caught_by(&["a session is gone for every method once its time is over"]),
-    wrong("a commit that keeps the time", |store| {
-        store.commit = Box::new(|right, id, commit, lease| {
-            let left = right.store.get(id)?.map_or(lease.idle, |stored| stored.ttl);
-            right.commit(id, commit, &Lease { idle: left, ..*lease })
-        });
+    wrong_commit("a commit that keeps the time", |right, id, commit, lease| {
+        let left = right.store.get(id)?.map_or(lease.idle, |stored| stored.ttl);
+        right.commit(id, commit, &Lease { idle: left, ..*lease })
     })
     .caught_by(&["a commit sets the time"]),
     wrong("a store for which no time is a little time", |store| {
@@ -235,11 +204,11 @@ pub(crate) const WRONG: &[Wrong] = &[
         "set for no time leaves nothing",
         "a session without time left is not found and not removed",
     ]),
-    wrong("a store whose time ends with the calendar", |store| {
-        store.commit = Box::new(|right, id, commit, lease| match right.store.clock().wall().checked_add(lease.idle) {
+    wrong_commit("a store whose time ends with the calendar", |right, id, commit, lease| {
+        match right.store.clock().wall().checked_add(lease.idle) {
             Some(_) => right.commit(id, commit, lease),
             None => Err(Error::store("no such date")),
-        });
+        }
     })
     .caught_by(&["a time beyond every clock never ends"]),
     wrong("a store that never frees a handle", |store| {
@@ -254,17 +223,15 @@ pub(crate) const WRONG: &[Wrong] = &[
         "destroy frees the handle",
         "destroy by handle and destroy_all free the handle",
     ]),
-    wrong("a store that notes the time of nothing", |store| {
-        store.look = Box::new(|right, id, how, lease| {
-            let found = right.look(id, how, lease)?;
-            let Lookup::Found(mut stored) = found else { return Ok(found) };
-            let mut json = serde_json::to_value(&stored.record).unwrap();
-            for time in ["created_at", "owner_since", "id_since"] {
-                json.as_object_mut().unwrap().remove(time);
-            }
-            stored.record = serde_json::from_value(json).unwrap();
-            Ok(Lookup::Found(stored))
-        });
+    wrong_look("a store that notes the time of nothing", |right, id, how, lease| {
+        let found = right.look(id, how, lease)?;
+        let Lookup::Found(mut stored) = found else { return Ok(found) };
+        let mut json = serde_json::to_value(&stored.record).unwrap();
+        for time in ["created_at", "owner_since", "id_since"] {
+            json.as_object_mut().unwrap().remove(time);
+        }
+        stored.record = serde_json::from_value(json).unwrap();
+        Ok(Lookup::Found(stored))
     })
     .caught_by(&["a login notes its time", "the age of a new id is noted under a lease that renews ids"]),
 ];

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lembro::{Action, Changes, Commit, Lease, Look, Lookup, Outcome, Presented, SessionId, Store as _};
 
-use super::wrap::{Memory, Right, Wrap, base, login, other_lease, renews, replaces};
-use super::{Wrong, wrong};
+use super::wrap::{Memory, Right, Wrap, base, login, renews, replaces};
+use super::{Wrong, wrong, wrong_commit, wrong_lease, wrong_look};
 
 /// Replaces the id that a commit announces.
 fn other_announcement(store: &mut Wrap, other: fn(&Right, &SessionId, &Commit, &Lease) -> Option<SessionId>) {
@@ -42,22 +42,20 @@ pub(crate) const WRONG: &[Wrong] = &[
         "a new id and the changes with it are one commit",
         "of new ids at once exactly one is done",
     ]),
-    wrong("a new id without the changes that came with it", |store| {
-        store.commit = Box::new(|right, id, commit, lease| {
-            let changes = if replaces(commit) { Changes::new() } else { commit.changes.clone() };
-            right.commit(id, &commit.clone().with(changes), lease)
-        });
+    wrong_commit("a new id without the changes that came with it", |right, id, commit, lease| {
+        let changes = if replaces(commit) { Changes::new() } else { commit.changes.clone() };
+        right.commit(id, &commit.clone().with(changes), lease)
     })
     .caught_by(&["a new id and the changes with it are one commit"]),
-    wrong("an old id that a commit makes the session's id again", |store| {
-        store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
+    wrong_commit("an old id that a commit makes the session's id again", |right, id, commit, lease| {
+        match right.commit(id, commit, lease)? {
             Outcome::Superseded => {
                 let record = right.stored(id)?.unwrap_or_default();
                 let _ = right.end(&right.current(id))?;
                 right.put(id, &record, lease.idle)
             }
             outcome => Ok(outcome),
-        });
+        }
     })
     .caught_by(&[
         "a superseded id opens nothing, and every method says that it is superseded",
@@ -68,33 +66,29 @@ pub(crate) const WRONG: &[Wrong] = &[
             "the right handle with a wrong secret opens nothing",
             "a superseded id opens nothing, and every method says that it is superseded",
         ]),
-    wrong("a grace that ends after its last instant", |store| {
-        other_lease(store, |lease| Lease { grace: lease.grace.saturating_add(Duration::from_nanos(1)), ..lease });
+    wrong_lease("a grace that ends after its last instant", |lease| Lease {
+        grace: lease.grace.saturating_add(Duration::from_nanos(1)),
+        ..lease
     })
     .caught_by(&["the grace of a superseded id ends at its instant"]),
-    wrong("a grace that never ends", |store| other_lease(store, |lease| Lease { grace: Duration::MAX, ..lease }))
-        .caught_by(&[
-            "a superseded id is recent for its grace",
-            "the old id ends a grace after the new one was presented",
-        ]),
-    wrong("a new id that begins no new incarnation", |store| {
-        store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
+    wrong_lease("a grace that never ends", |lease| Lease { grace: Duration::MAX, ..lease }).caught_by(&[
+        "a superseded id is recent for its grace",
+        "the old id ends a grace after the new one was presented",
+    ]),
+    wrong_commit("a new id that begins no new incarnation", |right, id, commit, lease| {
+        match right.commit(id, commit, lease)? {
             Outcome::Gone if right.store.get(id)?.is_some() => right.merge(id, commit.changes.clone(), lease),
             outcome => Ok(outcome),
-        });
+        }
     })
     .caught_by(&["a new id begins a new incarnation", "a commit for another incarnation is gone and writes nothing"]),
-    wrong("a new id that may have another handle", |store| {
-        store.commit = Box::new(|right, id, commit, lease| {
-            right.commit(id, commit, lease).or_else(|_| right.merge(id, commit.changes.clone(), lease))
-        });
+    wrong_commit("a new id that may have another handle", |right, id, commit, lease| {
+        right.commit(id, commit, lease).or_else(|_| right.merge(id, commit.changes.clone(), lease))
     })
     .caught_by(&["a new id has the same handle", "a login on a session needs a new id"]),
-    wrong("a new id that creates", |store| {
-        store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
-            Outcome::Gone if replaces(commit) => right.commit(id, &Commit::create()?, lease),
-            outcome => Ok(outcome),
-        });
+    wrong_commit("a new id that creates", |right, id, commit, lease| match right.commit(id, commit, lease)? {
+        Outcome::Gone if replaces(commit) => right.commit(id, &Commit::create()?, lease),
+        outcome => Ok(outcome),
     })
     .caught_by(&["a new id never creates"]),
     wrong("superseded ids kept in a list of their own, which nothing ever ends", |store| {
@@ -113,39 +107,34 @@ pub(crate) const WRONG: &[Wrong] = &[
         });
     })
     .caught_by(&["an id superseded twice is unknown", "a superseded id ends with its session"]),
-    wrong("a new id that compares nothing", |store| {
-        store.commit = Box::new(|right, id, commit, lease| match right.commit(id, commit, lease)? {
+    wrong_commit("a new id that compares nothing", |right, id, commit, lease| {
+        match right.commit(id, commit, lease)? {
             Outcome::Changed => right.merge(id, commit.changes.clone(), lease),
             outcome => Ok(outcome),
-        });
+        }
     })
     .caught_by(&["compare and swap says Changed if something changed and writes nothing"]),
-    wrong("a store that does not note how old an id is", |store| {
-        other_lease(store, |lease| Lease { renew_after: None, ..lease });
-    })
-    .caught_by(&[
-        "the age of a new id is noted under a lease that renews ids",
-        "what is noted about a session comes back, and a clear leaves it",
-    ]),
-    wrong("a login that leaves the id as it is", |store| {
-        store.commit = Box::new(|right, id, commit, lease| match login(commit) {
-            Some(login) if !replaces(commit) && base(commit).is_some() => {
-                let (new, version) = (another(id), base(commit).unwrap_or_default());
-                let identity = lembro::Identity::Replace(new);
-                right.commit(id, &Commit::merge(version)?.with_identity(identity).log_in(login), lease)
-            }
-            _ => right.commit(id, commit, lease),
-        });
+    wrong_lease("a store that does not note how old an id is", |lease| Lease { renew_after: None, ..lease }).caught_by(
+        &[
+            "the age of a new id is noted under a lease that renews ids",
+            "what is noted about a session comes back, and a clear leaves it",
+        ],
+    ),
+    wrong_commit("a login that leaves the id as it is", |right, id, commit, lease| match login(commit) {
+        Some(login) if !replaces(commit) && base(commit).is_some() => {
+            let (new, version) = (another(id), base(commit).unwrap_or_default());
+            let identity = lembro::Identity::Replace(new);
+            right.commit(id, &Commit::merge(version)?.with_identity(identity).log_in(login), lease)
+        }
+        _ => right.commit(id, commit, lease),
     })
     .caught_by(&["a login on a session needs a new id"]),
-    wrong("a renewal that takes effect at once", |store| {
-        store.commit = Box::new(|right, id, commit, lease| {
-            let outcome = right.commit(id, commit, lease)?;
-            if let Some(new) = outcome.receipt().and_then(|receipt| receipt.announce).filter(|_| renews(commit)) {
-                right.look(&new, Look::Visit, lease)?;
-            }
-            Ok(outcome)
-        });
+    wrong_commit("a renewal that takes effect at once", |right, id, commit, lease| {
+        let outcome = right.commit(id, commit, lease)?;
+        if let Some(new) = outcome.receipt().and_then(|receipt| receipt.announce).filter(|_| renews(commit)) {
+            right.look(&new, Look::Visit, lease)?;
+        }
+        Ok(outcome)
     })
     .caught_by(&[
         "a renewal leaves both ids open until the new one is presented",
@@ -161,36 +150,30 @@ pub(crate) const WRONG: &[Wrong] = &[
         "only the id of an owned session that is old enough is renewed",
         "an id in its grace begins no renewal",
     ]),
-    wrong("a renewal that is announced once", |store| {
-        store.look = Box::new(|right, id, how, lease| {
-            let mut found = right.look(id, how, lease)?;
-            if let Lookup::Found(stored) = &mut found
-                && matches!(stored.presented, Presented::Renewing(_))
-            {
-                stored.presented = Presented::Current;
-            }
-            Ok(found)
-        });
+    wrong_look("a renewal that is announced once", |right, id, how, lease| {
+        let mut found = right.look(id, how, lease)?;
+        if let Lookup::Found(stored) = &mut found
+            && matches!(stored.presented, Presented::Renewing(_))
+        {
+            stored.presented = Presented::Current;
+        }
+        Ok(found)
     })
     .caught_by(&[
         "every response to the old id announces the same new one",
         "a renewal leaves both ids open until the new one is presented",
     ]),
-    wrong("a peek that confirms a renewal", |store| {
-        store.look = Box::new(|right, id, how, lease| {
-            let lease = Lease { touch_after: Duration::MAX, ..*lease };
-            let how = if lease.grace == Duration::from_secs(120) { Look::Visit } else { how };
-            right.look(id, how, &lease)
-        });
+    wrong_look("a peek that confirms a renewal", |right, id, how, lease| {
+        let lease = Lease { touch_after: Duration::MAX, ..*lease };
+        let how = if lease.grace == Duration::from_secs(120) { Look::Visit } else { how };
+        right.look(id, how, &lease)
     })
     .caught_by(&["a peek with the new id confirms nothing"]),
-    wrong("a new id that is never confirmed", |store| {
-        store.look = Box::new(|right, id, how, lease| {
-            if how == Look::Visit {
-                let _ = right.touch(id, lease)?;
-            }
-            right.look(id, Look::Peek, lease)
-        });
+    wrong_look("a new id that is never confirmed", |right, id, how, lease| {
+        if how == Look::Visit {
+            let _ = right.touch(id, lease)?;
+        }
+        right.look(id, Look::Peek, lease)
     })
     .caught_by(&[
         "the first visit with the new id makes it the current one",
@@ -209,10 +192,8 @@ pub(crate) const WRONG: &[Wrong] = &[
         "an id in its grace looks, commits, touches, and puts a new one in its place",
         "an id in its grace destroys",
     ]),
-    wrong("a store that knows sessions by their ids only", |store| {
-        store.look = Box::new(|right, id, how, lease| {
-            right.look(id, if matches!(how, Look::Held(_)) { Look::Peek } else { how }, lease)
-        });
+    wrong_look("a store that knows sessions by their ids only", |right, id, how, lease| {
+        right.look(id, if matches!(how, Look::Held(_)) { Look::Peek } else { how }, lease)
     })
     .caught_by(&[
         "a session that was seen is looked at, touched and ended by its incarnation after its id was renewed",
@@ -230,19 +211,17 @@ pub(crate) const WRONG: &[Wrong] = &[
         store.held = Box::new(|right, id, action, lease| right.store.apply(&right.current(id), action, lease));
     })
     .caught_by(&["a session that was seen is another one after a login or its end"]),
-    wrong("a renewal without a grace", |store| {
-        store.look = Box::new(|right, id, how, lease| right.look(id, how, &Lease { grace: Duration::ZERO, ..*lease }));
+    wrong_look("a renewal without a grace", |right, id, how, lease| {
+        right.look(id, how, &Lease { grace: Duration::ZERO, ..*lease })
     })
     .caught_by(&[
         "the first visit with the new id makes it the current one",
         "the old id ends a grace after the new one was presented",
         "an id in its grace looks, commits, touches, and puts a new one in its place",
     ]),
-    wrong("a store that renews every id, however young", |store| {
-        store.commit = Box::new(|right, id, commit, lease| {
-            let renew_after = lease.renew_after.map(|_| Duration::ZERO);
-            right.commit(id, commit, &Lease { renew_after, grace: Duration::ZERO, ..*lease })
-        });
+    wrong_commit("a store that renews every id, however young", |right, id, commit, lease| {
+        let renew_after = lease.renew_after.map(|_| Duration::ZERO);
+        right.commit(id, commit, &Lease { renew_after, grace: Duration::ZERO, ..*lease })
     })
     .caught_by(&["only the id of an owned session that is old enough is renewed"]),
     wrong("a store that renews an id once", |store| {

@@ -13,8 +13,10 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Flow {
     pub(crate) name: &'static str,
     pub(crate) policy: fn(Policy) -> Policy,
-    /// Returns the browser that goes on, and its user.
-    pub(crate) run: fn(&World) -> (Browser, &'static str),
+    /// Leaves the browser that goes on.
+    pub(crate) run: fn(&World, &mut Browser),
+    /// The user of that browser.
+    pub(crate) user: &'static str,
     /// After the logout, no cookie that the browser ever had opens a session. This does not hold
     /// for a browser with two sessions, because the logout ends only those that it presents.
     pub(crate) is_strict: bool,
@@ -29,8 +31,8 @@ pub(crate) fn policy() -> Policy {
     Policy::new().renew_after(15 * MINUTE).remember(14 * DAY, 90 * DAY)
 }
 
-const fn flow(name: &'static str, run: fn(&World) -> (Browser, &'static str)) -> Flow {
-    Flow { name, policy: |policy| policy, run, is_strict: true, stands_two: true }
+const fn flow(name: &'static str, run: fn(&World, &mut Browser)) -> Flow {
+    Flow { name, policy: |policy| policy, run, user: "ada", is_strict: true, stands_two: true }
 }
 
 pub(crate) fn flows() -> Vec<Flow> {
@@ -38,35 +40,49 @@ pub(crate) fn flows() -> Vec<Flow> {
         flow("first visit", first_visit),
         flow("first save", first_save),
         flow("first visit that logs in", first_login),
-        flow("login", |world| login(world, None)),
-        flow("login, an early save, and an error", |world| login(world, Some(Failure::Error))),
-        flow("login, an early save, and a panic", |world| login(world, Some(Failure::Panic))),
+        flow("login", |world, browser| login(world, browser, None)),
+        flow("login, an early save, and an error", |world, browser| login(world, browser, Some(Failure::Error))),
+        flow("login, an early save, and a panic", |world, browser| login(world, browser, Some(Failure::Panic))),
         flow("login, and the response is lost", login_lost),
-        flow("login over another user's session", |world| login_over(world, false)),
-        flow("login over another user's session, early", |world| login_over(world, true)),
+        Flow { user: "grace", ..flow("login over another user's session", |w, b| login_over(w, b, false)) },
+        Flow { user: "grace", ..flow("login over another user's session, early", |w, b| login_over(w, b, true)) },
         flow("login over the same user's session", login_twice),
-        Flow { is_strict: false, ..flow("double click, one after the other, both arrive", |w| double(w, false, "ab")) },
-        Flow { is_strict: false, ..flow("double click, one after the other, overtaking", |w| double(w, false, "ba")) },
-        Flow { is_strict: false, ..flow("double click, one after the other, first lost", |w| double(w, false, "b")) },
-        Flow { is_strict: false, ..flow("double click, one after the other, second lost", |w| double(w, false, "a")) },
-        Flow { is_strict: false, ..flow("double click, at once, both arrive", |w| double(w, true, "ab")) },
-        Flow { is_strict: false, ..flow("double click, at once, overtaking", |w| double(w, true, "ba")) },
-        Flow { is_strict: false, ..flow("double click, at once, first lost", |w| double(w, true, "b")) },
-        Flow { is_strict: false, ..flow("double click, at once, second lost", |w| double(w, true, "a")) },
+        Flow {
+            is_strict: false,
+            ..flow("double click, one after the other, both arrive", |w, b| double(w, b, false, "ab"))
+        },
+        Flow {
+            is_strict: false,
+            ..flow("double click, one after the other, overtaking", |w, b| double(w, b, false, "ba"))
+        },
+        Flow {
+            is_strict: false,
+            ..flow("double click, one after the other, first lost", |w, b| double(w, b, false, "b"))
+        },
+        Flow {
+            is_strict: false,
+            ..flow("double click, one after the other, second lost", |w, b| double(w, b, false, "a"))
+        },
+        Flow { is_strict: false, ..flow("double click, at once, both arrive", |w, b| double(w, b, true, "ab")) },
+        Flow { is_strict: false, ..flow("double click, at once, overtaking", |w, b| double(w, b, true, "ba")) },
+        Flow { is_strict: false, ..flow("double click, at once, first lost", |w, b| double(w, b, true, "b")) },
+        Flow { is_strict: false, ..flow("double click, at once, second lost", |w, b| double(w, b, true, "a")) },
         flow("logout", logout),
         flow("logout with two cookies", logout_of_two),
         flow("logout beside a save", logout_beside),
         flow("logout everywhere", everywhere),
         flow("logout everywhere else", everywhere_else),
         flow("login that ends all others", login_alone),
-        flow("timed renewal", |world| renewal(world, "", false)),
-        flow("timed renewal, announcement lost", |world| renewal(world, "announcement", false)),
-        flow("timed renewal, confirmation lost", |world| renewal(world, "confirmation", false)),
-        flow("timed renewal, both lost", |world| renewal(world, "announcement confirmation", false)),
-        flow("timed renewal without changes", |world| renewal(world, "", true)),
-        flow("timed renewal without changes, announcement lost", |world| renewal(world, "announcement", true)),
+        flow("timed renewal", |world, browser| renewal(world, browser, "", false)),
+        flow("timed renewal, announcement lost", |world, browser| renewal(world, browser, "announcement", false)),
+        flow("timed renewal, confirmation lost", |world, browser| renewal(world, browser, "confirmation", false)),
+        flow("timed renewal, both lost", |world, browser| renewal(world, browser, "announcement confirmation", false)),
+        flow("timed renewal without changes", |world, browser| renewal(world, browser, "", true)),
+        flow("timed renewal without changes, announcement lost", |world, browser| {
+            renewal(world, browser, "announcement", true);
+        }),
         flow("timed renewal of parallel requests", renewal_at_once),
-        flow("timed renewal and a login at once", renewal_and_login),
+        Flow { user: "grace", ..flow("timed renewal and a login at once", renewal_and_login) },
         flow("timed renewal and a handler that fails", renewal_and_error),
         Flow { policy: |policy| policy.max_per_owner(2), ..flow("limit: the oldest ends", limit_oldest) },
         Flow {
@@ -76,12 +92,12 @@ pub(crate) fn flows() -> Vec<Flow> {
         Flow {
             policy: |policy| policy.max_per_owner(1).at_limit(AtLimit::RefuseNewest),
             stands_two: false,
-            ..flow("limit: one, and it is there", |world| limit_one(world, false))
+            ..flow("limit: one, and it is there", |world, browser| limit_one(world, browser, false))
         },
         Flow {
             policy: |policy| policy.max_per_owner(1).at_limit(AtLimit::RefuseNewest),
             stands_two: false,
-            ..flow("limit: one, at the first visit", |world| limit_one(world, true))
+            ..flow("limit: one, at the first visit", |world, browser| limit_one(world, browser, true))
         },
         flow("modify", modify),
         flow("modify, and go on after an error", modify_stubborn),
@@ -89,21 +105,24 @@ pub(crate) fn flows() -> Vec<Flow> {
         flow("modify as the first visit", modify_first),
         flow("consume", consume),
         flow("polling", polling),
-        flow("long request", |world| long(world, false)),
-        flow("long request that touches", |world| long(world, true)),
+        flow("long request", |world, browser| long(world, browser, false)),
+        flow("long request that touches", |world, browser| long(world, browser, true)),
         flow("long request that logs in", long_login),
-        flow("panic", |world| broken(world, Failure::Panic)),
-        flow("error", |world| broken(world, Failure::Error)),
-        flow("early save and an error", |world| saved_and_broken(world, Failure::Error)),
-        flow("early save and a panic", |world| saved_and_broken(world, Failure::Panic)),
+        flow("panic", |world, browser| broken(world, browser, Failure::Panic)),
+        flow("error", |world, browser| broken(world, browser, Failure::Error)),
+        flow("early save and an error", |world, browser| saved_and_broken(world, browser, Failure::Error)),
+        flow("early save and a panic", |world, browser| saved_and_broken(world, browser, Failure::Panic)),
         flow("early save as the first visit, and an error", first_saved_and_broken),
-        flow("two saves", |world| two_saves(world, false)),
-        flow("two saves, and on after errors", |world| two_saves(world, true)),
+        flow("two saves", |world, browser| two_saves(world, browser, false)),
+        flow("two saves, and on after errors", |world, browser| two_saves(world, browser, true)),
         flow("two saves as the first visit, and on after errors", two_first_saves),
         flow("login, two saves, and on after errors", login_stubborn),
         flow("remember me", remember),
-        Flow { is_strict: false, ..flow("attach", |world| attach(world, None)) },
-        Flow { is_strict: false, ..flow("attach and an error", |world| attach(world, Some(Failure::Error))) },
+        Flow { is_strict: false, ..flow("attach", |world, browser| attach(world, browser, None)) },
+        Flow {
+            is_strict: false,
+            ..flow("attach and an error", |world, browser| attach(world, browser, Some(Failure::Error)))
+        },
         flow("attach as the first visit", attach_first),
     ]
 }
@@ -130,6 +149,12 @@ fn visitor(world: &World) -> Browser {
     browser
 }
 
+/// Gives the browser an anonymous session, and lets calls fail from then on.
+fn begin_anonymous(world: &World, browser: &mut Browser) {
+    *browser = visitor(world);
+    world.arm();
+}
+
 /// A browser in which a user is logged in.
 fn user(world: &World, owner: &str, key: &str) -> Browser {
     let mut browser = Browser::default();
@@ -142,65 +167,55 @@ fn log_in(visit: &mut Visit<'_>, owner: &str, key: &str) -> Result<()> {
     visit.put(key)
 }
 
-fn first_visit(world: &World) -> (Browser, &'static str) {
-    let mut browser = Browser::default();
+fn first_visit(world: &World, browser: &mut Browser) {
     world.arm();
-    world.visit(&mut browser, |_| Ok(()));
-    world.visit(&mut browser, |visit| visit.put("anon.1"));
-    (browser, "ada")
+    world.visit(browser, |_| Ok(()));
+    world.visit(browser, |visit| visit.put("anon.1"));
 }
 
-fn first_save(world: &World) -> (Browser, &'static str) {
-    let mut browser = Browser::default();
+fn first_save(world: &World, browser: &mut Browser) {
     world.arm();
-    world.visit(&mut browser, |visit| visit.put("anon.1"));
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.visit(browser, |visit| visit.put("anon.1"));
+    world.visit(browser, |visit| visit.put("anon.2"));
+    world.visit(browser, |_| Ok(()));
 }
 
-fn first_login(world: &World) -> (Browser, &'static str) {
-    let mut browser = Browser::default();
+fn first_login(world: &World, browser: &mut Browser) {
     world.arm();
-    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
-    (browser, "ada")
+    world.visit(browser, |visit| log_in(visit, "ada", "ada.1"));
+    world.visit(browser, |visit| visit.put("anon.2"));
 }
 
-fn login(world: &World, end: Option<Failure>) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.arm();
-    world.visit(&mut browser, |visit| {
+fn login(world: &World, browser: &mut Browser, end: Option<Failure>) {
+    begin_anonymous(world, browser);
+    world.visit(browser, |visit| {
         log_in(visit, "ada", "ada.1")?;
         let Some(end) = end else { return Ok(()) };
         visit.save()?;
         visit.put("anon.unsaved")?;
         end.now(visit)
     });
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
-    (browser, "ada")
+    world.visit(browser, |visit| visit.put("anon.2"));
 }
 
-fn login_lost(world: &World) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.arm();
+fn login_lost(world: &World, browser: &mut Browser) {
+    begin_anonymous(world, browser);
     let response = world.request(&browser.header(world.now()), |visit| {
         visit.look()?;
         log_in(visit, "ada", "ada.1")
     });
     world.lose(&response);
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
-    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.3"));
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.visit(browser, |visit| visit.put("anon.2"));
+    world.visit(browser, |visit| log_in(visit, "ada", "ada.3"));
+    world.visit(browser, |_| Ok(()));
 }
 
-fn login_over(world: &World, early: bool) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
-    world.visit(&mut browser, |visit| visit.put("anon.of-ada"));
+fn login_over(world: &World, browser: &mut Browser, early: bool) {
+    *browser = visitor(world);
+    world.visit(browser, |visit| log_in(visit, "ada", "ada.1"));
+    world.visit(browser, |visit| visit.put("anon.of-ada"));
     world.arm();
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         log_in(visit, "grace", "grace.1")?;
         if early {
             let _stubborn = visit.save();
@@ -210,22 +225,20 @@ fn login_over(world: &World, early: bool) -> (Browser, &'static str) {
         Ok(())
     });
     world.check_stored();
-    world.check_held(&browser);
-    world.visit(&mut browser, |visit| visit.put("anon.3"));
-    (browser, "grace")
+    world.check_held(browser);
+    world.visit(browser, |visit| visit.put("anon.3"));
 }
 
-fn login_twice(world: &World) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn login_twice(world: &World, browser: &mut Browser) {
+    *browser = user(world, "ada", "ada.1");
     world.arm();
-    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.2"));
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.visit(browser, |visit| log_in(visit, "ada", "ada.2"));
+    world.visit(browser, |_| Ok(()));
 }
 
 /// Two logins with one cookie. `arrive`: the responses that arrive, in this order.
-fn double(world: &World, at_once: bool, arrive: &str) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
+fn double(world: &World, browser: &mut Browser, at_once: bool, arrive: &str) {
+    *browser = visitor(world);
     let cookie = browser.header(world.now());
     world.arm();
     let mut second = None;
@@ -248,20 +261,19 @@ fn double(world: &World, at_once: bool, arrive: &str) -> (Browser, &'static str)
     }
     for name in arrive.bytes() {
         if let Some(response) = &responses[usize::from(name - b'a')] {
-            world.deliver(&mut browser, response);
+            world.deliver(browser, response);
         }
     }
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.visit(browser, |visit| visit.put("anon.2"));
+    world.visit(browser, |_| Ok(()));
 }
 
-fn logout(world: &World) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
+fn logout(world: &World, browser: &mut Browser) {
+    *browser = visitor(world);
+    world.visit(browser, |visit| log_in(visit, "ada", "ada.1"));
     world.arm();
     let mut is_out = false;
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         visit.put("anon.unsaved")?;
         visit.log_out()?;
         is_out = true;
@@ -269,33 +281,31 @@ fn logout(world: &World) -> (Browser, &'static str) {
     });
     if is_out {
         world.disarm();
-        world.check_closed(&browser);
+        world.check_closed(browser);
     }
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.visit(browser, |_| Ok(()));
 }
 
-fn logout_of_two(world: &World) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn logout_of_two(world: &World, browser: &mut Browser) {
+    *browser = user(world, "ada", "ada.1");
     let other = user(world, "ada", "ada.2");
     browser.other = Some(other.header(world.now()));
     world.arm();
     let mut is_out = false;
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         visit.log_out()?;
         is_out = true;
         Ok(())
     });
     if is_out {
         world.disarm();
-        world.check_closed(&browser);
+        world.check_closed(browser);
     }
     world.may_have_ended(&other);
-    (browser, "ada")
 }
 
-fn logout_beside(world: &World) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn logout_beside(world: &World, browser: &mut Browser) {
+    *browser = user(world, "ada", "ada.1");
     let cookie = browser.header(world.now());
     world.arm();
     let mut logout = None;
@@ -307,75 +317,70 @@ fn logout_beside(world: &World) -> (Browser, &'static str) {
         }));
         visit.put("anon.beside")
     });
-    logout.into_iter().for_each(|logout| world.deliver(&mut browser, &logout));
-    world.deliver(&mut browser, &beside);
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    logout.into_iter().for_each(|logout| world.deliver(browser, &logout));
+    world.deliver(browser, &beside);
+    world.visit(browser, |_| Ok(()));
 }
 
-fn everywhere(world: &World) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn everywhere(world: &World, browser: &mut Browser) {
+    *browser = user(world, "ada", "ada.1");
     let mut phone = user(world, "ada", "ada.2");
-    let handles: Vec<_> = [&browser, &phone].map(|one| handle_of(&one.header(world.now())).unwrap()).to_vec();
+    let handles: Vec<_> = [&*browser, &phone].map(|one| handle_of(&one.header(world.now())).unwrap()).to_vec();
     world.arm();
     let mut is_out = false;
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         visit.destroy_all("ada", &handles)?;
         is_out = true;
         visit.put("anon.after")
     });
     if is_out {
         world.disarm();
-        world.check_closed(&browser);
+        world.check_closed(browser);
         world.check_closed(&phone);
     }
     world.visit(&mut phone, |_| Ok(()));
-    (browser, "ada")
 }
 
-fn everywhere_else(world: &World) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn everywhere_else(world: &World, browser: &mut Browser) {
+    *browser = user(world, "ada", "ada.1");
     let phone = user(world, "ada", "ada.2");
     world.arm();
     let mut is_out = false;
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         visit.put("anon.password")?;
         world.may_have_ended(&phone);
         visit.destroy_others()?;
         is_out = true;
         visit.put("anon.after")
     });
-    world.visit(&mut browser, |_| Ok(()));
+    world.visit(browser, |_| Ok(()));
     if is_out {
         world.disarm();
         world.check_closed(&phone);
     }
-    (browser, "ada")
 }
 
-fn login_alone(world: &World) -> (Browser, &'static str) {
+fn login_alone(world: &World, browser: &mut Browser) {
     let phone = user(world, "ada", "ada.2");
-    let mut browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     let mut is_out = false;
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         log_in(visit, "ada", "ada.1")?;
         world.may_have_ended(&phone);
         visit.destroy_others()?;
         is_out = true;
         Ok(())
     });
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
+    world.visit(browser, |visit| visit.put("anon.2"));
     if is_out {
         world.disarm();
         world.check_closed(&phone);
     }
-    (browser, "ada")
 }
 
 /// An id that is announced, presented and confirmed. `lost`: responses that do not arrive.
-fn renewal(world: &World, lost: &str, is_quiet: bool) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn renewal(world: &World, browser: &mut Browser, lost: &str, is_quiet: bool) {
+    *browser = user(world, "ada", "ada.1");
     world.advance(16 * MINUTE);
     world.arm();
     let mut step = |key: &str, name: &str| {
@@ -384,7 +389,7 @@ fn renewal(world: &World, lost: &str, is_quiet: bool) -> (Browser, &'static str)
             if is_quiet { Ok(()) } else { visit.put(key) }
         });
         if !lost.contains(name) {
-            world.deliver(&mut browser, &response);
+            world.deliver(browser, &response);
         }
         world.advance(MINUTE / 2);
     };
@@ -397,11 +402,10 @@ fn renewal(world: &World, lost: &str, is_quiet: bool) -> (Browser, &'static str)
     // The old id has ended, whether the new one was confirmed or not.
     world.advance(20 * MINUTE);
     step("anon.after-age", "no response");
-    (browser, "ada")
 }
 
-fn renewal_at_once(world: &World) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn renewal_at_once(world: &World, browser: &mut Browser) {
+    *browser = user(world, "ada", "ada.1");
     world.advance(16 * MINUTE);
     let cookie = browser.header(world.now());
     world.arm();
@@ -418,17 +422,16 @@ fn renewal_at_once(world: &World) -> (Browser, &'static str) {
     });
     let mut others = others.into_iter();
     // Of three responses the first arrives last, and the confirmation overtakes it.
-    others.next().into_iter().for_each(|second| world.deliver(&mut browser, &second));
-    world.visit(&mut browser, |visit| visit.put("anon.d"));
+    others.next().into_iter().for_each(|second| world.deliver(browser, &second));
+    world.visit(browser, |visit| visit.put("anon.d"));
     let late = world.request(&cookie, |visit| visit.put("anon.late"));
-    others.chain([first, late]).for_each(|response| world.deliver(&mut browser, &response));
+    others.chain([first, late]).for_each(|response| world.deliver(browser, &response));
     world.advance(2 * MINUTE);
-    world.visit(&mut browser, |visit| visit.put("anon.e"));
-    (browser, "ada")
+    world.visit(browser, |visit| visit.put("anon.e"));
 }
 
-fn renewal_and_login(world: &World) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn renewal_and_login(world: &World, browser: &mut Browser) {
+    *browser = user(world, "ada", "ada.1");
     world.advance(16 * MINUTE);
     let cookie = browser.header(world.now());
     world.arm();
@@ -438,71 +441,66 @@ fn renewal_and_login(world: &World) -> (Browser, &'static str) {
         renewed = Some(world.request(&cookie, |visit| visit.put("anon.2")));
         log_in(visit, "grace", "grace.1")
     });
-    renewed.into_iter().for_each(|renewed| world.deliver(&mut browser, &renewed));
-    world.deliver(&mut browser, &login);
-    world.visit(&mut browser, |visit| visit.put("anon.3"));
-    (browser, "grace")
+    renewed.into_iter().for_each(|renewed| world.deliver(browser, &renewed));
+    world.deliver(browser, &login);
+    world.visit(browser, |visit| visit.put("anon.3"));
 }
 
-fn renewal_and_error(world: &World) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn renewal_and_error(world: &World, browser: &mut Browser) {
+    *browser = user(world, "ada", "ada.1");
     world.advance(16 * MINUTE);
     world.visit(&mut browser.clone(), |_| Ok(()));
     world.arm();
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         visit.put("anon.unsaved")?;
         visit.break_off()
     });
     world.advance(MINUTE / 2);
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
-    (browser, "ada")
+    world.visit(browser, |visit| visit.put("anon.2"));
 }
 
-fn limit_oldest(world: &World) -> (Browser, &'static str) {
+fn limit_oldest(world: &World, browser: &mut Browser) {
     let phone = user(world, "ada", "ada.phone");
     world.advance(MINUTE);
     let mut tablet = user(world, "ada", "ada.tablet");
     world.advance(MINUTE);
-    let mut browser = visitor(world);
-    world.arm();
+    begin_anonymous(world, browser);
     world.may_have_ended(&phone);
-    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
+    world.visit(browser, |visit| log_in(visit, "ada", "ada.1"));
     if world.count("ada") > 2 {
         world.complain("more sessions than the limit");
     }
     world.visit(&mut tablet, |visit| visit.put("anon.tablet"));
-    world.visit(&mut browser, |_| Ok(()));
+    world.visit(browser, |_| Ok(()));
     world.disarm();
     // A login that is repeated after a lost answer may end another login.
     world.may_have_ended(&tablet);
-    (browser, "ada")
 }
 
-fn limit_newest(world: &World) -> (Browser, &'static str) {
+fn limit_newest(world: &World, browser: &mut Browser) {
     let mut phone = user(world, "ada", "ada.phone");
     let mut tablet = user(world, "ada", "ada.tablet");
-    let mut browser = visitor(world);
-    world.arm();
-    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.refused"));
+    begin_anonymous(world, browser);
+    world.visit(browser, |visit| log_in(visit, "ada", "ada.refused"));
     if world.count("ada") != 2 {
         world.complain("the login was refused, and something happened");
     }
-    world.visit(&mut browser, |visit| visit.put("anon.1"));
+    world.visit(browser, |visit| visit.put("anon.1"));
     world.visit(&mut phone, |visit| visit.put("anon.phone"));
     world.log_out(&mut phone);
-    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.2"));
+    world.visit(browser, |visit| log_in(visit, "ada", "ada.2"));
     world.disarm();
     world.log_out(&mut phone);
     world.log_out(&mut tablet);
-    (browser, "ada")
 }
 
 /// The response of the login to the user's only session may be lost.
-fn limit_one(world: &World, at_first_visit: bool) -> (Browser, &'static str) {
-    let mut browser = if at_first_visit { Browser::default() } else { visitor(world) };
+fn limit_one(world: &World, browser: &mut Browser, at_first_visit: bool) {
+    if !at_first_visit {
+        *browser = visitor(world);
+    }
     world.arm();
-    world.visit(&mut browser, |visit| log_in(visit, "ada", "ada.1"));
-    (browser, "ada")
+    world.visit(browser, |visit| log_in(visit, "ada", "ada.1"));
 }
 
 fn check_count(world: &World, browser: &mut Browser, told: std::ops::RangeInclusive<u64>) {
@@ -540,72 +538,69 @@ impl Told {
     }
 }
 
-fn modify(world: &World) -> (Browser, &'static str) {
-    let (mut browser, mut told) = (visitor(world), Told::default());
-    world.arm();
+fn modify(world: &World, browser: &mut Browser) {
+    let mut told = Told::default();
+    begin_anonymous(world, browser);
     for key in ["anon.1", "anon.2"] {
-        world.visit(&mut browser, |visit| {
+        world.visit(browser, |visit| {
             visit.put(key)?;
             told.count(visit)?;
             told.count(visit)
         });
     }
-    check_count(world, &mut browser, told.range());
-    (browser, "ada")
+    check_count(world, browser, told.range());
 }
 
-fn modify_stubborn(world: &World) -> (Browser, &'static str) {
-    let (mut browser, mut told) = (visitor(world), Told::default());
-    world.arm();
-    world.visit(&mut browser, |visit| {
+fn modify_stubborn(world: &World, browser: &mut Browser) {
+    let mut told = Told::default();
+    begin_anonymous(world, browser);
+    world.visit(browser, |visit| {
         visit.put("anon.1")?;
         for _ in 0..3 {
             let _stubborn = told.count(visit);
         }
         visit.put("anon.2")
     });
-    check_count(world, &mut browser, told.range());
-    (browser, "ada")
+    check_count(world, browser, told.range());
 }
 
-fn modify_beside(world: &World) -> (Browser, &'static str) {
-    let (mut browser, mut told, mut beside) = (visitor(world), Told::default(), Told::default());
+fn modify_beside(world: &World, browser: &mut Browser) {
+    let (mut told, mut beside) = (Told::default(), Told::default());
+    *browser = visitor(world);
     let cookie = browser.header(world.now());
     world.arm();
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         let _stubborn = told.count(visit);
         let _ = world.request(&cookie, |visit| beside.count(visit));
         let _ = world.request(&cookie, |visit| visit.put("anon.beside"));
         let _stubborn = told.count(visit);
         visit.put("anon.1")
     });
-    check_count(world, &mut browser, told.least + beside.least..=told.most + beside.most);
-    (browser, "ada")
+    check_count(world, browser, told.least + beside.least..=told.most + beside.most);
 }
 
-fn modify_first(world: &World) -> (Browser, &'static str) {
-    let (mut browser, mut told) = (Browser::default(), Told::default());
+fn modify_first(world: &World, browser: &mut Browser) {
+    let mut told = Told::default();
     world.arm();
     let mut is_told = false;
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         visit.put("anon.1")?;
         told.count(visit)?;
         is_told = true;
         Ok(())
     });
     if is_told {
-        check_count(world, &mut browser, told.range());
+        check_count(world, browser, told.range());
     }
-    (browser, "ada")
 }
 
-fn consume(world: &World) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.visit(&mut browser, |visit| visit.put("anon.token"));
+fn consume(world: &World, browser: &mut Browser) {
+    *browser = visitor(world);
+    world.visit(browser, |visit| visit.put("anon.token"));
     let cookie = browser.header(world.now());
     world.arm();
     let mut got = 0;
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         let _ = world.request(&cookie, |visit| {
             got += u32::from(visit.consume("anon.token")?);
             Ok(())
@@ -615,18 +610,17 @@ fn consume(world: &World) -> (Browser, &'static str) {
         }
         visit.put("anon.1")
     });
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         got += u32::from(visit.consume("anon.token")?);
         Ok(())
     });
     if got > 1 {
         world.complain(format!("a value that works once was given out {got} times"));
     }
-    (browser, "ada")
 }
 
-fn polling(world: &World) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn polling(world: &World, browser: &mut Browser) {
+    *browser = user(world, "ada", "ada.1");
     world.arm();
     for minutes in 0..5 {
         let header = browser.header(world.now());
@@ -635,18 +629,17 @@ fn polling(world: &World) -> (Browser, &'static str) {
             visit.look()?;
             if minutes == 1 { visit.put("anon.1") } else { Ok(()) }
         });
-        world.deliver(&mut browser, &response);
+        world.deliver(browser, &response);
         world.advance(14 * MINUTE);
     }
     // If the insertion was carried out, it prolonged the session.
-    world.may_have_ended(&browser);
-    (browser, "ada")
+    world.may_have_ended(browser);
 }
 
-fn long(world: &World, touches: bool) -> (Browser, &'static str) {
-    let mut browser = user(world, "ada", "ada.1");
+fn long(world: &World, browser: &mut Browser, touches: bool) {
+    *browser = user(world, "ada", "ada.1");
     world.arm();
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         for _ in 0..3 {
             world.advance(45 * MINUTE);
             if touches {
@@ -655,60 +648,52 @@ fn long(world: &World, touches: bool) -> (Browser, &'static str) {
         }
         visit.put("anon.1")
     });
-    world.may_have_ended(&browser);
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.may_have_ended(browser);
+    world.visit(browser, |visit| visit.put("anon.2"));
+    world.visit(browser, |_| Ok(()));
 }
 
-fn long_login(world: &World) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
+fn long_login(world: &World, browser: &mut Browser) {
+    *browser = visitor(world);
     let before = browser.clone();
     world.arm();
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         world.ended(&before);
         world.advance(2 * HOUR);
         log_in(visit, "ada", "ada.1")
     });
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
-    (browser, "ada")
+    world.visit(browser, |visit| visit.put("anon.2"));
 }
 
-fn broken(world: &World, end: Failure) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.arm();
-    world.visit(&mut browser, |visit| {
+fn broken(world: &World, browser: &mut Browser, end: Failure) {
+    begin_anonymous(world, browser);
+    world.visit(browser, |visit| {
         log_in(visit, "ada", "ada.unsaved")?;
         end.now(visit)
     });
-    world.visit(&mut browser, |visit| visit.put("anon.1"));
-    (browser, "ada")
+    world.visit(browser, |visit| visit.put("anon.1"));
 }
 
-fn saved_and_broken(world: &World, end: Failure) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.arm();
-    world.visit(&mut browser, |visit| {
+fn saved_and_broken(world: &World, browser: &mut Browser, end: Failure) {
+    begin_anonymous(world, browser);
+    world.visit(browser, |visit| {
         visit.put("anon.1")?;
         visit.save()?;
         visit.put("anon.unsaved")?;
         end.now(visit)
     });
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.visit(browser, |_| Ok(()));
 }
 
-fn first_saved_and_broken(world: &World) -> (Browser, &'static str) {
-    let mut browser = Browser::default();
+fn first_saved_and_broken(world: &World, browser: &mut Browser) {
     world.arm();
-    world.visit(&mut browser, |visit| {
+    world.visit(browser, |visit| {
         log_in(visit, "ada", "ada.1")?;
         visit.save()?;
         visit.put("anon.unsaved")?;
         visit.break_off()
     });
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.visit(browser, |_| Ok(()));
 }
 
 fn save_twice(visit: &mut Visit<'_>, is_stubborn: bool) -> Result<()> {
@@ -722,72 +707,60 @@ fn save_twice(visit: &mut Visit<'_>, is_stubborn: bool) -> Result<()> {
     visit.put("anon.3")
 }
 
-fn two_saves(world: &World, is_stubborn: bool) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.arm();
-    world.visit(&mut browser, |visit| save_twice(visit, is_stubborn));
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+fn two_saves(world: &World, browser: &mut Browser, is_stubborn: bool) {
+    begin_anonymous(world, browser);
+    world.visit(browser, |visit| save_twice(visit, is_stubborn));
+    world.visit(browser, |_| Ok(()));
 }
 
-fn two_first_saves(world: &World) -> (Browser, &'static str) {
-    let mut browser = Browser::default();
+fn two_first_saves(world: &World, browser: &mut Browser) {
     world.arm();
-    world.visit(&mut browser, |visit| save_twice(visit, true));
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.visit(browser, |visit| save_twice(visit, true));
+    world.visit(browser, |_| Ok(()));
 }
 
-fn login_stubborn(world: &World) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.arm();
-    world.visit(&mut browser, |visit| {
+fn login_stubborn(world: &World, browser: &mut Browser) {
+    begin_anonymous(world, browser);
+    world.visit(browser, |visit| {
         visit.log_in("ada")?;
         save_twice(visit, true)
     });
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.visit(browser, |_| Ok(()));
 }
 
-fn remember(world: &World) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.arm();
-    let is_in = world.visit(&mut browser, |visit| {
+fn remember(world: &World, browser: &mut Browser) {
+    begin_anonymous(world, browser);
+    let is_in = world.visit(browser, |visit| {
         log_in(visit, "ada", "ada.1")?;
         visit.session.remember(true)
     });
-    world.visit(&mut browser, |visit| visit.put("anon.1"));
+    world.visit(browser, |visit| visit.put("anon.1"));
     if is_in {
         for key in ["anon.2", "anon.3", "anon.4"] {
             world.advance(6 * DAY);
             browser.restart();
-            world.visit(&mut browser, |visit| visit.put(key));
-            world.visit(&mut browser, |_| Ok(()));
+            world.visit(browser, |visit| visit.put(key));
+            world.visit(browser, |_| Ok(()));
         }
     }
-    (browser, "ada")
 }
 
-fn attach(world: &World, end: Option<Failure>) -> (Browser, &'static str) {
-    let mut browser = visitor(world);
-    world.arm();
-    world.visit(&mut browser, |visit| {
+fn attach(world: &World, browser: &mut Browser, end: Option<Failure>) {
+    begin_anonymous(world, browser);
+    world.visit(browser, |visit| {
         visit.attach("anon.attached")?;
         visit.put("anon.1")?;
         end.map_or(Ok(()), |end| end.now(visit))
     });
-    world.visit(&mut browser, |visit| visit.put("anon.2"));
-    (browser, "ada")
+    world.visit(browser, |visit| visit.put("anon.2"));
 }
 
-fn attach_first(world: &World) -> (Browser, &'static str) {
-    let mut browser = Browser::default();
+fn attach_first(world: &World, browser: &mut Browser) {
     world.arm();
     let response: Response = world.request("", |visit| {
         visit.attach("anon.attached")?;
         log_in(visit, "ada", "ada.1")
     });
-    world.deliver(&mut browser, &response);
-    world.visit(&mut browser, |_| Ok(()));
-    (browser, "ada")
+    world.deliver(browser, &response);
+    world.visit(browser, |_| Ok(()));
 }

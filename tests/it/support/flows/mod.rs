@@ -25,7 +25,7 @@ use lembro::{ManualClock, Policy, Store, StoreDown};
 
 use self::each::{Flow, flows, policy};
 use self::store::FaultKind;
-use self::world::{CallStyle, World};
+use self::world::{Browser, CallStyle, World};
 
 const KINDS: [FaultKind; 3] = [FaultKind::Before, FaultKind::After, FaultKind::Lost];
 
@@ -60,8 +60,9 @@ impl Tally {
     ) -> usize {
         let policy: Policy = (flow.policy)(policy().store_down(store_down));
         let world = World::new(backend(), policy, way, faults);
-        let (mut browser, owner) = (flow.run)(&world);
-        world.go_on(&mut browser, owner, flow.is_strict);
+        let mut browser = Browser::default();
+        (flow.run)(&world, &mut browser);
+        world.go_on(&mut browser, flow.user, flow.is_strict);
         world.check_reports();
         let met = world.met();
         if met == faults.len() {

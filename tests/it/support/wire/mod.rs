@@ -5,12 +5,7 @@
 mod browser;
 mod exchange;
 mod page;
-#[cfg(feature = "tiny_http")]
-mod plain_site;
-#[cfg(feature = "rouille")]
-mod rouille_site;
-#[cfg(all(feature = "http", feature = "rouille"))]
-mod touche_site;
+mod served;
 mod unreliable;
 
 use std::net::SocketAddr;
@@ -22,12 +17,7 @@ use lembro::{Clock, LembroOptions, LembroStore, ManualClock, Store};
 pub(crate) use self::browser::{Answer, Browser};
 pub(crate) use self::exchange::{Reply, Wire, exchange, exchange_bytes};
 pub(crate) use self::page::{Application, Page, Server, Target, application, visit};
-#[cfg(feature = "tiny_http")]
-pub(crate) use self::plain_site::PlainSite;
-#[cfg(feature = "rouille")]
-pub(crate) use self::rouille_site::RouilleSite;
-#[cfg(all(feature = "http", feature = "rouille"))]
-pub(crate) use self::touche_site::ToucheSite;
+pub(crate) use self::served::ServedSite;
 pub(crate) use self::unreliable::UnreliableStore;
 
 /// The longest wait: a test that hangs fails.
@@ -61,13 +51,13 @@ pub(crate) fn named_layer(name: &str, store: impl Store) -> SessionLayer {
 pub(crate) fn servers() -> Vec<Server> {
     vec![
         Server::new("rouille", |layer, application| {
-            Box::new(RouilleSite::start(move |request| {
+            Box::new(ServedSite::rouille(move |request| {
                 let target = Target::new(request.method(), request.raw_url());
                 layer.rouille(request, |session| application(&target, session).map(Page::into_rouille))
             }))
         }),
         Server::new("tiny_http", |layer, application| {
-            Box::new(PlainSite::start(move |request| {
+            Box::new(ServedSite::tiny_http(move |request| {
                 layer.tiny_http(request, |request, session| {
                     let target = Target::new(request.method().as_str(), request.url());
                     application(&target, session).map(Page::into_plain)
@@ -75,7 +65,7 @@ pub(crate) fn servers() -> Vec<Server> {
             }))
         }),
         Server::new("touche", |layer, application| {
-            Box::new(ToucheSite::start(move |request| {
+            Box::new(ServedSite::touche(move |request| {
                 let target = Target::new(request.method().as_str(), request.uri().path());
                 layer.http(&request, |session| {
                     application(&target, session).map(|page| page.into_http(touche::Body::from_reader))

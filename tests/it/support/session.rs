@@ -1,9 +1,6 @@
 //! Helpers of the tests of sessions: a store under a manual clock, a probe that counts calls and
 //! fails on demand, and a store of rows.
 
-#[cfg(feature = "web")]
-pub(crate) mod site;
-
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
@@ -11,10 +8,12 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use lembro::{
-    Action, Clock, Entry, Error, Expect, Handle, Lease, LembroOptions, LembroStore, Listing, Look, Lookup, ManualClock,
-    Now, Outcome, Owners, Result, Session, SessionId, Sessions, Store, Write,
+    Action, Clock, Entry, Error, Event, Expect, Handle, Lease, LembroOptions, LembroStore, Listing, Look, Lookup,
+    ManualClock, Now, Outcome, Owners, Result, Saved, Session, SessionId, Sessions, Store, Write,
 };
+use serde::Serialize;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -51,9 +50,29 @@ pub(crate) fn increment(count: &mut Option<u64>) -> u64 {
 /// A stored session with `user` in it.
 pub(crate) fn stored_session(sessions: &Sessions) -> Session {
     let mut session = sessions.generate().unwrap();
-    session.insert("user", "ada").unwrap();
-    assert_eq!(session.save().unwrap(), lembro::Saved::Written);
+    save_value(&mut session, "user", "ada");
     session
+}
+
+/// A stored session in a store under a manual clock.
+pub(crate) fn manual_session() -> (Sessions, Session, LembroStore, ManualClock) {
+    let (sessions, store, time) = manual_sessions();
+    let session = stored_session(&sessions);
+    (sessions, session, store, time)
+}
+
+/// Inserts a value and saves it.
+#[track_caller]
+pub(crate) fn save_value<T: Serialize + ?Sized>(session: &mut Session, key: &str, value: &T) {
+    session.insert(key, value).unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
+}
+
+/// Logs a user in and saves that.
+#[track_caller]
+pub(crate) fn save_login(session: &mut Session, user: &str) {
+    session.log_in(user).unwrap();
+    assert_eq!(session.save().unwrap(), Saved::Written);
 }
 
 /// A second handle on the same session.
@@ -211,6 +230,14 @@ impl Store for Probe {
     fn clock(&self) -> Clock {
         self.inner.clock()
     }
+
+    fn send_events(&self, to: Sender<Event>) {
+        self.inner.send_events(to);
+    }
+
+    fn send_errors(&self, to: Sender<Error>) {
+        self.inner.send_errors(to);
+    }
 }
 
 /// Sessions over a [`Probe`].
@@ -218,6 +245,13 @@ pub(crate) fn probed_sessions() -> (Sessions, Probe, ManualClock) {
     let (store, time) = manual_store();
     let probe = Probe::new(store);
     (Sessions::new(probe.clone()), probe, time)
+}
+
+/// A stored session over a [`Probe`].
+pub(crate) fn probed_session() -> (Sessions, Session, Probe, ManualClock) {
+    let (sessions, probe, time) = probed_sessions();
+    let session = stored_session(&sessions);
+    (sessions, session, probe, time)
 }
 
 /// A store of rows. Like a store outside the process, it keeps the nonces of the last commits.
