@@ -131,14 +131,14 @@ impl Sessions {
     ///
     /// let sessions = Sessions::new(LembroStore::new()?);
     /// let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
-    /// let session = sessions.create(&id, [("user", "ada")].into_iter().collect())?;
+    /// let session = sessions.create_session(&id, [("user", "ada")].into_iter().collect())?;
     /// assert_eq!(session.get_str("user")?.as_deref(), Some("ada"));
-    /// assert!(sessions.create(&id, Record::new()).unwrap_err().is_taken());
+    /// assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_taken());
     /// # Ok::<(), lembro::Error>(())
     /// ```
     #[doc(alias("createNewSession", "createSession"))]
     #[expect(clippy::needless_pass_by_value, reason = "it becomes the session's")]
-    pub fn create(&self, id: &SessionId, data: Record) -> Result<Session> {
+    pub fn create_session(&self, id: &SessionId, data: Record) -> Result<Session> {
         data.check()?;
         let (context, commit) = (&self.context, Commit::create()?.with(Changes::from(&data)));
         match context.store.commit(id, &commit, &context.lease)? {

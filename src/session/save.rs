@@ -161,7 +161,7 @@ impl Session {
         Ok(())
     }
 
-    /// Replaces this session by `other`, such as one that [`create`](crate::Sessions::create) made.
+    /// Replaces this session by `other`, such as one that [`create_session`](crate::Sessions::create_session) made.
     /// The response announces the id of `other`. Unsaved changes of this session are discarded.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl Session {
     /// # let sessions = Sessions::new(LembroStore::new()?);
     /// # let mut session = sessions.generate()?;
     /// let id = SessionId::derive("known to another system");
-    /// session.attach(sessions.create(&id, Record::new())?)?;
+    /// session.attach(sessions.create_session(&id, Record::new())?)?;
     /// assert_eq!(session.id()?, id);
     /// # Ok::<(), lembro::Error>(())
     /// ```

@@ -187,7 +187,7 @@ fn sessions_live_on_three_methods() {
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_none());
     let id = SessionId::random().unwrap();
     let record = [("cart", "cups")].into_iter().collect();
-    sessions.create(&id, record).unwrap();
+    sessions.create_session(&id, record).unwrap();
     assert!(sessions.load(&id).unwrap().is_some());
     assert!(sessions.store().all().is_err_and(|error| error.is_unsupported()));
 }

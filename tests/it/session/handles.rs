@@ -346,7 +346,7 @@ fn first_id_that_opens_a_session_counts() {
     let site = Site::new(CookieOptions::new());
     let ids = ["stale", "first", "second"].map(SessionId::derive);
     for id in &ids[1..] {
-        site.layer.sessions().create(id, Record::new()).unwrap();
+        site.layer.sessions().create_session(id, Record::new()).unwrap();
     }
     let header = ids.map(|id| format!("id={}", id.expose())).join("; ");
     let session = site.layer.load(RequestHead::new([header.as_str()]));

@@ -275,14 +275,14 @@ fn request_in_flight_beside_a_login_stores_nothing() {
 fn another_incarnation_is_gone_for_old_handles() {
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("known elsewhere");
-    let first = sessions.create(&id, Record::new()).unwrap();
+    let first = sessions.create_session(&id, Record::new()).unwrap();
     let hold = || sessions.load(&id).unwrap().unwrap();
     let (mut saving, mut reloading, mut modifying) = (hold(), hold(), hold());
     // The next session begins with the same data, and is another one.
     let data = store.get(&id).unwrap().unwrap().record;
     drop(first);
     assert!(store.destroy(&id).unwrap().is_done());
-    let second = sessions.create(&id, data).unwrap();
+    let second = sessions.create_session(&id, data).unwrap();
 
     saving.insert("user", "mallory").unwrap();
     assert_eq!(saving.save().unwrap(), Saved::Gone);

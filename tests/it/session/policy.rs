@@ -111,7 +111,7 @@ fn lifetime_counts_from_creation_or_login() {
     time.advance(30 * MINUTE);
     assert!(sessions.load(&moved).unwrap().is_none());
     // A session that is created from data is a new one.
-    let mut session = sessions.create(&SessionId::derive("created"), data).unwrap();
+    let mut session = sessions.create_session(&SessionId::derive("created"), data).unwrap();
     for _ in 0..5 {
         time.advance(30 * MINUTE);
         assert_eq!(session.touch().unwrap(), Saved::Written);
@@ -276,7 +276,7 @@ fn longest_timeouts_end_in_a_century() {
 #[test]
 fn created_empty_session_lives_as_long_as_others() {
     let (sessions, _, time) = sessions_with(Policy::new());
-    let session = sessions.create(&SessionId::derive("a"), Record::new()).unwrap();
+    let session = sessions.create_session(&SessionId::derive("a"), Record::new()).unwrap();
     time.advance(HOUR.saturating_sub(SECOND));
     assert!(sessions.load(&session.id().unwrap()).unwrap().is_some());
 }

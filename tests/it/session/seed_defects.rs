@@ -267,7 +267,7 @@ fn every_session_expires() {
 fn all_memory_of_a_session_is_counted() {
     // L14: long ids, keys and the store's overhead were not counted, and ASCII was counted twice.
     let (sessions, store, _) = manual_sessions();
-    let empty = sessions.create(&new_id(), Record::new()).unwrap();
+    let empty = sessions.create_session(&new_id(), Record::new()).unwrap();
     let base = store.bytes();
     assert!(base >= 64, "an empty session is not free");
     let mut session = load_again(&sessions, &empty);

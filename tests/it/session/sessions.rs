@@ -50,11 +50,11 @@ fn custom_store_serves_all_of_a_sessions_life() {
     assert_eq!(other.save().unwrap(), Saved::Gone);
 
     let id = SessionId::derive("given");
-    let given = sessions.create(&id, Record::new()).unwrap();
-    assert!(sessions.create(&id, Record::new()).unwrap_err().is_taken());
+    let given = sessions.create_session(&id, Record::new()).unwrap();
+    assert!(sessions.create_session(&id, Record::new()).unwrap_err().is_taken());
     time.advance(HOUR);
     assert!(sessions.load(&given.id().unwrap()).unwrap().is_none());
-    sessions.create(&id, Record::new()).unwrap();
+    sessions.create_session(&id, Record::new()).unwrap();
 
     let unsupported = |error: Error| {
         assert!(error.is_unsupported());
@@ -71,7 +71,7 @@ fn create_session_from_data() {
     let (sessions, store, _) = manual_sessions();
     let id = SessionId::derive("s:J7mR2vXq9cW4hT8yB3nL6kPz");
     let data: Record = [("user", "ada"), ("theme", "dark")].into_iter().collect();
-    let mut session = sessions.create(&id, data).unwrap();
+    let mut session = sessions.create_session(&id, data).unwrap();
     assert_eq!(session.get_str("user").unwrap().as_deref(), Some("ada"));
     assert_eq!(session.id().unwrap(), id);
     assert!(!session.is_new().unwrap() && !session.is_changed());
@@ -85,11 +85,11 @@ fn create_session_under_a_given_id() {
     // R7, of the models: creating a session under a known id emptied the existing one.
     let (sessions, store, time) = manual_sessions();
     let id = SessionId::derive("given");
-    let mut session = sessions.create(&id, Record::new()).unwrap();
+    let mut session = sessions.create_session(&id, Record::new()).unwrap();
     assert!(session.is_empty().unwrap());
     assert_eq!(store.len().unwrap(), 1, "it is stored although it is empty");
 
-    let taken = sessions.create(&id, [("user", "mallory")].into_iter().collect()).unwrap_err();
+    let taken = sessions.create_session(&id, [("user", "mallory")].into_iter().collect()).unwrap_err();
     assert!(taken.is_taken());
     assert_eq!(taken.to_string(), format!("session {}: the id is taken already", id.handle()));
     assert_eq!(store.commit(&id, &Commit::create().unwrap(), &Lease::new(HOUR)).unwrap(), Outcome::Taken);
@@ -101,14 +101,14 @@ fn create_session_under_a_given_id() {
     assert_eq!(error.to_string(), "session id: id has 9 bytes, expected 32");
 
     let big: Record = [("big", "x".repeat(70_000))].into_iter().collect();
-    assert!(sessions.create(&SessionId::derive("big"), big).unwrap_err().is_size());
+    assert!(sessions.create_session(&SessionId::derive("big"), big).unwrap_err().is_size());
     let long: Record = [("k".repeat(256), 1)].into_iter().collect();
-    assert!(sessions.create(&SessionId::derive("long"), long).unwrap_err().is_size());
+    assert!(sessions.create_session(&SessionId::derive("long"), long).unwrap_err().is_size());
     assert_eq!(store.len().unwrap(), 1);
 
     // An id is free again when its session has expired.
     time.advance(HOUR);
-    sessions.create(&id, Record::new()).unwrap();
+    sessions.create_session(&id, Record::new()).unwrap();
 }
 
 #[test]

@@ -29,7 +29,8 @@ fn merged(finished: &Finished, own: &[(&str, &str)]) -> Headers {
 /// Every end of a request that sets a cookie.
 fn with_a_cookie(site: &Site) -> Vec<(&'static str, Finished)> {
     let [cookie, other, third] = [site.visitor(), site.visitor(), site.visitor()];
-    let mut created = site.layer.sessions().create(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
+    let mut created =
+        site.layer.sessions().create_session(&lembro::SessionId::random().unwrap(), Record::new()).unwrap();
     let (undated, _) = other.rsplit_once('.').expect("of a host with persistent cookies");
     let ends = vec![
         ("new", site.visit("", |session| session.insert("user", "ada").unwrap())),

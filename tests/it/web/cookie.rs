@@ -20,7 +20,7 @@ fn layer() -> (SessionLayer, String) {
     let layer = SessionLayer::new(store());
     let id = SessionId::random().unwrap();
     let data: Record = [("user", "ada")].into_iter().collect();
-    layer.sessions().create(&id, data).unwrap();
+    layer.sessions().create_session(&id, data).unwrap();
     (layer, id.expose())
 }
 

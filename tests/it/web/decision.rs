@@ -377,7 +377,7 @@ fn attached_session_is_announced() {
     let site = site();
     let old_id = SessionId::derive("s:from-another-system");
     let data: Record = [("user", "ada")].into_iter().collect();
-    let created = site.layer.sessions().create(&old_id, data).unwrap();
+    let created = site.layer.sessions().create_session(&old_id, data).unwrap();
     let loaded = site.layer.sessions().load(&old_id).unwrap().expect("created above");
     for other in [created, loaded] {
         let mut session = site.layer.load(RequestHead::default());

@@ -562,7 +562,7 @@ impl Visit<'_> {
     /// Goes on with a session that this request creates.
     pub(crate) fn attach(&mut self, key: &str) -> Result<()> {
         let record: Record = [(key, true)].into_iter().collect();
-        let other = self.world.layer.sessions().create(&SessionId::random()?, record)?;
+        let other = self.world.layer.sessions().create_session(&SessionId::random()?, record)?;
         self.log.handle = Some(other.handle()?);
         self.world.ledger.borrow_mut().acknowledge(other.handle()?, None, &[key.to_owned()]);
         self.session.attach(other)

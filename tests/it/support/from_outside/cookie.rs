@@ -121,7 +121,7 @@ fn layer(kind: u8) -> SessionLayer {
 /// A user whose session is in the store, and the cookie of their browser. Always the same id, so
 /// that a finding can be repeated.
 fn visitor(layer: &SessionLayer) -> String {
-    let created = layer.sessions().create(&SessionId::derive("ada"), [("user", "ada")].into_iter().collect());
+    let created = layer.sessions().create_session(&SessionId::derive("ada"), [("user", "ada")].into_iter().collect());
     let mut session = layer.load(RequestHead::default());
     session.attach(created.unwrap()).unwrap();
     let finished = layer.finish(&mut session).unwrap();

@@ -16,7 +16,7 @@ pub fn check(bytes: &[u8]) {
     let store = LembroStore::with_options(LembroOptions::new().interval(0).shards(1)).unwrap();
     let layer = SessionLayer::new(store).token(options.response_header("X-New")).unwrap();
     let ada = SessionId::derive("ada");
-    layer.sessions().create(&ada, [("user", "ada")].into_iter().collect()).unwrap();
+    layer.sessions().create_session(&ada, [("user", "ada")].into_iter().collect()).unwrap();
 
     let lines: Vec<&[u8]> = values.split(|byte| *byte == b'\n').collect();
     // As every other header that is looked at, too.
