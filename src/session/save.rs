@@ -161,8 +161,9 @@ impl Session {
         Ok(())
     }
 
-    /// Replaces this session by `other`, such as one that [`create_session`](crate::Sessions::create_session) made.
-    /// The response announces the id of `other`. Unsaved changes of this session are discarded.
+    /// Replaces this session by `other`, such as one that
+    /// [`create_session`](crate::Sessions::create_session) made. The response announces the id of
+    /// `other`. Unsaved changes of this session are discarded.
     ///
     /// # Errors
     ///
