@@ -140,7 +140,7 @@ fn large_buffers_are_freed() {
         let record = changes.apply(&Record::new()).unwrap();
         assert!(record.size() > 1 << 20);
     });
-    assert!(info.bytes_current < 128 * 1024, "{} bytes stay with the thread", info.bytes_current);
+    assert!(info.bytes_current < 48 * 1024, "{} bytes stay with the thread", info.bytes_current);
 }
 
 #[test]
