@@ -87,7 +87,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a request does if the store fails at its first look at the session.
+/// The behaviour of a request if the store fails at its first look at the session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StoreDown {
     /// The request gets the error, and by default the cookie layer answers it with a 503. No user
@@ -223,7 +223,7 @@ impl Policy {
         self
     }
 
-    /// What a request does if the store fails. Default: [`StoreDown::FailClosed`].
+    /// The behaviour of a request if the store fails. Default: [`StoreDown::FailClosed`].
     ///
     /// [`StoreDown::Anonymous`] is for pages that are useful without a known user. With it, these
     /// still fail: [`log_in`](crate::Session::log_in) and

@@ -14,7 +14,7 @@ pub(crate) type Digest = [u8; SECRET_BYTES];
 /// The domain that separates the digests of renewals from other uses of SHA-256.
 const RENEWAL_DOMAIN: &[u8] = b"lembro renewal 1";
 
-/// What a row compares the secret of an id with, in constant time.
+/// The value that a row compares the secret of an id with, in constant time.
 #[derive(Clone, Copy)]
 pub(crate) enum SecretCheck {
     Secret(Secret),

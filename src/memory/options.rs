@@ -84,7 +84,7 @@ struct RawOptions {
     on_write_error: Option<OnWriteError>,
 }
 
-/// What a full store does with a session without an owner that is new or has grown.
+/// The reaction of a full store to a session without an owner that is new or has grown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
     /// The store stores it and evicts others: sessions without an owner, or sessions with an owner
@@ -164,7 +164,8 @@ impl LembroOptions {
         self
     }
 
-    /// What a full store does with a session without an owner that is new or has grown. Default:
+    /// The reaction of a full store to a session without an owner that is new or has grown.
+    /// Default:
     /// [`WhenFull::Evict`].
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.raw.when_full = when_full;
@@ -230,15 +231,15 @@ impl LembroOptions {
         self
     }
 
-    /// What the start of a store does if the files of [`persist`](Self::persist) have damage that
+    /// The behaviour of a store's start if the files of [`persist`](Self::persist) have damage that
     /// no crash causes. Default: [`OnDamage::Refuse`].
     pub fn on_damage(mut self, what: OnDamage) -> Self {
         self.raw.on_damage = Some(what);
         self
     }
 
-    /// What happens to requests while the files of [`persist`](Self::persist) cannot be written, as
-    /// when the disk is full. Default: [`OnWriteError::Refuse`].
+    /// The treatment of requests while the files of [`persist`](Self::persist) cannot be written,
+    /// as when the disk is full. Default: [`OnWriteError::Refuse`].
     ///
     /// A commit that could not be written to the files is in memory, and its error [is
     /// unknown](crate::Error::is_unknown). The store tries again, first after one second and later

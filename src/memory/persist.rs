@@ -48,7 +48,7 @@ pub enum FileSync {
 
 choice!(FileSync, "sync", ["never" => Never, "every_second" => EverySecond, "always" => Always]);
 
-/// What a start does if the files of a store are damaged: the option
+/// The behaviour of a start if the files of a store are damaged: the option
 /// [`on_damage`](crate::LembroOptions::on_damage).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,7 +65,7 @@ pub enum OnDamage {
 
 choice!(OnDamage, "on_damage", ["refuse" => Refuse, "salvage" => Salvage]);
 
-/// What a store does with changes while its files cannot be written: the option
+/// The treatment of changes while a store's files cannot be written: the option
 /// [`on_write_error`](crate::LembroOptions::on_write_error).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -12,7 +12,7 @@ use crate::units::choice;
 /// id is never taken in practice; an id from the application's own source may be.
 const MAX_DRAWS: usize = 16;
 
-/// What a [`save`](Session::save) or [`touch`](Session::touch) did.
+/// The result of a [`save`](Session::save) or a [`touch`](Session::touch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
     /// The changes or the new deadline were written to the store.

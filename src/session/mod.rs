@@ -92,7 +92,7 @@ use crate::sync::Arc;
 pub struct Session {
     context: Arc<Context>,
     presented: Candidates,
-    /// What carried the id that the first look found. `None` if it found nothing.
+    /// The carrier of the id that the first look found. `None` if it found nothing.
     opened_by: Cell<Option<Carrier>>,
     /// The request came over https.
     https: bool,

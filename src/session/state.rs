@@ -16,7 +16,7 @@ pub(crate) const MAX_COOKIES: usize = 4;
 /// cookies, then the id of its token.
 pub(crate) type Candidates = [Option<Candidate>; MAX_COOKIES + 1];
 
-/// What carries an id between the client and the server.
+/// The carrier of an id between the client and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
     /// A browser sends it with every request.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::{Clock, ManualClock};
 use crate::error::{Error, Result};
 
-/// What a rule found out about a store.
+/// The finding of a rule about a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The store keeps the rule.

@@ -36,7 +36,7 @@ pub(crate) enum Tree {
     Other,
 }
 
-/// What is wrong with a value. `path` leads to it from the value that was read, and is empty for
+/// The problem with a value. `path` leads to it from the value that was read, and is empty for
 /// that value itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {

@@ -99,7 +99,8 @@ impl SessionLayer {
     }
 }
 
-/// What a handler may return to [`SessionLayer::rouille`]: a `Response`, or a [`Result`] with one.
+/// The values that a handler may return to [`SessionLayer::rouille`]: a `Response`, or a [`Result`]
+/// with one.
 pub trait Answer {
     /// The handler's result.
     ///

@@ -100,7 +100,7 @@ fn first_lines_are_noun_phrases() {
         let words = first.strip_prefix("//! ").unwrap_or_default();
         let word: String = words.chars().take_while(|c| c.is_alphanumeric()).collect();
         let is_noun = !NO_NOUNS.contains(&word.as_str());
-        if words.len() < 15 || !is_noun {
+        if words.len() < 17 || !is_noun {
             wrong.push(format!("{}: {first}", path.display()));
         }
     }
