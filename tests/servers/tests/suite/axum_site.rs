@@ -14,7 +14,7 @@ use lembro::web::SessionLayer;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::wire::{Application, Target, Listener, Page};
+use crate::wire::{Application, Listener, Page, Target};
 
 pub(crate) struct AxumSite {
     address: SocketAddr,

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use lembro::Error;
 use lembro::web::{ResponseHeaders, SessionLayer};
 
-use crate::wire::{Application, Target, Listener, PATIENCE};
+use crate::wire::{Application, Listener, PATIENCE, Target};
 
 /// A server that runs until the tests end, because feather cannot be stopped.
 pub(crate) struct FeatherSite {

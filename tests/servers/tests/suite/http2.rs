@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 
 use crate::axum_site::AxumSite;
 use crate::example;
-use crate::wire::{Target, Listener, Page, layer, store};
+use crate::wire::{Listener, Page, Target, layer, store};
 
 /// Sends a request over HTTP/2 with exactly these header fields; returns the response with its
 /// body.
